@@ -1,0 +1,9 @@
+//! The two kinds of error: a chain that cannot be ([`ChainError`]), and a run that failed ([`Failure`]).
+
+mod failure;
+mod panic;
+mod problem;
+
+pub use failure::{Failure, Kind, Stop};
+pub use panic::{bug, keep_panics};
+pub use problem::{ChainError, Problem, brief, shown};

@@ -1,0 +1,276 @@
+//! A chain that cannot be: what is wrong with it, and where in its text.
+//!
+//! Every layer that looks at a chain collects [`Problem`]s instead of stopping at the first one. In the end they stand
+//! together in one [`ChainError`], which shows each of them under the source text.
+
+mod shown;
+
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use shown::Shown;
+pub use shown::{brief, shown};
+
+/// The widest line, in columns, that an error is drawn in; longer source lines are cut to what surrounds the caret.
+const COLUMNS: usize = 100;
+
+/// One thing that is wrong with a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where it is, in bytes of the chain's text. An empty range marks the place between two bytes.
+    pub span: Range<usize>,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// A few words that stand beside the caret.
+    pub label: Option<String>,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// A problem at the byte range `span` of the chain's text, with neither label nor help.
+    pub fn at(span: Range<usize>, message: impl Into<String>) -> Self {
+        Self {
+            span,
+            message: message.into(),
+            label: None,
+            help: None,
+        }
+    }
+
+    /// Puts a few words beside the caret.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Says below the source what to write instead.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    fn render(&self, source: &Shown, renderer: &Renderer) -> String {
+        let mut annotation = AnnotationKind::Primary.span(source.span_on_one_line(&self.span));
+        if let Some(label) = &self.label {
+            annotation = annotation.label(label.as_str());
+        }
+        let snippet = Snippet::source(source.text()).annotation(annotation);
+        let mut group = Group::with_title(Level::ERROR.primary_title(self.message.as_str())).element(snippet);
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        renderer.render(&[group])
+    }
+}
+
+/// All that is wrong with one chain. Its `Display` is [`render`](Self::render) without colour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainError {
+    /// The chain's text, which the problems' spans point into: bytes, because any file name may stand in it.
+    pub text: Vec<u8>,
+    /// What is wrong, in any order.
+    pub problems: Vec<Problem>,
+}
+
+impl ChainError {
+    /// Draws every problem in source order, each with its source line, a caret line and its help.
+    ///
+    /// The result has no newline at its end. Control characters and bytes that are not UTF-8 come out escaped.
+    #[must_use]
+    pub fn render(&self, color: bool) -> String {
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() }.term_width(COLUMNS);
+        let source = Shown::lines(&self.text);
+        let mut problems: Vec<&Problem> = self.problems.iter().collect();
+        problems.sort_by_key(|problem| problem.span.start);
+        let drawn: Vec<String> = problems
+            .iter()
+            .map(|problem| problem.render(&source, &renderer))
+            .collect();
+        drawn.join("\n\n")
+    }
+}
+
+impl fmt::Display for ChainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for ChainError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use snapbox::{IntoData, str};
+
+    fn error(text: impl AsRef<[u8]>, problems: Vec<Problem>) -> ChainError {
+        ChainError {
+            text: text.as_ref().to_vec(),
+            problems,
+        }
+    }
+
+    #[track_caller]
+    fn check(error: &ChainError, expected: snapbox::data::Inline) {
+        snapbox::assert_data_eq!(error.to_string(), expected.raw());
+    }
+
+    #[test]
+    fn a_label_stands_beside_the_caret_and_a_help_below() {
+        let problem = Problem::at(9..12, "unknown stage `gzp`")
+            .label("did you mean `gzip`?")
+            .help("`highwater stages` lists all stages");
+        check(
+            &error("read a | gzp | write b", vec![problem]),
+            str![[r#"
+error: unknown stage `gzp`
+  |
+1 | read a | gzp | write b
+  |          ^^^ did you mean `gzip`?
+  |
+  = help: `highwater stages` lists all stages
+"#]],
+        );
+    }
+
+    #[test]
+    fn problems_come_in_source_order() {
+        let problems = vec![Problem::at(4..5, "second"), Problem::at(0..1, "first")];
+        check(
+            &error("a | b", problems),
+            str![[r#"
+error: first
+  |
+1 | a | b
+  | ^
+
+error: second
+  |
+1 | a | b
+  |     ^
+"#]],
+        );
+    }
+
+    #[test]
+    fn a_pipeline_of_several_lines_shows_the_right_one() {
+        let text = "read a\n| gzp\n| write b";
+        check(
+            &error(text, vec![Problem::at(9..12, "unknown")]),
+            str![[r#"
+error: unknown
+  |
+2 | | gzp
+  |   ^^^
+"#]],
+        );
+    }
+
+    #[test]
+    fn a_span_over_several_lines_marks_its_first_line() {
+        let text = "read a\n| gzp\n| write b";
+        check(
+            &error(text, vec![Problem::at(0..12, "wide")]),
+            str![[r#"
+error: wide
+  |
+1 | read a
+  | ^^^^^^
+"#]],
+        );
+    }
+
+    #[test]
+    fn control_characters_and_stray_bytes_are_escaped_and_the_caret_still_fits() {
+        let text = b"read \x1b[2J\xff\t | gzp";
+        check(
+            &error(text, vec![Problem::at(14..17, "unknown")]),
+            str![[r#"
+error: unknown
+  |
+1 | read \x1b[2J\xff\t | gzp
+  |                      ^^^
+"#]],
+        );
+    }
+
+    #[test]
+    fn the_end_of_the_text_can_be_marked() {
+        check(
+            &error("a |", vec![Problem::at(3..3, "no stage")]),
+            str![[r#"
+error: no stage
+  |
+1 | a |
+  |    ^
+"#]],
+        );
+    }
+
+    #[test]
+    fn an_empty_text_can_be_marked() {
+        check(
+            &error("", vec![Problem::at(0..0, "empty")]),
+            str![[r#"
+error: empty
+  |
+1 |
+  | ^
+"#]],
+        );
+    }
+
+    #[test]
+    fn a_very_long_line_is_cut_around_the_caret() {
+        let text = format!("read {} | gzp | write {}", "a".repeat(400), "b".repeat(400));
+        let problem = Problem::at(408..411, "unknown stage `gzp`").label("did you mean `gzip`?");
+        check(
+            &error(text, vec![problem]),
+            str![[r#"
+error: unknown stage `gzp`
+  |
+1 | ...aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa | gzp | write bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb...
+  |                                     ^^^ did you mean `gzip`?
+"#]],
+        );
+    }
+
+    #[test]
+    fn a_very_long_span_stays_short() {
+        let text = format!("read {} | gzip", "a".repeat(4000));
+        check(
+            &error(text, vec![Problem::at(5..4005, "long").label("this")]),
+            str![[r#"
+error: long
+  |
+1 | read aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa | ...
+  |      ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^...^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ this
+"#]],
+        );
+    }
+
+    #[test]
+    fn colour_adds_escapes_only_around_the_same_text() {
+        let error = error("a | b", vec![Problem::at(4..5, "no")]);
+        assert!(error.render(true).contains("\u{1b}["));
+        assert!(!error.render(false).contains('\u{1b}'));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics_and_nothing_raw_gets_out(
+            text in proptest::collection::vec(any::<u8>(), 0..300),
+            spans in proptest::collection::vec((0..400_usize, 0..400_usize), 0..4),
+        ) {
+            let problems = spans.into_iter().map(|(a, b)| Problem::at(a..b, "m").label("l")).collect();
+            let drawn = error(text, problems).to_string();
+            prop_assert!(drawn.chars().all(|c| c == '\n' || !c.is_control()));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Any bytes as text that is safe to print, and the way from a byte of the source to its place in that text.
+
+use std::ops::Range;
+
+/// `bytes` on one line: control and other invisible characters and bytes that are not UTF-8 are escaped (`\n`, `\x1b`,
+/// `\u{202e}`, `\xff`). Meant for eyes; it does not parse back.
+#[must_use]
+pub fn shown(bytes: &[u8]) -> String {
+    Shown::new(bytes, false).text
+}
+
+/// As [`shown`], cut to what is still readable in the middle of a sentence.
+#[must_use]
+pub fn brief(bytes: &[u8]) -> String {
+    const MOST: usize = 60;
+    let mut text = shown(bytes);
+    if let Some((end, _)) = text.char_indices().nth(MOST) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// A source text made printable, which still knows where each of its bytes went.
+pub(super) struct Shown {
+    text: String,
+    /// For every byte of the source, and for its end, the offset in `text` where it begins.
+    offsets: Vec<usize>,
+}
+
+impl Shown {
+    /// As [`shown`], but newlines stay newlines.
+    pub(super) fn lines(bytes: &[u8]) -> Self {
+        Self::new(bytes, true)
+    }
+
+    fn new(bytes: &[u8], keep_newlines: bool) -> Self {
+        let mut this = Self {
+            text: String::with_capacity(bytes.len()),
+            offsets: Vec::with_capacity(bytes.len() + 1),
+        };
+        for piece in bytes.utf8_chunks() {
+            for c in piece.valid().chars() {
+                this.mark(c.len_utf8());
+                if is_plain(c) || (keep_newlines && c == '\n') {
+                    this.text.push(c);
+                } else if let Ok(byte) = u8::try_from(c)
+                    && byte.is_ascii()
+                {
+                    this.push_escaped(byte);
+                } else {
+                    this.text.extend(c.escape_unicode());
+                }
+            }
+            for &byte in piece.invalid() {
+                this.mark(1);
+                this.push_escaped(byte);
+            }
+        }
+        this.mark(1);
+        this
+    }
+
+    /// The next `source_bytes` bytes of the source begin here.
+    fn mark(&mut self, source_bytes: usize) {
+        let here = self.text.len();
+        self.offsets.extend(std::iter::repeat_n(here, source_bytes));
+    }
+
+    fn push_escaped(&mut self, byte: u8) {
+        self.text.extend(byte.escape_ascii().map(char::from));
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where the source's byte range `span` is shown, cut at the end of its first line: a caret line has one source
+    /// line. A span outside the source marks its end.
+    pub(super) fn span_on_one_line(&self, span: &Range<usize>) -> Range<usize> {
+        let end_of_source = self.offsets.len() - 1;
+        let start = self.offsets[span.start.min(end_of_source)];
+        let end = self.offsets[span.end.min(end_of_source)].max(start);
+        let line_end = self.text[start..]
+            .find('\n')
+            .map_or(self.text.len(), |length| start + length);
+        start..end.min(line_end)
+    }
+}
+
+/// Whether `c` can be printed as it is: visible, one line, and without an effect on its neighbours' order.
+fn is_plain(c: char) -> bool {
+    let reorders_or_hides = matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    c == ' ' || !(c.is_control() || c.is_whitespace() || reorders_or_hides)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_visible_stays() {
+        assert_eq!(shown("read é 文件".as_bytes()), "read é 文件");
+    }
+
+    #[test]
+    fn what_is_not_is_escaped() {
+        assert_eq!(shown(b"a\n\t\x1b\x7f\xff"), r"a\n\t\x1b\x7f\xff");
+        assert_eq!(shown("\u{202e}\u{a0}\u{85}".as_bytes()), r"\u{202e}\u{a0}\u{85}");
+    }
+
+    #[test]
+    fn long_words_are_cut() {
+        assert_eq!(brief(&[b'a'; 60]), "a".repeat(60));
+        assert_eq!(brief(&[b'a'; 61]), "a".repeat(60) + "…");
+    }
+
+    #[test]
+    fn spans_follow_the_bytes() {
+        let shown = Shown::lines("é\x1bz".as_bytes());
+        assert_eq!(shown.text(), r"é\x1bz");
+        assert_eq!(shown.span_on_one_line(&(2..3)), 2..6);
+        assert_eq!(shown.span_on_one_line(&(3..4)), 6..7);
+        assert_eq!(shown.span_on_one_line(&(40..50)), 7..7);
+    }
+}

@@ -1,0 +1,81 @@
+//! Waking a thread that waits for a descriptor.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::system;
+
+/// Lets this thread's waits end as close to their time as the system can, instead of together with other timers.
+pub fn sharpen_timers() {
+    system::sharpen_timers();
+}
+
+/// A descriptor that becomes readable when the alarm rings, and stays so.
+#[derive(Debug)]
+pub struct Alarm(system::AlarmDescriptors);
+
+impl Alarm {
+    /// A silent alarm.
+    ///
+    /// # Errors
+    /// If no descriptor is left.
+    pub fn new() -> io::Result<Self> {
+        system::AlarmDescriptors::new().map(Self)
+    }
+
+    /// Makes the descriptor readable for good.
+    pub fn ring(&self) {
+        self.0.ring();
+    }
+
+    /// Waits until `deadline`, but no longer than the alarm is silent; answers whether it rang.
+    ///
+    /// # Errors
+    /// As poll(2).
+    pub fn wait_until(&self, deadline: Instant) -> io::Result<bool> {
+        await_alarm(self.descriptor(), deadline)
+    }
+
+    /// What to poll together with the descriptor that is waited for.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Waits for an alarm of which only the descriptor is known until `deadline`; answers whether it rang.
+///
+/// # Errors
+/// As poll(2).
+pub fn await_alarm(alarm: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let limit = Timespec::try_from(left).ok();
+        match poll(&mut [PollFd::from_borrowed_fd(alarm, PollFlags::IN)], limit.as_ref()) {
+            Ok(0) => return Ok(false),
+            Ok(_) => return Ok(true),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn only_an_alarm_that_rings_ends_the_wait() {
+        let alarm = Alarm::new().expect("an alarm");
+        let soon = Instant::now() + Duration::from_millis(1);
+        assert!(!alarm.wait_until(soon).expect("waited"));
+        alarm.ring();
+        let late = Instant::now() + Duration::from_secs(60);
+        assert!(alarm.wait_until(late).expect("waited"));
+    }
+}

@@ -1,0 +1,427 @@
+//! Reading and writing descriptors of every kind, in waits that an alarm can end.
+//!
+//! Descriptors that we inherit are shared with other processes: their flags stay as they were found. Pipes and
+//! terminals are opened anew, sockets are asked per call not to wait; what is left is polled first, and then written
+//! in pieces that are sure not to wait.
+
+use std::io::{self, IoSlice};
+use std::ops::Range;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, OFlags, SeekFrom, Stat};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
+
+use super::{FileId, system};
+
+/// What a descriptor is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A regular file or a block device: never waits for a peer.
+    File,
+    /// A pipe or a FIFO.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// A terminal.
+    Terminal,
+    /// Any other character device.
+    Device,
+}
+
+/// How a transfer went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transfer {
+    /// So many bytes; reading none is the end.
+    Bytes(usize),
+    /// It would have to wait.
+    NotReady,
+}
+
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// A transfer has something to do, be it to find out about an error.
+    Ready,
+    /// The alarm rang.
+    Alarm,
+    /// Neither came in time.
+    TimedOut,
+}
+
+/// What a descriptor is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    /// Bytes to read, or the end.
+    Read,
+    /// Room to write.
+    Write,
+}
+
+/// An open place, and how it is read and written without waiting where no alarm could reach.
+#[derive(Debug)]
+pub struct Descriptor {
+    fd: Handle,
+    shape: Shape,
+    manner: Manner,
+}
+
+#[derive(Debug)]
+enum Handle {
+    Own(OwnedFd),
+    Inherited(BorrowedFd<'static>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// Calls return when the disk is done.
+    Blocking,
+    /// `O_NONBLOCK` on a description of our own.
+    NonBlocking,
+    /// `MSG_DONTWAIT` on every call.
+    DontWait,
+    /// Polled before every call; writes of at most `PIPE_BUF`.
+    Polled,
+}
+
+/// What a pipe takes at once after poll has said that it is writable.
+const PIPE_BUF: usize = libc::PIPE_BUF;
+
+impl Descriptor {
+    /// Standard input, its flags untouched.
+    ///
+    /// # Errors
+    /// If it is closed.
+    pub fn standard_input() -> io::Result<Self> {
+        Self::inherited(rustix::stdio::stdin(), OFlags::RDONLY)
+    }
+
+    /// Standard output, its flags untouched.
+    ///
+    /// # Errors
+    /// If it is closed.
+    pub fn standard_output() -> io::Result<Self> {
+        Self::inherited(rustix::stdio::stdout(), OFlags::WRONLY)
+    }
+
+    fn inherited(fd: BorrowedFd<'static>, access: OFlags) -> io::Result<Self> {
+        if system::was_closed(fd.as_raw_fd()) {
+            return Err(Errno::BADF.into());
+        }
+        let stat = rustix::fs::fstat(fd)?;
+        let shape = shape_of(fd, &stat);
+        let (fd, manner) = match shape {
+            Shape::File => (Handle::Inherited(fd), Manner::Blocking),
+            Shape::Device if system::is_memory_device(&stat) => (Handle::Inherited(fd), Manner::Blocking),
+            Shape::Socket => (Handle::Inherited(fd), Manner::DontWait),
+            Shape::Pipe | Shape::Terminal => match system::reopen(fd, access) {
+                Some(own) => (Handle::Own(own), Manner::NonBlocking),
+                None => (Handle::Inherited(fd), Manner::Polled),
+            },
+            Shape::Device => (Handle::Inherited(fd), Manner::Polled),
+        };
+        let descriptor = Self { fd, shape, manner };
+        descriptor.enlarge();
+        Ok(descriptor)
+    }
+
+    /// A descriptor that we opened with `O_NONBLOCK` set, which means nothing to a regular file.
+    ///
+    /// # Errors
+    /// If it is closed.
+    pub fn own(fd: impl Into<OwnedFd>) -> io::Result<Self> {
+        let fd = fd.into();
+        let shape = shape_of(fd.as_fd(), &rustix::fs::fstat(&fd)?);
+        let manner = match shape {
+            Shape::File => Manner::Blocking,
+            _ => Manner::NonBlocking,
+        };
+        let descriptor = Self {
+            fd: Handle::Own(fd),
+            shape,
+            manner,
+        };
+        descriptor.enlarge();
+        Ok(descriptor)
+    }
+
+    fn enlarge(&self) {
+        if self.shape == Shape::Pipe {
+            system::enlarge_pipe(self.as_fd());
+        }
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// What the system says of it.
+    ///
+    /// # Errors
+    /// As fstat(2).
+    pub fn stat(&self) -> io::Result<Stat> {
+        Ok(rustix::fs::fstat(self)?)
+    }
+
+    /// Which regular file it is, if it is one.
+    #[must_use]
+    pub fn file_id(&self) -> Option<FileId> {
+        let stat = self.stat().ok()?;
+        FileType::from_raw_mode(stat.st_mode)
+            .is_file()
+            .then(|| FileId::of(&stat))
+    }
+
+    /// Reads what is there, up to the length of `buffer`.
+    ///
+    /// # Errors
+    /// As read(2).
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<Transfer> {
+        transfer(|| match self.manner {
+            Manner::DontWait => rustix::net::recv(self, &mut *buffer, RecvFlags::DONTWAIT).map(|(count, _)| count),
+            Manner::Polled if !self.is_ready(Interest::Read)? => Err(Errno::AGAIN),
+            _ => rustix::io::read(self, &mut *buffer),
+        })
+    }
+
+    /// Writes as much of `bytes` as there is room for.
+    ///
+    /// # Errors
+    /// As write(2).
+    pub fn write(&self, bytes: &[u8]) -> io::Result<Transfer> {
+        transfer(|| match self.manner {
+            Manner::DontWait => rustix::net::send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
+            Manner::Polled if !self.is_ready(Interest::Write)? => Err(Errno::AGAIN),
+            Manner::Polled => rustix::io::write(self, &bytes[..bytes.len().min(PIPE_BUF)]),
+            _ => rustix::io::write(self, bytes),
+        })
+    }
+
+    /// Moves up to `length` bytes to `to` inside the kernel, both at their offsets; `None` where that is not possible, be
+    /// it for these files, on this system, or because of a fault that reading and writing will meet as well.
+    #[must_use]
+    pub fn copy_range_to(&self, to: &Self, length: usize) -> Option<usize> {
+        loop {
+            match system::copy_file_range(self.as_fd(), to.as_fd(), length) {
+                Err(Errno::INTR) => {}
+                result => return result.ok(),
+            }
+        }
+    }
+
+    /// Moves up to `length` bytes to `to` without a copy, where one of the two is a pipe; `None` as above.
+    #[must_use]
+    pub fn splice_to(&self, to: &Self, length: usize) -> Option<Transfer> {
+        if [self, to]
+            .iter()
+            .any(|end| !matches!(end.manner, Manner::Blocking | Manner::NonBlocking))
+        {
+            return None;
+        }
+        transfer(|| system::splice(self.as_fd(), to.as_fd(), length)).ok()
+    }
+
+    /// Where the next bytes that are no hole begin and end, as seen from the offset of a sparse file, which stays as it
+    /// is; `None` where there is no telling.
+    #[must_use]
+    pub fn next_data(&self) -> Option<Range<u64>> {
+        let offset = rustix::fs::tell(self).ok()?;
+        let data = system::next_data(self.as_fd(), offset);
+        rustix::fs::seek(self, SeekFrom::Start(offset)).ok()?;
+        data
+    }
+
+    /// Writes as much of `slices`, one after the other, as there is room for.
+    ///
+    /// # Errors
+    /// As writev(2).
+    pub fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<Transfer> {
+        transfer(|| match self.manner {
+            Manner::DontWait => {
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                rustix::net::sendmsg(self, slices, &mut SendAncillaryBuffer::default(), flags)
+            }
+            Manner::Polled if !self.is_ready(Interest::Write)? => Err(Errno::AGAIN),
+            Manner::Polled => {
+                let (count, cut) = first_bytes(slices, PIPE_BUF);
+                if count == 0 {
+                    rustix::io::write(self, cut)
+                } else {
+                    rustix::io::writev(self, &slices[..count])
+                }
+            }
+            _ => rustix::io::writev(self, slices),
+        })
+    }
+
+    fn is_ready(&self, interest: Interest) -> rustix::io::Result<bool> {
+        let now = Timespec::default();
+        poll(&mut [PollFd::new(self, interest.flags())], Some(&now)).map(|count| count > 0)
+    }
+
+    /// Waits until a transfer has something to do or the alarm rings.
+    ///
+    /// # Errors
+    /// As poll(2).
+    pub fn wait(&self, interest: Interest, alarm: BorrowedFd<'_>) -> io::Result<Woken> {
+        self.wait_for(interest, alarm, None)
+    }
+
+    /// [`Descriptor::wait`], for at most `limit`.
+    ///
+    /// # Errors
+    /// As poll(2).
+    pub fn wait_for(&self, interest: Interest, alarm: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<Woken> {
+        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+        let mut fds = [
+            PollFd::new(self, interest.flags()),
+            PollFd::from_borrowed_fd(alarm, PollFlags::IN),
+        ];
+        loop {
+            match poll(&mut fds, limit.as_ref()) {
+                Ok(0) => return Ok(Woken::TimedOut),
+                Ok(_) if !fds[1].revents().is_empty() => return Ok(Woken::Alarm),
+                Ok(_) => return Ok(Woken::Ready),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.fd {
+            Handle::Own(fd) => fd.as_fd(),
+            Handle::Inherited(fd) => *fd,
+        }
+    }
+}
+
+impl Interest {
+    fn flags(self) -> PollFlags {
+        match self {
+            Self::Read => PollFlags::IN,
+            Self::Write => PollFlags::OUT,
+        }
+    }
+}
+
+/// Repeats a call that a signal interrupted, and tells waiting from failing.
+fn transfer(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Transfer> {
+    loop {
+        match call() {
+            Ok(count) => return Ok(Transfer::Bytes(count)),
+            Err(Errno::AGAIN) => return Ok(Transfer::NotReady),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// How many whole slices fit into `limit` bytes; where not even the first does, what of it fits.
+fn first_bytes<'a>(slices: &'a [IoSlice<'_>], limit: usize) -> (usize, &'a [u8]) {
+    let mut bytes = 0;
+    let fits = |slice: &&IoSlice<'_>| {
+        bytes += slice.len();
+        bytes <= limit
+    };
+    let count = slices.iter().take_while(fits).count();
+    let cut = slices.first().map_or(&[][..], |first| &first[..first.len().min(limit)]);
+    (count, cut)
+}
+
+fn shape_of(fd: BorrowedFd<'_>, stat: &Stat) -> Shape {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Fifo => Shape::Pipe,
+        FileType::Socket => Shape::Socket,
+        FileType::CharacterDevice if rustix::termios::isatty(fd) => Shape::Terminal,
+        FileType::CharacterDevice => Shape::Device,
+        _ => Shape::File,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Alarm;
+    use super::*;
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    #[test]
+    fn an_empty_pipe_is_not_ready_and_the_alarm_ends_the_wait() {
+        let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).expect("a pipe");
+        let (read, write) = (
+            Descriptor::own(read).expect("own"),
+            Descriptor::own(write).expect("own"),
+        );
+        let alarm = Alarm::new().expect("an alarm");
+        let mut buffer = [0; 8];
+        assert_eq!(read.read(&mut buffer).expect("read"), Transfer::NotReady);
+        assert_eq!(write.write(b"abc").expect("write"), Transfer::Bytes(3));
+        assert_eq!(
+            read.wait(Interest::Read, alarm.descriptor()).expect("wait"),
+            Woken::Ready
+        );
+        assert_eq!(read.read(&mut buffer).expect("read"), Transfer::Bytes(3));
+        alarm.ring();
+        assert_eq!(
+            read.wait(Interest::Read, alarm.descriptor()).expect("wait"),
+            Woken::Alarm
+        );
+        drop(write);
+        assert_eq!(read.read(&mut buffer).expect("read"), Transfer::Bytes(0), "the end");
+    }
+
+    #[test]
+    fn a_polled_descriptor_writes_small_pieces() {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+        let write = Descriptor {
+            fd: Handle::Own(write),
+            shape: Shape::Pipe,
+            manner: Manner::Polled,
+        };
+        assert_eq!(write.write(&[7; 10_000]).expect("write"), Transfer::Bytes(PIPE_BUF));
+        while write.write(&[7; 10_000]).expect("write") != Transfer::NotReady {}
+        drop(read);
+    }
+
+    #[test]
+    fn several_slices_are_written_in_order_by_every_manner() {
+        let pieces = [&[1; 3000][..], &[2; 1000], &[3; 5000]];
+        let slices = pieces.map(IoSlice::new);
+        let whole = pieces.concat();
+        for (manner, count) in [(Manner::NonBlocking, 9000), (Manner::Polled, 4000)] {
+            let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).expect("a pipe");
+            let write = Descriptor {
+                fd: Handle::Own(write),
+                shape: Shape::Pipe,
+                manner,
+            };
+            assert_eq!(write.write_vectored(&slices).expect("writev"), Transfer::Bytes(count));
+            let mut bytes = vec![0; count];
+            assert_eq!(rustix::io::read(&read, &mut bytes), Ok(count));
+            assert_eq!(bytes, whole[..count]);
+        }
+        let (read, write) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        let write = Descriptor {
+            fd: Handle::Own(write.into()),
+            shape: Shape::Socket,
+            manner: Manner::DontWait,
+        };
+        assert_eq!(write.write_vectored(&slices).expect("sendmsg"), Transfer::Bytes(9000));
+        drop(read);
+        assert!(write.write_vectored(&slices).is_err(), "the peer is gone");
+    }
+
+    #[test]
+    fn a_first_slice_that_does_not_fit_is_cut() {
+        let large = [7; 10_000];
+        let slices = [IoSlice::new(&large), IoSlice::new(b"x")];
+        assert_eq!(first_bytes(&slices, PIPE_BUF), (0, &large[..PIPE_BUF]));
+        assert_eq!(first_bytes(&slices[1..], PIPE_BUF).0, 1);
+    }
+}

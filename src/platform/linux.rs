@@ -1,0 +1,220 @@
+//! What Linux offers beyond the other Unixes.
+
+use std::fs::File;
+use std::io;
+use std::num::NonZeroU64;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::{Mode, OFlags, SeekFrom, Stat};
+use rustix::io::Errno;
+use rustix::pipe::SpliceFlags;
+
+/// One eventfd.
+#[derive(Debug)]
+pub struct AlarmDescriptors(OwnedFd);
+
+impl AlarmDescriptors {
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
+    }
+
+    pub fn ring(&self) {
+        // A counter that is full is readable already.
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+}
+
+impl AsFd for AlarmDescriptors {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The kernel's files about this process, kept open.
+#[derive(Debug)]
+pub struct MemoryFiles {
+    statm: Option<File>,
+    status: Option<File>,
+}
+
+impl MemoryFiles {
+    pub fn open() -> Self {
+        Self {
+            statm: File::open("/proc/self/statm").ok(),
+            status: File::open("/proc/self/status").ok(),
+        }
+    }
+
+    /// The second number of statm, in pages: see proc(5).
+    pub fn resident(&self) -> u64 {
+        let pages = self.statm.as_ref().and_then(|file| {
+            let mut text = [0; 128];
+            let count = file.read_at(&mut text, 0).ok()?;
+            std::str::from_utf8(&text[..count])
+                .ok()?
+                .split(' ')
+                .nth(1)?
+                .parse::<u64>()
+                .ok()
+        });
+        pages.unwrap_or(0) * rustix::param::page_size() as u64
+    }
+
+    /// `VmHWM` of status, in KiB: see proc(5).
+    pub fn peak(&self) -> u64 {
+        let kib = self.status.as_ref().and_then(|file| {
+            let mut text = [0; 4096];
+            let count = file.read_at(&mut text, 0).ok()?;
+            status_field(&text[..count], "VmHWM:")?
+                .split_whitespace()
+                .next()?
+                .parse::<u64>()
+                .ok()
+        });
+        kib.unwrap_or(0) * 1024
+    }
+}
+
+fn status_field(status: &[u8], name: &str) -> Option<String> {
+    let text = String::from_utf8_lossy(status);
+    text.lines()
+        .find_map(|line| line.strip_prefix(name))
+        .map(|value| value.trim().to_owned())
+}
+
+/// Reads the mask of ignored signals, so that no handler has to be touched to learn it.
+pub fn is_ignored(signal: i32) -> bool {
+    let mask = std::fs::read("/proc/self/status")
+        .ok()
+        .and_then(|status| u64::from_str_radix(&status_field(&status, "SigIgn:")?, 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
+}
+
+/// A description of our own for an inherited pipe or terminal, so that making it non-blocking changes nothing for the
+/// processes that share the old one.
+pub fn reopen(fd: BorrowedFd<'_>, access: OFlags) -> Option<OwnedFd> {
+    use std::os::fd::AsRawFd;
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let flags = access | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    rustix::fs::open(path, flags, Mode::empty()).ok()
+}
+
+/// The C library of GNU has the knob; others have one heap, or none of ours to turn.
+pub fn share_one_heap() {
+    #[cfg(target_env = "gnu")]
+    #[allow(unsafe_code, reason = "sets a number of the allocator's own")]
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
+/// Only code: nothing ever writes to it, so a page that is dropped comes back the same.
+pub fn forget_start_up() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for line in maps.lines() {
+        let mut fields = line.split_whitespace();
+        let (Some(range), Some("r-xp")) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        // Of a file: the kernel's own page has no inode.
+        if fields.nth(2).is_none_or(|inode| inode == "0") {
+            continue;
+        }
+        let bounds = range.split_once('-').and_then(|(start, end)| {
+            let number = |hex| usize::from_str_radix(hex, 16).ok();
+            Some((number(start)?, number(end)?))
+        });
+        if let Some((start, end)) = bounds {
+            #[allow(
+                unsafe_code,
+                reason = "code that was never written to is the same when it is mapped again"
+            )]
+            let _ = unsafe {
+                rustix::mm::madvise(
+                    std::ptr::with_exposed_provenance_mut(start),
+                    end - start,
+                    rustix::mm::Advice::LinuxDontNeed,
+                )
+            };
+        }
+    }
+}
+
+/// Whether it is /dev/null or one of its siblings, which never make anybody wait: major number 1, see null(4).
+pub fn is_memory_device(stat: &Stat) -> bool {
+    rustix::fs::major(stat.st_rdev) == 1
+}
+
+/// Bits of the standard descriptors that were closed when the process started.
+static CLOSED: AtomicU8 = AtomicU8::new(0);
+
+/// Looks before the standard library opens /dev/null in their place, which it does before `main`.
+extern "C" fn look_at_standard_descriptors() {
+    for fd in 0..3 {
+        #[allow(unsafe_code, reason = "asks for the flags of a number that may be no descriptor")]
+        let flags = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+        if flags < 0 {
+            CLOSED.fetch_or(1 << fd, Ordering::Relaxed);
+        }
+    }
+}
+
+#[used]
+#[allow(unsafe_code, reason = "the loader calls the functions of this section before main")]
+#[unsafe(link_section = ".init_array")]
+static LOOK: extern "C" fn() = look_at_standard_descriptors;
+
+/// Whether a standard descriptor was closed when the process started.
+pub fn was_closed(fd: i32) -> bool {
+    CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0
+}
+
+/// Asks for a pipe of 1 MiB, what an unprivileged process may have, and less where that is refused.
+pub fn enlarge_pipe(fd: BorrowedFd<'_>) {
+    let mut size = 1 << 20;
+    while size > 64 << 10 && rustix::pipe::fcntl_setpipe_size(fd, size).is_err() {
+        size /= 2;
+    }
+}
+
+/// The default slack is 50 µs, in which a fast stream moves a quarter of a mebibyte.
+pub fn sharpen_timers() {
+    // Where it is refused, waits are as long as they were.
+    let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+}
+
+/// Copies between two files at their offsets.
+pub fn copy_file_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix::io::Result<usize> {
+    rustix::fs::copy_file_range(from, None, to, None, length)
+}
+
+/// Moves pages from or to a pipe; never waits for a pipe.
+pub fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix::io::Result<usize> {
+    let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
+    rustix::pipe::splice(from, None, to, None, length, flags)
+}
+
+/// The data behind `offset` up to the next hole; moves the file's offset. Empty at the end of the file where only a hole
+/// is left.
+pub fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Option<Range<u64>> {
+    let size = u64::try_from(rustix::fs::fstat(fd).ok()?.st_size).ok()?;
+    match rustix::fs::seek(fd, SeekFrom::Data(offset)) {
+        Ok(start) => Some(start..rustix::fs::seek(fd, SeekFrom::Hole(start)).ok()?),
+        Err(Errno::NXIO) => Some(size.max(offset)..size.max(offset)),
+        Err(_) => None,
+    }
+}
+
+/// Bytes in a socket's send queue that the peer's kernel has not acknowledged yet; `None` where it cannot be told.
+#[must_use]
+pub fn unsent_bytes(fd: BorrowedFd<'_>) -> Option<u64> {
+    /// `SIOCOUTQ`, the same number as `TIOCOUTQ`: see tcp(7).
+    const SIOCOUTQ: rustix::ioctl::Opcode = 0x5411;
+    #[allow(unsafe_code, reason = "the kernel's documented getter of one int")]
+    let queued = unsafe { rustix::ioctl::ioctl(fd, rustix::ioctl::Getter::<SIOCOUTQ, i32>::new()) };
+    queued.ok().and_then(|bytes| u64::try_from(bytes).ok())
+}

@@ -1,0 +1,123 @@
+//! What every Unix offers. Tried on Linux; untested elsewhere.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{OFlags, Stat};
+use rustix::io::Errno;
+
+/// A pipe: its read end is polled, a byte in it is the alarm.
+#[derive(Debug)]
+pub struct AlarmDescriptors {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+impl AlarmDescriptors {
+    pub fn new() -> io::Result<Self> {
+        let (read, write) = rustix::pipe::pipe()?;
+        for fd in [&read, &write] {
+            rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?;
+            rustix::io::ioctl_fionbio(fd, true)?;
+        }
+        Ok(Self { read, write })
+    }
+
+    pub fn ring(&self) {
+        // A pipe that is full is readable already.
+        let _ = rustix::io::write(&self.write, &[1]);
+    }
+}
+
+impl AsFd for AlarmDescriptors {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.read.as_fd()
+    }
+}
+
+/// Nothing to keep open.
+#[derive(Debug)]
+pub struct MemoryFiles;
+
+impl MemoryFiles {
+    pub fn open() -> Self {
+        Self
+    }
+
+    /// The peak stands in for the present: there is no portable way to read the latter.
+    pub fn resident(&self) -> u64 {
+        self.peak()
+    }
+
+    #[allow(clippy::unused_self, reason = "the Linux one has files to look into")]
+    pub fn peak(&self) -> u64 {
+        #[allow(unsafe_code, reason = "getrusage fills a struct of plain numbers")]
+        let usage = unsafe {
+            let mut usage = std::mem::zeroed::<libc::rusage>();
+            if libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) != 0 {
+                return 0;
+            }
+            usage
+        };
+        // macOS counts bytes, everybody else KiB.
+        let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
+        u64::try_from(usage.ru_maxrss).unwrap_or(0) * unit
+    }
+}
+
+pub fn is_ignored(signal: i32) -> bool {
+    #[allow(unsafe_code, reason = "sigaction with a null action only reads")]
+    unsafe {
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// There is no portable way.
+pub fn forget_start_up() {}
+
+/// There is no portable knob.
+pub fn share_one_heap() {}
+
+/// Device numbers differ from system to system.
+pub fn is_memory_device(_stat: &Stat) -> bool {
+    false
+}
+
+/// It cannot be told: the standard library has opened /dev/null in its place.
+pub fn was_closed(_fd: i32) -> bool {
+    false
+}
+
+/// There is no portable way to a description of our own: the caller polls instead.
+pub fn reopen(_fd: BorrowedFd<'_>, _access: OFlags) -> Option<OwnedFd> {
+    None
+}
+
+/// Pipes keep the size they have.
+pub fn enlarge_pipe(_fd: BorrowedFd<'_>) {}
+
+/// Waits are as sharp as they are.
+pub fn sharpen_timers() {}
+
+/// Bytes are read and written instead.
+pub fn copy_file_range(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rustix::io::Result<usize> {
+    Err(Errno::NOSYS)
+}
+
+/// Bytes are read and written instead.
+pub fn splice(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rustix::io::Result<usize> {
+    Err(Errno::NOSYS)
+}
+
+/// There is no telling.
+pub fn next_data(_fd: BorrowedFd<'_>, _offset: u64) -> Option<Range<u64>> {
+    None
+}
+
+/// It cannot be told.
+#[must_use]
+pub fn unsent_bytes(_fd: BorrowedFd<'_>) -> Option<u64> {
+    None
+}

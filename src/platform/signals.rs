@@ -1,0 +1,31 @@
+//! The signals that end a run.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+
+use super::system;
+
+/// Interrupt, terminate and hang-up: the signals that end a run after it has tidied up.
+pub const TERMINATING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+/// Whether the process was started with `signal` ignored, as `nohup` does; then it stays so.
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    system::is_ignored(signal)
+}
+
+/// Prepares the signals that do not end a run: `SIGUSR1` sets `asked`, and a write beyond the file-size limit fails with
+/// `EFBIG` instead of killing the process.
+pub fn prepare_signals(asked: &Arc<AtomicBool>) {
+    // Where the system refuses, the signals keep their default action, which is worse but no reason not to run.
+    let _ = signal_hook::flag::register(SIGUSR1, asked.clone());
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+}
+
+/// Ends the process the way `signal` would have, so that a shell sees it.
+pub fn end_as(signal: i32) -> ! {
+    let _ = signal_hook::low_level::emulate_default_handler(signal);
+    std::process::exit(128 + signal);
+}
