@@ -1,0 +1,25 @@
+//! The bounded heart: chunks in recycled buffers, links with hard marks, and the meters that watch both.
+//!
+//! Data moves as [`Chunk`]s. A producer asks its [`Outlet`] for a [`Buffer`] *before* it reads, so that being
+//! backpressured means holding nothing; it fills the buffer and sends it. The consumer takes chunks from its
+//! [`Inlet`]; dropping a chunk gives its credit back to the link and its buffer back to the [`Pool`].
+//!
+//! Invariants, each held by a test in this folder:
+//! - the buffers that a link has granted never exceed its high-water mark;
+//! - the buffers alive, in use or free, never exceed the pool's limit, which is the sum of the high-water marks;
+//! - bytes arrive in order, once, and every wait ends when the other side goes away;
+//! - only [`Outlet::finish`] ends a stream: an outlet dropped without it aborts the stream.
+
+mod block;
+mod chunk;
+mod link;
+mod meter;
+mod park;
+mod pool;
+mod sync;
+
+pub use chunk::Chunk;
+pub use link::{Buffer, Closed, Inlet, Link, LinkLevels, Marks, Outlet};
+pub use meter::{StageMeter, StageTimes, Wait, Waiting};
+pub use park::{block_on, block_within};
+pub use pool::{Lease, Pool};

@@ -1,0 +1,528 @@
+//! Every schedule of small programs over a link, by running them again and again: a depth-first walk over the choices
+//! of which woken task to poll next. What is never polled unless it was woken cannot hide a lost wake-up.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+
+use super::*;
+
+std::thread_local! {
+    static YIELDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets the scheduler choose anew, without the waker: the link alone wakes through that.
+async fn step() {
+    let mut yielded = false;
+    poll_fn(|_| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        YIELDED.set(true);
+        Poll::Pending
+    })
+    .await;
+}
+
+#[derive(Default)]
+struct Signal {
+    woken: AtomicBool,
+    wakes: AtomicUsize,
+}
+
+impl Wake for Signal {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.woken.store(true, Ordering::Relaxed);
+        self.wakes.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+struct Task {
+    name: &'static str,
+    signal: Arc<Signal>,
+    /// `None` when it is done.
+    future: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+/// What is asserted at the end, given how often each task was woken.
+type AtTheEnd = dyn Fn(&[usize]);
+
+/// One program: its tasks, what holds after every step, and what holds at the end.
+struct Program {
+    tasks: Vec<Task>,
+    always: Box<dyn Fn()>,
+    finally: Box<AtTheEnd>,
+}
+
+fn task(name: &'static str, future: impl Future<Output = ()> + 'static) -> Task {
+    Task {
+        name,
+        signal: Arc::default(),
+        future: Some(Box::pin(future)),
+    }
+}
+
+/// The schedule so far, printed if the run fails.
+struct Trace(Vec<&'static str>);
+
+impl Drop for Trace {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the schedule that failed: {}", self.0.join(" "));
+        }
+    }
+}
+
+/// Runs the program once. Where `path` ends, the first woken task is chosen, and the choice is added to it.
+fn run(mut program: Program, path: &mut Vec<(usize, usize)>) {
+    let mut trace = Trace(Vec::new());
+    for task in &program.tasks {
+        task.signal.woken.store(true, Ordering::Relaxed);
+    }
+    loop {
+        let mut woken: Vec<&mut Task> = program
+            .tasks
+            .iter_mut()
+            .filter(|task| task.future.is_some() && task.signal.woken.load(Ordering::Relaxed))
+            .collect();
+        if woken.is_empty() {
+            break;
+        }
+        let depth = trace.0.len();
+        if depth == path.len() {
+            path.push((0, woken.len()));
+        }
+        let (choice, choices) = path[depth];
+        assert_eq!(
+            choices,
+            woken.len(),
+            "a program must behave the same when it is run again"
+        );
+        let task = &mut *woken[choice];
+        trace.0.push(task.name);
+        task.signal.woken.store(false, Ordering::Relaxed);
+        let waker = Waker::from(task.signal.clone());
+        let future = task.future.as_mut().expect("only unfinished tasks are polled");
+        let done = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        if YIELDED.take() {
+            task.signal.woken.store(true, Ordering::Relaxed);
+        }
+        if done {
+            task.future = None;
+        }
+        (program.always)();
+    }
+    for task in &program.tasks {
+        assert!(task.future.is_none(), "deadlock: {} is never woken", task.name);
+    }
+    let wakes: Vec<usize> = program
+        .tasks
+        .iter()
+        .map(|task| task.signal.wakes.load(Ordering::Relaxed))
+        .collect();
+    (program.finally)(&wakes);
+}
+
+/// Runs the program in every schedule there is, and answers how many there are.
+fn explore(program: impl Fn() -> Program) -> usize {
+    let mut path = Vec::new();
+    let mut count = 0;
+    loop {
+        run(program(), &mut path);
+        count += 1;
+        while let Some((choice, choices)) = path.pop() {
+            if choice + 1 < choices {
+                path.push((choice + 1, choices));
+                break;
+            }
+        }
+        if path.is_empty() {
+            return count;
+        }
+    }
+}
+
+/// How a side of the link found its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Finished,
+    Closed,
+    Left,
+}
+
+/// What the tasks of one run tell its checks.
+#[derive(Default)]
+struct Log {
+    sent: Cell<u8>,
+    received: RefCell<Vec<u8>>,
+    producer: Cell<Option<Outcome>>,
+    consumer: Cell<Option<Outcome>>,
+}
+
+impl Log {
+    /// What came is 0, 1, 2, …: in order and once.
+    fn assert_in_order(&self) {
+        let received = self.received.borrow();
+        assert!(received.iter().copied().eq(0..u8::try_from(received.len()).unwrap()));
+        assert!(received.len() <= usize::from(self.sent.get()));
+    }
+}
+
+/// Sends `count` bytes in buffers of `size`, then finishes or just goes.
+async fn produce(mut outlet: Outlet, count: u8, size: usize, finish: bool, log: Rc<Log>) {
+    for byte in 0..count {
+        let sent = match outlet.reserve(size).await {
+            Ok(mut buffer) => {
+                step().await;
+                buffer.fill_from(&[byte]);
+                log.sent.set(byte + 1);
+                outlet.send(buffer)
+            }
+            Err(Closed) => Err(Closed),
+        };
+        if sent == Err(Closed) {
+            log.producer.set(Some(Outcome::Closed));
+            return;
+        }
+        step().await;
+    }
+    if finish {
+        outlet.finish();
+    }
+    log.producer.set(Some(Outcome::Finished));
+}
+
+/// Receives until the end, or until it has had `leave` chunks.
+async fn consume(mut inlet: Inlet, leave: usize, log: Rc<Log>) {
+    for _ in 0..leave {
+        match inlet.receive().await {
+            Ok(Some(chunk)) => {
+                log.received.borrow_mut().extend_from_slice(chunk.as_slice());
+                step().await;
+                drop(chunk);
+                step().await;
+            }
+            Ok(None) => return log.consumer.set(Some(Outcome::Finished)),
+            Err(Closed) => return log.consumer.set(Some(Outcome::Closed)),
+        }
+    }
+    log.consumer.set(Some(Outcome::Left));
+}
+
+impl Rig {
+    fn assert_bounded(&self) {
+        let (granted, level, buffers) = self.credit();
+        assert!(
+            granted + level <= self.link.marks.high,
+            "{granted} + {level} is above the mark"
+        );
+        assert!(buffers <= Marks::MOST_CHUNKS);
+        assert!(self.pool.in_use() + self.pool.free_bytes() <= self.pool.limit());
+    }
+
+    /// Every pause and every wait for bytes was ended by one wake, and no other wake was given.
+    fn assert_one_wake_a_wait(&self, producer: usize, consumer: usize) {
+        let levels = self.link.levels();
+        assert_eq!(producer as u64, levels.times_full, "one wake for each pause");
+        assert_eq!(consumer as u64, levels.times_empty, "one wake for each empty wait");
+    }
+}
+
+/// A producer of `count` bytes and a consumer on one link.
+fn pair((high, low, size): (u64, u64, usize), count: u8, finish: bool, leave: usize) -> (Rc<Rig>, Rc<Log>, Vec<Task>) {
+    let (rig, outlet, inlet) = Rig::new(high, low, size);
+    let log = Rc::new(Log::default());
+    let tasks = vec![
+        task("producer", produce(outlet, count, size, finish, log.clone())),
+        task("consumer", consume(inlet, leave, log.clone())),
+    ];
+    (Rc::new(rig), log, tasks)
+}
+
+fn program(
+    (rig, log, tasks): (Rc<Rig>, Rc<Log>, Vec<Task>),
+    finally: impl Fn(&Rig, &Log, &[usize]) + 'static,
+) -> Program {
+    let always = {
+        let (rig, log) = (rig.clone(), log.clone());
+        Box::new(move || {
+            rig.assert_bounded();
+            log.assert_in_order();
+        })
+    };
+    Program {
+        tasks,
+        always,
+        finally: Box::new(move |wakes| {
+            rig.assert_nothing_is_held();
+            rig.assert_one_wake_a_wait(wakes[0], wakes[1]);
+            finally(&rig, &log, wakes);
+        }),
+    }
+}
+
+/// Explores, says how much that was, and holds that it is no less than when this was written: a program that has lost its
+/// choices proves nothing.
+fn explores(what: &str, at_least: usize, build: impl Fn() -> Program) {
+    let schedules = explore(build);
+    println!("{what}: {schedules} schedules");
+    assert!(schedules >= at_least, "{what}: only {schedules} schedules");
+}
+
+#[test]
+fn the_scheduler_explores_every_order_and_sees_a_deadlock() {
+    let orders = Rc::new(RefCell::new(std::collections::BTreeSet::new()));
+    let count = explore(|| {
+        let order = Rc::new(RefCell::new(String::new()));
+        let say = |name: &'static str, order: Rc<RefCell<String>>| {
+            task(name, async move {
+                for _ in 0..2 {
+                    order.borrow_mut().push_str(name);
+                    step().await;
+                }
+            })
+        };
+        let tasks = vec![say("a", order.clone()), say("b", order.clone())];
+        let orders = orders.clone();
+        Program {
+            tasks,
+            always: Box::new(|| ()),
+            finally: Box::new(move |_| {
+                orders.borrow_mut().insert(order.borrow().clone());
+            }),
+        }
+    });
+    assert_eq!(count, 20, "two tasks of three polls each: 6 over 3");
+    assert_eq!(orders.borrow().len(), 6, "aabb, abab, abba and their mirrors");
+}
+
+#[test]
+#[should_panic(expected = "deadlock: stuck is never woken")]
+fn a_task_that_nobody_wakes_is_a_deadlock() {
+    explore(|| Program {
+        tasks: vec![task("stuck", std::future::pending())],
+        always: Box::new(|| ()),
+        finally: Box::new(|_| ()),
+    });
+}
+
+#[test]
+fn every_schedule_that_finishes_delivers_everything() {
+    for (marks, sent, expected) in [
+        ((1, 0, 1), 4, 8_748),
+        ((2, 0, 1), 3, 1_464),
+        ((2, 1, 1), 4, 25_872),
+        ((2, 2, 1), 3, 1_848),
+    ] {
+        explores(&format!("finish {marks:?}"), expected, || {
+            program(pair(marks, sent, true, usize::MAX), move |rig, log, _| {
+                assert!(log.received.borrow().iter().copied().eq(0..sent));
+                assert_eq!(log.producer.get(), Some(Outcome::Finished));
+                assert_eq!(log.consumer.get(), Some(Outcome::Finished));
+                let levels = rig.link.levels();
+                assert_eq!(levels.drains, levels.times_full, "every pause ended in a drain");
+            })
+        });
+    }
+}
+
+#[test]
+fn every_schedule_that_appends_delivers_everything() {
+    explores("append", 15_444, || {
+        program(pair((32 << 10, 8 << 10, 8 << 10), 4, true, usize::MAX), |_, log, _| {
+            assert_eq!(*log.received.borrow(), [0, 1, 2, 3]);
+            assert_eq!(log.consumer.get(), Some(Outcome::Finished));
+        })
+    });
+}
+
+#[test]
+fn every_schedule_that_aborts_says_so_behind_the_bytes() {
+    explores("abort", 1_848, || {
+        program(pair((2, 1, 1), 3, false, usize::MAX), |_, log, _| {
+            assert_eq!(*log.received.borrow(), [0, 1, 2], "what was sent is delivered first");
+            assert_eq!(log.consumer.get(), Some(Outcome::Closed));
+        })
+    });
+}
+
+#[test]
+fn every_schedule_ends_when_the_consumer_leaves() {
+    for (leave, expected) in [(0, 6), (1, 132), (2, 1_848), (3, 11_760)] {
+        explores(&format!("leave after {leave}"), expected, || {
+            program(pair((2, 1, 1), 4, true, leave), move |_, log, _| {
+                assert_eq!(log.received.borrow().len(), leave);
+                assert_eq!(log.consumer.get(), Some(Outcome::Left));
+                assert!(log.producer.get().is_some());
+            })
+        });
+    }
+}
+
+#[test]
+fn every_schedule_ends_when_it_is_cancelled_at_any_moment() {
+    for (marks, expected) in [((1, 0, 1), 6_160), ((2, 1, 1), 11_224)] {
+        explores(&format!("cancel {marks:?}"), expected, || {
+            let (rig, log, mut tasks) = pair(marks, 3, true, usize::MAX);
+            let link = rig.link.clone();
+            tasks.push(task("canceller", async move { link.cancel() }));
+            program((rig, log, tasks), |_, log, _| {
+                if log.consumer.get() == Some(Outcome::Finished) {
+                    assert_eq!(*log.received.borrow(), [0, 1, 2], "cancelled too late");
+                }
+                assert!(log.producer.get().is_some() && log.consumer.get().is_some());
+            })
+        });
+    }
+}
+
+/// Sends like [`produce`], but gives every wait up once before it waits in earnest, and asks for another size then.
+async fn produce_impatiently(mut outlet: Outlet, count: u8, log: Rc<Log>) {
+    for byte in 0..count {
+        let early = {
+            let mut reserve = pin!(outlet.reserve(2));
+            poll_fn(|context| Poll::Ready(reserve.as_mut().poll(context))).await
+        };
+        let buffer = match early {
+            Poll::Ready(buffer) => buffer,
+            Poll::Pending => {
+                step().await;
+                outlet.reserve(1).await
+            }
+        };
+        let mut buffer = buffer.expect("the consumer stays");
+        buffer.fill_from(&[byte]);
+        log.sent.set(byte + 1);
+        outlet.send(buffer).expect("the consumer stays");
+        step().await;
+    }
+    outlet.finish();
+}
+
+/// Receives like [`consume`], but looks without waiting first, and gives its wait up once.
+async fn consume_impatiently(mut inlet: Inlet, log: Rc<Log>) {
+    loop {
+        let early = {
+            let mut receive = pin!(inlet.receive());
+            poll_fn(|context| Poll::Ready(receive.as_mut().poll(context))).await
+        };
+        let chunk = match early {
+            Poll::Ready(chunk) => chunk.expect("the producer finishes"),
+            Poll::Pending => {
+                step().await;
+                match inlet.try_receive() {
+                    Some(chunk) => Some(chunk),
+                    None => inlet.receive().await.expect("the producer finishes"),
+                }
+            }
+        };
+        let Some(chunk) = chunk else {
+            return log.consumer.set(Some(Outcome::Finished));
+        };
+        log.received.borrow_mut().extend_from_slice(chunk.as_slice());
+        step().await;
+    }
+}
+
+#[test]
+fn every_schedule_ends_when_waits_are_given_up() {
+    explores("impatient", 13_131, || {
+        let (rig, outlet, inlet) = Rig::new(8, 4, 2);
+        let (rig, log) = (Rc::new(rig), Rc::new(Log::default()));
+        let tasks = vec![
+            task("producer", produce_impatiently(outlet, 6, log.clone())),
+            task("consumer", consume_impatiently(inlet, log.clone())),
+        ];
+        let always = {
+            let (rig, log) = (rig.clone(), log.clone());
+            Box::new(move || {
+                rig.assert_bounded();
+                log.assert_in_order();
+            })
+        };
+        Program {
+            tasks,
+            always,
+            finally: Box::new(move |_| {
+                rig.assert_nothing_is_held();
+                assert_eq!(*log.received.borrow(), [0, 1, 2, 3, 4, 5]);
+                assert_eq!(log.consumer.get(), Some(Outcome::Finished));
+            }),
+        }
+    });
+}
+
+/// Passes chunks on, and the end as it found it. It holds a chunk while it waits for room.
+async fn pass_on(mut inlet: Inlet, mut outlet: Outlet) {
+    loop {
+        match inlet.receive().await {
+            Ok(Some(chunk)) => {
+                step().await;
+                if outlet.forward(chunk).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => return outlet.finish(),
+            Err(Closed) => return,
+        }
+    }
+}
+
+/// Two links of one pool with a stage between them that forwards.
+fn chain(marks: [(u64, u64); 2], count: u8, leave: usize, cancel: bool) -> Program {
+    let pool = Arc::new(Pool::new(marks.iter().map(|(high, _)| high).sum()));
+    let [(first, outlet, middle), (second, onwards, inlet)] =
+        marks.map(|(high, low)| Rig::in_pool(Marks::new(high, low, 1), pool.clone()));
+    let log = Rc::new(Log::default());
+    let mut tasks = vec![
+        task("producer", produce(outlet, count, 1, true, log.clone())),
+        task("middle", pass_on(middle, onwards)),
+        task("consumer", consume(inlet, leave, log.clone())),
+    ];
+    if cancel {
+        let links = [first.link.clone(), second.link.clone()];
+        tasks.push(task("canceller", async move {
+            for link in &links {
+                link.cancel();
+            }
+        }));
+    }
+    let rigs = Rc::new([first, second]);
+    let always = {
+        let (rigs, log) = (rigs.clone(), log.clone());
+        Box::new(move || {
+            rigs.iter().for_each(Rig::assert_bounded);
+            log.assert_in_order();
+        })
+    };
+    Program {
+        tasks,
+        always,
+        finally: Box::new(move |wakes| {
+            let [first, second] = rigs.each_ref().map(|rig| {
+                rig.assert_nothing_is_held();
+                rig.link.levels()
+            });
+            assert_eq!(wakes[0] as u64, first.times_full);
+            assert_eq!(wakes[1] as u64, first.times_empty + second.times_full);
+            assert_eq!(wakes[2] as u64, second.times_empty);
+            let received = log.received.borrow().len();
+            match log.consumer.get().expect("the consumer came to its end") {
+                Outcome::Finished => assert_eq!(received, usize::from(count)),
+                Outcome::Left => assert_eq!(received, leave),
+                Outcome::Closed => assert!(cancel),
+            }
+        }),
+    }
+}
+
+#[test]
+fn every_schedule_of_a_forwarding_chain_ends() {
+    explores("chain", 31_407, || chain([(1, 0), (1, 0)], 2, usize::MAX, false));
+    explores("chain, left", 12_597, || chain([(1, 1), (1, 0)], 2, 1, false));
+    explores("chain, cancelled", 1_848, || {
+        chain([(1, 0), (1, 0)], 1, usize::MAX, true)
+    });
+}

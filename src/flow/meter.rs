@@ -1,0 +1,200 @@
+//! What a stage did with its time and how many bytes it moved.
+//!
+//! One writer (the stage), any number of readers. The clock is read only when a stage really waits; what is not a wait
+//! is busy, so the shares add up to one by construction.
+
+use std::time::{Duration, Instant};
+
+use super::sync::atomic::{AtomicU64, Ordering};
+
+/// What a stage waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// For its input link.
+    Idle,
+    /// For room in its output link.
+    Backpressured,
+    /// For a disk, a peer or a terminal.
+    Outside,
+    /// For a throttle's tokens.
+    Throttling,
+}
+
+impl Wait {
+    const ALL: [Self; 4] = [Self::Idle, Self::Backpressured, Self::Outside, Self::Throttling];
+}
+
+/// Time spent in each kind of wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StageTimes {
+    /// Waiting for the input link.
+    pub idle: Duration,
+    /// Waiting for room in the output link.
+    pub backpressured: Duration,
+    /// Waiting for a disk, a peer or a terminal.
+    pub outside: Duration,
+    /// Waiting for a throttle's tokens.
+    pub throttling: Duration,
+    /// Since when the stage has been ended, counted from the chain's start; `None` while it runs.
+    pub ended_at: Option<Duration>,
+}
+
+/// The counters of one stage.
+#[derive(Debug)]
+pub struct StageMeter {
+    start: Instant,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    /// Odd while the writer changes `waited` and `open` together.
+    version: AtomicU64,
+    /// Nanoseconds, in the order of [`Wait::ALL`].
+    waited: [AtomicU64; 4],
+    /// Nanoseconds from `start` to the beginning of the wait that is open, times 8, plus 1 + its kind; 0 if none is.
+    open: AtomicU64,
+    /// Nanoseconds from `start` to the stage's end, plus 1; 0 while it runs.
+    ended: AtomicU64,
+}
+
+impl StageMeter {
+    /// A meter at zero whose chain started at `start`.
+    #[must_use]
+    pub fn new(start: Instant) -> Self {
+        Self {
+            start,
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            version: AtomicU64::new(0),
+            waited: [const { AtomicU64::new(0) }; 4],
+            open: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Begins a wait, which lasts until the answer is dropped. Waits do not nest.
+    pub fn wait(&self, kind: Wait) -> Waiting<'_> {
+        self.open.store(self.now() << 3 | (1 + kind as u64), Ordering::Release);
+        Waiting { meter: self, kind }
+    }
+
+    /// Counts `count` bytes received from the input link, or, for a source, from outside.
+    pub fn add_in(&self, count: u64) {
+        bump(&self.bytes_in, count);
+    }
+
+    /// Counts `count` bytes sent to the output link, or, for a sink, to the outside.
+    pub fn add_out(&self, count: u64) {
+        bump(&self.bytes_out, count);
+    }
+
+    /// Bytes received so far.
+    #[must_use]
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// Bytes sent so far.
+    #[must_use]
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out.load(Ordering::Relaxed)
+    }
+
+    /// Says that the stage has nothing left to do.
+    pub fn end(&self) {
+        let _ = self
+            .ended
+            .compare_exchange(0, self.now() + 1, Ordering::Release, Ordering::Relaxed);
+    }
+
+    /// Whether it waits for a throttle's tokens at this moment.
+    #[must_use]
+    pub fn is_throttling(&self) -> bool {
+        self.open.load(Ordering::Acquire) & 7 == 1 + Wait::Throttling as u64
+    }
+
+    /// The times so far, the wait that is still open included.
+    #[must_use]
+    pub fn times(&self) -> StageTimes {
+        loop {
+            let before = self.version.load(Ordering::Acquire);
+            let mut nanos = [0; 4];
+            for kind in Wait::ALL {
+                nanos[kind as usize] = self.waited[kind as usize].load(Ordering::Acquire);
+            }
+            let open = self.open.load(Ordering::Acquire);
+            if before % 2 == 1 || self.version.load(Ordering::Acquire) != before {
+                std::hint::spin_loop();
+                continue;
+            }
+            if open != 0 {
+                let kind = usize::try_from(open & 7).unwrap_or(1) - 1;
+                nanos[kind] += self.now().saturating_sub(open >> 3);
+            }
+            let ended = self.ended.load(Ordering::Acquire);
+            return StageTimes {
+                idle: Duration::from_nanos(nanos[Wait::Idle as usize]),
+                backpressured: Duration::from_nanos(nanos[Wait::Backpressured as usize]),
+                outside: Duration::from_nanos(nanos[Wait::Outside as usize]),
+                throttling: Duration::from_nanos(nanos[Wait::Throttling as usize]),
+                ended_at: (ended != 0).then(|| Duration::from_nanos(ended - 1)),
+            };
+        }
+    }
+}
+
+/// Adds without a read-modify-write cycle: there is one writer.
+fn bump(counter: &AtomicU64, count: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+}
+
+/// A wait that lasts until this is dropped.
+#[derive(Debug)]
+pub struct Waiting<'a> {
+    meter: &'a StageMeter,
+    kind: Wait,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let meter = self.meter;
+        let waited = meter.now().saturating_sub(meter.open.load(Ordering::Relaxed) >> 3);
+        let version = meter.version.load(Ordering::Relaxed);
+        meter.version.store(version + 1, Ordering::Release);
+        meter.open.store(0, Ordering::Release);
+        // Released, so that a reader who sees the new sum also sees the odd version and tries again.
+        let sum = &meter.waited[self.kind as usize];
+        sum.store(sum.load(Ordering::Relaxed) + waited, Ordering::Release);
+        meter.version.store(version + 2, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_counted_once_while_open_and_once_after() {
+        let meter = StageMeter::new(Instant::now());
+        let wait = meter.wait(Wait::Backpressured);
+        let open = meter.times();
+        assert_eq!(open.idle, Duration::ZERO);
+        drop(wait);
+        let closed = meter.times();
+        assert!(closed.backpressured >= open.backpressured);
+        assert_eq!(closed, meter.times(), "a closed wait does not grow");
+    }
+
+    #[test]
+    fn the_end_is_kept_as_it_was_first_said() {
+        let meter = StageMeter::new(Instant::now());
+        assert_eq!(meter.times().ended_at, None);
+        meter.end();
+        let first = meter.times().ended_at;
+        meter.end();
+        assert_eq!(meter.times().ended_at, first);
+        assert!(first.is_some());
+    }
+}

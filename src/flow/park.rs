@@ -1,0 +1,109 @@
+//! Blocking on a future from a thread: the other half of "one waiting mechanism".
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use super::sync::atomic::{AtomicBool, Ordering};
+use super::sync::thread;
+
+struct Parker {
+    thread: thread::Thread,
+    woken: AtomicBool,
+}
+
+impl Wake for Parker {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &std::sync::Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
+}
+
+/// Runs `future` to its end on this thread, parked while it waits.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let mut parking = Parking::new();
+    let mut future = pin!(future);
+    loop {
+        match parking.poll(future.as_mut()) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => parking.park(),
+        }
+    }
+}
+
+/// [`block_on`] for at most `limit`; `None` if the future has not ended by then. It is dropped, and with it its wait.
+pub fn block_within<F: Future>(future: F, limit: Duration) -> Option<F::Output> {
+    let mut parking = Parking::new();
+    let mut future = pin!(future);
+    let mut deadline = None;
+    loop {
+        if let Poll::Ready(output) = parking.poll(future.as_mut()) {
+            return Some(output);
+        }
+        let now = Instant::now();
+        let left = deadline.get_or_insert(now + limit).saturating_duration_since(now);
+        if left.is_zero() {
+            return None;
+        }
+        parking.park_within(left);
+    }
+}
+
+/// A thread that waits: its waker, and whether that was called.
+struct Parking {
+    parker: std::sync::Arc<Parker>,
+    waker: Waker,
+}
+
+impl Parking {
+    fn new() -> Self {
+        let parker = std::sync::Arc::new(Parker {
+            thread: thread::current(),
+            woken: AtomicBool::new(false),
+        });
+        Self {
+            waker: Waker::from(parker.clone()),
+            parker,
+        }
+    }
+
+    fn poll<F: Future>(&mut self, future: Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut Context::from_waker(&self.waker))
+    }
+
+    /// Parks until the waker is called.
+    fn park(&self) {
+        while !self.parker.woken.swap(false, Ordering::Acquire) {
+            thread::park();
+        }
+    }
+
+    /// Parks until the waker is called, for `limit`, or for less.
+    fn park_within(&self, limit: Duration) {
+        if !self.parker.woken.swap(false, Ordering::Acquire) {
+            thread::park_timeout(limit);
+            self.parker.woken.store(false, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_ends_a_wait() {
+        let begun = Instant::now();
+        assert_eq!(
+            block_within(std::future::pending::<()>(), Duration::from_millis(5)),
+            None
+        );
+        assert!(begun.elapsed() >= Duration::from_millis(5));
+        assert_eq!(block_within(std::future::ready(7), Duration::ZERO), Some(7));
+    }
+}

@@ -1,0 +1,182 @@
+//! Recycled buffers, counted: what is alive never exceeds the limit.
+
+use std::ops::{Deref, DerefMut};
+
+use super::block::Block;
+use super::sync::{Arc, Mutex, lock};
+
+/// The buffers of one chain. Buffers that come back are kept for reuse as long as they fit under the limit.
+///
+/// The callers' credit (see [`super::Link`]) bounds the bytes in use by `limit`; the pool itself sees to it that
+/// free buffers never push the total above it.
+#[derive(Debug)]
+pub struct Pool {
+    limit: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    in_use: u64,
+    peak: u64,
+    free_bytes: u64,
+    /// The most recently used last: its pages are the warmest.
+    free: Vec<Block>,
+}
+
+impl Pool {
+    /// A pool whose buffers, in use and free together, take at most `limit` bytes.
+    #[must_use]
+    pub fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    /// A buffer of exactly `capacity` bytes, with whatever contents its last user left.
+    ///
+    /// # Panics
+    /// If more is in use than the limit allows: somebody took a buffer without credit.
+    pub(super) fn take(&self, capacity: usize) -> Block {
+        let evicted: Vec<Block>;
+        {
+            let mut state = lock(&self.state);
+            let in_use = state.in_use + capacity as u64;
+            assert!(in_use <= self.limit, "a buffer was taken without credit");
+            state.in_use = in_use;
+            state.peak = state.peak.max(state.in_use);
+            if let Some(at) = state.free.iter().rposition(|free| free.len() == capacity) {
+                state.free_bytes -= capacity as u64;
+                return state.free.remove(at);
+            }
+            evicted = state.evict(self.limit);
+        }
+        drop(evicted);
+        Block::zeroed(capacity)
+    }
+
+    /// Takes a buffer back, to be handed out again.
+    pub(super) fn give(&self, buffer: Block) {
+        let mut state = lock(&self.state);
+        state.in_use -= buffer.len() as u64;
+        state.free_bytes += buffer.len() as u64;
+        state.free.push(buffer);
+    }
+
+    /// A buffer that belongs to no link, for who moves bytes without one.
+    ///
+    /// # Panics
+    /// If that is more than the limit allows.
+    #[must_use]
+    pub fn lease(self: &Arc<Self>, capacity: usize) -> Lease {
+        Lease {
+            buffer: self.take(capacity),
+            pool: self.clone(),
+        }
+    }
+
+    /// Bytes of all buffers that somebody holds.
+    #[must_use]
+    pub fn in_use(&self) -> u64 {
+        lock(&self.state).in_use
+    }
+
+    /// The most bytes that were ever in use at once.
+    #[must_use]
+    pub fn peak(&self) -> u64 {
+        lock(&self.state).peak
+    }
+
+    /// Bytes of the buffers that wait for reuse.
+    #[must_use]
+    pub fn free_bytes(&self) -> u64 {
+        lock(&self.state).free_bytes
+    }
+
+    /// Bytes that all buffers together may take.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+}
+
+/// A buffer taken from the pool without a link, given back when this is dropped.
+#[derive(Debug)]
+pub struct Lease {
+    buffer: Block,
+    pool: Arc<Pool>,
+}
+
+impl Deref for Lease {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.buffer
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.pool.give(std::mem::take(&mut self.buffer));
+    }
+}
+
+impl State {
+    /// Removes the coldest free buffers until the rest fits under `limit`; the caller frees them outside the lock.
+    fn evict(&mut self, limit: u64) -> Vec<Block> {
+        let mut excess = (self.in_use + self.free_bytes).saturating_sub(limit);
+        let mut count = 0;
+        for buffer in &self.free {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(buffer.len() as u64);
+            self.free_bytes -= buffer.len() as u64;
+            count += 1;
+        }
+        self.free.drain(..count).collect()
+    }
+}
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_came_back_is_handed_out_again() {
+        let pool = Pool::new(100);
+        let mut first = pool.take(60);
+        first[0] = 7;
+        pool.give(first);
+        assert_eq!((pool.in_use(), pool.free_bytes()), (0, 60));
+        assert_eq!(pool.take(60)[0], 7, "the same buffer");
+        assert_eq!((pool.in_use(), pool.free_bytes()), (60, 0));
+    }
+
+    #[test]
+    fn free_buffers_make_room_for_one_of_another_size() {
+        let pool = Pool::new(100);
+        let (a, b) = (pool.take(60), pool.take(40));
+        pool.give(a);
+        pool.give(b);
+        let c = pool.take(50);
+        assert_eq!((pool.in_use(), pool.free_bytes()), (50, 40));
+        pool.give(c);
+        assert_eq!(pool.peak(), 100);
+    }
+
+    #[test]
+    #[should_panic(expected = "without credit")]
+    fn more_than_the_limit_is_a_bug() {
+        let pool = Pool::new(100);
+        let _held = pool.take(60);
+        let _ = pool.take(41);
+    }
+}
