@@ -1,0 +1,254 @@
+//! What a stage is, planned and running.
+//!
+//! A stage is *planned* from its checked parameters (nothing is touched yet), then *opened* (an endpoint) or made
+//! (a transform), then *started* with its links. The engine drives these traits and knows no stage by name.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::error::{Failure, Stop};
+use crate::flow::{Closed, Inlet, Outlet, StageMeter};
+use crate::platform::{Descriptor, FileId};
+
+mod budget;
+mod cancel;
+mod findings;
+mod side_files;
+mod transform;
+
+pub use budget::{Budget, Claim, Elastic};
+pub use cancel::Cancel;
+pub use findings::{Findings, Hashed};
+pub use side_files::SideFiles;
+pub use transform::{OnThread, OnThreadWith, Transform, Want, drive};
+
+/// A boxed future that may move between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// How a stage's work ends.
+pub type Outcome = Result<(), Stop>;
+
+impl From<Closed> for Stop {
+    fn from(_: Closed) -> Self {
+        Self::Neighbour
+    }
+}
+
+/// What a stage is started as. Waiting runs on the reactor; disk I/O and CPU work get a thread of their own.
+pub enum Work {
+    /// Polled on the engine's runtime; must never block.
+    Task(BoxFuture<'static, Outcome>),
+    /// Given a named thread; may block, in waits that a cancel ends.
+    Thread(Box<dyn FnOnce() -> Outcome + Send>),
+}
+
+/// What the engine lends a running stage.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Where the stage counts its bytes and waits.
+    pub meter: Arc<StageMeter>,
+    /// Trips when the stage is to stop.
+    pub cancel: Arc<Cancel>,
+    /// Where a stage claims memory that was not known when the chain was planned.
+    pub budget: Arc<Budget>,
+    /// Where the stage says what it found out about the stream.
+    pub findings: Arc<Findings>,
+    /// What writes the small files that a stage leaves beside the stream.
+    pub side_files: Arc<dyn SideFiles>,
+}
+
+/// What can be known about an endpoint without touching it.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// Which regular files it is, so that a chain cannot read what it overwrites.
+    pub files: Vec<FileId>,
+    /// Bytes that it will give, where that is known.
+    pub size: Option<u64>,
+    /// Whether people read or type there.
+    pub is_terminal: bool,
+}
+
+/// When an endpoint is opened. Within the order of the engine, nearer places come before farther ones for sources,
+/// and after them for sinks, so that a failed connection leaves no file behind and reads nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Files, standard input and output.
+    Near,
+    /// Places behind a connection.
+    Far,
+}
+
+/// A source whose parameters are right; nothing is opened yet.
+pub trait SourcePlan: Send {
+    /// Looks without side effects.
+    ///
+    /// # Errors
+    /// Where it is already clear that opening must fail.
+    fn facts(&self) -> Result<Facts, Failure>;
+    /// When it is opened.
+    fn reach(&self) -> Reach;
+    /// Binds listeners; answers the addresses that peers may connect to.
+    ///
+    /// # Errors
+    /// Where an address cannot be bound.
+    fn bind(&mut self) -> Result<Vec<String>, Failure> {
+        Ok(Vec::new())
+    }
+    /// Opens, connects or accepts.
+    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Source>, Failure>>;
+}
+
+/// A sink whose parameters are right; nothing is opened yet.
+pub trait SinkPlan: Send {
+    /// Looks without side effects.
+    ///
+    /// # Errors
+    /// Where it is already clear that opening must fail.
+    fn facts(&self) -> Result<Facts, Failure>;
+    /// When it is opened.
+    fn reach(&self) -> Reach;
+    /// What opening will do to what is there: `replaces out.gz`, for people who ask beforehand.
+    fn effect(&self) -> String;
+    /// Whether the user named standard output, or it is only where the chain happens to end.
+    fn is_spelled_out(&self) -> bool {
+        true
+    }
+    /// Binds a listener; answers the address that peers may connect to.
+    ///
+    /// # Errors
+    /// Where the address cannot be bound.
+    fn bind(&mut self) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+    /// Opens, connects or accepts, and makes the temporary file.
+    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Sink>, Failure>>;
+}
+
+/// An opened source.
+pub trait Source: Send {
+    /// Moves `bytes` ahead without reading them where it can; answers how many it skipped.
+    ///
+    /// # Errors
+    /// If the seek fails.
+    fn skip(&mut self, bytes: u64) -> Result<u64, Failure> {
+        let _ = bytes;
+        Ok(0)
+    }
+    /// The source as descriptors that are read one after the other, if that is all it is.
+    fn as_direct(&mut self) -> Option<&mut dyn DirectSource> {
+        None
+    }
+    /// Starts the stage.
+    fn start(self: Box<Self>, out: Outlet, context: Context) -> Work;
+}
+
+/// A source that can be read without a link.
+pub trait DirectSource {
+    /// What to read now.
+    fn descriptor(&self) -> &Descriptor;
+    /// It has given `total` bytes and its end: says whether that was all of it.
+    ///
+    /// # Errors
+    /// If it was not.
+    fn ended(&self, total: u64) -> Outcome;
+    /// Goes on to the next descriptor; answers whether there is one.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
+    fn advance(&mut self, context: &Context) -> Result<bool, Stop>;
+    /// What a failed read is, after `total` bytes of this descriptor.
+    fn failed(&self, error: io::Error, total: u64) -> Failure;
+}
+
+/// An opened sink.
+pub trait Sink: Send {
+    /// How to take back what opening and writing did.
+    fn undo(&self) -> Option<Arc<dyn Undo>>;
+    /// The sink as a descriptor, if that is all it is.
+    fn as_direct(&mut self) -> Option<&mut dyn DirectSink> {
+        None
+    }
+    /// Starts the stage.
+    fn start(self: Box<Self>, input: Inlet, context: Context) -> Work;
+}
+
+/// A sink that can be written without a link.
+pub trait DirectSink {
+    /// What to write to.
+    fn descriptor(&self) -> &Descriptor;
+    /// Whether the sink is a file of its own that was empty at first, in which holes can be left.
+    fn is_new_file(&self) -> bool;
+    /// All bytes are written: makes them complete and durable.
+    ///
+    /// # Errors
+    /// If that cannot be promised.
+    fn land(&mut self, context: &Context) -> Outcome;
+    /// What a failed write is, after `written` bytes.
+    fn failed(&self, error: io::Error, written: u64) -> Failure;
+}
+
+/// Takes back what a sink did, where the run fails; does nothing once the sink has landed. The engine calls it, also
+/// when the sink's own thread hangs or has panicked.
+pub trait Undo: Send + Sync {
+    /// Takes it back.
+    ///
+    /// # Errors
+    /// Where that fails; the message names what is left behind.
+    fn undo(&self) -> Result<(), Failure>;
+    /// What would be left behind: a temporary file's path.
+    fn name(&self) -> String;
+}
+
+/// What a transform gives out, as far as a terminal is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// The bytes that came in, or some of them.
+    AsItCame,
+    /// Compressed: nothing that a terminal should show.
+    Compressed,
+    /// Decompressed: whatever it once was.
+    Restored,
+}
+
+/// A transform whose parameters are right.
+pub trait TransformPlan: Send {
+    /// Takes no more than `memory` bytes where its parameters leave that open: asked before the state, where the user has
+    /// set a ceiling.
+    fn fit(&mut self, memory: u64) {
+        let _ = memory;
+    }
+    /// Bytes of memory that it holds besides its links, as far as its parameters tell.
+    fn state_bytes(&self) -> u64 {
+        0
+    }
+    /// The high-water mark that it asks for on the link behind it, in bytes; one that the user set outranks it.
+    fn high(&self) -> Option<u64> {
+        None
+    }
+    /// Whether its input may ask for more memory than that, which it then claims from the [`Budget`].
+    fn claims_later(&self) -> bool {
+        false
+    }
+    /// Whether it may end its input before the input's own end.
+    fn ends_early(&self) -> bool {
+        false
+    }
+    /// What it gives out, as far as a terminal is concerned.
+    fn content(&self) -> Content {
+        Content::AsItCame
+    }
+    /// How many of the first bytes it would drop; a source that can seek does it instead.
+    fn leading_skip(&self) -> u64 {
+        0
+    }
+    /// Makes the stage; `skipped` of the leading bytes are skipped already.
+    fn make(self: Box<Self>, skipped: u64) -> Box<dyn Stage>;
+}
+
+/// The general transform: anything that waits, or needs helpers.
+pub trait Stage: Send {
+    /// Starts the stage.
+    fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work;
+}

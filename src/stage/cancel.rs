@@ -1,0 +1,77 @@
+//! Telling one stage to stop, wherever it waits.
+
+use std::os::fd::BorrowedFd;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Failure, Kind, Stop};
+use crate::platform::Alarm;
+
+use super::Outcome;
+
+/// Trips once. Tasks await it; threads that wait for a descriptor wait for its alarm, too. Waits at links need
+/// neither: cancelling a link wakes them.
+#[derive(Debug, Default)]
+pub struct Cancel {
+    token: CancellationToken,
+    /// Made only for stages that wait for descriptors.
+    alarm: OnceLock<Alarm>,
+}
+
+impl Cancel {
+    /// Tells the stage to stop.
+    pub fn trip(&self) {
+        self.token.cancel();
+        if let Some(alarm) = self.alarm.get() {
+            alarm.ring();
+        }
+    }
+
+    /// Whether the stage was told to stop.
+    #[must_use]
+    pub fn is_tripped(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Waits until the stage is told to stop.
+    pub async fn tripped(&self) {
+        self.token.cancelled().await;
+    }
+
+    /// A descriptor that becomes readable when the stage is told to stop.
+    ///
+    /// # Errors
+    /// If no descriptor is left.
+    pub fn alarm(&self) -> Result<BorrowedFd<'_>, Failure> {
+        self.ready_alarm().map(Alarm::descriptor)
+    }
+
+    /// Waits until `deadline`, or until the stage is told to stop.
+    ///
+    /// # Errors
+    /// [`Stop::Neighbour`] when it is told to stop, or a failure if no descriptor is left.
+    pub fn wait_until(&self, deadline: Instant) -> Outcome {
+        let rang = self.ready_alarm()?.wait_until(deadline);
+        if rang.map_err(|error| Failure::io(Kind::Resources, "cannot wait", error))? {
+            return Err(Stop::Neighbour);
+        }
+        Ok(())
+    }
+
+    fn ready_alarm(&self) -> Result<&Alarm, Failure> {
+        let alarm = match self.alarm.get() {
+            Some(alarm) => alarm,
+            None => {
+                let alarm = Alarm::new().map_err(|error| Failure::io(Kind::Resources, "cannot start", error))?;
+                self.alarm.get_or_init(|| alarm)
+            }
+        };
+        if self.is_tripped() {
+            // Tripped before the alarm was there: nobody rang it.
+            alarm.ring();
+        }
+        Ok(alarm)
+    }
+}
