@@ -1,0 +1,128 @@
+//! What a stage is to the rest of the program: its name, its parameters, its words for the user, and what builds it.
+//!
+//! A stage is one [`StageDef`]; a catalog is a list of them. From the definitions alone come the checks of a script
+//! ([`check_chain`]), the error messages, and what `highwater stages` prints ([`list`], [`describe`]).
+
+mod arguments;
+mod chain;
+mod definition;
+mod form;
+mod kind;
+mod page;
+mod reading;
+#[cfg(test)]
+mod sample;
+mod unknown;
+
+pub use arguments::Args;
+pub use chain::{check, check_chain};
+pub use definition::{Build, Definition};
+pub use form::{all_params, positional_form};
+pub use kind::Kind;
+pub use page::{describe, list};
+pub use unknown::find_by_name;
+
+/// Where in a chain a stage can stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Takes no input: only the first.
+    Source,
+    /// Anywhere.
+    Transform,
+    /// Gives no output: only the last.
+    Sink,
+}
+
+impl Role {
+    /// The stages of this role as a heading.
+    #[must_use]
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::Source => "Sources",
+            Self::Transform => "Transforms",
+            Self::Sink => "Sinks",
+        }
+    }
+
+    /// Whether a stage of this role has a link behind it.
+    #[must_use]
+    pub fn feeds_a_link(self) -> bool {
+        self != Self::Sink
+    }
+}
+
+/// How a parameter is written. Each can also be written as `name=value`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The next word without a `KEY=`.
+    Positional,
+    /// All further words without a `KEY=`; may be given any number of times.
+    PositionalMany,
+    /// Only as `name=value`.
+    Named,
+}
+
+/// One parameter of a stage.
+#[derive(Clone, Copy, Debug)]
+pub struct Param {
+    /// Its `KEY`: `[a-z][a-z0-9-]*`.
+    pub name: &'static str,
+    /// What its value is.
+    pub kind: Kind,
+    /// How it is written.
+    pub place: Place,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What counts where it is not given, as a user would write it. It must be readable as `kind`.
+    pub default: Option<&'static str>,
+    /// What it does, in one line without a full stop.
+    pub help: &'static str,
+}
+
+/// A pipeline that shows a stage at work.
+#[derive(Clone, Copy, Debug)]
+pub struct Example {
+    /// The whole pipeline.
+    pub text: &'static str,
+    /// What it does.
+    pub about: &'static str,
+}
+
+/// The definition of one stage. `B` is what builds it; nothing here looks into that.
+#[derive(Clone, Copy, Debug)]
+pub struct StageDef<B: 'static> {
+    /// Its name in a pipeline.
+    pub name: &'static str,
+    /// Where it can stand.
+    pub role: Role,
+    /// What it does, in one line without a full stop.
+    pub summary: &'static str,
+    /// All else there is to say. An empty line parts paragraphs; other newlines are spaces.
+    pub details: &'static str,
+    /// Its own parameters, positional ones first. [`LINK_PARAMS`] come on top.
+    pub params: &'static [Param],
+    /// Pipelines that run as they stand.
+    pub examples: &'static [Example],
+    /// What builds it.
+    pub build: B,
+}
+
+/// What every stage that feeds a link takes as well.
+pub const LINK_PARAMS: &[Param] = &[
+    Param {
+        name: "high",
+        kind: Kind::Size,
+        place: Place::Named,
+        required: false,
+        default: None,
+        help: "high-water mark of the link behind this stage",
+    },
+    Param {
+        name: "low",
+        kind: Kind::Size,
+        place: Place::Named,
+        required: false,
+        default: None,
+        help: "low-water mark of that link; half of high unless given",
+    },
+];

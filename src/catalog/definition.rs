@@ -1,0 +1,20 @@
+//! What a stage's definition builds.
+
+use crate::error::Problem;
+use crate::stage::{SinkPlan, SourcePlan, TransformPlan};
+
+use super::{Args, StageDef};
+
+/// Makes a stage's plan from its checked arguments. What the arguments cannot be together is the stage's to refuse.
+#[derive(Clone, Copy, Debug)]
+pub enum Build {
+    /// Stands first.
+    Source(fn(&Args) -> Result<Box<dyn SourcePlan>, Problem>),
+    /// Stands anywhere.
+    Transform(fn(&Args) -> Result<Box<dyn TransformPlan>, Problem>),
+    /// Stands last.
+    Sink(fn(&Args) -> Result<Box<dyn SinkPlan>, Problem>),
+}
+
+/// The definition of one of highwater's stages.
+pub type Definition = StageDef<Build>;

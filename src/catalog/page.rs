@@ -1,0 +1,211 @@
+//! What `highwater stages` prints, at most 80 columns wide.
+
+use super::form::{all_params, positional_form, word_form};
+use super::{Example, Param, Role, StageDef};
+
+/// Nothing is wider than this, in columns.
+const COLUMNS: usize = 80;
+
+/// All stages, grouped by role, each with its positional form and its summary. Ends in a newline.
+#[must_use]
+pub fn list<B>(catalog: &[&StageDef<B>]) -> String {
+    let width = catalog
+        .iter()
+        .map(|def| columns(&positional_form(def)))
+        .max()
+        .unwrap_or(0);
+    let group = |role: Role| {
+        let stages = catalog.iter().filter(|def| def.role == role);
+        let rows: String = stages
+            .map(|def| row(&[(positional_form(def), width)], def.summary))
+            .collect();
+        (!rows.is_empty()).then(|| format!("{}\n{rows}", role.heading()))
+    };
+    let groups: Vec<String> = [Role::Source, Role::Transform, Role::Sink]
+        .into_iter()
+        .filter_map(group)
+        .collect();
+    groups.join("\n")
+}
+
+/// All there is to say about one stage. Ends in a newline.
+#[must_use]
+pub fn describe<B>(def: &StageDef<B>) -> String {
+    let mut sections = vec![usage(def), paragraph(&format!("{}.", def.summary))];
+    let details = def.details.split("\n\n");
+    sections.extend(details.filter(|text| !text.trim().is_empty()).map(paragraph));
+    let params: Vec<&Param> = all_params(def).collect();
+    if !params.is_empty() {
+        sections.push(format!("Parameters\n{}", table(&params)));
+    }
+    if !def.examples.is_empty() {
+        let examples: String = def.examples.iter().map(example).collect();
+        sections.push(format!("Examples\n{examples}"));
+    }
+    sections.join("\n")
+}
+
+fn paragraph(text: &str) -> String {
+    wrap(text, 0) + "\n"
+}
+
+/// The command is not wrapped, so that it can be copied.
+fn example(example: &Example) -> String {
+    let command = shell_quoted(example.text);
+    format!("  highwater {command}\n      {}\n", wrap(example.about, 6))
+}
+
+/// `throttle RATE [burst=SIZE] [high=SIZE] [low=SIZE]`
+fn usage<B>(def: &StageDef<B>) -> String {
+    let indent = columns(def.name) + 1;
+    let words: Vec<String> = all_params(def).map(word_form).collect();
+    let text = format!("{} {}", def.name, wrap_words(words.iter().map(String::as_str), indent));
+    text.trim_end().to_owned() + "\n"
+}
+
+fn table(params: &[&Param]) -> String {
+    let widest = |texts: &dyn Fn(&Param) -> String| {
+        let widths = params.iter().map(|param| columns(&texts(param)));
+        // A long list of choices must leave room for the help.
+        widths.filter(|width| *width <= 24).max().unwrap_or(0)
+    };
+    let kind = |param: &Param| param.kind.placeholder();
+    let names = widest(&|param| param.name.to_owned());
+    let kinds = widest(&kind);
+    params
+        .iter()
+        .map(|param| row(&[(param.name.to_owned(), names), (kind(param), kinds)], &help(param)))
+        .collect()
+}
+
+fn help(param: &Param) -> String {
+    match (param.default, param.required) {
+        (Some(default), _) => format!("{} (default: {default})", param.help),
+        (None, true) => format!("{} (required)", param.help),
+        (None, false) => param.help.to_owned(),
+    }
+}
+
+/// One row of a table: cells, each padded to its width, then `text`, wrapped in the room that is left. A cell that is
+/// wider than its column has the text start on the next line.
+fn row(cells: &[(String, usize)], text: &str) -> String {
+    let indent = cells.iter().map(|(_, width)| width + 2).sum::<usize>() + 2;
+    let mut line = String::from("  ");
+    for (cell, width) in cells {
+        line += cell;
+        line += &" ".repeat((width + 2).saturating_sub(columns(cell)));
+    }
+    if columns(&line) > indent {
+        line = format!("{}\n{}", line.trim_end(), " ".repeat(indent));
+    }
+    format!("{line}{}\n", wrap(text, indent))
+}
+
+fn columns(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// `text` as lines, all but the first indented by `indent` columns, as the first is by what stands before it.
+fn wrap(text: &str, indent: usize) -> String {
+    wrap_words(text.split_whitespace(), indent)
+}
+
+fn wrap_words<'w>(words: impl Iterator<Item = &'w str>, indent: usize) -> String {
+    let mut text = String::new();
+    let mut column = indent;
+    for word in words {
+        let width = columns(word);
+        if column == indent {
+            // The first word of a line stands there whatever its width.
+        } else if column + 1 + width > COLUMNS {
+            text.push('\n');
+            text += &" ".repeat(indent);
+            column = indent;
+        } else {
+            text.push(' ');
+            column += 1;
+        }
+        text += word;
+        column += width;
+    }
+    text
+}
+
+/// As one word of a POSIX shell.
+fn shell_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::CATALOG;
+    use super::*;
+    use snapbox::{IntoData, assert_data_eq, str};
+
+    #[test]
+    fn the_list_is_grouped_and_aligned() {
+        assert_data_eq!(
+            list(CATALOG),
+            str![[r#"
+Sources
+  read PATH…     reads files, one after the other
+
+Transforms
+  gzip [LEVEL]   compresses
+  throttle RATE  lets no more than so many bytes a second through, and says so
+                 in a summary that needs two lines
+  sum SIZE       has a parameter of every kind
+
+Sinks
+  write PATH     writes a file
+
+"#]]
+            .raw()
+        );
+    }
+
+    #[test]
+    fn a_page_tells_all() {
+        let sum = CATALOG.iter().find(|def| def.name == "sum").unwrap();
+        assert_data_eq!(
+            describe(sum),
+            str![[r#"
+sum SIZE [rate=RATE] [wait=DURATION] [label=TEXT] [quiet=true|false]
+    [level=1..9] [algo=crc32|sha256] [high=SIZE] [low=SIZE]
+
+has a parameter of every kind.
+
+A first paragraph that is long enough to be wrapped, because it goes on and on
+beyond eighty columns.
+
+A second one.
+
+Parameters
+  size   SIZE          a parameter of the sample (required)
+  rate   RATE          a parameter of the sample
+  wait   DURATION      a parameter of the sample
+  label  TEXT          what to call it, in a text so long that it needs a second
+                       line in the table
+  quiet  true|false    a parameter of the sample
+  level  1..9          a parameter of the sample
+  algo   crc32|sha256  a parameter of the sample (default: sha256)
+  high   SIZE          high-water mark of the link behind this stage
+  low    SIZE          low-water mark of that link; half of high unless given
+
+Examples
+  highwater 'read a | sum 1 label='\''a b'\'''
+      sums it up
+
+"#]]
+            .raw()
+        );
+    }
+
+    #[test]
+    fn nothing_is_wider_than_a_terminal() {
+        let pages = CATALOG.iter().map(|def| describe(def)).chain([list(CATALOG)]);
+        for page in pages {
+            assert!(page.lines().all(|line| columns(line) <= COLUMNS), "{page}");
+        }
+    }
+}

@@ -1,0 +1,578 @@
+//! The words of a call → [`Args`], or all that is wrong with them.
+
+use std::ops::Range;
+
+use super::arguments::{Args, Entry};
+use super::form::{all_params, positional_form};
+use super::kind::{Kind, Value};
+use super::unknown::nearest;
+use super::{LINK_PARAMS, Param, Place, StageDef};
+use crate::error::Problem;
+use crate::error::{brief, shown};
+use crate::grammar::{Argument, Call, Word, quote_value};
+
+/// Reads the words of `call`, whose stage is `def`.
+///
+/// # Errors
+/// Everything that is wrong with them, in no order.
+pub(super) fn read<B>(call: &Call, def: &StageDef<B>) -> Result<Args, Vec<Problem>> {
+    let params: Vec<&'static Param> = all_params(def).collect();
+    let mut reading = Reading {
+        def,
+        entries: params.iter().map(|param| Entry::of(param)).collect(),
+        params,
+        problems: Vec::new(),
+        has_unknown_key: false,
+    };
+    let mut places = def.params.iter().filter(|param| param.place != Place::Named).peekable();
+    for argument in &call.arguments {
+        match argument {
+            Argument::Named { key, value, span } => reading.named(key, value, span),
+            Argument::Positional(word) => match places.peek().copied() {
+                Some(param) => {
+                    reading.value(param, word, &word.span);
+                    if param.place == Place::Positional {
+                        places.next();
+                    }
+                }
+                None => reading.extra(word),
+            },
+        }
+    }
+    reading.finish(call)
+}
+
+struct Reading<'d, B: 'static> {
+    def: &'d StageDef<B>,
+    params: Vec<&'static Param>,
+    /// One for each of `params`, in the same order.
+    entries: Vec<Entry>,
+    problems: Vec<Problem>,
+    has_unknown_key: bool,
+}
+
+impl<B> Reading<'_, B> {
+    fn named(&mut self, key: &Word, value: &Word, span: &Range<usize>) {
+        let name = shown(&key.bytes);
+        match self.params.iter().copied().find(|param| param.name == name) {
+            Some(param) => self.value(param, value, span),
+            None => self.unknown_key(&name, key, value),
+        }
+    }
+
+    /// Takes `word` for `param`; `whole` is the word with its `KEY=`.
+    fn value(&mut self, param: &'static Param, word: &Word, whole: &Range<usize>) {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.name == param.name) else {
+            return;
+        };
+        if entry.span.is_some() && param.place != Place::PositionalMany {
+            self.problems
+                .push(Problem::at(whole.clone(), format!("`{}` is given twice", param.name)).label("the second time"));
+            return;
+        }
+        // Also where it cannot be read: it was given, so it is not missing as well.
+        entry.span.get_or_insert_with(|| word.span.clone());
+        match param.kind.read(&word.bytes) {
+            Ok(value) => entry.values.push(value),
+            Err(misread) => {
+                let text = brief(&word.bytes);
+                let message = format!("`{}` cannot be `{text}`: {}", param.name, misread.message);
+                // An empty value has nothing to point at but its KEY=.
+                let span = if word.span.is_empty() { whole } else { &word.span };
+                let problem = Problem::at(span.clone(), message);
+                self.problems.push(match misread.suggestion {
+                    Some(suggestion) => problem.label(format!("did you mean `{suggestion}`?")),
+                    None => problem.help(param.kind.how()),
+                });
+            }
+        }
+    }
+
+    fn unknown_key(&mut self, name: &str, key: &Word, value: &Word) {
+        self.has_unknown_key = true;
+        let message = format!("`{}` has no parameter `{}`", self.def.name, brief(&key.bytes));
+        let mut problem = Problem::at(key.span.clone(), message);
+        let near = nearest(name, self.params.iter().map(|param| param.name));
+        if let Some(near) = near {
+            problem = problem.label(format!("did you mean `{near}`?"));
+        }
+        let help = if LINK_PARAMS.iter().any(|param| param.name == name) {
+            Some("`high` and `low` belong to the stage before, which feeds the link".to_owned())
+        } else if let Some(help) = self.meant_as_a_file(key, value) {
+            Some(help)
+        } else {
+            near.is_none().then(|| self.what_it_takes())
+        };
+        self.problems.push(match help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+    }
+
+    /// How to write `KEY=value` as an endpoint, where the stage takes one as a plain word.
+    fn meant_as_a_file(&self, key: &Word, value: &Word) -> Option<String> {
+        let mut params = self.def.params.iter();
+        let param = params.find(|param| param.kind == Kind::Endpoint && param.place != Place::Named)?;
+        let file = [&key.bytes[..], b"=", &value.bytes].concat();
+        let named = shown(&quote_value(&file));
+        let dotted = shown(&quote_value(&[b"./", &file[..]].concat()));
+        let name = param.name;
+        Some(format!("for a file of that name write `{dotted}` or `{name}={named}`"))
+    }
+
+    fn extra(&mut self, word: &Word) {
+        let message = format!("`{}` does not take `{}`", self.def.name, brief(&word.bytes));
+        let help = self.what_it_takes();
+        self.problems.push(
+            Problem::at(word.span.clone(), message)
+                .label("one word too many")
+                .help(help),
+        );
+    }
+
+    fn what_it_takes(&self) -> String {
+        let names: Vec<&str> = self.params.iter().map(|param| param.name).collect();
+        match names.as_slice() {
+            [] => format!("`{}` takes no parameters", self.def.name),
+            names => format!(
+                "it is written `{}`; its parameters: {}",
+                positional_form(self.def),
+                names.join(", ")
+            ),
+        }
+    }
+
+    fn finish(mut self, call: &Call) -> Result<Args, Vec<Problem>> {
+        self.fill_defaults();
+        self.check_missing(call);
+        self.check_marks();
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        Ok(Args {
+            stage: self.def.name,
+            entries: self.entries,
+            span: call.span.clone(),
+            text: shown(&call.normalised()),
+        })
+    }
+
+    fn fill_defaults(&mut self) {
+        for (param, entry) in self.params.iter().zip(&mut self.entries) {
+            let Some(default) = param.default.filter(|_| entry.span.is_none()) else {
+                continue;
+            };
+            let value = param.kind.read(default.as_bytes());
+            entry.values.push(value.unwrap_or_else(|misread| {
+                panic!(
+                    "the default of `{}` in stage `{}`: {misread}",
+                    param.name, self.def.name
+                )
+            }));
+        }
+    }
+
+    fn check_missing(&mut self, call: &Call) {
+        // What is missing may be what was written with the wrong key, and that has been said.
+        if self.has_unknown_key {
+            return;
+        }
+        let missing: Vec<String> = self
+            .params
+            .iter()
+            .zip(&self.entries)
+            .filter(|(param, entry)| param.required && entry.span.is_none() && entry.values.is_empty())
+            .map(|(param, _)| super::form::word_form(param))
+            .collect();
+        if !missing.is_empty() {
+            let message = format!("`{}` needs {}", self.def.name, missing.join(" and "));
+            self.problems.push(
+                Problem::at(call.name.span.clone(), message).label(format!("write `{}`", positional_form(self.def))),
+            );
+        }
+    }
+
+    /// The marks of a link: at least a byte each, and low below high.
+    fn check_marks(&mut self) {
+        if !self.def.role.feeds_a_link() {
+            return;
+        }
+        let mark = |name: &str| {
+            let entry = self.entries.iter().find(|entry| entry.name == name)?;
+            match entry.values.first() {
+                Some(Value::Size(bytes)) => Some((*bytes, entry.span.clone()?)),
+                _ => None,
+            }
+        };
+        let (high, low) = (mark("high"), mark("low"));
+        let mut problems = Vec::new();
+        if let Some((0, span)) = &high {
+            problems.push(Problem::at(span.clone(), "`high` is at least one byte"));
+        }
+        if let (Some((high, _)), Some((low, span))) = (high, low)
+            && low >= high
+            && problems.is_empty()
+        {
+            problems.push(
+                Problem::at(span, "`low` is not below `high`")
+                    .help("a full link resumes once it has fallen to `low`; half of `high` is a good choice"),
+            );
+        }
+        self.problems.append(&mut problems);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::refused;
+    use snapbox::str;
+
+    #[test]
+    fn an_unknown_key_suggests_a_near_one() {
+        refused(
+            "sum 1 levle=9",
+            str![[r#"
+error: `sum` has no parameter `levle`
+  |
+1 | sum 1 levle=9
+  |       ^^^^^ did you mean `level`?
+"#]],
+        );
+        refused(
+            "sum 1 colour=9",
+            str![[r#"
+error: `sum` has no parameter `colour`
+  |
+1 | sum 1 colour=9
+  |       ^^^^^^
+  |
+  = help: it is written `sum SIZE`; its parameters: size, rate, wait, label, quiet, level, algo, high, low
+"#]],
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_may_have_been_a_file() {
+        refused(
+            "read a=b",
+            str![[r#"
+error: `read` has no parameter `a`
+  |
+1 | read a=b
+  |      ^
+  |
+  = help: for a file of that name write `./a=b` or `path=a=b`
+"#]],
+        );
+        refused(
+            "read 'x' hihg='b c'",
+            str![[r#"
+error: `read` has no parameter `hihg`
+  |
+1 | read 'x' hihg='b c'
+  |          ^^^^ did you mean `high`?
+  |
+  = help: for a file of that name write `'./hihg=b c'` or `path='hihg=b c'`
+"#]],
+        );
+    }
+
+    #[test]
+    fn a_missing_word_is_named() {
+        refused(
+            "throttle",
+            str![[r#"
+error: `throttle` needs RATE
+  |
+1 | throttle
+  | ^^^^^^^^ write `throttle RATE`
+"#]],
+        );
+        refused(
+            "throttle burst=1K",
+            str![[r#"
+error: `throttle` needs RATE
+  |
+1 | throttle burst=1K
+  | ^^^^^^^^ write `throttle RATE`
+"#]],
+        );
+        refused(
+            "read",
+            str![[r#"
+error: `read` needs PATH…
+  |
+1 | read
+  | ^^^^ write `read PATH…`
+"#]],
+        );
+    }
+
+    #[test]
+    fn a_word_too_many_is_marked() {
+        refused(
+            "throttle 1K 2K",
+            str![[r#"
+error: `throttle` does not take `2K`
+  |
+1 | throttle 1K 2K
+  |             ^^ one word too many
+  |
+  = help: it is written `throttle RATE`; its parameters: rate, burst, high, low
+"#]],
+        );
+    }
+
+    #[test]
+    fn a_parameter_is_given_once() {
+        refused(
+            "throttle 1K rate=2K",
+            str![[r#"
+error: `rate` is given twice
+  |
+1 | throttle 1K rate=2K
+  |             ^^^^^^^ the second time
+"#]],
+        );
+        refused(
+            "sum 1 level=1 level=2",
+            str![[r#"
+error: `level` is given twice
+  |
+1 | sum 1 level=1 level=2
+  |               ^^^^^^^ the second time
+"#]],
+        );
+    }
+
+    #[test]
+    fn a_bad_size_or_rate_gets_the_nearest_right_one() {
+        refused(
+            "throttle 8Mb/s",
+            str![[r#"
+error: `rate` cannot be `8Mb/s`: `Mb` is neither bits (`Mbit`) nor bytes (`MB`)
+  |
+1 | throttle 8Mb/s
+  |          ^^^^^ did you mean `8Mbit/s`?
+"#]],
+        );
+        refused(
+            "sum 1mb",
+            str![[r#"
+error: `size` cannot be `1mb`: there is no unit `mb`
+  |
+1 | sum 1mb
+  |     ^^^ did you mean `1MB`?
+"#]],
+        );
+        refused(
+            "sum lots",
+            str![[r#"
+error: `size` cannot be `lots`: a size begins with a digit
+  |
+1 | sum lots
+  |     ^^^^
+  |
+  = help: a size is bytes: 512, 64K or 64KiB (powers of 1024), 10MB (powers of 1000)
+"#]],
+        );
+    }
+
+    #[test]
+    fn a_bad_duration_gets_the_nearest_right_one() {
+        refused(
+            "sum 1 wait=5",
+            str![[r#"
+error: `wait` cannot be `5`: a duration needs a unit
+  |
+1 | sum 1 wait=5
+  |            ^ did you mean `5s`?
+"#]],
+        );
+        refused(
+            "sum 1 wait=soon",
+            str![[r#"
+error: `wait` cannot be `soon`: a duration begins with a digit
+  |
+1 | sum 1 wait=soon
+  |            ^^^^
+  |
+  = help: a duration is a number with ns, us, ms, s, m, h or d: 500ms, 5s, 1h30m
+"#]],
+        );
+    }
+
+    #[test]
+    fn a_bad_number_flag_or_choice_gets_the_nearest_right_one() {
+        refused(
+            "sum 1 level=11",
+            str![[r#"
+error: `level` cannot be `11`: the most is 9
+  |
+1 | sum 1 level=11
+  |             ^^ did you mean `9`?
+"#]],
+        );
+        refused(
+            "sum 1 level=high",
+            str![[r#"
+error: `level` cannot be `high`: it is not a whole number
+  |
+1 | sum 1 level=high
+  |             ^^^^
+  |
+  = help: a whole number is expected: 1..9
+"#]],
+        );
+        refused(
+            "sum 1 quiet=on",
+            str![[r#"
+error: `quiet` cannot be `on`: it is neither true nor false
+  |
+1 | sum 1 quiet=on
+  |             ^^ did you mean `true`?
+"#]],
+        );
+        refused(
+            "sum 1 quiet=maybe",
+            str![[r#"
+error: `quiet` cannot be `maybe`: it is neither true nor false
+  |
+1 | sum 1 quiet=maybe
+  |             ^^^^^
+  |
+  = help: a flag is true or false
+"#]],
+        );
+        refused(
+            "sum 1 algo=sha265",
+            str![[r#"
+error: `algo` cannot be `sha265`: there is no such choice
+  |
+1 | sum 1 algo=sha265
+  |            ^^^^^^ did you mean `sha256`?
+"#]],
+        );
+        refused(
+            "sum 1 algo=md5",
+            str![[r#"
+error: `algo` cannot be `md5`: there is no such choice
+  |
+1 | sum 1 algo=md5
+  |            ^^^
+  |
+  = help: it is one of crc32, sha256
+"#]],
+        );
+    }
+
+    #[test]
+    fn nothing_is_no_value() {
+        refused(
+            "read ''",
+            str![[r#"
+error: `path` cannot be ``: it is empty
+  |
+1 | read ''
+  |      ^^
+  |
+  = help: an endpoint is a path, `-`, or a URL
+"#]],
+        );
+        refused(
+            "read path=",
+            str![[r#"
+error: `path` cannot be ``: it is empty
+  |
+1 | read path=
+  |      ^^^^^
+  |
+  = help: an endpoint is a path, `-`, or a URL
+"#]],
+        );
+        refused(
+            "sum ''",
+            str![[r#"
+error: `size` cannot be ``: a size is expected
+  |
+1 | sum ''
+  |     ^^
+  |
+  = help: a size is bytes: 512, 64K or 64KiB (powers of 1024), 10MB (powers of 1000)
+"#]],
+        );
+    }
+
+    #[test]
+    fn marks_are_ordered_and_not_nothing() {
+        refused(
+            "gzip high=1K low=1K",
+            str![[r#"
+error: `low` is not below `high`
+  |
+1 | gzip high=1K low=1K
+  |                  ^^
+  |
+  = help: a full link resumes once it has fallen to `low`; half of `high` is a good choice
+"#]],
+        );
+        refused(
+            "gzip high=0",
+            str![[r#"
+error: `high` is at least one byte
+  |
+1 | gzip high=0
+  |           ^
+"#]],
+        );
+    }
+
+    #[test]
+    fn a_sink_takes_no_marks() {
+        refused(
+            "write a high=1K",
+            str![[r#"
+error: `write` has no parameter `high`
+  |
+1 | write a high=1K
+  |         ^^^^
+  |
+  = help: `high` and `low` belong to the stage before, which feeds the link
+"#]],
+        );
+    }
+
+    #[test]
+    fn everything_wrong_with_a_call_is_told() {
+        refused(
+            "throttle 1mb burst=x foo=1 2",
+            str![[r#"
+error: `rate` cannot be `1mb`: there is no unit `mb`
+  |
+1 | throttle 1mb burst=x foo=1 2
+  |          ^^^ did you mean `1MB`?
+
+error: `burst` cannot be `x`: a size begins with a digit
+  |
+1 | throttle 1mb burst=x foo=1 2
+  |                    ^
+  |
+  = help: a size is bytes: 512, 64K or 64KiB (powers of 1024), 10MB (powers of 1000)
+
+error: `throttle` has no parameter `foo`
+  |
+1 | throttle 1mb burst=x foo=1 2
+  |                      ^^^
+  |
+  = help: it is written `throttle RATE`; its parameters: rate, burst, high, low
+
+error: `throttle` does not take `2`
+  |
+1 | throttle 1mb burst=x foo=1 2
+  |                            ^ one word too many
+  |
+  = help: it is written `throttle RATE`; its parameters: rate, burst, high, low
+"#]],
+        );
+    }
+}

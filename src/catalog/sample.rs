@@ -1,0 +1,151 @@
+//! A small catalog with one of everything, for the tests of this folder.
+
+use super::{Args, Example, Kind, Param, Place, Role, StageDef, check, check_chain};
+use crate::error::ChainError;
+use crate::grammar::parse;
+use snapbox::IntoData;
+
+const NAMED: Param = Param {
+    name: "",
+    kind: Kind::Text,
+    place: Place::Named,
+    required: false,
+    default: None,
+    help: "a parameter of the sample",
+};
+
+const PATHS: Param = Param {
+    name: "path",
+    kind: Kind::Endpoint,
+    place: Place::PositionalMany,
+    required: true,
+    help: "where the bytes come from",
+    ..NAMED
+};
+
+const READ: StageDef<()> = StageDef {
+    name: "read",
+    role: Role::Source,
+    summary: "reads files, one after the other",
+    details: "",
+    params: &[PATHS],
+    examples: &[],
+    build: (),
+};
+
+pub(super) const CATALOG: &[&StageDef<()>] = &[
+    &READ,
+    &StageDef {
+        name: "gzip",
+        role: Role::Transform,
+        summary: "compresses",
+        params: &[Param {
+            name: "level",
+            kind: Kind::Integer { min: 1, max: 9 },
+            place: Place::Positional,
+            ..NAMED
+        }],
+        ..READ
+    },
+    &StageDef {
+        name: "throttle",
+        role: Role::Transform,
+        summary: "lets no more than so many bytes a second through, and says so in a summary that needs two lines",
+        params: &[
+            Param {
+                name: "rate",
+                kind: Kind::Rate,
+                place: Place::Positional,
+                required: true,
+                ..NAMED
+            },
+            Param {
+                name: "burst",
+                kind: Kind::Size,
+                ..NAMED
+            },
+        ],
+        ..READ
+    },
+    &StageDef {
+        name: "sum",
+        role: Role::Transform,
+        summary: "has a parameter of every kind",
+        details: "A first paragraph that is long enough to be wrapped, because it goes on\nand on beyond eighty columns.\n\nA second one.",
+        params: &[
+            Param {
+                name: "size",
+                kind: Kind::Size,
+                place: Place::Positional,
+                required: true,
+                ..NAMED
+            },
+            Param {
+                name: "rate",
+                kind: Kind::Rate,
+                ..NAMED
+            },
+            Param {
+                name: "wait",
+                kind: Kind::Duration,
+                ..NAMED
+            },
+            Param {
+                name: "label",
+                help: "what to call it, in a text so long that it needs a second line in the table",
+                ..NAMED
+            },
+            Param {
+                name: "quiet",
+                kind: Kind::Flag,
+                ..NAMED
+            },
+            Param {
+                name: "level",
+                kind: Kind::Integer { min: 1, max: 9 },
+                ..NAMED
+            },
+            Param {
+                name: "algo",
+                kind: Kind::Choice(&["crc32", "sha256"]),
+                default: Some("sha256"),
+                ..NAMED
+            },
+        ],
+        examples: &[Example {
+            text: "read a | sum 1 label='a b'",
+            about: "sums it up",
+        }],
+        ..READ
+    },
+    &StageDef {
+        name: "write",
+        role: Role::Sink,
+        summary: "writes a file",
+        params: &[Param {
+            place: Place::Positional,
+            ..PATHS
+        }],
+        ..READ
+    },
+];
+
+/// The arguments of a chain of one stage.
+#[track_caller]
+pub(super) fn args(text: &str) -> Args {
+    let (script, problems) = parse(text.as_bytes());
+    assert_eq!(problems, []);
+    check(&script.calls[0], CATALOG).unwrap().1
+}
+
+/// Compares all that is wrong with a chain, drawn, with what is expected.
+#[track_caller]
+pub(super) fn refused(text: &str, expected: snapbox::data::Inline) {
+    let (script, mut problems) = parse(text.as_bytes());
+    problems.extend(check_chain(&script, CATALOG).err().unwrap_or_default());
+    let error = ChainError {
+        text: script.text,
+        problems,
+    };
+    snapbox::assert_data_eq!(error.to_string(), expected.raw());
+}

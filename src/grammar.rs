@@ -1,0 +1,109 @@
+//! Text, or the shell's own words → calls with spans; knows no stage by name.
+//!
+//! ```text
+//! pipeline := stage ( "|" stage )*
+//! stage    := NAME ( word | KEY "=" word )*
+//! ```
+//!
+//! Words are those of a POSIX shell with one level of unquoting and without any expansion: `'…'` is literal, `"…"` knows
+//! `\"` and `\\`, a backslash outside quotes takes the next byte literally (and joins two lines before a newline), and an
+//! unquoted newline is a space. `KEY` is `[a-z][a-z0-9-]*`; `KEY=` counts only where it is unquoted.
+//!
+//! Neither way in stops at the first problem: what could be read comes back together with all that was wrong.
+
+mod lexer;
+mod parser;
+mod quantity;
+mod quote;
+mod words;
+
+use std::ops::Range;
+
+pub use parser::parse;
+pub use quantity::{Misread, format_rate, format_size, human_size, parse_duration, parse_rate, parse_size};
+pub use quote::{quote, quote_value};
+pub use words::{SEPARATOR, from_words};
+
+/// One word, unquoted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The word itself: any bytes, because any file name may stand here.
+    pub bytes: Vec<u8>,
+    /// Where it is written, quotes included, in bytes of the script's text.
+    pub span: Range<usize>,
+}
+
+/// What follows a stage's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Argument {
+    /// A word whose meaning comes from its place.
+    Positional(Word),
+    /// A word that names its parameter: `KEY=value`.
+    Named {
+        /// The part before the first `=`; always `[a-z][a-z0-9-]*`.
+        key: Word,
+        /// The part after it; may be empty.
+        value: Word,
+        /// The whole word, in bytes of the script's text.
+        span: Range<usize>,
+    },
+}
+
+impl Argument {
+    /// The whole argument, in bytes of the script's text.
+    #[must_use]
+    pub fn span(&self) -> Range<usize> {
+        match self {
+            Self::Positional(word) => word.span.clone(),
+            Self::Named { span, .. } => span.clone(),
+        }
+    }
+}
+
+/// One stage as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The stage's name.
+    pub name: Word,
+    /// The words after it, in order.
+    pub arguments: Vec<Argument>,
+    /// From the name to the last word, in bytes of the script's text.
+    pub span: Range<usize>,
+}
+
+impl Call {
+    /// The call in its plainest spelling that parses back: single spaces, and quotes only where they are needed.
+    #[must_use]
+    pub fn normalised(&self) -> Vec<u8> {
+        let mut text = quote(&self.name.bytes);
+        for argument in &self.arguments {
+            text.push(b' ');
+            match argument {
+                Argument::Positional(word) => text.extend(quote(&word.bytes)),
+                Argument::Named { key, value, .. } => {
+                    text.extend(&key.bytes);
+                    text.push(b'=');
+                    text.extend(quote_value(&value.bytes));
+                }
+            }
+        }
+        text
+    }
+}
+
+/// A chain as it was written: the text, and the stages that could be read from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Script {
+    /// The text that every span points into.
+    pub text: Vec<u8>,
+    /// The stages that could be read, in order. Where a problem was reported, stages may be missing.
+    pub calls: Vec<Call>,
+}
+
+/// How many bytes of `word` are a `KEY` with an `=` right behind it.
+fn key_length(word: &[u8]) -> Option<usize> {
+    let length = word.iter().position(|&byte| byte == b'=')?;
+    let (first, rest) = word[..length].split_first()?;
+    let is_key = first.is_ascii_lowercase() && rest.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    is_key.then_some(length)
+}

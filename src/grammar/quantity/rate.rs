@@ -1,0 +1,135 @@
+//! Rates in bytes per second.
+
+use super::number::{Unit, split_unit};
+use super::size::{UNITS, read};
+use super::{Misread, format_size};
+
+/// Bits are counted in powers of 1000, as networks do.
+const BITS: &[Unit] = &[
+    Unit::bits("bit", 1),
+    Unit::bits("kbit", 1000),
+    Unit::bits("Kbit", 1000),
+    Unit::bits("Mbit", 1000_u64.pow(2)),
+    Unit::bits("Gbit", 1000_u64.pow(3)),
+    Unit::bits("Tbit", 1000_u64.pow(4)),
+];
+
+/// Reads a rate, in bytes per second: a size or a number of bits, with or without `/s`: `1MB/s`, `64K`, `8Mbit/s`.
+///
+/// # Errors
+/// As for a size. `8Mb` could be either, so it is refused and `8Mbit` suggested.
+pub fn parse_rate(text: &str) -> Result<u64, Misread> {
+    read_rate(text).map_err(|misread| misread.settled(read_rate))
+}
+
+/// A suggestion of this may itself be wrong in another way.
+fn read_rate(text: &str) -> Result<u64, Misread> {
+    if let Some(misread) = per_something_else(text) {
+        return Err(misread);
+    }
+    let (amount, per_second) = match text.strip_suffix("/s") {
+        Some(amount) => (amount, "/s"),
+        None => (text, ""),
+    };
+    let read = match ambiguous(amount) {
+        Some(misread) => Err(misread),
+        None => read(amount, "a rate", &[UNITS, BITS].concat()),
+    };
+    read.map_err(|mut misread| {
+        misread.suggestion = misread.suggestion.map(|amount| amount + per_second);
+        misread
+    })
+}
+
+/// `Mb` and its like: bits to some, bytes to others.
+fn ambiguous(amount: &str) -> Option<Misread> {
+    let (number, unit) = split_unit(amount);
+    let prefix = unit.strip_suffix('b')?;
+    matches!(prefix, "K" | "k" | "M" | "G" | "T").then(|| {
+        Misread::new(format!(
+            "`{unit}` is neither bits (`{prefix}bit`) nor bytes (`{prefix}B`)"
+        ))
+        .suggest(format!("{number}{prefix}bit"))
+    })
+}
+
+/// `Mbps`, `MB/sec` and the like.
+fn per_something_else(text: &str) -> Option<Misread> {
+    let (amount, is_bits) = ["/sec", "/second", "/S", "ps"]
+        .iter()
+        .find_map(|suffix| Some((text.strip_suffix(suffix)?, *suffix == "ps")))?;
+    let amount = match amount.strip_suffix('b') {
+        Some(prefix) if is_bits && !prefix.is_empty() => format!("{prefix}bit"),
+        _ => amount.to_owned(),
+    };
+    Some(Misread::new("a rate ends in `/s`").suggest(format!("{amount}/s")))
+}
+
+/// The shortest spelling of `bytes_per_second` that parses back to it: `1MB/s`.
+#[must_use]
+pub fn format_rate(bytes_per_second: u64) -> String {
+    format_size(bytes_per_second) + "/s"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn refused(text: &str, message: &str, suggestion: Option<&str>) {
+        let misread = parse_rate(text).unwrap_err();
+        assert_eq!(
+            (misread.message.as_str(), misread.suggestion.as_deref()),
+            (message, suggestion)
+        );
+    }
+
+    #[test]
+    fn sizes_and_bits_per_second() {
+        for (text, rate) in [
+            ("1MB/s", 1_000_000),
+            ("1MB", 1_000_000),
+            ("1M/s", 1 << 20),
+            ("500", 500),
+            ("8Mbit/s", 1_000_000),
+            ("1Mbit", 125_000),
+            ("1kbit/s", 125),
+            ("0.5Gbit/s", 62_500_000),
+        ] {
+            assert_eq!(parse_rate(text), Ok(rate), "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_spellings_get_the_right_one() {
+        refused("8Mb", "`Mb` is neither bits (`Mbit`) nor bytes (`MB`)", Some("8Mbit"));
+        refused(
+            "8Mb/s",
+            "`Mb` is neither bits (`Mbit`) nor bytes (`MB`)",
+            Some("8Mbit/s"),
+        );
+        refused("8Mbps", "a rate ends in `/s`", Some("8Mbit/s"));
+        refused("8MBps", "a rate ends in `/s`", Some("8MB/s"));
+        refused("8MB/sec", "a rate ends in `/s`", Some("8MB/s"));
+        refused("8mbit/s", "there is no unit `mbit`", Some("8Mbit/s"));
+        refused("1mb/s", "there is no unit `mb`", Some("1MB/s"));
+        refused("1 MB/s", "a rate has no space in it", Some("1MB/s"));
+        refused("-5", "a rate cannot be negative", Some("5"));
+        refused("7bit/s", "less than one byte", Some("1/s"));
+        refused("5/m", "there is no unit `/m`", None);
+        refused("fast", "a rate begins with a digit", None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_formatted_parses_back(rate: u64) {
+            prop_assert_eq!(parse_rate(&format_rate(rate)), Ok(rate));
+        }
+
+        #[test]
+        fn any_text_is_read_without_a_panic(text in r"[0-9.kKMbitBps/ -]{0,12}|.{0,8}") {
+            let _ = parse_rate(&text);
+        }
+    }
+}
