@@ -1,0 +1,327 @@
+//! The places that bytes come from and go to: one file per kind of place, and the two stages that use them all.
+//!
+//! An endpoint is named by a path or by a URL whose scheme picks the kind. A new kind is one file with one
+//! [`Scheme`], and one line in [`SCHEMES`].
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::catalog::{self, Args, Definition, Param, Place};
+use crate::error::{Failure, Kind, Problem};
+use crate::platform::Descriptor;
+use crate::stage::{BoxFuture, Facts, Outcome, Reach, Undo};
+
+mod file;
+pub mod read;
+mod side_files;
+mod socket;
+mod stdio;
+mod tcp;
+mod unix;
+pub mod write;
+
+pub use side_files::FilesByPath;
+
+/// Every kind of place, in the order in which they are listed.
+pub static SCHEMES: &[&Scheme] = &[
+    &file::SCHEME,
+    &stdio::SCHEME,
+    &tcp::CONNECT,
+    &tcp::LISTEN,
+    &unix::CONNECT,
+    &unix::LISTEN,
+];
+
+/// The stages that are made of endpoints.
+pub static STAGES: &[&Definition] = &[&read::READ, &write::WRITE];
+
+/// One kind of place.
+pub struct Scheme {
+    /// How it is written: `tcp://HOST:PORT`.
+    pub form: &'static str,
+    /// What it starts with; empty for the kind that plain paths are.
+    pub prefix: &'static str,
+    /// What it is, in a phrase.
+    pub summary: &'static str,
+    /// Reads what follows the prefix.
+    parse: fn(&[u8]) -> Named,
+}
+
+/// What an endpoint's name leads to.
+type Named = Result<Box<dyn Endpoint>, Misnamed>;
+
+/// An endpoint's name that cannot be: what is wrong, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misnamed {
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: String,
+}
+
+impl Misnamed {
+    fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            help: help.into(),
+        }
+    }
+}
+
+/// How a sink treats what it writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Writing {
+    /// Write behind what a file has, instead of replacing it.
+    pub append: bool,
+    /// Whether a file that exists may be replaced.
+    pub clobber: bool,
+    /// Whether to wait until the disk has everything.
+    pub sync: bool,
+    /// The permissions of a new file; `None` for the old file's, or what the umask leaves.
+    pub mode: Option<u32>,
+}
+
+/// A place, named and not yet opened.
+pub trait Endpoint: Send {
+    /// The endpoint's name as people may see it: no credentials.
+    fn shown(&self) -> String;
+    /// When it is opened.
+    fn reach(&self) -> Reach {
+        Reach::Near
+    }
+    /// What is known of it as a source, without side effects.
+    ///
+    /// # Errors
+    /// Where it is already clear that opening must fail.
+    fn source_facts(&self) -> Result<Facts, Failure> {
+        Ok(Facts::default())
+    }
+    /// What is known of it as a sink, without side effects.
+    ///
+    /// # Errors
+    /// Where it is already clear that opening must fail.
+    fn sink_facts(&self, writing: Writing) -> Result<Facts, Failure> {
+        let _ = writing;
+        Ok(Facts::default())
+    }
+    /// What writing there will do.
+    fn effect(&self, writing: Writing) -> String {
+        let _ = writing;
+        format!("writes to {}", self.shown())
+    }
+    /// Binds a listener and answers its address.
+    ///
+    /// # Errors
+    /// Where the address cannot be bound.
+    fn bind(&mut self) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+    /// Opens it for reading.
+    fn open_source(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<Incoming, Failure>>;
+    /// Opens it for writing.
+    fn open_sink(
+        self: Box<Self>,
+        writing: Writing,
+        patience: Patience,
+    ) -> BoxFuture<'static, Result<Outgoing, Failure>>;
+}
+
+/// How long a connection may take to stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// The time for resolving and connecting; accepting waits as long as it takes.
+    pub connect: Duration,
+}
+
+impl Patience {
+    fn of(args: &Args) -> Self {
+        args.duration(CONNECT_TIMEOUT)
+            .map_or_else(Self::default, |connect| Self { connect })
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+        }
+    }
+}
+
+const CONNECT_TIMEOUT: &str = "connect-timeout";
+
+/// The parameter of both stages that sets their patience.
+const fn connect_timeout() -> Param {
+    Param {
+        name: CONNECT_TIMEOUT,
+        kind: catalog::Kind::Duration,
+        place: Place::Named,
+        required: false,
+        default: Some("10s"),
+        help: "how long a network endpoint may take to resolve and connect",
+    }
+}
+
+/// The endpoint that a call's parameter `path` names.
+fn named(name: &[u8], args: &Args) -> Result<Box<dyn Endpoint>, Problem> {
+    parse(name).map_err(|misnamed| Problem::at(args.span_of("path"), misnamed.message).help(misnamed.help))
+}
+
+/// An open place to read from.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Where the bytes are.
+    pub descriptor: Descriptor,
+    /// How many it has, where that is known: a regular file's size at its opening.
+    pub size: Option<u64>,
+    /// The length of the whole file at its opening, where it has one.
+    pub length: Option<u64>,
+    /// How many bytes were skipped without being read.
+    pub skipped: u64,
+}
+
+impl Incoming {
+    fn new(descriptor: Descriptor, size: Option<u64>) -> Self {
+        Self {
+            length: length(&descriptor),
+            descriptor,
+            size,
+            skipped: 0,
+        }
+    }
+}
+
+/// The length of a file as the system has it now.
+fn length(descriptor: &Descriptor) -> Option<u64> {
+    descriptor.stat().ok().and_then(|stat| u64::try_from(stat.st_size).ok())
+}
+
+/// An open place to write to.
+pub struct Outgoing {
+    /// Where the bytes go.
+    pub descriptor: Descriptor,
+    /// What makes them complete and durable there.
+    pub landing: Box<dyn Landing>,
+    /// Which error a peer that left is.
+    pub reader_left: Kind,
+}
+
+/// The end of a successful write.
+pub trait Landing: Send {
+    /// Makes what was written complete and durable.
+    ///
+    /// # Errors
+    /// If that cannot be promised.
+    fn land(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome;
+    /// Whether the sink is a file of its own that was empty at first, in which holes can be left.
+    fn is_new_file(&self) -> bool {
+        false
+    }
+    /// How to take back what was done.
+    fn undo(&self) -> Option<Arc<dyn Undo>> {
+        None
+    }
+}
+
+/// Nothing to do at the end: the bytes are where they belong.
+struct Landed;
+
+impl Landing for Landed {
+    fn land(self: Box<Self>, _: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
+        Ok(())
+    }
+}
+
+/// Reads an endpoint's name.
+///
+/// # Errors
+/// If the scheme is unknown, or the kind of place finds fault with the rest.
+pub fn parse(name: &[u8]) -> Named {
+    if name.is_empty() {
+        return Err(Misnamed::new(
+            "an endpoint needs a name",
+            "name a file, or use - for standard input or output",
+        ));
+    }
+    if STANDARD.contains(&name) {
+        return (stdio::SCHEME.parse)(b"");
+    }
+    if let Some(scheme) = SCHEMES
+        .iter()
+        .find(|scheme| !scheme.prefix.is_empty() && is_named_by(name, scheme))
+    {
+        return (scheme.parse)(&name[scheme.prefix.len()..]);
+    }
+    if let Some(unknown) = unknown_scheme(name) {
+        let known: Vec<&str> = SCHEMES.iter().map(|scheme| scheme.form).collect();
+        let near = SCHEMES
+            .iter()
+            .map(|scheme| scheme.prefix)
+            .filter(|prefix| strsim::damerau_levenshtein(prefix.trim_end_matches(['/', ':']), unknown) <= 2)
+            .find(|prefix| prefix.len() > 1)
+            .map(|prefix| format!("did you mean `{prefix}`? "))
+            .unwrap_or_default();
+        return Err(Misnamed::new(
+            format!("unknown scheme `{unknown}`"),
+            format!("{near}known endpoints: {}", known.join(", ")),
+        ));
+    }
+    (file::SCHEME.parse)(name)
+}
+
+/// The device names of standard input and output mean the descriptors, whatever they are: opened by their name, a
+/// regular file would start at its beginning again.
+const STANDARD: [&[u8]; 2] = [b"/dev/stdin", b"/dev/stdout"];
+
+/// `-` stands alone; every other prefix is followed by the name.
+fn is_named_by(name: &[u8], scheme: &Scheme) -> bool {
+    match scheme.prefix {
+        "-" => name == b"-",
+        prefix => name.starts_with(prefix.as_bytes()),
+    }
+}
+
+/// The scheme of something that looks like a URL and is none of ours; a path with a colon in it is a path.
+fn unknown_scheme(name: &[u8]) -> Option<&str> {
+    let at = name.windows(3).position(|three| three == b"://")?;
+    let scheme = std::str::from_utf8(&name[..at]).ok()?;
+    let plausible = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    plausible.then_some(scheme)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_picks_the_place() {
+        for (name, shown) in [
+            ("a.iso", "a.iso"),
+            ("file:a.iso", "a.iso"),
+            ("-", "-"),
+            ("a:b", "a:b"),
+            ("tcp://[::1]:9000", "tcp://[::1]:9000"),
+            ("tcp-listen://:0", "tcp-listen://127.0.0.1:0"),
+            ("unix:a.sock", "unix:a.sock"),
+            ("unix-listen:/tmp/a", "unix-listen:/tmp/a"),
+        ] {
+            let endpoint = parse(name.as_bytes()).unwrap_or_else(|problem| panic!("{name}: {problem:?}"));
+            assert_eq!(endpoint.shown(), shown);
+        }
+    }
+
+    #[test]
+    fn an_unknown_scheme_lists_the_known_ones() {
+        let problem = parse(b"tpc://host:1").err().expect("unknown");
+        assert_eq!(problem.message, "unknown scheme `tpc`");
+        assert!(
+            problem.help.starts_with("did you mean `tcp://`? known endpoints: "),
+            "{}",
+            problem.help
+        );
+    }
+}

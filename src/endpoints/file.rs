@@ -1,0 +1,204 @@
+//! Files, and whatever else has a path: devices and FIFOs.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Advice, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::error::{Failure, Kind, shown};
+use crate::platform::{Descriptor, FileId};
+use crate::stage::{BoxFuture, Facts};
+
+use super::{Endpoint, Incoming, Landed, Misnamed, Outgoing, Patience, Scheme, Writing};
+
+mod appending;
+mod replacement;
+
+use appending::Appending;
+use replacement::Replacement;
+
+/// A path, plain or as `file:PATH`.
+pub static SCHEME: Scheme = Scheme {
+    form: "file:PATH",
+    prefix: "file:",
+    summary: "a file, device or FIFO; the plain path means the same",
+    parse: |path| {
+        if path.is_empty() {
+            return Err(Misnamed::new(
+                "the path is missing",
+                "write file:PATH, or just the path",
+            ));
+        }
+        if path.contains(&0) {
+            return Err(Misnamed::new("a path cannot hold a zero byte", "remove it"));
+        }
+        Ok(Box::new(File {
+            path: PathBuf::from(OsStr::from_bytes(path)),
+        }))
+    },
+};
+
+/// How often a FIFO without a reader is looked at: nothing announces that one came.
+const GLANCE: Duration = Duration::from_millis(10);
+
+struct File {
+    path: PathBuf,
+}
+
+impl File {
+    fn stat(&self) -> Result<Stat, Errno> {
+        rustix::fs::stat(&self.path)
+    }
+
+    /// Says of a missing file what was not expanded, if its name looks as if it should have been.
+    fn failed(&self, place: Kind, operation: &str, error: Errno) -> Failure {
+        let name = self.path.as_os_str().as_bytes();
+        if error == Errno::NOENT && matches!(name, b">" | b">>" | b"<" | b"&" | b"2>") {
+            let why = "No such file or directory (nothing is redirected inside a pipeline; write `| write FILE`)";
+            return Failure::because(place, operation, why);
+        }
+        let unexpanded = match name {
+            [b'~', ..] => Some("~"),
+            _ if name.contains(&b'*') => Some("*"),
+            _ if name.contains(&b'$') => Some("$"),
+            _ => None,
+        };
+        match unexpanded {
+            Some(sign) if error == Errno::NOENT => Failure::because(
+                place,
+                operation,
+                format!(
+                    "No such file or directory (`{sign}` is not expanded here; let the shell do it, with `::` between stages)"
+                ),
+            ),
+            _ => Failure::io(place, operation, error),
+        }
+    }
+
+    fn open(&self, access: OFlags) -> rustix::io::Result<OwnedFd> {
+        let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        rustix::fs::open(&self.path, flags, Mode::empty())
+    }
+
+    /// Opens a device or a FIFO where it is; a FIFO waits for its reader.
+    async fn open_in_place(&self) -> Result<Outgoing, Failure> {
+        let fd = loop {
+            match self.open(OFlags::WRONLY) {
+                Ok(fd) => break fd,
+                Err(Errno::NXIO) if self.stat().is_ok_and(|stat| file_type(&stat) == FileType::Fifo) => {
+                    tokio::time::sleep(GLANCE).await;
+                }
+                Err(error) => return Err(self.failed(Kind::Sink, "cannot open", error)),
+            }
+        };
+        let descriptor = Descriptor::own(fd).map_err(|error| Failure::io(Kind::Sink, "cannot open", error))?;
+        Ok(Outgoing {
+            descriptor,
+            landing: Box::new(Landed),
+            reader_left: Kind::Sink,
+        })
+    }
+}
+
+fn file_type(stat: &Stat) -> FileType {
+    FileType::from_raw_mode(stat.st_mode)
+}
+
+fn size(stat: &Stat) -> Option<u64> {
+    // Files of /proc say 0 whatever they hold.
+    u64::try_from(stat.st_size).ok().filter(|size| *size > 0)
+}
+
+fn facts(stat: &Stat) -> Facts {
+    let is_file = file_type(stat) == FileType::RegularFile;
+    Facts {
+        files: is_file.then(|| FileId::of(stat)).into_iter().collect(),
+        size: size(stat).filter(|_| is_file),
+        is_terminal: false,
+    }
+}
+
+impl Endpoint for File {
+    fn shown(&self) -> String {
+        shown(self.path.as_os_str().as_bytes())
+    }
+
+    fn source_facts(&self) -> Result<Facts, Failure> {
+        let failed = |error| self.failed(Kind::Source, "cannot open", error);
+        let stat = self.stat().map_err(failed)?;
+        match file_type(&stat) {
+            FileType::Directory => Err(failed(Errno::ISDIR)),
+            FileType::Socket => Err(failed(Errno::NXIO)),
+            _ => Ok(facts(&stat)),
+        }
+    }
+
+    fn sink_facts(&self, writing: Writing) -> Result<Facts, Failure> {
+        match self.stat() {
+            Ok(_) if !writing.clobber => {
+                let help = "the file exists (clobber=false)";
+                Err(Failure::because(Kind::Sink, "will not replace it", help))
+            }
+            Ok(stat) if file_type(&stat) == FileType::Directory => {
+                Err(self.failed(Kind::Sink, "cannot create", Errno::ISDIR))
+            }
+            Ok(stat) => Ok(facts(&stat)),
+            Err(Errno::NOENT) => {
+                let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                rustix::fs::stat(folder.unwrap_or(Path::new(".")))
+                    .map(|_| Facts::default())
+                    .map_err(|error| self.failed(Kind::Sink, "cannot create", error))
+            }
+            Err(error) => Err(self.failed(Kind::Sink, "cannot create", error)),
+        }
+    }
+
+    fn effect(&self, writing: Writing) -> String {
+        let shown = self.shown();
+        match self.stat() {
+            Err(_) => format!("creates {shown}"),
+            Ok(stat) if file_type(&stat) != FileType::RegularFile => format!("writes to {shown} in place"),
+            Ok(stat) if writing.append => format!("appends to {shown} ({} bytes)", stat.st_size),
+            Ok(stat) => format!("replaces {shown} ({} bytes)", stat.st_size),
+        }
+    }
+
+    fn open_source(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
+        Box::pin(async move {
+            let fd = self
+                .open(OFlags::RDONLY)
+                .map_err(|error| self.failed(Kind::Source, "cannot open", error))?;
+            let failed = |error| Failure::io(Kind::Source, "cannot open", error);
+            let descriptor = Descriptor::own(fd).map_err(failed)?;
+            let stat = descriptor.stat().map_err(failed)?;
+            if file_type(&stat) == FileType::Directory {
+                return Err(self.failed(Kind::Source, "cannot open", Errno::ISDIR));
+            }
+            let facts = facts(&stat);
+            if !facts.files.is_empty() {
+                // Only a hint: whoever refuses it loses speed, not bytes.
+                let _ = rustix::fs::fadvise(&descriptor, 0, None, Advice::Sequential);
+            }
+            Ok(Incoming::new(descriptor, facts.size))
+        })
+    }
+
+    fn open_sink(self: Box<Self>, writing: Writing, _: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+        Box::pin(async move {
+            let old = self.stat();
+            if old.is_ok_and(|stat| file_type(&stat) != FileType::RegularFile) {
+                return self.open_in_place().await;
+            }
+            let created = if writing.append {
+                Appending::open(&self.path, writing)
+            } else {
+                Replacement::create(&self.path, writing)
+            };
+            created.map_err(|error| self.failed(Kind::Sink, "cannot create", error))
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! Writing behind what a file has, and cutting back to that where the run fails.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::{Failure, Kind, Stop, shown};
+use crate::platform::{Descriptor, creation_mask};
+use crate::stage::{Outcome, Undo};
+
+use super::super::{Landing, Outgoing, Writing};
+
+/// A file that grows.
+pub struct Appending {
+    growth: Arc<Growth>,
+    sync: bool,
+}
+
+/// What the file was before.
+struct Growth {
+    fd: OwnedFd,
+    path: PathBuf,
+    /// Its length in bytes; `None` if it was not there.
+    old: Option<u64>,
+    /// Set once the growth is to stay, or has been cut back.
+    settled: Mutex<bool>,
+}
+
+impl Appending {
+    /// Opens the file at its end, or creates it.
+    pub fn open(path: &Path, writing: Writing) -> Result<Outgoing, Errno> {
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
+        let mode = writing.mode.map_or(Mode::from_raw_mode(0o666), Mode::from_raw_mode) - creation_mask();
+        let (fd, existed) = match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(fd) => (fd, true),
+            Err(Errno::NOENT) => (
+                rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, mode)?,
+                false,
+            ),
+            Err(error) => return Err(error),
+        };
+        let length = u64::try_from(rustix::fs::fstat(&fd)?.st_size).unwrap_or(0);
+        let growth = Arc::new(Growth {
+            fd: rustix::io::fcntl_dupfd_cloexec(&fd, 0)?,
+            path: path.to_owned(),
+            old: existed.then_some(length),
+            settled: Mutex::new(false),
+        });
+        let descriptor = Descriptor::own(fd).map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        Ok(Outgoing {
+            descriptor,
+            landing: Box::new(Self {
+                growth,
+                sync: writing.sync,
+            }),
+            reader_left: Kind::Sink,
+        })
+    }
+}
+
+impl Landing for Appending {
+    fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
+        if self.sync {
+            rustix::fs::fsync(descriptor.as_fd())
+                .map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
+        }
+        let mut settled = self.growth.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if *settled {
+            return Err(Stop::Neighbour);
+        }
+        *settled = true;
+        Ok(())
+    }
+
+    fn undo(&self) -> Option<Arc<dyn Undo>> {
+        Some(self.growth.clone())
+    }
+}
+
+impl Undo for Growth {
+    fn undo(&self) -> Result<(), Failure> {
+        let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
+        if *settled {
+            return Ok(());
+        }
+        *settled = true;
+        let failed = |error| Failure::io(Kind::Sink, format!("cannot cut back {}", self.name()), error);
+        match self.old {
+            Some(length) => rustix::fs::ftruncate(&self.fd, length).map_err(failed),
+            None => rustix::fs::unlink(&self.path).map_err(failed),
+        }
+    }
+
+    fn name(&self) -> String {
+        shown(self.path.as_os_str().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WRITING: Writing = Writing {
+        append: true,
+        clobber: true,
+        sync: true,
+        mode: None,
+    };
+
+    #[test]
+    fn a_failed_append_cuts_back_to_the_old_length() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        std::fs::write(&path, "old").expect("written");
+        let outgoing = Appending::open(&path, WRITING).expect("opened");
+        outgoing.descriptor.write(b" and new").expect("written");
+        assert_eq!(std::fs::read(&path).expect("read"), b"old and new");
+        outgoing.landing.undo().expect("can be undone").undo().expect("undone");
+        assert_eq!(std::fs::read(&path).expect("read"), b"old");
+    }
+
+    #[test]
+    fn a_file_that_was_not_there_is_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let outgoing = Appending::open(&path, WRITING).expect("opened");
+        outgoing.landing.undo().expect("can be undone").undo().expect("undone");
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,334 @@
+//! `read`: the source for every kind of endpoint.
+
+use std::io;
+
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::error::{self, Failure, Problem, Stop};
+use crate::flow::{Outlet, Wait};
+use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken};
+use crate::stage::{BoxFuture, Context, DirectSource, Facts, Outcome, Reach, Source, SourcePlan, Work};
+
+use super::{Endpoint, Incoming, Patience, connect_timeout, length, named};
+
+/// The definition of `read`.
+pub static READ: Definition = Definition {
+    name: "read",
+    role: Role::Source,
+    summary: "read files, standard input or a connection, one after the other",
+    details: "A chain whose first stage is no source reads standard input, as `read -` does.",
+    params: &[
+        Param {
+            name: "path",
+            kind: Kind::Endpoint,
+            place: Place::PositionalMany,
+            required: true,
+            default: None,
+            help: "what to read: a path, - or a URL; several are read in turn",
+        },
+        Param {
+            name: "size",
+            kind: Kind::Size,
+            place: Place::Named,
+            required: false,
+            default: None,
+            help: "how much a stream is expected to give; for the time left, not a limit",
+        },
+        connect_timeout(),
+    ],
+    examples: &[
+        Example {
+            text: "read big.iso | write copy.iso",
+            about: "copy a file; the copy is complete and durable, or not there",
+        },
+        Example {
+            text: "read part1 part2 | write whole",
+            about: "join files",
+        },
+    ],
+    build: Build::Source(plan),
+};
+
+fn plan(args: &Args) -> Result<Box<dyn SourcePlan>, Problem> {
+    let names = args.endpoints("path").into_iter();
+    let endpoints = names.map(|name| named(name, args)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Box::new(Plan {
+        endpoints,
+        size: args.size("size"),
+        patience: Patience::of(args),
+    }))
+}
+
+/// The source of a chain that names none: standard input.
+#[must_use]
+pub fn standard_input() -> Box<dyn SourcePlan> {
+    Box::new(Plan {
+        endpoints: vec![Box::new(super::stdio::Standard)],
+        size: None,
+        patience: Patience::default(),
+    })
+}
+
+struct Plan {
+    endpoints: Vec<Box<dyn Endpoint>>,
+    /// What the user expects, in bytes.
+    size: Option<u64>,
+    patience: Patience,
+}
+
+impl Plan {
+    /// What to call an endpoint in a failure, where the stage's own text leaves that open.
+    fn name_of(&self, endpoint: &dyn Endpoint) -> Option<String> {
+        // A far place's failures name its address themselves.
+        (self.endpoints.len() > 1 && endpoint.reach() == Reach::Near).then(|| endpoint.shown())
+    }
+}
+
+/// Puts the name of an endpoint into its failures.
+fn naming(name: Option<&str>) -> impl Fn(Failure) -> Failure {
+    move |failure| match name {
+        Some(name) => failure.on(name),
+        None => failure,
+    }
+}
+
+impl SourcePlan for Plan {
+    fn facts(&self) -> Result<Facts, Failure> {
+        let each = self
+            .endpoints
+            .iter()
+            .map(|endpoint| {
+                endpoint
+                    .source_facts()
+                    .map_err(naming(self.name_of(&**endpoint).as_deref()))
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let sum = each.iter().map(|facts| facts.size).sum::<Option<u64>>();
+        Ok(Facts {
+            size: self.size.or(sum),
+            is_terminal: each.iter().any(|facts| facts.is_terminal),
+            files: each.into_iter().flat_map(|facts| facts.files).collect(),
+        })
+    }
+
+    fn reach(&self) -> Reach {
+        self.endpoints.first().map_or(Reach::Near, |endpoint| endpoint.reach())
+    }
+
+    fn bind(&mut self) -> Result<Vec<String>, Failure> {
+        let bound = self.endpoints.iter_mut().map(|endpoint| endpoint.bind());
+        bound.filter_map(Result::transpose).collect()
+    }
+
+    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Source>, Failure>> {
+        Box::pin(async move {
+            let names: Vec<_> = self
+                .endpoints
+                .iter()
+                .map(|endpoint| self.name_of(&**endpoint))
+                .collect();
+            let mut later = std::iter::zip(names, self.endpoints).collect::<Vec<_>>().into_iter();
+            let (name, first) = later.next().expect("read needs at least one endpoint");
+            let opened = first.open_source(self.patience).await;
+            let source: Box<dyn Source> = Box::new(Reading {
+                input: opened.map_err(naming(name.as_deref()))?,
+                name,
+                later,
+                patience: self.patience,
+                runtime: tokio::runtime::Handle::current(),
+            });
+            Ok(source)
+        })
+    }
+}
+
+/// The endpoint that is being read, and those that follow when it has ended.
+struct Reading {
+    input: Incoming,
+    /// What to call it in a failure, if it is one of several.
+    name: Option<String>,
+    later: std::vec::IntoIter<(Option<String>, Box<dyn Endpoint>)>,
+    patience: Patience,
+    /// Where a later endpoint's connection is made.
+    runtime: tokio::runtime::Handle,
+}
+
+impl Source for Reading {
+    fn skip(&mut self, bytes: u64) -> Result<u64, Failure> {
+        let Some(size) = self.input.size else { return Ok(0) };
+        let count = bytes.min(size);
+        let step = i64::try_from(count).unwrap_or(i64::MAX);
+        rustix::fs::seek(&self.input.descriptor, rustix::fs::SeekFrom::Current(step))
+            .map_err(|error| Failure::io(error::Kind::Source, "cannot skip", error))?;
+        self.input.skipped = count;
+        Ok(count)
+    }
+
+    fn as_direct(&mut self) -> Option<&mut dyn DirectSource> {
+        Some(self)
+    }
+
+    fn start(self: Box<Self>, out: Outlet, context: Context) -> Work {
+        Work::Thread(Box::new(move || self.run(out, &context)))
+    }
+}
+
+impl DirectSource for Reading {
+    fn descriptor(&self) -> &Descriptor {
+        &self.input.descriptor
+    }
+
+    fn ended(&self, total: u64) -> Outcome {
+        check_length(&self.input, total)
+    }
+
+    fn advance(&mut self, context: &Context) -> Result<bool, Stop> {
+        let Some((name, endpoint)) = self.later.next() else {
+            return Ok(false);
+        };
+        self.name = name;
+        let opening = endpoint.open_source(self.patience);
+        self.input = self.runtime.block_on(async {
+            tokio::select! {
+                opened = opening => opened.map_err(naming(self.name.as_deref())).map_err(Stop::from),
+                () = context.cancel.tripped() => Err(Stop::Neighbour),
+            }
+        })?;
+        Ok(true)
+    }
+
+    fn failed(&self, error: io::Error, total: u64) -> Failure {
+        naming(self.name.as_deref())(Failure::io(error::Kind::Source, "cannot read", error)).after(total)
+    }
+}
+
+impl Reading {
+    fn run(mut self, mut out: Outlet, context: &Context) -> Outcome {
+        loop {
+            self.read_all(&mut out, context)?;
+            if !self.advance(context)? {
+                break;
+            }
+        }
+        out.finish();
+        Ok(())
+    }
+
+    /// Reads one endpoint to its end.
+    fn read_all(&self, out: &mut Outlet, context: &Context) -> Outcome {
+        let descriptor = &self.input.descriptor;
+        let mut total = 0;
+        let mut size = ReadSize::new(descriptor.shape(), out.largest());
+        if descriptor.shape() == Shape::Pipe {
+            // A FIFO that nobody has opened for writing yet reads as if it had ended.
+            self.wait(total, context)?;
+        }
+        loop {
+            let mut buffer = out.reserve_blocking(size.next())?;
+            let result = {
+                // A disk's wait cannot be told from its work: all of the call counts as one.
+                let _outside = (descriptor.shape() == Shape::File).then(|| context.meter.wait(Wait::Outside));
+                descriptor.read(buffer.spare_mut())
+            };
+            match result.map_err(|error| self.failed(error, total))? {
+                Transfer::Bytes(0) => return self.ended(total),
+                Transfer::Bytes(count) => {
+                    total += count as u64;
+                    context.meter.add_in(count as u64);
+                    size.learn(count, buffer.capacity());
+                    buffer.advance(count);
+                    out.send(buffer)?;
+                }
+                Transfer::NotReady => {
+                    // Who waits holds nothing.
+                    drop(buffer);
+                    self.wait(total, context)?;
+                }
+            }
+        }
+    }
+
+    fn wait(&self, total: u64, context: &Context) -> Outcome {
+        let _outside = context.meter.wait(Wait::Outside);
+        let woken = self.input.descriptor.wait(Interest::Read, context.cancel.alarm()?);
+        match woken.map_err(|error| self.failed(error, total))? {
+            Woken::Alarm => Err(Stop::Neighbour),
+            Woken::Ready | Woken::TimedOut => Ok(()),
+        }
+    }
+}
+
+/// A regular file that ends before the size it had at its opening has been cut while it was read; one that goes on has
+/// grown. A file whose size was never true (in /sys) has the same size still.
+fn check_length(input: &Incoming, total: u64) -> Outcome {
+    let Some(expected) = input.size.map(|size| size - input.skipped) else {
+        return Ok(());
+    };
+    if total > expected {
+        tracing::warn!("the source grew while it was read: {expected} bytes at first, {total} at last");
+    }
+    let is_cut = length(&input.descriptor) < input.length;
+    if total < expected && is_cut {
+        let why = format!("the file shrank while it was read: {expected} bytes at first, {total} at last");
+        return Err(Failure::because(error::Kind::Integrity, "cannot read all of it", why).into());
+    }
+    Ok(())
+}
+
+/// How large the next read should be. Files fill what they are given; a pipe or a peer gives what it has, and a buffer
+/// much larger than that would only be copied into a smaller one.
+struct ReadSize {
+    next: usize,
+    largest: usize,
+    adapts: bool,
+}
+
+impl ReadSize {
+    /// Half the default capacity of a Linux pipe is what a busy one tends to give.
+    const FIRST: usize = 64 << 10;
+    const SMALLEST: usize = 4 << 10;
+
+    fn new(shape: Shape, largest: usize) -> Self {
+        let adapts = shape != Shape::File;
+        Self {
+            next: if adapts { Self::FIRST.min(largest) } else { largest },
+            largest,
+            adapts,
+        }
+    }
+
+    fn next(&self) -> usize {
+        self.next
+    }
+
+    fn learn(&mut self, count: usize, capacity: usize) {
+        if !self.adapts {
+            return;
+        }
+        if count == capacity {
+            self.next = (self.next * 2).min(self.largest);
+        } else if count < capacity / 4 {
+            self.next = (self.next / 2).max(Self::SMALLEST).min(self.largest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_follow_what_the_source_gives() {
+        let mut size = ReadSize::new(Shape::Pipe, 256 << 10);
+        assert_eq!(size.next(), 64 << 10);
+        size.learn(64 << 10, 64 << 10);
+        assert_eq!(size.next(), 128 << 10);
+        size.learn(128 << 10, 128 << 10);
+        size.learn(256 << 10, 256 << 10);
+        assert_eq!(size.next(), 256 << 10);
+        for _ in 0..20 {
+            size.learn(1, size.next());
+        }
+        assert_eq!(size.next(), 4 << 10);
+        assert_eq!(ReadSize::new(Shape::File, 1).next(), 1);
+    }
+}

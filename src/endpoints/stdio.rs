@@ -1,0 +1,80 @@
+//! Standard input and output.
+
+use crate::error::{Failure, Kind};
+use crate::platform::{Descriptor, Shape};
+use crate::stage::{BoxFuture, Facts};
+
+use super::{Endpoint, Incoming, Landed, Outgoing, Patience, Scheme, Writing};
+
+/// `-`
+pub static SCHEME: Scheme = Scheme {
+    form: "-",
+    prefix: "-",
+    summary: "standard input or output",
+    parse: |_| Ok(Box::new(Standard)),
+};
+
+/// Standard input as a source, standard output as a sink.
+pub struct Standard;
+
+impl Standard {
+    fn input() -> Result<Descriptor, Failure> {
+        Descriptor::standard_input().map_err(|error| Failure::io(Kind::Source, "cannot open standard input", error))
+    }
+
+    fn output() -> Result<Descriptor, Failure> {
+        Descriptor::standard_output().map_err(|error| Failure::io(Kind::Sink, "cannot open standard output", error))
+    }
+}
+
+/// Bytes between a regular file's offset and its end.
+fn size_ahead(descriptor: &Descriptor) -> Option<u64> {
+    descriptor.file_id()?;
+    let size = u64::try_from(descriptor.stat().ok()?.st_size).ok()?;
+    let offset = rustix::fs::tell(descriptor).ok()?;
+    size.checked_sub(offset)
+}
+
+fn facts(descriptor: &Descriptor) -> Facts {
+    Facts {
+        files: descriptor.file_id().into_iter().collect(),
+        size: size_ahead(descriptor),
+        is_terminal: descriptor.shape() == Shape::Terminal,
+    }
+}
+
+impl Endpoint for Standard {
+    fn shown(&self) -> String {
+        "-".to_owned()
+    }
+
+    fn source_facts(&self) -> Result<Facts, Failure> {
+        Self::input().map(|descriptor| facts(&descriptor))
+    }
+
+    fn sink_facts(&self, _: Writing) -> Result<Facts, Failure> {
+        Self::output().map(|descriptor| facts(&descriptor))
+    }
+
+    fn effect(&self, _: Writing) -> String {
+        "writes to standard output".to_owned()
+    }
+
+    fn open_source(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
+        Box::pin(async {
+            let descriptor = Self::input()?;
+            let size = size_ahead(&descriptor);
+            Ok(Incoming::new(descriptor, size))
+        })
+    }
+
+    fn open_sink(self: Box<Self>, _: Writing, _: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+        Box::pin(async {
+            Ok(Outgoing {
+                descriptor: Self::output()?,
+                landing: Box::new(Landed),
+                reader_left: Kind::ReaderLeft,
+            })
+        })
+    }
+}

@@ -1,0 +1,257 @@
+//! TCP, connecting and listening.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+
+use crate::error::{Failure, Kind};
+use crate::stage::{BoxFuture, Reach};
+
+use super::{Endpoint, Incoming, Misnamed, Outgoing, Patience, Scheme, Writing, socket};
+
+/// `tcp://HOST:PORT`
+pub static CONNECT: Scheme = Scheme {
+    form: "tcp://HOST:PORT",
+    prefix: "tcp://",
+    summary: "a TCP peer that is connected to",
+    parse: |rest| Ok(Box::new(Connect(Address::parse(rest, "tcp")?))),
+};
+
+/// `tcp-listen://HOST:PORT`
+pub static LISTEN: Scheme = Scheme {
+    form: "tcp-listen://HOST:PORT",
+    prefix: "tcp-listen://",
+    summary: "one TCP peer that connects; port 0 picks a free one",
+    parse: |rest| {
+        let mut address = Address::parse(rest, "tcp-listen")?;
+        if address.host.is_empty() {
+            "127.0.0.1".clone_into(&mut address.host);
+        }
+        Ok(Box::new(Listen {
+            address,
+            listener: None,
+        }))
+    },
+};
+
+/// A host and a port. An IPv6 host is kept without its brackets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Address {
+    host: String,
+    port: u16,
+}
+
+impl Address {
+    fn parse(text: &[u8], scheme: &str) -> Result<Self, Misnamed> {
+        let form =
+            format!("write {scheme}://HOST:PORT, for example {scheme}://127.0.0.1:9000 or {scheme}://[::1]:9000");
+        let text = std::str::from_utf8(text).map_err(|_| Misnamed::new("the address is no text", &form))?;
+        if text.contains('@') {
+            return Err(Misnamed::new(format!("{scheme} takes no credentials"), form));
+        }
+        let text = text.strip_suffix('/').unwrap_or(text);
+        let (host, port) = text
+            .rsplit_once(':')
+            .ok_or_else(|| Misnamed::new("the port is missing", &form))?;
+        let host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
+            Some(Some(inside)) => inside,
+            Some(None) => return Err(Misnamed::new("a bracket of the host is not closed", form)),
+            None if host.contains(':') => {
+                return Err(Misnamed::new(
+                    "an IPv6 host needs brackets",
+                    format!("write {scheme}://[{host}]:{port}"),
+                ));
+            }
+            None => host,
+        };
+        if host.is_empty() && scheme == "tcp" {
+            return Err(Misnamed::new("the host is missing", form));
+        }
+        let port = port
+            .parse()
+            .map_err(|_| Misnamed::new(format!("`{port}` is no port"), "a port is a number from 0 to 65535"))?;
+        if port == 0 && scheme == "tcp" {
+            return Err(Misnamed::new("port 0 cannot be connected to", form));
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
+    }
+
+    fn url(&self, scheme: &str) -> String {
+        if self.host.contains(':') {
+            format!("{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            format!("{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+
+    /// Tries every address that the host has, within `patience`.
+    async fn connect(self, patience: Duration) -> Result<TcpStream, Failure> {
+        let shown = self.url("tcp");
+        let attempt = async {
+            let addresses = tokio::net::lookup_host((self.host.as_str(), self.port))
+                .await
+                .map_err(|error| Failure::io(Kind::Connect, format!("cannot resolve `{}`", self.host), error))?;
+            let mut last = Failure::because(
+                Kind::Connect,
+                format!("cannot connect to {shown}"),
+                "the host has no address",
+            );
+            for address in addresses {
+                match TcpStream::connect(address).await {
+                    Ok(stream) => return Ok(stream),
+                    Err(error) => last = Failure::io(Kind::Connect, format!("cannot connect to {address}"), error),
+                }
+            }
+            Err(last)
+        };
+        tokio::time::timeout(patience, attempt).await.unwrap_or_else(|_| {
+            let limit = humantime::format_duration(patience);
+            Err(Failure::because(
+                Kind::Connect,
+                format!("cannot connect to {shown}"),
+                format!("no answer within {limit} (connect-timeout)"),
+            ))
+        })
+    }
+}
+
+/// The stream as the stages use it.
+fn ready(stream: TcpStream, place: Kind) -> Result<std::net::TcpStream, Failure> {
+    // What is small waits for nothing, and what is large fills segments anyway.
+    let ready = stream.set_nodelay(true).and_then(|()| stream.into_std());
+    ready.map_err(|error| socket::unusable(place, error))
+}
+
+fn outgoing(stream: TcpStream) -> Result<Outgoing, Failure> {
+    socket::outgoing(ready(stream, Kind::Sink)?)
+}
+
+fn incoming(stream: TcpStream) -> Result<Incoming, Failure> {
+    socket::incoming(ready(stream, Kind::Source)?)
+}
+
+/// A peer that is connected to.
+struct Connect(Address);
+
+impl Endpoint for Connect {
+    fn shown(&self) -> String {
+        self.0.url("tcp")
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Far
+    }
+
+    fn effect(&self, _: Writing) -> String {
+        format!("connects to {}", self.shown())
+    }
+
+    fn open_source(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
+        Box::pin(async move { incoming(self.0.connect(patience.connect).await?) })
+    }
+
+    fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+        Box::pin(async move { outgoing(self.0.connect(patience.connect).await?) })
+    }
+}
+
+/// One peer that connects to us.
+struct Listen {
+    address: Address,
+    /// `Some` once it is bound.
+    listener: Option<(TcpListener, SocketAddr)>,
+}
+
+impl Listen {
+    async fn accept(self) -> Result<TcpStream, Failure> {
+        let failed = |error| {
+            Failure::io(
+                Kind::Connect,
+                format!("cannot accept on {}", self.address.url("tcp")),
+                error,
+            )
+        };
+        let (listener, _) = self.listener.expect("the engine binds before it opens");
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+        let (stream, _) = listener.accept().await.map_err(failed)?;
+        Ok(stream)
+    }
+}
+
+impl Endpoint for Listen {
+    fn shown(&self) -> String {
+        self.address.url("tcp-listen")
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Far
+    }
+
+    fn effect(&self, _: Writing) -> String {
+        format!("listens on {} for one peer", self.address.url("tcp"))
+    }
+
+    fn bind(&mut self) -> Result<Option<String>, Failure> {
+        let failed = |error| {
+            Failure::io(
+                Kind::Connect,
+                format!("cannot listen on {}", self.address.url("tcp")),
+                error,
+            )
+        };
+        let listener = TcpListener::bind((self.address.host.as_str(), self.address.port)).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        self.listener = Some((listener, address));
+        Ok(Some(format!("tcp://{address}")))
+    }
+
+    fn open_source(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
+        Box::pin(async move { incoming(self.accept().await?) })
+    }
+
+    fn open_sink(self: Box<Self>, _: Writing, _: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+        Box::pin(async move { outgoing(self.accept().await?) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_and_shown() {
+        let address = Address::parse(b"example.org:80", "tcp").expect("an address");
+        assert_eq!(address.url("tcp"), "tcp://example.org:80");
+        let address = Address::parse(b"[::1]:9000", "tcp").expect("an address");
+        assert_eq!(
+            (address.host.as_str(), address.url("tcp").as_str()),
+            ("::1", "tcp://[::1]:9000")
+        );
+    }
+
+    #[test]
+    fn a_wrong_address_says_what_would_be_right() {
+        for (text, message) in [
+            ("host", "the port is missing"),
+            ("host:http", "`http` is no port"),
+            ("host:70000", "`70000` is no port"),
+            ("::1:9000", "an IPv6 host needs brackets"),
+            ("[::1:9000", "a bracket of the host is not closed"),
+            (":9000", "the host is missing"),
+            ("host:0", "port 0 cannot be connected to"),
+        ] {
+            assert_eq!(Address::parse(text.as_bytes(), "tcp").expect_err(text).message, message);
+        }
+    }
+
+    #[test]
+    fn credentials_are_refused_and_not_repeated() {
+        let problem = Address::parse(b"me:secret@host:1", "tcp").expect_err("credentials");
+        assert!(!format!("{problem:?}").contains("secret"));
+    }
+}

@@ -1,0 +1,350 @@
+//! Unix sockets, connecting and listening.
+
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FileType, Mode, Stat};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+use tokio::net::UnixStream;
+
+use crate::error::{Failure, Kind, shown};
+use crate::platform::unix_stream_socket;
+use crate::stage::{BoxFuture, Reach};
+
+use super::{Endpoint, Incoming, Misnamed, Outgoing, Patience, Scheme, Writing, socket};
+
+/// `unix:PATH`
+pub static CONNECT: Scheme = Scheme {
+    form: "unix:PATH",
+    prefix: "unix:",
+    summary: "a Unix socket that is connected to",
+    parse: |path| Ok(Box::new(Connect(Address::parse(path, "unix")?))),
+};
+
+/// `unix-listen:PATH`
+pub static LISTEN: Scheme = Scheme {
+    form: "unix-listen:PATH",
+    prefix: "unix-listen:",
+    summary: "one peer that connects; the socket is ours alone",
+    parse: |path| {
+        Ok(Box::new(Listen {
+            address: Address::parse(path, "unix-listen")?,
+            bound: None,
+        }))
+    },
+};
+
+/// A path that fits into a socket's address.
+#[derive(Debug, Clone)]
+struct Address {
+    path: PathBuf,
+    name: SocketAddrUnix,
+}
+
+impl Address {
+    fn parse(path: &[u8], scheme: &str) -> Result<Self, Misnamed> {
+        let form = format!("write {scheme}:PATH, for example {scheme}:/run/user/1000/pipe");
+        if path.is_empty() {
+            return Err(Misnamed::new("the path is missing", form));
+        }
+        if path.starts_with(b"//") && !path.starts_with(b"///") {
+            return Err(Misnamed::new("a Unix socket has no host", form));
+        }
+        if path.contains(&0) {
+            return Err(Misnamed::new("a path cannot hold a zero byte", "remove it"));
+        }
+        // Nothing else can be wrong with it.
+        let too_long = || {
+            Misnamed::new(
+                format!("a path of {} bytes is too long for a Unix socket", path.len()),
+                "most systems take 107 bytes, some 103; a relative path may be shorter",
+            )
+        };
+        let name = SocketAddrUnix::new(path).map_err(|_| too_long())?;
+        let path = PathBuf::from(OsStr::from_bytes(path));
+        // Linux would do without the zero byte at the end; the standard library, which connects, does not.
+        std::os::unix::net::SocketAddr::from_pathname(&path).map_err(|_| too_long())?;
+        Ok(Self { path, name })
+    }
+
+    fn url(&self, scheme: &str) -> String {
+        format!("{scheme}:{}", shown(self.path.as_os_str().as_bytes()))
+    }
+}
+
+/// A peer that is connected to.
+struct Connect(Address);
+
+impl Connect {
+    /// How often a peer is tried whose queue is full: nothing announces that it has room.
+    const GLANCE: Duration = Duration::from_millis(10);
+
+    async fn connect(self, patience: Duration) -> Result<UnixStream, Failure> {
+        let operation = format!("cannot connect to {}", self.0.url("unix"));
+        let attempt = async {
+            loop {
+                match UnixStream::connect(&self.0.path).await {
+                    Err(error) if Errno::from_io_error(&error) == Some(Errno::AGAIN) => {
+                        tokio::time::sleep(Self::GLANCE).await;
+                    }
+                    result => return result,
+                }
+            }
+        };
+        match tokio::time::timeout(patience, attempt).await {
+            Ok(result) => result.map_err(|error| Failure::io(Kind::Connect, operation, error)),
+            Err(_) => {
+                let limit = humantime::format_duration(patience);
+                let why = format!("its queue stayed full for {limit} (connect-timeout)");
+                Err(Failure::because(Kind::Connect, operation, why))
+            }
+        }
+    }
+}
+
+fn ready(stream: UnixStream, place: Kind) -> Result<std::os::unix::net::UnixStream, Failure> {
+    stream.into_std().map_err(|error| socket::unusable(place, error))
+}
+
+impl Endpoint for Connect {
+    fn shown(&self) -> String {
+        self.0.url("unix")
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Far
+    }
+
+    fn effect(&self, _: Writing) -> String {
+        format!("connects to {}", self.shown())
+    }
+
+    fn open_source(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
+        Box::pin(async move { socket::incoming(ready(self.connect(patience.connect).await?, Kind::Source)?) })
+    }
+
+    fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+        Box::pin(async move { socket::outgoing(ready(self.connect(patience.connect).await?, Kind::Sink)?) })
+    }
+}
+
+/// One peer that connects to us.
+struct Listen {
+    address: Address,
+    /// `Some` once it is bound.
+    bound: Option<Bound>,
+}
+
+impl Listen {
+    async fn accept(self, place: Kind) -> Result<std::os::unix::net::UnixStream, Failure> {
+        let operation = format!("cannot accept on {}", self.address.url("unix"));
+        let failed = |error| Failure::io(Kind::Connect, operation.clone(), error);
+        let Bound { listener, name } = self.bound.expect("the engine binds before it opens");
+        let listener = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
+        let (stream, _) = listener.accept().await.map_err(failed)?;
+        // There is one peer, and here it is: from now on the name would only mislead.
+        drop(name);
+        ready(stream, place)
+    }
+}
+
+impl Endpoint for Listen {
+    fn shown(&self) -> String {
+        self.address.url("unix-listen")
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Far
+    }
+
+    fn effect(&self, _: Writing) -> String {
+        format!("listens on {} for one peer", self.address.url("unix"))
+    }
+
+    fn bind(&mut self) -> Result<Option<String>, Failure> {
+        let url = self.address.url("unix");
+        let operation = format!("cannot listen on {url}");
+        let bound = Bound::new(&self.address).map_err(|problem| match problem {
+            Unbindable::Refused(error) => Failure::io(Kind::Connect, operation, error),
+            Unbindable::Occupied(why) => Failure::because(Kind::Connect, operation, why),
+        })?;
+        self.bound = Some(bound);
+        Ok(Some(url))
+    }
+
+    fn open_source(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
+        Box::pin(async move { socket::incoming(self.accept(Kind::Source).await?) })
+    }
+
+    fn open_sink(self: Box<Self>, _: Writing, _: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+        Box::pin(async move { socket::outgoing(self.accept(Kind::Sink).await?) })
+    }
+}
+
+/// A listener and its name in the file system.
+struct Bound {
+    listener: UnixListener,
+    name: Name,
+}
+
+/// Why a name cannot be had.
+enum Unbindable {
+    Refused(Errno),
+    Occupied(&'static str),
+}
+
+impl From<Errno> for Unbindable {
+    fn from(error: Errno) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl Bound {
+    /// Binds and listens. Nobody else can connect at any moment: the socket is given its mode before it has a name, and
+    /// where a system does not heed that, before it listens.
+    fn new(address: &Address) -> Result<Self, Unbindable> {
+        let owner_only = Mode::RUSR | Mode::WUSR;
+        remove_stale(address)?;
+        let fd = unix_stream_socket()?;
+        let _ = rustix::fs::fchmod(&fd, owner_only);
+        rustix::net::bind(&fd, &address.name)?;
+        let name = Name::of(&address.path)?;
+        if Mode::from_raw_mode(name.stat.st_mode) != owner_only {
+            rustix::fs::chmod(&address.path, owner_only)?;
+        }
+        rustix::net::listen(&fd, 1)?;
+        Ok(Self {
+            listener: UnixListener::from(fd),
+            name,
+        })
+    }
+}
+
+/// Removes a socket that nobody has open any more.
+fn remove_stale(address: &Address) -> Result<(), Unbindable> {
+    let stat = match rustix::fs::lstat(&address.path) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+        return Err(Unbindable::Occupied("it exists and is no socket"));
+    }
+    match probe(&address.name) {
+        Err(Errno::CONNREFUSED) => remove_same(&address.path, &stat).map_err(Unbindable::Refused),
+        Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ACCESS) => Err(Unbindable::Refused(Errno::ACCESS)),
+        Ok(()) | Err(_) => Err(Unbindable::Occupied("somebody listens there already")),
+    }
+}
+
+/// Knocks with a datagram socket: where somebody has the name's stream socket open, that is the wrong kind, and they hear
+/// nothing of it; where nobody has, it is refused.
+fn probe(name: &SocketAddrUnix) -> Result<(), Errno> {
+    let knocker: OwnedFd = rustix::net::socket(AddressFamily::UNIX, SocketType::DGRAM, None)?;
+    rustix::net::connect(&knocker, name)
+}
+
+/// A socket's name, removed when this is dropped, if it still leads to that socket. Where that fails, the next listener
+/// finds a stale socket and replaces it.
+struct Name {
+    path: PathBuf,
+    stat: Stat,
+}
+
+impl Name {
+    fn of(path: &Path) -> Result<Self, Errno> {
+        Ok(Self {
+            path: path.to_owned(),
+            stat: rustix::fs::lstat(path)?,
+        })
+    }
+}
+
+/// Removes what has that path, if it is still what `stat` describes.
+fn remove_same(path: &Path, stat: &Stat) -> Result<(), Errno> {
+    let now = rustix::fs::lstat(path)?;
+    if (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) {
+        rustix::fs::unlink(path)?;
+    }
+    Ok(())
+}
+
+impl Drop for Name {
+    fn drop(&mut self) {
+        let _ = remove_same(&self.path, &self.stat);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(path: &Path) -> Address {
+        Address::parse(path.as_os_str().as_bytes(), "unix-listen").unwrap_or_else(|problem| panic!("{problem:?}"))
+    }
+
+    fn occupied(address: &Address) -> &'static str {
+        match Bound::new(address) {
+            Err(Unbindable::Occupied(why)) => why,
+            Err(Unbindable::Refused(error)) => panic!("{error}"),
+            Ok(_) => panic!("bound"),
+        }
+    }
+
+    #[test]
+    fn the_name_is_ours_alone_and_goes_with_the_listener() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let address = address(&folder.path().join("s"));
+        let bound = Bound::new(&address).unwrap_or_else(|_| panic!("bound"));
+        let stat = rustix::fs::lstat(&address.path).expect("there");
+        assert_eq!(stat.st_mode & 0o7777, 0o600);
+        drop(bound);
+        assert!(!address.path.exists());
+    }
+
+    #[test]
+    fn a_name_that_became_somebody_elses_is_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let address = address(&folder.path().join("s"));
+        let bound = Bound::new(&address).unwrap_or_else(|_| panic!("bound"));
+        std::fs::rename(&address.path, folder.path().join("moved")).expect("moved");
+        std::fs::write(&address.path, "theirs").expect("written");
+        drop(bound);
+        assert_eq!(std::fs::read(&address.path).expect("there"), b"theirs");
+        assert_eq!(occupied(&address), "it exists and is no socket");
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_live_one_is_not_disturbed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let address = address(&folder.path().join("s"));
+        drop(UnixListener::bind(&address.path).expect("bound"));
+        let live = Bound::new(&address).unwrap_or_else(|_| panic!("a stale socket is replaced"));
+        assert_eq!(occupied(&address), "somebody listens there already");
+        live.listener.set_nonblocking(true).expect("set");
+        let error = live.listener.accept().expect_err("nobody came");
+        assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_path_that_fits_no_address_is_refused() {
+        let long = "x".repeat(108);
+        for (path, message) in [
+            ("", "the path is missing"),
+            ("//host/path", "a Unix socket has no host"),
+            (long.as_str(), "a path of 108 bytes is too long for a Unix socket"),
+            ("a\0b", "a path cannot hold a zero byte"),
+        ] {
+            assert_eq!(
+                Address::parse(path.as_bytes(), "unix").expect_err(path).message,
+                message
+            );
+        }
+    }
+}

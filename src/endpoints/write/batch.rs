@@ -1,0 +1,223 @@
+//! Small chunks, gathered so that one system call writes many of them.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::time::{Duration, Instant};
+
+use crate::error::Stop;
+use crate::flow::{Chunk, Inlet, Wait};
+use crate::stage::Context;
+
+/// The chunks of the next write: one large one, or several small ones.
+///
+/// What is gathered is what waits in the link already. Only where small writes follow each other closely is there a
+/// delay first, bounded and worth its while: one that brought nothing makes the next one rarer. So the first bytes
+/// after a pause go out at once, and a million tiny chunks cost few system calls.
+pub struct Batch {
+    chunks: VecDeque<Chunk>,
+    /// Bytes in `chunks`.
+    bytes: usize,
+    rhythm: Rhythm,
+}
+
+impl Batch {
+    /// A larger chunk gains nothing from company.
+    const SMALL: usize = 16 << 10;
+    /// Enough for one write.
+    const ENOUGH: usize = 128 << 10;
+    /// As many as every system takes in one call.
+    const MOST: usize = 1024;
+
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            bytes: 0,
+            rhythm: Rhythm::default(),
+        }
+    }
+
+    /// Waits for the next chunk, and takes those that may go with it; answers whether there is one.
+    pub fn fill(&mut self, input: &mut Inlet, context: &Context) -> Result<bool, Stop> {
+        let Some(first) = input.receive_blocking()? else {
+            return Ok(false);
+        };
+        self.push(first);
+        self.gather(input);
+        if self.bytes < Self::SMALL && self.rhythm.is_close() {
+            let before = self.bytes;
+            {
+                let _idle = context.meter.wait(Wait::Idle);
+                context.cancel.wait_until(Instant::now() + self.rhythm.delay)?;
+            }
+            self.gather(input);
+            self.rhythm.waited(self.bytes - before, self.chunks.len());
+        }
+        Ok(true)
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        self.bytes += chunk.len();
+        self.chunks.push_back(chunk);
+    }
+
+    /// Takes what waits in the link, as long as it is small.
+    fn gather(&mut self, input: &mut Inlet) {
+        let last_is_small = |chunks: &VecDeque<Chunk>| chunks.back().is_some_and(|chunk| chunk.len() < Self::SMALL);
+        while last_is_small(&self.chunks) && self.bytes < Self::ENOUGH && self.chunks.len() < Self::MOST {
+            let Some(chunk) = input.try_receive() else { break };
+            self.push(chunk);
+        }
+    }
+
+    /// Whether everything was written.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Hands what is left to a call that writes one slice or several.
+    pub fn write_with<T>(&self, one: impl FnOnce(&[u8]) -> T, many: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
+        if self.chunks.len() == 1 {
+            return one(self.chunks[0].as_slice());
+        }
+        let slices: Vec<IoSlice<'_>> = self.chunks.iter().map(|chunk| IoSlice::new(chunk.as_slice())).collect();
+        many(&slices)
+    }
+
+    /// Says that the first `count` bytes were written; what carried them is given back.
+    pub fn advance(&mut self, mut count: usize) {
+        self.bytes -= count;
+        while let Some(first) = self.chunks.front_mut() {
+            if count < first.len() {
+                first.advance(count);
+                return;
+            }
+            count -= first.len();
+            self.chunks.pop_front();
+        }
+    }
+
+    /// Says that all of it was written, which was `bytes` long.
+    pub fn done(&mut self, bytes: usize) {
+        self.rhythm.wrote(bytes < Self::SMALL);
+    }
+
+    /// Bytes that are still to be written.
+    pub fn len(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// How small writes follow each other.
+struct Rhythm {
+    /// When the last small write was done; none after a large one.
+    last: Option<Instant>,
+    /// How many small writes followed each other closely.
+    streak: u32,
+    /// How many it takes before a delay.
+    needed: u32,
+    /// Whether the last delay brought something.
+    is_dense: bool,
+    /// How long to wait for company.
+    delay: Duration,
+}
+
+impl Default for Rhythm {
+    fn default() -> Self {
+        Self {
+            last: None,
+            streak: 0,
+            needed: Self::FEWEST,
+            is_dense: false,
+            delay: Self::SHORTEST,
+        }
+    }
+}
+
+impl Rhythm {
+    /// Writes that follow each other within this time are close. Longer, and a delay would gather next to nothing.
+    const CLOSE: Duration = Duration::from_micros(100);
+    /// A delay is within these bounds, as long as it takes for a good many chunks to come.
+    const SHORTEST: Duration = Duration::from_micros(250);
+    const LONGEST: Duration = Duration::from_millis(1);
+    const MANY: usize = Batch::MOST / 4;
+    const FEWEST: u32 = 4;
+    /// So many that fruitless delays cost little, and so few that a stream that becomes dense is noticed soon.
+    const MOST: u32 = 32;
+
+    /// Whether the write that is due now would follow many others closely.
+    fn is_close(&mut self) -> bool {
+        let follows = self.last.is_some_and(|last| last.elapsed() <= Self::CLOSE);
+        self.streak = match (follows, self.is_dense) {
+            (true, _) => self.streak + 1,
+            // This one goes at once; of a stream that was dense, the next one need not.
+            (false, true) => self.needed - 1,
+            (false, false) => 0,
+        };
+        self.streak >= self.needed
+    }
+
+    /// Says how many bytes a delay brought, and how many chunks there are now. A delay that brought nothing makes the next
+    /// one rarer; one that brought little makes it longer.
+    fn waited(&mut self, bytes: usize, chunks: usize) {
+        self.is_dense = bytes > 0;
+        if self.is_dense {
+            self.needed = Self::FEWEST;
+            let is_little = chunks < Self::MANY && bytes < Batch::SMALL;
+            self.delay = if is_little {
+                (self.delay * 2).min(Self::LONGEST)
+            } else {
+                Self::SHORTEST
+            };
+        } else {
+            self.streak = 0;
+            self.needed = (self.needed * 2).min(Self::MOST);
+            self.delay = Self::SHORTEST;
+        }
+    }
+
+    fn wrote(&mut self, was_small: bool) {
+        self.last = was_small.then(Instant::now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_write_after_a_pause_is_never_delayed() {
+        let mut rhythm = Rhythm::default();
+        assert!(!rhythm.is_close());
+        rhythm.wrote(true);
+        rhythm.streak = 1000;
+        rhythm.last = rhythm.last.and_then(|last| last.checked_sub(Duration::from_millis(1)));
+        assert!(!rhythm.is_close(), "a pause ends the streak");
+        rhythm.wrote(false);
+        rhythm.streak = 1000;
+        assert!(!rhythm.is_close(), "so does a large write");
+    }
+
+    #[test]
+    fn a_delay_that_brings_nothing_makes_the_next_one_rarer() {
+        let mut rhythm = Rhythm {
+            streak: 10,
+            ..Rhythm::default()
+        };
+        rhythm.waited(0, 1);
+        assert_eq!((rhythm.streak, rhythm.needed), (0, 8));
+        (0..20).for_each(|_| rhythm.waited(0, 1));
+        assert_eq!(rhythm.needed, Rhythm::MOST);
+        rhythm.waited(1, 2);
+        assert_eq!(rhythm.needed, Rhythm::FEWEST);
+    }
+
+    #[test]
+    fn a_delay_that_brings_little_makes_the_next_one_longer() {
+        let mut rhythm = Rhythm::default();
+        (0..20).for_each(|_| rhythm.waited(10, 11));
+        assert_eq!(rhythm.delay, Rhythm::LONGEST);
+        rhythm.waited(1000, Rhythm::MANY);
+        assert_eq!(rhythm.delay, Rhythm::SHORTEST);
+    }
+}

@@ -1,0 +1,60 @@
+//! The stages between a source and a sink: one file per transform or codec family.
+//!
+//! A new transform is one file with one [`Definition`], and one line in [`STAGES`].
+
+use crate::catalog::Definition;
+
+#[cfg(feature = "brotli")]
+mod brotli;
+mod buffer;
+#[cfg(feature = "bzip2")]
+mod bzip2;
+mod codec;
+mod crew;
+mod decompress;
+mod gathered;
+mod gzip;
+mod hash;
+mod limit;
+#[cfg(feature = "lz4")]
+mod lz4;
+mod skip;
+mod take;
+mod throttle;
+#[cfg(feature = "xz")]
+mod xz;
+#[cfg(feature = "zstd")]
+mod zstd;
+
+/// Every transform, in the order in which they are listed.
+pub static STAGES: &[&Definition] = &[
+    &gzip::GZIP,
+    &gzip::GUNZIP,
+    #[cfg(feature = "zstd")]
+    &zstd::ZSTD,
+    #[cfg(feature = "zstd")]
+    &zstd::UNZSTD,
+    #[cfg(feature = "xz")]
+    &xz::XZ,
+    #[cfg(feature = "xz")]
+    &xz::UNXZ,
+    #[cfg(feature = "bzip2")]
+    &bzip2::BZIP2,
+    #[cfg(feature = "bzip2")]
+    &bzip2::BUNZIP2,
+    #[cfg(feature = "lz4")]
+    &lz4::LZ4,
+    #[cfg(feature = "lz4")]
+    &lz4::UNLZ4,
+    #[cfg(feature = "brotli")]
+    &brotli::BROTLI,
+    #[cfg(feature = "brotli")]
+    &brotli::UNBROTLI,
+    &decompress::DECOMPRESS,
+    &throttle::THROTTLE,
+    &take::TAKE,
+    &skip::SKIP,
+    &limit::LIMIT,
+    &buffer::BUFFER,
+    &hash::HASH,
+];

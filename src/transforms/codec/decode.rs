@@ -1,0 +1,383 @@
+//! Decompressing a stream: all its members, and nothing that is none.
+
+use std::fmt::Display;
+use std::io;
+use std::sync::Arc;
+
+use async_compression::core::util::{PartialBuffer, WriteBuffer};
+
+use crate::error::{Failure, Kind, Stop};
+use crate::flow::{Buffer, Chunk, Outlet};
+use crate::grammar::{format_size, human_size};
+use crate::stage::{Budget, Content, OnThreadWith, Outcome, Stage, Transform, TransformPlan, Want};
+
+use super::memory::Memory;
+use super::{Decoder, Format, Head, PIECE, Padding, Step, magic};
+
+/// The plan of a stage that decompresses what is in one of `formats`.
+pub struct Unpacking(pub &'static [&'static Format]);
+
+impl Unpacking {
+    /// The format, where there is no choice.
+    fn only(&self) -> Option<&'static Format> {
+        match self.0 {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+}
+
+impl TransformPlan for Unpacking {
+    fn state_bytes(&self) -> u64 {
+        self.only().map_or(0, |format| format.base)
+    }
+
+    fn claims_later(&self) -> bool {
+        self.only().is_none_or(|format| format.grows)
+    }
+
+    fn content(&self) -> Content {
+        Content::Restored
+    }
+
+    fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
+        let formats = self.0;
+        Box::new(OnThreadWith(move |context: &crate::stage::Context| {
+            Decoding::new(formats, context.budget.clone())
+        }))
+    }
+}
+
+/// A decompressor as a transform.
+pub struct Decoding {
+    formats: &'static [&'static Format],
+    /// The format of the stream and its decoder, once a member has shown it.
+    chosen: Option<(&'static Format, Box<dyn Decoder>)>,
+    memory: Memory,
+    state: State,
+    /// Whether a whole member, or a frame to pass over, has been read.
+    is_whole: bool,
+    /// Zero bytes since the last member.
+    zeros: u64,
+    /// What was decompressed and not sent yet.
+    gathered: Option<Buffer>,
+    /// Bytes read so far, to say where a fault is.
+    offset: u64,
+}
+
+enum State {
+    /// The first bytes of a member, not enough yet to tell; none of them are counted in `offset`.
+    Head(Vec<u8>),
+    /// In the middle of a member.
+    Member,
+    /// In a frame to pass over that has so many bytes left.
+    Skip(u64),
+}
+
+impl Decoding {
+    /// A transform that restores a stream of one of `formats`.
+    pub fn new(formats: &'static [&'static Format], budget: Arc<Budget>) -> Self {
+        Self {
+            formats,
+            chosen: None,
+            memory: Memory::new(budget),
+            state: State::Head(Vec::new()),
+            is_whole: false,
+            zeros: 0,
+            gathered: None,
+            offset: 0,
+        }
+    }
+
+    /// The same behind whole members of `format` that were decoded by other means, `offset` bytes in all.
+    pub fn behind(formats: &'static [&'static Format], budget: Arc<Budget>, offset: u64) -> Self {
+        Self {
+            // With no member behind it, it still has to find out what this is.
+            chosen: formats
+                .first()
+                .filter(|_| offset > 0)
+                .map(|format| (*format, (format.decoder)())),
+            is_whole: offset > 0,
+            offset,
+            ..Self::new(formats, budget)
+        }
+    }
+
+    /// Takes bytes that are no chunk.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Outlet) -> Outcome {
+        for piece in bytes.chunks(PIECE) {
+            let mut rest = PartialBuffer::new(piece);
+            while !rest.unwritten().is_empty() {
+                self.consume(&mut rest, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The format of the stream, as far as it is known.
+    fn format(&self) -> Option<&'static Format> {
+        match (&self.chosen, self.formats) {
+            (Some((format, _)), _) => Some(format),
+            (None, [only]) => Some(only),
+            _ => None,
+        }
+    }
+
+    fn operation(&self) -> String {
+        match self.format() {
+            Some(format) => format!("cannot decompress {} input", format.name),
+            None => "cannot decompress the input".to_owned(),
+        }
+    }
+
+    fn corrupt(&self, why: impl Display) -> Stop {
+        let why = format!("{why} (at byte {})", self.offset);
+        Failure::because(Kind::Corrupt, self.operation(), why).into()
+    }
+
+    fn cut(&self) -> Stop {
+        self.corrupt("the input ends in the middle of the data")
+    }
+
+    /// The input is something else.
+    fn foreign(&self, head: &[u8]) -> Stop {
+        let seen = magic::describe(&head[..head.len().min(magic::LONGEST)]);
+        if self.is_whole {
+            return self.corrupt(format!("something else follows the end of the data: {seen}"));
+        }
+        if let Some(format) = self.format() {
+            return self.corrupt(format!("this is no {}: {seen}", format.name));
+        }
+        let names: Vec<&str> = self.formats.iter().map(|format| format.name).collect();
+        let names = names.join(", ");
+        self.corrupt(format!(
+            "this is none of {names}: {seen}; brotli cannot be recognised, use unbrotli for it"
+        ))
+    }
+
+    /// The memory that the input takes to decode is not to be had: `needed` is what the whole chain would take.
+    fn too_much(&self, bytes: u64, needed: u64) -> Stop {
+        let why = format!(
+            "it takes {} to decompress; --memory {} would do",
+            human_size(bytes),
+            format_size(needed.next_multiple_of(1 << 10))
+        );
+        Failure::because(Kind::Limit, self.operation(), why).into()
+    }
+
+    /// Takes as much of `input` as its state has a use for.
+    fn consume(&mut self, input: &mut PartialBuffer<&[u8]>, out: &mut Outlet) -> Outcome {
+        match &mut self.state {
+            State::Member => self.decode(input, out),
+            State::Skip(left) => {
+                let count = input
+                    .unwritten()
+                    .len()
+                    .min(usize::try_from(*left).unwrap_or(usize::MAX));
+                *left -= count as u64;
+                let is_over = *left == 0;
+                input.advance(count);
+                self.offset += count as u64;
+                if is_over {
+                    self.end_member();
+                }
+                Ok(())
+            }
+            State::Head(head) if head.is_empty() && self.is_whole => {
+                let zeros = match self.chosen {
+                    Some((format, _)) if format.padding != Padding::None => {
+                        input.unwritten().iter().take_while(|byte| **byte == 0).count()
+                    }
+                    _ => 0,
+                };
+                input.advance(zeros);
+                self.zeros += zeros as u64;
+                self.offset += zeros as u64;
+                match input.unwritten() {
+                    [] => Ok(()),
+                    _ => self.gather(input, out),
+                }
+            }
+            State::Head(_) => self.gather(input, out),
+        }
+    }
+
+    /// A member or frame is over.
+    fn end_member(&mut self) {
+        self.state = State::Head(Vec::new());
+        self.is_whole = true;
+        self.zeros = 0;
+    }
+
+    /// Gathers the first bytes of a member until they tell what it is, and starts it.
+    fn gather(&mut self, input: &mut PartialBuffer<&[u8]>, out: &mut Outlet) -> Outcome {
+        let State::Head(head) = &mut self.state else {
+            return Ok(());
+        };
+        let mut head = std::mem::take(head);
+        loop {
+            let wanted = match self.look(&head) {
+                (_, Head::More(wanted)) => wanted,
+                (_, Head::Foreign) if head.len() < magic::LONGEST => {
+                    // A few bytes more make a better message.
+                    if input.unwritten().is_empty() && self.is_whole {
+                        return Err(self.foreign(&head));
+                    }
+                    magic::LONGEST
+                }
+                (_, Head::Foreign) => return Err(self.foreign(&head)),
+                (_, Head::Unable(why)) => return Err(self.corrupt(why)),
+                (_, Head::Skippable(bytes)) => {
+                    self.offset += head.len() as u64;
+                    self.state = State::Skip(bytes - head.len() as u64);
+                    if let State::Skip(0) = self.state {
+                        self.end_member();
+                    }
+                    return Ok(());
+                }
+                (format, Head::Member(bytes)) => return self.start(format, bytes, &head, out),
+            };
+            let count = input.unwritten().len().min(wanted - head.len());
+            if count == 0 {
+                self.state = State::Head(head);
+                return Ok(());
+            }
+            head.extend_from_slice(&input.unwritten()[..count]);
+            input.advance(count);
+        }
+    }
+
+    /// What the first bytes of a member are, by the format that knows them.
+    fn look(&self, head: &[u8]) -> (&'static Format, Head) {
+        let known = self.chosen.as_ref().map(|(format, _)| *format);
+        let formats = known.as_slice();
+        let formats = if formats.is_empty() { self.formats } else { formats };
+        if self.is_whole && known.is_some_and(|format| !format.repeats || !self.may_follow(format)) {
+            return (formats[0], Head::Foreign);
+        }
+        let mut answer = (formats[0], Head::Foreign);
+        for format in formats {
+            match ((format.head)(head), answer.1) {
+                (Head::Foreign, _) => {}
+                (Head::More(more), Head::More(least)) => answer.1 = Head::More(least.min(more)),
+                (Head::More(more), _) => answer = (format, Head::More(more)),
+                (told, _) => return (format, told),
+            }
+        }
+        answer
+    }
+
+    /// Whether another member may follow what is behind the last one.
+    fn may_follow(&self, format: &Format) -> bool {
+        format.padding != Padding::Fours || self.zeros.is_multiple_of(4)
+    }
+
+    /// Starts a member whose decoder needs `bytes`, with the first bytes of it.
+    fn start(&mut self, format: &'static Format, bytes: u64, head: &[u8], out: &mut Outlet) -> Outcome {
+        match &mut self.chosen {
+            Some((_, decoder)) => decoder.restart().map_err(|error| self.corrupt(error))?,
+            None => {
+                if self.formats.len() > 1 {
+                    let claim = self.memory.claim_base(format.base);
+                    claim.map_err(|needed| self.too_much(format.base, needed))?;
+                }
+                self.chosen = Some((format, (format.decoder)()));
+            }
+        }
+        self.claim(bytes)?;
+        self.state = State::Member;
+        let mut input = PartialBuffer::new(head);
+        while !input.unwritten().is_empty() {
+            self.consume(&mut input, out)?;
+        }
+        Ok(())
+    }
+
+    fn claim(&mut self, bytes: u64) -> Outcome {
+        self.memory.claim(bytes).map_err(|needed| self.too_much(bytes, needed))
+    }
+
+    /// Decodes all of `input` that belongs to this member, and all that comes of it.
+    fn decode(&mut self, input: &mut PartialBuffer<&[u8]>, out: &mut Outlet) -> Outcome {
+        loop {
+            let before = input.written_len();
+            let (step, is_full) = self.step(input, out)?;
+            self.offset += (input.written_len() - before) as u64;
+            match step {
+                Step::Ended => {
+                    self.end_member();
+                    return Ok(());
+                }
+                Step::Needs(bytes) => {
+                    self.claim(bytes)?;
+                    if let Some((_, decoder)) = &mut self.chosen {
+                        decoder.allow(bytes).map_err(|error| self.corrupt(error))?;
+                    }
+                }
+                // Where the output was too small, there may be more.
+                Step::Within if is_full => {}
+                Step::Within if input.unwritten().is_empty() => return Ok(()),
+                Step::Within => {}
+            }
+        }
+    }
+
+    /// Runs one step of the decoder into a buffer with room, and sends the buffer once it is full. Answers what the step
+    /// answered, and whether it filled the buffer.
+    fn step(&mut self, input: &mut PartialBuffer<&[u8]>, out: &mut Outlet) -> Result<(Step, bool), Stop> {
+        let mut buffer = match self.gathered.take() {
+            Some(buffer) => buffer,
+            None => out.reserve_blocking(usize::MAX)?,
+        };
+        let mut output = WriteBuffer::new_initialized(buffer.spare_mut());
+        let result = match &mut self.chosen {
+            Some((_, decoder)) => decoder.decode(input, &mut output),
+            None => Err(io::Error::other("no decoder was chosen")),
+        };
+        let written = output.written_len();
+        buffer.advance(written);
+        let is_full = buffer.is_full();
+        // What came before the fault is good: a stage that wants no more than that must get it.
+        if is_full || result.is_err() {
+            out.send(buffer)?;
+        } else {
+            self.gathered = Some(buffer);
+        }
+        Ok((result.map_err(|error| self.corrupt(error))?, is_full))
+    }
+}
+
+impl Transform for Decoding {
+    fn transform(&mut self, input: Chunk, out: &mut Outlet) -> Result<Want, Stop> {
+        self.feed(input.as_slice(), out)?;
+        Ok(Want::More)
+    }
+
+    fn starved(&mut self, out: &mut Outlet) -> Outcome {
+        match self.gathered.take() {
+            Some(buffer) => Ok(out.send(buffer)?),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(mut self: Box<Self>, out: &mut Outlet) -> Outcome {
+        self.starved(out)?;
+        let State::Head(head) = &self.state else {
+            return Err(self.cut());
+        };
+        match head.as_slice() {
+            [] if !self.is_whole => Err(self.corrupt("the input is empty")),
+            [] if !self.chosen.as_ref().is_none_or(|(format, _)| self.may_follow(format)) => {
+                Err(self.corrupt("the zero bytes behind the data are no multiple of four"))
+            }
+            [] => Ok(()),
+            head => Err(match self.look(head).1 {
+                Head::Foreign => self.foreign(head),
+                _ => {
+                    self.offset += head.len() as u64;
+                    self.cut()
+                }
+            }),
+        }
+    }
+}

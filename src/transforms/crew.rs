@@ -1,0 +1,269 @@
+//! Threads that work on jobs in parallel and give them back in order.
+//!
+//! Whoever employs a crew waits for its next finished job in the same way as for its links: through a waker. So one
+//! thread can wait for input and for a job at once.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::error::{Failure, Kind};
+use crate::flow::{Chunk, Closed, Inlet, StageMeter, Wait, block_on, block_within};
+
+/// A job that is done, or the panic that its worker died of.
+type Done<J> = Result<J, Box<dyn Any + Send>>;
+
+/// What an employer may have to see to.
+#[derive(Debug)]
+pub enum Event<J> {
+    /// The oldest job is done.
+    Done(J),
+    /// A chunk, or the end.
+    Input(Option<Chunk>),
+    /// Neither came in time.
+    Late,
+}
+
+/// Some threads and the jobs in their hands.
+#[derive(Debug)]
+pub struct Crew<J> {
+    shared: Arc<Shared<J>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared<J> {
+    state: Mutex<State<J>>,
+    /// Tells the workers that there is a job, or that there will be none.
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State<J> {
+    /// Jobs that nobody has begun, with their numbers.
+    waiting: VecDeque<(u64, J)>,
+    /// Results from `first` on; `None` for a job that is not done.
+    results: VecDeque<Option<Done<J>>>,
+    /// The number of the oldest job that was not given back.
+    first: u64,
+    is_closed: bool,
+    employer: Option<Waker>,
+}
+
+impl<J> Shared<J> {
+    fn lock(&self) -> MutexGuard<'_, State<J>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<J: Send + 'static> Crew<J> {
+    /// Hires `count` threads named `name`; each works with a function of its own, made by `make`.
+    ///
+    /// # Errors
+    /// If a thread cannot be had.
+    pub fn hire<W: FnMut(&mut J) + Send + 'static>(
+        name: &str,
+        count: usize,
+        make: impl Fn() -> W,
+    ) -> Result<Self, Failure> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                results: VecDeque::new(),
+                first: 0,
+                is_closed: false,
+                employer: None,
+            }),
+            changed: Condvar::new(),
+        });
+        let mut crew = Self {
+            shared,
+            threads: Vec::new(),
+        };
+        for _ in 0..count {
+            let shared = crew.shared.clone();
+            let work = make();
+            let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(256 << 10);
+            let spawned = thread.spawn(move || shared.work(work));
+            let spawned = spawned.map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))?;
+            crew.threads.push(spawned);
+        }
+        Ok(crew)
+    }
+
+    /// Hands a job to the next worker that is free.
+    pub fn submit(&mut self, job: J) {
+        let mut state = self.shared.lock();
+        let number = state.first + state.results.len() as u64;
+        state.results.push_back(None);
+        state.waiting.push_back((number, job));
+        drop(state);
+        self.shared.changed.notify_one();
+    }
+
+    /// How many jobs were submitted and not given back.
+    pub fn in_flight(&self) -> usize {
+        self.shared.lock().results.len()
+    }
+
+    /// The oldest job, waited for; `None` if there is none.
+    ///
+    /// # Panics
+    /// With the panic of its worker, if that died.
+    pub fn wait_for_oldest(&mut self) -> Option<J> {
+        (self.in_flight() > 0).then(|| block_on(poll_fn(|context| self.poll_oldest(context))))
+    }
+
+    /// Makes a job that was just given back the oldest again.
+    pub fn put_back(&mut self, job: J) {
+        let mut state = self.shared.lock();
+        state.first -= 1;
+        state.results.push_front(Some(Ok(job)));
+    }
+
+    /// What comes first: the oldest job, a chunk of input or its end, or the end of `limit`. Only where there is no job is
+    /// the wait one for input.
+    ///
+    /// # Errors
+    /// [`Closed`] when the producer stopped before the end.
+    ///
+    /// # Panics
+    /// With the panic of the oldest job's worker, if that died.
+    pub fn next_or_input(
+        &mut self,
+        input: &mut Inlet,
+        meter: &StageMeter,
+        limit: Option<Duration>,
+    ) -> Result<Event<J>, Closed> {
+        if let Some(chunk) = input.try_receive() {
+            return Ok(Event::Input(Some(chunk)));
+        }
+        let _idle = (self.in_flight() == 0).then(|| meter.wait(Wait::Idle));
+        let event = poll_fn(|context| match self.poll_oldest(context) {
+            Poll::Ready(job) => Poll::Ready(Ok(Event::Done(job))),
+            Poll::Pending => input.poll_next(context).map_ok(Event::Input),
+        });
+        match limit {
+            Some(limit) => block_within(event, limit).unwrap_or(Ok(Event::Late)),
+            None => block_on(event),
+        }
+    }
+
+    /// The oldest job, when it is done. Pending for good while there is none.
+    ///
+    /// # Panics
+    /// With the panic of its worker, if that died.
+    pub fn poll_oldest(&mut self, context: &mut Context<'_>) -> Poll<J> {
+        let mut state = self.shared.lock();
+        if let Some(Some(_)) = state.results.front() {
+            state.first += 1;
+            let done = state.results.pop_front().flatten();
+            drop(state);
+            match done {
+                Some(Ok(job)) => return Poll::Ready(job),
+                Some(Err(payload)) => resume_unwind(payload),
+                None => unreachable!("the oldest job was just seen to be done"),
+            }
+        }
+        state.employer = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl<J> Shared<J> {
+    fn work(&self, mut work: impl FnMut(&mut J)) {
+        while let Some((number, mut job)) = self.next() {
+            let done = match catch_unwind(AssertUnwindSafe(|| work(&mut job))) {
+                Ok(()) => Ok(job),
+                Err(payload) => Err(payload),
+            };
+            let employer = {
+                let mut state = self.lock();
+                let at = usize::try_from(number - state.first).unwrap_or(usize::MAX);
+                if let Some(slot) = state.results.get_mut(at) {
+                    *slot = Some(done);
+                }
+                // Only the oldest is waited for.
+                if at == 0 { state.employer.take() } else { None }
+            };
+            if let Some(employer) = employer {
+                employer.wake();
+            }
+        }
+    }
+
+    fn next(&self) -> Option<(u64, J)> {
+        let mut state = self.lock();
+        loop {
+            if state.is_closed {
+                return None;
+            }
+            if let Some(job) = state.waiting.pop_front() {
+                return Some(job);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl<J> Drop for Crew<J> {
+    /// Dismisses the workers: jobs that nobody has begun are dropped, those begun are finished first.
+    fn drop(&mut self) {
+        self.shared.lock().is_closed = true;
+        self.shared.changed.notify_all();
+        for thread in self.threads.drain(..) {
+            // A worker's panic has been given to the employer as its job's result.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_come_back_in_order_whoever_is_faster() {
+        let mut crew = Crew::hire("worker", 3, || {
+            |job: &mut (u64, u64)| {
+                // Early jobs take longer.
+                job.1 = (0..(20 - job.0) * 1000).fold(job.0, |sum, step| sum.wrapping_add(step ^ sum));
+            }
+        })
+        .expect("threads");
+        for number in 0..20 {
+            crew.submit((number, 0));
+        }
+        assert_eq!(crew.in_flight(), 20);
+        for number in 0..20 {
+            assert_eq!(block_on(poll_fn(|context| crew.poll_oldest(context))).0, number);
+        }
+        assert_eq!(crew.in_flight(), 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "the third")]
+    fn a_workers_panic_reaches_the_employer_in_its_turn() {
+        let mut crew = Crew::hire("worker", 2, || |job: &mut u32| assert!(*job != 3, "the third")).expect("threads");
+        for job in 1..=4 {
+            crew.submit(job);
+        }
+        for job in 1..=3 {
+            assert_eq!(block_on(poll_fn(|context| crew.poll_oldest(context))), job);
+        }
+    }
+
+    #[test]
+    fn a_crew_with_jobs_left_can_be_dismissed() {
+        let mut crew = Crew::hire("worker", 1, || |_: &mut u32| {}).expect("threads");
+        for job in 0..100 {
+            crew.submit(job);
+        }
+        drop(crew);
+    }
+}

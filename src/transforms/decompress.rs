@@ -1,0 +1,39 @@
+//! `decompress`: whichever format it is.
+
+use crate::catalog::{Args, Build, Definition, Example, Role};
+use crate::error::Problem;
+use crate::stage::TransformPlan;
+
+use super::codec::{Format, Unpacking};
+
+/// The definition of `decompress`.
+pub static DECOMPRESS: Definition = Definition {
+    name: "decompress",
+    role: Role::Transform,
+    summary: "decompress whichever format it is: gzip, zstd, xz, bzip2 or lz4",
+    details: "The first bytes tell the format; then it does what `gunzip`, `unzstd`, `unxz`, `bunzip2` or `unlz4` does. \
+              Input that is none of them is an error, which says what it looks like. brotli cannot be recognised: use \
+              `unbrotli`.",
+    params: &[],
+    examples: &[Example {
+        text: "read big.iso.xz | decompress | write big.iso",
+        about: "decompress a file",
+    }],
+    build: Build::Transform(plan),
+};
+
+static FORMATS: &[&Format] = &[
+    &super::gzip::FORMAT,
+    #[cfg(feature = "zstd")]
+    &super::zstd::FORMAT,
+    #[cfg(feature = "xz")]
+    &super::xz::FORMAT,
+    #[cfg(feature = "bzip2")]
+    &super::bzip2::FORMAT,
+    #[cfg(feature = "lz4")]
+    &super::lz4::FORMAT,
+];
+
+fn plan(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
+    Ok(Box::new(Unpacking(FORMATS)))
+}

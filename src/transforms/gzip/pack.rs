@@ -1,0 +1,209 @@
+//! Compressing independent members in parallel.
+//!
+//! One thread copies the input into members and the results into the output, in order; a crew compresses. No input chunk
+//! is held while input is waited for: a member's bytes are the stage's own, and stand in the budget.
+
+use std::time::{Duration, Instant};
+
+use libdeflater::{CompressionLvl, Compressor, Crc};
+
+use crate::flow::{Chunk, Inlet, Outlet};
+use crate::stage::{Content, Context, Outcome, Stage, TransformPlan, Work};
+
+use super::super::crew::{Crew, Event};
+use super::super::gathered::Gathered;
+use super::member::{FOOTER, HEADER, header};
+
+/// How a stream is compressed.
+#[derive(Debug, Clone, Copy)]
+pub struct Members {
+    /// 1 to 12.
+    pub level: i32,
+    /// Bytes of input in a member.
+    pub size: usize,
+    /// Threads that compress.
+    pub threads: usize,
+    /// After what time without more input a member is cut short; `None` for never.
+    pub flush: Option<Duration>,
+}
+
+impl Members {
+    /// Members in hand: one for each thread, and one that is filled. Filling one takes a hundredth of the time that
+    /// compressing one does.
+    fn count(&self) -> usize {
+        self.threads + 1
+    }
+
+    /// The most bytes that a member can come to. What cannot be compressed is stored, which costs 5 bytes in each 5000 at
+    /// the most: libdeflate's own bound.
+    fn bound(&self) -> usize {
+        HEADER + FOOTER + self.size + 5 * (self.size / 5000 + 1) + 9
+    }
+
+    /// Bytes of one of libdeflate's compressors, measured at each level.
+    fn compressor_bytes(&self) -> usize {
+        match self.level {
+            ..=1 => 208 << 10,
+            2..=9 => 664 << 10,
+            _ => 8816 << 10,
+        }
+    }
+}
+
+impl TransformPlan for Members {
+    fn state_bytes(&self) -> u64 {
+        let members = self.count() * self.size;
+        (members + self.threads * (self.bound() + self.compressor_bytes())) as u64
+    }
+
+    fn content(&self) -> Content {
+        Content::Compressed
+    }
+
+    fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
+        self
+    }
+}
+
+impl Stage for Members {
+    fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {
+        Work::Thread(Box::new(move || {
+            let level = self.level;
+            let crew = Crew::hire("gzip worker", self.threads, || {
+                let mut compressor = Compressor::new(CompressionLvl::new(level).unwrap_or_default());
+                move |member: &mut Member| member.compress(&mut compressor, level)
+            })?;
+            let packer = Packer {
+                crew,
+                filling: Vec::with_capacity(self.size),
+                spare: (1..self.count()).map(|_| Member::new(&self)).collect(),
+                gathered: Gathered::default(),
+                last: Instant::now(),
+                is_empty: true,
+                members: *self,
+            };
+            packer.run(input, out, &context)
+        }))
+    }
+}
+
+/// One member on its way.
+#[derive(Debug)]
+struct Member {
+    /// What goes into it.
+    input: Vec<u8>,
+    /// What comes of it, as long as it is in a thread's hand; only the first `size` bytes are of this member.
+    output: Vec<u8>,
+    size: usize,
+}
+
+impl Member {
+    fn new(members: &Members) -> Self {
+        Self {
+            input: Vec::with_capacity(members.size),
+            output: vec![0; members.bound()],
+            size: 0,
+        }
+    }
+
+    fn compress(&mut self, compressor: &mut Compressor, level: i32) {
+        let room = self.output.len() - FOOTER;
+        let deflated = compressor
+            .deflate_compress(&self.input, &mut self.output[HEADER..room])
+            .expect("the bound leaves room for what cannot be compressed");
+        let footer = HEADER + deflated;
+        self.size = footer + FOOTER;
+        let mut crc = Crc::new();
+        crc.update(&self.input);
+        let length = |bytes: usize| u32::try_from(bytes).expect("a member is far smaller than 4 GiB");
+        self.output[..HEADER].copy_from_slice(&header(length(self.size), level));
+        self.output[footer..footer + 4].copy_from_slice(&crc.sum().to_le_bytes());
+        self.output[footer + 4..self.size].copy_from_slice(&length(self.input.len()).to_le_bytes());
+    }
+}
+
+struct Packer {
+    members: Members,
+    crew: Crew<Member>,
+    /// What goes into the next member.
+    filling: Vec<u8>,
+    /// Members that nobody compresses: their room for input is exchanged with what was filled.
+    spare: Vec<Member>,
+    gathered: Gathered,
+    /// When input came last.
+    last: Instant,
+    /// Whether no member was begun at all.
+    is_empty: bool,
+}
+
+impl Packer {
+    fn run(mut self, mut input: Inlet, mut out: Outlet, context: &Context) -> Outcome {
+        loop {
+            if self.crew.in_flight() == 0 && !input.is_ready() {
+                // Whoever waits gives out what it has.
+                self.gathered.send(&mut out)?;
+            }
+            match self.crew.next_or_input(&mut input, &context.meter, self.patience())? {
+                Event::Done(member) => self.give_out(member, &mut out)?,
+                Event::Input(Some(chunk)) => self.take_in(&chunk, &mut out)?,
+                Event::Input(None) => break,
+                Event::Late => self.submit(&mut out)?,
+            }
+        }
+        // Nothing at all is a member, too: an empty stream that any gzip reads.
+        if !self.filling.is_empty() || self.is_empty {
+            self.submit(&mut out)?;
+        }
+        while let Some(member) = self.crew.wait_for_oldest() {
+            self.give_out(member, &mut out)?;
+        }
+        self.gathered.send(&mut out)?;
+        out.finish();
+        Ok(())
+    }
+
+    /// How long the member that is being filled waits for more.
+    fn patience(&self) -> Option<Duration> {
+        let flush = self.members.flush.filter(|_| !self.filling.is_empty())?;
+        Some(flush.saturating_sub(self.last.elapsed()))
+    }
+
+    /// Copies a chunk into members, and hands over those that are full.
+    fn take_in(&mut self, chunk: &Chunk, out: &mut Outlet) -> Outcome {
+        self.last = Instant::now();
+        let mut rest = chunk.as_slice();
+        while !rest.is_empty() {
+            let room = self.members.size - self.filling.len();
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            self.filling.extend_from_slice(now);
+            rest = later;
+            if self.filling.len() == self.members.size {
+                self.submit(out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands over the member that is being filled, and begins another, waiting for one if all are in hand.
+    fn submit(&mut self, out: &mut Outlet) -> Outcome {
+        self.is_empty = false;
+        while self.spare.is_empty() {
+            let Some(member) = self.crew.wait_for_oldest() else {
+                break;
+            };
+            self.give_out(member, out)?;
+        }
+        if let Some(mut member) = self.spare.pop() {
+            std::mem::swap(&mut member.input, &mut self.filling);
+            self.crew.submit(member);
+        }
+        Ok(())
+    }
+
+    fn give_out(&mut self, mut member: Member, out: &mut Outlet) -> Outcome {
+        self.gathered.put(&member.output[..member.size], out)?;
+        member.input.clear();
+        self.spare.push(member);
+        Ok(())
+    }
+}

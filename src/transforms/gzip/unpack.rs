@@ -1,0 +1,264 @@
+//! Decompressing in parallel, where members tell their size.
+//!
+//! One thread cuts the input into members and copies the results into the output, in order; a crew decompresses. Whatever
+//! is out of the ordinary (a member without a size, one that is too large, one that is corrupt, the end in the middle of
+//! one) is left to the decoder that reads any gzip stream, from the first byte that was not given out: it has the last
+//! word on what is an error, and gives out what comes before one.
+
+use libdeflater::Decompressor;
+
+use crate::flow::{Chunk, Inlet, Outlet};
+use crate::stage::{Claim, Content, Context, Outcome, Stage, TransformPlan, Work, drive};
+
+use super::super::codec::{Decoding, Format};
+use super::super::crew::{Crew, Event};
+use super::super::gathered::Gathered;
+use super::member::{FOOTER, Sized, sized, wanted};
+
+/// The plan of `gunzip`.
+#[derive(Clone, Copy)]
+pub struct Members {
+    /// What reads any stream: one format.
+    pub formats: &'static [&'static Format],
+    /// Threads that decompress.
+    pub threads: usize,
+}
+
+/// The largest member that is decompressed in one piece.
+const LARGEST: usize = 4 << 20;
+
+impl Members {
+    /// Members in hand: one that is gathered, one for each thread, and one so that none of them waits for the next.
+    fn count(self) -> usize {
+        self.threads + 2
+    }
+}
+
+impl TransformPlan for Members {
+    fn state_bytes(&self) -> u64 {
+        self.formats.iter().map(|format| format.base).sum()
+    }
+
+    fn content(&self) -> Content {
+        Content::Restored
+    }
+
+    fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
+        self
+    }
+}
+
+impl Stage for Members {
+    fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {
+        let unpacker = Unpacker {
+            members: *self,
+            present: Member::default(),
+            spare: Vec::new(),
+            crew: None,
+            gathered: Gathered::default(),
+            offset: 0,
+            context,
+        };
+        Work::Thread(Box::new(move || unpacker.run(input, out)))
+    }
+}
+
+/// One member on its way.
+#[derive(Debug, Default)]
+struct Member {
+    /// All of it, as it came.
+    input: Vec<u8>,
+    /// Bytes of its header.
+    header: usize,
+    output: Vec<u8>,
+    /// Whether it came out as its footer says.
+    is_good: bool,
+}
+
+impl Member {
+    /// Bytes that its footer says it comes to, modulo 2³².
+    fn length(&self) -> usize {
+        self.footer(4) as usize
+    }
+
+    fn footer(&self, at: usize) -> u32 {
+        let at = self.input.len() - FOOTER + at;
+        let bytes = self.input.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u32::from_le_bytes)
+    }
+
+    fn decompress(&mut self, decompressor: &mut Decompressor) {
+        self.output.resize(self.length(), 0);
+        let body = &self.input[self.header..self.input.len() - FOOTER];
+        let came_to = decompressor.deflate_decompress(body, &mut self.output);
+        self.is_good = came_to == Ok(self.output.len()) && libdeflater::crc32(&self.output) == self.footer(0);
+    }
+}
+
+/// A crew, and the memory that its members may take.
+struct Hired {
+    crew: Crew<Member>,
+    /// Bytes that one member may take on either side.
+    room: usize,
+    _claim: Claim,
+}
+
+struct Unpacker {
+    members: Members,
+    /// The member that is being gathered.
+    present: Member,
+    /// Members that nobody uses.
+    spare: Vec<Member>,
+    /// `None` until a member has shown its size.
+    crew: Option<Hired>,
+    gathered: Gathered,
+    /// Bytes of the members that were given out.
+    offset: u64,
+    context: Context,
+}
+
+/// How far the members of a chunk went.
+enum Taken {
+    All,
+    /// The bytes from here on are for the decoder that reads any stream.
+    Upto(usize),
+}
+
+impl Unpacker {
+    fn run(mut self, mut input: Inlet, mut out: Outlet) -> Outcome {
+        loop {
+            let in_flight = self.crew.as_ref().map_or(0, |hired| hired.crew.in_flight());
+            if in_flight == 0 && !input.is_ready() {
+                // Whoever waits gives out what it has.
+                self.gathered.send(&mut out)?;
+            }
+            let event = match &mut self.crew {
+                Some(hired) => hired.crew.next_or_input(&mut input, &self.context.meter, None)?,
+                None => Event::Input(input.receive_blocking()?),
+            };
+            match event {
+                Event::Done(member) if member.is_good => self.give_out(member, &mut out)?,
+                Event::Done(member) => return self.decode(Some(member), None, input, out),
+                Event::Input(Some(mut chunk)) => {
+                    if let Taken::Upto(at) = self.take_in(&chunk, &mut out)? {
+                        chunk.advance(at);
+                        return self.decode(None, Some(chunk), input, out);
+                    }
+                }
+                Event::Input(None) => break,
+                Event::Late => {}
+            }
+        }
+        // An end anywhere else than behind a member is not for us to judge.
+        self.decode(None, None, input, out)
+    }
+
+    /// Cuts a chunk into members, and hands over those that are whole.
+    fn take_in(&mut self, chunk: &Chunk, out: &mut Outlet) -> Result<Taken, crate::error::Stop> {
+        let bytes = chunk.as_slice();
+        let mut at = 0;
+        while at < bytes.len() {
+            let size = match sized(&self.present.input) {
+                Sized::Unknown => wanted(&self.present.input),
+                Sized::Yes { header, member } if member <= LARGEST => {
+                    self.present.header = header;
+                    member
+                }
+                Sized::No | Sized::Yes { .. } => return Ok(Taken::Upto(at)),
+            };
+            let count = (size - self.present.input.len()).min(bytes.len() - at);
+            self.present.input.extend_from_slice(&bytes[at..at + count]);
+            at += count;
+            let is_whole =
+                matches!(sized(&self.present.input), Sized::Yes { member, .. } if member == self.present.input.len());
+            if is_whole && !self.submit(out)? {
+                return Ok(Taken::Upto(at));
+            }
+        }
+        Ok(Taken::All)
+    }
+
+    /// Hands over the present member, which is whole, and begins another; answers whether there is room for it.
+    fn submit(&mut self, out: &mut Outlet) -> Result<bool, crate::error::Stop> {
+        let needed = self.present.input.len().max(self.present.length());
+        if needed > LARGEST {
+            return Ok(false);
+        }
+        if self.crew.is_none() {
+            // Members are of one size as a rule; what cannot be compressed is a little larger.
+            let room = needed + needed / 16 + 1024;
+            let bytes = (2 * room * self.members.count()) as u64;
+            let Ok(claim) = self.context.budget.claim(bytes) else {
+                return Ok(false);
+            };
+            let crew = Crew::hire("gunzip worker", self.members.threads, || {
+                let mut decompressor = Decompressor::new();
+                move |member: &mut Member| member.decompress(&mut decompressor)
+            })?;
+            self.spare.resize_with(self.members.count() - 1, Member::default);
+            self.crew = Some(Hired {
+                crew,
+                room,
+                _claim: claim,
+            });
+        }
+        while self.spare.is_empty() {
+            let Some(member) = self.crew.as_mut().and_then(|hired| hired.crew.wait_for_oldest()) else {
+                break;
+            };
+            if !member.is_good {
+                // It goes first when all is decoded by the other decoder.
+                if let Some(hired) = &mut self.crew {
+                    hired.crew.put_back(member);
+                }
+                return Ok(false);
+            }
+            self.give_out(member, out)?;
+        }
+        let (Some(hired), Some(next)) = (&mut self.crew, self.spare.pop()) else {
+            return Ok(false);
+        };
+        if needed > hired.room {
+            self.spare.push(next);
+            return Ok(false);
+        }
+        hired.crew.submit(std::mem::replace(&mut self.present, next));
+        Ok(true)
+    }
+
+    fn give_out(&mut self, mut member: Member, out: &mut Outlet) -> Outcome {
+        self.gathered.put(&member.output, out)?;
+        self.offset += member.input.len() as u64;
+        member.input.clear();
+        self.spare.push(member);
+        Ok(())
+    }
+
+    /// Leaves the rest of the stream to the decoder that reads any: the members in hand, the oldest first, then what was
+    /// gathered of the next, then `rest` and all that follows.
+    fn decode(mut self, oldest: Option<Member>, rest: Option<Chunk>, input: Inlet, mut out: Outlet) -> Outcome {
+        let mut in_hand: Vec<Member> = oldest.into_iter().collect();
+        while let Some(member) = self.crew.as_mut().and_then(|hired| hired.crew.wait_for_oldest()) {
+            if in_hand.is_empty() && member.is_good {
+                self.give_out(member, &mut out)?;
+            } else {
+                in_hand.push(member);
+            }
+        }
+        self.gathered.send(&mut out)?;
+        // The crew's memory is its own to the end: the members in hand are still in it.
+        let mut decoding = Decoding::behind(self.members.formats, self.context.budget.clone(), self.offset);
+        for member in in_hand {
+            decoding.feed(&member.input, &mut out)?;
+        }
+        decoding.feed(&self.present.input, &mut out)?;
+        if let Some(chunk) = rest {
+            // Given back here: whoever waits for input must not hold any.
+            decoding.feed(chunk.as_slice(), &mut out)?;
+        }
+        self.spare = Vec::new();
+        self.present = Member::default();
+        self.crew = None;
+        drive(Box::new(decoding), input, out)
+    }
+}

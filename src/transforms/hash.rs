@@ -1,0 +1,180 @@
+//! `hash`: the sum of what passes.
+
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::error::{self, Failure, Problem, Stop, brief};
+use crate::flow::{Inlet, Outlet, block_on};
+use crate::stage::{Context, Hashed, Outcome, Stage, TransformPlan, Work};
+
+mod algorithm;
+mod sums;
+
+use algorithm::{Algorithm, Hasher};
+
+/// The definition of `hash`.
+pub static HASH: Definition = Definition {
+    name: "hash",
+    role: Role::Transform,
+    summary: "sum what passes, and check it",
+    details: "Passes the bytes through and says their sum on standard error at the end, also with -q: ALGO, HEX and LABEL, \
+              with two spaces between. Where a later stage wanted no more of the stream (`take`), it says `not whole` \
+              instead of a sum.\n\n\
+              With expect= a sum that differs is exit code 10, and the file that was to be written stays as it was. \
+              expect=@FILE looks the label up in a file as sha256sum or sha256sum --tag writes it; where that holds \
+              only one sum, no label is needed.",
+    params: &[
+        Param {
+            name: "algo",
+            kind: Kind::Choice(Algorithm::NAMES),
+            place: Place::Positional,
+            required: false,
+            default: Some("sha256"),
+            help: "which sum; crc32c and md5 tell accidents, not forgeries",
+        },
+        Param {
+            name: "expect",
+            kind: Kind::Text,
+            place: Place::Named,
+            required: false,
+            default: None,
+            help: "the sum that it must be, in hexadecimal, or @FILE that holds it",
+        },
+        Param {
+            name: "label",
+            kind: Kind::Text,
+            place: Place::Named,
+            required: false,
+            default: None,
+            help: "what to call the stream, here and in files of sums; - unless given",
+        },
+        Param {
+            name: "to",
+            kind: Kind::Endpoint,
+            place: Place::Named,
+            required: false,
+            default: None,
+            help: "a file to write the sum to, as sha256sum does",
+        },
+    ],
+    examples: &[
+        Example {
+            text: "read big.iso | hash label=big.iso to=SHA256SUMS | write copy.iso",
+            about: "copy a file and note its sum",
+        },
+        Example {
+            text: "read big.iso | hash label=big.iso expect=@SHA256SUMS | write copy.iso",
+            about: "copy it only if its sum is the one that was noted",
+        },
+    ],
+    build: Build::Transform(plan),
+};
+
+fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
+    let name = args.choice("algo").unwrap_or_default();
+    let algorithm = Algorithm::named(name).unwrap_or(Algorithm::Sha256);
+    let refused = |message: String| Problem::at(args.span_of("expect"), message);
+    let expected = match args.text("expect") {
+        None => None,
+        Some(text) => Some(match text.strip_prefix('@') {
+            Some("") => return Err(refused("the file's name is missing".to_owned()).help(NAMED_WITH_AT)),
+            Some(file) => Expected::In(file.to_owned()),
+            None => Expected::Hex(algorithm.check_hex(text).map_err(|why| {
+                let message = format!("`{}` is no {} sum: {why}", brief(text.as_bytes()), algorithm.name());
+                refused(message).help(NAMED_WITH_AT)
+            })?),
+        }),
+    };
+    let to = args.endpoint("to").map(<[u8]>::to_vec);
+    if to.as_deref() == Some(b"-") {
+        let problem = Problem::at(
+            args.span_of("to"),
+            "standard output carries the stream and nothing else",
+        );
+        return Err(problem.help("name a file; /dev/stderr is one"));
+    }
+    Ok(Box::new(Hash {
+        algorithm,
+        label: args.text("label").map(str::to_owned),
+        expected,
+        to,
+    }))
+}
+
+const NAMED_WITH_AT: &str = "a file that holds the sum is named with @: expect=@SHA256SUMS";
+
+/// What the sum must be.
+enum Expected {
+    /// This, in lower case.
+    Hex(String),
+    /// What the file of that name says.
+    In(String),
+}
+
+struct Hash {
+    algorithm: Algorithm,
+    label: Option<String>,
+    expected: Option<Expected>,
+    /// The path of the file to write it to.
+    to: Option<Vec<u8>>,
+}
+
+impl TransformPlan for Hash {
+    fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
+        self
+    }
+}
+
+impl Stage for Hash {
+    fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {
+        Work::Thread(Box::new(move || self.run(input, out, &context)))
+    }
+}
+
+impl Hash {
+    fn run(self, mut input: Inlet, mut out: Outlet, context: &Context) -> Outcome {
+        let (expected, label) = self.expectation()?;
+        let mut hasher = self.algorithm.hasher();
+        let mut bytes = 0;
+        let passed = pass(&mut input, &mut out, &mut hasher, &mut bytes);
+        let hex = passed.is_ok().then(|| hasher.hex());
+        context.findings.say(Hashed {
+            algo: self.algorithm.name(),
+            hex: hex.clone(),
+            label: label.clone(),
+            bytes,
+        });
+        passed?;
+        let hex = hex.unwrap_or_default();
+        if let Some(expected) = expected.filter(|expected| *expected != hex) {
+            let why = format!("it is {hex}, expected {expected}");
+            return Err(Failure::because(error::Kind::Integrity, "the sum differs", why).into());
+        }
+        if let Some(to) = self.to {
+            let line = sums::line(&hex, &label);
+            context.side_files.write(&to, line.as_bytes(), &context.cancel)?;
+        }
+        out.finish();
+        Ok(())
+    }
+
+    /// The sum that it must be, if any, and the label that goes with it.
+    fn expectation(&self) -> Result<(Option<String>, String), Failure> {
+        let label = || self.label.clone().unwrap_or_else(|| "-".to_owned());
+        Ok(match &self.expected {
+            None => (None, label()),
+            Some(Expected::Hex(hex)) => (Some(hex.clone()), label()),
+            Some(Expected::In(file)) => {
+                let found = sums::look_up(file, self.algorithm, self.label.as_deref())?;
+                (Some(found.hex), found.label)
+            }
+        })
+    }
+}
+
+fn pass(input: &mut Inlet, out: &mut Outlet, hasher: &mut Hasher, bytes: &mut u64) -> Result<(), Stop> {
+    while let Some(chunk) = input.receive_blocking()? {
+        hasher.update(chunk.as_slice());
+        *bytes += chunk.len() as u64;
+        block_on(out.forward(chunk))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! `throttle`: a steady rate.
+
+use std::time::Instant;
+
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::error::Problem;
+use crate::flow::{Chunk, Inlet, Outlet, Wait, block_on};
+use crate::platform::sharpen_timers;
+use crate::stage::{Context, Outcome, Stage, TransformPlan, Work};
+
+mod pace;
+
+use pace::Pace;
+
+/// The definition of `throttle`.
+pub static THROTTLE: Definition = Definition {
+    name: "throttle",
+    role: Role::Transform,
+    summary: "pass bytes at a steady rate",
+    details: "Starts without a burst, and a pause of the source or the sink earns none, unless burst= allows it. The mean \
+              is exact: what a late timer held back is caught up, at most 4 % above the rate.",
+    params: &[
+        Param {
+            name: "rate",
+            kind: Kind::Rate,
+            place: Place::Positional,
+            required: true,
+            default: None,
+            help: "bytes per second",
+        },
+        Param {
+            name: "burst",
+            kind: Kind::Size,
+            place: Place::Named,
+            required: false,
+            default: Some("0"),
+            help: "how much a pause may earn, passed at once afterwards",
+        },
+    ],
+    examples: &[Example {
+        text: "read big.iso | throttle 1MB/s | write tcp://127.0.0.1:9000",
+        about: "send a file without filling the line",
+    }],
+    build: Build::Transform(plan),
+};
+
+fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
+    let rate = args.required_rate("rate");
+    if rate == 0 {
+        let problem = Problem::at(args.span_of("rate"), "a rate of 0 lets nothing pass");
+        return Err(problem.help("the slowest rate is 1 byte per second: 1/s"));
+    }
+    Ok(Box::new(Throttle {
+        rate,
+        burst: args.size("burst").unwrap_or(0),
+    }))
+}
+
+struct Throttle {
+    /// Bytes per second.
+    rate: u64,
+    /// Bytes.
+    burst: u64,
+}
+
+impl TransformPlan for Throttle {
+    fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
+        self
+    }
+}
+
+impl Stage for Throttle {
+    fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {
+        Work::Thread(Box::new(move || self.run(input, out, context)))
+    }
+}
+
+impl Throttle {
+    /// On a thread of its own: the runtime's timers count milliseconds, and in one of those a fast stream moves more
+    /// than a link holds.
+    fn run(self, mut input: Inlet, out: Outlet, context: Context) -> Outcome {
+        sharpen_timers();
+        let pace = Pace::new(self.rate, self.burst, Instant::now());
+        let mut valve = Valve { pace, out, context };
+        loop {
+            let chunk = match input.try_receive() {
+                Some(chunk) => chunk,
+                None => {
+                    let Some(chunk) = input.receive_blocking()? else { break };
+                    valve.pace.paused_until(Instant::now());
+                    chunk
+                }
+            };
+            valve.pass(chunk)?;
+        }
+        valve.out.finish();
+        Ok(())
+    }
+}
+
+/// The output link behind its pace.
+struct Valve {
+    pace: Pace,
+    out: Outlet,
+    context: Context,
+}
+
+impl Valve {
+    /// Passes a chunk, cut into pieces where it is larger than what may pass at once.
+    fn pass(&mut self, mut chunk: Chunk) -> Outcome {
+        let quantum = self.pace.quantum();
+        while chunk.len() > quantum {
+            self.wait_for(quantum)?;
+            let pauses = self.out.times_full();
+            block_on(self.out.copy(&chunk.as_slice()[..quantum]))?;
+            self.resume_after(pauses);
+            chunk.advance(quantum);
+        }
+        self.wait_for(chunk.len())?;
+        let pauses = self.out.times_full();
+        block_on(self.out.forward(chunk))?;
+        self.resume_after(pauses);
+        Ok(())
+    }
+
+    /// If the sink paused us since there were `pauses`, that time earns nothing.
+    fn resume_after(&mut self, pauses: u64) {
+        if self.out.times_full() != pauses {
+            self.pace.paused_until(Instant::now());
+        }
+    }
+
+    /// Waits until `count` bytes may pass.
+    fn wait_for(&mut self, count: usize) -> Outcome {
+        let now = Instant::now();
+        let due = self.pace.take(count as u64, now);
+        if due > now {
+            let _throttling = self.context.meter.wait(Wait::Throttling);
+            self.context.cancel.wait_until(due)?;
+        }
+        Ok(())
+    }
+}
