@@ -1,0 +1,104 @@
+//! Runs a plan: opens its endpoints in order, starts its stages, decides the one error, and joins everything.
+//!
+//! The engine runs on the thread that calls it, on a single-threaded runtime: connections, timers and stages that only
+//! wait live there; stages that touch disks or compute have threads of their own. It prints nothing. Who wants to see
+//! something implements [`Observer`] and looks at the [`Watch`] from a thread of its own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::error::{Failure, Kind};
+use crate::plan::Plan;
+
+mod bottleneck;
+mod direct;
+#[cfg(test)]
+mod failing_positions;
+mod filling;
+mod interrupt;
+mod opening;
+mod running;
+mod sampler;
+mod start;
+mod verdict;
+mod watch;
+
+pub use filling::LinkSample;
+pub use sampler::{Moment, Sampler, Share, Snapshot, StageSample};
+pub use watch::Watch;
+
+use interrupt::Interrupt;
+
+/// What ends a run from outside.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Settings {
+    /// The whole run must end within this time.
+    pub timeout: Option<Duration>,
+    /// Some byte must move within this time, a throttle's own wait excepted.
+    pub stall_timeout: Option<Duration>,
+}
+
+/// Who wants to know what happens.
+pub trait Observer {
+    /// A listener is bound: peers may connect to `url` now.
+    fn listening(&mut self, url: &str);
+    /// Everything is open and the stages are about to run.
+    fn started(&mut self, watch: &Arc<Watch>);
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Ending {
+    /// The one error, and the text of the stage in whose hands it happened; `None` for the run as a whole.
+    pub failure: Option<(Option<String>, Failure)>,
+    /// The signal that ended the run.
+    pub signal: Option<i32>,
+    /// Stages that were not back in time, and what could not be taken back: one line each.
+    pub left_behind: Vec<String>,
+}
+
+impl Ending {
+    /// The exit code of the contract; a run that a signal ended is ended by raising it again.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match (&self.failure, self.signal) {
+            (_, Some(signal)) => 128 + u8::try_from(signal).unwrap_or(0),
+            (Some((_, failure)), None) => failure.kind().exit_code(),
+            (None, None) => 0,
+        }
+    }
+
+    fn failed(stage: Option<String>, failure: Failure) -> Self {
+        Self {
+            failure: Some((stage, failure)),
+            signal: None,
+            left_behind: Vec::new(),
+        }
+    }
+}
+
+/// Runs a plan to its end.
+pub fn run(plan: Plan, settings: Settings, observer: &mut dyn Observer) -> Ending {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Ending::failed(None, Failure::io(Kind::Resources, "cannot start", error)),
+    };
+    let deadline = settings.timeout.map(|timeout| Instant::now() + timeout);
+    let ending = runtime.block_on(async {
+        let mut interrupt = match Interrupt::new(deadline) {
+            Ok(interrupt) => interrupt,
+            Err(failure) => return Ending::failed(None, failure),
+        };
+        let opened = tokio::select! {
+            opened = opening::open(plan, observer, &mut interrupt) => opened,
+            ending = running::stalled(settings.stall_timeout) => Err(ending),
+        };
+        match opened {
+            Ok(opened) => running::run(opened, settings, observer, &mut interrupt).await,
+            Err(ending) => ending,
+        }
+    });
+    // A name that is still being resolved is nobody's concern any more.
+    runtime.shutdown_background();
+    ending
+}

@@ -1,0 +1,303 @@
+//! The direct lane: a source and a sink with nothing between them, joined on one thread without a link.
+//!
+//! The meters and the cancel live inside the loop, so progress stays true and a signal still ends it. Where bytes pass
+//! through a buffer, the source counts as backpressured while the sink is written, and the sink as idle while the
+//! source is read: just what a link of one buffer would show.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::Stop;
+use crate::flow::{Lease, Wait};
+use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken};
+use crate::stage::{Context, DirectSink, DirectSource, Outcome, Sink, Source};
+
+mod lane;
+
+pub use lane::Lane;
+
+/// What a call inside the kernel may move at most, so that a cancelled run never waits long for one to come back.
+const CALL: usize = 16 << 20;
+
+/// Both ends of a direct lane.
+pub struct Direct {
+    pub source: Box<dyn Source>,
+    pub sink: Box<dyn Sink>,
+    /// What the source is lent.
+    pub from: Context,
+    /// What the sink is lent.
+    pub to: Context,
+    /// What a piece is read into where that is the way.
+    pub buffer: Lease,
+    /// Where the way is announced.
+    pub lane: Arc<Mutex<Lane>>,
+}
+
+/// Which end an error is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Source,
+    Sink,
+}
+
+type AtEnd<T> = Result<T, (End, Stop)>;
+
+fn at_source(stop: impl Into<Stop>) -> (End, Stop) {
+    (End::Source, stop.into())
+}
+
+fn at_sink(stop: impl Into<Stop>) -> (End, Stop) {
+    (End::Sink, stop.into())
+}
+
+impl Direct {
+    /// Whether a source and a sink can be joined without a link.
+    pub fn joins(source: &mut Box<dyn Source>, sink: &mut Box<dyn Sink>) -> bool {
+        source.as_direct().is_some() && sink.as_direct().is_some()
+    }
+
+    /// Moves all there is, and lands it. What one end fails with, the other end learns as a neighbour.
+    pub fn run(mut self) -> [Outcome; 2] {
+        match self.move_all() {
+            Ok(()) => [Ok(()), Ok(())],
+            Err((End::Source, stop)) => [Err(stop), Err(Stop::Neighbour)],
+            Err((End::Sink, stop)) => [Err(Stop::Neighbour), Err(stop)],
+        }
+    }
+
+    fn move_all(&mut self) -> AtEnd<()> {
+        let (Some(source), Some(sink)) = (self.source.as_direct(), self.sink.as_direct()) else {
+            return Err(at_source(Stop::Neighbour));
+        };
+        let mut passage = Passage {
+            source,
+            sink,
+            from: &self.from,
+            to: &self.to,
+            buffer: &mut self.buffer,
+            total: 0,
+            written: 0,
+        };
+        loop {
+            passage.total = 0;
+            passage.move_one(&self.lane)?;
+            passage.source.ended(passage.total).map_err(at_source)?;
+            if !passage.source.advance(&self.from).map_err(at_source)? {
+                break;
+            }
+        }
+        let sink = passage.sink;
+        self.from.meter.end();
+        sink.land(&self.to).map_err(at_sink)
+    }
+}
+
+/// A source on its way into a sink.
+struct Passage<'a> {
+    source: &'a mut dyn DirectSource,
+    sink: &'a mut dyn DirectSink,
+    from: &'a Context,
+    to: &'a Context,
+    buffer: &'a mut Lease,
+    /// Bytes that the present descriptor gave.
+    total: u64,
+    /// Bytes that the sink took.
+    written: u64,
+}
+
+impl Passage<'_> {
+    /// Moves one descriptor of the source to its end, by the fastest way that works.
+    fn move_one(&mut self, announced: &Mutex<Lane>) -> AtEnd<()> {
+        let mut lane = Lane::best(self.source.descriptor(), self.sink.descriptor());
+        if self.source.descriptor().shape() == Shape::Pipe {
+            // A FIFO that nobody has opened for writing yet reads as if it had ended.
+            self.wait_to_read()?;
+        }
+        loop {
+            *announced.lock().unwrap_or_else(PoisonError::into_inner) = lane;
+            let is_whole = match lane {
+                Lane::CopyFileRange => self.copy_ranges()?,
+                Lane::Splice => self.splice()?,
+                Lane::Copy => self.copy()?,
+            };
+            if is_whole {
+                return Ok(());
+            }
+            // What could not be moved inside the kernel is read and written, from where that came to.
+            lane = Lane::Copy;
+        }
+    }
+
+    /// Copies inside the kernel, leaving holes where the source has them; answers whether it came to the end. That a call
+    /// copied nothing does not say so: some file systems do that with files that have something.
+    fn copy_ranges(&mut self) -> AtEnd<bool> {
+        let is_sparse = self.sink.is_new_file() && is_sparse(self.source.descriptor());
+        loop {
+            self.check_cancel()?;
+            let mut length = CALL;
+            if is_sparse {
+                let Some(data) = self.skip_hole()? else { break };
+                length = usize::try_from(data).unwrap_or(CALL).min(CALL);
+            }
+            let (source, sink) = (self.source.descriptor(), self.sink.descriptor());
+            match source.copy_range_to(sink, length) {
+                None | Some(0) => break,
+                Some(count) => self.count(count as u64),
+            }
+        }
+        Ok(is_at_end(self.source.descriptor()))
+    }
+
+    /// Moves both ends over a hole; answers how many bytes of data follow, or `None` where there is no telling.
+    fn skip_hole(&mut self) -> AtEnd<Option<u64>> {
+        let (source, sink) = (self.source.descriptor(), self.sink.descriptor());
+        let Some(data) = source.next_data() else {
+            return Ok(None);
+        };
+        let failed = |error: rustix::io::Errno| error.into();
+        let offset =
+            rustix::fs::tell(source).map_err(|error| at_source(self.source.failed(failed(error), self.total)))?;
+        let hole = data.start - offset;
+        if hole > 0 {
+            let start = rustix::fs::SeekFrom::Start(data.start);
+            rustix::fs::seek(source, start)
+                .map_err(|error| at_source(self.source.failed(failed(error), self.total)))?;
+            // The file grows by the hole, which may be the last thing in it.
+            let grown = rustix::fs::tell(sink).and_then(|end| {
+                rustix::fs::ftruncate(sink, end + hole)?;
+                rustix::fs::seek(sink, rustix::fs::SeekFrom::Start(end + hole))
+            });
+            grown.map_err(|error| at_sink(self.sink.failed(failed(error), self.written)))?;
+            self.count(hole);
+        }
+        Ok((data.end > data.start).then(|| data.end - data.start))
+    }
+
+    /// Moves pages; answers whether it came to the end.
+    fn splice(&mut self) -> AtEnd<bool> {
+        loop {
+            self.check_cancel()?;
+            let (source, sink) = (self.source.descriptor(), self.sink.descriptor());
+            match source.splice_to(sink, CALL) {
+                None => return Ok(false),
+                Some(Transfer::Bytes(0)) => return Ok(true),
+                Some(Transfer::Bytes(count)) => self.count(count as u64),
+                // Either end may be the one that is not ready.
+                Some(Transfer::NotReady) => {
+                    self.wait_to_read()?;
+                    self.wait_to_write()?;
+                }
+            }
+        }
+    }
+
+    /// Reads and writes to the end.
+    fn copy(&mut self) -> AtEnd<bool> {
+        loop {
+            let count = self.read()?;
+            if count == 0 {
+                return Ok(true);
+            }
+            self.total += count as u64;
+            self.write(count)?;
+        }
+    }
+
+    /// Fills the buffer with what there is, waiting until there is something or the end.
+    fn read(&mut self) -> AtEnd<usize> {
+        loop {
+            self.check_cancel()?;
+            let result = {
+                let _idle = self.to.meter.wait(Wait::Idle);
+                let _outside = self.from.meter.wait(Wait::Outside);
+                self.source.descriptor().read(self.buffer)
+            };
+            match result.map_err(|error| at_source(self.source.failed(error, self.total)))? {
+                Transfer::Bytes(count) => {
+                    self.from.meter.add_in(count as u64);
+                    return Ok(count);
+                }
+                Transfer::NotReady => self.wait_to_read()?,
+            }
+        }
+    }
+
+    /// Writes the first `count` bytes of the buffer, waiting for room as often as it takes.
+    fn write(&mut self, count: usize) -> AtEnd<()> {
+        let _backpressured = self.from.meter.wait(Wait::Backpressured);
+        let _outside = self.to.meter.wait(Wait::Outside);
+        let mut done = 0;
+        while done < count {
+            let written = self.sink.descriptor().write(&self.buffer[done..count]);
+            match written.map_err(|error| at_sink(self.sink.failed(error, self.written)))? {
+                Transfer::Bytes(count) => {
+                    done += count;
+                    self.written += count as u64;
+                    self.from.meter.add_out(count as u64);
+                    self.to.meter.add_in(count as u64);
+                    self.to.meter.add_out(count as u64);
+                }
+                Transfer::NotReady => self.wait(End::Sink)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn wait_to_read(&self) -> AtEnd<()> {
+        let _idle = self.to.meter.wait(Wait::Idle);
+        let _outside = self.from.meter.wait(Wait::Outside);
+        self.wait(End::Source)
+    }
+
+    fn wait_to_write(&self) -> AtEnd<()> {
+        let _backpressured = self.from.meter.wait(Wait::Backpressured);
+        let _outside = self.to.meter.wait(Wait::Outside);
+        self.wait(End::Sink)
+    }
+
+    fn wait(&self, end: End) -> AtEnd<()> {
+        let alarm = self.from.cancel.alarm().map_err(at_source)?;
+        let woken = match end {
+            End::Source => (self.source.descriptor().wait(Interest::Read, alarm))
+                .map_err(|error| at_source(self.source.failed(error, self.total)))?,
+            End::Sink => (self.sink.descriptor().wait(Interest::Write, alarm))
+                .map_err(|error| at_sink(self.sink.failed(error, self.written)))?,
+        };
+        match woken {
+            Woken::Alarm => Err((end, Stop::Neighbour)),
+            Woken::Ready | Woken::TimedOut => Ok(()),
+        }
+    }
+
+    fn check_cancel(&self) -> AtEnd<()> {
+        if self.from.cancel.is_tripped() {
+            Err(at_source(Stop::Neighbour))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Counts what one call has moved through both ends.
+    fn count(&mut self, count: u64) {
+        self.total += count;
+        self.written += count;
+        for meter in [&self.from.meter, &self.to.meter] {
+            meter.add_in(count);
+            meter.add_out(count);
+        }
+    }
+}
+
+/// Whether a file that has a size was read to it.
+fn is_at_end(descriptor: &Descriptor) -> bool {
+    let size = descriptor.stat().ok().and_then(|stat| u64::try_from(stat.st_size).ok());
+    size.is_some_and(|size| size > 0 && rustix::fs::tell(descriptor) == Ok(size))
+}
+
+/// Whether a file takes less room than its size says.
+fn is_sparse(descriptor: &Descriptor) -> bool {
+    /// What `st_blocks` counts: see stat(3type).
+    const BLOCK: i64 = 512;
+    descriptor
+        .stat()
+        .is_ok_and(|stat| stat.st_blocks * BLOCK < stat.st_size)
+}

@@ -1,0 +1,37 @@
+//! Which system call moves the bytes of a direct lane.
+
+use crate::platform::{Descriptor, Shape};
+
+/// The ways to move bytes between two descriptors, the fastest first. Each moves bytes or passes on to the next: whatever
+/// a call inside the kernel stumbles over, reading and writing meets as well, and can say on which side it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Lane {
+    /// From file to file inside the kernel.
+    CopyFileRange,
+    /// Pages change from a pipe to something else, or from a socket to a pipe. They are nobody else's.
+    Splice,
+    /// Into a buffer and out of it. A file's pages are always copied: those that were only lent to a pipe or a socket
+    /// would still change there when the file does.
+    #[default]
+    Copy,
+}
+
+impl Lane {
+    /// The fastest way that two descriptors may have.
+    pub fn best(source: &Descriptor, sink: &Descriptor) -> Self {
+        match (source.shape(), sink.shape()) {
+            (Shape::File, Shape::File) => Self::CopyFileRange,
+            (Shape::Pipe, _) | (Shape::Socket, Shape::Pipe) => Self::Splice,
+            _ => Self::Copy,
+        }
+    }
+
+    /// Its name in the stats object.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CopyFileRange => "copy_file_range",
+            Self::Splice => "splice",
+            Self::Copy => "copy",
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! A chain from its first byte to its last report.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::endpoints::FilesByPath;
+use crate::error::{Failure, Kind, Stop};
+use crate::flow::{Inlet, Link, Outlet, Pool, StageMeter};
+use crate::stage::{Budget, Cancel, Claim, Context, Outcome, SideFiles, Undo};
+
+use super::direct::Direct;
+use super::interrupt::{Cause, Interrupt};
+use super::opening::Opened;
+use super::start::{start, start_direct};
+use super::verdict::{Next, Verdict};
+use super::watch::{Watch, WatchedStage};
+use super::{Ending, Observer, Settings};
+
+/// How long a stage may take to come back after a signal. Every wait ends at once; what takes longer is a disk that does
+/// not answer, or a machine that has no time for us.
+const GRACE: Duration = Duration::from_millis(50);
+/// How long it may take after a failure, where nobody sits and waits.
+const LONG_GRACE: Duration = Duration::from_secs(2);
+
+/// Runs an opened chain to its end.
+pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer, interrupt: &mut Interrupt) -> Ending {
+    let mut chain = Chain::start(opened);
+    observer.started(&chain.watch);
+    let mut stall = Stall::new(settings.stall_timeout);
+    let cause = loop {
+        tokio::select! {
+            report = chain.reports.recv() => {
+                if chain.take_report(report) {
+                    break None;
+                }
+            }
+            cause = interrupt.next() => break Some(cause.ending()),
+            () = stall.tick() => {
+                if let Some(ending) = stall.look(&chain.watch) {
+                    break Some(ending);
+                }
+            }
+        }
+    };
+    chain.end(cause, interrupt).await
+}
+
+/// The running stages, and everything that stops them.
+struct Chain {
+    watch: Arc<Watch>,
+    cancels: Vec<Arc<Cancel>>,
+    /// The state that each stage has claimed.
+    claims: Vec<Option<Claim>>,
+    undo: Option<Arc<dyn Undo>>,
+    side_files: Arc<dyn SideFiles>,
+    reports: UnboundedReceiver<(usize, Outcome)>,
+    verdict: Verdict,
+    is_stopped: bool,
+}
+
+impl Chain {
+    /// Joins the stages and starts them.
+    fn start(mut opened: Opened) -> Self {
+        let memory = opened.memory;
+        let direct = opened.transforms.is_empty()
+            && !memory.has_explicit_marks
+            && Direct::joins(&mut opened.source.plan, &mut opened.sink.plan);
+        let pool = Arc::new(Pool::new(memory.link_bytes()));
+        let budget = Budget::new(memory.limit, memory.link_bytes(), memory.fixed);
+        let budget = Arc::new(budget.with_elastic(memory.elastic));
+        let marks = if direct { &[][..] } else { &memory.links };
+        let links: Vec<Arc<Link>> = marks.iter().map(|marks| Link::new(*marks, pool.clone())).collect();
+        let begun = Instant::now();
+        let mut stages = Vec::new();
+        let mut stage = |name, text, listening: &[(usize, String)]| {
+            let own = listening.iter().filter(|(stage, _)| *stage == stages.len());
+            stages.push(WatchedStage {
+                name,
+                text,
+                listening: own.map(|(_, url)| url.clone()).collect(),
+                meter: Arc::new(StageMeter::new(begun)),
+                findings: Arc::default(),
+            });
+        };
+        stage(opened.source.name, opened.source.text, &opened.listening);
+        let mut transforms = Vec::new();
+        for transform in opened.transforms {
+            stage(transform.name, transform.text, &opened.listening);
+            transforms.push(transform.plan);
+        }
+        stage(opened.sink.name, opened.sink.text, &opened.listening);
+
+        let (sender, reports) = unbounded_channel();
+        let last = stages.len() - 1;
+        let ends_early: Vec<bool> = (0..=last)
+            .map(|at| at > 0 && at < last && transforms[at - 1].ends_early)
+            .collect();
+        let mut chain = Self {
+            watch: Arc::new(Watch {
+                start: begun,
+                lane: direct.then(Arc::default),
+                stages,
+                links,
+                pool,
+                budget,
+                expected: opened.expected,
+            }),
+            cancels: (0..=last).map(|_| Arc::default()).collect(),
+            claims: (0..=last).map(|_| None).collect(),
+            undo: opened.sink.plan.undo(),
+            side_files: Arc::new(FilesByPath::new(tokio::runtime::Handle::current())),
+            reports,
+            verdict: Verdict::new(ends_early),
+            is_stopped: false,
+        };
+        let (source, sink) = (opened.source.plan, opened.sink.plan);
+        if direct {
+            let largest = memory.links.first().map_or(1, |marks| marks.chunk);
+            let direct = Direct {
+                source,
+                sink,
+                from: chain.context(0),
+                to: chain.context(1),
+                buffer: chain.watch.pool.lease(largest),
+                lane: chain.watch.lane.clone().unwrap_or_default(),
+            };
+            start_direct(direct, &sender);
+            return chain;
+        }
+        let mut works = vec![source.start(chain.outlet(0), chain.context(0))];
+        for (at, made) in (1..).zip(transforms) {
+            // The plan has made room for it.
+            chain.claims[at] = chain.watch.budget.claim(made.state).ok();
+            works.push(made.stage.start(chain.inlet(at), chain.outlet(at), chain.context(at)));
+        }
+        works.push(sink.start(chain.inlet(last), chain.context(last)));
+        for (at, work) in works.into_iter().enumerate() {
+            let stage = &chain.watch.stages[at];
+            start(at, stage.name, work, stage.meter.clone(), sender.clone());
+        }
+        chain
+    }
+
+    fn context(&self, at: usize) -> Context {
+        Context {
+            meter: self.watch.stages[at].meter.clone(),
+            cancel: self.cancels[at].clone(),
+            budget: self.watch.budget.clone(),
+            findings: self.watch.stages[at].findings.clone(),
+            side_files: self.side_files.clone(),
+        }
+    }
+
+    fn inlet(&self, at: usize) -> Inlet {
+        Inlet::new(self.watch.links[at - 1].clone(), self.watch.stages[at].meter.clone())
+    }
+
+    fn outlet(&self, at: usize) -> Outlet {
+        Outlet::new(self.watch.links[at].clone(), self.watch.stages[at].meter.clone())
+    }
+
+    /// Takes one stage's report; answers whether the run is over, be it that all are back or that one has failed.
+    fn take_report(&mut self, report: Option<(usize, Outcome)>) -> bool {
+        let Some((at, outcome)) = report else { return true };
+        self.claims[at] = None;
+        let text = &self.watch.stages[at].text;
+        match &outcome {
+            Ok(()) => tracing::debug!("{text}: done"),
+            Err(Stop::Neighbour) => tracing::debug!("{text}: stopped"),
+            Err(Stop::Failed(failure)) => tracing::debug!("{text}: failed: {failure}"),
+        }
+        match self.verdict.report(at, outcome) {
+            Next::Wait => {}
+            Next::StopBefore(at) => self.cancels[..at].iter().for_each(|cancel| cancel.trip()),
+            Next::StopAll => return true,
+        }
+        self.verdict.missing().next().is_none()
+    }
+
+    /// Tells every stage to stop, and frees what the links hold.
+    fn stop(&mut self) {
+        if !std::mem::replace(&mut self.is_stopped, true) {
+            self.cancels.iter().for_each(|cancel| cancel.trip());
+            self.watch.links.iter().for_each(|link| link.cancel());
+        }
+    }
+
+    /// Waits for the stages that are still out, decides how the run ended, and takes back what a failed one did.
+    async fn end(mut self, cause: Option<Ending>, interrupt: &mut Interrupt) -> Ending {
+        let is_signalled = cause.as_ref().is_some_and(|ending| ending.signal.is_some());
+        let grace = tokio::time::sleep(if is_signalled { GRACE } else { LONG_GRACE });
+        tokio::pin!(grace);
+        let mut left_behind = Vec::new();
+        while self.verdict.missing().next().is_some() {
+            self.stop();
+            tokio::select! {
+                report = self.reports.recv() => {
+                    self.take_report(report);
+                }
+                () = &mut grace => {
+                    let stages = self.verdict.missing().map(|at| &self.watch.stages[at].text);
+                    left_behind.extend(stages.map(|text| format!("{text}: did not stop in time; left alone")));
+                    break;
+                }
+                // Whoever asks twice means it.
+                Cause::Signal(_) = interrupt.next() => {
+                    let stages = self.verdict.missing().map(|at| &self.watch.stages[at].text);
+                    left_behind.extend(stages.map(|text| format!("{text}: not waited for")));
+                    break;
+                }
+            }
+        }
+        let mut ending = cause.unwrap_or_else(|| self.decide());
+        if (ending.failure.is_some() || ending.signal.is_some())
+            && let Some(Err(failure)) = self.undo.map(|undo| undo.undo())
+        {
+            left_behind.push(failure.to_string());
+        }
+        ending.left_behind = left_behind;
+        ending
+    }
+
+    fn decide(&mut self) -> Ending {
+        let verdict = std::mem::replace(&mut self.verdict, Verdict::new([]));
+        let is_whole = verdict.is_whole();
+        match verdict.decide() {
+            Some((at, failure)) => Ending::failed(Some(self.watch.stages[at].text.clone()), failure),
+            None if is_whole => Ending {
+                failure: None,
+                signal: None,
+                left_behind: Vec::new(),
+            },
+            None => {
+                let why = "the sink stopped, and no stage said why";
+                Ending::failed(None, Failure::because(Kind::Bug, "a bug in highwater", why))
+            }
+        }
+    }
+}
+
+/// Notices that nothing moves.
+struct Stall {
+    limit: Option<Duration>,
+    /// What had moved when something moved last, and when that was.
+    last: (u64, tokio::time::Instant),
+}
+
+impl Stall {
+    fn new(limit: Option<Duration>) -> Self {
+        Self {
+            limit,
+            last: (0, tokio::time::Instant::now()),
+        }
+    }
+
+    /// Waits until it is worth looking: a tenth of the limit.
+    async fn tick(&self) {
+        match self.limit {
+            Some(limit) => tokio::time::sleep((limit / 10).max(Duration::from_millis(1))).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether nothing has moved for too long. A throttle that waits on purpose is motion.
+    fn look(&mut self, watch: &Watch) -> Option<Ending> {
+        let limit = self.limit?;
+        let motion = watch.motion();
+        let now = tokio::time::Instant::now();
+        if motion != self.last.0 || watch.is_throttling() {
+            self.last = (motion, now);
+        }
+        (now - self.last.1 >= limit).then(|| stall(limit))
+    }
+}
+
+/// Ends a run in which nothing has moved for `limit`.
+fn stall(limit: Duration) -> Ending {
+    let limit = humantime::format_duration(limit);
+    let why = format!("no byte moved for {limit} (--stall-timeout)");
+    Ending::failed(None, Failure::because(Kind::Timeout, "stalled", why))
+}
+
+/// Waits until a chain that is still being opened has stalled: no byte moves while a peer is waited for.
+pub async fn stalled(limit: Option<Duration>) -> Ending {
+    match limit {
+        Some(limit) => {
+            tokio::time::sleep(limit).await;
+            stall(limit)
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,77 @@
+//! Starting a stage's work, and hearing how it ended, whatever way that was.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::error::{Failure, Kind, Stop, bug};
+use crate::flow::StageMeter;
+use crate::stage::{Outcome, Work};
+
+use super::direct::Direct;
+
+/// A stage's index and how it ended. There is one for each stage, so the channel is bounded by their number.
+pub type Reports = UnboundedSender<(usize, Outcome)>;
+
+/// What a stage's thread has for its stack. Codecs keep their state on the heap; what is not touched costs nothing.
+const STACK: usize = 512 << 10;
+
+/// Starts the work of stage `at`; its ending is reported once.
+pub fn start(at: usize, name: &str, work: Work, meter: Arc<StageMeter>, reports: Reports) {
+    match work {
+        Work::Task(task) => {
+            let task = tokio::spawn(task);
+            tokio::spawn(async move {
+                let outcome = match task.await {
+                    Ok(outcome) => outcome,
+                    Err(error) => match error.try_into_panic() {
+                        Ok(payload) => Err(bug(&*payload).into()),
+                        Err(_) => Err(Stop::Neighbour),
+                    },
+                };
+                meter.end();
+                let _ = reports.send((at, outcome));
+            });
+        }
+        Work::Thread(work) => {
+            let told = reports.clone();
+            let spawned = spawn(format!("{at} {name}"), move || {
+                let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(bug(&*payload).into()));
+                meter.end();
+                let _ = told.send((at, outcome));
+            });
+            if let Err(failure) = spawned {
+                let _ = reports.send((at, Err(failure.into())));
+            }
+        }
+    }
+}
+
+/// Starts a direct lane, which is both stages of a chain on one thread.
+pub fn start_direct(direct: Direct, reports: &Reports) {
+    let meters = [direct.from.meter.clone(), direct.to.meter.clone()];
+    let told = reports.clone();
+    let spawned = spawn("direct lane".to_owned(), move || {
+        let outcomes = catch_unwind(AssertUnwindSafe(|| direct.run()))
+            .unwrap_or_else(|payload| [Err(bug(&*payload).into()), Err(Stop::Neighbour)]);
+        for meter in meters {
+            meter.end();
+        }
+        for report in outcomes.into_iter().enumerate() {
+            let _ = told.send(report);
+        }
+    });
+    if let Err(failure) = spawned {
+        let _ = reports.send((0, Err(failure.into())));
+        let _ = reports.send((1, Err(Stop::Neighbour)));
+    }
+}
+
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let thread = std::thread::Builder::new().name(name).stack_size(STACK);
+    let spawned = thread.spawn(work);
+    spawned
+        .map(drop)
+        .map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))
+}

@@ -1,0 +1,59 @@
+//! A running chain, as it can be looked at from another thread.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crate::flow::{Link, Pool, StageMeter};
+use crate::stage::{Budget, Findings};
+
+use super::direct::Lane;
+
+/// Everything that the picture of a run is made from.
+#[derive(Debug)]
+pub struct Watch {
+    /// When the stages were started.
+    pub(super) start: Instant,
+    /// How the bytes move now, if not through links.
+    pub(super) lane: Option<Arc<Mutex<Lane>>>,
+    pub(super) stages: Vec<WatchedStage>,
+    pub(super) links: Vec<Arc<Link>>,
+    pub(super) pool: Arc<Pool>,
+    pub(super) budget: Arc<Budget>,
+    /// Bytes that the source is expected to give.
+    pub(super) expected: Option<u64>,
+}
+
+/// One stage of a running chain.
+#[derive(Debug)]
+pub(super) struct WatchedStage {
+    pub(super) name: &'static str,
+    pub(super) text: String,
+    /// The addresses that it listens on.
+    pub(super) listening: Vec<String>,
+    pub(super) meter: Arc<StageMeter>,
+    pub(super) findings: Arc<Findings>,
+}
+
+impl Watch {
+    /// `linked`, or the direct lane's name.
+    pub(super) fn lane_name(&self) -> &'static str {
+        let lane = self
+            .lane
+            .as_ref()
+            .map(|lane| *lane.lock().unwrap_or_else(PoisonError::into_inner));
+        lane.map_or("linked", Lane::name)
+    }
+
+    /// Bytes that have moved anywhere in the chain so far: a number that only stands still if everything does.
+    pub(super) fn motion(&self) -> u64 {
+        self.stages
+            .iter()
+            .map(|stage| stage.meter.bytes_in() + stage.meter.bytes_out())
+            .sum()
+    }
+
+    /// Whether some stage waits on purpose.
+    pub(super) fn is_throttling(&self) -> bool {
+        self.stages.iter().any(|stage| stage.meter.is_throttling())
+    }
+}

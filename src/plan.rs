@@ -1,0 +1,205 @@
+//! From checked calls to a typed chain with a memory budget. Nothing is opened, nothing is touched.
+
+use std::ops::Range;
+
+use crate::catalog::{Args, Build, Definition, check_chain};
+use crate::endpoints;
+use crate::error::{ChainError, Problem};
+use crate::flow::Marks;
+use crate::grammar::Script;
+use crate::stage::{SinkPlan, SourcePlan, TransformPlan};
+use crate::transforms;
+
+mod budget;
+
+pub use budget::MemoryPlan;
+
+/// All stages that there are.
+#[must_use]
+pub fn catalog() -> Vec<&'static Definition> {
+    [endpoints::STAGES, transforms::STAGES].concat()
+}
+
+/// What the command line says about memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Limits {
+    /// The hard ceiling in bytes, if the user set one.
+    pub memory: Option<u64>,
+    /// The largest chunk in bytes, if the user set one.
+    pub chunk: Option<u64>,
+}
+
+/// A chain that can be run.
+pub struct Plan {
+    /// Where bytes come from.
+    pub source: Planned<Box<dyn SourcePlan>>,
+    /// What happens to them.
+    pub transforms: Vec<Planned<Box<dyn TransformPlan>>>,
+    /// Where they go.
+    pub sink: Planned<Box<dyn SinkPlan>>,
+    /// The marks of each link, in the order of the chain, and the ceiling over all.
+    pub memory: MemoryPlan,
+}
+
+/// One stage, planned.
+pub struct Planned<T> {
+    /// Its name in the catalog.
+    pub name: &'static str,
+    /// Its call, normalised and safe to print.
+    pub text: String,
+    /// What counts because the call says nothing else: `level=6`.
+    pub defaults: Vec<String>,
+    /// What it will do.
+    pub plan: T,
+}
+
+/// What a stage's own plan asks of the budget.
+#[derive(Default)]
+struct Asked {
+    state: u64,
+    claims_later: bool,
+    high: Option<u64>,
+}
+
+impl Asked {
+    fn by(plan: &dyn TransformPlan) -> Self {
+        Self {
+            state: plan.state_bytes(),
+            claims_later: plan.claims_later(),
+            high: plan.high(),
+        }
+    }
+}
+
+/// What the budget has to know of a stage.
+struct Needs {
+    span: Range<usize>,
+    /// Bytes besides links.
+    state: u64,
+    /// Whether more may be asked for once the input is known.
+    claims_later: bool,
+    /// The marks that the user, or else the stage, set on the link behind it.
+    high: Option<u64>,
+    low: Option<u64>,
+}
+
+impl Plan {
+    /// Checks a script against the catalog and plans it. `problems` are those that reading it has found already.
+    ///
+    /// # Errors
+    /// All problems together, in the script's own text.
+    pub fn new(script: &Script, mut problems: Vec<Problem>, limits: Limits) -> Result<Self, ChainError> {
+        let catalog = catalog();
+        let calls = check_chain(script, &catalog).unwrap_or_else(|found| {
+            problems.extend(found);
+            Vec::new()
+        });
+        let mut source = None;
+        let mut sink = None;
+        let mut chain = Vec::new();
+        let mut needs = Vec::new();
+        for (definition, args) in &calls {
+            let asked = match definition.build {
+                Build::Source(build) => build(args).map(|plan| {
+                    source = Some(planned(definition, args, plan));
+                    Asked::default()
+                }),
+                Build::Sink(build) => build(args).map(|plan| {
+                    sink = Some(planned(definition, args, plan));
+                    Asked::default()
+                }),
+                Build::Transform(build) => build(args).map(|mut plan| {
+                    // Half of a ceiling for state, half for links.
+                    plan.fit(limits.memory.map_or(u64::MAX, |memory| memory / 2));
+                    let asked = Asked::by(&*plan);
+                    chain.push(planned(definition, args, plan));
+                    asked
+                }),
+            };
+            match asked {
+                Ok(asked) => needs.push(Needs::of(definition, args, &asked)),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let whole = 0..script.text.len();
+        if source.is_none() {
+            needs.insert(0, Needs::none(whole.clone()));
+        }
+        if sink.is_some() {
+            // A sink feeds no link.
+            needs.pop();
+        }
+        let memory = MemoryPlan::new(&needs, limits, &whole)
+            .map_err(|found| problems.extend(found))
+            .ok();
+        match memory {
+            Some(memory) if problems.is_empty() => Ok(Self {
+                source: source.unwrap_or_else(|| Planned {
+                    name: "read",
+                    text: "read -".to_owned(),
+                    defaults: Vec::new(),
+                    plan: endpoints::read::standard_input(),
+                }),
+                transforms: chain,
+                sink: sink.unwrap_or_else(|| Planned {
+                    name: "write",
+                    text: "write -".to_owned(),
+                    defaults: Vec::new(),
+                    plan: endpoints::write::standard_output(),
+                }),
+                memory,
+            }),
+            _ => Err(ChainError {
+                text: script.text.clone(),
+                problems,
+            }),
+        }
+    }
+
+    /// Bytes of state that the stages say they need, in the order of the chain's transforms.
+    pub fn states(&self) -> impl Iterator<Item = u64> {
+        self.transforms.iter().map(|transform| transform.plan.state_bytes())
+    }
+}
+
+fn planned<T>(definition: &Definition, args: &Args, plan: T) -> Planned<T> {
+    let unsaid = definition.params.iter().filter(|param| !args.is_given(param.name));
+    let defaults = unsaid.filter_map(|param| Some(format!("{}={}", param.name, param.default?)));
+    Planned {
+        name: definition.name,
+        text: args.normalised().to_owned(),
+        defaults: defaults.collect(),
+        plan,
+    }
+}
+
+impl Needs {
+    fn of(definition: &Definition, args: &Args, asked: &Asked) -> Self {
+        let feeds_a_link = definition.role.feeds_a_link();
+        Self {
+            span: args.span(),
+            state: asked.state,
+            claims_later: asked.claims_later,
+            high: feeds_a_link.then(|| args.high().or(asked.high)).flatten(),
+            low: feeds_a_link.then(|| args.low()).flatten(),
+        }
+    }
+
+    fn none(span: Range<usize>) -> Self {
+        Self {
+            span,
+            state: 0,
+            claims_later: false,
+            high: None,
+            low: None,
+        }
+    }
+}
+
+/// The marks of a link that may hold `high` bytes.
+fn marks(high: u64, low: Option<u64>, limits: Limits) -> Marks {
+    /// What a source reads at once where nothing is said: large enough that a system call's own cost does not show.
+    const CHUNK: u64 = 256 << 10;
+    let chunk = usize::try_from(limits.chunk.unwrap_or(CHUNK)).unwrap_or(usize::MAX);
+    Marks::new(high, low.unwrap_or(high / 2).min(high), chunk)
+}
