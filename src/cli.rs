@@ -1,0 +1,227 @@
+//! The command line: options, subcommands, which view to show, exit codes.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::catalog;
+use crate::engine::{self, Ending, Observer, Watch};
+use crate::error::{ChainError, Failure, Kind, Problem, bug, keep_panics};
+use crate::grammar::{self, Script, human_size};
+use crate::plan::{self, Limits, Plan};
+use crate::platform;
+use crate::view::{self, Progress, View, json, say, sum, summary};
+
+mod explain;
+mod generate;
+mod help;
+mod log;
+mod options;
+mod stats;
+
+use options::{Command, Invocation, RunOptions};
+use stats::StatsFile;
+
+/// The exit code of a command line or a pipeline that cannot be.
+const USAGE: u8 = 2;
+
+/// Runs the command line to its exit code. Where a signal ended the run, the process ends by that signal instead.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Before any thread starts.
+    platform::creation_mask();
+    platform::share_one_heap();
+    keep_panics();
+    catch_unwind(AssertUnwindSafe(|| dispatch(arguments))).unwrap_or_else(|payload| {
+        let bug = bug(&*payload);
+        say(&format!("highwater: {bug}\n"));
+        ExitCode::from(bug.kind().exit_code())
+    })
+}
+
+fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let invocation = match options::parse(arguments) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+        }
+    };
+    match invocation {
+        Invocation::Pipeline { text, options } => transfer(grammar::parse(&text), &options),
+        Invocation::Words { words, options } => transfer(grammar::from_words(&words), &options),
+        Invocation::Filter { options } => transfer((Script::default(), Vec::new()), &options),
+        Invocation::Help => print(&help::short()),
+        Invocation::Command(Command::Generate { what, to }) => match generate::write(what, &to) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(message) => {
+                say(&format!("highwater: {message}\n"));
+                ExitCode::from(4)
+            }
+        },
+        Invocation::Command(Command::Stages { name }) => stages(name.as_deref()),
+        Invocation::Command(Command::Explain { pipeline, options }) => {
+            let (script, problems) = match pipeline.as_slice() {
+                [text] => grammar::parse(std::os::unix::ffi::OsStrExt::as_bytes(text.as_os_str())),
+                words => grammar::from_words(words),
+            };
+            match Plan::new(&script, problems, limits(&options)) {
+                Ok(plan) => print(&explain::text(&plan)),
+                Err(error) => refuse(&error, &options),
+            }
+        }
+    }
+}
+
+fn stages(name: Option<&str>) -> ExitCode {
+    let all = plan::catalog();
+    match name {
+        None => print(&catalog::list(&all)),
+        Some(name) => match catalog::find_by_name(name, &all) {
+            Ok(definition) => print(&catalog::describe(definition)),
+            Err(message) => {
+                say(&format!("highwater: {message}\n"));
+                ExitCode::from(USAGE)
+            }
+        },
+    }
+}
+
+/// Writes what was asked for to standard output, whose reader may leave early.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::from(141),
+        Err(error) => {
+            let failure = Failure::io(Kind::Sink, "cannot write to standard output", error);
+            say(&format!("highwater: {failure}\n"));
+            ExitCode::from(failure.kind().exit_code())
+        }
+    }
+}
+
+fn limits(options: &RunOptions) -> Limits {
+    Limits {
+        memory: options.memory,
+        chunk: options.chunk,
+    }
+}
+
+fn refuse(error: &ChainError, options: &RunOptions) -> ExitCode {
+    let colour = options.color.applies_to(std::io::stderr().is_terminal());
+    say(&format!("{}\n", error.render(colour)));
+    ExitCode::from(USAGE)
+}
+
+/// Runs a pipeline.
+fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) -> ExitCode {
+    log::start(options.log);
+    let plan = match Plan::new(&script, problems, limits(options)) {
+        Ok(plan) => plan,
+        Err(error) => {
+            let code = refuse(&error, options);
+            if let Some(stats) = &options.stats {
+                let error = Some("the pipeline cannot be".to_owned());
+                let _ = StatsFile::open(stats).and_then(|file| file.write(None, &json::Exit { code: USAGE, error }));
+            }
+            return code;
+        }
+    };
+    let stats = match options.stats.as_deref().map(StatsFile::open).transpose() {
+        Ok(stats) => stats,
+        Err(message) => {
+            say(&format!("highwater: {message}\n"));
+            return ExitCode::from(4);
+        }
+    };
+    let asked = Arc::new(AtomicBool::new(false));
+    platform::prepare_signals(&asked);
+    let mut audience = Audience {
+        settings: view::Settings {
+            progress: options.progress(uses_terminal(&plan)),
+            interval: options.interval,
+            asked,
+            style: options.style(),
+        },
+        view: None,
+    };
+    let settings = engine::Settings {
+        timeout: options.timeout,
+        stall_timeout: options.stall_timeout,
+    };
+    platform::forget_start_up();
+    let ending = engine::run(plan, settings, &mut audience);
+    let snapshot = audience.view.map(View::finish);
+
+    let exit = json::Exit {
+        code: ending.exit_code(),
+        error: error_line(&ending),
+    };
+    let stats_follow = options.stats.as_deref().is_some_and(|path| path.as_os_str() == "-");
+    if audience.settings.progress == Progress::Json && !stats_follow {
+        say(&json::end(snapshot.as_ref(), &exit));
+    }
+    for hashed in snapshot.iter().flat_map(|snapshot| &snapshot.hashes) {
+        if hashed.hex.is_some() || exit.code == 0 {
+            say(&sum::line(hashed));
+        }
+    }
+    for line in &ending.left_behind {
+        say(&format!("highwater: {line}\n"));
+    }
+    let reader_left = ending
+        .failure
+        .as_ref()
+        .is_some_and(|(_, failure)| failure.kind() == Kind::ReaderLeft);
+    if let Some(error) = exit.error.as_ref().filter(|_| !reader_left) {
+        say(&format!("highwater: {error}\n"));
+    }
+    if let Some(snapshot) = snapshot.as_ref().filter(|_| options.wants_summary() && !reader_left) {
+        say(&summary::text(snapshot, exit.code == 0, options.style()));
+    }
+    let stats = stats.map_or(Ok(()), |stats| stats.write(snapshot.as_ref(), &exit));
+    if let Err(message) = &stats {
+        say(&format!("highwater: {message}\n"));
+    }
+    if let Some(signal) = ending.signal {
+        platform::end_as(signal);
+    }
+    match exit.code {
+        0 if stats.is_err() => ExitCode::from(4),
+        code => ExitCode::from(code),
+    }
+}
+
+/// Whether a terminal is where the bytes come from or go to: it shows them, so it cannot show a picture as well.
+fn uses_terminal(plan: &Plan) -> bool {
+    let facts = [plan.source.plan.facts(), plan.sink.plan.facts()];
+    facts.into_iter().flatten().any(|facts| facts.is_terminal)
+}
+
+/// `write out.gz: cannot write: No space left on device (after 12.0 MiB)`
+fn error_line(ending: &Ending) -> Option<String> {
+    let (stage, failure) = ending.failure.as_ref()?;
+    let stage = stage.as_ref().map_or_else(String::new, |stage| format!("{stage}: "));
+    let after = failure
+        .bytes_before()
+        .map_or_else(String::new, |bytes| format!(" (after {})", human_size(bytes)));
+    Some(format!("{stage}{failure}{after}"))
+}
+
+/// Shows a run to whoever sits at standard error.
+struct Audience {
+    settings: view::Settings,
+    view: Option<View>,
+}
+
+impl Observer for Audience {
+    fn listening(&mut self, url: &str) {
+        say(&format!("highwater: listening on {url}\n"));
+    }
+
+    fn started(&mut self, watch: &Arc<Watch>) {
+        self.view = Some(View::start(watch, self.settings.clone()));
+    }
+}

@@ -1,0 +1,89 @@
+//! What a pipeline would do, and where its memory would go.
+
+use std::fmt::Write;
+
+use crate::flow::Marks;
+use crate::grammar::human_size;
+use crate::plan::{Plan, Planned};
+
+/// The plan as a person wants it: the chain from top to bottom, then what it costs.
+#[must_use]
+pub fn text(plan: &Plan) -> String {
+    let mut text = String::new();
+    let last = plan.transforms.len() + 1;
+    stage(&mut text, 0, &plan.source);
+    note(&mut text, &source(plan));
+    link(&mut text, plan.memory.links.first());
+    for (at, (transform, state)) in (1..).zip(plan.transforms.iter().zip(plan.states())) {
+        stage(&mut text, at, transform);
+        if state > 0 {
+            note(&mut text, &format!("holds {} besides its links", human_size(state)));
+        }
+        link(&mut text, plan.memory.links.get(at));
+    }
+    stage(&mut text, last, &plan.sink);
+    note(&mut text, &plan.sink.plan.effect());
+    text += "\n";
+    text += &costs(plan);
+    text
+}
+
+/// A stage with its parameters as given, and those that it takes without being told.
+fn stage<T>(text: &mut String, at: usize, stage: &Planned<T>) {
+    let _ = writeln!(text, "{at:>2}  {}", stage.text);
+    if !stage.defaults.is_empty() {
+        note(text, &format!("by default {}", stage.defaults.join(" ")));
+    }
+}
+
+fn note(text: &mut String, what: &str) {
+    if !what.is_empty() {
+        let _ = writeln!(text, "    {what}");
+    }
+}
+
+/// What is known of the source before it is opened.
+fn source(plan: &Plan) -> String {
+    match plan.source.plan.facts() {
+        Ok(facts) => facts
+            .size
+            .map_or_else(String::new, |size| format!("gives {}", human_size(size))),
+        Err(failure) => format!("but {failure}"),
+    }
+}
+
+fn link(text: &mut String, marks: Option<&Marks>) {
+    if let Some(marks) = marks {
+        let _ = writeln!(
+            text,
+            "     │  full at {}, resumes at {}, chunks up to {}",
+            human_size(marks.high),
+            human_size(marks.low),
+            human_size(marks.chunk as u64)
+        );
+    }
+}
+
+/// The lane, the memory and the threads.
+fn costs(plan: &Plan) -> String {
+    let memory = &plan.memory;
+    let is_bare = plan.transforms.is_empty();
+    let lane = match (is_bare, memory.has_explicit_marks) {
+        (true, false) => "direct, without the link, if both ends are plain descriptors",
+        (true, true) => "linked, because a mark is set",
+        (false, _) => "linked",
+    };
+    let sum = memory.link_bytes() + memory.state;
+    let who = if memory.fixed { "--memory" } else { "by default" };
+    let stages = plan.transforms.len() + 2;
+    format!(
+        "lane     {lane}\n\
+         memory   links {} + state {} = {}, of {} ({who})\n\
+         threads  {} at most: a stage's each, the engine's, the view's; threads= adds more\n",
+        human_size(memory.link_bytes()),
+        human_size(memory.state),
+        human_size(sum),
+        human_size(memory.limit),
+        stages + 2,
+    )
+}

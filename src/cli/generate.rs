@@ -1,0 +1,63 @@
+//! What follows from the program and is committed beside it: the manual pages, the completions, the tables of the
+//! README and the picture in it. A test compares them with what this writes.
+
+use std::fs;
+use std::path::Path;
+
+use clap::ValueEnum;
+
+mod completions;
+mod man;
+mod picture;
+mod readme;
+
+/// What can be generated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum What {
+    /// Everything
+    All,
+    /// Manual pages, to man/
+    Man,
+    /// Completions for bash, zsh, fish, elvish and `PowerShell`, to completions/
+    Completions,
+    /// The tables between markers, in README.md
+    Readme,
+    /// The picture of the live view, to man/
+    #[value(hide = true)]
+    Picture,
+}
+
+/// A file: its path below the project's directory, and its text.
+type Generated = (String, String);
+
+/// Writes what is wanted below the directory `to`.
+///
+/// # Errors
+/// Where a file cannot be written, or the README cannot be read or lacks a marker.
+pub fn write(what: What, to: &Path) -> Result<(), String> {
+    let wants = |one| what == one || what == What::All;
+    let mut files: Vec<Generated> = Vec::new();
+    if wants(What::Man) {
+        files.extend(man::pages()?);
+    }
+    if wants(What::Completions) {
+        files.extend(completions::scripts());
+    }
+    if wants(What::Picture) {
+        files.push(picture::file());
+    }
+    if wants(What::Readme) {
+        let path = to.join("README.md");
+        let text = fs::read_to_string(&path).map_err(|error| format!("{}: cannot read: {error}", path.display()))?;
+        files.push(("README.md".to_owned(), readme::renewed(&text)?));
+    }
+    for (name, text) in files {
+        let path = to.join(name);
+        let written = path
+            .parent()
+            .map_or(Ok(()), fs::create_dir_all)
+            .and_then(|()| fs::write(&path, text));
+        written.map_err(|error| format!("{}: cannot write: {error}", path.display()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! The tables of the README, between markers.
+
+use std::fmt::Write;
+
+use crate::catalog::positional_form;
+use crate::cli::help::exit_codes;
+use crate::endpoints::SCHEMES;
+use crate::plan;
+
+/// The README with its tables made anew.
+///
+/// # Errors
+/// Where a marker is missing.
+pub fn renewed(text: &str) -> Result<String, String> {
+    let tables = [
+        ("stages", stages()),
+        ("endpoints", endpoints()),
+        ("exit-codes", codes()),
+    ];
+    let mut text = text.to_owned();
+    for (name, table) in tables {
+        let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+        let missing = || format!("README.md: there is no `{}` with `{end}` behind it", begin.trim());
+        let from = text.find(&begin).ok_or_else(missing)? + begin.len();
+        let to = from + text[from..].find(&end).ok_or_else(missing)?;
+        text.replace_range(from..to, &format!("\n{table}\n"));
+    }
+    Ok(text)
+}
+
+fn table(head: [&str; 2], rows: impl IntoIterator<Item = (String, String)>) -> String {
+    let mut text = format!("| {} | {} |\n|---|---|\n", head[0], head[1]);
+    for (name, what) in rows {
+        let _ = writeln!(text, "| {name} | {} |", what.replace('|', "\\|"));
+    }
+    text
+}
+
+fn stages() -> String {
+    let rows = plan::catalog().into_iter().map(|stage| {
+        let form = positional_form(stage);
+        (format!("`{form}`"), stage.summary.to_owned())
+    });
+    table(["stage", "what it does"], rows)
+}
+
+fn endpoints() -> String {
+    let rows = SCHEMES
+        .iter()
+        .map(|scheme| (format!("`{}`", scheme.form), scheme.summary.to_owned()));
+    table(["endpoint", "what it is"], rows)
+}
+
+fn codes() -> String {
+    let rows = exit_codes()
+        .into_iter()
+        .map(|(code, meaning)| (code.replace(' ', ", "), meaning.to_owned()));
+    table(["code", "meaning"], rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_marker_is_named() {
+        let error = renewed("# highwater\n<!-- stages -->\n").expect_err("no end");
+        assert!(error.contains("<!-- end of stages -->"), "{error}");
+    }
+}

@@ -1,0 +1,313 @@
+//! What the command line says.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::grammar::{parse_duration, parse_size};
+use crate::view::Progress;
+use crate::view::live::{Background, Style};
+
+use super::generate::What;
+use super::help;
+use super::log::LogLevel;
+
+/// The ways to call it.
+const USAGE: &str = "highwater [OPTIONS] 'STAGE | STAGE | …' [OPTIONS]\n       highwater [OPTIONS] WORD… :: WORD… :: …\n       \
+                     … | highwater [OPTIONS] | …";
+
+/// What is to be done.
+pub enum Invocation {
+    /// A pipeline in one argument.
+    Pipeline { text: Vec<u8>, options: RunOptions },
+    /// A pipeline in the shell's own words.
+    Words { words: Vec<OsString>, options: RunOptions },
+    /// No pipeline: standard input to standard output.
+    Filter { options: RunOptions },
+    /// The short help.
+    Help,
+    /// Something that runs no pipeline.
+    Command(Command),
+}
+
+/// Moves bytes through a chain of stages, keeps the memory of the whole chain under one hard ceiling, and shows where the
+/// bytes are while it does
+#[derive(Debug, Parser)]
+#[command(
+    name = "highwater",
+    version,
+    override_usage = USAGE,
+    disable_help_flag = true,
+    disable_help_subcommand = true,
+    args_conflicts_with_subcommands = true
+)]
+pub struct CommandLine {
+    #[command(flatten)]
+    options: RunOptions,
+
+    /// Show the short help, on one screen
+    #[arg(short = 'h')]
+    wants_short_help: bool,
+
+    /// Show this help
+    #[arg(long, action = ArgAction::HelpLong)]
+    help: Option<bool>,
+
+    /// The pipeline: one quoted argument, or words with `::` between stages
+    #[arg(value_name = "PIPELINE", trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// The whole command line for clap, with what follows from the catalog.
+#[must_use]
+pub fn command() -> clap::Command {
+    CommandLine::command().after_long_help(help::details())
+}
+
+/// What else there is.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the stages, or explain one
+    Stages {
+        /// The stage to explain
+        name: Option<String>,
+    },
+    /// Show what a pipeline would do, and where its memory would go, without running it
+    Explain {
+        #[command(flatten)]
+        options: RunOptions,
+        /// The pipeline: one quoted argument, or words with `::` between stages
+        #[arg(value_name = "PIPELINE", required = true)]
+        pipeline: Vec<OsString>,
+    },
+    /// Write the manual pages, the completions and the generated parts of the README
+    Generate {
+        /// What to write
+        #[arg(value_enum)]
+        what: What,
+        /// Where the project is: files go to its man/ and completions/, and into its README.md
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        to: PathBuf,
+    },
+}
+
+/// The options of a run.
+#[derive(Debug, Clone, Args)]
+pub struct RunOptions {
+    /// Hard ceiling over links, chunks and codec state
+    ///
+    /// Without it the ceiling is 8MiB, raised by what the pipeline itself names: codec levels, threads=, high=. What does
+    /// not fit is refused, with the least that would do.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = MEMORY)]
+    pub memory: Option<u64>,
+
+    /// Largest chunk [default: 256KiB, or a quarter of its link]
+    #[arg(long, value_name = "SIZE", value_parser = parse_chunk, help_heading = MEMORY)]
+    pub chunk: Option<u64>,
+
+    /// On stderr: auto, live, plain, json or none [default: auto]
+    #[arg(long, value_enum, value_name = "WHAT", help_heading = VIEW)]
+    progress: Option<ProgressChoice>,
+
+    /// Show nothing but errors
+    #[arg(short, long, conflicts_with = "progress", help_heading = VIEW)]
+    quiet: bool,
+
+    /// How often plain and json report
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval, help_heading = VIEW)]
+    pub interval: Duration,
+
+    /// When to use colour; `NO_COLOR` and TERM=dumb are honoured
+    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN", help_heading = VIEW)]
+    pub color: Color,
+
+    /// How much to log to standard error
+    #[arg(long, value_enum, default_value = "warn", value_name = "LEVEL", help_heading = VIEW)]
+    pub log: LogLevel,
+
+    /// At the end, write one line of JSON to a file; - is stderr
+    #[arg(long, value_name = "FILE", help_heading = ENDING)]
+    pub stats: Option<PathBuf>,
+
+    /// End with code 8 if the whole run takes longer
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = ENDING)]
+    pub timeout: Option<Duration>,
+
+    /// End with code 8 if no byte moves for so long
+    ///
+    /// A throttle's own wait is not counted.
+    #[arg(long, value_name = "DURATION", value_parser = parse_interval, help_heading = ENDING)]
+    pub stall_timeout: Option<Duration>,
+}
+
+const MEMORY: &str = "Memory";
+const VIEW: &str = "What you see";
+const ENDING: &str = "How it ends";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ProgressChoice {
+    /// Live on a terminal that no stage uses, else none
+    Auto,
+    /// A picture of the chain, drawn in place; lines where there is no terminal
+    Live,
+    /// A line each interval
+    Plain,
+    /// A JSON object each interval
+    Json,
+    /// Nothing
+    None,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal that has it, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl Color {
+    /// Whether to use colour on a stream that is a terminal or not.
+    #[must_use]
+    pub fn applies_to(self, is_terminal: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                is_terminal && !unwanted && !is_dumb()
+            }
+        }
+    }
+}
+
+/// Whether the terminal only knows how to print.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term == "dumb")
+}
+
+impl RunOptions {
+    /// What to show while running a chain, of which a stage uses a terminal or not.
+    #[must_use]
+    pub fn progress(&self, uses_terminal: bool) -> Progress {
+        let can_draw = std::io::stderr().is_terminal() && !is_dumb();
+        match self.progress {
+            _ if self.quiet => Progress::None,
+            Some(ProgressChoice::Json) => Progress::Json,
+            Some(ProgressChoice::Live) if can_draw => Progress::Live,
+            Some(ProgressChoice::Plain | ProgressChoice::Live) => Progress::Plain,
+            Some(ProgressChoice::Auto) | None if can_draw && !uses_terminal => Progress::Live,
+            Some(ProgressChoice::Auto | ProgressChoice::None) | None => Progress::None,
+        }
+    }
+
+    /// How the live view looks on this terminal.
+    #[must_use]
+    pub fn style(&self) -> Style {
+        let said = std::env::var("COLORFGBG").ok();
+        Style {
+            colour: self.color.applies_to(std::io::stderr().is_terminal()),
+            background: Background::of(said.as_deref()),
+        }
+    }
+
+    /// Whether the run ends with a summary.
+    #[must_use]
+    pub fn wants_summary(&self) -> bool {
+        match self.progress {
+            _ if self.quiet => false,
+            Some(ProgressChoice::Json) => false,
+            Some(ProgressChoice::Plain | ProgressChoice::Live) => true,
+            Some(ProgressChoice::Auto | ProgressChoice::None) | None => std::io::stderr().is_terminal(),
+        }
+    }
+}
+
+fn parse_chunk(text: &str) -> Result<u64, String> {
+    match parse_size(text) {
+        Ok(0) => Err("a chunk has at least one byte".to_owned()),
+        Ok(size) => Ok(size),
+        Err(misread) => Err(misread.to_string()),
+    }
+}
+
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    match parse_duration(text) {
+        Ok(Duration::ZERO) => Err("it must be longer than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(misread) => Err(misread.to_string()),
+    }
+}
+
+/// The options alone, those before a pipeline in one argument and those behind it together.
+#[derive(Debug, Parser)]
+#[command(name = "highwater", override_usage = USAGE)]
+struct OptionsOnly {
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+/// Reads the command line.
+///
+/// Everything from the first word on belongs to the pipeline, because a stage's words may look like options. But where
+/// that first word is a whole pipeline, options may follow it.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let mut definition = command();
+    let matches = definition.try_get_matches_from_mut(&arguments)?;
+    let read = CommandLine::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))?;
+    let CommandLine {
+        options,
+        words,
+        command,
+        ..
+    } = read;
+    if read.wants_short_help {
+        return Ok(Invocation::Help);
+    }
+    if let Some(command) = command {
+        return Ok(Invocation::Command(command));
+    }
+    let Some((first, rest)) = words.split_first() else {
+        return if std::io::stdin().is_terminal() {
+            let message = format!("no pipeline\n\n{}", help::short());
+            Err(CommandLine::command().error(ErrorKind::MissingRequiredArgument, message))
+        } else {
+            Ok(Invocation::Filter { options })
+        };
+    };
+    let before = &arguments[..arguments.len() - words.len()];
+    let (before, is_escaped) = match before.split_last() {
+        Some((last, before)) if last == "--" => (before, true),
+        _ => (before, false),
+    };
+    if first.as_bytes().starts_with(b"-") && !is_escaped {
+        // No stage has such a name: it is an option that there is not, and the parser knows how to say so.
+        OptionsOnly::try_parse_from(before.iter().chain(&words))?;
+    }
+    match OptionsOnly::try_parse_from(before.iter().chain(rest)) {
+        Ok(all) => Ok(Invocation::Pipeline {
+            text: first.as_bytes().to_vec(),
+            options: all.options,
+        }),
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Invocation::Help),
+        Err(error) if is_whole_pipeline(first.as_bytes()) || error.kind() == ErrorKind::ArgumentConflict => Err(error),
+        Err(_) => Ok(Invocation::Words { words, options }),
+    }
+}
+
+/// Whether a word can only be a pipeline: a stage's name has neither blanks nor bars.
+fn is_whole_pipeline(word: &[u8]) -> bool {
+    word.iter().any(|byte| byte.is_ascii_whitespace() || *byte == b'|')
+}

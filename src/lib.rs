@@ -1,0 +1,53 @@
+//! highwater moves bytes through a chain of stages, keeps the memory of the whole chain under one hard ceiling, and shows
+//! where the bytes are while it does.
+//!
+//! # The map of this house
+//! A layer knows only the layers below it; a test holds them to that. From the bottom up:
+//!
+//! | layer | what it is |
+//! |---|---|
+//! | [`error`] | a chain that cannot be, and a run that failed |
+//! | [`platform`] | the only home of system-specific code |
+//! | [`flow`] | chunks, pool, links, meters: the bounded heart |
+//! | [`stage`] | what a stage is, planned and running; the budget and the cancel it is lent |
+//! | [`grammar`] | text to calls with spans; knows no stage by name |
+//! | [`catalog`] | what a stage is to the rest of the program: name, parameters, examples, constructor |
+//! | [`endpoints`], [`transforms`] | the stages themselves, one file for each kind of place or codec family |
+//! | [`plan`] | checked calls to a typed chain with a memory budget |
+//! | [`engine`] | opens, starts, joins, decides the one error; takes snapshots |
+//! | [`view`] | a snapshot to text: JSON, plain lines, the summary |
+//! | [`cli`] | options, subcommands, exit codes |
+//!
+//! # Example
+//! ```
+//! use std::sync::Arc;
+//! use highwater::engine::{self, Observer, Watch};
+//! use highwater::grammar;
+//! use highwater::plan::{Limits, Plan};
+//!
+//! /// Looks at nothing.
+//! struct Blind;
+//! impl Observer for Blind {
+//!     fn listening(&mut self, _: &str) {}
+//!     fn started(&mut self, _: &Arc<Watch>) {}
+//! }
+//!
+//! let (script, problems) = grammar::parse(b"read /dev/zero | take 1MiB | gzip | write /dev/null");
+//! let plan = Plan::new(&script, problems, Limits::default())?;
+//! let ending = engine::run(plan, engine::Settings::default(), &mut Blind);
+//! assert_eq!(ending.exit_code(), 0);
+//! # Ok::<(), highwater::error::ChainError>(())
+//! ```
+
+pub mod catalog;
+pub mod cli;
+pub mod endpoints;
+pub mod engine;
+pub mod error;
+pub mod flow;
+pub mod grammar;
+pub mod plan;
+pub mod platform;
+pub mod stage;
+pub mod transforms;
+pub mod view;

@@ -1,0 +1,190 @@
+//! What people and scripts see of a run. Each view turns a snapshot into text; none touches the data path.
+//!
+//! A [`View`] has a thread of its own. It looks at the run ten times a second, writes when there is something to say,
+//! and never waits for a reader of standard error that has stopped reading.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use crate::engine::{Sampler, Snapshot, Watch};
+use crate::platform::write_patiently;
+
+mod clock;
+pub mod json;
+pub mod live;
+pub mod plain;
+mod sentence;
+pub mod sum;
+pub mod summary;
+
+use live::Painter;
+
+/// What to show while a chain runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// One picture, drawn again and again at the same place.
+    Live,
+    /// One line each interval.
+    Plain,
+    /// One JSON object each interval.
+    Json,
+    /// Nothing.
+    None,
+}
+
+/// What a view shows and when.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What to show.
+    pub progress: Progress,
+    /// How often.
+    pub interval: Duration,
+    /// Set from outside: one plain line is wanted now.
+    pub asked: Arc<AtomicBool>,
+    /// How the live view looks.
+    pub style: live::Style,
+}
+
+/// How often the view looks, whatever its interval: often enough to name the bottleneck.
+const GLANCE: Duration = Duration::from_millis(100);
+/// How often the live view is drawn: faster cannot be read.
+const FRAME: Duration = Duration::from_millis(200);
+/// How long the view's thread may take to end: it may be waiting for its reader.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long a reader of standard error may take before it misses something.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A running view.
+#[derive(Debug)]
+pub struct View {
+    over: Sender<()>,
+    /// The snapshot of the whole run, once it is over; `None` where no thread could be had.
+    end: Option<Receiver<Snapshot>>,
+    /// For the case that no thread could be had.
+    watch: Arc<Watch>,
+}
+
+impl View {
+    /// Starts to look at a run.
+    #[must_use]
+    pub fn start(watch: &Arc<Watch>, settings: Settings) -> Self {
+        let (over, ended) = channel();
+        let sampler = Sampler::new(watch.clone());
+        let thread = std::thread::Builder::new()
+            .name("view".to_owned())
+            .stack_size(256 << 10);
+        let (last, end) = channel();
+        let thread = thread.spawn(move || {
+            let mut ticker = Ticker::new(sampler, settings);
+            while ended.recv_timeout(ticker.until_next()) == Err(RecvTimeoutError::Timeout) {
+                ticker.tick();
+            }
+            let _ = last.send(ticker.end());
+        });
+        Self {
+            over,
+            end: thread.is_ok().then_some(end),
+            watch: watch.clone(),
+        }
+    }
+
+    /// Ends the view and leaves a clean screen; answers the snapshot of the whole run. Does not wait for a terminal
+    /// that has stopped reading.
+    #[must_use]
+    pub fn finish(self) -> Snapshot {
+        let _ = self.over.send(());
+        let ended = self.end.and_then(|end| end.recv_timeout(LAST_WORDS).ok());
+        live::forget();
+        ended.unwrap_or_else(|| Sampler::new(self.watch.clone()).end())
+    }
+}
+
+/// Writes text for people to standard error, above the live view if there is one; whoever does not read it in time
+/// misses it.
+pub fn say(text: &str) {
+    /// Whether the reader has been waited for in vain. Nobody waits for it twice.
+    static STUCK: AtomicBool = AtomicBool::new(false);
+    if !live::print_above(text) {
+        let patience = if STUCK.load(Ordering::Relaxed) {
+            Duration::ZERO
+        } else {
+            PATIENCE
+        };
+        STUCK.store(!write_patiently(text.as_bytes(), patience), Ordering::Relaxed);
+    }
+}
+
+/// Decides at each glance whether there is something to say.
+struct Ticker {
+    sampler: Sampler,
+    settings: Settings,
+    painter: Option<Painter>,
+    next_glance: Instant,
+    next_report: Instant,
+}
+
+impl Ticker {
+    fn new(sampler: Sampler, settings: Settings) -> Self {
+        let now = Instant::now();
+        Self {
+            sampler,
+            painter: (settings.progress == Progress::Live).then(|| Painter::new(settings.style)),
+            next_glance: now + GLANCE,
+            next_report: now + interval(&settings),
+            settings,
+        }
+    }
+
+    fn until_next(&self) -> Duration {
+        let next = match self.settings.progress {
+            Progress::None => self.next_glance,
+            Progress::Live | Progress::Plain | Progress::Json => self.next_glance.min(self.next_report),
+        };
+        next.saturating_duration_since(Instant::now())
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if self.settings.asked.swap(false, Ordering::Relaxed) {
+            say(&plain::line(&self.sampler.sample()));
+        }
+        if self.settings.progress != Progress::None && now >= self.next_report {
+            self.report();
+            // What was missed is not made up for.
+            while self.next_report <= now {
+                self.next_report += interval(&self.settings);
+            }
+        }
+        if now >= self.next_glance {
+            self.sampler.glance();
+            while self.next_glance <= now {
+                self.next_glance += GLANCE;
+            }
+        }
+    }
+
+    fn report(&mut self) {
+        match (&mut self.painter, self.settings.progress) {
+            (Some(painter), _) => painter.draw(&self.sampler.recent()),
+            (None, Progress::Json) => say(&json::sample(&self.sampler.sample())),
+            (None, _) => say(&plain::line(&self.sampler.sample())),
+        }
+    }
+
+    /// Leaves a clean screen; answers the snapshot of the whole run.
+    fn end(mut self) -> Snapshot {
+        drop(self.painter.take());
+        self.sampler.end()
+    }
+}
+
+/// How often there is something to say.
+fn interval(settings: &Settings) -> Duration {
+    if settings.progress == Progress::Live {
+        FRAME
+    } else {
+        settings.interval
+    }
+}

@@ -1,0 +1,25 @@
+//! The live view: one picture of a running chain, drawn again and again at the same place.
+//!
+//! [`frame`] is a pure function from a snapshot, a little history and the size of the terminal to lines; a [`Style`]
+//! turns those into text. The [`Painter`] puts them on the terminal, and never waits for one that has stopped reading.
+
+mod bars;
+mod columns;
+mod footer;
+mod frame;
+mod history;
+mod line;
+mod painter;
+pub mod sample;
+mod screen;
+mod stages;
+mod style;
+pub mod svg;
+#[cfg(test)]
+mod tests;
+
+pub use frame::{Size, frame};
+pub use history::History;
+pub use line::{Line, Paint, squeezed};
+pub use painter::{Painter, forget, print_above};
+pub use style::{Background, Style};

@@ -1,0 +1,84 @@
+//! Which column stands where, by the width of the terminal and what is to be shown.
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::engine::Snapshot;
+
+/// Columns of a size: `1023 KiB`.
+pub const SIZE: usize = 8;
+/// Columns of a rate: `1023 KiB/s`.
+pub const RATE: usize = 10;
+/// Columns of a share: `100 %`.
+pub const PERCENT: usize = 5;
+/// Columns of what a stage mostly does: `backpressured`.
+pub const WORD: usize = 13;
+/// The marker in front of the bottleneck.
+pub const MARKER: usize = 2;
+/// Between two columns.
+pub const GAP: usize = 2;
+
+/// What fits, and where. All in terminal columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Columns {
+    /// Of the whole view. The last column of the terminal stays free, so that no line can wrap.
+    pub whole: usize,
+    /// Whether a stage needs a second line for its numbers.
+    pub is_narrow: bool,
+    /// Of a stage's text.
+    pub text: usize,
+    /// Of a stage's bar.
+    pub bar: usize,
+    /// Whether there is room for a stage's input as well as its output.
+    pub has_input: bool,
+    /// Whether there is room to say in a word what a stage mostly does.
+    pub has_word: bool,
+}
+
+impl Columns {
+    /// Below this width the numbers of a stage stand in a line of their own.
+    const NARROW: usize = 68;
+    /// Nothing gets better beyond this.
+    const MOST: usize = 140;
+
+    /// The columns for a terminal of `width`.
+    #[must_use]
+    pub fn new(snapshot: &Snapshot, width: usize) -> Self {
+        let whole = width.saturating_sub(1).min(Self::MOST);
+        let longest = snapshot
+            .stages
+            .iter()
+            .map(|stage| stage.text.width())
+            .max()
+            .unwrap_or(0);
+        if whole < Self::NARROW {
+            return Self {
+                whole,
+                is_narrow: true,
+                text: whole.saturating_sub(MARKER),
+                bar: whole.saturating_sub(MARKER + SIZE + 1 + RATE + 1 + 1 + PERCENT),
+                has_input: false,
+                has_word: false,
+            };
+        }
+        let (has_input, has_word) = (whole >= 110, whole >= 95);
+        let input = if has_input { SIZE + GAP } else { 0 };
+        let word = if has_word { 1 + WORD } else { 0 };
+        let room = whole - (MARKER + GAP + SIZE + GAP + RATE + GAP + 1 + PERCENT) - input - word;
+        let least_bar = if has_input { 24 } else { 20 };
+        let text = longest.clamp(16, room - least_bar);
+        Self {
+            whole,
+            is_narrow: false,
+            text,
+            bar: (room - text).min(40),
+            has_input,
+            has_word,
+        }
+    }
+
+    /// Where the column of a stage's output begins.
+    #[must_use]
+    pub fn output(&self) -> usize {
+        MARKER + self.text + GAP + if self.has_input { SIZE + GAP } else { 0 }
+    }
+}

@@ -1,0 +1,167 @@
+//! The lower part of the view: memory, time, and the sentence that names the bottleneck.
+
+use std::time::Duration;
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::engine::Snapshot;
+use crate::grammar::human_size;
+use crate::view::clock::{clock, passing};
+use crate::view::sentence::{is_finishing, sentence as say};
+
+use super::bars;
+use super::columns::{Columns, MARKER};
+use super::history::History;
+use super::line::{Line, Paint, left};
+
+/// Columns of the names in front: `buffers`.
+const NAME: usize = 9;
+/// Columns of the longest words behind: `6.20 MiB, peak 6.31 MiB`.
+const WORDS: usize = 24;
+/// The shortest bar.
+const LEAST: usize = 8;
+/// Between a bar and its words.
+const GAP: usize = 1;
+
+fn begin(name: &str) -> Line {
+    Line::default().with(Paint::Faint, " ".repeat(MARKER) + &left(name, NAME))
+}
+
+/// Columns of a bar here; none where it would be too short to read.
+fn bar(columns: &Columns) -> usize {
+    let room = columns.whole.saturating_sub(MARKER + NAME + GAP + WORDS).min(44);
+    if room < LEAST { 0 } else { room }
+}
+
+/// A name and a bar, if there is room for one; words follow.
+fn begin_with(name: &str, bar: Line) -> Line {
+    let gap = " ".repeat(GAP.min(bar.columns()));
+    begin(name).then(bar).with(Paint::Plain, gap)
+}
+
+/// What links and stages hold, against the ceiling.
+pub fn buffers(snapshot: &Snapshot, columns: &Columns) -> Line {
+    let held = snapshot.buffered + snapshot.state;
+    let words = format!("{} of {}", human_size(held), human_size(snapshot.limit));
+    begin_with("buffers", bars::level(held, snapshot.limit, None, bar(columns))).with(Paint::Plain, words)
+}
+
+/// What the whole process holds, and how that came about.
+pub fn resident(snapshot: &Snapshot, history: &History, columns: &Columns) -> Line {
+    let bar = bar(columns);
+    let curve = bars::curve(&history.rss(), bar);
+    let words = format!("{}, peak {}", human_size(snapshot.rss), human_size(snapshot.rss_peak));
+    begin_with("rss", Line::default().with(Paint::Level, left(&curve, bar))).with(Paint::Plain, words)
+}
+
+/// Both in one line without bars.
+pub fn memory(snapshot: &Snapshot) -> Line {
+    let words = format!(
+        "{} of {}, rss {}",
+        human_size(snapshot.buffered + snapshot.state),
+        human_size(snapshot.limit),
+        human_size(snapshot.rss)
+    );
+    begin("buffers").with(Paint::Plain, words)
+}
+
+/// How long it has taken, how much is done, and how long it will take.
+pub fn time(snapshot: &Snapshot, columns: &Columns) -> Line {
+    let elapsed = passing(snapshot.elapsed);
+    let Some(source) = snapshot.stages.first() else {
+        return Line::default();
+    };
+    let width = bar(columns);
+    if is_finishing(snapshot) {
+        return begin_with("time", bars::level(1, 1, None, width))
+            .with(Paint::Plain, format!("{elapsed}  "))
+            .with(Paint::Strong, "finishing writes");
+    }
+    let expected = snapshot
+        .expected
+        .filter(|expected| *expected > 0 && source.bytes_in <= *expected);
+    let Some(expected) = expected else {
+        let words = format!("{elapsed}  {} read", human_size(source.bytes_in));
+        return begin("time").with(Paint::Plain, words);
+    };
+    let written = through(snapshot);
+    // It is never all of it before the end.
+    let done = (u128::from(written) * 100 / u128::from(expected)).min(99);
+    let left =
+        remaining(snapshot, expected, written).map_or_else(String::new, |left| format!("  {} left", clock_whole(left)));
+    begin_with("time", bars::level(written, expected, None, width))
+        .with(Paint::Plain, format!("{elapsed}  "))
+        .with(Paint::Strong, format!("{done} %"))
+        .with(Paint::Plain, left)
+}
+
+/// How much of what was read is through the whole chain: without what waits in links, each counted by what its bytes
+/// were when they were read.
+fn through(snapshot: &Snapshot) -> u64 {
+    let read = snapshot.stages.first().map_or(0, |source| source.bytes_in);
+    let waiting = snapshot.links.iter().zip(&snapshot.stages).map(|(link, stage)| {
+        let was = u128::from(link.buffered) * u128::from(read) / u128::from(stage.bytes_out.max(1));
+        u64::try_from(was).unwrap_or(u64::MAX)
+    });
+    read.saturating_sub(waiting.fold(0, u64::saturating_add))
+}
+
+/// How long the rest takes at the rate of the last seconds, where anything comes out.
+#[allow(clippy::cast_precision_loss, reason = "an estimate")]
+fn remaining(snapshot: &Snapshot, expected: u64, written: u64) -> Option<Duration> {
+    let sink = snapshot.stages.last()?;
+    if sink.rate < 1.0 || sink.bytes_out == 0 || written == 0 {
+        return None;
+    }
+    // What comes out may be smaller than what went in.
+    let rate = sink.rate * written as f64 / sink.bytes_out as f64;
+    Duration::try_from_secs_f64((expected - written) as f64 / rate).ok()
+}
+
+/// An estimate has no tenths.
+fn clock_whole(time: Duration) -> String {
+    let whole = Duration::from_secs(time.as_secs() + 1);
+    if whole < Duration::from_secs(60) {
+        return format!("{} s", whole.as_secs());
+    }
+    clock(whole)
+}
+
+/// The sentence, in at most `most` lines.
+pub fn sentence(snapshot: &Snapshot, columns: &Columns, most: usize) -> Vec<Line> {
+    let Some(sentence) = say(snapshot) else {
+        return Vec::new();
+    };
+    // A number and its sign stay together.
+    let text = sentence.text().replace(" %", "\u{a0}%");
+    let room = columns.whole.saturating_sub(MARKER);
+    let mut lines: Vec<Line> = Vec::new();
+    // The subject is what the eye should find, even where it is several words, or wraps.
+    let mut strong = sentence.subject.len() + 1;
+    let mut current = Line::default();
+    for word in text.split(' ') {
+        let gap = usize::from(current.columns() > MARKER);
+        if !current.pieces.is_empty() && current.columns() + gap + word.width() > room + MARKER {
+            lines.push(std::mem::take(&mut current));
+        }
+        if current.pieces.is_empty() {
+            current = current.with(Paint::Plain, " ".repeat(MARKER));
+        } else {
+            current = current.with(Paint::Plain, " ");
+        }
+        let paint = if strong > 0 { Paint::Strong } else { Paint::Plain };
+        strong = strong.saturating_sub(word.len() + 1);
+        current = current.with(paint, word.replace('\u{a0}', " "));
+    }
+    lines.push(current);
+    if lines.len() > most && most > 0 {
+        lines.truncate(most);
+        if let Some(last) = lines.last_mut() {
+            *last = std::mem::take(last)
+                .cut_to(columns.whole.saturating_sub(1))
+                .with(Paint::Faint, "…");
+        }
+    }
+    lines.truncate(most);
+    lines
+}

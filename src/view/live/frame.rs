@@ -1,0 +1,137 @@
+//! One picture of a run: everything that fits, the most important last to go.
+
+use crate::engine::Snapshot;
+
+use super::columns::Columns;
+use super::history::History;
+use super::line::Line;
+use super::{footer, stages};
+
+/// The terminal, in columns and rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// How wide it is.
+    pub columns: usize,
+    /// How high it is.
+    pub rows: usize,
+}
+
+/// How much is shown. What comes later in [`Detail::ladder`] takes fewer rows.
+#[derive(Debug, Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one thing that is shown or not")]
+struct Detail {
+    blanks: bool,
+    links: bool,
+    header: bool,
+    /// Whether a narrow terminal gives a stage's numbers a line of their own.
+    two_lines: bool,
+    /// Lines for memory.
+    memory: usize,
+    /// Lines of the sentence.
+    sentence: usize,
+    /// The most stages; the others are folded.
+    stages: usize,
+}
+
+const ALL: usize = usize::MAX;
+
+impl Detail {
+    /// From everything to hardly anything: blank lines go first, then links, then long chains are folded, then the head goes.
+    fn ladder() -> impl Iterator<Item = Self> {
+        let full = Self {
+            blanks: true,
+            links: true,
+            header: true,
+            two_lines: true,
+            memory: 2,
+            sentence: 3,
+            stages: ALL,
+        };
+        let dense = Self {
+            blanks: false,
+            sentence: 2,
+            ..full
+        };
+        let unlinked = Self { links: false, ..dense };
+        let single = Self {
+            two_lines: false,
+            ..unlinked
+        };
+        let bare = Self {
+            header: false,
+            ..single
+        };
+        let brief = Self {
+            memory: 1,
+            sentence: 1,
+            ..bare
+        };
+        let chain = Self { memory: 0, ..brief };
+        // A long chain is folded before a short one loses its head.
+        let long = (6..=32).rev().map(move |stages| Self { stages, ..single });
+        let folded = (0..=5).rev().map(move |stages| Self { stages, ..chain });
+        let least = Self {
+            sentence: 0,
+            stages: 0,
+            ..chain
+        };
+        [full, dense, unlinked, single]
+            .into_iter()
+            .chain(long)
+            .chain([bare, brief, chain].map(|detail| Self { stages: 6, ..detail }))
+            .chain(folded)
+            .chain([least])
+    }
+}
+
+/// The frame of a run. No line is wider than the terminal, and there are fewer lines than it has rows.
+#[must_use]
+pub fn frame(snapshot: &Snapshot, history: &History, size: Size) -> Vec<Line> {
+    let columns = Columns::new(snapshot, size.columns);
+    let most = size.rows.saturating_sub(1).max(1);
+    let frames = Detail::ladder().map(|detail| lines(snapshot, history, &columns, detail));
+    let mut last = Vec::new();
+    for frame in frames {
+        last = frame;
+        if last.len() <= most {
+            break;
+        }
+    }
+    last.truncate(most);
+    last.into_iter().map(|line| line.cut_to(columns.whole)).collect()
+}
+
+fn lines(snapshot: &Snapshot, history: &History, columns: &Columns, detail: Detail) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let blank = |lines: &mut Vec<Line>| {
+        if detail.blanks {
+            lines.push(Line::default());
+        }
+    };
+    if detail.header && (snapshot.has_shares() || !columns.is_narrow) {
+        lines.push(stages::header(snapshot, columns));
+    }
+    lines.extend(stages::lines(
+        snapshot,
+        columns,
+        detail.links,
+        detail.two_lines,
+        detail.stages,
+    ));
+    blank(&mut lines);
+    match detail.memory {
+        0 => {}
+        1 => lines.push(footer::memory(snapshot)),
+        _ => {
+            lines.push(footer::buffers(snapshot, columns));
+            lines.push(footer::resident(snapshot, history, columns));
+        }
+    }
+    lines.push(footer::time(snapshot, columns));
+    let sentence = footer::sentence(snapshot, columns, detail.sentence);
+    if !sentence.is_empty() {
+        blank(&mut lines);
+        lines.extend(sentence);
+    }
+    lines
+}

@@ -1,0 +1,85 @@
+//! Puts frames on the terminal, and other lines above them.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::engine::Snapshot;
+
+use super::frame::frame;
+use super::history::History;
+use super::screen::Screen;
+use super::style::Style;
+
+/// A run that is over sooner shows nothing.
+const NOT_BEFORE: Duration = Duration::from_millis(200);
+
+/// The picture that is on the terminal now, so that other lines can be put above it.
+static SHOWN: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+/// Draws a run.
+#[derive(Debug)]
+pub struct Painter {
+    style: Style,
+    history: History,
+    screen: Screen,
+    all: MultiProgress,
+    /// The whole frame is one bar whose message has many lines.
+    picture: ProgressBar,
+}
+
+impl Painter {
+    /// A painter that has drawn nothing yet.
+    #[must_use]
+    pub fn new(style: Style) -> Self {
+        let screen = Screen::default();
+        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
+        let all = MultiProgress::with_draw_target(target);
+        let picture = all.add(ProgressBar::no_length());
+        picture.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self {
+            style,
+            history: History::default(),
+            screen,
+            all,
+            picture,
+        }
+    }
+
+    /// Draws a moment of the run.
+    pub fn draw(&mut self, snapshot: &Snapshot) {
+        self.history.add(snapshot.elapsed, snapshot.rss);
+        if snapshot.elapsed < NOT_BEFORE || !self.screen.is_ready() {
+            return;
+        }
+        let lines = frame(snapshot, &self.history, Screen::size());
+        let text: Vec<String> = lines.iter().map(|line| self.style.text(line)).collect();
+        self.picture.set_message(text.join("\n"));
+        let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.is_none() {
+            *shown = Some(self.all.clone());
+        }
+    }
+}
+
+impl Drop for Painter {
+    /// Leaves a clean screen.
+    fn drop(&mut self) {
+        if forget() {
+            self.picture.finish_and_clear();
+        }
+    }
+}
+
+/// Puts text above the picture that is on the terminal; answers whether there is one.
+#[must_use]
+pub fn print_above(text: &str) -> bool {
+    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    shown.is_some_and(|shown| shown.println(text.trim_end_matches('\n')).is_ok())
+}
+
+/// Forgets the picture, so that nothing is put above it any more; answers whether there was one.
+pub fn forget() -> bool {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
+}

@@ -1,0 +1,132 @@
+//! Snapshots to draw in tests and for the README: the numbers are those of real runs.
+
+use std::time::Duration;
+
+use crate::engine::{LinkSample, Moment, Share, Snapshot, StageSample};
+
+use super::history::History;
+
+const MIB: u64 = 1 << 20;
+const KIB: u64 = 1 << 10;
+
+/// `read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000` after half a minute, as a real run was then.
+#[must_use]
+pub fn throttled() -> Snapshot {
+    let stages = vec![
+        stage("read", "read big.iso", [50_855_936; 2], 1_414_451.0, [0.0002, 0.0]),
+        stage("gzip", "gzip", [50_069_504, 37_224_448], 1_047_741.0, [0.0113, 0.0]),
+        throttling(stage(
+            "throttle",
+            "throttle 1MB/s",
+            [36_438_016, 36_250_872],
+            1_002_349.0,
+            [1.0, 0.0],
+        )),
+        stage(
+            "write",
+            "write tcp://127.0.0.1:9000",
+            [36_250_872; 2],
+            1_002_349.0,
+            [0.024, 0.976],
+        ),
+    ];
+    Snapshot {
+        moment: Moment::Running,
+        lane: "linked",
+        elapsed: Duration::from_millis(37_016),
+        rss: 9_711_616,
+        rss_peak: 9_711_616,
+        buffered: 2_097_152,
+        buffered_peak: 2_408_448,
+        pool_free: 425_984,
+        state: 2_933_642,
+        limit: 8 * MIB,
+        expected: Some(73_400_320),
+        bottleneck: Some(2),
+        stages,
+        links: vec![link(1024 * KIB, 79, 876), link(1024 * KIB, 70, 871), link(0, 0, 0)],
+        hashes: Vec::new(),
+    }
+}
+
+/// `read big.iso | write copy.iso`, copied by one system call.
+#[must_use]
+pub fn direct() -> Snapshot {
+    let mut snapshot = throttled();
+    snapshot.lane = "copy_file_range";
+    snapshot.stages = vec![
+        stage("read", "read big.iso", [2_147_483_648; 2], 912_261_120.0, [1.0, 0.0]),
+        stage("write", "write copy.iso", [2_147_483_648; 2], 912_261_120.0, [1.0, 0.0]),
+    ];
+    snapshot.links.clear();
+    snapshot.expected = Some(4_294_967_296);
+    snapshot.elapsed = Duration::from_millis(2_351);
+    (snapshot.buffered, snapshot.buffered_peak, snapshot.state) = (0, 0, 0);
+    snapshot.bottleneck = Some(0);
+    snapshot
+}
+
+/// The memory of that run.
+#[must_use]
+pub fn history() -> History {
+    let mut history = History::default();
+    for half in 0..74_u32 {
+        let rss = match half {
+            0 | 1 => 9_531_392,
+            2..8 => 9_547_776,
+            8..56 => 9_596_928,
+            _ => 9_711_616,
+        };
+        history.add(Duration::from_millis(500) * half, rss);
+    }
+    history
+}
+
+/// A stage whose shares are busy, idle and the rest.
+#[must_use]
+pub fn stage(
+    name: &'static str,
+    text: &str,
+    [bytes_in, bytes_out]: [u64; 2],
+    rate: f64,
+    share: [f64; 2],
+) -> StageSample {
+    let [busy, idle] = share;
+    StageSample {
+        name,
+        text: text.to_owned(),
+        listening: Vec::new(),
+        bytes_in,
+        bytes_out,
+        share: Share {
+            busy,
+            idle,
+            backpressured: 1.0 - busy - idle,
+            outside: 0.0,
+            throttling: 0.0,
+        },
+        rate,
+        ended: false,
+    }
+}
+
+fn throttling(mut stage: StageSample) -> StageSample {
+    stage.share.throttling = stage.share.busy;
+    stage
+}
+
+/// A link of a mebibyte that was full `times`, the longest time for `millis`.
+fn link(buffered: u64, times: u64, millis: u64) -> LinkSample {
+    LinkSample {
+        buffered,
+        peak: if times > 0 { MIB } else { 416 * KIB },
+        high: MIB,
+        low: MIB / 2,
+        times_full: times,
+        times_empty: u64::from(times == 0) * 5779,
+        drains: times,
+        longest_pause: Duration::from_millis(millis),
+        fill_rate: 0.0,
+        full_in: None,
+    }
+}

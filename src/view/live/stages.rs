@@ -1,0 +1,234 @@
+//! The upper part of the view: the stages, and the links between them.
+
+use std::time::Duration;
+
+use crate::engine::{LinkSample, Snapshot, StageSample};
+use crate::grammar::human_size;
+use crate::view::clock::passing;
+use crate::view::plain::human_rate;
+use crate::view::sentence::percent;
+
+use super::bars;
+use super::columns::{Columns, GAP, MARKER, PERCENT, RATE, SIZE, WORD};
+use super::line::{Line, Paint, left, right};
+
+/// The head of the columns, and what the bars mean.
+#[must_use]
+pub fn header(snapshot: &Snapshot, columns: &Columns) -> Line {
+    let head = if columns.is_narrow {
+        Line::default()
+    } else {
+        let mut head = " ".repeat(MARKER) + &left("stage", columns.text);
+        if columns.has_input {
+            head += &right("in", GAP + SIZE);
+        }
+        head += &right("out", GAP + SIZE);
+        head += &right("rate", GAP + RATE);
+        Line::default().with(Paint::Faint, head)
+    };
+    if !snapshot.has_shares() {
+        return head;
+    }
+    // The legend stands over the bars, if it can, and closes with them.
+    let end = if columns.is_narrow {
+        columns.whole
+    } else {
+        let bars = columns.output() + SIZE + GAP + RATE + GAP + columns.bar + 1 + PERCENT;
+        bars + if columns.has_word { 1 + WORD } else { 0 }
+    };
+    let legend = [("   ", " "), ("  ", " "), (" ", " "), (" ", "")].map(|(gap, space)| legend(gap, space));
+    let begin = columns.output() + SIZE + GAP + RATE + GAP;
+    if columns.has_word {
+        return head.up_to(begin).then(legend[0].clone());
+    }
+    let fits = |line: &&Line| head.columns() + 1 + line.columns() <= end;
+    match legend.iter().find(fits) {
+        Some(legend) => {
+            let at = begin.min(end - legend.columns());
+            let at = if columns.is_narrow {
+                MARKER.min(end - legend.columns())
+            } else {
+                at
+            };
+            head.up_to(at).then(legend.clone())
+        }
+        None => head,
+    }
+}
+
+/// `█ busy  · idle  ▒ backpressured`
+fn legend(gap: &str, space: &str) -> Line {
+    let mut line = Line::default();
+    for (place, (paint, glyph, word)) in bars::PARTS.into_iter().enumerate() {
+        let gap = if place == 0 { "" } else { gap };
+        line = line
+            .with(Paint::Plain, gap)
+            .with(paint, glyph.to_string())
+            .with(Paint::Faint, format!("{space}{word}"));
+    }
+    line
+}
+
+/// All stages, or the `most` important of them, with the links between them.
+#[must_use]
+pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines: bool, most: usize) -> Vec<Line> {
+    let shown = important(snapshot, most);
+    let mut lines = Vec::new();
+    let mut next = 0;
+    for at in shown {
+        if at > next {
+            lines.push(folded(at - next));
+        }
+        next = at + 1;
+        lines.extend(stage(snapshot, at, columns, two_lines));
+        if has_links && let Some(link) = snapshot.links.get(at) {
+            lines.push(self::link(link, columns));
+        } else if has_links && at == 0 && snapshot.lane != "linked" {
+            let text = format!("   ╰ no link, copied directly: {}", snapshot.lane);
+            lines.push(Line::default().with(Paint::Faint, text));
+        }
+    }
+    if most > 0 && next < snapshot.stages.len() {
+        lines.push(folded(snapshot.stages.len() - next));
+    }
+    lines
+}
+
+fn folded(count: usize) -> Line {
+    let stages = if count == 1 { "stage" } else { "stages" };
+    Line::default().with(Paint::Faint, format!("  ⋮ {count} more {stages}"))
+}
+
+/// Which stages to show where not all can be: the bottleneck, then both ends, then the bottleneck's neighbours.
+fn important(snapshot: &Snapshot, most: usize) -> Vec<usize> {
+    let last = snapshot.stages.len().saturating_sub(1);
+    let centre = snapshot.bottleneck.unwrap_or(0);
+    let mut ranked: Vec<usize> = (0..snapshot.stages.len()).collect();
+    ranked.sort_by_key(|at| match *at {
+        at if at == centre => 0,
+        at if at == 0 || at == last => 1,
+        at => 1 + at.abs_diff(centre),
+    });
+    ranked.truncate(most);
+    ranked.sort_unstable();
+    ranked
+}
+
+fn stage(snapshot: &Snapshot, at: usize, columns: &Columns, two_lines: bool) -> Vec<Line> {
+    let stage = &snapshot.stages[at];
+    let is_bottleneck = snapshot.bottleneck == Some(at) && snapshot.has_shares();
+    let marker = if is_bottleneck { "▶ " } else { "  " };
+    let paint = if is_bottleneck {
+        Paint::Strong
+    } else if stage.ended {
+        Paint::Faint
+    } else {
+        Paint::Plain
+    };
+    let begin = Line::default().with(paint, marker);
+    let size = human_size(stage.bytes_out);
+    let rate = human_rate(stage.rate) + "/s";
+    let has_shares = snapshot.has_shares();
+    if !columns.is_narrow {
+        let mut numbers = String::new();
+        if columns.has_input {
+            numbers += &right(&human_size(stage.bytes_in), GAP + SIZE);
+        }
+        numbers += &right(&size, GAP + SIZE);
+        let line = begin
+            .with(paint, left(&stage.text, columns.text))
+            .with(Paint::Plain, numbers)
+            .with(Paint::Plain, right(&rate, GAP + RATE) + &" ".repeat(GAP))
+            .then(share(stage, has_shares, columns.bar, columns.has_word));
+        return vec![line];
+    }
+    if two_lines {
+        let numbers = right(&size, MARKER + SIZE + 1) + &right(&rate, RATE + 1) + " ";
+        let bar = columns.whole.saturating_sub(numbers.len() + 1 + PERCENT);
+        return vec![
+            begin.with(paint, left(&stage.text, columns.text)),
+            Line::default()
+                .with(Paint::Plain, numbers)
+                .then(share(stage, has_shares, bar, false)),
+        ];
+    }
+    let bar = if has_shares { 8 } else { 0 };
+    let text = columns.whole.saturating_sub(MARKER + SIZE + 1 + 1 + bar + 1 + PERCENT);
+    vec![
+        begin
+            .with(paint, left(&stage.text, text))
+            .with(Paint::Plain, right(&size, SIZE + 1) + " ")
+            .then(share(stage, has_shares, bar, false)),
+    ]
+}
+
+/// The bar of a stage's time, the largest part in percent, and what that is.
+fn share(stage: &StageSample, has_shares: bool, bar: usize, has_word: bool) -> Line {
+    if stage.ended {
+        return Line::default().with(Paint::Faint, "─".repeat(bar) + &right("ended", 1 + PERCENT));
+    }
+    if !has_shares {
+        return Line::default();
+    }
+    let shares = bars::shares(&stage.share);
+    let (most, (paint, _, word)) = shares
+        .into_iter()
+        .zip(bars::PARTS)
+        .rev()
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .unwrap_or((0.0, bars::PARTS[0]));
+    let line = bars::share(&stage.share, bar).with(paint, right(&percent(most), 1 + PERCENT));
+    if !has_word {
+        return line;
+    }
+    let word = match word {
+        "busy" if stage.share.throttling > most / 2.0 => "throttling",
+        "busy" if stage.share.outside > most / 2.0 => "waits outside",
+        word => word,
+    };
+    line.with(Paint::Faint, format!(" {word}"))
+}
+
+/// What is farther away than this is no concern.
+const FAR: Duration = Duration::from_secs(3600);
+
+/// A link's level against its high-water mark, with the low one shown.
+fn link(link: &LinkSample, columns: &Columns) -> Line {
+    const INDENT: &str = "   ╰ ";
+    let indent = INDENT.chars().count();
+    let begin = Line::default().with(Paint::Faint, INDENT);
+    let mark = Some(link.low);
+    let (held, high) = (human_size(link.buffered), human_size(link.high));
+    if columns.is_narrow {
+        let numbers = format!(" {} of {}", right(&held, SIZE), high);
+        let bar = columns.whole.saturating_sub(indent + numbers.len()).min(24);
+        return begin
+            .then(bars::level(link.buffered, link.high, mark, bar))
+            .with(Paint::Faint, numbers);
+    }
+    let bar = (columns.text + MARKER - indent).min(28);
+    let row = begin
+        .then(bars::level(link.buffered, link.high, mark, bar))
+        .up_to(columns.output())
+        .with(
+            Paint::Faint,
+            format!("{} of {}", right(&held, SIZE), right(&high, SIZE)),
+        );
+    if columns.has_word {
+        let paused = match (link.times_full, link.full_in) {
+            (0, Some(time)) if time < FAR => format!("filling, full in {}", passing(time)),
+            (0, _) => "never full".to_owned(),
+            (times, _) => {
+                let times = if times == 1 {
+                    "once".to_owned()
+                } else {
+                    format!("{times} times")
+                };
+                format!("full {times}, longest pause {:.2} s", link.longest_pause.as_secs_f64())
+            }
+        };
+        let behind = columns.output() + SIZE + GAP + RATE + GAP;
+        return row.up_to(behind).with(Paint::Faint, paused);
+    }
+    row
+}

@@ -1,0 +1,168 @@
+//! Golden pictures: a snapshot in, text out. `SNAPSHOTS=overwrite cargo test live` rewrites them.
+
+use std::time::Duration;
+
+use snapbox::data::DataFormat;
+use snapbox::{Data, IntoData, assert_data_eq};
+
+use crate::engine::Snapshot;
+
+use super::sample::{direct, history, stage, throttled};
+use super::{Background, Line, Size, Style, frame};
+
+const NO_COLOUR: Style = Style {
+    colour: false,
+    background: Background::Unknown,
+};
+
+fn shown(snapshot: &Snapshot, columns: usize, rows: usize, style: Style) -> String {
+    let lines = frame(snapshot, &history(), Size { columns, rows });
+    assert!(lines.len() < rows.max(2), "{} lines", lines.len());
+    for line in &lines {
+        assert!(line.columns() < columns.max(2), "{line:?}");
+    }
+    let text: String = lines.iter().map(|line| style.text(line) + "\n").collect();
+    // Escape sequences, so that they can be read.
+    text.replace('\x1b', "␛")
+}
+
+#[track_caller]
+fn assert_picture(name: &str, actual: String) {
+    let path = format!("{}/src/view/live/frames/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+    assert_data_eq!(
+        actual.into_data().raw(),
+        Data::read_from(path.as_ref(), Some(DataFormat::Text)).raw()
+    );
+}
+
+#[test]
+fn every_width_without_colour() {
+    for columns in [40, 80, 120] {
+        assert_picture(
+            &format!("{columns}-columns"),
+            shown(&throttled(), columns, 30, NO_COLOUR),
+        );
+    }
+}
+
+#[test]
+fn colours_on_every_background() {
+    for (name, background) in [
+        ("dark", Background::Dark),
+        ("light", Background::Light),
+        ("unknown", Background::Unknown),
+    ] {
+        let style = Style {
+            colour: true,
+            background,
+        };
+        for columns in [40, 80, 120] {
+            assert_picture(
+                &format!("{columns}-columns-{name}"),
+                shown(&throttled(), columns, 30, style),
+            );
+        }
+    }
+}
+
+#[test]
+fn few_rows_show_the_most_important() {
+    let all: String = [16, 11, 9, 8, 7, 6, 4, 2, 1]
+        .map(|rows| format!("{rows} rows\n{}", shown(&throttled(), 80, rows, NO_COLOUR)))
+        .concat();
+    assert_picture("few-rows", all);
+}
+
+#[test]
+fn few_rows_and_columns() {
+    let all: String = [20, 16, 12, 8, 5]
+        .map(|rows| format!("{rows} rows\n{}", shown(&throttled(), 40, rows, NO_COLOUR)))
+        .concat();
+    assert_picture("few-rows-and-columns", all);
+}
+
+#[test]
+fn a_direct_lane_has_no_links() {
+    let mut copied = direct();
+    copied.lane = "copy";
+    let all = shown(&direct(), 80, 24, NO_COLOUR) + "\n" + &shown(&copied, 80, 24, NO_COLOUR);
+    assert_picture("direct-lane", all);
+}
+
+#[test]
+fn finishing_is_never_a_hundred_percent() {
+    let mut snapshot = throttled();
+    snapshot.links.iter_mut().for_each(|link| link.buffered = 0);
+    for stage in &mut snapshot.stages {
+        (stage.bytes_in, stage.bytes_out) = (73_400_320, 73_400_320);
+    }
+    let all_read = shown(&snapshot, 80, 24, NO_COLOUR);
+    assert!(
+        all_read.contains("99 %") && !all_read.contains("finishing"),
+        "{all_read}"
+    );
+    let last = snapshot.stages.len() - 1;
+    snapshot.stages[..last].iter_mut().for_each(|stage| stage.ended = true);
+    snapshot.bottleneck = Some(last);
+    assert_picture("finishing", shown(&snapshot, 80, 24, NO_COLOUR));
+}
+
+#[test]
+fn names_may_be_wide_and_long() {
+    let mut snapshot = throttled();
+    snapshot.stages[0].text = "read /srv/archive/日本語のとても長いファイル名/バックアップ.iso".to_owned();
+    snapshot.stages[3].text = r"write 'a\nb' clobber=false connect-timeout=10s mode=600".to_owned();
+    snapshot.bottleneck = Some(3);
+    let all: String = [40, 80]
+        .map(|columns| shown(&snapshot, columns, 24, NO_COLOUR) + "\n")
+        .concat();
+    assert_picture("names", all);
+}
+
+#[test]
+fn many_stages_are_folded_around_the_bottleneck() {
+    let mut snapshot = throttled();
+    let gzip = snapshot.stages[1].clone();
+    let link = snapshot.links[1];
+    for _ in 0..20 {
+        snapshot.stages.insert(1, gzip.clone());
+        snapshot.links.insert(1, link);
+    }
+    snapshot.bottleneck = Some(22);
+    assert_picture("many-stages", shown(&snapshot, 80, 24, NO_COLOUR));
+}
+
+#[test]
+fn an_unknown_size_has_no_percent() {
+    let mut snapshot = throttled();
+    snapshot.expected = None;
+    snapshot.elapsed = Duration::from_secs(3723);
+    snapshot.bottleneck = Some(0);
+    for (stage, idle) in snapshot.stages.iter_mut().zip([0.0, 0.8, 0.9, 0.97]) {
+        stage.share = super::sample::stage("", "", [0, 0], 0.0, [1.0 - idle, idle]).share;
+    }
+    snapshot.stages[0].share.outside = 0.93;
+    assert_picture("unknown-size", shown(&snapshot, 80, 24, NO_COLOUR));
+}
+
+#[test]
+fn nothing_is_too_small_to_survive() {
+    let mut odd = throttled();
+    odd.stages.push(stage("write", "", [0, 0], f64::MAX, [0.0, 0.0]));
+    odd.stages[0].rate = 1e-9;
+    odd.limit = 0;
+    for columns in 0..130 {
+        for rows in 0..30 {
+            shown(&odd, columns, rows, NO_COLOUR);
+            shown(&direct(), columns, rows, NO_COLOUR);
+        }
+    }
+}
+
+#[test]
+fn the_picture_of_the_readme_is_well_formed() {
+    let lines: Vec<Line> = frame(&throttled(), &history(), Size { columns: 88, rows: 40 });
+    let svg = super::svg::svg("highwater 'a & b <c>'", &lines);
+    assert!(svg.contains("a &amp; b &lt;c>") && svg.ends_with("</svg>\n"));
+    assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
+}

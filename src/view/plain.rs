@@ -1,0 +1,43 @@
+//! One line of progress, for logs.
+
+use crate::engine::Snapshot;
+use crate::grammar::human_size;
+
+/// What has passed, how fast, where it waits and what that costs, with a newline.
+#[must_use]
+pub fn line(snapshot: &Snapshot) -> String {
+    let (Some(source), Some(sink)) = (snapshot.stages.first(), snapshot.stages.last()) else {
+        return String::new();
+    };
+    let done = snapshot
+        .expected
+        .filter(|expected| *expected > 0)
+        .map_or_else(String::new, |expected| {
+            format!(" ({} %)", (source.bytes_in.min(expected)) * 100 / expected)
+        });
+    let bottleneck = snapshot.bottleneck.map_or_else(String::new, |stage| {
+        let stage = &snapshot.stages[stage];
+        format!("  bottleneck {}", stage.text)
+    });
+    format!(
+        "highwater: {:.1}s  in {}{done}  out {}  {}/s  buffered {} of {}  rss {}{bottleneck}\n",
+        snapshot.elapsed.as_secs_f64(),
+        human_size(source.bytes_in),
+        human_size(sink.bytes_out),
+        human_rate(sink.rate),
+        human_size(snapshot.buffered + snapshot.state),
+        human_size(snapshot.limit),
+        human_size(snapshot.rss),
+    )
+}
+
+/// Bytes of a rate, as people read them.
+#[must_use]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is positive and below 2^53"
+)]
+pub fn human_rate(rate: f64) -> String {
+    human_size(rate.max(0.0) as u64)
+}

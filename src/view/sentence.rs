@@ -1,0 +1,138 @@
+//! The one sentence that says what a run waits for, and why.
+
+use crate::engine::{Moment, Snapshot, StageSample};
+
+/// A stage, and what there is to say of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentence {
+    /// Whom it is about: a stage's text.
+    pub subject: String,
+    /// What it says of it.
+    pub what: String,
+    /// What shows that it is so, the nearest neighbour last.
+    pub evidence: Vec<String>,
+}
+
+/// Above this share of its time a stage is said to do nothing else.
+const MOST: f64 = 0.5;
+
+/// Whether all is read and passed on, and only the sink still makes it durable.
+#[must_use]
+pub fn is_finishing(snapshot: &Snapshot) -> bool {
+    let Some((sink, before)) = snapshot.stages.split_last() else {
+        return false;
+    };
+    let is_drained = snapshot.links.iter().all(|link| link.buffered == 0);
+    !sink.ended && is_drained && before.iter().all(|stage| stage.ended)
+}
+
+/// What the run waits for at this moment, or has waited for at its end.
+#[must_use]
+pub fn sentence(snapshot: &Snapshot) -> Option<Sentence> {
+    let sink = snapshot.stages.last()?;
+    if is_finishing(snapshot) {
+        return Some(plain(
+            sink,
+            "finishing writes; all bytes are there, and it makes them durable",
+        ));
+    }
+    if !snapshot.has_shares() {
+        return Some(plain(sink, "copied straight from the source; no link could fill"));
+    }
+    blame(snapshot)
+}
+
+/// The bottleneck, and what shows that it is one.
+#[must_use]
+pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
+    let at = snapshot.bottleneck.filter(|_| snapshot.has_shares())?;
+    let stage = &snapshot.stages[at];
+    let why = reason(stage);
+    let held: Vec<&StageSample> = snapshot.stages[..at].iter().collect();
+    let waiting = |share: fn(&StageSample) -> f64, word: &str, stages: &[&StageSample]| -> Vec<String> {
+        let most = stages.iter().filter(|stage| share(stage) > MOST);
+        most.enumerate()
+            .map(|(place, stage)| {
+                // The word is said once.
+                let word = if place == 0 { format!("{word} ") } else { String::new() };
+                format!("{} {word}{}", stage.name, percent(share(stage)))
+            })
+            .collect()
+    };
+    let evidence = waiting(|stage| stage.share.backpressured, "backpressured", &held);
+    if !evidence.is_empty() {
+        let what = format!("everything upstream waits for it{why}");
+        return Some(Sentence {
+            subject: stage.text.clone(),
+            what,
+            evidence,
+        });
+    }
+    let is_over = snapshot.moment == Moment::Ended;
+    let below = snapshot.stages[at + 1..].iter().filter(|stage| is_over || !stage.ended);
+    let below: Vec<&StageSample> = below.collect();
+    let evidence = waiting(|stage| stage.share.idle, "idle", &below);
+    let what = if evidence.is_empty() {
+        format!("nothing holds it back{why}")
+    } else {
+        format!("everything downstream waits for it{why}")
+    };
+    Some(Sentence {
+        subject: stage.text.clone(),
+        what,
+        evidence,
+    })
+}
+
+fn plain(stage: &StageSample, what: &str) -> Sentence {
+    Sentence {
+        subject: stage.text.clone(),
+        what: what.to_owned(),
+        evidence: Vec::new(),
+    }
+}
+
+/// What the bottleneck itself does, where its name does not say so.
+fn reason(stage: &StageSample) -> String {
+    let share = &stage.share;
+    if share.throttling > MOST {
+        String::new()
+    } else if share.outside > MOST {
+        format!(", it waits for its {} {}", place(stage), percent(share.outside))
+    } else if share.busy > MOST {
+        format!(", it is busy {}", percent(share.busy))
+    } else {
+        String::new()
+    }
+}
+
+/// What is on a stage's outer side.
+fn place(stage: &StageSample) -> &'static str {
+    if stage.text.contains("://") || stage.text.contains(" unix") {
+        "peer"
+    } else if stage.text.ends_with(" -") {
+        "neighbour"
+    } else {
+        "disk"
+    }
+}
+
+/// `97 %`
+#[must_use]
+pub fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+impl Sentence {
+    /// As text, with as much evidence as fits: `throttle 1MB/s: everything upstream waits for it; read backpressured
+    /// 99 %, gzip 97 %`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = format!("{}: {}", self.subject, self.what);
+        for (place, evidence) in self.evidence.iter().enumerate() {
+            text += if place == 0 { "; " } else { ", " };
+            text += evidence;
+        }
+        text
+    }
+}

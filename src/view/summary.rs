@@ -1,0 +1,181 @@
+//! What a run came to, on one screen, like a good bill.
+
+use std::time::Duration;
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::engine::Snapshot;
+use crate::grammar::human_size;
+
+use super::clock::clock;
+use super::live::{Line, Paint, Style, squeezed};
+use super::plain::human_rate;
+use super::sentence::{Sentence, blame};
+
+/// The bill is no wider.
+const COLUMNS: usize = 79;
+/// Columns of a row's name, of its number, and of its rate.
+const NAME: usize = 14;
+const NUMBER: usize = 9;
+const RATE: usize = 13;
+
+/// The bill: bytes, time, memory, the longest pause and the bottleneck. Of a run that failed it says what got through.
+#[must_use]
+pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
+    let (Some(source), Some(sink)) = (snapshot.stages.first(), snapshot.stages.last()) else {
+        return String::new();
+    };
+    let rate = |bytes| human_rate(per_second(bytes, snapshot.elapsed)) + "/s";
+    let mut rows = Vec::new();
+    if !is_complete {
+        rows.push(Line::default().with(Paint::Strong, "  not complete; this is what got through"));
+    }
+    let flow = |name, bytes, note: &str| row(name, human_size(bytes), &rate(bytes), note);
+    rows.push(flow("in", source.bytes_in, &source.text));
+    let ratio = percent(sink.bytes_out, source.bytes_in).map_or_else(String::new, |percent| format!("  {percent}"));
+    let room = COLUMNS - 2 - NAME - NUMBER - RATE - 2 - ratio.chars().count();
+    rows.push(flow("out", sink.bytes_out, &(squeezed(&sink.text, room) + &ratio)));
+    let lane = match snapshot.lane {
+        "linked" => String::new(),
+        lane => format!("copied directly: {lane}"),
+    };
+    rows.push(row("time", clock(snapshot.elapsed), "", &lane));
+    let ceiling = format!("of {}", human_size(snapshot.limit));
+    rows.push(row("peak buffers", human_size(snapshot.buffered_peak), &ceiling, ""));
+    rows.push(row("peak rss", human_size(snapshot.rss_peak), "", ""));
+    let paused = snapshot
+        .links
+        .iter()
+        .enumerate()
+        .max_by_key(|(_, link)| link.longest_pause);
+    if let Some((at, link)) = paused.filter(|(_, link)| link.times_full > 0) {
+        let times = match link.times_full {
+            1 => "once".to_owned(),
+            count => format!("{count} times"),
+        };
+        let full = format!("; its link was full {times}");
+        let room = COLUMNS - 2 - NAME - NUMBER - 2 - full.len();
+        let note = squeezed(&snapshot.stages[at].text, room) + &full;
+        rows.push(row("longest pause", clock(link.longest_pause), "", &note));
+    }
+    if let Some(blame) = blame(snapshot) {
+        rows.push(row("bottleneck", String::new(), "", &culprit(&blame)));
+    }
+    rows.into_iter()
+        .map(|row| style.text(&row.cut_to(COLUMNS)) + "\n")
+        .collect()
+}
+
+/// The bottleneck with as much evidence as fits.
+fn culprit(blame: &Sentence) -> String {
+    let room = COLUMNS - 2 - NAME - NUMBER - 2;
+    let whole = (0..=blame.evidence.len()).rev().find_map(|count| {
+        let evidence = blame.evidence[..count].join(", ");
+        let gap = if count > 0 { "; " } else { "" };
+        let note = format!("{}{gap}{evidence}", blame.subject);
+        (note.width() <= room).then_some(note)
+    });
+    whole.unwrap_or_else(|| squeezed(&blame.subject, room))
+}
+
+/// A name, a number, perhaps a rate, perhaps a note.
+fn row(name: &str, number: String, rate: &str, note: &str) -> Line {
+    let blanks = NUMBER.saturating_sub(number.chars().count());
+    let line = Line::default()
+        .with(Paint::Faint, format!("  {name}"))
+        .up_to(2 + NAME + blanks)
+        .with(Paint::Strong, number);
+    if note.is_empty() {
+        return line.with(Paint::Plain, format!("  {rate}"));
+    }
+    if rate.is_empty() {
+        return line.with(Paint::Plain, format!("  {note}"));
+    }
+    let blanks = RATE.saturating_sub(rate.chars().count());
+    line.with(Paint::Plain, format!("{}{rate}", " ".repeat(blanks)))
+        .with(Paint::Plain, format!("  {note}"))
+}
+
+#[allow(clippy::cast_precision_loss, reason = "shown with three digits")]
+fn per_second(bytes: u64, time: Duration) -> f64 {
+    let seconds = time.as_secs_f64();
+    if seconds > 0.0 { bytes as f64 / seconds } else { 0.0 }
+}
+
+/// What came out of what went in, where that is not all of it.
+#[allow(clippy::cast_precision_loss, reason = "shown with one digit")]
+fn percent(part: u64, whole: u64) -> Option<String> {
+    (whole > 0 && part != whole).then(|| format!("{:.1} %", part as f64 * 100.0 / whole as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::live::{Background, sample};
+    use super::*;
+    use crate::engine::Moment;
+    use snapbox::{assert_data_eq, str};
+
+    const STYLE: Style = Style {
+        colour: false,
+        background: Background::Unknown,
+    };
+
+    fn ended(mut snapshot: Snapshot) -> Snapshot {
+        snapshot.moment = Moment::Ended;
+        snapshot.stages.iter_mut().for_each(|stage| stage.ended = true);
+        snapshot
+    }
+
+    #[test]
+    fn a_bill() {
+        assert_data_eq!(
+            text(&ended(sample::throttled()), true, STYLE),
+            str![[r#"
+  in             48.5 MiB   1.31 MiB/s  read big.iso
+  out            34.6 MiB    956 KiB/s  write tcp://127.0.0.1:9000  71.3 %
+  time             37.0 s
+  peak buffers   2.30 MiB  of 8.00 MiB
+  peak rss       9.26 MiB
+  longest pause    0.88 s  read big.iso; its link was full 79 times
+  bottleneck               throttle 1MB/s; read backpressured 100 %, gzip 99 %
+
+"#]]
+        );
+    }
+
+    #[test]
+    fn a_failed_run_says_what_got_through() {
+        let mut snapshot = ended(sample::throttled());
+        snapshot.stages[3].text = "write /srv/archive/with/a/very/long/name/that/does/not/fit.iso.gz".to_owned();
+        snapshot.links.iter_mut().for_each(|link| link.times_full = 1);
+        assert_data_eq!(
+            text(&snapshot, false, STYLE),
+            str![[r#"
+  not complete; this is what got through
+  in             48.5 MiB   1.31 MiB/s  read big.iso
+  out            34.6 MiB    956 KiB/s  write /srv/arch…/not/fit.iso.gz  71.3 %
+  time             37.0 s
+  peak buffers   2.30 MiB  of 8.00 MiB
+  peak rss       9.26 MiB
+  longest pause    0.88 s  read big.iso; its link was full once
+  bottleneck               throttle 1MB/s; read backpressured 100 %, gzip 99 %
+
+"#]]
+        );
+    }
+
+    #[test]
+    fn a_direct_lane() {
+        assert_data_eq!(
+            text(&ended(sample::direct()), true, STYLE),
+            str![[r#"
+  in             2.00 GiB    871 MiB/s  read big.iso
+  out            2.00 GiB    871 MiB/s  write copy.iso
+  time             2.35 s  copied directly: copy_file_range
+  peak buffers        0 B  of 8.00 MiB
+  peak rss       9.26 MiB
+
+"#]]
+        );
+    }
+}
