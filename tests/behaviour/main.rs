@@ -1,0 +1,12 @@
+//! The program as its users run it: the binary, real files, pipes and sockets, and the real tools as its peers.
+//!
+//! Nothing here sleeps or tries again: a test goes on when it has read a line, a byte or an end.
+
+mod endings;
+mod endpoints;
+mod failing_positions;
+mod harness;
+mod layers;
+mod memory;
+mod roundtrip;
+mod transcripts;

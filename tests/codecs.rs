@@ -1,0 +1,581 @@
+//! Every codec against its real tool: both ways, at every size, over whatever odd files the tool can make; and the
+//! memory that it takes against what the plan says.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+#[path = "behaviour/harness.rs"]
+#[allow(dead_code, reason = "shared with the behaviour tests, which use all of it")]
+mod harness;
+
+use harness::{Folder, highwater, peer, through};
+
+/// An encoder, its decoder, and the real tool, which all take `-c` and `-dc`.
+struct Codec {
+    encoder: &'static str,
+    decoder: &'static str,
+    tool: &'static str,
+    /// What makes both fast enough for 20 MiB.
+    fast: (&'static str, &'static str),
+}
+
+const fn codec(
+    encoder: &'static str,
+    decoder: &'static str,
+    tool: &'static str,
+    fast: (&'static str, &'static str),
+) -> Codec {
+    Codec {
+        encoder,
+        decoder,
+        tool,
+        fast,
+    }
+}
+
+const GZIP: Codec = codec("gzip", "gunzip", "gzip", ("level=1", "-1"));
+const ZSTD: Codec = codec("zstd", "unzstd", "zstd", ("level=3", "-3"));
+const XZ: Codec = codec("xz", "unxz", "xz", ("level=0", "-0"));
+const BZIP2: Codec = codec("bzip2", "bunzip2", "bzip2", ("level=9", "-9"));
+const LZ4: Codec = codec("lz4", "unlz4", "lz4", ("level=1", "-1"));
+const BROTLI: Codec = codec("brotli", "unbrotli", "brotli", ("level=2", "-2"));
+const ALL: [&Codec; 6] = [&GZIP, &ZSTD, &XZ, &BZIP2, &LZ4, &BROTLI];
+
+/// The default chunk, in bytes.
+const CHUNK: usize = 256 << 10;
+
+/// 20 MiB of programs and libraries, as far as this machine has them.
+fn real_files() -> &'static [u8] {
+    static FILES: OnceLock<Vec<u8>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let wanted = 20 << 20;
+        let mut bytes = Vec::new();
+        let mut folders = vec![Path::new("/usr/bin").to_owned(), Path::new("/usr/lib").to_owned()];
+        while let Some(folder) = folders.pop() {
+            let Ok(entries) = std::fs::read_dir(folder) else {
+                continue;
+            };
+            let mut paths: Vec<_> = entries.filter_map(Result::ok).collect();
+            paths.sort_by_key(std::fs::DirEntry::path);
+            for entry in paths {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    Ok(kind) if kind.is_file() => bytes.extend(std::fs::read(entry.path()).unwrap_or_default()),
+                    _ => {}
+                }
+                if bytes.len() >= wanted {
+                    bytes.truncate(wanted);
+                    return bytes;
+                }
+            }
+        }
+        bytes
+    })
+}
+
+/// What the real tool makes of `bytes`, called with `arguments`.
+fn by_tool(codec: &Codec, arguments: &[&str], bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut tool = peer(codec.tool)?;
+    tool.args(arguments).arg("-c");
+    let (well, output) = through(tool, bytes);
+    assert!(well, "{} {arguments:?}", codec.tool);
+    Some(output)
+}
+
+#[track_caller]
+fn same(what: &str, left: &[u8], right: &[u8]) {
+    assert!(
+        left == right,
+        "{what}: {} bytes against {}, different from byte {:?} on",
+        left.len(),
+        right.len(),
+        left.iter().zip(right).position(|(left, right)| left != right)
+    );
+}
+
+#[track_caller]
+fn decodes(decoder: &str, packed: &[u8], expected: &[u8]) {
+    let restored = highwater([decoder]).input(packed).run().succeeds();
+    same(decoder, &restored, expected);
+}
+
+fn round_trips(codec: &Codec) {
+    let encoder = format!("{} {}", codec.encoder, codec.fast.0);
+    for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7, 20 << 20] {
+        let bytes = &real_files()[..size.min(real_files().len())];
+        let packed = highwater([encoder.as_str()]).input(bytes).run().succeeds();
+        let Some(back) = by_tool(codec, &["-d"], &packed) else {
+            return;
+        };
+        same(&format!("{encoder}, {size} bytes"), &back, bytes);
+        let Some(packed) = by_tool(codec, &[codec.fast.1], bytes) else {
+            return;
+        };
+        decodes(codec.decoder, &packed, bytes);
+    }
+}
+
+#[test]
+fn gzip_and_the_real_one_understand_each_other() {
+    round_trips(&GZIP);
+}
+
+#[test]
+fn zstd_and_the_real_one_understand_each_other() {
+    round_trips(&ZSTD);
+}
+
+#[test]
+fn xz_and_the_real_one_understand_each_other() {
+    round_trips(&XZ);
+}
+
+#[test]
+fn bzip2_and_the_real_one_understand_each_other() {
+    round_trips(&BZIP2);
+}
+
+#[test]
+fn lz4_and_the_real_one_understand_each_other() {
+    round_trips(&LZ4);
+}
+
+#[test]
+fn brotli_and_the_real_one_understand_each_other() {
+    round_trips(&BROTLI);
+}
+
+/// Files of every level that the tool has, and of every level that we have.
+#[test]
+fn every_level() {
+    let bytes = &real_files()[..100_000];
+    for (codec, levels) in [
+        (&GZIP, 1..=9),
+        (&ZSTD, 1..=19),
+        (&XZ, 0..=9),
+        (&BZIP2, 1..=9),
+        (&LZ4, 1..=12),
+        (&BROTLI, 0..=11),
+    ] {
+        for level in levels {
+            // Of brotli's tool, levels of two digits are spelled out.
+            let spelled = match (codec.tool, level) {
+                ("brotli", 10..) => format!("--quality={level}"),
+                _ => format!("-{level}"),
+            };
+            let Some(packed) = by_tool(codec, &[&spelled], bytes) else {
+                break;
+            };
+            decodes(codec.decoder, &packed, bytes);
+            let encoder = format!("{} level={level}", codec.encoder);
+            let packed = highwater([&encoder]).input(bytes).run().succeeds();
+            let Some(back) = by_tool(codec, &["-d"], &packed) else {
+                break;
+            };
+            same(&encoder, &back, bytes);
+        }
+    }
+    for level in [-7, -1, 0, 22] {
+        let packed = highwater([format!("zstd level={level}")]).input(bytes).run().succeeds();
+        decodes("unzstd", &packed, bytes);
+    }
+}
+
+#[test]
+fn several_threads() {
+    let bytes = &real_files()[..8 << 20];
+    for (codec, encoder) in [
+        (&ZSTD, "zstd threads=2"),
+        (&ZSTD, "zstd level=1 threads=4"),
+        (&XZ, "xz level=0 threads=2"),
+    ] {
+        let packed = highwater([encoder]).input(bytes).run().succeeds();
+        let Some(back) = by_tool(codec, &["-d"], &packed) else {
+            return;
+        };
+        same(encoder, &back, bytes);
+        decodes(codec.decoder, &packed, bytes);
+    }
+}
+
+/// Whatever the tools can be told to make.
+#[test]
+fn odd_files_of_the_real_tools() {
+    let bytes = &real_files()[..1_000_000];
+    let odd: [(&Codec, &[&[&str]]); 6] = [
+        (&GZIP, &[&["-1", "--rsyncable"], &["-n"]]),
+        (
+            &ZSTD,
+            &[
+                &["--no-check"],
+                &["--long=27"],
+                &["--long=24", "-19"],
+                &["--fast=5"],
+                &["--no-content-size"],
+                &["--single-thread"],
+                &["-T2", "--rsyncable"],
+                &["--stream-size=1000000"],
+            ],
+        ),
+        (
+            &XZ,
+            &[
+                &["-0", "--check=none"],
+                &["-0", "--check=crc32"],
+                &["-0", "--check=crc64"],
+                &["-0", "--check=sha256"],
+                &["-0", "--block-size=300000"],
+                &["-0", "-T2", "--block-size=700000"],
+                &["--x86", "--lzma2=preset=1,dict=3MiB"],
+                &["--delta=dist=4", "--lzma2=preset=0"],
+                &["--lzma2=preset=0,dict=4KiB"],
+                &["-1e"],
+            ],
+        ),
+        (&BZIP2, &[&["-1"], &["-5"], &["-s"]]),
+        (
+            &LZ4,
+            &[
+                &["-BD"],
+                &["-B4"],
+                &["-B5"],
+                &["-B6", "-BD"],
+                &["-B7", "-BX"],
+                &["--content-size"],
+                &["--no-frame-crc"],
+                &["-9", "-BD", "--favor-decSpeed"],
+            ],
+        ),
+        (
+            &BROTLI,
+            &[
+                &["-q", "5", "-w", "10"],
+                &["-q", "5", "-w", "24"],
+                &["--large_window=26", "-q", "5"],
+            ],
+        ),
+    ];
+    for (codec, calls) in odd {
+        for arguments in calls {
+            let Some(packed) = by_tool(codec, arguments, bytes) else {
+                break;
+            };
+            decodes(codec.decoder, &packed, bytes);
+            if codec.tool != "brotli" {
+                decodes("decompress", &packed, bytes);
+                let twice = [packed.as_slice(), &packed].concat();
+                decodes(codec.decoder, &twice, &[bytes, bytes].concat());
+            }
+        }
+    }
+}
+
+#[test]
+fn streams_of_xz_with_padding() {
+    let bytes = &real_files()[..10_000];
+    let Some(packed) = by_tool(&XZ, &["-0"], bytes) else {
+        return;
+    };
+    let zeros = |count: usize| vec![0; count];
+    decodes(
+        "unxz",
+        &[packed.clone(), zeros(8), packed.clone(), zeros(4)].concat(),
+        &[bytes, bytes].concat(),
+    );
+    let run = highwater(["unxz"]).input([packed.clone(), zeros(3)].concat()).run();
+    assert!(run.fails(6).contains("no multiple of four"), "{}", run.stderr);
+    let run = highwater(["unxz"])
+        .input([packed.clone(), zeros(5), packed].concat())
+        .run();
+    run.fails(6);
+}
+
+/// Decompresses into a file that exists, which must be untouched.
+fn leaves_the_target(decoder: &str, input: &[u8], code: i32) -> String {
+    let folder = Folder::new();
+    folder.write("a", input);
+    folder.write("b", "old");
+    let run = highwater([format!("read a | {decoder} | write b")])
+        .within(&folder)
+        .run();
+    assert_eq!(folder.names(), ["a", "b"], "no temporary file is left");
+    assert_eq!(folder.read("b"), b"old");
+    run.fails(code).to_owned()
+}
+
+/// Every cut of a small stream is tried beside the code; these are of a large one, with a real file behind it.
+#[test]
+fn a_cut_leaves_no_target() {
+    let bytes = &real_files()[..700_000];
+    for codec in ALL {
+        let Some(packed) = by_tool(codec, &[codec.fast.1], bytes) else {
+            continue;
+        };
+        for end in [0, 1, 5, packed.len() / 2, packed.len() - 1] {
+            let said = leaves_the_target(codec.decoder, &packed[..end], 6);
+            assert!(
+                said.contains(&format!("cannot decompress {} input", codec.encoder)),
+                "{said}"
+            );
+            assert!(said.contains(&format!("(at byte {end})")), "{said}");
+        }
+        leaves_the_target(codec.decoder, &[&packed, &b"x"[..]].concat(), 6);
+    }
+}
+
+#[test]
+fn what_is_no_compressed_stream_is_named() {
+    let said = leaves_the_target("unzstd", b"BZh91AY&SY", 6);
+    assert!(said.contains("this is no zstd: it looks like bzip2"), "{said}");
+    let said = leaves_the_target("decompress", b"hello, world", 6);
+    assert!(
+        said.contains("none of gzip, zstd, xz, bzip2, lz4: it looks like text"),
+        "{said}"
+    );
+    if let Some(legacy) = by_tool(&LZ4, &["-l"], b"data") {
+        let said = leaves_the_target("unlz4", &legacy, 6);
+        assert!(said.contains("of the old kind (lz4 -l)"), "{said}");
+    }
+}
+
+fn number(object: &Value, name: &str) -> u64 {
+    object[name]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no number {name} in {object}"))
+}
+
+/// The statistics at the end of a run that went well.
+#[track_caller]
+fn statistics(pipeline: &str, folder: &Folder) -> Value {
+    let run = highwater(["--stats", "-", pipeline]).within(folder).run();
+    assert_eq!(run.code, Some(0), "{pipeline}: {}", run.stderr);
+    run.end()
+}
+
+/// The most that was resident beyond what the same chain takes without the stage.
+fn resident(stage: &str, folder: &Folder) -> u64 {
+    let peak = |pipeline: &str| number(&statistics(pipeline, folder), "rss_peak_bytes");
+    let with = peak(&format!("read a | {stage} | write /dev/null"));
+    with.saturating_sub(peak("read /dev/zero | take 8MiB | write /dev/null"))
+}
+
+/// Bytes of state that `explain` states.
+fn stated(stage: &str) -> u64 {
+    let explained = highwater(["explain", &format!("read a | {stage} | write b")])
+        .run()
+        .succeeds();
+    let explained = String::from_utf8(explained).expect("text");
+    let (_, rest) = explained.split_once("holds ").expect("a state");
+    let (size, _) = rest.split_once(" besides its links").expect("its end");
+    let (number, unit) = size.split_once(' ').expect("a number and a unit");
+    let unit = match unit {
+        "B" => 1.0,
+        "KiB" => 1024.0,
+        "MiB" => 1024.0 * 1024.0,
+        "GiB" => 1024.0 * 1024.0 * 1024.0,
+        other => panic!("no unit: {other}"),
+    };
+    let bytes = number.parse::<f64>().expect("a number") * unit;
+    format!("{bytes:.0}").parse().expect("a number")
+}
+
+/// What a stage may take beyond what it states: its code, its thread, and links that were not full without it.
+const SLACK: u64 = 4 << 20;
+
+#[test]
+fn what_is_resident_is_what_was_stated() {
+    if cfg!(feature = "portable-platform") {
+        return;
+    }
+    let folder = Folder::new();
+    folder.write("a", &real_files()[..6 << 20]);
+    for stage in [
+        "gzip",
+        "zstd",
+        "zstd level=9",
+        "zstd threads=2",
+        "xz level=0",
+        "xz level=1",
+        "bzip2 level=9",
+        "lz4 level=1",
+        "lz4 level=9",
+        "brotli level=2",
+        "brotli",
+    ] {
+        let (resident, stated) = (resident(stage, &folder), stated(stage));
+        println!("{stage}: {} KiB resident, {} KiB stated", resident >> 10, stated >> 10);
+        assert!(resident <= stated + SLACK, "{stage}: {resident} bytes, {stated} stated");
+    }
+    for (codec, arguments) in [
+        (&GZIP, &["-1"][..]),
+        (&ZSTD, &["-3", "--no-content-size"]),
+        (&ZSTD, &["--long=26", "--no-content-size"]),
+        (&XZ, &["-0"]),
+        (&BZIP2, &["-9"]),
+        (&LZ4, &["-B7", "-BD"]),
+        (&BROTLI, &["-q", "2", "-w", "24"]),
+    ] {
+        let Some(packed) = by_tool(codec, arguments, &real_files()[..6 << 20]) else {
+            continue;
+        };
+        folder.write("a", packed);
+        let end = statistics(&format!("read a | {} | write /dev/null", codec.decoder), &folder);
+        let claimed = number(&end, "memory_limit_bytes");
+        let resident = resident(codec.decoder, &folder);
+        println!(
+            "{}: {} KiB resident, ceiling {} KiB",
+            codec.decoder,
+            resident >> 10,
+            claimed >> 10
+        );
+        assert!(
+            resident <= claimed + SLACK,
+            "{}: {resident} bytes, {claimed} claimed",
+            codec.decoder
+        );
+    }
+}
+
+/// A bomb takes no more memory than any stream of its format; `take` ends it.
+#[test]
+fn bombs_stay_flat() {
+    if cfg!(feature = "portable-platform") {
+        return;
+    }
+    for codec in ALL {
+        let Some(mut tool) = peer(codec.tool) else { continue };
+        let fast = if codec.tool == "brotli" { "-0" } else { codec.fast.1 };
+        tool.args([fast, "-c"]);
+        let (_, packed) = through(tool, &vec![0; 100 << 20]);
+        let folder = Folder::new();
+        folder.write("a", packed);
+        let resident = resident(codec.decoder, &folder);
+        assert!(resident < 20 << 20, "{}: {resident} bytes", codec.decoder);
+        let pipeline = format!("read a | {} | take 1MiB | write b", codec.decoder);
+        highwater([pipeline]).within(&folder).run().succeeds();
+        assert_eq!(folder.read("b").len(), 1 << 20);
+    }
+}
+
+/// The size behind `--memory` in a message.
+#[track_caller]
+fn named_ceiling(said: &str) -> String {
+    let (_, rest) = said.rsplit_once("--memory ").expect("the option is named");
+    rest.split_whitespace().next().expect("a size").to_owned()
+}
+
+#[test]
+fn too_little_for_an_encoder_is_refused_before_anything_is_opened() {
+    for codec in ALL {
+        let folder = Folder::new();
+        let pipeline = format!("read missing | {} | write b", codec.encoder);
+        let run = highwater(["--memory", "100KiB", &pipeline]).within(&folder).run();
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+        let enough = named_ceiling(&run.stderr);
+        assert!(run.stderr.contains("the least that would do"), "{}", run.stderr);
+        let run = highwater(["--memory", &enough, &pipeline]).within(&folder).run();
+        assert_eq!(run.code, Some(3), "{enough} would do: {}", run.stderr);
+    }
+}
+
+#[test]
+fn too_little_for_a_decoder_is_said_at_its_header_and_what_would_do_does() {
+    let bytes = &real_files()[..3 << 20];
+    for (codec, arguments) in [
+        (&ZSTD, &["--no-content-size"][..]),
+        (&XZ, &["-1"]),
+        (&BZIP2, &["-9"]),
+        (&LZ4, &["-B7"]),
+        (&BROTLI, &["-q", "2", "-w", "22"]),
+    ] {
+        let Some(packed) = by_tool(codec, arguments, bytes) else {
+            continue;
+        };
+        let folder = Folder::new();
+        folder.write("a", packed);
+        folder.write("b", "old");
+        for decoder in [codec.decoder, "decompress"] {
+            if (codec.tool, decoder) == ("brotli", "decompress") {
+                continue;
+            }
+            let pipeline = format!("read a | {decoder} | write b");
+            let little = if codec.tool == "brotli" { "4MiB" } else { "1MiB" };
+            let run = highwater(["--memory", little, &pipeline]).within(&folder).run();
+            let mut ceiling = named_ceiling(run.fails(7));
+            assert_eq!(folder.read("b"), b"old");
+            // The claims of `decompress` are two: the least may have to be said twice.
+            for _ in 0..2 {
+                let run = highwater(["--memory", &ceiling, &pipeline]).within(&folder).run();
+                if run.code == Some(0) {
+                    break;
+                }
+                assert_eq!(decoder, "decompress", "{ceiling} would do: {}", run.stderr);
+                ceiling = named_ceiling(run.fails(7));
+            }
+            same(decoder, &folder.read("b"), bytes);
+            folder.write("b", "old");
+        }
+    }
+}
+
+/// zstd's windows: up to 128 MiB by default, as the tool has it; more if `--memory` says so.
+#[test]
+fn windows_of_zstd() {
+    let bytes = &real_files()[..1 << 20];
+    let folder = Folder::new();
+    for (log, by_default) in [(27, true), (28, false), (31, false)] {
+        let Some(packed) = by_tool(&ZSTD, &["--ultra", &format!("--long={log}"), "-1"], bytes) else {
+            return;
+        };
+        folder.write("a", packed);
+        let run = highwater(["read a | unzstd | write b"]).within(&folder).run();
+        if by_default {
+            run.succeeds();
+            continue;
+        }
+        let said = run.fails(7);
+        assert!(said.contains("cannot decompress zstd input: it takes"), "{said}");
+        let enough = named_ceiling(said);
+        let run = highwater(["--memory", &enough, "read a | unzstd | write b"])
+            .within(&folder)
+            .run();
+        run.succeeds();
+        same("unzstd", &folder.read("b"), bytes);
+    }
+}
+
+/// What has come in comes out while the source is still open.
+#[test]
+fn a_trickle_comes_out_soon() {
+    for codec in [&GZIP, &ZSTD, &LZ4] {
+        let mut running = Command::new(env!("CARGO_BIN_EXE_highwater"))
+            .args(["-q", codec.encoder])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("highwater starts");
+        let mut stdin = running.stdin.take().expect("a pipe");
+        let mut stdout = running.stdout.take().expect("a pipe");
+        let mut all = Vec::new();
+        for byte in b"drip" {
+            stdin.write_all(&[*byte]).expect("written");
+            let begun = Instant::now();
+            let mut some = [0; 100];
+            let count = stdout.read(&mut some).expect("something comes");
+            all.extend_from_slice(&some[..count]);
+            assert!(begun.elapsed() < Duration::from_millis(500), "{}", codec.encoder);
+        }
+        drop(stdin);
+        stdout.read_to_end(&mut all).expect("the rest");
+        assert!(running.wait().expect("ends").success());
+        let Some(back) = by_tool(codec, &["-d"], &all) else {
+            continue;
+        };
+        assert_eq!(back, b"drip", "{}", codec.encoder);
+    }
+}

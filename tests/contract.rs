@@ -1,0 +1,234 @@
+//! Every row of the contract's tables, and the test that shows it. A test that is named here must exist somewhere in
+//! `tests/` or beside the code; one that is renamed is missed at once.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use highwater::catalog::all_params;
+use highwater::error::Kind;
+use highwater::plan::catalog;
+
+/// Where a row is shown.
+enum Shown {
+    /// By the test of that name: the modules that it stands in, below its file, and its function.
+    By(&'static str),
+    /// Not yet in this tree: what is awaited.
+    Pending(&'static str),
+}
+
+use Shown::{By, Pending};
+
+/// The command line's options.
+const OPTIONS: &[(&str, Shown)] = &[
+    ("--memory", By("no_sample_is_above_the_ceiling")),
+    ("--chunk", By("options::chunk_is_the_largest_chunk")),
+    ("--progress auto,live", By("the_live_view_is_drawn_and_cleared")),
+    ("--progress plain,json,none", By("options::interval_says_how_often")),
+    ("-q", By("options::quiet_shows_nothing_and_goes_with_no_progress")),
+    ("--interval", By("options::interval_says_how_often")),
+    ("--stats", By("options::stats_come_on_every_ending")),
+    ("--timeout", By("timeouts::end_a_run_that_takes_too_long")),
+    ("--stall-timeout", By("options::a_stall_timeout_ends_a_wait_for_a_peer")),
+    ("--color", By("options::colour_comes_where_it_is_wanted")),
+    ("--log", By("options::log_says_more_or_less")),
+    ("SIGUSR1", By("options::a_signal_asks_for_one_plain_line")),
+];
+
+/// Each parameter of each stage, as `STAGE PARAMETER`; a stage without any stands alone.
+const PARAMETERS: &[(&str, Shown)] = &[
+    ("read path", By("are_read_one_after_the_other")),
+    ("read size", By("options::size_is_what_a_stream_is_expected_to_give")),
+    ("read connect-timeout", By("options::connect_timeout_is_read")),
+    ("write path", By("are_replaced_by_a_new_file")),
+    ("write append", By("are_appended_to")),
+    ("write clobber", By("that_exist_can_be_spared")),
+    ("write sync", By("without_sync_are_whole_all_the_same")),
+    ("write mode", By("keep_their_mode_or_get_the_one_that_is_given")),
+    ("write connect-timeout", By("options::connect_timeout_is_read")),
+    ("gzip level", By("every_level_and_compressible_bytes")),
+    ("gzip threads", By("members_come_in_their_size_whatever_the_threads")),
+    ("gzip member", By("members_come_in_their_size_whatever_the_threads")),
+    ("gzip single", By("a_single_member_has_no_extra_field")),
+    ("* flush", By("a_trickle_comes_out_soon")),
+    ("gunzip", By("what_the_real_gzip_compressed_we_decompress")),
+    ("zstd level", By("every_level")),
+    ("zstd threads", By("several_threads")),
+    ("unzstd", By("zstd_and_the_real_one_understand_each_other")),
+    ("xz level", By("every_level")),
+    ("xz threads", By("several_threads")),
+    ("unxz", By("xz_and_the_real_one_understand_each_other")),
+    ("bzip2 level", By("every_level")),
+    ("bunzip2", By("bzip2_and_the_real_one_understand_each_other")),
+    ("lz4 level", By("every_level")),
+    ("unlz4", By("lz4_and_the_real_one_understand_each_other")),
+    ("brotli level", By("every_level")),
+    ("unbrotli", By("brotli_and_the_real_one_understand_each_other")),
+    ("decompress", By("odd_files_of_the_real_tools")),
+    ("throttle rate", By("while_asleep_in_a_throttle")),
+    (
+        "throttle burst",
+        By("a_neighbours_pause_earns_nothing_unless_a_burst_is_allowed"),
+    ),
+    ("take size", By("take_ends_an_endless_source")),
+    ("skip size", By("skip_seeks_where_it_can")),
+    ("limit size", By("limit::passes_exactly_its_size_and_not_a_byte_more")),
+    ("buffer size", By("buffer::is_a_link_with_its_own_marks")),
+    ("hash algo", By("hash::agrees_with_the_tools_that_people_check_with")),
+    ("hash expect", By("hash::that_differs_leaves_the_target_untouched")),
+    ("hash label", By("hash::is_found_by_its_label_in_either_form")),
+    (
+        "hash to",
+        By("hash::goes_to_a_file_that_the_real_tool_checks_and_comes_back"),
+    ),
+    ("* high", By("small_chunks::arrive_in_order_and_are_counted_exactly")),
+    ("* low", By("buffer::is_a_link_with_its_own_marks")),
+];
+
+/// The kinds of place.
+const ENDPOINTS: &[(&str, Shown)] = &[
+    ("file:PATH", By("are_replaced_by_a_new_file")),
+    ("-", By("keep_their_flags")),
+    (
+        "tcp://HOST:PORT",
+        By("peers_that_are_connected_to_get_everything_and_then_the_end"),
+    ),
+    ("tcp-listen://HOST:PORT", By("peers_that_connect_are_written_to")),
+    (
+        "unix:PATH",
+        By("unix_sockets::carry_exact_bytes_both_ways_and_leave_no_name"),
+    ),
+    (
+        "unix-listen:PATH",
+        By("unix_sockets::that_are_stale_are_replaced_and_live_ones_are_not_disturbed"),
+    ),
+];
+
+/// The exit codes.
+const EXITS: &[(u8, Shown)] = &[
+    (0, By("limit::passes_exactly_its_size_and_not_a_byte_more")),
+    (1, Pending("no failure has this code yet")),
+    (2, By("unix_sockets::with_too_long_a_path_are_refused_at_once")),
+    (3, By("unix_sockets::leave_no_name_when_the_source_is_missing")),
+    (
+        4,
+        By("unix_sockets::whose_peer_leaves_before_it_has_read_everything_are_an_error"),
+    ),
+    (5, By("full_device")),
+    (6, By("a_stream_that_is_cut_at_any_byte")),
+    (7, By("limit::passes_exactly_its_size_and_not_a_byte_more")),
+    (8, By("options::a_stall_timeout_ends_a_wait_for_a_peer")),
+    (9, By("unix_sockets::without_a_peer_are_no_connection")),
+    (10, By("hash::that_differs_leaves_the_target_untouched")),
+    (11, Pending("there are no child processes yet")),
+    (12, By("without_descriptors_the_run_says_so_and_leaves_nothing")),
+    (70, By("a_transform")),
+    (141, By("end_the_run_quietly")),
+    (130, By("while_blocked_in_reading_a_fifo")),
+    (143, By("unix_sockets::are_ours_alone_whatever_the_umask")),
+    (129, By("while_blocked_in_reading_a_fifo")),
+];
+
+/// The names of all functions in the Rust files below `folder`, as they stand in the text.
+fn functions(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            functions(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).expect("text");
+            names.extend(tests(&text));
+        }
+    }
+}
+
+/// Functions behind `#[test]`, also those that a macro of the tests makes one of, with their module in front.
+fn tests(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut module = None;
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(" {")) {
+            module = Some(name.to_owned());
+        }
+        if line == "}" {
+            module = None;
+        }
+        let code = line.trim_start();
+        if let Some((name, _)) = code.strip_prefix("fn ").and_then(|rest| rest.split_once('(')) {
+            found.push(name.to_owned());
+            found.extend(module.as_ref().map(|module| format!("{module}::{name}")));
+        }
+    }
+    found
+}
+
+#[test]
+fn every_named_test_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = BTreeSet::new();
+    functions(&root.join("tests"), &mut names);
+    functions(&root.join("src"), &mut names);
+    let tables = [OPTIONS, PARAMETERS, ENDPOINTS];
+    let texts = tables
+        .into_iter()
+        .flatten()
+        .map(|(row, shown)| ((*row).to_owned(), shown));
+    let exits = EXITS.iter().map(|(code, shown)| (format!("exit {code}"), shown));
+    let mut missing = Vec::new();
+    for (row, shown) in texts.chain(exits) {
+        match shown {
+            By(name) if !names.contains(*name) => missing.push(format!("{row}: no test {name}")),
+            By(_) => {}
+            Pending(what) => eprintln!("pending: {row}: {what}"),
+        }
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[test]
+fn every_parameter_has_its_row() {
+    let rows: BTreeSet<&str> = PARAMETERS.iter().map(|(row, _)| *row).collect();
+    for definition in catalog() {
+        let alone = definition.params.is_empty();
+        assert!(
+            !alone || rows.contains(definition.name),
+            "{} has no row",
+            definition.name
+        );
+        for param in all_params(definition) {
+            let own = format!("{} {}", definition.name, param.name);
+            let common = format!("* {}", param.name);
+            let has_row = rows.contains(own.as_str()) || rows.contains(common.as_str());
+            assert!(has_row, "`{own}` has no row");
+        }
+    }
+}
+
+#[test]
+fn every_endpoint_has_its_row() {
+    let forms: Vec<&str> = highwater::endpoints::SCHEMES.iter().map(|scheme| scheme.form).collect();
+    let rows: Vec<&str> = ENDPOINTS.iter().map(|(row, _)| *row).collect();
+    assert_eq!(rows, forms);
+}
+
+#[test]
+fn every_exit_code_has_its_row() {
+    let rows: BTreeSet<u8> = EXITS.iter().map(|(code, _)| *code).collect();
+    for kind in [
+        Kind::Other,
+        Kind::Usage,
+        Kind::Source,
+        Kind::Sink,
+        Kind::NoSpace,
+        Kind::Corrupt,
+        Kind::Limit,
+        Kind::Timeout,
+        Kind::Connect,
+        Kind::Integrity,
+        Kind::Child,
+        Kind::Resources,
+        Kind::Bug,
+        Kind::ReaderLeft,
+    ] {
+        assert!(rows.contains(&kind.exit_code()), "{kind:?} has no row");
+    }
+}
