@@ -1,0 +1,116 @@
+
+using namespace System.Management.Automation
+using namespace System.Management.Automation.Language
+
+Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+
+    $commandElements = $commandAst.CommandElements
+    $command = @(
+        'highwater'
+        for ($i = 1; $i -lt $commandElements.Count; $i++) {
+            $element = $commandElements[$i]
+            if ($element -isnot [StringConstantExpressionAst] -or
+                $element.StringConstantType -ne [StringConstantType]::BareWord -or
+                $element.Value.StartsWith('-') -or
+                $element.Value -eq $wordToComplete) {
+                break
+        }
+        $element.Value
+    }) -join ';'
+
+    $completions = @(switch ($command) {
+        'highwater' {
+            [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'Hard ceiling over links, chunks and codec state')
+            [CompletionResult]::new('--chunk', '--chunk', [CompletionResultType]::ParameterName, 'Largest chunk [default: 256KiB, or a quarter of its link]')
+            [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'On stderr: auto, live, plain, json or none [default: auto]')
+            [CompletionResult]::new('--interval', '--interval', [CompletionResultType]::ParameterName, 'How often plain and json report')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour; `NO_COLOR` and TERM=dumb are honoured')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'How much to log to standard error')
+            [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'At the end, write one line of JSON to a file; - is stderr')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'End with code 8 if the whole run takes longer')
+            [CompletionResult]::new('--stall-timeout', '--stall-timeout', [CompletionResultType]::ParameterName, 'End with code 8 if no byte moves for so long')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show nothing but errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show nothing but errors')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show the short help, on one screen')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('stages', 'stages', [CompletionResultType]::ParameterValue, 'List the stages, or explain one')
+            [CompletionResult]::new('explain', 'explain', [CompletionResultType]::ParameterValue, 'Show what a pipeline would do, and where its memory would go, without running it')
+            [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write the manual pages, the completions and the generated parts of the README')
+            break
+        }
+        'highwater;stages' {
+            break
+        }
+        'highwater;explain' {
+            [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'Hard ceiling over links, chunks and codec state')
+            [CompletionResult]::new('--chunk', '--chunk', [CompletionResultType]::ParameterName, 'Largest chunk [default: 256KiB, or a quarter of its link]')
+            [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'On stderr: auto, live, plain, json or none [default: auto]')
+            [CompletionResult]::new('--interval', '--interval', [CompletionResultType]::ParameterName, 'How often plain and json report')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour; `NO_COLOR` and TERM=dumb are honoured')
+            [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'How much to log to standard error')
+            [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'At the end, write one line of JSON to a file; - is stderr')
+            [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'End with code 8 if the whole run takes longer')
+            [CompletionResult]::new('--stall-timeout', '--stall-timeout', [CompletionResultType]::ParameterName, 'End with code 8 if no byte moves for so long')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show nothing but errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show nothing but errors')
+            break
+        }
+        'highwater;generate' {
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where the project is: files go to its man/ and completions/, and into its README.md')
+            break
+        }
+    })
+
+    # Stages and their parameters, in the :: form.
+    $parameters = @{
+        'read' = @('path=', 'size=', 'connect-timeout=', 'high=', 'low=')
+        'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'connect-timeout=')
+        'gzip' = @('level=', 'threads=', 'member=', 'single=', 'flush=', 'high=', 'low=')
+        'gunzip' = @('high=', 'low=')
+        'zstd' = @('level=', 'threads=', 'flush=', 'high=', 'low=')
+        'unzstd' = @('high=', 'low=')
+        'xz' = @('level=', 'threads=', 'high=', 'low=')
+        'unxz' = @('high=', 'low=')
+        'bzip2' = @('level=', 'high=', 'low=')
+        'bunzip2' = @('high=', 'low=')
+        'lz4' = @('level=', 'flush=', 'high=', 'low=')
+        'unlz4' = @('high=', 'low=')
+        'brotli' = @('level=', 'flush=', 'high=', 'low=')
+        'unbrotli' = @('high=', 'low=')
+        'decompress' = @('high=', 'low=')
+        'throttle' = @('rate=', 'burst=', 'high=', 'low=')
+        'take' = @('size=', 'high=', 'low=')
+        'skip' = @('size=', 'high=', 'low=')
+        'limit' = @('size=', 'high=', 'low=')
+        'buffer' = @('size=', 'high=', 'low=')
+        'hash' = @('algo=', 'expect=', 'label=', 'to=', 'high=', 'low=')
+    }
+    $words = @($commandAst.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
+    if ($wordToComplete -ne '' -and $words.Count -gt 0) {
+        $words = @($words | Select-Object -SkipLast 1)
+    }
+    $stage = @()
+    $names = 'read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash'
+    foreach ($word in $words) {
+        if ($word -eq '::') {
+            $stage = @()
+            $names = 'write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash'
+        } elseif ($stage.Count -gt 0 -or -not ($word.StartsWith('-') -or $word -eq 'explain')) {
+            $stage += $word
+        }
+    }
+    if ($stage.Count -eq 0) {
+        $completions = @($completions) + @($names.Split(' ') | ForEach-Object {
+            [CompletionResult]::new($_, $_, [CompletionResultType]::ParameterValue, $_)
+        })
+    } elseif ($parameters.ContainsKey($stage[0])) {
+        $completions = @($completions) + @($parameters[$stage[0]] | ForEach-Object {
+            [CompletionResult]::new($_, $_, [CompletionResultType]::ParameterName, $_)
+        })
+    }
+    $completions.Where{ $_.CompletionText -like "$wordToComplete*" } |
+        Sort-Object -Property ListItemText
+}

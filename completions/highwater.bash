@@ -1,0 +1,305 @@
+_highwater() {
+    local i cur prev opts cmd
+    COMPREPLY=()
+    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+        cur="$2"
+    else
+        cur="${COMP_WORDS[COMP_CWORD]}"
+    fi
+    prev="$3"
+    cmd=""
+    opts=""
+
+    for i in "${COMP_WORDS[@]:0:COMP_CWORD}"
+    do
+        case "${cmd},${i}" in
+            ",$1")
+                cmd="highwater"
+                ;;
+            highwater,explain)
+                cmd="highwater__subcmd__explain"
+                ;;
+            highwater,generate)
+                cmd="highwater__subcmd__generate"
+                ;;
+            highwater,stages)
+                cmd="highwater__subcmd__stages"
+                ;;
+            *)
+                ;;
+        esac
+    done
+
+    case "${cmd}" in
+        highwater)
+            opts="-q -h -V --memory --chunk --progress --quiet --interval --color --log --stats --timeout --stall-timeout --help --version stages explain generate"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --chunk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto live plain json none" -- "${cur}"))
+                    return 0
+                    ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "error warn info debug trace" -- "${cur}"))
+                    return 0
+                    ;;
+                --stats)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        highwater__subcmd__explain)
+            opts="-q --memory --chunk --progress --quiet --interval --color --log --stats --timeout --stall-timeout"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --memory)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --chunk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -W "auto live plain json none" -- "${cur}"))
+                    return 0
+                    ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --log)
+                    COMPREPLY=($(compgen -W "error warn info debug trace" -- "${cur}"))
+                    return 0
+                    ;;
+                --stats)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        highwater__subcmd__generate)
+            opts="--to all man completions readme picture"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        highwater__subcmd__stages)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+    esac
+}
+
+# Stages and their parameters, in the :: form and inside a quoted pipeline.
+
+# The words that a stage takes.
+_highwater_parameters() {
+    case $1 in
+        read) echo 'path= path=ENDPOINT size= size=SIZE connect-timeout= connect-timeout=DURATION high= high=SIZE low= low=SIZE' ;;
+        write) echo 'path= path=ENDPOINT append=true append=false clobber=true clobber=false sync=true sync=false mode= mode=TEXT connect-timeout= connect-timeout=DURATION' ;;
+        gzip) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 threads= threads=1..64 member= member=SIZE single=true single=false flush= flush=DURATION high= high=SIZE low= low=SIZE' ;;
+        gunzip) echo 'high= high=SIZE low= low=SIZE' ;;
+        zstd) echo 'level=-7 level=-6 level=-5 level=-4 level=-3 level=-2 level=-1 level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 level=13 level=14 level=15 level=16 level=17 level=18 level=19 level=20 level=21 level=22 threads= threads=1..64 flush= flush=DURATION high= high=SIZE low= low=SIZE' ;;
+        unzstd) echo 'high= high=SIZE low= low=SIZE' ;;
+        xz) echo 'level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 threads= threads=1..64 high= high=SIZE low= low=SIZE' ;;
+        unxz) echo 'high= high=SIZE low= low=SIZE' ;;
+        bzip2) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 high= high=SIZE low= low=SIZE' ;;
+        bunzip2) echo 'high= high=SIZE low= low=SIZE' ;;
+        lz4) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 flush= flush=DURATION high= high=SIZE low= low=SIZE' ;;
+        unlz4) echo 'high= high=SIZE low= low=SIZE' ;;
+        brotli) echo 'level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 flush= flush=DURATION high= high=SIZE low= low=SIZE' ;;
+        unbrotli) echo 'high= high=SIZE low= low=SIZE' ;;
+        decompress) echo 'high= high=SIZE low= low=SIZE' ;;
+        throttle) echo 'rate= rate=RATE burst= burst=SIZE high= high=SIZE low= low=SIZE' ;;
+        take) echo 'size= size=SIZE high= high=SIZE low= low=SIZE' ;;
+        skip) echo 'size= size=SIZE high= high=SIZE low= low=SIZE' ;;
+        limit) echo 'size= size=SIZE high= high=SIZE low= low=SIZE' ;;
+        buffer) echo 'size= size=SIZE high= high=SIZE low= low=SIZE' ;;
+        hash) echo 'algo=sha256 algo=sha512 algo=blake3 algo=crc32c algo=md5 expect= expect=TEXT label= label=TEXT to= to=ENDPOINT high= high=SIZE low= low=SIZE' ;;
+    esac
+}
+
+# Puts into COMPREPLY what can stand at the end of a stage. $1: the stage so far; $2: whether it is the first;
+# $3: the word at its end.
+_highwater_stage() {
+    local stage=$1 is_first=$2 word=$3 name
+    read -r name _ <<< "$stage"
+    if [[ -z $name || ( $name == "$word" && $stage != *[[:space:]] ) ]]; then
+        local names='write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash'
+        [[ $is_first == yes ]] && names='read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash'
+        COMPREPLY=($(compgen -W "$names" -- "$word"))
+        return
+    fi
+    COMPREPLY=($(compgen -W "$(_highwater_parameters "$name")" -- "$word"))
+    if [[ $name == read || $name == write ]]; then
+        local path
+        while IFS= read -r path; do
+            [[ -d $path ]] && path+=/
+            COMPREPLY+=("$path")
+        done < <(compgen -f -- "${word#path=}")
+        COMPREPLY+=($(compgen -W 'file: - tcp:// tcp-listen:// unix: unix-listen:' -- "$word"))
+    fi
+}
+
+# Inside quotes: $1 is the pipeline so far. What is answered begins with all of it.
+_highwater_quoted() {
+    local pipeline=$1 is_first=yes word head at
+    local stage=${pipeline##*|}
+    [[ $pipeline == *'|'* ]] && is_first=no
+    word=${stage##*[[:space:]]}
+    head=${pipeline%"$word"}
+    _highwater_stage "$stage" "$is_first" "$word"
+    # The only answer would close the quote; a second one that begins alike keeps it open.
+    if [[ ${#COMPREPLY[@]} -eq 1 ]]; then
+        COMPREPLY+=("${COMPREPLY[0]} |")
+    fi
+    for at in "${!COMPREPLY[@]}"; do
+        COMPREPLY[at]=$head${COMPREPLY[at]}
+    done
+    compopt -o nospace 2> /dev/null
+}
+
+_highwater_with_stages() {
+    local line=${COMP_LINE:0:COMP_POINT} current=$2
+    COMPREPLY=()
+    # A quote that is open.
+    if [[ $line =~ ^[^\'\"]*[\'\"]([^\'\"]*)$ ]]; then
+        _highwater_quoted "${BASH_REMATCH[1]}"
+        return
+    fi
+    local -a words
+    read -ra words <<< "$line"
+    local word=
+    if [[ $line != *[[:space:]] ]]; then
+        word=${words[${#words[@]} - 1]}
+        unset 'words[${#words[@]} - 1]'
+    fi
+    # Where the pipeline begins: at the first word that is no option, nor the value of one.
+    local at=1 is_explain=no
+    while [[ $at -lt ${#words[@]} ]]; do
+        case ${words[at]} in
+            explain) is_explain=yes ;;
+            -*) [[ " --memory --chunk --progress --interval --color --log --stats --timeout --stall-timeout " == *" ${words[at]} "* ]] && at=$((at + 1)) ;;
+            *) break ;;
+        esac
+        at=$((at + 1))
+    done
+    case ${words[at]-} in
+        stages)
+            COMPREPLY=($(compgen -W 'read write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash' -- "$word"))
+            return
+            ;;
+        generate | \'* | \"*)
+            _highwater "$@"
+            return
+            ;;
+        '')
+            # The first word of a pipeline, or an option or its value.
+            if [[ $at -gt ${#words[@]} || $word == -* ]]; then
+                _highwater "$@"
+                return
+            fi
+            local -a others=()
+            if [[ $is_explain == no ]]; then
+                _highwater "$@"
+                [[ -n $word ]] && others=("${COMPREPLY[@]}")
+            fi
+            _highwater_stage '' yes "$word"
+            COMPREPLY+=("${others[@]}")
+            return
+            ;;
+    esac
+    local stage= is_first=yes part
+    for part in "${words[@]:at}"; do
+        if [[ $part == :: ]]; then
+            stage= is_first=no
+        else
+            stage+="$part "
+        fi
+    done
+    _highwater_stage "$stage$word" "$is_first" "$word"
+    # Where bash parts words (at = and :), what stands before is not answered again.
+    local before=${word%"$current"}
+    for at in "${!COMPREPLY[@]}"; do
+        [[ ${COMPREPLY[at]} == *[=/] ]] && compopt -o nospace 2> /dev/null
+        COMPREPLY[at]=${COMPREPLY[at]#"$before"}
+    done
+}
+
+complete -F _highwater_with_stages -o bashdefault -o default highwater

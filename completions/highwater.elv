@@ -1,0 +1,115 @@
+
+use builtin;
+use str;
+
+set edit:completion:arg-completer[highwater] = {|@words|
+    fn spaces {|n|
+        builtin:repeat $n ' ' | str:join ''
+    }
+    fn cand {|text desc|
+        edit:complex-candidate $text &display=$text' '(spaces (- 14 (wcswidth $text)))$desc
+    }
+    var command = 'highwater'
+    for word $words[1..-1] {
+        if (str:has-prefix $word '-') {
+            break
+        }
+        set command = $command';'$word
+    }
+    var completions = [
+        &'highwater'= {
+            cand --memory 'Hard ceiling over links, chunks and codec state'
+            cand --chunk 'Largest chunk [default: 256KiB, or a quarter of its link]'
+            cand --progress 'On stderr: auto, live, plain, json or none [default: auto]'
+            cand --interval 'How often plain and json report'
+            cand --color 'When to use colour; `NO_COLOR` and TERM=dumb are honoured'
+            cand --log 'How much to log to standard error'
+            cand --stats 'At the end, write one line of JSON to a file; - is stderr'
+            cand --timeout 'End with code 8 if the whole run takes longer'
+            cand --stall-timeout 'End with code 8 if no byte moves for so long'
+            cand -q 'Show nothing but errors'
+            cand --quiet 'Show nothing but errors'
+            cand -h 'Show the short help, on one screen'
+            cand --help 'Show this help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+            cand stages 'List the stages, or explain one'
+            cand explain 'Show what a pipeline would do, and where its memory would go, without running it'
+            cand generate 'Write the manual pages, the completions and the generated parts of the README'
+        }
+        &'highwater;stages'= {
+        }
+        &'highwater;explain'= {
+            cand --memory 'Hard ceiling over links, chunks and codec state'
+            cand --chunk 'Largest chunk [default: 256KiB, or a quarter of its link]'
+            cand --progress 'On stderr: auto, live, plain, json or none [default: auto]'
+            cand --interval 'How often plain and json report'
+            cand --color 'When to use colour; `NO_COLOR` and TERM=dumb are honoured'
+            cand --log 'How much to log to standard error'
+            cand --stats 'At the end, write one line of JSON to a file; - is stderr'
+            cand --timeout 'End with code 8 if the whole run takes longer'
+            cand --stall-timeout 'End with code 8 if no byte moves for so long'
+            cand -q 'Show nothing but errors'
+            cand --quiet 'Show nothing but errors'
+        }
+        &'highwater;generate'= {
+            cand --to 'Where the project is: files go to its man/ and completions/, and into its README.md'
+        }
+    ]
+    $completions[$command]
+}
+
+# Stages and their parameters, in the :: form.
+var highwater-parameters = [
+    &read=['path=' 'size=' 'connect-timeout=' 'high=' 'low=']
+    &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'connect-timeout=']
+    &gzip=['level=' 'threads=' 'member=' 'single=' 'flush=' 'high=' 'low=']
+    &gunzip=['high=' 'low=']
+    &zstd=['level=' 'threads=' 'flush=' 'high=' 'low=']
+    &unzstd=['high=' 'low=']
+    &xz=['level=' 'threads=' 'high=' 'low=']
+    &unxz=['high=' 'low=']
+    &bzip2=['level=' 'high=' 'low=']
+    &bunzip2=['high=' 'low=']
+    &lz4=['level=' 'flush=' 'high=' 'low=']
+    &unlz4=['high=' 'low=']
+    &brotli=['level=' 'flush=' 'high=' 'low=']
+    &unbrotli=['high=' 'low=']
+    &decompress=['high=' 'low=']
+    &throttle=['rate=' 'burst=' 'high=' 'low=']
+    &take=['size=' 'high=' 'low=']
+    &skip=['size=' 'high=' 'low=']
+    &limit=['size=' 'high=' 'low=']
+    &buffer=['size=' 'high=' 'low=']
+    &hash=['algo=' 'expect=' 'label=' 'to=' 'high=' 'low=']
+]
+var highwater-options = $edit:completion:arg-completer[highwater]
+set edit:completion:arg-completer[highwater] = {|@words|
+    use str
+    $highwater-options $@words
+    var begin = 1
+    var is-first = $true
+    for at [(range 1 (- (count $words) 1))] {
+        var word = $words[$at]
+        if (eq $word '::') {
+            set begin = (+ $at 1)
+            set is-first = $false
+        } elif (and (== $begin $at) (or (str:has-prefix $word '-') (eq $word explain))) {
+            set begin = (+ $at 1)
+        }
+    }
+    if (== $begin (- (count $words) 1)) {
+        if $is-first {
+            all [read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash]
+        } else {
+            all [write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash]
+        }
+    } elif (has-key $highwater-parameters $words[$begin]) {
+        for parameter $highwater-parameters[$words[$begin]] {
+            edit:complex-candidate $parameter &code-suffix=''
+        }
+        if (has-value [read write] $words[$begin]) {
+            edit:complete-filename $@words
+        }
+    }
+}

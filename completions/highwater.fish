@@ -1,0 +1,355 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_highwater_global_optspecs
+    string join \n memory= chunk= progress= q/quiet interval= color= log= stats= timeout= stall-timeout= h help V/version
+end
+
+function __fish_highwater_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_highwater_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_highwater_using_subcommand
+    set -l cmd (__fish_highwater_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c highwater -n "__fish_highwater_needs_command" -l memory -d 'Hard ceiling over links, chunks and codec state' -r
+complete -c highwater -n "__fish_highwater_needs_command" -l chunk -d 'Largest chunk [default: 256KiB, or a quarter of its link]' -r
+complete -c highwater -n "__fish_highwater_needs_command" -l progress -d 'On stderr: auto, live, plain, json or none [default: auto]' -r -f -a "auto\t'Live on a terminal that no stage uses, else none'
+live\t'A picture of the chain, drawn in place; lines where there is no terminal'
+plain\t'A line each interval'
+json\t'A JSON object each interval'
+none\t'Nothing'"
+complete -c highwater -n "__fish_highwater_needs_command" -l interval -d 'How often plain and json report' -r
+complete -c highwater -n "__fish_highwater_needs_command" -l color -d 'When to use colour; `NO_COLOR` and TERM=dumb are honoured' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c highwater -n "__fish_highwater_needs_command" -l log -d 'How much to log to standard error' -r -f -a "error\t'Only what ends a run'
+warn\t'What a user should know of'
+info\t'What happens, step by step'
+debug\t'What a developer wants to know'
+trace\t'Everything'"
+complete -c highwater -n "__fish_highwater_needs_command" -l stats -d 'At the end, write one line of JSON to a file; - is stderr' -r -F
+complete -c highwater -n "__fish_highwater_needs_command" -l timeout -d 'End with code 8 if the whole run takes longer' -r
+complete -c highwater -n "__fish_highwater_needs_command" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
+complete -c highwater -n "__fish_highwater_needs_command" -s q -l quiet -d 'Show nothing but errors'
+complete -c highwater -n "__fish_highwater_needs_command" -s h -d 'Show the short help, on one screen'
+complete -c highwater -n "__fish_highwater_needs_command" -l help -d 'Show this help'
+complete -c highwater -n "__fish_highwater_needs_command" -s V -l version -d 'Print version'
+complete -c highwater -n "__fish_highwater_needs_command" -a "stages" -d 'List the stages, or explain one'
+complete -c highwater -n "__fish_highwater_needs_command" -a "explain" -d 'Show what a pipeline would do, and where its memory would go, without running it'
+complete -c highwater -n "__fish_highwater_needs_command" -a "generate" -d 'Write the manual pages, the completions and the generated parts of the README'
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l memory -d 'Hard ceiling over links, chunks and codec state' -r
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l chunk -d 'Largest chunk [default: 256KiB, or a quarter of its link]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l progress -d 'On stderr: auto, live, plain, json or none [default: auto]' -r -f -a "auto\t'Live on a terminal that no stage uses, else none'
+live\t'A picture of the chain, drawn in place; lines where there is no terminal'
+plain\t'A line each interval'
+json\t'A JSON object each interval'
+none\t'Nothing'"
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l interval -d 'How often plain and json report' -r
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l color -d 'When to use colour; `NO_COLOR` and TERM=dumb are honoured' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l log -d 'How much to log to standard error' -r -f -a "error\t'Only what ends a run'
+warn\t'What a user should know of'
+info\t'What happens, step by step'
+debug\t'What a developer wants to know'
+trace\t'Everything'"
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stats -d 'At the end, write one line of JSON to a file; - is stderr' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l timeout -d 'End with code 8 if the whole run takes longer' -r
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -s q -l quiet -d 'Show nothing but errors'
+complete -c highwater -n "__fish_highwater_using_subcommand generate" -l to -d 'Where the project is: files go to its man/ and completions/, and into its README.md' -r -F
+
+# Stages and their parameters, in the :: form and inside a quoted pipeline.
+
+# Every stage, each with what it does.
+function __highwater_stages
+    printf '%s\t%s\n' \
+        'read' 'read files, standard input or a connection, one after the other' \
+        'write' 'write a file, standard output or a connection' \
+        'gzip' 'compress to gzip, on all processors' \
+        'gunzip' 'decompress gzip, all its members' \
+        'zstd' 'compress to zstd' \
+        'unzstd' 'decompress zstd, all its frames' \
+        'xz' 'compress to xz' \
+        'unxz' 'decompress xz, all its streams' \
+        'bzip2' 'compress to bzip2' \
+        'bunzip2' 'decompress bzip2, all its streams' \
+        'lz4' 'compress to lz4' \
+        'unlz4' 'decompress lz4, all its frames' \
+        'brotli' 'compress to brotli' \
+        'unbrotli' 'decompress brotli' \
+        'decompress' 'decompress whichever format it is: gzip, zstd, xz, bzip2 or lz4' \
+        'throttle' 'pass bytes at a steady rate' \
+        'take' 'pass the first bytes and end, quietly' \
+        'skip' 'drop the first bytes and pass the rest' \
+        'limit' 'fail once more than so many bytes have come' \
+        'buffer' 'keep so many bytes ready between two stages' \
+        'hash' 'sum what passes, and check it'
+end
+
+function __highwater_parameters
+    switch $argv[1]
+        case read
+            echo 'path='\t'what to read: a path, - or a URL; several are read in turn'
+            echo 'size='\t'how much a stream is expected to give; for the time left, not a limit'
+            echo 'connect-timeout='\t'how long a network endpoint may take to resolve and connect'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case write
+            echo 'path='\t'where to write: a path, - or a URL'
+            echo 'append=true'\t'write behind what the file has; cut back to that if the run fails'
+            echo 'append=false'\t'write behind what the file has; cut back to that if the run fails'
+            echo 'clobber=true'\t'whether a file that exists may be replaced'
+            echo 'clobber=false'\t'whether a file that exists may be replaced'
+            echo 'sync=true'\t'whether to wait until the disk has everything'
+            echo 'sync=false'\t'whether to wait until the disk has everything'
+            echo 'mode='\t'permissions in octal; else the old file\'s, or what the umask leaves'
+            echo 'connect-timeout='\t'how long a network endpoint may take to resolve and connect'
+        case gzip
+            echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
+            echo 'level=2'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
+            echo 'level=3'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
+            echo 'level=4'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
+            echo 'level=5'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
+            echo 'level=6'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
+            echo 'level=7'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
+            echo 'level=8'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
+            echo 'level=9'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
+            echo 'level=10'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
+            echo 'level=11'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
+            echo 'level=12'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
+            echo 'threads='\t'compress on so many threads; else on all processors, as far as --memory allows'
+            echo 'member='\t'bytes of input in a member; else 256KiB, or 64KiB from level 10 on'
+            echo 'single=true'\t'one member, for readers that know no more'
+            echo 'single=false'\t'one member, for readers that know no more'
+            echo 'flush='\t'give out what came in after this time without more; a stream that keeps flowing is never cut up'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case gunzip
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case zstd
+            echo 'level=-7'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=-6'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=-5'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=-4'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=-3'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=-2'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=-1'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=0'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=1'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=2'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=3'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=4'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=5'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=6'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=7'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=8'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=9'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=10'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=11'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=12'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=13'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=14'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=15'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=16'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=17'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=18'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=19'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=20'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=21'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'level=22'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
+            echo 'threads='\t'compress on so many threads; each takes its own share of memory'
+            echo 'flush='\t'give out what came in after this time without more; a stream that keeps flowing is never cut up'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case unzstd
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case xz
+            echo 'level=0'\t'0 is fastest, 9 is smallest'
+            echo 'level=1'\t'0 is fastest, 9 is smallest'
+            echo 'level=2'\t'0 is fastest, 9 is smallest'
+            echo 'level=3'\t'0 is fastest, 9 is smallest'
+            echo 'level=4'\t'0 is fastest, 9 is smallest'
+            echo 'level=5'\t'0 is fastest, 9 is smallest'
+            echo 'level=6'\t'0 is fastest, 9 is smallest'
+            echo 'level=7'\t'0 is fastest, 9 is smallest'
+            echo 'level=8'\t'0 is fastest, 9 is smallest'
+            echo 'level=9'\t'0 is fastest, 9 is smallest'
+            echo 'threads='\t'compress on so many threads; each takes its own share of memory'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case unxz
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case bzip2
+            echo 'level=1'\t'1 takes least memory, 9 is smallest'
+            echo 'level=2'\t'1 takes least memory, 9 is smallest'
+            echo 'level=3'\t'1 takes least memory, 9 is smallest'
+            echo 'level=4'\t'1 takes least memory, 9 is smallest'
+            echo 'level=5'\t'1 takes least memory, 9 is smallest'
+            echo 'level=6'\t'1 takes least memory, 9 is smallest'
+            echo 'level=7'\t'1 takes least memory, 9 is smallest'
+            echo 'level=8'\t'1 takes least memory, 9 is smallest'
+            echo 'level=9'\t'1 takes least memory, 9 is smallest'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case bunzip2
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case lz4
+            echo 'level=1'\t'1 is fastest, 12 is smallest'
+            echo 'level=2'\t'1 is fastest, 12 is smallest'
+            echo 'level=3'\t'1 is fastest, 12 is smallest'
+            echo 'level=4'\t'1 is fastest, 12 is smallest'
+            echo 'level=5'\t'1 is fastest, 12 is smallest'
+            echo 'level=6'\t'1 is fastest, 12 is smallest'
+            echo 'level=7'\t'1 is fastest, 12 is smallest'
+            echo 'level=8'\t'1 is fastest, 12 is smallest'
+            echo 'level=9'\t'1 is fastest, 12 is smallest'
+            echo 'level=10'\t'1 is fastest, 12 is smallest'
+            echo 'level=11'\t'1 is fastest, 12 is smallest'
+            echo 'level=12'\t'1 is fastest, 12 is smallest'
+            echo 'flush='\t'give out what came in after this time without more; a stream that keeps flowing is never cut up'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case unlz4
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case brotli
+            echo 'level=0'\t'0 is fastest, 11 is smallest and slow'
+            echo 'level=1'\t'0 is fastest, 11 is smallest and slow'
+            echo 'level=2'\t'0 is fastest, 11 is smallest and slow'
+            echo 'level=3'\t'0 is fastest, 11 is smallest and slow'
+            echo 'level=4'\t'0 is fastest, 11 is smallest and slow'
+            echo 'level=5'\t'0 is fastest, 11 is smallest and slow'
+            echo 'level=6'\t'0 is fastest, 11 is smallest and slow'
+            echo 'level=7'\t'0 is fastest, 11 is smallest and slow'
+            echo 'level=8'\t'0 is fastest, 11 is smallest and slow'
+            echo 'level=9'\t'0 is fastest, 11 is smallest and slow'
+            echo 'level=10'\t'0 is fastest, 11 is smallest and slow'
+            echo 'level=11'\t'0 is fastest, 11 is smallest and slow'
+            echo 'flush='\t'give out what came in after this time without more; a stream that keeps flowing is never cut up'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case unbrotli
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case decompress
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case throttle
+            echo 'rate='\t'bytes per second'
+            echo 'burst='\t'how much a pause may earn, passed at once afterwards'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case take
+            echo 'size='\t'how many bytes to pass'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case skip
+            echo 'size='\t'how many bytes to drop'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case limit
+            echo 'size='\t'how many bytes may come'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case buffer
+            echo 'size='\t'how many bytes to keep; the high-water mark of the link behind, unless high= says otherwise'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case hash
+            echo 'algo=sha256'\t'which sum; crc32c and md5 tell accidents, not forgeries'
+            echo 'algo=sha512'\t'which sum; crc32c and md5 tell accidents, not forgeries'
+            echo 'algo=blake3'\t'which sum; crc32c and md5 tell accidents, not forgeries'
+            echo 'algo=crc32c'\t'which sum; crc32c and md5 tell accidents, not forgeries'
+            echo 'algo=md5'\t'which sum; crc32c and md5 tell accidents, not forgeries'
+            echo 'expect='\t'the sum that it must be, in hexadecimal, or @FILE that holds it'
+            echo 'label='\t'what to call the stream, here and in files of sums; - unless given'
+            echo 'to='\t'a file to write the sum to, as sha256sum does'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+    end
+end
+
+# The words of the command line before the cursor's from the pipeline on; fails where there is no pipeline yet.
+function __highwater_words
+    set -l words (commandline -opc)
+    set -e words[1]
+    while set -q words[1]
+        switch $words[1]
+            case explain
+            case generate stages
+                return 1
+            case '-*'
+                contains -- $words[1] --memory --chunk --progress --interval --color --log --stats --timeout --stall-timeout; and set -e words[1]
+            case '*'
+                break
+        end
+        set -q words[1]; or return 1
+        set -e words[1]
+    end
+    string join -- \n $words
+    return 0
+end
+
+# What can stand at the end of a stage. $argv[1]: whether it is the first; the others: its words so far.
+function __highwater_stage
+    if not set -q argv[2]
+        set -l names write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash
+        test $argv[1] = yes; and set names read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash
+        for line in (__highwater_stages)
+            contains -- (string split -f 1 \t -- $line) $names; and echo $line
+        end
+        return
+    end
+    __highwater_parameters $argv[2]
+end
+
+function __highwater_pipeline
+    set -l words (__highwater_words); or return
+    set -l token (commandline -ct)
+    if string match -qr '^[\'"]' -- $token
+        # Inside quotes: what is answered begins with all of the word.
+        set -q words[1]; and return
+        set -l text (string sub -s 2 -- $token)
+        set -l head (string replace -r '[^\s|]*$' '' -- $text)
+        set -l stage (string trim -- (string replace -r '^.*\|' '' -- $head))
+        set -l is_first yes
+        string match -q '*|*' -- $head; and set is_first no
+        __highwater_stage $is_first (string split -n ' ' -- $stage) | string replace -r '^' -- (string escape --style=regex -- $head | string replace -ra '\\\\(.)' '$1')
+        return
+    end
+    set -l is_first yes
+    set -l stage
+    for word in $words
+        if test "$word" = '::'
+            set is_first no
+            set stage
+        else
+            set -a stage $word
+        end
+    end
+    __highwater_stage $is_first $stage
+    if contains -- "$stage[1]" read write
+        printf '%s\n' file: - tcp:// tcp-listen:// unix: unix-listen:
+    end
+end
+
+complete -c highwater -n '__highwater_words >/dev/null' -a '(__highwater_pipeline)'
+complete -c highwater -n '__fish_seen_subcommand_from stages' -f -a '(__highwater_stages)'
