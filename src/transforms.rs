@@ -58,3 +58,25 @@ pub static STAGES: &[&Definition] = &[
     &buffer::BUFFER,
     &hash::HASH,
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::STAGES;
+    use crate::grammar::parse_duration;
+
+    #[test]
+    fn what_an_encoder_holds_back_is_flushed_within_fifty_milliseconds() {
+        let params = STAGES.iter().flat_map(|stage| stage.params);
+        let defaults: Vec<Duration> = params
+            .filter(|param| param.name == "flush")
+            .map(|param| parse_duration(param.default.expect("a default")).expect("a duration"))
+            .collect();
+        assert!(!defaults.is_empty());
+        assert!(
+            defaults.iter().all(|flush| *flush <= Duration::from_millis(50)),
+            "{defaults:?}"
+        );
+    }
+}

@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -551,7 +550,7 @@ fn windows_of_zstd() {
 
 /// What has come in comes out while the source is still open.
 #[test]
-fn a_trickle_comes_out_soon() {
+fn a_trickle_comes_out_while_the_source_is_open() {
     for codec in [&GZIP, &ZSTD, &LZ4] {
         let mut running = Command::new(env!("CARGO_BIN_EXE_highwater"))
             .args(["-q", codec.encoder])
@@ -564,11 +563,10 @@ fn a_trickle_comes_out_soon() {
         let mut all = Vec::new();
         for byte in b"drip" {
             stdin.write_all(&[*byte]).expect("written");
-            let begun = Instant::now();
             let mut some = [0; 100];
+            // Nothing else is sent before it: what was held back until there is more would never come.
             let count = stdout.read(&mut some).expect("something comes");
             all.extend_from_slice(&some[..count]);
-            assert!(begun.elapsed() < Duration::from_millis(500), "{}", codec.encoder);
         }
         drop(stdin);
         stdout.read_to_end(&mut all).expect("the rest");

@@ -49,7 +49,7 @@ const PARAMETERS: &[(&str, Shown)] = &[
     ("gzip threads", By("members_come_in_their_size_whatever_the_threads")),
     ("gzip member", By("members_come_in_their_size_whatever_the_threads")),
     ("gzip single", By("a_single_member_has_no_extra_field")),
-    ("* flush", By("a_trickle_comes_out_soon")),
+    ("* flush", By("a_trickle_comes_out_while_the_source_is_open")),
     ("gunzip", By("what_the_real_gzip_compressed_we_decompress")),
     ("zstd level", By("every_level")),
     ("zstd threads", By("several_threads")),

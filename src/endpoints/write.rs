@@ -220,7 +220,7 @@ impl WritingTo {
     fn run(mut self, mut input: Inlet, context: &Context) -> Outcome {
         let mut written = 0;
         let mut batch = Batch::new();
-        while batch.fill(&mut input, context)? {
+        while batch.fill(&mut input, &context.meter, &context.cancel)? {
             self.write_all(&mut batch, &mut written, context)?;
         }
         self.land(context)

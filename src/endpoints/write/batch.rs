@@ -5,8 +5,8 @@ use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use crate::error::Stop;
-use crate::flow::{Chunk, Inlet, Wait};
-use crate::stage::Context;
+use crate::flow::{Chunk, Inlet, StageMeter, Wait};
+use crate::stage::Cancel;
 
 /// The chunks of the next write: one large one, or several small ones.
 ///
@@ -38,17 +38,17 @@ impl Batch {
     }
 
     /// Waits for the next chunk, and takes those that may go with it; answers whether there is one.
-    pub fn fill(&mut self, input: &mut Inlet, context: &Context) -> Result<bool, Stop> {
+    pub fn fill(&mut self, input: &mut Inlet, meter: &StageMeter, cancel: &Cancel) -> Result<bool, Stop> {
         let Some(first) = input.receive_blocking()? else {
             return Ok(false);
         };
         self.push(first);
         self.gather(input);
-        if self.bytes < Self::SMALL && self.rhythm.is_close() {
+        if self.bytes < Self::SMALL && self.rhythm.is_close(Instant::now()) {
             let before = self.bytes;
             {
-                let _idle = context.meter.wait(Wait::Idle);
-                context.cancel.wait_until(Instant::now() + self.rhythm.delay)?;
+                let _idle = meter.wait(Wait::Idle);
+                cancel.wait_until(Instant::now() + self.rhythm.delay)?;
             }
             self.gather(input);
             self.rhythm.waited(self.bytes - before, self.chunks.len());
@@ -99,7 +99,7 @@ impl Batch {
 
     /// Says that all of it was written, which was `bytes` long.
     pub fn done(&mut self, bytes: usize) {
-        self.rhythm.wrote(bytes < Self::SMALL);
+        self.rhythm.wrote((bytes < Self::SMALL).then(Instant::now));
     }
 
     /// Bytes that are still to be written.
@@ -145,9 +145,11 @@ impl Rhythm {
     /// So many that fruitless delays cost little, and so few that a stream that becomes dense is noticed soon.
     const MOST: u32 = 32;
 
-    /// Whether the write that is due now would follow many others closely.
-    fn is_close(&mut self) -> bool {
-        let follows = self.last.is_some_and(|last| last.elapsed() <= Self::CLOSE);
+    /// Whether the write that is due `now` would follow many others closely.
+    fn is_close(&mut self, now: Instant) -> bool {
+        let follows = self
+            .last
+            .is_some_and(|last| now.saturating_duration_since(last) <= Self::CLOSE);
         self.streak = match (follows, self.is_dense) {
             (true, _) => self.streak + 1,
             // This one goes at once; of a stream that was dense, the next one need not.
@@ -176,26 +178,90 @@ impl Rhythm {
         }
     }
 
-    fn wrote(&mut self, was_small: bool) {
-        self.last = was_small.then(Instant::now);
+    /// Says that a write is done, and when, if it was a small one.
+    fn wrote(&mut self, small: Option<Instant>) {
+        self.last = small;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::flow::{Link, Marks, Outlet, Pool};
+
+    fn pattern(count: usize) -> Vec<u8> {
+        (0..=250).cycle().take(count).collect()
+    }
+
+    /// A link that holds `count` chunks of one byte and the end, as a stalled sink finds it when it goes on.
+    fn full_of_single_bytes(count: usize) -> Inlet {
+        let link = Link::new(Marks::new(16 << 20, 8 << 20, 1), Arc::new(Pool::new(16 << 20)));
+        let meter = || Arc::new(StageMeter::new(Instant::now()));
+        let mut outlet = Outlet::new(link.clone(), meter());
+        let inlet = Inlet::new(link, meter());
+        for byte in pattern(count) {
+            let mut buffer = outlet.reserve_blocking(1).expect("there is room");
+            buffer.fill_from(&[byte]);
+            outlet.send(buffer).expect("somebody reads");
+        }
+        outlet.finish();
+        inlet
+    }
+
+    #[test]
+    fn what_waits_in_the_link_goes_out_in_as_few_writes_as_the_system_allows() {
+        let count = 3 * Batch::MOST;
+        let (meter, cancel) = (StageMeter::new(Instant::now()), Cancel::default());
+        let mut input = full_of_single_bytes(count);
+        let mut batch = Batch::new();
+        let mut written = Vec::new();
+        let mut writes = 0;
+        while batch.fill(&mut input, &meter, &cancel).expect("nothing stops it") {
+            written.extend(batch.write_with(<[u8]>::to_vec, |slices| {
+                slices.iter().flat_map(|slice| slice.to_vec()).collect()
+            }));
+            writes += 1;
+            let size = batch.len();
+            batch.advance(size);
+            batch.done(size);
+        }
+        assert_eq!(writes, 3);
+        assert!(written == pattern(count));
+    }
+
+    #[test]
+    fn a_stream_of_small_writes_is_waited_for_from_the_fifth_on() {
+        let mut rhythm = Rhythm::default();
+        let mut now = Instant::now();
+        let mut delays = 0;
+        for _ in 0..100 {
+            now += Duration::from_micros(20);
+            if rhythm.is_close(now) {
+                now += rhythm.delay;
+                rhythm.waited(Rhythm::MANY, Rhythm::MANY + 1);
+                delays += 1;
+            }
+            rhythm.wrote(Some(now));
+        }
+        assert_eq!(delays, 100 - 4);
+    }
 
     #[test]
     fn the_first_write_after_a_pause_is_never_delayed() {
         let mut rhythm = Rhythm::default();
-        assert!(!rhythm.is_close());
-        rhythm.wrote(true);
+        let start = Instant::now();
+        assert!(!rhythm.is_close(start));
+        rhythm.wrote(Some(start));
         rhythm.streak = 1000;
-        rhythm.last = rhythm.last.and_then(|last| last.checked_sub(Duration::from_millis(1)));
-        assert!(!rhythm.is_close(), "a pause ends the streak");
-        rhythm.wrote(false);
+        assert!(
+            !rhythm.is_close(start + Duration::from_millis(1)),
+            "a pause ends the streak"
+        );
+        rhythm.wrote(None);
         rhythm.streak = 1000;
-        assert!(!rhythm.is_close(), "so does a large write");
+        assert!(!rhythm.is_close(start), "so does a large write");
     }
 
     #[test]
