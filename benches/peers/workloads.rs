@@ -22,7 +22,7 @@ const NODE_TCP: &str = "node -e \
 const BEST: Goal = Goal::of_best(1.05, "≤ 1.05 × the best peer");
 const HALF_OF_CAT: Goal = Goal::of("cat", 0.5, "≤ 0.5 × cat");
 
-/// Every row, in the order of BENCH.md.
+/// Every row, in the order of the report.
 pub fn all(data: &Data) -> io::Result<Vec<Work>> {
     let tar = data.tar(data.lane_size)?;
     let mut works = copies(&tar);

@@ -86,14 +86,6 @@ fn status_field(status: &[u8], name: &str) -> Option<String> {
         .map(|value| value.trim().to_owned())
 }
 
-/// Reads the mask of ignored signals, so that no handler has to be touched to learn it.
-pub fn is_ignored(signal: i32) -> bool {
-    let mask = std::fs::read("/proc/self/status")
-        .ok()
-        .and_then(|status| u64::from_str_radix(&status_field(&status, "SigIgn:")?, 16).ok());
-    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
-}
-
 /// A description of our own for an inherited pipe or terminal, so that making it non-blocking changes nothing for the
 /// processes that share the old one.
 pub fn reopen(fd: BorrowedFd<'_>, access: OFlags) -> Option<OwnedFd> {
