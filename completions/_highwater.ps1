@@ -66,7 +66,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
 
     # Stages and their parameters, in the :: form.
     $parameters = @{
-        'read' = @('path=', 'size=', 'connect-timeout=', 'high=', 'low=')
+        'read' = @('path=', 'size=', 'zero-copy=', 'connect-timeout=', 'high=', 'low=')
         'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'connect-timeout=')
         'gzip' = @('level=', 'threads=', 'member=', 'single=', 'flush=', 'high=', 'low=')
         'gunzip' = @('high=', 'low=')

@@ -171,7 +171,7 @@ _highwater() {
 # The words that a stage takes.
 _highwater_parameters() {
     case $1 in
-        read) echo 'path= path=ENDPOINT size= size=SIZE connect-timeout= connect-timeout=DURATION high= high=SIZE low= low=SIZE' ;;
+        read) echo 'path= path=ENDPOINT size= size=SIZE zero-copy=true zero-copy=false connect-timeout= connect-timeout=DURATION high= high=SIZE low= low=SIZE' ;;
         write) echo 'path= path=ENDPOINT append=true append=false clobber=true clobber=false sync=true sync=false mode= mode=TEXT connect-timeout= connect-timeout=DURATION' ;;
         gzip) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 threads= threads=1..64 member= member=SIZE single=true single=false flush= flush=DURATION high= high=SIZE low= low=SIZE' ;;
         gunzip) echo 'high= high=SIZE low= low=SIZE' ;;

@@ -105,6 +105,8 @@ function __highwater_parameters
         case read
             echo 'path='\t'what to read: a path, - or a URL; several are read in turn'
             echo 'size='\t'how much a stream is expected to give; for the time left, not a limit'
+            echo 'zero-copy=true'\t'lend a file\'s own pages to a pipe or a socket; a file that changes meanwhile changes what was sent'
+            echo 'zero-copy=false'\t'lend a file\'s own pages to a pipe or a socket; a file that changes meanwhile changes what was sent'
             echo 'connect-timeout='\t'how long a network endpoint may take to resolve and connect'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'

@@ -38,6 +38,7 @@ const OPTIONS: &[(&str, Shown)] = &[
 const PARAMETERS: &[(&str, Shown)] = &[
     ("read path", By("are_read_one_after_the_other")),
     ("read size", By("options::size_is_what_a_stream_is_expected_to_give")),
+    ("read zero-copy", By("pages_go_into_a_pipe")),
     ("read connect-timeout", By("options::connect_timeout_is_read")),
     ("write path", By("are_replaced_by_a_new_file")),
     ("write append", By("are_appended_to")),

@@ -109,6 +109,14 @@ fn copies(tar: &Path) -> Vec<Work> {
         &from_file,
     );
     to_pipe.aim = HALF_OF_CAT;
+    let mut lent = copy(
+        "file → pipe → cat, zero-copy=true",
+        Route::Pipe,
+        tar,
+        "highwater -q read {in} zero-copy=true :: write -",
+        &["cat {in}", "pv -q {in}"],
+    );
+    lent.aim = HALF_OF_CAT;
     let mut between = copy(
         "pipe → pipe",
         Route::Pipes,
@@ -152,6 +160,7 @@ fn copies(tar: &Path) -> Vec<Work> {
         with_itself(to_null),
         to_output,
         to_pipe,
+        lent,
         between,
         to_tcp,
         linked,

@@ -184,6 +184,11 @@ pub fn copy_file_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) 
     rustix::fs::copy_file_range(from, None, to, None, length)
 }
 
+/// Moves a file's pages to a socket; waits as the socket does.
+pub fn send_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix::io::Result<usize> {
+    rustix::fs::sendfile(to, from, None, length)
+}
+
 /// Moves pages from or to a pipe; never waits for a pipe.
 pub fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix::io::Result<usize> {
     let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;

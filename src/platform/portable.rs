@@ -103,6 +103,11 @@ pub fn splice(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rus
     Err(Errno::NOSYS)
 }
 
+/// Bytes are read and written instead.
+pub fn send_file(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rustix::io::Result<usize> {
+    Err(Errno::NOSYS)
+}
+
 /// There is no telling.
 pub fn next_data(_fd: BorrowedFd<'_>, _offset: u64) -> Option<Range<u64>> {
     None
