@@ -1,21 +1,27 @@
 //! What connections of every family share: how they are read and written, and how they end.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::net::Shutdown;
 
 use crate::error::{Failure, Kind, Stop};
+use crate::flow::StageMeter;
 use crate::platform::{Descriptor, Interest, Transfer, Woken, await_alarm, unsent_bytes};
 use crate::stage::Outcome;
 
 use super::{Incoming, Landing, Outgoing};
 
-/// A connection to write to.
-pub fn outgoing(stream: impl Into<OwnedFd>) -> Result<Outgoing, Failure> {
+/// A connection to write to, which may take `linger` to drain.
+pub fn outgoing(stream: impl Into<OwnedFd>, queue: Queue, linger: Option<Duration>) -> Result<Outgoing, Failure> {
     Ok(Outgoing {
         descriptor: descriptor(stream, Kind::Sink)?,
-        landing: Box::new(Drained),
+        landing: Box::new(Drained {
+            queue,
+            linger,
+            meter: None,
+        }),
         reader_left: Kind::Sink,
     })
 }
@@ -34,8 +40,34 @@ pub fn unusable(place: Kind, error: std::io::Error) -> Failure {
     Failure::io(place, "cannot use the connection", error)
 }
 
+/// What a family's send queue is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// Bytes, until the peer's system acknowledges them; the end counts as one more, and is the last of them.
+    Sequence,
+    /// Memory, until the peer reads it.
+    Buffers,
+}
+
+impl Queue {
+    /// What the peer has not taken of a queue that is not empty.
+    fn rest(self, unsent: u64) -> String {
+        match (self, unsent.saturating_sub(1)) {
+            (Self::Buffers, _) => "the peer did not read everything".to_owned(),
+            (Self::Sequence, 0) => "the peer did not acknowledge the end".to_owned(),
+            (Self::Sequence, 1) => "the peer did not acknowledge the last byte".to_owned(),
+            (Self::Sequence, count) => format!("the peer did not acknowledge the last {count} bytes"),
+        }
+    }
+}
+
 /// Says the end to the peer, and waits until its kernel has everything.
-struct Drained;
+struct Drained {
+    queue: Queue,
+    /// `None` waits as long as every other write does.
+    linger: Option<Duration>,
+    meter: Option<Arc<StageMeter>>,
+}
 
 impl Drained {
     /// How often the send queue is looked at, which no descriptor announces.
@@ -43,13 +75,24 @@ impl Drained {
     /// How long a peer may take to end or to reset where the system does not tell what it has: a peer that keeps its own
     /// direction open says nothing at all.
     const PATIENCE: Duration = Duration::from_millis(500);
+
+    fn count(&self, taken: u64) {
+        if let Some(meter) = &self.meter {
+            meter.add_acknowledged(taken);
+        }
+    }
 }
 
 impl Landing for Drained {
+    fn count_with(&mut self, meter: Arc<StageMeter>) {
+        self.meter = Some(meter);
+    }
+
     fn land(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome {
         let failed = |error: std::io::Error| Failure::io(Kind::Sink, "cannot finish the connection", error);
         rustix::net::shutdown(descriptor, Shutdown::Write).map_err(|error| failed(error.into()))?;
         let begun = Instant::now();
+        let mut fall = Fall::default();
         let mut ignored = [0; 4096];
         let mut peer_ended = false;
         loop {
@@ -58,19 +101,28 @@ impl Landing for Drained {
             rustix::net::sockopt::socket_error(descriptor)
                 .and_then(|pending| pending)
                 .map_err(|error| failed(error.into()))?;
+            let waited = begun.elapsed();
+            let left = self.linger.map(|linger| linger.saturating_sub(waited));
             match unsent {
                 Some(0) => return Ok(()),
-                None if peer_ended || begun.elapsed() >= Self::PATIENCE => return Ok(()),
-                _ => {}
+                Some(unsent) if left == Some(Duration::ZERO) => {
+                    let limit = humantime::format_duration(self.linger.unwrap_or_default());
+                    let why = format!("{} within {limit} (linger)", self.queue.rest(unsent));
+                    return Err(Failure::because(Kind::Sink, "cannot finish the connection", why).into());
+                }
+                Some(unsent) => self.count(fall.to(unsent)),
+                None if peer_ended || left == Some(Duration::ZERO) || waited >= Self::PATIENCE => return Ok(()),
+                None => {}
             }
+            let glance = left.map_or(Self::GLANCE, |left| left.min(Self::GLANCE));
             if peer_ended {
-                if await_alarm(alarm, Instant::now() + Self::GLANCE).map_err(failed)? {
+                if await_alarm(alarm, Instant::now() + glance).map_err(failed)? {
                     return Err(Stop::Neighbour);
                 }
                 continue;
             }
             match descriptor
-                .wait_for(Interest::Read, alarm, Some(Self::GLANCE))
+                .wait_for(Interest::Read, alarm, Some(glance))
                 .map_err(failed)?
             {
                 Woken::Alarm => return Err(Stop::Neighbour),
@@ -82,5 +134,39 @@ impl Landing for Drained {
                 },
             }
         }
+    }
+}
+
+/// How far a queue falls from one look to the next.
+#[derive(Debug, Default)]
+struct Fall {
+    last: Option<u64>,
+}
+
+impl Fall {
+    fn to(&mut self, now: u64) -> u64 {
+        let last = self.last.replace(now);
+        last.map_or(0, |last| last.saturating_sub(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_queue_falls_by_is_motion_and_what_it_holds_at_first_is_not() {
+        let mut fall = Fall::default();
+        assert_eq!([900, 900, 350, 350, 1].map(|now| fall.to(now)), [0, 0, 550, 0, 349]);
+    }
+
+    #[test]
+    fn the_end_itself_is_no_byte_that_is_missing() {
+        assert_eq!(Queue::Sequence.rest(1), "the peer did not acknowledge the end");
+        assert_eq!(Queue::Sequence.rest(2), "the peer did not acknowledge the last byte");
+        assert_eq!(
+            Queue::Sequence.rest(101),
+            "the peer did not acknowledge the last 100 bytes"
+        );
     }
 }

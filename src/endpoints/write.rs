@@ -15,7 +15,8 @@ mod batch;
 
 use batch::Batch;
 
-use super::{Endpoint, Landing, Patience, Writing, connect_timeout, named};
+use super::patience::{CONNECTING, LINGER, RETRY, USER_TIMEOUT};
+use super::{Endpoint, Knob, Landing, Patience, Writing, named};
 
 /// The definition of `write`.
 pub static WRITE: Definition = Definition {
@@ -66,7 +67,10 @@ pub static WRITE: Definition = Definition {
             default: None,
             help: "permissions in octal; else the old file's, or what the umask leaves",
         },
-        connect_timeout(),
+        CONNECTING,
+        RETRY,
+        USER_TIMEOUT,
+        LINGER,
     ],
     examples: &[Example {
         text: "read big.iso | throttle 500MB/s | write copy.iso clobber=false",
@@ -89,10 +93,14 @@ fn plan(args: &Args) -> Result<Box<dyn SinkPlan>, Problem> {
         );
         return Err(problem.help("leave one of them out"));
     }
+    let endpoint = named(args.required_endpoint("path"), args)?;
+    for knob in [Knob::Retry, Knob::UserTimeout, Knob::Linger] {
+        knob.check(args, [&*endpoint])?;
+    }
     Ok(Box::new(Plan {
-        endpoint: named(args.required_endpoint("path"), args)?,
+        endpoint,
         writing,
-        patience: Patience::of(args),
+        patience: Patience::of(args).lingering(args),
         is_spelled_out: true,
     }))
 }
@@ -199,9 +207,13 @@ impl DirectSink for WritingTo {
     }
 
     fn land(&mut self, context: &Context) -> Outcome {
+        context.meter.land();
         let _outside = context.meter.wait(Wait::Outside);
         match self.landing.take() {
-            Some(landing) => landing.land(&self.descriptor, context.cancel.alarm()?),
+            Some(mut landing) => {
+                landing.count_with(context.meter.clone());
+                landing.land(&self.descriptor, context.cancel.alarm()?)
+            }
             None => Ok(()),
         }
     }

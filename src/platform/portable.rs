@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::fs::{OFlags, Stat};
 use rustix::io::Errno;
@@ -117,4 +118,12 @@ pub fn next_data(_fd: BorrowedFd<'_>, _offset: u64) -> Option<Range<u64>> {
 #[must_use]
 pub fn unsent_bytes(_fd: BorrowedFd<'_>) -> Option<u64> {
     None
+}
+
+/// A TCP connection has the system's own time to answer in.
+pub const HAS_USER_TIMEOUT: bool = false;
+
+/// The system asks at its own pace, which by default is every two hours.
+pub fn tune_keepalive(_fd: BorrowedFd<'_>, _user_timeout: Option<Duration>) -> rustix::io::Result<()> {
+    Ok(())
 }
