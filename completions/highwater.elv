@@ -65,7 +65,7 @@ var highwater-parameters = [
     &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'connect-timeout=']
     &gzip=['level=' 'threads=' 'member=' 'single=' 'flush=' 'high=' 'low=']
     &gunzip=['high=' 'low=']
-    &zstd=['level=' 'threads=' 'flush=' 'high=' 'low=']
+    &zstd=['level=' 'threads=' 'window=' 'flush=' 'high=' 'low=']
     &unzstd=['high=' 'low=']
     &xz=['level=' 'threads=' 'high=' 'low=']
     &unxz=['high=' 'low=']

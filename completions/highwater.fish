@@ -175,6 +175,7 @@ function __highwater_parameters
             echo 'level=21'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
             echo 'level=22'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
             echo 'threads='\t'compress on so many threads; each takes its own share of memory'
+            echo 'window='\t'how far back repetitions are looked for; a power of two up to 2GiB. Above the level\'s own it takes as much more memory here, and above 128MiB more than decoders give without being asked'
             echo 'flush='\t'give out what came in after this time without more; a stream that keeps flowing is never cut up'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'

@@ -54,6 +54,7 @@ const PARAMETERS: &[(&str, Shown)] = &[
     ("gunzip", By("what_the_real_gzip_compressed_we_decompress")),
     ("zstd level", By("every_level")),
     ("zstd threads", By("several_threads")),
+    ("zstd window", By("a_large_window_of_zstd_finds_what_repeats_far_apart")),
     ("unzstd", By("zstd_and_the_real_one_understand_each_other")),
     ("xz level", By("every_level")),
     ("xz threads", By("several_threads")),

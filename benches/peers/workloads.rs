@@ -56,6 +56,21 @@ fn with_itself(mut work: Work) -> Work {
     work
 }
 
+/// The option that makes ours do what pv does; peers that copy stand beside it.
+fn lent_pages(tar: &Path) -> Work {
+    let work = copy(
+        "file → pipe → cat, zero-copy=true",
+        Route::Pipe,
+        tar,
+        "highwater -q read {in} zero-copy=true :: write -",
+        &["cat {in}", "pv -q {in}"],
+    );
+    Work {
+        aim: HALF_OF_CAT,
+        ..work
+    }
+}
+
 fn copies(tar: &Path) -> Vec<Work> {
     let from_file = [
         "cat {in}",
@@ -109,14 +124,6 @@ fn copies(tar: &Path) -> Vec<Work> {
         &from_file,
     );
     to_pipe.aim = HALF_OF_CAT;
-    let mut lent = copy(
-        "file → pipe → cat, zero-copy=true",
-        Route::Pipe,
-        tar,
-        "highwater -q read {in} zero-copy=true :: write -",
-        &["cat {in}", "pv -q {in}"],
-    );
-    lent.aim = HALF_OF_CAT;
     let mut between = copy(
         "pipe → pipe",
         Route::Pipes,
@@ -160,7 +167,7 @@ fn copies(tar: &Path) -> Vec<Work> {
         with_itself(to_null),
         to_output,
         to_pipe,
-        lent,
+        lent_pages(tar),
         between,
         to_tcp,
         linked,

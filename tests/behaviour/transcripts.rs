@@ -1178,6 +1178,36 @@ highwater: write -: cannot write: No space left on device (after 0 B)
     }
 
     #[test]
+    fn windows_of_zstd() {
+        refused(
+            "read a | zstd window=3MiB | write b",
+            str![[r#"
+--- stderr
+error: a window is a power of two from 1KiB to 2GiB
+  |
+1 | read a | zstd window=3MiB | write b
+  |                      ^^^^
+  |
+  = help: write, for example, window=64MiB
+--- exit 2
+"#]],
+        );
+        refused(
+            "read a | zstd window=64MiB threads=2 | write b",
+            str![[r#"
+--- stderr
+error: window= is for one thread, threads= asks for more
+  |
+1 | read a | zstd window=64MiB threads=2 | write b
+  |                      ^^^^^
+  |
+  = help: leave one of them out; threads cut the input into pieces of four windows each
+--- exit 2
+"#]],
+        );
+    }
+
+    #[test]
     fn input_of_a_decoder() {
         refused(
             "read a | gunzip | write b",
