@@ -25,7 +25,11 @@ pub static WRITE: Definition = Definition {
     summary: "write a file, standard output or a connection",
     details: "A file is replaced atomically: the bytes go to a temporary file beside it, which takes its place when all \
               of them are on the disk. Whatever happens before, the old file stays as it was. Devices and FIFOs are \
-              written in place. A chain whose last stage is no sink writes standard output, as `write -` does.",
+              written in place. A chain whose last stage is no sink writes standard output, as `write -` does.\n\nA \
+              connection is done when the peer's system has acknowledged everything; on a Unix socket, when the peer has \
+              read it. `linger=` bounds that wait, which is otherwise as long as the peer takes, as for every write. A \
+              peer that vanishes is noticed by TCP's own means within about a quarter of an hour; `user-timeout=` makes \
+              that sooner, and gives up a peer that only stops reading, too.",
     params: &[
         Param {
             name: "path",

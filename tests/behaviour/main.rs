@@ -8,6 +8,8 @@ mod failing_positions;
 mod harness;
 mod layers;
 mod memory;
+mod network;
 mod roundtrip;
+mod toxic;
 mod transcripts;
 mod zero_copy;

@@ -2,9 +2,9 @@
 //! to until the test lets it go on. Nothing here sleeps.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
 use crate::harness::{Folder, reset};
@@ -35,8 +35,6 @@ pub struct Toxic {
     /// Where it listens.
     pub url: String,
     go_on: Sender<()>,
-    /// A message for each thing that it has done.
-    done: Receiver<()>,
     thread: JoinHandle<Vec<u8>>,
 }
 
@@ -56,12 +54,6 @@ impl Toxic {
         Self::start(url, toxins, move || Stream::Tcp(listener.accept().expect("a peer").0))
     }
 
-    /// A TCP peer that connects.
-    pub fn connecting(address: SocketAddr, toxins: impl IntoIterator<Item = Toxin>) -> Self {
-        let stream = TcpStream::connect(address).expect("it listens");
-        Self::start(String::new(), toxins, move || Stream::Tcp(stream))
-    }
-
     /// A peer on a Unix socket in `folder`.
     pub fn unix(folder: &Folder, toxins: impl IntoIterator<Item = Toxin>) -> Self {
         let listener = UnixListener::bind(folder.join("toxic")).expect("bound");
@@ -77,7 +69,6 @@ impl Toxic {
     ) -> Self {
         let toxins: Vec<Toxin> = toxins.into_iter().collect();
         let (go_on, told) = channel();
-        let (says, done) = channel();
         let thread = std::thread::spawn(move || {
             let mut stream = Some(accept());
             let mut received = Vec::new();
@@ -88,21 +79,10 @@ impl Toxic {
                 } else {
                     stream = stream.and_then(|stream| stream.suffer(toxin, &mut received));
                 }
-                let _ = says.send(());
             }
             received
         });
-        Self {
-            url,
-            go_on,
-            done,
-            thread,
-        }
-    }
-
-    /// Waits until it has done the next thing.
-    pub fn reached(&self) {
-        self.done.recv().expect("it goes on");
+        Self { url, go_on, thread }
     }
 
     /// Ends its hanging.

@@ -1,0 +1,453 @@
+//! Connections that cannot be made, and peers that misbehave once they stand: the rows of the network in the table of
+//! faults that no other file shows.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+
+use rustix::net::{AddressFamily, SocketType};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::harness::{Folder, Running, highwater, noise};
+use crate::toxic::{Toxic, Toxin};
+
+use Toxin::{Close, HalfClose, Hang, ReadToEnd, Reset, Slice};
+
+/// A port that is ours and refuses whoever comes.
+fn refusing() -> (OwnedFd, SocketAddr) {
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+    rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("bound");
+    let address = rustix::net::getsockname(&socket).expect("bound");
+    (socket, SocketAddr::try_from(address).expect("an address"))
+}
+
+/// A source of which it can be told whether anything was read from it.
+fn source(folder: &Folder) -> (File, File) {
+    folder.write("a", "not to be read");
+    let file = folder.open("a");
+    (file.try_clone().expect("shared"), file)
+}
+
+#[track_caller]
+fn unread(mut source: File) {
+    assert_eq!(source.stream_position().expect("a file"), 0, "the source was read");
+}
+
+/// Reads samples of `--progress json` until one is as `wanted`, and answers it.
+#[track_caller]
+fn sample(running: &mut Running, wanted: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let line = running.line();
+        assert!(!line.is_empty(), "it ended before that");
+        if let Ok(sample) = serde_json::from_str::<Value>(&line)
+            && wanted(&sample)
+        {
+            return sample;
+        }
+    }
+}
+
+mod connections {
+    use super::*;
+
+    #[test]
+    fn that_cannot_stand_create_no_sink_and_consume_no_source() {
+        let (_refusing, refused) = refusing();
+        for (url, said) in [
+            (
+                format!("tcp://{refused}"),
+                format!("cannot connect to {refused}: Connection refused"),
+            ),
+            (
+                "tcp://nowhere.invalid:1".to_owned(),
+                "cannot resolve `nowhere.invalid`".to_owned(),
+            ),
+            // TCP has no multicast: every system refuses it without a packet.
+            (
+                "tcp://224.0.0.1:9".to_owned(),
+                "cannot connect to 224.0.0.1:9: Network is unreachable".to_owned(),
+            ),
+            (
+                "unix:nobody".to_owned(),
+                "cannot connect to unix:nobody: No such file or directory".to_owned(),
+            ),
+        ] {
+            let folder = Folder::new();
+            let run = highwater([format!("read {url} | write b")]).within(&folder).run();
+            assert!(run.fails(9).contains(&said), "{}", run.stderr);
+            assert!(folder.names().is_empty(), "{:?}", folder.names());
+            let (stdin, ours) = source(&folder);
+            let run = highwater([format!("write {url}")]).within(&folder).stdin(stdin).run();
+            assert!(run.fails(9).contains(&said), "{}", run.stderr);
+            unread(ours);
+        }
+    }
+
+    #[test]
+    fn that_cannot_be_listened_for_leave_the_source_unread() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("bound");
+        let folder = Folder::new();
+        let (stdin, ours) = source(&folder);
+        let run = highwater([format!("write tcp-listen://{address}")]).stdin(stdin).run();
+        assert!(
+            run.fails(9)
+                .ends_with(&format!("cannot listen on tcp://{address}: Address already in use")),
+            "{}",
+            run.stderr
+        );
+        unread(ours);
+        let run = highwater([format!("read tcp-listen://{address} | write b")])
+            .within(&folder)
+            .run();
+        run.fails(9);
+        assert_eq!(folder.names(), ["a"]);
+    }
+
+    #[test]
+    fn that_nobody_makes_end_by_a_timeout_and_leave_the_source_unread() {
+        let folder = Folder::new();
+        for option in ["--timeout", "--stall-timeout"] {
+            let (stdin, ours) = source(&folder);
+            let run = highwater([option, "50ms", "write tcp-listen://:0"]).stdin(stdin).run();
+            assert_eq!(run.code, Some(8), "{}", run.stderr);
+            unread(ours);
+        }
+    }
+}
+
+mod retries {
+    use super::*;
+
+    /// Waits until an attempt has failed.
+    fn failed_once(running: &mut Running) {
+        let line = running.line();
+        assert!(
+            line.starts_with("highwater: info: cannot connect to ") && line.contains("; trying again in "),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn reach_a_tcp_peer_that_comes_later() {
+        let folder = Folder::new();
+        let (socket, address) = refusing();
+        let pipeline = format!("read tcp://{address} retry=1000000 | write b");
+        let mut running = highwater(["--log", "info", &pipeline]).within(&folder).start();
+        failed_once(&mut running);
+        assert!(folder.names().is_empty(), "no sink before the connection stands");
+        rustix::net::listen(&socket, 1).expect("listening");
+        let mut peer = TcpStream::from(rustix::net::accept(&socket).expect("a peer"));
+        peer.write_all(b"late").expect("written");
+        drop(peer);
+        assert_eq!(running.wait().code, Some(0));
+        assert_eq!(folder.read("b"), b"late");
+    }
+
+    #[test]
+    fn reach_a_unix_peer_that_comes_later() {
+        let folder = Folder::new();
+        let arguments = ["--log", "info", "write unix:toxic retry=1000000"];
+        let mut running = highwater(arguments).within(&folder).input("late").start();
+        failed_once(&mut running);
+        let toxic = Toxic::unix(&folder, [ReadToEnd(10)]);
+        assert_eq!(running.wait().code, Some(0));
+        assert_eq!(toxic.received(), b"late");
+    }
+
+    #[test]
+    fn that_all_fail_are_counted() {
+        let folder = Folder::new();
+        let (_refusing, address) = refusing();
+        let (stdin, ours) = source(&folder);
+        let run = highwater([format!("write tcp://{address} retry=2")]).stdin(stdin).run();
+        let said = format!(
+            "highwater: write tcp://{address} retry=2: cannot connect to {address} in 3 attempts: Connection refused"
+        );
+        assert_eq!(run.fails(9), said);
+        unread(ours);
+    }
+
+    #[test]
+    fn end_at_once_when_a_signal_comes() {
+        let folder = Folder::new();
+        let arguments = ["--log", "info", "read unix:nobody retry=1000000 | write b"];
+        let mut running = highwater(arguments).within(&folder).start();
+        failed_once(&mut running);
+        running.signal(Signal::TERM);
+        assert_eq!(running.wait().signal, Some(Signal::TERM.as_raw()));
+        assert!(folder.names().is_empty());
+    }
+
+    #[test]
+    fn are_refused_where_nothing_is_connected_to() {
+        let folder = Folder::new();
+        folder.write("a", "x");
+        for pipeline in [
+            "read a retry=1 | write b",
+            "read a | write b retry=1",
+            "read a | write tcp-listen://:0 retry=1",
+            "read a | write unix-listen:s retry=1",
+            "read a | write b linger=1s",
+            "read a | write b user-timeout=1s",
+            "read unix:s user-timeout=1s | write b",
+            "read a | write unix-listen:s user-timeout=1s",
+        ] {
+            let run = highwater([pipeline]).within(&folder).run();
+            assert_eq!(run.code, Some(2), "{}", run.stderr);
+            assert!(
+                run.stderr.contains("= has no meaning here\n") && run.stderr.contains('^'),
+                "{}",
+                run.stderr
+            );
+        }
+        assert_eq!(folder.names(), ["a"]);
+    }
+}
+
+mod peers {
+    use super::*;
+
+    #[test]
+    fn that_reset_a_source_are_told_with_the_offset() {
+        let toxic = Toxic::tcp([Toxin::Write(noise(1000, 1)), Hang, Reset]);
+        let mut running = highwater([format!("read {}", toxic.url)]).start();
+        let mut out = running.take_stdout();
+        out.read_exact(&mut [0; 1000]).expect("what was sent");
+        toxic.go_on();
+        let run = running.wait();
+        let said = run.fails(3);
+        assert!(
+            said.ends_with(": cannot read: Connection reset by peer (after 1000 B)"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn that_reset_or_leave_a_sink_are_told_with_the_offset() {
+        let folder = Folder::new();
+        for end in [Reset, Close] {
+            let toxins = [Toxin::Read(100_000), end];
+            for toxic in [Toxic::tcp(toxins.clone()), Toxic::unix(&folder, toxins.clone())] {
+                let pipeline = format!("read /dev/zero | write {}", toxic.url);
+                let run = highwater(["--stats", "stats", &pipeline]).within(&folder).run();
+                let said = run.fails(4);
+                assert!(said.contains(": cannot write: ") && said.contains(" (after "), "{said}");
+                let stats: Value = serde_json::from_slice(&folder.read("stats")).expect("an object");
+                let written = stats["stages"][1]["bytes_out"].as_u64();
+                assert!(written >= Some(100_000), "{written:?}");
+                assert_eq!(toxic.received().len(), 100_000);
+            }
+            std::fs::remove_file(folder.join("toxic")).expect("removed");
+        }
+    }
+
+    #[test]
+    fn that_end_their_direction_on_a_unix_socket_still_get_ours() {
+        let folder = Folder::new();
+        let bytes = noise(1 << 20, 2);
+        let toxic = Toxic::unix(&folder, [HalfClose, ReadToEnd(64 << 10)]);
+        let running = highwater([format!("write {}", toxic.url)])
+            .within(&folder)
+            .input(bytes.as_slice())
+            .start();
+        running.wait().succeeds();
+        assert!(toxic.received() == bytes);
+    }
+
+    #[test]
+    fn that_end_their_direction_have_sent_everything() {
+        let folder = Folder::new();
+        let toxic = Toxic::tcp([Toxin::Write(b"all".to_vec()), HalfClose, Hang]);
+        highwater([format!("read {} | write b", toxic.url)])
+            .within(&folder)
+            .run()
+            .succeeds();
+        assert_eq!(folder.read("b"), b"all");
+        toxic.received();
+    }
+
+    #[test]
+    fn that_send_or_take_a_byte_at_a_time_change_nothing() {
+        let folder = Folder::new();
+        let bytes = noise(2000, 3);
+        let toxic = Toxic::tcp([Slice(bytes.clone()), Close]);
+        let output = highwater([format!("read {} | gzip | gunzip", toxic.url)]).run();
+        assert!(output.succeeds() == bytes);
+        for toxic in [Toxic::tcp([ReadToEnd(1)]), Toxic::unix(&folder, [ReadToEnd(1)])] {
+            let run = highwater([format!("write {}", toxic.url)])
+                .within(&folder)
+                .input(bytes.as_slice())
+                .run();
+            run.succeeds();
+            assert!(toxic.received() == bytes);
+        }
+    }
+
+    #[test]
+    fn that_stop_sending_leave_the_target_untouched() {
+        let folder = Folder::new();
+        folder.write("b", "old");
+        let toxic = Toxic::tcp([Toxin::Write(noise(100_000, 4)), Hang]);
+        let pipeline = format!("read {} | write b", toxic.url);
+        let run = highwater(["--stall-timeout", "100ms", &pipeline]).within(&folder).run();
+        run.fails(8);
+        assert_eq!(
+            (folder.read("b"), folder.names()),
+            (b"old".to_vec(), vec!["b".to_owned()])
+        );
+        toxic.received();
+    }
+
+    #[test]
+    fn that_stop_reading_fill_the_buffers_to_their_marks_and_no_further() {
+        let toxic = Toxic::tcp([Toxin::Read(1), Hang]);
+        let pipeline = format!("read /dev/zero | buffer 1MiB | write {}", toxic.url);
+        let mut running = highwater(["--progress", "json", "--interval", "20ms", &pipeline]).start();
+        // A link is full from three quarters on: what does not fit into the rest waits.
+        let have_been_full = |sample: &Value| {
+            let links = sample["links"].as_array().expect("links");
+            links.iter().all(|link| {
+                let (peak, high) = (link["peak_bytes"].as_u64(), link["high_bytes"].as_u64());
+                peak.zip(high).is_some_and(|(peak, high)| peak * 4 >= high * 3)
+            })
+        };
+        let full = sample(&mut running, have_been_full);
+        let number = |sample: &Value, name: &str| sample[name].as_u64().expect("a number");
+        for _ in 0..5 {
+            let next = sample(&mut running, |_| true);
+            for link in next["links"].as_array().expect("links") {
+                assert!(link["peak_bytes"].as_u64() <= link["high_bytes"].as_u64(), "{link}");
+            }
+            let held = number(&next, "buffered_peak_bytes") + number(&next, "state_bytes");
+            assert!(held <= number(&next, "memory_limit_bytes"), "{next}");
+            let grown = number(&next, "rss_bytes").saturating_sub(number(&full, "rss_bytes"));
+            assert!(grown < 1 << 20, "{grown} bytes more, and nothing moves");
+        }
+        running.signal(Signal::TERM);
+        assert_eq!(running.wait().signal, Some(Signal::TERM.as_raw()));
+        assert_eq!(toxic.received().len(), 1);
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
+    fn that_stop_reading_are_given_up_where_a_user_timeout_says_so() {
+        let toxic = Toxic::tcp([Toxin::Read(1), Hang]);
+        let run = highwater([format!("read /dev/zero | write {} user-timeout=100ms", toxic.url)]).run();
+        let said = run.fails(4);
+        assert!(said.contains(": cannot write: Connection timed out (after "), "{said}");
+        toxic.received();
+    }
+
+    #[test]
+    fn that_take_too_little_end_a_run_with_a_min_rate() {
+        let toxic = Toxic::tcp([Toxin::Read(1), Hang]);
+        let pipeline = format!("read /dev/zero | write {}", toxic.url);
+        let arguments = ["--min-rate", "1TB/s", "--min-rate-grace", "200ms", &pipeline];
+        let run = highwater(arguments).run();
+        let said = run.fails(8);
+        assert!(
+            said.starts_with("highwater: too slow: the sink took ")
+                && said.ends_with(" for 200ms, less than 1TB/s (--min-rate)"),
+            "{said}"
+        );
+        toxic.received();
+    }
+
+    #[test]
+    fn that_take_enough_are_left_alone_by_a_min_rate() {
+        let arguments = ["--min-rate", "1/s", "--min-rate-grace", "1h", "read /dev/zero | take 2"];
+        assert_eq!(highwater(arguments).run().succeeds(), [0, 0]);
+        let run = highwater(["--min-rate", "1MB/s", "throttle 1kB/s"]).run();
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+    }
+}
+
+/// All of it fits between us and the peer, so that the end is all that is left to wait for.
+mod drains {
+    use super::*;
+
+    const SIZE: usize = 30_000;
+
+    /// Starts a run that has given everything to its own system, while the peer has read a single byte.
+    fn draining(folder: &Folder, toxic: &Toxic) -> Running {
+        let pipeline = format!("write {}", toxic.url);
+        let mut running = highwater(["--progress", "json", "--interval", "20ms", &pipeline])
+            .within(folder)
+            .input(noise(SIZE, 5))
+            .start();
+        sample(&mut running, |sample| sample["stages"][1]["bytes_out"] == SIZE);
+        running
+    }
+
+    #[test]
+    fn wait_until_the_peer_has_everything() {
+        let folder = Folder::new();
+        let toxins = [Toxin::Read(1), Hang, ReadToEnd(100)];
+        for toxic in [Toxic::tcp(toxins.clone()), Toxic::unix(&folder, toxins.clone())] {
+            let running = draining(&folder, &toxic);
+            toxic.go_on();
+            assert_eq!(running.wait().code, Some(0));
+            assert!(toxic.received() == noise(SIZE, 5));
+        }
+    }
+
+    // Where the system does not tell what the peer has, a run does not wait that long.
+    #[test]
+    #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
+    fn that_the_peer_resets_are_an_error() {
+        let folder = Folder::new();
+        let toxins = [Toxin::Read(1), Hang, Reset];
+        for toxic in [Toxic::tcp(toxins.clone()), Toxic::unix(&folder, toxins.clone())] {
+            let running = draining(&folder, &toxic);
+            toxic.go_on();
+            let run = running.wait();
+            assert_eq!(run.code, Some(4), "{}", run.stderr);
+            let error = run.objects().pop().expect("the end")["exit"]["error"].to_string();
+            assert!(error.contains("cannot finish the connection: "), "{error}");
+        }
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
+    fn end_when_linger_runs_out_and_say_what_is_missing() {
+        let folder = Folder::new();
+        let toxins = [Toxin::Read(1), Hang];
+        let linger = |toxic: &Toxic| {
+            let run = highwater([format!("write {} linger=50ms", toxic.url)])
+                .within(&folder)
+                .input(noise(SIZE, 6))
+                .run();
+            let said = run.fails(4).to_owned();
+            let (_, why) = said
+                .split_once(": cannot finish the connection: the peer did not ")
+                .expect("why");
+            why.strip_suffix(" within 50ms (linger)").expect("how long").to_owned()
+        };
+        let toxic = Toxic::tcp(toxins.clone());
+        let why = linger(&toxic);
+        let missing = why
+            .strip_prefix("acknowledge the last ")
+            .and_then(|rest| rest.strip_suffix(" bytes")?.parse::<usize>().ok())
+            .unwrap_or_else(|| panic!("{why}"));
+        // The peer's system has taken what its window allows: more than the byte that was read, and not everything.
+        assert!((1..SIZE - 1).contains(&missing), "{missing}");
+        toxic.received();
+        let toxic = Toxic::unix(&folder, toxins);
+        assert_eq!(linger(&toxic), "read everything");
+        toxic.received();
+    }
+
+    #[test]
+    fn that_end_in_time_are_not_held_up_by_linger() {
+        let toxic = Toxic::tcp([ReadToEnd(64 << 10)]);
+        let bytes = noise(SIZE, 7);
+        let run = highwater([format!("write {} linger=1h", toxic.url)])
+            .input(bytes.as_slice())
+            .run();
+        run.succeeds();
+        assert!(toxic.received() == bytes);
+    }
+}
