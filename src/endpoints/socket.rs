@@ -90,9 +90,11 @@ impl Landing for Drained {
 
     fn land(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome {
         let failed = |error: std::io::Error| Failure::io(Kind::Sink, "cannot finish the connection", error);
+        let mut fall = Fall {
+            last: unsent_bytes(descriptor.as_fd()).unwrap_or(0),
+        };
         rustix::net::shutdown(descriptor, Shutdown::Write).map_err(|error| failed(error.into()))?;
         let begun = Instant::now();
-        let mut fall = Fall::default();
         let mut ignored = [0; 4096];
         let mut peer_ended = false;
         loop {
@@ -101,6 +103,7 @@ impl Landing for Drained {
             rustix::net::sockopt::socket_error(descriptor)
                 .and_then(|pending| pending)
                 .map_err(|error| failed(error.into()))?;
+            self.count(unsent.map_or(0, |unsent| fall.to(unsent)));
             let waited = begun.elapsed();
             let left = self.linger.map(|linger| linger.saturating_sub(waited));
             match unsent {
@@ -110,9 +113,8 @@ impl Landing for Drained {
                     let why = format!("{} within {limit} (linger)", self.queue.rest(unsent));
                     return Err(Failure::because(Kind::Sink, "cannot finish the connection", why).into());
                 }
-                Some(unsent) => self.count(fall.to(unsent)),
                 None if peer_ended || left == Some(Duration::ZERO) || waited >= Self::PATIENCE => return Ok(()),
-                None => {}
+                _ => {}
             }
             let glance = left.map_or(Self::GLANCE, |left| left.min(Self::GLANCE));
             if peer_ended {
@@ -138,15 +140,14 @@ impl Landing for Drained {
 }
 
 /// How far a queue falls from one look to the next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Fall {
-    last: Option<u64>,
+    last: u64,
 }
 
 impl Fall {
     fn to(&mut self, now: u64) -> u64 {
-        let last = self.last.replace(now);
-        last.map_or(0, |last| last.saturating_sub(now))
+        std::mem::replace(&mut self.last, now).saturating_sub(now)
     }
 }
 
@@ -155,9 +156,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_queue_falls_by_is_motion_and_what_it_holds_at_first_is_not() {
-        let mut fall = Fall::default();
-        assert_eq!([900, 900, 350, 350, 1].map(|now| fall.to(now)), [0, 0, 550, 0, 349]);
+    fn only_what_a_queue_falls_by_is_motion() {
+        let mut fall = Fall { last: 900 };
+        assert_eq!([900, 901, 350, 350, 1].map(|now| fall.to(now)), [0, 0, 551, 0, 349]);
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
+    fn what_a_peer_takes_while_the_connection_drains_is_counted_to_the_last_byte() {
+        use rustix::event::{PollFd, PollFlags, poll};
+        use std::io::Read;
+        use std::os::unix::net::UnixStream;
+
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let outgoing = outgoing(ours, Queue::Buffers, None).expect("usable");
+        assert_eq!(
+            outgoing.descriptor.write(&[7; 5000]).expect("written"),
+            Transfer::Bytes(5000)
+        );
+        let queue = unsent_bytes(outgoing.descriptor.as_fd()).expect("Linux tells");
+        assert!(queue >= 5000, "{queue}");
+        let meter = Arc::new(StageMeter::new(Instant::now()));
+        let (mut landing, counted) = (outgoing.landing, meter.clone());
+        let thread = std::thread::spawn(move || {
+            landing.count_with(counted);
+            let alarm = crate::platform::Alarm::new().expect("an alarm");
+            landing.land(&outgoing.descriptor, alarm.descriptor())
+        });
+        // The end has come, and not a byte of what stands before it was read.
+        poll(&mut [PollFd::new(&theirs, PollFlags::RDHUP)], None).expect("polled");
+        let mut received = Vec::new();
+        theirs.read_to_end(&mut received).expect("read");
+        assert!(thread.join().expect("no panic").is_ok());
+        assert_eq!((received.len(), meter.acknowledged()), (5000, queue));
     }
 
     #[test]

@@ -44,7 +44,8 @@ impl Watch {
         lane.map_or("linked", Lane::name)
     }
 
-    /// Bytes that have moved anywhere in the chain so far: a number that only stands still if everything does.
+    /// Bytes that have moved anywhere in the chain so far, and what peers took since the last one was written: a number that
+    /// only stands still if everything does.
     pub(super) fn motion(&self) -> u64 {
         self.stages
             .iter()

@@ -207,6 +207,60 @@ mod retries {
     }
 }
 
+#[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
+mod silent_peers {
+    use super::*;
+    use crate::harness::peer;
+
+    /// What a run with the stage `stage` says to its sockets.
+    fn options(stage: &str) -> Option<String> {
+        let folder = Folder::new();
+        let mut strace = peer("strace")?;
+        let traced = strace
+            .args([
+                "-f",
+                "-e",
+                "trace=setsockopt",
+                "-o",
+                "calls",
+                env!("CARGO_BIN_EXE_highwater"),
+                stage,
+            ])
+            .current_dir(folder.path())
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("strace starts");
+        assert!(traced.status.success(), "{}", String::from_utf8_lossy(&traced.stderr));
+        Some(String::from_utf8(folder.read("calls")).expect("text"))
+    }
+
+    #[test]
+    fn are_asked_whether_they_are_there_and_are_given_up_only_where_that_is_wanted() {
+        let asked = [
+            "SO_KEEPALIVE, [1]",
+            "TCP_KEEPIDLE, [60]",
+            "TCP_KEEPINTVL, [60]",
+            "TCP_KEEPCNT, [15]",
+        ];
+        for (stage, toxins) in [("read", [Close]), ("write", [ReadToEnd(1)])] {
+            let toxic = Toxic::tcp(toxins.clone());
+            let Some(calls) = options(&format!("{stage} {}", toxic.url)) else {
+                return;
+            };
+            assert!(asked.iter().all(|option| calls.contains(option)), "{stage}: {calls}");
+            assert!(!calls.contains("TCP_USER_TIMEOUT"), "{stage}: {calls}");
+            toxic.received();
+            let toxic = Toxic::tcp(toxins);
+            let Some(calls) = options(&format!("{stage} {} user-timeout=5s", toxic.url)) else {
+                return;
+            };
+            assert!(calls.contains("TCP_USER_TIMEOUT, [5000]"), "{stage}: {calls}");
+            assert!(calls.contains("TCP_KEEPIDLE, [5]"), "{stage}: {calls}");
+            toxic.received();
+        }
+    }
+}
+
 mod peers {
     use super::*;
 
