@@ -2,13 +2,14 @@
 //!
 //! Nothing here sleeps or tries again: a test goes on when it has read a line, a byte or an end.
 
+mod connecting;
 mod endings;
 mod endpoints;
 mod failing_positions;
 mod harness;
 mod layers;
 mod memory;
-mod network;
+mod misbehaving;
 mod roundtrip;
 mod toxic;
 mod transcripts;
