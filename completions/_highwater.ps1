@@ -67,7 +67,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
     # Stages and their parameters, in the :: form.
     $parameters = @{
         'read' = @('path=', 'size=', 'connect-timeout=', 'high=', 'low=')
-        'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'connect-timeout=')
+        'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'verify=', 'resume=', 'checkpoint=', 'connect-timeout=')
         'gzip' = @('level=', 'threads=', 'member=', 'single=', 'flush=', 'high=', 'low=')
         'gunzip' = @('high=', 'low=')
         'zstd' = @('level=', 'threads=', 'flush=', 'high=', 'low=')

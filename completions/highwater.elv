@@ -62,7 +62,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
 # Stages and their parameters, in the :: form.
 var highwater-parameters = [
     &read=['path=' 'size=' 'connect-timeout=' 'high=' 'low=']
-    &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'connect-timeout=']
+    &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'verify=' 'resume=' 'checkpoint=' 'connect-timeout=']
     &gzip=['level=' 'threads=' 'member=' 'single=' 'flush=' 'high=' 'low=']
     &gunzip=['high=' 'low=']
     &zstd=['level=' 'threads=' 'flush=' 'high=' 'low=']

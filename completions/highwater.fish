@@ -117,6 +117,11 @@ function __highwater_parameters
             echo 'sync=true'\t'whether to wait until the disk has everything'
             echo 'sync=false'\t'whether to wait until the disk has everything'
             echo 'mode='\t'permissions in octal; else the old file\'s, or what the umask leaves'
+            echo 'verify=true'\t'whether to read everything back and compare it before it takes its place'
+            echo 'verify=false'\t'whether to read everything back and compare it before it takes its place'
+            echo 'resume=true'\t'whether to keep what was written when the run ends early, and go on with it the next time'
+            echo 'resume=false'\t'whether to keep what was written when the run ends early, and go on with it the next time'
+            echo 'checkpoint='\t'with resume=true, after how many bytes the journal is brought up to date; 64MiB unless given'
             echo 'connect-timeout='\t'how long a network endpoint may take to resolve and connect'
         case gzip
             echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'

@@ -10,9 +10,10 @@ use std::time::Duration;
 use crate::catalog::{self, Args, Definition, Param, Place};
 use crate::error::{Failure, Kind, Problem};
 use crate::platform::Descriptor;
-use crate::stage::{BoxFuture, Facts, Outcome, Reach, Undo};
+use crate::stage::{BoxFuture, Facts, Outcome, Reach, Undertaking, Undo};
 
 mod file;
+mod journal;
 pub mod read;
 mod side_files;
 mod socket;
@@ -22,6 +23,8 @@ mod unix;
 pub mod write;
 
 pub use side_files::FilesByPath;
+
+use journal::Journal;
 
 /// Every kind of place, in the order in which they are listed.
 pub static SCHEMES: &[&Scheme] = &[
@@ -90,6 +93,13 @@ pub trait Endpoint: Send {
     fn reach(&self) -> Reach {
         Reach::Near
     }
+    /// Whether it is a regular file, or will be one.
+    ///
+    /// # Errors
+    /// What it is instead, in a phrase.
+    fn regular_file(&self) -> Result<(), &'static str> {
+        Err("a connection")
+    }
     /// What is known of it as a source, without side effects.
     ///
     /// # Errors
@@ -125,6 +135,17 @@ pub trait Endpoint: Send {
         writing: Writing,
         patience: Patience,
     ) -> BoxFuture<'static, Result<Outgoing, Failure>>;
+    /// Opens a regular file for writing, in a way that another run can go on with. Nothing else can be opened like that.
+    #[must_use]
+    fn open_resumable(
+        self: Box<Self>,
+        writing: Writing,
+        undertaking: Undertaking,
+    ) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+        let _ = (writing, undertaking);
+        let why = "resume=true needs a regular file";
+        Box::pin(async move { Err(Failure::because(Kind::Usage, "cannot be resumed", why)) })
+    }
 }
 
 /// How long a connection may take to stand.
@@ -221,6 +242,17 @@ pub trait Landing: Send {
     /// How to take back what was done.
     fn undo(&self) -> Option<Arc<dyn Undo>> {
         None
+    }
+    /// Where it is noted how far the write has come, if another run may go on with it. Given out once.
+    fn journal(&mut self) -> Option<Journal> {
+        None
+    }
+    /// What was written is not what was meant: removes all that another run would go on with.
+    ///
+    /// # Errors
+    /// If that fails; the message names what is left behind.
+    fn reject(&self) -> Result<(), Failure> {
+        Ok(())
     }
 }
 

@@ -135,6 +135,7 @@ impl Chain {
             chain.claims[at] = chain.watch.budget.claim(made.state).ok();
             works.push(made.stage.start(chain.inlet(at), chain.outlet(at), chain.context(at)));
         }
+        chain.claims[last] = chain.watch.budget.claim(opened.sink_state).ok();
         works.push(sink.start(chain.inlet(last), chain.context(last)));
         for (at, work) in works.into_iter().enumerate() {
             let stage = &chain.watch.stages[at];
@@ -212,7 +213,11 @@ impl Chain {
                 }
             }
         }
-        let mut ending = cause.unwrap_or_else(|| self.decide());
+        let mut ending = match cause {
+            // A signal or a deadline that comes when the sink has landed changes nothing any more.
+            Some(cause) if !self.verdict.is_whole() => cause,
+            _ => self.decide(),
+        };
         if (ending.failure.is_some() || ending.signal.is_some())
             && let Some(Err(failure)) = self.undo.map(|undo| undo.undo())
         {

@@ -48,7 +48,7 @@ impl Watch {
     pub(super) fn motion(&self) -> u64 {
         self.stages
             .iter()
-            .map(|stage| stage.meter.bytes_in() + stage.meter.bytes_out())
+            .map(|stage| stage.meter.bytes_in() + stage.meter.bytes_out() + stage.meter.bytes_checked())
             .sum()
     }
 

@@ -45,6 +45,7 @@ pub struct StageMeter {
     start: Instant,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    bytes_checked: AtomicU64,
     /// Odd while the writer changes `waited` and `open` together.
     version: AtomicU64,
     /// Nanoseconds, in the order of [`Wait::ALL`].
@@ -63,6 +64,7 @@ impl StageMeter {
             start,
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            bytes_checked: AtomicU64::new(0),
             version: AtomicU64::new(0),
             waited: [const { AtomicU64::new(0) }; 4],
             open: AtomicU64::new(0),
@@ -88,6 +90,17 @@ impl StageMeter {
     /// Counts `count` bytes sent to the output link, or, for a sink, to the outside.
     pub fn add_out(&self, count: u64) {
         bump(&self.bytes_out, count);
+    }
+
+    /// Counts `count` bytes of the stage's own that it read again.
+    pub fn add_checked(&self, count: u64) {
+        bump(&self.bytes_checked, count);
+    }
+
+    /// Bytes that the stage read again so far.
+    #[must_use]
+    pub fn bytes_checked(&self) -> u64 {
+        self.bytes_checked.load(Ordering::Relaxed)
     }
 
     /// Bytes received so far.

@@ -64,6 +64,10 @@ struct Throttle {
 }
 
 impl TransformPlan for Throttle {
+    fn starts_anywhere(&self) -> bool {
+        true
+    }
+
     fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
         self
     }

@@ -8,5 +8,7 @@ mod failing_positions;
 mod harness;
 mod layers;
 mod memory;
+mod resuming;
 mod roundtrip;
 mod transcripts;
+mod verifying;
