@@ -177,6 +177,10 @@ pub trait Source: Send {
 pub trait DirectSource {
     /// What to read now.
     fn descriptor(&self) -> &Descriptor;
+    /// Whether the pages of a file may go out as they are, so that a later change of the file still shows in them.
+    fn lends_pages(&self) -> bool {
+        false
+    }
     /// It has given `total` bytes and its end: says whether that was all of it.
     ///
     /// # Errors

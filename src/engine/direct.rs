@@ -107,7 +107,11 @@ struct Passage<'a> {
 impl Passage<'_> {
     /// Moves one descriptor of the source to its end, by the fastest way that works.
     fn move_one(&mut self, announced: &Mutex<Lane>) -> AtEnd<()> {
-        let mut lane = Lane::best(self.source.descriptor(), self.sink.descriptor());
+        let mut lane = Lane::best(
+            self.source.descriptor(),
+            self.sink.descriptor(),
+            self.source.lends_pages(),
+        );
         if self.source.descriptor().shape() == Shape::Pipe {
             // A FIFO that nobody has opened for writing yet reads as if it had ended.
             self.wait_to_read()?;
@@ -179,7 +183,8 @@ impl Passage<'_> {
             let (source, sink) = (self.source.descriptor(), self.sink.descriptor());
             match source.splice_to(sink, CALL) {
                 None => return Ok(false),
-                Some(Transfer::Bytes(0)) => return Ok(true),
+                // Of a file, the end is where its size says; some never say it.
+                Some(Transfer::Bytes(0)) => return Ok(source.shape() != Shape::File || is_at_end(source)),
                 Some(Transfer::Bytes(count)) => self.count(count as u64),
                 // Either end may be the one that is not ready.
                 Some(Transfer::NotReady) => {

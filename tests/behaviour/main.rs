@@ -14,3 +14,4 @@ mod roundtrip;
 mod security;
 mod transcripts;
 mod verifying;
+mod zero_copy;
