@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::catalog::{self, Args, Definition, Param, Place};
 use crate::error::{Failure, Kind, Problem};
-use crate::platform::Descriptor;
+use crate::platform::{Descriptor, FileId};
 use crate::stage::{BoxFuture, Facts, Outcome, Reach, Undertaking, Undo};
 
 mod file;
@@ -114,6 +114,11 @@ pub trait Endpoint: Send {
     fn sink_facts(&self, writing: Writing) -> Result<Facts, Failure> {
         let _ = writing;
         Ok(Facts::default())
+    }
+    /// The files beside it that a resumable write uses, as far as they are there.
+    fn companions(&self, writing: Writing) -> Vec<FileId> {
+        let _ = writing;
+        Vec::new()
     }
     /// What writing there will do.
     fn effect(&self, writing: Writing) -> String {

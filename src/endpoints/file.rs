@@ -171,6 +171,10 @@ impl Endpoint for File {
         }
     }
 
+    fn companions(&self, writing: Writing) -> Vec<FileId> {
+        Target::find(&self.path, writing).map_or_else(|_| Vec::new(), |target| partial::companions(&target))
+    }
+
     fn effect(&self, writing: Writing) -> String {
         let shown = self.shown();
         match self.stat() {

@@ -181,7 +181,11 @@ struct Plan {
 
 impl SinkPlan for Plan {
     fn facts(&self) -> Result<Facts, Failure> {
-        self.endpoint.sink_facts(self.writing)
+        let mut facts = self.endpoint.sink_facts(self.writing)?;
+        if self.care.resume.is_some() {
+            facts.files.extend(self.endpoint.companions(self.writing));
+        }
+        Ok(facts)
     }
 
     fn reach(&self) -> Reach {
@@ -326,8 +330,9 @@ impl WritingTo {
         let verified = account.verify(&self.descriptor, context);
         if let (Err(Stop::Failed(failure)), Some(landing)) = (&verified, &self.landing)
             && failure.kind() == error::Kind::Integrity
+            && let Err(more) = landing.reject()
         {
-            landing.reject()?;
+            tracing::error!("{more}");
         }
         verified
     }

@@ -15,9 +15,10 @@ fn wanted() -> usize {
     given.map_or(20, |count| count.parse().expect("HIGHWATER_KILLS is a number"))
 }
 
-/// After how many written bytes each run is ended: from none to a little more than there are.
+/// After how many written bytes each run is ended: some more moments than runs are to be ended, because some runs are over
+/// before it.
 fn moments(seed: u64, most: u64) -> impl Iterator<Item = u64> {
-    (0..).map(move |at| {
+    (0..20 * wanted() as u64).map(move |at| {
         let random = noise(8, seed + at * 7919);
         u64::from_le_bytes(random.try_into().expect("8 bytes")) % most
     })
@@ -68,9 +69,10 @@ fn a_killed_write_leaves_the_old_file_or_the_whole_new_one() {
             other => panic!("{other:?}: {}", run.stderr),
         }
         if kills == wanted() {
-            return;
+            break;
         }
     }
+    assert_eq!(kills, wanted());
 }
 
 #[test]
@@ -97,6 +99,7 @@ fn a_signal_at_any_moment_leaves_the_target_untouched_or_comes_too_late() {
                 break;
             }
         }
+        assert_eq!(ended, wanted(), "{signal:?}");
     }
 }
 
@@ -126,6 +129,7 @@ fn a_write_that_is_killed_again_and_again_and_gone_on_with_ends_whole() {
             break;
         }
     }
+    assert_eq!(kills, wanted());
     highwater([pipeline]).within(&folder).run().succeeds();
     assert!(folder.read("b") == bytes);
     assert_eq!(folder.names(), ["a", "b"]);

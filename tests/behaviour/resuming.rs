@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
@@ -12,8 +13,9 @@ const PART: &str = ".b.highwater-part";
 const JOURNAL: &str = ".b.highwater-journal";
 const SIZE: usize = 256 << 10;
 const CHECKPOINT: u64 = 16 << 10;
-/// The rate is such that nobody is late who ends a run at its first checkpoints.
-const PIPELINE: &str = "read a | throttle 100kB/s | write b resume=true checkpoint=16KiB";
+const PIPELINE: &str = "read a | write b resume=true checkpoint=16KiB";
+/// It takes longer than anybody waits.
+const SLOW: &str = "read a | throttle 1kB/s | write b resume=true";
 
 fn folder() -> Folder {
     let folder = Folder::new();
@@ -21,20 +23,38 @@ fn folder() -> Folder {
     folder
 }
 
-/// A run that has noted a checkpoint: it has written the next one's bytes, too.
+/// A run that has written something, and will not come to its end.
 fn begun(folder: &Folder) -> Running {
-    let arguments = ["--progress", "json", "--interval", "1ms", PIPELINE];
+    let arguments = ["--progress", "json", "--interval", "1ms", SLOW];
     let mut running = highwater(arguments).within(folder).start();
-    assert!(running.writes(2 * CHECKPOINT), "it ended");
+    assert!(running.writes(1), "it ended");
     running
 }
 
-/// A folder in which a run was killed behind a checkpoint.
+/// Runs it into a limit of the file size, which lies behind a few checkpoints: blocks of `ulimit` have 512 bytes or 1 KiB.
+fn interrupt(folder: &Folder) {
+    let script = "ulimit -f 128; exec \"$0\" \"$@\"";
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            script,
+            env!("CARGO_BIN_EXE_highwater"),
+            "--chunk",
+            "16KiB",
+            PIPELINE,
+        ])
+        .current_dir(folder.path())
+        .output()
+        .expect("sh starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+/// A folder in which a run was interrupted behind a checkpoint.
 fn interrupted() -> Folder {
     let folder = folder();
-    let running = begun(&folder);
-    running.signal(Signal::KILL);
-    assert_eq!(running.wait().signal, Some(9));
+    interrupt(&folder);
     assert_eq!(folder.names(), [JOURNAL, PART, "a"]);
     folder
 }
@@ -55,7 +75,7 @@ fn again(folder: &Folder) -> Run {
 }
 
 #[test]
-fn what_a_killed_run_has_written_is_not_written_again() {
+fn what_an_interrupted_run_has_written_is_not_written_again() {
     goes_on(&interrupted());
 }
 
@@ -68,7 +88,6 @@ fn a_signal_leaves_the_part_and_the_old_target() {
     assert_eq!(running.wait().signal, Some(15));
     assert_eq!(folder.read("b"), b"old");
     assert_eq!(folder.names(), [JOURNAL, PART, "a", "b"]);
-    goes_on(&folder);
 }
 
 #[test]
@@ -76,7 +95,8 @@ fn a_part_is_nobody_elses_to_read_and_the_target_is_as_the_old_one() {
     let folder = folder();
     let old = folder.write("b", "old");
     std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o640)).expect("set");
-    begun(&folder).signal(Signal::KILL);
+    interrupt(&folder);
+    assert_eq!(folder.read("b"), b"old");
     for name in [PART, JOURNAL] {
         let mode = folder.join(name).metadata().expect("there").mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
@@ -136,7 +156,7 @@ mod refused {
     #[test]
     fn where_it_belongs_to_another_pipeline() {
         let folder = interrupted();
-        let run = highwater(["read a | write b resume=true"]).within(&folder).run();
+        let run = highwater([SLOW]).within(&folder).run();
         let expected = format!("it belongs to another pipeline, `{PIPELINE}`");
         assert!(run.fails(2).contains(&expected), "{}", run.stderr);
         goes_on(&folder);
@@ -179,15 +199,26 @@ mod refused {
     }
 
     #[test]
+    fn where_the_source_is_the_part_or_the_journal() {
+        let folder = interrupted();
+        for name in [PART, JOURNAL] {
+            let before = folder.read(name);
+            let pipeline = format!("read {name} | write b resume=true");
+            let run = highwater([pipeline]).within(&folder).run();
+            assert!(run.fails(2).contains("would overwrite what is read"), "{}", run.stderr);
+            assert!(folder.read(name) == before);
+        }
+        goes_on(&folder);
+    }
+
+    #[test]
     fn while_another_run_is_writing() {
         let folder = folder();
         let running = begun(&folder);
-        running.signal(Signal::STOP);
-        let run = again(&folder);
+        let run = highwater([SLOW]).within(&folder).run();
         assert!(run.fails(4).contains("another run is writing it"), "{}", run.stderr);
         running.signal(Signal::KILL);
-        running.wait();
-        goes_on(&folder);
+        assert_eq!(running.wait().signal, Some(9));
     }
 
     /// Somebody has put something at one of the names that are known beforehand.

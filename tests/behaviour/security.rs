@@ -79,6 +79,25 @@ fn escape_bytes_in_names_never_reach_the_terminal() {
             }
         }
     }
+    for pipeline in [
+        "read tcp://\x1b[31mred:1 | write b",
+        "read tcp-listen://\x1b[31mred:0 | write b",
+        "read tcp://\x1b:2:3 | write b",
+        "read tcp://h:\x1b[31m | write b",
+        "read \x1b[31m://x | write b",
+        "read unix:\x1b[31m | write b",
+        "read a | hash expect=@\x1b[31m | write b",
+        "read a | hash label=\x1b[31m to=\x1b[31m/x | write b",
+        "read a | write b mode=\x1b[31m",
+        "read a | throttle \x1b[31m",
+        "read a | \x1b[31m | write b",
+    ] {
+        folder.write("a", "text");
+        for view in VIEWS.iter().filter(|view| !view.contains(&"always")) {
+            let run = highwater(view.iter().copied().chain([pipeline])).within(&folder).run();
+            assert!(!run.stderr.contains('\x1b'), "{:?}", run.stderr);
+        }
+    }
     let stats = OsStr::from_bytes(b"\x1b[31m/stats");
     let arguments = [OsStr::new("--stats"), stats, OsStr::new("read a | write b")];
     let run = highwater(arguments).within(&folder).run();

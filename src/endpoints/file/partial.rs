@@ -68,6 +68,13 @@ impl Partial {
     }
 }
 
+/// The part and the journal beside a target, as far as they are there.
+pub fn companions(target: &Target) -> Vec<FileId> {
+    let stats = [PART, JOURNAL]
+        .map(|suffix| rustix::fs::statat(&target.folder, target.beside(suffix), AtFlags::SYMLINK_NOFOLLOW));
+    stats.iter().flatten().map(FileId::of).collect()
+}
+
 impl Names {
     fn shown(&self, name: &OsStr) -> String {
         shown(self.target.path_of(name).as_os_str().as_bytes())
