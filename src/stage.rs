@@ -234,6 +234,10 @@ pub trait Undo: Send + Sync {
     /// # Errors
     /// Where that fails; the message names what is left behind.
     fn undo(&self) -> Result<(), Failure>;
+    /// Whether it is too late for that: the sink's work is in its place, and may only have to become durable.
+    fn has_landed(&self) -> bool {
+        false
+    }
     /// What would be left behind: a temporary file's path.
     fn name(&self) -> String;
 }

@@ -2,6 +2,7 @@
 //!
 //! `HIGHWATER_KILLS=200` ends so many of each kind instead of a few.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
@@ -133,6 +134,31 @@ fn a_write_that_is_killed_again_and_again_and_gone_on_with_ends_whole() {
     highwater([pipeline]).within(&folder).run().succeeds();
     assert!(folder.read("b") == bytes);
     assert_eq!(folder.names(), ["a", "b"]);
+}
+
+/// The second fsync is that of the folder: then the new file is in its place, and the signal changes nothing any more.
+#[test]
+fn a_signal_that_comes_when_the_new_file_is_in_place_is_too_late() {
+    for count in [1, 2] {
+        let folder = Folder::new();
+        folder.write("a", "new");
+        folder.write("b", "old");
+        let Some(mut command) = strace() else { return };
+        let output = command
+            .args(["-f", "-o", "/dev/null", "-e", "trace=fsync", "-e"])
+            .arg(format!("inject=fsync:signal=TERM:when={count}"))
+            .args([env!("CARGO_BIN_EXE_highwater"), "read a | write b"])
+            .env_remove("LD_LIBRARY_PATH")
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("strace starts");
+        let is_done = output.status.code() == Some(0);
+        assert!(is_done || output.status.signal() == Some(15), "{output:?}");
+        assert!(is_done || count == 1, "{output:?}");
+        assert_eq!(folder.read("b"), if is_done { b"new" } else { b"old" });
+        assert_eq!(folder.names(), ["a", "b"]);
+    }
 }
 
 /// Kills a run when one of its threads makes the `count`th of these system calls; answers whether it came to that.

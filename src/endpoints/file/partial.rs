@@ -35,8 +35,15 @@ struct Names {
     target: Target,
     part: OsString,
     journal: OsString,
-    /// Set once the part has taken its place, or must not any more.
-    settled: Mutex<bool>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Partial,
+    InPlace,
+    /// The run is over, and the part must not take its place any more.
+    Kept,
 }
 
 impl Partial {
@@ -46,7 +53,7 @@ impl Partial {
             part: target.beside(PART),
             journal: target.beside(JOURNAL),
             target,
-            settled: Mutex::new(false),
+            state: Mutex::new(State::Partial),
         };
         let part = names.open_ours(&names.part, OFlags::empty())?;
         names.lock(&part)?;
@@ -178,12 +185,12 @@ impl Landing for Partial {
         names.target.dress(descriptor)?;
         rustix::fs::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
         {
-            let mut settled = names.settled.lock().unwrap_or_else(PoisonError::into_inner);
-            if *settled {
+            let mut state = names.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if *state == State::Kept {
                 return Err(Stop::Neighbour);
             }
             names.target.put_in_place(&names.part)?;
-            *settled = true;
+            *state = State::InPlace;
         }
         names.target.sync_names()?;
         // If this run is killed before, the next one finds a journal without a part, and begins.
@@ -208,8 +215,15 @@ impl Landing for Partial {
 impl Undo for Names {
     /// Nothing is taken back: only the target must stay as it is from now on.
     fn undo(&self) -> Result<(), Failure> {
-        *self.settled.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *state == State::Partial {
+            *state = State::Kept;
+        }
         Ok(())
+    }
+
+    fn has_landed(&self) -> bool {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) == State::InPlace
     }
 
     fn name(&self) -> String {

@@ -122,6 +122,10 @@ impl Undo for Temporary {
         Ok(())
     }
 
+    fn has_landed(&self) -> bool {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) == State::InPlace
+    }
+
     fn name(&self) -> String {
         shown(self.target.path_of(&self.name).as_os_str().as_bytes())
     }
