@@ -217,6 +217,8 @@ pub trait DirectSink {
     fn descriptor(&self) -> &Descriptor;
     /// Whether the sink is a file of its own that was empty at first, in which holes can be left.
     fn is_new_file(&self) -> bool;
+    /// So many more bytes were written.
+    fn wrote(&mut self, count: u64);
     /// All bytes are written: makes them complete and durable.
     ///
     /// # Errors

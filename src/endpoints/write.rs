@@ -14,10 +14,12 @@ use crate::stage::{BoxFuture, Context, DirectSink, Facts, Outcome, Reach, Sink, 
 mod account;
 mod batch;
 mod care;
+mod writeback;
 
 use account::Account;
 use batch::Batch;
 use care::Care;
+use writeback::Writeback;
 
 use super::{Endpoint, Landing, Patience, Writing, connect_timeout, named};
 
@@ -242,6 +244,7 @@ impl SinkPlan for Plan {
             let account = self.care.account(outgoing.landing.journal());
             let sink: Box<dyn Sink> = Box::new(WritingTo {
                 undo: outgoing.landing.undo(),
+                writeback: Writeback::new(outgoing.landing.is_durable()),
                 descriptor: outgoing.descriptor,
                 landing: Some(outgoing.landing),
                 reader_left: outgoing.reader_left,
@@ -258,6 +261,7 @@ struct WritingTo {
     /// `Some` until all bytes are written.
     landing: Option<Box<dyn Landing>>,
     undo: Option<Arc<dyn Undo>>,
+    writeback: Writeback,
     /// Which error a peer that left is.
     reader_left: error::Kind,
     /// What is known of the bytes, where somebody wants to know it.
@@ -290,6 +294,10 @@ impl DirectSink for WritingTo {
 
     fn is_new_file(&self) -> bool {
         self.landing.as_ref().is_some_and(|landing| landing.is_new_file())
+    }
+
+    fn wrote(&mut self, count: u64) {
+        self.writeback.wrote(&self.descriptor, count);
     }
 
     fn land(&mut self, context: &Context) -> Outcome {
@@ -357,6 +365,7 @@ impl WritingTo {
                         account.note_if_due(&self.descriptor, context)?;
                     }
                     batch.advance(count);
+                    self.wrote(count as u64);
                 }
                 Transfer::NotReady => {
                     let _outside = context.meter.wait(Wait::Outside);

@@ -237,6 +237,7 @@ impl Passage<'_> {
                 Transfer::Bytes(count) => {
                     done += count;
                     self.written += count as u64;
+                    self.sink.wrote(count as u64);
                     self.from.meter.add_out(count as u64);
                     self.to.meter.add_in(count as u64);
                     self.to.meter.add_out(count as u64);
@@ -285,6 +286,7 @@ impl Passage<'_> {
     fn count(&mut self, count: u64) {
         self.total += count;
         self.written += count;
+        self.sink.wrote(count);
         for meter in [&self.from.meter, &self.to.meter] {
             meter.add_in(count);
             meter.add_out(count);

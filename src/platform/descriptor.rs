@@ -230,6 +230,11 @@ impl Descriptor {
         .ok()
     }
 
+    /// Has the disk begin with what was written to this file; waits for nothing.
+    pub fn start_writeback(&self) {
+        system::start_writeback(self.as_fd());
+    }
+
     /// Where the next bytes that are no hole begin and end, as seen from the offset of a sparse file, which stays as it
     /// is; `None` where there is no telling.
     #[must_use]

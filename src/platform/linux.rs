@@ -184,6 +184,16 @@ pub fn copy_file_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) 
     rustix::fs::copy_file_range(from, None, to, None, length)
 }
 
+/// Of the whole file: what is being written back already is left alone. See `sync_file_range(2)`.
+pub fn start_writeback(fd: BorrowedFd<'_>) {
+    use std::os::fd::AsRawFd;
+    // A hint: where it is refused, the disk begins at the end.
+    #[allow(unsafe_code, reason = "takes numbers, and a descriptor that is open")]
+    unsafe {
+        libc::sync_file_range(fd.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE);
+    }
+}
+
 /// Moves a file's pages to a socket; waits as the socket does.
 pub fn send_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix::io::Result<usize> {
     rustix::fs::sendfile(to, from, None, length)

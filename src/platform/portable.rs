@@ -103,6 +103,9 @@ pub fn splice(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rus
     Err(Errno::NOSYS)
 }
 
+/// There is no portable way to begin early.
+pub fn start_writeback(_fd: BorrowedFd<'_>) {}
+
 /// Bytes are read and written instead.
 pub fn send_file(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rustix::io::Result<usize> {
     Err(Errno::NOSYS)

@@ -197,6 +197,10 @@ impl Landing for Partial {
         Ok(names.remove(&names.journal)?)
     }
 
+    fn is_durable(&self) -> bool {
+        true
+    }
+
     fn undo(&self) -> Option<Arc<dyn Undo>> {
         Some(self.names.clone())
     }
