@@ -1,7 +1,8 @@
 //! What connections of every family share: how they are read and written, and how they end.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::net::Shutdown;
@@ -9,21 +10,68 @@ use rustix::net::Shutdown;
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::StageMeter;
 use crate::platform::{Descriptor, Interest, Transfer, Woken, await_alarm, unsent_bytes};
-use crate::stage::Outcome;
+use crate::stage::{Outcome, Undo};
 
 use super::{Incoming, Landing, Outgoing};
 
 /// A connection to write to, which may take `linger` to drain.
 pub fn outgoing(stream: impl Into<OwnedFd>, queue: Queue, linger: Option<Duration>) -> Result<Outgoing, Failure> {
+    let stream = stream.into();
+    let cut = match queue {
+        Queue::Sequence => Some(Arc::new(Cut::of(&stream)?)),
+        Queue::Buffers => None,
+    };
     Ok(Outgoing {
         descriptor: descriptor(stream, Kind::Sink)?,
         landing: Box::new(Drained {
             queue,
             linger,
             meter: None,
+            cut,
         }),
         reader_left: Kind::Sink,
     })
+}
+
+/// How a connection ends whose run fails: by a reset. An ordinary end would tell the peer that it has everything.
+struct Cut {
+    /// The connection, until it has ended one way or the other.
+    stream: Mutex<Option<OwnedFd>>,
+    /// Whether the peer has everything.
+    is_whole: AtomicBool,
+}
+
+impl Cut {
+    fn of(stream: &OwnedFd) -> Result<Self, Failure> {
+        let own = stream.try_clone().map_err(|error| unusable(Kind::Sink, error))?;
+        Ok(Self {
+            stream: Mutex::new(Some(own)),
+            is_whole: AtomicBool::new(false),
+        })
+    }
+
+    /// Says that the peer has everything.
+    fn forget(&self) {
+        let open = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.is_whole.store(open.is_some(), Ordering::Relaxed);
+    }
+}
+
+impl Undo for Cut {
+    fn undo(&self) -> Result<(), Failure> {
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Whoever closes it last resets it. A peer that is gone needs no telling.
+        stream.map(|stream| rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)));
+        Ok(())
+    }
+
+    fn has_landed(&self) -> bool {
+        self.is_whole.load(Ordering::Relaxed)
+    }
+
+    fn name(&self) -> String {
+        "the connection".to_owned()
+    }
 }
 
 /// A connection to read from.
@@ -67,6 +115,8 @@ struct Drained {
     /// `None` waits as long as every other write does.
     linger: Option<Duration>,
     meter: Option<Arc<StageMeter>>,
+    /// Only TCP can tell a peer that what it has is not all.
+    cut: Option<Arc<Cut>>,
 }
 
 impl Drained {
@@ -146,7 +196,16 @@ impl Landing for Drained {
     }
 
     fn land(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome {
-        self.drain(descriptor, alarm, Self::end(descriptor)?)
+        self.drain(descriptor, alarm, Self::end(descriptor)?)?;
+        if let Some(cut) = &self.cut {
+            cut.forget();
+        }
+        Ok(())
+    }
+
+    fn undo(&self) -> Option<Arc<dyn Undo>> {
+        let cut = self.cut.as_ref()?;
+        Some(cut.clone())
     }
 }
 
@@ -190,6 +249,7 @@ mod tests {
             queue: Queue::Buffers,
             linger: None,
             meter: Some(meter.clone()),
+            cut: None,
         };
         let fall = Drained::end(&descriptor).expect("ended");
         let mut received = Vec::new();
