@@ -3,10 +3,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::net::Shutdown;
-
 use crate::error::{Failure, Kind, Stop};
-use crate::platform::{Descriptor, Interest, Transfer, Woken, await_alarm, unsent_bytes};
+use crate::platform::{Descriptor, Interest, Transfer, Woken, await_alarm, sockets, unsent_bytes};
 use crate::stage::Outcome;
 
 use super::{Incoming, Landing, Outgoing};
@@ -48,16 +46,14 @@ impl Drained {
 impl Landing for Drained {
     fn land(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome {
         let failed = |error: std::io::Error| Failure::io(Kind::Sink, "cannot finish the connection", error);
-        rustix::net::shutdown(descriptor, Shutdown::Write).map_err(|error| failed(error.into()))?;
+        sockets::end_writing(descriptor).map_err(failed)?;
         let begun = Instant::now();
         let mut ignored = [0; 4096];
         let mut peer_ended = false;
         loop {
             let unsent = unsent_bytes(descriptor.as_fd());
             // A peer that left without reading everything empties the queue, too.
-            rustix::net::sockopt::socket_error(descriptor)
-                .and_then(|pending| pending)
-                .map_err(|error| failed(error.into()))?;
+            sockets::pending_error(descriptor).map_err(failed)?;
             match unsent {
                 Some(0) => return Ok(()),
                 None if peer_ended || begun.elapsed() >= Self::PATIENCE => return Ok(()),

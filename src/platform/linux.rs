@@ -218,3 +218,16 @@ pub fn unsent_bytes(fd: BorrowedFd<'_>) -> Option<u64> {
     let queued = unsafe { rustix::ioctl::ioctl(fd, rustix::ioctl::Getter::<SIOCOUTQ, i32>::new()) };
     queued.ok().and_then(|bytes| u64::try_from(bytes).ok())
 }
+
+/// Closes a descriptor and answers what the system says to it.
+#[allow(
+    unsafe_code,
+    reason = "the descriptor is given up before it is closed, and nobody else has its number"
+)]
+pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
+    use std::os::fd::IntoRawFd;
+    match unsafe { libc::close(fd.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)),
+    }
+}

@@ -10,10 +10,10 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop, shown};
-use crate::platform::{Descriptor, creation_mask};
+use crate::platform::{Descriptor, creation_mask, files};
 use crate::stage::{Outcome, Undo};
 
-use super::super::{Landing, Outgoing, Writing};
+use super::super::{Landing, Outgoing, Writing, finish};
 
 /// A temporary file beside its target, which takes the target's place when all bytes are durable.
 pub struct Replacement {
@@ -47,8 +47,8 @@ impl Replacement {
         let folder_path = target.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder_path = folder_path.unwrap_or(Path::new("."));
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(folder_path, directory, Mode::empty())?;
-        let old = match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let folder = files::open(folder_path, directory, Mode::empty())?;
+        let old = match files::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Some(stat),
             Err(Errno::NOENT) => None,
             Err(error) => return Err(error),
@@ -89,7 +89,7 @@ fn follow_links(path: &Path) -> Result<PathBuf, Errno> {
     const MOST_LINKS: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
-        match rustix::fs::readlink(&path, Vec::new()) {
+        match files::readlink(&path) {
             Ok(link) => {
                 let link = PathBuf::from(OsStr::from_bytes(link.to_bytes()));
                 path = path.parent().unwrap_or(Path::new("")).join(link);
@@ -107,15 +107,13 @@ fn create_temporary(folder: &OwnedFd, name: &OsStr) -> Result<(OwnedFd, OsString
     const NAME_MAX: usize = 255;
     const ATTEMPTS: usize = 16;
     for _ in 0..ATTEMPTS {
-        let mut random = [0; 4];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
-        let suffix = format!(".highwater-{:08x}", u32::from_ne_bytes(random));
+        let suffix = format!(".highwater-{:08x}", files::random()?);
         let kept = name.as_bytes().len().min(NAME_MAX - suffix.len() - 1);
         let mut temporary = OsString::from(".");
         temporary.push(OsStr::from_bytes(&name.as_bytes()[..kept]));
         temporary.push(suffix);
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(folder, &temporary, flags, Mode::RUSR | Mode::WUSR) {
+        match files::openat(folder, &temporary, flags, Mode::RUSR | Mode::WUSR) {
             Ok(fd) => return Ok((fd, temporary)),
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error),
@@ -129,15 +127,17 @@ impl Landing for Replacement {
         let failed = |operation: &str, error: Errno| Failure::io(Kind::Sink, operation, error);
         if let Some((user, group)) = self.owner {
             // Only a privileged process may; for everybody else the new file is their own, as cp leaves it.
-            let _ = rustix::fs::fchown(descriptor, Some(user), Some(group));
+            let _ = files::fchown(descriptor, Some(user), Some(group));
         }
-        rustix::fs::fchmod(descriptor, self.mode).map_err(|error| failed("cannot set permissions", error))?;
+        files::fchmod(descriptor, self.mode).map_err(|error| failed("cannot set permissions", error))?;
         if self.sync {
-            rustix::fs::fsync(descriptor).map_err(|error| failed("cannot make it durable", error))?;
+            files::fsync(descriptor).map_err(|error| failed("cannot make it durable", error))?;
+        } else {
+            finish(descriptor)?;
         }
         self.temporary.rename(&self.target)?;
         if self.sync {
-            rustix::fs::fsync(&self.temporary.folder)
+            files::fsync(&self.temporary.folder)
                 .map_err(|error| failed("the file is in place, but its durability is unknown", error))?;
         }
         Ok(())
@@ -158,7 +158,7 @@ impl Temporary {
         if *state == State::Removed {
             return Err(Stop::Neighbour);
         }
-        rustix::fs::renameat(&self.folder, &self.name, &self.folder, target)
+        files::renameat(&self.folder, &self.name, &self.folder, target)
             .map_err(|error| Failure::io(Kind::Sink, "cannot put the new file in place", error))?;
         *state = State::InPlace;
         Ok(())
@@ -170,7 +170,7 @@ impl Undo for Temporary {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if *state == State::Temporary {
             *state = State::Removed;
-            rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty())
+            files::unlinkat(&self.folder, &self.name, AtFlags::empty())
                 .map_err(|error| Failure::io(Kind::Sink, format!("cannot remove {}", self.name()), error))?;
         }
         Ok(())
