@@ -243,8 +243,10 @@ impl Chain {
 /// Notices that nothing moves.
 struct Stall {
     limit: Option<Duration>,
-    /// What had moved when something moved last, and when that was.
+    /// What had moved at the last look, and when that was.
     last: (u64, tokio::time::Instant),
+    /// For how long nothing has moved.
+    still: Duration,
 }
 
 impl Stall {
@@ -252,27 +254,42 @@ impl Stall {
         Self {
             limit,
             last: (0, tokio::time::Instant::now()),
+            still: Duration::ZERO,
         }
     }
 
     /// Waits until it is worth looking: a tenth of the limit.
     async fn tick(&self) {
         match self.limit {
-            Some(limit) => tokio::time::sleep((limit / 10).max(Duration::from_millis(1))).await,
+            Some(limit) => tokio::time::sleep(glance(limit)).await,
             None => std::future::pending().await,
         }
     }
 
     /// Whether nothing has moved for too long. A throttle that waits on purpose is motion.
     fn look(&mut self, watch: &Watch) -> Option<Ending> {
-        let limit = self.limit?;
-        let motion = watch.motion();
-        let now = tokio::time::Instant::now();
-        if motion != self.last.0 || watch.is_throttling() {
-            self.last = (motion, now);
-        }
-        (now - self.last.1 >= limit).then(|| stall(limit))
+        self.passes(watch.motion(), watch.is_throttling())
     }
+
+    /// A look that sees so much moved so far.
+    fn passes(&mut self, motion: u64, is_throttling: bool) -> Option<Ending> {
+        let limit = self.limit?;
+        let now = tokio::time::Instant::now();
+        // Looks that are further apart say that we were stopped ourselves, and that is nobody's stall.
+        let passed = (now - self.last.1).min(glance(limit) * 2);
+        self.still = if motion != self.last.0 || is_throttling {
+            Duration::ZERO
+        } else {
+            self.still + passed
+        };
+        self.last = (motion, now);
+        (self.still >= limit).then(|| stall(limit))
+    }
+}
+
+/// How often it is worth looking whether something has moved.
+fn glance(limit: Duration) -> Duration {
+    (limit / 10).max(Duration::from_millis(1))
 }
 
 /// Ends a run in which nothing has moved for `limit`.
@@ -286,9 +303,49 @@ fn stall(limit: Duration) -> Ending {
 pub async fn stalled(limit: Option<Duration>) -> Ending {
     match limit {
         Some(limit) => {
-            tokio::time::sleep(limit).await;
-            stall(limit)
+            let mut watched = Stall::new(Some(limit));
+            loop {
+                watched.tick().await;
+                if let Some(ending) = watched.passes(0, false) {
+                    return ending;
+                }
+            }
         }
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// Looks as often as it should, `times` times; answers how often it took until the stall.
+    async fn looks(stall: &mut Stall, times: usize) -> Option<usize> {
+        for look in 1..=times {
+            stall.tick().await;
+            if stall.passes(7, false).is_some() {
+                return Some(look);
+            }
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_move_has_stalled_after_the_limit() {
+        let mut stall = Stall::new(Some(LIMIT));
+        // The first look sees that something has moved.
+        assert_eq!(looks(&mut stall, 100).await, Some(11));
+        assert_eq!(looks(&mut Stall::new(None), 0).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_was_stopped_itself_has_not_stalled() {
+        let mut stall = Stall::new(Some(LIMIT));
+        assert_eq!(looks(&mut stall, 5).await, None);
+        tokio::time::advance(LIMIT * 100).await;
+        assert_eq!(looks(&mut stall, 3).await, None);
+        assert!(stall.passes(8, false).is_none() && stall.still.is_zero());
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 
 use highwater::platform::fault::{LOG, RULES};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 
 use crate::chains::{APPEND, Chain, DIRECT, Ends, GZIP, LINKED_PIPES, PEER_READS, PEER_WRITES, PIPES, SEVERAL};
 use crate::harness::{Folder, highwater, noise};
@@ -211,6 +211,67 @@ fn a_signal_does_not_wait_for_a_disk_that_does_not_answer() {
             (b"old".to_vec(), vec!["a".into(), "b".into()])
         );
     }
+}
+
+/// Runs a chain from `a` to `b`, and does something to `a` while the run is stopped before its third read.
+fn while_it_is_read(meanwhile: impl FnOnce(&Folder)) -> (Folder, crate::harness::Run) {
+    let folder = Folder::new();
+    folder.write("a", noise(200_000, 5));
+    folder.write("b", "old");
+    let running = highwater(["--chunk", "20KiB", "--log", "warn", "read a | take 1T | write b"])
+        .within(&folder)
+        .environment(RULES, "read:3:stop")
+        .start();
+    let pid: Pid = running.pid();
+    let (_, status) = waitpid(Some(pid), WaitOptions::UNTRACED)
+        .expect("a child")
+        .expect("it changes");
+    assert!(status.stopped(), "{status:?}");
+    meanwhile(&folder);
+    running.signal(Signal::CONT);
+    let run = running.wait();
+    (folder, run)
+}
+
+#[test]
+fn a_source_that_shrinks_is_not_whole() {
+    let shrink = |folder: &Folder| {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(folder.join("a"))
+            .expect("opened");
+        file.set_len(60_000).expect("cut");
+    };
+    let (folder, run) = while_it_is_read(shrink);
+    let why = "the file shrank while it was read: 200000 bytes at first, 60000 at last";
+    assert_eq!(
+        run.fails(10),
+        format!("highwater: read a: cannot read all of it: {why}")
+    );
+    assert_eq!((folder.read("b"), folder.names().len()), (b"old".to_vec(), 2));
+}
+
+#[test]
+fn a_source_that_grows_is_read_to_its_end_with_a_warning() {
+    let grow = |folder: &Folder| {
+        let mut file = std::fs::File::options()
+            .append(true)
+            .open(folder.join("a"))
+            .expect("opened");
+        std::io::Write::write_all(&mut file, b" and more").expect("written");
+    };
+    let (folder, run) = while_it_is_read(grow);
+    assert_eq!((run.code, run.stderr.lines().count()), (Some(0), 1), "{}", run.stderr);
+    let warning = "the source grew while it was read: 200000 bytes at first, 200009 at last";
+    assert!(run.stderr.contains(warning), "{}", run.stderr);
+    assert!(folder.read("b") == folder.read("a"));
+}
+
+#[test]
+fn a_source_that_vanishes_is_read_whole() {
+    let (folder, run) = while_it_is_read(|folder| std::fs::remove_file(folder.join("a")).expect("removed"));
+    run.succeeds();
+    assert!(folder.read("b") == noise(200_000, 5));
 }
 
 #[test]

@@ -12,7 +12,8 @@ use super::rule::{Effect, Rule};
 
 /// The environment variable with the rules, separated by commas: `write:3:ENOSPC` fails the third write, `read:*:short`
 /// reads one byte at a time, `interruptible:*/2:EINTR` interrupts every second call that a signal can interrupt,
-/// `sync:1:500ms` makes a call slow, `read:2:panic` and `rename:1:kill` end the thread or the process.
+/// `sync:1:500ms` makes a call slow, `read:2:stop` stops the process before it, `read:2:panic` and `rename:1:kill` end the
+/// thread or the process.
 pub const RULES: &str = "HIGHWATER_FAULT";
 
 /// The environment variable with the file or FIFO that gets one line for each operation: `write 3`, and
@@ -93,6 +94,11 @@ pub fn share(operation: Operation, length: usize) -> rustix::io::Result<usize> {
             Ok(length)
         }
         Some(Effect::Panic) => panic!("a fault at {}", operation.name()),
+        Some(Effect::Stop) => {
+            // Of this thread, which is then the first to stop.
+            let _ = signal_hook::low_level::raise(Signal::STOP.as_raw());
+            Ok(length)
+        }
         Some(Effect::Kill) => {
             let _ = kill_process(getpid(), Signal::KILL);
             unreachable!("nobody survives that signal")

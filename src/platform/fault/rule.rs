@@ -37,6 +37,8 @@ pub enum Effect {
     Slow(Duration),
     /// It panics.
     Panic,
+    /// The process is stopped until it is told to go on.
+    Stop,
     /// The process is killed.
     Kill,
 }
@@ -124,6 +126,7 @@ impl Effect {
         match text {
             "short" => Some(Self::Short),
             "panic" => Some(Self::Panic),
+            "stop" => Some(Self::Stop),
             "kill" => Some(Self::Kill),
             _ => {
                 if let Some(millis) = text.strip_suffix("ms") {
