@@ -1,6 +1,7 @@
 //! What tasks wait in, and the signals that they wait for.
 
 use std::io;
+use std::os::unix::net::UnixStream;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -13,7 +14,19 @@ use super::fault::{self, Operation};
 /// If no descriptor is left.
 pub fn reactor() -> io::Result<Runtime> {
     fault::point(Operation::Reactor)?;
+    check_descriptors()?;
     Builder::new_current_thread().enable_all().build()
+}
+
+/// Whether there are as many descriptors left as a runtime takes: where there are none for its signals, it panics.
+fn check_descriptors() -> io::Result<()> {
+    /// Its epoll twice, its waker, a pair for signals and one end of that again.
+    const TAKEN: usize = 6;
+    let (first, second) = UnixStream::pair()?;
+    let others = (2..TAKEN).map(|_| first.try_clone());
+    let others = others.collect::<io::Result<Vec<_>>>()?;
+    drop((first, second, others));
+    Ok(())
 }
 
 /// Starts to listen to a signal, which loses its default action.

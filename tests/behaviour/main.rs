@@ -7,6 +7,7 @@ mod endpoints;
 mod failing_positions;
 mod harness;
 mod layers;
+mod limits;
 mod memory;
 mod roundtrip;
 mod transcripts;
