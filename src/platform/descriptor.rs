@@ -234,7 +234,8 @@ impl Descriptor {
         }
     }
 
-    /// Moves up to `length` bytes to `to` without a copy, where one of the two is a pipe; `None` as above.
+    /// Moves up to `length` bytes to `to` without a copy, where one of the two is a pipe, or they are a file and a socket;
+    /// `None` as above.
     #[must_use]
     pub fn splice_to(&self, to: &Self, length: usize) -> Option<Transfer> {
         if [self, to]
@@ -243,8 +244,20 @@ impl Descriptor {
         {
             return None;
         }
-        let splice = |length| system::splice(self.as_fd(), to.as_fd(), length);
-        transfer(|| fault::share(Operation::Splice, length).and_then(splice)).ok()
+        let is_sent = (self.shape(), to.shape()) == (Shape::File, Shape::Socket);
+        let (operation, call): (_, fn(_, _, _) -> _) = if is_sent {
+            (Operation::SendFile, system::send_file)
+        } else {
+            (Operation::Splice, system::splice)
+        };
+        transfer(|| call(self.as_fd(), to.as_fd(), fault::share(operation, length)?)).ok()
+    }
+
+    /// Has the disk begin with what was written to this file; waits for nothing.
+    pub fn start_writeback(&self) {
+        if fault::point(Operation::Writeback).is_ok() {
+            system::start_writeback(self.as_fd());
+        }
     }
 
     /// Where the next bytes that are no hole begin and end, as seen from the offset of a sparse file, which stays as it

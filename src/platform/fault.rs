@@ -57,6 +57,8 @@ pub enum Operation {
     Say,
     /// lseek(2)
     Seek,
+    /// sendfile(2)
+    SendFile,
     /// shutdown(2)
     Shutdown,
     /// sigaction(2)
@@ -79,6 +81,8 @@ pub enum Operation {
     Unlink,
     /// write(2), writev(2), send(2), sendmsg(2)
     Write,
+    /// `sync_file_range(2)`
+    Writeback,
 }
 
 #[cfg(not(feature = "fault-injection"))]

@@ -11,3 +11,4 @@ mod limits;
 mod memory;
 mod roundtrip;
 mod transcripts;
+mod zero_copy;

@@ -50,6 +50,10 @@ pub const PEER_READS: Chain = Chain {
     ends: Ends::PeerReads,
     ..files("read a | take 1T | write URL")
 };
+pub const PEER_IS_SENT: Chain = Chain {
+    ends: Ends::PeerReads,
+    ..files("read a zero-copy=true | write URL")
+};
 pub const PEER_WRITES: Chain = Chain {
     ends: Ends::PeerWrites,
     ..files("read tcp-listen://:0 | take 1T | write b")

@@ -5,11 +5,13 @@ use std::io::{BufRead, BufReader};
 use highwater::platform::fault::{LOG, RULES};
 use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 
-use crate::chains::{APPEND, Chain, DIRECT, Ends, GZIP, LINKED_PIPES, PEER_READS, PEER_WRITES, PIPES, SEVERAL};
+use crate::chains::{
+    APPEND, Chain, DIRECT, Ends, GZIP, LINKED_PIPES, PEER_IS_SENT, PEER_READS, PEER_WRITES, PIPES, SEVERAL,
+};
 use crate::harness::{Folder, highwater, noise};
 use crate::trial::Trial;
 
-const EVERY: [Chain; 8] = [
+const EVERY: [Chain; 9] = [
     DIRECT,
     GZIP,
     SEVERAL,
@@ -17,11 +19,12 @@ const EVERY: [Chain; 8] = [
     PIPES,
     LINKED_PIPES,
     PEER_READS,
+    PEER_IS_SENT,
     PEER_WRITES,
 ];
 
 /// Every transfer moves one byte.
-const SHORT: &str = "read:*:short,write:*:short,splice:*:short,copy-file-range:*:short";
+const SHORT: &str = "read:*:short,write:*:short,splice:*:short,send-file:*:short,copy-file-range:*:short";
 
 /// The chain delivers the same bytes as without the rules, and has nothing to say.
 fn changes_nothing(chain: &Chain, rules: &str, bytes: usize) {
@@ -54,6 +57,7 @@ fn what_the_kernel_cannot_move_is_read_and_written() {
     for error in ["ENOSYS", "EXDEV", "EINVAL", "EPERM", "EOPNOTSUPP"] {
         changes_nothing(&DIRECT, &format!("copy-file-range:*:{error}"), 20_001);
         changes_nothing(&PIPES, &format!("splice:*:{error}"), 20_001);
+        changes_nothing(&PEER_IS_SENT, &format!("send-file:*:{error}"), 20_001);
     }
 }
 
@@ -64,6 +68,11 @@ fn what_the_kernel_has_moved_already_is_not_moved_again() {
         let rules = format!("copy-file-range:{after}+:EXDEV,copy-file-range:*:short");
         changes_nothing(&DIRECT, &rules, 5_001);
         changes_nothing(&PIPES, &format!("splice:{after}+:EINVAL,splice:*:short"), 5_001);
+        changes_nothing(
+            &PEER_IS_SENT,
+            &format!("send-file:{after}+:EINVAL,send-file:*:short"),
+            5_001,
+        );
     }
 }
 

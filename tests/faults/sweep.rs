@@ -1,7 +1,8 @@
 //! Each call of each operation fails once.
 
 use crate::chains::{
-    APPEND, Chain, DIRECT, Ends, GZIP, LINKED_PIPES, PEER_READS, PEER_WRITES, PIPES, SEVERAL, THERE_AND_BACK,
+    APPEND, Chain, DIRECT, Ends, GZIP, LINKED_PIPES, PEER_IS_SENT, PEER_READS, PEER_WRITES, PIPES, SEVERAL,
+    THERE_AND_BACK,
 };
 use crate::trial::{Trial, source};
 
@@ -41,6 +42,7 @@ const FAULTS: &[(&str, &[(&str, Expected)])] = &[
     ("resolve", &[("EIO", Failure)]),
     ("say", &[("EIO", Success)]),
     ("seek", &[("EIO", Either)]),
+    ("send-file", &[("EINVAL", Success), ("EIO", Success)]),
     ("shutdown", &[("ENOTCONN", Failure)]),
     ("signal", &[("EINVAL", Failure)]),
     ("socket-option", &[("ECONNRESET", Failure)]),
@@ -49,6 +51,7 @@ const FAULTS: &[(&str, &[(&str, Expected)])] = &[
     ("sync", &[("EIO", Failure), ("ENOSPC", Failure)]),
     ("thread", &[("EAGAIN", Either)]),
     ("write", &[("ENOSPC", Failure), ("EDQUOT", Failure), ("EIO", Failure)]),
+    ("writeback", &[("EIO", Success)]),
 ];
 
 /// Sweeps one chain.
@@ -163,6 +166,7 @@ fn a_pipe_to_a_pipe() {
 #[test]
 fn a_file_to_a_peer() {
     sweep(&PEER_READS);
+    sweep(&PEER_IS_SENT);
 }
 
 #[test]
@@ -174,7 +178,16 @@ fn a_peer_to_a_file() {
 #[test]
 fn without_a_fault_the_bytes_are_exact() {
     let bytes = source();
-    for chain in [DIRECT, THERE_AND_BACK, PIPES, LINKED_PIPES, PEER_READS, PEER_WRITES] {
+    for chain in [
+        DIRECT,
+        THERE_AND_BACK,
+        PIPES,
+        LINKED_PIPES,
+        PEER_IS_SENT,
+        PEER_READS,
+        PEER_IS_SENT,
+        PEER_WRITES,
+    ] {
         assert!(Trial::of(&chain, "").output == bytes, "{}", chain.text);
     }
     let several = [&bytes, &b"between"[..], &bytes].concat();

@@ -141,7 +141,7 @@ impl Effect {
 
 impl Operation {
     /// Every operation.
-    pub(super) const EVERY: [Self; 32] = [
+    pub(super) const EVERY: [Self; 34] = [
         Self::Accept,
         Self::Advise,
         Self::Alarm,
@@ -163,6 +163,7 @@ impl Operation {
         Self::Resolve,
         Self::Say,
         Self::Seek,
+        Self::SendFile,
         Self::Shutdown,
         Self::Signal,
         Self::Socket,
@@ -174,6 +175,7 @@ impl Operation {
         Self::Truncate,
         Self::Unlink,
         Self::Write,
+        Self::Writeback,
     ];
 
     /// Its name in lower case, with dashes: `copy-file-range`.
@@ -206,6 +208,7 @@ impl Operation {
                 | Self::Random
                 | Self::Read
                 | Self::Say
+                | Self::SendFile
                 | Self::Splice
                 | Self::Sync
                 | Self::Truncate
