@@ -141,6 +141,14 @@ fn killed_at_any_operation_an_append_keeps_what_was_there() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_synced_is_said_to_be_so() {
+    let (clean, trial) = (Trial::of(&GZIP, ""), Trial::of(&GZIP, "sync:2:EIO"));
+    let why = "the file is in place, but its durability is unknown: Input/output error";
+    assert_eq!(trial.run.fails(4), format!("highwater: write b: {why}"));
+    assert!(trial.output == clean.output && trial.left.is_empty());
+}
+
+#[test]
 fn what_cannot_be_taken_back_is_named() {
     let trial = Trial::of(&GZIP, "write:1:ENOSPC,unlink:*:EIO");
     let said = trial.said();
