@@ -7,6 +7,8 @@ pub enum Ends {
     Files,
     /// Pipes of standard input and output.
     Pipes,
+    /// The target is `d`, which is not there at first.
+    NewFile,
     /// The sink is a TCP peer; `URL` in the text stands for its address.
     PeerReads,
     /// The source is a TCP peer that connects.
@@ -37,6 +39,14 @@ pub const SEVERAL: Chain = files("read a c a | take 1T | write b sync=false");
 pub const APPEND: Chain = Chain {
     appends: true,
     ..files("read a | take 1T | write b append=true")
+};
+pub const NEW: Chain = Chain {
+    ends: Ends::NewFile,
+    ..files("read a | take 1T | write d")
+};
+pub const APPEND_TO_NEW: Chain = Chain {
+    ends: Ends::NewFile,
+    ..files("read a | take 1T | write d append=true")
 };
 pub const PIPES: Chain = Chain {
     ends: Ends::Pipes,

@@ -20,7 +20,7 @@ pub struct Trial {
     pub log: Vec<String>,
     /// What came out at the far end: the target's bytes, or what the peer got.
     pub output: Vec<u8>,
-    /// Hidden files that are left.
+    /// What is left beside the files that were there, and a new target of a run that went well.
     pub left: Vec<String>,
 }
 
@@ -70,12 +70,10 @@ impl Trial {
             Ends::Pipes => run.stdout.clone(),
             Ends::PeerReads => received.unwrap_or_default(),
             Ends::Files | Ends::PeerWrites => folder.read("b"),
+            Ends::NewFile => std::fs::read(folder.join("d")).unwrap_or_default(),
         };
-        let left = folder
-            .names()
-            .into_iter()
-            .filter(|name| name.starts_with('.'))
-            .collect();
+        let is_known = |name: &str| matches!(name, "a" | "b" | "c") || name == "d" && run.code == Some(0);
+        let left = folder.names().into_iter().filter(|name| !is_known(name)).collect();
         let log = std::fs::read_to_string(log).expect("the binary is built with fault-injection");
         Self {
             run,
