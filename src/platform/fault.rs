@@ -1,8 +1,8 @@
 //! The points at which a run depends on the system, and what a test can make of them.
 //!
 //! Every call that may fail passes a point of its [`Operation`] first. With the feature `fault-injection` a test can
-//! make the Nth of them fail, be short, be interrupted or be slow; see [`RULES`] and [`LOG`]. Without it a point is
-//! nothing: it is inlined away.
+//! make the Nth of them fail, be short, be interrupted or be slow, and count them; see `RULES` and `LOG`. Without it a
+//! point is nothing: it is inlined away.
 
 #[cfg(feature = "fault-injection")]
 mod injection;
