@@ -224,7 +224,7 @@ const RUNS: &[Row] = &[
         &[
             "stopped_and_told_to_go_on_it_delivers_everything",
             "no_window_of_100_ms_is_fast_after_a_stop",
-            "a_process_that_was_stopped_itself_has_not_stalled",
+            "a_process_that_was_stopped_has_not_stalled",
         ],
     ),
     (

@@ -1,12 +1,13 @@
 //! Where `--stats` goes.
 
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::engine::Snapshot;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, shown};
 use crate::platform::files;
 use crate::view::{json, say};
 
@@ -20,7 +21,7 @@ pub struct StatsFile {
 impl StatsFile {
     /// Opens the file and leaves what is in it until the end.
     pub fn open(path: &Path) -> Result<Self, String> {
-        let name = path.display().to_string();
+        let name = shown(path.as_os_str().as_bytes());
         if path.as_os_str() == "-" {
             return Ok(Self { file: None, name });
         }

@@ -31,6 +31,8 @@ pub enum Operation {
     CopyFileRange,
     /// fcntl(2) with `F_DUPFD_CLOEXEC`
     Duplicate,
+    /// flock(2)
+    Lock,
     /// fchmod(2) and chmod(2)
     Mode,
     /// open(2), openat(2)

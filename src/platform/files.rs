@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::ffi::CString;
-use rustix::fs::{Advice, AtFlags, Gid, Mode, OFlags, SeekFrom, Stat, Uid};
+use rustix::fs::{Advice, AtFlags, FlockOperation, Gid, Mode, OFlags, SeekFrom, Stat, Uid};
 use rustix::io::{Result, retry_on_intr};
 use rustix::rand::GetRandomFlags;
 
@@ -130,6 +130,33 @@ pub fn close_error(fd: impl AsFd) -> Result<()> {
     let other = duplicate(fd)?;
     fault::point(Operation::Close)?;
     system::close(other)
+}
+
+/// Waits until the disk has the bytes and what is needed to find them.
+///
+/// # Errors
+/// As fdatasync(2).
+pub fn fdatasync(fd: impl AsFd) -> Result<()> {
+    call(Operation::Sync, || rustix::fs::fdatasync(&fd))
+}
+
+/// Keeps other processes that ask out of a file.
+///
+/// # Errors
+/// As flock(2).
+pub fn flock(fd: impl AsFd, how: FlockOperation) -> Result<()> {
+    call(Operation::Lock, || rustix::fs::flock(&fd, how))
+}
+
+/// Reads at an offset, and leaves the file's own.
+///
+/// # Errors
+/// As pread(2).
+pub fn pread(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    retry_on_intr(|| {
+        let room = fault::share(Operation::Read, buffer.len())?;
+        rustix::io::pread(&fd, &mut buffer[..room], offset)
+    })
 }
 
 /// Gives a file to another owner.

@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::fs::{OFlags, Stat};
 use rustix::io::Errno;
@@ -116,6 +117,9 @@ pub fn next_data(_fd: BorrowedFd<'_>, _offset: u64) -> Option<Range<u64>> {
     None
 }
 
+/// There is no portable way: what is read may come from memory.
+pub fn drop_cached(_fd: impl AsFd) {}
+
 /// It cannot be told.
 #[must_use]
 pub fn unsent_bytes(_fd: BorrowedFd<'_>) -> Option<u64> {
@@ -133,4 +137,12 @@ pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
         0 => Ok(()),
         _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)),
     }
+}
+
+/// A TCP connection has the system's own time to answer in.
+pub const HAS_USER_TIMEOUT: bool = false;
+
+/// The system asks at its own pace, which by default is every two hours.
+pub fn tune_keepalive(_fd: BorrowedFd<'_>, _user_timeout: Option<Duration>) -> rustix::io::Result<()> {
+    Ok(())
 }

@@ -83,7 +83,9 @@ fn sweep_with(chain: &Chain, always: &str) {
                 let trial = Trial::of(chain, &format!("{rule},{always}"));
                 let was_hit = trial.was_hit_at(&operation, number);
                 let what = format!("{}: {rule}: {:?}: {}", chain.text, trial.run.code, trial.run.stderr);
-                assert!(number > 1 || was_hit, "nothing was tried: {what}");
+                // Whether anybody has to wait depends on how fast a peer is.
+                let is_sure = number == 1 && !matches!(operation.as_str(), "poll" | "alarm");
+                assert!(was_hit || !is_sure, "nothing was tried: {what}");
                 tried += usize::from(was_hit);
                 // How often a pipe or a peer is asked depends on how fast it is.
                 let expected = if was_hit { *expected } else { Success };

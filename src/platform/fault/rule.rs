@@ -141,7 +141,7 @@ impl Effect {
 
 impl Operation {
     /// Every operation.
-    pub(super) const EVERY: [Self; 34] = [
+    pub(super) const EVERY: [Self; 35] = [
         Self::Accept,
         Self::Advise,
         Self::Alarm,
@@ -150,6 +150,7 @@ impl Operation {
         Self::Connect,
         Self::CopyFileRange,
         Self::Duplicate,
+        Self::Lock,
         Self::Mode,
         Self::Open,
         Self::Owner,
