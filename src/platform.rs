@@ -5,12 +5,16 @@
 
 mod alarm;
 mod descriptor;
+pub mod fault;
+pub mod files;
 mod identity;
 mod memory;
 mod permissions;
+mod reactor;
 mod signals;
-mod sockets;
+pub mod sockets;
 mod standard_error;
+mod threads;
 
 #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
 mod linux;
@@ -27,7 +31,8 @@ pub use descriptor::{Descriptor, Interest, Shape, Transfer, Woken};
 pub use identity::{FileId, FileStamp};
 pub use memory::{ResidentMemory, forget_start_up, share_one_heap};
 pub use permissions::creation_mask;
+pub use reactor::{listen_to, reactor};
 pub use signals::{TERMINATING, end_as, is_ignored, prepare_signals};
-pub use sockets::{keep_alive, unix_stream_socket};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};
 pub use system::{HAS_USER_TIMEOUT, drop_cached, unsent_bytes};
+pub use threads::spawn;

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::engine::{Sampler, Snapshot, Watch};
-use crate::platform::write_patiently;
+use crate::platform::{spawn, write_patiently};
 
 mod clock;
 pub mod json;
@@ -72,11 +72,8 @@ impl View {
     pub fn start(watch: &Arc<Watch>, settings: Settings) -> Self {
         let (over, ended) = channel();
         let sampler = Sampler::new(watch.clone());
-        let thread = std::thread::Builder::new()
-            .name("view".to_owned())
-            .stack_size(256 << 10);
         let (last, end) = channel();
-        let thread = thread.spawn(move || {
+        let thread = spawn("view", 256 << 10, move || {
             let mut ticker = Ticker::new(sampler, settings);
             while ended.recv_timeout(ticker.until_next()) == Err(RecvTimeoutError::Timeout) {
                 ticker.tick();

@@ -101,6 +101,58 @@ fn no_layer_knows_one_above_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What asks something of the system that may fail, other than through [`highwater::platform`].
+const SYSTEM_CALLS: &[&str] = &[
+    "rustix::fs::",
+    "rustix::io::",
+    "rustix::net::",
+    "rustix::rand::",
+    "File::",
+    "OpenOptions",
+    "TcpStream::connect",
+    "TcpListener::bind",
+    "UnixStream::connect",
+    "UnixListener::bind",
+    "lookup_host",
+    ".accept()",
+    "thread::Builder",
+    "thread::spawn",
+];
+
+/// `File::from` and types stand for no call.
+fn is_call(code: &str, sign: &str) -> bool {
+    code.match_indices(sign).any(|(at, _)| {
+        let alone = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let rest = &code[at + sign.len()..];
+        alone && (!sign.ends_with("::") || rest.starts_with(|c: char| c.is_lowercase()) && !rest.starts_with("from("))
+    })
+}
+
+/// So that a test can make any of them fail.
+#[test]
+fn whatever_a_run_asks_of_the_system_passes_the_platform() {
+    let mut wrong = Vec::new();
+    for path in sources(&root().join("src")) {
+        let name = path
+            .strip_prefix(root())
+            .expect("below the root")
+            .to_string_lossy()
+            .into_owned();
+        let is_test = name.ends_with("tests.rs") || name.starts_with("src/flow/link_");
+        // `generate` runs no chain.
+        if is_test || name.starts_with("src/platform/") || name.starts_with("src/cli/generate") {
+            continue;
+        }
+        let lines = code(&path).into_iter();
+        for (number, line) in lines.take_while(|(_, line)| !line.contains("#[cfg(test)]")) {
+            if !line.trim_start().starts_with("use ") && SYSTEM_CALLS.iter().any(|sign| is_call(&line, sign)) {
+                wrong.push(format!("{name}:{number}: {}", line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn every_layer_stands_where_the_map_has_it() {
     let named: BTreeSet<&str> = LAYERS.iter().copied().flatten().copied().collect();

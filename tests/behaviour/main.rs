@@ -9,6 +9,7 @@ mod failing_positions;
 mod harness;
 mod kills;
 mod layers;
+mod limits;
 mod memory;
 mod misbehaving;
 mod resuming;
