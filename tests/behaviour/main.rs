@@ -2,6 +2,7 @@
 //!
 //! Nothing here sleeps or tries again: a test goes on when it has read a line, a byte or an end.
 
+mod browser;
 mod connecting;
 mod endings;
 mod endpoints;
@@ -11,6 +12,7 @@ mod kills;
 mod layers;
 mod memory;
 mod misbehaving;
+mod report;
 mod resuming;
 mod roundtrip;
 mod security;
