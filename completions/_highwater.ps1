@@ -28,6 +28,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour; `NO_COLOR` and TERM=dumb are honoured')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'How much to log to standard error')
             [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'At the end, write one line of JSON to a file; - is stderr')
+            [CompletionResult]::new('--record', '--record', [CompletionResultType]::ParameterName, 'Write every sample to a file, for `highwater report`')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'End with code 8 if the whole run takes longer')
             [CompletionResult]::new('--stall-timeout', '--stall-timeout', [CompletionResultType]::ParameterName, 'End with code 8 if no byte moves for so long')
             [CompletionResult]::new('--min-rate', '--min-rate', [CompletionResultType]::ParameterName, 'End with code 8 if the sink takes less on average')
@@ -40,6 +41,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('stages', 'stages', [CompletionResultType]::ParameterValue, 'List the stages, or explain one')
             [CompletionResult]::new('explain', 'explain', [CompletionResultType]::ParameterValue, 'Show what a pipeline would do, and where its memory would go, without running it')
+            [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Draw recordings of --record: memory against the ceiling, stages, links, rates')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write the manual pages, the completions and the generated parts of the README')
             break
         }
@@ -54,12 +56,18 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour; `NO_COLOR` and TERM=dumb are honoured')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'How much to log to standard error')
             [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'At the end, write one line of JSON to a file; - is stderr')
+            [CompletionResult]::new('--record', '--record', [CompletionResultType]::ParameterName, 'Write every sample to a file, for `highwater report`')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'End with code 8 if the whole run takes longer')
             [CompletionResult]::new('--stall-timeout', '--stall-timeout', [CompletionResultType]::ParameterName, 'End with code 8 if no byte moves for so long')
             [CompletionResult]::new('--min-rate', '--min-rate', [CompletionResultType]::ParameterName, 'End with code 8 if the sink takes less on average')
             [CompletionResult]::new('--min-rate-grace', '--min-rate-grace', [CompletionResultType]::ParameterName, 'How long --min-rate is averaged over, and how long a run has before it counts')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show nothing but errors')
+            break
+        }
+        'highwater;report' {
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Where to write it; the name says what: .html, .svg or .png')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Where to write it; the name says what: .html, .svg or .png')
             break
         }
         'highwater;generate' {

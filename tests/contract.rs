@@ -29,6 +29,25 @@ const OPTIONS: &[(&str, Shown)] = &[
     ("-q", By("options::quiet_shows_nothing_and_goes_with_no_progress")),
     ("--interval", By("options::interval_says_how_often")),
     ("--stats", By("options::stats_come_on_every_ending")),
+    ("--record", By("a_run_is_recorded_from_its_header_to_its_end_and_drawn")),
+    (
+        "--record, refusals",
+        By("what_cannot_be_a_recording_is_refused_before_anything_is_touched"),
+    ),
+    (
+        "--record, a full disk",
+        By("a_full_disk_ends_the_recording_and_not_the_run"),
+    ),
+    (
+        "--record, kill -9",
+        By("a_killed_run_leaves_a_recording_that_can_be_drawn"),
+    ),
+    ("report RUN… -o FILE", By("a_report_is_the_same_every_time")),
+    (
+        "report, a bad recording",
+        By("troubles_name_the_line_and_what_would_be_right"),
+    ),
+    ("report, in a browser", By("a_report_is_shown_on_a_dark_screen")),
     ("--timeout", By("timeouts::end_a_run_that_takes_too_long")),
     ("--stall-timeout", By("options::a_stall_timeout_ends_a_wait_for_a_peer")),
     (

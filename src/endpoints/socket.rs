@@ -57,9 +57,10 @@ impl Cut {
 
 impl Undo for Cut {
     fn undo(&self) -> Result<(), Failure> {
-        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Whoever closes it last resets it. A peer that is gone needs no telling.
-        stream.map(sockets::reset_at_close);
+        if let Some(stream) = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            sockets::reset_at_close(stream);
+        }
         Ok(())
     }
 
