@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, Stat};
 use rustix::io::Errno;
 
+use super::process_tree::Listed;
+
 /// A pipe: its read end is polled, a byte in it is the alarm.
 #[derive(Debug)]
 pub struct AlarmDescriptors {
@@ -121,3 +123,27 @@ pub fn next_data(_fd: BorrowedFd<'_>, _offset: u64) -> Option<Range<u64>> {
 pub fn unsent_bytes(_fd: BorrowedFd<'_>) -> Option<u64> {
     None
 }
+
+/// There is no portable list.
+pub fn processes() -> io::Result<Vec<Listed>> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this system does not list its processes with their memory as Linux does",
+    ))
+}
+
+/// It cannot be told.
+pub fn stored_bytes(_pid: i32) -> u64 {
+    0
+}
+
+/// Orphans go to the first process.
+pub fn adopt_orphans() {}
+
+/// It cannot be told.
+pub fn free_memory() -> Option<u64> {
+    None
+}
+
+/// Pipes keep the size they have.
+pub fn shrink_pipe(_fd: BorrowedFd<'_>) {}
