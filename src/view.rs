@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::engine::{Sampler, Snapshot, Watch};
 use crate::platform::write_patiently;
 
-mod clock;
+pub mod clock;
 pub mod json;
 pub mod live;
 pub mod plain;
