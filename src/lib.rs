@@ -16,6 +16,7 @@
 //! | [`plan`] | checked calls to a typed chain with a memory budget |
 //! | [`engine`] | opens, starts, joins, decides the one error; takes snapshots |
 //! | [`view`] | a snapshot to text: JSON, plain lines, the summary |
+//! | [`check`] | whether other people's programs and servers honour backpressure |
 //! | [`cli`] | options, subcommands, exit codes |
 //!
 //! # Example
@@ -40,6 +41,7 @@
 //! ```
 
 pub mod catalog;
+pub mod check;
 pub mod cli;
 pub mod endpoints;
 pub mod engine;
