@@ -16,6 +16,9 @@ _highwater() {
             ",$1")
                 cmd="highwater"
                 ;;
+            highwater,check)
+                cmd="highwater__subcmd__check"
+                ;;
             highwater,explain)
                 cmd="highwater__subcmd__explain"
                 ;;
@@ -32,7 +35,7 @@ _highwater() {
 
     case "${cmd}" in
         highwater)
-            opts="-q -h -V --memory --chunk --progress --quiet --interval --color --log --stats --timeout --stall-timeout --help --version stages explain generate"
+            opts="-q -h -V --memory --chunk --progress --quiet --interval --color --log --stats --timeout --stall-timeout --help --version stages explain check generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -72,6 +75,48 @@ _highwater() {
                     ;;
                 --stall-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        highwater__subcmd__check)
+            opts="-h --rate --seconds --max-rss --pid --clients --record --json --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --seconds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-rss)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --clients)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
                 *)
@@ -265,7 +310,7 @@ _highwater_with_stages() {
             COMPREPLY=($(compgen -W 'read write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash' -- "$word"))
             return
             ;;
-        generate | \'* | \"*)
+        generate | check | \'* | \"*)
             _highwater "$@"
             return
             ;;

@@ -35,6 +35,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --version 'Print version'
             cand stages 'List the stages, or explain one'
             cand explain 'Show what a pipeline would do, and where its memory would go, without running it'
+            cand check 'Check whether a program or a server honours backpressure, before it is deployed'
             cand generate 'Write the manual pages, the completions and the generated parts of the README'
         }
         &'highwater;stages'= {
@@ -51,6 +52,18 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --stall-timeout 'End with code 8 if no byte moves for so long'
             cand -q 'Show nothing but errors'
             cand --quiet 'Show nothing but errors'
+        }
+        &'highwater;check'= {
+            cand --rate 'How fast the output is read'
+            cand --seconds 'How long to look; 2s at least'
+            cand --max-rss 'Stop there [default: a quarter of free memory]'
+            cand --pid 'The server''s process'
+            cand --clients 'How many clients a server gets'
+            cand --record 'Write samples and verdict there, as JSON lines'
+            cand --color 'When to use colour: auto, always, never'
+            cand --json 'Print JSON lines on stdout'
+            cand -h 'Show this help'
+            cand --help 'Show this help'
         }
         &'highwater;generate'= {
             cand --to 'Where the project is: files go to its man/ and completions/, and into its README.md'

@@ -15,6 +15,7 @@ use crate::plan::{self, Limits, Plan};
 use crate::platform;
 use crate::view::{self, Progress, View, json, say, sum, summary};
 
+mod check;
 mod explain;
 mod generate;
 mod help;
@@ -61,6 +62,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 ExitCode::from(4)
             }
         },
+        Invocation::Command(Command::Check(options)) => check::run(&options),
         Invocation::Command(Command::Stages { name }) => stages(name.as_deref()),
         Invocation::Command(Command::Explain { pipeline, options }) => {
             let (script, problems) = match pipeline.as_slice() {
