@@ -74,11 +74,11 @@ set edit:completion:arg-completer[highwater] = {|@words|
 
 # Stages and their parameters, in the :: form.
 var highwater-parameters = [
-    &read=['path=' 'size=' 'connect-timeout=' 'high=' 'low=']
+    &read=['path=' 'size=' 'zero-copy=' 'connect-timeout=' 'high=' 'low=']
     &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'connect-timeout=']
     &gzip=['level=' 'threads=' 'member=' 'single=' 'flush=' 'high=' 'low=']
     &gunzip=['high=' 'low=']
-    &zstd=['level=' 'threads=' 'flush=' 'high=' 'low=']
+    &zstd=['level=' 'threads=' 'window=' 'flush=' 'high=' 'low=']
     &unzstd=['high=' 'low=']
     &xz=['level=' 'threads=' 'high=' 'low=']
     &unxz=['high=' 'low=']

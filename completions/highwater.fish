@@ -117,6 +117,8 @@ function __highwater_parameters
         case read
             echo 'path='\t'what to read: a path, - or a URL; several are read in turn'
             echo 'size='\t'how much a stream is expected to give; for the time left, not a limit'
+            echo 'zero-copy=true'\t'lend a file\'s own pages to a pipe or a socket; a file that changes meanwhile changes what was sent'
+            echo 'zero-copy=false'\t'lend a file\'s own pages to a pipe or a socket; a file that changes meanwhile changes what was sent'
             echo 'connect-timeout='\t'how long a network endpoint may take to resolve and connect'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
@@ -185,6 +187,7 @@ function __highwater_parameters
             echo 'level=21'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
             echo 'level=22'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
             echo 'threads='\t'compress on so many threads; each takes its own share of memory'
+            echo 'window='\t'how far back repetitions are looked for; a power of two up to 2GiB. Above the level\'s own it takes as much more memory here, and above 128MiB more than decoders give without being asked'
             echo 'flush='\t'give out what came in after this time without more; a stream that keeps flowing is never cut up'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'

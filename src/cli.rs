@@ -6,9 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use crate::catalog;
-use crate::engine::{self, Ending, Observer, Watch};
+use crate::engine::{self, Ending, Observer, Sampler, Snapshot, Watch};
 use crate::error::{ChainError, Failure, Kind, Problem, bug, keep_panics};
 use crate::grammar::{self, Script, human_size};
 use crate::plan::{self, Limits, Plan};
@@ -28,6 +29,9 @@ use stats::StatsFile;
 
 /// The exit code of a command line or a pipeline that cannot be.
 const USAGE: u8 = 2;
+
+/// What is over within this time needs no view, and the thread of one is a good part of its cost.
+const BRIEF: Duration = Duration::from_millis(100);
 
 /// Runs the command line to its exit code. Where a signal ended the run, the process ends by that signal instead.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -147,15 +151,16 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
             asked,
             style: options.style(),
         },
+        watch: None,
         view: None,
     };
     let settings = engine::Settings {
         timeout: options.timeout,
         stall_timeout: options.stall_timeout,
+        brief: BRIEF.min(options.interval),
     };
-    platform::forget_start_up();
     let ending = engine::run(plan, settings, &mut audience);
-    let snapshot = audience.view.map(View::finish);
+    let snapshot = audience.finish();
 
     let exit = json::Exit {
         code: ending.exit_code(),
@@ -215,7 +220,17 @@ fn error_line(ending: &Ending) -> Option<String> {
 /// Shows a run to whoever sits at standard error.
 struct Audience {
     settings: view::Settings,
+    /// The run, once it has started.
+    watch: Option<Arc<Watch>>,
     view: Option<View>,
+}
+
+impl Audience {
+    /// Ends the view, if there was time for one; answers the snapshot of the whole run, if it got that far.
+    fn finish(&mut self) -> Option<Snapshot> {
+        let view = self.view.take().map(View::finish);
+        view.or_else(|| self.watch.take().map(|watch| Sampler::new(watch).end()))
+    }
 }
 
 impl Observer for Audience {
@@ -224,6 +239,13 @@ impl Observer for Audience {
     }
 
     fn started(&mut self, watch: &Arc<Watch>) {
-        self.view = Some(View::start(watch, self.settings.clone()));
+        self.watch = Some(watch.clone());
+    }
+
+    fn goes_on(&mut self) {
+        self.view = self
+            .watch
+            .as_ref()
+            .map(|watch| View::start(watch, self.settings.clone()));
     }
 }

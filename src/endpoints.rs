@@ -218,6 +218,10 @@ pub trait Landing: Send {
     fn is_new_file(&self) -> bool {
         false
     }
+    /// Whether landing waits until the disk has everything.
+    fn is_durable(&self) -> bool {
+        false
+    }
     /// How to take back what was done.
     fn undo(&self) -> Option<Arc<dyn Undo>> {
         None

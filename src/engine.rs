@@ -36,6 +36,8 @@ pub struct Settings {
     pub timeout: Option<Duration>,
     /// Some byte must move within this time, a throttle's own wait excepted.
     pub stall_timeout: Option<Duration>,
+    /// A run that is over within this time is not worth looking at.
+    pub brief: Duration,
 }
 
 /// Who wants to know what happens.
@@ -44,6 +46,8 @@ pub trait Observer {
     fn listening(&mut self, url: &str);
     /// Everything is open and the stages are about to run.
     fn started(&mut self, watch: &Arc<Watch>);
+    /// The run is not over after [`Settings::brief`]: whoever wants to watch it begins now.
+    fn goes_on(&mut self) {}
 }
 
 /// How a run ended.

@@ -148,6 +148,10 @@ pub trait Source: Send {
 pub trait DirectSource {
     /// What to read now.
     fn descriptor(&self) -> &Descriptor;
+    /// Whether the pages of a file may go out as they are, so that a later change of the file still shows in them.
+    fn lends_pages(&self) -> bool {
+        false
+    }
     /// It has given `total` bytes and its end: says whether that was all of it.
     ///
     /// # Errors
@@ -180,6 +184,8 @@ pub trait DirectSink {
     fn descriptor(&self) -> &Descriptor;
     /// Whether the sink is a file of its own that was empty at first, in which holes can be left.
     fn is_new_file(&self) -> bool;
+    /// So many more bytes were written.
+    fn wrote(&mut self, count: u64);
     /// All bytes are written: makes them complete and durable.
     ///
     /// # Errors

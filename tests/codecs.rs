@@ -12,7 +12,7 @@ use serde_json::Value;
 #[allow(dead_code, reason = "shared with the behaviour tests, which use all of it")]
 mod harness;
 
-use harness::{Folder, highwater, peer, through};
+use harness::{Folder, highwater, noise, peer, through};
 
 /// An encoder, its decoder, and the real tool, which all take `-c` and `-dc`.
 struct Codec {
@@ -545,6 +545,22 @@ fn windows_of_zstd() {
             .run();
         run.succeeds();
         same("unzstd", &folder.read("b"), bytes);
+    }
+}
+
+#[test]
+fn a_large_window_of_zstd_finds_what_repeats_far_apart() {
+    const PART: usize = 3 << 20;
+    let bytes = noise(PART, 60).repeat(2);
+    let pack = |stage: &str| highwater([stage]).input(bytes.as_slice()).run().succeeds();
+    assert!(pack("zstd level=1").len() > 2 * PART, "half a mebibyte is too near");
+    for stage in ["zstd level=1 window=4MiB", "zstd level=9 window=64MiB"] {
+        let packed = pack(stage);
+        assert!(packed.len() < PART + PART / 10, "{stage}: {} bytes", packed.len());
+        decodes("unzstd", &packed, &bytes);
+        if let Some(back) = by_tool(&ZSTD, &["-d"], &packed) {
+            same(stage, &back, &bytes);
+        }
     }
 }
 

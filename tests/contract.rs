@@ -50,6 +50,7 @@ const OPTIONS: &[(&str, Shown)] = &[
 const PARAMETERS: &[(&str, Shown)] = &[
     ("read path", By("are_read_one_after_the_other")),
     ("read size", By("options::size_is_what_a_stream_is_expected_to_give")),
+    ("read zero-copy", By("pages_go_into_a_pipe")),
     ("read connect-timeout", By("options::connect_timeout_is_read")),
     ("write path", By("are_replaced_by_a_new_file")),
     ("write append", By("are_appended_to")),
@@ -65,6 +66,7 @@ const PARAMETERS: &[(&str, Shown)] = &[
     ("gunzip", By("what_the_real_gzip_compressed_we_decompress")),
     ("zstd level", By("every_level")),
     ("zstd threads", By("several_threads")),
+    ("zstd window", By("a_large_window_of_zstd_finds_what_repeats_far_apart")),
     ("unzstd", By("zstd_and_the_real_one_understand_each_other")),
     ("xz level", By("every_level")),
     ("xz threads", By("several_threads")),

@@ -32,7 +32,7 @@ pub struct Work {
 /// What is wanted of the ratios.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Goal {
-    /// As BENCH.md says it; empty where it says nothing.
+    /// As the table of goals says it; empty where it says nothing.
     pub text: &'static str,
     /// The peer that counts; all of them where there is none.
     pub peer: Option<&'static str>,

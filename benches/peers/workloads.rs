@@ -22,7 +22,7 @@ const NODE_TCP: &str = "node -e \
 const BEST: Goal = Goal::of_best(1.05, "≤ 1.05 × the best peer");
 const HALF_OF_CAT: Goal = Goal::of("cat", 0.5, "≤ 0.5 × cat");
 
-/// Every row, in the order of BENCH.md.
+/// Every row, in the order of the report.
 pub fn all(data: &Data) -> io::Result<Vec<Work>> {
     let tar = data.tar(data.lane_size)?;
     let mut works = copies(&tar);
@@ -54,6 +54,21 @@ fn with_itself(mut work: Work) -> Work {
     work.peers
         .insert(0, Contender::named("highwater, A/A", work.ours.line()));
     work
+}
+
+/// The option that makes ours do what pv does; peers that copy stand beside it.
+fn lent_pages(tar: &Path) -> Work {
+    let work = copy(
+        "file → pipe → cat, zero-copy=true",
+        Route::Pipe,
+        tar,
+        "highwater -q read {in} zero-copy=true :: write -",
+        &["cat {in}", "pv -q {in}"],
+    );
+    Work {
+        aim: HALF_OF_CAT,
+        ..work
+    }
 }
 
 fn copies(tar: &Path) -> Vec<Work> {
@@ -152,6 +167,7 @@ fn copies(tar: &Path) -> Vec<Work> {
         with_itself(to_null),
         to_output,
         to_pipe,
+        lent_pages(tar),
         between,
         to_tcp,
         linked,

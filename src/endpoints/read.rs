@@ -15,7 +15,10 @@ pub static READ: Definition = Definition {
     name: "read",
     role: Role::Source,
     summary: "read files, standard input or a connection, one after the other",
-    details: "A chain whose first stage is no source reads standard input, as `read -` does.",
+    details: "A chain whose first stage is no source reads standard input, as `read -` does.\n\nWith `zero-copy=true` \
+              and nothing between, a file's pages are handed to the sink's pipe or connection instead of being copied. \
+              That is faster, and it is an alias: who writes to the file before the other side has read what was sent \
+              changes it there too. Use it for files that nobody writes to.",
     params: &[
         Param {
             name: "path",
@@ -32,6 +35,14 @@ pub static READ: Definition = Definition {
             required: false,
             default: None,
             help: "how much a stream is expected to give; for the time left, not a limit",
+        },
+        Param {
+            name: "zero-copy",
+            kind: Kind::Flag,
+            place: Place::Named,
+            required: false,
+            default: Some("false"),
+            help: "lend a file's own pages to a pipe or a socket; a file that changes meanwhile changes what was sent",
         },
         connect_timeout(),
     ],
@@ -51,8 +62,15 @@ pub static READ: Definition = Definition {
 fn plan(args: &Args) -> Result<Box<dyn SourcePlan>, Problem> {
     let names = args.endpoints("path").into_iter();
     let endpoints = names.map(|name| named(name, args)).collect::<Result<Vec<_>, _>>()?;
+    let lends_pages = args.flag("zero-copy");
+    if lends_pages && endpoints.iter().any(|endpoint| endpoint.reach() == Reach::Far) {
+        let problem = Problem::at(args.span_of("zero-copy"), "zero-copy=true lends the pages of a file");
+        return Err(problem
+            .help("leave it out; what comes over a connection is passed on without a copy where that is possible"));
+    }
     Ok(Box::new(Plan {
         endpoints,
+        lends_pages,
         size: args.size("size"),
         patience: Patience::of(args),
     }))
@@ -63,6 +81,7 @@ fn plan(args: &Args) -> Result<Box<dyn SourcePlan>, Problem> {
 pub fn standard_input() -> Box<dyn SourcePlan> {
     Box::new(Plan {
         endpoints: vec![Box::new(super::stdio::Standard)],
+        lends_pages: false,
         size: None,
         patience: Patience::default(),
     })
@@ -70,6 +89,8 @@ pub fn standard_input() -> Box<dyn SourcePlan> {
 
 struct Plan {
     endpoints: Vec<Box<dyn Endpoint>>,
+    /// Whether a file's pages may go out as they are.
+    lends_pages: bool,
     /// What the user expects, in bytes.
     size: Option<u64>,
     patience: Patience,
@@ -133,6 +154,7 @@ impl SourcePlan for Plan {
                 input: opened.map_err(naming(name.as_deref()))?,
                 name,
                 later,
+                lends_pages: self.lends_pages,
                 patience: self.patience,
                 runtime: tokio::runtime::Handle::current(),
             });
@@ -147,6 +169,7 @@ struct Reading {
     /// What to call it in a failure, if it is one of several.
     name: Option<String>,
     later: std::vec::IntoIter<(Option<String>, Box<dyn Endpoint>)>,
+    lends_pages: bool,
     patience: Patience,
     /// Where a later endpoint's connection is made.
     runtime: tokio::runtime::Handle,
@@ -175,6 +198,10 @@ impl Source for Reading {
 impl DirectSource for Reading {
     fn descriptor(&self) -> &Descriptor {
         &self.input.descriptor
+    }
+
+    fn lends_pages(&self) -> bool {
+        self.lends_pages
     }
 
     fn ended(&self, total: u64) -> Outcome {

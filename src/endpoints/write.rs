@@ -12,8 +12,10 @@ use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken};
 use crate::stage::{BoxFuture, Context, DirectSink, Facts, Outcome, Reach, Sink, SinkPlan, Undo, Work};
 
 mod batch;
+mod writeback;
 
 use batch::Batch;
+use writeback::Writeback;
 
 use super::{Endpoint, Landing, Patience, Writing, connect_timeout, named};
 
@@ -156,6 +158,7 @@ impl SinkPlan for Plan {
             let outgoing = self.endpoint.open_sink(self.writing, self.patience).await?;
             let sink: Box<dyn Sink> = Box::new(WritingTo {
                 undo: outgoing.landing.undo(),
+                writeback: Writeback::new(outgoing.landing.is_durable()),
                 descriptor: outgoing.descriptor,
                 landing: Some(outgoing.landing),
                 reader_left: outgoing.reader_left,
@@ -171,6 +174,7 @@ struct WritingTo {
     /// `Some` until all bytes are written.
     landing: Option<Box<dyn Landing>>,
     undo: Option<Arc<dyn Undo>>,
+    writeback: Writeback,
     /// Which error a peer that left is.
     reader_left: error::Kind,
 }
@@ -196,6 +200,10 @@ impl DirectSink for WritingTo {
 
     fn is_new_file(&self) -> bool {
         self.landing.as_ref().is_some_and(|landing| landing.is_new_file())
+    }
+
+    fn wrote(&mut self, count: u64) {
+        self.writeback.wrote(&self.descriptor, count);
     }
 
     fn land(&mut self, context: &Context) -> Outcome {
@@ -226,7 +234,7 @@ impl WritingTo {
         self.land(context)
     }
 
-    fn write_all(&self, batch: &mut Batch, written: &mut u64, context: &Context) -> Outcome {
+    fn write_all(&mut self, batch: &mut Batch, written: &mut u64, context: &Context) -> Outcome {
         let size = batch.len();
         while !batch.is_empty() {
             let result = {
@@ -242,6 +250,7 @@ impl WritingTo {
                     *written += count as u64;
                     context.meter.add_out(count as u64);
                     batch.advance(count);
+                    self.wrote(count as u64);
                 }
                 Transfer::NotReady => {
                     let _outside = context.meter.wait(Wait::Outside);

@@ -107,7 +107,11 @@ struct Passage<'a> {
 impl Passage<'_> {
     /// Moves one descriptor of the source to its end, by the fastest way that works.
     fn move_one(&mut self, announced: &Mutex<Lane>) -> AtEnd<()> {
-        let mut lane = Lane::best(self.source.descriptor(), self.sink.descriptor());
+        let mut lane = Lane::best(
+            self.source.descriptor(),
+            self.sink.descriptor(),
+            self.source.lends_pages(),
+        );
         if self.source.descriptor().shape() == Shape::Pipe {
             // A FIFO that nobody has opened for writing yet reads as if it had ended.
             self.wait_to_read()?;
@@ -179,7 +183,8 @@ impl Passage<'_> {
             let (source, sink) = (self.source.descriptor(), self.sink.descriptor());
             match source.splice_to(sink, CALL) {
                 None => return Ok(false),
-                Some(Transfer::Bytes(0)) => return Ok(true),
+                // Of a file, the end is where its size says; some never say it.
+                Some(Transfer::Bytes(0)) => return Ok(source.shape() != Shape::File || is_at_end(source)),
                 Some(Transfer::Bytes(count)) => self.count(count as u64),
                 // Either end may be the one that is not ready.
                 Some(Transfer::NotReady) => {
@@ -232,6 +237,7 @@ impl Passage<'_> {
                 Transfer::Bytes(count) => {
                     done += count;
                     self.written += count as u64;
+                    self.sink.wrote(count as u64);
                     self.from.meter.add_out(count as u64);
                     self.to.meter.add_in(count as u64);
                     self.to.meter.add_out(count as u64);
@@ -280,6 +286,7 @@ impl Passage<'_> {
     fn count(&mut self, count: u64) {
         self.total += count;
         self.written += count;
+        self.sink.wrote(count);
         for meter in [&self.from.meter, &self.to.meter] {
             meter.add_in(count);
             meter.add_out(count);

@@ -8,6 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::endpoints::FilesByPath;
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Inlet, Link, Outlet, Pool, StageMeter};
+use crate::platform;
 use crate::stage::{Budget, Cancel, Claim, Context, Outcome, SideFiles, Undo};
 
 use super::direct::Direct;
@@ -29,6 +30,9 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
     let mut chain = Chain::start(opened);
     observer.started(&chain.watch);
     let mut stall = Stall::new(settings.stall_timeout);
+    let brief = tokio::time::sleep(settings.brief);
+    tokio::pin!(brief);
+    let mut is_brief = true;
     let cause = loop {
         tokio::select! {
             report = chain.reports.recv() => {
@@ -37,6 +41,10 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
                 }
             }
             cause = interrupt.next() => break Some(cause.ending()),
+            () = &mut brief, if is_brief => {
+                is_brief = false;
+                observer.goes_on();
+            }
             () = stall.tick() => {
                 if let Some(ending) = stall.look(&chain.watch) {
                     break Some(ending);
@@ -46,6 +54,9 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
     };
     chain.end(cause, interrupt).await
 }
+
+/// Bytes of a source that is through before its links hold enough to make resident memory worth a thought.
+const BRIEF: u64 = 1 << 20;
 
 /// The running stages, and everything that stops them.
 struct Chain {
@@ -116,6 +127,10 @@ impl Chain {
             is_stopped: false,
         };
         let (source, sink) = (opened.source.plan, opened.sink.plan);
+        if opened.expected.is_none_or(|size| size > BRIEF) && !direct {
+            // Before the links fill: what is resident at the same time is what counts.
+            platform::forget_start_up();
+        }
         if direct {
             let largest = memory.links.first().map_or(1, |marks| marks.chunk);
             let direct = Direct {

@@ -213,7 +213,8 @@ impl Descriptor {
         }
     }
 
-    /// Moves up to `length` bytes to `to` without a copy, where one of the two is a pipe; `None` as above.
+    /// Moves up to `length` bytes to `to` without a copy, where one of the two is a pipe, or they are a file and a socket;
+    /// `None` as above.
     #[must_use]
     pub fn splice_to(&self, to: &Self, length: usize) -> Option<Transfer> {
         if [self, to]
@@ -222,7 +223,16 @@ impl Descriptor {
         {
             return None;
         }
-        transfer(|| system::splice(self.as_fd(), to.as_fd(), length)).ok()
+        transfer(|| match (self.shape(), to.shape()) {
+            (Shape::File, Shape::Socket) => system::send_file(self.as_fd(), to.as_fd(), length),
+            _ => system::splice(self.as_fd(), to.as_fd(), length),
+        })
+        .ok()
+    }
+
+    /// Has the disk begin with what was written to this file; waits for nothing.
+    pub fn start_writeback(&self) {
+        system::start_writeback(self.as_fd());
     }
 
     /// Where the next bytes that are no hole begin and end, as seen from the offset of a sparse file, which stays as it

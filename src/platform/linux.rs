@@ -88,14 +88,6 @@ fn status_field(status: &[u8], name: &str) -> Option<String> {
         .map(|value| value.trim().to_owned())
 }
 
-/// Reads the mask of ignored signals, so that no handler has to be touched to learn it.
-pub fn is_ignored(signal: i32) -> bool {
-    let mask = std::fs::read("/proc/self/status")
-        .ok()
-        .and_then(|status| u64::from_str_radix(&status_field(&status, "SigIgn:")?, 16).ok());
-    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
-}
-
 /// A description of our own for an inherited pipe or terminal, so that making it non-blocking changes nothing for the
 /// processes that share the old one.
 pub fn reopen(fd: BorrowedFd<'_>, access: OFlags) -> Option<OwnedFd> {
@@ -192,6 +184,21 @@ pub fn sharpen_timers() {
 /// Copies between two files at their offsets.
 pub fn copy_file_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix::io::Result<usize> {
     rustix::fs::copy_file_range(from, None, to, None, length)
+}
+
+/// Of the whole file: what is being written back already is left alone. See `sync_file_range(2)`.
+pub fn start_writeback(fd: BorrowedFd<'_>) {
+    use std::os::fd::AsRawFd;
+    // A hint: where it is refused, the disk begins at the end.
+    #[allow(unsafe_code, reason = "takes numbers, and a descriptor that is open")]
+    unsafe {
+        libc::sync_file_range(fd.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE);
+    }
+}
+
+/// Moves a file's pages to a socket; waits as the socket does.
+pub fn send_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix::io::Result<usize> {
+    rustix::fs::sendfile(to, from, None, length)
 }
 
 /// Moves pages from or to a pipe; never waits for a pipe.

@@ -68,14 +68,6 @@ impl MemoryFiles {
     }
 }
 
-pub fn is_ignored(signal: i32) -> bool {
-    #[allow(unsafe_code, reason = "sigaction with a null action only reads")]
-    unsafe {
-        let mut action = std::mem::zeroed::<libc::sigaction>();
-        libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
-    }
-}
-
 /// There is no portable way.
 pub fn forget_start_up() {}
 
@@ -110,6 +102,14 @@ pub fn copy_file_range(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usiz
 
 /// Bytes are read and written instead.
 pub fn splice(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rustix::io::Result<usize> {
+    Err(Errno::NOSYS)
+}
+
+/// There is no portable way to begin early.
+pub fn start_writeback(_fd: BorrowedFd<'_>) {}
+
+/// Bytes are read and written instead.
+pub fn send_file(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rustix::io::Result<usize> {
     Err(Errno::NOSYS)
 }
 

@@ -5,15 +5,17 @@ use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 
-use super::system;
-
 /// Interrupt, terminate and hang-up: the signals that end a run after it has tidied up.
 pub const TERMINATING: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 
 /// Whether the process was started with `signal` ignored, as `nohup` does; then it stays so.
 #[must_use]
 pub fn is_ignored(signal: i32) -> bool {
-    system::is_ignored(signal)
+    #[allow(unsafe_code, reason = "sigaction with a null action only reads")]
+    unsafe {
+        let mut action = std::mem::zeroed::<libc::sigaction>();
+        libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// Prepares the signals that do not end a run: `SIGUSR1` sets `asked`, and a write beyond the file-size limit fails with

@@ -3,7 +3,7 @@
 use async_compression::codecs::zstd::params::{CParameter, DParameter};
 use async_compression::codecs::{ZstdDecoder, ZstdEncoder};
 
-use crate::catalog::{Args, Build, Definition, Example, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::Problem;
 use crate::stage::TransformPlan;
 
@@ -24,6 +24,15 @@ pub static ZSTD: Definition = Definition {
     params: &[
         level(-7, 22, "3", "1 is fast, 19 is small, 22 is smallest; 0 stands for 3"),
         THREADS,
+        Param {
+            name: "window",
+            kind: Kind::Size,
+            place: Place::Named,
+            required: false,
+            default: None,
+            help: "how far back repetitions are looked for; a power of two up to 2GiB. Above the level's own it takes as \
+                   much more memory here, and above 128MiB more than decoders give without being asked",
+        },
         FLUSH,
     ],
     examples: &[
@@ -34,6 +43,10 @@ pub static ZSTD: Definition = Definition {
         Example {
             text: "read big.iso | zstd level=9 threads=2 | write big.iso.zst",
             about: "compress it better, on two threads",
+        },
+        Example {
+            text: "read big.iso | zstd window=64MiB | write big.iso.zst",
+            about: "find what repeats up to 64 MiB apart, as zstd --long=26 does",
         },
     ],
     build: Build::Transform(plan_zstd),
@@ -73,17 +86,42 @@ pub static FORMAT: Format = Format {
 fn plan_zstd(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     let level = given_level(args);
     let threads = given_threads(args);
+    let window = args.size("window").map(|size| window(size, args)).transpose()?;
+    if let (Some(_), 2..) = (window, threads) {
+        let problem = Problem::at(
+            args.span_of("window"),
+            "window= is for one thread, threads= asks for more",
+        );
+        return Err(problem.help("leave one of them out; threads cut the input into pieces of four windows each"));
+    }
     Ok(Box::new(Packing {
-        state: state::encoder(level, threads),
+        state: state::encoder(level, threads, window),
         flush: args.duration("flush"),
         encoder: move || {
             let mut parameters = vec![CParameter::checksum_flag(true)];
             if threads > 1 {
                 parameters.push(CParameter::nb_workers(threads));
             }
+            if let Some(log) = window {
+                parameters.push(CParameter::window_log(log));
+                if state::is_long(level, log) {
+                    parameters.push(CParameter::enable_long_distance_matching(true));
+                    parameters.push(CParameter::ldm_hash_rate_log(state::LONG_RATE_LOG));
+                }
+            }
             ZstdEncoder::new_with_params(level, &parameters)
         },
     }))
+}
+
+/// The power of two that a window is, from what RFC 8878 allows at least to what the library has at most.
+fn window(size: u64, args: &Args) -> Result<u32, Problem> {
+    const LOGS: std::ops::RangeInclusive<u32> = 10..=frame::LARGEST_WINDOW_LOG;
+    let log = size.checked_ilog2().filter(|_| size.is_power_of_two());
+    log.filter(|log| LOGS.contains(log)).ok_or_else(|| {
+        Problem::at(args.span_of("window"), "a window is a power of two from 1KiB to 2GiB")
+            .help("write, for example, window=64MiB")
+    })
 }
 
 fn plan_unzstd(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {

@@ -64,10 +64,9 @@ fn layer_of(path: &Path) -> Option<String> {
 }
 
 fn height(layer: &str) -> usize {
-    LAYERS
-        .iter()
-        .position(|row| row.contains(&layer))
-        .unwrap_or_else(|| panic!("{layer} is no layer; put it where it belongs in LAYERS and in DESIGN.md"))
+    LAYERS.iter().position(|row| row.contains(&layer)).unwrap_or_else(|| {
+        panic!("{layer} is no layer; put it where it belongs in LAYERS and in the map of src/lib.rs")
+    })
 }
 
 /// The modules that a line of code names behind `crate::`.

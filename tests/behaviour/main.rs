@@ -10,3 +10,4 @@ mod layers;
 mod memory;
 mod roundtrip;
 mod transcripts;
+mod zero_copy;

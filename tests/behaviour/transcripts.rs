@@ -1178,6 +1178,36 @@ highwater: write -: cannot write: No space left on device (after 0 B)
     }
 
     #[test]
+    fn windows_of_zstd() {
+        refused(
+            "read a | zstd window=3MiB | write b",
+            str![[r#"
+--- stderr
+error: a window is a power of two from 1KiB to 2GiB
+  |
+1 | read a | zstd window=3MiB | write b
+  |                      ^^^^
+  |
+  = help: write, for example, window=64MiB
+--- exit 2
+"#]],
+        );
+        refused(
+            "read a | zstd window=64MiB threads=2 | write b",
+            str![[r#"
+--- stderr
+error: window= is for one thread, threads= asks for more
+  |
+1 | read a | zstd window=64MiB threads=2 | write b
+  |                      ^^^^^
+  |
+  = help: leave one of them out; threads cut the input into pieces of four windows each
+--- exit 2
+"#]],
+        );
+    }
+
+    #[test]
     fn input_of_a_decoder() {
         refused(
             "read a | gunzip | write b",
@@ -1258,22 +1288,31 @@ Sinks
         answers(
             &["stages", "read"],
             str![[r#"
-read PATH… [size=SIZE] [connect-timeout=DURATION] [high=SIZE] [low=SIZE]
+read PATH… [size=SIZE] [zero-copy=true|false] [connect-timeout=DURATION]
+     [high=SIZE] [low=SIZE]
 
 read files, standard input or a connection, one after the other.
 
 A chain whose first stage is no source reads standard input, as `read -` does.
 
+With `zero-copy=true` and nothing between, a file's pages are handed to the
+sink's pipe or connection instead of being copied. That is faster, and it is an
+alias: who writes to the file before the other side has read what was sent
+changes it there too. Use it for files that nobody writes to.
+
 Parameters
-  path             ENDPOINT  what to read: a path, - or a URL; several are read
-                             in turn (required)
-  size             SIZE      how much a stream is expected to give; for the time
-                             left, not a limit
-  connect-timeout  DURATION  how long a network endpoint may take to resolve and
-                             connect (default: 10s)
-  high             SIZE      high-water mark of the link behind this stage
-  low              SIZE      low-water mark of that link; half of high unless
-                             given
+  path             ENDPOINT    what to read: a path, - or a URL; several are
+                               read in turn (required)
+  size             SIZE        how much a stream is expected to give; for the
+                               time left, not a limit
+  zero-copy        true|false  lend a file's own pages to a pipe or a socket; a
+                               file that changes meanwhile changes what was sent
+                               (default: false)
+  connect-timeout  DURATION    how long a network endpoint may take to resolve
+                               and connect (default: 10s)
+  high             SIZE        high-water mark of the link behind this stage
+  low              SIZE        low-water mark of that link; half of high unless
+                               given
 
 Examples
   highwater 'read big.iso | write copy.iso'
@@ -1481,7 +1520,7 @@ highwater: unknown stage `gzpi`: did you mean `gzip`?
             ],
             str![[r#"
  0  read a
-    by default connect-timeout=10s
+    by default zero-copy=false connect-timeout=10s
     gives 10 B
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  1  gzip threads=2
@@ -1505,7 +1544,7 @@ threads  6 at most: a stage's each, the engine's, the view's; threads= adds more
             &["explain", "read a | write b", "--memory", "64KiB"],
             str![[r#"
  0  read a
-    by default connect-timeout=10s
+    by default zero-copy=false connect-timeout=10s
     gives 10 B
      │  full at 64.0 KiB, resumes at 32.0 KiB, chunks up to 16.0 KiB
  1  write b
@@ -1522,7 +1561,7 @@ threads  4 at most: a stage's each, the engine's, the view's; threads= adds more
             &["explain", "--chunk", "1", "read a high=16 low=4 | write /dev/null"],
             str![[r#"
  0  read a high=16 low=4
-    by default connect-timeout=10s
+    by default zero-copy=false connect-timeout=10s
     gives 10 B
      │  full at 16 B, resumes at 4 B, chunks up to 1 B
  1  write /dev/null
@@ -1539,7 +1578,7 @@ threads  4 at most: a stage's each, the engine's, the view's; threads= adds more
             &["explain", "read", "a", "::", "skip", "1", "::", "write", "a"],
             str![[r#"
  0  read a
-    by default connect-timeout=10s
+    by default zero-copy=false connect-timeout=10s
     gives 10 B
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  1  skip 1

@@ -147,6 +147,10 @@ impl Landing for Replacement {
         true
     }
 
+    fn is_durable(&self) -> bool {
+        self.sync
+    }
+
     fn undo(&self) -> Option<Arc<dyn Undo>> {
         Some(self.temporary.clone())
     }

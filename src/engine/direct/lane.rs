@@ -8,7 +8,8 @@ use crate::platform::{Descriptor, Shape};
 pub enum Lane {
     /// From file to file inside the kernel.
     CopyFileRange,
-    /// Pages change from a pipe to something else, or from a socket to a pipe. They are nobody else's.
+    /// Pages change from a pipe to something else, or from a socket to a pipe: they are nobody else's. Those of a file
+    /// only where the user lends them.
     Splice,
     /// Into a buffer and out of it. A file's pages are always copied: those that were only lent to a pipe or a socket
     /// would still change there when the file does.
@@ -18,10 +19,11 @@ pub enum Lane {
 
 impl Lane {
     /// The fastest way that two descriptors may have.
-    pub fn best(source: &Descriptor, sink: &Descriptor) -> Self {
+    pub fn best(source: &Descriptor, sink: &Descriptor, lends_pages: bool) -> Self {
         match (source.shape(), sink.shape()) {
             (Shape::File, Shape::File) => Self::CopyFileRange,
             (Shape::Pipe, _) | (Shape::Socket, Shape::Pipe) => Self::Splice,
+            (Shape::File, Shape::Pipe | Shape::Socket) if lends_pages => Self::Splice,
             _ => Self::Copy,
         }
     }

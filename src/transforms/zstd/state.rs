@@ -15,20 +15,42 @@ const WINDOW_LOG: [u32; 22] = [
     19, 20, 21, 21, 21, 21, 21, 21, 22, 22, 22, 22, 22, 22, 22, 22, 23, 23, 23, 25, 26, 27,
 ];
 
-/// Bytes that an encoder holds.
-pub fn encoder(level: i32, threads: u32) -> u64 {
-    let level = match level {
-        0 => 3,
-        level => usize::try_from(level).unwrap_or(1).clamp(1, SINGLE.len()),
+/// One position in so many, as a power of two, is remembered for matches that are far away: what the library takes for
+/// its fast levels (`ZSTD_ldm_adjustParameters`). It takes more for others, up to half the window.
+pub const LONG_RATE_LOG: u32 = 7;
+
+/// The row of a level in the tables.
+fn row(level: i32) -> usize {
+    match level {
+        0 => 2,
+        level => usize::try_from(level).unwrap_or(1).clamp(1, SINGLE.len()) - 1,
+    }
+}
+
+/// Whether a window of this power of two is larger than the level's own, so that matches are far away.
+pub fn is_long(level: i32, window_log: u32) -> bool {
+    window_log > WINDOW_LOG[row(level)]
+}
+
+/// Bytes that an encoder holds whose window is the level's own, or the power of two that is given.
+pub fn encoder(level: i32, threads: u32, window_log: Option<u32>) -> u64 {
+    let row = row(level);
+    let own = (SINGLE[row] + 16) << 10;
+    let single = match window_log.filter(|log| *log > WINDOW_LOG[row]) {
+        // An entry has eight bytes; buckets of sixteen have a byte each.
+        Some(log) => {
+            let remembered = (1_u64 << log) >> LONG_RATE_LOG;
+            own - (1 << WINDOW_LOG[row]) + (1 << log) + remembered * 8 + remembered / 8
+        }
+        None => own,
     };
-    let single = (SINGLE[level - 1] + 16) << 10;
     if threads < 2 {
         return single;
     }
     // `zstdmt_compress.c`: the input is cut into jobs of four windows, at least a mebibyte; it waits in a ring of one
     // job for each worker and three more. Each worker has a context, and each entry of the table of jobs at most one
     // output, as large as a job that cannot be compressed. Measured over 40 MiB: two thirds of this.
-    let job = 1_u64 << (WINDOW_LOG[level - 1] + 2).max(20);
+    let job = 1_u64 << (WINDOW_LOG[row] + 2).max(20);
     let workers = u64::from(threads);
     let jobs = 2 << (workers + 2).ilog2();
     let output = job + job / 256 + (64 << 10);
@@ -55,7 +77,7 @@ mod tests {
             (16, 4, 264_315),
         ];
         for (level, threads, kib) in measured {
-            let stated = encoder(level, threads) >> 10;
+            let stated = encoder(level, threads, None) >> 10;
             assert!(
                 stated >= kib && stated < kib * 2,
                 "level {level}, {threads} threads: {stated} KiB"
