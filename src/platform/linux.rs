@@ -260,6 +260,17 @@ fn listed(pid: i32, stat: &str, page: u64) -> Option<Listed> {
     })
 }
 
+/// Whether any of a process's threads runs, would run if it could, or waits for a disk.
+pub fn has_running_thread(pid: i32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    threads.flatten().any(|thread| {
+        let stat = std::fs::read(thread.path().join("stat")).unwrap_or_default();
+        listed(pid, &String::from_utf8_lossy(&stat), 0).is_some_and(|thread| thread.is_running)
+    })
+}
+
 /// `write_bytes` of io: what was sent towards storage, counted when it is in the page cache; see proc(5). A file system
 /// in memory does not count.
 pub fn stored_bytes(pid: i32) -> u64 {

@@ -133,6 +133,11 @@ pub fn processes() -> io::Result<Vec<Listed>> {
 }
 
 /// It cannot be told.
+pub fn has_running_thread(_pid: i32) -> bool {
+    false
+}
+
+/// It cannot be told.
 pub fn stored_bytes(_pid: i32) -> u64 {
     0
 }

@@ -17,7 +17,8 @@ pub struct Listed {
     pub parent: i32,
     /// Bytes that are resident; 0 of one that has ended.
     pub rss: u64,
-    /// Whether it runs, would run if a processor were free, or waits for a disk: not asleep, stopped or ended.
+    /// Whether its first thread runs, would run if a processor were free, or waits for a disk: not asleep, stopped or
+    /// ended.
     pub is_running: bool,
     /// Whether it has ended and only waits to be waited for.
     pub is_zombie: bool,
@@ -28,7 +29,7 @@ pub struct Listed {
 pub struct TreeMemory {
     /// The sum of their resident sets, in bytes; a page that two of them share counts twice.
     pub rss: u64,
-    /// Whether any of them runs or would if it could.
+    /// Whether any thread of any of them runs or would if it could.
     pub is_running: bool,
     /// How many there are, ended ones left out.
     pub processes: usize,
@@ -52,7 +53,7 @@ impl Tree {
         let mut memory = TreeMemory::default();
         for process in self.members()?.iter().filter(|process| !process.is_zombie) {
             memory.rss += process.rss;
-            memory.is_running |= process.is_running;
+            memory.is_running = memory.is_running || process.is_running || system::has_running_thread(process.pid);
             memory.processes += 1;
         }
         Ok(memory)
