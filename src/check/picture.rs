@@ -11,7 +11,7 @@ use super::{Moment, Settings};
 const NAME: usize = 12;
 const NUMBER: usize = 9;
 /// Columns of what stands behind a curve, and how wide a terminal must be for that.
-const NOTES: usize = 24;
+const NOTES: usize = 26;
 const WITH_NOTES: usize = 70;
 /// The widest curve.
 const CURVE: usize = 44;
@@ -83,7 +83,7 @@ impl Picture {
         if !self.is_server {
             lines.push(row("accepted", |sample| sample.accepted, Some(top), String::new()));
         }
-        let rate = format!("  at most {}", format_rate(self.settings.rate));
+        let rate = format!("  up to {}", format_rate(self.settings.rate));
         let each = if self.is_server { " each" } else { "" };
         lines.push(row("returned", |sample| sample.returned, Some(top), rate + each));
         if !self.is_server {
@@ -167,10 +167,10 @@ mod tests {
             shown(false, 80),
             str![[r#"
   check  node a/long/way/to/a/program/that/exports.js --all    10.0 s of 20.0 s
-  accepted   1.91 MiB  ▁▁▁▂▂▃▃▄▄▄▅▅▆▆▇▇██
-  returned    625 KiB  ▁▁▁▁▁▁▁▁▁▁▂▂▂▂▂▂▂▃                   at most 64KiB/s
-  backlog    1.30 MiB  ▁▁▁▁▁▂▂▂▃▃▃▄▄▄▅▅▅▅
-  rss        49.5 MiB  ▄▄▄▄▄▄▄▄▅▅▅▅▅▅▅▅▅▅                   of 4.00 GiB
+  accepted   1.91 MiB  ▁▁▁▂▂▃▃▄▄▅▅▆▆▇▇██
+  returned    625 KiB  ▁▁▁▁▁▁▁▁▁▁▂▂▂▂▂▂▃                  up to 64KiB/s
+  backlog    1.30 MiB  ▁▁▁▁▂▂▂▃▃▃▃▄▄▄▅▅▅
+  rss        49.5 MiB  ▄▄▄▄▄▄▄▄▅▅▅▅▅▅▅▅▅                  of 4.00 GiB
   reading slowly
 
 "#]]
@@ -199,7 +199,7 @@ mod tests {
             shown(true, 120),
             str![[r#"
   check  node a/long/way/to/a/program/that/exports.js --all                                            10.0 s of 20.0 s
-  returned    625 KiB  ▁▁▁▁▁▁▁▁▁▁▁▁▂▂▂▂▂▂▂▂▂▃                        at most 64KiB/s each
+  returned    625 KiB  ▁▁▁▁▁▁▁▁▁▁▁▁▂▂▂▂▂▂▂▂▂▃                        up to 64KiB/s each
   rss        49.5 MiB  ▄▄▄▄▄▄▄▄▄▄▅▅▅▅▅▅▅▅▅▅▅▅                        of 4.00 GiB
   reading slowly
 

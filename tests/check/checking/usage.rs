@@ -99,3 +99,15 @@ fn the_help_fits_one_screen() {
     assert!(help.lines().count() <= 24, "{help}");
     assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
 }
+
+#[test]
+fn a_reader_of_the_lines_who_leaves_ends_the_check() {
+    let mut running = highwater(["check", "--json", "--", "cat"]).start();
+    let mut lines = std::io::BufReader::new(running.take_stdout());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut lines, &mut line).expect("a line");
+    assert!(line.contains(r#""event":"check""#), "{line}");
+    drop(lines);
+    let run = running.wait();
+    assert_eq!((run.code, run.stderr.as_str()), (Some(141), ""));
+}
