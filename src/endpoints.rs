@@ -5,15 +5,17 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::catalog::{self, Args, Definition, Param, Place};
+use crate::catalog::{Args, Definition};
 use crate::error::{Failure, Kind, Problem};
+use crate::flow::StageMeter;
 use crate::platform::Descriptor;
 use crate::stage::{BoxFuture, Facts, Outcome, Reach, Undo};
 
 mod file;
+mod patience;
 pub mod read;
+mod retry;
 mod side_files;
 mod socket;
 mod stdio;
@@ -21,6 +23,7 @@ mod tcp;
 mod unix;
 pub mod write;
 
+pub use patience::{Knob, Patience};
 pub use side_files::FilesByPath;
 
 /// Every kind of place, in the order in which they are listed.
@@ -90,6 +93,11 @@ pub trait Endpoint: Send {
     fn reach(&self) -> Reach {
         Reach::Near
     }
+    /// Whether a parameter that not every kind of place heeds means something there.
+    fn heeds(&self, knob: Knob) -> bool {
+        let _ = knob;
+        false
+    }
     /// What is known of it as a source, without side effects.
     ///
     /// # Errors
@@ -125,42 +133,6 @@ pub trait Endpoint: Send {
         writing: Writing,
         patience: Patience,
     ) -> BoxFuture<'static, Result<Outgoing, Failure>>;
-}
-
-/// How long a connection may take to stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// The time for resolving and connecting; accepting waits as long as it takes.
-    pub connect: Duration,
-}
-
-impl Patience {
-    fn of(args: &Args) -> Self {
-        args.duration(CONNECT_TIMEOUT)
-            .map_or_else(Self::default, |connect| Self { connect })
-    }
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-        }
-    }
-}
-
-const CONNECT_TIMEOUT: &str = "connect-timeout";
-
-/// The parameter of both stages that sets their patience.
-const fn connect_timeout() -> Param {
-    Param {
-        name: CONNECT_TIMEOUT,
-        kind: catalog::Kind::Duration,
-        place: Place::Named,
-        required: false,
-        default: Some("10s"),
-        help: "how long a network endpoint may take to resolve and connect",
-    }
 }
 
 /// The endpoint that a call's parameter `path` names.
@@ -214,6 +186,10 @@ pub trait Landing: Send {
     /// # Errors
     /// If that cannot be promised.
     fn land(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome;
+    /// Where to count what a peer takes meanwhile, so that it is seen to move.
+    fn count_with(&mut self, meter: Arc<StageMeter>) {
+        let _ = meter;
+    }
     /// Whether the sink is a file of its own that was empty at first, in which holes can be left.
     fn is_new_file(&self) -> bool {
         false

@@ -30,6 +30,6 @@ pub use memory::{ResidentMemory, forget_start_up, share_one_heap};
 pub use permissions::creation_mask;
 pub use process_tree::{Tree, TreeMemory, adopt_orphans, free_memory, kill_descendants, shrink_pipe};
 pub use signals::{TERMINATING, end_as, is_ignored, prepare_signals};
-pub use sockets::unix_stream_socket;
+pub use sockets::{keep_alive, unix_stream_socket};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};
-pub use system::unsent_bytes;
+pub use system::{HAS_USER_TIMEOUT, unsent_bytes};

@@ -245,6 +245,10 @@ pub trait TransformPlan: Send {
     fn content(&self) -> Content {
         Content::AsItCame
     }
+    /// Bytes per second that it lets pass at most.
+    fn rate(&self) -> Option<u64> {
+        None
+    }
     /// How many of the first bytes it would drop; a source that can seek does it instead.
     fn leading_skip(&self) -> u64 {
         0

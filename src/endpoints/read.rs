@@ -8,7 +8,8 @@ use crate::flow::{Outlet, Wait};
 use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken};
 use crate::stage::{BoxFuture, Context, DirectSource, Facts, Outcome, Reach, Source, SourcePlan, Work};
 
-use super::{Endpoint, Incoming, Patience, connect_timeout, length, named};
+use super::patience::{CONNECTING, RETRY, USER_TIMEOUT};
+use super::{Endpoint, Incoming, Knob, Patience, length, named};
 
 /// The definition of `read`.
 pub static READ: Definition = Definition {
@@ -44,7 +45,9 @@ pub static READ: Definition = Definition {
             default: Some("false"),
             help: "lend a file's own pages to a pipe or a socket; a file that changes meanwhile changes what was sent",
         },
-        connect_timeout(),
+        CONNECTING,
+        RETRY,
+        USER_TIMEOUT,
     ],
     examples: &[
         Example {
@@ -62,6 +65,9 @@ pub static READ: Definition = Definition {
 fn plan(args: &Args) -> Result<Box<dyn SourcePlan>, Problem> {
     let names = args.endpoints("path").into_iter();
     let endpoints = names.map(|name| named(name, args)).collect::<Result<Vec<_>, _>>()?;
+    for knob in [Knob::Retry, Knob::UserTimeout] {
+        knob.check(args, endpoints.iter().map(|endpoint| &**endpoint))?;
+    }
     let lends_pages = args.flag("zero-copy");
     if lends_pages && endpoints.iter().any(|endpoint| endpoint.reach() == Reach::Far) {
         let problem = Problem::at(args.span_of("zero-copy"), "zero-copy=true lends the pages of a file");

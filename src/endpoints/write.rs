@@ -17,7 +17,8 @@ mod writeback;
 use batch::Batch;
 use writeback::Writeback;
 
-use super::{Endpoint, Landing, Patience, Writing, connect_timeout, named};
+use super::patience::{CONNECTING, LINGER, RETRY, USER_TIMEOUT};
+use super::{Endpoint, Knob, Landing, Patience, Writing, named};
 
 /// The definition of `write`.
 pub static WRITE: Definition = Definition {
@@ -26,7 +27,11 @@ pub static WRITE: Definition = Definition {
     summary: "write a file, standard output or a connection",
     details: "A file is replaced atomically: the bytes go to a temporary file beside it, which takes its place when all \
               of them are on the disk. Whatever happens before, the old file stays as it was. Devices and FIFOs are \
-              written in place. A chain whose last stage is no sink writes standard output, as `write -` does.",
+              written in place. A chain whose last stage is no sink writes standard output, as `write -` does.\n\nA \
+              connection is done when the peer's system has acknowledged everything; on a Unix socket, when the peer has \
+              read it. `linger=` bounds that wait, which is otherwise as long as the peer takes, as for every write. A \
+              peer that vanishes is noticed by TCP's own means within about a quarter of an hour; `user-timeout=` makes \
+              that sooner, and gives up a peer that only stops reading, too.",
     params: &[
         Param {
             name: "path",
@@ -68,7 +73,10 @@ pub static WRITE: Definition = Definition {
             default: None,
             help: "permissions in octal; else the old file's, or what the umask leaves",
         },
-        connect_timeout(),
+        CONNECTING,
+        RETRY,
+        USER_TIMEOUT,
+        LINGER,
     ],
     examples: &[Example {
         text: "read big.iso | throttle 500MB/s | write copy.iso clobber=false",
@@ -91,10 +99,14 @@ fn plan(args: &Args) -> Result<Box<dyn SinkPlan>, Problem> {
         );
         return Err(problem.help("leave one of them out"));
     }
+    let endpoint = named(args.required_endpoint("path"), args)?;
+    for knob in [Knob::Retry, Knob::UserTimeout, Knob::Linger] {
+        knob.check(args, [&*endpoint])?;
+    }
     Ok(Box::new(Plan {
-        endpoint: named(args.required_endpoint("path"), args)?,
+        endpoint,
         writing,
-        patience: Patience::of(args),
+        patience: Patience::of(args).lingering(args),
         is_spelled_out: true,
     }))
 }
@@ -207,9 +219,13 @@ impl DirectSink for WritingTo {
     }
 
     fn land(&mut self, context: &Context) -> Outcome {
+        context.meter.land();
         let _outside = context.meter.wait(Wait::Outside);
         match self.landing.take() {
-            Some(landing) => landing.land(&self.descriptor, context.cancel.alarm()?),
+            Some(mut landing) => {
+                landing.count_with(context.meter.clone());
+                landing.land(&self.descriptor, context.cancel.alarm()?)
+            }
             None => Ok(()),
         }
     }

@@ -13,7 +13,9 @@ use crate::stage::{Budget, Cancel, Claim, Context, Outcome, SideFiles, Undo};
 
 use super::direct::Direct;
 use super::interrupt::{Cause, Interrupt};
+use super::min_rate::Slow;
 use super::opening::Opened;
+use super::stall::Stall;
 use super::start::{start, start_direct};
 use super::verdict::{Next, Verdict};
 use super::watch::{Watch, WatchedStage};
@@ -30,6 +32,7 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
     let mut chain = Chain::start(opened);
     observer.started(&chain.watch);
     let mut stall = Stall::new(settings.stall_timeout);
+    let mut slow = Slow::new(settings.min_rate);
     let brief = tokio::time::sleep(settings.brief);
     tokio::pin!(brief);
     let mut is_brief = true;
@@ -47,6 +50,11 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
             }
             () = stall.tick() => {
                 if let Some(ending) = stall.look(&chain.watch) {
+                    break Some(ending);
+                }
+            }
+            () = slow.tick() => {
+                if let Some(ending) = slow.look(&chain.watch) {
                     break Some(ending);
                 }
             }
@@ -252,58 +260,5 @@ impl Chain {
                 Ending::failed(None, Failure::because(Kind::Bug, "a bug in highwater", why))
             }
         }
-    }
-}
-
-/// Notices that nothing moves.
-struct Stall {
-    limit: Option<Duration>,
-    /// What had moved when something moved last, and when that was.
-    last: (u64, tokio::time::Instant),
-}
-
-impl Stall {
-    fn new(limit: Option<Duration>) -> Self {
-        Self {
-            limit,
-            last: (0, tokio::time::Instant::now()),
-        }
-    }
-
-    /// Waits until it is worth looking: a tenth of the limit.
-    async fn tick(&self) {
-        match self.limit {
-            Some(limit) => tokio::time::sleep((limit / 10).max(Duration::from_millis(1))).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Whether nothing has moved for too long. A throttle that waits on purpose is motion.
-    fn look(&mut self, watch: &Watch) -> Option<Ending> {
-        let limit = self.limit?;
-        let motion = watch.motion();
-        let now = tokio::time::Instant::now();
-        if motion != self.last.0 || watch.is_throttling() {
-            self.last = (motion, now);
-        }
-        (now - self.last.1 >= limit).then(|| stall(limit))
-    }
-}
-
-/// Ends a run in which nothing has moved for `limit`.
-fn stall(limit: Duration) -> Ending {
-    let limit = humantime::format_duration(limit);
-    let why = format!("no byte moved for {limit} (--stall-timeout)");
-    Ending::failed(None, Failure::because(Kind::Timeout, "stalled", why))
-}
-
-/// Waits until a chain that is still being opened has stalled: no byte moves while a peer is waited for.
-pub async fn stalled(limit: Option<Duration>) -> Ending {
-    match limit {
-        Some(limit) => {
-            tokio::time::sleep(limit).await;
-            stall(limit)
-        }
-        None => std::future::pending().await,
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::sync::atomic::{AtomicU64, Ordering};
+use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What a stage waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,9 @@ pub struct StageMeter {
     start: Instant,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    /// Bytes that the outside has acknowledged since the last one was written.
+    acknowledged: AtomicU64,
+    landing: AtomicBool,
     /// Odd while the writer changes `waited` and `open` together.
     version: AtomicU64,
     /// Nanoseconds, in the order of [`Wait::ALL`].
@@ -63,6 +66,8 @@ impl StageMeter {
             start,
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            acknowledged: AtomicU64::new(0),
+            landing: AtomicBool::new(false),
             version: AtomicU64::new(0),
             waited: [const { AtomicU64::new(0) }; 4],
             open: AtomicU64::new(0),
@@ -100,6 +105,28 @@ impl StageMeter {
     #[must_use]
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out.load(Ordering::Relaxed)
+    }
+
+    /// Counts `count` bytes that a peer took after the last one was written. In the unit that the system counts its queue in.
+    pub fn add_acknowledged(&self, count: u64) {
+        bump(&self.acknowledged, count);
+    }
+
+    /// What peers took after the last byte was written.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Says that a sink has written its last byte: what is left is to make them complete.
+    pub fn land(&self) {
+        self.landing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a sink has written its last byte.
+    #[must_use]
+    pub fn is_landing(&self) -> bool {
+        self.landing.load(Ordering::Relaxed)
     }
 
     /// Says that the stage has nothing left to do.

@@ -135,7 +135,14 @@ mod tests {
     }
 
     fn plan(needs: &[Needs], memory: Option<u64>) -> Result<MemoryPlan, Vec<Problem>> {
-        MemoryPlan::new(needs, Limits { memory, chunk: None }, &(0..9))
+        MemoryPlan::new(
+            needs,
+            Limits {
+                memory,
+                ..Limits::default()
+            },
+            &(0..9),
+        )
     }
 
     #[test]

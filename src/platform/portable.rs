@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::fs::{OFlags, Stat};
 use rustix::io::Errno;
@@ -152,3 +153,11 @@ pub fn free_memory() -> Option<u64> {
 
 /// Pipes keep the size they have.
 pub fn shrink_pipe(_fd: BorrowedFd<'_>) {}
+
+/// A TCP connection has the system's own time to answer in.
+pub const HAS_USER_TIMEOUT: bool = false;
+
+/// The system asks at its own pace, which by default is every two hours.
+pub fn tune_keepalive(_fd: BorrowedFd<'_>, _user_timeout: Option<Duration>) -> rustix::io::Result<()> {
+    Ok(())
+}

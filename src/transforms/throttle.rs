@@ -64,6 +64,10 @@ struct Throttle {
 }
 
 impl TransformPlan for Throttle {
+    fn rate(&self) -> Option<u64> {
+        Some(self.rate)
+    }
+
     fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
         self
     }

@@ -2,12 +2,15 @@
 //!
 //! Nothing here sleeps or tries again: a test goes on when it has read a line, a byte or an end.
 
+mod connecting;
 mod endings;
 mod endpoints;
 mod failing_positions;
 mod harness;
 mod layers;
 mod memory;
+mod misbehaving;
 mod roundtrip;
+mod toxic;
 mod transcripts;
 mod zero_copy;

@@ -166,7 +166,7 @@ error: `write` does not take `c`
 1 | read a | write b c
   |                  ^ one word too many
   |
-  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout
+  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout, retry, user-timeout, linger
 --- exit 2
 "#]],
         );
@@ -682,14 +682,14 @@ error: `write` does not take `--memory`
 1 | read a :: write b --memory 1MiB
   |                   ^^^^^^^^ one word too many
   |
-  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout
+  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout, retry, user-timeout, linger
 
 error: `write` does not take `1MiB`
   |
 1 | read a :: write b --memory 1MiB
   |                            ^^^^ one word too many
   |
-  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout
+  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout, retry, user-timeout, linger
 --- exit 2
 "#]],
         );
@@ -1289,7 +1289,7 @@ Sinks
             &["stages", "read"],
             str![[r#"
 read PATH… [size=SIZE] [zero-copy=true|false] [connect-timeout=DURATION]
-     [high=SIZE] [low=SIZE]
+     [retry=0..] [user-timeout=DURATION] [high=SIZE] [low=SIZE]
 
 read files, standard input or a connection, one after the other.
 
@@ -1310,6 +1310,12 @@ Parameters
                                (default: false)
   connect-timeout  DURATION    how long a network endpoint may take to resolve
                                and connect (default: 10s)
+  retry            0..         how often to try again to connect, after pauses
+                               that grow to 10s; connect-timeout= is for each
+                               attempt
+  user-timeout     DURATION    end a TCP connection that gives no answer, or has
+                               no room, for so long; else the system's time,
+                               about 15 minutes without an answer
   high             SIZE        high-water mark of the link behind this stage
   low              SIZE        low-water mark of that link; half of high unless
                                given
@@ -1330,7 +1336,8 @@ Examples
             &["stages", "write"],
             str![[r#"
 write PATH [append=true|false] [clobber=true|false] [sync=true|false]
-      [mode=TEXT] [connect-timeout=DURATION]
+      [mode=TEXT] [connect-timeout=DURATION] [retry=0..] [user-timeout=DURATION]
+      [linger=DURATION]
 
 write a file, standard output or a connection.
 
@@ -1338,6 +1345,12 @@ A file is replaced atomically: the bytes go to a temporary file beside it, which
 takes its place when all of them are on the disk. Whatever happens before, the
 old file stays as it was. Devices and FIFOs are written in place. A chain whose
 last stage is no sink writes standard output, as `write -` does.
+
+A connection is done when the peer's system has acknowledged everything; on a
+Unix socket, when the peer has read it. `linger=` bounds that wait, which is
+otherwise as long as the peer takes, as for every write. A peer that vanishes is
+noticed by TCP's own means within about a quarter of an hour; `user-timeout=`
+makes that sooner, and gives up a peer that only stops reading, too.
 
 Parameters
   path             ENDPOINT    where to write: a path, - or a URL (required)
@@ -1351,6 +1364,14 @@ Parameters
                                what the umask leaves
   connect-timeout  DURATION    how long a network endpoint may take to resolve
                                and connect (default: 10s)
+  retry            0..         how often to try again to connect, after pauses
+                               that grow to 10s; connect-timeout= is for each
+                               attempt
+  user-timeout     DURATION    end a TCP connection that gives no answer, or has
+                               no room, for so long; else the system's time,
+                               about 15 minutes without an answer
+  linger           DURATION    how long a peer may take for the rest after the
+                               last byte was written; else as long as it takes
 
 Examples
   highwater 'read big.iso | throttle 500MB/s | write copy.iso clobber=false'
@@ -1717,6 +1738,17 @@ How it ends:
           End with code 8 if no byte moves for so long
           
           A throttle's own wait is not counted.
+
+      --min-rate <RATE>
+          End with code 8 if the sink takes less on average
+          
+          Judged over the last --min-rate-grace, again and again, until the last byte is written. A
+          throttle's own wait is not counted; one that lets less pass is refused.
+
+      --min-rate-grace <DURATION>
+          How long --min-rate is averaged over, and how long a run has before it counts
+          
+          [default: 10s]
 
 Grammar:
   pipeline := stage ( '|' stage )*
