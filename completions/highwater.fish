@@ -141,6 +141,11 @@ function __highwater_parameters
             echo 'retry='\t'how often to try again to connect, after pauses that grow to 10s; connect-timeout= is for each attempt'
             echo 'user-timeout='\t'end a TCP connection that gives no answer, or has no room, for so long; else the system\'s time, about 15 minutes without an answer'
             echo 'linger='\t'how long a peer may take for the rest after the last byte was written; else as long as it takes'
+            echo 'verify=true'\t'whether to read everything back and compare it before it takes its place'
+            echo 'verify=false'\t'whether to read everything back and compare it before it takes its place'
+            echo 'resume=true'\t'whether to keep what was written when the run ends early, and go on with it the next time'
+            echo 'resume=false'\t'whether to keep what was written when the run ends early, and go on with it the next time'
+            echo 'checkpoint='\t'with resume=true, after how many bytes the journal is brought up to date; 64MiB unless given'
         case gzip
             echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'level=2'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use crate::catalog::{Args, Definition};
 use crate::error::{Failure, Kind, Problem};
 use crate::flow::StageMeter;
-use crate::platform::Descriptor;
-use crate::stage::{BoxFuture, Facts, Outcome, Reach, Undo};
+use crate::platform::{Descriptor, FileId};
+use crate::stage::{BoxFuture, Facts, Outcome, Reach, Undertaking, Undo};
 
 mod file;
+mod journal;
 mod patience;
 pub mod read;
 mod retry;
@@ -25,6 +26,8 @@ pub mod write;
 
 pub use patience::{Knob, Patience};
 pub use side_files::FilesByPath;
+
+use journal::Journal;
 
 /// Every kind of place, in the order in which they are listed.
 pub static SCHEMES: &[&Scheme] = &[
@@ -98,6 +101,13 @@ pub trait Endpoint: Send {
         let _ = knob;
         false
     }
+    /// Whether it is a regular file, or will be one.
+    ///
+    /// # Errors
+    /// What it is instead, in a phrase.
+    fn regular_file(&self) -> Result<(), &'static str> {
+        Err("a connection")
+    }
     /// What is known of it as a source, without side effects.
     ///
     /// # Errors
@@ -112,6 +122,11 @@ pub trait Endpoint: Send {
     fn sink_facts(&self, writing: Writing) -> Result<Facts, Failure> {
         let _ = writing;
         Ok(Facts::default())
+    }
+    /// The files beside it that a resumable write uses, as far as they are there.
+    fn companions(&self, writing: Writing) -> Vec<FileId> {
+        let _ = writing;
+        Vec::new()
     }
     /// What writing there will do.
     fn effect(&self, writing: Writing) -> String {
@@ -133,6 +148,17 @@ pub trait Endpoint: Send {
         writing: Writing,
         patience: Patience,
     ) -> BoxFuture<'static, Result<Outgoing, Failure>>;
+    /// Opens a regular file for writing, in a way that another run can go on with. Nothing else can be opened like that.
+    #[must_use]
+    fn open_resumable(
+        self: Box<Self>,
+        writing: Writing,
+        undertaking: Undertaking,
+    ) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+        let _ = (writing, undertaking);
+        let why = "resume=true needs a regular file";
+        Box::pin(async move { Err(Failure::because(Kind::Usage, "cannot be resumed", why)) })
+    }
 }
 
 /// The endpoint that a call's parameter `path` names.
@@ -201,6 +227,17 @@ pub trait Landing: Send {
     /// How to take back what was done.
     fn undo(&self) -> Option<Arc<dyn Undo>> {
         None
+    }
+    /// Where it is noted how far the write has come, if another run may go on with it. Given out once.
+    fn journal(&mut self) -> Option<Journal> {
+        None
+    }
+    /// What was written is not what was meant: removes all that another run would go on with.
+    ///
+    /// # Errors
+    /// If that fails; the message names what is left behind.
+    fn reject(&self) -> Result<(), Failure> {
+        Ok(())
     }
 }
 

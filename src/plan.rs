@@ -11,6 +11,7 @@ use crate::stage::{Content, SinkPlan, SourcePlan, TransformPlan};
 use crate::transforms;
 
 mod budget;
+mod resuming;
 
 pub use budget::MemoryPlan;
 
@@ -76,6 +77,8 @@ impl Asked {
 /// What the budget has to know of a stage.
 struct Needs {
     span: Range<usize>,
+    /// Whether there is a link behind it.
+    feeds_a_link: bool,
     /// Bytes besides links.
     state: u64,
     /// Whether more may be asked for once the input is known.
@@ -108,8 +111,12 @@ impl Plan {
                     Asked::default()
                 }),
                 Build::Sink(build) => build(args).map(|plan| {
+                    let state = plan.state_bytes();
                     sink = Some(planned(definition, args, plan));
-                    Asked::default()
+                    Asked {
+                        state,
+                        ..Asked::default()
+                    }
                 }),
                 Build::Transform(build) => build(args).map(|mut plan| {
                     // Half of a ceiling for state, half for links.
@@ -134,9 +141,8 @@ impl Plan {
         if source.is_none() {
             needs.insert(0, Needs::none(whole.clone()));
         }
-        if sink.is_some() {
-            // A sink feeds no link.
-            needs.pop();
+        if problems.is_empty() {
+            problems = resuming::problems(source.as_ref(), &chain, sink.as_ref(), &needs);
         }
         let memory = MemoryPlan::new(&needs, limits, &whole)
             .map_err(|found| problems.extend(found))
@@ -200,6 +206,7 @@ impl Needs {
         let feeds_a_link = definition.role.feeds_a_link();
         Self {
             span: args.span(),
+            feeds_a_link,
             state: asked.state,
             claims_later: asked.claims_later,
             high: feeds_a_link.then(|| args.high().or(asked.high)).flatten(),
@@ -210,6 +217,7 @@ impl Needs {
     fn none(span: Range<usize>) -> Self {
         Self {
             span,
+            feeds_a_link: true,
             state: 0,
             claims_later: false,
             high: None,

@@ -25,11 +25,11 @@ use portable as system;
 
 pub use alarm::{Alarm, await_alarm, sharpen_timers};
 pub use descriptor::{Descriptor, Interest, Shape, Transfer, Woken};
-pub use identity::FileId;
+pub use identity::{FileId, FileStamp};
 pub use memory::{ResidentMemory, forget_start_up, share_one_heap};
 pub use permissions::creation_mask;
 pub use process_tree::{Tree, TreeMemory, adopt_orphans, free_memory, kill_descendants, shrink_pipe};
 pub use signals::{TERMINATING, end_as, is_ignored, prepare_signals};
 pub use sockets::{keep_alive, unix_stream_socket};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};
-pub use system::{HAS_USER_TIMEOUT, unsent_bytes};
+pub use system::{HAS_USER_TIMEOUT, drop_cached, unsent_bytes};

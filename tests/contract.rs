@@ -67,6 +67,15 @@ const PARAMETERS: &[(&str, Shown)] = &[
     ("write clobber", By("that_exist_can_be_spared")),
     ("write sync", By("without_sync_are_whole_all_the_same")),
     ("write mode", By("keep_their_mode_or_get_the_one_that_is_given")),
+    ("write verify", By("what_the_disk_has_otherwise_does_not")),
+    (
+        "write resume",
+        By("what_an_interrupted_run_has_written_is_not_written_again"),
+    ),
+    (
+        "write checkpoint",
+        By("whichever_step_it_is_killed_at_a_write_can_be_gone_on_with"),
+    ),
     ("write connect-timeout", By("options::connect_timeout_is_read")),
     ("write retry", By("retries::that_all_fail_are_counted")),
     (

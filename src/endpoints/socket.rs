@@ -78,7 +78,7 @@ impl Drained {
 
     fn count(&self, taken: u64) {
         if let Some(meter) = &self.meter {
-            meter.add_acknowledged(taken);
+            meter.add_settled(taken);
         }
     }
 
@@ -196,7 +196,7 @@ mod tests {
         theirs.read_to_end(&mut received).expect("read");
         let alarm = Alarm::new().expect("an alarm");
         drained.drain(&descriptor, alarm.descriptor(), fall).expect("drained");
-        assert_eq!((received.len(), meter.acknowledged()), (5000, queue));
+        assert_eq!((received.len(), meter.settled()), (5000, queue));
         assert!(queue >= 5000, "{queue}");
     }
 

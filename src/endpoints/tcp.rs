@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, brief, shown};
 use crate::platform::{HAS_USER_TIMEOUT, keep_alive};
 use crate::stage::{BoxFuture, Reach};
 
@@ -53,6 +53,11 @@ impl Address {
         let text = std::str::from_utf8(text).map_err(|_| Misnamed::new("the address is no text", &form))?;
         if text.contains('@') {
             return Err(Misnamed::new(format!("{scheme} takes no credentials"), form));
+        }
+        if shown(text.as_bytes()) != text {
+            // From here on the parts may be said as they are.
+            let message = format!("`{}` is no address", brief(text.as_bytes()));
+            return Err(Misnamed::new(message, form));
         }
         let text = text.strip_suffix('/').unwrap_or(text);
         let (host, port) = text
@@ -271,6 +276,8 @@ mod tests {
             ("::1:9000", "an IPv6 host needs brackets"),
             ("[::1:9000", "a bracket of the host is not closed"),
             (":9000", "the host is missing"),
+            ("\x1b[31mred:1", "`\\x1b[31mred:1` is no address"),
+            ("h:1\n", "`h:1\\n` is no address"),
             ("host:0", "port 0 cannot be connected to"),
         ] {
             assert_eq!(Address::parse(text.as_bytes(), "tcp").expect_err(text).message, message);

@@ -158,6 +158,7 @@ impl Chain {
             chain.claims[at] = chain.watch.budget.claim(made.state).ok();
             works.push(made.stage.start(chain.inlet(at), chain.outlet(at), chain.context(at)));
         }
+        chain.claims[last] = chain.watch.budget.claim(opened.sink_state).ok();
         works.push(sink.start(chain.inlet(last), chain.context(last)));
         for (at, work) in works.into_iter().enumerate() {
             let stage = &chain.watch.stages[at];
@@ -216,6 +217,7 @@ impl Chain {
         let grace = tokio::time::sleep(if is_signalled { GRACE } else { LONG_GRACE });
         tokio::pin!(grace);
         let mut left_behind = Vec::new();
+        let mut is_landing = false;
         while self.verdict.missing().next().is_some() {
             self.stop();
             tokio::select! {
@@ -223,6 +225,12 @@ impl Chain {
                     self.take_report(report);
                 }
                 () = &mut grace => {
+                    // From now on the output is in its place or never will be. If it is, the end of it is worth waiting for.
+                    let has_landed = self.take_back(&mut left_behind);
+                    if has_landed && !std::mem::replace(&mut is_landing, true) {
+                        grace.as_mut().reset(tokio::time::Instant::now() + LONG_GRACE);
+                        continue;
+                    }
                     let stages = self.verdict.missing().map(|at| &self.watch.stages[at].text);
                     left_behind.extend(stages.map(|text| format!("{text}: did not stop in time; left alone")));
                     break;
@@ -235,14 +243,26 @@ impl Chain {
                 }
             }
         }
-        let mut ending = cause.unwrap_or_else(|| self.decide());
-        if (ending.failure.is_some() || ending.signal.is_some())
-            && let Some(Err(failure)) = self.undo.map(|undo| undo.undo())
-        {
-            left_behind.push(failure.to_string());
+        let mut ending = match cause {
+            // A signal or a deadline that comes when the sink has landed changes nothing any more.
+            Some(cause) if !self.verdict.is_whole() => cause,
+            _ => self.decide(),
+        };
+        if ending.failure.is_some() || ending.signal.is_some() {
+            self.take_back(&mut left_behind);
         }
         ending.left_behind = left_behind;
         ending
+    }
+
+    /// Takes back what the sink did, if that is still possible; answers whether it was too late. A second time changes
+    /// nothing.
+    fn take_back(&self, left_behind: &mut Vec<String>) -> bool {
+        let Some(undo) = &self.undo else { return false };
+        if let Err(failure) = undo.undo() {
+            left_behind.push(failure.to_string());
+        }
+        undo.has_landed()
     }
 
     fn decide(&mut self) -> Ending {

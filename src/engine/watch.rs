@@ -49,7 +49,7 @@ impl Watch {
     pub(super) fn motion(&self) -> u64 {
         self.stages
             .iter()
-            .map(|stage| stage.meter.bytes_in() + stage.meter.bytes_out() + stage.meter.acknowledged())
+            .map(|stage| stage.meter.bytes_in() + stage.meter.bytes_out() + stage.meter.settled())
             .sum()
     }
 

@@ -45,8 +45,7 @@ pub struct StageMeter {
     start: Instant,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
-    /// Bytes that the outside has acknowledged since the last one was written.
-    acknowledged: AtomicU64,
+    settled: AtomicU64,
     landing: AtomicBool,
     /// Odd while the writer changes `waited` and `open` together.
     version: AtomicU64,
@@ -66,7 +65,7 @@ impl StageMeter {
             start,
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
-            acknowledged: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
             landing: AtomicBool::new(false),
             version: AtomicU64::new(0),
             waited: [const { AtomicU64::new(0) }; 4],
@@ -107,15 +106,16 @@ impl StageMeter {
         self.bytes_out.load(Ordering::Relaxed)
     }
 
-    /// Counts `count` bytes that a peer took after the last one was written. In the unit that the system counts its queue in.
-    pub fn add_acknowledged(&self, count: u64) {
-        bump(&self.acknowledged, count);
+    /// Counts `count` bytes that were taken care of beside those that moved: taken out of the system's queue by a peer, in
+    /// the unit that the queue is counted in, or read back. It shows that something still happens.
+    pub fn add_settled(&self, count: u64) {
+        bump(&self.settled, count);
     }
 
-    /// What peers took after the last byte was written.
+    /// What was taken care of so far, beside what moved.
     #[must_use]
-    pub fn acknowledged(&self) -> u64 {
-        self.acknowledged.load(Ordering::Relaxed)
+    pub fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
     }
 
     /// Says that a sink has written its last byte: what is left is to make them complete.

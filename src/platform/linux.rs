@@ -220,6 +220,13 @@ pub fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Option<Range<u64>> {
     }
 }
 
+/// Drops what the page cache has of a file that is on the disk, so that reading it reads the disk. Pages that somebody has
+/// mapped, and file systems that live in memory, keep theirs.
+pub fn drop_cached(fd: impl AsFd) {
+    // Only advice: whoever refuses it is read from memory.
+    let _ = rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed);
+}
+
 /// Bytes in a socket's send queue that the peer's kernel has not acknowledged yet; `None` where it cannot be told.
 #[must_use]
 pub fn unsent_bytes(fd: BorrowedFd<'_>) -> Option<u64> {

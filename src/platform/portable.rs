@@ -119,6 +119,9 @@ pub fn next_data(_fd: BorrowedFd<'_>, _offset: u64) -> Option<Range<u64>> {
     None
 }
 
+/// There is no portable way: what is read may come from memory.
+pub fn drop_cached(_fd: impl AsFd) {}
+
 /// It cannot be told.
 #[must_use]
 pub fn unsent_bytes(_fd: BorrowedFd<'_>) -> Option<u64> {

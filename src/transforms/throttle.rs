@@ -68,6 +68,10 @@ impl TransformPlan for Throttle {
         Some(self.rate)
     }
 
+    fn starts_anywhere(&self) -> bool {
+        true
+    }
+
     fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
         self
     }
