@@ -23,6 +23,8 @@ use super::{Moment, Outcome, Pace, Report, Settings, Watcher};
 
 /// Bytes of a program's complaints that are kept: a dozen lines.
 const COMPLAINT: usize = 1 << 10;
+/// So many steps asleep with a closed input: one that is ending closes it, too, but a little before its end.
+const CLOSED: u32 = 5;
 
 /// Checks the program that `command` names, with its arguments.
 ///
@@ -59,6 +61,8 @@ struct Check {
     course: Course,
     pace: Pace,
     series: Series,
+    /// Steps in which it lived on with its input closed, and did nothing.
+    closed: u32,
     max_rss: u64,
 }
 
@@ -103,6 +107,7 @@ impl Check {
             course: Course::new(settings.length),
             pace: Pace::start(),
             series: Series::default(),
+            closed: 0,
             max_rss: settings.max_rss,
         })
     }
@@ -141,6 +146,7 @@ impl Check {
             is_held: self.course.phase() == Phase::Held,
         };
         self.series.add(sample);
+        self.closed += u32::from(self.feeder.is_closed() && !sample.is_running);
         let phase = self.course.step(&sample);
         let moment = Moment {
             doing: doing(phase),
@@ -150,8 +156,10 @@ impl Check {
         self.output.step(phase == Phase::Held);
         Ok(match status {
             Some(status) => Some(Ending::Ended(how(status))),
-            None if self.feeder.is_closed() => Some(Ending::InputClosed),
             None if sample.rss > self.max_rss => Some(Ending::TooLarge(self.max_rss)),
+            None if self.feeder.is_closed() && (self.closed >= CLOSED || phase == Phase::Over) => {
+                Some(Ending::InputClosed)
+            }
             None if phase == Phase::Over => Some(Ending::Done),
             None => None,
         })
