@@ -11,6 +11,9 @@ pub const STEP: Duration = Duration::from_millis(100);
 pub const LEAST_STEPS: u32 = 20;
 /// The output is held for a quarter of the steps, and for so many.
 const HELD: std::ops::RangeInclusive<u32> = 10..=50;
+/// Bytes that show in anybody's memory, if they are kept; until then it is held for up to so many times as long.
+const TELLING: u64 = 8 << 20;
+const LONGEST_HELD: u32 = 10;
 /// So many samples without a byte moving or a process running, and the program is blocked for good.
 const STILL: u32 = 5;
 
@@ -90,7 +93,7 @@ impl Course {
             Phase::Held => self.reading + self.done,
             Phase::Over => self.reading + self.held,
         };
-        f64::from(done) / f64::from(self.reading + self.held)
+        (f64::from(done) / f64::from(self.reading + self.held)).min(1.0)
     }
 
     /// Takes in a sample; answers what is to be done next.
@@ -115,7 +118,10 @@ impl Course {
             }
             Phase::Held => {
                 self.look(sample);
-                if self.done >= self.held || (self.asleep >= STILL && self.is_output_full) {
+                // One that goes on, but so slowly that it shows in no memory, is watched for longer.
+                let is_telling = self.quiet > 0 || sample.accepted - self.before >= TELLING;
+                let is_done = self.done >= self.held && (is_telling || self.done >= self.held * LONGEST_HELD);
+                if is_done || (self.asleep >= STILL && self.is_output_full) {
                     self.begin(Phase::Over);
                 }
             }
@@ -207,13 +213,15 @@ mod tests {
     }
 
     #[test]
-    fn one_that_goes_on_is_not_still() {
+    fn one_that_goes_on_is_not_still_and_gets_longer_where_it_is_slow() {
         let mut course = Course::new(Duration::from_secs(3));
-        assert_eq!(hold(&mut course, true, u64::from), 10);
+        assert_eq!(hold(&mut course, true, |step| u64::from(step) << 20), 10);
+        let mut course = Course::new(Duration::from_secs(3));
+        assert_eq!(hold(&mut course, true, u64::from), 100);
         assert!(
             course
                 .stillness()
-                .is_some_and(|stillness| !stillness.is_still && stillness.taken == 10)
+                .is_some_and(|stillness| !stillness.is_still && stillness.taken == 100)
         );
     }
 
