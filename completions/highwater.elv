@@ -39,6 +39,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand stages 'List the stages, or explain one'
             cand explain 'Show what a pipeline would do, and where its memory would go, without running it'
             cand report 'Draw recordings of --record: memory against the ceiling, stages, links, rates'
+            cand check 'Check whether a program or a server honours backpressure, before it is deployed'
             cand generate 'Write the manual pages, the completions and the generated parts of the README'
         }
         &'highwater;stages'= {
@@ -62,6 +63,18 @@ set edit:completion:arg-completer[highwater] = {|@words|
         &'highwater;report'= {
             cand -o 'Where to write it; the name says what: .html, .svg or .png'
             cand --output 'Where to write it; the name says what: .html, .svg or .png'
+        }
+        &'highwater;check'= {
+            cand --rate 'How fast the output is read'
+            cand --seconds 'How long to look; 2s at least'
+            cand --max-rss 'Stop there [default: a quarter of free memory]'
+            cand --pid 'The server''s process'
+            cand --clients 'How many clients a server gets'
+            cand --record 'Write samples and verdict there, as JSON lines'
+            cand --color 'When to use colour: auto, always, never'
+            cand --json 'Print JSON lines on stdout'
+            cand -h 'Show this help'
+            cand --help 'Show this help'
         }
         &'highwater;generate'= {
             cand --to 'Where the project is: files go to its man/ and completions/, and into its README.md'

@@ -17,6 +17,7 @@ use crate::platform;
 use crate::view::record::{Recorder, stopped};
 use crate::view::{self, Progress, View, json, say, sum, summary};
 
+mod check;
 mod explain;
 mod generate;
 mod help;
@@ -75,6 +76,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 ExitCode::from(code)
             }
         },
+        Invocation::Command(Command::Check(options)) => check::run(&options),
         Invocation::Command(Command::Stages { name }) => stages(name.as_deref()),
         Invocation::Command(Command::Explain { pipeline, options }) => {
             let (script, problems) = match pipeline.as_slice() {

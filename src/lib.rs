@@ -17,6 +17,7 @@
 //! | [`engine`] | opens, starts, joins, decides the one error; takes snapshots |
 //! | [`view`] | a snapshot to text: JSON, plain lines, the summary, the recording |
 //! | [`report`] | recordings to pictures: HTML, SVG, PNG |
+//! | [`check`] | whether other people's programs and servers honour backpressure |
 //! | [`cli`] | options, subcommands, exit codes |
 //!
 //! # Example
@@ -41,6 +42,7 @@
 //! ```
 
 pub mod catalog;
+pub mod check;
 pub mod cli;
 pub mod endpoints;
 pub mod engine;

@@ -57,6 +57,18 @@ const OPTIONS: &[(&str, Shown)] = &[
     ("--min-rate-grace", By("a_run_has_the_grace_time_to_begin")),
     ("--color", By("options::colour_comes_where_it_is_wanted")),
     ("--log", By("options::log_says_more_or_less")),
+    ("check -- COMMAND", By("cat_honours")),
+    (
+        "check URL --pid --clients",
+        By("an_export_that_is_made_at_once_buffers"),
+    ),
+    (
+        "check --rate, --seconds",
+        By("wrong_command_lines_say_what_would_be_right"),
+    ),
+    ("check --max-rss", By("node_that_ignores_write_buffers")),
+    ("check --record", By("a_recording_has_its_three_kinds_of_line")),
+    ("check --json", By("sort_must_read_all_of_its_input")),
     ("SIGUSR1", By("options::a_signal_asks_for_one_plain_line")),
 ];
 
@@ -157,7 +169,7 @@ const ENDPOINTS: &[(&str, Shown)] = &[
 /// The exit codes.
 const EXITS: &[(u8, Shown)] = &[
     (0, By("limit::passes_exactly_its_size_and_not_a_byte_more")),
-    (1, Pending("no failure has this code yet")),
+    (1, By("node_that_ignores_write_buffers")),
     (2, By("unix_sockets::with_too_long_a_path_are_refused_at_once")),
     (3, By("unix_sockets::leave_no_name_when_the_source_is_missing")),
     (
@@ -172,6 +184,7 @@ const EXITS: &[(u8, Shown)] = &[
     (10, By("hash::that_differs_leaves_the_target_untouched")),
     (11, Pending("there are no child processes yet")),
     (12, By("without_descriptors_the_run_says_so_and_leaves_nothing")),
+    (13, By("true_and_sleep_say_what_to_change")),
     (70, By("a_transform")),
     (141, By("end_the_run_quietly")),
     (130, By("while_blocked_in_reading_a_fifo")),
@@ -241,6 +254,7 @@ fn every_exit_code_has_its_row() {
         Kind::Integrity,
         Kind::Child,
         Kind::Resources,
+        Kind::Unclear,
         Kind::Bug,
         Kind::ReaderLeft,
     ] {

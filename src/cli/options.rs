@@ -13,6 +13,7 @@ use crate::grammar::{parse_duration, parse_rate, parse_size};
 use crate::view::Progress;
 use crate::view::live::{Background, Style};
 
+use super::check::CheckOptions;
 use super::generate::What;
 use super::help;
 use super::log::LogLevel;
@@ -99,6 +100,11 @@ pub enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
+    /// Check whether a program or a server honours backpressure, before it is deployed
+    ///
+    /// A program is fed lines of random text as fast as it takes them, while its output is read slowly and then not at all.
+    /// A server gets clients that read slowly. What they hold in memory meanwhile is the evidence.
+    Check(CheckOptions),
     /// Write the manual pages, the completions and the generated parts of the README
     Generate {
         /// What to write
@@ -225,11 +231,25 @@ fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term == "dumb")
 }
 
+/// Whether a picture can be drawn on standard error.
+pub fn can_draw() -> bool {
+    std::io::stderr().is_terminal() && !is_dumb()
+}
+
+/// How text looks on a stream that is a terminal or not.
+pub fn style(color: Color, is_terminal: bool) -> Style {
+    let said = std::env::var("COLORFGBG").ok();
+    Style {
+        colour: color.applies_to(is_terminal),
+        background: Background::of(said.as_deref()),
+    }
+}
+
 impl RunOptions {
     /// What to show while running a chain, of which a stage uses a terminal or not.
     #[must_use]
     pub fn progress(&self, uses_terminal: bool) -> Progress {
-        let can_draw = std::io::stderr().is_terminal() && !is_dumb();
+        let can_draw = can_draw();
         match self.progress {
             _ if self.quiet => Progress::None,
             Some(ProgressChoice::Json) => Progress::Json,
@@ -243,11 +263,7 @@ impl RunOptions {
     /// How the live view looks on this terminal.
     #[must_use]
     pub fn style(&self) -> Style {
-        let said = std::env::var("COLORFGBG").ok();
-        Style {
-            colour: self.color.applies_to(std::io::stderr().is_terminal()),
-            background: Background::of(said.as_deref()),
-        }
+        style(self.color, std::io::stderr().is_terminal())
     }
 
     /// Whether the run ends with a summary.

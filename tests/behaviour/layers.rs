@@ -22,6 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["engine"],
     &["view"],
     &["report"],
+    &["check"],
     &["cli"],
 ];
 
@@ -141,7 +142,7 @@ fn whatever_a_run_asks_of_the_system_passes_the_platform() {
             .into_owned();
         let is_test = name.ends_with("tests.rs") || name.starts_with("src/flow/link_");
         // These run no chain.
-        let is_aside = ["src/cli/generate", "src/report", "src/check"]
+        let is_aside = ["src/cli/generate", "src/report", "src/check", "src/cli/check"]
             .iter()
             .any(|aside| name.starts_with(aside));
         if is_test || is_aside || name.starts_with("src/platform/") {
@@ -272,7 +273,7 @@ fn every_command_line_in_the_readme_can_be_planned() {
         let runs_nothing = arguments.first().is_none_or(|first| {
             matches!(
                 first.as_str(),
-                "stages" | "report" | "explain" | "generate" | "--version" | "--help" | "-h" | "-V"
+                "stages" | "report" | "explain" | "generate" | "check" | "--version" | "--help" | "-h" | "-V"
             )
         });
         if runs_nothing {
