@@ -5,11 +5,13 @@ use std::time::Duration;
 use crate::engine::{LinkSample, Snapshot, StageSample};
 use crate::grammar::human_size;
 use crate::view::clock::passing;
+use crate::view::excess::excess;
 use crate::view::plain::human_rate;
 use crate::view::sentence::percent;
 
 use super::bars;
 use super::columns::{Columns, GAP, MARKER, PERCENT, RATE, SIZE, WORD};
+use super::footer::above;
 use super::line::{Line, Paint, left, right};
 
 /// The head of the columns, and what the bars mean.
@@ -200,11 +202,12 @@ fn link(link: &LinkSample, columns: &Columns) -> Line {
     let mark = Some(link.low);
     let (held, high) = (human_size(link.buffered), human_size(link.high));
     if columns.is_narrow {
-        let numbers = format!(" {} of {}", right(&held, SIZE), high);
-        let bar = columns.whole.saturating_sub(indent + numbers.len()).min(24);
+        let numbers = Line::default().with(Paint::Faint, format!(" {} of {}", right(&held, SIZE), high));
+        let numbers = above(numbers, link.buffered, link.high);
+        let bar = columns.whole.saturating_sub(indent + numbers.columns()).min(24);
         return begin
             .then(bars::level(link.buffered, link.high, mark, bar))
-            .with(Paint::Faint, numbers);
+            .then(numbers);
     }
     let bar = (columns.text + MARKER - indent).min(28);
     let row = begin
@@ -214,6 +217,10 @@ fn link(link: &LinkSample, columns: &Columns) -> Line {
             Paint::Faint,
             format!("{} of {}", right(&held, SIZE), right(&high, SIZE)),
         );
+    if let Some(times) = excess(link.buffered, link.high) {
+        let behind = columns.output() + SIZE + GAP + RATE + GAP;
+        return row.up_to(behind).with(Paint::Busy, format!("{times} the mark"));
+    }
     if columns.has_word {
         let paused = match (link.times_full, link.full_in) {
             (0, Some(time)) if time < FAR => format!("filling, full in {}", passing(time)),
