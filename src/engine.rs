@@ -11,10 +11,12 @@ use crate::error::{Failure, Kind};
 use crate::plan::Plan;
 
 mod bottleneck;
+mod controls;
 mod direct;
 #[cfg(test)]
 mod failing_positions;
 mod filling;
+mod gate;
 mod interrupt;
 mod opening;
 mod running;
@@ -23,8 +25,9 @@ mod start;
 mod verdict;
 mod watch;
 
+pub use controls::{Controls, Throttle, Unsteerable, Which};
 pub use filling::LinkSample;
-pub use sampler::{Moment, Sampler, Share, Snapshot, StageSample};
+pub use sampler::{Moment, RateLimit, Sampler, Share, Snapshot, StageSample};
 pub use watch::Watch;
 
 use interrupt::Interrupt;

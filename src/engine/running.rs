@@ -11,7 +11,9 @@ use crate::flow::{Inlet, Link, Outlet, Pool, StageMeter};
 use crate::platform;
 use crate::stage::{Budget, Cancel, Claim, Context, Outcome, SideFiles, Undo};
 
+use super::controls::{Controls, Hold, Throttle};
 use super::direct::Direct;
+use super::gate::Gate;
 use super::interrupt::{Cause, Interrupt};
 use super::opening::Opened;
 use super::start::{start, start_direct};
@@ -97,12 +99,22 @@ impl Chain {
         };
         stage(opened.source.name, opened.source.text, &opened.listening);
         let mut transforms = Vec::new();
-        for transform in opened.transforms {
+        let mut throttles = Vec::new();
+        for (at, transform) in (1..).zip(opened.transforms) {
+            throttles.extend(transform.plan.dial.clone().map(|dial| Throttle {
+                stage: at,
+                name: transform.name,
+                dial,
+            }));
             stage(transform.name, transform.text, &opened.listening);
             transforms.push(transform.plan);
         }
         stage(opened.sink.name, opened.sink.text, &opened.listening);
 
+        let gate = Arc::new(Gate::default());
+        let hold = links
+            .last()
+            .map_or_else(|| Hold::Gate(gate.clone()), |link| Hold::Link(link.clone()));
         let (sender, reports) = unbounded_channel();
         let last = stages.len() - 1;
         let ends_early: Vec<bool> = (0..=last)
@@ -117,6 +129,7 @@ impl Chain {
                 pool,
                 budget,
                 expected: opened.expected,
+                controls: Controls::new(hold, throttles),
             }),
             cancels: (0..=last).map(|_| Arc::default()).collect(),
             claims: (0..=last).map(|_| None).collect(),
@@ -139,6 +152,7 @@ impl Chain {
                 from: chain.context(0),
                 to: chain.context(1),
                 buffer: chain.watch.pool.lease(largest),
+                gate,
                 lane: chain.watch.lane.clone().unwrap_or_default(),
             };
             start_direct(direct, &sender);
@@ -278,12 +292,12 @@ impl Stall {
         }
     }
 
-    /// Whether nothing has moved for too long. A throttle that waits on purpose is motion.
+    /// Whether nothing has moved for too long. A throttle that waits is motion, and so is a sink that was paused.
     fn look(&mut self, watch: &Watch) -> Option<Ending> {
         let limit = self.limit?;
         let motion = watch.motion();
         let now = tokio::time::Instant::now();
-        if motion != self.last.0 || watch.is_throttling() {
+        if motion != self.last.0 || watch.waits_on_purpose() {
             self.last = (motion, now);
         }
         (now - self.last.1 >= limit).then(|| stall(limit))

@@ -30,6 +30,7 @@ struct Stats<'a> {
     state_bytes: u64,
     memory_limit_bytes: u64,
     expected_bytes: Option<u64>,
+    paused: bool,
     bottleneck: Option<Bottleneck>,
     stages: Vec<Stage<'a>>,
     links: Vec<Link>,
@@ -59,6 +60,8 @@ struct Stage<'a> {
     backpressured: Option<f64>,
     waiting_outside: Option<f64>,
     throttling: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit_bytes_per_s: Option<u64>,
     ended: bool,
 }
 
@@ -120,6 +123,7 @@ pub fn end(snapshot: Option<&Snapshot>, exit: &Exit) -> String {
             state_bytes: 0,
             memory_limit_bytes: 0,
             expected_bytes: None,
+            paused: false,
             bottleneck: None,
             stages: Vec::new(),
             links: Vec::new(),
@@ -153,6 +157,7 @@ fn stats<'a>(snapshot: &'a Snapshot, exit: Option<&'a Exit>) -> Stats<'a> {
         state_bytes: snapshot.state,
         memory_limit_bytes: snapshot.limit,
         expected_bytes: snapshot.expected,
+        paused: snapshot.paused,
         bottleneck: snapshot.bottleneck.map(|stage| Bottleneck {
             stage,
             name: snapshot.stages[stage].name,
@@ -191,6 +196,7 @@ impl<'a> Stage<'a> {
             backpressured: share(stage.share.backpressured),
             waiting_outside: share(stage.share.outside),
             throttling: share(stage.share.throttling),
+            limit_bytes_per_s: stage.limit.map(|limit| limit.now),
             ended: stage.ended,
         }
     }

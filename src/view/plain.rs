@@ -17,10 +17,11 @@ pub fn line(snapshot: &Snapshot) -> String {
         });
     let bottleneck = snapshot.bottleneck.map_or_else(String::new, |stage| {
         let stage = &snapshot.stages[stage];
-        format!("  bottleneck {}", stage.text)
+        format!("  bottleneck {}", stage.shown())
     });
+    let paused = if snapshot.paused { "  paused" } else { "" };
     format!(
-        "highwater: {:.1}s  in {}{done}  out {}  {}/s  buffered {} of {}  rss {}{bottleneck}\n",
+        "highwater: {:.1}s  in {}{done}  out {}  {}/s  buffered {} of {}  rss {}{bottleneck}{paused}\n",
         snapshot.elapsed.as_secs_f64(),
         human_size(source.bytes_in),
         human_size(sink.bytes_out),

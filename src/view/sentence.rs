@@ -30,6 +30,9 @@ pub fn is_finishing(snapshot: &Snapshot) -> bool {
 #[must_use]
 pub fn sentence(snapshot: &Snapshot) -> Option<Sentence> {
     let sink = snapshot.stages.last()?;
+    if snapshot.paused {
+        return Some(held(snapshot, sink));
+    }
     if is_finishing(snapshot) {
         return Some(plain(
             sink,
@@ -42,6 +45,21 @@ pub fn sentence(snapshot: &Snapshot) -> Option<Sentence> {
     blame(snapshot)
 }
 
+/// A sink that was paused on purpose.
+fn held(snapshot: &Snapshot, sink: &StageSample) -> Sentence {
+    let above: Vec<&StageSample> = snapshot.stages.iter().rev().skip(1).rev().collect();
+    let evidence = if snapshot.has_shares() {
+        waiting(|stage| stage.share.backpressured, "backpressured", &above)
+    } else {
+        Vec::new()
+    };
+    Sentence {
+        subject: "paused".to_owned(),
+        what: format!("{} takes nothing more until it is resumed", sink.shown()),
+        evidence,
+    }
+}
+
 /// The bottleneck, and what shows that it is one.
 #[must_use]
 pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
@@ -49,21 +67,11 @@ pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
     let stage = &snapshot.stages[at];
     let why = reason(stage);
     let held: Vec<&StageSample> = snapshot.stages[..at].iter().collect();
-    let waiting = |share: fn(&StageSample) -> f64, word: &str, stages: &[&StageSample]| -> Vec<String> {
-        let most = stages.iter().filter(|stage| share(stage) > MOST);
-        most.enumerate()
-            .map(|(place, stage)| {
-                // The word is said once.
-                let word = if place == 0 { format!("{word} ") } else { String::new() };
-                format!("{} {word}{}", stage.name, percent(share(stage)))
-            })
-            .collect()
-    };
     let evidence = waiting(|stage| stage.share.backpressured, "backpressured", &held);
     if !evidence.is_empty() {
         let what = format!("everything upstream waits for it{why}");
         return Some(Sentence {
-            subject: stage.text.clone(),
+            subject: stage.shown().into_owned(),
             what,
             evidence,
         });
@@ -78,15 +86,26 @@ pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
         format!("everything downstream waits for it{why}")
     };
     Some(Sentence {
-        subject: stage.text.clone(),
+        subject: stage.shown().into_owned(),
         what,
         evidence,
     })
 }
 
+/// The stages that spend most of their time in one way. The word for it is said once.
+fn waiting(share: fn(&StageSample) -> f64, word: &str, stages: &[&StageSample]) -> Vec<String> {
+    let most = stages.iter().filter(|stage| share(stage) > MOST);
+    most.enumerate()
+        .map(|(place, stage)| {
+            let word = if place == 0 { format!("{word} ") } else { String::new() };
+            format!("{} {word}{}", stage.name, percent(share(stage)))
+        })
+        .collect()
+}
+
 fn plain(stage: &StageSample, what: &str) -> Sentence {
     Sentence {
-        subject: stage.text.clone(),
+        subject: stage.shown().into_owned(),
         what: what.to_owned(),
         evidence: Vec::new(),
     }

@@ -42,6 +42,7 @@ pub fn throttled() -> Snapshot {
         state: 2_933_642,
         limit: 8 * MIB,
         expected: Some(73_400_320),
+        paused: false,
         bottleneck: Some(2),
         stages,
         links: vec![link(1024 * KIB, 79, 876), link(1024 * KIB, 70, 871), link(0, 0, 0)],
@@ -106,6 +107,7 @@ pub fn stage(
             throttling: 0.0,
         },
         rate,
+        limit: None,
         ended: false,
     }
 }
