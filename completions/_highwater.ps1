@@ -38,6 +38,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('stages', 'stages', [CompletionResultType]::ParameterValue, 'List the stages, or explain one')
             [CompletionResult]::new('explain', 'explain', [CompletionResultType]::ParameterValue, 'Show what a pipeline would do, and where its memory would go, without running it')
+            [CompletionResult]::new('ctl', 'ctl', [CompletionResultType]::ParameterValue, 'Steer a run from another terminal: a throttle''s rate, a pause of the sink, a sample')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write the manual pages, the completions and the generated parts of the README')
             break
         }
@@ -56,6 +57,9 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--stall-timeout', '--stall-timeout', [CompletionResultType]::ParameterName, 'End with code 8 if no byte moves for so long')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show nothing but errors')
+            break
+        }
+        'highwater;ctl' {
             break
         }
         'highwater;generate' {

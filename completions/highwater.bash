@@ -16,6 +16,9 @@ _highwater() {
             ",$1")
                 cmd="highwater"
                 ;;
+            highwater,ctl)
+                cmd="highwater__subcmd__ctl"
+                ;;
             highwater,explain)
                 cmd="highwater__subcmd__explain"
                 ;;
@@ -32,7 +35,7 @@ _highwater() {
 
     case "${cmd}" in
         highwater)
-            opts="-q -h -V --memory --chunk --progress --quiet --interval --color --log --stats --timeout --stall-timeout --help --version stages explain generate"
+            opts="-q -h -V --memory --chunk --progress --quiet --interval --color --log --stats --timeout --stall-timeout --help --version stages explain ctl generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -74,6 +77,20 @@ _highwater() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        highwater__subcmd__ctl)
+            opts="set pause resume stats"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

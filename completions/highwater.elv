@@ -35,6 +35,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --version 'Print version'
             cand stages 'List the stages, or explain one'
             cand explain 'Show what a pipeline would do, and where its memory would go, without running it'
+            cand ctl 'Steer a run from another terminal: a throttle''s rate, a pause of the sink, a sample'
             cand generate 'Write the manual pages, the completions and the generated parts of the README'
         }
         &'highwater;stages'= {
@@ -51,6 +52,8 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --stall-timeout 'End with code 8 if no byte moves for so long'
             cand -q 'Show nothing but errors'
             cand --quiet 'Show nothing but errors'
+        }
+        &'highwater;ctl'= {
         }
         &'highwater;generate'= {
             cand --to 'Where the project is: files go to its man/ and completions/, and into its README.md'

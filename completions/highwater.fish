@@ -49,6 +49,7 @@ complete -c highwater -n "__fish_highwater_needs_command" -l help -d 'Show this 
 complete -c highwater -n "__fish_highwater_needs_command" -s V -l version -d 'Print version'
 complete -c highwater -n "__fish_highwater_needs_command" -a "stages" -d 'List the stages, or explain one'
 complete -c highwater -n "__fish_highwater_needs_command" -a "explain" -d 'Show what a pipeline would do, and where its memory would go, without running it'
+complete -c highwater -n "__fish_highwater_needs_command" -a "ctl" -d 'Steer a run from another terminal: a throttle\'s rate, a pause of the sink, a sample'
 complete -c highwater -n "__fish_highwater_needs_command" -a "generate" -d 'Write the manual pages, the completions and the generated parts of the README'
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l memory -d 'Hard ceiling over links, chunks and codec state' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l chunk -d 'Largest chunk [default: 256KiB, or a quarter of its link]' -r

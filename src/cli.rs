@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use rustix::fs::FileType;
+
 use crate::catalog;
 use crate::engine::{self, Ending, Observer, Sampler, Snapshot, Watch};
 use crate::error::{ChainError, Failure, Kind, Problem, bug, keep_panics};
@@ -16,6 +18,8 @@ use crate::plan::{self, Limits, Plan};
 use crate::platform;
 use crate::view::{self, Progress, View, json, say, sum, summary};
 
+mod control;
+mod ctl;
 mod explain;
 mod generate;
 mod help;
@@ -23,6 +27,7 @@ mod log;
 mod options;
 mod stats;
 
+use control::Control;
 use options::{Command, Invocation, RunOptions};
 use stats::StatsFile;
 
@@ -39,6 +44,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     platform::share_one_heap();
     keep_panics();
     catch_unwind(AssertUnwindSafe(|| dispatch(arguments))).unwrap_or_else(|payload| {
+        platform::release_keyboard();
         let bug = bug(&*payload);
         say(&format!("highwater: {bug}\n"));
         ExitCode::from(bug.kind().exit_code())
@@ -63,6 +69,13 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(message) => {
                 say(&format!("highwater: {message}\n"));
                 ExitCode::from(4)
+            }
+        },
+        Invocation::Command(Command::Ctl(ctl)) => match ctl::run(&ctl) {
+            Ok(line) => print(&line),
+            Err(failure) => {
+                say(&format!("highwater: {failure}\n"));
+                ExitCode::from(failure.kind().exit_code())
             }
         },
         Invocation::Command(Command::Stages { name }) => stages(name.as_deref()),
@@ -148,9 +161,11 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
             interval: options.interval,
             asked,
             style: options.style(),
+            keys: may_take_keys(&plan),
         },
         watch: None,
         view: None,
+        control: None,
     };
     let settings = engine::Settings {
         timeout: options.timeout,
@@ -205,6 +220,15 @@ fn uses_terminal(plan: &Plan) -> bool {
     facts.into_iter().flatten().any(|facts| facts.is_terminal)
 }
 
+/// Whether keys may be read from the terminal: not where a stage reads it, nor where standard output is a pipe, whose
+/// reader may ask there for a password, or show pages.
+fn may_take_keys(plan: &Plan) -> bool {
+    let is_read = plan.source.plan.facts().is_ok_and(|facts| facts.is_terminal);
+    let stdout = rustix::fs::fstat(rustix::stdio::stdout());
+    let has_reader = stdout.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
+    !is_read && !has_reader
+}
+
 /// `write out.gz: cannot write: No space left on device (after 12.0 MiB)`
 fn error_line(ending: &Ending) -> Option<String> {
     let (stage, failure) = ending.failure.as_ref()?;
@@ -221,11 +245,14 @@ struct Audience {
     /// The run, once it has started.
     watch: Option<Arc<Watch>>,
     view: Option<View>,
+    /// What another terminal may steer it by.
+    control: Option<Control>,
 }
 
 impl Audience {
     /// Ends the view, if there was time for one; answers the snapshot of the whole run, if it got that far.
     fn finish(&mut self) -> Option<Snapshot> {
+        self.control = None;
         let view = self.view.take().map(View::finish);
         view.or_else(|| self.watch.take().map(|watch| Sampler::new(watch).end()))
     }
@@ -241,6 +268,7 @@ impl Observer for Audience {
     }
 
     fn goes_on(&mut self) {
+        self.control = self.watch.as_ref().and_then(Control::start);
         self.view = self
             .watch
             .as_ref()

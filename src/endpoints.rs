@@ -22,6 +22,7 @@ mod unix;
 pub mod write;
 
 pub use side_files::FilesByPath;
+pub use unix::OwnSocket;
 
 /// Every kind of place, in the order in which they are listed.
 pub static SCHEMES: &[&Scheme] = &[

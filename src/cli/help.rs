@@ -29,7 +29,8 @@ pub fn short() -> String {
          \n\
          Usage  highwater [OPTIONS] 'STAGE | STAGE | …'\n       \
          … | highwater [OPTIONS] STAGE :: STAGE :: … | …\n       \
-         highwater stages [NAME]    highwater explain 'STAGE | STAGE | …'\n\
+         highwater stages [NAME]    highwater explain 'STAGE | STAGE | …'\n       \
+         highwater ctl PID set throttle rate=5MB/s|pause|resume|stats\n\
          \n  \
          highwater 'read big.iso | gzip | write big.iso.gz'\n  \
          highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'\n\

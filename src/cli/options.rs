@@ -13,6 +13,7 @@ use crate::grammar::{parse_duration, parse_size};
 use crate::view::Progress;
 use crate::view::live::{Background, Style};
 
+use super::ctl::Ctl;
 use super::generate::What;
 use super::help;
 use super::log::LogLevel;
@@ -88,6 +89,11 @@ pub enum Command {
         #[arg(value_name = "PIPELINE", required = true)]
         pipeline: Vec<OsString>,
     },
+    /// Steer a run from another terminal: a throttle's rate, a pause of the sink, a sample
+    ///
+    /// A run that has lasted 0.1 s listens on a private socket, which only the same user can connect to. While the sink is
+    /// paused, the links fill to their marks and --stall-timeout waits; --timeout does not.
+    Ctl(Ctl),
     /// Write the manual pages, the completions and the generated parts of the README
     Generate {
         /// What to write

@@ -1,9 +1,15 @@
 //! Sockets that wait for nothing and are inherited by nobody.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{AddressFamily, SocketType};
+
+/// The user at the other end of a connected Unix socket; `None` where the system does not say.
+#[must_use]
+pub fn peer_user(socket: impl AsFd) -> Option<u32> {
+    super::system::peer_user(socket.as_fd())
+}
 
 /// A Unix stream socket without a name. Its flags are set by calls of their own, which every system has.
 ///

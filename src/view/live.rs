@@ -8,6 +8,7 @@ mod columns;
 mod footer;
 mod frame;
 mod history;
+mod keys;
 mod line;
 mod painter;
 pub mod sample;
@@ -18,8 +19,9 @@ pub mod svg;
 #[cfg(test)]
 mod tests;
 
-pub use frame::{Size, frame};
+pub use frame::{Size, frame, frame_with_keys};
 pub use history::History;
+pub use keys::{KEYS, KeyLine, NO_KEYS};
 pub use line::{Line, Paint, squeezed};
 pub use painter::{Painter, forget, print_above};
 pub use style::{Background, Style};

@@ -2,10 +2,12 @@
 //!
 //! Nothing here sleeps or tries again: a test goes on when it has read a line, a byte or an end.
 
+mod ctl;
 mod endings;
 mod endpoints;
 mod failing_positions;
 mod harness;
+mod keys;
 mod layers;
 mod memory;
 mod roundtrip;

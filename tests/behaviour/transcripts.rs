@@ -1434,7 +1434,8 @@ pass bytes at a steady rate.
 
 Starts without a burst, and a pause of the source or the sink earns none, unless
 burst= allows it. The mean is exact: what a late timer held back is caught up,
-at most 4 % above the rate.
+at most 4 % above the rate. The rate can be changed while it runs: with + and -
+in the live view, or with `highwater ctl PID set throttle rate=5MB/s`.
 
 Parameters
   rate   RATE  bytes per second (required)
@@ -1638,6 +1639,7 @@ Usage: highwater [OPTIONS] 'STAGE | STAGE | …' [OPTIONS]
 Commands:
   stages    List the stages, or explain one
   explain   Show what a pipeline would do, and where its memory would go, without running it
+  ctl       Steer a run from another terminal: a throttle's rate, a pause of the sink, a sample
   generate  Write the manual pages, the completions and the generated parts of the README
 
 Arguments:
@@ -1788,6 +1790,7 @@ one hard ceiling, and shows where the bytes are while it does.
 Usage  highwater [OPTIONS] 'STAGE | STAGE | …'
        … | highwater [OPTIONS] STAGE :: STAGE :: … | …
        highwater stages [NAME]    highwater explain 'STAGE | STAGE | …'
+       highwater ctl PID set throttle rate=5MB/s|pause|resume|stats
 
   highwater 'read big.iso | gzip | write big.iso.gz'
   highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'

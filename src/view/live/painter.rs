@@ -7,8 +7,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::engine::Snapshot;
 
-use super::frame::frame;
+use super::frame::{frame, frame_with_keys};
 use super::history::History;
+use super::keys::KeyLine;
 use super::screen::Screen;
 use super::style::Style;
 
@@ -47,13 +48,17 @@ impl Painter {
         }
     }
 
-    /// Draws a moment of the run.
-    pub fn draw(&mut self, snapshot: &Snapshot) {
+    /// Draws a moment of the run, and below it what keys there are.
+    pub fn draw(&mut self, snapshot: &Snapshot, keys: Option<&KeyLine>) {
         self.history.add(snapshot.elapsed, snapshot.rss);
         if snapshot.elapsed < NOT_BEFORE || !self.screen.is_ready() {
             return;
         }
-        let lines = frame(snapshot, &self.history, Screen::size());
+        let size = Screen::size();
+        let lines = match keys {
+            Some(keys) => frame_with_keys(snapshot, &self.history, size, keys),
+            None => frame(snapshot, &self.history, size),
+        };
         let text: Vec<String> = lines.iter().map(|line| self.style.text(line)).collect();
         self.picture.set_message(text.join("\n"));
         let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
