@@ -60,6 +60,8 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             break
         }
         'highwater;ctl' {
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
             break
         }
         'highwater;generate' {

@@ -85,7 +85,7 @@ _highwater() {
             return 0
             ;;
         highwater__subcmd__ctl)
-            opts="set pause resume stats"
+            opts="-h --help set pause resume stats"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

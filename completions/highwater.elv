@@ -54,6 +54,8 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --quiet 'Show nothing but errors'
         }
         &'highwater;ctl'= {
+            cand -h 'Show this help'
+            cand --help 'Show this help'
         }
         &'highwater;generate'= {
             cand --to 'Where the project is: files go to its man/ and completions/, and into its README.md'

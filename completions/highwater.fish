@@ -71,6 +71,7 @@ complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stats -d
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l timeout -d 'End with code 8 if the whole run takes longer' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -s q -l quiet -d 'Show nothing but errors'
+complete -c highwater -n "__fish_highwater_using_subcommand ctl" -s h -l help -d 'Show this help'
 complete -c highwater -n "__fish_highwater_using_subcommand generate" -l to -d 'Where the project is: files go to its man/ and completions/, and into its README.md' -r -F
 
 # Stages and their parameters, in the :: form and inside a quoted pipeline.

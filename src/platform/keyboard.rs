@@ -110,8 +110,7 @@ impl Keyboard {
         }
         if self.stop.swap(false, Ordering::Relaxed) {
             let was_taken = give_back();
-            // Comes back when the process goes on.
-            let _ = emulate_default_handler(SIGTSTP);
+            stop_this_process();
             if was_taken {
                 let _ = self.take();
             }
@@ -193,6 +192,21 @@ fn give_back() -> bool {
 pub fn release_keyboard() {
     if let Some(mut lent) = lent().take() {
         lent.give_back();
+    }
+}
+
+/// Does what Ctrl-Z does where nobody heeds it; comes back when the process goes on. The signal itself is raised again:
+/// where no shell could continue the process, the kernel drops it, and nothing stops.
+fn stop_this_process() {
+    #[allow(unsafe_code, reason = "puts the default action in place and the old one back")]
+    unsafe {
+        let mut default = std::mem::zeroed::<libc::sigaction>();
+        default.sa_sigaction = libc::SIG_DFL;
+        let mut heeded = std::mem::zeroed::<libc::sigaction>();
+        if libc::sigaction(SIGTSTP, &raw const default, &raw mut heeded) == 0 {
+            libc::raise(SIGTSTP);
+            libc::sigaction(SIGTSTP, &raw const heeded, std::ptr::null_mut());
+        }
     }
 }
 

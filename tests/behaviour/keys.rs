@@ -201,6 +201,21 @@ fn a_stopped_run_leaves_the_terminal_and_takes_it_again_in_the_foreground() {
 }
 
 #[test]
+fn a_run_that_no_shell_could_continue_is_not_stopped() {
+    // Without job control the shell and its programs are one orphaned process group.
+    let commands = "$hw 'read /dev/zero | throttle 1MB/s | write /dev/null'; echo $? >code";
+    let Some(mut terminal) = Terminal::run(commands) else {
+        return;
+    };
+    terminal.until(HINT);
+    terminal.types("\x1a");
+    terminal.types("+");
+    terminal.until("throttle at 1.1MB/s");
+    terminal.types("q");
+    assert_eq!(terminal.end().read("code"), b"130\n");
+}
+
+#[test]
 fn a_run_in_the_background_reads_nothing_and_is_not_stopped() {
     let commands = "set -m; stty -a >before
         $hw --stats end 'read /dev/zero | throttle 10MB/s | take 5MB | write out' &
