@@ -69,6 +69,14 @@ impl TransformPlan for Throttle {
         Some(self.dial.clone())
     }
 
+    fn rate(&self) -> Option<u64> {
+        Some(self.dial.rate())
+    }
+
+    fn starts_anywhere(&self) -> bool {
+        true
+    }
+
     fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
         self
     }

@@ -2,14 +2,21 @@
 //!
 //! Nothing here sleeps or tries again: a test goes on when it has read a line, a byte or an end.
 
+mod connecting;
 mod ctl;
 mod endings;
 mod endpoints;
 mod failing_positions;
 mod harness;
 mod keys;
+mod kills;
 mod layers;
 mod memory;
+mod misbehaving;
+mod resuming;
 mod roundtrip;
+mod security;
+mod toxic;
 mod transcripts;
+mod verifying;
 mod zero_copy;
