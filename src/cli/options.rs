@@ -92,7 +92,7 @@ pub enum Command {
     /// Steer a run from another terminal: a throttle's rate, a pause of the sink, a sample
     ///
     /// A run that has lasted 0.1 s listens on a private socket, which only the same user can connect to. While the sink is
-    /// paused, the links fill to their marks and --stall-timeout waits; --timeout does not.
+    /// paused, the links fill to their marks; --stall-timeout and --min-rate wait, --timeout does not.
     Ctl(Ctl),
     /// Write the manual pages, the completions and the generated parts of the README
     Generate {

@@ -13,7 +13,7 @@ use super::gate::Gate;
 /// A paused sink takes nothing more: what it has in hand it still writes, then the link in front of it fills to its mark,
 /// and so does every one above. The time is the sink's, busy and waiting on the outside (for whoever paused it), so it is
 /// the bottleneck, as it should be. A direct lane stops between two calls. A cancel ends a pause at once; `--timeout` runs
-/// on, `--stall-timeout` does not.
+/// on, `--stall-timeout` and `--min-rate` do not.
 #[derive(Debug)]
 pub struct Controls {
     sink: Hold,

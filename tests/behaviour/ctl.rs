@@ -147,19 +147,26 @@ mod a_pause {
     }
 
     #[test]
-    fn is_no_stall() {
-        let stand = Stand::new();
-        let options = ["--stall-timeout", "100ms"];
-        let pipeline = "read /dev/zero | throttle 10MB/s high=64KiB | write /dev/null";
-        let mut running = stand.run(&options, pipeline, |run| run);
-        stand.answer(&running, &["pause"]);
-        let full = until(&mut running, |sample| {
-            sample["paused"] == true && sample["stages"][1]["backpressured"].as_f64() > Some(0.9)
-        });
-        let since = |sample: &Value| sample["elapsed_s"].as_f64() > full["elapsed_s"].as_f64().map(|time| time + 0.5);
-        until(&mut running, since);
-        running.signal(Signal::INT);
-        assert_eq!(running.wait().signal, Some(Signal::INT.as_raw()));
+    fn is_neither_a_stall_nor_too_slow() {
+        let stalled = ["--stall-timeout", "500ms"];
+        let slow = ["--min-rate", "1/s", "--min-rate-grace", "500ms"];
+        for options in [&stalled[..], &slow] {
+            let stand = Stand::new();
+            let pipeline = "read /dev/zero | throttle 10MB/s high=64KiB | write /dev/null";
+            let mut running = stand.run(options, pipeline, |run| run);
+            stand.answer(&running, &["pause"]);
+            let full = until(&mut running, |sample| {
+                sample["paused"] == true && sample["stages"][1]["backpressured"].as_f64() > Some(0.9)
+            });
+            let begun = full["elapsed_s"].as_f64().expect("a time");
+            until(&mut running, |sample| sample["elapsed_s"].as_f64() > Some(begun + 1.5));
+            stand.answer(&running, &["resume"]);
+            until(&mut running, |sample| {
+                sample["stages"][2]["bytes_out"].as_u64() > full["stages"][2]["bytes_out"].as_u64()
+            });
+            running.signal(Signal::INT);
+            assert_eq!(running.wait().signal, Some(Signal::INT.as_raw()));
+        }
     }
 
     #[test]
