@@ -25,6 +25,9 @@ _highwater() {
             highwater,generate)
                 cmd="highwater__subcmd__generate"
                 ;;
+            highwater,report)
+                cmd="highwater__subcmd__report"
+                ;;
             highwater,stages)
                 cmd="highwater__subcmd__stages"
                 ;;
@@ -35,7 +38,7 @@ _highwater() {
 
     case "${cmd}" in
         highwater)
-            opts="-q -h -V --memory --chunk --progress --quiet --interval --color --log --stats --timeout --stall-timeout --min-rate --min-rate-grace --help --version stages explain ctl generate"
+            opts="-q -h -V --memory --chunk --progress --quiet --interval --color --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace --help --version stages explain ctl report generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -66,6 +69,10 @@ _highwater() {
                     return 0
                     ;;
                 --stats)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -107,7 +114,7 @@ _highwater() {
             return 0
             ;;
         highwater__subcmd__explain)
-            opts="-q --memory --chunk --progress --quiet --interval --color --log --stats --timeout --stall-timeout --min-rate --min-rate-grace"
+            opts="-q --memory --chunk --progress --quiet --interval --color --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -138,6 +145,10 @@ _highwater() {
                     return 0
                     ;;
                 --stats)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -172,6 +183,28 @@ _highwater() {
             fi
             case "${prev}" in
                 --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        highwater__subcmd__report)
+            opts="-o --output"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -288,7 +321,7 @@ _highwater_with_stages() {
     while [[ $at -lt ${#words[@]} ]]; do
         case ${words[at]} in
             explain) is_explain=yes ;;
-            -*) [[ " --memory --chunk --progress --interval --color --log --stats --timeout --stall-timeout --min-rate --min-rate-grace " == *" ${words[at]} "* ]] && at=$((at + 1)) ;;
+            -*) [[ " --memory --chunk --progress --interval --color --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace " == *" ${words[at]} "* ]] && at=$((at + 1)) ;;
             *) break ;;
         esac
         at=$((at + 1))

@@ -25,6 +25,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --color 'When to use colour; `NO_COLOR` and TERM=dumb are honoured'
             cand --log 'How much to log to standard error'
             cand --stats 'At the end, write one line of JSON to a file; - is stderr'
+            cand --record 'Write every sample to a file, for `highwater report`'
             cand --timeout 'End with code 8 if the whole run takes longer'
             cand --stall-timeout 'End with code 8 if no byte moves for so long'
             cand --min-rate 'End with code 8 if the sink takes less on average'
@@ -38,6 +39,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand stages 'List the stages, or explain one'
             cand explain 'Show what a pipeline would do, and where its memory would go, without running it'
             cand ctl 'Steer a run from another terminal: a throttle''s rate, a pause of the sink, a sample'
+            cand report 'Draw recordings of --record: memory against the ceiling, stages, links, rates'
             cand generate 'Write the manual pages, the completions and the generated parts of the README'
         }
         &'highwater;stages'= {
@@ -50,6 +52,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --color 'When to use colour; `NO_COLOR` and TERM=dumb are honoured'
             cand --log 'How much to log to standard error'
             cand --stats 'At the end, write one line of JSON to a file; - is stderr'
+            cand --record 'Write every sample to a file, for `highwater report`'
             cand --timeout 'End with code 8 if the whole run takes longer'
             cand --stall-timeout 'End with code 8 if no byte moves for so long'
             cand --min-rate 'End with code 8 if the sink takes less on average'
@@ -60,6 +63,10 @@ set edit:completion:arg-completer[highwater] = {|@words|
         &'highwater;ctl'= {
             cand -h 'Show this help'
             cand --help 'Show this help'
+        }
+        &'highwater;report'= {
+            cand -o 'Where to write it; the name says what: .html, .svg or .png'
+            cand --output 'Where to write it; the name says what: .html, .svg or .png'
         }
         &'highwater;generate'= {
             cand --to 'Where the project is: files go to its man/ and completions/, and into its README.md'

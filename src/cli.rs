@@ -16,6 +16,7 @@ use crate::error::{ChainError, Failure, Kind, Problem, bug, keep_panics};
 use crate::grammar::{self, Script, human_size};
 use crate::plan::{self, Limits, Plan};
 use crate::platform;
+use crate::view::record::{Recorder, stopped};
 use crate::view::{self, Progress, View, json, say, sum, summary};
 
 mod control;
@@ -25,6 +26,8 @@ mod generate;
 mod help;
 mod log;
 mod options;
+mod record;
+mod report;
 mod stats;
 
 use control::Control;
@@ -76,6 +79,13 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(failure) => {
                 say(&format!("highwater: {failure}\n"));
                 ExitCode::from(failure.kind().exit_code())
+            }
+        },
+        Invocation::Command(Command::Report { recordings, output }) => match report::write(&recordings, &output) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err((message, code)) => {
+                say(&format!("highwater: {message}\n"));
+                ExitCode::from(code)
             }
         },
         Invocation::Command(Command::Stages { name }) => stages(name.as_deref()),
@@ -133,6 +143,23 @@ fn refuse(error: &ChainError, options: &RunOptions) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
+/// What ends the run from outside. What is recorded is recorded from its first moment.
+fn settings(options: &RunOptions, is_recorded: bool) -> engine::Settings {
+    engine::Settings {
+        timeout: options.timeout,
+        stall_timeout: options.stall_timeout,
+        min_rate: options.min_rate.map(|rate| MinRate {
+            rate,
+            grace: options.min_rate_grace,
+        }),
+        brief: if is_recorded {
+            Duration::ZERO
+        } else {
+            BRIEF.min(options.interval)
+        },
+    }
+}
+
 /// Runs a pipeline.
 fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) -> ExitCode {
     log::start(options.log);
@@ -154,8 +181,22 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
             return ExitCode::from(4);
         }
     };
+    let begun = options
+        .record
+        .as_deref()
+        .map(|path| record::begin(path, options.stats.as_deref(), &plan));
+    let recorder = match begun.transpose() {
+        Ok(recorder) => recorder,
+        Err(failure) => {
+            let (code, error) = (failure.kind().exit_code(), Some(failure.to_string()));
+            say(&format!("highwater: {failure}\n"));
+            let _ = stats.map_or(Ok(()), |stats| stats.write(None, &json::Exit { code, error }));
+            return ExitCode::from(code);
+        }
+    };
     let asked = Arc::new(AtomicBool::new(false));
     platform::prepare_signals(&asked);
+    let settings = settings(options, recorder.is_some());
     let mut audience = Audience {
         settings: view::Settings {
             progress: options.progress(uses_terminal(&plan)),
@@ -164,19 +205,12 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
             style: options.style(),
             keys: may_take_keys(&plan),
         },
+        recorder,
         watch: None,
         view: None,
         control: None,
     };
-    let settings = engine::Settings {
-        timeout: options.timeout,
-        stall_timeout: options.stall_timeout,
-        min_rate: options.min_rate.map(|rate| MinRate {
-            rate,
-            grace: options.min_rate_grace,
-        }),
-        brief: BRIEF.min(options.interval),
-    };
+    audience.warn();
     let ending = engine::run(plan, settings, &mut audience);
     let snapshot = audience.finish();
 
@@ -184,6 +218,10 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
         code: ending.exit_code(),
         error: error_line(&ending),
     };
+    if let Some(recorder) = &mut audience.recorder {
+        recorder.end(snapshot.as_ref(), &exit);
+        audience.warn();
+    }
     let stats_follow = options.stats.as_deref().is_some_and(|path| path.as_os_str() == "-");
     if audience.settings.progress == Progress::Json && !stats_follow {
         say(&json::end(snapshot.as_ref(), &exit));
@@ -229,7 +267,7 @@ fn uses_terminal(plan: &Plan) -> bool {
 /// reader may ask there for a password, or show pages.
 fn may_take_keys(plan: &Plan) -> bool {
     let is_read = plan.source.plan.facts().is_ok_and(|facts| facts.is_terminal);
-    let stdout = rustix::fs::fstat(rustix::stdio::stdout());
+    let stdout = platform::files::fstat(rustix::stdio::stdout());
     let has_reader = stdout.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
     !is_read && !has_reader
 }
@@ -247,6 +285,8 @@ fn error_line(ending: &Ending) -> Option<String> {
 /// Shows a run to whoever sits at standard error.
 struct Audience {
     settings: view::Settings,
+    /// The recording, while no view writes it.
+    recorder: Option<Recorder>,
     /// The run, once it has started.
     watch: Option<Arc<Watch>>,
     view: Option<View>,
@@ -258,8 +298,19 @@ impl Audience {
     /// Ends the view, if there was time for one; answers the snapshot of the whole run, if it got that far.
     fn finish(&mut self) -> Option<Snapshot> {
         self.control = None;
-        let view = self.view.take().map(View::finish);
-        view.or_else(|| self.watch.take().map(|watch| Sampler::new(watch).end()))
+        let Some(view) = self.view.take() else {
+            return self.watch.take().map(|watch| Sampler::new(watch).end());
+        };
+        let (snapshot, recorder) = view.finish();
+        self.recorder = recorder;
+        Some(snapshot)
+    }
+
+    /// Says that the recording has stopped, if it has.
+    fn warn(&mut self) {
+        if let Some(error) = self.recorder.as_mut().and_then(Recorder::trouble) {
+            say(&stopped(error));
+        }
     }
 }
 
@@ -274,9 +325,10 @@ impl Observer for Audience {
 
     fn goes_on(&mut self) {
         self.control = self.watch.as_ref().and_then(Control::start);
+        let recorder = self.recorder.take();
         self.view = self
             .watch
             .as_ref()
-            .map(|watch| View::start(watch, self.settings.clone()));
+            .map(|watch| View::start(watch, self.settings.clone(), recorder));
     }
 }

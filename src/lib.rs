@@ -15,7 +15,8 @@
 //! | [`endpoints`], [`transforms`] | the stages themselves, one file for each kind of place or codec family |
 //! | [`plan`] | checked calls to a typed chain with a memory budget |
 //! | [`engine`] | opens, starts, steers, joins, decides the one error; takes snapshots |
-//! | [`view`] | a snapshot to text: JSON, plain lines, the picture, the summary; the keys |
+//! | [`view`] | a snapshot to text: JSON, plain lines, the picture, the summary, the recording; the keys |
+//! | [`report`] | recordings to pictures: HTML, SVG, PNG |
 //! | [`cli`] | options, subcommands, exit codes |
 //!
 //! # Example
@@ -48,6 +49,7 @@ pub mod flow;
 pub mod grammar;
 pub mod plan;
 pub mod platform;
+pub mod report;
 pub mod stage;
 pub mod transforms;
 pub mod view;

@@ -5,13 +5,17 @@
 
 mod alarm;
 mod descriptor;
+pub mod fault;
+pub mod files;
 mod identity;
 mod keyboard;
 mod memory;
 mod permissions;
+mod reactor;
 mod signals;
-mod sockets;
+pub mod sockets;
 mod standard_error;
+mod threads;
 
 #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
 mod linux;
@@ -29,7 +33,8 @@ pub use identity::{FileId, FileStamp};
 pub use keyboard::{Keyboard, release_keyboard};
 pub use memory::{ResidentMemory, forget_start_up, share_one_heap};
 pub use permissions::creation_mask;
+pub use reactor::{listen_to, reactor};
 pub use signals::{TERMINATING, end_as, interrupt_this_process, is_ignored, prepare_signals};
-pub use sockets::{keep_alive, peer_user, unix_stream_socket};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};
 pub use system::{HAS_USER_TIMEOUT, drop_cached, process_name, unsent_bytes};
+pub use threads::spawn;

@@ -49,6 +49,13 @@ fn folder() -> tempfile::TempDir {
             .status();
         assert!(status.expect("it starts").success(), "{pipeline}");
     }
+    for name in ["run.jsonl", "before.jsonl", "after.jsonl"] {
+        let status = Command::new(PROGRAM)
+            .args(["-q", "--record", name, "read big.iso | write /dev/null"])
+            .current_dir(folder.path())
+            .status();
+        assert!(status.expect("it starts").success(), "{name}");
+    }
     folder
 }
 

@@ -15,7 +15,8 @@ use rustix::io::Errno;
 use crate::endpoints::OwnSocket;
 use crate::engine::{Sampler, Watch, Which};
 use crate::grammar::readable_rate;
-use crate::platform::peer_user;
+use crate::platform::sockets::{accept_unix_blocking, peer_user};
+use crate::platform::spawn;
 use crate::view::json;
 
 pub mod message;
@@ -50,10 +51,8 @@ impl Control {
             Ok(listener)
         });
         let listener = listener.map_err(|error| error.to_string())?;
-        let thread = std::thread::Builder::new()
-            .name("control".to_owned())
-            .stack_size(128 << 10);
-        let spawned = thread.spawn(move || serve(&listener, Desk { watch, sampler: None }));
+        let desk = Desk { watch, sampler: None };
+        let spawned = spawn("control", 128 << 10, move || serve(&listener, desk));
         spawned.map_err(|error| error.to_string())?;
         Ok(Self { _socket: socket })
     }
@@ -92,8 +91,8 @@ fn sweep(folder: &std::path::Path) {
 /// Serves one peer after the other, until the process ends.
 fn serve(listener: &UnixListener, mut desk: Desk) {
     loop {
-        match listener.accept() {
-            Ok((stream, _)) => {
+        match accept_unix_blocking(listener) {
+            Ok(stream) => {
                 if let Err(error) = desk.serve(&stream) {
                     tracing::debug!("control socket: {error}");
                 }

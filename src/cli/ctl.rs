@@ -10,7 +10,8 @@ use rustix::process::{Pid, test_kill_process};
 
 use crate::error::{Failure, Kind};
 use crate::grammar::parse_rate;
-use crate::platform::{peer_user, process_name};
+use crate::platform::process_name;
+use crate::platform::sockets::peer_user;
 
 use super::control::message::{self, Reply, Request};
 use super::control::place;

@@ -94,6 +94,17 @@ pub enum Command {
     /// A run that has lasted 0.1 s listens on a private socket, which only the same user can connect to. While the sink is
     /// paused, the links fill to their marks; --stall-timeout and --min-rate wait, --timeout does not.
     Ctl(Ctl),
+    /// Draw recordings of --record: memory against the ceiling, stages, links, rates
+    ///
+    /// Several recordings are drawn over each other. The report is one file, which needs neither scripts nor a network.
+    Report {
+        /// The recordings, in the order in which they are named in the report
+        #[arg(value_name = "RUN", required = true)]
+        recordings: Vec<PathBuf>,
+        /// Where to write it; the name says what: .html, .svg or .png
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
     /// Write the manual pages, the completions and the generated parts of the README
     Generate {
         /// What to write
@@ -142,6 +153,12 @@ pub struct RunOptions {
     /// At the end, write one line of JSON to a file; - is stderr
     #[arg(long, value_name = "FILE", help_heading = ENDING)]
     pub stats: Option<PathBuf>,
+
+    /// Write every sample to a file, for `highwater report`
+    ///
+    /// Ten samples a second, one JSON object a line. If the file cannot be written any more, the run goes on without it.
+    #[arg(long, value_name = "FILE", help_heading = ENDING)]
+    pub record: Option<PathBuf>,
 
     /// End with code 8 if the whole run takes longer
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = ENDING)]

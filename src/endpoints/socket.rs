@@ -1,29 +1,76 @@
 //! What connections of every family share: how they are read and written, and how they end.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use rustix::net::Shutdown;
 
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::StageMeter;
-use crate::platform::{Descriptor, Interest, Transfer, Woken, await_alarm, unsent_bytes};
-use crate::stage::Outcome;
+use crate::platform::{Descriptor, Interest, Transfer, Woken, await_alarm, sockets, unsent_bytes};
+use crate::stage::{Outcome, Undo};
 
 use super::{Incoming, Landing, Outgoing};
 
 /// A connection to write to, which may take `linger` to drain.
 pub fn outgoing(stream: impl Into<OwnedFd>, queue: Queue, linger: Option<Duration>) -> Result<Outgoing, Failure> {
+    let stream = stream.into();
+    let cut = match queue {
+        Queue::Sequence => Some(Arc::new(Cut::of(&stream)?)),
+        Queue::Buffers => None,
+    };
     Ok(Outgoing {
         descriptor: descriptor(stream, Kind::Sink)?,
         landing: Box::new(Drained {
             queue,
             linger,
             meter: None,
+            cut,
         }),
         reader_left: Kind::Sink,
     })
+}
+
+/// How a connection ends whose run fails: by a reset. An ordinary end would tell the peer that it has everything.
+struct Cut {
+    /// The connection, until it has ended one way or the other.
+    stream: Mutex<Option<OwnedFd>>,
+    /// Whether the peer has everything.
+    is_whole: AtomicBool,
+}
+
+impl Cut {
+    fn of(stream: &OwnedFd) -> Result<Self, Failure> {
+        let own = stream.try_clone().map_err(|error| unusable(Kind::Sink, error))?;
+        Ok(Self {
+            stream: Mutex::new(Some(own)),
+            is_whole: AtomicBool::new(false),
+        })
+    }
+
+    /// Says that the peer has everything.
+    fn forget(&self) {
+        let open = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.is_whole.store(open.is_some(), Ordering::Relaxed);
+    }
+}
+
+impl Undo for Cut {
+    fn undo(&self) -> Result<(), Failure> {
+        // Whoever closes it last resets it. A peer that is gone needs no telling.
+        if let Some(stream) = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            sockets::reset_at_close(stream);
+        }
+        Ok(())
+    }
+
+    fn has_landed(&self) -> bool {
+        self.is_whole.load(Ordering::Relaxed)
+    }
+
+    fn name(&self) -> String {
+        "the connection".to_owned()
+    }
 }
 
 /// A connection to read from.
@@ -67,6 +114,8 @@ struct Drained {
     /// `None` waits as long as every other write does.
     linger: Option<Duration>,
     meter: Option<Arc<StageMeter>>,
+    /// Only TCP can tell a peer that what it has is not all.
+    cut: Option<Arc<Cut>>,
 }
 
 impl Drained {
@@ -89,7 +138,7 @@ impl Drained {
     /// Says the end; answers the queue as it was before.
     fn end(descriptor: &Descriptor) -> Result<Fall, Failure> {
         let last = unsent_bytes(descriptor.as_fd()).unwrap_or(0);
-        rustix::net::shutdown(descriptor, Shutdown::Write).map_err(Self::failed)?;
+        sockets::end_writing(descriptor).map_err(Self::failed)?;
         Ok(Fall { last })
     }
 
@@ -101,9 +150,7 @@ impl Drained {
         loop {
             let unsent = unsent_bytes(descriptor.as_fd());
             // A peer that left without reading everything empties the queue, too.
-            rustix::net::sockopt::socket_error(descriptor)
-                .and_then(|pending| pending)
-                .map_err(Self::failed)?;
+            sockets::pending_error(descriptor).map_err(Self::failed)?;
             self.count(unsent.map_or(0, |unsent| fall.to(unsent)));
             let waited = begun.elapsed();
             let left = self.linger.map(|linger| linger.saturating_sub(waited));
@@ -146,7 +193,16 @@ impl Landing for Drained {
     }
 
     fn land(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome {
-        self.drain(descriptor, alarm, Self::end(descriptor)?)
+        self.drain(descriptor, alarm, Self::end(descriptor)?)?;
+        if let Some(cut) = &self.cut {
+            cut.forget();
+        }
+        Ok(())
+    }
+
+    fn undo(&self) -> Option<Arc<dyn Undo>> {
+        let cut = self.cut.as_ref()?;
+        Some(cut.clone())
     }
 }
 
@@ -190,6 +246,7 @@ mod tests {
             queue: Queue::Buffers,
             linger: None,
             meter: Some(meter.clone()),
+            cut: None,
         };
         let fall = Drained::end(&descriptor).expect("ended");
         let mut received = Vec::new();

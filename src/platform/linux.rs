@@ -248,6 +248,19 @@ pub fn unsent_bytes(fd: BorrowedFd<'_>) -> Option<u64> {
     queued.ok().and_then(|bytes| u64::try_from(bytes).ok())
 }
 
+/// Closes a descriptor and answers what the system says to it.
+#[allow(
+    unsafe_code,
+    reason = "the descriptor is given up before it is closed, and nobody else has its number"
+)]
+pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
+    use std::os::fd::IntoRawFd;
+    match unsafe { libc::close(fd.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)),
+    }
+}
+
 /// Whether a TCP connection can be given a time of its own to answer in.
 pub const HAS_USER_TIMEOUT: bool = true;
 
@@ -272,7 +285,7 @@ pub fn tune_keepalive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> rus
 mod tests {
     use std::net::{TcpListener, TcpStream};
 
-    use super::super::keep_alive;
+    use super::super::sockets::keep_alive;
     use super::*;
 
     fn stream() -> TcpStream {

@@ -137,6 +137,19 @@ pub fn process_name(_pid: u32) -> Option<String> {
     None
 }
 
+/// Closes a descriptor and answers what the system says to it.
+#[allow(
+    unsafe_code,
+    reason = "the descriptor is given up before it is closed, and nobody else has its number"
+)]
+pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
+    use std::os::fd::IntoRawFd;
+    match unsafe { libc::close(fd.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)),
+    }
+}
+
 /// A TCP connection has the system's own time to answer in.
 pub const HAS_USER_TIMEOUT: bool = false;
 

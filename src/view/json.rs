@@ -1,12 +1,14 @@
-//! The stats object: one JSON object a line, as the contract has it.
+//! The stats object: one JSON object a line, as the contract has it. Its types are also what a recording is read with.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 
 use crate::engine::{LinkSample, Moment, Snapshot, StageSample};
 use crate::stage::Hashed;
 
 /// How a run ended, for the end object.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
     /// The exit code.
     pub code: u8,
@@ -15,86 +17,144 @@ pub struct Exit {
 }
 
 /// The version of this format. A field may be added without a new one.
-const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 1;
 
-#[derive(Serialize)]
-struct Stats<'a> {
-    schema: u32,
-    event: &'static str,
-    elapsed_s: f64,
-    rss_bytes: u64,
-    rss_peak_bytes: u64,
-    buffered_bytes: u64,
-    buffered_peak_bytes: u64,
-    pool_free_bytes: u64,
-    state_bytes: u64,
-    memory_limit_bytes: u64,
-    expected_bytes: Option<u64>,
-    paused: bool,
-    bottleneck: Option<Bottleneck>,
-    stages: Vec<Stage<'a>>,
-    links: Vec<Link>,
-    lane: &'static str,
-    hashes: Vec<Hash<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    exit: Option<&'a Exit>,
+/// The whole object. Sizes in bytes, times in seconds, shares 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stats<'a> {
+    /// The version of the format.
+    pub schema: u32,
+    /// `sample` or `end`.
+    pub event: Cow<'a, str>,
+    /// Since the stages were started.
+    pub elapsed_s: f64,
+    /// Resident memory of the process.
+    pub rss_bytes: u64,
+    /// The most that was ever resident.
+    pub rss_peak_bytes: u64,
+    /// Buffers that chunks pin.
+    pub buffered_bytes: u64,
+    /// The most that was ever pinned.
+    pub buffered_peak_bytes: u64,
+    /// Buffers that wait for reuse.
+    #[serde(default)]
+    pub pool_free_bytes: u64,
+    /// What stages hold besides.
+    pub state_bytes: u64,
+    /// The ceiling over the chain.
+    pub memory_limit_bytes: u64,
+    /// What the source is expected to give.
+    pub expected_bytes: Option<u64>,
+    /// Whether the sink is paused.
+    #[serde(default)]
+    pub paused: bool,
+    /// The stage that everything waits for.
+    pub bottleneck: Option<Bottleneck<'a>>,
+    /// In the order of the chain.
+    pub stages: Vec<Stage<'a>>,
+    /// In the order of the chain.
+    pub links: Vec<Link>,
+    /// `linked`, or the direct lane's name.
+    pub lane: Cow<'a, str>,
+    /// The sums that were said so far.
+    #[serde(default)]
+    pub hashes: Vec<Hash<'a>>,
+    /// In the end object only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Cow<'a, Exit>>,
 }
 
-#[derive(Serialize)]
-struct Bottleneck {
-    stage: usize,
-    name: &'static str,
+/// The stage that everything waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bottleneck<'a> {
+    /// Its index.
+    pub stage: usize,
+    /// Its name in the catalog.
+    pub name: Cow<'a, str>,
 }
 
-#[derive(Serialize)]
-struct Stage<'a> {
-    index: usize,
-    name: &'static str,
-    text: &'a str,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    listening: &'a [String],
-    bytes_in: u64,
-    bytes_out: u64,
-    busy: Option<f64>,
-    idle: Option<f64>,
-    backpressured: Option<f64>,
-    waiting_outside: Option<f64>,
-    throttling: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    limit_bytes_per_s: Option<u64>,
-    ended: bool,
+/// One stage. Where one call reads and writes, its shares are not known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stage<'a> {
+    /// Its place in the chain, from 0.
+    pub index: usize,
+    /// Its name in the catalog.
+    pub name: Cow<'a, str>,
+    /// Its call, normalised.
+    pub text: Cow<'a, str>,
+    /// The addresses that it listens on.
+    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+    pub listening: Cow<'a, [String]>,
+    /// Since the start.
+    pub bytes_in: u64,
+    /// Since the start.
+    pub bytes_out: u64,
+    /// Neither of the next two.
+    pub busy: Option<f64>,
+    /// Waiting for the input link, or ended.
+    pub idle: Option<f64>,
+    /// Waiting for room in the output link.
+    pub backpressured: Option<f64>,
+    /// Busy waiting for a disk, a peer or a terminal.
+    pub waiting_outside: Option<f64>,
+    /// Busy waiting for a throttle's tokens.
+    pub throttling: Option<f64>,
+    /// The rate that it keeps now, if it keeps one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_bytes_per_s: Option<u64>,
+    /// Whether it has nothing left to do.
+    pub ended: bool,
 }
 
-#[derive(Serialize)]
-struct Link {
-    from: usize,
-    to: usize,
-    buffered_bytes: u64,
-    peak_bytes: u64,
-    high_bytes: u64,
-    low_bytes: u64,
-    times_full: u64,
-    times_empty: u64,
-    drains: u64,
-    longest_pause_s: f64,
-    fill_bytes_per_s: f64,
-    full_in_s: Option<f64>,
+/// One link: its level and its marks, and what it has gone through since the start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// The index of the stage that fills it.
+    pub from: usize,
+    /// The index of the stage that empties it.
+    pub to: usize,
+    /// The level.
+    pub buffered_bytes: u64,
+    /// The highest level.
+    pub peak_bytes: u64,
+    /// The mark at which its producer pauses.
+    pub high_bytes: u64,
+    /// The mark at which a paused producer resumes.
+    pub low_bytes: u64,
+    /// How often it became full.
+    pub times_full: u64,
+    /// How often it became empty.
+    pub times_empty: u64,
+    /// How often it fell from full to its low mark.
+    pub drains: u64,
+    /// The longest time for which its producer was paused.
+    pub longest_pause_s: f64,
+    /// How fast the level rises; negative where it falls.
+    #[serde(default)]
+    pub fill_bytes_per_s: f64,
+    /// When it would be full if that went on.
+    pub full_in_s: Option<f64>,
 }
 
-#[derive(Serialize)]
-struct Hash<'a> {
-    algo: &'static str,
-    hex: Option<&'a str>,
-    label: &'a str,
-    bytes: u64,
+/// One sum.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hash<'a> {
+    /// The algorithm.
+    pub algo: Cow<'a, str>,
+    /// The sum; none where the reader ended early.
+    pub hex: Option<Cow<'a, str>>,
+    /// Whose sum it is.
+    pub label: Cow<'a, str>,
+    /// Bytes that were summed.
+    pub bytes: u64,
 }
 
 impl<'a> Hash<'a> {
     fn of(hashed: &'a Hashed) -> Self {
         Self {
-            algo: hashed.algo,
-            hex: hashed.hex.as_deref(),
-            label: &hashed.label,
+            algo: hashed.algo.into(),
+            hex: hashed.hex.as_deref().map(Cow::Borrowed),
+            label: Cow::Borrowed(&hashed.label),
             bytes: hashed.bytes,
         }
     }
@@ -113,7 +173,7 @@ pub fn end(snapshot: Option<&Snapshot>, exit: &Exit) -> String {
         Some(snapshot) => line(&stats(snapshot, Some(exit))),
         None => line(&Stats {
             schema: SCHEMA,
-            event: "end",
+            event: "end".into(),
             elapsed_s: 0.0,
             rss_bytes: 0,
             rss_peak_bytes: 0,
@@ -127,16 +187,17 @@ pub fn end(snapshot: Option<&Snapshot>, exit: &Exit) -> String {
             bottleneck: None,
             stages: Vec::new(),
             links: Vec::new(),
-            lane: "linked",
+            lane: "linked".into(),
             hashes: Vec::new(),
-            exit: Some(exit),
+            exit: Some(Cow::Borrowed(exit)),
         }),
     }
 }
 
-fn line(stats: &Stats<'_>) -> String {
+/// An object as a line.
+pub(super) fn line(object: &impl Serialize) -> String {
     // A map of numbers and strings always has a JSON form.
-    let mut text = serde_json::to_string(stats).unwrap_or_default();
+    let mut text = serde_json::to_string(object).unwrap_or_default();
     text.push('\n');
     text
 }
@@ -145,8 +206,8 @@ fn stats<'a>(snapshot: &'a Snapshot, exit: Option<&'a Exit>) -> Stats<'a> {
     Stats {
         schema: SCHEMA,
         event: match snapshot.moment {
-            Moment::Running => "sample",
-            Moment::Ended => "end",
+            Moment::Running => "sample".into(),
+            Moment::Ended => "end".into(),
         },
         elapsed_s: rounded(snapshot.elapsed.as_secs_f64()),
         rss_bytes: snapshot.rss,
@@ -160,7 +221,7 @@ fn stats<'a>(snapshot: &'a Snapshot, exit: Option<&'a Exit>) -> Stats<'a> {
         paused: snapshot.paused,
         bottleneck: snapshot.bottleneck.map(|stage| Bottleneck {
             stage,
-            name: snapshot.stages[stage].name,
+            name: snapshot.stages[stage].name.into(),
         }),
         stages: snapshot
             .stages
@@ -174,9 +235,9 @@ fn stats<'a>(snapshot: &'a Snapshot, exit: Option<&'a Exit>) -> Stats<'a> {
             .enumerate()
             .map(|(from, link)| Link::of(from, link))
             .collect(),
-        lane: snapshot.lane,
+        lane: snapshot.lane.into(),
         hashes: snapshot.hashes.iter().map(Hash::of).collect(),
-        exit,
+        exit: exit.map(Cow::Borrowed),
     }
 }
 
@@ -186,9 +247,9 @@ impl<'a> Stage<'a> {
         let share = |part| has_shares.then(|| rounded(part));
         Self {
             index,
-            name: stage.name,
-            text: &stage.text,
-            listening: &stage.listening,
+            name: stage.name.into(),
+            text: Cow::Borrowed(&stage.text),
+            listening: Cow::Borrowed(&stage.listening),
             bytes_in: stage.bytes_in,
             bytes_out: stage.bytes_out,
             busy: share(stage.share.busy),

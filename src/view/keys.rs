@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::engine::Watch;
-use crate::platform::{Keyboard, interrupt_this_process};
+use crate::platform::{Keyboard, interrupt_this_process, spawn};
 
 use super::Event;
 use super::live::KeyLine;
@@ -51,10 +51,7 @@ impl Keys {
             watch: watch.clone(),
             redraw,
         };
-        let thread = std::thread::Builder::new()
-            .name("keys".to_owned())
-            .stack_size(128 << 10);
-        thread.spawn(move || reader.run()).is_ok().then_some(keys)
+        spawn("keys", 128 << 10, move || reader.run()).is_ok().then_some(keys)
     }
 
     /// What the screen shows of them; nothing while the terminal is not ours.

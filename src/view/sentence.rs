@@ -1,6 +1,8 @@
 //! The one sentence that says what a run waits for, and why.
 
-use crate::engine::{Moment, Snapshot, StageSample};
+use std::borrow::Cow;
+
+use crate::engine::{Moment, Share, Snapshot, StageSample};
 
 /// A stage, and what there is to say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +47,42 @@ pub fn sentence(snapshot: &Snapshot) -> Option<Sentence> {
     blame(snapshot)
 }
 
+/// What is known of a stage that may be the bottleneck, or shows that another one is.
+#[derive(Debug, Clone, Copy)]
+pub struct Witness<'a> {
+    /// Its name in the catalog.
+    pub name: &'a str,
+    /// Its call.
+    pub text: &'a str,
+    /// How it spent its time.
+    pub share: Share,
+    /// Whether it has nothing left to do.
+    pub ended: bool,
+}
+
+/// The bottleneck, and what shows that it is one.
+#[must_use]
+pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
+    let at = snapshot.bottleneck.filter(|_| snapshot.has_shares())?;
+    let shown: Vec<Cow<'_, str>> = snapshot.stages.iter().map(StageSample::shown).collect();
+    Some(blame_one(&witnesses(snapshot, &shown), at, snapshot.moment))
+}
+
+fn witnesses<'a>(snapshot: &'a Snapshot, shown: &'a [Cow<'_, str>]) -> Vec<Witness<'a>> {
+    let stages = snapshot.stages.iter().zip(shown).map(|(stage, text)| Witness {
+        name: stage.name,
+        text,
+        share: stage.share,
+        ended: stage.ended,
+    });
+    stages.collect()
+}
+
 /// A sink that was paused on purpose.
 fn held(snapshot: &Snapshot, sink: &StageSample) -> Sentence {
-    let above: Vec<&StageSample> = snapshot.stages.iter().rev().skip(1).rev().collect();
+    let shown: Vec<Cow<'_, str>> = snapshot.stages.iter().map(StageSample::shown).collect();
+    let stages = witnesses(snapshot, &shown);
+    let above: Vec<&Witness<'_>> = stages.iter().take(stages.len() - 1).collect();
     let evidence = if snapshot.has_shares() {
         waiting(|stage| stage.share.backpressured, "backpressured", &above)
     } else {
@@ -60,40 +95,8 @@ fn held(snapshot: &Snapshot, sink: &StageSample) -> Sentence {
     }
 }
 
-/// The bottleneck, and what shows that it is one.
-#[must_use]
-pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
-    let at = snapshot.bottleneck.filter(|_| snapshot.has_shares())?;
-    let stage = &snapshot.stages[at];
-    let why = reason(stage);
-    let held: Vec<&StageSample> = snapshot.stages[..at].iter().collect();
-    let evidence = waiting(|stage| stage.share.backpressured, "backpressured", &held);
-    if !evidence.is_empty() {
-        let what = format!("everything upstream waits for it{why}");
-        return Some(Sentence {
-            subject: stage.shown().into_owned(),
-            what,
-            evidence,
-        });
-    }
-    let is_over = snapshot.moment == Moment::Ended;
-    let below = snapshot.stages[at + 1..].iter().filter(|stage| is_over || !stage.ended);
-    let below: Vec<&StageSample> = below.collect();
-    let evidence = waiting(|stage| stage.share.idle, "idle", &below);
-    let what = if evidence.is_empty() {
-        format!("nothing holds it back{why}")
-    } else {
-        format!("everything downstream waits for it{why}")
-    };
-    Some(Sentence {
-        subject: stage.shown().into_owned(),
-        what,
-        evidence,
-    })
-}
-
 /// The stages that spend most of their time in one way. The word for it is said once.
-fn waiting(share: fn(&StageSample) -> f64, word: &str, stages: &[&StageSample]) -> Vec<String> {
+fn waiting(share: fn(&Witness<'_>) -> f64, word: &str, stages: &[&Witness<'_>]) -> Vec<String> {
     let most = stages.iter().filter(|stage| share(stage) > MOST);
     most.enumerate()
         .map(|(place, stage)| {
@@ -101,6 +104,37 @@ fn waiting(share: fn(&StageSample) -> f64, word: &str, stages: &[&StageSample]) 
             format!("{} {word}{}", stage.name, percent(share(stage)))
         })
         .collect()
+}
+
+/// What shows that the stage at `at` is the bottleneck of a chain.
+#[must_use]
+pub fn blame_one(stages: &[Witness<'_>], at: usize, moment: Moment) -> Sentence {
+    let stage = &stages[at];
+    let why = reason(stage);
+    let held: Vec<&Witness<'_>> = stages[..at].iter().collect();
+    let evidence = waiting(|stage| stage.share.backpressured, "backpressured", &held);
+    if !evidence.is_empty() {
+        let what = format!("everything upstream waits for it{why}");
+        return Sentence {
+            subject: stage.text.to_owned(),
+            what,
+            evidence,
+        };
+    }
+    let is_over = moment == Moment::Ended;
+    let below = stages[at + 1..].iter().filter(|stage| is_over || !stage.ended);
+    let below: Vec<&Witness<'_>> = below.collect();
+    let evidence = waiting(|stage| stage.share.idle, "idle", &below);
+    let what = if evidence.is_empty() {
+        format!("nothing holds it back{why}")
+    } else {
+        format!("everything downstream waits for it{why}")
+    };
+    Sentence {
+        subject: stage.text.to_owned(),
+        what,
+        evidence,
+    }
 }
 
 fn plain(stage: &StageSample, what: &str) -> Sentence {
@@ -112,7 +146,7 @@ fn plain(stage: &StageSample, what: &str) -> Sentence {
 }
 
 /// What the bottleneck itself does, where its name does not say so.
-fn reason(stage: &StageSample) -> String {
+fn reason(stage: &Witness<'_>) -> String {
     let share = &stage.share;
     if share.throttling > MOST {
         String::new()
@@ -126,7 +160,7 @@ fn reason(stage: &StageSample) -> String {
 }
 
 /// What is on a stage's outer side.
-fn place(stage: &StageSample) -> &'static str {
+fn place(stage: &Witness<'_>) -> &'static str {
     if stage.text.contains("://") || stage.text.contains(" unix") {
         "peer"
     } else if stage.text.ends_with(" -") {

@@ -2,6 +2,7 @@
 //!
 //! Nothing here sleeps or tries again: a test goes on when it has read a line, a byte or an end.
 
+mod browser;
 mod connecting;
 mod ctl;
 mod endings;
@@ -11,8 +12,10 @@ mod harness;
 mod keys;
 mod kills;
 mod layers;
+mod limits;
 mod memory;
 mod misbehaving;
+mod report;
 mod resuming;
 mod roundtrip;
 mod security;

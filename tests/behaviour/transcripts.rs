@@ -1873,6 +1873,7 @@ Commands:
   stages    List the stages, or explain one
   explain   Show what a pipeline would do, and where its memory would go, without running it
   ctl       Steer a run from another terminal: a throttle's rate, a pause of the sink, a sample
+  report    Draw recordings of --record: memory against the ceiling, stages, links, rates
   generate  Write the manual pages, the completions and the generated parts of the README
 
 Arguments:
@@ -1943,6 +1944,12 @@ What you see:
 How it ends:
       --stats <FILE>
           At the end, write one line of JSON to a file; - is stderr
+
+      --record <FILE>
+          Write every sample to a file, for `highwater report`
+          
+          Ten samples a second, one JSON object a line. If the file cannot be written any more, the
+          run goes on without it.
 
       --timeout <DURATION>
           End with code 8 if the whole run takes longer

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
+use crate::platform::files;
+
 /// The folders that a run tries in turn, the user's own runtime folder first. Whoever looks for a run looks into all of
 /// them: it may have been started in another environment.
 pub fn folders() -> Vec<PathBuf> {
@@ -32,7 +34,7 @@ pub fn process_of(socket: &Path) -> Option<u32> {
 
 /// Makes the folder, for this user alone, or accepts the one that is there.
 pub fn prepare(folder: &Path) -> Result<(), String> {
-    match rustix::fs::mkdir(folder, Mode::RWXU) {
+    match files::make_private_folder(folder) {
         Ok(()) | Err(Errno::EXIST) => check(folder),
         Err(error) => Err(format!("{}: {}", folder.display(), std::io::Error::from(error))),
     }
@@ -41,7 +43,7 @@ pub fn prepare(folder: &Path) -> Result<(), String> {
 /// Whether the folder is ours alone. In a place where everybody may write, somebody else may have made it first.
 pub fn check(folder: &Path) -> Result<(), String> {
     let refused = |why: &str| Err(format!("{}: {why}", folder.display()));
-    let stat = match rustix::fs::lstat(folder) {
+    let stat = match files::lstat(folder) {
         Ok(stat) => stat,
         Err(error) => return refused(&std::io::Error::from(error).to_string()),
     };
