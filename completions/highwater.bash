@@ -19,6 +19,9 @@ _highwater() {
             highwater,check)
                 cmd="highwater__subcmd__check"
                 ;;
+            highwater,ctl)
+                cmd="highwater__subcmd__ctl"
+                ;;
             highwater,demo)
                 cmd="highwater__subcmd__demo"
                 ;;
@@ -41,7 +44,7 @@ _highwater() {
 
     case "${cmd}" in
         highwater)
-            opts="-q -h -V --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace --help --version demo stages explain report check generate"
+            opts="-q -h -V --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace --help --version demo stages explain ctl report check generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -141,6 +144,20 @@ _highwater() {
                     COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        highwater__subcmd__ctl)
+            opts="-h --help set pause resume stats"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

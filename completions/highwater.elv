@@ -41,6 +41,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand demo 'Show in half a minute what backpressure is for: the same chain without it and with it'
             cand stages 'List the stages, or explain one'
             cand explain 'Show what a pipeline would do, and where its memory would go, without running it'
+            cand ctl 'Steer a run from another terminal: a throttle''s rate, a pause of the sink, a sample'
             cand report 'Draw recordings of --record: memory against the ceiling, stages, links, rates'
             cand check 'Check whether a program or a server honours backpressure, before it is deployed'
             cand generate 'Write the manual pages, the completions and the generated parts of the README'
@@ -70,6 +71,10 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --ignore-backpressure 'Show what happens without backpressure: links that never say no'
             cand -q 'Show nothing but errors'
             cand --quiet 'Show nothing but errors'
+        }
+        &'highwater;ctl'= {
+            cand -h 'Show this help'
+            cand --help 'Show this help'
         }
         &'highwater;report'= {
             cand -o 'Where to write it; the name says what: .html, .svg or .png'

@@ -55,6 +55,7 @@ complete -c highwater -n "__fish_highwater_needs_command" -s V -l version -d 'Pr
 complete -c highwater -n "__fish_highwater_needs_command" -a "demo" -d 'Show in half a minute what backpressure is for: the same chain without it and with it'
 complete -c highwater -n "__fish_highwater_needs_command" -a "stages" -d 'List the stages, or explain one'
 complete -c highwater -n "__fish_highwater_needs_command" -a "explain" -d 'Show what a pipeline would do, and where its memory would go, without running it'
+complete -c highwater -n "__fish_highwater_needs_command" -a "ctl" -d 'Steer a run from another terminal: a throttle\'s rate, a pause of the sink, a sample'
 complete -c highwater -n "__fish_highwater_needs_command" -a "report" -d 'Draw recordings of --record: memory against the ceiling, stages, links, rates'
 complete -c highwater -n "__fish_highwater_needs_command" -a "check" -d 'Check whether a program or a server honours backpressure, before it is deployed'
 complete -c highwater -n "__fish_highwater_needs_command" -a "generate" -d 'Write the manual pages, the completions and the generated parts of the README'
@@ -89,6 +90,7 @@ complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l ignore-backpressure -d 'Show what happens without backpressure: links that never say no'
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -s q -l quiet -d 'Show nothing but errors'
+complete -c highwater -n "__fish_highwater_using_subcommand ctl" -s h -l help -d 'Show this help'
 complete -c highwater -n "__fish_highwater_using_subcommand report" -s o -l output -d 'Where to write it; the name says what: .html, .svg or .png' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l rate -d 'How fast the output is read' -r
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l seconds -d 'How long to look; 2s at least' -r

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use rustix::fs::FileType;
+
 use crate::catalog;
 use crate::engine::{self, Ending, MinRate, Observer, Sampler, Snapshot, Watch};
 use crate::error::{ChainError, Failure, Kind, Problem, bug, keep_panics};
@@ -18,6 +20,8 @@ use crate::view::record::{Recorder, stopped};
 use crate::view::{self, Progress, View, json, say, sum, summary};
 
 mod check;
+mod control;
+mod ctl;
 mod demo;
 mod explain;
 mod generate;
@@ -28,6 +32,7 @@ mod record;
 mod report;
 mod stats;
 
+use control::Control;
 use options::{Command, Invocation, RunOptions};
 use stats::StatsFile;
 
@@ -44,6 +49,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     platform::share_one_heap();
     keep_panics();
     catch_unwind(AssertUnwindSafe(|| dispatch(arguments))).unwrap_or_else(|payload| {
+        platform::release_keyboard();
         let bug = bug(&*payload);
         say(&format!("highwater: {bug}\n"));
         ExitCode::from(bug.kind().exit_code())
@@ -76,6 +82,13 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             ascii,
             color,
         }) => demo::run(seconds, report.as_deref(), ascii, color),
+        Invocation::Command(Command::Ctl(ctl)) => match ctl::run(&ctl) {
+            Ok(line) => print(&line),
+            Err(failure) => {
+                say(&format!("highwater: {failure}\n"));
+                ExitCode::from(failure.kind().exit_code())
+            }
+        },
         Invocation::Command(Command::Report { recordings, output }) => match report::write(&recordings, &output) {
             Ok(()) => ExitCode::SUCCESS,
             Err((message, code)) => {
@@ -214,10 +227,12 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
             interval: options.interval,
             asked,
             style: options.style(),
+            keys: may_take_keys(&plan),
         },
         recorder,
         watch: None,
         view: None,
+        control: None,
     };
     audience.warn();
     let ending = engine::run(plan, settings, &mut audience);
@@ -272,6 +287,15 @@ fn uses_terminal(plan: &Plan) -> bool {
     facts.into_iter().flatten().any(|facts| facts.is_terminal)
 }
 
+/// Whether keys may be read from the terminal: not where a stage reads it, nor where standard output is a pipe, whose
+/// reader may ask there for a password, or show pages.
+fn may_take_keys(plan: &Plan) -> bool {
+    let is_read = plan.source.plan.facts().is_ok_and(|facts| facts.is_terminal);
+    let stdout = platform::files::fstat(rustix::stdio::stdout());
+    let has_reader = stdout.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
+    !is_read && !has_reader
+}
+
 /// `write out.gz: cannot write: No space left on device (after 12.0 MiB)`
 fn error_line(ending: &Ending) -> Option<String> {
     let (stage, failure) = ending.failure.as_ref()?;
@@ -290,11 +314,14 @@ struct Audience {
     /// The run, once it has started.
     watch: Option<Arc<Watch>>,
     view: Option<View>,
+    /// What another terminal may steer it by.
+    control: Option<Control>,
 }
 
 impl Audience {
     /// Ends the view, if there was time for one; answers the snapshot of the whole run, if it got that far.
     fn finish(&mut self) -> Option<Snapshot> {
+        self.control = None;
         let Some(view) = self.view.take() else {
             return self.watch.take().map(|watch| Sampler::new(watch).end());
         };
@@ -321,6 +348,7 @@ impl Observer for Audience {
     }
 
     fn goes_on(&mut self) {
+        self.control = self.watch.as_ref().and_then(Control::start);
         let recorder = self.recorder.take();
         self.view = self
             .watch

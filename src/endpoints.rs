@@ -26,6 +26,7 @@ pub mod write;
 
 pub use patience::{Knob, Patience};
 pub use side_files::FilesByPath;
+pub use unix::OwnSocket;
 
 use journal::Journal;
 

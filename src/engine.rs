@@ -12,10 +12,12 @@ use crate::plan::Plan;
 use crate::platform::reactor;
 
 mod bottleneck;
+mod controls;
 mod direct;
 #[cfg(test)]
 mod failing_positions;
 mod filling;
+mod gate;
 mod guard;
 mod interrupt;
 mod min_rate;
@@ -29,9 +31,10 @@ mod start;
 mod verdict;
 mod watch;
 
+pub use controls::{Controls, Throttle, Unsteerable, Which};
 pub use filling::LinkSample;
 pub use min_rate::MinRate;
-pub use sampler::{Moment, Sampler, Share, Snapshot, StageSample};
+pub use sampler::{Moment, RateLimit, Sampler, Share, Snapshot, StageSample};
 pub use watch::Watch;
 
 use interrupt::Interrupt;

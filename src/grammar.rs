@@ -20,7 +20,9 @@ mod words;
 use std::ops::Range;
 
 pub use parser::parse;
-pub use quantity::{Misread, format_rate, format_size, human_size, parse_duration, parse_rate, parse_size};
+pub use quantity::{
+    Misread, format_rate, format_size, human_size, parse_duration, parse_rate, parse_size, readable_rate,
+};
 pub use quote::{quote, quote_value};
 pub use words::{SEPARATOR, from_words};
 

@@ -14,8 +14,8 @@
 //! | [`catalog`] | what a stage is to the rest of the program: name, parameters, examples, constructor |
 //! | [`endpoints`], [`transforms`] | the stages themselves, one file for each kind of place or codec family |
 //! | [`plan`] | checked calls to a typed chain with a memory budget |
-//! | [`engine`] | opens, starts, joins, decides the one error; takes snapshots |
-//! | [`view`] | a snapshot to text: JSON, plain lines, the summary, the recording |
+//! | [`engine`] | opens, starts, steers, joins, decides the one error; takes snapshots |
+//! | [`view`] | a snapshot to text: JSON, plain lines, the picture, the summary, the recording; the keys |
 //! | [`report`] | recordings to pictures: HTML, SVG, PNG |
 //! | [`check`] | whether other people's programs and servers honour backpressure |
 //! | [`cli`] | options, subcommands, exit codes |

@@ -14,6 +14,7 @@ use crate::platform::{Descriptor, FileId};
 
 mod budget;
 mod cancel;
+mod dial;
 mod findings;
 mod resumption;
 mod side_files;
@@ -21,6 +22,7 @@ mod transform;
 
 pub use budget::{Budget, Claim, Elastic};
 pub use cancel::Cancel;
+pub use dial::Dial;
 pub use findings::{Findings, Hashed};
 pub use resumption::{SourceIdentity, Undertaking};
 pub use side_files::SideFiles;
@@ -294,6 +296,10 @@ pub trait TransformPlan: Send {
     /// How many of the first bytes it would drop; a source that can seek does it instead.
     fn leading_skip(&self) -> u64 {
         0
+    }
+    /// The rate that it keeps, where it keeps one that may be changed while it runs.
+    fn dial(&self) -> Option<Arc<Dial>> {
+        None
     }
     /// Makes the stage; `skipped` of the leading bytes are skipped already.
     fn make(self: Box<Self>, skipped: u64) -> Box<dyn Stage>;

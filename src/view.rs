@@ -1,5 +1,7 @@
 //! What people and scripts see of a run. Each view turns a snapshot into text; none touches the data path.
 //!
+//! Who watches may also steer: the live view has keys, which turn the run's controls.
+//!
 //! A [`View`] has a thread of its own. It looks at the run ten times a second, writes when there is something to say,
 //! and never waits for a reader of standard error that has stopped reading.
 
@@ -9,12 +11,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::engine::{Sampler, Snapshot, Watch};
-use crate::platform::{spawn, write_patiently};
+use crate::platform::{release_keyboard, spawn, write_patiently};
 
 pub mod clock;
 pub mod contrast;
 mod excess;
 pub mod json;
+mod keys;
 pub mod live;
 pub mod plain;
 pub mod record;
@@ -22,6 +25,7 @@ pub mod sentence;
 pub mod sum;
 pub mod summary;
 
+use keys::Keys;
 use live::Painter;
 use record::Recorder;
 
@@ -49,6 +53,8 @@ pub struct Settings {
     pub asked: Arc<AtomicBool>,
     /// How the live view looks.
     pub style: live::Style,
+    /// Whether the live view may take keys from the terminal.
+    pub keys: bool,
 }
 
 /// How often the view looks, whatever its interval: often enough to name the bottleneck.
@@ -60,10 +66,19 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long a reader of standard error may take before it misses something.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// What the view's thread is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    /// The run is over.
+    Over,
+    /// A key has changed what is to be seen.
+    Redraw,
+}
+
 /// A running view.
 #[derive(Debug)]
 pub struct View {
-    over: Sender<()>,
+    events: Sender<Event>,
     /// The snapshot of the whole run, once it is over; `None` where no thread could be had.
     end: Option<Receiver<(Snapshot, Option<Recorder>)>>,
     /// For the case that no thread could be had.
@@ -74,20 +89,27 @@ impl View {
     /// Starts to look at a run, and to record it if that is wanted.
     #[must_use]
     pub fn start(watch: &Arc<Watch>, settings: Settings, recorder: Option<Recorder>) -> Self {
-        let (over, ended) = channel();
+        let (events, happened) = channel();
+        let keys = (settings.progress == Progress::Live && settings.keys)
+            .then(|| Keys::start(watch, events.clone()))
+            .flatten();
         let sampler = Sampler::new(watch.clone());
         // Its shares are those since its own last sample, whatever is shown in between.
         let recording = recorder.map(|recorder| (Sampler::new(watch.clone()), recorder));
         let (last, end) = channel();
         let thread = spawn("view", 256 << 10, move || {
-            let mut ticker = Ticker::new(sampler, settings, recording);
-            while ended.recv_timeout(ticker.until_next()) == Err(RecvTimeoutError::Timeout) {
-                ticker.tick();
+            let mut ticker = Ticker::new(sampler, settings, keys, recording);
+            loop {
+                match happened.recv_timeout(ticker.until_next()) {
+                    Err(RecvTimeoutError::Timeout) => ticker.tick(),
+                    Ok(Event::Redraw) => ticker.report(),
+                    Ok(Event::Over) | Err(RecvTimeoutError::Disconnected) => break,
+                }
             }
             let _ = last.send(ticker.end());
         });
         Self {
-            over,
+            events,
             end: thread.is_ok().then_some(end),
             watch: watch.clone(),
         }
@@ -97,7 +119,9 @@ impl View {
     /// Waits neither for a terminal that has stopped reading nor for a recording's dead disk.
     #[must_use]
     pub fn finish(self) -> (Snapshot, Option<Recorder>) {
-        let _ = self.over.send(());
+        // Whatever the screen still does, the terminal's modes are back before anything else is said.
+        release_keyboard();
+        let _ = self.events.send(Event::Over);
         let ended = self.end.and_then(|end| end.recv_timeout(LAST_WORDS).ok());
         live::forget();
         ended.unwrap_or_else(|| (Sampler::new(self.watch.clone()).end(), None))
@@ -124,17 +148,19 @@ struct Ticker {
     sampler: Sampler,
     settings: Settings,
     painter: Option<Painter>,
+    keys: Option<Keys>,
     recording: Option<(Sampler, Recorder)>,
     next_glance: Instant,
     next_report: Instant,
 }
 
 impl Ticker {
-    fn new(sampler: Sampler, settings: Settings, recording: Option<(Sampler, Recorder)>) -> Self {
+    fn new(sampler: Sampler, settings: Settings, keys: Option<Keys>, recording: Option<(Sampler, Recorder)>) -> Self {
         let now = Instant::now();
         Self {
             sampler,
             painter: (settings.progress == Progress::Live).then(|| Painter::new(settings.style)),
+            keys,
             recording,
             next_glance: now + GLANCE,
             next_report: now + interval(&settings),
@@ -173,7 +199,10 @@ impl Ticker {
 
     fn report(&mut self) {
         match (&mut self.painter, self.settings.progress) {
-            (Some(painter), _) => painter.draw(&self.sampler.recent()),
+            (Some(painter), _) => {
+                let keys = self.keys.as_ref().and_then(Keys::shown);
+                painter.draw(&self.sampler.recent(), keys.as_ref());
+            }
             (None, Progress::Json) => say(&json::sample(&self.sampler.sample())),
             (None, _) => say(&plain::line(&self.sampler.sample())),
         }

@@ -75,6 +75,20 @@ const OPTIONS: &[(&str, Shown)] = &[
     ("check --max-rss", By("node_that_ignores_write_buffers")),
     ("check --record", By("a_recording_has_its_three_kinds_of_line")),
     ("check --json", By("sort_must_read_all_of_its_input")),
+    ("ctl PID set", By("a_rate::is_changed_while_the_run_goes_on")),
+    (
+        "ctl PID pause, resume",
+        By("a_pause::fills_the_link_to_its_mark_and_leaves_the_sink_where_it_was"),
+    ),
+    ("ctl PID stats", By("stats_are_one_sample")),
+    (
+        "keys + - q",
+        By("plus_and_minus_turn_the_throttle_and_q_quits_as_ctrl_c_does"),
+    ),
+    (
+        "keys space ?",
+        By("space_pauses_and_resumes_and_without_a_throttle_plus_says_so"),
+    ),
     ("SIGUSR1", By("options::a_signal_asks_for_one_plain_line")),
 ];
 

@@ -14,6 +14,7 @@ use crate::view::Progress;
 use crate::view::live::{Background, Style};
 
 use super::check::CheckOptions;
+use super::ctl::Ctl;
 use super::generate::What;
 use super::help;
 use super::log::LogLevel;
@@ -106,6 +107,11 @@ pub enum Command {
         #[arg(value_name = "PIPELINE", required = true)]
         pipeline: Vec<OsString>,
     },
+    /// Steer a run from another terminal: a throttle's rate, a pause of the sink, a sample
+    ///
+    /// A run that has lasted 0.1 s listens on a private socket, which only the same user can connect to. While the sink is
+    /// paused, the links fill to their marks; --stall-timeout and --min-rate wait, --timeout does not.
+    Ctl(Ctl),
     /// Draw recordings of --record: memory against the ceiling, stages, links, rates
     ///
     /// Several recordings are drawn over each other. The report is one file, which needs neither scripts nor a network.

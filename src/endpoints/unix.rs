@@ -203,6 +203,41 @@ impl Endpoint for Listen {
     }
 }
 
+/// A socket of our own that only this user can connect to; its name goes when this is dropped.
+pub struct OwnSocket(Bound);
+
+impl OwnSocket {
+    /// Listens at `path`. A stale socket is replaced, a live one is not disturbed. The listener waits for nobody:
+    /// accepting where nobody connects answers `WouldBlock`.
+    ///
+    /// # Errors
+    /// Why that cannot be, in a phrase.
+    pub fn at(path: &Path) -> Result<Self, String> {
+        let address = Address::parse(path.as_os_str().as_bytes(), "unix").map_err(|misnamed| misnamed.message)?;
+        let bound = Bound::new(&address).map_err(|problem| match problem {
+            Unbindable::Refused(error) => std::io::Error::from(error).to_string(),
+            Unbindable::Occupied(why) => why.to_owned(),
+        })?;
+        Ok(Self(bound))
+    }
+
+    /// Another handle of the listener.
+    ///
+    /// # Errors
+    /// If no descriptor is left.
+    pub fn listener(&self) -> std::io::Result<UnixListener> {
+        self.0.listener.try_clone()
+    }
+
+    /// Removes the socket at `path` if nobody has it open any more.
+    pub fn forget(path: &Path) {
+        if let Ok(address) = Address::parse(path.as_os_str().as_bytes(), "unix") {
+            // Whatever it is instead, it is somebody's.
+            let _ = remove_stale(&address);
+        }
+    }
+}
+
 /// A listener and its name in the file system.
 struct Bound {
     listener: UnixListener,

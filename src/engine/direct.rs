@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::gate::Gate;
 use crate::error::Stop;
 use crate::flow::{Lease, Wait};
 use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken, files};
@@ -28,6 +29,8 @@ pub struct Direct {
     pub to: Context,
     /// What a piece is read into where that is the way.
     pub buffer: Lease,
+    /// Where it stops while the sink is paused.
+    pub gate: Arc<Gate>,
     /// Where the way is announced.
     pub lane: Arc<Mutex<Lane>>,
 }
@@ -74,6 +77,7 @@ impl Direct {
             from: &self.from,
             to: &self.to,
             buffer: &mut self.buffer,
+            gate: &self.gate,
             total: 0,
             written: 0,
         };
@@ -98,6 +102,7 @@ struct Passage<'a> {
     from: &'a Context,
     to: &'a Context,
     buffer: &'a mut Lease,
+    gate: &'a Gate,
     /// Bytes that the present descriptor gave.
     total: u64,
     /// Bytes that the sink took.
@@ -137,6 +142,7 @@ impl Passage<'_> {
         let is_sparse = self.sink.is_new_file() && is_sparse(self.source.descriptor());
         loop {
             self.check_cancel()?;
+            self.pass_gate()?;
             let mut length = CALL;
             if is_sparse {
                 let Some(data) = self.skip_hole()? else { break };
@@ -178,6 +184,7 @@ impl Passage<'_> {
     fn splice(&mut self) -> AtEnd<bool> {
         loop {
             self.check_cancel()?;
+            self.pass_gate()?;
             let (source, sink) = (self.source.descriptor(), self.sink.descriptor());
             match source.splice_to(sink, CALL) {
                 Ok(None) => return Ok(false),
@@ -235,6 +242,9 @@ impl Passage<'_> {
         let _outside = self.to.meter.wait(Wait::Outside);
         let mut done = 0;
         while done < count {
+            if self.gate.is_closed() {
+                self.gate.wait(&self.from.cancel).map_err(at_sink)?;
+            }
             let written = self.sink.descriptor().write(&self.buffer[done..count]);
             match written.map_err(|error| at_sink(self.sink.failed(error, self.written)))? {
                 Transfer::Bytes(count) => {
@@ -249,6 +259,16 @@ impl Passage<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Waits while the sink is paused.
+    fn pass_gate(&self) -> AtEnd<()> {
+        if !self.gate.is_closed() {
+            return Ok(());
+        }
+        let _backpressured = self.from.meter.wait(Wait::Backpressured);
+        let _outside = self.to.meter.wait(Wait::Outside);
+        self.gate.wait(&self.from.cancel).map_err(at_sink)
     }
 
     fn wait_to_read(&self) -> AtEnd<()> {

@@ -62,6 +62,11 @@ impl Slow {
     /// that a disk takes to sync, or that a peer takes for what its system has already.
     pub fn look(&mut self, watch: &Watch) -> Option<Ending> {
         let judge = self.judge.as_mut()?;
+        if watch.controls().is_paused() {
+            // Nobody takes anything who was told not to; once told to go on, it has its grace again.
+            *judge = Judge::new(judge.limit, Instant::now());
+            return None;
+        }
         let reading = Reading {
             at: Instant::now(),
             taken: watch.taken()?,

@@ -4,9 +4,11 @@
 //! sources, and last the near sink, whose temporary file is the first thing on disk. So a connection that fails leaves
 //! no file behind, and a source that is missing is noticed before any sink exists.
 
+use std::sync::Arc;
+
 use crate::error::{Failure, Kind};
 use crate::plan::{MemoryPlan, Plan, Planned};
-use crate::stage::{Content, Facts, Reach, Sink, Source, Stage, TransformPlan, Undertaking};
+use crate::stage::{Content, Dial, Facts, Reach, Sink, Source, Stage, TransformPlan, Undertaking};
 
 use super::interrupt::Interrupt;
 use super::{Ending, Observer};
@@ -32,6 +34,8 @@ pub struct Made {
     pub state: u64,
     /// Whether it may end its input before the input's own end.
     pub ends_early: bool,
+    /// The rate that it keeps, if it keeps one.
+    pub dial: Option<Arc<Dial>>,
 }
 
 /// Opens both ends, or says why that cannot be.
@@ -160,6 +164,7 @@ fn make(transform: Planned<Box<dyn TransformPlan>>, skipped: u64) -> Planned<Mad
         plan: Made {
             state: transform.plan.state_bytes(),
             ends_early: transform.plan.ends_early(),
+            dial: transform.plan.dial(),
             stage: transform.plan.make(skipped),
         },
     }

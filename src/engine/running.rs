@@ -11,7 +11,9 @@ use crate::flow::{Inlet, Link, Outlet, Pool, StageMeter};
 use crate::platform::{self, ResidentMemory};
 use crate::stage::{Budget, Cancel, Claim, Context, Outcome, SideFiles, Undo};
 
+use super::controls::{Controls, Hold, Throttle};
 use super::direct::Direct;
+use super::gate::Gate;
 use super::guard::Guard;
 use super::interrupt::{Cause, Interrupt};
 use super::min_rate::Slow;
@@ -120,12 +122,22 @@ impl Chain {
         };
         stage(opened.source.name, opened.source.text, &opened.listening);
         let mut transforms = Vec::new();
-        for transform in opened.transforms {
+        let mut throttles = Vec::new();
+        for (at, transform) in (1..).zip(opened.transforms) {
+            throttles.extend(transform.plan.dial.clone().map(|dial| Throttle {
+                stage: at,
+                name: transform.name,
+                dial,
+            }));
             stage(transform.name, transform.text, &opened.listening);
             transforms.push(transform.plan);
         }
         stage(opened.sink.name, opened.sink.text, &opened.listening);
 
+        let gate = Arc::new(Gate::default());
+        let hold = links
+            .last()
+            .map_or_else(|| Hold::Gate(gate.clone()), |link| Hold::Link(link.clone()));
         let (sender, reports) = unbounded_channel();
         let last = stages.len() - 1;
         let ends_early: Vec<bool> = (0..=last)
@@ -141,6 +153,7 @@ impl Chain {
                 budget,
                 expected: opened.expected,
                 is_unbounded: memory.is_unbounded,
+                controls: Controls::new(hold, throttles),
             }),
             cancels: (0..=last).map(|_| Arc::default()).collect(),
             claims: (0..=last).map(|_| None).collect(),
@@ -163,6 +176,7 @@ impl Chain {
                 from: chain.context(0),
                 to: chain.context(1),
                 buffer: chain.watch.pool.lease(largest),
+                gate,
                 lane: chain.watch.lane.clone().unwrap_or_default(),
             };
             start_direct(direct, &sender);

@@ -1,10 +1,12 @@
 //! Turning a running chain's counters into pictures of one moment.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::flow::{Link, LinkLevels, StageTimes};
+use crate::grammar::readable_rate;
 use crate::platform::ResidentMemory;
 use crate::stage::Hashed;
 
@@ -29,6 +31,15 @@ pub struct Share {
     pub throttling: f64,
 }
 
+/// A rate that a stage keeps, in bytes per second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// What holds now.
+    pub now: u64,
+    /// What the pipeline's text says.
+    pub initial: u64,
+}
+
 /// One stage at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageSample {
@@ -46,8 +57,23 @@ pub struct StageSample {
     pub share: Share,
     /// Bytes per second that it gave out over the last seconds, or over the whole run at the end.
     pub rate: f64,
+    /// The rate that it keeps, if it keeps one.
+    pub limit: Option<RateLimit>,
     /// Whether it has nothing left to do.
     pub ended: bool,
+}
+
+impl StageSample {
+    /// Its call, as it holds now: `throttle 1MB/s`, or `throttle at 5MB/s` once its rate was changed.
+    #[must_use]
+    pub fn shown(&self) -> Cow<'_, str> {
+        match self.limit {
+            Some(limit) if limit.now != limit.initial => {
+                Cow::Owned(format!("{} at {}", self.name, readable_rate(limit.now)))
+            }
+            _ => Cow::Borrowed(&self.text),
+        }
+    }
 }
 
 /// When a snapshot was taken.
@@ -86,6 +112,8 @@ pub struct Snapshot {
     pub is_unbounded: bool,
     /// What the source is expected to give.
     pub expected: Option<u64>,
+    /// Whether the sink is paused.
+    pub paused: bool,
     /// The index of the stage that everything waits for.
     pub bottleneck: Option<usize>,
     /// The stages in the order of the chain.
@@ -265,6 +293,7 @@ impl Sampler {
                 now.bytes_out[at] - recent.bytes_out[at],
                 now.at.saturating_sub(recent.at),
             ),
+            limit: (self.watch.controls.rate_of(at)).map(|(now, initial)| RateLimit { now, initial }),
             ended: now.times[at].ended_at.is_some(),
         });
         let time = now.at.saturating_sub(recent.at);
@@ -286,6 +315,8 @@ impl Sampler {
             limit: self.watch.budget.limit(),
             is_unbounded: self.watch.is_unbounded,
             expected: self.watch.expected,
+            // Nobody can keep a sink waiting that is through.
+            paused: self.watch.controls.is_paused() && now.times.last().is_some_and(|sink| sink.ended_at.is_none()),
             bottleneck,
             stages: stages.collect(),
             links: links.collect(),

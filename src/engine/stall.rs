@@ -41,18 +41,18 @@ impl Stall {
         }
     }
 
-    /// Whether nothing has moved for too long. A throttle that waits on purpose is motion.
+    /// Whether nothing has moved for too long. A throttle that waits is motion, and so is a sink that was paused.
     pub fn look(&mut self, watch: &Watch) -> Option<Ending> {
         let watched = self.watched.as_mut()?;
-        let has_stalled = watched.has_stalled(watch.motion(), watch.is_throttling(), Instant::now());
+        let has_stalled = watched.has_stalled(watch.motion(), watch.waits_on_purpose(), Instant::now());
         has_stalled.then(|| ending(watched.limit))
     }
 }
 
 impl Watched {
-    fn has_stalled(&mut self, motion: u64, is_throttling: bool, now: Instant) -> bool {
+    fn has_stalled(&mut self, motion: u64, waits_on_purpose: bool, now: Instant) -> bool {
         let comes_late = self.rounds.comes_late(now);
-        if motion != self.last.0 || is_throttling || comes_late {
+        if motion != self.last.0 || waits_on_purpose || comes_late {
             self.last = (motion, now);
         }
         now - self.last.1 >= self.limit

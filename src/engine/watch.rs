@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::flow::{Link, Pool, StageMeter};
 use crate::stage::{Budget, Findings};
 
+use super::controls::Controls;
 use super::direct::Lane;
 
 /// Everything that the picture of a run is made from.
@@ -23,6 +24,7 @@ pub struct Watch {
     pub(super) expected: Option<u64>,
     /// Whether the links' marks are only advice.
     pub(super) is_unbounded: bool,
+    pub(super) controls: Controls,
 }
 
 /// One stage of a running chain.
@@ -37,6 +39,18 @@ pub(super) struct WatchedStage {
 }
 
 impl Watch {
+    /// What steers the chain.
+    #[must_use]
+    pub fn controls(&self) -> &Controls {
+        &self.controls
+    }
+
+    /// Whether the source has given its first bytes.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.stages.first().is_some_and(|source| source.meter.bytes_in() > 0)
+    }
+
     /// `linked`, or the direct lane's name.
     pub(super) fn lane_name(&self) -> &'static str {
         let lane = self
@@ -55,9 +69,9 @@ impl Watch {
             .sum()
     }
 
-    /// Whether some stage waits on purpose.
-    pub(super) fn is_throttling(&self) -> bool {
-        self.stages.iter().any(|stage| stage.meter.is_throttling())
+    /// Whether some stage waits on purpose: a throttle, or a sink that was paused.
+    pub(super) fn waits_on_purpose(&self) -> bool {
+        self.controls.is_paused() || self.stages.iter().any(|stage| stage.meter.is_throttling())
     }
 
     /// Bytes that the sink has taken; `None` once it has taken the last one.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::block::Block;
 use super::sync::{Arc, Mutex, lock};
-use super::{Chunk, Pool, StageMeter, Wait, block_on, block_within};
+use super::{Chunk, Pool, StageMeter, Wait, Waiting, block_on, block_within};
 
 /// The other side has gone: it wants no more, or it stopped before the end. Never a cause, always a consequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +125,8 @@ struct State {
     ended: Option<End>,
     /// The consumer wants no more, or the run was cancelled.
     closed: bool,
+    /// The consumer is kept waiting on purpose: see [`Link::hold`].
+    held: bool,
     consumer_waits: bool,
     producer: Option<Waker>,
     consumer: Option<Waker>,
@@ -163,6 +165,7 @@ impl Link {
                 pause: None,
                 ended: None,
                 closed: false,
+                held: false,
                 consumer_waits: false,
                 producer: None,
                 consumer: None,
@@ -185,6 +188,35 @@ impl Link {
         };
         self.recycle_all(freed);
         wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Keeps the consumer waiting from now on: it gets neither what waits nor the end, and the link fills to its
+    /// high-water mark. Its time counts as waiting on the outside. A cancel ends the wait all the same.
+    pub fn hold(&self) {
+        self.set_held(true);
+    }
+
+    /// Lets the consumer go on.
+    pub fn let_go(&self) {
+        self.set_held(false);
+    }
+
+    fn set_held(&self, held: bool) {
+        let waker = {
+            let mut state = lock(&self.state);
+            state.held = held;
+            // A consumer that waits looks again in both cases: what it waits for has changed.
+            state.wake_consumer()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Whether the consumer is kept waiting on purpose.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        lock(&self.state).held
     }
 
     /// What it holds now, and what happened to it so far.
@@ -277,6 +309,10 @@ impl Link {
 
     fn poll_receive(&self, context: &mut Context<'_>) -> Poll<Result<Option<Packet>, Closed>> {
         let mut state = lock(&self.state);
+        if state.is_withheld() {
+            set_waker(&mut state.consumer, context.waker());
+            return Poll::Pending;
+        }
         if let Some(packet) = state.pop() {
             return Poll::Ready(Ok(Some(packet)));
         }
@@ -394,8 +430,16 @@ impl State {
         }
     }
 
+    /// Whether the consumer gets nothing now, whatever is there. A link that was closed holds nobody.
+    fn is_withheld(&self) -> bool {
+        self.held && !self.closed
+    }
+
     /// The next packet; having got it, the consumer no longer waits.
     fn pop(&mut self) -> Option<Packet> {
+        if self.is_withheld() {
+            return None;
+        }
         let packet = self.queue.pop_front()?;
         self.consumer_waits = false;
         Some(packet)
@@ -693,11 +737,17 @@ impl Inlet {
     /// # Errors
     /// [`Closed`] when the producer stopped before the end.
     pub async fn receive(&mut self) -> Result<Option<Chunk>, Closed> {
-        let mut wait = None;
+        let mut wait: Option<Waiting<'_>> = None;
         let packet = poll_fn(|context| {
             let packet = self.link.poll_receive(context);
-            if packet.is_pending() && wait.is_none() {
-                wait = Some(self.meter.wait(Wait::Idle));
+            if packet.is_pending() {
+                // Whoever is held waits for a person's word, not for its input.
+                let kind = if self.link.is_held() { Wait::Outside } else { Wait::Idle };
+                if wait.as_ref().is_none_or(|wait| wait.kind() != kind) {
+                    // Waits do not nest: one ends before the next begins.
+                    drop(wait.take());
+                    wait = Some(self.meter.wait(kind));
+                }
             }
             packet
         })
@@ -733,7 +783,8 @@ impl Inlet {
     /// Whether a chunk is there now.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !lock(&self.link.state).queue.is_empty()
+        let state = lock(&self.link.state);
+        !state.queue.is_empty() && !state.is_withheld()
     }
 
     /// The next chunk if one is there now.

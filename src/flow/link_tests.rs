@@ -13,6 +13,9 @@ mod schedules;
 #[path = "link_model.rs"]
 mod model;
 
+#[path = "link_holding.rs"]
+mod holding;
+
 /// A link with its pool and the meters of its two sides.
 struct Rig {
     pool: Arc<Pool>,

@@ -136,10 +136,17 @@ impl StageMeter {
             .compare_exchange(0, self.now() + 1, Ordering::Release, Ordering::Relaxed);
     }
 
+    /// What it waits for at this moment; `None` while it works.
+    #[must_use]
+    pub fn open_wait(&self) -> Option<Wait> {
+        let open = self.open.load(Ordering::Acquire) & 7;
+        Wait::ALL.into_iter().find(|kind| 1 + *kind as u64 == open)
+    }
+
     /// Whether it waits for a throttle's tokens at this moment.
     #[must_use]
     pub fn is_throttling(&self) -> bool {
-        self.open.load(Ordering::Acquire) & 7 == 1 + Wait::Throttling as u64
+        self.open_wait() == Some(Wait::Throttling)
     }
 
     /// The times so far, the wait that is still open included.
@@ -182,6 +189,14 @@ fn bump(counter: &AtomicU64, count: u64) {
 pub struct Waiting<'a> {
     meter: &'a StageMeter,
     kind: Wait,
+}
+
+impl Waiting<'_> {
+    /// What is waited for.
+    #[must_use]
+    pub fn kind(&self) -> Wait {
+        self.kind
+    }
 }
 
 impl Drop for Waiting<'_> {

@@ -192,6 +192,15 @@ pub fn renameat(from: impl AsFd, old_name: impl AsRef<Path>, to: impl AsFd, new_
     rustix::fs::renameat(from, old_name.as_ref(), to, new_name.as_ref())
 }
 
+/// Makes a folder that only its owner can use.
+///
+/// # Errors
+/// As mkdir(2).
+pub fn make_private_folder(path: impl AsRef<Path>) -> Result<()> {
+    fault::point(Operation::Open)?;
+    rustix::fs::mkdir(path.as_ref(), Mode::RWXU)
+}
+
 /// Removes a path.
 ///
 /// # Errors

@@ -224,6 +224,19 @@ pub fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Option<Range<u64>> {
     }
 }
 
+/// `SO_PEERCRED`: who connected, or who listens, as the kernel saw it then.
+pub fn peer_user(socket: BorrowedFd<'_>) -> Option<u32> {
+    let credentials = rustix::net::sockopt::socket_peercred(socket).ok()?;
+    Some(credentials.uid.as_raw())
+}
+
+/// What a process calls itself, in 15 bytes at most; `None` where it cannot be told.
+#[must_use]
+pub fn process_name(pid: u32) -> Option<String> {
+    let name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(&name).trim_end().to_owned())
+}
+
 /// Drops what the page cache has of a file that is on the disk, so that reading it reads the disk. Pages that somebody has
 /// mapped, and file systems that live in memory, keep theirs.
 pub fn drop_cached(fd: impl AsFd) {

@@ -133,6 +133,17 @@ pub fn unsent_bytes(_fd: BorrowedFd<'_>) -> Option<u64> {
     None
 }
 
+/// It cannot be told: what guards a socket is the mode of its folder and its own.
+pub fn peer_user(_socket: BorrowedFd<'_>) -> Option<u32> {
+    None
+}
+
+/// There is no portable way.
+#[must_use]
+pub fn process_name(_pid: u32) -> Option<String> {
+    None
+}
+
 /// Closes a descriptor and answers what the system says to it.
 #[allow(
     unsafe_code,

@@ -38,8 +38,14 @@ pub fn pending_signal() -> Arc<AtomicUsize> {
     pending
 }
 
+/// Does what Ctrl-C does, to this process alone.
+pub fn interrupt_this_process() {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT);
+}
+
 /// Ends the process the way `signal` would have, so that a shell sees it.
 pub fn end_as(signal: i32) -> ! {
+    super::release_keyboard();
     let _ = signal_hook::low_level::emulate_default_handler(signal);
     std::process::exit(128 + signal);
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +13,21 @@ use tokio::net::{TcpStream, UnixStream};
 
 use super::fault::{self, Operation};
 use super::system;
+
+/// The next peer of a listener that waits.
+///
+/// # Errors
+/// As accept(2).
+pub fn accept_unix_blocking(listener: &UnixListener) -> io::Result<std::os::unix::net::UnixStream> {
+    fault::point(Operation::Accept)?;
+    listener.accept().map(|(stream, _)| stream)
+}
+
+/// The user at the other end of a connected Unix socket; `None` where the system does not say.
+#[must_use]
+pub fn peer_user(socket: impl AsFd) -> Option<u32> {
+    system::peer_user(socket.as_fd())
+}
 
 /// A Unix socket without a name. Its flags are set by calls of their own, which every system has.
 ///

@@ -1,12 +1,13 @@
 //! `throttle`: a steady rate.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::Problem;
 use crate::flow::{Chunk, Inlet, Outlet, Wait, block_on};
 use crate::platform::sharpen_timers;
-use crate::stage::{Context, Outcome, Stage, TransformPlan, Work};
+use crate::stage::{Context, Dial, Outcome, Stage, TransformPlan, Work};
 
 mod pace;
 
@@ -18,7 +19,8 @@ pub static THROTTLE: Definition = Definition {
     role: Role::Transform,
     summary: "pass bytes at a steady rate",
     details: "Starts without a burst, and a pause of the source or the sink earns none, unless burst= allows it. The mean \
-              is exact: what a late timer held back is caught up, at most 4 % above the rate.",
+              is exact: what a late timer held back is caught up, at most 4 % above the rate. The rate can be changed while it runs: with + and - in the live view, or \
+              with `highwater ctl PID set throttle rate=5MB/s`.",
     params: &[
         Param {
             name: "rate",
@@ -51,21 +53,24 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         return Err(problem.help("the slowest rate is 1 byte per second: 1/s"));
     }
     Ok(Box::new(Throttle {
-        rate,
+        dial: Arc::new(Dial::new(rate)),
         burst: args.size("burst").unwrap_or(0),
     }))
 }
 
 struct Throttle {
-    /// Bytes per second.
-    rate: u64,
+    dial: Arc<Dial>,
     /// Bytes.
     burst: u64,
 }
 
 impl TransformPlan for Throttle {
+    fn dial(&self) -> Option<Arc<Dial>> {
+        Some(self.dial.clone())
+    }
+
     fn rate(&self) -> Option<u64> {
-        Some(self.rate)
+        Some(self.dial.rate())
     }
 
     fn starts_anywhere(&self) -> bool {
@@ -88,8 +93,12 @@ impl Throttle {
     /// than a link holds.
     fn run(self, mut input: Inlet, out: Outlet, context: Context) -> Outcome {
         sharpen_timers();
-        let pace = Pace::new(self.rate, self.burst, Instant::now());
-        let mut valve = Valve { pace, out, context };
+        let mut valve = Valve {
+            pace: Pace::new(self.dial.rate(), self.burst, Instant::now()),
+            dial: self.dial,
+            out,
+            context,
+        };
         loop {
             let chunk = match input.try_receive() {
                 Some(chunk) => chunk,
@@ -109,6 +118,7 @@ impl Throttle {
 /// The output link behind its pace.
 struct Valve {
     pace: Pace,
+    dial: Arc<Dial>,
     out: Outlet,
     context: Context,
 }
@@ -116,8 +126,12 @@ struct Valve {
 impl Valve {
     /// Passes a chunk, cut into pieces where it is larger than what may pass at once.
     fn pass(&mut self, mut chunk: Chunk) -> Outcome {
-        let quantum = self.pace.quantum();
-        while chunk.len() > quantum {
+        loop {
+            self.pace.set_rate(self.dial.rate(), Instant::now);
+            let quantum = self.pace.quantum();
+            if chunk.len() <= quantum {
+                break;
+            }
             self.wait_for(quantum)?;
             let pauses = self.out.times_full();
             block_on(self.out.copy(&chunk.as_slice()[..quantum]))?;

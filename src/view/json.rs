@@ -48,6 +48,9 @@ pub struct Stats<'a> {
     pub unbounded: bool,
     /// What the source is expected to give.
     pub expected_bytes: Option<u64>,
+    /// Whether the sink is paused.
+    #[serde(default)]
+    pub paused: bool,
     /// The stage that everything waits for.
     pub bottleneck: Option<Bottleneck<'a>>,
     /// In the order of the chain.
@@ -99,6 +102,9 @@ pub struct Stage<'a> {
     pub waiting_outside: Option<f64>,
     /// Busy waiting for a throttle's tokens.
     pub throttling: Option<f64>,
+    /// The rate that it keeps now, if it keeps one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_bytes_per_s: Option<u64>,
     /// Whether it has nothing left to do.
     pub ended: bool,
 }
@@ -181,6 +187,7 @@ pub fn end(snapshot: Option<&Snapshot>, exit: &Exit) -> String {
             memory_limit_bytes: 0,
             unbounded: false,
             expected_bytes: None,
+            paused: false,
             bottleneck: None,
             stages: Vec::new(),
             links: Vec::new(),
@@ -216,6 +223,7 @@ fn stats<'a>(snapshot: &'a Snapshot, exit: Option<&'a Exit>) -> Stats<'a> {
         memory_limit_bytes: snapshot.limit,
         unbounded: snapshot.is_unbounded,
         expected_bytes: snapshot.expected,
+        paused: snapshot.paused,
         bottleneck: snapshot.bottleneck.map(|stage| Bottleneck {
             stage,
             name: snapshot.stages[stage].name.into(),
@@ -254,6 +262,7 @@ impl<'a> Stage<'a> {
             backpressured: share(stage.share.backpressured),
             waiting_outside: share(stage.share.outside),
             throttling: share(stage.share.throttling),
+            limit_bytes_per_s: stage.limit.map(|limit| limit.now),
             ended: stage.ended,
         }
     }

@@ -8,6 +8,7 @@ mod columns;
 mod footer;
 mod frame;
 mod history;
+mod keys;
 mod line;
 mod painter;
 pub mod sample;
@@ -19,8 +20,9 @@ pub mod svg;
 mod tests;
 
 pub use bars::{curve, curve_below};
-pub use frame::{Size, frame};
+pub use frame::{Size, frame, frame_with_keys};
 pub use history::History;
+pub use keys::{KEYS, KeyLine, NO_KEYS};
 pub use line::{Line, Paint, left, right, squeezed};
 pub use painter::{Painter, forget, print_above};
 pub use style::{Background, Style};

@@ -19,12 +19,13 @@ pub fn line(snapshot: &Snapshot) -> String {
         });
     let bottleneck = snapshot.bottleneck.map_or_else(String::new, |stage| {
         let stage = &snapshot.stages[stage];
-        format!("  bottleneck {}", stage.text)
+        format!("  bottleneck {}", stage.shown())
     });
     let held = snapshot.buffered + snapshot.state;
     let times = excess(held, snapshot.limit).map_or_else(String::new, |times| format!(" ({times})"));
+    let paused = if snapshot.paused { "  paused" } else { "" };
     format!(
-        "highwater: {:.1}s  in {}{done}  out {}  {}/s  buffered {} of {}{times}  rss {}{bottleneck}\n",
+        "highwater: {:.1}s  in {}{done}  out {}  {}/s  buffered {} of {}{times}  rss {}{bottleneck}{paused}\n",
         snapshot.elapsed.as_secs_f64(),
         human_size(source.bytes_in),
         human_size(sink.bytes_out),

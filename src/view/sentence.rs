@@ -1,5 +1,7 @@
 //! The one sentence that says what a run waits for, and why.
 
+use std::borrow::Cow;
+
 use crate::engine::{Moment, Share, Snapshot, StageSample};
 use crate::grammar::human_size;
 
@@ -34,6 +36,9 @@ pub fn is_finishing(snapshot: &Snapshot) -> bool {
 #[must_use]
 pub fn sentence(snapshot: &Snapshot) -> Option<Sentence> {
     let sink = snapshot.stages.last()?;
+    if snapshot.paused {
+        return Some(held(snapshot, sink));
+    }
     if is_finishing(snapshot) {
         return Some(plain(
             sink,
@@ -66,13 +71,46 @@ pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
     if snapshot.is_unbounded {
         return Some(overwhelmed(snapshot, at));
     }
-    let stages = snapshot.stages.iter().map(|stage| Witness {
+    let shown: Vec<Cow<'_, str>> = snapshot.stages.iter().map(StageSample::shown).collect();
+    Some(blame_one(&witnesses(snapshot, &shown), at, snapshot.moment))
+}
+
+fn witnesses<'a>(snapshot: &'a Snapshot, shown: &'a [Cow<'_, str>]) -> Vec<Witness<'a>> {
+    let stages = snapshot.stages.iter().zip(shown).map(|(stage, text)| Witness {
         name: stage.name,
-        text: &stage.text,
+        text,
         share: stage.share,
         ended: stage.ended,
     });
-    Some(blame_one(&stages.collect::<Vec<_>>(), at, snapshot.moment))
+    stages.collect()
+}
+
+/// A sink that was paused on purpose.
+fn held(snapshot: &Snapshot, sink: &StageSample) -> Sentence {
+    let shown: Vec<Cow<'_, str>> = snapshot.stages.iter().map(StageSample::shown).collect();
+    let stages = witnesses(snapshot, &shown);
+    let above: Vec<&Witness<'_>> = stages.iter().take(stages.len() - 1).collect();
+    let evidence = if snapshot.has_shares() {
+        waiting(|stage| stage.share.backpressured, "backpressured", &above)
+    } else {
+        Vec::new()
+    };
+    Sentence {
+        subject: "paused".to_owned(),
+        what: format!("{} takes nothing more until it is resumed", sink.shown()),
+        evidence,
+    }
+}
+
+/// The stages that spend most of their time in one way. The word for it is said once.
+fn waiting(share: fn(&Witness<'_>) -> f64, word: &str, stages: &[&Witness<'_>]) -> Vec<String> {
+    let most = stages.iter().filter(|stage| share(stage) > MOST);
+    most.enumerate()
+        .map(|(place, stage)| {
+            let word = if place == 0 { format!("{word} ") } else { String::new() };
+            format!("{} {word}{}", stage.name, percent(share(stage)))
+        })
+        .collect()
 }
 
 /// What shows that the stage at `at` is the bottleneck of a chain.
@@ -81,16 +119,6 @@ pub fn blame_one(stages: &[Witness<'_>], at: usize, moment: Moment) -> Sentence 
     let stage = &stages[at];
     let why = reason(stage);
     let held: Vec<&Witness<'_>> = stages[..at].iter().collect();
-    let waiting = |share: fn(&Witness<'_>) -> f64, word: &str, stages: &[&Witness<'_>]| -> Vec<String> {
-        let most = stages.iter().filter(|stage| share(stage) > MOST);
-        most.enumerate()
-            .map(|(place, stage)| {
-                // The word is said once.
-                let word = if place == 0 { format!("{word} ") } else { String::new() };
-                format!("{} {word}{}", stage.name, percent(share(stage)))
-            })
-            .collect()
-    };
     let evidence = waiting(|stage| stage.share.backpressured, "backpressured", &held);
     if !evidence.is_empty() {
         let what = format!("everything upstream waits for it{why}");
@@ -143,7 +171,7 @@ fn overwhelmed(snapshot: &Snapshot, at: usize) -> Sentence {
 
 fn plain(stage: &StageSample, what: &str) -> Sentence {
     Sentence {
-        subject: stage.text.clone(),
+        subject: stage.shown().into_owned(),
         what: what.to_owned(),
         evidence: Vec::new(),
     }

@@ -58,7 +58,7 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
         };
         let full = format!("; its link was full {times}");
         let room = COLUMNS - 2 - NAME - NUMBER - 2 - full.len();
-        let note = squeezed(&snapshot.stages[at].text, room) + &full;
+        let note = squeezed(&snapshot.stages[at].shown(), room) + &full;
         rows.push(row("longest pause", clock(link.longest_pause), "", &note));
     }
     if let Some(blame) = blame(snapshot) {

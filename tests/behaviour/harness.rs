@@ -99,6 +99,11 @@ impl Running {
         Pid::from_child(&self.child)
     }
 
+    /// Its process number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("highwater is running");
     }

@@ -5,10 +5,12 @@
 mod browser;
 mod connecting;
 mod contrast;
+mod ctl;
 mod endings;
 mod endpoints;
 mod failing_positions;
 mod harness;
+mod keys;
 mod kills;
 mod layers;
 mod limits;

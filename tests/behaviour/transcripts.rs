@@ -1667,7 +1667,8 @@ pass bytes at a steady rate.
 
 Starts without a burst, and a pause of the source or the sink earns none, unless
 burst= allows it. The mean is exact: what a late timer held back is caught up,
-at most 4 % above the rate.
+at most 4 % above the rate. The rate can be changed while it runs: with + and -
+in the live view, or with `highwater ctl PID set throttle rate=5MB/s`.
 
 Parameters
   rate   RATE  bytes per second (required)
@@ -1897,6 +1898,7 @@ Commands:
   demo      Show in half a minute what backpressure is for: the same chain without it and with it
   stages    List the stages, or explain one
   explain   Show what a pipeline would do, and where its memory would go, without running it
+  ctl       Steer a run from another terminal: a throttle's rate, a pause of the sink, a sample
   report    Draw recordings of --record: memory against the ceiling, stages, links, rates
   check     Check whether a program or a server honours backpressure, before it is deployed
   generate  Write the manual pages, the completions and the generated parts of the README
@@ -2080,6 +2082,7 @@ Usage  highwater [OPTIONS] 'STAGE | STAGE | …'
        … | highwater [OPTIONS] STAGE :: STAGE :: … | …
        highwater demo   highwater stages [NAME]   highwater explain 'STAGE | …'
        highwater check -- COMMAND…    whether a program honours backpressure
+       highwater ctl PID set throttle rate=5MB/s|pause|resume|stats
 
   highwater 'read big.iso | gzip | write big.iso.gz'
   highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'

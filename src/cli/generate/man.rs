@@ -9,6 +9,7 @@ use crate::catalog::{Definition, Param, Place, all_params};
 use crate::cli::{help, options};
 use crate::endpoints::SCHEMES;
 use crate::plan;
+use crate::view::live::{KEYS, NO_KEYS};
 
 /// All pages.
 ///
@@ -89,6 +90,11 @@ fn program(command: &clap::Command) -> io::Result<String> {
         ],
         "end the run; what is not complete is taken back",
     );
+    section(&mut roff, "KEYS");
+    for (key, meaning) in KEYS {
+        entry(&mut roff, [bold(*key)], meaning);
+    }
+    paragraph(&mut roff, NO_KEYS);
     page.extend(roff.to_roff().bytes());
     Ok(String::from_utf8_lossy(&page).into_owned())
 }

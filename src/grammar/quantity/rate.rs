@@ -71,6 +71,24 @@ pub fn format_rate(bytes_per_second: u64) -> String {
     format_size(bytes_per_second) + "/s"
 }
 
+/// A rate as people like to read it, that still parses back: `1.25MB/s`, where two digits behind the point say it all.
+#[must_use]
+pub fn readable_rate(bytes_per_second: u64) -> String {
+    let units = UNITS
+        .iter()
+        .filter(|unit| matches!(unit.name, "kB" | "MB" | "GB" | "TB"));
+    let fitting = units.rev().find(|unit| bytes_per_second >= unit.scale);
+    match fitting {
+        Some(unit) if bytes_per_second.is_multiple_of(unit.scale / 100) => {
+            let hundredths = bytes_per_second % unit.scale / (unit.scale / 100);
+            let decimal = format!("{}.{hundredths:02}", bytes_per_second / unit.scale);
+            let decimal = decimal.trim_end_matches('0').trim_end_matches('.');
+            format!("{decimal}{}/s", unit.name)
+        }
+        _ => format_rate(bytes_per_second),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,10 +139,29 @@ mod tests {
         refused("fast", "a rate begins with a digit", None);
     }
 
+    #[test]
+    fn readable_rates_have_the_unit_that_people_think_in() {
+        for (rate, text) in [
+            (1, "1/s"),
+            (900, "900/s"),
+            (1_100, "1.1kB/s"),
+            (900_000, "900kB/s"),
+            (1_250_000, "1.25MB/s"),
+            (1_048_576, "1MiB/s"),
+            (10_000_000, "10MB/s"),
+            (1_234_567, "1234567/s"),
+        ] {
+            assert_eq!(readable_rate(rate), text);
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_formatted_parses_back(rate: u64) {
             prop_assert_eq!(parse_rate(&format_rate(rate)), Ok(rate));
+            prop_assert_eq!(parse_rate(&readable_rate(rate)), Ok(rate));
+            let nice = rate / 10_000 * 10_000;
+            prop_assert_eq!(parse_rate(&readable_rate(nice)), Ok(nice));
         }
 
         #[test]

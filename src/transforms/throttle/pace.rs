@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 pub struct Pace {
     /// Bytes per second.
     rate: u64,
-    /// What a pause may earn.
+    /// What a pause may earn, in bytes.
+    burst: u64,
+    /// The time in which that passes.
     earned: Duration,
     origin: Instant,
     /// Bytes that were let pass since the origin.
@@ -38,6 +40,7 @@ impl Pace {
     pub fn new(rate: u64, burst: u64, now: Instant) -> Self {
         Self {
             rate,
+            burst,
             earned: time_for(burst, rate),
             origin: now,
             passed: 0,
@@ -61,6 +64,16 @@ impl Pace {
         let share = time_for(count, self.rate).as_nanos() * 100 / CATCH_UP;
         self.limited = self.limited.max(due) + Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX));
         due
+    }
+
+    /// Goes on at another rate from now on, if it is another: a new schedule, as exact as one that begins here. What was earned or is late is
+    /// forgotten; what was let pass ahead of the old schedule is still waited for.
+    pub fn set_rate(&mut self, rate: u64, now: impl FnOnce() -> Instant) {
+        if rate == self.rate {
+            return;
+        }
+        let paid = self.origin + time_for(self.passed, self.rate);
+        *self = Self::new(rate, self.burst, paid.max(now()));
     }
 
     /// A neighbour's pause ended now: the time it took earns no more than the burst.
@@ -139,6 +152,77 @@ mod tests {
                 .count();
             assert!(within <= 22, "{} bytes in 100 ms", within * 5_000);
         }
+    }
+
+    /// Passes pieces from `now` on for `time`; answers how many bytes that were.
+    fn passed_within(pace: &mut Pace, mut now: Instant, time: Duration) -> u64 {
+        let end = now + time;
+        let mut passed = 0;
+        loop {
+            let quantum = pace.quantum() as u64;
+            now = pace.take(quantum, now);
+            if now > end {
+                return passed;
+            }
+            passed += quantum;
+        }
+    }
+
+    #[test]
+    fn a_new_rate_is_exact_from_the_moment_that_it_is_set() {
+        let start = Instant::now();
+        for (before, after) in [
+            (1_000_000, 5_000_000),
+            (5_000_000, 1_000_000),
+            (10, 1_000_000),
+            (1_000_000, 10),
+        ] {
+            let mut pace = Pace::new(before, 0, start);
+            let mut now = start;
+            for _ in 0..100 {
+                now = pace.take(pace.quantum() as u64, now);
+            }
+            pace.set_rate(after, || now);
+            assert_eq!(
+                passed_within(&mut pace, now, Duration::from_secs(10)),
+                10 * after,
+                "{before} to {after}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_new_rate_keeps_no_credit_of_the_old_one() {
+        let start = Instant::now();
+        let later = start + Duration::from_secs(10);
+        // Ten seconds late, and with a burst that those would have earned.
+        for burst in [0, 1_000_000] {
+            let mut pace = Pace::new(1_000_000, burst, start);
+            pace.set_rate(2_000_000, || later);
+            assert_eq!(pace.take(10_000, later), later + 5 * MILLI, "burst {burst}");
+        }
+    }
+
+    #[test]
+    fn a_new_rate_allows_the_same_burst_from_then_on() {
+        let start = Instant::now();
+        let later = start + Duration::from_secs(10);
+        let mut pace = Pace::new(1_000_000, 100_000, start);
+        pace.set_rate(2_000_000, || start);
+        pace.paused_until(later);
+        for _ in 0..10 {
+            assert_eq!(pace.take(10_000, later), later);
+        }
+        assert!(pace.take(10_000, later) > later, "100 kB and no more");
+    }
+
+    #[test]
+    fn the_rate_that_it_has_changes_nothing() {
+        let start = Instant::now();
+        let mut pace = Pace::new(1_000_000, 0, start);
+        assert_eq!(pace.take(5_000, start), start + 5 * MILLI);
+        pace.set_rate(1_000_000, || start);
+        assert_eq!(pace.take(5_000, start + 7 * MILLI), start + 10 * MILLI);
     }
 
     #[test]

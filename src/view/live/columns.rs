@@ -47,7 +47,7 @@ impl Columns {
         let longest = snapshot
             .stages
             .iter()
-            .map(|stage| stage.text.width())
+            .map(|stage| stage.shown().width())
             .max()
             .unwrap_or(0);
         if whole < Self::NARROW {

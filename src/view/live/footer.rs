@@ -21,6 +21,8 @@ const NAME: usize = 9;
 const WORDS: usize = 24;
 /// The shortest bar.
 const LEAST: usize = 8;
+/// What a sink is that was paused.
+const PAUSED: &str = "paused";
 /// Between a bar and its words.
 const GAP: usize = 1;
 
@@ -92,17 +94,25 @@ pub fn time(snapshot: &Snapshot, columns: &Columns) -> Line {
         .filter(|expected| *expected > 0 && source.bytes_in <= *expected);
     let Some(expected) = expected else {
         let words = format!("{elapsed}  {} read", human_size(source.bytes_in));
-        return begin("time").with(Paint::Plain, words);
+        let line = begin("time").with(Paint::Plain, words);
+        return if snapshot.paused {
+            line.with(Paint::Plain, "  ").with(Paint::Strong, PAUSED)
+        } else {
+            line
+        };
     };
     let written = through(snapshot);
     // It is never all of it before the end.
     let done = (u128::from(written) * 100 / u128::from(expected)).min(99);
     let left =
         remaining(snapshot, expected, written).map_or_else(String::new, |left| format!("  {} left", clock_whole(left)));
-    begin_with("time", bars::level(written, expected, None, width))
+    let line = begin_with("time", bars::level(written, expected, None, width))
         .with(Paint::Plain, format!("{elapsed}  "))
-        .with(Paint::Strong, format!("{done} %"))
-        .with(Paint::Plain, left)
+        .with(Paint::Strong, format!("{done} %"));
+    if snapshot.paused {
+        return line.with(Paint::Plain, "  ").with(Paint::Strong, PAUSED);
+    }
+    line.with(Paint::Plain, left)
 }
 
 /// How much of what was read is through the whole chain: without what waits in links, each counted by what its bytes

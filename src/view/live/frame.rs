@@ -4,6 +4,7 @@ use crate::engine::Snapshot;
 
 use super::columns::Columns;
 use super::history::History;
+use super::keys::{KeyLine, explanation, hint};
 use super::line::Line;
 use super::{footer, stages};
 
@@ -99,6 +100,58 @@ pub fn frame(snapshot: &Snapshot, history: &History, size: Size) -> Vec<Line> {
     }
     last.truncate(most);
     last.into_iter().map(|line| line.cut_to(columns.whole)).collect()
+}
+
+/// The frame of a run that can be steered: below the picture stands what keys there are, and what they have said. An
+/// explanation stands between the two, and instead of the picture where there is no room for both.
+#[must_use]
+pub fn frame_with_keys(snapshot: &Snapshot, history: &History, size: Size, keys: &KeyLine) -> Vec<Line> {
+    let columns = Columns::new(snapshot, size.columns);
+    let most = size.rows.saturating_sub(1).max(1);
+    let cut = |lines: Vec<Line>| -> Vec<Line> { lines.into_iter().map(|line| line.cut_to(columns.whole)).collect() };
+    let hint = hint(keys, snapshot.paused, columns.whole);
+    let explained = if keys.explains {
+        explanation(columns.whole)
+    } else {
+        Vec::new()
+    };
+    // A picture that has lost its links is not worth a line about keys, unless the line is an answer.
+    let above = Detail::ladder().take(2).find_map(|detail| {
+        let picture = lines(snapshot, history, &columns, detail);
+        let blank = usize::from(detail.blanks);
+        let explained = if explained.is_empty() {
+            0
+        } else {
+            blank + explained.len()
+        };
+        (picture.len() + explained + blank < most).then_some((picture, detail.blanks))
+    });
+    let mut all = match above {
+        Some((mut picture, blanks)) => {
+            let blank = blanks.then(Line::default);
+            if !explained.is_empty() {
+                picture.extend(blank.clone());
+            }
+            picture.extend(explained);
+            picture.extend(blank);
+            picture
+        }
+        None if keys.explains => {
+            let mut explained = explained;
+            explained.truncate(most - 1);
+            explained
+        }
+        None => {
+            let rows = size.rows.saturating_sub(usize::from(keys.note.is_some()));
+            let picture = frame(snapshot, history, Size { rows, ..size });
+            if picture.len() + 1 > most {
+                return picture;
+            }
+            picture
+        }
+    };
+    all.push(hint);
+    cut(all)
 }
 
 fn lines(snapshot: &Snapshot, history: &History, columns: &Columns, detail: Detail) -> Vec<Line> {

@@ -7,8 +7,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::engine::Snapshot;
 
-use super::frame::frame;
+use super::frame::{frame, frame_with_keys};
 use super::history::History;
+use super::keys::KeyLine;
 use super::line::Line;
 use super::screen::Screen;
 use super::style::Style;
@@ -48,13 +49,17 @@ impl Painter {
         }
     }
 
-    /// Draws a moment of the run.
-    pub fn draw(&mut self, snapshot: &Snapshot) {
+    /// Draws a moment of the run, and below it what keys there are.
+    pub fn draw(&mut self, snapshot: &Snapshot, keys: Option<&KeyLine>) {
         self.history.add(snapshot.elapsed, snapshot.rss);
         if snapshot.elapsed < NOT_BEFORE {
             return;
         }
-        self.show(&frame(snapshot, &self.history, Screen::size()));
+        let size = Screen::size();
+        self.show(&match keys {
+            Some(keys) => frame_with_keys(snapshot, &self.history, size, keys),
+            None => frame(snapshot, &self.history, size),
+        });
     }
 
     /// How wide a line may be, in columns.

@@ -43,6 +43,7 @@ pub fn throttled() -> Snapshot {
         limit: 8 * MIB,
         is_unbounded: false,
         expected: Some(73_400_320),
+        paused: false,
         bottleneck: Some(2),
         stages,
         links: vec![link(1024 * KIB, 79, 876), link(1024 * KIB, 70, 871), link(0, 0, 0)],
@@ -139,6 +140,7 @@ pub fn stage(
             throttling: 0.0,
         },
         rate,
+        limit: None,
         ended: false,
     }
 }

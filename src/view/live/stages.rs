@@ -128,9 +128,12 @@ fn stage(snapshot: &Snapshot, at: usize, columns: &Columns, two_lines: bool) -> 
         Paint::Plain
     };
     let begin = Line::default().with(paint, marker);
+    let name = stage.shown();
     let size = human_size(stage.bytes_out);
     let rate = human_rate(stage.rate) + "/s";
     let has_shares = snapshot.has_shares();
+    let is_paused = snapshot.paused && at + 1 == snapshot.stages.len();
+    let share = |bar, has_word| self::share(stage, has_shares, is_paused, bar, has_word);
     if !columns.is_narrow {
         let mut numbers = String::new();
         if columns.has_input {
@@ -138,34 +141,32 @@ fn stage(snapshot: &Snapshot, at: usize, columns: &Columns, two_lines: bool) -> 
         }
         numbers += &right(&size, GAP + SIZE);
         let line = begin
-            .with(paint, left(&stage.text, columns.text))
+            .with(paint, left(&name, columns.text))
             .with(Paint::Plain, numbers)
             .with(Paint::Plain, right(&rate, GAP + RATE) + &" ".repeat(GAP))
-            .then(share(stage, has_shares, columns.bar, columns.has_word));
+            .then(share(columns.bar, columns.has_word));
         return vec![line];
     }
     if two_lines {
         let numbers = right(&size, MARKER + SIZE + 1) + &right(&rate, RATE + 1) + " ";
         let bar = columns.whole.saturating_sub(numbers.len() + 1 + PERCENT);
         return vec![
-            begin.with(paint, left(&stage.text, columns.text)),
-            Line::default()
-                .with(Paint::Plain, numbers)
-                .then(share(stage, has_shares, bar, false)),
+            begin.with(paint, left(&name, columns.text)),
+            Line::default().with(Paint::Plain, numbers).then(share(bar, false)),
         ];
     }
     let bar = if has_shares { 8 } else { 0 };
     let text = columns.whole.saturating_sub(MARKER + SIZE + 1 + 1 + bar + 1 + PERCENT);
     vec![
         begin
-            .with(paint, left(&stage.text, text))
+            .with(paint, left(&name, text))
             .with(Paint::Plain, right(&size, SIZE + 1) + " ")
-            .then(share(stage, has_shares, bar, false)),
+            .then(share(bar, false)),
     ]
 }
 
 /// The bar of a stage's time, the largest part in percent, and what that is.
-fn share(stage: &StageSample, has_shares: bool, bar: usize, has_word: bool) -> Line {
+fn share(stage: &StageSample, has_shares: bool, is_paused: bool, bar: usize, has_word: bool) -> Line {
     if stage.ended {
         return Line::default().with(Paint::Faint, "─".repeat(bar) + &right("ended", 1 + PERCENT));
     }
@@ -184,6 +185,7 @@ fn share(stage: &StageSample, has_shares: bool, bar: usize, has_word: bool) -> L
         return line;
     }
     let word = match word {
+        _ if is_paused => "paused",
         "busy" if stage.share.throttling > most / 2.0 => "throttling",
         "busy" if stage.share.outside > most / 2.0 => "waits outside",
         word => word,

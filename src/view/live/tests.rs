@@ -5,10 +5,10 @@ use std::time::Duration;
 use snapbox::data::DataFormat;
 use snapbox::{Data, IntoData, assert_data_eq};
 
-use crate::engine::Snapshot;
+use crate::engine::{RateLimit, Snapshot};
 
 use super::sample::{direct, history, stage, throttled, unbounded};
-use super::{Background, Line, Size, Style, frame};
+use super::{Background, KeyLine, Line, Size, Style, frame, frame_with_keys};
 
 const NO_COLOUR: Style = Style {
     colour: false,
@@ -24,6 +24,39 @@ fn shown(snapshot: &Snapshot, columns: usize, rows: usize, style: Style) -> Stri
     let text: String = lines.iter().map(|line| style.text(line) + "\n").collect();
     // Escape sequences, so that they can be read.
     text.replace('\x1b', "␛")
+}
+
+fn shown_with(keys: &KeyLine, snapshot: &Snapshot, columns: usize, rows: usize) -> String {
+    let lines = frame_with_keys(snapshot, &history(), Size { columns, rows }, keys);
+    assert!(lines.len() < rows.max(2), "{} lines", lines.len());
+    for line in &lines {
+        assert!(line.columns() < columns.max(2), "{line:?}");
+    }
+    lines.iter().map(|line| NO_COLOUR.text(line) + "\n").collect()
+}
+
+/// The keys of a chain with one throttle.
+fn keys() -> KeyLine {
+    KeyLine {
+        turns: Some("throttle".to_owned()),
+        ..KeyLine::default()
+    }
+}
+
+/// The run after its rate was changed and its sink was paused.
+fn paused() -> Snapshot {
+    let mut snapshot = throttled();
+    snapshot.paused = true;
+    snapshot.stages[2].limit = Some(RateLimit {
+        now: 1_250_000,
+        initial: 1_000_000,
+    });
+    snapshot.stages[2].share = stage("", "", [0, 0], 0.0, [0.1, 0.0]).share;
+    snapshot.stages[3].share = stage("", "", [0, 0], 0.0, [1.0, 0.0]).share;
+    snapshot.stages[3].share.outside = 1.0;
+    snapshot.links[2].buffered = snapshot.links[2].high;
+    snapshot.bottleneck = Some(3);
+    snapshot
 }
 
 #[track_caller]
@@ -158,6 +191,43 @@ fn an_unknown_size_has_no_percent() {
 }
 
 #[test]
+fn keys_stand_below_the_picture_and_a_pause_is_seen() {
+    let all: String = [40, 80, 120]
+        .map(|columns| shown_with(&keys(), &paused(), columns, 30) + "\n")
+        .concat();
+    assert_picture("keys", all);
+}
+
+#[test]
+fn an_explanation_stands_below_the_picture_or_instead_of_it() {
+    let explaining = KeyLine {
+        explains: true,
+        ..keys()
+    };
+    let all: String = [(80, 40), (80, 24), (40, 16)]
+        .map(|(columns, rows)| shown_with(&explaining, &throttled(), columns, rows) + "\n")
+        .concat();
+    assert_picture("explained", all);
+}
+
+#[test]
+fn what_a_key_has_to_say_is_seen_in_few_rows_too() {
+    let several = KeyLine {
+        turns: Some("throttle 2".to_owned()),
+        has_several: true,
+        ..KeyLine::default()
+    };
+    let answer = KeyLine {
+        note: Some("throttle at 1.25MB/s".to_owned()),
+        ..keys()
+    };
+    let all: String = [(&several, 30), (&answer, 30), (&answer, 8), (&keys(), 8)]
+        .map(|(keys, rows)| shown_with(keys, &throttled(), 80, rows) + "\n")
+        .concat();
+    assert_picture("keys-in-few-rows", all);
+}
+
+#[test]
 fn nothing_is_too_small_to_survive() {
     let mut odd = throttled();
     odd.stages.push(stage("write", "", [0, 0], f64::MAX, [0.0, 0.0]));
@@ -167,6 +237,20 @@ fn nothing_is_too_small_to_survive() {
         for rows in 0..30 {
             shown(&odd, columns, rows, NO_COLOUR);
             shown(&direct(), columns, rows, NO_COLOUR);
+            shown_with(&keys(), &odd, columns, rows);
+            for explains in [false, true] {
+                let note = (!explains).then(|| "an answer".to_owned());
+                shown_with(
+                    &KeyLine {
+                        explains,
+                        note,
+                        ..keys()
+                    },
+                    &paused(),
+                    columns,
+                    rows,
+                );
+            }
         }
     }
 }

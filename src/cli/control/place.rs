@@ -1,0 +1,106 @@
+//! Where the control sockets of one user's runs are.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Mode};
+use rustix::io::Errno;
+
+use crate::platform::files;
+
+/// The folders that a run tries in turn, the user's own runtime folder first. Whoever looks for a run looks into all of
+/// them: it may have been started in another environment.
+pub fn folders() -> Vec<PathBuf> {
+    let user = rustix::process::geteuid().as_raw();
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let runtime = runtime
+        .filter(|path| path.is_absolute())
+        .map(|path| path.join("highwater"));
+    let temporary = [std::env::temp_dir(), PathBuf::from("/tmp")].map(|path| path.join(format!("highwater-{user}")));
+    let mut folders: Vec<PathBuf> = runtime.into_iter().chain(temporary).collect();
+    folders.dedup();
+    folders
+}
+
+/// The socket of one process in one of them.
+pub fn socket(folder: &Path, pid: u32) -> PathBuf {
+    folder.join(format!("{pid}.sock"))
+}
+
+/// The process that a socket's name stands for.
+pub fn process_of(socket: &Path) -> Option<u32> {
+    let name = socket.file_name()?.to_str()?;
+    name.strip_suffix(".sock")?.parse().ok()
+}
+
+/// Makes the folder, for this user alone, or accepts the one that is there.
+pub fn prepare(folder: &Path) -> Result<(), String> {
+    match files::make_private_folder(folder) {
+        Ok(()) | Err(Errno::EXIST) => check(folder),
+        Err(error) => Err(format!("{}: {}", folder.display(), std::io::Error::from(error))),
+    }
+}
+
+/// Whether the folder is ours alone. In a place where everybody may write, somebody else may have made it first.
+pub fn check(folder: &Path) -> Result<(), String> {
+    let refused = |why: &str| Err(format!("{}: {why}", folder.display()));
+    let stat = match files::lstat(folder) {
+        Ok(stat) => stat,
+        Err(error) => return refused(&std::io::Error::from(error).to_string()),
+    };
+    let others = Mode::RWXG | Mode::RWXO;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        refused("it is no folder")
+    } else if stat.st_uid != rustix::process::geteuid().as_raw() {
+        refused("it belongs to somebody else")
+    } else if Mode::from_raw_mode(stat.st_mode).intersects(others) {
+        refused("others may look into it")
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_folder_is_made_for_this_user_alone() {
+        let place = tempfile::tempdir().expect("a folder");
+        let folder = place.path().join("highwater");
+        assert_eq!(prepare(&folder), Ok(()));
+        assert_eq!(prepare(&folder), Ok(()), "and found again");
+        let mode = std::fs::metadata(&folder).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+    }
+
+    #[test]
+    fn what_is_not_ours_alone_is_refused() {
+        let place = tempfile::tempdir().expect("a folder");
+        let open = place.path().join("open");
+        std::fs::create_dir(&open).expect("made");
+        std::fs::set_permissions(&open, PermissionsExt::from_mode(0o755)).expect("set");
+        let link = place.path().join("link");
+        symlink(place.path(), &link).expect("made");
+        let file = place.path().join("file");
+        std::fs::write(&file, "").expect("written");
+        for (path, why) in [
+            (&open, "others may look into it"),
+            (&link, "no folder"),
+            (&file, "no folder"),
+        ] {
+            let refused = prepare(path).expect_err("refused");
+            assert!(refused.ends_with(why), "{refused}");
+        }
+        assert!(check(&place.path().join("missing")).is_err());
+    }
+
+    #[test]
+    fn a_socket_has_its_processes_number() {
+        let path = socket(Path::new("/run/highwater"), 123);
+        assert_eq!(path, Path::new("/run/highwater/123.sock"));
+        assert_eq!(process_of(&path), Some(123));
+        assert_eq!(process_of(Path::new("/run/highwater/x.sock")), None);
+    }
+}

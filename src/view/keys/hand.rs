@@ -1,0 +1,164 @@
+//! What the keys do.
+
+use std::time::{Duration, Instant};
+
+use crate::engine::{Controls, Throttle};
+use crate::grammar::readable_rate;
+use crate::view::live::KeyLine;
+
+use super::steps::{faster, slower};
+
+/// For how long an answer stays on the screen.
+const LASTING: Duration = Duration::from_secs(3);
+
+/// What the keys have done so far.
+#[derive(Debug, Default)]
+pub struct Hand {
+    /// Which of several throttles `+` and `-` turn.
+    chosen: usize,
+    explains: bool,
+    /// What the last key had to say, and when.
+    note: Option<(String, Instant)>,
+}
+
+/// What is left to do for who reads the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Nothing but to show it.
+    Show,
+    /// End the run as Ctrl-C does.
+    Quit,
+}
+
+impl Hand {
+    /// Does what a key asks for; answers `None` for keys that mean nothing.
+    pub fn press(&mut self, key: u8, controls: &Controls, now: Instant) -> Option<Deed> {
+        match key {
+            b'+' | b'=' => self.turn(controls, faster, now),
+            b'-' | b'_' => self.turn(controls, slower, now),
+            b'\t' if controls.throttles().len() > 1 => {
+                self.chosen = (self.chosen + 1) % controls.throttles().len();
+                self.note = None;
+            }
+            b' ' => {
+                if controls.is_paused() {
+                    controls.resume();
+                } else {
+                    controls.pause();
+                }
+                self.note = None;
+            }
+            b'?' => self.explains = !self.explains,
+            b'q' => return Some(Deed::Quit),
+            _ => return None,
+        }
+        Some(Deed::Show)
+    }
+
+    fn turn(&mut self, controls: &Controls, step: fn(u64) -> u64, now: Instant) {
+        let note = match controls.throttles().get(self.chosen) {
+            Some(throttle) => {
+                let rate = step(throttle.dial.rate());
+                throttle.dial.set(rate);
+                format!("{} at {}", called(throttle, controls), readable_rate(rate))
+            }
+            None => "no throttle in this chain: + and - have nothing to turn".to_owned(),
+        };
+        self.note = Some((note, now));
+    }
+
+    /// What the screen shows of it.
+    pub fn shown(&self, controls: &Controls, now: Instant) -> KeyLine {
+        let throttle = controls.throttles().get(self.chosen);
+        KeyLine {
+            turns: throttle.map(|throttle| called(throttle, controls)),
+            has_several: controls.throttles().len() > 1,
+            explains: self.explains,
+            note: (self.note.as_ref())
+                .filter(|(_, since)| now.saturating_duration_since(*since) < LASTING)
+                .map(|(note, _)| note.clone()),
+        }
+    }
+}
+
+/// `throttle`, or `throttle 2` where there are several.
+fn called(throttle: &Throttle, controls: &Controls) -> String {
+    if controls.throttles().len() > 1 {
+        format!("{} {}", throttle.name, throttle.stage)
+    } else {
+        throttle.name.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn press(hand: &mut Hand, keys: &[u8], controls: &Controls) -> Vec<Option<Deed>> {
+        let now = Instant::now();
+        keys.iter().map(|key| hand.press(*key, controls, now)).collect()
+    }
+
+    fn note(hand: &Hand, controls: &Controls) -> Option<String> {
+        hand.shown(controls, Instant::now()).note
+    }
+
+    #[test]
+    fn plus_and_minus_turn_the_throttle() {
+        let (controls, mut hand) = (Controls::detached(&[(2, 1_000_000)]), Hand::default());
+        press(&mut hand, b"++", &controls);
+        assert_eq!(controls.throttles()[0].dial.rate(), 1_250_000);
+        assert_eq!(note(&hand, &controls).as_deref(), Some("throttle at 1.25MB/s"));
+        press(&mut hand, b"---", &controls);
+        assert_eq!(controls.throttles()[0].dial.rate(), 900_000);
+    }
+
+    #[test]
+    fn without_a_throttle_they_say_so() {
+        let (controls, mut hand) = (Controls::detached(&[]), Hand::default());
+        assert_eq!(press(&mut hand, b"+", &controls), [Some(Deed::Show)]);
+        assert!(note(&hand, &controls).is_some_and(|note| note.starts_with("no throttle in this chain")));
+    }
+
+    #[test]
+    fn of_several_throttles_the_tab_key_chooses_one() {
+        let controls = Controls::detached(&[(1, 1_000), (3, 1_000)]);
+        let rates = || {
+            controls
+                .throttles()
+                .iter()
+                .map(|one| one.dial.rate())
+                .collect::<Vec<_>>()
+        };
+        let mut hand = Hand::default();
+        press(&mut hand, b"+\t--", &controls);
+        assert_eq!(rates(), [1_100, 800]);
+        assert_eq!(note(&hand, &controls).as_deref(), Some("throttle 3 at 800/s"));
+        press(&mut hand, b"\t+", &controls);
+        assert_eq!(rates(), [1_250, 800]);
+    }
+
+    #[test]
+    fn space_pauses_and_resumes_and_q_quits() {
+        let (controls, mut hand) = (Controls::detached(&[]), Hand::default());
+        press(&mut hand, b" ", &controls);
+        assert!(controls.is_paused());
+        assert_eq!(
+            press(&mut hand, b" qx", &controls),
+            [Some(Deed::Show), Some(Deed::Quit), None]
+        );
+        assert!(!controls.is_paused());
+    }
+
+    #[test]
+    fn an_answer_goes_after_a_while_and_an_explanation_stays() {
+        let (controls, mut hand) = (Controls::detached(&[]), Hand::default());
+        let now = Instant::now();
+        hand.press(b'-', &controls, now);
+        hand.press(b'?', &controls, now);
+        let later = hand.shown(&controls, now + LASTING);
+        assert!(later.note.is_none() && later.explains);
+        hand.press(b'?', &controls, now);
+        assert!(!hand.shown(&controls, now).explains);
+    }
+}

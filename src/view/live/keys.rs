@@ -1,0 +1,128 @@
+//! The last line of the view, which says what keys there are, and what `?` explains.
+
+use unicode_width::UnicodeWidthStr;
+
+use super::columns::MARKER;
+use super::line::{Line, Paint, left};
+
+/// What the keys do at this moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyLine {
+    /// What `+` and `-` turn; `None` where there is no throttle.
+    pub turns: Option<String>,
+    /// Whether there are several throttles to choose from.
+    pub has_several: bool,
+    /// Whether the screen explains what it shows.
+    pub explains: bool,
+    /// What the last key had to say.
+    pub note: Option<String>,
+}
+
+/// `+ - rate  space pause  ? help  q quit`, or what the last key had to say.
+#[must_use]
+pub fn hint(keys: &KeyLine, is_paused: bool, columns: usize) -> Line {
+    let indent = Line::default().with(Paint::Plain, " ".repeat(MARKER));
+    if let Some(note) = &keys.note {
+        return indent.with(Paint::Strong, note.clone());
+    }
+    let mut known = Vec::new();
+    if let Some(turned) = &keys.turns {
+        known.push(("+ -", if keys.has_several { turned.as_str() } else { "rate" }));
+    }
+    if keys.has_several {
+        known.push(("tab", "next"));
+    }
+    known.push(("space", if is_paused { "resume" } else { "pause" }));
+    known.push(("?", if keys.explains { "close" } else { "help" }));
+    known.push(("q", "quit"));
+    let mut line = Line::default();
+    for (place, (key, what)) in known.into_iter().enumerate() {
+        let gap = if place == 0 { "" } else { "  " };
+        line = line
+            .with(Paint::Plain, format!("{gap}{key}"))
+            .with(Paint::Faint, format!(" {what}"));
+    }
+    // In 40 columns it fits without its margin.
+    if MARKER + line.columns() > columns {
+        return line;
+    }
+    indent.then(line)
+}
+
+/// The keys of the live view, and what they do.
+pub const KEYS: &[(&str, &str)] = &[
+    ("+ -", "a throttle's rate, up or down by about an eighth"),
+    ("space", "the sink takes nothing more, or goes on"),
+    ("?", "explains what the screen shows"),
+    ("tab", "the next throttle, where there are several"),
+    ("q", "ends the run, as Ctrl-C does"),
+];
+
+/// When there are none.
+pub const NO_KEYS: &str = "They are there in the live view while the run has the terminal's foreground, from the first bytes \
+                           on; not where a stage reads the terminal, nor where standard output is a pipe, whose reader may \
+                           use the terminal itself.";
+
+/// Columns of what is explained.
+const SIGN: usize = 17;
+/// Below this width there is no room for meanings beside their signs.
+const NARROW: usize = 60;
+
+/// What the screen shows, sign by sign.
+const SIGNS: &[(Paint, &str, &str)] = &[
+    (
+        Paint::Busy,
+        "█ busy",
+        "works, or waits for its disk, its peer or its throttle",
+    ),
+    (Paint::Idle, "· idle", "waits for its input"),
+    (
+        Paint::Backpressured,
+        "▒ backpressured",
+        "waits for room in the link below it",
+    ),
+    (Paint::Strong, "▶", "the bottleneck: what all the others wait for"),
+    (
+        Paint::Level,
+        "╰ ━━━┿──",
+        "a link's level; the bar's end is its high-water mark, ┿ the low one, at which a paused stage goes on",
+    ),
+    (
+        Paint::Plain,
+        "rate",
+        "what a stage gave out a second, over the last 5 s",
+    ),
+    (Paint::Plain, "buffers", "all links and codecs, against --memory"),
+    (Paint::Plain, "rss", "the whole program, and how that came about"),
+];
+
+/// Each sign with its meaning beside it, or below it where the terminal is narrow.
+#[must_use]
+pub fn explanation(columns: usize) -> Vec<Line> {
+    let is_narrow = columns < NARROW;
+    let indent = MARKER + if is_narrow { MARKER } else { SIGN };
+    let keys = KEYS.iter().filter(|(key, _)| *key != "?");
+    let keys = keys.map(|(key, meaning)| (Paint::Plain, *key, *meaning));
+    let mut lines = Vec::new();
+    for (paint, sign, meaning) in SIGNS.iter().copied().chain(keys) {
+        let begin = Line::default().with(Paint::Plain, " ".repeat(MARKER));
+        let mut line = if is_narrow {
+            lines.push(begin.with(paint, sign));
+            Line::default().up_to(indent)
+        } else {
+            begin.with(paint, left(sign, SIGN))
+        };
+        for word in meaning.split(' ') {
+            let gap = usize::from(line.columns() > indent);
+            if gap > 0 && line.columns() + gap + word.width() > columns {
+                lines.push(std::mem::take(&mut line));
+                line = line.up_to(indent);
+            } else {
+                line = line.with(Paint::Plain, " ".repeat(gap));
+            }
+            line = line.with(Paint::Plain, word);
+        }
+        lines.push(line);
+    }
+    lines
+}

@@ -1,0 +1,368 @@
+//! Steering a run from another terminal: `highwater ctl`.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::harness::{Folder, Invocation, Run, Running, highwater, noise};
+
+/// Runs whose sockets are in a folder of their own, and reports twenty times a second: the first report comes after the
+/// socket is there.
+struct Stand {
+    folder: Folder,
+}
+
+impl Stand {
+    fn new() -> Self {
+        Self { folder: Folder::new() }
+    }
+
+    fn in_its_place(&self, invocation: Invocation) -> Invocation {
+        let place = self.folder.path().to_str().expect("text");
+        invocation
+            .environment("XDG_RUNTIME_DIR", place)
+            .environment("TMPDIR", place)
+    }
+
+    /// A run that has said its first sample.
+    fn run(&self, options: &[&str], pipeline: &str, prepare: impl FnOnce(Invocation) -> Invocation) -> Running {
+        let always = ["--progress", "json", "--interval", "50ms"];
+        let arguments = always.iter().chain(options).chain([&pipeline]);
+        let mut running = prepare(self.in_its_place(highwater(arguments))).start();
+        sample(&mut running);
+        running
+    }
+
+    fn ctl(&self, running: &Running, words: &[&str]) -> Run {
+        self.ctl_pid(&running.id().to_string(), words)
+    }
+
+    fn ctl_pid(&self, pid: &str, words: &[&str]) -> Run {
+        self.in_its_place(highwater(["ctl", pid].iter().chain(words))).run()
+    }
+
+    /// What `ctl` answers, which must be a success.
+    #[track_caller]
+    fn answer(&self, running: &Running, words: &[&str]) -> String {
+        String::from_utf8(self.ctl(running, words).succeeds()).expect("text")
+    }
+}
+
+fn sample(running: &mut Running) -> Value {
+    let line = running.line();
+    let sample: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("no sample: {line}"));
+    assert_eq!(sample["event"], "sample");
+    sample
+}
+
+/// Reads samples until one is as it should be: there is an end to that, or the run hangs.
+fn until(running: &mut Running, is_so: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let sample = sample(running);
+        if is_so(&sample) {
+            return sample;
+        }
+    }
+}
+
+mod a_pause {
+    use super::*;
+
+    const PASSED: usize = 1000;
+
+    /// Lets a thousand bytes pass a run from standard input to standard output, pauses it, sends more, and checks with
+    /// `look` what is to be seen; then everything must arrive.
+    fn holds_what_comes_after_it(pipeline: &str, look: impl FnOnce(&mut Running)) {
+        let stand = Stand::new();
+        let (stdin, mut feed) = std::io::pipe().expect("a pipe");
+        let mut running = stand.run(&[], pipeline, |run| run.stdin(stdin));
+        let mut stdout = running.take_stdout();
+        let bytes = noise(1 << 20, 7);
+        feed.write_all(&bytes[..PASSED]).expect("written");
+        let mut arrived = vec![0; PASSED];
+        stdout.read_exact(&mut arrived).expect("they pass");
+        assert_eq!(stand.answer(&running, &["pause"]), "paused\n");
+        assert_eq!(
+            stand.answer(&running, &["pause"]),
+            "paused\n",
+            "once more changes nothing"
+        );
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                feed.write_all(&bytes[PASSED..]).expect("written");
+                drop(feed);
+            });
+            look(&mut running);
+            assert_eq!(stand.answer(&running, &["resume"]), "running\n");
+            stdout.read_to_end(&mut arrived).expect("everything arrives");
+        });
+        assert!(arrived == bytes, "{} bytes", arrived.len());
+        let run = running.wait();
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert_eq!(run.end()["paused"], false);
+    }
+
+    #[test]
+    fn fills_the_link_to_its_mark_and_leaves_the_sink_where_it_was() {
+        holds_what_comes_after_it("read - high=64KiB | write -", |running| {
+            for _ in 0..3 {
+                let held = until(running, |sample| sample["links"][0]["times_full"] == 1);
+                assert_eq!(held["paused"], true);
+                assert_eq!(held["stages"][1]["bytes_out"], PASSED, "{held}");
+                let level = held["links"][0]["buffered_bytes"].as_u64().expect("a number");
+                assert!((48 << 10..=64 << 10).contains(&level), "{level}");
+                assert_eq!(held["links"][0]["drains"], 0);
+            }
+        });
+    }
+
+    #[test]
+    fn stops_a_direct_lane_between_two_calls() {
+        holds_what_comes_after_it("read - | write -", |running| {
+            for _ in 0..3 {
+                let held = until(running, |sample| sample["paused"] == true);
+                assert_ne!(held["lane"], "linked");
+                assert_eq!(held["stages"][1]["bytes_out"], PASSED, "{held}");
+            }
+        });
+    }
+
+    #[test]
+    fn ends_at_once_with_the_run() {
+        for pipeline in ["read - high=64KiB | write -", "read - | write -"] {
+            let stand = Stand::new();
+            let (stdin, mut feed) = std::io::pipe().expect("a pipe");
+            let mut running = stand.run(&[], pipeline, |run| run.stdin(stdin));
+            stand.answer(&running, &["pause"]);
+            feed.write_all(b"some").expect("written");
+            until(&mut running, |sample| sample["paused"] == true);
+            running.signal(Signal::TERM);
+            let run = running.wait();
+            assert_eq!(run.signal, Some(Signal::TERM.as_raw()), "{}", run.stderr);
+            assert!(!run.stderr.contains("did not stop in time"), "{}", run.stderr);
+        }
+    }
+
+    #[test]
+    fn is_neither_a_stall_nor_too_slow() {
+        let stalled = ["--stall-timeout", "500ms"];
+        let slow = ["--min-rate", "1/s", "--min-rate-grace", "500ms"];
+        for options in [&stalled[..], &slow] {
+            let stand = Stand::new();
+            let pipeline = "read /dev/zero | throttle 10MB/s high=64KiB | write /dev/null";
+            let mut running = stand.run(options, pipeline, |run| run);
+            stand.answer(&running, &["pause"]);
+            let full = until(&mut running, |sample| {
+                sample["paused"] == true && sample["stages"][1]["backpressured"].as_f64() > Some(0.9)
+            });
+            let begun = full["elapsed_s"].as_f64().expect("a time");
+            until(&mut running, |sample| sample["elapsed_s"].as_f64() > Some(begun + 1.5));
+            stand.answer(&running, &["resume"]);
+            until(&mut running, |sample| {
+                sample["stages"][2]["bytes_out"].as_u64() > full["stages"][2]["bytes_out"].as_u64()
+            });
+            running.signal(Signal::INT);
+            assert_eq!(running.wait().signal, Some(Signal::INT.as_raw()));
+        }
+    }
+
+    #[test]
+    fn is_the_sinks_own_time_and_makes_it_the_bottleneck() {
+        let stand = Stand::new();
+        let pipeline = "read /dev/zero | throttle 10MB/s high=64KiB | write /dev/null";
+        let mut running = stand.run(&[], pipeline, |run| run);
+        stand.answer(&running, &["pause"]);
+        let held = until(&mut running, |sample| {
+            sample["bottleneck"]["stage"] == 2 && sample["stages"][2]["waiting_outside"].as_f64() > Some(0.99)
+        });
+        assert!(held["stages"][2]["idle"].as_f64() < Some(0.01), "{held}");
+        running.signal(Signal::INT);
+        running.wait();
+    }
+}
+
+mod a_rate {
+    use super::*;
+
+    /// At its first rate this would take eleven days.
+    const SLOW: &str = "read /dev/zero | throttle 1/s | take 1MB";
+
+    #[test]
+    fn is_changed_while_the_run_goes_on() {
+        for stage in ["throttle", "1"] {
+            let stand = Stand::new();
+            let running = stand.run(&[], SLOW, |run| run);
+            let answer = stand.answer(&running, &["set", stage, "rate=1GB/s"]);
+            assert_eq!(answer, "stage 1 throttle: 1GB/s, was 1/s\n");
+            let run = running.wait();
+            assert_eq!((run.code, run.stdout.len()), (Some(0), 1_000_000), "{}", run.stderr);
+            assert_eq!(run.end()["stages"][1]["limit_bytes_per_s"], 1_000_000_000);
+        }
+    }
+
+    #[test]
+    fn is_that_of_one_throttle_of_several() {
+        let stand = Stand::new();
+        let pipeline = "read /dev/zero | throttle 1/s | throttle 2/s | take 1MB";
+        let mut running = stand.run(&[], pipeline, |run| run);
+        let run = stand.ctl(&running, &["set", "throttle", "rate=1GB/s"]);
+        let why = "several stages have that name; say which by its number: 1 (throttle), 2 (throttle)";
+        assert_eq!(run.fails(2), format!("highwater: ctl {}: {why}", running.id()));
+        stand.answer(&running, &["set", "2", "rate=1GB/s"]);
+        let limits = |sample: &Value| {
+            let stages = sample["stages"].as_array().expect("stages");
+            stages
+                .iter()
+                .map(|stage| stage["limit_bytes_per_s"].as_u64())
+                .collect::<Vec<_>>()
+        };
+        let changed = until(&mut running, |sample| limits(sample)[2] != Some(2));
+        assert_eq!(limits(&changed), [None, Some(1), Some(1_000_000_000), None, None]);
+        running.signal(Signal::INT);
+        running.wait();
+    }
+
+    #[test]
+    fn is_refused_where_nothing_keeps_one() {
+        let stand = Stand::new();
+        let (stdin, feed) = std::io::pipe().expect("a pipe");
+        let running = stand.run(&[], "read - | write -", |run| run.stdin(stdin));
+        let run = stand.ctl(&running, &["set", "throttle", "rate=1GB/s"]);
+        let why = "the chain has no throttle; put `throttle RATE` into the pipeline";
+        assert_eq!(run.fails(2), format!("highwater: ctl {}: {why}", running.id()));
+        drop(feed);
+        assert_eq!(running.wait().code, Some(0));
+    }
+
+    #[test]
+    fn that_cannot_be_disturbs_nobody() {
+        let stand = Stand::new();
+        // The words are read before a process is looked for.
+        let run = stand.ctl_pid("2147483647", &["set", "throttle", "rate=8Mb/s"]);
+        let why = "rate `8Mb/s`: `Mb` is neither bits (`Mbit`) nor bytes (`MB`); did you mean `8Mbit/s`?";
+        assert_eq!(run.fails(2), format!("highwater: ctl: {why}"));
+    }
+}
+
+#[test]
+fn stats_are_one_sample() {
+    let stand = Stand::new();
+    let running = stand.run(&[], a_slow_chain(), |run| run);
+    let answer = stand.answer(&running, &["stats"]);
+    assert_eq!(answer.lines().count(), 1);
+    let sample: Value = serde_json::from_str(&answer).expect("an object");
+    assert_eq!((&sample["schema"], &sample["event"]), (&1.into(), &"sample".into()));
+    assert_eq!(sample["stages"][1]["limit_bytes_per_s"], 1);
+    assert_eq!(sample["stages"][1]["text"], "throttle 1/s");
+    running.signal(Signal::INT);
+    running.wait();
+}
+
+fn a_slow_chain() -> &'static str {
+    "read /dev/zero | throttle 1/s | write /dev/null"
+}
+
+mod a_process {
+    use super::*;
+
+    #[test]
+    fn that_is_not_there_is_no_connection() {
+        let run = Stand::new().ctl_pid("2147483647", &["pause"]);
+        assert_eq!(run.fails(9), "highwater: ctl 2147483647: there is no such process");
+    }
+
+    #[test]
+    fn that_is_another_program_is_no_connection() {
+        let run = Stand::new().ctl_pid(&std::process::id().to_string(), &["pause"]);
+        let line = run.fails(9);
+        assert!(
+            line.contains("not highwater") || line.contains("it has no control socket"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn that_is_no_number_is_a_wrong_command_line() {
+        assert_eq!(Stand::new().ctl_pid("0", &["pause"]).code, Some(2));
+        assert_eq!(Stand::new().ctl_pid("read", &["pause"]).code, Some(2));
+    }
+}
+
+mod the_socket {
+    use super::*;
+
+    #[test]
+    fn is_ours_alone_and_goes_with_the_run() {
+        let stand = Stand::new();
+        let running = stand.run(&[], a_slow_chain(), |run| run);
+        let folder = stand.folder.join("highwater");
+        let mode = |path: &std::path::Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(&folder), 0o700);
+        assert_eq!(mode(&folder.join(format!("{}.sock", running.id()))), 0o600);
+        running.signal(Signal::TERM);
+        running.wait();
+        assert_eq!(std::fs::read_dir(&folder).expect("there").count(), 0);
+    }
+
+    #[test]
+    fn is_there_for_a_quiet_run_too() {
+        let stand = Stand::new();
+        let arguments = ["-q", "--log", "debug", a_slow_chain()];
+        let mut running = stand.in_its_place(highwater(arguments)).start();
+        while !running.line().starts_with("highwater: debug: control socket: ") {}
+        assert_eq!(stand.answer(&running, &["pause"]), "paused\n");
+        running.signal(Signal::TERM);
+        running.wait();
+    }
+
+    #[test]
+    fn of_a_run_that_was_killed_is_removed_by_the_next() {
+        let stand = Stand::new();
+        let killed = stand.run(&[], a_slow_chain(), |run| run);
+        killed.signal(Signal::KILL);
+        let id = killed.id();
+        killed.wait();
+        let folder = stand.folder.join("highwater");
+        let left = folder.join(format!("{id}.sock"));
+        assert!(left.exists(), "nobody could remove it");
+        let foreign = folder.join("notes.txt");
+        std::fs::write(&foreign, "kept").expect("written");
+        let running = stand.run(&[], a_slow_chain(), |run| run);
+        assert!(!left.exists() && foreign.exists());
+        running.signal(Signal::TERM);
+        running.wait();
+    }
+
+    #[test]
+    fn is_not_made_in_a_folder_that_others_may_look_into() {
+        let stand = Stand::new();
+        let open = stand.folder.join("highwater");
+        std::fs::create_dir(&open).expect("made");
+        std::fs::set_permissions(&open, PermissionsExt::from_mode(0o755)).expect("set");
+        let running = stand.run(&[], a_slow_chain(), |run| run);
+        assert_eq!(std::fs::read_dir(&open).expect("there").count(), 0);
+        // It is in the next place, where it is found as well.
+        stand.answer(&running, &["stats"]);
+        running.signal(Signal::TERM);
+        running.wait();
+    }
+
+    #[test]
+    fn of_a_live_process_in_another_world_is_left_alone() {
+        let stand = Stand::new();
+        let folder = stand.folder.join("highwater");
+        std::fs::create_dir(&folder).expect("made");
+        std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o700)).expect("set");
+        // No process here has that number, but somebody listens: a container that shares the folder.
+        let path = folder.join("2147483647.sock");
+        let theirs = UnixListener::bind(&path).expect("bound");
+        let running = stand.run(&[], a_slow_chain(), |run| run);
+        assert!(path.exists());
+        drop(theirs);
+        running.signal(Signal::TERM);
+        running.wait();
+    }
+}
