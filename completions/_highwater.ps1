@@ -55,9 +55,13 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--report', '--report', [CompletionResultType]::ParameterName, 'At the end, draw both runs into a file: .html, .svg or .png')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour; `NO_COLOR` and TERM=dumb are honoured')
             [CompletionResult]::new('--ascii', '--ascii', [CompletionResultType]::ParameterName, 'Draw with ASCII only, as where the locale knows nothing else')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
             break
         }
         'highwater;stages' {
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
             break
         }
         'highwater;explain' {
@@ -77,6 +81,8 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--ignore-backpressure', '--ignore-backpressure', [CompletionResultType]::ParameterName, 'Show what happens without backpressure: links that never say no')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show nothing but errors')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
             break
         }
         'highwater;ctl' {
@@ -87,6 +93,8 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         'highwater;report' {
             [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Where to write it; the name says what: .html, .svg or .png')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Where to write it; the name says what: .html, .svg or .png')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
             break
         }
         'highwater;check' {
@@ -104,6 +112,8 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         }
         'highwater;generate' {
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where the project is: files go to its man/ and completions/, and into its README.md')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
             break
         }
     })

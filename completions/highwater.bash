@@ -166,7 +166,7 @@ _highwater() {
             return 0
             ;;
         highwater__subcmd__demo)
-            opts="--seconds --report --ascii --color"
+            opts="-h --seconds --report --ascii --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -192,7 +192,7 @@ _highwater() {
             return 0
             ;;
         highwater__subcmd__explain)
-            opts="-q --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace"
+            opts="-q -h --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -258,7 +258,7 @@ _highwater() {
             return 0
             ;;
         highwater__subcmd__generate)
-            opts="--to all man completions readme picture"
+            opts="-h --to --help all man completions readme picture"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -276,7 +276,7 @@ _highwater() {
             return 0
             ;;
         highwater__subcmd__report)
-            opts="-o --output"
+            opts="-o -h --output --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -298,7 +298,7 @@ _highwater() {
             return 0
             ;;
         highwater__subcmd__stages)
-            opts=""
+            opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -51,8 +51,12 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --report 'At the end, draw both runs into a file: .html, .svg or .png'
             cand --color 'When to use colour; `NO_COLOR` and TERM=dumb are honoured'
             cand --ascii 'Draw with ASCII only, as where the locale knows nothing else'
+            cand -h 'Show this help'
+            cand --help 'Show this help'
         }
         &'highwater;stages'= {
+            cand -h 'Show this help'
+            cand --help 'Show this help'
         }
         &'highwater;explain'= {
             cand --memory 'Hard ceiling over links, chunks and codec state'
@@ -71,6 +75,8 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --ignore-backpressure 'Show what happens without backpressure: links that never say no'
             cand -q 'Show nothing but errors'
             cand --quiet 'Show nothing but errors'
+            cand -h 'Show this help'
+            cand --help 'Show this help'
         }
         &'highwater;ctl'= {
             cand -h 'Show this help'
@@ -79,6 +85,8 @@ set edit:completion:arg-completer[highwater] = {|@words|
         &'highwater;report'= {
             cand -o 'Where to write it; the name says what: .html, .svg or .png'
             cand --output 'Where to write it; the name says what: .html, .svg or .png'
+            cand -h 'Show this help'
+            cand --help 'Show this help'
         }
         &'highwater;check'= {
             cand --rate 'How fast the output is read'
@@ -94,6 +102,8 @@ set edit:completion:arg-completer[highwater] = {|@words|
         }
         &'highwater;generate'= {
             cand --to 'Where the project is: files go to its man/ and completions/, and into its README.md'
+            cand -h 'Show this help'
+            cand --help 'Show this help'
         }
     ]
     $completions[$command]

@@ -65,6 +65,8 @@ complete -c highwater -n "__fish_highwater_using_subcommand demo" -l color -d 'W
 always\t'Always'
 never\t'Never'"
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -l ascii -d 'Draw with ASCII only, as where the locale knows nothing else'
+complete -c highwater -n "__fish_highwater_using_subcommand demo" -s h -l help -d 'Show this help'
+complete -c highwater -n "__fish_highwater_using_subcommand stages" -s h -l help -d 'Show this help'
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l memory -d 'Hard ceiling over links, chunks and codec state' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l chunk -d 'Largest chunk [default: 256KiB, or a quarter of its link]' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l max-rss -d 'Stop the run with code 7 before more is resident' -r
@@ -90,8 +92,10 @@ complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l ignore-backpressure -d 'Show what happens without backpressure: links that never say no'
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -s q -l quiet -d 'Show nothing but errors'
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -s h -l help -d 'Show this help'
 complete -c highwater -n "__fish_highwater_using_subcommand ctl" -s h -l help -d 'Show this help'
 complete -c highwater -n "__fish_highwater_using_subcommand report" -s o -l output -d 'Where to write it; the name says what: .html, .svg or .png' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand report" -s h -l help -d 'Show this help'
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l rate -d 'How fast the output is read' -r
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l seconds -d 'How long to look; 2s at least' -r
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-rss -d 'Stop there [default: a quarter of free memory]' -r
@@ -104,6 +108,7 @@ never\t'Never'"
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l json -d 'Print JSON lines on stdout'
 complete -c highwater -n "__fish_highwater_using_subcommand check" -s h -l help -d 'Show this help'
 complete -c highwater -n "__fish_highwater_using_subcommand generate" -l to -d 'Where the project is: files go to its man/ and completions/, and into its README.md' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand generate" -s h -l help -d 'Show this help'
 
 # Stages and their parameters, in the :: form and inside a quoted pipeline.
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use clap::{ArgAction, Args};
+use clap::Args;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
@@ -88,10 +88,6 @@ pub struct CheckOptions {
         value_name = "WHEN"
     )]
     color: Color,
-
-    /// Show this help
-    #[arg(short, long, action = ArgAction::Help)]
-    help: Option<bool>,
 }
 
 const EXITS: &str = "Exit codes: 0 it honours backpressure, 1 it buffers without bound, 13 cannot tell.\n\

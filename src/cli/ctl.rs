@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{Args, ValueEnum};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
@@ -28,9 +28,6 @@ pub struct Ctl {
     /// For set: the stage, by its name or number, and its rate=
     #[arg(value_name = "WORD")]
     words: Vec<String>,
-    /// Show this help
-    #[arg(short, long, action = ArgAction::Help)]
-    help: Option<bool>,
 }
 
 /// What can be done with a run.
@@ -152,12 +149,7 @@ mod tests {
 
     fn asked(command: Command, words: &[&str]) -> Result<Request, String> {
         let words = words.iter().map(|&word| word.to_owned()).collect();
-        let asked = Ctl {
-            pid: 1,
-            command,
-            words,
-            help: None,
-        };
+        let asked = Ctl { pid: 1, command, words };
         request(&asked).map_err(|failure| failure.to_string())
     }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::grammar::{format_size, human_size, parse_duration, parse_rate, parse_size};
 use crate::view::Progress;
@@ -71,7 +71,12 @@ pub struct CommandLine {
 /// The whole command line for clap, with what follows from the catalog.
 #[must_use]
 pub fn command() -> clap::Command {
-    CommandLine::command().after_long_help(help::details())
+    let help = Arg::new("help").short('h').long("help");
+    let help = help.action(ArgAction::Help).help("Show this help");
+    // Only the whole has a short help of its own.
+    CommandLine::command()
+        .after_long_help(help::details())
+        .mut_subcommands(|subcommand| subcommand.arg(&help))
 }
 
 /// What else there is.

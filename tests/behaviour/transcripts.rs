@@ -1434,6 +1434,17 @@ highwater: --stats nowhere/s: cannot open: No such file or directory
 mod answers {
     use super::*;
 
+    #[test]
+    fn every_subcommand_explains_itself() {
+        for name in ["demo", "stages", "explain", "ctl", "report", "check", "generate"] {
+            for flag in ["-h", "--help"] {
+                let said = highwater([name, flag]).run().succeeds();
+                let said = String::from_utf8(said).expect("text");
+                assert!(said.contains(&format!("Usage: highwater {name}")), "{said}");
+            }
+        }
+    }
+
     fn answers(arguments: &[&str], expected: Inline) {
         says(&highwater(arguments).within(&folder()).run(), expected);
     }
