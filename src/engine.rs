@@ -20,6 +20,8 @@ mod opening;
 mod running;
 mod sampler;
 mod start;
+#[cfg(test)]
+mod truth;
 mod verdict;
 mod watch;
 

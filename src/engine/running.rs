@@ -1,9 +1,10 @@
 //! A chain from its first byte to its last report.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::Instant;
 
 use crate::endpoints::FilesByPath;
 use crate::error::{Failure, Kind, Stop};
@@ -259,14 +260,14 @@ impl Chain {
 struct Stall {
     limit: Option<Duration>,
     /// What had moved when something moved last, and when that was.
-    last: (u64, tokio::time::Instant),
+    last: (u64, Instant),
 }
 
 impl Stall {
     fn new(limit: Option<Duration>) -> Self {
         Self {
             limit,
-            last: (0, tokio::time::Instant::now()),
+            last: (0, Instant::now()),
         }
     }
 
@@ -282,7 +283,7 @@ impl Stall {
     fn look(&mut self, watch: &Watch) -> Option<Ending> {
         let limit = self.limit?;
         let motion = watch.motion();
-        let now = tokio::time::Instant::now();
+        let now = Instant::now();
         if motion != self.last.0 || watch.is_throttling() {
             self.last = (motion, now);
         }

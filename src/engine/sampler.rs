@@ -111,6 +111,8 @@ pub struct Sampler {
     reported: Reading,
     /// Readings of the last seconds, the oldest first.
     recent: VecDeque<Reading>,
+    /// The bottleneck by the shares of the last seconds.
+    named: Option<usize>,
     /// For how long each stage was the bottleneck.
     blamed: Vec<Duration>,
 }
@@ -144,6 +146,7 @@ impl Sampler {
             memory: ResidentMemory::open(),
             reported: zero.clone(),
             recent: VecDeque::from([zero]),
+            named: None,
             blamed: vec![Duration::ZERO; stages],
         }
     }
@@ -156,7 +159,8 @@ impl Sampler {
         while self.recent.len() > 2 && self.recent[1].at + RECENT <= self.recent[self.recent.len() - 1].at {
             self.recent.pop_front();
         }
-        if let Some(stage) = self.bottleneck() {
+        self.named = self.bottleneck();
+        if let Some(stage) = self.named {
             let now = self.recent.back().map_or(since, |last| last.at);
             self.blamed[stage] += now.saturating_sub(since);
         }
@@ -168,7 +172,7 @@ impl Sampler {
         let now = self.recent.back().cloned().unwrap_or_else(|| self.reported.clone());
         let before = std::mem::replace(&mut self.reported, now.clone());
         let recent = self.recent.front().cloned().unwrap_or_else(|| before.clone());
-        self.snapshot(Moment::Running, &before, &now, &recent, self.bottleneck())
+        self.snapshot(Moment::Running, &before, &now, &recent, self.named)
     }
 
     /// A snapshot whose shares are those of the last seconds, as its rates and its bottleneck are.
@@ -176,7 +180,7 @@ impl Sampler {
         self.glance();
         let now = self.recent.back().cloned().unwrap_or_else(|| self.reported.clone());
         let recent = self.recent.front().cloned().unwrap_or_else(|| now.clone());
-        self.snapshot(Moment::Running, &recent, &now, &recent, self.bottleneck())
+        self.snapshot(Moment::Running, &recent, &now, &recent, self.named)
     }
 
     /// The snapshot of a run that is over: shares and rates of all of it, and the stage that was the bottleneck longest.
@@ -201,30 +205,28 @@ impl Sampler {
         }
     }
 
-    /// The bottleneck by the shares of the last seconds.
     fn bottleneck(&self) -> Option<usize> {
         let (before, now) = (self.recent.front()?, self.recent.back()?);
-        let shares = now.times.iter().zip(&before.times).map(|(times, earlier)| {
-            times
-                .ended_at
-                .is_none()
-                .then(|| share(before.at, now.at, earlier, times).backpressured)
-        });
-        bottleneck(&shares.collect::<Vec<_>>())
+        let shares = now
+            .times
+            .iter()
+            .zip(&before.times)
+            .map(|(times, earlier)| times.ended_at.is_none().then(|| share(earlier, times).busy));
+        bottleneck(&shares.collect::<Vec<_>>(), self.named)
     }
 
-    /// The stage that was the bottleneck for the longest time. A run too short to be looked at is judged by what each
-    /// stage did while it ran.
+    /// The stage that was the bottleneck for the longest time. A run too short to be looked at is judged by how long each
+    /// stage was busy in it.
     fn longest_bottleneck(&self, now: &Reading) -> Option<usize> {
         let longest = (0..self.blamed.len()).max_by_key(|at| (self.blamed[*at], std::cmp::Reverse(*at)))?;
         if self.blamed[longest] > Duration::ZERO {
             return Some(longest);
         }
-        let shares = now.times.iter().map(|times| {
-            let lifetime = times.ended_at.unwrap_or(now.at).as_secs_f64();
-            Some(ratio(times.backpressured.as_secs_f64(), lifetime))
-        });
-        bottleneck(&shares.collect::<Vec<_>>())
+        let shares = now
+            .times
+            .iter()
+            .map(|times| Some(share(&StageTimes::default(), times).busy));
+        bottleneck(&shares.collect::<Vec<_>>(), None)
     }
 
     fn snapshot(
@@ -241,7 +243,7 @@ impl Sampler {
             listening: stage.listening.clone(),
             bytes_in: stage.meter.bytes_in(),
             bytes_out: stage.meter.bytes_out(),
-            share: share(before.at, now.at, &before.times[at], &now.times[at]),
+            share: share(&before.times[at], &now.times[at]),
             rate: per_second(
                 now.bytes_out[at] - recent.bytes_out[at],
                 now.at.saturating_sub(recent.at),
@@ -283,11 +285,11 @@ fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }
 
-/// The shares of the time from `from` to `to`. From its end on, a stage is idle.
-fn share(from: Duration, to: Duration, before: &StageTimes, now: &StageTimes) -> Share {
-    let whole = to.saturating_sub(from).as_secs_f64();
+/// The shares of the time between two readings of a stage. From its end on, a stage is idle.
+fn share(before: &StageTimes, now: &StageTimes) -> Share {
+    let whole = now.at.saturating_sub(before.at).as_secs_f64();
     let part = |now: Duration, before: Duration| ratio(now.saturating_sub(before).as_secs_f64(), whole).clamp(0.0, 1.0);
-    let ended = now.ended_at.map_or(0.0, |end| part(to, end.max(from)));
+    let ended = now.ended_at.map_or(0.0, |end| part(now.at, end.max(before.at)));
     let idle = (part(now.idle, before.idle) + ended).min(1.0);
     let backpressured = part(now.backpressured, before.backpressured).min(1.0 - idle);
     let busy = 1.0 - idle - backpressured;
@@ -312,13 +314,14 @@ mod tests {
     fn shares_add_up_and_an_ended_stage_is_idle() {
         let before = StageTimes::default();
         let now = StageTimes {
+            at: millis(1000),
             idle: millis(100),
             backpressured: millis(300),
             outside: millis(50),
             throttling: millis(0),
             ended_at: Some(millis(600)),
         };
-        let share = share(Duration::ZERO, millis(1000), &before, &now);
+        let share = share(&before, &now);
         let rounded = [share.busy, share.idle, share.backpressured, share.outside].map(|part| format!("{part:.2}"));
         assert_eq!(rounded, ["0.20", "0.50", "0.30", "0.05"]);
     }
@@ -326,10 +329,11 @@ mod tests {
     #[test]
     fn nothing_lasts_longer_than_the_interval() {
         let now = StageTimes {
+            at: millis(1000),
             backpressured: millis(1001),
             ..StageTimes::default()
         };
-        let share = share(Duration::ZERO, millis(1000), &StageTimes::default(), &now);
+        let share = share(&StageTimes::default(), &now);
         assert!((share.backpressured - 1.0).abs() < f64::EPSILON && share.busy.abs() < f64::EPSILON);
     }
 }

@@ -1,7 +1,8 @@
 //! A running chain, as it can be looked at from another thread.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use crate::flow::{Link, Pool, StageMeter};
 use crate::stage::{Budget, Findings};
