@@ -19,6 +19,7 @@ mod interrupt;
 mod opening;
 mod running;
 mod sampler;
+mod share;
 mod start;
 #[cfg(test)]
 mod truth;
@@ -26,7 +27,8 @@ mod verdict;
 mod watch;
 
 pub use filling::LinkSample;
-pub use sampler::{Moment, Sampler, Share, Snapshot, StageSample};
+pub use sampler::{Moment, Sampler, Snapshot, StageSample};
+pub use share::{Share, Spent};
 pub use watch::Watch;
 
 use interrupt::Interrupt;

@@ -6,6 +6,7 @@
 mod alarm;
 mod descriptor;
 mod identity;
+mod kernel_queue;
 mod memory;
 mod permissions;
 mod signals;
@@ -25,6 +26,7 @@ use portable as system;
 pub use alarm::{Alarm, await_alarm, sharpen_timers};
 pub use descriptor::{Descriptor, Interest, Shape, Transfer, Woken};
 pub use identity::FileId;
+pub use kernel_queue::KernelQueue;
 pub use memory::{ResidentMemory, forget_start_up, share_one_heap};
 pub use permissions::creation_mask;
 pub use signals::{TERMINATING, end_as, is_ignored, prepare_signals};

@@ -15,12 +15,14 @@ use crate::platform::{Descriptor, FileId};
 mod budget;
 mod cancel;
 mod findings;
+mod outer_side;
 mod side_files;
 mod transform;
 
 pub use budget::{Budget, Claim, Elastic};
 pub use cancel::Cancel;
 pub use findings::{Findings, Hashed};
+pub use outer_side::OuterSide;
 pub use side_files::SideFiles;
 pub use transform::{OnThread, OnThreadWith, Transform, Want, drive};
 
@@ -55,6 +57,8 @@ pub struct Context {
     pub budget: Arc<Budget>,
     /// Where the stage says what it found out about the stream.
     pub findings: Arc<Findings>,
+    /// Where a source or a sink shows its descriptor.
+    pub outer_side: Arc<OuterSide>,
     /// What writes the small files that a stage leaves beside the stream.
     pub side_files: Arc<dyn SideFiles>,
 }
@@ -147,7 +151,7 @@ pub trait Source: Send {
 /// A source that can be read without a link.
 pub trait DirectSource {
     /// What to read now.
-    fn descriptor(&self) -> &Descriptor;
+    fn descriptor(&self) -> &Arc<Descriptor>;
     /// Whether the pages of a file may go out as they are, so that a later change of the file still shows in them.
     fn lends_pages(&self) -> bool {
         false
@@ -181,7 +185,7 @@ pub trait Sink: Send {
 /// A sink that can be written without a link.
 pub trait DirectSink {
     /// What to write to.
-    fn descriptor(&self) -> &Descriptor;
+    fn descriptor(&self) -> &Arc<Descriptor>;
     /// Whether the sink is a file of its own that was empty at first, in which holes can be left.
     fn is_new_file(&self) -> bool;
     /// All bytes are written: makes them complete and durable.

@@ -12,6 +12,7 @@ use crate::engine::{Sampler, Snapshot, Watch};
 use crate::platform::write_patiently;
 
 mod clock;
+mod fields;
 pub mod json;
 pub mod live;
 pub mod plain;

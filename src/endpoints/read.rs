@@ -1,6 +1,7 @@
 //! `read`: the source for every kind of endpoint.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{self, Failure, Problem, Stop};
@@ -180,7 +181,7 @@ impl Source for Reading {
         let Some(size) = self.input.size else { return Ok(0) };
         let count = bytes.min(size);
         let step = i64::try_from(count).unwrap_or(i64::MAX);
-        rustix::fs::seek(&self.input.descriptor, rustix::fs::SeekFrom::Current(step))
+        rustix::fs::seek(&*self.input.descriptor, rustix::fs::SeekFrom::Current(step))
             .map_err(|error| Failure::io(error::Kind::Source, "cannot skip", error))?;
         self.input.skipped = count;
         Ok(count)
@@ -196,7 +197,7 @@ impl Source for Reading {
 }
 
 impl DirectSource for Reading {
-    fn descriptor(&self) -> &Descriptor {
+    fn descriptor(&self) -> &Arc<Descriptor> {
         &self.input.descriptor
     }
 
@@ -243,6 +244,7 @@ impl Reading {
     /// Reads one endpoint to its end.
     fn read_all(&self, out: &mut Outlet, context: &Context) -> Outcome {
         let descriptor = &self.input.descriptor;
+        context.outer_side.reads(descriptor);
         let mut total = 0;
         let mut size = ReadSize::new(descriptor.shape(), out.largest());
         if descriptor.shape() == Shape::Pipe {

@@ -156,7 +156,7 @@ impl SinkPlan for Plan {
             let outgoing = self.endpoint.open_sink(self.writing, self.patience).await?;
             let sink: Box<dyn Sink> = Box::new(WritingTo {
                 undo: outgoing.landing.undo(),
-                descriptor: outgoing.descriptor,
+                descriptor: Arc::new(outgoing.descriptor),
                 landing: Some(outgoing.landing),
                 reader_left: outgoing.reader_left,
             });
@@ -167,7 +167,7 @@ impl SinkPlan for Plan {
 
 /// The endpoint that is being written.
 struct WritingTo {
-    descriptor: Descriptor,
+    descriptor: Arc<Descriptor>,
     /// `Some` until all bytes are written.
     landing: Option<Box<dyn Landing>>,
     undo: Option<Arc<dyn Undo>>,
@@ -190,7 +190,7 @@ impl Sink for WritingTo {
 }
 
 impl DirectSink for WritingTo {
-    fn descriptor(&self) -> &Descriptor {
+    fn descriptor(&self) -> &Arc<Descriptor> {
         &self.descriptor
     }
 
@@ -218,6 +218,7 @@ impl DirectSink for WritingTo {
 
 impl WritingTo {
     fn run(mut self, mut input: Inlet, context: &Context) -> Outcome {
+        context.outer_side.writes(&self.descriptor);
         let mut written = 0;
         let mut batch = Batch::new();
         while batch.fill(&mut input, &context.meter, &context.cancel)? {

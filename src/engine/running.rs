@@ -94,6 +94,7 @@ impl Chain {
                 listening: own.map(|(_, url)| url.clone()).collect(),
                 meter: Arc::new(StageMeter::new(begun)),
                 findings: Arc::default(),
+                outer_side: Arc::default(),
             });
         };
         stage(opened.source.name, opened.source.text, &opened.listening);
@@ -165,6 +166,7 @@ impl Chain {
             cancel: self.cancels[at].clone(),
             budget: self.watch.budget.clone(),
             findings: self.watch.stages[at].findings.clone(),
+            outer_side: self.watch.stages[at].outer_side.clone(),
             side_files: self.side_files.clone(),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
 
 use crate::flow::{Link, Pool, StageMeter};
-use crate::stage::{Budget, Findings};
+use crate::stage::{Budget, Findings, OuterSide};
 
 use super::direct::Lane;
 
@@ -33,6 +33,7 @@ pub(super) struct WatchedStage {
     pub(super) listening: Vec<String>,
     pub(super) meter: Arc<StageMeter>,
     pub(super) findings: Arc<Findings>,
+    pub(super) outer_side: Arc<OuterSide>,
 }
 
 impl Watch {

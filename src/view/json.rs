@@ -1,9 +1,14 @@
 //! The stats object: one JSON object a line, as the contract has it.
 
-use serde::Serialize;
+use std::time::Duration;
 
-use crate::engine::{LinkSample, Moment, Snapshot, StageSample};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use crate::engine::{Moment, Snapshot};
 use crate::stage::Hashed;
+
+use super::fields::{Field, LINK, RUN, STAGE};
 
 /// How a run ended, for the end object.
 #[derive(Debug, Clone, Serialize)]
@@ -17,26 +22,90 @@ pub struct Exit {
 /// The version of this format. A field may be added without a new one.
 const SCHEMA: u32 = 1;
 
-#[derive(Serialize)]
+/// One sample of a running chain, with its newline.
+#[must_use]
+pub fn sample(snapshot: &Snapshot) -> String {
+    line(snapshot, None)
+}
+
+/// The end object, with its newline. A run that ended before its stages were started has no snapshot.
+#[must_use]
+pub fn end(snapshot: Option<&Snapshot>, exit: &Exit) -> String {
+    match snapshot {
+        Some(snapshot) => line(snapshot, Some(exit)),
+        None => line(&nothing(), Some(exit)),
+    }
+}
+
+/// What there is to see of a run whose stages were not started.
+fn nothing() -> Snapshot {
+    Snapshot {
+        moment: Moment::Ended,
+        lane: "linked",
+        elapsed: Duration::ZERO,
+        rss: 0,
+        rss_peak: 0,
+        buffered: 0,
+        buffered_peak: 0,
+        pool_free: 0,
+        state: 0,
+        limit: 0,
+        expected: None,
+        bottleneck: None,
+        stages: Vec::new(),
+        links: Vec::new(),
+        hashes: Vec::new(),
+    }
+}
+
+fn line(snapshot: &Snapshot, exit: Option<&Exit>) -> String {
+    // A map of numbers and strings always has a JSON form.
+    let mut text = serde_json::to_string(&Stats { snapshot, exit }).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// The whole object.
 struct Stats<'a> {
-    schema: u32,
-    event: &'static str,
-    elapsed_s: f64,
-    rss_bytes: u64,
-    rss_peak_bytes: u64,
-    buffered_bytes: u64,
-    buffered_peak_bytes: u64,
-    pool_free_bytes: u64,
-    state_bytes: u64,
-    memory_limit_bytes: u64,
-    expected_bytes: Option<u64>,
-    bottleneck: Option<Bottleneck>,
-    stages: Vec<Stage<'a>>,
-    links: Vec<Link>,
-    lane: &'static str,
-    hashes: Vec<Hash<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot: &'a Snapshot,
     exit: Option<&'a Exit>,
+}
+
+impl Serialize for Stats<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let snapshot = self.snapshot;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("schema", &SCHEMA)?;
+        let event = match snapshot.moment {
+            Moment::Running => "sample",
+            Moment::Ended => "end",
+        };
+        map.serialize_entry("event", event)?;
+        numbers(&mut map, RUN, snapshot, 0)?;
+        let bottleneck = snapshot.bottleneck.map(|stage| Bottleneck {
+            stage,
+            name: snapshot.stages[stage].name,
+        });
+        map.serialize_entry("bottleneck", &bottleneck)?;
+        let stages = (0..snapshot.stages.len()).map(|at| Stage { snapshot, at });
+        map.serialize_entry("stages", &stages.collect::<Vec<_>>())?;
+        let links = (0..snapshot.links.len()).map(|from| Link { snapshot, from });
+        map.serialize_entry("links", &links.collect::<Vec<_>>())?;
+        map.serialize_entry("lane", snapshot.lane)?;
+        let hashes = snapshot.hashes.iter().map(Hash::of);
+        map.serialize_entry("hashes", &hashes.collect::<Vec<_>>())?;
+        if let Some(exit) = self.exit {
+            map.serialize_entry("exit", exit)?;
+        }
+        map.end()
+    }
+}
+
+/// The numbers of a table, at one place of the snapshot.
+fn numbers<M: SerializeMap>(map: &mut M, fields: &[Field], snapshot: &Snapshot, at: usize) -> Result<(), M::Error> {
+    fields
+        .iter()
+        .try_for_each(|field| map.serialize_entry(field.key, &(field.get)(snapshot, at)))
 }
 
 #[derive(Serialize)]
@@ -45,37 +114,39 @@ struct Bottleneck {
     name: &'static str,
 }
 
-#[derive(Serialize)]
 struct Stage<'a> {
-    index: usize,
-    name: &'static str,
-    text: &'a str,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    listening: &'a [String],
-    bytes_in: u64,
-    bytes_out: u64,
-    busy: Option<f64>,
-    idle: Option<f64>,
-    backpressured: Option<f64>,
-    waiting_outside: Option<f64>,
-    throttling: Option<f64>,
-    ended: bool,
+    snapshot: &'a Snapshot,
+    at: usize,
 }
 
-#[derive(Serialize)]
-struct Link {
+impl Serialize for Stage<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let stage = &self.snapshot.stages[self.at];
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("index", &self.at)?;
+        map.serialize_entry("name", stage.name)?;
+        map.serialize_entry("text", &stage.text)?;
+        if !stage.listening.is_empty() {
+            map.serialize_entry("listening", &stage.listening)?;
+        }
+        numbers(&mut map, STAGE, self.snapshot, self.at)?;
+        map.end()
+    }
+}
+
+struct Link<'a> {
+    snapshot: &'a Snapshot,
     from: usize,
-    to: usize,
-    buffered_bytes: u64,
-    peak_bytes: u64,
-    high_bytes: u64,
-    low_bytes: u64,
-    times_full: u64,
-    times_empty: u64,
-    drains: u64,
-    longest_pause_s: f64,
-    fill_bytes_per_s: f64,
-    full_in_s: Option<f64>,
+}
+
+impl Serialize for Link<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("from", &self.from)?;
+        map.serialize_entry("to", &(self.from + 1))?;
+        numbers(&mut map, LINK, self.snapshot, self.from)?;
+        map.end()
+    }
 }
 
 #[derive(Serialize)]
@@ -95,127 +166,4 @@ impl<'a> Hash<'a> {
             bytes: hashed.bytes,
         }
     }
-}
-
-/// One sample of a running chain, with its newline.
-#[must_use]
-pub fn sample(snapshot: &Snapshot) -> String {
-    line(&stats(snapshot, None))
-}
-
-/// The end object, with its newline. A run that ended before its stages were started has no snapshot.
-#[must_use]
-pub fn end(snapshot: Option<&Snapshot>, exit: &Exit) -> String {
-    match snapshot {
-        Some(snapshot) => line(&stats(snapshot, Some(exit))),
-        None => line(&Stats {
-            schema: SCHEMA,
-            event: "end",
-            elapsed_s: 0.0,
-            rss_bytes: 0,
-            rss_peak_bytes: 0,
-            buffered_bytes: 0,
-            buffered_peak_bytes: 0,
-            pool_free_bytes: 0,
-            state_bytes: 0,
-            memory_limit_bytes: 0,
-            expected_bytes: None,
-            bottleneck: None,
-            stages: Vec::new(),
-            links: Vec::new(),
-            lane: "linked",
-            hashes: Vec::new(),
-            exit: Some(exit),
-        }),
-    }
-}
-
-fn line(stats: &Stats<'_>) -> String {
-    // A map of numbers and strings always has a JSON form.
-    let mut text = serde_json::to_string(stats).unwrap_or_default();
-    text.push('\n');
-    text
-}
-
-fn stats<'a>(snapshot: &'a Snapshot, exit: Option<&'a Exit>) -> Stats<'a> {
-    Stats {
-        schema: SCHEMA,
-        event: match snapshot.moment {
-            Moment::Running => "sample",
-            Moment::Ended => "end",
-        },
-        elapsed_s: rounded(snapshot.elapsed.as_secs_f64()),
-        rss_bytes: snapshot.rss,
-        rss_peak_bytes: snapshot.rss_peak,
-        buffered_bytes: snapshot.buffered,
-        buffered_peak_bytes: snapshot.buffered_peak,
-        pool_free_bytes: snapshot.pool_free,
-        state_bytes: snapshot.state,
-        memory_limit_bytes: snapshot.limit,
-        expected_bytes: snapshot.expected,
-        bottleneck: snapshot.bottleneck.map(|stage| Bottleneck {
-            stage,
-            name: snapshot.stages[stage].name,
-        }),
-        stages: snapshot
-            .stages
-            .iter()
-            .enumerate()
-            .map(|(index, stage)| Stage::of(index, stage, snapshot.has_shares()))
-            .collect(),
-        links: snapshot
-            .links
-            .iter()
-            .enumerate()
-            .map(|(from, link)| Link::of(from, link))
-            .collect(),
-        lane: snapshot.lane,
-        hashes: snapshot.hashes.iter().map(Hash::of).collect(),
-        exit,
-    }
-}
-
-impl<'a> Stage<'a> {
-    /// Where one call reads and writes, nobody can tell the shares.
-    fn of(index: usize, stage: &'a StageSample, has_shares: bool) -> Self {
-        let share = |part| has_shares.then(|| rounded(part));
-        Self {
-            index,
-            name: stage.name,
-            text: &stage.text,
-            listening: &stage.listening,
-            bytes_in: stage.bytes_in,
-            bytes_out: stage.bytes_out,
-            busy: share(stage.share.busy),
-            idle: share(stage.share.idle),
-            backpressured: share(stage.share.backpressured),
-            waiting_outside: share(stage.share.outside),
-            throttling: share(stage.share.throttling),
-            ended: stage.ended,
-        }
-    }
-}
-
-impl Link {
-    fn of(from: usize, link: &LinkSample) -> Self {
-        Self {
-            from,
-            to: from + 1,
-            buffered_bytes: link.buffered,
-            peak_bytes: link.peak,
-            high_bytes: link.high,
-            low_bytes: link.low,
-            times_full: link.times_full,
-            times_empty: link.times_empty,
-            drains: link.drains,
-            longest_pause_s: rounded(link.longest_pause.as_secs_f64()),
-            fill_bytes_per_s: rounded(link.fill_rate),
-            full_in_s: link.full_in.map(|time| rounded(time.as_secs_f64())),
-        }
-    }
-}
-
-/// To six digits behind the point: more is noise.
-fn rounded(number: f64) -> f64 {
-    (number * 1e6).round() / 1e6
 }

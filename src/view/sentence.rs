@@ -1,6 +1,7 @@
 //! The one sentence that says what a run waits for, and why.
 
 use crate::engine::{Moment, Snapshot, StageSample};
+use crate::grammar::human_size;
 
 /// A stage, and what there is to say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub fn sentence(snapshot: &Snapshot) -> Option<Sentence> {
 pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
     let at = snapshot.bottleneck.filter(|_| snapshot.has_shares())?;
     let stage = &snapshot.stages[at];
-    let why = reason(stage);
+    let why = reason(stage, at > 0);
     let held: Vec<&StageSample> = snapshot.stages[..at].iter().collect();
     let waiting = |share: fn(&StageSample) -> f64, word: &str, stages: &[&StageSample]| -> Vec<String> {
         let most = stages.iter().filter(|stage| share(stage) > MOST);
@@ -93,17 +94,28 @@ fn plain(stage: &StageSample, what: &str) -> Sentence {
 }
 
 /// What the bottleneck itself does, where its name does not say so.
-fn reason(stage: &StageSample) -> String {
+fn reason(stage: &StageSample, is_sink: bool) -> String {
     let share = &stage.share;
     if share.throttling > MOST {
         String::new()
     } else if share.outside > MOST {
-        format!(", it waits for its {} {}", place(stage), percent(share.outside))
+        let queued = if is_sink { queued(stage) } else { String::new() };
+        format!(", it waits for its {} {}{queued}", place(stage), percent(share.outside))
     } else if share.busy > MOST {
         format!(", it is busy {}", percent(share.busy))
     } else {
         String::new()
     }
+}
+
+/// What a sink has written and its other side has not taken, where that is a good part of what can wait there.
+fn queued(stage: &StageSample) -> String {
+    let queue = stage
+        .kernel_queue
+        .filter(|queue| queue.bytes > 0 && queue.capacity.is_none_or(|most| queue.bytes >= most / 4));
+    queue.map_or_else(String::new, |queue| {
+        format!(" with {} of ours in the kernel", human_size(queue.bytes))
+    })
 }
 
 /// What is on a stage's outer side.

@@ -6,6 +6,7 @@ mod endings;
 mod endpoints;
 mod failing_positions;
 mod harness;
+mod kernel_queues;
 mod layers;
 mod memory;
 mod roundtrip;

@@ -110,6 +110,7 @@ impl Bench {
                 listening: Vec::new(),
                 meter: Arc::new(StageMeter::new(start)),
                 findings: Arc::default(),
+                outer_side: Arc::default(),
             })
             .collect();
         let tallies: Vec<Arc<Tally>> = links.iter().map(|_| Arc::default()).collect();
