@@ -14,6 +14,7 @@ use crate::error::{ChainError, Failure, Kind, Problem, bug, keep_panics};
 use crate::grammar::{self, Script, human_size};
 use crate::plan::{self, Limits, Plan};
 use crate::platform;
+use crate::view::metrics::{Listener, Server};
 use crate::view::{self, Progress, View, json, say, sum, summary};
 
 mod explain;
@@ -126,12 +127,14 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
         Ok(plan) => plan,
         Err(error) => {
             let code = refuse(&error, options);
-            if let Some(stats) = &options.stats {
-                let error = Some("the pipeline cannot be".to_owned());
-                let _ = StatsFile::open(stats).and_then(|file| file.write(None, &json::Exit { code: USAGE, error }));
-            }
+            leave_stats(options, USAGE, "the pipeline cannot be");
             return code;
         }
+    };
+    // Before anything is opened or made: whoever cannot be watched has done nothing yet.
+    let metrics = match options.metrics.as_ref().map(Listener::bind).transpose() {
+        Ok(metrics) => metrics,
+        Err(failure) => return no_metrics(&failure, options),
     };
     let stats = match options.stats.as_deref().map(StatsFile::open).transpose() {
         Ok(stats) => stats,
@@ -142,7 +145,16 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
     };
     let asked = Arc::new(AtomicBool::new(false));
     platform::prepare_signals(&asked);
+    let metrics = metrics.map(|listener| {
+        let url = listener.url();
+        Server::start(listener).inspect(|_| say(&format!("highwater: metrics on {url}\n")))
+    });
+    let metrics = match metrics.transpose() {
+        Ok(metrics) => metrics,
+        Err(failure) => return no_metrics(&failure, options),
+    };
     let mut audience = Audience {
+        metrics,
         settings: view::Settings {
             progress: options.progress(uses_terminal(&plan)),
             interval: options.interval,
@@ -199,6 +211,23 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
     }
 }
 
+/// Says why there can be no metrics, and so no run.
+fn no_metrics(failure: &Failure, options: &RunOptions) -> ExitCode {
+    let code = failure.kind().exit_code();
+    let message = format!("--metrics: {failure}");
+    say(&format!("highwater: {message}\n"));
+    leave_stats(options, code, &message);
+    ExitCode::from(code)
+}
+
+/// The end object of a run that never began.
+fn leave_stats(options: &RunOptions, code: u8, error: &str) {
+    if let Some(stats) = &options.stats {
+        let error = Some(error.to_owned());
+        let _ = StatsFile::open(stats).and_then(|file| file.write(None, &json::Exit { code, error }));
+    }
+}
+
 /// Whether a terminal is where the bytes come from or go to: it shows them, so it cannot show a picture as well.
 fn uses_terminal(plan: &Plan) -> bool {
     let facts = [plan.source.plan.facts(), plan.sink.plan.facts()];
@@ -217,6 +246,8 @@ fn error_line(ending: &Ending) -> Option<String> {
 
 /// Shows a run to whoever sits at standard error.
 struct Audience {
+    /// Who shows it to machines.
+    metrics: Option<Server>,
     settings: view::Settings,
     /// The run, once it has started.
     watch: Option<Arc<Watch>>,
@@ -226,6 +257,7 @@ struct Audience {
 impl Audience {
     /// Ends the view, if there was time for one; answers the snapshot of the whole run, if it got that far.
     fn finish(&mut self) -> Option<Snapshot> {
+        drop(self.metrics.take());
         let view = self.view.take().map(View::finish);
         view.or_else(|| self.watch.take().map(|watch| Sampler::new(watch).end()))
     }
@@ -238,6 +270,9 @@ impl Observer for Audience {
 
     fn started(&mut self, watch: &Arc<Watch>) {
         self.watch = Some(watch.clone());
+        if let Some(metrics) = &self.metrics {
+            metrics.show(watch);
+        }
     }
 
     fn goes_on(&mut self) {

@@ -15,6 +15,7 @@ mod clock;
 mod fields;
 pub mod json;
 pub mod live;
+pub mod metrics;
 pub mod plain;
 mod sentence;
 pub mod sum;

@@ -30,6 +30,10 @@ const OPTIONS: &[(&str, Shown)] = &[
     ("--timeout", By("timeouts::end_a_run_that_takes_too_long")),
     ("--stall-timeout", By("options::a_stall_timeout_ends_a_wait_for_a_peer")),
     ("--color", By("options::colour_comes_where_it_is_wanted")),
+    (
+        "--metrics",
+        By("the_page_has_the_exact_numbers_of_a_run_that_stands_still"),
+    ),
     ("--log", By("options::log_says_more_or_less")),
     ("SIGUSR1", By("options::a_signal_asks_for_one_plain_line")),
 ];

@@ -9,6 +9,7 @@ mod harness;
 mod kernel_queues;
 mod layers;
 mod memory;
+mod metrics;
 mod roundtrip;
 mod transcripts;
 mod zero_copy;

@@ -1693,6 +1693,12 @@ What you see:
           
           [default: auto]
 
+      --metrics <HOST:PORT>
+          Serve the run's numbers to Prometheus at http://HOST:PORT/metrics
+          
+          On the loopback address unless a host is given: `:9100` is 127.0.0.1:9100. Port 0 picks a
+          free one. The address is printed on stderr.
+
       --log <LEVEL>
           How much to log to standard error
 
