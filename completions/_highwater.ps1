@@ -31,6 +31,8 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'At the end, write one line of JSON to a file; - is stderr')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'End with code 8 if the whole run takes longer')
             [CompletionResult]::new('--stall-timeout', '--stall-timeout', [CompletionResultType]::ParameterName, 'End with code 8 if no byte moves for so long')
+            [CompletionResult]::new('--min-rate', '--min-rate', [CompletionResultType]::ParameterName, 'End with code 8 if the sink takes less on average')
+            [CompletionResult]::new('--min-rate-grace', '--min-rate-grace', [CompletionResultType]::ParameterName, 'How long --min-rate is averaged over, and how long a run has before it counts')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show the short help, on one screen')
@@ -56,6 +58,8 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'At the end, write one line of JSON to a file; - is stderr')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'End with code 8 if the whole run takes longer')
             [CompletionResult]::new('--stall-timeout', '--stall-timeout', [CompletionResultType]::ParameterName, 'End with code 8 if no byte moves for so long')
+            [CompletionResult]::new('--min-rate', '--min-rate', [CompletionResultType]::ParameterName, 'End with code 8 if the sink takes less on average')
+            [CompletionResult]::new('--min-rate-grace', '--min-rate-grace', [CompletionResultType]::ParameterName, 'How long --min-rate is averaged over, and how long a run has before it counts')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             break
@@ -68,8 +72,8 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
 
     # Stages and their parameters, in the :: form.
     $parameters = @{
-        'read' = @('path=', 'size=', 'zero-copy=', 'connect-timeout=', 'high=', 'low=')
-        'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'connect-timeout=')
+        'read' = @('path=', 'size=', 'zero-copy=', 'connect-timeout=', 'retry=', 'user-timeout=', 'high=', 'low=')
+        'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'connect-timeout=', 'retry=', 'user-timeout=', 'linger=', 'verify=', 'resume=', 'checkpoint=')
         'gzip' = @('level=', 'threads=', 'member=', 'single=', 'flush=', 'high=', 'low=')
         'gunzip' = @('high=', 'low=')
         'zstd' = @('level=', 'threads=', 'window=', 'flush=', 'high=', 'low=')

@@ -32,7 +32,7 @@ _highwater() {
 
     case "${cmd}" in
         highwater)
-            opts="-q -h -V --memory --chunk --progress --quiet --interval --color --metrics --log --stats --timeout --stall-timeout --help --version stages explain generate"
+            opts="-q -h -V --memory --chunk --progress --quiet --interval --color --metrics --log --stats --timeout --stall-timeout --min-rate --min-rate-grace --help --version stages explain generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -78,6 +78,14 @@ _highwater() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --min-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --min-rate-grace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -86,7 +94,7 @@ _highwater() {
             return 0
             ;;
         highwater__subcmd__explain)
-            opts="-q --memory --chunk --progress --quiet --interval --color --metrics --log --stats --timeout --stall-timeout"
+            opts="-q --memory --chunk --progress --quiet --interval --color --metrics --log --stats --timeout --stall-timeout --min-rate --min-rate-grace"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -129,6 +137,14 @@ _highwater() {
                     return 0
                     ;;
                 --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --min-rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --min-rate-grace)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -179,8 +195,8 @@ _highwater() {
 # The words that a stage takes.
 _highwater_parameters() {
     case $1 in
-        read) echo 'path= path=ENDPOINT size= size=SIZE zero-copy=true zero-copy=false connect-timeout= connect-timeout=DURATION high= high=SIZE low= low=SIZE' ;;
-        write) echo 'path= path=ENDPOINT append=true append=false clobber=true clobber=false sync=true sync=false mode= mode=TEXT connect-timeout= connect-timeout=DURATION' ;;
+        read) echo 'path= path=ENDPOINT size= size=SIZE zero-copy=true zero-copy=false connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION high= high=SIZE low= low=SIZE' ;;
+        write) echo 'path= path=ENDPOINT append=true append=false clobber=true clobber=false sync=true sync=false mode= mode=TEXT connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION linger= linger=DURATION verify=true verify=false resume=true resume=false checkpoint= checkpoint=SIZE' ;;
         gzip) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 threads= threads=1..64 member= member=SIZE single=true single=false flush= flush=DURATION high= high=SIZE low= low=SIZE' ;;
         gunzip) echo 'high= high=SIZE low= low=SIZE' ;;
         zstd) echo 'level=-7 level=-6 level=-5 level=-4 level=-3 level=-2 level=-1 level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 level=13 level=14 level=15 level=16 level=17 level=18 level=19 level=20 level=21 level=22 threads= threads=1..64 window= window=SIZE flush= flush=DURATION high= high=SIZE low= low=SIZE' ;;
@@ -263,7 +279,7 @@ _highwater_with_stages() {
     while [[ $at -lt ${#words[@]} ]]; do
         case ${words[at]} in
             explain) is_explain=yes ;;
-            -*) [[ " --memory --chunk --progress --interval --color --metrics --log --stats --timeout --stall-timeout " == *" ${words[at]} "* ]] && at=$((at + 1)) ;;
+            -*) [[ " --memory --chunk --progress --interval --color --metrics --log --stats --timeout --stall-timeout --min-rate --min-rate-grace " == *" ${words[at]} "* ]] && at=$((at + 1)) ;;
             *) break ;;
         esac
         at=$((at + 1))

@@ -28,6 +28,8 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --stats 'At the end, write one line of JSON to a file; - is stderr'
             cand --timeout 'End with code 8 if the whole run takes longer'
             cand --stall-timeout 'End with code 8 if no byte moves for so long'
+            cand --min-rate 'End with code 8 if the sink takes less on average'
+            cand --min-rate-grace 'How long --min-rate is averaged over, and how long a run has before it counts'
             cand -q 'Show nothing but errors'
             cand --quiet 'Show nothing but errors'
             cand -h 'Show the short help, on one screen'
@@ -51,6 +53,8 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --stats 'At the end, write one line of JSON to a file; - is stderr'
             cand --timeout 'End with code 8 if the whole run takes longer'
             cand --stall-timeout 'End with code 8 if no byte moves for so long'
+            cand --min-rate 'End with code 8 if the sink takes less on average'
+            cand --min-rate-grace 'How long --min-rate is averaged over, and how long a run has before it counts'
             cand -q 'Show nothing but errors'
             cand --quiet 'Show nothing but errors'
         }
@@ -63,8 +67,8 @@ set edit:completion:arg-completer[highwater] = {|@words|
 
 # Stages and their parameters, in the :: form.
 var highwater-parameters = [
-    &read=['path=' 'size=' 'zero-copy=' 'connect-timeout=' 'high=' 'low=']
-    &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'connect-timeout=']
+    &read=['path=' 'size=' 'zero-copy=' 'connect-timeout=' 'retry=' 'user-timeout=' 'high=' 'low=']
+    &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'connect-timeout=' 'retry=' 'user-timeout=' 'linger=' 'verify=' 'resume=' 'checkpoint=']
     &gzip=['level=' 'threads=' 'member=' 'single=' 'flush=' 'high=' 'low=']
     &gunzip=['high=' 'low=']
     &zstd=['level=' 'threads=' 'window=' 'flush=' 'high=' 'low=']

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_highwater_global_optspecs
-    string join \n memory= chunk= progress= q/quiet interval= color= metrics= log= stats= timeout= stall-timeout= h help V/version
+    string join \n memory= chunk= progress= q/quiet interval= color= metrics= log= stats= timeout= stall-timeout= min-rate= min-rate-grace= h help V/version
 end
 
 function __fish_highwater_needs_command
@@ -44,6 +44,8 @@ trace\t'Everything'"
 complete -c highwater -n "__fish_highwater_needs_command" -l stats -d 'At the end, write one line of JSON to a file; - is stderr' -r -F
 complete -c highwater -n "__fish_highwater_needs_command" -l timeout -d 'End with code 8 if the whole run takes longer' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
+complete -c highwater -n "__fish_highwater_needs_command" -l min-rate -d 'End with code 8 if the sink takes less on average' -r
+complete -c highwater -n "__fish_highwater_needs_command" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
 complete -c highwater -n "__fish_highwater_needs_command" -s q -l quiet -d 'Show nothing but errors'
 complete -c highwater -n "__fish_highwater_needs_command" -s h -d 'Show the short help, on one screen'
 complete -c highwater -n "__fish_highwater_needs_command" -l help -d 'Show this help'
@@ -71,6 +73,8 @@ trace\t'Everything'"
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stats -d 'At the end, write one line of JSON to a file; - is stderr' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l timeout -d 'End with code 8 if the whole run takes longer' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate -d 'End with code 8 if the sink takes less on average' -r
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -s q -l quiet -d 'Show nothing but errors'
 complete -c highwater -n "__fish_highwater_using_subcommand generate" -l to -d 'Where the project is: files go to its man/ and completions/, and into its README.md' -r -F
 
@@ -110,6 +114,8 @@ function __highwater_parameters
             echo 'zero-copy=true'\t'lend a file\'s own pages to a pipe or a socket; a file that changes meanwhile changes what was sent'
             echo 'zero-copy=false'\t'lend a file\'s own pages to a pipe or a socket; a file that changes meanwhile changes what was sent'
             echo 'connect-timeout='\t'how long a network endpoint may take to resolve and connect'
+            echo 'retry='\t'how often to try again to connect, after pauses that grow to 10s; connect-timeout= is for each attempt'
+            echo 'user-timeout='\t'end a TCP connection that gives no answer, or has no room, for so long; else the system\'s time, about 15 minutes without an answer'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
         case write
@@ -122,6 +128,14 @@ function __highwater_parameters
             echo 'sync=false'\t'whether to wait until the disk has everything'
             echo 'mode='\t'permissions in octal; else the old file\'s, or what the umask leaves'
             echo 'connect-timeout='\t'how long a network endpoint may take to resolve and connect'
+            echo 'retry='\t'how often to try again to connect, after pauses that grow to 10s; connect-timeout= is for each attempt'
+            echo 'user-timeout='\t'end a TCP connection that gives no answer, or has no room, for so long; else the system\'s time, about 15 minutes without an answer'
+            echo 'linger='\t'how long a peer may take for the rest after the last byte was written; else as long as it takes'
+            echo 'verify=true'\t'whether to read everything back and compare it before it takes its place'
+            echo 'verify=false'\t'whether to read everything back and compare it before it takes its place'
+            echo 'resume=true'\t'whether to keep what was written when the run ends early, and go on with it the next time'
+            echo 'resume=false'\t'whether to keep what was written when the run ends early, and go on with it the next time'
+            echo 'checkpoint='\t'with resume=true, after how many bytes the journal is brought up to date; 64MiB unless given'
         case gzip
             echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'level=2'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
@@ -302,7 +316,7 @@ function __highwater_words
             case generate stages
                 return 1
             case '-*'
-                contains -- $words[1] --memory --chunk --progress --interval --color --metrics --log --stats --timeout --stall-timeout; and set -e words[1]
+                contains -- $words[1] --memory --chunk --progress --interval --color --metrics --log --stats --timeout --stall-timeout --min-rate --min-rate-grace; and set -e words[1]
             case '*'
                 break
         end

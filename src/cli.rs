@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::catalog;
-use crate::engine::{self, Ending, Observer, Sampler, Snapshot, Watch};
+use crate::engine::{self, Ending, MinRate, Observer, Sampler, Snapshot, Watch};
 use crate::error::{ChainError, Failure, Kind, Problem, bug, keep_panics};
 use crate::grammar::{self, Script, human_size};
 use crate::plan::{self, Limits, Plan};
@@ -111,6 +111,7 @@ fn limits(options: &RunOptions) -> Limits {
     Limits {
         memory: options.memory,
         chunk: options.chunk,
+        min_rate: options.min_rate,
     }
 }
 
@@ -167,6 +168,10 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
     let settings = engine::Settings {
         timeout: options.timeout,
         stall_timeout: options.stall_timeout,
+        min_rate: options.min_rate.map(|rate| MinRate {
+            rate,
+            grace: options.min_rate_grace,
+        }),
         brief: BRIEF.min(options.interval),
     };
     let ending = engine::run(plan, settings, &mut audience);

@@ -5,15 +5,18 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
-use crate::catalog::{self, Args, Definition, Param, Place};
+use crate::catalog::{Args, Definition};
 use crate::error::{Failure, Kind, Problem};
-use crate::platform::Descriptor;
-use crate::stage::{BoxFuture, Facts, Outcome, Reach, Undo};
+use crate::flow::StageMeter;
+use crate::platform::{Descriptor, FileId};
+use crate::stage::{BoxFuture, Facts, Outcome, Reach, Undertaking, Undo};
 
 mod file;
+mod journal;
+mod patience;
 pub mod read;
+mod retry;
 mod side_files;
 mod socket;
 mod stdio;
@@ -21,7 +24,10 @@ mod tcp;
 mod unix;
 pub mod write;
 
+pub use patience::{Knob, Patience};
 pub use side_files::FilesByPath;
+
+use journal::Journal;
 
 /// Every kind of place, in the order in which they are listed.
 pub static SCHEMES: &[&Scheme] = &[
@@ -90,6 +96,18 @@ pub trait Endpoint: Send {
     fn reach(&self) -> Reach {
         Reach::Near
     }
+    /// Whether a parameter that not every kind of place heeds means something there.
+    fn heeds(&self, knob: Knob) -> bool {
+        let _ = knob;
+        false
+    }
+    /// Whether it is a regular file, or will be one.
+    ///
+    /// # Errors
+    /// What it is instead, in a phrase.
+    fn regular_file(&self) -> Result<(), &'static str> {
+        Err("a connection")
+    }
     /// What is known of it as a source, without side effects.
     ///
     /// # Errors
@@ -104,6 +122,11 @@ pub trait Endpoint: Send {
     fn sink_facts(&self, writing: Writing) -> Result<Facts, Failure> {
         let _ = writing;
         Ok(Facts::default())
+    }
+    /// The files beside it that a resumable write uses, as far as they are there.
+    fn companions(&self, writing: Writing) -> Vec<FileId> {
+        let _ = writing;
+        Vec::new()
     }
     /// What writing there will do.
     fn effect(&self, writing: Writing) -> String {
@@ -125,41 +148,16 @@ pub trait Endpoint: Send {
         writing: Writing,
         patience: Patience,
     ) -> BoxFuture<'static, Result<Outgoing, Failure>>;
-}
-
-/// How long a connection may take to stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// The time for resolving and connecting; accepting waits as long as it takes.
-    pub connect: Duration,
-}
-
-impl Patience {
-    fn of(args: &Args) -> Self {
-        args.duration(CONNECT_TIMEOUT)
-            .map_or_else(Self::default, |connect| Self { connect })
-    }
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-        }
-    }
-}
-
-const CONNECT_TIMEOUT: &str = "connect-timeout";
-
-/// The parameter of both stages that sets their patience.
-const fn connect_timeout() -> Param {
-    Param {
-        name: CONNECT_TIMEOUT,
-        kind: catalog::Kind::Duration,
-        place: Place::Named,
-        required: false,
-        default: Some("10s"),
-        help: "how long a network endpoint may take to resolve and connect",
+    /// Opens a regular file for writing, in a way that another run can go on with. Nothing else can be opened like that.
+    #[must_use]
+    fn open_resumable(
+        self: Box<Self>,
+        writing: Writing,
+        undertaking: Undertaking,
+    ) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+        let _ = (writing, undertaking);
+        let why = "resume=true needs a regular file";
+        Box::pin(async move { Err(Failure::because(Kind::Usage, "cannot be resumed", why)) })
     }
 }
 
@@ -214,13 +212,32 @@ pub trait Landing: Send {
     /// # Errors
     /// If that cannot be promised.
     fn land(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome;
+    /// Where to count what a peer takes meanwhile, so that it is seen to move.
+    fn count_with(&mut self, meter: Arc<StageMeter>) {
+        let _ = meter;
+    }
     /// Whether the sink is a file of its own that was empty at first, in which holes can be left.
     fn is_new_file(&self) -> bool {
+        false
+    }
+    /// Whether landing waits until the disk has everything.
+    fn is_durable(&self) -> bool {
         false
     }
     /// How to take back what was done.
     fn undo(&self) -> Option<Arc<dyn Undo>> {
         None
+    }
+    /// Where it is noted how far the write has come, if another run may go on with it. Given out once.
+    fn journal(&mut self) -> Option<Journal> {
+        None
+    }
+    /// What was written is not what was meant: removes all that another run would go on with.
+    ///
+    /// # Errors
+    /// If that fails; the message names what is left behind.
+    fn reject(&self) -> Result<(), Failure> {
+        Ok(())
     }
 }
 

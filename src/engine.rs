@@ -16,10 +16,13 @@ mod direct;
 mod failing_positions;
 mod filling;
 mod interrupt;
+mod min_rate;
 mod opening;
+mod rounds;
 mod running;
 mod sampler;
 mod share;
+mod stall;
 mod start;
 #[cfg(test)]
 mod truth;
@@ -27,6 +30,7 @@ mod verdict;
 mod watch;
 
 pub use filling::LinkSample;
+pub use min_rate::MinRate;
 pub use sampler::{Moment, Sampler, Snapshot, StageSample};
 pub use share::{Share, Spent};
 pub use watch::Watch;
@@ -40,6 +44,8 @@ pub struct Settings {
     pub timeout: Option<Duration>,
     /// Some byte must move within this time, a throttle's own wait excepted.
     pub stall_timeout: Option<Duration>,
+    /// How much the sink must take.
+    pub min_rate: Option<MinRate>,
     /// A run that is over within this time is not worth looking at.
     pub brief: Duration,
 }
@@ -99,7 +105,7 @@ pub fn run(plan: Plan, settings: Settings, observer: &mut dyn Observer) -> Endin
         };
         let opened = tokio::select! {
             opened = opening::open(plan, observer, &mut interrupt) => opened,
-            ending = running::stalled(settings.stall_timeout) => Err(ending),
+            ending = stall::stalled(settings.stall_timeout) => Err(ending),
         };
         match opened {
             Ok(opened) => running::run(opened, settings, observer, &mut interrupt).await,

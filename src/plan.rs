@@ -6,11 +6,12 @@ use crate::catalog::{Args, Build, Definition, check_chain};
 use crate::endpoints;
 use crate::error::{ChainError, Problem};
 use crate::flow::Marks;
-use crate::grammar::Script;
-use crate::stage::{SinkPlan, SourcePlan, TransformPlan};
+use crate::grammar::{Script, format_rate};
+use crate::stage::{Content, SinkPlan, SourcePlan, TransformPlan};
 use crate::transforms;
 
 mod budget;
+mod resuming;
 
 pub use budget::MemoryPlan;
 
@@ -20,13 +21,15 @@ pub fn catalog() -> Vec<&'static Definition> {
     [endpoints::STAGES, transforms::STAGES].concat()
 }
 
-/// What the command line says about memory.
+/// What the command line says that a chain must fit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
     /// The hard ceiling in bytes, if the user set one.
     pub memory: Option<u64>,
     /// The largest chunk in bytes, if the user set one.
     pub chunk: Option<u64>,
+    /// What the sink must take, in bytes per second, if the user said so.
+    pub min_rate: Option<u64>,
 }
 
 /// A chain that can be run.
@@ -74,6 +77,8 @@ impl Asked {
 /// What the budget has to know of a stage.
 struct Needs {
     span: Range<usize>,
+    /// Whether there is a link behind it.
+    feeds_a_link: bool,
     /// Bytes besides links.
     state: u64,
     /// Whether more may be asked for once the input is known.
@@ -98,6 +103,7 @@ impl Plan {
         let mut sink = None;
         let mut chain = Vec::new();
         let mut needs = Vec::new();
+        let mut too_slow = Vec::new();
         for (definition, args) in &calls {
             let asked = match definition.build {
                 Build::Source(build) => build(args).map(|plan| {
@@ -105,13 +111,22 @@ impl Plan {
                     Asked::default()
                 }),
                 Build::Sink(build) => build(args).map(|plan| {
+                    let state = plan.state_bytes();
                     sink = Some(planned(definition, args, plan));
-                    Asked::default()
+                    Asked {
+                        state,
+                        ..Asked::default()
+                    }
                 }),
                 Build::Transform(build) => build(args).map(|mut plan| {
                     // Half of a ceiling for state, half for links.
                     plan.fit(limits.memory.map_or(u64::MAX, |memory| memory / 2));
                     let asked = Asked::by(&*plan);
+                    if plan.content() == Content::Restored {
+                        // What comes out of a decoder may be faster than what goes in.
+                        too_slow.clear();
+                    }
+                    too_slow.extend(slower(&*plan, args, limits.min_rate));
                     chain.push(planned(definition, args, plan));
                     asked
                 }),
@@ -121,13 +136,13 @@ impl Plan {
                 Err(problem) => problems.push(problem),
             }
         }
+        problems.extend(too_slow);
         let whole = 0..script.text.len();
         if source.is_none() {
             needs.insert(0, Needs::none(whole.clone()));
         }
-        if sink.is_some() {
-            // A sink feeds no link.
-            needs.pop();
+        if problems.is_empty() {
+            problems = resuming::problems(source.as_ref(), &chain, sink.as_ref(), &needs);
         }
         let memory = MemoryPlan::new(&needs, limits, &whole)
             .map_err(|found| problems.extend(found))
@@ -162,6 +177,19 @@ impl Plan {
     }
 }
 
+/// What is wrong with a stage that never lets the sink have as much as it must.
+fn slower(plan: &dyn TransformPlan, args: &Args, min_rate: Option<u64>) -> Option<Problem> {
+    let (rate, least) = (plan.rate()?, min_rate?);
+    (rate < least).then(|| {
+        let (rate, least) = (format_rate(rate), format_rate(least));
+        Problem::at(
+            args.span(),
+            format!("{rate} is less than --min-rate {least}: the run could only fail"),
+        )
+        .help("let more pass, or ask for less")
+    })
+}
+
 fn planned<T>(definition: &Definition, args: &Args, plan: T) -> Planned<T> {
     let unsaid = definition.params.iter().filter(|param| !args.is_given(param.name));
     let defaults = unsaid.filter_map(|param| Some(format!("{}={}", param.name, param.default?)));
@@ -178,6 +206,7 @@ impl Needs {
         let feeds_a_link = definition.role.feeds_a_link();
         Self {
             span: args.span(),
+            feeds_a_link,
             state: asked.state,
             claims_later: asked.claims_later,
             high: feeds_a_link.then(|| args.high().or(asked.high)).flatten(),
@@ -188,6 +217,7 @@ impl Needs {
     fn none(span: Range<usize>) -> Self {
         Self {
             span,
+            feeds_a_link: true,
             state: 0,
             claims_later: false,
             high: None,
@@ -202,4 +232,29 @@ fn marks(high: u64, low: Option<u64>, limits: Limits) -> Marks {
     const CHUNK: u64 = 256 << 10;
     let chunk = usize::try_from(limits.chunk.unwrap_or(CHUNK)).unwrap_or(usize::MAX);
     Marks::new(high, low.unwrap_or(high / 2).min(high), chunk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str, min_rate: u64) -> Vec<String> {
+        let (script, problems) = crate::grammar::parse(text.as_bytes());
+        let limits = Limits {
+            min_rate: Some(min_rate),
+            ..Limits::default()
+        };
+        let refused = Plan::new(&script, problems, limits).err();
+        let problems = refused.map_or_else(Vec::new, |refused| refused.problems);
+        problems.into_iter().map(|problem| problem.message).collect()
+    }
+
+    #[test]
+    fn a_throttle_below_the_least_rate_is_refused_unless_what_follows_may_grow() {
+        let refusal = ["1kB/s is less than --min-rate 2kB/s: the run could only fail"];
+        assert_eq!(problems("throttle 1kB/s", 2000), refusal);
+        assert_eq!(problems("gunzip | throttle 1kB/s | gzip", 2000), refusal);
+        assert_eq!(problems("throttle 2kB/s", 2000), [""; 0]);
+        assert_eq!(problems("throttle 1kB/s | gunzip", 2000), [""; 0]);
+    }
 }

@@ -25,11 +25,11 @@ use portable as system;
 
 pub use alarm::{Alarm, await_alarm, sharpen_timers};
 pub use descriptor::{Descriptor, Interest, Shape, Transfer, Woken};
-pub use identity::FileId;
+pub use identity::{FileId, FileStamp};
 pub use kernel_queue::KernelQueue;
 pub use memory::{ResidentMemory, forget_start_up, share_one_heap};
 pub use permissions::creation_mask;
 pub use signals::{TERMINATING, end_as, is_ignored, prepare_signals};
-pub use sockets::unix_stream_socket;
+pub use sockets::{keep_alive, unix_stream_socket};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};
-pub use system::unsent_bytes;
+pub use system::{HAS_USER_TIMEOUT, drop_cached, unsent_bytes};

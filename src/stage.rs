@@ -16,6 +16,7 @@ mod budget;
 mod cancel;
 mod findings;
 mod outer_side;
+mod resumption;
 mod side_files;
 mod transform;
 
@@ -23,6 +24,7 @@ pub use budget::{Budget, Claim, Elastic};
 pub use cancel::Cancel;
 pub use findings::{Findings, Hashed};
 pub use outer_side::OuterSide;
+pub use resumption::{SourceIdentity, Undertaking};
 pub use side_files::SideFiles;
 pub use transform::{OnThread, OnThreadWith, Transform, Want, drive};
 
@@ -100,6 +102,13 @@ pub trait SourcePlan: Send {
     fn bind(&mut self) -> Result<Vec<String>, Failure> {
         Ok(Vec::new())
     }
+    /// Whether it can be read from the middle, and known again in another run.
+    ///
+    /// # Errors
+    /// What it is instead of one regular file, as in "this is a connection".
+    fn can_resume(&self) -> Result<(), &'static str> {
+        Err("no file")
+    }
     /// Opens, connects or accepts.
     fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Source>, Failure>>;
 }
@@ -126,6 +135,22 @@ pub trait SinkPlan: Send {
     fn bind(&mut self) -> Result<Option<String>, Failure> {
         Ok(None)
     }
+    /// Bytes of memory that it holds besides its link.
+    fn state_bytes(&self) -> u64 {
+        0
+    }
+    /// Whether it looks at the bytes that it writes, so that they must pass through a link.
+    fn looks_at_bytes(&self) -> bool {
+        false
+    }
+    /// Whether it goes on where an earlier run ended. Then [`SinkPlan::undertake`] comes before it is opened.
+    fn resumes(&self) -> bool {
+        false
+    }
+    /// Says which run this is.
+    fn undertake(&mut self, undertaking: Undertaking) {
+        let _ = undertaking;
+    }
     /// Opens, connects or accepts, and makes the temporary file.
     fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Sink>, Failure>>;
 }
@@ -139,6 +164,10 @@ pub trait Source: Send {
     fn skip(&mut self, bytes: u64) -> Result<u64, Failure> {
         let _ = bytes;
         Ok(0)
+    }
+    /// Which file it is, if it is one.
+    fn identity(&self) -> Option<SourceIdentity> {
+        None
     }
     /// The source as descriptors that are read one after the other, if that is all it is.
     fn as_direct(&mut self) -> Option<&mut dyn DirectSource> {
@@ -174,6 +203,10 @@ pub trait DirectSource {
 pub trait Sink: Send {
     /// How to take back what opening and writing did.
     fn undo(&self) -> Option<Arc<dyn Undo>>;
+    /// Where in the stream it goes on: how many bytes an earlier run has written.
+    fn resumes_at(&self) -> u64 {
+        0
+    }
     /// The sink as a descriptor, if that is all it is.
     fn as_direct(&mut self) -> Option<&mut dyn DirectSink> {
         None
@@ -188,6 +221,8 @@ pub trait DirectSink {
     fn descriptor(&self) -> &Arc<Descriptor>;
     /// Whether the sink is a file of its own that was empty at first, in which holes can be left.
     fn is_new_file(&self) -> bool;
+    /// So many more bytes were written.
+    fn wrote(&mut self, count: u64);
     /// All bytes are written: makes them complete and durable.
     ///
     /// # Errors
@@ -205,6 +240,10 @@ pub trait Undo: Send + Sync {
     /// # Errors
     /// Where that fails; the message names what is left behind.
     fn undo(&self) -> Result<(), Failure>;
+    /// Whether it is too late for that: the sink's work is in its place, and may only have to become durable.
+    fn has_landed(&self) -> bool {
+        false
+    }
     /// What would be left behind: a temporary file's path.
     fn name(&self) -> String;
 }
@@ -243,9 +282,18 @@ pub trait TransformPlan: Send {
     fn ends_early(&self) -> bool {
         false
     }
+    /// Whether it passes every byte on as it came, and needs none that it does not pass: then it can start anywhere in the
+    /// stream.
+    fn starts_anywhere(&self) -> bool {
+        false
+    }
     /// What it gives out, as far as a terminal is concerned.
     fn content(&self) -> Content {
         Content::AsItCame
+    }
+    /// Bytes per second that it lets pass at most.
+    fn rate(&self) -> Option<u64> {
+        None
     }
     /// How many of the first bytes it would drop; a source that can seek does it instead.
     fn leading_skip(&self) -> u64 {

@@ -29,6 +29,11 @@ const OPTIONS: &[(&str, Shown)] = &[
     ("--stats", By("options::stats_come_on_every_ending")),
     ("--timeout", By("timeouts::end_a_run_that_takes_too_long")),
     ("--stall-timeout", By("options::a_stall_timeout_ends_a_wait_for_a_peer")),
+    (
+        "--min-rate",
+        By("peers::that_take_too_little_end_a_run_with_a_min_rate"),
+    ),
+    ("--min-rate-grace", By("a_run_has_the_grace_time_to_begin")),
     ("--color", By("options::colour_comes_where_it_is_wanted")),
     (
         "--metrics",
@@ -44,12 +49,35 @@ const PARAMETERS: &[(&str, Shown)] = &[
     ("read size", By("options::size_is_what_a_stream_is_expected_to_give")),
     ("read zero-copy", By("pages_go_into_a_pipe")),
     ("read connect-timeout", By("options::connect_timeout_is_read")),
+    ("read retry", By("retries::reach_a_tcp_peer_that_comes_later")),
+    (
+        "read user-timeout",
+        By("retries::are_refused_where_nothing_is_connected_to"),
+    ),
     ("write path", By("are_replaced_by_a_new_file")),
     ("write append", By("are_appended_to")),
     ("write clobber", By("that_exist_can_be_spared")),
     ("write sync", By("without_sync_are_whole_all_the_same")),
     ("write mode", By("keep_their_mode_or_get_the_one_that_is_given")),
+    ("write verify", By("what_the_disk_has_otherwise_does_not")),
+    (
+        "write resume",
+        By("what_an_interrupted_run_has_written_is_not_written_again"),
+    ),
+    (
+        "write checkpoint",
+        By("whichever_step_it_is_killed_at_a_write_can_be_gone_on_with"),
+    ),
     ("write connect-timeout", By("options::connect_timeout_is_read")),
+    ("write retry", By("retries::that_all_fail_are_counted")),
+    (
+        "write user-timeout",
+        By("peers::that_stop_reading_are_given_up_where_a_user_timeout_says_so"),
+    ),
+    (
+        "write linger",
+        By("drains::end_when_linger_runs_out_and_say_what_is_missing"),
+    ),
     ("gzip level", By("every_level_and_compressible_bytes")),
     ("gzip threads", By("members_come_in_their_size_whatever_the_threads")),
     ("gzip member", By("members_come_in_their_size_whatever_the_threads")),

@@ -147,6 +147,22 @@ fn file_to_file_is_a_few_calls() {
 }
 
 #[test]
+fn the_disk_begins_before_the_end_where_it_is_waited_for() {
+    let Some(bench) = Bench::new() else { return };
+    let (data, copy) = (bench.data(SIZE), bench.path("copy"));
+    for marks in [&[][..], &["high=1MiB"]] {
+        let begun = |sync: &str| {
+            let stages = [&["-q", "read", text(&data)], marks, &["::", "write", text(&copy), sync]].concat();
+            let calls = bench.run(&stages);
+            (calls.of(&["sync_file_range"]), calls.of(&["fsync"]))
+        };
+        // Once each 16 MiB; then the file, and its folder.
+        assert_eq!(begun("sync=true"), (64 / 16, 2), "{marks:?}");
+        assert_eq!(begun("sync=false"), (0, 0), "{marks:?}");
+    }
+}
+
+#[test]
 fn file_to_pipe_is_large_pieces() {
     let Some(bench) = Bench::new() else { return };
     let data = bench.data(SIZE);

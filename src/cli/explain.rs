@@ -23,6 +23,10 @@ pub fn text(plan: &Plan) -> String {
     }
     stage(&mut text, last, &plan.sink);
     note(&mut text, &plan.sink.plan.effect());
+    let state = plan.sink.plan.state_bytes();
+    if state > 0 {
+        note(&mut text, &format!("holds {} besides its link", human_size(state)));
+    }
     text += "\n";
     text += &costs(plan);
     text
@@ -69,6 +73,7 @@ fn costs(plan: &Plan) -> String {
     let memory = &plan.memory;
     let is_bare = plan.transforms.is_empty();
     let lane = match (is_bare, memory.has_explicit_marks) {
+        (true, false) if plan.sink.plan.looks_at_bytes() => "linked, because the sink sums what it writes",
         (true, false) => "direct, without the link, if both ends are plain descriptors",
         (true, true) => "linked, because a mark is set",
         (false, _) => "linked",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::grammar::{parse_duration, parse_size};
+use crate::grammar::{parse_duration, parse_rate, parse_size};
 use crate::view::Progress;
 use crate::view::live::{Background, Style};
 use crate::view::metrics::Address;
@@ -154,6 +154,17 @@ pub struct RunOptions {
     /// A throttle's own wait is not counted.
     #[arg(long, value_name = "DURATION", value_parser = parse_interval, help_heading = ENDING)]
     pub stall_timeout: Option<Duration>,
+
+    /// End with code 8 if the sink takes less on average
+    ///
+    /// Judged over the last --min-rate-grace, again and again, until the last byte is written. A throttle's own wait is not
+    /// counted; one that lets less pass is refused.
+    #[arg(long, value_name = "RATE", value_parser = parse_min_rate, help_heading = ENDING)]
+    pub min_rate: Option<u64>,
+
+    /// How long --min-rate is averaged over, and how long a run has before it counts
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_interval, requires = "min_rate", help_heading = ENDING)]
+    pub min_rate_grace: Duration,
 }
 
 const MEMORY: &str = "Memory";
@@ -246,6 +257,14 @@ fn parse_chunk(text: &str) -> Result<u64, String> {
     match parse_size(text) {
         Ok(0) => Err("a chunk has at least one byte".to_owned()),
         Ok(size) => Ok(size),
+        Err(misread) => Err(misread.to_string()),
+    }
+}
+
+fn parse_min_rate(text: &str) -> Result<u64, String> {
+    match parse_rate(text) {
+        Ok(0) => Err("nothing is slower than 0".to_owned()),
+        Ok(rate) => Ok(rate),
         Err(misread) => Err(misread.to_string()),
     }
 }

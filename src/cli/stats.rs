@@ -2,10 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::engine::Snapshot;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, shown};
 use crate::view::{json, say};
 
 /// The file that gets the end object, opened before the run so that a wrong name is noticed in time.
@@ -18,7 +19,7 @@ pub struct StatsFile {
 impl StatsFile {
     /// Opens the file and leaves what is in it until the end.
     pub fn open(path: &Path) -> Result<Self, String> {
-        let name = path.display().to_string();
+        let name = shown(path.as_os_str().as_bytes());
         if path.as_os_str() == "-" {
             return Ok(Self { file: None, name });
         }

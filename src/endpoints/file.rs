@@ -11,15 +11,19 @@ use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
 use crate::platform::{Descriptor, FileId};
-use crate::stage::{BoxFuture, Facts};
+use crate::stage::{BoxFuture, Facts, Undertaking};
 
 use super::{Endpoint, Incoming, Landed, Misnamed, Outgoing, Patience, Scheme, Writing};
 
 mod appending;
+mod partial;
 mod replacement;
+mod target;
 
 use appending::Appending;
+use partial::Partial;
 use replacement::Replacement;
+use target::Target;
 
 /// A path, plain or as `file:PATH`.
 pub static SCHEME: Scheme = Scheme {
@@ -127,6 +131,16 @@ impl Endpoint for File {
         shown(self.path.as_os_str().as_bytes())
     }
 
+    fn regular_file(&self) -> Result<(), &'static str> {
+        match self.stat().map(|stat| file_type(&stat)) {
+            // One that is missing is created, or missed when it is opened.
+            Ok(FileType::RegularFile | FileType::Directory) | Err(_) => Ok(()),
+            Ok(FileType::Fifo) => Err("a FIFO"),
+            Ok(FileType::Socket) => Err("a socket"),
+            Ok(_) => Err("a device"),
+        }
+    }
+
     fn source_facts(&self) -> Result<Facts, Failure> {
         let failed = |error| self.failed(Kind::Source, "cannot open", error);
         let stat = self.stat().map_err(failed)?;
@@ -155,6 +169,10 @@ impl Endpoint for File {
             }
             Err(error) => Err(self.failed(Kind::Sink, "cannot create", error)),
         }
+    }
+
+    fn companions(&self, writing: Writing) -> Vec<FileId> {
+        Target::find(&self.path, writing).map_or_else(|_| Vec::new(), |target| partial::companions(&target))
     }
 
     fn effect(&self, writing: Writing) -> String {
@@ -196,9 +214,21 @@ impl Endpoint for File {
             let created = if writing.append {
                 Appending::open(&self.path, writing)
             } else {
-                Replacement::create(&self.path, writing)
+                Target::find(&self.path, writing).and_then(|target| Replacement::create(target, writing.sync))
             };
             created.map_err(|error| self.failed(Kind::Sink, "cannot create", error))
+        })
+    }
+
+    fn open_resumable(
+        self: Box<Self>,
+        writing: Writing,
+        undertaking: Undertaking,
+    ) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+        Box::pin(async move {
+            let target = Target::find(&self.path, writing);
+            let target = target.map_err(|error| self.failed(Kind::Sink, "cannot create", error))?;
+            Partial::open(target, &undertaking)
         })
     }
 }

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{self, Failure, Problem, Stop};
 use crate::flow::{Outlet, Wait};
-use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken};
-use crate::stage::{BoxFuture, Context, DirectSource, Facts, Outcome, Reach, Source, SourcePlan, Work};
+use crate::platform::{Descriptor, FileStamp, Interest, Shape, Transfer, Woken};
+use crate::stage::{BoxFuture, Context, DirectSource, Facts, Outcome, Reach, Source, SourceIdentity, SourcePlan, Work};
 
-use super::{Endpoint, Incoming, Patience, connect_timeout, length, named};
+use super::patience::{CONNECTING, RETRY, USER_TIMEOUT};
+use super::{Endpoint, Incoming, Knob, Patience, length, named};
 
 /// The definition of `read`.
 pub static READ: Definition = Definition {
@@ -45,7 +46,9 @@ pub static READ: Definition = Definition {
             default: Some("false"),
             help: "lend a file's own pages to a pipe or a socket; a file that changes meanwhile changes what was sent",
         },
-        connect_timeout(),
+        CONNECTING,
+        RETRY,
+        USER_TIMEOUT,
     ],
     examples: &[
         Example {
@@ -63,6 +66,9 @@ pub static READ: Definition = Definition {
 fn plan(args: &Args) -> Result<Box<dyn SourcePlan>, Problem> {
     let names = args.endpoints("path").into_iter();
     let endpoints = names.map(|name| named(name, args)).collect::<Result<Vec<_>, _>>()?;
+    for knob in [Knob::Retry, Knob::UserTimeout] {
+        knob.check(args, endpoints.iter().map(|endpoint| &**endpoint))?;
+    }
     let lends_pages = args.flag("zero-copy");
     if lends_pages && endpoints.iter().any(|endpoint| endpoint.reach() == Reach::Far) {
         let problem = Problem::at(args.span_of("zero-copy"), "zero-copy=true lends the pages of a file");
@@ -141,6 +147,13 @@ impl SourcePlan for Plan {
         bound.filter_map(Result::transpose).collect()
     }
 
+    fn can_resume(&self) -> Result<(), &'static str> {
+        match self.endpoints.as_slice() {
+            [only] => only.regular_file(),
+            _ => Err("a series of files"),
+        }
+    }
+
     fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Source>, Failure>> {
         Box::pin(async move {
             let names: Vec<_> = self
@@ -150,10 +163,12 @@ impl SourcePlan for Plan {
                 .collect();
             let mut later = std::iter::zip(names, self.endpoints).collect::<Vec<_>>().into_iter();
             let (name, first) = later.next().expect("read needs at least one endpoint");
+            let shown = first.shown();
             let opened = first.open_source(self.patience).await;
             let source: Box<dyn Source> = Box::new(Reading {
                 input: opened.map_err(naming(name.as_deref()))?,
                 name,
+                shown,
                 later,
                 lends_pages: self.lends_pages,
                 patience: self.patience,
@@ -169,6 +184,8 @@ struct Reading {
     input: Incoming,
     /// What to call it in a failure, if it is one of several.
     name: Option<String>,
+    /// The first endpoint's name, as people may see it.
+    shown: String,
     later: std::vec::IntoIter<(Option<String>, Box<dyn Endpoint>)>,
     lends_pages: bool,
     patience: Patience,
@@ -185,6 +202,18 @@ impl Source for Reading {
             .map_err(|error| Failure::io(error::Kind::Source, "cannot skip", error))?;
         self.input.skipped = count;
         Ok(count)
+    }
+
+    fn identity(&self) -> Option<SourceIdentity> {
+        self.input.descriptor.file_id()?;
+        let stamp = FileStamp::of(&self.input.descriptor.stat().ok()?);
+        Some(SourceIdentity {
+            path: self.shown.clone(),
+            size: stamp.size,
+            modified_s: stamp.modified_s,
+            modified_ns: stamp.modified_ns,
+            inode: stamp.inode,
+        })
     }
 
     fn as_direct(&mut self) -> Option<&mut dyn DirectSource> {

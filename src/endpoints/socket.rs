@@ -1,23 +1,77 @@
 //! What connections of every family share: how they are read and written, and how they end.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::net::Shutdown;
 
 use crate::error::{Failure, Kind, Stop};
+use crate::flow::StageMeter;
 use crate::platform::{Descriptor, Interest, Transfer, Woken, await_alarm, unsent_bytes};
-use crate::stage::Outcome;
+use crate::stage::{Outcome, Undo};
 
 use super::{Incoming, Landing, Outgoing};
 
-/// A connection to write to.
-pub fn outgoing(stream: impl Into<OwnedFd>) -> Result<Outgoing, Failure> {
+/// A connection to write to, which may take `linger` to drain.
+pub fn outgoing(stream: impl Into<OwnedFd>, queue: Queue, linger: Option<Duration>) -> Result<Outgoing, Failure> {
+    let stream = stream.into();
+    let cut = match queue {
+        Queue::Sequence => Some(Arc::new(Cut::of(&stream)?)),
+        Queue::Buffers => None,
+    };
     Ok(Outgoing {
         descriptor: descriptor(stream, Kind::Sink)?,
-        landing: Box::new(Drained),
+        landing: Box::new(Drained {
+            queue,
+            linger,
+            meter: None,
+            cut,
+        }),
         reader_left: Kind::Sink,
     })
+}
+
+/// How a connection ends whose run fails: by a reset. An ordinary end would tell the peer that it has everything.
+struct Cut {
+    /// The connection, until it has ended one way or the other.
+    stream: Mutex<Option<OwnedFd>>,
+    /// Whether the peer has everything.
+    is_whole: AtomicBool,
+}
+
+impl Cut {
+    fn of(stream: &OwnedFd) -> Result<Self, Failure> {
+        let own = stream.try_clone().map_err(|error| unusable(Kind::Sink, error))?;
+        Ok(Self {
+            stream: Mutex::new(Some(own)),
+            is_whole: AtomicBool::new(false),
+        })
+    }
+
+    /// Says that the peer has everything.
+    fn forget(&self) {
+        let open = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.is_whole.store(open.is_some(), Ordering::Relaxed);
+    }
+}
+
+impl Undo for Cut {
+    fn undo(&self) -> Result<(), Failure> {
+        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Whoever closes it last resets it. A peer that is gone needs no telling.
+        stream.map(|stream| rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)));
+        Ok(())
+    }
+
+    fn has_landed(&self) -> bool {
+        self.is_whole.load(Ordering::Relaxed)
+    }
+
+    fn name(&self) -> String {
+        "the connection".to_owned()
+    }
 }
 
 /// A connection to read from.
@@ -34,8 +88,36 @@ pub fn unusable(place: Kind, error: std::io::Error) -> Failure {
     Failure::io(place, "cannot use the connection", error)
 }
 
+/// What a family's send queue is counted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// Bytes, until the peer's system acknowledges them; the end counts as one more, and is the last of them.
+    Sequence,
+    /// Memory, until the peer reads it.
+    Buffers,
+}
+
+impl Queue {
+    /// What the peer has not taken of a queue that is not empty.
+    fn rest(self, unsent: u64) -> String {
+        match (self, unsent.saturating_sub(1)) {
+            (Self::Buffers, _) => "the peer did not read everything".to_owned(),
+            (Self::Sequence, 0) => "the peer did not acknowledge the end".to_owned(),
+            (Self::Sequence, 1) => "the peer did not acknowledge the last byte".to_owned(),
+            (Self::Sequence, count) => format!("the peer did not acknowledge the last {count} bytes"),
+        }
+    }
+}
+
 /// Says the end to the peer, and waits until its kernel has everything.
-struct Drained;
+struct Drained {
+    queue: Queue,
+    /// `None` waits as long as every other write does.
+    linger: Option<Duration>,
+    meter: Option<Arc<StageMeter>>,
+    /// Only TCP can tell a peer that what it has is not all.
+    cut: Option<Arc<Cut>>,
+}
 
 impl Drained {
     /// How often the send queue is looked at, which no descriptor announces.
@@ -43,12 +125,26 @@ impl Drained {
     /// How long a peer may take to end or to reset where the system does not tell what it has: a peer that keeps its own
     /// direction open says nothing at all.
     const PATIENCE: Duration = Duration::from_millis(500);
-}
 
-impl Landing for Drained {
-    fn land(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome {
-        let failed = |error: std::io::Error| Failure::io(Kind::Sink, "cannot finish the connection", error);
-        rustix::net::shutdown(descriptor, Shutdown::Write).map_err(|error| failed(error.into()))?;
+    fn count(&self, taken: u64) {
+        if let Some(meter) = &self.meter {
+            meter.add_settled(taken);
+        }
+    }
+
+    fn failed(error: impl Into<std::io::Error>) -> Failure {
+        Failure::io(Kind::Sink, "cannot finish the connection", error)
+    }
+
+    /// Says the end; answers the queue as it was before.
+    fn end(descriptor: &Descriptor) -> Result<Fall, Failure> {
+        let last = unsent_bytes(descriptor.as_fd()).unwrap_or(0);
+        rustix::net::shutdown(descriptor, Shutdown::Write).map_err(Self::failed)?;
+        Ok(Fall { last })
+    }
+
+    /// Waits for the queue to empty.
+    fn drain(&self, descriptor: &Descriptor, alarm: BorrowedFd<'_>, mut fall: Fall) -> Outcome {
         let begun = Instant::now();
         let mut ignored = [0; 4096];
         let mut peer_ended = false;
@@ -57,30 +153,120 @@ impl Landing for Drained {
             // A peer that left without reading everything empties the queue, too.
             rustix::net::sockopt::socket_error(descriptor)
                 .and_then(|pending| pending)
-                .map_err(|error| failed(error.into()))?;
+                .map_err(Self::failed)?;
+            self.count(unsent.map_or(0, |unsent| fall.to(unsent)));
+            let waited = begun.elapsed();
+            let left = self.linger.map(|linger| linger.saturating_sub(waited));
             match unsent {
                 Some(0) => return Ok(()),
-                None if peer_ended || begun.elapsed() >= Self::PATIENCE => return Ok(()),
+                Some(unsent) if left == Some(Duration::ZERO) => {
+                    let limit = humantime::format_duration(self.linger.unwrap_or_default());
+                    let why = format!("{} within {limit} (linger)", self.queue.rest(unsent));
+                    return Err(Failure::because(Kind::Sink, "cannot finish the connection", why).into());
+                }
+                None if peer_ended || left == Some(Duration::ZERO) || waited >= Self::PATIENCE => return Ok(()),
                 _ => {}
             }
+            let glance = left.map_or(Self::GLANCE, |left| left.min(Self::GLANCE));
             if peer_ended {
-                if await_alarm(alarm, Instant::now() + Self::GLANCE).map_err(failed)? {
+                if await_alarm(alarm, Instant::now() + glance).map_err(Self::failed)? {
                     return Err(Stop::Neighbour);
                 }
                 continue;
             }
             match descriptor
-                .wait_for(Interest::Read, alarm, Some(Self::GLANCE))
-                .map_err(failed)?
+                .wait_for(Interest::Read, alarm, Some(glance))
+                .map_err(Self::failed)?
             {
                 Woken::Alarm => return Err(Stop::Neighbour),
                 Woken::TimedOut => {}
                 // What the peer sends is none of our business; its end is.
-                Woken::Ready => match descriptor.read(&mut ignored).map_err(failed)? {
+                Woken::Ready => match descriptor.read(&mut ignored).map_err(Self::failed)? {
                     Transfer::Bytes(0) => peer_ended = true,
                     Transfer::Bytes(_) | Transfer::NotReady => {}
                 },
             }
         }
+    }
+}
+
+impl Landing for Drained {
+    fn count_with(&mut self, meter: Arc<StageMeter>) {
+        self.meter = Some(meter);
+    }
+
+    fn land(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome {
+        self.drain(descriptor, alarm, Self::end(descriptor)?)?;
+        if let Some(cut) = &self.cut {
+            cut.forget();
+        }
+        Ok(())
+    }
+
+    fn undo(&self) -> Option<Arc<dyn Undo>> {
+        let cut = self.cut.as_ref()?;
+        Some(cut.clone())
+    }
+}
+
+/// How far a queue falls from one look to the next.
+#[derive(Debug)]
+struct Fall {
+    last: u64,
+}
+
+impl Fall {
+    fn to(&mut self, now: u64) -> u64 {
+        std::mem::replace(&mut self.last, now).saturating_sub(now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::platform::Alarm;
+
+    #[test]
+    fn only_what_a_queue_falls_by_is_motion() {
+        let mut fall = Fall { last: 900 };
+        assert_eq!([900, 901, 350, 350, 1].map(|now| fall.to(now)), [0, 0, 551, 0, 349]);
+    }
+
+    #[test]
+    fn what_a_peer_takes_while_the_connection_drains_is_counted_to_the_last_byte() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let descriptor = descriptor(ours, Kind::Sink).expect("usable");
+        assert_eq!(descriptor.write(&[7; 5000]).expect("written"), Transfer::Bytes(5000));
+        let Some(queue) = unsent_bytes(descriptor.as_fd()) else {
+            eprintln!("skipped: the system does not tell what is in a queue");
+            return;
+        };
+        let meter = Arc::new(StageMeter::new(Instant::now()));
+        let drained = Drained {
+            queue: Queue::Buffers,
+            linger: None,
+            meter: Some(meter.clone()),
+            cut: None,
+        };
+        let fall = Drained::end(&descriptor).expect("ended");
+        let mut received = Vec::new();
+        theirs.read_to_end(&mut received).expect("read");
+        let alarm = Alarm::new().expect("an alarm");
+        drained.drain(&descriptor, alarm.descriptor(), fall).expect("drained");
+        assert_eq!((received.len(), meter.settled()), (5000, queue));
+        assert!(queue >= 5000, "{queue}");
+    }
+
+    #[test]
+    fn the_end_itself_is_no_byte_that_is_missing() {
+        assert_eq!(Queue::Sequence.rest(1), "the peer did not acknowledge the end");
+        assert_eq!(Queue::Sequence.rest(2), "the peer did not acknowledge the last byte");
+        assert_eq!(
+            Queue::Sequence.rest(101),
+            "the peer did not acknowledge the last 100 bytes"
+        );
     }
 }

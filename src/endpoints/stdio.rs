@@ -48,6 +48,10 @@ impl Endpoint for Standard {
         "-".to_owned()
     }
 
+    fn regular_file(&self) -> Result<(), &'static str> {
+        Err("a standard stream")
+    }
+
     fn source_facts(&self) -> Result<Facts, Failure> {
         Self::input().map(|descriptor| facts(&descriptor))
     }

@@ -1,14 +1,18 @@
 //! TCP, connecting and listening.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, brief, shown};
+use crate::platform::{HAS_USER_TIMEOUT, keep_alive};
 use crate::stage::{BoxFuture, Reach};
 
-use super::{Endpoint, Incoming, Misnamed, Outgoing, Patience, Scheme, Writing, socket};
+use super::retry::{self, Backoff};
+use super::socket::{self, Queue};
+use super::{Endpoint, Incoming, Knob, Misnamed, Outgoing, Patience, Scheme, Writing};
 
 /// `tcp://HOST:PORT`
 pub static CONNECT: Scheme = Scheme {
@@ -50,6 +54,11 @@ impl Address {
         if text.contains('@') {
             return Err(Misnamed::new(format!("{scheme} takes no credentials"), form));
         }
+        if shown(text.as_bytes()) != text {
+            // From here on the parts may be said as they are.
+            let message = format!("`{}` is no address", brief(text.as_bytes()));
+            return Err(Misnamed::new(message, form));
+        }
         let text = text.strip_suffix('/').unwrap_or(text);
         let (host, port) = text
             .rsplit_once(':')
@@ -89,7 +98,7 @@ impl Address {
     }
 
     /// Tries every address that the host has, within `patience`.
-    async fn connect(self, patience: Duration) -> Result<TcpStream, Failure> {
+    async fn connect(&self, patience: Duration) -> Result<TcpStream, Failure> {
         let shown = self.url("tcp");
         let attempt = async {
             let addresses = tokio::net::lookup_host((self.host.as_str(), self.port))
@@ -120,22 +129,31 @@ impl Address {
 }
 
 /// The stream as the stages use it.
-fn ready(stream: TcpStream, place: Kind) -> Result<std::net::TcpStream, Failure> {
+fn ready(stream: TcpStream, place: Kind, patience: Patience) -> Result<std::net::TcpStream, Failure> {
     // What is small waits for nothing, and what is large fills segments anyway.
-    let ready = stream.set_nodelay(true).and_then(|()| stream.into_std());
+    let ready = stream
+        .set_nodelay(true)
+        .and_then(|()| keep_alive(stream.as_fd(), patience.unanswered))
+        .and_then(|()| stream.into_std());
     ready.map_err(|error| socket::unusable(place, error))
 }
 
-fn outgoing(stream: TcpStream) -> Result<Outgoing, Failure> {
-    socket::outgoing(ready(stream, Kind::Sink)?)
+fn outgoing(stream: TcpStream, patience: Patience) -> Result<Outgoing, Failure> {
+    socket::outgoing(ready(stream, Kind::Sink, patience)?, Queue::Sequence, patience.linger)
 }
 
-fn incoming(stream: TcpStream) -> Result<Incoming, Failure> {
-    socket::incoming(ready(stream, Kind::Source)?)
+fn incoming(stream: TcpStream, patience: Patience) -> Result<Incoming, Failure> {
+    socket::incoming(ready(stream, Kind::Source, patience)?)
 }
 
 /// A peer that is connected to.
 struct Connect(Address);
+
+impl Connect {
+    async fn connect(&self, patience: Patience) -> Result<TcpStream, Failure> {
+        retry::connect(patience.retries, Backoff::new(), || self.0.connect(patience.connect)).await
+    }
+}
 
 impl Endpoint for Connect {
     fn shown(&self) -> String {
@@ -146,16 +164,23 @@ impl Endpoint for Connect {
         Reach::Far
     }
 
+    fn heeds(&self, knob: Knob) -> bool {
+        match knob {
+            Knob::Retry | Knob::Linger => true,
+            Knob::UserTimeout => HAS_USER_TIMEOUT,
+        }
+    }
+
     fn effect(&self, _: Writing) -> String {
         format!("connects to {}", self.shown())
     }
 
     fn open_source(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
-        Box::pin(async move { incoming(self.0.connect(patience.connect).await?) })
+        Box::pin(async move { incoming(self.connect(patience).await?, patience) })
     }
 
     fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move { outgoing(self.0.connect(patience.connect).await?) })
+        Box::pin(async move { outgoing(self.connect(patience).await?, patience) })
     }
 }
 
@@ -191,6 +216,14 @@ impl Endpoint for Listen {
         Reach::Far
     }
 
+    fn heeds(&self, knob: Knob) -> bool {
+        match knob {
+            Knob::Retry => false,
+            Knob::Linger => true,
+            Knob::UserTimeout => HAS_USER_TIMEOUT,
+        }
+    }
+
     fn effect(&self, _: Writing) -> String {
         format!("listens on {} for one peer", self.address.url("tcp"))
     }
@@ -210,12 +243,12 @@ impl Endpoint for Listen {
         Ok(Some(format!("tcp://{address}")))
     }
 
-    fn open_source(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
-        Box::pin(async move { incoming(self.accept().await?) })
+    fn open_source(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
+        Box::pin(async move { incoming(self.accept().await?, patience) })
     }
 
-    fn open_sink(self: Box<Self>, _: Writing, _: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move { outgoing(self.accept().await?) })
+    fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+        Box::pin(async move { outgoing(self.accept().await?, patience) })
     }
 }
 
@@ -243,6 +276,8 @@ mod tests {
             ("::1:9000", "an IPv6 host needs brackets"),
             ("[::1:9000", "a bracket of the host is not closed"),
             (":9000", "the host is missing"),
+            ("\x1b[31mred:1", "`\\x1b[31mred:1` is no address"),
+            ("h:1\n", "`h:1\\n` is no address"),
             ("host:0", "port 0 cannot be connected to"),
         ] {
             assert_eq!(Address::parse(text.as_bytes(), "tcp").expect_err(text).message, message);

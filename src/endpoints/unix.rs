@@ -16,7 +16,9 @@ use crate::error::{Failure, Kind, shown};
 use crate::platform::unix_stream_socket;
 use crate::stage::{BoxFuture, Reach};
 
-use super::{Endpoint, Incoming, Misnamed, Outgoing, Patience, Scheme, Writing, socket};
+use super::retry::{self, Backoff};
+use super::socket::{self, Queue};
+use super::{Endpoint, Incoming, Knob, Misnamed, Outgoing, Patience, Scheme, Writing};
 
 /// `unix:PATH`
 pub static CONNECT: Scheme = Scheme {
@@ -84,7 +86,11 @@ impl Connect {
     /// How often a peer is tried whose queue is full: nothing announces that it has room.
     const GLANCE: Duration = Duration::from_millis(10);
 
-    async fn connect(self, patience: Duration) -> Result<UnixStream, Failure> {
+    async fn connect(&self, patience: Patience) -> Result<UnixStream, Failure> {
+        retry::connect(patience.retries, Backoff::new(), || self.connect_once(patience.connect)).await
+    }
+
+    async fn connect_once(&self, patience: Duration) -> Result<UnixStream, Failure> {
         let operation = format!("cannot connect to {}", self.0.url("unix"));
         let attempt = async {
             loop {
@@ -111,6 +117,10 @@ fn ready(stream: UnixStream, place: Kind) -> Result<std::os::unix::net::UnixStre
     stream.into_std().map_err(|error| socket::unusable(place, error))
 }
 
+fn outgoing(stream: std::os::unix::net::UnixStream, patience: Patience) -> Result<Outgoing, Failure> {
+    socket::outgoing(stream, Queue::Buffers, patience.linger)
+}
+
 impl Endpoint for Connect {
     fn shown(&self) -> String {
         self.0.url("unix")
@@ -120,16 +130,20 @@ impl Endpoint for Connect {
         Reach::Far
     }
 
+    fn heeds(&self, knob: Knob) -> bool {
+        matches!(knob, Knob::Retry | Knob::Linger)
+    }
+
     fn effect(&self, _: Writing) -> String {
         format!("connects to {}", self.shown())
     }
 
     fn open_source(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
-        Box::pin(async move { socket::incoming(ready(self.connect(patience.connect).await?, Kind::Source)?) })
+        Box::pin(async move { socket::incoming(ready(self.connect(patience).await?, Kind::Source)?) })
     }
 
     fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move { socket::outgoing(ready(self.connect(patience.connect).await?, Kind::Sink)?) })
+        Box::pin(async move { outgoing(ready(self.connect(patience).await?, Kind::Sink)?, patience) })
     }
 }
 
@@ -162,6 +176,10 @@ impl Endpoint for Listen {
         Reach::Far
     }
 
+    fn heeds(&self, knob: Knob) -> bool {
+        knob == Knob::Linger
+    }
+
     fn effect(&self, _: Writing) -> String {
         format!("listens on {} for one peer", self.address.url("unix"))
     }
@@ -181,8 +199,8 @@ impl Endpoint for Listen {
         Box::pin(async move { socket::incoming(self.accept(Kind::Source).await?) })
     }
 
-    fn open_sink(self: Box<Self>, _: Writing, _: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move { socket::outgoing(self.accept(Kind::Sink).await?) })
+    fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+        Box::pin(async move { outgoing(self.accept(Kind::Sink).await?, patience) })
     }
 }
 

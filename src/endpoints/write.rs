@@ -9,13 +9,20 @@ use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role}
 use crate::error::{self, Failure, Problem, Stop};
 use crate::flow::{Inlet, Wait};
 use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken};
-use crate::stage::{BoxFuture, Context, DirectSink, Facts, Outcome, Reach, Sink, SinkPlan, Undo, Work};
+use crate::stage::{BoxFuture, Context, DirectSink, Facts, Outcome, Reach, Sink, SinkPlan, Undertaking, Undo, Work};
 
+mod account;
 mod batch;
+mod care;
+mod writeback;
 
+use account::Account;
 use batch::Batch;
+use care::Care;
+use writeback::Writeback;
 
-use super::{Endpoint, Landing, Patience, Writing, connect_timeout, named};
+use super::patience::{CONNECTING, LINGER, RETRY, USER_TIMEOUT};
+use super::{Endpoint, Knob, Landing, Patience, Writing, named};
 
 /// The definition of `write`.
 pub static WRITE: Definition = Definition {
@@ -24,7 +31,17 @@ pub static WRITE: Definition = Definition {
     summary: "write a file, standard output or a connection",
     details: "A file is replaced atomically: the bytes go to a temporary file beside it, which takes its place when all \
               of them are on the disk. Whatever happens before, the old file stays as it was. Devices and FIFOs are \
-              written in place. A chain whose last stage is no sink writes standard output, as `write -` does.",
+              written in place. A chain whose last stage is no sink writes standard output, as `write -` does.\n\nA \
+              connection is done when the peer's system has acknowledged everything; on a Unix socket, when the peer has \
+              read it. `linger=` bounds that wait, which is otherwise as long as the peer takes, as for every write. A \
+              peer that vanishes is noticed by TCP's own means within about a quarter of an hour; `user-timeout=` makes \
+              that sooner, and gives up a peer that only stops reading, too.\n\n\
+              verify=true reads the temporary file back before it takes its place, from the disk where the system can drop \
+              what it has in memory, and compares sums: what differs is exit code 10.\n\n\
+              resume=true is for large files. If the run ends early, whatever ends it, what was written stays in \
+              .NAME.highwater-part beside the target, and .NAME.highwater-journal says how much of it is sure. The same \
+              pipeline run again checks that and goes on from there. It refuses where the source has changed (exit code \
+              10). It takes one regular file as the source, and nothing but throttle and buffer in between.",
     params: &[
         Param {
             name: "path",
@@ -66,12 +83,45 @@ pub static WRITE: Definition = Definition {
             default: None,
             help: "permissions in octal; else the old file's, or what the umask leaves",
         },
-        connect_timeout(),
+        CONNECTING,
+        RETRY,
+        USER_TIMEOUT,
+        LINGER,
+        Param {
+            name: "verify",
+            kind: Kind::Flag,
+            place: Place::Named,
+            required: false,
+            default: Some("false"),
+            help: "whether to read everything back and compare it before it takes its place",
+        },
+        Param {
+            name: "resume",
+            kind: Kind::Flag,
+            place: Place::Named,
+            required: false,
+            default: Some("false"),
+            help: "whether to keep what was written when the run ends early, and go on with it the next time",
+        },
+        Param {
+            name: "checkpoint",
+            kind: Kind::Size,
+            place: Place::Named,
+            required: false,
+            default: None,
+            help: "with resume=true, after how many bytes the journal is brought up to date; 64MiB unless given",
+        },
     ],
-    examples: &[Example {
-        text: "read big.iso | throttle 500MB/s | write copy.iso clobber=false",
-        about: "copy at a gentle rate, never over a file that is there",
-    }],
+    examples: &[
+        Example {
+            text: "read big.iso | throttle 500MB/s | write copy.iso clobber=false",
+            about: "copy at a gentle rate, never over a file that is there",
+        },
+        Example {
+            text: "read big.iso | write copy.iso resume=true verify=true",
+            about: "copy a large file, go on after a power cut, and check the copy on the disk",
+        },
+    ],
     build: Build::Sink(plan),
 };
 
@@ -89,10 +139,17 @@ fn plan(args: &Args) -> Result<Box<dyn SinkPlan>, Problem> {
         );
         return Err(problem.help("leave one of them out"));
     }
+    let endpoint = named(args.required_endpoint("path"), args)?;
+    for knob in [Knob::Retry, Knob::UserTimeout, Knob::Linger] {
+        knob.check(args, [&*endpoint])?;
+    }
+    let care = Care::of(args, &*endpoint, writing)?;
     Ok(Box::new(Plan {
-        endpoint: named(args.required_endpoint("path"), args)?,
+        endpoint,
         writing,
-        patience: Patience::of(args),
+        care,
+        undertaking: None,
+        patience: Patience::of(args).lingering(args),
         is_spelled_out: true,
     }))
 }
@@ -118,6 +175,8 @@ pub fn standard_output() -> Box<dyn SinkPlan> {
             sync: true,
             mode: None,
         },
+        care: Care::default(),
+        undertaking: None,
         patience: Patience::default(),
         is_spelled_out: false,
     })
@@ -126,13 +185,20 @@ pub fn standard_output() -> Box<dyn SinkPlan> {
 struct Plan {
     endpoint: Box<dyn Endpoint>,
     writing: Writing,
+    care: Care,
+    /// Which run this is, where another one may go on with it.
+    undertaking: Option<Undertaking>,
     patience: Patience,
     is_spelled_out: bool,
 }
 
 impl SinkPlan for Plan {
     fn facts(&self) -> Result<Facts, Failure> {
-        self.endpoint.sink_facts(self.writing)
+        let mut facts = self.endpoint.sink_facts(self.writing)?;
+        if self.care.resume.is_some() {
+            facts.files.extend(self.endpoint.companions(self.writing));
+        }
+        Ok(facts)
     }
 
     fn reach(&self) -> Reach {
@@ -140,7 +206,30 @@ impl SinkPlan for Plan {
     }
 
     fn effect(&self) -> String {
-        self.endpoint.effect(self.writing)
+        let mut effect = self.endpoint.effect(self.writing);
+        if self.care.resume.is_some() {
+            effect += ", and keeps what it has if the run ends early";
+        }
+        if self.care.verify {
+            effect += ", once it was read back and compared";
+        }
+        effect
+    }
+
+    fn state_bytes(&self) -> u64 {
+        if self.care.is_none() { 0 } else { Account::STATE }
+    }
+
+    fn looks_at_bytes(&self) -> bool {
+        !self.care.is_none()
+    }
+
+    fn resumes(&self) -> bool {
+        self.care.resume.is_some()
+    }
+
+    fn undertake(&mut self, undertaking: Undertaking) {
+        self.undertaking = Some(undertaking);
     }
 
     fn is_spelled_out(&self) -> bool {
@@ -153,12 +242,24 @@ impl SinkPlan for Plan {
 
     fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Sink>, Failure>> {
         Box::pin(async move {
-            let outgoing = self.endpoint.open_sink(self.writing, self.patience).await?;
+            let opening = match self.undertaking {
+                Some(undertaking) => self.endpoint.open_resumable(self.writing, undertaking),
+                None => self.endpoint.open_sink(self.writing, self.patience),
+            };
+            let mut outgoing = opening.await?;
+            if !self.care.is_none() && outgoing.descriptor.file_id().is_none() {
+                // It was one, or was not there, when the chain was planned.
+                let why = "it is no regular file any more";
+                return Err(Failure::because(error::Kind::Usage, "cannot be read back", why));
+            }
+            let account = self.care.account(outgoing.landing.journal());
             let sink: Box<dyn Sink> = Box::new(WritingTo {
                 undo: outgoing.landing.undo(),
+                writeback: Writeback::new(outgoing.landing.is_durable()),
                 descriptor: Arc::new(outgoing.descriptor),
                 landing: Some(outgoing.landing),
                 reader_left: outgoing.reader_left,
+                account,
             });
             Ok(sink)
         })
@@ -171,8 +272,11 @@ struct WritingTo {
     /// `Some` until all bytes are written.
     landing: Option<Box<dyn Landing>>,
     undo: Option<Arc<dyn Undo>>,
+    writeback: Writeback,
     /// Which error a peer that left is.
     reader_left: error::Kind,
+    /// What is known of the bytes, where somebody wants to know it.
+    account: Option<Account>,
 }
 
 impl Sink for WritingTo {
@@ -180,8 +284,13 @@ impl Sink for WritingTo {
         self.undo.clone()
     }
 
+    fn resumes_at(&self) -> u64 {
+        self.account.as_ref().map_or(0, Account::resumes_at)
+    }
+
     fn as_direct(&mut self) -> Option<&mut dyn DirectSink> {
-        Some(self)
+        // A lane inside the kernel shows nobody the bytes.
+        self.account.is_none().then_some(self as &mut dyn DirectSink)
     }
 
     fn start(self: Box<Self>, input: Inlet, context: Context) -> Work {
@@ -198,10 +307,18 @@ impl DirectSink for WritingTo {
         self.landing.as_ref().is_some_and(|landing| landing.is_new_file())
     }
 
+    fn wrote(&mut self, count: u64) {
+        self.writeback.wrote(&self.descriptor, count);
+    }
+
     fn land(&mut self, context: &Context) -> Outcome {
+        context.meter.land();
         let _outside = context.meter.wait(Wait::Outside);
         match self.landing.take() {
-            Some(landing) => landing.land(&self.descriptor, context.cancel.alarm()?),
+            Some(mut landing) => {
+                landing.count_with(context.meter.clone());
+                landing.land(&self.descriptor, context.cancel.alarm()?)
+            }
             None => Ok(()),
         }
     }
@@ -219,15 +336,32 @@ impl DirectSink for WritingTo {
 impl WritingTo {
     fn run(mut self, mut input: Inlet, context: &Context) -> Outcome {
         context.outer_side.writes(&self.descriptor);
-        let mut written = 0;
+        let mut written = self.resumes_at();
+        if let Some(account) = &mut self.account {
+            account.begin(&self.descriptor, context)?;
+        }
         let mut batch = Batch::new();
         while batch.fill(&mut input, &context.meter, &context.cancel)? {
             self.write_all(&mut batch, &mut written, context)?;
         }
+        self.verify(context)?;
         self.land(context)
     }
 
-    fn write_all(&self, batch: &mut Batch, written: &mut u64, context: &Context) -> Outcome {
+    /// Reads it back, where that is wanted; nobody may go on with what proves wrong.
+    fn verify(&self, context: &Context) -> Outcome {
+        let Some(account) = &self.account else { return Ok(()) };
+        let verified = account.verify(&self.descriptor, context);
+        if let (Err(Stop::Failed(failure)), Some(landing)) = (&verified, &self.landing)
+            && failure.kind() == error::Kind::Integrity
+            && let Err(more) = landing.reject()
+        {
+            tracing::error!("{more}");
+        }
+        verified
+    }
+
+    fn write_all(&mut self, batch: &mut Batch, written: &mut u64, context: &Context) -> Outcome {
         let size = batch.len();
         while !batch.is_empty() {
             let result = {
@@ -242,7 +376,12 @@ impl WritingTo {
                 Transfer::Bytes(count) => {
                     *written += count as u64;
                     context.meter.add_out(count as u64);
+                    if let Some(account) = &mut self.account {
+                        batch.first_bytes(count, |bytes| account.add(bytes));
+                        account.note_if_due(&self.descriptor, context)?;
+                    }
                     batch.advance(count);
+                    self.wrote(count as u64);
                 }
                 Transfer::NotReady => {
                     let _outside = context.meter.wait(Wait::Outside);

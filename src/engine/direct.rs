@@ -184,15 +184,20 @@ impl Passage<'_> {
             self.check_cancel()?;
             let (source, sink) = (self.source.descriptor(), self.sink.descriptor());
             match source.splice_to(sink, CALL) {
-                None => return Ok(false),
+                Ok(None) => return Ok(false),
                 // Of a file, the end is where its size says; some never say it.
-                Some(Transfer::Bytes(0)) => return Ok(source.shape() != Shape::File || is_at_end(source)),
-                Some(Transfer::Bytes(count)) => self.count(count as u64),
+                Ok(Some(Transfer::Bytes(0))) => return Ok(source.shape() != Shape::File || is_at_end(source)),
+                Ok(Some(Transfer::Bytes(count))) => self.count(count as u64),
                 // Either end may be the one that is not ready.
-                Some(Transfer::NotReady) => {
+                Ok(Some(Transfer::NotReady)) => {
                     self.wait_to_read()?;
                     self.wait_to_write()?;
                 }
+                // A source that is a connection can fail in every way but that of a pipe whose reader left.
+                Err(error) if source.shape() == Shape::Socket && !is_broken_pipe(&error) => {
+                    return Err(at_source(self.source.failed(error, self.total)));
+                }
+                Err(error) => return Err(at_sink(self.sink.failed(error, self.written))),
             }
         }
     }
@@ -239,6 +244,7 @@ impl Passage<'_> {
                 Transfer::Bytes(count) => {
                     done += count;
                     self.written += count as u64;
+                    self.sink.wrote(count as u64);
                     self.from.meter.add_out(count as u64);
                     self.to.meter.add_in(count as u64);
                     self.to.meter.add_out(count as u64);
@@ -287,11 +293,16 @@ impl Passage<'_> {
     fn count(&mut self, count: u64) {
         self.total += count;
         self.written += count;
+        self.sink.wrote(count);
         for meter in [&self.from.meter, &self.to.meter] {
             meter.add_in(count);
             meter.add_out(count);
         }
     }
+}
+
+fn is_broken_pipe(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::BrokenPipe
 }
 
 /// Whether a file that has a size was read to it.

@@ -6,7 +6,7 @@
 
 use crate::error::{Failure, Kind};
 use crate::plan::{MemoryPlan, Plan, Planned};
-use crate::stage::{Content, Facts, Reach, Sink, Source, Stage, TransformPlan};
+use crate::stage::{Content, Facts, Reach, Sink, Source, Stage, TransformPlan, Undertaking};
 
 use super::interrupt::Interrupt;
 use super::{Ending, Observer};
@@ -16,6 +16,8 @@ pub struct Opened {
     pub source: Planned<Box<dyn Source>>,
     pub transforms: Vec<Planned<Made>>,
     pub sink: Planned<Box<dyn Sink>>,
+    /// Bytes that the sink holds besides its link.
+    pub sink_state: u64,
     pub memory: MemoryPlan,
     /// Bytes that the source is expected to give.
     pub expected: Option<u64>,
@@ -59,7 +61,9 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
     }
 
     let (source_reach, sink_reach) = (plan.source.plan.reach(), plan.sink.plan.reach());
-    let (source, sink) = (plan.source.plan, plan.sink.plan);
+    let undertaking = plan.sink.plan.resumes().then(|| pipeline(&plan));
+    let sink_state = plan.sink.plan.state_bytes();
+    let (source, mut sink) = (plan.source.plan, plan.sink.plan);
     let wanted = plan.transforms.first().map_or(0, |first| first.plan.leading_skip());
     let opening = async {
         let open_source = async || {
@@ -71,24 +75,30 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
             };
             Ok((source, skipped))
         };
-        let open_sink = async || sink.open().await.map_err(at_sink);
         match (source_reach, sink_reach) {
             (Reach::Near, _) | (Reach::Far, Reach::Near) => {
-                let source = open_source().await?;
-                Ok((source, open_sink().await?))
+                let (mut source, skipped) = open_source().await?;
+                if let Some(pipeline) = undertaking {
+                    let source = source.identity().ok_or_else(|| at_source(unknowable()))?;
+                    sink.undertake(Undertaking { pipeline, source });
+                }
+                let sink = sink.open().await.map_err(at_sink)?;
+                let resumed = go_on(&mut *source, sink.resumes_at()).map_err(at_source)?;
+                Ok((source, skipped, sink, resumed))
             }
             (Reach::Far, Reach::Far) => {
-                let sink = open_sink().await?;
-                Ok((open_source().await?, sink))
+                let sink = sink.open().await.map_err(at_sink)?;
+                let (source, skipped) = open_source().await?;
+                Ok((source, skipped, sink, 0))
             }
         }
     };
-    let ((source, mut skipped), sink) = tokio::select! {
+    let (source, mut skipped, sink, resumed) = tokio::select! {
         opened = opening => opened?,
         cause = interrupt.next() => return Err(cause.ending()),
     };
 
-    let expected = source_facts.size.map(|size| size - skipped.min(size));
+    let expected = source_facts.size.map(|size| size - (skipped + resumed).min(size));
     let transforms = plan.transforms.into_iter();
     let transforms = transforms
         .map(|transform| make(transform, std::mem::take(&mut skipped)))
@@ -107,10 +117,39 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
             defaults: plan.sink.defaults,
             plan: sink,
         },
+        sink_state,
         memory: plan.memory,
         expected,
         listening,
     })
+}
+
+/// The chain as one text, to be known again by.
+fn pipeline(plan: &Plan) -> String {
+    let transforms = plan.transforms.iter().map(|transform| transform.text.as_str());
+    let texts = std::iter::once(plan.source.text.as_str()).chain(transforms);
+    let texts: Vec<&str> = texts.chain([plan.sink.text.as_str()]).collect();
+    texts.join(" | ")
+}
+
+/// Moves the source to where an earlier run ended, and answers how far that is.
+fn go_on(source: &mut dyn Source, offset: u64) -> Result<u64, Failure> {
+    if offset == 0 {
+        return Ok(0);
+    }
+    let skipped = source.skip(offset)?;
+    if skipped < offset {
+        let why = format!("{offset} bytes of it were written already, and it has {skipped}");
+        return Err(Failure::because(Kind::Integrity, "cannot go on", why));
+    }
+    tracing::info!("goes on after {offset} bytes");
+    Ok(offset)
+}
+
+/// What was a regular file a moment ago is none any more.
+fn unknowable() -> Failure {
+    let why = "resume=true needs a regular file, and it is none";
+    Failure::because(Kind::Usage, "cannot be known again", why)
 }
 
 fn make(transform: Planned<Box<dyn TransformPlan>>, skipped: u64) -> Planned<Made> {

@@ -14,7 +14,9 @@ use crate::stage::{Budget, Cancel, Claim, Context, Outcome, SideFiles, Undo};
 
 use super::direct::Direct;
 use super::interrupt::{Cause, Interrupt};
+use super::min_rate::Slow;
 use super::opening::Opened;
+use super::stall::Stall;
 use super::start::{start, start_direct};
 use super::verdict::{Next, Verdict};
 use super::watch::{Watch, WatchedStage};
@@ -31,6 +33,7 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
     let mut chain = Chain::start(opened);
     observer.started(&chain.watch);
     let mut stall = Stall::new(settings.stall_timeout);
+    let mut slow = Slow::new(settings.min_rate);
     let brief = tokio::time::sleep(settings.brief);
     tokio::pin!(brief);
     let mut is_brief = true;
@@ -48,6 +51,11 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
             }
             () = stall.tick() => {
                 if let Some(ending) = stall.look(&chain.watch) {
+                    break Some(ending);
+                }
+            }
+            () = slow.tick() => {
+                if let Some(ending) = slow.look(&chain.watch) {
                     break Some(ending);
                 }
             }
@@ -152,6 +160,7 @@ impl Chain {
             chain.claims[at] = chain.watch.budget.claim(made.state).ok();
             works.push(made.stage.start(chain.inlet(at), chain.outlet(at), chain.context(at)));
         }
+        chain.claims[last] = chain.watch.budget.claim(opened.sink_state).ok();
         works.push(sink.start(chain.inlet(last), chain.context(last)));
         for (at, work) in works.into_iter().enumerate() {
             let stage = &chain.watch.stages[at];
@@ -211,6 +220,7 @@ impl Chain {
         let grace = tokio::time::sleep(if is_signalled { GRACE } else { LONG_GRACE });
         tokio::pin!(grace);
         let mut left_behind = Vec::new();
+        let mut is_landing = false;
         while self.verdict.missing().next().is_some() {
             self.stop();
             tokio::select! {
@@ -218,6 +228,12 @@ impl Chain {
                     self.take_report(report);
                 }
                 () = &mut grace => {
+                    // From now on the output is in its place or never will be. If it is, the end of it is worth waiting for.
+                    let has_landed = self.take_back(&mut left_behind);
+                    if has_landed && !std::mem::replace(&mut is_landing, true) {
+                        grace.as_mut().reset(tokio::time::Instant::now() + LONG_GRACE);
+                        continue;
+                    }
                     let stages = self.verdict.missing().map(|at| &self.watch.stages[at].text);
                     left_behind.extend(stages.map(|text| format!("{text}: did not stop in time; left alone")));
                     break;
@@ -230,14 +246,26 @@ impl Chain {
                 }
             }
         }
-        let mut ending = cause.unwrap_or_else(|| self.decide());
-        if (ending.failure.is_some() || ending.signal.is_some())
-            && let Some(Err(failure)) = self.undo.map(|undo| undo.undo())
-        {
-            left_behind.push(failure.to_string());
+        let mut ending = match cause {
+            // A signal or a deadline that comes when the sink has landed changes nothing any more.
+            Some(cause) if !self.verdict.is_whole() => cause,
+            _ => self.decide(),
+        };
+        if ending.failure.is_some() || ending.signal.is_some() {
+            self.take_back(&mut left_behind);
         }
         ending.left_behind = left_behind;
         ending
+    }
+
+    /// Takes back what the sink did, if that is still possible; answers whether it was too late. A second time changes
+    /// nothing.
+    fn take_back(&self, left_behind: &mut Vec<String>) -> bool {
+        let Some(undo) = &self.undo else { return false };
+        if let Err(failure) = undo.undo() {
+            left_behind.push(failure.to_string());
+        }
+        undo.has_landed()
     }
 
     fn decide(&mut self) -> Ending {
@@ -255,58 +283,5 @@ impl Chain {
                 Ending::failed(None, Failure::because(Kind::Bug, "a bug in highwater", why))
             }
         }
-    }
-}
-
-/// Notices that nothing moves.
-struct Stall {
-    limit: Option<Duration>,
-    /// What had moved when something moved last, and when that was.
-    last: (u64, Instant),
-}
-
-impl Stall {
-    fn new(limit: Option<Duration>) -> Self {
-        Self {
-            limit,
-            last: (0, Instant::now()),
-        }
-    }
-
-    /// Waits until it is worth looking: a tenth of the limit.
-    async fn tick(&self) {
-        match self.limit {
-            Some(limit) => tokio::time::sleep((limit / 10).max(Duration::from_millis(1))).await,
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Whether nothing has moved for too long. A throttle that waits on purpose is motion.
-    fn look(&mut self, watch: &Watch) -> Option<Ending> {
-        let limit = self.limit?;
-        let motion = watch.motion();
-        let now = Instant::now();
-        if motion != self.last.0 || watch.is_throttling() {
-            self.last = (motion, now);
-        }
-        (now - self.last.1 >= limit).then(|| stall(limit))
-    }
-}
-
-/// Ends a run in which nothing has moved for `limit`.
-fn stall(limit: Duration) -> Ending {
-    let limit = humantime::format_duration(limit);
-    let why = format!("no byte moved for {limit} (--stall-timeout)");
-    Ending::failed(None, Failure::because(Kind::Timeout, "stalled", why))
-}
-
-/// Waits until a chain that is still being opened has stalled: no byte moves while a peer is waited for.
-pub async fn stalled(limit: Option<Duration>) -> Ending {
-    match limit {
-        Some(limit) => {
-            tokio::time::sleep(limit).await;
-            stall(limit)
-        }
-        None => std::future::pending().await,
     }
 }

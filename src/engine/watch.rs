@@ -1,6 +1,7 @@
 //! A running chain, as it can be looked at from another thread.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -46,16 +47,28 @@ impl Watch {
         lane.map_or("linked", Lane::name)
     }
 
-    /// Bytes that have moved anywhere in the chain so far: a number that only stands still if everything does.
+    /// Bytes that have moved anywhere in the chain so far, and what peers took since the last one was written: a number that
+    /// only stands still if everything does.
     pub(super) fn motion(&self) -> u64 {
         self.stages
             .iter()
-            .map(|stage| stage.meter.bytes_in() + stage.meter.bytes_out())
+            .map(|stage| stage.meter.bytes_in() + stage.meter.bytes_out() + stage.meter.settled())
             .sum()
     }
 
     /// Whether some stage waits on purpose.
     pub(super) fn is_throttling(&self) -> bool {
         self.stages.iter().any(|stage| stage.meter.is_throttling())
+    }
+
+    /// Bytes that the sink has taken; `None` once it has taken the last one.
+    pub(super) fn taken(&self) -> Option<u64> {
+        let sink = &self.stages.last()?.meter;
+        (!sink.is_landing()).then(|| sink.bytes_out())
+    }
+
+    /// How long stages have waited on purpose, all of them together.
+    pub(super) fn throttled(&self) -> Duration {
+        self.stages.iter().map(|stage| stage.meter.times().throttling).sum()
     }
 }

@@ -154,6 +154,13 @@ impl Failure {
         self
     }
 
+    /// Says how often it was tried: `cannot connect to there in 3 attempts`.
+    #[must_use]
+    pub fn in_attempts(mut self, count: u64) -> Self {
+        self.operation = format!("{} in {count} attempts", self.operation);
+        self
+    }
+
     /// What went wrong, for the exit code.
     #[must_use]
     pub fn kind(&self) -> Kind {

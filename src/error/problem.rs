@@ -3,6 +3,7 @@
 //! Every layer that looks at a chain collects [`Problem`]s instead of stopping at the first one. In the end they stand
 //! together in one [`ChainError`], which shows each of them under the source text.
 
+mod credentials;
 mod shown;
 
 use std::fmt;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::sync::atomic::{AtomicU64, Ordering};
+use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What a stage waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub struct StageMeter {
     start: Instant,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    settled: AtomicU64,
+    landing: AtomicBool,
     /// Odd while the writer changes `waited` and `open` together.
     version: AtomicU64,
     /// Nanoseconds, in the order of [`Wait::ALL`].
@@ -68,6 +70,8 @@ impl StageMeter {
             start: start.into(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            landing: AtomicBool::new(false),
             version: AtomicU64::new(0),
             waited: [const { AtomicU64::new(0) }; 4],
             open: AtomicU64::new(0),
@@ -105,6 +109,29 @@ impl StageMeter {
     #[must_use]
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out.load(Ordering::Relaxed)
+    }
+
+    /// Counts `count` bytes that were taken care of beside those that moved: taken out of the system's queue by a peer, in
+    /// the unit that the queue is counted in, or read back. It shows that something still happens.
+    pub fn add_settled(&self, count: u64) {
+        bump(&self.settled, count);
+    }
+
+    /// What was taken care of so far, beside what moved.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
+    }
+
+    /// Says that a sink has written its last byte: what is left is to make them complete.
+    pub fn land(&self) {
+        self.landing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a sink has written its last byte.
+    #[must_use]
+    pub fn is_landing(&self) -> bool {
+        self.landing.load(Ordering::Relaxed)
     }
 
     /// Says that the stage has nothing left to do.

@@ -38,7 +38,8 @@ impl MemoryPlan {
     pub(super) fn new(needs: &[Needs], limits: Limits, whole: &Range<usize>) -> Result<Self, Vec<Problem>> {
         let state = needs.iter().map(|need| need.state).sum::<u64>();
         let explicit = needs.iter().filter_map(|need| need.high).fold(0, u64::saturating_add);
-        let open = needs.iter().filter(|need| need.high.is_none()).count() as u64;
+        let feeding = || needs.iter().filter(|need| need.feeds_a_link);
+        let open = feeding().filter(|need| need.high.is_none()).count() as u64;
         let default_high = share(DEFAULT_LIMIT, open);
         let limit = limits.memory.unwrap_or_else(|| {
             let named = state.saturating_add(explicit).saturating_add(open * default_high);
@@ -64,7 +65,7 @@ impl MemoryPlan {
         let high = share(room, open);
         let mut problems = Vec::new();
         let mut links = Vec::new();
-        for need in needs {
+        for need in feeding() {
             let high = need.high.unwrap_or(high);
             match need.low {
                 Some(low) if low >= high => problems.push(
@@ -127,6 +128,7 @@ mod tests {
     fn needs(state: u64, high: Option<u64>) -> Needs {
         Needs {
             span: 0..4,
+            feeds_a_link: true,
             state,
             claims_later: false,
             high,
@@ -135,7 +137,14 @@ mod tests {
     }
 
     fn plan(needs: &[Needs], memory: Option<u64>) -> Result<MemoryPlan, Vec<Problem>> {
-        MemoryPlan::new(needs, Limits { memory, chunk: None }, &(0..9))
+        MemoryPlan::new(
+            needs,
+            Limits {
+                memory,
+                ..Limits::default()
+            },
+            &(0..9),
+        )
     }
 
     #[test]

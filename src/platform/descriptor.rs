@@ -214,20 +214,32 @@ impl Descriptor {
     }
 
     /// Moves up to `length` bytes to `to` without a copy, where one of the two is a pipe, or they are a file and a socket;
-    /// `None` as above.
-    #[must_use]
-    pub fn splice_to(&self, to: &Self, length: usize) -> Option<Transfer> {
-        if [self, to]
+    /// `None` where that is not to be had, or fails in a way that reading or writing will meet as well.
+    ///
+    /// # Errors
+    /// What became of a socket's connection. The system says so once: whoever reads after that is told of an end.
+    pub fn splice_to(&self, to: &Self, length: usize) -> io::Result<Option<Transfer>> {
+        let ends = [self, to];
+        if ends
             .iter()
             .any(|end| !matches!(end.manner, Manner::Blocking | Manner::NonBlocking))
         {
-            return None;
+            return Ok(None);
         }
-        transfer(|| match (self.shape(), to.shape()) {
+        let moved = transfer(|| match (self.shape(), to.shape()) {
             (Shape::File, Shape::Socket) => system::send_file(self.as_fd(), to.as_fd(), length),
             _ => system::splice(self.as_fd(), to.as_fd(), length),
-        })
-        .ok()
+        });
+        match moved {
+            Ok(moved) => Ok(Some(moved)),
+            Err(error) if ends.iter().any(|end| end.shape == Shape::Socket) && !is_refusal(&error) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Has the disk begin with what was written to this file; waits for nothing.
+    pub fn start_writeback(&self) {
+        system::start_writeback(self.as_fd());
     }
 
     /// Where the next bytes that are no hole begin and end, as seen from the offset of a sparse file, which stays as it
@@ -326,6 +338,19 @@ fn transfer(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<T
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Whether a call was not to be had for these descriptors, or met a disk that reading will meet again.
+fn is_refusal(error: &io::Error) -> bool {
+    let refusals = [
+        Errno::INVAL,
+        Errno::NOSYS,
+        Errno::OPNOTSUPP,
+        Errno::PERM,
+        Errno::XDEV,
+        Errno::IO,
+    ];
+    Errno::from_io_error(error).is_some_and(|errno| refusals.contains(&errno))
 }
 
 /// How many whole slices fit into `limit` bytes; where not even the first does, what of it fits.

@@ -7,10 +7,12 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fs::{Mode, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
+use rustix::net::sockopt;
 use rustix::pipe::SpliceFlags;
 
 /// One eventfd.
@@ -196,6 +198,16 @@ pub fn copy_file_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) 
     rustix::fs::copy_file_range(from, None, to, None, length)
 }
 
+/// Of the whole file: what is being written back already is left alone. See `sync_file_range(2)`.
+pub fn start_writeback(fd: BorrowedFd<'_>) {
+    use std::os::fd::AsRawFd;
+    // A hint: where it is refused, the disk begins at the end.
+    #[allow(unsafe_code, reason = "takes numbers, and a descriptor that is open")]
+    unsafe {
+        libc::sync_file_range(fd.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE);
+    }
+}
+
 /// Moves a file's pages to a socket; waits as the socket does.
 pub fn send_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix::io::Result<usize> {
     rustix::fs::sendfile(to, from, None, length)
@@ -218,6 +230,13 @@ pub fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Option<Range<u64>> {
     }
 }
 
+/// Drops what the page cache has of a file that is on the disk, so that reading it reads the disk. Pages that somebody has
+/// mapped, and file systems that live in memory, keep theirs.
+pub fn drop_cached(fd: impl AsFd) {
+    // Only advice: whoever refuses it is read from memory.
+    let _ = rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed);
+}
+
 /// Bytes in a socket's send queue that the peer's kernel has not acknowledged yet; `None` where it cannot be told.
 #[must_use]
 pub fn unsent_bytes(fd: BorrowedFd<'_>) -> Option<u64> {
@@ -226,4 +245,71 @@ pub fn unsent_bytes(fd: BorrowedFd<'_>) -> Option<u64> {
     #[allow(unsafe_code, reason = "the kernel's documented getter of one int")]
     let queued = unsafe { rustix::ioctl::ioctl(fd, rustix::ioctl::Getter::<SIOCOUTQ, i32>::new()) };
     queued.ok().and_then(|bytes| u64::try_from(bytes).ok())
+}
+
+/// Whether a TCP connection can be given a time of its own to answer in.
+pub const HAS_USER_TIMEOUT: bool = true;
+
+/// Asks a silent peer once a minute, which also keeps the address translators on the way from forgetting the connection, and
+/// gives it up after 15 questions. That is as long as a peer that owes an acknowledgement is given (`tcp_retries2`, about
+/// a quarter of an hour: see tcp(7)), so an outage that a busy connection survives ends no silent one. A user timeout sets
+/// the pace of the questions, too.
+pub fn tune_keepalive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> rustix::io::Result<()> {
+    const PAUSE: Duration = Duration::from_secs(60);
+    const QUESTIONS: u32 = 15;
+    let pause = user_timeout.map_or(PAUSE, |limit| limit.clamp(Duration::from_secs(1), PAUSE));
+    sockopt::set_tcp_keepidle(fd, pause)?;
+    sockopt::set_tcp_keepintvl(fd, pause)?;
+    sockopt::set_tcp_keepcnt(fd, QUESTIONS)?;
+    let Some(limit) = user_timeout else { return Ok(()) };
+    // The kernel counts milliseconds in an int; 0 stands for its own time.
+    let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX).max(1);
+    sockopt::set_tcp_user_timeout(fd, milliseconds.unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::super::keep_alive;
+    use super::*;
+
+    fn stream() -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens")
+    }
+
+    /// Idle time, interval, count and user timeout.
+    fn times(stream: &TcpStream) -> (Duration, Duration, u32, u32) {
+        assert!(sockopt::socket_keepalive(stream).expect("an option"));
+        let option = "an option";
+        (
+            sockopt::tcp_keepidle(stream).expect(option),
+            sockopt::tcp_keepintvl(stream).expect(option),
+            sockopt::tcp_keepcnt(stream).expect(option),
+            sockopt::tcp_user_timeout(stream).expect(option),
+        )
+    }
+
+    #[test]
+    fn a_silent_peer_is_asked_and_one_that_does_not_read_is_never_given_up() {
+        let stream = stream();
+        keep_alive(stream.as_fd(), None).expect("set");
+        let minute = Duration::from_secs(60);
+        assert_eq!(times(&stream), (minute, minute, 15, 0));
+    }
+
+    #[test]
+    fn a_user_timeout_sets_the_pace_of_the_questions() {
+        let second = Duration::from_secs(1);
+        for (limit, pause, milliseconds) in [
+            (second * 5, second * 5, 5000),
+            (Duration::from_micros(1), second, 1),
+            (Duration::from_secs(u64::MAX), second * 60, 0x7FFF_FFFF),
+        ] {
+            let stream = stream();
+            keep_alive(stream.as_fd(), Some(limit)).expect("set");
+            assert_eq!(times(&stream), (pause, pause, 15, milliseconds));
+        }
+    }
 }

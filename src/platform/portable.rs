@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::fs::{OFlags, Stat};
 use rustix::io::Errno;
@@ -113,6 +114,9 @@ pub fn splice(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rus
     Err(Errno::NOSYS)
 }
 
+/// There is no portable way to begin early.
+pub fn start_writeback(_fd: BorrowedFd<'_>) {}
+
 /// Bytes are read and written instead.
 pub fn send_file(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rustix::io::Result<usize> {
     Err(Errno::NOSYS)
@@ -123,8 +127,19 @@ pub fn next_data(_fd: BorrowedFd<'_>, _offset: u64) -> Option<Range<u64>> {
     None
 }
 
+/// There is no portable way: what is read may come from memory.
+pub fn drop_cached(_fd: impl AsFd) {}
+
 /// It cannot be told.
 #[must_use]
 pub fn unsent_bytes(_fd: BorrowedFd<'_>) -> Option<u64> {
     None
+}
+
+/// A TCP connection has the system's own time to answer in.
+pub const HAS_USER_TIMEOUT: bool = false;
+
+/// The system asks at its own pace, which by default is every two hours.
+pub fn tune_keepalive(_fd: BorrowedFd<'_>, _user_timeout: Option<Duration>) -> rustix::io::Result<()> {
+    Ok(())
 }

@@ -47,6 +47,10 @@ impl TransformPlan for Buffer {
         Some(self.size)
     }
 
+    fn starts_anywhere(&self) -> bool {
+        true
+    }
+
     fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
         self
     }

@@ -64,6 +64,14 @@ struct Throttle {
 }
 
 impl TransformPlan for Throttle {
+    fn rate(&self) -> Option<u64> {
+        Some(self.rate)
+    }
+
+    fn starts_anywhere(&self) -> bool {
+        true
+    }
+
     fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
         self
     }

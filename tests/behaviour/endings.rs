@@ -463,3 +463,57 @@ fn without_descriptors_the_run_says_so_and_leaves_nothing() {
     assert_eq!(said.lines().count(), 1, "{said}");
     untouched(&folder);
 }
+
+/// What a peer that is written to sees when the run does not end well.
+mod connections_of_runs_that_fail {
+    use std::io::{ErrorKind, Read};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::harness::{accept, noise};
+
+    /// Everything that arrives, and how it ends.
+    fn received(listener: &TcpListener) -> (Vec<u8>, std::io::Result<usize>) {
+        let mut bytes = Vec::new();
+        let ended = accept(listener).read_to_end(&mut bytes);
+        (bytes, ended)
+    }
+
+    #[test]
+    fn are_reset_so_that_the_peer_does_not_take_what_it_has_for_everything() {
+        let folder = Folder::new();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let url = listener.local_addr().expect("bound");
+        let whole = highwater(["gzip"]).input(noise(300_000, 8)).run().succeeds();
+        folder.write("cut.gz", &whole[..whole.len() / 2]);
+        let text = format!("read cut.gz | gunzip | write tcp://{url}");
+        let running = highwater([text]).within(&folder).start();
+        let (_, ended) = received(&listener);
+        assert_eq!(running.wait().code, Some(6));
+        assert_eq!(ended.expect_err("cut").kind(), ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn are_reset_by_a_signal_as_well() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let text = format!("read /dev/zero | write tcp://{}", listener.local_addr().expect("bound"));
+        let running = highwater([text]).start();
+        let mut stream = accept(&listener);
+        stream.read_exact(&mut [0]).expect("the first byte");
+        running.signal(Signal::TERM);
+        let ended = stream.read_to_end(&mut Vec::new());
+        running.wait().dies_by(Signal::TERM);
+        assert_eq!(ended.expect_err("cut").kind(), ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn end_as_usual_where_the_run_does() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let text = format!("write tcp://{}", listener.local_addr().expect("bound"));
+        let running = highwater([text]).input(noise(300_000, 9)).start();
+        let (bytes, ended) = received(&listener);
+        assert_eq!(running.wait().code, Some(0));
+        assert_eq!(ended.expect("an ordinary end"), 300_000);
+        assert!(bytes == noise(300_000, 9));
+    }
+}

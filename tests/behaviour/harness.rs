@@ -127,6 +127,21 @@ impl Running {
         line
     }
 
+    /// Reads samples of `--progress json` until the sink has written `bytes`; answers whether it came to that.
+    pub fn writes(&mut self, bytes: u64) -> bool {
+        loop {
+            let line = self.line();
+            if line.is_empty() {
+                return false;
+            }
+            let sample: serde_json::Value = serde_json::from_str(&line).expect("a sample");
+            let sink = sample["stages"].as_array().and_then(|stages| stages.last());
+            if sink.and_then(|sink| sink["bytes_out"].as_u64()) >= Some(bytes) {
+                return true;
+            }
+        }
+    }
+
     /// The pipe from its standard output.
     pub fn take_stdout(&mut self) -> std::process::ChildStdout {
         self.child.stdout.take().expect("stdout is a pipe")
@@ -285,6 +300,22 @@ pub fn peer(name: &str) -> Option<Command> {
     assert!(!required, "{name} is missing");
     eprintln!("skipped: {name} is missing");
     None
+}
+
+/// strace, where it is installed and may trace; the runs that it starts are those of [`highwater`].
+pub fn strace() -> Option<Command> {
+    let command = peer("strace")?;
+    let can_trace = Command::new("strace")
+        .args(["-o", "/dev/null", "true"])
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    let required = std::env::var_os("HIGHWATER_REQUIRE_PEERS").is_some_and(|value| value == "1");
+    assert!(can_trace || !required, "strace may not trace");
+    if !can_trace {
+        eprintln!("skipped: strace may not trace");
+    }
+    can_trace.then_some(command)
 }
 
 /// Pipes `input` through another program; answers whether it was content, and what it gave out.

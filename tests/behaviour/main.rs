@@ -2,14 +2,21 @@
 //!
 //! Nothing here sleeps or tries again: a test goes on when it has read a line, a byte or an end.
 
+mod connecting;
 mod endings;
 mod endpoints;
 mod failing_positions;
 mod harness;
 mod kernel_queues;
+mod kills;
 mod layers;
 mod memory;
 mod metrics;
+mod misbehaving;
+mod resuming;
 mod roundtrip;
+mod security;
+mod toxic;
 mod transcripts;
+mod verifying;
 mod zero_copy;

@@ -166,7 +166,7 @@ error: `write` does not take `c`
 1 | read a | write b c
   |                  ^ one word too many
   |
-  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout
+  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout, retry, user-timeout, linger, verify, resume, checkpoint
 --- exit 2
 "#]],
         );
@@ -682,14 +682,205 @@ error: `write` does not take `--memory`
 1 | read a :: write b --memory 1MiB
   |                   ^^^^^^^^ one word too many
   |
-  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout
+  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout, retry, user-timeout, linger, verify, resume, checkpoint
 
 error: `write` does not take `1MiB`
   |
 1 | read a :: write b --memory 1MiB
   |                            ^^^^ one word too many
   |
-  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout
+  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout, retry, user-timeout, linger, verify, resume, checkpoint
+--- exit 2
+"#]],
+        );
+    }
+
+    #[test]
+    fn care_that_cannot_be_taken() {
+        refused(
+            "read a | write - verify=true",
+            str![[r#"
+--- stderr
+error: verify=true needs a regular file, and this is a standard stream
+  |
+1 | read a | write - verify=true
+  |                         ^^^^
+  |
+  = help: write to a file, or leave verify=true out
+--- exit 2
+"#]],
+        );
+        refused(
+            "read a | write /dev/null verify=true",
+            str![[r#"
+--- stderr
+error: verify=true needs a regular file, and this is a device
+  |
+1 | read a | write /dev/null verify=true
+  |                                 ^^^^
+  |
+  = help: write to a file, or leave verify=true out
+--- exit 2
+"#]],
+        );
+        refused(
+            "read a | write tcp://127.0.0.1:1 resume=true",
+            str![[r#"
+--- stderr
+error: resume=true needs a regular file, and this is a connection
+  |
+1 | read a | write tcp://127.0.0.1:1 resume=true
+  |                                         ^^^^
+  |
+  = help: write to a file, or leave resume=true out
+--- exit 2
+"#]],
+        );
+        refused(
+            "read a | write unix:b resume=true",
+            str![[r#"
+--- stderr
+error: resume=true needs a regular file, and this is a connection
+  |
+1 | read a | write unix:b resume=true
+  |                              ^^^^
+  |
+  = help: write to a file, or leave resume=true out
+--- exit 2
+"#]],
+        );
+        refused(
+            "read a | write b append=true verify=true",
+            str![[r#"
+--- stderr
+error: verify=true needs a file of its own, append=true writes behind another
+  |
+1 | read a | write b append=true verify=true
+  |                                     ^^^^
+  |
+  = help: leave one of them out
+--- exit 2
+"#]],
+        );
+        refused(
+            "read a | write b sync=false resume=true",
+            str![[r#"
+--- stderr
+error: resume=true needs what is on the disk, sync=false does not wait for it
+  |
+1 | read a | write b sync=false resume=true
+  |                                    ^^^^
+  |
+  = help: leave one of them out
+--- exit 2
+"#]],
+        );
+        refused(
+            "read a | write b checkpoint=1MiB",
+            str![[r#"
+--- stderr
+error: without resume=true there is no journal
+  |
+1 | read a | write b checkpoint=1MiB
+  |                             ^^^^
+  |
+  = help: add resume=true, or leave checkpoint= out
+--- exit 2
+"#]],
+        );
+        refused(
+            "read a | write b resume=true checkpoint=0",
+            str![[r#"
+--- stderr
+error: a checkpoint needs at least a byte behind the last one
+  |
+1 | read a | write b resume=true checkpoint=0
+  |                                         ^
+  |
+  = help: each one waits for the disk: 1MiB is little, 1GiB is much
+--- exit 2
+"#]],
+        );
+        refused_with(
+            &["--memory", "64KiB", "read a | write b verify=true"],
+            str![[r#"
+--- stderr
+error: --memory 64KiB is too little for this pipeline
+  |
+1 | read a | write b verify=true
+  |          ^^^^^^^^^^^^^^^^^^^ needs 128KiB
+  |
+  = help: the least that would do is --memory 132KiB
+--- exit 2
+"#]],
+        );
+    }
+
+    #[test]
+    fn chains_that_cannot_be_gone_on_with() {
+        refused(
+            "read a | gzip | write b resume=true",
+            str![[r#"
+--- stderr
+error: `gzip` cannot start in the middle, as resume=true needs it
+  |
+1 | read a | gzip | write b resume=true
+  |          ^^^^ needs the stream from its beginning
+  |
+  = help: only throttle and buffer may stand between; leave one of the two out
+--- exit 2
+"#]],
+        );
+        refused(
+            "read a a | take 5 | hash | write b resume=true",
+            str![[r#"
+--- stderr
+error: resume=true needs a source that can be read from the middle
+  |
+1 | read a a | take 5 | hash | write b resume=true
+  | ^^^^^^^^ this is a series of files
+  |
+  = help: read one regular file, or leave resume=true out
+
+error: `take` cannot start in the middle, as resume=true needs it
+  |
+1 | read a a | take 5 | hash | write b resume=true
+  |            ^^^^^^ needs the stream from its beginning
+  |
+  = help: only throttle and buffer may stand between; leave one of the two out
+
+error: `hash` cannot start in the middle, as resume=true needs it
+  |
+1 | read a a | take 5 | hash | write b resume=true
+  |                     ^^^^ needs the stream from its beginning
+  |
+  = help: only throttle and buffer may stand between; leave one of the two out
+--- exit 2
+"#]],
+        );
+        refused(
+            "read /dev/zero | buffer 1MiB | throttle 1MB/s | write b resume=true",
+            str![[r#"
+--- stderr
+error: resume=true needs a source that can be read from the middle
+  |
+1 | read /dev/zero | buffer 1MiB | throttle 1MB/s | write b resume=true
+  | ^^^^^^^^^^^^^^ this is a device
+  |
+  = help: read one regular file, or leave resume=true out
+--- exit 2
+"#]],
+        );
+        refused(
+            "write b resume=true",
+            str![[r#"
+--- stderr
+error: resume=true needs a source that can be read from the middle
+  |
+1 | write b resume=true
+  | ^^^^^^^^^^^^^^^^^^^ this is standard input
+  |
+  = help: read one regular file, or leave resume=true out
 --- exit 2
 "#]],
         );
@@ -1289,7 +1480,7 @@ Sinks
             &["stages", "read"],
             str![[r#"
 read PATH… [size=SIZE] [zero-copy=true|false] [connect-timeout=DURATION]
-     [high=SIZE] [low=SIZE]
+     [retry=0..] [user-timeout=DURATION] [high=SIZE] [low=SIZE]
 
 read files, standard input or a connection, one after the other.
 
@@ -1310,6 +1501,12 @@ Parameters
                                (default: false)
   connect-timeout  DURATION    how long a network endpoint may take to resolve
                                and connect (default: 10s)
+  retry            0..         how often to try again to connect, after pauses
+                               that grow to 10s; connect-timeout= is for each
+                               attempt
+  user-timeout     DURATION    end a TCP connection that gives no answer, or has
+                               no room, for so long; else the system's time,
+                               about 15 minutes without an answer
   high             SIZE        high-water mark of the link behind this stage
   low              SIZE        low-water mark of that link; half of high unless
                                given
@@ -1330,7 +1527,9 @@ Examples
             &["stages", "write"],
             str![[r#"
 write PATH [append=true|false] [clobber=true|false] [sync=true|false]
-      [mode=TEXT] [connect-timeout=DURATION]
+      [mode=TEXT] [connect-timeout=DURATION] [retry=0..] [user-timeout=DURATION]
+      [linger=DURATION] [verify=true|false] [resume=true|false]
+      [checkpoint=SIZE]
 
 write a file, standard output or a connection.
 
@@ -1338,6 +1537,23 @@ A file is replaced atomically: the bytes go to a temporary file beside it, which
 takes its place when all of them are on the disk. Whatever happens before, the
 old file stays as it was. Devices and FIFOs are written in place. A chain whose
 last stage is no sink writes standard output, as `write -` does.
+
+A connection is done when the peer's system has acknowledged everything; on a
+Unix socket, when the peer has read it. `linger=` bounds that wait, which is
+otherwise as long as the peer takes, as for every write. A peer that vanishes is
+noticed by TCP's own means within about a quarter of an hour; `user-timeout=`
+makes that sooner, and gives up a peer that only stops reading, too.
+
+verify=true reads the temporary file back before it takes its place, from the
+disk where the system can drop what it has in memory, and compares sums: what
+differs is exit code 10.
+
+resume=true is for large files. If the run ends early, whatever ends it, what
+was written stays in .NAME.highwater-part beside the target, and
+.NAME.highwater-journal says how much of it is sure. The same pipeline run again
+checks that and goes on from there. It refuses where the source has changed
+(exit code 10). It takes one regular file as the source, and nothing but
+throttle and buffer in between.
 
 Parameters
   path             ENDPOINT    where to write: a path, - or a URL (required)
@@ -1351,10 +1567,27 @@ Parameters
                                what the umask leaves
   connect-timeout  DURATION    how long a network endpoint may take to resolve
                                and connect (default: 10s)
+  retry            0..         how often to try again to connect, after pauses
+                               that grow to 10s; connect-timeout= is for each
+                               attempt
+  user-timeout     DURATION    end a TCP connection that gives no answer, or has
+                               no room, for so long; else the system's time,
+                               about 15 minutes without an answer
+  linger           DURATION    how long a peer may take for the rest after the
+                               last byte was written; else as long as it takes
+  verify           true|false  whether to read everything back and compare it
+                               before it takes its place (default: false)
+  resume           true|false  whether to keep what was written when the run
+                               ends early, and go on with it the next time
+                               (default: false)
+  checkpoint       SIZE        with resume=true, after how many bytes the
+                               journal is brought up to date; 64MiB unless given
 
 Examples
   highwater 'read big.iso | throttle 500MB/s | write copy.iso clobber=false'
       copy at a gentle rate, never over a file that is there
+  highwater 'read big.iso | write copy.iso resume=true verify=true'
+      copy a large file, go on after a power cut, and check the copy on the disk
 --- exit 0
 "#]],
         );
@@ -1531,7 +1764,7 @@ highwater: unknown stage `gzpi`: did you mean `gzip`?
     by default burst=0
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  3  write tcp://127.0.0.1:9000
-    by default append=false clobber=true sync=true connect-timeout=10s
+    by default append=false clobber=true sync=true connect-timeout=10s verify=false resume=false
     connects to tcp://127.0.0.1:9000
 
 lane     linked
@@ -1548,7 +1781,7 @@ threads  6 at most: a stage's each, the engine's, the view's; threads= adds more
     gives 10 B
      │  full at 64.0 KiB, resumes at 32.0 KiB, chunks up to 16.0 KiB
  1  write b
-    by default append=false clobber=true sync=true connect-timeout=10s
+    by default append=false clobber=true sync=true connect-timeout=10s verify=false resume=false
     creates b
 
 lane     direct, without the link, if both ends are plain descriptors
@@ -1565,7 +1798,7 @@ threads  4 at most: a stage's each, the engine's, the view's; threads= adds more
     gives 10 B
      │  full at 16 B, resumes at 4 B, chunks up to 1 B
  1  write /dev/null
-    by default append=false clobber=true sync=true connect-timeout=10s
+    by default append=false clobber=true sync=true connect-timeout=10s verify=false resume=false
     writes to /dev/null in place
 
 lane     linked, because a mark is set
@@ -1584,7 +1817,7 @@ threads  4 at most: a stage's each, the engine's, the view's; threads= adds more
  1  skip 1
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  2  write a
-    by default append=false clobber=true sync=true connect-timeout=10s
+    by default append=false clobber=true sync=true connect-timeout=10s verify=false resume=false
     replaces a (10 bytes)
 
 lane     linked
@@ -1722,6 +1955,17 @@ How it ends:
           End with code 8 if no byte moves for so long
           
           A throttle's own wait is not counted.
+
+      --min-rate <RATE>
+          End with code 8 if the sink takes less on average
+          
+          Judged over the last --min-rate-grace, again and again, until the last byte is written. A
+          throttle's own wait is not counted; one that lets less pass is refused.
+
+      --min-rate-grace <DURATION>
+          How long --min-rate is averaged over, and how long a run has before it counts
+          
+          [default: 10s]
 
 Grammar:
   pipeline := stage ( '|' stage )*

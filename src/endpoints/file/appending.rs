@@ -76,6 +76,10 @@ impl Landing for Appending {
         Ok(())
     }
 
+    fn is_durable(&self) -> bool {
+        self.sync
+    }
+
     fn undo(&self) -> Option<Arc<dyn Undo>> {
         Some(self.growth.clone())
     }

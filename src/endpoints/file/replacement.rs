@@ -1,34 +1,30 @@
 //! Replacing a file atomically: whoever looks sees the old file or the whole new one.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop, shown};
-use crate::platform::{Descriptor, creation_mask};
+use crate::platform::Descriptor;
 use crate::stage::{Outcome, Undo};
 
-use super::super::{Landing, Outgoing, Writing};
+use super::super::{Landing, Outgoing};
+use super::target::Target;
 
 /// A temporary file beside its target, which takes the target's place when all bytes are durable.
 pub struct Replacement {
     temporary: Arc<Temporary>,
-    target: OsString,
-    mode: Mode,
-    owner: Option<(Uid, Gid)>,
     sync: bool,
 }
 
 /// The temporary file's name, as long as it is ours to remove.
 struct Temporary {
-    folder: OwnedFd,
+    target: Target,
     name: OsString,
-    path: PathBuf,
     state: Mutex<State>,
 }
 
@@ -40,36 +36,16 @@ enum State {
 }
 
 impl Replacement {
-    /// Creates the temporary file, readable by nobody else, beside the file that `path` leads to.
-    pub fn create(path: &Path, writing: Writing) -> Result<Outgoing, Errno> {
-        let target = follow_links(path)?;
-        let name = target.file_name().ok_or(Errno::ISDIR)?;
-        let folder_path = target.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder_path = folder_path.unwrap_or(Path::new("."));
-        let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(folder_path, directory, Mode::empty())?;
-        let old = match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Some(stat),
-            Err(Errno::NOENT) => None,
-            Err(error) => return Err(error),
-        };
-        let mode = match (writing.mode, &old) {
-            (Some(mode), _) => Mode::from_raw_mode(mode),
-            (None, Some(stat)) => Mode::from_raw_mode(stat.st_mode & 0o7777),
-            (None, None) => Mode::from_raw_mode(0o666) - creation_mask(),
-        };
-        let (fd, temporary) = create_temporary(&folder, name)?;
+    /// Creates the temporary file, readable by nobody else, beside its target.
+    pub fn create(target: Target, sync: bool) -> Result<Outgoing, Errno> {
+        let (fd, name) = create_temporary(&target)?;
         let replacement = Self {
             temporary: Arc::new(Temporary {
-                folder,
-                path: folder_path.join(&temporary),
-                name: temporary,
+                target,
+                name,
                 state: Mutex::new(State::Temporary),
             }),
-            target: name.to_owned(),
-            mode,
-            owner: old.map(|stat| (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid))),
-            sync: writing.sync,
+            sync,
         };
         let descriptor = Descriptor::own(fd).map_err(|error| {
             let _ = replacement.temporary.undo();
@@ -83,39 +59,15 @@ impl Replacement {
     }
 }
 
-/// Follows the last component's symbolic links, also those that lead nowhere yet.
-fn follow_links(path: &Path) -> Result<PathBuf, Errno> {
-    /// As many as the kernel follows.
-    const MOST_LINKS: usize = 40;
-    let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        match rustix::fs::readlink(&path, Vec::new()) {
-            Ok(link) => {
-                let link = PathBuf::from(OsStr::from_bytes(link.to_bytes()));
-                path = path.parent().unwrap_or(Path::new("")).join(link);
-            }
-            Err(Errno::INVAL | Errno::NOENT) => return Ok(path),
-            Err(error) => return Err(error),
-        }
-    }
-    Err(Errno::LOOP)
-}
-
-/// Creates `.NAME.highwater-XXXXXXXX`, with as much of the name as a file name has room for.
-fn create_temporary(folder: &OwnedFd, name: &OsStr) -> Result<(OwnedFd, OsString), Errno> {
-    /// The longest file name on every common file system.
-    const NAME_MAX: usize = 255;
+/// Creates `.NAME.highwater-XXXXXXXX`.
+fn create_temporary(target: &Target) -> Result<(OwnedFd, OsString), Errno> {
     const ATTEMPTS: usize = 16;
     for _ in 0..ATTEMPTS {
         let mut random = [0; 4];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
-        let suffix = format!(".highwater-{:08x}", u32::from_ne_bytes(random));
-        let kept = name.as_bytes().len().min(NAME_MAX - suffix.len() - 1);
-        let mut temporary = OsString::from(".");
-        temporary.push(OsStr::from_bytes(&name.as_bytes()[..kept]));
-        temporary.push(suffix);
+        let temporary = target.beside(&format!(".highwater-{:08x}", u32::from_ne_bytes(random)));
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(folder, &temporary, flags, Mode::RUSR | Mode::WUSR) {
+        match rustix::fs::openat(&target.folder, &temporary, flags, Mode::RUSR | Mode::WUSR) {
             Ok(fd) => return Ok((fd, temporary)),
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error),
@@ -126,19 +78,14 @@ fn create_temporary(folder: &OwnedFd, name: &OsStr) -> Result<(OwnedFd, OsString
 
 impl Landing for Replacement {
     fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        let failed = |operation: &str, error: Errno| Failure::io(Kind::Sink, operation, error);
-        if let Some((user, group)) = self.owner {
-            // Only a privileged process may; for everybody else the new file is their own, as cp leaves it.
-            let _ = rustix::fs::fchown(descriptor, Some(user), Some(group));
-        }
-        rustix::fs::fchmod(descriptor, self.mode).map_err(|error| failed("cannot set permissions", error))?;
+        let target = &self.temporary.target;
+        target.dress(descriptor)?;
         if self.sync {
-            rustix::fs::fsync(descriptor).map_err(|error| failed("cannot make it durable", error))?;
+            rustix::fs::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
         }
-        self.temporary.rename(&self.target)?;
+        self.temporary.put_in_place()?;
         if self.sync {
-            rustix::fs::fsync(&self.temporary.folder)
-                .map_err(|error| failed("the file is in place, but its durability is unknown", error))?;
+            target.sync_names()?;
         }
         Ok(())
     }
@@ -147,19 +94,22 @@ impl Landing for Replacement {
         true
     }
 
+    fn is_durable(&self) -> bool {
+        self.sync
+    }
+
     fn undo(&self) -> Option<Arc<dyn Undo>> {
         Some(self.temporary.clone())
     }
 }
 
 impl Temporary {
-    fn rename(&self, target: &OsStr) -> Outcome {
+    fn put_in_place(&self) -> Outcome {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if *state == State::Removed {
             return Err(Stop::Neighbour);
         }
-        rustix::fs::renameat(&self.folder, &self.name, &self.folder, target)
-            .map_err(|error| Failure::io(Kind::Sink, "cannot put the new file in place", error))?;
+        self.target.put_in_place(&self.name)?;
         *state = State::InPlace;
         Ok(())
     }
@@ -170,21 +120,27 @@ impl Undo for Temporary {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if *state == State::Temporary {
             *state = State::Removed;
-            rustix::fs::unlinkat(&self.folder, &self.name, AtFlags::empty())
+            rustix::fs::unlinkat(&self.target.folder, &self.name, AtFlags::empty())
                 .map_err(|error| Failure::io(Kind::Sink, format!("cannot remove {}", self.name()), error))?;
         }
         Ok(())
     }
 
+    fn has_landed(&self) -> bool {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) == State::InPlace
+    }
+
     fn name(&self) -> String {
-        shown(self.path.as_os_str().as_bytes())
+        shown(self.target.path_of(&self.name).as_os_str().as_bytes())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::Writing;
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
 
     const WRITING: Writing = Writing {
         append: false,
@@ -192,6 +148,11 @@ mod tests {
         sync: true,
         mode: None,
     };
+
+    fn create(path: &Path) -> Outgoing {
+        let target = Target::find(path, WRITING).expect("found");
+        Replacement::create(target, true).expect("created")
+    }
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(folder)
@@ -216,7 +177,7 @@ mod tests {
         let target = folder.path().join("out");
         std::fs::write(&target, "old").expect("written");
         std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o640)).expect("mode");
-        let outgoing = Replacement::create(&target, WRITING).expect("created");
+        let outgoing = create(&target);
         outgoing.descriptor.write(b"new").expect("written");
         assert_eq!(std::fs::read(&target).expect("read"), b"old");
         let temporary = folder.path().join(&names(folder.path())[0]);
@@ -231,7 +192,7 @@ mod tests {
     fn undone_it_leaves_the_target_alone_and_nothing_behind() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("out");
-        let outgoing = Replacement::create(&target, WRITING).expect("created");
+        let outgoing = create(&target);
         let undo = outgoing.landing.undo().expect("can be undone");
         assert!(undo.name().contains(".out.highwater-"), "{}", undo.name());
         undo.undo().expect("undone");
@@ -247,7 +208,7 @@ mod tests {
         let link = folder.path().join("link");
         std::fs::create_dir(folder.path().join("deep")).expect("made");
         symlink("deep/real", &link).expect("linked");
-        let outgoing = Replacement::create(&link, WRITING).expect("created");
+        let outgoing = create(&link);
         outgoing.descriptor.write(b"x").expect("written");
         land(outgoing);
         assert!(link.symlink_metadata().expect("there").is_symlink());
@@ -258,7 +219,7 @@ mod tests {
     fn a_name_of_full_length_still_has_room_for_a_temporary() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("x".repeat(255));
-        land(Replacement::create(&target, WRITING).expect("created"));
+        land(create(&target));
         assert!(target.exists());
     }
 }

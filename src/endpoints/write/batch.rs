@@ -84,6 +84,18 @@ impl Batch {
         many(&slices)
     }
 
+    /// Shows the first `count` bytes.
+    pub fn first_bytes(&self, mut count: usize, mut look: impl FnMut(&[u8])) {
+        for chunk in &self.chunks {
+            let bytes = &chunk.as_slice()[..count.min(chunk.len())];
+            look(bytes);
+            count -= bytes.len();
+            if count == 0 {
+                return;
+            }
+        }
+    }
+
     /// Says that the first `count` bytes were written; what carried them is given back.
     pub fn advance(&mut self, mut count: usize) {
         self.bytes -= count;

@@ -2,8 +2,9 @@
 
 use crate::platform::{Descriptor, Shape};
 
-/// The ways to move bytes between two descriptors, the fastest first. Each moves bytes or passes on to the next: whatever
-/// a call inside the kernel stumbles over, reading and writing meets as well, and can say on which side it is.
+/// The ways to move bytes between two descriptors, the fastest first. Each moves bytes or passes on to the next: what a
+/// call inside the kernel stumbles over, reading and writing meets as well, and can say on which side it is. Only what
+/// becomes of a connection is said once, and counts where it is said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Lane {
     /// From file to file inside the kernel.

@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
+use super::credentials;
+
 /// `bytes` on one line: control and other invisible characters and bytes that are not UTF-8 are escaped (`\n`, `\x1b`,
-/// `\u{202e}`, `\xff`). Meant for eyes; it does not parse back.
+/// `\u{202e}`, `\xff`), and credentials in a URL are `***`. Meant for eyes; it does not parse back.
 #[must_use]
 pub fn shown(bytes: &[u8]) -> String {
     Shown::new(bytes, false).text
@@ -39,8 +41,12 @@ impl Shown {
             text: String::with_capacity(bytes.len()),
             offsets: Vec::with_capacity(bytes.len() + 1),
         };
+        let secrets = credentials::find(bytes);
         for piece in bytes.utf8_chunks() {
             for c in piece.valid().chars() {
+                if this.hides(&secrets, c.len_utf8()) {
+                    continue;
+                }
                 this.mark(c.len_utf8());
                 if is_plain(c) || (keep_newlines && c == '\n') {
                     this.text.push(c);
@@ -53,12 +59,28 @@ impl Shown {
                 }
             }
             for &byte in piece.invalid() {
+                if this.hides(&secrets, 1) {
+                    continue;
+                }
                 this.mark(1);
                 this.push_escaped(byte);
             }
         }
         this.mark(1);
         this
+    }
+
+    /// Whether the next `source_bytes` bytes are a secret. One sign stands for all of it, however long it is.
+    fn hides(&mut self, secrets: &[Range<usize>], source_bytes: usize) -> bool {
+        let at = self.offsets.len();
+        let Some(secret) = secrets.iter().find(|secret| secret.contains(&at)) else {
+            return false;
+        };
+        self.mark(source_bytes);
+        if secret.end == at + source_bytes {
+            self.text.push_str("***");
+        }
+        true
     }
 
     /// The next `source_bytes` bytes of the source begin here.
@@ -114,6 +136,19 @@ mod tests {
     fn long_words_are_cut() {
         assert_eq!(brief(&[b'a'; 60]), "a".repeat(60));
         assert_eq!(brief(&[b'a'; 61]), "a".repeat(60) + "…");
+    }
+
+    #[test]
+    fn credentials_are_hidden_and_what_follows_keeps_its_place() {
+        assert_eq!(
+            shown(b"read https://me:\xffsecr\xc3\xa9t@host/a"),
+            "read https://***@host/a"
+        );
+        let shown = Shown::lines(b"a://me:pw@h b");
+        assert_eq!(shown.text(), "a://***@h b");
+        assert_eq!(shown.span_on_one_line(&(0..11)), 0..9);
+        assert_eq!(shown.span_on_one_line(&(12..13)), 10..11);
+        assert_eq!(shown.span_on_one_line(&(5..8)), 4..4);
     }
 
     #[test]

@@ -1,0 +1,293 @@
+//! A file that stays where a run ends early, so that another run can go on with it.
+//!
+//! Beside the target stand `.NAME.highwater-part` with the bytes, and `.NAME.highwater-journal` with how far the disk
+//! surely has them. Their names are known beforehand, so what is found there is trusted only as far as it is ours: a
+//! regular file, owned by this user, with no other name.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::{Failure, Kind, Stop, shown};
+use crate::platform::{Descriptor, FileId};
+use crate::stage::{Outcome, Undertaking, Undo};
+
+use super::super::journal::{Found, Journal};
+use super::super::{Landing, Outgoing};
+use super::target::Target;
+
+const PART: &str = ".highwater-part";
+const JOURNAL: &str = ".highwater-journal";
+
+/// A part and its journal beside their target, which the part takes the place of when all bytes are durable.
+pub struct Partial {
+    names: Arc<Names>,
+    /// `Some` until the writer takes it.
+    journal: Option<Journal>,
+}
+
+/// The part's and the journal's names, until the run is over.
+struct Names {
+    target: Target,
+    part: OsString,
+    journal: OsString,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Partial,
+    InPlace,
+    /// The run is over, and the part must not take its place any more.
+    Kept,
+}
+
+impl Partial {
+    /// Opens what an earlier run of the same undertaking has left, or begins.
+    pub fn open(target: Target, undertaking: &Undertaking) -> Result<Outgoing, Failure> {
+        let names = Names {
+            part: target.beside(PART),
+            journal: target.beside(JOURNAL),
+            target,
+            state: Mutex::new(State::Partial),
+        };
+        let part = names.open_ours(&names.part, OFlags::empty())?;
+        names.lock(&part)?;
+        // Another run may have dressed it for its place already.
+        let failed = |error: Errno| Failure::io(Kind::Sink, format!("cannot open {}", names.shown(&names.part)), error);
+        rustix::fs::fchmod(&part, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        let journal = names.open_journal(&part, undertaking)?;
+        rustix::fs::fsync(&names.target.folder).map_err(failed)?;
+        let descriptor =
+            Descriptor::own(part).map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
+        Ok(Outgoing {
+            descriptor,
+            landing: Box::new(Self {
+                names: Arc::new(names),
+                journal: Some(journal),
+            }),
+            reader_left: Kind::Sink,
+        })
+    }
+}
+
+/// The part and the journal beside a target, as far as they are there.
+pub fn companions(target: &Target) -> Vec<FileId> {
+    let stats = [PART, JOURNAL]
+        .map(|suffix| rustix::fs::statat(&target.folder, target.beside(suffix), AtFlags::SYMLINK_NOFOLLOW));
+    stats.iter().flatten().map(FileId::of).collect()
+}
+
+impl Names {
+    fn shown(&self, name: &OsStr) -> String {
+        shown(self.target.path_of(name).as_os_str().as_bytes())
+    }
+
+    /// What to say of something that stands in the way.
+    fn refused(&self, kind: Kind, name: &OsStr, why: &str) -> Failure {
+        Failure::because(kind, format!("cannot go on with {}", self.shown(name)), why)
+    }
+
+    /// Opens or creates a file of ours, readable by nobody else. What anybody may have put there instead is refused.
+    fn open_ours(&self, name: &OsStr, more: OFlags) -> Result<OwnedFd, Failure> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
+        let fd = match rustix::fs::openat(&self.target.folder, name, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(fd) => fd,
+            Err(Errno::LOOP | Errno::MLINK) => {
+                return Err(self.refused(
+                    Kind::Sink,
+                    name,
+                    "it is a symbolic link, which highwater never makes there",
+                ));
+            }
+            Err(error) => {
+                return Err(Failure::io(
+                    Kind::Sink,
+                    format!("cannot open {}", self.shown(name)),
+                    error,
+                ));
+            }
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(|error| Failure::io(Kind::Sink, "cannot open", error))?;
+        let is_ours = FileType::from_raw_mode(stat.st_mode).is_file()
+            && stat.st_uid == rustix::process::geteuid().as_raw()
+            && stat.st_nlink == 1;
+        if !is_ours {
+            let why = "it is no plain file of this user with only this name";
+            return Err(self.refused(Kind::Sink, name, why));
+        }
+        Ok(fd)
+    }
+
+    /// Sees to it that no other run writes the part: the lock lasts as long as the descriptor.
+    fn lock(&self, part: &OwnedFd) -> Result<(), Failure> {
+        match rustix::fs::flock(part, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(self.refused(Kind::Sink, &self.part, "another run is writing it")),
+            Err(error) => {
+                let operation = format!("cannot lock {}", self.shown(&self.part));
+                return Err(Failure::io(Kind::Sink, operation, error));
+            }
+        }
+        // Between the opening and the lock it may have taken its place.
+        let opened = rustix::fs::fstat(part).map(|stat| FileId::of(&stat));
+        let named = rustix::fs::statat(&self.target.folder, &self.part, AtFlags::SYMLINK_NOFOLLOW);
+        if opened.is_err() || opened != named.map(|stat| FileId::of(&stat)) {
+            return Err(self.refused(Kind::Sink, &self.part, "another run has just put it in place"));
+        }
+        Ok(())
+    }
+
+    /// Finds out how far the part is to be trusted. An empty one is a beginning, whatever the journal says.
+    fn open_journal(&self, part: &OwnedFd, undertaking: &Undertaking) -> Result<Journal, Failure> {
+        let operation = || format!("cannot open {}", self.shown(&self.journal));
+        let journal = self.open_ours(&self.journal, OFlags::APPEND)?;
+        let size = rustix::fs::fstat(part).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
+        let size = u64::try_from(size.st_size).unwrap_or(0);
+        if size == 0 {
+            return Journal::begin(journal, undertaking).map_err(|error| Failure::io(Kind::Sink, operation(), error));
+        }
+        let reader = journal.as_fd().try_clone_to_owned();
+        let found = reader.and_then(|fd| Found::read(std::fs::File::from(fd)));
+        let found = found.map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
+        let over = format!("; remove {} to start over", self.shown(&self.part));
+        let refused = |kind, why: &str| self.refused(kind, &self.part, &format!("{why}{over}"));
+        let Some(begun) = &found.undertaking else {
+            return Err(refused(Kind::Integrity, "there is no journal that says what it is"));
+        };
+        if begun.pipeline != undertaking.pipeline {
+            let why = format!("it belongs to another pipeline, `{}`", begun.pipeline);
+            return Err(refused(Kind::Usage, &why));
+        }
+        if let Some(change) = begun.source.change(&undertaking.source) {
+            return Err(refused(Kind::Integrity, &format!("the source has changed: {change}")));
+        }
+        if found.last.bytes > size {
+            let why = format!("it has {size} bytes, and its journal speaks of {}", found.last.bytes);
+            return Err(refused(Kind::Integrity, &why));
+        }
+        Journal::go_on(journal, found).map_err(|error| Failure::io(Kind::Sink, operation(), error))
+    }
+
+    fn remove(&self, name: &OsStr) -> Result<(), Failure> {
+        rustix::fs::unlinkat(&self.target.folder, name, AtFlags::empty())
+            .map_err(|error| Failure::io(Kind::Sink, format!("cannot remove {}", self.shown(name)), error))
+    }
+}
+
+impl Landing for Partial {
+    fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
+        let names = &self.names;
+        names.target.dress(descriptor)?;
+        rustix::fs::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
+        {
+            let mut state = names.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if *state == State::Kept {
+                return Err(Stop::Neighbour);
+            }
+            names.target.put_in_place(&names.part)?;
+            *state = State::InPlace;
+        }
+        names.target.sync_names()?;
+        // If this run is killed before, the next one finds a journal without a part, and begins.
+        Ok(names.remove(&names.journal)?)
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    fn undo(&self) -> Option<Arc<dyn Undo>> {
+        Some(self.names.clone())
+    }
+
+    fn journal(&mut self) -> Option<Journal> {
+        self.journal.take()
+    }
+
+    fn reject(&self) -> Result<(), Failure> {
+        self.names.undo()?;
+        self.names.remove(&self.names.part)?;
+        self.names.remove(&self.names.journal)
+    }
+}
+
+impl Undo for Names {
+    /// Nothing is taken back: only the target must stay as it is from now on.
+    fn undo(&self) -> Result<(), Failure> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *state == State::Partial {
+            *state = State::Kept;
+        }
+        Ok(())
+    }
+
+    fn has_landed(&self) -> bool {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) == State::InPlace
+    }
+
+    fn name(&self) -> String {
+        self.shown(&self.part)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::super::Writing;
+    use super::*;
+    use crate::stage::SourceIdentity;
+
+    fn open(folder: &Path) -> Outgoing {
+        let writing = Writing {
+            append: false,
+            clobber: true,
+            sync: true,
+            mode: None,
+        };
+        let undertaking = Undertaking {
+            pipeline: "read a | write b resume=true".to_owned(),
+            source: SourceIdentity {
+                path: "a".to_owned(),
+                size: 3,
+                modified_s: 0,
+                modified_ns: 0,
+                inode: 1,
+            },
+        };
+        let target = Target::find(&folder.join("b"), writing).expect("found");
+        Partial::open(target, &undertaking).unwrap_or_else(|failure| panic!("{failure}"))
+    }
+
+    fn count(folder: &Path) -> usize {
+        std::fs::read_dir(folder).expect("a folder").count()
+    }
+
+    #[test]
+    fn what_proved_wrong_is_nothing_to_go_on_with() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let outgoing = open(folder.path());
+        outgoing.descriptor.write(b"abc").expect("written");
+        assert_eq!(count(folder.path()), 2);
+        outgoing.landing.reject().expect("removed");
+        assert_eq!(count(folder.path()), 0);
+    }
+
+    #[test]
+    fn once_the_run_has_failed_the_target_stays_and_so_does_the_part() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("b"), "old").expect("written");
+        let outgoing = open(folder.path());
+        outgoing.descriptor.write(b"new").expect("written");
+        outgoing.landing.undo().expect("settles").undo().expect("settled");
+        let alarm = crate::platform::Alarm::new().expect("an alarm");
+        assert!(outgoing.landing.land(&outgoing.descriptor, alarm.descriptor()).is_err());
+        assert_eq!(std::fs::read(folder.path().join("b")).expect("read"), b"old");
+        assert_eq!(count(folder.path()), 3);
+    }
+}

@@ -1,0 +1,234 @@
+//! The journal of a write that another run can go on with: which run it is, and how far the disk surely has it.
+//!
+//! One record a line, each behind the beginning of its own sum: `SUM {JSON}`. The first says which run it is, the others
+//! are checkpoints. A record is appended only when what it speaks of is on the disk; one that was torn by the end of a
+//! run, and whatever may follow it, does not count and is cut off.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::stage::Undertaking;
+
+/// How many digits of its sum stand before a record.
+const DIGITS: usize = 16;
+/// No record is longer: a pipeline's text is limited by what a command line takes.
+const LONGEST: u64 = 4 << 20;
+/// What these names mean.
+const SCHEMA: u32 = 1;
+
+/// The first record.
+#[derive(Serialize, Deserialize)]
+struct Heading {
+    schema: u32,
+    #[serde(flatten)]
+    undertaking: Undertaking,
+}
+
+/// So many first bytes are on the disk, and this is their sum.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// How many bytes.
+    pub bytes: u64,
+    /// Their BLAKE3 sum, in hexadecimal.
+    pub blake3: String,
+}
+
+impl Checkpoint {
+    fn none() -> Self {
+        Self {
+            bytes: 0,
+            blake3: blake3::hash(b"").to_hex().to_string(),
+        }
+    }
+}
+
+/// A journal, open at its end.
+#[derive(Debug)]
+pub struct Journal {
+    file: std::fs::File,
+    start: Checkpoint,
+}
+
+/// What a journal's file holds.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Which run began it; `None` where even that was torn.
+    pub undertaking: Option<Undertaking>,
+    /// How far it has come.
+    pub last: Checkpoint,
+    /// Bytes of the file that are whole records.
+    whole: u64,
+}
+
+impl Journal {
+    /// Begins a journal in `file`, which was opened for appending, and brings it onto the disk.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn begin(file: OwnedFd, undertaking: &Undertaking) -> io::Result<Self> {
+        let mut file = std::fs::File::from(file);
+        file.set_len(0)?;
+        let heading = Heading {
+            schema: SCHEMA,
+            undertaking: undertaking.clone(),
+        };
+        file.write_all(&record(&heading)?)?;
+        file.sync_all()?;
+        Ok(Self {
+            file,
+            start: Checkpoint::none(),
+        })
+    }
+
+    /// Goes on with what was `found` in `file`, which was opened for appending.
+    ///
+    /// # Errors
+    /// If what is torn cannot be cut off.
+    pub fn go_on(file: OwnedFd, found: Found) -> io::Result<Self> {
+        let file = std::fs::File::from(file);
+        file.set_len(found.whole)?;
+        Ok(Self {
+            file,
+            start: found.last,
+        })
+    }
+
+    /// Where this run began.
+    pub fn start(&self) -> &Checkpoint {
+        &self.start
+    }
+
+    /// Notes a checkpoint. What it speaks of must be on the disk already.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn note(&mut self, checkpoint: &Checkpoint) -> io::Result<()> {
+        self.file.write_all(&record(checkpoint)?)?;
+        self.file.sync_data()
+    }
+}
+
+impl Found {
+    /// Reads a journal up to the first record that is not whole.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read(file: impl Read) -> io::Result<Self> {
+        let mut file = BufReader::new(file);
+        let mut found = Self {
+            undertaking: None,
+            last: Checkpoint::none(),
+            whole: 0,
+        };
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let length = (&mut file).take(LONGEST).read_until(b'\n', &mut line)? as u64;
+            if found.undertaking.is_none() {
+                let heading = parse::<Heading>(&line).filter(|heading| heading.schema == SCHEMA);
+                let Some(heading) = heading else { return Ok(found) };
+                found.undertaking = Some(heading.undertaking);
+            } else {
+                let Some(checkpoint) = parse(&line) else {
+                    return Ok(found);
+                };
+                found.last = checkpoint;
+            }
+            found.whole += length;
+        }
+    }
+}
+
+fn record(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let text = serde_json::to_string(value)?;
+    let sum = blake3::hash(text.as_bytes()).to_hex();
+    Ok(format!("{} {text}\n", &sum[..DIGITS]).into_bytes())
+}
+
+fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
+    let line = line.strip_suffix(b"\n")?;
+    let (sum, text) = line.split_at_checked(DIGITS)?;
+    let text = text.strip_prefix(b" ")?;
+    let is_whole = sum == &blake3::hash(text).to_hex().as_bytes()[..DIGITS];
+    is_whole.then(|| serde_json::from_slice(text).ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::SourceIdentity;
+
+    fn undertaking() -> Undertaking {
+        Undertaking {
+            pipeline: "read 'a\\nb' | write c resume=true".to_owned(),
+            source: SourceIdentity {
+                path: "a\\nb".to_owned(),
+                size: 7,
+                modified_s: -1,
+                modified_ns: 999_999_999,
+                inode: u64::MAX,
+            },
+        }
+    }
+
+    fn checkpoint(bytes: u64) -> Checkpoint {
+        Checkpoint {
+            bytes,
+            blake3: blake3::hash(&bytes.to_le_bytes()).to_hex().to_string(),
+        }
+    }
+
+    /// A journal of three records, and where each of them ends.
+    fn journal() -> (Vec<u8>, Vec<usize>) {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let appending = std::fs::File::options().append(true).open(&file).expect("opened");
+        let mut journal = Journal::begin(appending.into(), &undertaking()).expect("begun");
+        let mut ends = vec![std::fs::read(&file).expect("read").len()];
+        for bytes in [5, 6] {
+            journal.note(&checkpoint(bytes)).expect("noted");
+            ends.push(std::fs::read(&file).expect("read").len());
+        }
+        (std::fs::read(&file).expect("read"), ends)
+    }
+
+    #[test]
+    fn whatever_is_torn_off_the_records_before_it_count() {
+        let (bytes, ends) = journal();
+        for length in 0..=bytes.len() {
+            let found = Found::read(&bytes[..length]).expect("read");
+            let records = ends.iter().filter(|end| **end <= length).count();
+            assert_eq!(found.undertaking, (records > 0).then(undertaking), "{length}");
+            let expected = [Checkpoint::none(), Checkpoint::none(), checkpoint(5), checkpoint(6)];
+            assert_eq!(found.last, expected[records], "{length}");
+            assert_eq!(found.whole, records.checked_sub(1).map_or(0, |last| ends[last] as u64));
+        }
+    }
+
+    #[test]
+    fn a_record_that_was_changed_does_not_count_nor_what_follows_it() {
+        let (bytes, ends) = journal();
+        for at in ends[0]..ends[1] {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1;
+            let found = Found::read(bytes.as_slice()).expect("read");
+            assert_eq!((found.last, found.whole), (Checkpoint::none(), ends[0] as u64), "{at}");
+        }
+    }
+
+    #[test]
+    fn what_was_torn_is_cut_off_before_more_is_noted() {
+        let (bytes, ends) = journal();
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(&file, &bytes[..ends[2] - 3]).expect("written");
+        let found = Found::read(std::fs::File::open(&file).expect("opened")).expect("read");
+        let appending = std::fs::File::options().append(true).open(&file).expect("opened");
+        let mut journal = Journal::go_on(appending.into(), found).expect("goes on");
+        assert_eq!(journal.start(), &checkpoint(5));
+        journal.note(&checkpoint(9)).expect("noted");
+        let found = Found::read(std::fs::File::open(&file).expect("opened")).expect("read");
+        assert_eq!(found.last, checkpoint(9));
+    }
+}

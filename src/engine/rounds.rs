@@ -1,0 +1,67 @@
+//! Looking at a run at regular moments, and noticing that some of them were missed.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Ten looks in each stretch of time that something is judged over.
+#[derive(Debug)]
+pub struct Rounds {
+    every: Duration,
+    /// How late a look may come, as timers and busy machines have it.
+    slack: Duration,
+    due: Instant,
+}
+
+impl Rounds {
+    /// What no timer is late by while the process runs, however short the stretch is.
+    const LEAST_SLACK: Duration = Duration::from_millis(50);
+
+    /// The first look is a tenth of `stretch` from `now`.
+    pub fn new(stretch: Duration, now: Instant) -> Self {
+        let every = (stretch / 10).max(Duration::from_millis(1));
+        Self {
+            every,
+            slack: (stretch / 2).max(Self::LEAST_SLACK),
+            due: now + every,
+        }
+    }
+
+    /// Waits until the next look is due.
+    pub async fn due(&self) {
+        tokio::time::sleep_until(self.due).await;
+    }
+
+    /// Takes a look; answers whether it comes so late that the process must have been stopped, or the machine asleep:
+    /// nobody is to blame for what did not happen then.
+    pub fn comes_late(&mut self, now: Instant) -> bool {
+        let late = now.saturating_duration_since(self.due);
+        self.due = now + self.every;
+        late > self.slack
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_come_ten_to_a_stretch_and_none_is_late() {
+        let begun = Instant::now();
+        let mut rounds = Rounds::new(Duration::from_secs(5), begun);
+        for _ in 0..10 {
+            rounds.due().await;
+            assert!(!rounds.comes_late(Instant::now()));
+        }
+        assert_eq!(begun.elapsed(), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_look_after_a_stop_is_late_and_the_next_one_is_not() {
+        let begun = Instant::now();
+        let mut rounds = Rounds::new(Duration::from_secs(1), begun);
+        let after_the_stop = begun + Duration::from_secs(10);
+        assert!(rounds.comes_late(after_the_stop));
+        assert!(!rounds.comes_late(after_the_stop + Duration::from_millis(100)));
+    }
+}

@@ -1,0 +1,123 @@
+//! `--stall-timeout`: a run in which nothing moves ends.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::{Failure, Kind};
+
+use super::Ending;
+use super::rounds::Rounds;
+use super::watch::Watch;
+
+/// Notices that nothing moves.
+pub struct Stall {
+    watched: Option<Watched>,
+}
+
+struct Watched {
+    limit: Duration,
+    rounds: Rounds,
+    /// What had moved when something moved last, and when that was.
+    last: (u64, Instant),
+}
+
+impl Stall {
+    pub fn new(limit: Option<Duration>) -> Self {
+        let now = Instant::now();
+        let watched = limit.map(|limit| Watched {
+            limit,
+            rounds: Rounds::new(limit, now),
+            last: (0, now),
+        });
+        Self { watched }
+    }
+
+    /// Waits until it is worth looking.
+    pub async fn tick(&self) {
+        match &self.watched {
+            Some(watched) => watched.rounds.due().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether nothing has moved for too long. A throttle that waits on purpose is motion.
+    pub fn look(&mut self, watch: &Watch) -> Option<Ending> {
+        let watched = self.watched.as_mut()?;
+        let has_stalled = watched.has_stalled(watch.motion(), watch.is_throttling(), Instant::now());
+        has_stalled.then(|| ending(watched.limit))
+    }
+}
+
+impl Watched {
+    fn has_stalled(&mut self, motion: u64, is_throttling: bool, now: Instant) -> bool {
+        let comes_late = self.rounds.comes_late(now);
+        if motion != self.last.0 || is_throttling || comes_late {
+            self.last = (motion, now);
+        }
+        now - self.last.1 >= self.limit
+    }
+}
+
+/// Ends a run in which nothing has moved for `limit`.
+fn ending(limit: Duration) -> Ending {
+    let limit = humantime::format_duration(limit);
+    let why = format!("no byte moved for {limit} (--stall-timeout)");
+    Ending::failed(None, Failure::because(Kind::Timeout, "stalled", why))
+}
+
+/// Waits until a chain that is still being opened has stalled: no byte moves while a peer is waited for.
+pub async fn stalled(limit: Option<Duration>) -> Ending {
+    match limit {
+        Some(limit) => {
+            tokio::time::sleep(limit).await;
+            ending(limit)
+        }
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    /// Looks once a second at what has moved; answers at which look the run had stalled.
+    fn stalls_at(motion: impl IntoIterator<Item = (u64, bool)>) -> Option<usize> {
+        let begun = Instant::now();
+        let mut watched = Stall::new(Some(LIMIT)).watched?;
+        watched.last.1 = begun;
+        watched.rounds = Rounds::new(LIMIT, begun);
+        let looks = motion.into_iter().zip(1..);
+        let mut stalled = looks.filter(|((moved, throttling), second)| {
+            watched.has_stalled(*moved, *throttling, begun + Duration::from_secs(*second))
+        });
+        stalled
+            .next()
+            .map(|(_, second)| usize::try_from(second).unwrap_or(usize::MAX))
+    }
+
+    #[test]
+    fn a_run_stalls_when_its_time_without_a_byte_is_up() {
+        assert_eq!(stalls_at([(0, false); 20]), Some(10));
+        assert_eq!(stalls_at([(1, false); 20]), Some(11));
+        assert_eq!(stalls_at((0..100).map(|at| (at / 9, false))), None);
+        assert_eq!(stalls_at((0..100).map(|at| (at / 30, false))), Some(10));
+    }
+
+    #[test]
+    fn a_throttle_that_waits_is_motion() {
+        assert_eq!(stalls_at([(0, true); 100]), None);
+        assert_eq!(stalls_at((0..100).map(|at| (0, at < 50))), Some(60));
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_has_not_stalled() {
+        let begun = Instant::now();
+        let mut watched = Stall::new(Some(LIMIT)).watched.expect("watched");
+        assert!(!watched.has_stalled(0, false, begun + LIMIT * 100), "after SIGCONT");
+        let mut looks = (1..20).map(|second| begun + LIMIT * 100 + Duration::from_secs(second));
+        assert_eq!(looks.position(|now| watched.has_stalled(0, false, now)), Some(9));
+    }
+}

@@ -1,0 +1,330 @@
+//! Peers that misbehave once the connection stands: the rows of the network in the table of faults.
+
+use std::io::Read;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::harness::{Folder, Running, highwater, noise};
+use crate::toxic::{Toxic, Toxin};
+
+use Toxin::{Close, HalfClose, Hang, ReadToEnd, Reset, Slice};
+
+/// Reads samples of `--progress json` until one is as `wanted`, and answers it.
+#[track_caller]
+fn sample(running: &mut Running, wanted: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let line = running.line();
+        assert!(!line.is_empty(), "it ended before that");
+        if let Ok(sample) = serde_json::from_str::<Value>(&line)
+            && wanted(&sample)
+        {
+            return sample;
+        }
+    }
+}
+
+#[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
+mod silent_peers {
+    use super::*;
+    use crate::harness::peer;
+
+    /// What a run with the stage `stage` says to its sockets.
+    fn options(stage: &str) -> Option<String> {
+        let folder = Folder::new();
+        let mut strace = peer("strace")?;
+        let traced = strace
+            .args([
+                "-f",
+                "-e",
+                "trace=setsockopt",
+                "-o",
+                "calls",
+                env!("CARGO_BIN_EXE_highwater"),
+                stage,
+            ])
+            .current_dir(folder.path())
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("strace starts");
+        assert!(traced.status.success(), "{}", String::from_utf8_lossy(&traced.stderr));
+        Some(String::from_utf8(folder.read("calls")).expect("text"))
+    }
+
+    #[test]
+    fn are_asked_whether_they_are_there_and_are_given_up_only_where_that_is_wanted() {
+        let asked = [
+            "SO_KEEPALIVE, [1]",
+            "TCP_KEEPIDLE, [60]",
+            "TCP_KEEPINTVL, [60]",
+            "TCP_KEEPCNT, [15]",
+        ];
+        for (stage, toxins) in [("read", [Close]), ("write", [ReadToEnd(1)])] {
+            let toxic = Toxic::tcp(toxins.clone());
+            let Some(calls) = options(&format!("{stage} {}", toxic.url)) else {
+                return;
+            };
+            assert!(asked.iter().all(|option| calls.contains(option)), "{stage}: {calls}");
+            assert!(!calls.contains("TCP_USER_TIMEOUT"), "{stage}: {calls}");
+            toxic.received();
+            let toxic = Toxic::tcp(toxins);
+            let Some(calls) = options(&format!("{stage} {} user-timeout=5s", toxic.url)) else {
+                return;
+            };
+            assert!(calls.contains("TCP_USER_TIMEOUT, [5000]"), "{stage}: {calls}");
+            assert!(calls.contains("TCP_KEEPIDLE, [5]"), "{stage}: {calls}");
+            toxic.received();
+        }
+    }
+}
+
+mod peers {
+    use super::*;
+
+    #[test]
+    fn that_reset_a_source_are_told_with_the_offset() {
+        let toxic = Toxic::tcp([Toxin::Write(noise(1000, 1)), Hang, Reset]);
+        let mut running = highwater([format!("read {}", toxic.url)]).start();
+        let mut out = running.take_stdout();
+        out.read_exact(&mut [0; 1000]).expect("what was sent");
+        toxic.go_on();
+        let run = running.wait();
+        let said = run.fails(3);
+        assert!(
+            said.ends_with(": cannot read: Connection reset by peer (after 1000 B)"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn that_reset_or_leave_a_sink_are_told_with_the_offset() {
+        let folder = Folder::new();
+        for end in [Reset, Close] {
+            let toxins = [Toxin::Read(100_000), end];
+            for toxic in [Toxic::tcp(toxins.clone()), Toxic::unix(&folder, toxins.clone())] {
+                let pipeline = format!("read /dev/zero | write {}", toxic.url);
+                let run = highwater(["--stats", "stats", &pipeline]).within(&folder).run();
+                let said = run.fails(4);
+                assert!(said.contains(": cannot write: ") && said.contains(" (after "), "{said}");
+                let stats: Value = serde_json::from_slice(&folder.read("stats")).expect("an object");
+                let written = stats["stages"][1]["bytes_out"].as_u64();
+                assert!(written >= Some(100_000), "{written:?}");
+                assert_eq!(toxic.received().len(), 100_000);
+            }
+            std::fs::remove_file(folder.join("toxic")).expect("removed");
+        }
+    }
+
+    #[test]
+    fn that_end_their_direction_on_a_unix_socket_still_get_ours() {
+        let folder = Folder::new();
+        let bytes = noise(1 << 20, 2);
+        let toxic = Toxic::unix(&folder, [HalfClose, ReadToEnd(64 << 10)]);
+        let running = highwater([format!("write {}", toxic.url)])
+            .within(&folder)
+            .input(bytes.as_slice())
+            .start();
+        running.wait().succeeds();
+        assert!(toxic.received() == bytes);
+    }
+
+    #[test]
+    fn that_end_their_direction_have_sent_everything() {
+        let folder = Folder::new();
+        let toxic = Toxic::tcp([Toxin::Write(b"all".to_vec()), HalfClose, Hang]);
+        highwater([format!("read {} | write b", toxic.url)])
+            .within(&folder)
+            .run()
+            .succeeds();
+        assert_eq!(folder.read("b"), b"all");
+        toxic.received();
+    }
+
+    #[test]
+    fn that_send_or_take_a_byte_at_a_time_change_nothing() {
+        let folder = Folder::new();
+        let bytes = noise(2000, 3);
+        let toxic = Toxic::tcp([Slice(bytes.clone()), Close]);
+        let output = highwater([format!("read {} | gzip | gunzip", toxic.url)]).run();
+        assert!(output.succeeds() == bytes);
+        for toxic in [Toxic::tcp([ReadToEnd(1)]), Toxic::unix(&folder, [ReadToEnd(1)])] {
+            let run = highwater([format!("write {}", toxic.url)])
+                .within(&folder)
+                .input(bytes.as_slice())
+                .run();
+            run.succeeds();
+            assert!(toxic.received() == bytes);
+        }
+    }
+
+    #[test]
+    fn that_stop_sending_leave_the_target_untouched() {
+        let folder = Folder::new();
+        folder.write("b", "old");
+        let toxic = Toxic::tcp([Toxin::Write(noise(100_000, 4)), Hang]);
+        let pipeline = format!("read {} | write b", toxic.url);
+        let run = highwater(["--stall-timeout", "100ms", &pipeline]).within(&folder).run();
+        run.fails(8);
+        assert_eq!(
+            (folder.read("b"), folder.names()),
+            (b"old".to_vec(), vec!["b".to_owned()])
+        );
+        toxic.received();
+    }
+
+    #[test]
+    fn that_stop_reading_fill_the_buffers_to_their_marks_and_no_further() {
+        let toxic = Toxic::tcp([Toxin::Read(1), Hang]);
+        let pipeline = format!("read /dev/zero | buffer 1MiB | write {}", toxic.url);
+        let mut running = highwater(["--progress", "json", "--interval", "20ms", &pipeline]).start();
+        // A link is full from three quarters on: what does not fit into the rest waits.
+        let have_been_full = |sample: &Value| {
+            let links = sample["links"].as_array().expect("links");
+            links.iter().all(|link| {
+                let (peak, high) = (link["peak_bytes"].as_u64(), link["high_bytes"].as_u64());
+                peak.zip(high).is_some_and(|(peak, high)| peak * 4 >= high * 3)
+            })
+        };
+        let full = sample(&mut running, have_been_full);
+        let number = |sample: &Value, name: &str| sample[name].as_u64().expect("a number");
+        for _ in 0..5 {
+            let next = sample(&mut running, |_| true);
+            for link in next["links"].as_array().expect("links") {
+                assert!(link["peak_bytes"].as_u64() <= link["high_bytes"].as_u64(), "{link}");
+            }
+            let held = number(&next, "buffered_peak_bytes") + number(&next, "state_bytes");
+            assert!(held <= number(&next, "memory_limit_bytes"), "{next}");
+            let grown = number(&next, "rss_bytes").saturating_sub(number(&full, "rss_bytes"));
+            assert!(grown < 1 << 20, "{grown} bytes more, and nothing moves");
+        }
+        running.signal(Signal::TERM);
+        assert_eq!(running.wait().signal, Some(Signal::TERM.as_raw()));
+        assert_eq!(toxic.received().len(), 1);
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
+    fn that_stop_reading_are_given_up_where_a_user_timeout_says_so() {
+        let toxic = Toxic::tcp([Toxin::Read(1), Hang]);
+        let run = highwater([format!("read /dev/zero | write {} user-timeout=100ms", toxic.url)]).run();
+        let said = run.fails(4);
+        assert!(said.contains(": cannot write: Connection timed out (after "), "{said}");
+        toxic.received();
+    }
+
+    #[test]
+    fn that_take_too_little_end_a_run_with_a_min_rate() {
+        let toxic = Toxic::tcp([Toxin::Read(1), Hang]);
+        let pipeline = format!("read /dev/zero | write {}", toxic.url);
+        let arguments = ["--min-rate", "1TB/s", "--min-rate-grace", "200ms", &pipeline];
+        let run = highwater(arguments).run();
+        let said = run.fails(8);
+        assert!(
+            said.starts_with("highwater: too slow: the sink took ")
+                && said.ends_with(" for 200ms, less than 1TB/s (--min-rate)"),
+            "{said}"
+        );
+        toxic.received();
+    }
+
+    #[test]
+    fn that_take_enough_are_left_alone_by_a_min_rate() {
+        let arguments = ["--min-rate", "1/s", "--min-rate-grace", "1h", "read /dev/zero | take 2"];
+        assert_eq!(highwater(arguments).run().succeeds(), [0, 0]);
+        let run = highwater(["--min-rate", "1MB/s", "throttle 1kB/s"]).run();
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+    }
+}
+
+/// All of it fits between us and the peer, so that the end is all that is left to wait for.
+mod drains {
+    use super::*;
+
+    const SIZE: usize = 30_000;
+
+    /// Starts a run that has given everything to its own system, while the peer has read a single byte.
+    fn draining(folder: &Folder, toxic: &Toxic) -> Running {
+        let pipeline = format!("write {}", toxic.url);
+        let mut running = highwater(["--progress", "json", "--interval", "20ms", &pipeline])
+            .within(folder)
+            .input(noise(SIZE, 5))
+            .start();
+        sample(&mut running, |sample| sample["stages"][1]["bytes_out"] == SIZE);
+        running
+    }
+
+    #[test]
+    fn wait_until_the_peer_has_everything() {
+        let folder = Folder::new();
+        let toxins = [Toxin::Read(1), Hang, ReadToEnd(100)];
+        for toxic in [Toxic::tcp(toxins.clone()), Toxic::unix(&folder, toxins.clone())] {
+            let mut running = draining(&folder, &toxic);
+            if cfg!(all(target_os = "linux", not(feature = "portable-platform"))) {
+                // There is no end before the peer has it.
+                for _ in 0..5 {
+                    assert_eq!(sample(&mut running, |_| true)["event"], "sample");
+                }
+            }
+            toxic.go_on();
+            assert_eq!(running.wait().code, Some(0));
+            assert!(toxic.received() == noise(SIZE, 5));
+        }
+    }
+
+    // Where the system does not tell what the peer has, a run does not wait that long.
+    #[test]
+    #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
+    fn that_the_peer_resets_are_an_error() {
+        let folder = Folder::new();
+        let toxins = [Toxin::Read(1), Hang, Reset];
+        for toxic in [Toxic::tcp(toxins.clone()), Toxic::unix(&folder, toxins.clone())] {
+            let running = draining(&folder, &toxic);
+            toxic.go_on();
+            let run = running.wait();
+            assert_eq!(run.code, Some(4), "{}", run.stderr);
+            let error = run.objects().pop().expect("the end")["exit"]["error"].to_string();
+            assert!(error.contains("cannot finish the connection: "), "{error}");
+        }
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
+    fn end_when_linger_runs_out_and_say_what_is_missing() {
+        let folder = Folder::new();
+        let toxins = [Toxin::Read(1), Hang];
+        let linger = |toxic: &Toxic| {
+            let run = highwater([format!("write {} linger=50ms", toxic.url)])
+                .within(&folder)
+                .input(noise(SIZE, 6))
+                .run();
+            let said = run.fails(4).to_owned();
+            let (_, why) = said
+                .split_once(": cannot finish the connection: the peer did not ")
+                .expect("why");
+            why.strip_suffix(" within 50ms (linger)").expect("how long").to_owned()
+        };
+        let toxic = Toxic::tcp(toxins.clone());
+        let why = linger(&toxic);
+        let missing = why
+            .strip_prefix("acknowledge the last ")
+            .and_then(|rest| rest.strip_suffix(" bytes")?.parse::<usize>().ok())
+            .unwrap_or_else(|| panic!("{why}"));
+        // The peer's system has taken what its window allows: more than the byte that was read, and not everything.
+        assert!((1..SIZE - 1).contains(&missing), "{missing}");
+        toxic.received();
+        let toxic = Toxic::unix(&folder, toxins);
+        assert_eq!(linger(&toxic), "read everything");
+        toxic.received();
+    }
+
+    #[test]
+    fn that_end_in_time_are_not_held_up_by_linger() {
+        let toxic = Toxic::tcp([ReadToEnd(64 << 10)]);
+        let bytes = noise(SIZE, 7);
+        let run = highwater([format!("write {} linger=1h", toxic.url)])
+            .input(bytes.as_slice())
+            .run();
+        run.succeeds();
+        assert!(toxic.received() == bytes);
+    }
+}

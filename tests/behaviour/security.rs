@@ -1,0 +1,162 @@
+//! What nobody else is to see or to touch.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
+
+use crate::harness::{Folder, highwater, noise, strace};
+
+/// Every way in which a run speaks.
+const VIEWS: [&[&str]; 7] = [
+    &[],
+    &["-q"],
+    &["--progress", "plain"],
+    &["--progress", "json"],
+    &["--log", "trace"],
+    &["--stats", "-"],
+    &["--color", "always", "--progress", "plain", "--log", "trace"],
+];
+
+#[test]
+fn credentials_in_a_url_are_never_shown() {
+    for pipeline in [
+        "read tcp://user:hunter2@127.0.0.1:1 | write b",
+        "read tcp://hunter2@127.0.0.1:1 | write b",
+        "read a | write tcp://user:hunter2@127.0.0.1:1",
+        "read tcp-listen://user:hunter2@:0 | write b",
+        "read https://user:hunter2@host/a?b=c@d | write b",
+        "read 'https://user:hun/hunter2@host/' | write b",
+        "read tpc://user:hunter2@host:1 | gzp",
+        "read a | write b user:x=ftp://me:hunter2@host",
+        "ftp://user:hunter2@host",
+        "read a | gzip ftp://user:hunter2@host | write b",
+    ] {
+        for view in VIEWS.iter().chain([&&["explain"][..]]) {
+            let folder = Folder::new();
+            folder.write("a", "text");
+            let arguments = view.iter().copied().chain([pipeline]);
+            let run = highwater(arguments).within(&folder).run();
+            let said = run.stderr + &String::from_utf8_lossy(&run.stdout);
+            assert!(run.code != Some(0), "{pipeline}");
+            assert!(!said.contains("hunter2"), "{view:?} {pipeline}\n{said}");
+            assert!(said.contains("***@"), "{view:?} {pipeline}\n{said}");
+        }
+    }
+}
+
+#[test]
+fn escape_bytes_in_names_never_reach_the_terminal() {
+    let folder = Folder::new();
+    let name = OsStr::from_bytes(b"\x1b[31mred\x07\xff");
+    std::fs::write(folder.path().join(name), "text").expect("written");
+    let source = [
+        OsStr::new("read"),
+        name,
+        OsStr::new("::"),
+        OsStr::new("hash"),
+        OsStr::new("::"),
+    ];
+    let missing = OsStr::from_bytes(b"\x1b]0;title\x07");
+    for sink in [name, OsStr::new("b"), OsStr::from_bytes(b"\x1b[5m/x")] {
+        for view in VIEWS
+            .iter()
+            .filter(|view| !view.contains(&"always"))
+            .chain([&&["explain"][..]])
+        {
+            for source in [source.as_slice(), &[OsStr::new("read"), missing, OsStr::new("::")]] {
+                let arguments = view.iter().map(OsStr::new).chain(source.iter().copied());
+                let run = highwater(arguments.chain([OsStr::new("write"), sink]))
+                    .within(&folder)
+                    .run();
+                assert!(!run.stderr.contains(['\x1b', '\x07']), "{:?}", run.stderr);
+                assert!(
+                    !run.stdout.contains(&0x1b) && !run.stdout.contains(&7),
+                    "{:?}",
+                    run.stdout
+                );
+            }
+        }
+    }
+    for pipeline in [
+        "read tcp://\x1b[31mred:1 | write b",
+        "read tcp-listen://\x1b[31mred:0 | write b",
+        "read tcp://\x1b:2:3 | write b",
+        "read tcp://h:\x1b[31m | write b",
+        "read \x1b[31m://x | write b",
+        "read unix:\x1b[31m | write b",
+        "read a | hash expect=@\x1b[31m | write b",
+        "read a | hash label=\x1b[31m to=\x1b[31m/x | write b",
+        "read a | write b mode=\x1b[31m",
+        "read a | throttle \x1b[31m",
+        "read a | \x1b[31m | write b",
+    ] {
+        folder.write("a", "text");
+        for view in VIEWS.iter().filter(|view| !view.contains(&"always")) {
+            let run = highwater(view.iter().copied().chain([pipeline])).within(&folder).run();
+            assert!(!run.stderr.contains('\x1b'), "{:?}", run.stderr);
+        }
+    }
+    let stats = OsStr::from_bytes(b"\x1b[31m/stats");
+    let arguments = [OsStr::new("--stats"), stats, OsStr::new("read a | write b")];
+    let run = highwater(arguments).within(&folder).run();
+    assert!(run.fails(4).contains(r"\x1b[31m/stats"), "{}", run.stderr);
+}
+
+#[test]
+fn a_temporary_is_nobody_elses_until_it_takes_its_place() {
+    let folder = Folder::new();
+    let fifo = folder.fifo("a");
+    let arguments = [
+        "--progress",
+        "json",
+        "--interval",
+        "1ms",
+        "read a | gzip | gunzip | write b mode=666",
+    ];
+    let mut running = highwater(arguments).within(&folder).start();
+    let mut source = std::fs::OpenOptions::new().write(true).open(fifo).expect("a reader");
+    source.write_all(&noise(1000, 11)).expect("written");
+    assert!(running.writes(1000), "it ended");
+    let names = folder.names();
+    let temporary = names.iter().find(|name| name.starts_with('.')).expect("a temporary");
+    let mode = folder.join(temporary).symlink_metadata().expect("there").mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    drop(source);
+    assert_eq!(running.wait().code, Some(0));
+    assert_eq!(folder.join("b").metadata().expect("there").mode() & 0o7777, 0o666);
+}
+
+#[test]
+fn hidden_files_are_opened_so_that_nothing_planted_is_followed() {
+    let folder = Folder::new();
+    folder.write("a", "text");
+    for (pipeline, hidden) in [
+        ("read a | write b", ".b.highwater-"),
+        ("read a | write b resume=true", ".b.highwater-part"),
+        ("read a | write b resume=true", ".b.highwater-journal"),
+    ] {
+        let Some(mut command) = strace() else { return };
+        let status = command
+            .args(["-f", "-o", "calls", "-e", "trace=open,openat,creat"])
+            .args([env!("CARGO_BIN_EXE_highwater"), pipeline])
+            .env_remove("LD_LIBRARY_PATH")
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        assert!(status.expect("strace starts").success());
+        let calls = String::from_utf8(folder.read("calls")).expect("text");
+        let opened: Vec<&str> = calls.lines().filter(|line| line.contains(hidden)).collect();
+        assert!(!opened.is_empty(), "{calls}");
+        for call in opened {
+            assert!(
+                call.contains("O_CREAT") && call.contains("O_NOFOLLOW") && call.contains("0600"),
+                "{call}"
+            );
+            assert!(!call.contains("AT_FDCWD"), "{call}");
+            assert!(call.contains("O_EXCL") || pipeline.contains("resume"), "{call}");
+        }
+    }
+}
