@@ -229,6 +229,26 @@ mod tests {
         );
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn times_are_exact_and_read_at_one_moment() {
+        let pass = async |millis| tokio::time::sleep(Duration::from_millis(millis)).await;
+        let meter = StageMeter::new(Instant::now());
+        pass(3).await;
+        let wait = meter.wait(Wait::Outside);
+        pass(5).await;
+        let open = meter.times();
+        pass(7).await;
+        drop(wait);
+        pass(11).await;
+        let closed = meter.times();
+        let millis = [open.at, open.outside, closed.at, closed.outside].map(|time| time.as_millis());
+        assert_eq!(millis, [8, 5, 26, 12]);
+        assert_eq!(
+            [closed.idle, closed.backpressured, closed.throttling],
+            [Duration::ZERO; 3]
+        );
+    }
+
     #[test]
     fn the_end_is_kept_as_it_was_first_said() {
         let meter = StageMeter::new(Instant::now());
