@@ -83,11 +83,12 @@ impl Seen {
             let at = sample["elapsed_s"].as_f64().unwrap_or(0.0);
             // A share is of the time since the sample before.
             let time = at - std::mem::replace(&mut before, at);
-            if at < WARM_UP {
+            let stages = sample["stages"].as_array().map_or(&[][..], |stages| stages.as_slice());
+            // None of these chains ends by itself: a stage that has ended is one that was told to.
+            if at < WARM_UP || stages.iter().any(|stage| stage["ended"] == true) {
                 continue;
             }
             whole += time;
-            let stages = sample["stages"].as_array().map_or(&[][..], |stages| stages.as_slice());
             seen.shares.resize(stages.len(), [0.0; 3]);
             for (sums, stage) in seen.shares.iter_mut().zip(stages) {
                 for (sum, part) in sums.iter_mut().zip(["busy", "idle", "backpressured"]) {

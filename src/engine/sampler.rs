@@ -195,7 +195,7 @@ impl Sampler {
         self.snapshot(Moment::Running, &recent, &now, &recent, self.named)
     }
 
-    /// A snapshot whose shares are those of the last seconds, for who looks when he likes: nothing becomes relative to it.
+    /// A snapshot whose shares are those of the last seconds, for whoever looks at times of their own: nothing becomes relative to it.
     pub fn look(&mut self) -> Snapshot {
         let now = self.read();
         let recent = self.recent.front().cloned().unwrap_or_else(|| now.clone());
