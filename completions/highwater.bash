@@ -16,11 +16,17 @@ _highwater() {
             ",$1")
                 cmd="highwater"
                 ;;
+            highwater,check)
+                cmd="highwater__subcmd__check"
+                ;;
             highwater,explain)
                 cmd="highwater__subcmd__explain"
                 ;;
             highwater,generate)
                 cmd="highwater__subcmd__generate"
+                ;;
+            highwater,report)
+                cmd="highwater__subcmd__report"
                 ;;
             highwater,stages)
                 cmd="highwater__subcmd__stages"
@@ -32,7 +38,7 @@ _highwater() {
 
     case "${cmd}" in
         highwater)
-            opts="-q -h -V --memory --chunk --progress --quiet --interval --color --metrics --log --stats --timeout --stall-timeout --min-rate --min-rate-grace --help --version stages explain generate"
+            opts="-q -h -V --memory --chunk --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace --help --version stages explain report check generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -70,6 +76,10 @@ _highwater() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -93,8 +103,50 @@ _highwater() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        highwater__subcmd__check)
+            opts="-h --rate --seconds --max-rss --pid --clients --record --json --color --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --seconds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-rss)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pid)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --clients)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         highwater__subcmd__explain)
-            opts="-q --memory --chunk --progress --quiet --interval --color --metrics --log --stats --timeout --stall-timeout --min-rate --min-rate-grace"
+            opts="-q --memory --chunk --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -132,6 +184,10 @@ _highwater() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --record)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -163,6 +219,28 @@ _highwater() {
             fi
             case "${prev}" in
                 --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        highwater__subcmd__report)
+            opts="-o --output"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -279,7 +357,7 @@ _highwater_with_stages() {
     while [[ $at -lt ${#words[@]} ]]; do
         case ${words[at]} in
             explain) is_explain=yes ;;
-            -*) [[ " --memory --chunk --progress --interval --color --metrics --log --stats --timeout --stall-timeout --min-rate --min-rate-grace " == *" ${words[at]} "* ]] && at=$((at + 1)) ;;
+            -*) [[ " --memory --chunk --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace " == *" ${words[at]} "* ]] && at=$((at + 1)) ;;
             *) break ;;
         esac
         at=$((at + 1))
@@ -289,7 +367,7 @@ _highwater_with_stages() {
             COMPREPLY=($(compgen -W 'read write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash' -- "$word"))
             return
             ;;
-        generate | \'* | \"*)
+        generate | check | \'* | \"*)
             _highwater "$@"
             return
             ;;

@@ -26,6 +26,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --metrics 'Serve the run''s numbers to Prometheus at http://HOST:PORT/metrics'
             cand --log 'How much to log to standard error'
             cand --stats 'At the end, write one line of JSON to a file; - is stderr'
+            cand --record 'Write every sample to a file, for `highwater report`'
             cand --timeout 'End with code 8 if the whole run takes longer'
             cand --stall-timeout 'End with code 8 if no byte moves for so long'
             cand --min-rate 'End with code 8 if the sink takes less on average'
@@ -38,6 +39,8 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --version 'Print version'
             cand stages 'List the stages, or explain one'
             cand explain 'Show what a pipeline would do, and where its memory would go, without running it'
+            cand report 'Draw recordings of --record: memory against the ceiling, stages, links, rates'
+            cand check 'Check whether a program or a server honours backpressure, before it is deployed'
             cand generate 'Write the manual pages, the completions and the generated parts of the README'
         }
         &'highwater;stages'= {
@@ -51,12 +54,29 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --metrics 'Serve the run''s numbers to Prometheus at http://HOST:PORT/metrics'
             cand --log 'How much to log to standard error'
             cand --stats 'At the end, write one line of JSON to a file; - is stderr'
+            cand --record 'Write every sample to a file, for `highwater report`'
             cand --timeout 'End with code 8 if the whole run takes longer'
             cand --stall-timeout 'End with code 8 if no byte moves for so long'
             cand --min-rate 'End with code 8 if the sink takes less on average'
             cand --min-rate-grace 'How long --min-rate is averaged over, and how long a run has before it counts'
             cand -q 'Show nothing but errors'
             cand --quiet 'Show nothing but errors'
+        }
+        &'highwater;report'= {
+            cand -o 'Where to write it; the name says what: .html, .svg or .png'
+            cand --output 'Where to write it; the name says what: .html, .svg or .png'
+        }
+        &'highwater;check'= {
+            cand --rate 'How fast the output is read'
+            cand --seconds 'How long to look; 2s at least'
+            cand --max-rss 'Stop there [default: a quarter of free memory]'
+            cand --pid 'The server''s process'
+            cand --clients 'How many clients a server gets'
+            cand --record 'Write samples and verdict there, as JSON lines'
+            cand --color 'When to use colour: auto, always, never'
+            cand --json 'Print JSON lines on stdout'
+            cand -h 'Show this help'
+            cand --help 'Show this help'
         }
         &'highwater;generate'= {
             cand --to 'Where the project is: files go to its man/ and completions/, and into its README.md'

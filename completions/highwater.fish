@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_highwater_global_optspecs
-    string join \n memory= chunk= progress= q/quiet interval= color= metrics= log= stats= timeout= stall-timeout= min-rate= min-rate-grace= h help V/version
+    string join \n memory= chunk= progress= q/quiet interval= color= metrics= log= stats= record= timeout= stall-timeout= min-rate= min-rate-grace= h help V/version
 end
 
 function __fish_highwater_needs_command
@@ -42,6 +42,7 @@ info\t'What happens, step by step'
 debug\t'What a developer wants to know'
 trace\t'Everything'"
 complete -c highwater -n "__fish_highwater_needs_command" -l stats -d 'At the end, write one line of JSON to a file; - is stderr' -r -F
+complete -c highwater -n "__fish_highwater_needs_command" -l record -d 'Write every sample to a file, for `highwater report`' -r -F
 complete -c highwater -n "__fish_highwater_needs_command" -l timeout -d 'End with code 8 if the whole run takes longer' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l min-rate -d 'End with code 8 if the sink takes less on average' -r
@@ -52,6 +53,8 @@ complete -c highwater -n "__fish_highwater_needs_command" -l help -d 'Show this 
 complete -c highwater -n "__fish_highwater_needs_command" -s V -l version -d 'Print version'
 complete -c highwater -n "__fish_highwater_needs_command" -a "stages" -d 'List the stages, or explain one'
 complete -c highwater -n "__fish_highwater_needs_command" -a "explain" -d 'Show what a pipeline would do, and where its memory would go, without running it'
+complete -c highwater -n "__fish_highwater_needs_command" -a "report" -d 'Draw recordings of --record: memory against the ceiling, stages, links, rates'
+complete -c highwater -n "__fish_highwater_needs_command" -a "check" -d 'Check whether a program or a server honours backpressure, before it is deployed'
 complete -c highwater -n "__fish_highwater_needs_command" -a "generate" -d 'Write the manual pages, the completions and the generated parts of the README'
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l memory -d 'Hard ceiling over links, chunks and codec state' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l chunk -d 'Largest chunk [default: 256KiB, or a quarter of its link]' -r
@@ -71,11 +74,24 @@ info\t'What happens, step by step'
 debug\t'What a developer wants to know'
 trace\t'Everything'"
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stats -d 'At the end, write one line of JSON to a file; - is stderr' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l record -d 'Write every sample to a file, for `highwater report`' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l timeout -d 'End with code 8 if the whole run takes longer' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate -d 'End with code 8 if the sink takes less on average' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -s q -l quiet -d 'Show nothing but errors'
+complete -c highwater -n "__fish_highwater_using_subcommand report" -s o -l output -d 'Where to write it; the name says what: .html, .svg or .png' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l rate -d 'How fast the output is read' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l seconds -d 'How long to look; 2s at least' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-rss -d 'Stop there [default: a quarter of free memory]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l pid -d 'The server\'s process' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l clients -d 'How many clients a server gets' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l record -d 'Write samples and verdict there, as JSON lines' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l color -d 'When to use colour: auto, always, never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l json -d 'Print JSON lines on stdout'
+complete -c highwater -n "__fish_highwater_using_subcommand check" -s h -l help -d 'Show this help'
 complete -c highwater -n "__fish_highwater_using_subcommand generate" -l to -d 'Where the project is: files go to its man/ and completions/, and into its README.md' -r -F
 
 # Stages and their parameters, in the :: form and inside a quoted pipeline.
@@ -313,10 +329,10 @@ function __highwater_words
     while set -q words[1]
         switch $words[1]
             case explain
-            case generate stages
+            case generate stages check
                 return 1
             case '-*'
-                contains -- $words[1] --memory --chunk --progress --interval --color --metrics --log --stats --timeout --stall-timeout --min-rate --min-rate-grace; and set -e words[1]
+                contains -- $words[1] --memory --chunk --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace; and set -e words[1]
             case '*'
                 break
         end

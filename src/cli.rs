@@ -15,13 +15,17 @@ use crate::grammar::{self, Script, human_size};
 use crate::plan::{self, Limits, Plan};
 use crate::platform;
 use crate::view::metrics::{Listener, Server};
+use crate::view::record::{Recorder, stopped};
 use crate::view::{self, Progress, View, json, say, sum, summary};
 
+mod check;
 mod explain;
 mod generate;
 mod help;
 mod log;
 mod options;
+mod record;
+mod report;
 mod stats;
 
 use options::{Command, Invocation, RunOptions};
@@ -66,6 +70,14 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 ExitCode::from(4)
             }
         },
+        Invocation::Command(Command::Report { recordings, output }) => match report::write(&recordings, &output) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err((message, code)) => {
+                say(&format!("highwater: {message}\n"));
+                ExitCode::from(code)
+            }
+        },
+        Invocation::Command(Command::Check(options)) => check::run(&options),
         Invocation::Command(Command::Stages { name }) => stages(name.as_deref()),
         Invocation::Command(Command::Explain { pipeline, options }) => {
             let (script, problems) = match pipeline.as_slice() {
@@ -121,6 +133,23 @@ fn refuse(error: &ChainError, options: &RunOptions) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
+/// What ends the run from outside. What is recorded is recorded from its first moment.
+fn settings(options: &RunOptions, is_recorded: bool) -> engine::Settings {
+    engine::Settings {
+        timeout: options.timeout,
+        stall_timeout: options.stall_timeout,
+        min_rate: options.min_rate.map(|rate| MinRate {
+            rate,
+            grace: options.min_rate_grace,
+        }),
+        brief: if is_recorded {
+            Duration::ZERO
+        } else {
+            BRIEF.min(options.interval)
+        },
+    }
+}
+
 /// Runs a pipeline.
 fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) -> ExitCode {
     log::start(options.log);
@@ -144,6 +173,19 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
             return ExitCode::from(4);
         }
     };
+    let begun = options
+        .record
+        .as_deref()
+        .map(|path| record::begin(path, options.stats.as_deref(), &plan));
+    let recorder = match begun.transpose() {
+        Ok(recorder) => recorder,
+        Err(failure) => {
+            let (code, error) = (failure.kind().exit_code(), Some(failure.to_string()));
+            say(&format!("highwater: {failure}\n"));
+            let _ = stats.map_or(Ok(()), |stats| stats.write(None, &json::Exit { code, error }));
+            return ExitCode::from(code);
+        }
+    };
     let asked = Arc::new(AtomicBool::new(false));
     platform::prepare_signals(&asked);
     let metrics = metrics.map(|listener| {
@@ -154,6 +196,7 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
         Ok(metrics) => metrics,
         Err(failure) => return no_metrics(&failure, options),
     };
+    let settings = settings(options, recorder.is_some());
     let mut audience = Audience {
         metrics,
         settings: view::Settings {
@@ -162,18 +205,11 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
             asked,
             style: options.style(),
         },
+        recorder,
         watch: None,
         view: None,
     };
-    let settings = engine::Settings {
-        timeout: options.timeout,
-        stall_timeout: options.stall_timeout,
-        min_rate: options.min_rate.map(|rate| MinRate {
-            rate,
-            grace: options.min_rate_grace,
-        }),
-        brief: BRIEF.min(options.interval),
-    };
+    audience.warn();
     let ending = engine::run(plan, settings, &mut audience);
     let snapshot = audience.finish();
 
@@ -181,6 +217,10 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
         code: ending.exit_code(),
         error: error_line(&ending),
     };
+    if let Some(recorder) = &mut audience.recorder {
+        recorder.end(snapshot.as_ref(), &exit);
+        audience.warn();
+    }
     let stats_follow = options.stats.as_deref().is_some_and(|path| path.as_os_str() == "-");
     if audience.settings.progress == Progress::Json && !stats_follow {
         say(&json::end(snapshot.as_ref(), &exit));
@@ -254,6 +294,8 @@ struct Audience {
     /// Who shows it to machines.
     metrics: Option<Server>,
     settings: view::Settings,
+    /// The recording, while no view writes it.
+    recorder: Option<Recorder>,
     /// The run, once it has started.
     watch: Option<Arc<Watch>>,
     view: Option<View>,
@@ -263,8 +305,19 @@ impl Audience {
     /// Ends the view, if there was time for one; answers the snapshot of the whole run, if it got that far.
     fn finish(&mut self) -> Option<Snapshot> {
         drop(self.metrics.take());
-        let view = self.view.take().map(View::finish);
-        view.or_else(|| self.watch.take().map(|watch| Sampler::new(watch).end()))
+        let Some(view) = self.view.take() else {
+            return self.watch.take().map(|watch| Sampler::new(watch).end());
+        };
+        let (snapshot, recorder) = view.finish();
+        self.recorder = recorder;
+        Some(snapshot)
+    }
+
+    /// Says that the recording has stopped, if it has.
+    fn warn(&mut self) {
+        if let Some(error) = self.recorder.as_mut().and_then(Recorder::trouble) {
+            say(&stopped(error));
+        }
     }
 }
 
@@ -281,9 +334,10 @@ impl Observer for Audience {
     }
 
     fn goes_on(&mut self) {
+        let recorder = self.recorder.take();
         self.view = self
             .watch
             .as_ref()
-            .map(|watch| View::start(watch, self.settings.clone()));
+            .map(|watch| View::start(watch, self.settings.clone(), recorder));
     }
 }

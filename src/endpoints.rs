@@ -241,13 +241,18 @@ pub trait Landing: Send {
     }
 }
 
-/// Nothing to do at the end: the bytes are where they belong.
+/// The bytes are where they belong.
 struct Landed;
 
 impl Landing for Landed {
-    fn land(self: Box<Self>, _: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        Ok(())
+    fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
+        Ok(finish(descriptor)?)
     }
+}
+
+/// Asks for an error that is told only when a file is closed.
+fn finish(descriptor: &Descriptor) -> Result<(), Failure> {
+    (descriptor.close_error()).map_err(|error| Failure::io(Kind::Sink, "cannot finish the file", error))
 }
 
 /// Reads an endpoint's name.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Failure, Kind};
 use crate::plan::Plan;
+use crate::platform::reactor;
 
 mod bottleneck;
 mod direct;
@@ -93,7 +94,7 @@ impl Ending {
 
 /// Runs a plan to its end.
 pub fn run(plan: Plan, settings: Settings, observer: &mut dyn Observer) -> Ending {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match reactor() {
         Ok(runtime) => runtime,
         Err(error) => return Ending::failed(None, Failure::io(Kind::Resources, "cannot start", error)),
     };

@@ -15,7 +15,9 @@
 //! | [`endpoints`], [`transforms`] | the stages themselves, one file for each kind of place or codec family |
 //! | [`plan`] | checked calls to a typed chain with a memory budget |
 //! | [`engine`] | opens, starts, joins, decides the one error; takes snapshots |
-//! | [`view`] | a snapshot to text: JSON, plain lines, the summary |
+//! | [`view`] | a snapshot to text: JSON, plain lines, the summary, the recording |
+//! | [`report`] | recordings to pictures: HTML, SVG, PNG |
+//! | [`check`] | whether other people's programs and servers honour backpressure |
 //! | [`cli`] | options, subcommands, exit codes |
 //!
 //! # Example
@@ -40,6 +42,7 @@
 //! ```
 
 pub mod catalog;
+pub mod check;
 pub mod cli;
 pub mod endpoints;
 pub mod engine;
@@ -48,6 +51,7 @@ pub mod flow;
 pub mod grammar;
 pub mod plan;
 pub mod platform;
+pub mod report;
 pub mod stage;
 pub mod transforms;
 pub mod view;

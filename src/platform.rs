@@ -5,13 +5,18 @@
 
 mod alarm;
 mod descriptor;
+pub mod fault;
+pub mod files;
 mod identity;
 mod kernel_queue;
 mod memory;
 mod permissions;
+mod process_tree;
+mod reactor;
 mod signals;
-mod sockets;
+pub mod sockets;
 mod standard_error;
+mod threads;
 
 #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
 mod linux;
@@ -29,7 +34,9 @@ pub use identity::{FileId, FileStamp};
 pub use kernel_queue::KernelQueue;
 pub use memory::{ResidentMemory, forget_start_up, share_one_heap};
 pub use permissions::creation_mask;
+pub use process_tree::{Tree, TreeMemory, adopt_orphans, free_memory, kill_descendants, shrink_pipe};
+pub use reactor::{listen_to, reactor};
 pub use signals::{TERMINATING, end_as, is_ignored, prepare_signals};
-pub use sockets::{keep_alive, unix_stream_socket};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};
 pub use system::{HAS_USER_TIMEOUT, drop_cached, unsent_bytes};
+pub use threads::spawn;

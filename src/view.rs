@@ -9,19 +9,21 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::engine::{Sampler, Snapshot, Watch};
-use crate::platform::write_patiently;
+use crate::platform::{spawn, write_patiently};
 
-mod clock;
-mod fields;
+pub mod clock;
+pub mod fields;
 pub mod json;
 pub mod live;
 pub mod metrics;
 pub mod plain;
-mod sentence;
+pub mod record;
+pub mod sentence;
 pub mod sum;
 pub mod summary;
 
 use live::Painter;
+use record::Recorder;
 
 /// What to show while a chain runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,23 +65,22 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub struct View {
     over: Sender<()>,
     /// The snapshot of the whole run, once it is over; `None` where no thread could be had.
-    end: Option<Receiver<Snapshot>>,
+    end: Option<Receiver<(Snapshot, Option<Recorder>)>>,
     /// For the case that no thread could be had.
     watch: Arc<Watch>,
 }
 
 impl View {
-    /// Starts to look at a run.
+    /// Starts to look at a run, and to record it if that is wanted.
     #[must_use]
-    pub fn start(watch: &Arc<Watch>, settings: Settings) -> Self {
+    pub fn start(watch: &Arc<Watch>, settings: Settings, recorder: Option<Recorder>) -> Self {
         let (over, ended) = channel();
         let sampler = Sampler::new(watch.clone());
-        let thread = std::thread::Builder::new()
-            .name("view".to_owned())
-            .stack_size(256 << 10);
+        // Its shares are those since its own last sample, whatever is shown in between.
+        let recording = recorder.map(|recorder| (Sampler::new(watch.clone()), recorder));
         let (last, end) = channel();
-        let thread = thread.spawn(move || {
-            let mut ticker = Ticker::new(sampler, settings);
+        let thread = spawn("view", 256 << 10, move || {
+            let mut ticker = Ticker::new(sampler, settings, recording);
             while ended.recv_timeout(ticker.until_next()) == Err(RecvTimeoutError::Timeout) {
                 ticker.tick();
             }
@@ -92,14 +93,14 @@ impl View {
         }
     }
 
-    /// Ends the view and leaves a clean screen; answers the snapshot of the whole run. Does not wait for a terminal
-    /// that has stopped reading.
+    /// Ends the view and leaves a clean screen; answers the snapshot of the whole run, and the recording to be ended.
+    /// Waits neither for a terminal that has stopped reading nor for a recording's dead disk.
     #[must_use]
-    pub fn finish(self) -> Snapshot {
+    pub fn finish(self) -> (Snapshot, Option<Recorder>) {
         let _ = self.over.send(());
         let ended = self.end.and_then(|end| end.recv_timeout(LAST_WORDS).ok());
         live::forget();
-        ended.unwrap_or_else(|| Sampler::new(self.watch.clone()).end())
+        ended.unwrap_or_else(|| (Sampler::new(self.watch.clone()).end(), None))
     }
 }
 
@@ -123,16 +124,18 @@ struct Ticker {
     sampler: Sampler,
     settings: Settings,
     painter: Option<Painter>,
+    recording: Option<(Sampler, Recorder)>,
     next_glance: Instant,
     next_report: Instant,
 }
 
 impl Ticker {
-    fn new(sampler: Sampler, settings: Settings) -> Self {
+    fn new(sampler: Sampler, settings: Settings, recording: Option<(Sampler, Recorder)>) -> Self {
         let now = Instant::now();
         Self {
             sampler,
             painter: (settings.progress == Progress::Live).then(|| Painter::new(settings.style)),
+            recording,
             next_glance: now + GLANCE,
             next_report: now + interval(&settings),
             settings,
@@ -161,6 +164,7 @@ impl Ticker {
         }
         if now >= self.next_glance {
             self.sampler.glance();
+            self.record();
             while self.next_glance <= now {
                 self.next_glance += GLANCE;
             }
@@ -175,10 +179,20 @@ impl Ticker {
         }
     }
 
+    /// Adds a sample to the recording.
+    fn record(&mut self) {
+        if let Some((sampler, recorder)) = &mut self.recording {
+            recorder.sample(&sampler.sample());
+            if let Some(error) = recorder.trouble() {
+                say(&record::stopped(error));
+            }
+        }
+    }
+
     /// Leaves a clean screen; answers the snapshot of the whole run.
-    fn end(mut self) -> Snapshot {
+    fn end(mut self) -> (Snapshot, Option<Recorder>) {
         drop(self.painter.take());
-        self.sampler.end()
+        (self.sampler.end(), self.recording.map(|(_, recorder)| recorder))
     }
 }
 

@@ -440,6 +440,48 @@ fn what_is_resident_is_what_was_stated() {
     }
 }
 
+/// What a bomb may hold is bounded like everything else; a limit ends it, and the target stays.
+#[test]
+fn bombs_are_ended_by_take_and_by_limit() {
+    let ours = [
+        "gzip",
+        "gzip single=true",
+        "zstd",
+        "xz level=0",
+        "bzip2 level=1",
+        "lz4",
+        "brotli",
+    ];
+    for encoder in ours {
+        let folder = Folder::new();
+        let bomb = format!("read /dev/zero | take 32MiB | {encoder} | write a");
+        highwater([bomb]).within(&folder).run().succeeds();
+        folder.write("b", "old");
+        let own = format!("un{}", encoder.split(' ').next().expect("a name"));
+        let own = own.replace("ungzip", "gunzip").replace("unbzip2", "bunzip2");
+        for decoder in [own.as_str(), "decompress"] {
+            if decoder == "decompress" && encoder == "brotli" {
+                continue;
+            }
+            let limited = format!("read a | {decoder} | limit 1MiB | write b");
+            let run = highwater(["--stats", "-", &limited]).within(&folder).run();
+            assert_eq!(run.code, Some(7), "{limited}: {}", run.stderr);
+            assert_eq!(
+                (folder.read("b"), folder.names().len()),
+                (b"old".to_vec(), 2),
+                "{limited}"
+            );
+            let end = run.end();
+            let held = number(&end, "buffered_peak_bytes") + number(&end, "state_bytes");
+            assert!(held <= number(&end, "memory_limit_bytes"), "{limited}: {end}");
+            let taken = highwater([format!("read a | {decoder} | take 1MiB")])
+                .within(&folder)
+                .run();
+            assert!(taken.succeeds() == vec![0; 1 << 20], "{decoder}");
+        }
+    }
+}
+
 /// A bomb takes no more memory than any stream of its format; `take` ends it.
 #[test]
 fn bombs_stay_flat() {

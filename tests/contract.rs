@@ -1,8 +1,10 @@
 //! Every row of the contract's tables, and the test that shows it. A test that is named here must exist somewhere in
 //! `tests/` or beside the code; one that is renamed is missed at once.
 
+#[path = "tables/test_names.rs"]
+mod test_names;
+
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use highwater::catalog::all_params;
 use highwater::error::Kind;
@@ -27,6 +29,25 @@ const OPTIONS: &[(&str, Shown)] = &[
     ("-q", By("options::quiet_shows_nothing_and_goes_with_no_progress")),
     ("--interval", By("options::interval_says_how_often")),
     ("--stats", By("options::stats_come_on_every_ending")),
+    ("--record", By("a_run_is_recorded_from_its_header_to_its_end_and_drawn")),
+    (
+        "--record, refusals",
+        By("what_cannot_be_a_recording_is_refused_before_anything_is_touched"),
+    ),
+    (
+        "--record, a full disk",
+        By("a_full_disk_ends_the_recording_and_not_the_run"),
+    ),
+    (
+        "--record, kill -9",
+        By("a_killed_run_leaves_a_recording_that_can_be_drawn"),
+    ),
+    ("report RUN… -o FILE", By("a_report_is_the_same_every_time")),
+    (
+        "report, a bad recording",
+        By("troubles_name_the_line_and_what_would_be_right"),
+    ),
+    ("report, in a browser", By("a_report_is_shown_on_a_dark_screen")),
     ("--timeout", By("timeouts::end_a_run_that_takes_too_long")),
     ("--stall-timeout", By("options::a_stall_timeout_ends_a_wait_for_a_peer")),
     (
@@ -40,6 +61,18 @@ const OPTIONS: &[(&str, Shown)] = &[
         By("the_page_has_the_exact_numbers_of_a_run_that_stands_still"),
     ),
     ("--log", By("options::log_says_more_or_less")),
+    ("check -- COMMAND", By("cat_honours")),
+    (
+        "check URL --pid --clients",
+        By("an_export_that_is_made_at_once_buffers"),
+    ),
+    (
+        "check --rate, --seconds",
+        By("wrong_command_lines_say_what_would_be_right"),
+    ),
+    ("check --max-rss", By("node_that_ignores_write_buffers")),
+    ("check --record", By("a_recording_has_its_three_kinds_of_line")),
+    ("check --json", By("sort_must_read_all_of_its_input")),
     ("SIGUSR1", By("options::a_signal_asks_for_one_plain_line")),
 ];
 
@@ -140,7 +173,7 @@ const ENDPOINTS: &[(&str, Shown)] = &[
 /// The exit codes.
 const EXITS: &[(u8, Shown)] = &[
     (0, By("limit::passes_exactly_its_size_and_not_a_byte_more")),
-    (1, Pending("no failure has this code yet")),
+    (1, By("node_that_ignores_write_buffers")),
     (2, By("unix_sockets::with_too_long_a_path_are_refused_at_once")),
     (3, By("unix_sockets::leave_no_name_when_the_source_is_missing")),
     (
@@ -155,6 +188,7 @@ const EXITS: &[(u8, Shown)] = &[
     (10, By("hash::that_differs_leaves_the_target_untouched")),
     (11, Pending("there are no child processes yet")),
     (12, By("without_descriptors_the_run_says_so_and_leaves_nothing")),
+    (13, By("true_and_sleep_say_what_to_change")),
     (70, By("a_transform")),
     (141, By("end_the_run_quietly")),
     (130, By("while_blocked_in_reading_a_fifo")),
@@ -162,45 +196,9 @@ const EXITS: &[(u8, Shown)] = &[
     (129, By("while_blocked_in_reading_a_fifo")),
 ];
 
-/// The names of all functions in the Rust files below `folder`, as they stand in the text.
-fn functions(folder: &Path, names: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            functions(&path, names);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(&path).expect("text");
-            names.extend(tests(&text));
-        }
-    }
-}
-
-/// Functions behind `#[test]`, also those that a macro of the tests makes one of, with their module in front.
-fn tests(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut module = None;
-    for line in text.lines() {
-        if let Some(name) = line.strip_prefix("mod ").and_then(|rest| rest.strip_suffix(" {")) {
-            module = Some(name.to_owned());
-        }
-        if line == "}" {
-            module = None;
-        }
-        let code = line.trim_start();
-        if let Some((name, _)) = code.strip_prefix("fn ").and_then(|rest| rest.split_once('(')) {
-            found.push(name.to_owned());
-            found.extend(module.as_ref().map(|module| format!("{module}::{name}")));
-        }
-    }
-    found
-}
-
 #[test]
 fn every_named_test_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut names = BTreeSet::new();
-    functions(&root.join("tests"), &mut names);
-    functions(&root.join("src"), &mut names);
+    let names = test_names::all();
     let tables = [OPTIONS, PARAMETERS, ENDPOINTS];
     let texts = tables
         .into_iter()
@@ -260,6 +258,7 @@ fn every_exit_code_has_its_row() {
         Kind::Integrity,
         Kind::Child,
         Kind::Resources,
+        Kind::Unclear,
         Kind::Bug,
         Kind::ReaderLeft,
     ] {

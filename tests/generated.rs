@@ -95,13 +95,14 @@ fn manual_pages_are_read_without_a_warning() {
 }
 
 /// What a user has typed before the tab key, and what must be offered.
-const TYPED: [(&str, &str); 6] = [
+const TYPED: [(&str, &str); 7] = [
     ("highwater --memory 1M read x :: gz", "gzip"),
     ("highwater 'read x | gz", "gzip"),
     ("highwater explain 'thr", "throttle"),
     ("highwater read x :: throttle bu", "burst="),
     ("highwater 'read x | throttle bu", "burst="),
     ("highwater --mem", "--memory"),
+    ("highwater check --max", "--max-rss"),
 ];
 
 #[test]

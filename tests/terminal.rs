@@ -65,3 +65,19 @@ fn a_terminal_that_gets_the_bytes_gets_no_picture() {
     };
     assert!(!seen.contains('▶'), "{} bytes", seen.len());
 }
+
+#[test]
+#[cfg(not(feature = "portable-platform"))]
+fn a_check_is_drawn_cleared_and_judged() {
+    let folder = folder_with_a_mebibyte();
+    let Some(seen) = on_a_terminal("check --seconds 2s -- cat", folder.path()) else {
+        return;
+    };
+    let picture = seen.find("feeding it").expect("it says what is being done");
+    let cleared = seen.rfind("\x1b[J").expect("the screen is cleared");
+    let verdict = seen.find("✓ honours backpressure").expect("there is a verdict");
+    assert!(picture < cleared && cleared < verdict, "{seen}");
+    assert!(seen.contains("\x1b[36m"), "curves have a colour");
+    let json = on_a_terminal("check --seconds 2s --json -- cat", folder.path());
+    assert!(json.is_some_and(|json| json.contains("check-end") && !json.contains("feeding it")));
+}

@@ -29,7 +29,8 @@ pub fn short() -> String {
          \n\
          Usage  highwater [OPTIONS] 'STAGE | STAGE | …'\n       \
          … | highwater [OPTIONS] STAGE :: STAGE :: … | …\n       \
-         highwater stages [NAME]    highwater explain 'STAGE | STAGE | …'\n\
+         highwater stages [NAME]    highwater explain 'STAGE | STAGE | …'\n       \
+         highwater check -- COMMAND…    whether a program honours backpressure\n\
          \n  \
          highwater 'read big.iso | gzip | write big.iso.gz'\n  \
          highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'\n\
@@ -125,7 +126,10 @@ Grammar:
 /// Every exit code, with what it means.
 #[must_use]
 pub fn exit_codes() -> Vec<(String, &'static str)> {
-    let done = ("0".to_owned(), "done: the output is complete and durable");
+    let done = (
+        "0".to_owned(),
+        "done: the output is complete and durable; of a check: it honours",
+    );
     let kinds = Kind::EVERY.map(|kind| (kind.exit_code().to_string(), kind.meaning()));
     let signals = (
         "129 130 143".to_owned(),

@@ -14,6 +14,7 @@ use crate::view::Progress;
 use crate::view::live::{Background, Style};
 use crate::view::metrics::Address;
 
+use super::check::CheckOptions;
 use super::generate::What;
 use super::help;
 use super::log::LogLevel;
@@ -89,6 +90,22 @@ pub enum Command {
         #[arg(value_name = "PIPELINE", required = true)]
         pipeline: Vec<OsString>,
     },
+    /// Draw recordings of --record: memory against the ceiling, stages, links, rates
+    ///
+    /// Several recordings are drawn over each other. The report is one file, which needs neither scripts nor a network.
+    Report {
+        /// The recordings, in the order in which they are named in the report
+        #[arg(value_name = "RUN", required = true)]
+        recordings: Vec<PathBuf>,
+        /// Where to write it; the name says what: .html, .svg or .png
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Check whether a program or a server honours backpressure, before it is deployed
+    ///
+    /// A program is fed lines of random text as fast as it takes them, while its output is read slowly and then not at all.
+    /// A server gets clients that read slowly. What they hold in memory meanwhile is the evidence.
+    Check(CheckOptions),
     /// Write the manual pages, the completions and the generated parts of the README
     Generate {
         /// What to write
@@ -144,6 +161,12 @@ pub struct RunOptions {
     /// At the end, write one line of JSON to a file; - is stderr
     #[arg(long, value_name = "FILE", help_heading = ENDING)]
     pub stats: Option<PathBuf>,
+
+    /// Write every sample to a file, for `highwater report`
+    ///
+    /// Ten samples a second, one JSON object a line. If the file cannot be written any more, the run goes on without it.
+    #[arg(long, value_name = "FILE", help_heading = ENDING)]
+    pub record: Option<PathBuf>,
 
     /// End with code 8 if the whole run takes longer
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, help_heading = ENDING)]
@@ -216,11 +239,25 @@ fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term == "dumb")
 }
 
+/// Whether a picture can be drawn on standard error.
+pub fn can_draw() -> bool {
+    std::io::stderr().is_terminal() && !is_dumb()
+}
+
+/// How text looks on a stream that is a terminal or not.
+pub fn style(color: Color, is_terminal: bool) -> Style {
+    let said = std::env::var("COLORFGBG").ok();
+    Style {
+        colour: color.applies_to(is_terminal),
+        background: Background::of(said.as_deref()),
+    }
+}
+
 impl RunOptions {
     /// What to show while running a chain, of which a stage uses a terminal or not.
     #[must_use]
     pub fn progress(&self, uses_terminal: bool) -> Progress {
-        let can_draw = std::io::stderr().is_terminal() && !is_dumb();
+        let can_draw = can_draw();
         match self.progress {
             _ if self.quiet => Progress::None,
             Some(ProgressChoice::Json) => Progress::Json,
@@ -234,11 +271,7 @@ impl RunOptions {
     /// How the live view looks on this terminal.
     #[must_use]
     pub fn style(&self) -> Style {
-        let said = std::env::var("COLORFGBG").ok();
-        Style {
-            colour: self.color.applies_to(std::io::stderr().is_terminal()),
-            background: Background::of(said.as_deref()),
-        }
+        style(self.color, std::io::stderr().is_terminal())
     }
 
     /// Whether the run ends with a summary.

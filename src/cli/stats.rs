@@ -1,18 +1,20 @@
 //! Where `--stats` goes.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use rustix::fs::{FileType, Mode, OFlags};
+
 use crate::engine::Snapshot;
 use crate::error::{Failure, Kind, shown};
+use crate::platform::files;
 use crate::view::{json, say};
 
 /// The file that gets the end object, opened before the run so that a wrong name is noticed in time.
 pub struct StatsFile {
     /// `None` is standard error.
-    file: Option<File>,
+    file: Option<OwnedFd>,
     name: String,
 }
 
@@ -23,7 +25,8 @@ impl StatsFile {
         if path.as_os_str() == "-" {
             return Ok(Self { file: None, name });
         }
-        let opened = OpenOptions::new().create(true).write(true).truncate(false).open(path);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+        let opened = files::open(path, flags, Mode::from_raw_mode(0o666));
         let file =
             opened.map_err(|error| format!("--stats {name}: {}", Failure::io(Kind::Sink, "cannot open", error)))?;
         Ok(Self { file: Some(file), name })
@@ -32,13 +35,14 @@ impl StatsFile {
     /// Replaces what was in the file by the end object.
     pub fn write(self, snapshot: Option<&Snapshot>, exit: &json::Exit) -> Result<(), String> {
         let text = json::end(snapshot, exit);
-        let Some(mut file) = self.file else {
+        let Some(file) = self.file else {
             say(&text);
             return Ok(());
         };
-        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-        let emptied = if is_file { file.set_len(0) } else { Ok(()) };
-        emptied.and_then(|()| file.write_all(text.as_bytes())).map_err(|error| {
+        let is_file = files::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
+        let emptied = if is_file { files::ftruncate(&file, 0) } else { Ok(()) };
+        let written = emptied.and_then(|()| files::write_all(&file, text.as_bytes()));
+        written.map_err(|error| {
             format!(
                 "--stats {}: {}",
                 self.name,

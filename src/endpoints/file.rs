@@ -6,11 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{Advice, FileType, Mode, OFlags, Stat};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
-use crate::platform::{Descriptor, FileId};
+use crate::platform::{Descriptor, FileId, files};
 use crate::stage::{BoxFuture, Facts, Undertaking};
 
 use super::{Endpoint, Incoming, Landed, Misnamed, Outgoing, Patience, Scheme, Writing};
@@ -55,7 +55,7 @@ struct File {
 
 impl File {
     fn stat(&self) -> Result<Stat, Errno> {
-        rustix::fs::stat(&self.path)
+        files::stat(&self.path)
     }
 
     /// Says of a missing file what was not expanded, if its name looks as if it should have been.
@@ -85,7 +85,7 @@ impl File {
 
     fn open(&self, access: OFlags) -> rustix::io::Result<OwnedFd> {
         let flags = access | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        rustix::fs::open(&self.path, flags, Mode::empty())
+        files::open(&self.path, flags, Mode::empty())
     }
 
     /// Opens a device or a FIFO where it is; a FIFO waits for its reader.
@@ -163,7 +163,7 @@ impl Endpoint for File {
             Ok(stat) => Ok(facts(&stat)),
             Err(Errno::NOENT) => {
                 let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-                rustix::fs::stat(folder.unwrap_or(Path::new(".")))
+                files::stat(folder.unwrap_or(Path::new(".")))
                     .map(|_| Facts::default())
                     .map_err(|error| self.failed(Kind::Sink, "cannot create", error))
             }
@@ -199,7 +199,7 @@ impl Endpoint for File {
             let facts = facts(&stat);
             if !facts.files.is_empty() {
                 // Only a hint: whoever refuses it loses speed, not bytes.
-                let _ = rustix::fs::fadvise(&descriptor, 0, None, Advice::Sequential);
+                let _ = files::advise_sequential(&descriptor);
             }
             Ok(Incoming::new(descriptor, facts.size))
         })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{self, Failure, Problem, Stop};
 use crate::flow::{Outlet, Wait};
-use crate::platform::{Descriptor, FileStamp, Interest, Shape, Transfer, Woken};
+use crate::platform::{Descriptor, FileStamp, Interest, Shape, Transfer, Woken, files};
 use crate::stage::{BoxFuture, Context, DirectSource, Facts, Outcome, Reach, Source, SourceIdentity, SourcePlan, Work};
 
 use super::patience::{CONNECTING, RETRY, USER_TIMEOUT};
@@ -198,7 +198,7 @@ impl Source for Reading {
         let Some(size) = self.input.size else { return Ok(0) };
         let count = bytes.min(size);
         let step = i64::try_from(count).unwrap_or(i64::MAX);
-        rustix::fs::seek(&*self.input.descriptor, rustix::fs::SeekFrom::Current(step))
+        files::seek(&self.input.descriptor, rustix::fs::SeekFrom::Current(step))
             .map_err(|error| Failure::io(error::Kind::Source, "cannot skip", error))?;
         self.input.skipped = count;
         Ok(count)

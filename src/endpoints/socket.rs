@@ -5,11 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::net::Shutdown;
-
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::StageMeter;
-use crate::platform::{Descriptor, Interest, Transfer, Woken, await_alarm, unsent_bytes};
+use crate::platform::{Descriptor, Interest, Transfer, Woken, await_alarm, sockets, unsent_bytes};
 use crate::stage::{Outcome, Undo};
 
 use super::{Incoming, Landing, Outgoing};
@@ -59,9 +57,10 @@ impl Cut {
 
 impl Undo for Cut {
     fn undo(&self) -> Result<(), Failure> {
-        let stream = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Whoever closes it last resets it. A peer that is gone needs no telling.
-        stream.map(|stream| rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)));
+        if let Some(stream) = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            sockets::reset_at_close(stream);
+        }
         Ok(())
     }
 
@@ -139,7 +138,7 @@ impl Drained {
     /// Says the end; answers the queue as it was before.
     fn end(descriptor: &Descriptor) -> Result<Fall, Failure> {
         let last = unsent_bytes(descriptor.as_fd()).unwrap_or(0);
-        rustix::net::shutdown(descriptor, Shutdown::Write).map_err(Self::failed)?;
+        sockets::end_writing(descriptor).map_err(Self::failed)?;
         Ok(Fall { last })
     }
 
@@ -151,9 +150,7 @@ impl Drained {
         loop {
             let unsent = unsent_bytes(descriptor.as_fd());
             // A peer that left without reading everything empties the queue, too.
-            rustix::net::sockopt::socket_error(descriptor)
-                .and_then(|pending| pending)
-                .map_err(Self::failed)?;
+            sockets::pending_error(descriptor).map_err(Self::failed)?;
             self.count(unsent.map_or(0, |unsent| fall.to(unsent)));
             let waited = begun.elapsed();
             let left = self.linger.map(|linger| linger.saturating_sub(waited));

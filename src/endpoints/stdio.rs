@@ -1,7 +1,7 @@
 //! Standard input and output.
 
 use crate::error::{Failure, Kind};
-use crate::platform::{Descriptor, Shape};
+use crate::platform::{Descriptor, Shape, files};
 use crate::stage::{BoxFuture, Facts};
 
 use super::{Endpoint, Incoming, Landed, Outgoing, Patience, Scheme, Writing};
@@ -31,7 +31,7 @@ impl Standard {
 fn size_ahead(descriptor: &Descriptor) -> Option<u64> {
     descriptor.file_id()?;
     let size = u64::try_from(descriptor.stat().ok()?.st_size).ok()?;
-    let offset = rustix::fs::tell(descriptor).ok()?;
+    let offset = files::tell(descriptor).ok()?;
     size.checked_sub(offset)
 }
 

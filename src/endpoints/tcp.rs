@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use crate::error::{Failure, Kind, brief, shown};
-use crate::platform::{HAS_USER_TIMEOUT, keep_alive};
+use crate::platform::{HAS_USER_TIMEOUT, sockets};
 use crate::stage::{BoxFuture, Reach};
 
 use super::retry::{self, Backoff};
@@ -101,7 +101,7 @@ impl Address {
     async fn connect(&self, patience: Duration) -> Result<TcpStream, Failure> {
         let shown = self.url("tcp");
         let attempt = async {
-            let addresses = tokio::net::lookup_host((self.host.as_str(), self.port))
+            let addresses = sockets::resolve(&self.host, self.port)
                 .await
                 .map_err(|error| Failure::io(Kind::Connect, format!("cannot resolve `{}`", self.host), error))?;
             let mut last = Failure::because(
@@ -110,7 +110,7 @@ impl Address {
                 "the host has no address",
             );
             for address in addresses {
-                match TcpStream::connect(address).await {
+                match sockets::connect_tcp(address).await {
                     Ok(stream) => return Ok(stream),
                     Err(error) => last = Failure::io(Kind::Connect, format!("cannot connect to {address}"), error),
                 }
@@ -131,9 +131,8 @@ impl Address {
 /// The stream as the stages use it.
 fn ready(stream: TcpStream, place: Kind, patience: Patience) -> Result<std::net::TcpStream, Failure> {
     // What is small waits for nothing, and what is large fills segments anyway.
-    let ready = stream
-        .set_nodelay(true)
-        .and_then(|()| keep_alive(stream.as_fd(), patience.unanswered))
+    let ready = sockets::send_at_once(&stream)
+        .and_then(|()| sockets::keep_alive(stream.as_fd(), patience.unanswered))
         .and_then(|()| stream.into_std());
     ready.map_err(|error| socket::unusable(place, error))
 }
@@ -202,8 +201,7 @@ impl Listen {
         };
         let (listener, _) = self.listener.expect("the engine binds before it opens");
         let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-        let (stream, _) = listener.accept().await.map_err(failed)?;
-        Ok(stream)
+        sockets::accept_tcp(&listener).await.map_err(failed)
     }
 }
 
@@ -236,8 +234,7 @@ impl Endpoint for Listen {
                 error,
             )
         };
-        let listener = TcpListener::bind((self.address.host.as_str(), self.address.port)).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = sockets::listen_tcp(&self.address.host, self.address.port).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         self.listener = Some((listener, address));
         Ok(Some(format!("tcp://{address}")))

@@ -1,7 +1,6 @@
 //! Unix sockets, connecting and listening.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -9,11 +8,11 @@ use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, Stat};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+use rustix::net::{SocketAddrUnix, SocketType};
 use tokio::net::UnixStream;
 
 use crate::error::{Failure, Kind, shown};
-use crate::platform::unix_stream_socket;
+use crate::platform::{files, sockets};
 use crate::stage::{BoxFuture, Reach};
 
 use super::retry::{self, Backoff};
@@ -94,7 +93,7 @@ impl Connect {
         let operation = format!("cannot connect to {}", self.0.url("unix"));
         let attempt = async {
             loop {
-                match UnixStream::connect(&self.0.path).await {
+                match sockets::connect_unix(&self.0.path).await {
                     Err(error) if Errno::from_io_error(&error) == Some(Errno::AGAIN) => {
                         tokio::time::sleep(Self::GLANCE).await;
                     }
@@ -160,7 +159,7 @@ impl Listen {
         let failed = |error| Failure::io(Kind::Connect, operation.clone(), error);
         let Bound { listener, name } = self.bound.expect("the engine binds before it opens");
         let listener = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
-        let (stream, _) = listener.accept().await.map_err(failed)?;
+        let stream = sockets::accept_unix(&listener).await.map_err(failed)?;
         // There is one peer, and here it is: from now on the name would only mislead.
         drop(name);
         ready(stream, place)
@@ -228,14 +227,17 @@ impl Bound {
     fn new(address: &Address) -> Result<Self, Unbindable> {
         let owner_only = Mode::RUSR | Mode::WUSR;
         remove_stale(address)?;
-        let fd = unix_stream_socket()?;
-        let _ = rustix::fs::fchmod(&fd, owner_only);
-        rustix::net::bind(&fd, &address.name)?;
-        let name = Name::of(&address.path)?;
+        let fd = sockets::unix_socket(SocketType::STREAM)?;
+        let _ = files::fchmod(&fd, owner_only);
+        sockets::bind_unix(&fd, &address.name)?;
+        let name = Name::of(&address.path).inspect_err(|_| {
+            // It was not there before.
+            let _ = files::unlink(&address.path);
+        })?;
         if Mode::from_raw_mode(name.stat.st_mode) != owner_only {
-            rustix::fs::chmod(&address.path, owner_only)?;
+            files::chmod(&address.path, owner_only)?;
         }
-        rustix::net::listen(&fd, 1)?;
+        sockets::listen(&fd)?;
         Ok(Self {
             listener: UnixListener::from(fd),
             name,
@@ -245,7 +247,7 @@ impl Bound {
 
 /// Removes a socket that nobody has open any more.
 fn remove_stale(address: &Address) -> Result<(), Unbindable> {
-    let stat = match rustix::fs::lstat(&address.path) {
+    let stat = match files::lstat(&address.path) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(()),
         Err(error) => return Err(error.into()),
@@ -264,8 +266,8 @@ fn remove_stale(address: &Address) -> Result<(), Unbindable> {
 /// Knocks with a datagram socket: where somebody has the name's stream socket open, that is the wrong kind, and they hear
 /// nothing of it; where nobody has, it is refused.
 fn probe(name: &SocketAddrUnix) -> Result<(), Errno> {
-    let knocker: OwnedFd = rustix::net::socket(AddressFamily::UNIX, SocketType::DGRAM, None)?;
-    rustix::net::connect(&knocker, name)
+    let knocker = sockets::unix_socket(SocketType::DGRAM)?;
+    sockets::connect(&knocker, name)
 }
 
 /// A socket's name, removed when this is dropped, if it still leads to that socket. Where that fails, the next listener
@@ -279,16 +281,16 @@ impl Name {
     fn of(path: &Path) -> Result<Self, Errno> {
         Ok(Self {
             path: path.to_owned(),
-            stat: rustix::fs::lstat(path)?,
+            stat: files::lstat(path)?,
         })
     }
 }
 
 /// Removes what has that path, if it is still what `stat` describes.
 fn remove_same(path: &Path, stat: &Stat) -> Result<(), Errno> {
-    let now = rustix::fs::lstat(path)?;
+    let now = files::lstat(path)?;
     if (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) {
-        rustix::fs::unlink(path)?;
+        files::unlink(path)?;
     }
     Ok(())
 }
@@ -320,7 +322,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let address = address(&folder.path().join("s"));
         let bound = Bound::new(&address).unwrap_or_else(|_| panic!("bound"));
-        let stat = rustix::fs::lstat(&address.path).expect("there");
+        let stat = files::lstat(&address.path).expect("there");
         assert_eq!(stat.st_mode & 0o7777, 0o600);
         drop(bound);
         assert!(!address.path.exists());

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Stop;
 use crate::flow::{Lease, Wait};
-use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken};
+use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken, files};
 use crate::stage::{Context, DirectSink, DirectSource, Outcome, Sink, Source};
 
 mod lane;
@@ -160,17 +160,15 @@ impl Passage<'_> {
             return Ok(None);
         };
         let failed = |error: rustix::io::Errno| error.into();
-        let offset =
-            rustix::fs::tell(source).map_err(|error| at_source(self.source.failed(failed(error), self.total)))?;
+        let offset = files::tell(source).map_err(|error| at_source(self.source.failed(failed(error), self.total)))?;
         let hole = data.start - offset;
         if hole > 0 {
             let start = rustix::fs::SeekFrom::Start(data.start);
-            rustix::fs::seek(source, start)
-                .map_err(|error| at_source(self.source.failed(failed(error), self.total)))?;
+            files::seek(source, start).map_err(|error| at_source(self.source.failed(failed(error), self.total)))?;
             // The file grows by the hole, which may be the last thing in it.
-            let grown = rustix::fs::tell(sink).and_then(|end| {
-                rustix::fs::ftruncate(sink, end + hole)?;
-                rustix::fs::seek(sink, rustix::fs::SeekFrom::Start(end + hole))
+            let grown = files::tell(sink).and_then(|end| {
+                files::ftruncate(sink, end + hole)?;
+                files::seek(sink, rustix::fs::SeekFrom::Start(end + hole))
             });
             grown.map_err(|error| at_sink(self.sink.failed(failed(error), self.written)))?;
             self.count(hole);
@@ -308,7 +306,7 @@ fn is_broken_pipe(error: &std::io::Error) -> bool {
 /// Whether a file that has a size was read to it.
 fn is_at_end(descriptor: &Descriptor) -> bool {
     let size = descriptor.stat().ok().and_then(|stat| u64::try_from(stat.st_size).ok());
-    size.is_some_and(|size| size > 0 && rustix::fs::tell(descriptor) == Ok(size))
+    size.is_some_and(|size| size > 0 && files::tell(descriptor) == Ok(size))
 }
 
 /// Whether a file takes less room than its size says.

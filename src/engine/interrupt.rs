@@ -3,10 +3,10 @@
 use std::task::Poll;
 use std::time::Instant;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 use crate::error::{Failure, Kind};
-use crate::platform::{TERMINATING, is_ignored};
+use crate::platform::{TERMINATING, is_ignored, listen_to};
 
 /// Something from outside that ends the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Interrupt {
     pub fn new(deadline: Option<Instant>) -> Result<Self, Failure> {
         let heeded = TERMINATING.into_iter().filter(|number| !is_ignored(*number));
         let signals = heeded
-            .map(|number| Ok((number, signal(SignalKind::from_raw(number))?)))
+            .map(|number| Ok((number, listen_to(number)?)))
             .collect::<std::io::Result<_>>()
             .map_err(|error| Failure::io(Kind::Resources, "cannot listen to signals", error))?;
         Ok(Self {

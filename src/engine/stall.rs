@@ -70,8 +70,16 @@ fn ending(limit: Duration) -> Ending {
 pub async fn stalled(limit: Option<Duration>) -> Ending {
     match limit {
         Some(limit) => {
-            tokio::time::sleep(limit).await;
-            ending(limit)
+            let now = Instant::now();
+            let rounds = Rounds::new(limit, now);
+            let last = (0, now);
+            let mut watched = Watched { limit, rounds, last };
+            loop {
+                watched.rounds.due().await;
+                if watched.has_stalled(0, false, Instant::now()) {
+                    return ending(limit);
+                }
+            }
         }
         None => std::future::pending().await,
     }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::error::{Failure, Kind, Stop, bug};
 use crate::flow::StageMeter;
+use crate::platform;
 use crate::stage::{Outcome, Work};
 
 use super::direct::Direct;
@@ -69,9 +70,7 @@ pub fn start_direct(direct: Direct, reports: &Reports) {
 }
 
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    let thread = std::thread::Builder::new().name(name).stack_size(STACK);
-    let spawned = thread.spawn(work);
-    spawned
+    platform::spawn(name, STACK, work)
         .map(drop)
         .map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))
 }

@@ -32,6 +32,8 @@ pub enum Kind {
     Child,
     /// Out of descriptors, threads or memory.
     Resources,
+    /// A check could not tell.
+    Unclear,
     /// A bug in highwater.
     Bug,
     /// The reader of our standard output left.
@@ -40,7 +42,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the exit codes.
-    pub const EVERY: [Self; 14] = [
+    pub const EVERY: [Self; 15] = [
         Self::Other,
         Self::Usage,
         Self::Source,
@@ -53,6 +55,7 @@ impl Kind {
         Self::Integrity,
         Self::Child,
         Self::Resources,
+        Self::Unclear,
         Self::Bug,
         Self::ReaderLeft,
     ];
@@ -61,7 +64,7 @@ impl Kind {
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Other => "any other failure",
+            Self::Other => "any other failure; of a check: it buffers without bound",
             Self::Usage => "the command line or the pipeline cannot be",
             Self::Source => "a source cannot be opened or read",
             Self::Sink => "a sink cannot be opened, written or made durable",
@@ -73,6 +76,7 @@ impl Kind {
             Self::Integrity => "the bytes are not those that were promised",
             Self::Child => "a child process failed",
             Self::Resources => "out of descriptors, threads or memory",
+            Self::Unclear => "a check that cannot tell, and says what to change",
             Self::Bug => "a bug in highwater",
             Self::ReaderLeft => "the reader of standard output left",
         }
@@ -94,6 +98,7 @@ impl Kind {
             Self::Integrity => 10,
             Self::Child => 11,
             Self::Resources => 12,
+            Self::Unclear => 13,
             Self::Bug => 70,
             Self::ReaderLeft => 141,
         }

@@ -7,6 +7,7 @@ use std::time::Instant;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::fault::{self, Operation};
 use super::system;
 
 /// Lets this thread's waits end as close to their time as the system can, instead of together with other timers.
@@ -24,6 +25,7 @@ impl Alarm {
     /// # Errors
     /// If no descriptor is left.
     pub fn new() -> io::Result<Self> {
+        fault::point(Operation::Alarm)?;
         system::AlarmDescriptors::new().map(Self)
     }
 
@@ -55,7 +57,8 @@ pub fn await_alarm(alarm: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool>
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let limit = Timespec::try_from(left).ok();
-        match poll(&mut [PollFd::from_borrowed_fd(alarm, PollFlags::IN)], limit.as_ref()) {
+        let mut fds = [PollFd::from_borrowed_fd(alarm, PollFlags::IN)];
+        match fault::point(Operation::Poll).and_then(|()| poll(&mut fds, limit.as_ref())) {
             Ok(0) => return Ok(false),
             Ok(_) => return Ok(true),
             Err(Errno::INTR) => {}

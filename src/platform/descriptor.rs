@@ -14,7 +14,8 @@ use rustix::fs::{FileType, OFlags, SeekFrom, Stat};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
-use super::{FileId, system};
+use super::fault::{self, Operation};
+use super::{FileId, files, system};
 
 /// What a descriptor is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,13 +111,13 @@ impl Descriptor {
         if system::was_closed(fd.as_raw_fd()) {
             return Err(Errno::BADF.into());
         }
-        let stat = rustix::fs::fstat(fd)?;
+        let stat = files::fstat(fd)?;
         let shape = shape_of(fd, &stat);
         let (fd, manner) = match shape {
             Shape::File => (Handle::Inherited(fd), Manner::Blocking),
             Shape::Device if system::is_memory_device(&stat) => (Handle::Inherited(fd), Manner::Blocking),
             Shape::Socket => (Handle::Inherited(fd), Manner::DontWait),
-            Shape::Pipe | Shape::Terminal => match system::reopen(fd, access) {
+            Shape::Pipe | Shape::Terminal => match reopen(fd, access) {
                 Some(own) => (Handle::Own(own), Manner::NonBlocking),
                 None => (Handle::Inherited(fd), Manner::Polled),
             },
@@ -133,7 +134,7 @@ impl Descriptor {
     /// If it is closed.
     pub fn own(fd: impl Into<OwnedFd>) -> io::Result<Self> {
         let fd = fd.into();
-        let shape = shape_of(fd.as_fd(), &rustix::fs::fstat(&fd)?);
+        let shape = shape_of(fd.as_fd(), &files::fstat(&fd)?);
         let manner = match shape {
             Shape::File => Manner::Blocking,
             _ => Manner::NonBlocking,
@@ -148,7 +149,8 @@ impl Descriptor {
     }
 
     fn enlarge(&self) {
-        if self.shape == Shape::Pipe {
+        // Whoever refuses it loses speed, not bytes.
+        if self.shape == Shape::Pipe && fault::point(Operation::PipeSize).is_ok() {
             system::enlarge_pipe(self.as_fd());
         }
     }
@@ -164,7 +166,7 @@ impl Descriptor {
     /// # Errors
     /// As fstat(2).
     pub fn stat(&self) -> io::Result<Stat> {
-        Ok(rustix::fs::fstat(self)?)
+        Ok(files::fstat(self)?)
     }
 
     /// Which regular file it is, if it is one.
@@ -176,15 +178,30 @@ impl Descriptor {
             .then(|| FileId::of(&stat))
     }
 
+    /// What closing it would answer of the bytes that were written; nothing but files has anything to say there.
+    ///
+    /// # Errors
+    /// As close(2).
+    pub fn close_error(&self) -> io::Result<()> {
+        match self.shape {
+            Shape::File => Ok(files::close_error(self)?),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads what is there, up to the length of `buffer`.
     ///
     /// # Errors
     /// As read(2).
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<Transfer> {
-        transfer(|| match self.manner {
-            Manner::DontWait => rustix::net::recv(self, &mut *buffer, RecvFlags::DONTWAIT).map(|(count, _)| count),
-            Manner::Polled if !self.is_ready(Interest::Read)? => Err(Errno::AGAIN),
-            _ => rustix::io::read(self, &mut *buffer),
+        transfer(|| {
+            let room = fault::share(Operation::Read, buffer.len())?;
+            let buffer = &mut buffer[..room];
+            match self.manner {
+                Manner::DontWait => rustix::net::recv(self, buffer, RecvFlags::DONTWAIT).map(|(count, _)| count),
+                Manner::Polled if !self.is_ready(Interest::Read)? => Err(Errno::AGAIN),
+                _ => rustix::io::read(self, buffer),
+            }
         })
     }
 
@@ -193,11 +210,14 @@ impl Descriptor {
     /// # Errors
     /// As write(2).
     pub fn write(&self, bytes: &[u8]) -> io::Result<Transfer> {
-        transfer(|| match self.manner {
-            Manner::DontWait => rustix::net::send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
-            Manner::Polled if !self.is_ready(Interest::Write)? => Err(Errno::AGAIN),
-            Manner::Polled => rustix::io::write(self, &bytes[..bytes.len().min(PIPE_BUF)]),
-            _ => rustix::io::write(self, bytes),
+        transfer(|| {
+            let bytes = &bytes[..fault::share(Operation::Write, bytes.len())?];
+            match self.manner {
+                Manner::DontWait => rustix::net::send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
+                Manner::Polled if !self.is_ready(Interest::Write)? => Err(Errno::AGAIN),
+                Manner::Polled => rustix::io::write(self, &bytes[..bytes.len().min(PIPE_BUF)]),
+                _ => rustix::io::write(self, bytes),
+            }
         })
     }
 
@@ -206,7 +226,8 @@ impl Descriptor {
     #[must_use]
     pub fn copy_range_to(&self, to: &Self, length: usize) -> Option<usize> {
         loop {
-            match system::copy_file_range(self.as_fd(), to.as_fd(), length) {
+            let copy = |length| system::copy_file_range(self.as_fd(), to.as_fd(), length);
+            match fault::share(Operation::CopyFileRange, length).and_then(copy) {
                 Err(Errno::INTR) => {}
                 result => return result.ok(),
             }
@@ -226,10 +247,13 @@ impl Descriptor {
         {
             return Ok(None);
         }
-        let moved = transfer(|| match (self.shape(), to.shape()) {
-            (Shape::File, Shape::Socket) => system::send_file(self.as_fd(), to.as_fd(), length),
-            _ => system::splice(self.as_fd(), to.as_fd(), length),
-        });
+        let is_sent = (self.shape(), to.shape()) == (Shape::File, Shape::Socket);
+        let (operation, call): (_, fn(_, _, _) -> _) = if is_sent {
+            (Operation::SendFile, system::send_file)
+        } else {
+            (Operation::Splice, system::splice)
+        };
+        let moved = transfer(|| call(self.as_fd(), to.as_fd(), fault::share(operation, length)?));
         match moved {
             Ok(moved) => Ok(Some(moved)),
             Err(error) if ends.iter().any(|end| end.shape == Shape::Socket) && !is_refusal(&error) => Err(error),
@@ -239,16 +263,18 @@ impl Descriptor {
 
     /// Has the disk begin with what was written to this file; waits for nothing.
     pub fn start_writeback(&self) {
-        system::start_writeback(self.as_fd());
+        if fault::point(Operation::Writeback).is_ok() {
+            system::start_writeback(self.as_fd());
+        }
     }
 
     /// Where the next bytes that are no hole begin and end, as seen from the offset of a sparse file, which stays as it
     /// is; `None` where there is no telling.
     #[must_use]
     pub fn next_data(&self) -> Option<Range<u64>> {
-        let offset = rustix::fs::tell(self).ok()?;
+        let offset = files::tell(self).ok()?;
         let data = system::next_data(self.as_fd(), offset);
-        rustix::fs::seek(self, SeekFrom::Start(offset)).ok()?;
+        files::seek(self, SeekFrom::Start(offset)).ok()?;
         data
     }
 
@@ -258,6 +284,7 @@ impl Descriptor {
     /// As writev(2).
     pub fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<Transfer> {
         transfer(|| match self.manner {
+            _ if fault::share(Operation::Write, usize::MAX)? == 1 => rustix::io::write(self, first_bytes(slices, 1).1),
             Manner::DontWait => {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
                 rustix::net::sendmsg(self, slices, &mut SendAncillaryBuffer::default(), flags)
@@ -277,6 +304,7 @@ impl Descriptor {
 
     fn is_ready(&self, interest: Interest) -> rustix::io::Result<bool> {
         let now = Timespec::default();
+        fault::point(Operation::Poll)?;
         poll(&mut [PollFd::new(self, interest.flags())], Some(&now)).map(|count| count > 0)
     }
 
@@ -299,7 +327,7 @@ impl Descriptor {
             PollFd::from_borrowed_fd(alarm, PollFlags::IN),
         ];
         loop {
-            match poll(&mut fds, limit.as_ref()) {
+            match fault::point(Operation::Poll).and_then(|()| poll(&mut fds, limit.as_ref())) {
                 Ok(0) => return Ok(Woken::TimedOut),
                 Ok(_) if !fds[1].revents().is_empty() => return Ok(Woken::Alarm),
                 Ok(_) => return Ok(Woken::Ready),
@@ -363,6 +391,12 @@ fn first_bytes<'a>(slices: &'a [IoSlice<'_>], limit: usize) -> (usize, &'a [u8])
     let count = slices.iter().take_while(fits).count();
     let cut = slices.first().map_or(&[][..], |first| &first[..first.len().min(limit)]);
     (count, cut)
+}
+
+/// A description of our own where there is a way to one.
+fn reopen(fd: BorrowedFd<'_>, access: OFlags) -> Option<OwnedFd> {
+    fault::point(Operation::Open).ok()?;
+    system::reopen(fd, access)
 }
 
 fn shape_of(fd: BorrowedFd<'_>, stat: &Stat) -> Shape {

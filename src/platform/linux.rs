@@ -15,6 +15,8 @@ use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::pipe::SpliceFlags;
 
+use super::process_tree::Listed;
+
 /// One eventfd.
 #[derive(Debug)]
 pub struct AlarmDescriptors(OwnedFd);
@@ -247,6 +249,92 @@ pub fn unsent_bytes(fd: BorrowedFd<'_>) -> Option<u64> {
     queued.ok().and_then(|bytes| u64::try_from(bytes).ok())
 }
 
+/// Closes a descriptor and answers what the system says to it.
+#[allow(
+    unsafe_code,
+    reason = "the descriptor is given up before it is closed, and nobody else has its number"
+)]
+pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
+    use std::os::fd::IntoRawFd;
+    match unsafe { libc::close(fd.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)),
+    }
+}
+
+/// All processes, from the kernel's `stat` of each: see proc(5). One that ends meanwhile is left out.
+pub fn processes() -> io::Result<Vec<Listed>> {
+    let page = rustix::param::page_size() as u64;
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else {
+            continue;
+        };
+        found.extend(listed(pid, &String::from_utf8_lossy(&stat), page));
+    }
+    Ok(found)
+}
+
+/// A process's name may have blanks and brackets in it, so fields are counted from its last bracket on: the state is
+/// the third field, the parent the fourth, the resident pages the 24th.
+fn listed(pid: i32, stat: &str, page: u64) -> Option<Listed> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let state = *fields.first()?;
+    Some(Listed {
+        pid,
+        parent: fields.get(1)?.parse().ok()?,
+        rss: fields.get(21)?.parse::<u64>().ok()? * page,
+        is_running: matches!(state, "R" | "D"),
+        is_zombie: matches!(state, "Z" | "X"),
+    })
+}
+
+/// Whether any of a process's threads runs, would run if it could, or waits for a disk.
+pub fn has_running_thread(pid: i32) -> bool {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    threads.flatten().any(|thread| {
+        let stat = std::fs::read(thread.path().join("stat")).unwrap_or_default();
+        listed(pid, &String::from_utf8_lossy(&stat), 0).is_some_and(|thread| thread.is_running)
+    })
+}
+
+/// `write_bytes` of io: what was sent towards storage, counted when it is in the page cache; see proc(5). A file system
+/// in memory does not count.
+pub fn stored_bytes(pid: i32) -> u64 {
+    let text = std::fs::read(format!("/proc/{pid}/io")).unwrap_or_default();
+    let stored = status_field(&text, "write_bytes:").and_then(|bytes| bytes.parse().ok());
+    stored.unwrap_or(0)
+}
+
+/// Orphans come to the nearest ancestor that is a subreaper instead of to the first process: see prctl(2).
+pub fn adopt_orphans() {
+    // Where it is refused, an orphan is not counted; nothing else depends on it.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+/// `MemAvailable` of meminfo, in KiB: see proc(5).
+pub fn free_memory() -> Option<u64> {
+    let text = std::fs::read("/proc/meminfo").ok()?;
+    let kib: u64 = status_field(&text, "MemAvailable:")?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()?;
+    Some(kib * 1024)
+}
+
+/// The kernel rounds it up to a page.
+pub fn shrink_pipe(fd: BorrowedFd<'_>) {
+    let _ = rustix::pipe::fcntl_setpipe_size(fd, 1);
+}
+
 /// Whether a TCP connection can be given a time of its own to answer in.
 pub const HAS_USER_TIMEOUT: bool = true;
 
@@ -271,7 +359,7 @@ pub fn tune_keepalive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> rus
 mod tests {
     use std::net::{TcpListener, TcpStream};
 
-    use super::super::keep_alive;
+    use super::super::sockets::keep_alive;
     use super::*;
 
     fn stream() -> TcpStream {
@@ -311,5 +399,14 @@ mod tests {
             keep_alive(stream.as_fd(), Some(limit)).expect("set");
             assert_eq!(times(&stream), (pause, pause, 15, milliseconds));
         }
+    }
+
+    #[test]
+    fn a_name_with_brackets_in_it_is_no_field() {
+        let stat = "42 (a) R 7) S 17 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 99 1000000 25 18446744073709551615 1";
+        let process = listed(42, stat, 4096).expect("read");
+        assert_eq!((process.parent, process.rss), (17, 25 * 4096));
+        assert!(!process.is_running && !process.is_zombie);
+        assert!(listed(42, "42 (cut", 4096).is_none());
     }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use rustix::fs::{OFlags, Stat};
 use rustix::io::Errno;
 
+use super::process_tree::Listed;
+
 /// A pipe: its read end is polled, a byte in it is the alarm.
 #[derive(Debug)]
 pub struct AlarmDescriptors {
@@ -135,6 +137,48 @@ pub fn drop_cached(_fd: impl AsFd) {}
 pub fn unsent_bytes(_fd: BorrowedFd<'_>) -> Option<u64> {
     None
 }
+
+/// Closes a descriptor and answers what the system says to it.
+#[allow(
+    unsafe_code,
+    reason = "the descriptor is given up before it is closed, and nobody else has its number"
+)]
+pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
+    use std::os::fd::IntoRawFd;
+    match unsafe { libc::close(fd.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)),
+    }
+}
+
+/// There is no portable list.
+pub fn processes() -> io::Result<Vec<Listed>> {
+    Err(io::Error::new(
+        io::ErrorKind::Unsupported,
+        "this system does not list its processes with their memory as Linux does",
+    ))
+}
+
+/// It cannot be told.
+pub fn has_running_thread(_pid: i32) -> bool {
+    false
+}
+
+/// It cannot be told.
+pub fn stored_bytes(_pid: i32) -> u64 {
+    0
+}
+
+/// Orphans go to the first process.
+pub fn adopt_orphans() {}
+
+/// It cannot be told.
+pub fn free_memory() -> Option<u64> {
+    None
+}
+
+/// Pipes keep the size they have.
+pub fn shrink_pipe(_fd: BorrowedFd<'_>) {}
 
 /// A TCP connection has the system's own time to answer in.
 pub const HAS_USER_TIMEOUT: bool = false;

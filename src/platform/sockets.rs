@@ -1,23 +1,159 @@
 //! Sockets that wait for nothing, are inherited by nobody, and notice when their peer is gone.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::io::{Errno, FdFlags};
-use rustix::net::{AddressFamily, SocketType};
+use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketType};
+use tokio::net::{TcpStream, UnixStream};
 
+use super::fault::{self, Operation};
 use super::system;
 
-/// A Unix stream socket without a name. Its flags are set by calls of their own, which every system has.
+/// A Unix socket without a name. Its flags are set by calls of their own, which every system has.
 ///
 /// # Errors
 /// As socket(2).
-pub fn unix_stream_socket() -> Result<OwnedFd, Errno> {
-    let fd = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+pub fn unix_socket(kind: SocketType) -> Result<OwnedFd, Errno> {
+    fault::point(Operation::Socket)?;
+    let fd = rustix::net::socket(AddressFamily::UNIX, kind, None)?;
     rustix::io::fcntl_setfd(&fd, FdFlags::CLOEXEC)?;
     rustix::io::ioctl_fionbio(&fd, true)?;
     Ok(fd)
+}
+
+/// Gives a Unix socket its name.
+///
+/// # Errors
+/// As bind(2).
+pub fn bind_unix(fd: impl AsFd, name: &SocketAddrUnix) -> Result<(), Errno> {
+    fault::point(Operation::Bind)?;
+    rustix::net::bind(fd, name)
+}
+
+/// Lets one peer wait at a time.
+///
+/// # Errors
+/// As listen(2).
+pub fn listen(fd: impl AsFd) -> Result<(), Errno> {
+    fault::point(Operation::Bind)?;
+    rustix::net::listen(fd, 1)
+}
+
+/// Connects a Unix socket of any kind.
+///
+/// # Errors
+/// As connect(2).
+pub fn connect(fd: impl AsFd, name: &SocketAddrUnix) -> Result<(), Errno> {
+    fault::point(Operation::Connect)?;
+    rustix::net::connect(fd, name)
+}
+
+/// Connects to a Unix socket.
+///
+/// # Errors
+/// As connect(2).
+pub async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    fault::point(Operation::Connect)?;
+    UnixStream::connect(path).await
+}
+
+/// The addresses of a host.
+///
+/// # Errors
+/// As getaddrinfo(3).
+pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    fault::point(Operation::Resolve)?;
+    Ok(tokio::net::lookup_host((host, port)).await?.collect())
+}
+
+/// Connects to a TCP peer.
+///
+/// # Errors
+/// As connect(2).
+pub async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
+    fault::point(Operation::Connect)?;
+    TcpStream::connect(address).await
+}
+
+/// Listens for TCP peers; port 0 is a free one.
+///
+/// # Errors
+/// As getaddrinfo(3), bind(2) and listen(2).
+pub fn listen_tcp(host: &str, port: u16) -> io::Result<TcpListener> {
+    fault::point(Operation::Bind)?;
+    let listener = TcpListener::bind((host, port))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Takes one TCP peer.
+///
+/// # Errors
+/// As accept(2).
+pub async fn accept_tcp(listener: &tokio::net::TcpListener) -> io::Result<TcpStream> {
+    loop {
+        let accepted = match fault::point(Operation::Accept) {
+            Ok(()) => listener.accept().await,
+            Err(error) => Err(error.into()),
+        };
+        match accepted {
+            Err(error) if has_left(&error) => {}
+            accepted => return accepted.map(|(stream, _)| stream),
+        }
+    }
+}
+
+/// Takes one peer of a Unix socket.
+///
+/// # Errors
+/// As accept(2).
+pub async fn accept_unix(listener: &tokio::net::UnixListener) -> io::Result<UnixStream> {
+    loop {
+        let accepted = match fault::point(Operation::Accept) {
+            Ok(()) => listener.accept().await,
+            Err(error) => Err(error.into()),
+        };
+        match accepted {
+            Err(error) if has_left(&error) => {}
+            accepted => return accepted.map(|(stream, _)| stream),
+        }
+    }
+}
+
+/// Whether a peer left before it was taken. The next one is waited for instead: see accept(2).
+fn has_left(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ConnectionAborted
+}
+
+/// Sends what is small at once.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn send_at_once(stream: &TcpStream) -> io::Result<()> {
+    fault::point(Operation::SocketOption)?;
+    stream.set_nodelay(true)
+}
+
+/// Says the end to the peer.
+///
+/// # Errors
+/// As shutdown(2).
+pub fn end_writing(fd: impl AsFd) -> io::Result<()> {
+    fault::point(Operation::Shutdown)?;
+    Ok(rustix::net::shutdown(fd, Shutdown::Write)?)
+}
+
+/// What went wrong behind our back.
+///
+/// # Errors
+/// That, or as getsockopt(2).
+pub fn pending_error(fd: impl AsFd) -> io::Result<()> {
+    fault::point(Operation::SocketOption)?;
+    Ok(rustix::net::sockopt::socket_error(fd).and_then(|pending| pending)?)
 }
 
 /// Has the system ask a silent TCP peer whether it is still there, and sets the user timeout where one is given.
@@ -29,7 +165,13 @@ pub fn unix_stream_socket() -> Result<OwnedFd, Errno> {
 /// # Errors
 /// As setsockopt(2).
 pub fn keep_alive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> io::Result<()> {
+    fault::point(Operation::SocketOption)?;
     rustix::net::sockopt::set_socket_keepalive(fd, true)?;
     system::tune_keepalive(fd, user_timeout)?;
     Ok(())
+}
+
+/// Makes the last close of a connection a reset. Where the system refuses, it is an ordinary end.
+pub fn reset_at_close(fd: impl AsFd) {
+    let _ = rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO));
 }

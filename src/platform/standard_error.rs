@@ -8,6 +8,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
+use super::fault::{self, Operation};
+
 /// Writes to standard error for at most `patience`; a reader that has stopped (a terminal after Ctrl-S, a full pipe)
 /// misses the rest. Answers whether everything was written.
 #[must_use]
@@ -30,7 +32,8 @@ pub fn write_within(bytes: &[u8], patience: Duration) -> usize {
             Ok(_) => {}
         }
         // As much as a pipe that is writable takes without waiting.
-        match rustix::io::write(stderr, &rest[..rest.len().min(libc::PIPE_BUF)]) {
+        let write = |room| rustix::io::write(stderr, &rest[..room]);
+        match fault::share(Operation::Say, rest.len().min(libc::PIPE_BUF)).and_then(write) {
             Ok(count) => rest = &rest[count..],
             Err(Errno::INTR) => {}
             // A terminal may be ready and yet take nothing, for a moment or for good.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::error::{Failure, Kind};
 use crate::flow::{Chunk, Closed, Inlet, StageMeter, Wait, block_on, block_within};
+use crate::platform;
 
 /// A job that is done, or the panic that its worker died of.
 type Done<J> = Result<J, Box<dyn Any + Send>>;
@@ -88,8 +89,7 @@ impl<J: Send + 'static> Crew<J> {
         for _ in 0..count {
             let shared = crew.shared.clone();
             let work = make();
-            let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(256 << 10);
-            let spawned = thread.spawn(move || shared.work(work));
+            let spawned = platform::spawn(name, 256 << 10, move || shared.work(work));
             let spawned = spawned.map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))?;
             crew.threads.push(spawned);
         }

@@ -1,12 +1,10 @@
-//! Every number that a snapshot holds, defined once: its key in the stats object, and the metric that it is.
+//! Every number that a snapshot holds: its key in the stats object, and the metric that it is.
 //!
-//! The JSON of `--stats` and `--progress json` and the page of `--metrics` are both made from these tables, so neither can
-//! have a number that the other lacks. Metrics are named by the conventions of Prometheus: base units, counters ending in
+//! The page of `--metrics` is made from these tables, and a test holds the stats object to them, so neither can have a
+//! number that the other lacks. Metrics are named by the conventions of Prometheus: base units, counters ending in
 //! `_total`, what belongs together in one family and told apart by labels.
 
 use std::time::Duration;
-
-use serde::{Serialize, Serializer};
 
 use crate::engine::{LinkSample, Snapshot, StageSample};
 
@@ -30,18 +28,6 @@ impl Number {
 
     fn seconds(time: Duration) -> Self {
         Self::Real(time.as_secs_f64())
-    }
-}
-
-impl Serialize for Number {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match *self {
-            Self::Whole(number) => serializer.serialize_u64(number),
-            // To six digits behind the point: more is noise.
-            Self::Real(number) => serializer.serialize_f64((number * 1e6).round() / 1e6),
-            Self::Flag(flag) => serializer.serialize_bool(flag),
-            Self::Unknown => serializer.serialize_none(),
-        }
     }
 }
 
@@ -325,3 +311,54 @@ pub static LINK: &[Field] = &[
         |run, at| link(run, at).full_in.map_or(Number::Unknown, Number::seconds),
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::KernelQueue;
+    use crate::view::{json, live::sample};
+    use serde_json::{Map, Value};
+
+    /// Every number of the table stands in the object, with its value, and no other does.
+    #[track_caller]
+    fn agree(object: &Value, fields: &[Field], snapshot: &Snapshot, at: usize, others: &[&str]) {
+        let object: &Map<String, Value> = object.as_object().expect("an object");
+        let keys = object.keys().map(String::as_str);
+        let keys: Vec<&str> = keys.filter(|key| !others.contains(key)).collect();
+        let mut known: Vec<&str> = fields.iter().map(|field| field.key).collect();
+        known.sort_unstable();
+        let mut sorted = keys.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, known);
+        for field in fields {
+            let value = &object[field.key];
+            let is_same = match (field.get)(snapshot, at) {
+                Number::Whole(number) => value.as_u64() == Some(number),
+                Number::Real(number) => value.as_f64().is_some_and(|value| (value - number).abs() < 1e-6),
+                Number::Flag(flag) => value.as_bool() == Some(flag),
+                Number::Unknown => value.is_null(),
+            };
+            assert!(is_same, "{} is {value}", field.key);
+        }
+    }
+
+    #[test]
+    fn the_stats_object_has_the_numbers_of_the_tables_and_no_others() {
+        let mut queued = sample::throttled();
+        queued.stages[3].kernel_queue = Some(KernelQueue {
+            bytes: 7,
+            capacity: Some(70),
+        });
+        for snapshot in [queued, sample::direct()] {
+            let object: Value = serde_json::from_str(&json::sample(&snapshot)).expect("an object");
+            let others = ["schema", "event", "bottleneck", "stages", "links", "lane", "hashes"];
+            agree(&object, RUN, &snapshot, 0, &others);
+            for (at, stage) in object["stages"].as_array().expect("stages").iter().enumerate() {
+                agree(stage, STAGE, &snapshot, at, &["index", "name", "text", "listening"]);
+            }
+            for (at, link) in object["links"].as_array().expect("links").iter().enumerate() {
+                agree(link, LINK, &snapshot, at, &["from", "to"]);
+            }
+        }
+    }
+}

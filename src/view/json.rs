@@ -1,17 +1,14 @@
-//! The stats object: one JSON object a line, as the contract has it.
+//! The stats object: one JSON object a line, as the contract has it. Its types are also what a recording is read with.
 
-use std::time::Duration;
+use std::borrow::Cow;
 
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::engine::{Moment, Snapshot};
+use crate::engine::{LinkSample, Moment, Snapshot, StageSample};
 use crate::stage::Hashed;
 
-use super::fields::{Field, LINK, RUN, STAGE};
-
 /// How a run ended, for the end object.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exit {
     /// The exit code.
     pub code: u8,
@@ -20,150 +17,271 @@ pub struct Exit {
 }
 
 /// The version of this format. A field may be added without a new one.
-const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 1;
+
+/// The whole object. Sizes in bytes, times in seconds, shares 0 to 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stats<'a> {
+    /// The version of the format.
+    pub schema: u32,
+    /// `sample` or `end`.
+    pub event: Cow<'a, str>,
+    /// Since the stages were started.
+    pub elapsed_s: f64,
+    /// Resident memory of the process.
+    pub rss_bytes: u64,
+    /// The most that was ever resident.
+    pub rss_peak_bytes: u64,
+    /// Buffers that chunks pin.
+    pub buffered_bytes: u64,
+    /// The most that was ever pinned.
+    pub buffered_peak_bytes: u64,
+    /// Buffers that wait for reuse.
+    #[serde(default)]
+    pub pool_free_bytes: u64,
+    /// What stages hold besides.
+    pub state_bytes: u64,
+    /// The ceiling over the chain.
+    pub memory_limit_bytes: u64,
+    /// What the source is expected to give.
+    pub expected_bytes: Option<u64>,
+    /// The stage that everything waits for.
+    pub bottleneck: Option<Bottleneck<'a>>,
+    /// In the order of the chain.
+    pub stages: Vec<Stage<'a>>,
+    /// In the order of the chain.
+    pub links: Vec<Link>,
+    /// `linked`, or the direct lane's name.
+    pub lane: Cow<'a, str>,
+    /// The sums that were said so far.
+    #[serde(default)]
+    pub hashes: Vec<Hash<'a>>,
+    /// In the end object only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Cow<'a, Exit>>,
+}
+
+/// The stage that everything waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bottleneck<'a> {
+    /// Its index.
+    pub stage: usize,
+    /// Its name in the catalog.
+    pub name: Cow<'a, str>,
+}
+
+/// One stage. Where one call reads and writes, its shares are not known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stage<'a> {
+    /// Its place in the chain, from 0.
+    pub index: usize,
+    /// Its name in the catalog.
+    pub name: Cow<'a, str>,
+    /// Its call, normalised.
+    pub text: Cow<'a, str>,
+    /// The addresses that it listens on.
+    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+    pub listening: Cow<'a, [String]>,
+    /// Since the start.
+    pub bytes_in: u64,
+    /// Since the start.
+    pub bytes_out: u64,
+    /// Neither of the next two.
+    pub busy: Option<f64>,
+    /// Waiting for the input link, or ended.
+    pub idle: Option<f64>,
+    /// Waiting for room in the output link.
+    pub backpressured: Option<f64>,
+    /// Busy waiting for a disk, a peer or a terminal.
+    pub waiting_outside: Option<f64>,
+    /// Busy waiting for a throttle's tokens.
+    pub throttling: Option<f64>,
+    /// What waits in the kernel in a source's or a sink's pipe or socket.
+    #[serde(default)]
+    pub kernel_queue_bytes: Option<u64>,
+    /// How much can wait there.
+    #[serde(default)]
+    pub kernel_queue_capacity_bytes: Option<u64>,
+    /// Whether it has nothing left to do.
+    pub ended: bool,
+}
+
+/// One link: its level and its marks, and what it has gone through since the start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Link {
+    /// The index of the stage that fills it.
+    pub from: usize,
+    /// The index of the stage that empties it.
+    pub to: usize,
+    /// The level.
+    pub buffered_bytes: u64,
+    /// The highest level.
+    pub peak_bytes: u64,
+    /// The mark at which its producer pauses.
+    pub high_bytes: u64,
+    /// The mark at which a paused producer resumes.
+    pub low_bytes: u64,
+    /// How often it became full.
+    pub times_full: u64,
+    /// How often it became empty.
+    pub times_empty: u64,
+    /// How often it fell from full to its low mark.
+    pub drains: u64,
+    /// The longest time for which its producer was paused.
+    pub longest_pause_s: f64,
+    /// How fast the level rises; negative where it falls.
+    #[serde(default)]
+    pub fill_bytes_per_s: f64,
+    /// When it would be full if that went on.
+    pub full_in_s: Option<f64>,
+}
+
+/// One sum.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hash<'a> {
+    /// The algorithm.
+    pub algo: Cow<'a, str>,
+    /// The sum; none where the reader ended early.
+    pub hex: Option<Cow<'a, str>>,
+    /// Whose sum it is.
+    pub label: Cow<'a, str>,
+    /// Bytes that were summed.
+    pub bytes: u64,
+}
+
+impl<'a> Hash<'a> {
+    fn of(hashed: &'a Hashed) -> Self {
+        Self {
+            algo: hashed.algo.into(),
+            hex: hashed.hex.as_deref().map(Cow::Borrowed),
+            label: Cow::Borrowed(&hashed.label),
+            bytes: hashed.bytes,
+        }
+    }
+}
 
 /// One sample of a running chain, with its newline.
 #[must_use]
 pub fn sample(snapshot: &Snapshot) -> String {
-    line(snapshot, None)
+    line(&stats(snapshot, None))
 }
 
 /// The end object, with its newline. A run that ended before its stages were started has no snapshot.
 #[must_use]
 pub fn end(snapshot: Option<&Snapshot>, exit: &Exit) -> String {
     match snapshot {
-        Some(snapshot) => line(snapshot, Some(exit)),
-        None => line(&nothing(), Some(exit)),
+        Some(snapshot) => line(&stats(snapshot, Some(exit))),
+        None => line(&Stats {
+            schema: SCHEMA,
+            event: "end".into(),
+            elapsed_s: 0.0,
+            rss_bytes: 0,
+            rss_peak_bytes: 0,
+            buffered_bytes: 0,
+            buffered_peak_bytes: 0,
+            pool_free_bytes: 0,
+            state_bytes: 0,
+            memory_limit_bytes: 0,
+            expected_bytes: None,
+            bottleneck: None,
+            stages: Vec::new(),
+            links: Vec::new(),
+            lane: "linked".into(),
+            hashes: Vec::new(),
+            exit: Some(Cow::Borrowed(exit)),
+        }),
     }
 }
 
-/// What there is to see of a run whose stages were not started.
-fn nothing() -> Snapshot {
-    Snapshot {
-        moment: Moment::Ended,
-        lane: "linked",
-        elapsed: Duration::ZERO,
-        rss: 0,
-        rss_peak: 0,
-        buffered: 0,
-        buffered_peak: 0,
-        pool_free: 0,
-        state: 0,
-        limit: 0,
-        expected: None,
-        bottleneck: None,
-        stages: Vec::new(),
-        links: Vec::new(),
-        hashes: Vec::new(),
-    }
-}
-
-fn line(snapshot: &Snapshot, exit: Option<&Exit>) -> String {
+/// An object as a line.
+pub(super) fn line(object: &impl Serialize) -> String {
     // A map of numbers and strings always has a JSON form.
-    let mut text = serde_json::to_string(&Stats { snapshot, exit }).unwrap_or_default();
+    let mut text = serde_json::to_string(object).unwrap_or_default();
     text.push('\n');
     text
 }
 
-/// The whole object.
-struct Stats<'a> {
-    snapshot: &'a Snapshot,
-    exit: Option<&'a Exit>,
-}
-
-impl Serialize for Stats<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let snapshot = self.snapshot;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("schema", &SCHEMA)?;
-        let event = match snapshot.moment {
-            Moment::Running => "sample",
-            Moment::Ended => "end",
-        };
-        map.serialize_entry("event", event)?;
-        numbers(&mut map, RUN, snapshot, 0)?;
-        let bottleneck = snapshot.bottleneck.map(|stage| Bottleneck {
+fn stats<'a>(snapshot: &'a Snapshot, exit: Option<&'a Exit>) -> Stats<'a> {
+    Stats {
+        schema: SCHEMA,
+        event: match snapshot.moment {
+            Moment::Running => "sample".into(),
+            Moment::Ended => "end".into(),
+        },
+        elapsed_s: rounded(snapshot.elapsed.as_secs_f64()),
+        rss_bytes: snapshot.rss,
+        rss_peak_bytes: snapshot.rss_peak,
+        buffered_bytes: snapshot.buffered,
+        buffered_peak_bytes: snapshot.buffered_peak,
+        pool_free_bytes: snapshot.pool_free,
+        state_bytes: snapshot.state,
+        memory_limit_bytes: snapshot.limit,
+        expected_bytes: snapshot.expected,
+        bottleneck: snapshot.bottleneck.map(|stage| Bottleneck {
             stage,
-            name: snapshot.stages[stage].name,
-        });
-        map.serialize_entry("bottleneck", &bottleneck)?;
-        let stages = (0..snapshot.stages.len()).map(|at| Stage { snapshot, at });
-        map.serialize_entry("stages", &stages.collect::<Vec<_>>())?;
-        let links = (0..snapshot.links.len()).map(|from| Link { snapshot, from });
-        map.serialize_entry("links", &links.collect::<Vec<_>>())?;
-        map.serialize_entry("lane", snapshot.lane)?;
-        let hashes = snapshot.hashes.iter().map(Hash::of);
-        map.serialize_entry("hashes", &hashes.collect::<Vec<_>>())?;
-        if let Some(exit) = self.exit {
-            map.serialize_entry("exit", exit)?;
-        }
-        map.end()
+            name: snapshot.stages[stage].name.into(),
+        }),
+        stages: snapshot
+            .stages
+            .iter()
+            .enumerate()
+            .map(|(index, stage)| Stage::of(index, stage, snapshot.has_shares()))
+            .collect(),
+        links: snapshot
+            .links
+            .iter()
+            .enumerate()
+            .map(|(from, link)| Link::of(from, link))
+            .collect(),
+        lane: snapshot.lane.into(),
+        hashes: snapshot.hashes.iter().map(Hash::of).collect(),
+        exit: exit.map(Cow::Borrowed),
     }
 }
 
-/// The numbers of a table, at one place of the snapshot.
-fn numbers<M: SerializeMap>(map: &mut M, fields: &[Field], snapshot: &Snapshot, at: usize) -> Result<(), M::Error> {
-    fields
-        .iter()
-        .try_for_each(|field| map.serialize_entry(field.key, &(field.get)(snapshot, at)))
-}
-
-#[derive(Serialize)]
-struct Bottleneck {
-    stage: usize,
-    name: &'static str,
-}
-
-struct Stage<'a> {
-    snapshot: &'a Snapshot,
-    at: usize,
-}
-
-impl Serialize for Stage<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let stage = &self.snapshot.stages[self.at];
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("index", &self.at)?;
-        map.serialize_entry("name", stage.name)?;
-        map.serialize_entry("text", &stage.text)?;
-        if !stage.listening.is_empty() {
-            map.serialize_entry("listening", &stage.listening)?;
-        }
-        numbers(&mut map, STAGE, self.snapshot, self.at)?;
-        map.end()
-    }
-}
-
-struct Link<'a> {
-    snapshot: &'a Snapshot,
-    from: usize,
-}
-
-impl Serialize for Link<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("from", &self.from)?;
-        map.serialize_entry("to", &(self.from + 1))?;
-        numbers(&mut map, LINK, self.snapshot, self.from)?;
-        map.end()
-    }
-}
-
-#[derive(Serialize)]
-struct Hash<'a> {
-    algo: &'static str,
-    hex: Option<&'a str>,
-    label: &'a str,
-    bytes: u64,
-}
-
-impl<'a> Hash<'a> {
-    fn of(hashed: &'a Hashed) -> Self {
+impl<'a> Stage<'a> {
+    /// Where one call reads and writes, nobody can tell the shares.
+    fn of(index: usize, stage: &'a StageSample, has_shares: bool) -> Self {
+        let share = |part| has_shares.then(|| rounded(part));
         Self {
-            algo: hashed.algo,
-            hex: hashed.hex.as_deref(),
-            label: &hashed.label,
-            bytes: hashed.bytes,
+            index,
+            name: stage.name.into(),
+            text: Cow::Borrowed(&stage.text),
+            listening: Cow::Borrowed(&stage.listening),
+            bytes_in: stage.bytes_in,
+            bytes_out: stage.bytes_out,
+            busy: share(stage.share.busy),
+            idle: share(stage.share.idle),
+            backpressured: share(stage.share.backpressured),
+            waiting_outside: share(stage.share.outside),
+            throttling: share(stage.share.throttling),
+            kernel_queue_bytes: stage.kernel_queue.map(|queue| queue.bytes),
+            kernel_queue_capacity_bytes: stage.kernel_queue.and_then(|queue| queue.capacity),
+            ended: stage.ended,
         }
     }
+}
+
+impl Link {
+    fn of(from: usize, link: &LinkSample) -> Self {
+        Self {
+            from,
+            to: from + 1,
+            buffered_bytes: link.buffered,
+            peak_bytes: link.peak,
+            high_bytes: link.high,
+            low_bytes: link.low,
+            times_full: link.times_full,
+            times_empty: link.times_empty,
+            drains: link.drains,
+            longest_pause_s: rounded(link.longest_pause.as_secs_f64()),
+            fill_bytes_per_s: rounded(link.fill_rate),
+            full_in_s: link.full_in.map(|time| rounded(time.as_secs_f64())),
+        }
+    }
+}
+
+/// To six digits behind the point: more is noise.
+fn rounded(number: f64) -> f64 {
+    (number * 1e6).round() / 1e6
 }

@@ -18,6 +18,7 @@ pub mod svg;
 #[cfg(test)]
 mod tests;
 
+pub use bars::{curve, curve_below};
 pub use frame::{Size, frame};
 pub use history::History;
 pub use line::{Line, Paint, squeezed};

@@ -1,7 +1,8 @@
 //! The one sentence that says what a run waits for, and why.
 
-use crate::engine::{Moment, Snapshot, StageSample};
+use crate::engine::{Moment, Share, Snapshot, StageSample};
 use crate::grammar::human_size;
+use crate::platform::KernelQueue;
 
 /// A stage, and what there is to say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,14 +44,42 @@ pub fn sentence(snapshot: &Snapshot) -> Option<Sentence> {
     blame(snapshot)
 }
 
+/// What is known of a stage that may be the bottleneck, or shows that another one is.
+#[derive(Debug, Clone, Copy)]
+pub struct Witness<'a> {
+    /// Its name in the catalog.
+    pub name: &'a str,
+    /// Its call.
+    pub text: &'a str,
+    /// How it spent its time.
+    pub share: Share,
+    /// Whether it has nothing left to do.
+    pub ended: bool,
+    /// What waits in the kernel on its outer side.
+    pub kernel_queue: Option<KernelQueue>,
+}
+
 /// The bottleneck, and what shows that it is one.
 #[must_use]
 pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
     let at = snapshot.bottleneck.filter(|_| snapshot.has_shares())?;
-    let stage = &snapshot.stages[at];
+    let stages = snapshot.stages.iter().map(|stage| Witness {
+        name: stage.name,
+        text: &stage.text,
+        share: stage.share,
+        ended: stage.ended,
+        kernel_queue: stage.kernel_queue,
+    });
+    Some(blame_one(&stages.collect::<Vec<_>>(), at, snapshot.moment))
+}
+
+/// What shows that the stage at `at` is the bottleneck of a chain.
+#[must_use]
+pub fn blame_one(stages: &[Witness<'_>], at: usize, moment: Moment) -> Sentence {
+    let stage = &stages[at];
     let why = reason(stage, at > 0);
-    let held: Vec<&StageSample> = snapshot.stages[..at].iter().collect();
-    let waiting = |share: fn(&StageSample) -> f64, word: &str, stages: &[&StageSample]| -> Vec<String> {
+    let held: Vec<&Witness<'_>> = stages[..at].iter().collect();
+    let waiting = |share: fn(&Witness<'_>) -> f64, word: &str, stages: &[&Witness<'_>]| -> Vec<String> {
         let most = stages.iter().filter(|stage| share(stage) > MOST);
         most.enumerate()
             .map(|(place, stage)| {
@@ -63,26 +92,26 @@ pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
     let evidence = waiting(|stage| stage.share.backpressured, "backpressured", &held);
     if !evidence.is_empty() {
         let what = format!("everything upstream waits for it{why}");
-        return Some(Sentence {
-            subject: stage.text.clone(),
+        return Sentence {
+            subject: stage.text.to_owned(),
             what,
             evidence,
-        });
+        };
     }
-    let is_over = snapshot.moment == Moment::Ended;
-    let below = snapshot.stages[at + 1..].iter().filter(|stage| is_over || !stage.ended);
-    let below: Vec<&StageSample> = below.collect();
+    let is_over = moment == Moment::Ended;
+    let below = stages[at + 1..].iter().filter(|stage| is_over || !stage.ended);
+    let below: Vec<&Witness<'_>> = below.collect();
     let evidence = waiting(|stage| stage.share.idle, "idle", &below);
     let what = if evidence.is_empty() {
         format!("nothing holds it back{why}")
     } else {
         format!("everything downstream waits for it{why}")
     };
-    Some(Sentence {
-        subject: stage.text.clone(),
+    Sentence {
+        subject: stage.text.to_owned(),
         what,
         evidence,
-    })
+    }
 }
 
 fn plain(stage: &StageSample, what: &str) -> Sentence {
@@ -94,7 +123,7 @@ fn plain(stage: &StageSample, what: &str) -> Sentence {
 }
 
 /// What the bottleneck itself does, where its name does not say so.
-fn reason(stage: &StageSample, is_sink: bool) -> String {
+fn reason(stage: &Witness<'_>, is_sink: bool) -> String {
     let share = &stage.share;
     if share.throttling > MOST {
         String::new()
@@ -109,7 +138,7 @@ fn reason(stage: &StageSample, is_sink: bool) -> String {
 }
 
 /// What a sink has written and its other side has not taken, where that is a good part of what can wait there.
-fn queued(stage: &StageSample) -> String {
+fn queued(stage: &Witness<'_>) -> String {
     let queue = stage
         .kernel_queue
         .filter(|queue| queue.bytes > 0 && queue.capacity.is_none_or(|most| queue.bytes >= most / 4));
@@ -119,7 +148,7 @@ fn queued(stage: &StageSample) -> String {
 }
 
 /// What is on a stage's outer side.
-fn place(stage: &StageSample) -> &'static str {
+fn place(stage: &Witness<'_>) -> &'static str {
     if stage.text.contains("://") || stage.text.contains(" unix") {
         "peer"
     } else if stage.text.ends_with(" -") {

@@ -95,7 +95,7 @@ pub struct Running {
 }
 
 impl Running {
-    fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
 

@@ -21,6 +21,8 @@ const LAYERS: &[&[&str]] = &[
     &["plan"],
     &["engine"],
     &["view"],
+    &["report"],
+    &["check"],
     &["cli"],
 ];
 
@@ -95,6 +97,61 @@ fn no_layer_knows_one_above_it() {
                 if height(used) >= height(&layer) {
                     wrong.push(format!("{}:{number}: {layer} uses {used}", path.display()));
                 }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What asks something of the system that may fail, other than through [`highwater::platform`].
+const SYSTEM_CALLS: &[&str] = &[
+    "rustix::fs::",
+    "rustix::io::",
+    "rustix::net::",
+    "rustix::rand::",
+    "File::",
+    "OpenOptions",
+    "TcpStream::connect",
+    "TcpListener::bind",
+    "UnixStream::connect",
+    "UnixListener::bind",
+    "lookup_host",
+    ".accept()",
+    "thread::Builder",
+    "thread::spawn",
+];
+
+/// `File::from` and types stand for no call.
+fn is_call(code: &str, sign: &str) -> bool {
+    code.match_indices(sign).any(|(at, _)| {
+        let alone = !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let rest = &code[at + sign.len()..];
+        alone && (!sign.ends_with("::") || rest.starts_with(|c: char| c.is_lowercase()) && !rest.starts_with("from("))
+    })
+}
+
+/// So that a test can make any of them fail.
+#[test]
+fn whatever_a_run_asks_of_the_system_passes_the_platform() {
+    let mut wrong = Vec::new();
+    for path in sources(&root().join("src")) {
+        let name = path
+            .strip_prefix(root())
+            .expect("below the root")
+            .to_string_lossy()
+            .into_owned();
+        let is_test = name.ends_with("tests.rs") || name.starts_with("src/flow/link_");
+        // These run no chain.
+        let is_aside = ["src/cli/generate", "src/report", "src/check", "src/cli/check"]
+            .iter()
+            .any(|aside| name.starts_with(aside));
+        if is_test || is_aside || name.starts_with("src/platform/") {
+            continue;
+        }
+        let lines = code(&path).into_iter();
+        for (number, line) in lines.take_while(|(_, line)| !line.contains("#[cfg(test)]")) {
+            if !line.trim_start().starts_with("use ") && SYSTEM_CALLS.iter().any(|sign| is_call(&line, sign)) {
+                wrong.push(format!("{name}:{number}: {}", line.trim()));
             }
         }
     }
@@ -216,7 +273,7 @@ fn every_command_line_in_the_readme_can_be_planned() {
         let runs_nothing = arguments.first().is_none_or(|first| {
             matches!(
                 first.as_str(),
-                "stages" | "explain" | "generate" | "--version" | "--help" | "-h" | "-V"
+                "stages" | "report" | "explain" | "generate" | "check" | "--version" | "--help" | "-h" | "-V"
             )
         });
         if runs_nothing {

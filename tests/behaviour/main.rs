@@ -2,6 +2,7 @@
 //!
 //! Nothing here sleeps or tries again: a test goes on when it has read a line, a byte or an end.
 
+mod browser;
 mod connecting;
 mod endings;
 mod endpoints;
@@ -10,9 +11,11 @@ mod harness;
 mod kernel_queues;
 mod kills;
 mod layers;
+mod limits;
 mod memory;
 mod metrics;
 mod misbehaving;
+mod report;
 mod resuming;
 mod roundtrip;
 mod security;

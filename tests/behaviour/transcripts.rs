@@ -1871,6 +1871,8 @@ Usage: highwater [OPTIONS] 'STAGE | STAGE | …' [OPTIONS]
 Commands:
   stages    List the stages, or explain one
   explain   Show what a pipeline would do, and where its memory would go, without running it
+  report    Draw recordings of --record: memory against the ceiling, stages, links, rates
+  check     Check whether a program or a server honours backpressure, before it is deployed
   generate  Write the manual pages, the completions and the generated parts of the README
 
 Arguments:
@@ -1948,6 +1950,12 @@ How it ends:
       --stats <FILE>
           At the end, write one line of JSON to a file; - is stderr
 
+      --record <FILE>
+          Write every sample to a file, for `highwater report`
+          
+          Ten samples a second, one JSON object a line. If the file cannot be written any more, the
+          run goes on without it.
+
       --timeout <DURATION>
           End with code 8 if the whole run takes longer
 
@@ -2010,8 +2018,8 @@ Endpoints, for read and write:
   unix-listen:PATH        one peer that connects; the socket is ours alone
 
 Exit codes:
-  0            done: the output is complete and durable
-  1            any other failure
+  0            done: the output is complete and durable; of a check: it honours
+  1            any other failure; of a check: it buffers without bound
   2            the command line or the pipeline cannot be
   3            a source cannot be opened or read
   4            a sink cannot be opened, written or made durable
@@ -2023,6 +2031,7 @@ Exit codes:
   10           the bytes are not those that were promised
   11           a child process failed
   12           out of descriptors, threads or memory
+  13           a check that cannot tell, and says what to change
   70           a bug in highwater
   129 130 143  ended by SIGHUP, SIGINT, SIGTERM, after tidying up
   141          the reader of standard output left
@@ -2038,6 +2047,7 @@ one hard ceiling, and shows where the bytes are while it does.
 Usage  highwater [OPTIONS] 'STAGE | STAGE | …'
        … | highwater [OPTIONS] STAGE :: STAGE :: … | …
        highwater stages [NAME]    highwater explain 'STAGE | STAGE | …'
+       highwater check -- COMMAND…    whether a program honours backpressure
 
   highwater 'read big.iso | gzip | write big.iso.gz'
   highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'

@@ -136,8 +136,30 @@ fn zsh() -> String {
     let ours = filled(include_str!("completions/zsh.sh"))
         .replace("@STAGES@", &stages)
         .replace("@PARAMETERS@", &parameters)
-        .replace("@VALUES@", &values.join("\n"));
+        .replace("@VALUES@", &values.join("\n"))
+        .replace("@CHECK@", &zsh_options("check"));
     format!("{}\n\n{ours}", plain.trim_end())
+}
+
+/// The options of a subcommand as zsh's `_arguments` takes them: a line each, to be gone on with.
+fn zsh_options(name: &str) -> String {
+    let command = options::command();
+    let options = command
+        .find_subcommand(name)
+        .into_iter()
+        .flat_map(clap::Command::get_arguments);
+    let line = |option: &clap::Arg| {
+        let help = option.get_help().map(ToString::to_string).unwrap_or_default();
+        let help = help.replace('[', "\\[").replace(']', "\\]");
+        let (sign, value) = if option.get_action().takes_values() {
+            ("=", ":value:_default")
+        } else {
+            ("", "")
+        };
+        let word = format!("--{}{sign}[{help}]{value}", option.get_long()?);
+        Some(format!("                    {} \\", quoted(&word)))
+    };
+    options.filter_map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn fish() -> String {

@@ -9,10 +9,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop, shown};
-use crate::platform::{Descriptor, creation_mask};
+use crate::platform::{Descriptor, creation_mask, files};
 use crate::stage::{Outcome, Undo};
 
-use super::super::{Landing, Outgoing, Writing};
+use super::super::{Landing, Outgoing, Writing, finish};
 
 /// A file that grows.
 pub struct Appending {
@@ -35,17 +35,23 @@ impl Appending {
     pub fn open(path: &Path, writing: Writing) -> Result<Outgoing, Errno> {
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CLOEXEC;
         let mode = writing.mode.map_or(Mode::from_raw_mode(0o666), Mode::from_raw_mode) - creation_mask();
-        let (fd, existed) = match rustix::fs::open(path, flags, Mode::empty()) {
+        let (fd, existed) = match files::open(path, flags, Mode::empty()) {
             Ok(fd) => (fd, true),
-            Err(Errno::NOENT) => (
-                rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, mode)?,
-                false,
-            ),
+            Err(Errno::NOENT) => (files::open(path, flags | OFlags::CREATE | OFlags::EXCL, mode)?, false),
             Err(error) => return Err(error),
         };
-        let length = u64::try_from(rustix::fs::fstat(&fd)?.st_size).unwrap_or(0);
+        Self::begin(fd, path, existed, writing).inspect_err(|_| {
+            if !existed {
+                // It is ours, and nobody else's bytes are in it.
+                let _ = files::unlink(path);
+            }
+        })
+    }
+
+    fn begin(fd: OwnedFd, path: &Path, existed: bool, writing: Writing) -> Result<Outgoing, Errno> {
+        let length = u64::try_from(files::fstat(&fd)?.st_size).unwrap_or(0);
         let growth = Arc::new(Growth {
-            fd: rustix::io::fcntl_dupfd_cloexec(&fd, 0)?,
+            fd: files::duplicate(&fd)?,
             path: path.to_owned(),
             old: existed.then_some(length),
             settled: Mutex::new(false),
@@ -65,8 +71,10 @@ impl Appending {
 impl Landing for Appending {
     fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
         if self.sync {
-            rustix::fs::fsync(descriptor.as_fd())
+            files::fsync(descriptor.as_fd())
                 .map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
+        } else {
+            finish(descriptor)?;
         }
         let mut settled = self.growth.settled.lock().unwrap_or_else(PoisonError::into_inner);
         if *settled {
@@ -94,8 +102,8 @@ impl Undo for Growth {
         *settled = true;
         let failed = |error| Failure::io(Kind::Sink, format!("cannot cut back {}", self.name()), error);
         match self.old {
-            Some(length) => rustix::fs::ftruncate(&self.fd, length).map_err(failed),
-            None => rustix::fs::unlink(&self.path).map_err(failed),
+            Some(length) => files::ftruncate(&self.fd, length).map_err(failed),
+            None => files::unlink(&self.path).map_err(failed),
         }
     }
 

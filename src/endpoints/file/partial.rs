@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop, shown};
-use crate::platform::{Descriptor, FileId};
+use crate::platform::{Descriptor, FileId, files};
 use crate::stage::{Outcome, Undertaking, Undo};
 
 use super::super::journal::{Found, Journal};
@@ -59,9 +59,9 @@ impl Partial {
         names.lock(&part)?;
         // Another run may have dressed it for its place already.
         let failed = |error: Errno| Failure::io(Kind::Sink, format!("cannot open {}", names.shown(&names.part)), error);
-        rustix::fs::fchmod(&part, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        files::fchmod(&part, Mode::RUSR | Mode::WUSR).map_err(failed)?;
         let journal = names.open_journal(&part, undertaking)?;
-        rustix::fs::fsync(&names.target.folder).map_err(failed)?;
+        files::fsync(&names.target.folder).map_err(failed)?;
         let descriptor =
             Descriptor::own(part).map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
         Ok(Outgoing {
@@ -77,8 +77,8 @@ impl Partial {
 
 /// The part and the journal beside a target, as far as they are there.
 pub fn companions(target: &Target) -> Vec<FileId> {
-    let stats = [PART, JOURNAL]
-        .map(|suffix| rustix::fs::statat(&target.folder, target.beside(suffix), AtFlags::SYMLINK_NOFOLLOW));
+    let stats =
+        [PART, JOURNAL].map(|suffix| files::statat(&target.folder, target.beside(suffix), AtFlags::SYMLINK_NOFOLLOW));
     stats.iter().flatten().map(FileId::of).collect()
 }
 
@@ -95,7 +95,7 @@ impl Names {
     /// Opens or creates a file of ours, readable by nobody else. What anybody may have put there instead is refused.
     fn open_ours(&self, name: &OsStr, more: OFlags) -> Result<OwnedFd, Failure> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
-        let fd = match rustix::fs::openat(&self.target.folder, name, flags, Mode::RUSR | Mode::WUSR) {
+        let fd = match files::openat(&self.target.folder, name, flags, Mode::RUSR | Mode::WUSR) {
             Ok(fd) => fd,
             Err(Errno::LOOP | Errno::MLINK) => {
                 return Err(self.refused(
@@ -112,7 +112,7 @@ impl Names {
                 ));
             }
         };
-        let stat = rustix::fs::fstat(&fd).map_err(|error| Failure::io(Kind::Sink, "cannot open", error))?;
+        let stat = files::fstat(&fd).map_err(|error| Failure::io(Kind::Sink, "cannot open", error))?;
         let is_ours = FileType::from_raw_mode(stat.st_mode).is_file()
             && stat.st_uid == rustix::process::geteuid().as_raw()
             && stat.st_nlink == 1;
@@ -125,7 +125,7 @@ impl Names {
 
     /// Sees to it that no other run writes the part: the lock lasts as long as the descriptor.
     fn lock(&self, part: &OwnedFd) -> Result<(), Failure> {
-        match rustix::fs::flock(part, FlockOperation::NonBlockingLockExclusive) {
+        match files::flock(part, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(self.refused(Kind::Sink, &self.part, "another run is writing it")),
             Err(error) => {
@@ -134,8 +134,8 @@ impl Names {
             }
         }
         // Between the opening and the lock it may have taken its place.
-        let opened = rustix::fs::fstat(part).map(|stat| FileId::of(&stat));
-        let named = rustix::fs::statat(&self.target.folder, &self.part, AtFlags::SYMLINK_NOFOLLOW);
+        let opened = files::fstat(part).map(|stat| FileId::of(&stat));
+        let named = files::statat(&self.target.folder, &self.part, AtFlags::SYMLINK_NOFOLLOW);
         if opened.is_err() || opened != named.map(|stat| FileId::of(&stat)) {
             return Err(self.refused(Kind::Sink, &self.part, "another run has just put it in place"));
         }
@@ -146,7 +146,7 @@ impl Names {
     fn open_journal(&self, part: &OwnedFd, undertaking: &Undertaking) -> Result<Journal, Failure> {
         let operation = || format!("cannot open {}", self.shown(&self.journal));
         let journal = self.open_ours(&self.journal, OFlags::APPEND)?;
-        let size = rustix::fs::fstat(part).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
+        let size = files::fstat(part).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
         let size = u64::try_from(size.st_size).unwrap_or(0);
         if size == 0 {
             return Journal::begin(journal, undertaking).map_err(|error| Failure::io(Kind::Sink, operation(), error));
@@ -174,7 +174,7 @@ impl Names {
     }
 
     fn remove(&self, name: &OsStr) -> Result<(), Failure> {
-        rustix::fs::unlinkat(&self.target.folder, name, AtFlags::empty())
+        files::unlinkat(&self.target.folder, name, AtFlags::empty())
             .map_err(|error| Failure::io(Kind::Sink, format!("cannot remove {}", self.shown(name)), error))
     }
 }
@@ -183,7 +183,7 @@ impl Landing for Partial {
     fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
         let names = &self.names;
         names.target.dress(descriptor)?;
-        rustix::fs::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
+        files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
         {
             let mut state = names.state.lock().unwrap_or_else(PoisonError::into_inner);
             if *state == State::Kept {

@@ -9,10 +9,10 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop, shown};
-use crate::platform::Descriptor;
+use crate::platform::{Descriptor, files};
 use crate::stage::{Outcome, Undo};
 
-use super::super::{Landing, Outgoing};
+use super::super::{Landing, Outgoing, finish};
 use super::target::Target;
 
 /// A temporary file beside its target, which takes the target's place when all bytes are durable.
@@ -63,11 +63,9 @@ impl Replacement {
 fn create_temporary(target: &Target) -> Result<(OwnedFd, OsString), Errno> {
     const ATTEMPTS: usize = 16;
     for _ in 0..ATTEMPTS {
-        let mut random = [0; 4];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
-        let temporary = target.beside(&format!(".highwater-{:08x}", u32::from_ne_bytes(random)));
+        let temporary = target.beside(&format!(".highwater-{:08x}", files::random()?));
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(&target.folder, &temporary, flags, Mode::RUSR | Mode::WUSR) {
+        match files::openat(&target.folder, &temporary, flags, Mode::RUSR | Mode::WUSR) {
             Ok(fd) => return Ok((fd, temporary)),
             Err(Errno::EXIST) => {}
             Err(error) => return Err(error),
@@ -81,7 +79,9 @@ impl Landing for Replacement {
         let target = &self.temporary.target;
         target.dress(descriptor)?;
         if self.sync {
-            rustix::fs::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
+            files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
+        } else {
+            finish(descriptor)?;
         }
         self.temporary.put_in_place()?;
         if self.sync {
@@ -120,7 +120,7 @@ impl Undo for Temporary {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if *state == State::Temporary {
             *state = State::Removed;
-            rustix::fs::unlinkat(&self.target.folder, &self.name, AtFlags::empty())
+            files::unlinkat(&self.target.folder, &self.name, AtFlags::empty())
                 .map_err(|error| Failure::io(Kind::Sink, format!("cannot remove {}", self.name()), error))?;
         }
         Ok(())

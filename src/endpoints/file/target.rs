@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind};
-use crate::platform::{Descriptor, creation_mask};
+use crate::platform::{Descriptor, creation_mask, files};
 
 use super::super::Writing;
 
@@ -32,8 +32,8 @@ impl Target {
         let folder_path = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder_path = folder_path.unwrap_or(Path::new("."));
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = rustix::fs::open(folder_path, directory, Mode::empty())?;
-        let old = match rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        let folder = files::open(folder_path, directory, Mode::empty())?;
+        let old = match files::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Some(stat),
             Err(Errno::NOENT) => None,
             Err(error) => return Err(error),
@@ -72,22 +72,21 @@ impl Target {
     pub fn dress(&self, descriptor: &Descriptor) -> Result<(), Failure> {
         if let Some((user, group)) = self.owner {
             // Only a privileged process may; for everybody else the new file is their own, as cp leaves it.
-            let _ = rustix::fs::fchown(descriptor, Some(user), Some(group));
+            let _ = files::fchown(descriptor, Some(user), Some(group));
         }
-        rustix::fs::fchmod(descriptor, self.mode)
-            .map_err(|error| Failure::io(Kind::Sink, "cannot set permissions", error))
+        files::fchmod(descriptor, self.mode).map_err(|error| Failure::io(Kind::Sink, "cannot set permissions", error))
     }
 
     /// Puts the file called `hidden` into the place.
     pub fn put_in_place(&self, hidden: &OsStr) -> Result<(), Failure> {
-        rustix::fs::renameat(&self.folder, hidden, &self.folder, &self.name)
+        files::renameat(&self.folder, hidden, &self.folder, &self.name)
             .map_err(|error| Failure::io(Kind::Sink, "cannot put the new file in place", error))
     }
 
     /// Makes the folder's present names durable, of which the place's own is one already.
     pub fn sync_names(&self) -> Result<(), Failure> {
         let operation = "the file is in place, but its durability is unknown";
-        rustix::fs::fsync(&self.folder).map_err(|error| Failure::io(Kind::Sink, operation, error))
+        files::fsync(&self.folder).map_err(|error| Failure::io(Kind::Sink, operation, error))
     }
 }
 
@@ -97,7 +96,7 @@ fn follow_links(path: &Path) -> Result<PathBuf, Errno> {
     const MOST_LINKS: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
-        match rustix::fs::readlink(&path, Vec::new()) {
+        match files::readlink(&path) {
             Ok(link) => {
                 let link = PathBuf::from(OsStr::from_bytes(link.to_bytes()));
                 path = path.parent().unwrap_or(Path::new("")).join(link);

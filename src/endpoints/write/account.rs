@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::Wait;
-use crate::platform::{Descriptor, drop_cached};
+use crate::platform::{Descriptor, drop_cached, files};
 use crate::stage::{Context, Outcome};
 
 use super::super::journal::{Checkpoint, Journal};
@@ -62,8 +62,8 @@ impl Account {
             );
             return Err(Failure::because(Kind::Integrity, "cannot go on with the part", why).into());
         }
-        let cut = rustix::fs::ftruncate(descriptor, start.bytes)
-            .and_then(|()| rustix::fs::seek(descriptor, rustix::fs::SeekFrom::Start(start.bytes)));
+        let cut = files::ftruncate(descriptor, start.bytes)
+            .and_then(|()| files::seek(descriptor, rustix::fs::SeekFrom::Start(start.bytes)));
         cut.map_err(|error| Failure::io(Kind::Sink, "cannot go on with the part", error))?;
         Ok(())
     }
@@ -86,7 +86,7 @@ impl Account {
             return Ok(());
         }
         let _outside = context.meter.wait(Wait::Outside);
-        rustix::fs::fdatasync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
+        files::fdatasync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
         let checkpoint = Checkpoint {
             bytes: self.bytes,
             blake3: self.hasher.finalize().to_hex().to_string(),
@@ -106,7 +106,7 @@ impl Account {
         if !self.verify {
             return Ok(());
         }
-        rustix::fs::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
+        files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
         drop_cached(descriptor);
         let mut hasher = blake3::Hasher::new();
         let mut count = 0;
@@ -142,7 +142,7 @@ fn read(descriptor: &Descriptor, length: u64, context: &Context, mut look: impl 
         let wanted = usize::try_from(length - offset).map_or(BUFFER, |left| left.min(BUFFER));
         let count = {
             let _outside = context.meter.wait(Wait::Outside);
-            match rustix::io::pread(descriptor, &mut buffer[..wanted], offset) {
+            match files::pread(descriptor, &mut buffer[..wanted], offset) {
                 Err(Errno::INTR) => continue,
                 result => result.map_err(|error| Failure::io(Kind::Sink, "cannot read it back", error))?,
             }

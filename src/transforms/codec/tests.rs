@@ -177,6 +177,71 @@ fn any_cut_is_said_to_be_one() {
     }
 }
 
+/// The other ways to the same data: gzip without sizes, which one thread decodes, and the decoder that finds out itself.
+fn other_ways() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let named = PAIRS.iter().filter(|(_, decoder)| *decoder != "unbrotli");
+    let found_out = named.map(|(encoder, _)| (*encoder, "decompress"));
+    found_out.chain([("gzip single=true", "gunzip"), ("gzip single=true", "decompress")])
+}
+
+#[test]
+fn any_cut_is_refused_on_the_other_ways_as_well() {
+    for (encoder, decoder) in other_ways() {
+        let packed = encode(encoder, &text(300));
+        for at in 0..packed.len() {
+            refused(decoder, &packed[..at]);
+        }
+    }
+}
+
+#[test]
+fn a_cut_between_members_is_an_end_and_nowhere_else() {
+    let data = vec![b'x'; 4 * (8 << 10)];
+    let packed = encode("gzip member=8KiB", &data);
+    let ends = (1..packed.len()).filter(|at| {
+        let (output, ending) = run("gunzip", &packed[..*at]);
+        assert!(data.starts_with(&output));
+        match ending {
+            Ok(()) => output.len() % (8 << 10) == 0,
+            Err(failure) => {
+                assert_eq!(failure.kind(), Kind::Corrupt, "at {at}: {failure}");
+                false
+            }
+        }
+    });
+    assert_eq!(ends.count(), 3);
+}
+
+#[test]
+fn many_members_and_empty_ones_are_one_stream() {
+    for (encoder, decoder) in PAIRS.iter().copied().chain(other_ways()) {
+        if decoder == "unbrotli" {
+            continue;
+        }
+        let (one, none) = (encode(encoder, b"one of many. "), encode(encoder, b""));
+        let packed = [one.repeat(300), none.repeat(3), one.repeat(2), none].concat();
+        let (output, ending) = run(decoder, &packed);
+        ending.unwrap_or_else(|failure| panic!("{decoder}: {failure}"));
+        assert!(output == b"one of many. ".repeat(302), "{decoder}");
+    }
+}
+
+#[test]
+fn something_else_behind_the_data_is_refused() {
+    for (encoder, decoder) in PAIRS.iter().copied().chain(other_ways()) {
+        let packed = encode(encoder, b"data");
+        for garbage in [
+            &b"x"[..],
+            b"\x1f",
+            b"more than any header is long, and none of them",
+            b"\0\0\0x",
+        ] {
+            let said = refused(decoder, &[&packed, garbage].concat());
+            assert!(!said.is_empty());
+        }
+    }
+}
+
 #[test]
 fn what_came_before_a_cut_is_given_out() {
     for (encoder, decoder) in PAIRS {
@@ -190,7 +255,7 @@ fn what_came_before_a_cut_is_given_out() {
 
 #[test]
 fn a_flipped_bit_is_found_or_harmless() {
-    for (encoder, decoder) in PAIRS {
+    for (encoder, decoder) in PAIRS.iter().copied().chain(other_ways()) {
         let data = text(300);
         let packed = encode(encoder, &data);
         for bit in 0..packed.len() * 8 {
@@ -203,7 +268,7 @@ fn a_flipped_bit_is_found_or_harmless() {
                     matches!(failure.kind(), Kind::Corrupt | Kind::Limit),
                     "{decoder}, bit {bit}: {failure}"
                 ),
-                Ok(()) => assert!(*decoder == "unbrotli" || output == data, "{decoder}, bit {bit}"),
+                Ok(()) => assert!(decoder == "unbrotli" || output == data, "{decoder}, bit {bit}"),
             }
         }
     }

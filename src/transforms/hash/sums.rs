@@ -1,9 +1,12 @@
 //! Files of sums, as sha256sum and its like write and read them.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
+
+use rustix::fs::{Mode, OFlags};
 
 use crate::error::{Failure, Kind, brief, shown};
+use crate::platform::files;
 
 use super::Algorithm;
 
@@ -35,7 +38,10 @@ pub fn look_up(file: &str, algorithm: Algorithm, label: Option<&str>) -> Result<
     const MOST: u64 = 16 << 20;
     let operation = format!("cannot look up the sum in {}", shown(file.as_bytes()));
     let mut text = Vec::new();
-    let read = File::open(file).and_then(|file| file.take(MOST + 1).read_to_end(&mut text));
+    let opened = files::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let read = opened
+        .map_err(io::Error::from)
+        .and_then(|fd| File::from(fd).take(MOST + 1).read_to_end(&mut text));
     read.map_err(|error| Failure::io(Kind::Source, operation.clone(), error))?;
     let refused = |why: String| Failure::because(Kind::Integrity, operation, why);
     if text.len() as u64 > MOST {

@@ -56,16 +56,25 @@ pub fn level(value: u64, whole: u64, mark: Option<u64>, width: usize) -> Line {
         .with(Paint::Faint, stretch(filled, width, "─", "┼"))
 }
 
+/// The heights of a curve's columns.
+const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
 /// The last values as columns of up to eight eighths, the newest at the right. The scale begins at zero: what stays
 /// the same looks the same.
 #[must_use]
 pub fn curve(values: &[u64], width: usize) -> String {
-    const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let shown = &values[values.len().saturating_sub(width)..];
     let top = shown.iter().copied().max().unwrap_or(0);
     // Room above, so that what stays the same does not look like a bar that is full.
     let step = |value: u64| cells(ratio(value, top) * 0.625, 8).clamp(1, 8) - 1;
     shown.iter().map(|value| EIGHTHS[step(*value)]).collect()
+}
+
+/// As [`curve`], on a scale that ends at `top`: curves of one scale can be compared.
+#[must_use]
+pub fn curve_below(values: &[u64], top: u64) -> String {
+    let step = |value: u64| cells(ratio(value, top), 8).clamp(1, 8) - 1;
+    values.iter().map(|value| EIGHTHS[step(*value)]).collect()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "drawn with a hundred cells at most")]
@@ -120,5 +129,6 @@ mod tests {
     fn a_curve_begins_at_zero_and_shows_the_newest() {
         assert_eq!(curve(&[], 4), "");
         assert_eq!(curve(&[9, 0, 4, 8, 8], 4), "▁▃▅▅");
+        assert_eq!(curve_below(&[0, 1, 50, 100, 200], 100), "▁▁▄██");
     }
 }

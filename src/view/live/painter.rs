@@ -9,6 +9,7 @@ use crate::engine::Snapshot;
 
 use super::frame::frame;
 use super::history::History;
+use super::line::Line;
 use super::screen::Screen;
 use super::style::Style;
 
@@ -50,10 +51,23 @@ impl Painter {
     /// Draws a moment of the run.
     pub fn draw(&mut self, snapshot: &Snapshot) {
         self.history.add(snapshot.elapsed, snapshot.rss);
-        if snapshot.elapsed < NOT_BEFORE || !self.screen.is_ready() {
+        if snapshot.elapsed < NOT_BEFORE {
             return;
         }
-        let lines = frame(snapshot, &self.history, Screen::size());
+        self.show(&frame(snapshot, &self.history, Screen::size()));
+    }
+
+    /// How wide a line may be, in columns.
+    #[must_use]
+    pub fn columns() -> usize {
+        Screen::size().columns
+    }
+
+    /// Draws any picture, each line no wider than the terminal; none while the terminal takes nothing.
+    pub fn show(&mut self, lines: &[Line]) {
+        if !self.screen.is_ready() {
+            return;
+        }
         let text: Vec<String> = lines.iter().map(|line| self.style.text(line)).collect();
         self.picture.set_message(text.join("\n"));
         let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);

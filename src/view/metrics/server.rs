@@ -13,10 +13,13 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::engine::{Sampler, Watch};
 use crate::error::{Failure, Kind};
+use crate::platform::spawn;
 
 use super::answer::{self, LONGEST, Request};
 use super::{Listener, page};
 
+/// What the thread has for its stack.
+const STACK: usize = 256 << 10;
 /// How many are answered at once; others wait in the system's queue.
 const CLIENTS: usize = 8;
 /// How long a client may take for all of it.
@@ -51,12 +54,7 @@ impl Server {
         let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (watch, watches) = mpsc::unbounded_channel();
         let (over, ended) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name("metrics".to_owned())
-            .stack_size(256 << 10);
-        let thread = thread
-            .spawn(move || run(&runtime, listener.socket, watches, ended))
-            .map_err(failed)?;
+        let thread = spawn("metrics", STACK, move || run(&runtime, listener.socket, watches, ended)).map_err(failed)?;
         Ok(Self {
             watch,
             over: Some(over),

@@ -70,6 +70,19 @@ _highwater() {
             _highwater_options "$@"
             return
             ;;
+        check)
+            if (( CURRENT > at )); then
+                shift $(( at - 1 )) words
+                (( CURRENT -= at - 1 ))
+                local curcontext=$curcontext
+                _arguments -S : \
+@CHECK@
+                    '*:::program:_normal'
+                return
+            fi
+            _highwater_options "$@"
+            return
+            ;;
         stages)
             if (( CURRENT == at + 1 )); then
                 _describe -t stages 'stage' _highwater_stages

@@ -1,0 +1,4 @@
+//! Any bytes through `unzstd`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| highwater_fuzz::decode("unzstd", data));

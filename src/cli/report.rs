@@ -1,0 +1,49 @@
+//! `highwater report`: reads recordings and writes what is drawn of them.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::endpoints::FilesByPath;
+use crate::error::{Failure, Kind, Stop, shown};
+use crate::platform::{FileId, files};
+use crate::report::{self, Format, Recording};
+use crate::stage::{Cancel, SideFiles};
+
+/// Draws `recordings` into the file at `to`, all or nothing.
+///
+/// # Errors
+/// With the message and the exit code. Nothing is written where a recording cannot be read.
+pub fn write(recordings: &[PathBuf], to: &Path) -> Result<(), (String, u8)> {
+    let name = shown(to.as_os_str().as_bytes());
+    let refused = |why: String| (format!("report: -o {name}: {why}"), Kind::Usage.exit_code());
+    let format = Format::of(to).map_err(refused)?;
+    let target = files::stat(to).ok().map(|target| FileId::of(&target));
+    for path in recordings {
+        let own = files::stat(path).ok().map(|own| FileId::of(&own));
+        if own.is_some() && own == target {
+            return Err(refused(format!(
+                "it is the same file as the recording {}; write to another name",
+                shown(path.as_os_str().as_bytes())
+            )));
+        }
+    }
+    let recordings: Result<Vec<Recording>, report::Trouble> =
+        recordings.iter().map(|path| report::read(path)).collect();
+    let recordings = recordings.map_err(|trouble| (format!("report: {trouble}"), trouble.kind.exit_code()))?;
+    let failed = |failure: &Failure| (format!("report: -o {name}: {failure}"), failure.kind().exit_code());
+    let drawn = report::draw(&recordings, format).map_err(|failure| failed(&failure))?;
+    put(to, &drawn).map_err(|failure| failed(&failure))
+}
+
+/// Writes the file as atomically as a pipeline's sink.
+fn put(to: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::io(Kind::Resources, "cannot start", error))?;
+    let files = FilesByPath::new(runtime.handle().clone());
+    match files.write(to.as_os_str().as_bytes(), bytes, &Cancel::default()) {
+        Ok(()) => Ok(()),
+        Err(Stop::Failed(failure)) => Err(failure),
+        // Nobody stops it.
+        Err(_) => Err(Failure::because(Kind::Other, "cannot write", "it was told to stop")),
+    }
+}

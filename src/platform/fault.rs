@@ -1,0 +1,116 @@
+//! The points at which a run depends on the system, and what a test can make of them.
+//!
+//! Every call that may fail passes a point of its [`Operation`] first. With the feature `fault-injection` a test can
+//! make the Nth of them fail, be short, be interrupted or be slow, and count them; see `RULES` and `LOG`. Without it a
+//! point is nothing: it is inlined away.
+
+#[cfg(feature = "fault-injection")]
+mod injection;
+#[cfg(feature = "fault-injection")]
+mod rule;
+
+#[cfg(feature = "fault-injection")]
+pub use injection::{LOG, RULES, point, share};
+
+/// What a run asks of the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// accept(2)
+    Accept,
+    /// fadvise64(2)
+    Advise,
+    /// A waiter for the alarms of threads: eventfd(2) or pipe(2).
+    Alarm,
+    /// bind(2) and listen(2)
+    Bind,
+    /// close(2), where its answer matters
+    Close,
+    /// connect(2)
+    Connect,
+    /// `copy_file_range(2)`
+    CopyFileRange,
+    /// fcntl(2) with `F_DUPFD_CLOEXEC`
+    Duplicate,
+    /// flock(2)
+    Lock,
+    /// fchmod(2) and chmod(2)
+    Mode,
+    /// open(2), openat(2)
+    Open,
+    /// fchown(2)
+    Owner,
+    /// fcntl(2) with `F_SETPIPE_SZ`
+    PipeSize,
+    /// poll(2)
+    Poll,
+    /// getrandom(2)
+    Random,
+    /// What tasks wait in: epoll(7) or kqueue(2).
+    Reactor,
+    /// read(2), recv(2)
+    Read,
+    /// readlink(2)
+    ReadLink,
+    /// rename(2)
+    Rename,
+    /// getaddrinfo(3)
+    Resolve,
+    /// write(2) to standard error
+    Say,
+    /// lseek(2)
+    Seek,
+    /// sendfile(2)
+    SendFile,
+    /// shutdown(2)
+    Shutdown,
+    /// sigaction(2)
+    Signal,
+    /// socket(2)
+    Socket,
+    /// setsockopt(2), getsockopt(2)
+    SocketOption,
+    /// splice(2)
+    Splice,
+    /// stat(2) and its like
+    Stat,
+    /// fsync(2)
+    Sync,
+    /// clone(2)
+    Thread,
+    /// ftruncate(2)
+    Truncate,
+    /// unlink(2)
+    Unlink,
+    /// write(2), writev(2), send(2), sendmsg(2)
+    Write,
+    /// `sync_file_range(2)`
+    Writeback,
+}
+
+#[cfg(not(feature = "fault-injection"))]
+mod none {
+    use super::Operation;
+
+    /// Goes on.
+    ///
+    /// # Errors
+    /// None.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "it stands in front of every system call")]
+    pub const fn point(_: Operation) -> rustix::io::Result<()> {
+        Ok(())
+    }
+
+    /// How many of `length` bytes the call may move: all of them.
+    ///
+    /// # Errors
+    /// None.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "it stands in front of every transfer")]
+    pub const fn share(_: Operation, length: usize) -> rustix::io::Result<usize> {
+        Ok(length)
+    }
+}
+
+#[cfg(not(feature = "fault-injection"))]
+pub use none::{point, share};

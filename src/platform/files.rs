@@ -1,0 +1,246 @@
+//! Names and attributes of files: what a run does to the file system besides moving bytes.
+//!
+//! The functions are rustix's of the same names. Here each passes its [`fault`] point, and one that a signal
+//! interrupted is tried again.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::ffi::CString;
+use rustix::fs::{Advice, AtFlags, FlockOperation, Gid, Mode, OFlags, SeekFrom, Stat, Uid};
+use rustix::io::{Result, retry_on_intr};
+use rustix::rand::GetRandomFlags;
+
+use super::fault::{self, Operation};
+use super::system;
+
+/// Passes the operation's point and makes the call, again if it was interrupted.
+fn call<T>(operation: Operation, mut make: impl FnMut() -> Result<T>) -> Result<T> {
+    retry_on_intr(|| {
+        fault::point(operation)?;
+        make()
+    })
+}
+
+/// Opens a file.
+///
+/// # Errors
+/// As open(2).
+pub fn open(path: impl AsRef<Path>, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+    call(Operation::Open, || rustix::fs::open(path.as_ref(), flags, mode))
+}
+
+/// Opens a file by its name in a folder.
+///
+/// # Errors
+/// As openat(2).
+pub fn openat(folder: impl AsFd, name: impl AsRef<Path>, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+    call(Operation::Open, || {
+        rustix::fs::openat(&folder, name.as_ref(), flags, mode)
+    })
+}
+
+/// What a path leads to.
+///
+/// # Errors
+/// As stat(2).
+pub fn stat(path: impl AsRef<Path>) -> Result<Stat> {
+    call(Operation::Stat, || rustix::fs::stat(path.as_ref()))
+}
+
+/// What has that path, a symbolic link included.
+///
+/// # Errors
+/// As lstat(2).
+pub fn lstat(path: impl AsRef<Path>) -> Result<Stat> {
+    call(Operation::Stat, || rustix::fs::lstat(path.as_ref()))
+}
+
+/// What has that name in a folder.
+///
+/// # Errors
+/// As fstatat(2).
+pub fn statat(folder: impl AsFd, name: impl AsRef<Path>, flags: AtFlags) -> Result<Stat> {
+    call(Operation::Stat, || rustix::fs::statat(&folder, name.as_ref(), flags))
+}
+
+/// What is open there.
+///
+/// # Errors
+/// As fstat(2).
+pub fn fstat(fd: impl AsFd) -> Result<Stat> {
+    call(Operation::Stat, || rustix::fs::fstat(&fd))
+}
+
+/// Where a symbolic link leads.
+///
+/// # Errors
+/// As readlink(2).
+pub fn readlink(path: impl AsRef<Path>) -> Result<CString> {
+    call(Operation::ReadLink, || rustix::fs::readlink(path.as_ref(), Vec::new()))
+}
+
+/// Moves the offset; answers where it is then.
+///
+/// # Errors
+/// As lseek(2).
+pub fn seek(fd: impl AsFd, to: SeekFrom) -> Result<u64> {
+    call(Operation::Seek, || rustix::fs::seek(&fd, to))
+}
+
+/// Where the offset is.
+///
+/// # Errors
+/// As lseek(2).
+pub fn tell(fd: impl AsFd) -> Result<u64> {
+    call(Operation::Seek, || rustix::fs::tell(&fd))
+}
+
+/// Sets the length in bytes.
+///
+/// # Errors
+/// As ftruncate(2).
+pub fn ftruncate(fd: impl AsFd, length: u64) -> Result<()> {
+    call(Operation::Truncate, || rustix::fs::ftruncate(&fd, length))
+}
+
+/// Tells the kernel how the file will be read.
+///
+/// # Errors
+/// As fadvise64(2).
+pub fn advise_sequential(fd: impl AsFd) -> Result<()> {
+    call(Operation::Advise, || {
+        rustix::fs::fadvise(&fd, 0, None, Advice::Sequential)
+    })
+}
+
+/// Waits until the disk has everything.
+///
+/// # Errors
+/// As fsync(2).
+pub fn fsync(fd: impl AsFd) -> Result<()> {
+    call(Operation::Sync, || rustix::fs::fsync(&fd))
+}
+
+/// What closing it would answer, which is where some network file systems say that a write has failed.
+///
+/// # Errors
+/// As close(2), or if no descriptor is left to ask with.
+pub fn close_error(fd: impl AsFd) -> Result<()> {
+    let other = duplicate(fd)?;
+    fault::point(Operation::Close)?;
+    system::close(other)
+}
+
+/// Waits until the disk has the bytes and what is needed to find them.
+///
+/// # Errors
+/// As fdatasync(2).
+pub fn fdatasync(fd: impl AsFd) -> Result<()> {
+    call(Operation::Sync, || rustix::fs::fdatasync(&fd))
+}
+
+/// Keeps other processes that ask out of a file.
+///
+/// # Errors
+/// As flock(2).
+pub fn flock(fd: impl AsFd, how: FlockOperation) -> Result<()> {
+    call(Operation::Lock, || rustix::fs::flock(&fd, how))
+}
+
+/// Reads at an offset, and leaves the file's own.
+///
+/// # Errors
+/// As pread(2).
+pub fn pread(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
+    retry_on_intr(|| {
+        let room = fault::share(Operation::Read, buffer.len())?;
+        rustix::io::pread(&fd, &mut buffer[..room], offset)
+    })
+}
+
+/// Gives a file to another owner.
+///
+/// # Errors
+/// As fchown(2).
+pub fn fchown(fd: impl AsFd, user: Option<Uid>, group: Option<Gid>) -> Result<()> {
+    call(Operation::Owner, || rustix::fs::fchown(&fd, user, group))
+}
+
+/// Sets the permissions of what is open.
+///
+/// # Errors
+/// As fchmod(2).
+pub fn fchmod(fd: impl AsFd, mode: Mode) -> Result<()> {
+    call(Operation::Mode, || rustix::fs::fchmod(&fd, mode))
+}
+
+/// Sets the permissions of what has that path.
+///
+/// # Errors
+/// As chmod(2).
+pub fn chmod(path: impl AsRef<Path>, mode: Mode) -> Result<()> {
+    call(Operation::Mode, || rustix::fs::chmod(path.as_ref(), mode))
+}
+
+/// Gives a file in a folder another name in another, in the place of what has it.
+///
+/// # Errors
+/// As renameat(2).
+pub fn renameat(from: impl AsFd, old_name: impl AsRef<Path>, to: impl AsFd, new_name: impl AsRef<Path>) -> Result<()> {
+    fault::point(Operation::Rename)?;
+    rustix::fs::renameat(from, old_name.as_ref(), to, new_name.as_ref())
+}
+
+/// Removes a path.
+///
+/// # Errors
+/// As unlink(2).
+pub fn unlink(path: impl AsRef<Path>) -> Result<()> {
+    fault::point(Operation::Unlink)?;
+    rustix::fs::unlink(path.as_ref())
+}
+
+/// Removes a name from a folder.
+///
+/// # Errors
+/// As unlinkat(2).
+pub fn unlinkat(folder: impl AsFd, name: impl AsRef<Path>, flags: AtFlags) -> Result<()> {
+    fault::point(Operation::Unlink)?;
+    rustix::fs::unlinkat(folder, name.as_ref(), flags)
+}
+
+/// Writes all of `bytes`, waiting as long as it takes.
+///
+/// # Errors
+/// As write(2).
+pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        let count = retry_on_intr(|| {
+            let room = fault::share(Operation::Write, bytes.len())?;
+            rustix::io::write(&fd, &bytes[..room])
+        })?;
+        bytes = &bytes[count..];
+    }
+    Ok(())
+}
+
+/// A second descriptor for what is open, closed when another program is started.
+///
+/// # Errors
+/// As fcntl(2).
+pub fn duplicate(fd: impl AsFd) -> Result<OwnedFd> {
+    call(Operation::Duplicate, || rustix::io::fcntl_dupfd_cloexec(&fd, 0))
+}
+
+/// A number that nobody can guess.
+///
+/// # Errors
+/// As getrandom(2).
+pub fn random() -> Result<u32> {
+    let mut bytes = [0; 4];
+    call(Operation::Random, || {
+        rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty())
+    })?;
+    Ok(u32::from_ne_bytes(bytes))
+}

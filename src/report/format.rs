@@ -1,0 +1,46 @@
+//! What a report is written as.
+
+use std::path::Path;
+
+use crate::error::shown;
+
+/// What a report is written as; a file's name says which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A page for a browser, with everything in it.
+    Html,
+    /// One picture that can be scaled.
+    Svg,
+    /// The same in pixels.
+    #[cfg(feature = "png")]
+    Png,
+}
+
+impl Format {
+    /// What a file of this name is written as.
+    ///
+    /// # Errors
+    /// Where the name does not say, or this program was built without that format.
+    pub fn of(path: &Path) -> Result<Self, String> {
+        let extension = path
+            .extension()
+            .map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        match extension.as_deref() {
+            Some("html" | "htm") => Ok(Self::Html),
+            Some("svg") => Ok(Self::Svg),
+            #[cfg(feature = "png")]
+            Some("png") => Ok(Self::Png),
+            #[cfg(not(feature = "png"))]
+            Some("png") => Err(
+                "this highwater was built without PNG, which takes a renderer and its fonts; write .svg or .html, \
+                 or build it with `cargo install --path . --features png`"
+                    .to_owned(),
+            ),
+            Some(other) => Err(format!(
+                "no report is written as .{}; the name ends in .html, .svg or .png",
+                shown(other.as_bytes())
+            )),
+            None => Err("its name does not say what to write; it ends in .html, .svg or .png".to_owned()),
+        }
+    }
+}

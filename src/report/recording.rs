@@ -1,0 +1,93 @@
+//! A recording as it is drawn: typed, checked, and no larger than the numbers in it.
+
+use crate::view::json::Stats;
+use crate::view::record::{CheckEnd, CheckSample, Header};
+
+mod reading;
+mod trouble;
+
+pub use reading::{read, shares};
+pub use trouble::Trouble;
+
+/// One recording.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    /// The file's name without its folder.
+    pub name: String,
+    /// Its first line.
+    pub header: Header<'static>,
+    /// What follows it.
+    pub body: Body,
+}
+
+/// What was recorded.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// A chain.
+    Run(Run),
+    /// A check of another program.
+    Check(Check),
+}
+
+/// A chain's samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// In the order of time. The end object is the last one, without shares.
+    pub points: Vec<Point>,
+    /// The end object; where there is none, the last sample.
+    pub last: Stats<'static>,
+}
+
+/// A chain at one moment. Sizes in bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// Seconds since the start.
+    pub at: f64,
+    pub rss: u64,
+    /// Buffers and codec state: what the ceiling is over.
+    pub held: u64,
+    /// What has come in at the source and gone out at the sink.
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    /// Of each stage: busy, backpressured and idle, since the point before. None where they are not known.
+    pub shares: Vec<Option<[f64; 3]>>,
+    pub ended: Vec<bool>,
+    pub links: Vec<Level>,
+    /// The index of the stage that everything waited for.
+    pub bottleneck: Option<usize>,
+}
+
+/// A link at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Level {
+    pub buffered: u64,
+    pub times_full: u64,
+    pub drains: u64,
+}
+
+impl Run {
+    /// Whether it came to an end that was recorded.
+    pub fn has_end(&self) -> bool {
+        self.last.exit.is_some()
+    }
+
+    /// What was seen while it ran: in the end object the buffers are gone already.
+    pub fn sampled(&self) -> &[Point] {
+        let samples = self.points.len() - usize::from(self.has_end());
+        &self.points[..samples]
+    }
+
+    /// Seconds from the start to the last line.
+    pub fn duration(&self) -> f64 {
+        self.points.last().map_or(0.0, |point| point.at)
+    }
+}
+
+/// A check's samples.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// In the order of time.
+    pub samples: Vec<CheckSample>,
+    /// Missing where it was killed.
+    pub end: Option<CheckEnd<'static>>,
+}

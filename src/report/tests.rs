@@ -1,0 +1,203 @@
+//! Whole reports of recordings that are made here or lie in `tests/recordings`.
+
+use std::path::Path;
+
+use super::moments::{self, Kind};
+use super::pauses::pauses;
+use super::recording::{Body, Recording, Run};
+use super::*;
+
+fn recorded(name: &str) -> Recording {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
+    read(&folder.join(name)).expect("a recording")
+}
+
+fn run(recording: &Recording) -> &Run {
+    match &recording.body {
+        Body::Run(run) => run,
+        Body::Check(_) => panic!("{} is a check", recording.name),
+    }
+}
+
+fn drawn(recordings: &[Recording], format: Format) -> String {
+    String::from_utf8(draw(recordings, format).expect("drawn")).expect("text")
+}
+
+#[test]
+fn a_stall_is_found_in_every_link_and_told_once() {
+    let recording = recorded("stalled.jsonl");
+    let run = run(&recording);
+    let found: Vec<(f64, f64)> = pauses(run, 1).iter().map(|pause| (pause.from, pause.to)).collect();
+    assert_eq!(found, [(0.6, 2.1)]);
+    assert_eq!(pauses(run, 0).len(), 1);
+    let moments = moments::of(run);
+    let told: Vec<(Kind, f64, &str)> = moments
+        .iter()
+        .map(|moment| (moment.kind, moment.at, moment.text.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                Kind::Paused,
+                0.2,
+                "read paused for the first time: the link to gzip is full"
+            ),
+            (
+                Kind::Paused,
+                0.6,
+                "gzip paused for the first time: the link to write is full"
+            ),
+            (
+                Kind::Paused,
+                0.6,
+                "gzip paused for 1.50 s: write took nothing, or too little"
+            ),
+            (Kind::Drained, 2.1, "gzip goes on: the link to write has drained"),
+            (Kind::Ended, 3.04, "ended with exit code 0"),
+        ]
+    );
+}
+
+#[test]
+fn a_killed_run_is_judged_by_its_samples() {
+    let recording = recorded("killed.jsonl");
+    let run = run(&recording);
+    assert_eq!(verdict::bottleneck(run), Some(2));
+    let busy = verdict::shares(run, 2).expect("known").busy;
+    // Five samples of 0.9 and seven of 1.
+    assert!((busy - (5.0 * 0.9 + 7.0) / 12.0).abs() < 1e-9, "{busy}");
+    let last = moments::of(run).pop().expect("an end");
+    assert_eq!((last.kind, last.at), (Kind::Failed, 1.2));
+    assert!(!pauses(run, 1).iter().any(|pause| pause.is_over));
+}
+
+#[test]
+fn a_stage_that_ends_early_and_a_silence_are_told() {
+    let mut recording = recorded("stalled.jsonl");
+    let Body::Run(run) = &mut recording.body else {
+        panic!("a run");
+    };
+    for point in &mut run.points[22..] {
+        point.ended[0] = true;
+        point.at += 7.0;
+    }
+    let told: Vec<(Kind, String)> = moments::of(run)
+        .into_iter()
+        .map(|moment| (moment.kind, moment.text))
+        .collect();
+    let silent = (
+        Kind::Silent,
+        "no sample for 7.10 s: the program was stopped, or had no processor".to_owned(),
+    );
+    assert!(told.contains(&silent), "{told:?}");
+    assert!(
+        told.contains(&(Kind::StageEnded, "read has ended".to_owned())),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn several_runs_are_drawn_over_each_other() {
+    let page = drawn(&[recorded("stalled.jsonl"), recorded("killed.jsonl")], Format::Html);
+    for part in [
+        "2 runs compared",
+        "A RSS, peak",
+        "B RSS, peak",
+        "class=\"r0\"",
+        "class=\"r1\"",
+        ">killed<",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    // Memory and rates together, a chain each.
+    assert_eq!(page.matches("<section class=\"figure\">").count(), 4);
+}
+
+#[test]
+fn a_name_cannot_become_markup() {
+    let mut recording = recorded("stalled.jsonl");
+    let evil = "read </text><script>alert(1)</script>\" onload=\"x\u{0}";
+    recording.name = evil.to_owned();
+    recording.header.text = evil.into();
+    recording.header.started = evil.to_owned();
+    recording.header.version = evil.into();
+    let Body::Run(run) = &mut recording.body else {
+        panic!("a run");
+    };
+    for stage in &mut run.last.stages {
+        stage.name = evil.into();
+        stage.text = evil.into();
+    }
+    run.last.lane = evil.into();
+    let exit = run.last.exit.as_mut().expect("an end").to_mut();
+    (exit.code, exit.error) = (4, Some(evil.to_owned()));
+    for format in [Format::Html, Format::Svg] {
+        let text = drawn(std::slice::from_ref(&recording), format);
+        assert!(text.contains("&lt;script&gt;"));
+        assert!(!text.contains("<script") && !text.contains("\" onload") && !text.contains('\u{0}'));
+    }
+}
+
+#[test]
+fn a_report_refers_to_nothing_outside_it() {
+    let all = ["stalled.jsonl", "killed.jsonl", "check.jsonl"].map(recorded);
+    for format in [Format::Html, Format::Svg] {
+        let text = drawn(&all, format).replace("http://www.w3.org/2000/svg", "");
+        for outside in ["http:", "https:", "src=", "@import", "url(", "<script"] {
+            assert!(!text.contains(outside), "{outside}");
+        }
+    }
+}
+
+#[test]
+fn a_long_run_makes_no_large_report() {
+    let mut recording = recorded("stalled.jsonl");
+    let Body::Run(run) = &mut recording.body else {
+        panic!("a run");
+    };
+    let short = run.sampled().to_vec();
+    run.points = (0..36_000_u32)
+        .map(|at| {
+            let mut point = short[at as usize % short.len()].clone();
+            point.at = f64::from(at + 1) / 10.0;
+            point
+        })
+        .collect();
+    run.last.exit = None;
+    let page = drawn(&[recording], Format::Html);
+    assert!(page.len() < 600_000, "{} bytes", page.len());
+}
+
+#[test]
+fn a_run_that_never_started_says_so_and_draws_nothing() {
+    let mut recording = recorded("stalled.jsonl");
+    let Body::Run(run) = &mut recording.body else {
+        panic!("a run");
+    };
+    run.points.truncate(1);
+    run.points[0].at = 0.0;
+    run.last.stages.clear();
+    run.last.links.clear();
+    run.last.bottleneck = None;
+    let page = drawn(&[recording], Format::Html);
+    assert!(page.contains("It ended before its stages were started."));
+    assert!(!page.contains("<section class=\"figure\">"));
+}
+
+#[cfg(feature = "png")]
+#[test]
+fn a_png_shows_the_colours_of_the_poster_and_its_letters() {
+    let drawn = draw(&[recorded("stalled.jsonl")], Format::Png).expect("drawn");
+    let image = resvg::tiny_skia::Pixmap::decode_png(&drawn).expect("a PNG");
+    let count = |red, green, blue| {
+        let pixels = image.pixels().iter();
+        pixels
+            .filter(|pixel| (pixel.red(), pixel.green(), pixel.blue()) == (red, green, blue))
+            .count()
+    };
+    assert!(count(0xcb, 0x3b, 0x3b) > 10_000, "busy");
+    assert!(count(0xa7, 0xb0, 0xbc) > 10_000, "backpressured");
+    // The ink of the title, which nothing but letters has.
+    assert!(count(0x10, 0x15, 0x1d) > 1_000, "letters");
+}

@@ -1,0 +1,115 @@
+//! What a whole run came to: how its stages spent their time, which one everything waited for, and its memory.
+
+use crate::engine::{Moment, Share};
+use crate::grammar::human_size;
+use crate::view::json::Stage;
+use crate::view::sentence::{Witness, blame_one, percent};
+
+use super::recording::{Run, shares as parts};
+use super::scale::float;
+use super::series::{mean, stretches};
+
+/// How a stage spent the whole run: as the end object has it, or the mean of the samples where there is none.
+pub fn shares(run: &Run, at: usize) -> Option<Share> {
+    let stage = &run.last.stages[at];
+    let [busy, backpressured, idle] = if run.has_end() {
+        parts(stage)?
+    } else {
+        mean(&stretches(&run.points, at))?.shares
+    };
+    Some(Share {
+        busy,
+        idle,
+        backpressured,
+        outside: part(stage, stage.waiting_outside, busy),
+        throttling: part(stage, stage.throttling, busy),
+    })
+}
+
+/// A part of a stage's busy time, in the proportion that its last object has.
+fn part(stage: &Stage<'_>, part: Option<f64>, busy: f64) -> f64 {
+    match (part, stage.busy) {
+        (Some(part), Some(whole)) if whole > 0.0 => (part / whole).clamp(0.0, 1.0) * busy,
+        _ => 0.0,
+    }
+}
+
+/// The stage that everything waited for longest: as the end object has it, or in most samples where there is none.
+pub fn bottleneck(run: &Run) -> Option<usize> {
+    // Where the shares are not known, nobody can be blamed.
+    run.last.stages.first()?.busy?;
+    if run.has_end() {
+        return run.last.bottleneck.as_ref().map(|bottleneck| bottleneck.stage);
+    }
+    let mut samples = vec![0_usize; run.last.stages.len()];
+    for stage in run.points.iter().filter_map(|point| point.bottleneck) {
+        samples[stage] += 1;
+    }
+    let most = (0..samples.len()).max_by_key(|stage| (samples[*stage], std::cmp::Reverse(*stage)))?;
+    (samples[most] > 0).then_some(most)
+}
+
+/// `throttle 20MB/s: everything upstream waits for it; read backpressured 98 %, gzip 97 %`
+pub fn blame(run: &Run) -> Option<String> {
+    let at = bottleneck(run)?;
+    let witnesses: Option<Vec<Witness<'_>>> = run
+        .last
+        .stages
+        .iter()
+        .enumerate()
+        .map(|(at, stage)| {
+            Some(Witness {
+                kernel_queue: None,
+                name: &stage.name,
+                text: &stage.text,
+                share: shares(run, at)?,
+                ended: stage.ended,
+            })
+        })
+        .collect();
+    Some(blame_one(&witnesses?, at, Moment::Ended).text())
+}
+
+/// What the ceiling came to, and how even the memory stayed.
+pub fn memory(run: &Run) -> String {
+    let held = held_peak(run);
+    let limit = run.last.memory_limit_bytes;
+    let share = if limit > 0 { float(held) / float(limit) } else { 0.0 };
+    let chain = format!(
+        "The chain never held more than {} of the {} it may ({})",
+        human_size(held),
+        human_size(limit),
+        percent(share)
+    );
+    // The first half is when buffers are touched for the first time.
+    let half = run.duration() / 2.0;
+    let later = || {
+        run.sampled()
+            .iter()
+            .filter(|point| point.at >= half)
+            .map(|point| point.rss)
+    };
+    match (later().min(), later().max()) {
+        (Some(least), Some(most)) if least < most => {
+            let (least, most) = (human_size(least), human_size(most));
+            format!("{chain}; in the second half resident memory was between {least} and {most}.")
+        }
+        (Some(same), Some(_)) => format!(
+            "{chain}; in the second half resident memory stayed at {}.",
+            human_size(same)
+        ),
+        _ => format!("{chain}."),
+    }
+}
+
+/// The most that was resident. What the system says and what was sampled differ by a few pages.
+pub fn rss_peak(run: &Run) -> u64 {
+    let sampled = run.points.iter().map(|point| point.rss).max().unwrap_or(0);
+    sampled.max(run.last.rss_peak_bytes)
+}
+
+/// The most that the chain held in any sample, and the peak of its buffers if that was between two.
+pub fn held_peak(run: &Run) -> u64 {
+    let sampled = run.points.iter().map(|point| point.held).max().unwrap_or(0);
+    sampled.max(run.last.buffered_peak_bytes)
+}

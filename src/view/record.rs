@@ -1,0 +1,190 @@
+//! A recording: a header, then every sample, then the end object, one JSON object a line.
+//!
+//! Each line is written as a whole, so what a killed run leaves behind can be read up to its last line.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Snapshot;
+use crate::error::{Failure, Kind};
+
+use super::{GLANCE, json};
+
+/// The first line of a recording.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Header<'a> {
+    /// The version of the format.
+    pub schema: u32,
+    /// What was recorded: `run` or `check`.
+    pub event: Cow<'a, str>,
+    /// The pipeline, or the command that was checked.
+    pub text: Cow<'a, str>,
+    /// When it began, in UTC as RFC 3339 has it.
+    pub started: String,
+    /// The version of the program that wrote it.
+    pub version: Cow<'a, str>,
+    /// Seconds between two samples.
+    pub interval_s: f64,
+}
+
+impl<'a> Header<'a> {
+    /// The header of a recording that begins now.
+    #[must_use]
+    pub fn now(event: &'a str, text: &'a str) -> Self {
+        Self {
+            schema: json::SCHEMA,
+            event: event.into(),
+            text: text.into(),
+            started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            interval_s: INTERVAL.as_secs_f64(),
+        }
+    }
+}
+
+/// A sample of a check of another program. Sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckSample {
+    /// Seconds since the start.
+    pub elapsed_s: f64,
+    /// Resident memory of its processes.
+    pub rss_bytes: u64,
+    /// What it has taken since the start.
+    pub accepted_bytes: u64,
+    /// What it has given back since the start.
+    pub returned_bytes: u64,
+    /// What it has taken and not given back.
+    pub backlog_bytes: u64,
+}
+
+/// The last line of a check's recording.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckEnd<'a> {
+    /// Seconds since the start.
+    pub elapsed_s: f64,
+    /// `honours`, `buffers` or `unclear`.
+    pub verdict: Cow<'a, str>,
+    /// The verdict with its evidence, for people.
+    pub sentence: Cow<'a, str>,
+    /// The exit code of the check.
+    pub exit: json::Exit,
+}
+
+/// How often a sample is recorded.
+pub const INTERVAL: Duration = GLANCE;
+
+/// Writes a recording.
+#[derive(Debug)]
+pub struct Recorder {
+    /// `None` once a write has failed.
+    file: Option<File>,
+    /// Bytes of whole lines, where the file can be cut back to them.
+    whole: Option<u64>,
+    /// Why the recording stopped, until it is asked for.
+    trouble: Option<io::Error>,
+}
+
+impl Recorder {
+    /// Begins a recording in an empty file.
+    #[must_use]
+    pub fn new(file: File, header: &Header<'_>) -> Self {
+        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+        let mut recorder = Self {
+            file: Some(file),
+            whole: is_file.then_some(0),
+            trouble: None,
+        };
+        recorder.put(&json::line(header));
+        recorder
+    }
+
+    /// Adds a sample of a running chain.
+    pub fn sample(&mut self, snapshot: &Snapshot) {
+        self.put(&json::sample(snapshot));
+    }
+
+    /// Adds the last line. A run that ended before its stages were started has no snapshot.
+    pub fn end(&mut self, snapshot: Option<&Snapshot>, exit: &json::Exit) {
+        self.put(&json::end(snapshot, exit));
+    }
+
+    /// Why the recording has stopped, said once. See [`stopped`].
+    pub fn trouble(&mut self) -> Option<io::Error> {
+        self.trouble.take()
+    }
+
+    /// Writes a whole line or nothing: what a failed write has left of one is cut off.
+    fn put(&mut self, line: &str) {
+        let Some(file) = &mut self.file else { return };
+        match file.write_all(line.as_bytes()) {
+            Ok(()) => self.whole = self.whole.map(|whole| whole + line.len() as u64),
+            Err(error) => {
+                if let Some(whole) = self.whole {
+                    // A reader tolerates a torn last line, should this fail as well.
+                    let _ = file.set_len(whole).and_then(|()| file.seek(SeekFrom::Start(whole)));
+                }
+                self.file = None;
+                self.trouble = Some(error);
+            }
+        }
+    }
+}
+
+/// The warning that a recording has stopped while its run goes on, with its newline.
+#[must_use]
+pub fn stopped(error: io::Error) -> String {
+    let failure = Failure::io(Kind::Sink, "cannot write", error);
+    format!("highwater: --record: {failure}; the run goes on without it\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::live::sample;
+    use super::*;
+    use crate::engine::Moment;
+
+    fn exit() -> json::Exit {
+        json::Exit { code: 0, error: None }
+    }
+
+    #[test]
+    fn every_line_is_there_as_soon_as_it_is_written_and_can_be_read_back() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("run.jsonl");
+        let mut recorder = Recorder::new(File::create(&path).expect("created"), &Header::now("run", "a | b"));
+        let lines = || fs::read_to_string(&path).expect("text");
+        let header: Header<'_> = serde_json::from_str(&lines()).expect("a header");
+        assert_eq!((header.event.as_ref(), header.text.as_ref()), ("run", "a | b"));
+        let mut snapshot = sample::throttled();
+        recorder.sample(&snapshot);
+        assert_eq!(lines().lines().count(), 2);
+        snapshot.moment = Moment::Ended;
+        recorder.end(Some(&snapshot), &exit());
+        let text = lines();
+        let read: Vec<json::Stats<'_>> = text
+            .lines()
+            .skip(1)
+            .map(|line| serde_json::from_str(line).expect("stats"))
+            .collect();
+        assert_eq!((read[0].event.as_ref(), read[1].event.as_ref()), ("sample", "end"));
+        // What is read is what was written.
+        assert_eq!(json::line(&read[1]), json::end(Some(&snapshot), &exit()));
+        assert!(recorder.trouble().is_none());
+    }
+
+    #[test]
+    fn a_full_disk_is_said_once_and_ends_the_recording() {
+        let full = File::options().write(true).open("/dev/full").expect("there is one");
+        let mut recorder = Recorder::new(full, &Header::now("run", "a | b"));
+        let trouble = recorder.trouble().expect("nothing fits");
+        assert_eq!(trouble.kind(), io::ErrorKind::StorageFull);
+        recorder.sample(&sample::throttled());
+        assert!(recorder.trouble().is_none());
+    }
+}

@@ -1,0 +1,2 @@
+const { pipeline } = require('node:stream');
+pipeline(process.stdin, process.stdout, () => {});

@@ -1,0 +1,315 @@
+//! What must happen when something fails, row by row, and the tests that show it. A test that is named here must exist
+//! somewhere in `tests/` or beside the code; one that is renamed is missed at once.
+
+#[path = "tables/test_names.rs"]
+mod test_names;
+
+/// A fault, what must come of it, and the tests that show it.
+type Row = (&'static str, &'static str, &'static [&'static str]);
+
+/// Files, disks and limits.
+const DISKS: &[Row] = &[
+    (
+        "no space: /dev/full, a small disk, any write",
+        "5 with what was written; target untouched",
+        &[
+            "full_device",
+            "a_full_disk_leaves_the_old_file_and_no_other",
+            "a_file_through_gzip_to_a_file",
+        ],
+    ),
+    (
+        "the file-size limit, its signal ignored or not",
+        "5; target untouched",
+        &["a_file_may_be_no_larger_than_the_limit_whether_its_signal_is_ignored_or_not"],
+    ),
+    (
+        "an error only at close, fsync or rename",
+        "4, never 0; target untouched",
+        &[
+            "a_sink_that_closes_with_an_error_is_no_success",
+            "several_files_to_one_that_is_not_synced",
+            "a_file_to_a_file",
+            "faults_that_strace_injects_end_as_they_should",
+        ],
+    ),
+    (
+        "the directory cannot be synced",
+        "4, durability unknown",
+        &["a_folder_that_cannot_be_synced_is_said_to_be_so"],
+    ),
+    (
+        "transfers of one byte; interruptions; an inherited O_NONBLOCK",
+        "0, exact bytes, flags as found",
+        &[
+            "transfers_of_one_byte_deliver_all_of_them",
+            "a_storm_of_interruptions_changes_nothing",
+            "standard_output_that_does_not_block_gets_everything_and_keeps_its_flags",
+            "standard_streams::that_do_not_block_are_left_so",
+        ],
+    ),
+    (
+        "standard input or output closed at the start",
+        "3 or 4 where it is needed",
+        &["a_closed_standard_descriptor_is_an_error_where_it_is_needed"],
+    ),
+    (
+        "the reader of standard output leaves",
+        "141 without a word, upstream closed",
+        &[
+            "readers_that_leave::end_the_run_quietly",
+            "that_left_before_the_start_are_noticed",
+        ],
+    ),
+    (
+        "a source that is missing, a directory, or not to be read",
+        "3, no sink",
+        &["missing_source", "directory_as_source", "a_file_to_a_file"],
+    ),
+    (
+        "a folder that cannot be written to",
+        "4 before a byte is read",
+        &["target_where_nothing_can_be_written", "target_in_no_folder"],
+    ),
+    (
+        "source and sink are one file",
+        "2 before anything is cut",
+        &[
+            "target_that_is_the_source",
+            "target_that_is_a_hard_link_of_the_source",
+            "target_that_is_redirected_to_standard_input",
+            "standard_output_that_is_the_source",
+        ],
+    ),
+    (
+        "the sink is a FIFO or a device",
+        "written in place",
+        &["fifos::are_written_in_place", "that_are_devices_may_be_both_ends"],
+    ),
+    (
+        "the source shrinks, grows or vanishes while it is read",
+        "10; to its end with a warning; whole",
+        &[
+            "a_source_that_shrinks_is_not_whole",
+            "a_source_that_grows_is_read_to_its_end_with_a_warning",
+            "a_source_that_vanishes_is_read_whole",
+        ],
+    ),
+    (
+        "a size that is 0 or wrong",
+        "read to the end",
+        &["that_say_nothing_of_their_size_are_read_to_the_end"],
+    ),
+    (
+        "the kernel cannot move the bytes itself, at once or later on",
+        "read and written instead, from where it came to",
+        &[
+            "what_the_kernel_cannot_move_is_read_and_written",
+            "what_the_kernel_has_moved_already_is_not_moved_again",
+        ],
+    ),
+    (
+        "a control group of 16 MiB, the sink stalled half the time",
+        "0, not killed",
+        &["a_memory_limit_of_16_mebibytes_holds_while_the_sink_stalls"],
+    ),
+    (
+        "few descriptors; no thread",
+        "12 or a way without; target untouched",
+        &[
+            "few_descriptors_are_enough_or_are_said_to_be_too_few",
+            "a_file_through_several_stages_to_a_file",
+        ],
+    ),
+    (
+        "kill -9 at any moment",
+        "the old file or the whole new one; a leftover is recognisable",
+        &[
+            "killed_at_any_operation_the_target_is_the_old_file_or_the_whole_new_one",
+            "killed_at_any_operation_an_append_keeps_what_was_there",
+        ],
+    ),
+];
+
+/// Encoders and decoders.
+const CODECS: &[Row] = &[
+    (
+        "nothing to encode; nothing to decode",
+        "0, a valid empty stream; 6",
+        &[
+            "many_members_and_empty_ones_are_one_stream",
+            "any_cut_is_said_to_be_one",
+        ],
+    ),
+    (
+        "input in a trickle",
+        "it comes out while the source is open",
+        &[
+            "a_trickle_is_not_held_back",
+            "a_trickle_comes_out_while_the_source_is_open",
+            "what_came_in_comes_out_soon_where_the_format_allows",
+        ],
+    ),
+    (
+        "a stream cut at any offset",
+        "6, never 0; target untouched",
+        &[
+            "any_cut_is_said_to_be_one",
+            "any_cut_is_refused_on_the_other_ways_as_well",
+            "a_cut_between_members_is_an_end_and_nowhere_else",
+            "a_cut_leaves_no_target",
+        ],
+    ),
+    (
+        "any bit flipped",
+        "6, or the same bytes; brotli: no panic",
+        &["a_flipped_bit_is_found_or_harmless", "one_flipped_bit_at_any_byte"],
+    ),
+    (
+        "many members, empty ones, zeros behind the last",
+        "all decoded",
+        &[
+            "many_members_and_empty_ones_are_one_stream",
+            "zero_bytes_behind_the_data_are_as_each_format_has_them",
+        ],
+    ),
+    (
+        "garbage behind a member",
+        "6",
+        &["something_else_behind_the_data_is_refused", "garbage_behind_a_member"],
+    ),
+    (
+        "another format",
+        "6, and what it looks like",
+        &["something_else_is_named", "what_is_no_compressed_stream_is_named"],
+    ),
+    (
+        "a bomb",
+        "memory flat; take ends it with 0, limit with 7; target untouched",
+        &["bombs_are_ended_by_take_and_by_limit", "bombs_stay_flat"],
+    ),
+    (
+        "a window that is too large",
+        "7, and which option allows it",
+        &["windows_of_zstd"],
+    ),
+    (
+        "a decoder that fails behind what take wanted",
+        "the same code every time",
+        &["are_none_every_time", "are_one_every_time_where_take_wanted_more"],
+    ),
+];
+
+/// Stages, signals and whoever looks on.
+const RUNS: &[Row] = &[
+    (
+        "a stage panics",
+        "70, the stage named, target untouched",
+        &["a_stage_that_panics_is_named_and_leaves_nothing"],
+    ),
+    (
+        "SIGINT, SIGTERM, SIGHUP wherever it waits; ignored at the start",
+        "130, 143, 129, target untouched; stays ignored",
+        &[
+            "while_blocked_in_reading_a_fifo",
+            "while_blocked_in_writing_to_standard_output",
+            "while_asleep_in_a_throttle",
+            "a_signal_does_not_wait_for_a_disk_that_does_not_answer",
+            "that_were_ignored_stay_so",
+        ],
+    ),
+    (
+        "SIGSTOP under a throttle, or for longer than a stall timeout",
+        "no burst; goes on",
+        &[
+            "stopped_and_told_to_go_on_it_delivers_everything",
+            "no_window_of_100_ms_is_fast_after_a_stop",
+            "a_process_that_was_stopped_has_not_stalled",
+        ],
+    ),
+    (
+        "the reader of standard error stops or leaves",
+        "bytes and code as ever",
+        &[
+            "a_reader_of_standard_error_that_stops_holds_nothing_up",
+            "of_standard_error_change_nothing",
+            "standard_error_that_fails_changes_neither_bytes_nor_code",
+        ],
+    ),
+    (
+        "rates from 1 B/s to 10 GB/s, the least memory, chunks of one byte",
+        "no deadlock",
+        &["it_starts_empty_and_is_exact", "the_smallest_links_deliver_exact_bytes"],
+    ),
+    (
+        "escape bytes in a name",
+        "shown escaped",
+        &["what_is_not_is_escaped", "wide_and_hostile_characters"],
+    ),
+    (
+        "credentials in an address",
+        "never repeated",
+        &["credentials_are_refused_and_not_repeated"],
+    ),
+    (
+        "a failure at any position of a chain",
+        "all closed, told once, nothing left",
+        &[
+            "a_fault_at_any_position_closes_all_and_is_reported_once",
+            "a_transform",
+            "the_sink",
+            "two_at_once_are_one_error",
+        ],
+    ),
+];
+
+/// Peers.
+const PEERS: &[Row] = &[
+    (
+        "refused, or not to be resolved",
+        "9 with the address; no sink, no source consumed",
+        &[
+            "refused_connection",
+            "a_host_that_cannot_be_resolved_is_no_peer",
+            "without_a_peer_are_no_connection",
+            "a_file_to_a_peer",
+        ],
+    ),
+    (
+        "the peer resets, closes early, or ends its own direction",
+        "3 or 4 with the offset; 4; 0",
+        &[
+            "peers::that_reset_a_source",
+            "peers::that_reset_a_sink",
+            "peers::that_close_a_sink_early",
+            "a_peer_that_ends_its_own_direction_still_gets_ours",
+        ],
+    ),
+    (
+        "the peer stops reading for ever",
+        "8 with a stall timeout",
+        &["of_a_stall_end_a_run_in_which_nothing_moves"],
+    ),
+    (
+        "the port is in use; nobody comes; somebody left before",
+        "9; 8 with a timeout; the next one is waited for",
+        &[
+            "port_in_use",
+            "end_a_wait_for_a_peer",
+            "a_stall_timeout_ends_a_wait_for_a_peer",
+            "a_peer_to_a_file",
+        ],
+    ),
+];
+
+#[test]
+fn every_row_is_shown_by_tests_that_exist() {
+    let names = test_names::all();
+    let mut missing = Vec::new();
+    for (fault, _, tests) in [DISKS, CODECS, RUNS, PEERS].into_iter().flatten() {
+        assert!(!tests.is_empty(), "{fault} is shown by nothing");
+        let absent = tests.iter().filter(|name| !names.contains(**name));
+        missing.extend(absent.map(|name| format!("{fault}: no test {name}")));
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
