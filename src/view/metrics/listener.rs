@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::str::FromStr;
 
 use crate::error::{Failure, Kind};
+use crate::platform::sockets::listen_tcp;
 
 /// A host and a port to listen on. An IPv6 host is kept without its brackets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,8 +50,7 @@ impl Listener {
     /// If the host cannot be resolved, or the port is somebody else's.
     pub fn bind(wanted: &Address) -> Result<Self, Failure> {
         let Address { host, port } = wanted;
-        let bound = TcpListener::bind((host.as_str(), *port)).and_then(|socket| {
-            socket.set_nonblocking(true)?;
+        let bound = listen_tcp(host, *port).and_then(|socket| {
             let address = socket.local_addr()?;
             Ok(Self { socket, address })
         });
