@@ -23,6 +23,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         'highwater' {
             [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'Hard ceiling over links, chunks and codec state')
             [CompletionResult]::new('--chunk', '--chunk', [CompletionResultType]::ParameterName, 'Largest chunk [default: 256KiB, or a quarter of its link]')
+            [CompletionResult]::new('--max-rss', '--max-rss', [CompletionResultType]::ParameterName, 'Stop the run with code 7 before more is resident')
             [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'On stderr: auto, live, plain, json or none [default: auto]')
             [CompletionResult]::new('--interval', '--interval', [CompletionResultType]::ParameterName, 'How often plain and json report')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour; `NO_COLOR` and TERM=dumb are honoured')
@@ -34,17 +35,26 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--stall-timeout', '--stall-timeout', [CompletionResultType]::ParameterName, 'End with code 8 if no byte moves for so long')
             [CompletionResult]::new('--min-rate', '--min-rate', [CompletionResultType]::ParameterName, 'End with code 8 if the sink takes less on average')
             [CompletionResult]::new('--min-rate-grace', '--min-rate-grace', [CompletionResultType]::ParameterName, 'How long --min-rate is averaged over, and how long a run has before it counts')
+            [CompletionResult]::new('--ignore-backpressure', '--ignore-backpressure', [CompletionResultType]::ParameterName, 'Show what happens without backpressure: links that never say no')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show the short help, on one screen')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Show in half a minute what backpressure is for: the same chain without it and with it')
             [CompletionResult]::new('stages', 'stages', [CompletionResultType]::ParameterValue, 'List the stages, or explain one')
             [CompletionResult]::new('explain', 'explain', [CompletionResultType]::ParameterValue, 'Show what a pipeline would do, and where its memory would go, without running it')
             [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Draw recordings of --record: memory against the ceiling, stages, links, rates')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check whether a program or a server honours backpressure, before it is deployed')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write the manual pages, the completions and the generated parts of the README')
+            break
+        }
+        'highwater;demo' {
+            [CompletionResult]::new('--seconds', '--seconds', [CompletionResultType]::ParameterName, 'How long to watch each of the two runs')
+            [CompletionResult]::new('--report', '--report', [CompletionResultType]::ParameterName, 'At the end, draw both runs into a file: .html, .svg or .png')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour; `NO_COLOR` and TERM=dumb are honoured')
+            [CompletionResult]::new('--ascii', '--ascii', [CompletionResultType]::ParameterName, 'Draw with ASCII only, as where the locale knows nothing else')
             break
         }
         'highwater;stages' {
@@ -53,6 +63,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         'highwater;explain' {
             [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'Hard ceiling over links, chunks and codec state')
             [CompletionResult]::new('--chunk', '--chunk', [CompletionResultType]::ParameterName, 'Largest chunk [default: 256KiB, or a quarter of its link]')
+            [CompletionResult]::new('--max-rss', '--max-rss', [CompletionResultType]::ParameterName, 'Stop the run with code 7 before more is resident')
             [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'On stderr: auto, live, plain, json or none [default: auto]')
             [CompletionResult]::new('--interval', '--interval', [CompletionResultType]::ParameterName, 'How often plain and json report')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour; `NO_COLOR` and TERM=dumb are honoured')
@@ -64,6 +75,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--stall-timeout', '--stall-timeout', [CompletionResultType]::ParameterName, 'End with code 8 if no byte moves for so long')
             [CompletionResult]::new('--min-rate', '--min-rate', [CompletionResultType]::ParameterName, 'End with code 8 if the sink takes less on average')
             [CompletionResult]::new('--min-rate-grace', '--min-rate-grace', [CompletionResultType]::ParameterName, 'How long --min-rate is averaged over, and how long a run has before it counts')
+            [CompletionResult]::new('--ignore-backpressure', '--ignore-backpressure', [CompletionResultType]::ParameterName, 'Show what happens without backpressure: links that never say no')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             break

@@ -19,6 +19,9 @@ _highwater() {
             highwater,check)
                 cmd="highwater__subcmd__check"
                 ;;
+            highwater,demo)
+                cmd="highwater__subcmd__demo"
+                ;;
             highwater,explain)
                 cmd="highwater__subcmd__explain"
                 ;;
@@ -38,7 +41,7 @@ _highwater() {
 
     case "${cmd}" in
         highwater)
-            opts="-q -h -V --memory --chunk --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace --help --version stages explain report check generate"
+            opts="-q -h -V --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace --help --version demo stages explain report check generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -49,6 +52,10 @@ _highwater() {
                     return 0
                     ;;
                 --chunk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-rss)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -145,8 +152,34 @@ _highwater() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        highwater__subcmd__demo)
+            opts="--seconds --report --ascii --color"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --seconds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --report)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         highwater__subcmd__explain)
-            opts="-q --memory --chunk --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace"
+            opts="-q --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -157,6 +190,10 @@ _highwater() {
                     return 0
                     ;;
                 --chunk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-rss)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -357,7 +394,7 @@ _highwater_with_stages() {
     while [[ $at -lt ${#words[@]} ]]; do
         case ${words[at]} in
             explain) is_explain=yes ;;
-            -*) [[ " --memory --chunk --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace " == *" ${words[at]} "* ]] && at=$((at + 1)) ;;
+            -*) [[ " --memory --chunk --max-rss --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace " == *" ${words[at]} "* ]] && at=$((at + 1)) ;;
             *) break ;;
         esac
         at=$((at + 1))

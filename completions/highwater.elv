@@ -20,6 +20,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
         &'highwater'= {
             cand --memory 'Hard ceiling over links, chunks and codec state'
             cand --chunk 'Largest chunk [default: 256KiB, or a quarter of its link]'
+            cand --max-rss 'Stop the run with code 7 before more is resident'
             cand --progress 'On stderr: auto, live, plain, json or none [default: auto]'
             cand --interval 'How often plain and json report'
             cand --color 'When to use colour; `NO_COLOR` and TERM=dumb are honoured'
@@ -31,23 +32,32 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --stall-timeout 'End with code 8 if no byte moves for so long'
             cand --min-rate 'End with code 8 if the sink takes less on average'
             cand --min-rate-grace 'How long --min-rate is averaged over, and how long a run has before it counts'
+            cand --ignore-backpressure 'Show what happens without backpressure: links that never say no'
             cand -q 'Show nothing but errors'
             cand --quiet 'Show nothing but errors'
             cand -h 'Show the short help, on one screen'
             cand --help 'Show this help'
             cand -V 'Print version'
             cand --version 'Print version'
+            cand demo 'Show in half a minute what backpressure is for: the same chain without it and with it'
             cand stages 'List the stages, or explain one'
             cand explain 'Show what a pipeline would do, and where its memory would go, without running it'
             cand report 'Draw recordings of --record: memory against the ceiling, stages, links, rates'
             cand check 'Check whether a program or a server honours backpressure, before it is deployed'
             cand generate 'Write the manual pages, the completions and the generated parts of the README'
         }
+        &'highwater;demo'= {
+            cand --seconds 'How long to watch each of the two runs'
+            cand --report 'At the end, draw both runs into a file: .html, .svg or .png'
+            cand --color 'When to use colour; `NO_COLOR` and TERM=dumb are honoured'
+            cand --ascii 'Draw with ASCII only, as where the locale knows nothing else'
+        }
         &'highwater;stages'= {
         }
         &'highwater;explain'= {
             cand --memory 'Hard ceiling over links, chunks and codec state'
             cand --chunk 'Largest chunk [default: 256KiB, or a quarter of its link]'
+            cand --max-rss 'Stop the run with code 7 before more is resident'
             cand --progress 'On stderr: auto, live, plain, json or none [default: auto]'
             cand --interval 'How often plain and json report'
             cand --color 'When to use colour; `NO_COLOR` and TERM=dumb are honoured'
@@ -59,6 +69,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --stall-timeout 'End with code 8 if no byte moves for so long'
             cand --min-rate 'End with code 8 if the sink takes less on average'
             cand --min-rate-grace 'How long --min-rate is averaged over, and how long a run has before it counts'
+            cand --ignore-backpressure 'Show what happens without backpressure: links that never say no'
             cand -q 'Show nothing but errors'
             cand --quiet 'Show nothing but errors'
         }

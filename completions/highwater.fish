@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_highwater_global_optspecs
-    string join \n memory= chunk= progress= q/quiet interval= color= metrics= log= stats= record= timeout= stall-timeout= min-rate= min-rate-grace= h help V/version
+    string join \n memory= chunk= max-rss= ignore-backpressure progress= q/quiet interval= color= metrics= log= stats= record= timeout= stall-timeout= min-rate= min-rate-grace= h help V/version
 end
 
 function __fish_highwater_needs_command
@@ -26,6 +26,7 @@ end
 
 complete -c highwater -n "__fish_highwater_needs_command" -l memory -d 'Hard ceiling over links, chunks and codec state' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l chunk -d 'Largest chunk [default: 256KiB, or a quarter of its link]' -r
+complete -c highwater -n "__fish_highwater_needs_command" -l max-rss -d 'Stop the run with code 7 before more is resident' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l progress -d 'On stderr: auto, live, plain, json or none [default: auto]' -r -f -a "auto\t'Live on a terminal that no stage uses, else none'
 live\t'A picture of the chain, drawn in place; lines where there is no terminal'
 plain\t'A line each interval'
@@ -47,17 +48,26 @@ complete -c highwater -n "__fish_highwater_needs_command" -l timeout -d 'End wit
 complete -c highwater -n "__fish_highwater_needs_command" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l min-rate -d 'End with code 8 if the sink takes less on average' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
+complete -c highwater -n "__fish_highwater_needs_command" -l ignore-backpressure -d 'Show what happens without backpressure: links that never say no'
 complete -c highwater -n "__fish_highwater_needs_command" -s q -l quiet -d 'Show nothing but errors'
 complete -c highwater -n "__fish_highwater_needs_command" -s h -d 'Show the short help, on one screen'
 complete -c highwater -n "__fish_highwater_needs_command" -l help -d 'Show this help'
 complete -c highwater -n "__fish_highwater_needs_command" -s V -l version -d 'Print version'
+complete -c highwater -n "__fish_highwater_needs_command" -a "demo" -d 'Show in half a minute what backpressure is for: the same chain without it and with it'
 complete -c highwater -n "__fish_highwater_needs_command" -a "stages" -d 'List the stages, or explain one'
 complete -c highwater -n "__fish_highwater_needs_command" -a "explain" -d 'Show what a pipeline would do, and where its memory would go, without running it'
 complete -c highwater -n "__fish_highwater_needs_command" -a "report" -d 'Draw recordings of --record: memory against the ceiling, stages, links, rates'
 complete -c highwater -n "__fish_highwater_needs_command" -a "check" -d 'Check whether a program or a server honours backpressure, before it is deployed'
 complete -c highwater -n "__fish_highwater_needs_command" -a "generate" -d 'Write the manual pages, the completions and the generated parts of the README'
+complete -c highwater -n "__fish_highwater_using_subcommand demo" -l seconds -d 'How long to watch each of the two runs' -r
+complete -c highwater -n "__fish_highwater_using_subcommand demo" -l report -d 'At the end, draw both runs into a file: .html, .svg or .png' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand demo" -l color -d 'When to use colour; `NO_COLOR` and TERM=dumb are honoured' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c highwater -n "__fish_highwater_using_subcommand demo" -l ascii -d 'Draw with ASCII only, as where the locale knows nothing else'
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l memory -d 'Hard ceiling over links, chunks and codec state' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l chunk -d 'Largest chunk [default: 256KiB, or a quarter of its link]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l max-rss -d 'Stop the run with code 7 before more is resident' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l progress -d 'On stderr: auto, live, plain, json or none [default: auto]' -r -f -a "auto\t'Live on a terminal that no stage uses, else none'
 live\t'A picture of the chain, drawn in place; lines where there is no terminal'
 plain\t'A line each interval'
@@ -79,6 +89,7 @@ complete -c highwater -n "__fish_highwater_using_subcommand explain" -l timeout 
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate -d 'End with code 8 if the sink takes less on average' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l ignore-backpressure -d 'Show what happens without backpressure: links that never say no'
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -s q -l quiet -d 'Show nothing but errors'
 complete -c highwater -n "__fish_highwater_using_subcommand report" -s o -l output -d 'Where to write it; the name says what: .html, .svg or .png' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l rate -d 'How fast the output is read' -r
@@ -332,7 +343,7 @@ function __highwater_words
             case generate stages check
                 return 1
             case '-*'
-                contains -- $words[1] --memory --chunk --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace; and set -e words[1]
+                contains -- $words[1] --memory --chunk --max-rss --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace; and set -e words[1]
             case '*'
                 break
         end

@@ -19,6 +19,7 @@ use crate::view::record::{Recorder, stopped};
 use crate::view::{self, Progress, View, json, say, sum, summary};
 
 mod check;
+mod demo;
 mod explain;
 mod generate;
 mod help;
@@ -70,6 +71,12 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 ExitCode::from(4)
             }
         },
+        Invocation::Command(Command::Demo {
+            seconds,
+            report,
+            ascii,
+            color,
+        }) => demo::run(seconds, report.as_deref(), ascii, color),
         Invocation::Command(Command::Report { recordings, output }) => match report::write(&recordings, &output) {
             Ok(()) => ExitCode::SUCCESS,
             Err((message, code)) => {
@@ -85,7 +92,13 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 words => grammar::from_words(words),
             };
             match Plan::new(&script, problems, limits(&options)) {
-                Ok(plan) => print(&explain::text(&plan)),
+                Ok(plan) => match options.resident_limit(platform::free_memory) {
+                    Ok(limit) => print(&explain::text(&plan, limit)),
+                    Err(message) => {
+                        say(&format!("highwater: {message}\n"));
+                        ExitCode::from(USAGE)
+                    }
+                },
                 Err(error) => refuse(&error, &options),
             }
         }
@@ -123,6 +136,7 @@ fn limits(options: &RunOptions) -> Limits {
     Limits {
         memory: options.memory,
         chunk: options.chunk,
+        ignore_backpressure: options.ignore_backpressure,
         min_rate: options.min_rate,
     }
 }
@@ -134,10 +148,11 @@ fn refuse(error: &ChainError, options: &RunOptions) -> ExitCode {
 }
 
 /// What ends the run from outside. What is recorded is recorded from its first moment.
-fn settings(options: &RunOptions, is_recorded: bool) -> engine::Settings {
+fn settings(options: &RunOptions, max_rss: Option<u64>, is_recorded: bool) -> engine::Settings {
     engine::Settings {
         timeout: options.timeout,
         stall_timeout: options.stall_timeout,
+        max_rss,
         min_rate: options.min_rate.map(|rate| MinRate {
             rate,
             grace: options.min_rate_grace,
@@ -159,6 +174,13 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
             let code = refuse(&error, options);
             leave_stats(options, USAGE, "the pipeline cannot be");
             return code;
+        }
+    };
+    let max_rss = match options.resident_limit(platform::free_memory) {
+        Ok(limit) => limit,
+        Err(message) => {
+            say(&format!("highwater: {message}\n"));
+            return ExitCode::from(USAGE);
         }
     };
     // Before anything is opened or made: whoever cannot be watched has done nothing yet.
@@ -196,7 +218,7 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
         Ok(metrics) => metrics,
         Err(failure) => return no_metrics(&failure, options),
     };
-    let settings = settings(options, recorder.is_some());
+    let settings = settings(options, max_rss, recorder.is_some());
     let mut audience = Audience {
         metrics,
         settings: view::Settings {

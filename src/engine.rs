@@ -16,9 +16,11 @@ mod direct;
 #[cfg(test)]
 mod failing_positions;
 mod filling;
+mod guard;
 mod interrupt;
 mod min_rate;
 mod opening;
+mod overrun;
 mod rounds;
 mod running;
 mod sampler;
@@ -45,6 +47,8 @@ pub struct Settings {
     pub timeout: Option<Duration>,
     /// Some byte must move within this time, a throttle's own wait excepted.
     pub stall_timeout: Option<Duration>,
+    /// Resident memory, in bytes, at which the run is stopped.
+    pub max_rss: Option<u64>,
     /// How much the sink must take.
     pub min_rate: Option<MinRate>,
     /// A run that is over within this time is not worth looking at.

@@ -5,8 +5,9 @@
 //! [`Inlet`]; dropping a chunk gives its credit back to the link and its buffer back to the [`Pool`].
 //!
 //! Invariants, each held by a test in this folder:
-//! - the buffers that a link has granted never exceed its high-water mark;
-//! - the buffers alive, in use or free, never exceed the pool's limit, which is the sum of the high-water marks;
+//! - the buffers that a link has granted never exceed its high-water mark, unless the mark is said to be only advice;
+//! - the buffers alive, in use or free, never exceed the pool's limit, which is the sum of the high-water marks; where
+//!   those are advice, it bounds only the free ones;
 //! - bytes arrive in order, once, and every wait ends when the other side goes away;
 //! - only [`Outlet::finish`] ends a stream: an outlet dropped without it aborts the stream.
 

@@ -28,6 +28,8 @@ pub struct Limits {
     pub memory: Option<u64>,
     /// The largest chunk in bytes, if the user set one.
     pub chunk: Option<u64>,
+    /// Whether every mark is only advice, so that nothing bounds the memory.
+    pub ignore_backpressure: bool,
     /// What the sink must take, in bytes per second, if the user said so.
     pub min_rate: Option<u64>,
 }
@@ -231,7 +233,12 @@ fn marks(high: u64, low: Option<u64>, limits: Limits) -> Marks {
     /// What a source reads at once where nothing is said: large enough that a system call's own cost does not show.
     const CHUNK: u64 = 256 << 10;
     let chunk = usize::try_from(limits.chunk.unwrap_or(CHUNK)).unwrap_or(usize::MAX);
-    Marks::new(high, low.unwrap_or(high / 2).min(high), chunk)
+    let marks = Marks::new(high, low.unwrap_or(high / 2).min(high), chunk);
+    if limits.ignore_backpressure {
+        marks.advisory()
+    } else {
+        marks
+    }
 }
 
 #[cfg(test)]

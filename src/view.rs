@@ -12,6 +12,8 @@ use crate::engine::{Sampler, Snapshot, Watch};
 use crate::platform::{spawn, write_patiently};
 
 pub mod clock;
+pub mod contrast;
+mod excess;
 pub mod fields;
 pub mod json;
 pub mod live;

@@ -23,6 +23,12 @@ use Shown::{By, Pending};
 /// The command line's options.
 const OPTIONS: &[(&str, Shown)] = &[
     ("--memory", By("no_sample_is_above_the_ceiling")),
+    (
+        "--max-rss, --ignore-backpressure",
+        By("without_backpressure_memory_climbs_until_the_guard_stops_it"),
+    ),
+    ("--max-rss alone", By("a_bounded_run_is_guarded_as_well")),
+    ("demo", By("the_demo_tells_its_story_without_a_terminal")),
     ("--chunk", By("options::chunk_is_the_largest_chunk")),
     ("--progress auto,live", By("the_live_view_is_drawn_and_cleared")),
     ("--progress plain,json,none", By("options::interval_says_how_often")),

@@ -81,3 +81,60 @@ fn a_check_is_drawn_cleared_and_judged() {
     let json = on_a_terminal("check --seconds 2s --json -- cat", folder.path());
     assert!(json.is_some_and(|json| json.contains("check-end") && !json.contains("feeding it")));
 }
+
+/// What stands on a terminal of `columns` by `rows` after the demo, whose rows are counted from above; `None` where there
+/// is no `tmux` and need not be.
+fn demo_in_tmux(columns: u16, rows: u16) -> Option<String> {
+    let socket = format!("highwater-{}-{columns}", std::process::id());
+    let tmux = |arguments: &[&str]| {
+        Command::new("tmux")
+            .args(["-f", "/dev/null", "-L", &socket])
+            .args(arguments)
+            .env("LC_ALL", "C.UTF-8")
+            .env_remove("TMUX")
+            .env_remove("NO_COLOR")
+            .stdin(Stdio::null())
+            .output()
+    };
+    let program = env!("CARGO_BIN_EXE_highwater");
+    // The last command keeps the picture where it is until it has been looked at.
+    let command = format!("{program} demo --seconds 1; tmux -L {socket} wait-for -S over; cat");
+    let size = [columns.to_string(), rows.to_string()];
+    let session = ["new-session", "-d", "-x", &size[0], "-y", &size[1], &command];
+    match tmux(&session) {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => {
+            let required = std::env::var_os("HIGHWATER_REQUIRE_PEERS").is_some_and(|value| value == "1");
+            assert!(!required, "tmux: {error}");
+            println!("skipped: tmux is missing");
+            return None;
+        }
+    }
+    tmux(&["wait-for", "over"]).expect("tmux waits");
+    let seen = tmux(&["capture-pane", "-p", "-e"]).expect("tmux looks");
+    let _ = tmux(&["kill-server"]);
+    Some(String::from_utf8_lossy(&seen.stdout).into_owned())
+}
+
+#[test]
+fn the_demo_draws_one_picture_in_place() {
+    for (columns, beside) in [(80, true), (40, false)] {
+        let Some(seen) = demo_in_tmux(columns, 70) else { return };
+        // Drawn again and again, and yet there is one of each.
+        for once in [
+            "1  Backpressure ignored",
+            "2  Backpressure heeded",
+            "To see it as it runs",
+        ] {
+            assert_eq!(seen.matches(once).count(), 1, "{once}: {seen}");
+        }
+        let title = seen.lines().find(|line| line.contains("1  Backpressure ignored"));
+        let title = title.expect("a title");
+        assert_eq!(title.contains("2  Backpressure heeded"), beside, "{title}");
+        assert!(seen.contains("\x1b[31m"), "above the ceiling it is red: {seen}");
+        assert!(
+            !seen.contains("The links never say no"),
+            "what is over is not told: {seen}"
+        );
+    }
+}

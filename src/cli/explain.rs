@@ -8,7 +8,7 @@ use crate::plan::{Plan, Planned};
 
 /// The plan as a person wants it: the chain from top to bottom, then what it costs.
 #[must_use]
-pub fn text(plan: &Plan) -> String {
+pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
     let mut text = String::new();
     let last = plan.transforms.len() + 1;
     stage(&mut text, 0, &plan.source);
@@ -28,7 +28,10 @@ pub fn text(plan: &Plan) -> String {
         note(&mut text, &format!("holds {} besides its link", human_size(state)));
     }
     text += "\n";
-    text += &costs(plan);
+    text += &costs(plan, max_rss.is_some());
+    if let Some(limit) = max_rss {
+        let _ = writeln!(text, "stops    at {} resident (--max-rss)", human_size(limit));
+    }
     text
 }
 
@@ -58,21 +61,25 @@ fn source(plan: &Plan) -> String {
 
 fn link(text: &mut String, marks: Option<&Marks>) {
     if let Some(marks) = marks {
-        let _ = writeln!(
-            text,
-            "     │  full at {}, resumes at {}, chunks up to {}",
-            human_size(marks.high),
-            human_size(marks.low),
-            human_size(marks.chunk as u64)
-        );
+        let (high, low, chunk) = (marks.high, marks.low, marks.chunk as u64);
+        let (high, low, chunk) = (human_size(high), human_size(low), human_size(chunk));
+        let _ = if marks.is_advisory {
+            writeln!(
+                text,
+                "     │  never full, though its mark is {high}; chunks up to {chunk}"
+            )
+        } else {
+            writeln!(text, "     │  full at {high}, resumes at {low}, chunks up to {chunk}")
+        };
     }
 }
 
 /// The lane, the memory and the threads.
-fn costs(plan: &Plan) -> String {
+fn costs(plan: &Plan, is_guarded: bool) -> String {
     let memory = &plan.memory;
     let is_bare = plan.transforms.is_empty();
     let lane = match (is_bare, memory.has_explicit_marks) {
+        (true, _) if memory.is_unbounded => "linked, because backpressure is ignored",
         (true, false) if plan.sink.plan.looks_at_bytes() => "linked, because the sink sums what it writes",
         (true, false) => "direct, without the link, if both ends are plain descriptors",
         (true, true) => "linked, because a mark is set",
@@ -81,14 +88,20 @@ fn costs(plan: &Plan) -> String {
     let sum = memory.link_bytes() + memory.state;
     let who = if memory.fixed { "--memory" } else { "by default" };
     let stages = plan.transforms.len() + 2;
+    let guard = if is_guarded { ", the guard's" } else { "" };
+    let unbounded = if memory.is_unbounded {
+        "unbounded: --ignore-backpressure lets every link grow; with backpressure\n         "
+    } else {
+        ""
+    };
     format!(
         "lane     {lane}\n\
-         memory   links {} + state {} = {}, of {} ({who})\n\
-         threads  {} at most: a stage's each, the engine's, the view's; threads= adds more\n",
+         memory   {unbounded}links {} + state {} = {}, of {} ({who})\n\
+         threads  {} at most: a stage's each, the engine's, the view's{guard}; threads= adds more\n",
         human_size(memory.link_bytes()),
         human_size(memory.state),
         human_size(sum),
         human_size(memory.limit),
-        stages + 2,
+        stages + 2 + usize::from(is_guarded),
     )
 }

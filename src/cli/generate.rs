@@ -22,7 +22,7 @@ pub enum What {
     Completions,
     /// The tables between markers, in README.md
     Readme,
-    /// The picture of the live view, to man/
+    /// The pictures of the live view and the demo, to man/
     #[value(hide = true)]
     Picture,
 }
@@ -44,7 +44,7 @@ pub fn write(what: What, to: &Path) -> Result<(), String> {
         files.extend(completions::scripts());
     }
     if wants(What::Picture) {
-        files.push(picture::file());
+        files.extend(picture::files());
     }
     if wants(What::Readme) {
         let path = to.join("README.md");

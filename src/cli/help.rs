@@ -29,7 +29,7 @@ pub fn short() -> String {
          \n\
          Usage  highwater [OPTIONS] 'STAGE | STAGE | …'\n       \
          … | highwater [OPTIONS] STAGE :: STAGE :: … | …\n       \
-         highwater stages [NAME]    highwater explain 'STAGE | STAGE | …'\n       \
+         highwater demo   highwater stages [NAME]   highwater explain 'STAGE | …'\n       \
          highwater check -- COMMAND…    whether a program honours backpressure\n\
          \n  \
          highwater 'read big.iso | gzip | write big.iso.gz'\n  \

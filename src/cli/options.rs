@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::grammar::{parse_duration, parse_rate, parse_size};
+use crate::grammar::{format_size, human_size, parse_duration, parse_rate, parse_size};
 use crate::view::Progress;
 use crate::view::live::{Background, Style};
 use crate::view::metrics::Address;
@@ -77,6 +77,23 @@ pub fn command() -> clap::Command {
 /// What else there is.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show in half a minute what backpressure is for: the same chain without it and with it
+    ///
+    /// Needs no files and no network. The run without it is stopped at a modest size, or a quarter of free memory.
+    Demo {
+        /// How long to watch each of the two runs
+        #[arg(long, default_value = "8", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=60))]
+        seconds: u32,
+        /// At the end, draw both runs into a file: .html, .svg or .png
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+        /// Draw with ASCII only, as where the locale knows nothing else
+        #[arg(long)]
+        ascii: bool,
+        /// When to use colour; `NO_COLOR` and TERM=dumb are honoured
+        #[arg(long, value_enum, default_value = "auto", value_name = "WHEN")]
+        color: Color,
+    },
     /// List the stages, or explain one
     Stages {
         /// The stage to explain
@@ -130,6 +147,19 @@ pub struct RunOptions {
     /// Largest chunk [default: 256KiB, or a quarter of its link]
     #[arg(long, value_name = "SIZE", value_parser = parse_chunk, help_heading = MEMORY)]
     pub chunk: Option<u64>,
+
+    /// Stop the run with code 7 before more is resident
+    ///
+    /// Looked at every 20 ms, and more often near the limit. Without it only --ignore-backpressure has a limit.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = MEMORY)]
+    max_rss: Option<u64>,
+
+    /// Show what happens without backpressure: links that never say no
+    ///
+    /// Every mark is only advice, so a slow stage lets memory grow without bound, until --max-rss stops the run
+    /// [default: a quarter of free memory]. For demonstrations.
+    #[arg(long, help_heading = MEMORY)]
+    pub ignore_backpressure: bool,
 
     /// On stderr: auto, live, plain, json or none [default: auto]
     #[arg(long, value_enum, value_name = "WHAT", help_heading = VIEW)]
@@ -235,7 +265,8 @@ impl Color {
 }
 
 /// Whether the terminal only knows how to print.
-fn is_dumb() -> bool {
+#[must_use]
+pub fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term == "dumb")
 }
 
@@ -265,6 +296,28 @@ impl RunOptions {
             Some(ProgressChoice::Plain | ProgressChoice::Live) => Progress::Plain,
             Some(ProgressChoice::Auto) | None if can_draw && !uses_terminal => Progress::Live,
             Some(ProgressChoice::Auto | ProgressChoice::None) | None => Progress::None,
+        }
+    }
+
+    /// Resident memory at which the run is stopped, in bytes. Without backpressure there is always one, and the machine
+    /// has it to give.
+    ///
+    /// # Errors
+    /// What is wrong with the limit that was given.
+    pub fn resident_limit(&self, free: impl FnOnce() -> Option<u64>) -> Result<Option<u64>, String> {
+        /// Where the system does not tell what is free: little enough for any machine.
+        const MODEST: u64 = 256 << 20;
+        if !self.ignore_backpressure {
+            return Ok(self.max_rss);
+        }
+        match (self.max_rss, free()) {
+            (Some(limit), Some(free)) if limit > free => Err(format!(
+                "--max-rss {} would stop the run too late: {} of memory are free",
+                format_size(limit),
+                human_size(free)
+            )),
+            (Some(limit), _) => Ok(Some(limit)),
+            (None, free) => Ok(Some(free.map_or(MODEST, |free| free / 4))),
         }
     }
 
@@ -370,4 +423,29 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
 /// Whether a word can only be a pipeline: a stage's name has neither blanks nor bars.
 fn is_whole_pipeline(word: &[u8]) -> bool {
     word.iter().any(|byte| byte.is_ascii_whitespace() || *byte == b'|')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limit(arguments: &[&str], free: Option<u64>) -> Result<Option<u64>, String> {
+        let arguments = std::iter::once(&"highwater").chain(arguments);
+        let options = OptionsOnly::try_parse_from(arguments).expect("options").options;
+        options.resident_limit(|| free)
+    }
+
+    #[test]
+    fn without_backpressure_there_is_always_a_limit_that_the_machine_has() {
+        const WRONG: &str = "--ignore-backpressure";
+        assert_eq!(limit(&[], Some(100)), Ok(None));
+        assert_eq!(limit(&["--max-rss", "9G"], Some(100)), Ok(Some(9 << 30)));
+        assert_eq!(limit(&[WRONG], Some(100)), Ok(Some(25)));
+        assert_eq!(limit(&[WRONG], None), Ok(Some(256 << 20)));
+        assert_eq!(limit(&[WRONG, "--max-rss", "100"], Some(100)), Ok(Some(100)));
+        assert_eq!(
+            limit(&[WRONG, "--max-rss", "2M"], Some(1 << 20)),
+            Err("--max-rss 2MiB would stop the run too late: 1.00 MiB of memory are free".to_owned())
+        );
+    }
 }

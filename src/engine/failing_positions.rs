@@ -255,6 +255,7 @@ fn run_chain(stages: usize, fault: Option<(usize, Way, Moment)>, first: Form) ->
             limit: 1 << 20,
             fixed: true,
             has_explicit_marks: false,
+            is_unbounded: false,
             links: vec![Marks::new(4096, 2048, 1024); stages - 1],
             state: 0,
         },

@@ -9,10 +9,11 @@ use tokio::time::Instant;
 use crate::endpoints::FilesByPath;
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Inlet, Link, Outlet, Pool, StageMeter};
-use crate::platform;
+use crate::platform::{self, ResidentMemory};
 use crate::stage::{Budget, Cancel, Claim, Context, Outcome, SideFiles, Undo};
 
 use super::direct::Direct;
+use super::guard::Guard;
 use super::interrupt::{Cause, Interrupt};
 use super::min_rate::Slow;
 use super::opening::Opened;
@@ -30,7 +31,13 @@ const LONG_GRACE: Duration = Duration::from_secs(2);
 
 /// Runs an opened chain to its end.
 pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer, interrupt: &mut Interrupt) -> Ending {
-    let mut chain = Chain::start(opened);
+    let before = ResidentMemory::open().now();
+    let room = settings.max_rss.map(|limit| limit.saturating_sub(before));
+    let mut chain = Chain::start(opened, room.unwrap_or(u64::MAX));
+    let guard = match Guard::start(settings.max_rss, before, &chain.watch) {
+        Ok(guard) => guard,
+        Err(failure) => return chain.end(Some(Ending::failed(None, failure)), interrupt).await,
+    };
     observer.started(&chain.watch);
     let mut stall = Stall::new(settings.stall_timeout);
     let mut slow = Slow::new(settings.min_rate);
@@ -45,6 +52,7 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
                 }
             }
             cause = interrupt.next() => break Some(cause.ending()),
+            ending = guard.tripped() => break Some(ending),
             () = &mut brief, if is_brief => {
                 is_brief = false;
                 observer.goes_on();
@@ -61,6 +69,8 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
             }
         }
     };
+    // The guard stops the links itself: the stages may all be back before it is heard. What was done by then is done.
+    let cause = cause.or_else(|| guard.said().filter(|_| !chain.verdict.is_whole()));
     chain.end(cause, interrupt).await
 }
 
@@ -81,13 +91,18 @@ struct Chain {
 }
 
 impl Chain {
-    /// Joins the stages and starts them.
-    fn start(mut opened: Opened) -> Self {
+    /// Joins the stages and starts them. Links without a bound stop growing when `most` bytes are in use.
+    fn start(mut opened: Opened, most: u64) -> Self {
         let memory = opened.memory;
         let direct = opened.transforms.is_empty()
             && !memory.has_explicit_marks
+            && !memory.is_unbounded
             && Direct::joins(&mut opened.source.plan, &mut opened.sink.plan);
-        let pool = Arc::new(Pool::new(memory.link_bytes()));
+        let pool = Arc::new(if memory.is_unbounded {
+            Pool::advisory(memory.link_bytes(), most)
+        } else {
+            Pool::new(memory.link_bytes())
+        });
         let budget = Budget::new(memory.limit, memory.link_bytes(), memory.fixed);
         let budget = Arc::new(budget.with_elastic(memory.elastic));
         let marks = if direct { &[][..] } else { &memory.links };
@@ -127,6 +142,7 @@ impl Chain {
                 pool,
                 budget,
                 expected: opened.expected,
+                is_unbounded: memory.is_unbounded,
             }),
             cancels: (0..=last).map(|_| Arc::default()).collect(),
             claims: (0..=last).map(|_| None).collect(),
@@ -217,12 +233,15 @@ impl Chain {
     /// Waits for the stages that are still out, decides how the run ended, and takes back what a failed one did.
     async fn end(mut self, cause: Option<Ending>, interrupt: &mut Interrupt) -> Ending {
         let is_signalled = cause.as_ref().is_some_and(|ending| ending.signal.is_some());
+        if self.verdict.missing().next().is_some() {
+            // Before the time runs: without a bound, what links hold takes a while to be freed.
+            self.stop();
+        }
         let grace = tokio::time::sleep(if is_signalled { GRACE } else { LONG_GRACE });
         tokio::pin!(grace);
         let mut left_behind = Vec::new();
         let mut is_landing = false;
         while self.verdict.missing().next().is_some() {
-            self.stop();
             tokio::select! {
                 report = self.reports.recv() => {
                     self.take_report(report);

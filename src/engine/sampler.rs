@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::flow::StageTimes;
+use crate::flow::{Link, LinkLevels, StageTimes};
 use crate::platform::{KernelQueue, ResidentMemory};
 use crate::stage::Hashed;
 
@@ -73,6 +73,8 @@ pub struct Snapshot {
     pub state: u64,
     /// The ceiling over the last three.
     pub limit: u64,
+    /// Whether the marks are only advice: then links may hold more than the ceiling.
+    pub is_unbounded: bool,
     /// What the source is expected to give.
     pub expected: Option<u64>,
     /// The index of the stage that everything waits for.
@@ -228,6 +230,9 @@ impl Sampler {
     /// The bottleneck by the shares of the last seconds.
     fn bottleneck(&self) -> Option<usize> {
         let (before, now) = (self.recent.front()?, self.recent.back()?);
+        if let Some(overwhelmed) = self.overwhelmed(|levels| levels.buffered) {
+            return Some(overwhelmed);
+        }
         let shares = now
             .times
             .iter()
@@ -236,12 +241,26 @@ impl Sampler {
         bottleneck(&shares.collect::<Vec<_>>(), self.named)
     }
 
+    /// Where nobody is backpressured because nobody heeds a mark, who is too slow is seen by what has gathered in front
+    /// of it.
+    fn overwhelmed(&self, level: fn(&LinkLevels) -> u64) -> Option<usize> {
+        let is_past = |link: &Arc<Link>| {
+            let levels = link.levels();
+            level(&levels) > levels.high
+        };
+        let past = self.watch.links.iter().rposition(is_past);
+        past.filter(|_| self.watch.is_unbounded).map(|link| link + 1)
+    }
+
     /// The stage that was the bottleneck for the longest time. A run too short to be looked at is judged by how long each
     /// stage was busy in it.
     fn longest_bottleneck(&self, now: &Reading) -> Option<usize> {
         let longest = (0..self.blamed.len()).max_by_key(|at| (self.blamed[*at], std::cmp::Reverse(*at)))?;
         if self.blamed[longest] > Duration::ZERO {
             return Some(longest);
+        }
+        if let Some(overwhelmed) = self.overwhelmed(|levels| levels.peak) {
+            return Some(overwhelmed);
         }
         let shares = now
             .times
@@ -291,6 +310,7 @@ impl Sampler {
             pool_free: self.watch.pool.free_bytes(),
             state,
             limit: self.watch.budget.limit(),
+            is_unbounded: self.watch.is_unbounded,
             expected: self.watch.expected,
             bottleneck,
             stages: stages.collect(),

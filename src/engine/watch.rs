@@ -23,6 +23,8 @@ pub struct Watch {
     pub(super) budget: Arc<Budget>,
     /// Bytes that the source is expected to give.
     pub(super) expected: Option<u64>,
+    /// Whether the links' marks are only advice.
+    pub(super) is_unbounded: bool,
 }
 
 /// One stage of a running chain.

@@ -34,6 +34,9 @@ pub struct Marks {
     /// Bytes of the largest buffer that is granted: at most a quarter of `high`, but 1 at least, so that a full link
     /// is at least three quarters full.
     pub chunk: usize,
+    /// Whether `high` is only advice: the producer is never paused, and nothing bounds the link. Only for showing what
+    /// that leads to.
+    pub is_advisory: bool,
 }
 
 impl Marks {
@@ -53,6 +56,16 @@ impl Marks {
             high,
             low,
             chunk: chunk.min(quarter).max(1),
+            is_advisory: false,
+        }
+    }
+
+    /// The same marks as mere advice.
+    #[must_use]
+    pub fn advisory(self) -> Self {
+        Self {
+            is_advisory: true,
+            ..self
         }
     }
 
@@ -81,7 +94,8 @@ pub struct LinkLevels {
     pub high: u64,
     /// The low-water mark.
     pub low: u64,
-    /// How often the producer was paused because the link was full.
+    /// How often the producer was paused because the link was full; where the mark is only advice, how often it was
+    /// passed.
     pub times_full: u64,
     /// How often the consumer found nothing and waited.
     pub times_empty: u64,
@@ -200,7 +214,12 @@ impl Link {
         }
         if state.pause.is_none() {
             if state.fits(size, &self.marks) {
-                state.grant(size);
+                if self.marks.is_advisory && !self.pool.has_room_for(size) {
+                    // Nobody will drain it: this waits for the end of the run.
+                    set_waker(&mut state.producer, context.waker());
+                    return Poll::Pending;
+                }
+                state.grant(size, &self.marks);
                 return Poll::Ready(Ok(()));
             }
             state.times_full += 1;
@@ -215,7 +234,7 @@ impl Link {
         let mut state = lock(&self.state);
         let grants = !state.closed && state.pause.is_none() && state.fits(size, &self.marks);
         if grants {
-            state.grant(size);
+            state.grant(size, &self.marks);
         }
         grants
     }
@@ -336,11 +355,18 @@ impl Link {
 }
 
 impl State {
+    /// The one rule that bounds a link; advice is not heeded.
     fn fits(&self, size: u64, marks: &Marks) -> bool {
-        self.granted + self.level + size <= marks.high && self.buffers < marks.most_chunks()
+        let is_within = self.granted + self.level + size <= marks.high && self.buffers < marks.most_chunks();
+        is_within || marks.is_advisory
     }
 
-    fn grant(&mut self, size: u64) {
+    fn grant(&mut self, size: u64, marks: &Marks) {
+        let before = self.granted + self.level;
+        // What fits passes no mark that is more than advice.
+        if before <= marks.high && before + size > marks.high {
+            self.times_full += 1;
+        }
         self.granted += size;
         self.buffers += 1;
     }
@@ -546,6 +572,10 @@ impl Outlet {
     }
 
     async fn grant(&self, size: usize) -> Result<(), Closed> {
+        if self.link.marks.is_advisory {
+            // Who never waits would never let the others on its thread have a turn; on a thread of its own this is nothing.
+            tokio::task::coop::consume_budget().await;
+        }
         let mut wait = None;
         poll_fn(|context| {
             let grant = self.link.poll_grant(size as u64, context);

@@ -104,8 +104,17 @@ impl Model {
         (self.queued.iter().map(|(size, _)| size).sum::<usize>() + self.held.iter().sum::<usize>()) as u64
     }
 
-    fn fits(&self, size: usize) -> bool {
+    fn is_within(&self, size: usize) -> bool {
         self.granted() + self.level() + size as u64 <= self.marks.high
+    }
+
+    fn fits(&self, size: usize) -> bool {
+        self.marks.is_advisory || self.is_within(size)
+    }
+
+    /// Counts it where granting `size` passes a mark that is only advice.
+    fn pass_the_mark(&mut self, size: usize) {
+        self.times_full += u64::from(self.is_within(0) && !self.is_within(size));
     }
 
     /// Something was given back: a pause ends where the level is low enough and what is waited for fits.
@@ -128,6 +137,7 @@ impl Model {
             self.times_full += 1;
             return None;
         }
+        self.pass_the_mark(size);
         self.reserved.push(size);
         Some(Ok(size))
     }
@@ -148,6 +158,9 @@ impl Model {
         } else {
             let smaller = count.next_power_of_two().max(SMALLEST);
             let exchanged = smaller <= size / 2 && !self.closed && self.paused.is_none() && self.fits(smaller);
+            if exchanged {
+                self.pass_the_mark(smaller);
+            }
             self.reserved.remove(which);
             if self.closed {
                 return Err(Closed);
@@ -203,7 +216,10 @@ struct Both {
 
 impl Both {
     fn new((high, low, chunk): (u64, u64, usize)) -> Self {
-        let (rig, outlet, inlet) = Rig::new(high, low, chunk);
+        Self::around(Rig::new(high, low, chunk))
+    }
+
+    fn around((rig, outlet, inlet): (Rig, Outlet, Inlet)) -> Self {
         Self {
             model: Model::new(rig.link.marks),
             rig,
@@ -325,7 +341,8 @@ impl Both {
         let (granted, level, count) = self.rig.credit();
         assert_eq!((granted, level), (model.granted(), model.level()));
         assert_eq!(count, model.reserved.len() + model.queued.len() + model.held.len());
-        assert!(granted + level <= levels.high && levels.peak <= levels.high);
+        let is_advisory = model.marks.is_advisory;
+        assert!(is_advisory || granted + level <= levels.high && levels.peak <= levels.high);
         assert_eq!((levels.buffered, levels.peak), (level, model.peak));
         assert_eq!(
             (levels.times_full, levels.times_empty, levels.drains),
@@ -333,7 +350,25 @@ impl Both {
         );
         let pool = &self.rig.pool;
         assert_eq!(pool.in_use(), granted + level, "what is in use is what has credit");
-        assert!(pool.in_use() + pool.free_bytes() <= pool.limit());
+        assert!(pool.in_use() + pool.free_bytes() <= pool.limit().max(if is_advisory { pool.in_use() } else { 0 }));
+    }
+
+    /// Takes all steps and agrees after each; everything is given back at the end.
+    fn agree(mut self, steps: Vec<Step>) {
+        for step in steps {
+            self.step(step);
+            self.assert_agreement();
+        }
+        let Self {
+            rig,
+            outlet,
+            inlet,
+            reserved,
+            held,
+            ..
+        } = self;
+        drop((outlet, reserved, inlet, held));
+        rig.assert_nothing_is_held();
     }
 }
 
@@ -347,13 +382,15 @@ proptest! {
 
     #[test]
     fn a_link_agrees_with_its_model(marks in proptest::sample::select(&MARKS[..]), steps in steps()) {
-        let mut both = Both::new(marks);
-        for step in steps {
-            both.step(step);
-            both.assert_agreement();
-        }
-        let Both { rig, outlet, inlet, reserved, held, .. } = both;
-        drop((outlet, reserved, inlet, held));
-        rig.assert_nothing_is_held();
+        Both::new(marks).agree(steps);
+    }
+
+    #[test]
+    fn a_link_whose_mark_is_advice_agrees_with_its_model(
+        marks in proptest::sample::select(&MARKS[..]),
+        steps in steps(),
+    ) {
+        let (high, low, chunk) = marks;
+        Both::around(Rig::advisory(high, low, chunk)).agree(steps);
     }
 }

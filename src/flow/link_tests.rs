@@ -26,6 +26,14 @@ impl Rig {
         Self::in_pool(Marks::new(high, low, chunk), Arc::new(Pool::new(high)))
     }
 
+    /// A link whose mark is only advice.
+    fn advisory(high: u64, low: u64, chunk: usize) -> (Self, Outlet, Inlet) {
+        Self::in_pool(
+            Marks::new(high, low, chunk).advisory(),
+            Arc::new(Pool::advisory(high, u64::MAX)),
+        )
+    }
+
     fn in_pool(marks: Marks, pool: Arc<Pool>) -> (Self, Outlet, Inlet) {
         let link = Link::new(marks, pool.clone());
         let [producer, consumer] = [(); 2].map(|()| Arc::new(StageMeter::new(Instant::now())));
@@ -154,6 +162,91 @@ fn exactly_as_many_whole_chunks_get_in_as_fit_under_the_high_mark() {
             rig.assert_nothing_is_held();
         }
     }
+}
+
+/// What nobody receives is held, however much it is.
+fn overfilled(count: u64) -> (Rig, Outlet, Inlet) {
+    let (rig, mut outlet, inlet) = Rig::advisory(100, 50, 25);
+    for _ in 0..count {
+        assert!(send_in(&mut outlet, 25, &[b'x'; 25]), "advice pauses nobody");
+    }
+    (rig, outlet, inlet)
+}
+
+#[test]
+fn a_mark_that_is_advice_bounds_nothing_and_is_counted_where_it_is_passed() {
+    const COUNT: u64 = 5000;
+    let (rig, mut outlet, mut inlet) = overfilled(COUNT);
+    assert_eq!(rig.credit(), (0, COUNT * 25, 5000));
+    let levels = rig.link.levels();
+    assert_eq!((levels.buffered, levels.peak), (COUNT * 25, COUNT * 25));
+    assert_eq!((levels.high, levels.low), (100, 50), "the marks are what they would be");
+    assert_eq!((levels.times_full, levels.drains), (1, 0));
+    assert_eq!(levels.longest_pause, Duration::ZERO);
+    assert_eq!(rig.producer.times().backpressured, Duration::ZERO);
+    assert_eq!((rig.pool.in_use(), rig.pool.free_bytes()), (COUNT * 25, 0));
+    for left in (0..COUNT).rev() {
+        assert_eq!(receive(&mut inlet).as_slice(), [b'x'; 25]);
+        assert_eq!(rig.level(), left * 25);
+        assert!(
+            rig.pool.free_bytes() <= rig.pool.limit(),
+            "no more is kept than in a bounded run"
+        );
+    }
+    assert_eq!(fill_some(&mut outlet, 4), (1, 100), "at the mark is not above it");
+    assert_eq!(fill_some(&mut outlet, 1), (2, 125));
+    drop((outlet, inlet));
+    rig.assert_nothing_is_held();
+}
+
+/// Sends `count` more chunks; answers how often the mark was passed so far, and the level.
+fn fill_some(outlet: &mut Outlet, count: usize) -> (u64, u64) {
+    for _ in 0..count {
+        assert!(send_in(outlet, 25, &[b'x'; 25]));
+    }
+    let levels = outlet.link.levels();
+    (levels.times_full, levels.buffered)
+}
+
+#[test]
+fn an_exhausted_pool_holds_the_producer_until_the_end() {
+    let marks = Marks::new(100, 50, 25).advisory();
+    // Below the mark, at it, and far above it.
+    for most in [0, 50, 100, 1000] {
+        let (rig, mut outlet, _inlet) = Rig::in_pool(marks, Arc::new(Pool::advisory(100, most)));
+        assert!(!rig.pool.is_exhausted());
+        assert_eq!(fill_up(&mut outlet, 25), most);
+        assert!(rig.pool.is_exhausted());
+        let (woken, waker) = counted();
+        assert!(poll_with(outlet.reserve(25), &waker).is_pending());
+        rig.link.cancel();
+        assert_eq!(woken.get(), 1);
+        assert_eq!(now(outlet.reserve(25)).expect("no wait").err(), Some(Closed));
+        rig.assert_nothing_is_held();
+    }
+}
+
+#[test]
+fn whatever_a_link_without_a_bound_holds_is_given_back_at_its_end() {
+    let (rig, outlet, inlet) = overfilled(1000);
+    rig.link.cancel();
+    assert_eq!((rig.level(), rig.pool.in_use()), (0, 0), "cancelled");
+    drop((outlet, inlet));
+    rig.assert_nothing_is_held();
+
+    let (rig, outlet, inlet) = overfilled(1000);
+    drop(inlet);
+    rig.assert_nothing_is_held();
+    drop(outlet);
+
+    let (rig, outlet, mut inlet) = overfilled(1000);
+    outlet.finish();
+    let mut count = 0;
+    while let Some(Ok(Some(chunk))) = now(inlet.receive()) {
+        count += chunk.len();
+    }
+    assert_eq!(count, 25_000, "nothing is lost");
+    rig.assert_nothing_is_held();
 }
 
 #[test]

@@ -12,6 +12,8 @@ use super::sync::{Arc, Mutex, lock};
 #[derive(Debug)]
 pub struct Pool {
     limit: u64,
+    /// Where the links heed no mark: about how many bytes may be in use, whatever the limit.
+    most: Option<u64>,
     state: Mutex<State>,
 }
 
@@ -20,6 +22,7 @@ struct State {
     in_use: u64,
     peak: u64,
     free_bytes: u64,
+    is_exhausted: bool,
     /// The most recently used last: its pages are the warmest.
     free: Vec<Block>,
 }
@@ -30,20 +33,47 @@ impl Pool {
     pub fn new(limit: u64) -> Self {
         Self {
             limit,
+            most: None,
             state: Mutex::new(State::default()),
         }
+    }
+
+    /// A pool for links whose marks are advice: it keeps no more than `limit` bytes for reuse, but hands out what it is
+    /// asked for, until about `most` are in use. Then [`Pool::is_exhausted`], and the run has to be ended.
+    #[must_use]
+    pub fn advisory(limit: u64, most: u64) -> Self {
+        Self {
+            most: Some(most),
+            ..Self::new(limit)
+        }
+    }
+
+    /// Whether `size` more bytes may be in use. Several links may ask before one of them takes: each may then have one
+    /// buffer too many.
+    pub(super) fn has_room_for(&self, size: u64) -> bool {
+        let mut state = lock(&self.state);
+        let has_room = state.in_use + size <= self.most.unwrap_or(self.limit);
+        state.is_exhausted |= !has_room;
+        has_room
+    }
+
+    /// Whether somebody has asked for more than may be in use.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        lock(&self.state).is_exhausted
     }
 
     /// A buffer of exactly `capacity` bytes, with whatever contents its last user left.
     ///
     /// # Panics
-    /// If more is in use than the limit allows: somebody took a buffer without credit.
+    /// If more is in use than a limit that is not advisory allows: somebody took a buffer without credit.
     pub(super) fn take(&self, capacity: usize) -> Block {
         let evicted: Vec<Block>;
         {
             let mut state = lock(&self.state);
             let in_use = state.in_use + capacity as u64;
-            assert!(in_use <= self.limit, "a buffer was taken without credit");
+            let has_credit = in_use <= self.limit || self.most.is_some();
+            assert!(has_credit, "a buffer was taken without credit");
             state.in_use = in_use;
             state.peak = state.peak.max(state.in_use);
             if let Some(at) = state.free.iter().rposition(|free| free.len() == capacity) {
@@ -56,12 +86,15 @@ impl Pool {
         Block::zeroed(capacity)
     }
 
-    /// Takes a buffer back, to be handed out again.
+    /// Takes a buffer back, to be handed out again; above an advisory limit it is freed instead.
     pub(super) fn give(&self, buffer: Block) {
         let mut state = lock(&self.state);
-        state.in_use -= buffer.len() as u64;
-        state.free_bytes += buffer.len() as u64;
-        state.free.push(buffer);
+        let capacity = buffer.len() as u64;
+        state.in_use -= capacity;
+        if state.in_use + state.free_bytes + capacity <= self.limit {
+            state.free_bytes += capacity;
+            state.free.push(buffer);
+        }
     }
 
     /// A buffer that belongs to no link, for who moves bytes without one.

@@ -22,6 +22,8 @@ pub struct MemoryPlan {
     pub state: u64,
     /// Whether the user set a mark, and so wants to see a link even where none is needed.
     pub has_explicit_marks: bool,
+    /// Whether the marks are only advice, so that the ceiling is what the links would keep to.
+    pub is_unbounded: bool,
     /// How the links would share another ceiling.
     pub elastic: Elastic,
 }
@@ -86,6 +88,7 @@ impl MemoryPlan {
             fixed: limits.memory.is_some(),
             links,
             state,
+            is_unbounded: limits.ignore_backpressure,
             has_explicit_marks: needs.iter().any(|need| need.high.or(need.low).is_some()),
             elastic,
         })
@@ -137,14 +140,11 @@ mod tests {
     }
 
     fn plan(needs: &[Needs], memory: Option<u64>) -> Result<MemoryPlan, Vec<Problem>> {
-        MemoryPlan::new(
-            needs,
-            Limits {
-                memory,
-                ..Limits::default()
-            },
-            &(0..9),
-        )
+        let limits = Limits {
+            memory,
+            ..Limits::default()
+        };
+        MemoryPlan::new(needs, limits, &(0..9))
     }
 
     #[test]
@@ -156,6 +156,21 @@ mod tests {
                 .iter()
                 .all(|marks| *marks == Marks::new(1 << 20, 1 << 19, 256 << 10))
         );
+    }
+
+    #[test]
+    fn advice_changes_no_mark_but_what_it_means() {
+        let needs = [needs(0, None), needs(300_000, Some(3 << 20))];
+        let limits = Limits {
+            ignore_backpressure: true,
+            ..Limits::default()
+        };
+        let unbounded = MemoryPlan::new(&needs, limits, &(0..9)).expect("fits");
+        let bounded = plan(&needs, None).expect("fits");
+        assert!(unbounded.is_unbounded && !bounded.is_unbounded);
+        let advice: Vec<Marks> = bounded.links.iter().map(|marks| marks.advisory()).collect();
+        assert_eq!(unbounded.links, advice);
+        assert_eq!(unbounded.limit, bounded.limit);
     }
 
     #[test]

@@ -17,6 +17,10 @@ use rustix::pipe::SpliceFlags;
 
 use super::process_tree::Listed;
 
+mod room;
+
+pub use room::free_memory;
+
 /// One eventfd.
 #[derive(Debug)]
 pub struct AlarmDescriptors(OwnedFd);
@@ -317,17 +321,6 @@ pub fn stored_bytes(pid: i32) -> u64 {
 pub fn adopt_orphans() {
     // Where it is refused, an orphan is not counted; nothing else depends on it.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-}
-
-/// `MemAvailable` of meminfo, in KiB: see proc(5).
-pub fn free_memory() -> Option<u64> {
-    let text = std::fs::read("/proc/meminfo").ok()?;
-    let kib: u64 = status_field(&text, "MemAvailable:")?
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()?;
-    Some(kib * 1024)
 }
 
 /// The kernel rounds it up to a page.

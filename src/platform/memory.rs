@@ -14,6 +14,13 @@ pub fn forget_start_up() {
     system::forget_start_up();
 }
 
+/// Bytes that this process may still take: what the machine, the process's control groups and its own limits leave;
+/// `None` where the system does not tell.
+#[must_use]
+pub fn free_memory() -> Option<u64> {
+    system::free_memory()
+}
+
 /// Reads the resident set size; cheap enough for ten readings a second.
 #[derive(Debug)]
 pub struct ResidentMemory(system::MemoryFiles);
@@ -48,5 +55,10 @@ mod tests {
         let (now, peak) = (memory.now(), memory.peak());
         assert!(now > 100 << 10, "{now} bytes");
         assert!(peak >= now / 2, "{peak} bytes");
+    }
+
+    #[test]
+    fn free_memory_is_plausible_where_it_is_known() {
+        assert!(free_memory().is_none_or(|free| free > 1 << 20));
     }
 }

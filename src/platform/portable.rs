@@ -69,6 +69,11 @@ impl MemoryFiles {
     }
 }
 
+/// There is no portable way to tell.
+pub fn free_memory() -> Option<u64> {
+    None
+}
+
 /// There is no portable way.
 pub fn forget_start_up() {}
 
@@ -171,11 +176,6 @@ pub fn stored_bytes(_pid: i32) -> u64 {
 
 /// Orphans go to the first process.
 pub fn adopt_orphans() {}
-
-/// It cannot be told.
-pub fn free_memory() -> Option<u64> {
-    None
-}
 
 /// Pipes keep the size they have.
 pub fn shrink_pipe(_fd: BorrowedFd<'_>) {}

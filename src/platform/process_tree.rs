@@ -107,12 +107,6 @@ pub fn kill_descendants() -> io::Result<usize> {
     Ok(members.len())
 }
 
-/// Bytes of memory that programs could still get without swapping; `None` where the system does not tell.
-#[must_use]
-pub fn free_memory() -> Option<u64> {
-    system::free_memory()
-}
-
 /// Makes a pipe as small as it can be, so that little waits in it unseen.
 pub fn shrink_pipe(fd: BorrowedFd<'_>) {
     system::shrink_pipe(fd);

@@ -1,7 +1,7 @@
 //! The signals that end a run.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 
@@ -24,6 +24,18 @@ pub fn prepare_signals(asked: &Arc<AtomicBool>) {
     // Where the system refuses, the signals keep their default action, which is worse but no reason not to run.
     let _ = signal_hook::flag::register(SIGUSR1, asked.clone());
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+}
+
+/// The number of the last terminating signal that came, or 0: from now on they only set this. One that was ignored when
+/// the process started stays so.
+#[must_use]
+pub fn pending_signal() -> Arc<AtomicUsize> {
+    let pending = Arc::default();
+    for signal in TERMINATING.into_iter().filter(|signal| !is_ignored(*signal)) {
+        // Where the system refuses, the signal keeps its default action.
+        let _ = signal_hook::flag::register_usize(signal, Arc::clone(&pending), signal.unsigned_abs() as usize);
+    }
+    pending
 }
 
 /// Ends the process the way `signal` would have, so that a shell sees it.

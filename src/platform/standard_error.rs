@@ -44,10 +44,10 @@ pub fn write_within(bytes: &[u8], patience: Duration) -> usize {
     bytes.len() - rest.len()
 }
 
-/// The terminal's columns and rows, where standard error is one.
+/// A terminal's columns and rows; `None` where the descriptor is none.
 #[must_use]
-pub fn terminal_size() -> Option<(u16, u16)> {
-    let size = rustix::termios::tcgetwinsize(rustix::stdio::stderr()).ok()?;
+pub fn terminal_size(of: impl AsFd) -> Option<(u16, u16)> {
+    let size = rustix::termios::tcgetwinsize(of).ok()?;
     (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }
 

@@ -54,7 +54,7 @@ fn name(run: &Run, stage: usize) -> &str {
     &run.last.stages[stage].name
 }
 
-/// When producers paused for the first time; those that did so between the same two samples together.
+/// When producers paused for the first time, or should have; those that did so between the same two samples together.
 fn first_full(run: &Run) -> Vec<Moment> {
     let mut firsts: Vec<(f64, Vec<&Link>)> = Vec::new();
     for (at, link) in run.last.links.iter().enumerate() {
@@ -69,6 +69,7 @@ fn first_full(run: &Run) -> Vec<Moment> {
     let moment = |(at, links): (f64, Vec<&Link>)| {
         let names: Vec<&str> = links.iter().map(|link| name(run, link.from)).collect();
         let text = match links.as_slice() {
+            _ if run.last.unbounded => format!("{} passed the mark, and nothing paused it", names.join(", ")),
             [link] => format!(
                 "{} paused for the first time: the link to {} is full",
                 names[0],

@@ -34,6 +34,10 @@ impl Pause {
 /// It is paused in a sample in which it was full once more often than it has drained, and in the same pause as long as
 /// neither number grows.
 pub fn pauses(run: &Run, link: usize) -> Vec<Pause> {
+    if run.last.unbounded {
+        // What passes a mark that is only advice is not paused.
+        return Vec::new();
+    }
     let mut found = Vec::new();
     let mut open: Option<(u64, f64)> = None;
     for point in &run.points {

@@ -201,3 +201,28 @@ fn a_png_shows_the_colours_of_the_poster_and_its_letters() {
     // The ink of the title, which nothing but letters has.
     assert!(count(0x10, 0x15, 0x1d) > 1_000, "letters");
 }
+
+#[test]
+fn where_backpressure_was_ignored_nothing_is_said_to_have_paused() {
+    let mut recording = recorded("stalled.jsonl");
+    let Body::Run(run) = &mut recording.body else {
+        panic!("a run");
+    };
+    run.last.unbounded = true;
+    run.last.links[1].peak_bytes = run.last.links[1].high_bytes + 1;
+    assert_eq!(pauses(run, 1), []);
+    let moments = moments::of(run);
+    assert!(
+        moments.iter().all(|moment| !moment.text.contains("paused for")),
+        "{moments:?}"
+    );
+    let drawn = drawn(&[recording], Format::Html);
+    for said in [
+        "passed the mark, and nothing paused it",
+        "passed its mark",
+        "because backpressure was ignored",
+        "Backpressure was ignored: the chain held up to",
+    ] {
+        assert!(drawn.contains(said), "no {said:?}");
+    }
+}

@@ -67,6 +67,12 @@ pub fn blame(run: &Run) -> Option<String> {
             })
         })
         .collect();
+    if run.last.unbounded {
+        let text = &run.last.stages[at].text;
+        return Some(format!(
+            "{text}: what it was too slow for piled up, because backpressure was ignored"
+        ));
+    }
     Some(blame_one(&witnesses?, at, Moment::Ended).text())
 }
 
@@ -75,12 +81,20 @@ pub fn memory(run: &Run) -> String {
     let held = held_peak(run);
     let limit = run.last.memory_limit_bytes;
     let share = if limit > 0 { float(held) / float(limit) } else { 0.0 };
-    let chain = format!(
-        "The chain never held more than {} of the {} it may ({})",
-        human_size(held),
-        human_size(limit),
-        percent(share)
-    );
+    let chain = if run.last.unbounded {
+        format!(
+            "Backpressure was ignored: the chain held up to {} where it should have held {} at most",
+            human_size(held),
+            human_size(limit)
+        )
+    } else {
+        format!(
+            "The chain never held more than {} of the {} it may ({})",
+            human_size(held),
+            human_size(limit),
+            percent(share)
+        )
+    };
     // The first half is when buffers are touched for the first time.
     let half = run.duration() / 2.0;
     let later = || {

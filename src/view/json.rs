@@ -43,6 +43,9 @@ pub struct Stats<'a> {
     pub state_bytes: u64,
     /// The ceiling over the chain.
     pub memory_limit_bytes: u64,
+    /// Whether the marks are only advice, so that links may hold more than the ceiling.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unbounded: bool,
     /// What the source is expected to give.
     pub expected_bytes: Option<u64>,
     /// The stage that everything waits for.
@@ -182,6 +185,7 @@ pub fn end(snapshot: Option<&Snapshot>, exit: &Exit) -> String {
             pool_free_bytes: 0,
             state_bytes: 0,
             memory_limit_bytes: 0,
+            unbounded: false,
             expected_bytes: None,
             bottleneck: None,
             stages: Vec::new(),
@@ -216,6 +220,7 @@ fn stats<'a>(snapshot: &'a Snapshot, exit: Option<&'a Exit>) -> Stats<'a> {
         pool_free_bytes: snapshot.pool_free,
         state_bytes: snapshot.state,
         memory_limit_bytes: snapshot.limit,
+        unbounded: snapshot.is_unbounded,
         expected_bytes: snapshot.expected,
         bottleneck: snapshot.bottleneck.map(|stage| Bottleneck {
             stage,

@@ -21,6 +21,6 @@ mod tests;
 pub use bars::{curve, curve_below};
 pub use frame::{Size, frame};
 pub use history::History;
-pub use line::{Line, Paint, squeezed};
+pub use line::{Line, Paint, left, right, squeezed};
 pub use painter::{Painter, forget, print_above};
 pub use style::{Background, Style};

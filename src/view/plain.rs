@@ -3,6 +3,8 @@
 use crate::engine::Snapshot;
 use crate::grammar::human_size;
 
+use super::excess::excess;
+
 /// What has passed, how fast, where it waits and what that costs, with a newline.
 #[must_use]
 pub fn line(snapshot: &Snapshot) -> String {
@@ -19,13 +21,15 @@ pub fn line(snapshot: &Snapshot) -> String {
         let stage = &snapshot.stages[stage];
         format!("  bottleneck {}", stage.text)
     });
+    let held = snapshot.buffered + snapshot.state;
+    let times = excess(held, snapshot.limit).map_or_else(String::new, |times| format!(" ({times})"));
     format!(
-        "highwater: {:.1}s  in {}{done}  out {}  {}/s  buffered {} of {}  rss {}{bottleneck}\n",
+        "highwater: {:.1}s  in {}{done}  out {}  {}/s  buffered {} of {}{times}  rss {}{bottleneck}\n",
         snapshot.elapsed.as_secs_f64(),
         human_size(source.bytes_in),
         human_size(sink.bytes_out),
         human_rate(sink.rate),
-        human_size(snapshot.buffered + snapshot.state),
+        human_size(held),
         human_size(snapshot.limit),
         human_size(snapshot.rss),
     )

@@ -4,6 +4,9 @@ use crate::engine::{Moment, Share, Snapshot, StageSample};
 use crate::grammar::human_size;
 use crate::platform::KernelQueue;
 
+use super::excess::excess;
+use super::plain::human_rate;
+
 /// A stage, and what there is to say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sentence {
@@ -63,6 +66,9 @@ pub struct Witness<'a> {
 #[must_use]
 pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
     let at = snapshot.bottleneck.filter(|_| snapshot.has_shares())?;
+    if snapshot.is_unbounded {
+        return Some(overwhelmed(snapshot, at));
+    }
     let stages = snapshot.stages.iter().map(|stage| Witness {
         name: stage.name,
         text: &stage.text,
@@ -111,6 +117,31 @@ pub fn blame_one(stages: &[Witness<'_>], at: usize, moment: Moment) -> Sentence 
         subject: stage.text.to_owned(),
         what,
         evidence,
+    }
+}
+
+/// A stage that is too slow in a chain where nobody waits, and what that has come to.
+fn overwhelmed(snapshot: &Snapshot, at: usize) -> Sentence {
+    let stage = &snapshot.stages[at];
+    let is_over = snapshot.moment == Moment::Ended;
+    let link = at.checked_sub(1).and_then(|at| snapshot.links.get(at));
+    let held = link.map(|link| (link, if is_over { link.peak } else { link.buffered }));
+    let past = held.and_then(|(link, held)| Some((link, held, excess(held, link.high)?)));
+    let Some((link, held, times)) = past else {
+        return plain(stage, "backpressure is ignored, and no link is past its mark so far");
+    };
+    let mut evidence = vec![format!("{} held for it", human_size(held)), format!("{times} the mark")];
+    if !is_over && link.fill_rate >= 1.0 {
+        evidence.push(format!("rising by {}/s", human_rate(link.fill_rate)));
+    }
+    let what = if is_over {
+        "too slow, and nobody waited for it"
+    } else {
+        "too slow, and nobody waits for it"
+    };
+    Sentence {
+        evidence,
+        ..plain(stage, what)
     }
 }
 

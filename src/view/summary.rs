@@ -8,6 +8,7 @@ use crate::engine::Snapshot;
 use crate::grammar::human_size;
 
 use super::clock::clock;
+use super::excess::excess;
 use super::live::{Line, Paint, Style, squeezed};
 use super::plain::human_rate;
 use super::sentence::{Sentence, blame};
@@ -41,14 +42,16 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
     };
     rows.push(row("time", clock(snapshot.elapsed), "", &lane));
     let ceiling = format!("of {}", human_size(snapshot.limit));
-    rows.push(row("peak buffers", human_size(snapshot.buffered_peak), &ceiling, ""));
+    let note = excess(snapshot.buffered_peak, snapshot.limit)
+        .map_or_else(String::new, |times| format!("{times}, backpressure ignored"));
+    rows.push(row("peak buffers", human_size(snapshot.buffered_peak), &ceiling, &note));
     rows.push(row("peak rss", human_size(snapshot.rss_peak), "", ""));
     let paused = snapshot
         .links
         .iter()
         .enumerate()
         .max_by_key(|(_, link)| link.longest_pause);
-    if let Some((at, link)) = paused.filter(|(_, link)| link.times_full > 0) {
+    if let Some((at, link)) = paused.filter(|(_, link)| link.times_full > 0 && !snapshot.is_unbounded) {
         let times = match link.times_full {
             1 => "once".to_owned(),
             count => format!("{count} times"),
@@ -159,6 +162,23 @@ mod tests {
   peak rss       9.26 MiB
   longest pause    0.88 s  read big.iso; its link was full once
   bottleneck               throttle 1MB/s; read backpressured 100 %, gzip 99 %
+
+"#]]
+        );
+    }
+
+    #[test]
+    fn a_run_without_a_bound() {
+        assert_data_eq!(
+            text(&ended(sample::unbounded()), false, STYLE),
+            str![[r#"
+  not complete; this is what got through
+  in              146 MiB   23.5 MiB/s  read -
+  out            11.8 MiB   1.91 MiB/s  write /dev/null  8.1 %
+  time             6.20 s
+  peak buffers    134 MiB  of 8.00 MiB  17×, backpressure ignored
+  peak rss        139 MiB
+  bottleneck               throttle 2MB/s; 134 MiB held for it, 134× the mark
 
 "#]]
         );

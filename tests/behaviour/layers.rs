@@ -273,7 +273,7 @@ fn every_command_line_in_the_readme_can_be_planned() {
         let runs_nothing = arguments.first().is_none_or(|first| {
             matches!(
                 first.as_str(),
-                "stages" | "report" | "explain" | "generate" | "check" | "--version" | "--help" | "-h" | "-V"
+                "demo" | "stages" | "report" | "explain" | "generate" | "check" | "--version" | "--help" | "-h" | "-V"
             )
         });
         if runs_nothing {

@@ -4,6 +4,7 @@
 
 mod browser;
 mod connecting;
+mod contrast;
 mod endings;
 mod endpoints;
 mod failing_positions;

@@ -1808,6 +1808,31 @@ threads  4 at most: a stage's each, the engine's, the view's; threads= adds more
 "#]],
         );
         answers(
+            &[
+                "explain",
+                "--ignore-backpressure",
+                "--max-rss",
+                "1MiB",
+                "read a | write /dev/null",
+            ],
+            str![[r#"
+ 0  read a
+    by default zero-copy=false connect-timeout=10s
+    gives 10 B
+     │  never full, though its mark is 1.00 MiB; chunks up to 256 KiB
+ 1  write /dev/null
+    by default append=false clobber=true sync=true connect-timeout=10s verify=false resume=false
+    writes to /dev/null in place
+
+lane     linked, because backpressure is ignored
+memory   unbounded: --ignore-backpressure lets every link grow; with backpressure
+         links 1.00 MiB + state 0 B = 1.00 MiB, of 8.00 MiB (by default)
+threads  5 at most: a stage's each, the engine's, the view's, the guard's; threads= adds more
+stops    at 1.00 MiB resident (--max-rss)
+--- exit 0
+"#]],
+        );
+        answers(
             &["explain", "read", "a", "::", "skip", "1", "::", "write", "a"],
             str![[r#"
  0  read a
@@ -1869,6 +1894,7 @@ Usage: highwater [OPTIONS] 'STAGE | STAGE | …' [OPTIONS]
        … | highwater [OPTIONS] | …
 
 Commands:
+  demo      Show in half a minute what backpressure is for: the same chain without it and with it
   stages    List the stages, or explain one
   explain   Show what a pipeline would do, and where its memory would go, without running it
   report    Draw recordings of --record: memory against the ceiling, stages, links, rates
@@ -1898,6 +1924,18 @@ Memory:
 
       --chunk <SIZE>
           Largest chunk [default: 256KiB, or a quarter of its link]
+
+      --max-rss <SIZE>
+          Stop the run with code 7 before more is resident
+          
+          Looked at every 20 ms, and more often near the limit. Without it only
+          --ignore-backpressure has a limit.
+
+      --ignore-backpressure
+          Show what happens without backpressure: links that never say no
+          
+          Every mark is only advice, so a slow stage lets memory grow without bound, until --max-rss
+          stops the run [default: a quarter of free memory]. For demonstrations.
 
 What you see:
       --progress <WHAT>
@@ -2046,7 +2084,7 @@ one hard ceiling, and shows where the bytes are while it does.
 
 Usage  highwater [OPTIONS] 'STAGE | STAGE | …'
        … | highwater [OPTIONS] STAGE :: STAGE :: … | …
-       highwater stages [NAME]    highwater explain 'STAGE | STAGE | …'
+       highwater demo   highwater stages [NAME]   highwater explain 'STAGE | …'
        highwater check -- COMMAND…    whether a program honours backpressure
 
   highwater 'read big.iso | gzip | write big.iso.gz'

@@ -1,11 +1,28 @@
-//! The picture of the README: a frame of a real run as SVG.
+//! The pictures of the README: what real runs looked like, as SVG.
 
-use crate::view::live::{Size, frame, sample, svg};
+use crate::view::contrast::{self, Shown, verdict};
+use crate::view::live::svg::{Blocks, svg};
+use crate::view::live::{Line, Size, frame, sample};
 
-/// The picture.
-pub fn file() -> super::Generated {
+/// The pictures.
+pub fn files() -> [super::Generated; 2] {
+    [live_view(), demo()]
+}
+
+fn live_view() -> super::Generated {
     let size = Size { columns: 92, rows: 40 };
     let lines = frame(&sample::throttled(), &sample::history(), size);
     let command = "highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'";
-    ("man/live-view.svg".to_owned(), svg::svg(command, &lines))
+    let picture = svg("The live view of highwater", command, &lines, Blocks::Bars);
+    ("man/live-view.svg".to_owned(), picture)
+}
+
+fn demo() -> super::Generated {
+    const COLUMNS: usize = 93;
+    let seen = contrast::sample::recorded();
+    let mut lines: Vec<Line> = contrast::frame(&seen, COLUMNS, Shown::Both);
+    lines.extend(verdict(&seen, COLUMNS));
+    let label = "Resident memory of the same chain, with backpressure ignored and heeded";
+    let picture = svg(label, "highwater demo", &lines, Blocks::Area);
+    ("man/demo.svg".to_owned(), picture)
 }

@@ -134,6 +134,7 @@ impl Bench {
             budget: Arc::new(Budget::new(high * between as u64, high * between as u64, true)),
             pool,
             expected: None,
+            is_unbounded: false,
         });
         Self { watch, tallies }
     }

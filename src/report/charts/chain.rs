@@ -228,6 +228,11 @@ fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area
             Anchor::Start,
             &format!("never full, peak {peak}"),
         ),
+        // Only a mark that was advice can be passed.
+        _ if link.peak_bytes > link.high_bytes => {
+            svg.text("lt", (x, middle - 4.0), Anchor::Start, "passed its mark");
+            svg.text("f", (x, middle + 11.0), Anchor::Start, &format!("peak {peak}"));
+        }
         times => {
             let often = if times == 1 {
                 "full once".to_owned()

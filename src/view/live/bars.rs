@@ -35,6 +35,10 @@ pub fn share(share: &Share, width: usize) -> Line {
 /// How full something is, in `width` columns, with a mark at a share of it.
 #[must_use]
 pub fn level(value: u64, whole: u64, mark: Option<u64>, width: usize) -> Line {
+    if value > whole && whole > 0 {
+        // Above a mark that was only advice: full, and in the colour that the eye goes to.
+        return Line::default().with(Paint::Busy, "━".repeat(width));
+    }
     let part = ratio(value, whole);
     // What is not empty shows; what is not full has a gap.
     let mut filled = cells(part, width);
@@ -123,6 +127,10 @@ mod tests {
         assert_eq!(level(99, 10), "━━━━━┿━━━─");
         assert_eq!(level(100, 10), "━━━━━┿━━━━");
         assert_eq!(level(100, 0), "");
+        assert_eq!(
+            super::level(101, 100, Some(50), 4).pieces,
+            [(Paint::Busy, "━━━━".to_owned())]
+        );
     }
 
     #[test]

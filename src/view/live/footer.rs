@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::engine::Snapshot;
 use crate::grammar::human_size;
 use crate::view::clock::{clock, passing};
+use crate::view::excess::excess;
 use crate::view::sentence::{is_finishing, sentence as say};
 
 use super::bars;
@@ -43,7 +44,16 @@ fn begin_with(name: &str, bar: Line) -> Line {
 pub fn buffers(snapshot: &Snapshot, columns: &Columns) -> Line {
     let held = snapshot.buffered + snapshot.state;
     let words = format!("{} of {}", human_size(held), human_size(snapshot.limit));
-    begin_with("buffers", bars::level(held, snapshot.limit, None, bar(columns))).with(Paint::Plain, words)
+    let line = begin_with("buffers", bars::level(held, snapshot.limit, None, bar(columns))).with(Paint::Plain, words);
+    above(line, held, snapshot.limit)
+}
+
+/// Says how far `value` is above its `mark`, where it is.
+pub fn above(line: Line, value: u64, mark: u64) -> Line {
+    match excess(value, mark) {
+        Some(times) => line.with(Paint::Busy, format!("  {times}")),
+        None => line,
+    }
 }
 
 /// What the whole process holds, and how that came about.

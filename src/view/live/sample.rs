@@ -41,12 +41,45 @@ pub fn throttled() -> Snapshot {
         pool_free: 425_984,
         state: 2_933_642,
         limit: 8 * MIB,
+        is_unbounded: false,
         expected: Some(73_400_320),
         bottleneck: Some(2),
         stages,
         links: vec![link(1024 * KIB, 79, 876), link(1024 * KIB, 70, 871), link(0, 0, 0)],
         hashes: Vec::new(),
     }
+}
+
+/// `read - | throttle 2MB/s | write /dev/null` six seconds after its backpressure was ignored.
+#[must_use]
+pub fn unbounded() -> Snapshot {
+    let mut snapshot = throttled();
+    snapshot.is_unbounded = true;
+    snapshot.elapsed = Duration::from_millis(6_204);
+    snapshot.expected = None;
+    snapshot.stages = vec![
+        stage("read", "read -", [146 * MIB; 2], 24_700_000.0, [1.0, 0.0]),
+        throttling(stage(
+            "throttle",
+            "throttle 2MB/s",
+            [12_713_984, 12_410_000],
+            2_000_100.0,
+            [1.0, 0.0],
+        )),
+        stage("write", "write /dev/null", [12_410_000; 2], 2_000_100.0, [0.01, 0.99]),
+    ];
+    snapshot.bottleneck = Some(1);
+    (snapshot.buffered, snapshot.buffered_peak) = (134 * MIB, 134 * MIB);
+    (snapshot.state, snapshot.pool_free) = (0, 0);
+    (snapshot.rss, snapshot.rss_peak) = (139 * MIB, 139 * MIB);
+    let risen = LinkSample {
+        buffered: 134 * MIB,
+        peak: 134 * MIB,
+        fill_rate: 22_700_000.0,
+        ..link(0, 1, 0)
+    };
+    snapshot.links = vec![risen, link(0, 0, 0)];
+    snapshot
 }
 
 /// `read big.iso | write copy.iso`, copied by one system call.

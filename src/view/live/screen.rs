@@ -50,7 +50,7 @@ struct State {
 impl Screen {
     /// The terminal's size now.
     pub fn size() -> Size {
-        terminal_size().map_or(ASSUMED, |(columns, rows)| Size {
+        terminal_size(std::io::stderr()).map_or(ASSUMED, |(columns, rows)| Size {
             columns: columns.into(),
             rows: rows.into(),
         })

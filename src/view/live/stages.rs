@@ -5,11 +5,13 @@ use std::time::Duration;
 use crate::engine::{LinkSample, Snapshot, StageSample};
 use crate::grammar::human_size;
 use crate::view::clock::passing;
+use crate::view::excess::excess;
 use crate::view::plain::human_rate;
 use crate::view::sentence::percent;
 
 use super::bars;
 use super::columns::{Columns, GAP, MARKER, PERCENT, RATE, SIZE, WORD};
+use super::footer::above;
 use super::line::{Line, Paint, left, right};
 
 /// The head of the columns, and what the bars mean.
@@ -226,11 +228,10 @@ fn level(corner: &str, held: u64, most: u64, mark: Option<u64>, columns: &Column
     let begin = Line::default().with(Paint::Faint, corner);
     let (shown, high) = (human_size(held), human_size(most));
     if columns.is_narrow {
-        let numbers = format!(" {} of {}", right(&shown, SIZE), high);
-        let bar = columns.whole.saturating_sub(indent + numbers.len()).min(24);
-        return begin
-            .then(bars::level(held, most, mark, bar))
-            .with(Paint::Faint, numbers);
+        let numbers = Line::default().with(Paint::Faint, format!(" {} of {}", right(&shown, SIZE), high));
+        let numbers = above(numbers, held, most);
+        let bar = columns.whole.saturating_sub(indent + numbers.columns()).min(24);
+        return begin.then(bars::level(held, most, mark, bar)).then(numbers);
     }
     let bar = (columns.text + MARKER - indent).min(28);
     begin
@@ -248,6 +249,11 @@ const FAR: Duration = Duration::from_secs(3600);
 /// A link's level against its high-water mark, with the low one shown.
 fn link(link: &LinkSample, columns: &Columns) -> Line {
     let row = level("   ╰ ", link.buffered, link.high, Some(link.low), columns);
+    if let Some(times) = excess(link.buffered, link.high).filter(|_| !columns.is_narrow) {
+        return row
+            .up_to(words_begin(columns))
+            .with(Paint::Busy, format!("{times} the mark"));
+    }
     if columns.has_word {
         let paused = match (link.times_full, link.full_in) {
             (0, Some(time)) if time < FAR => format!("filling, full in {}", passing(time)),

@@ -11,9 +11,18 @@ const CELL: (usize, usize) = (9, 20);
 /// Around the text, in pixels; above it a bar with the window's buttons.
 const MARGIN: (usize, usize) = (24, 52);
 
-/// A terminal window with `command` and, below it, the lines.
+/// What blocks of text stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocks {
+    /// Bars of one line each, with space between the lines.
+    Bars,
+    /// One shape over many lines, with an axis beside it.
+    Area,
+}
+
+/// A terminal window with `command` and, below it, the lines; `label` says what is seen.
 #[must_use]
-pub fn svg(command: &str, lines: &[Line]) -> String {
+pub fn svg(label: &str, command: &str, lines: &[Line], blocks: Blocks) -> String {
     let columns = lines
         .iter()
         .map(Line::columns)
@@ -26,7 +35,7 @@ pub fn svg(command: &str, lines: &[Line]) -> String {
     );
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" \
-         role=\"img\" aria-label=\"The live view of highwater\">\n\
+         role=\"img\" aria-label=\"{label}\">\n\
          <rect width=\"{width}\" height=\"{height}\" rx=\"10\" fill=\"#14181f\"/>\n\
          <circle cx=\"24\" cy=\"22\" r=\"6\" fill=\"#ff5f57\"/><circle cx=\"44\" cy=\"22\" r=\"6\" fill=\"#febc2e\"/>\
          <circle cx=\"64\" cy=\"22\" r=\"6\" fill=\"#28c840\"/>\n\
@@ -38,33 +47,33 @@ pub fn svg(command: &str, lines: &[Line]) -> String {
         .chain([Line::default()])
         .chain(lines.iter().cloned());
     for (row, line) in shown.enumerate() {
-        draw(&mut svg, &line, MARGIN.1 + row * CELL.1);
+        draw(&mut svg, &line, MARGIN.1 + row * CELL.1, blocks);
     }
     svg += "</g>\n</svg>\n";
     svg
 }
 
 /// One line whose cells begin at `top`.
-fn draw(svg: &mut String, line: &Line, top: usize) {
+fn draw(svg: &mut String, line: &Line, top: usize, blocks: Blocks) {
     let mut column = 0;
     for (paint, piece) in &line.pieces {
         let mut chars = piece.chars().peekable();
         while let Some(first) = chars.next() {
-            let is_drawn = cell(first).is_some();
+            let is_drawn = cell(first, blocks).is_some();
             let mut run = String::from(first);
             // Like cells are one shape; other text is one text up to the next shape or gap.
             while let Some(next) = chars.next_if(|next| {
                 if is_drawn {
                     *next == first
                 } else {
-                    cell(*next).is_none() && !(run.ends_with(' ') && *next == ' ')
+                    cell(*next, blocks).is_none() && !(run.ends_with(' ') && *next == ' ')
                 }
             }) {
                 run.push(next);
             }
             let width = run.width();
             let left = MARGIN.0 + column * CELL.0;
-            match cell(first) {
+            match cell(first, blocks) {
                 Some(shape) => shapes(svg, *paint, &shape, left, top, width),
                 None if run.trim().is_empty() => {}
                 None => text(svg, *paint, &run, left, top + 15),
@@ -92,25 +101,37 @@ fn text(svg: &mut String, paint: Paint, text: &str, x: usize, y: usize) {
 }
 
 /// A glyph as rectangles: its top and height in twentieths of a cell, whether it leaves a gap at the cell's end, how
-/// opaque it is, and whether it has an upright mark.
+/// opaque it is, and whether it has an upright mark, or is part of an upright axis.
 struct Shape {
     top: usize,
     height: usize,
     gap: usize,
     opacity: &'static str,
     has_mark: bool,
+    has_axis: bool,
 }
 
 /// How a glyph is drawn, where it is not left to a font.
-fn cell(glyph: char) -> Option<Shape> {
+fn cell(glyph: char, blocks: Blocks) -> Option<Shape> {
     let bar = |top, height, gap, opacity| Shape {
         top,
         height,
         gap,
         opacity,
         has_mark: false,
+        has_axis: false,
     };
     let shape = match glyph {
+        '│' | '┤' if blocks == Blocks::Area => Shape {
+            has_axis: true,
+            ..bar(0, 0, 0, "1")
+        },
+        '└' | '─' if blocks == Blocks::Area => bar(0, 1, 0, "1"),
+        '▁'..='█' if blocks == Blocks::Area => {
+            let eighths = glyph as usize - '▁' as usize + 1;
+            let height = CELL.1 * eighths / 8;
+            bar(CELL.1 - height, height, 0, "1")
+        }
         '█' => bar(3, 14, 0, "1"),
         '▒' => bar(3, 14, 0, "0.55"),
         '·' => bar(9, 3, 6, "1"),
@@ -147,6 +168,10 @@ fn shapes(svg: &mut String, paint: Paint, shape: &Shape, left: usize, top: usize
             let x = left + at * CELL.0 + shape.gap / 2;
             rectangle(x, top + shape.top, CELL.0 - shape.gap, shape.height);
         }
+        return;
+    }
+    if shape.has_axis {
+        rectangle(left + CELL.0 - 1, top, 1, CELL.1);
         return;
     }
     rectangle(left, top + shape.top, count * CELL.0, shape.height);

@@ -8,7 +8,7 @@ use snapbox::{Data, IntoData, assert_data_eq};
 use crate::engine::Snapshot;
 use crate::platform::KernelQueue;
 
-use super::sample::{direct, history, stage, throttled};
+use super::sample::{direct, history, stage, throttled, unbounded};
 use super::{Background, Line, Size, Style, frame};
 
 const NO_COLOUR: Style = Style {
@@ -121,6 +121,18 @@ fn what_waits_in_the_kernel_is_shown_once_it_says_something() {
 }
 
 #[test]
+fn a_level_above_its_mark_says_how_far() {
+    let dark = Style {
+        colour: true,
+        background: Background::Dark,
+    };
+    let all: String = [(40, NO_COLOUR), (80, NO_COLOUR), (80, dark), (120, NO_COLOUR)]
+        .map(|(columns, style)| shown(&unbounded(), columns, 24, style) + "\n")
+        .concat();
+    assert_picture("unbounded", all);
+}
+
+#[test]
 fn finishing_is_never_a_hundred_percent() {
     let mut snapshot = throttled();
     snapshot.links.iter_mut().for_each(|link| link.buffered = 0);
@@ -193,7 +205,7 @@ fn nothing_is_too_small_to_survive() {
 #[test]
 fn the_picture_of_the_readme_is_well_formed() {
     let lines: Vec<Line> = frame(&throttled(), &history(), Size { columns: 88, rows: 40 });
-    let svg = super::svg::svg("highwater 'a & b <c>'", &lines);
+    let svg = super::svg::svg("A run", "highwater 'a & b <c>'", &lines, super::svg::Blocks::Bars);
     assert!(svg.contains("a &amp; b &lt;c>") && svg.ends_with("</svg>\n"));
     assert_eq!(svg.matches("<text").count(), svg.matches("</text>").count());
 }

@@ -1,0 +1,183 @@
+//! The two processes of one run: a source that is fast, and the chain whose memory is looked at.
+
+use std::env::current_exe;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::platform;
+use crate::view::contrast::{End, Point};
+
+use super::Proportions;
+
+/// Both processes; dropped, they are ended.
+pub struct Pair {
+    source: Child,
+    chain: Child,
+    events: Receiver<String>,
+}
+
+/// What the chain has said.
+pub enum Heard {
+    /// Nothing in the time that was waited.
+    Nothing,
+    /// A sample.
+    Point(Point),
+    /// Its end.
+    End(End),
+    /// It ended without a word that could be read; what there was.
+    Gone(String),
+}
+
+impl Pair {
+    /// Starts the source, and the chain behind it, which may have to be recorded.
+    pub fn start(plan: &Proportions, is_ignoring: bool, record: Option<&Path>) -> Result<Self, String> {
+        let program = current_exe().map_err(|error| format!("cannot find the program itself: {error}"))?;
+        let failed = |error| format!("cannot start the program once more: {error}");
+        let mut source = Command::new(&program)
+            .args(["-q", &plan.source()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        let stream = source.stdout.take().map_or_else(Stdio::null, Stdio::from);
+        let mut chain = Command::new(&program);
+        chain.args(["--progress", "json", "--interval", "50ms"]);
+        if is_ignoring {
+            chain.args(["--ignore-backpressure", "--max-rss", &plan.top.to_string()]);
+        }
+        if let Some(path) = record {
+            chain.arg("--record").arg(path);
+        }
+        let chain = chain
+            .arg(plan.chain())
+            .stdin(stream)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut chain = match chain {
+            Ok(chain) => chain,
+            Err(error) => {
+                end(&mut source);
+                return Err(failed(error));
+            }
+        };
+        let events = chain.stderr.take().map_or_else(|| channel().1, listen);
+        Ok(Self { source, chain, events })
+    }
+
+    /// What the chain says next, within `patience`.
+    pub fn hear(&mut self, patience: Duration) -> Heard {
+        match self.events.recv_timeout(patience) {
+            Ok(line) => read(&line),
+            Err(RecvTimeoutError::Timeout) => Heard::Nothing,
+            Err(RecvTimeoutError::Disconnected) => Heard::Gone("the run ended without a word".to_owned()),
+        }
+    }
+
+    /// Ends the source; the chain still delivers what it holds.
+    pub fn cut(&mut self) {
+        end(&mut self.source);
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        end(&mut self.source);
+        end(&mut self.chain);
+    }
+}
+
+/// Neither has anything to tidy up.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Reads lines on a thread of its own, so that the chain is never held up by who draws.
+fn listen(stderr: ChildStderr) -> Receiver<String> {
+    let (sender, lines) = channel();
+    // Without a thread there is nothing to be heard, and that is said.
+    let _ = platform::spawn("demo", 256 << 10, move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// A line of the chain: a stats object, unless it could not even start.
+fn read(line: &str) -> Heard {
+    let Ok(object) = serde_json::from_str::<Value>(line) else {
+        let line = line.strip_prefix("highwater: ").unwrap_or(line);
+        return Heard::Gone(line.to_owned());
+    };
+    let point = Point {
+        at: Duration::try_from_secs_f64(object["elapsed_s"].as_f64().unwrap_or(0.0)).unwrap_or_default(),
+        rss: object["rss_bytes"].as_u64().unwrap_or(0),
+        given: object["stages"][0]["bytes_in"].as_u64().unwrap_or(0),
+        delivered: last(&object["stages"])["bytes_out"].as_u64().unwrap_or(0),
+        paused: object["stages"][0]["backpressured"].as_f64().unwrap_or(0.0),
+    };
+    let Some(exit) = object.get("exit") else {
+        return Heard::Point(point);
+    };
+    let code = exit["code"].as_u64().and_then(|code| u8::try_from(code).ok());
+    let peak = object["rss_peak_bytes"].as_u64().unwrap_or(0);
+    Heard::End(End {
+        code: code.unwrap_or(u8::MAX),
+        error: exit["error"].as_str().map(str::to_owned),
+        // Stopped, it has let go of what it held: the picture ends where it was.
+        last: Point {
+            rss: if code == Some(0) { point.rss } else { peak },
+            ..point
+        },
+        peak,
+    })
+}
+
+fn last(stages: &Value) -> &Value {
+    stages.as_array().and_then(|stages| stages.last()).unwrap_or(stages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAGES: &str = r#""rss_bytes":7,"rss_peak_bytes":9,
+        "stages":[{"bytes_in":5,"bytes_out":5,"backpressured":0.5},{"bytes_in":4,"bytes_out":3}]"#;
+
+    #[test]
+    fn a_sample_is_a_point() {
+        let Heard::Point(point) = read(&format!(r#"{{"elapsed_s":1.5,{STAGES}}}"#)) else {
+            panic!("a sample");
+        };
+        assert_eq!((point.at.as_millis(), point.rss), (1500, 7));
+        assert_eq!((point.given, point.delivered), (5, 3));
+    }
+
+    #[test]
+    fn a_run_that_was_stopped_ends_at_its_peak() {
+        let line = format!(r#"{{"elapsed_s":2,{STAGES},"exit":{{"code":7,"error":"stopped"}}}}"#);
+        let Heard::End(end) = read(&line) else {
+            panic!("an end");
+        };
+        assert_eq!((end.code, end.error.as_deref()), (7, Some("stopped")));
+        assert_eq!((end.peak, end.last.rss), (9, 9));
+    }
+
+    #[test]
+    fn a_run_that_cannot_start_says_why() {
+        let Heard::Gone(why) = read("highwater: --max-rss 9GiB would stop the run too late") else {
+            panic!("no object");
+        };
+        assert_eq!(why, "--max-rss 9GiB would stop the run too late");
+    }
+}

@@ -1,0 +1,32 @@
+//! Where both runs are recorded until the report of them is drawn.
+
+use std::path::PathBuf;
+
+/// A folder of its own; dropped, it is removed.
+pub struct Recordings(PathBuf);
+
+impl Recordings {
+    pub fn new() -> Result<Self, String> {
+        let folder = std::env::temp_dir().join(format!("highwater-demo-{}", std::process::id()));
+        match std::fs::create_dir(&folder) {
+            Ok(()) => Ok(Self(folder)),
+            Err(error) => Err(format!("cannot create {}: {error}", folder.display())),
+        }
+    }
+
+    /// The file of one run, by whose name the report calls it.
+    pub fn path(&self, is_ignoring: bool) -> PathBuf {
+        self.0.join(if is_ignoring {
+            "backpressure-ignored.jsonl"
+        } else {
+            "backpressure-heeded.jsonl"
+        })
+    }
+}
+
+impl Drop for Recordings {
+    fn drop(&mut self) {
+        // What is left of it is in the folder for what is temporary.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,108 @@
+//! Stops a run before it takes more memory than it may.
+
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::error::{Failure, Kind};
+use crate::platform::{self, ResidentMemory, free_memory};
+
+use super::Ending;
+use super::overrun::Overrun;
+use super::watch::Watch;
+
+/// Looks at the resident memory from a thread of its own, which no stage can hold up.
+pub struct Guard {
+    found: Arc<Found>,
+    /// Dropped, it ends the thread.
+    _over: Option<Sender<()>>,
+}
+
+#[derive(Default)]
+struct Found {
+    overrun: OnceLock<Overrun>,
+    told: Notify,
+}
+
+impl Guard {
+    /// A guard that lets at most `limit` bytes become resident, or one that never says anything. `before` was resident
+    /// before the stages were started.
+    pub fn start(limit: Option<u64>, before: u64, watch: &Arc<Watch>) -> Result<Self, Failure> {
+        let found = Arc::new(Found::default());
+        let Some(limit) = limit else {
+            return Ok(Self { found, _over: None });
+        };
+        let (over, ended) = channel();
+        let (teller, watch) = (found.clone(), watch.clone());
+        let spawned = platform::spawn("memory guard", 64 << 10, move || {
+            let memory = ResidentMemory::open();
+            loop {
+                let rss = memory.now();
+                // What is granted is bounded exactly, however late this thread has its turn; all else is looked at.
+                if rss > limit || watch.pool.is_exhausted() {
+                    let overrun = Overrun {
+                        rss,
+                        limit,
+                        before,
+                        elapsed: watch.start.elapsed(),
+                        free: free_memory(),
+                        ceiling: watch.budget.limit(),
+                        is_unbounded: watch.is_unbounded,
+                    };
+                    let _ = teller.overrun.set(overrun);
+                    // At once: nobody else has to be scheduled first for the memory to stop growing.
+                    watch.links.iter().for_each(|link| link.cancel());
+                    teller.told.notify_one();
+                    return;
+                }
+                match ended.recv_timeout(until_next_look(limit - rss)) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                }
+            }
+        });
+        let refused = |error| Failure::io(Kind::Resources, "cannot start a thread", error);
+        spawned.map(|_| ()).map_err(refused)?;
+        Ok(Self {
+            found,
+            _over: Some(over),
+        })
+    }
+
+    /// Waits until the run has to end.
+    pub async fn tripped(&self) -> Ending {
+        loop {
+            match self.said() {
+                Some(ending) => return ending,
+                None => self.found.told.notified().await,
+            }
+        }
+    }
+
+    /// Why the run has to end, if it has to.
+    pub fn said(&self) -> Option<Ending> {
+        let overrun = self.found.overrun.get()?;
+        Some(Ending::failed(None, overrun.failure()))
+    }
+}
+
+/// How long it takes at least until `headroom` more bytes are resident: faster than 4 GiB/s no machine of today fills
+/// pages that it has to clear first.
+fn until_next_look(headroom: u64) -> Duration {
+    const FASTEST: u64 = 4 << 30;
+    let millis = headroom.saturating_mul(1000) / FASTEST;
+    Duration::from_millis(millis.clamp(1, 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_looks_the_more_often_the_less_is_left() {
+        let looks = [0, 1 << 20, 16 << 20, 64 << 20, 1 << 30, u64::MAX].map(until_next_look);
+        assert_eq!(looks.map(|look| look.as_millis()), [1, 1, 3, 15, 20, 20]);
+    }
+}
