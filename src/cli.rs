@@ -14,7 +14,7 @@ use crate::error::{ChainError, Failure, Kind, Problem, bug, keep_panics};
 use crate::grammar::{self, Script, human_size};
 use crate::plan::{self, Limits, Plan};
 use crate::platform;
-use crate::view::metrics::{Listener, Server};
+use crate::view::metrics::{Address, Listener, Server};
 use crate::view::record::{Recorder, stopped};
 use crate::view::{self, Progress, View, json, say, sum, summary};
 
@@ -184,7 +184,7 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
         }
     };
     // Before anything is opened or made: whoever cannot be watched has done nothing yet.
-    let metrics = match options.metrics.as_ref().map(Listener::bind).transpose() {
+    let metrics = match options.metrics.as_ref().map(serve).transpose() {
         Ok(metrics) => metrics,
         Err(failure) => return no_metrics(&failure, options),
     };
@@ -210,14 +210,6 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
     };
     let asked = Arc::new(AtomicBool::new(false));
     platform::prepare_signals(&asked);
-    let metrics = metrics.map(|listener| {
-        let url = listener.url();
-        Server::start(listener).inspect(|_| say(&format!("highwater: metrics on {url}\n")))
-    });
-    let metrics = match metrics.transpose() {
-        Ok(metrics) => metrics,
-        Err(failure) => return no_metrics(&failure, options),
-    };
     let settings = settings(options, max_rss, recorder.is_some());
     let mut audience = Audience {
         metrics,
@@ -276,6 +268,13 @@ fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) ->
         0 if stats.is_err() => ExitCode::from(4),
         code => ExitCode::from(code),
     }
+}
+
+/// Binds the address of the metrics, and answers whoever comes.
+fn serve(wanted: &Address) -> Result<Server, Failure> {
+    let listener = Listener::bind(wanted)?;
+    let url = listener.url();
+    Server::start(listener).inspect(|_| say(&format!("highwater: metrics on {url}\n")))
 }
 
 /// Says why there can be no metrics, and so no run.
