@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_highwater_global_optspecs
-    string join \n memory= chunk= max-rss= ignore-backpressure progress= q/quiet interval= color= log= stats= record= timeout= stall-timeout= min-rate= min-rate-grace= h help V/version
+    string join \n memory= chunk= max-rss= ignore-backpressure progress= q/quiet interval= color= metrics= log= stats= record= timeout= stall-timeout= min-rate= min-rate-grace= h help V/version
 end
 
 function __fish_highwater_needs_command
@@ -36,6 +36,7 @@ complete -c highwater -n "__fish_highwater_needs_command" -l interval -d 'How of
 complete -c highwater -n "__fish_highwater_needs_command" -l color -d 'When to use colour; `NO_COLOR` and TERM=dumb are honoured' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
+complete -c highwater -n "__fish_highwater_needs_command" -l metrics -d 'Serve the run\'s numbers to Prometheus at http://HOST:PORT/metrics' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l log -d 'How much to log to standard error' -r -f -a "error\t'Only what ends a run'
 warn\t'What a user should know of'
 info\t'What happens, step by step'
@@ -79,6 +80,7 @@ complete -c highwater -n "__fish_highwater_using_subcommand explain" -l interval
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l color -d 'When to use colour; `NO_COLOR` and TERM=dumb are honoured' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l metrics -d 'Serve the run\'s numbers to Prometheus at http://HOST:PORT/metrics' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l log -d 'How much to log to standard error' -r -f -a "error\t'Only what ends a run'
 warn\t'What a user should know of'
 info\t'What happens, step by step'
@@ -348,7 +350,7 @@ function __highwater_words
             case generate stages check
                 return 1
             case '-*'
-                contains -- $words[1] --memory --chunk --max-rss --progress --interval --color --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace; and set -e words[1]
+                contains -- $words[1] --memory --chunk --max-rss --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace; and set -e words[1]
             case '*'
                 break
         end

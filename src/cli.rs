@@ -4,25 +4,20 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
-
-use rustix::fs::FileType;
 
 use crate::catalog;
-use crate::engine::{self, Ending, MinRate, Observer, Sampler, Snapshot, Watch};
-use crate::error::{ChainError, Failure, Kind, Problem, bug, keep_panics};
-use crate::grammar::{self, Script, human_size};
+use crate::error::{ChainError, Failure, Kind, bug, keep_panics};
+use crate::grammar::{self, Script};
 use crate::plan::{self, Limits, Plan};
 use crate::platform;
-use crate::view::record::{Recorder, stopped};
-use crate::view::{self, Progress, View, json, say, sum, summary};
+use crate::view::say;
 
+mod audience;
 mod check;
 mod control;
 mod ctl;
 mod demo;
+mod ending;
 mod explain;
 mod generate;
 mod help;
@@ -31,16 +26,13 @@ mod options;
 mod record;
 mod report;
 mod stats;
+mod transfer;
 
-use control::Control;
 use options::{Command, Invocation, RunOptions};
-use stats::StatsFile;
+use transfer::transfer;
 
 /// The exit code of a command line or a pipeline that cannot be.
 const USAGE: u8 = 2;
-
-/// What is over within this time needs no view, and the thread of one is a good part of its cost.
-const BRIEF: Duration = Duration::from_millis(100);
 
 /// Runs the command line to its exit code. Where a signal ended the run, the process ends by that signal instead.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -157,202 +149,4 @@ fn refuse(error: &ChainError, options: &RunOptions) -> ExitCode {
     let colour = options.color.applies_to(std::io::stderr().is_terminal());
     say(&format!("{}\n", error.render(colour)));
     ExitCode::from(USAGE)
-}
-
-/// What ends the run from outside. What is recorded is recorded from its first moment.
-fn settings(options: &RunOptions, max_rss: Option<u64>, is_recorded: bool) -> engine::Settings {
-    engine::Settings {
-        timeout: options.timeout,
-        stall_timeout: options.stall_timeout,
-        max_rss,
-        min_rate: options.min_rate.map(|rate| MinRate {
-            rate,
-            grace: options.min_rate_grace,
-        }),
-        brief: if is_recorded {
-            Duration::ZERO
-        } else {
-            BRIEF.min(options.interval)
-        },
-    }
-}
-
-/// Runs a pipeline.
-fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) -> ExitCode {
-    log::start(options.log);
-    let plan = match Plan::new(&script, problems, limits(options)) {
-        Ok(plan) => plan,
-        Err(error) => {
-            let code = refuse(&error, options);
-            if let Some(stats) = &options.stats {
-                let error = Some("the pipeline cannot be".to_owned());
-                let _ = StatsFile::open(stats).and_then(|file| file.write(None, &json::Exit { code: USAGE, error }));
-            }
-            return code;
-        }
-    };
-    let max_rss = match options.resident_limit(platform::free_memory) {
-        Ok(limit) => limit,
-        Err(message) => {
-            say(&format!("highwater: {message}\n"));
-            return ExitCode::from(USAGE);
-        }
-    };
-    let stats = match options.stats.as_deref().map(StatsFile::open).transpose() {
-        Ok(stats) => stats,
-        Err(message) => {
-            say(&format!("highwater: {message}\n"));
-            return ExitCode::from(4);
-        }
-    };
-    let begun = options
-        .record
-        .as_deref()
-        .map(|path| record::begin(path, options.stats.as_deref(), &plan));
-    let recorder = match begun.transpose() {
-        Ok(recorder) => recorder,
-        Err(failure) => {
-            let (code, error) = (failure.kind().exit_code(), Some(failure.to_string()));
-            say(&format!("highwater: {failure}\n"));
-            let _ = stats.map_or(Ok(()), |stats| stats.write(None, &json::Exit { code, error }));
-            return ExitCode::from(code);
-        }
-    };
-    let asked = Arc::new(AtomicBool::new(false));
-    platform::prepare_signals(&asked);
-    let settings = settings(options, max_rss, recorder.is_some());
-    let mut audience = Audience {
-        settings: view::Settings {
-            progress: options.progress(uses_terminal(&plan)),
-            interval: options.interval,
-            asked,
-            style: options.style(),
-            keys: may_take_keys(&plan),
-        },
-        recorder,
-        watch: None,
-        view: None,
-        control: None,
-    };
-    audience.warn();
-    let ending = engine::run(plan, settings, &mut audience);
-    let snapshot = audience.finish();
-
-    let exit = json::Exit {
-        code: ending.exit_code(),
-        error: error_line(&ending),
-    };
-    if let Some(recorder) = &mut audience.recorder {
-        recorder.end(snapshot.as_ref(), &exit);
-        audience.warn();
-    }
-    let stats_follow = options.stats.as_deref().is_some_and(|path| path.as_os_str() == "-");
-    if audience.settings.progress == Progress::Json && !stats_follow {
-        say(&json::end(snapshot.as_ref(), &exit));
-    }
-    for hashed in snapshot.iter().flat_map(|snapshot| &snapshot.hashes) {
-        if hashed.hex.is_some() || exit.code == 0 {
-            say(&sum::line(hashed));
-        }
-    }
-    for line in &ending.left_behind {
-        say(&format!("highwater: {line}\n"));
-    }
-    let reader_left = ending
-        .failure
-        .as_ref()
-        .is_some_and(|(_, failure)| failure.kind() == Kind::ReaderLeft);
-    if let Some(error) = exit.error.as_ref().filter(|_| !reader_left) {
-        say(&format!("highwater: {error}\n"));
-    }
-    if let Some(snapshot) = snapshot.as_ref().filter(|_| options.wants_summary() && !reader_left) {
-        say(&summary::text(snapshot, exit.code == 0, options.style()));
-    }
-    let stats = stats.map_or(Ok(()), |stats| stats.write(snapshot.as_ref(), &exit));
-    if let Err(message) = &stats {
-        say(&format!("highwater: {message}\n"));
-    }
-    if let Some(signal) = ending.signal {
-        platform::end_as(signal);
-    }
-    match exit.code {
-        0 if stats.is_err() => ExitCode::from(4),
-        code => ExitCode::from(code),
-    }
-}
-
-/// Whether a terminal is where the bytes come from or go to: it shows them, so it cannot show a picture as well.
-fn uses_terminal(plan: &Plan) -> bool {
-    let facts = [plan.source.plan.facts(), plan.sink.plan.facts()];
-    facts.into_iter().flatten().any(|facts| facts.is_terminal)
-}
-
-/// Whether keys may be read from the terminal: not where a stage reads it, nor where standard output is a pipe, whose
-/// reader may ask there for a password, or show pages.
-fn may_take_keys(plan: &Plan) -> bool {
-    let is_read = plan.source.plan.facts().is_ok_and(|facts| facts.is_terminal);
-    let stdout = platform::files::fstat(rustix::stdio::stdout());
-    let has_reader = stdout.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
-    !is_read && !has_reader
-}
-
-/// `write out.gz: cannot write: No space left on device (after 12.0 MiB)`
-fn error_line(ending: &Ending) -> Option<String> {
-    let (stage, failure) = ending.failure.as_ref()?;
-    let stage = stage.as_ref().map_or_else(String::new, |stage| format!("{stage}: "));
-    let after = failure
-        .bytes_before()
-        .map_or_else(String::new, |bytes| format!(" (after {})", human_size(bytes)));
-    Some(format!("{stage}{failure}{after}"))
-}
-
-/// Shows a run to whoever sits at standard error.
-struct Audience {
-    settings: view::Settings,
-    /// The recording, while no view writes it.
-    recorder: Option<Recorder>,
-    /// The run, once it has started.
-    watch: Option<Arc<Watch>>,
-    view: Option<View>,
-    /// What another terminal may steer it by.
-    control: Option<Control>,
-}
-
-impl Audience {
-    /// Ends the view, if there was time for one; answers the snapshot of the whole run, if it got that far.
-    fn finish(&mut self) -> Option<Snapshot> {
-        self.control = None;
-        let Some(view) = self.view.take() else {
-            return self.watch.take().map(|watch| Sampler::new(watch).end());
-        };
-        let (snapshot, recorder) = view.finish();
-        self.recorder = recorder;
-        Some(snapshot)
-    }
-
-    /// Says that the recording has stopped, if it has.
-    fn warn(&mut self) {
-        if let Some(error) = self.recorder.as_mut().and_then(Recorder::trouble) {
-            say(&stopped(error));
-        }
-    }
-}
-
-impl Observer for Audience {
-    fn listening(&mut self, url: &str) {
-        say(&format!("highwater: listening on {url}\n"));
-    }
-
-    fn started(&mut self, watch: &Arc<Watch>) {
-        self.watch = Some(watch.clone());
-    }
-
-    fn goes_on(&mut self) {
-        self.control = self.watch.as_ref().and_then(Control::start);
-        let recorder = self.recorder.take();
-        self.view = self
-            .watch
-            .as_ref()
-            .map(|watch| View::start(watch, self.settings.clone(), recorder));
-    }
 }

@@ -171,7 +171,7 @@ fn named(name: &[u8], args: &Args) -> Result<Box<dyn Endpoint>, Problem> {
 #[derive(Debug)]
 pub struct Incoming {
     /// Where the bytes are.
-    pub descriptor: Descriptor,
+    pub descriptor: Arc<Descriptor>,
     /// How many it has, where that is known: a regular file's size at its opening.
     pub size: Option<u64>,
     /// The length of the whole file at its opening, where it has one.
@@ -184,7 +184,7 @@ impl Incoming {
     fn new(descriptor: Descriptor, size: Option<u64>) -> Self {
         Self {
             length: length(&descriptor),
-            descriptor,
+            descriptor: Arc::new(descriptor),
             size,
             skipped: 0,
         }

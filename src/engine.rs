@@ -26,15 +26,19 @@ mod overrun;
 mod rounds;
 mod running;
 mod sampler;
+mod share;
 mod stall;
 mod start;
+#[cfg(test)]
+mod truth;
 mod verdict;
 mod watch;
 
 pub use controls::{Controls, Throttle, Unsteerable, Which};
 pub use filling::LinkSample;
 pub use min_rate::MinRate;
-pub use sampler::{Moment, RateLimit, Sampler, Share, Snapshot, StageSample};
+pub use sampler::{Moment, RateLimit, Sampler, Snapshot, StageSample};
+pub use share::{Share, Spent};
 pub use watch::Watch;
 
 use interrupt::Interrupt;

@@ -16,6 +16,7 @@ mod budget;
 mod cancel;
 mod dial;
 mod findings;
+mod outer_side;
 mod resumption;
 mod side_files;
 mod transform;
@@ -24,6 +25,7 @@ pub use budget::{Budget, Claim, Elastic};
 pub use cancel::Cancel;
 pub use dial::Dial;
 pub use findings::{Findings, Hashed};
+pub use outer_side::OuterSide;
 pub use resumption::{SourceIdentity, Undertaking};
 pub use side_files::SideFiles;
 pub use transform::{OnThread, OnThreadWith, Transform, Want, drive};
@@ -59,6 +61,8 @@ pub struct Context {
     pub budget: Arc<Budget>,
     /// Where the stage says what it found out about the stream.
     pub findings: Arc<Findings>,
+    /// Where a source or a sink shows its descriptor.
+    pub outer_side: Arc<OuterSide>,
     /// What writes the small files that a stage leaves beside the stream.
     pub side_files: Arc<dyn SideFiles>,
 }
@@ -178,7 +182,7 @@ pub trait Source: Send {
 /// A source that can be read without a link.
 pub trait DirectSource {
     /// What to read now.
-    fn descriptor(&self) -> &Descriptor;
+    fn descriptor(&self) -> &Arc<Descriptor>;
     /// Whether the pages of a file may go out as they are, so that a later change of the file still shows in them.
     fn lends_pages(&self) -> bool {
         false
@@ -216,7 +220,7 @@ pub trait Sink: Send {
 /// A sink that can be written without a link.
 pub trait DirectSink {
     /// What to write to.
-    fn descriptor(&self) -> &Descriptor;
+    fn descriptor(&self) -> &Arc<Descriptor>;
     /// Whether the sink is a file of its own that was empty at first, in which holes can be left.
     fn is_new_file(&self) -> bool;
     /// So many more bytes were written.

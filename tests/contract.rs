@@ -62,6 +62,10 @@ const OPTIONS: &[(&str, Shown)] = &[
     ),
     ("--min-rate-grace", By("a_run_has_the_grace_time_to_begin")),
     ("--color", By("options::colour_comes_where_it_is_wanted")),
+    (
+        "--metrics",
+        By("the_page_has_the_exact_numbers_of_a_run_that_stands_still"),
+    ),
     ("--log", By("options::log_says_more_or_less")),
     ("check -- COMMAND", By("cat_honours")),
     (

@@ -30,8 +30,7 @@ pub fn short() -> String {
          Usage  highwater [OPTIONS] 'STAGE | STAGE | …'\n       \
          … | highwater [OPTIONS] STAGE :: STAGE :: … | …\n       \
          highwater demo   highwater stages [NAME]   highwater explain 'STAGE | …'\n       \
-         highwater check -- COMMAND…    whether a program honours backpressure\n       \
-         highwater ctl PID set throttle rate=5MB/s|pause|resume|stats\n\
+         highwater check -- COMMAND…   highwater ctl PID pause|resume|set|stats\n\
          \n  \
          highwater 'read big.iso | gzip | write big.iso.gz'\n  \
          highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'\n\

@@ -12,6 +12,7 @@ use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcomm
 use crate::grammar::{format_size, human_size, parse_duration, parse_rate, parse_size};
 use crate::view::Progress;
 use crate::view::live::{Background, Style};
+use crate::view::metrics::Address;
 
 use super::check::CheckOptions;
 use super::ctl::Ctl;
@@ -186,6 +187,13 @@ pub struct RunOptions {
     /// When to use colour; `NO_COLOR` and TERM=dumb are honoured
     #[arg(long, value_enum, default_value = "auto", value_name = "WHEN", help_heading = VIEW)]
     pub color: Color,
+
+    /// Serve the run's numbers to Prometheus at http://HOST:PORT/metrics
+    ///
+    /// On the loopback address unless a host is given: `:9100` is 127.0.0.1:9100. Port 0 picks a free one. The address is
+    /// printed on stderr.
+    #[arg(long, value_name = "HOST:PORT", help_heading = VIEW)]
+    pub metrics: Option<Address>,
 
     /// How much to log to standard error
     #[arg(long, value_enum, default_value = "warn", value_name = "LEVEL", help_heading = VIEW)]

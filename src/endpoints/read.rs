@@ -1,6 +1,7 @@
 //! `read`: the source for every kind of endpoint.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{self, Failure, Problem, Stop};
@@ -225,7 +226,7 @@ impl Source for Reading {
 }
 
 impl DirectSource for Reading {
-    fn descriptor(&self) -> &Descriptor {
+    fn descriptor(&self) -> &Arc<Descriptor> {
         &self.input.descriptor
     }
 
@@ -272,6 +273,7 @@ impl Reading {
     /// Reads one endpoint to its end.
     fn read_all(&self, out: &mut Outlet, context: &Context) -> Outcome {
         let descriptor = &self.input.descriptor;
+        context.outer_side.reads(descriptor);
         let mut total = 0;
         let mut size = ReadSize::new(descriptor.shape(), out.largest());
         if descriptor.shape() == Shape::Pipe {

@@ -256,7 +256,7 @@ impl SinkPlan for Plan {
             let sink: Box<dyn Sink> = Box::new(WritingTo {
                 undo: outgoing.landing.undo(),
                 writeback: Writeback::new(outgoing.landing.is_durable()),
-                descriptor: outgoing.descriptor,
+                descriptor: Arc::new(outgoing.descriptor),
                 landing: Some(outgoing.landing),
                 reader_left: outgoing.reader_left,
                 account,
@@ -268,7 +268,7 @@ impl SinkPlan for Plan {
 
 /// The endpoint that is being written.
 struct WritingTo {
-    descriptor: Descriptor,
+    descriptor: Arc<Descriptor>,
     /// `Some` until all bytes are written.
     landing: Option<Box<dyn Landing>>,
     undo: Option<Arc<dyn Undo>>,
@@ -299,7 +299,7 @@ impl Sink for WritingTo {
 }
 
 impl DirectSink for WritingTo {
-    fn descriptor(&self) -> &Descriptor {
+    fn descriptor(&self) -> &Arc<Descriptor> {
         &self.descriptor
     }
 
@@ -335,6 +335,7 @@ impl DirectSink for WritingTo {
 
 impl WritingTo {
     fn run(mut self, mut input: Inlet, context: &Context) -> Outcome {
+        context.outer_side.writes(&self.descriptor);
         let mut written = self.resumes_at();
         if let Some(account) = &mut self.account {
             account.begin(&self.descriptor, context)?;

@@ -81,7 +81,9 @@ impl Direct {
             total: 0,
             written: 0,
         };
+        passage.to.outer_side.writes(passage.sink.descriptor());
         loop {
+            passage.from.outer_side.reads(passage.source.descriptor());
             passage.total = 0;
             passage.move_one(&self.lane)?;
             passage.source.ended(passage.total).map_err(at_source)?;

@@ -1,9 +1,10 @@
 //! A chain from its first byte to its last report.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::Instant;
 
 use crate::endpoints::FilesByPath;
 use crate::error::{Failure, Kind, Stop};
@@ -118,6 +119,7 @@ impl Chain {
                 listening: own.map(|(_, url)| url.clone()).collect(),
                 meter: Arc::new(StageMeter::new(begun)),
                 findings: Arc::default(),
+                outer_side: Arc::default(),
             });
         };
         stage(opened.source.name, opened.source.text, &opened.listening);
@@ -203,6 +205,7 @@ impl Chain {
             cancel: self.cancels[at].clone(),
             budget: self.watch.budget.clone(),
             findings: self.watch.stages[at].findings.clone(),
+            outer_side: self.watch.stages[at].outer_side.clone(),
             side_files: self.side_files.clone(),
         }
     }

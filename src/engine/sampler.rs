@@ -7,29 +7,14 @@ use std::time::Duration;
 
 use crate::flow::{Link, LinkLevels, StageTimes};
 use crate::grammar::readable_rate;
-use crate::platform::ResidentMemory;
+use crate::platform::{KernelQueue, ResidentMemory};
 use crate::stage::Hashed;
 
 use super::bottleneck::bottleneck;
 use super::direct::Lane;
 use super::filling::LinkSample;
+use super::share::{Share, Spent, ratio, share};
 use super::watch::Watch;
-
-/// How a stage spent its time: parts of 1. `busy`, `idle` and `backpressured` add up to 1; the other two are parts of
-/// `busy`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Share {
-    /// Neither of the next two.
-    pub busy: f64,
-    /// Waiting for the input link, or ended.
-    pub idle: f64,
-    /// Waiting for room in the output link.
-    pub backpressured: f64,
-    /// Busy waiting for a disk, a peer or a terminal.
-    pub outside: f64,
-    /// Busy waiting for a throttle's tokens.
-    pub throttling: f64,
-}
 
 /// A rate that a stage keeps, in bytes per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +40,18 @@ pub struct StageSample {
     pub bytes_out: u64,
     /// Shares of the interval, or of the whole run at the end.
     pub share: Share,
+    /// What they are parts of, since the start. Never less than it was in an earlier snapshot.
+    pub spent: Spent,
     /// Bytes per second that it gave out over the last seconds, or over the whole run at the end.
     pub rate: f64,
     /// The rate that it keeps, if it keeps one.
     pub limit: Option<RateLimit>,
     /// Whether it has nothing left to do.
     pub ended: bool,
+    /// What waits in the kernel on its outer side; `None` but for a source or a sink that has a pipe or a socket open.
+    pub kernel_queue: Option<KernelQueue>,
+    /// The most that was seen there so far, in bytes.
+    pub kernel_queue_peak: u64,
 }
 
 impl StageSample {
@@ -141,8 +132,14 @@ pub struct Sampler {
     reported: Reading,
     /// Readings of the last seconds, the oldest first.
     recent: VecDeque<Reading>,
+    /// The bottleneck by the shares of the last seconds.
+    named: Option<usize>,
     /// For how long each stage was the bottleneck.
     blamed: Vec<Duration>,
+    /// The most that was seen in the kernel on each stage's outer side.
+    queue_peaks: Vec<u64>,
+    /// How each stage had spent its time when it was last looked at.
+    spent: Vec<Spent>,
 }
 
 /// All counters of the stages at one time.
@@ -150,9 +147,26 @@ pub struct Sampler {
 struct Reading {
     at: Duration,
     times: Vec<StageTimes>,
+    spent: Vec<Spent>,
     bytes_out: Vec<u64>,
     /// The levels of the links.
     levels: Vec<u64>,
+    /// What waits in the kernel on each stage's outer side.
+    queues: Vec<Option<KernelQueue>>,
+}
+
+impl Reading {
+    /// What the counters said at the start.
+    fn zero(stages: usize, links: usize) -> Self {
+        Self {
+            at: Duration::ZERO,
+            times: vec![StageTimes::default(); stages],
+            spent: vec![Spent::default(); stages],
+            bytes_out: vec![0; stages],
+            levels: vec![0; links],
+            queues: vec![None; stages],
+        }
+    }
 }
 
 /// Over this time shares are smoothed to name the bottleneck, and rates are taken.
@@ -163,30 +177,32 @@ impl Sampler {
     #[must_use]
     pub fn new(watch: Arc<Watch>) -> Self {
         let stages = watch.stages.len();
-        let zero = Reading {
-            at: Duration::ZERO,
-            times: vec![StageTimes::default(); stages],
-            bytes_out: vec![0; stages],
-            levels: vec![0; watch.links.len()],
-        };
+        let zero = Reading::zero(stages, watch.links.len());
         Self {
             watch,
             memory: ResidentMemory::open(),
             reported: zero.clone(),
             recent: VecDeque::from([zero]),
+            named: None,
             blamed: vec![Duration::ZERO; stages],
+            queue_peaks: vec![0; stages],
+            spent: vec![Spent::default(); stages],
         }
     }
 
     /// Looks, so that the bottleneck and the rates rest on more than two readings. To be called ten times a second.
     pub fn glance(&mut self) {
         let reading = self.read();
+        for (peak, queue) in self.queue_peaks.iter_mut().zip(&reading.queues) {
+            *peak = queue.map_or(*peak, |queue| queue.bytes.max(*peak));
+        }
         let since = self.recent.back().map_or(Duration::ZERO, |last| last.at);
         self.recent.push_back(reading);
         while self.recent.len() > 2 && self.recent[1].at + RECENT <= self.recent[self.recent.len() - 1].at {
             self.recent.pop_front();
         }
-        if let Some(stage) = self.bottleneck() {
+        self.named = self.bottleneck();
+        if let Some(stage) = self.named {
             let now = self.recent.back().map_or(since, |last| last.at);
             self.blamed[stage] += now.saturating_sub(since);
         }
@@ -198,7 +214,7 @@ impl Sampler {
         let now = self.recent.back().cloned().unwrap_or_else(|| self.reported.clone());
         let before = std::mem::replace(&mut self.reported, now.clone());
         let recent = self.recent.front().cloned().unwrap_or_else(|| before.clone());
-        self.snapshot(Moment::Running, &before, &now, &recent, self.bottleneck())
+        self.snapshot(Moment::Running, &before, &now, &recent, self.named)
     }
 
     /// A snapshot whose shares are those of the last seconds, as its rates and its bottleneck are.
@@ -206,28 +222,36 @@ impl Sampler {
         self.glance();
         let now = self.recent.back().cloned().unwrap_or_else(|| self.reported.clone());
         let recent = self.recent.front().cloned().unwrap_or_else(|| now.clone());
-        self.snapshot(Moment::Running, &recent, &now, &recent, self.bottleneck())
+        self.snapshot(Moment::Running, &recent, &now, &recent, self.named)
+    }
+
+    /// A snapshot whose shares are those of the last seconds, for whoever looks at times of their own: nothing becomes relative to it.
+    pub fn look(&mut self) -> Snapshot {
+        let now = self.read();
+        let recent = self.recent.front().cloned().unwrap_or_else(|| now.clone());
+        self.snapshot(Moment::Running, &recent, &now, &recent, self.named)
     }
 
     /// The snapshot of a run that is over: shares and rates of all of it, and the stage that was the bottleneck longest.
     pub fn end(&mut self) -> Snapshot {
         let now = self.read();
-        let zero = Reading {
-            at: Duration::ZERO,
-            times: vec![StageTimes::default(); now.times.len()],
-            bytes_out: vec![0; now.bytes_out.len()],
-            levels: vec![0; now.levels.len()],
-        };
+        let zero = Reading::zero(now.times.len(), now.levels.len());
         self.snapshot(Moment::Ended, &zero, &now, &zero, self.longest_bottleneck(&now))
     }
 
-    fn read(&self) -> Reading {
-        let meters = self.watch.stages.iter().map(|stage| &stage.meter);
+    fn read(&mut self) -> Reading {
+        let stages = &self.watch.stages;
+        let times: Vec<StageTimes> = stages.iter().map(|stage| stage.meter.times()).collect();
+        for (spent, times) in self.spent.iter_mut().zip(&times) {
+            spent.advance_to(times);
+        }
         Reading {
             at: self.watch.start.elapsed(),
-            times: meters.clone().map(|meter| meter.times()).collect(),
-            bytes_out: meters.map(|meter| meter.bytes_out()).collect(),
+            times,
+            spent: self.spent.clone(),
+            bytes_out: stages.iter().map(|stage| stage.meter.bytes_out()).collect(),
             levels: self.watch.links.iter().map(|link| link.levels().buffered).collect(),
+            queues: stages.iter().map(|stage| stage.outer_side.queue()).collect(),
         }
     }
 
@@ -237,13 +261,12 @@ impl Sampler {
         if let Some(overwhelmed) = self.overwhelmed(|levels| levels.buffered) {
             return Some(overwhelmed);
         }
-        let shares = now.times.iter().zip(&before.times).map(|(times, earlier)| {
-            times
-                .ended_at
-                .is_none()
-                .then(|| share(before.at, now.at, earlier, times).backpressured)
-        });
-        bottleneck(&shares.collect::<Vec<_>>())
+        let shares = now
+            .times
+            .iter()
+            .zip(&before.times)
+            .map(|(times, earlier)| times.ended_at.is_none().then(|| share(earlier, times).busy));
+        bottleneck(&shares.collect::<Vec<_>>(), self.named)
     }
 
     /// Where nobody is backpressured because nobody heeds a mark, who is too slow is seen by what has gathered in front
@@ -257,8 +280,8 @@ impl Sampler {
         past.filter(|_| self.watch.is_unbounded).map(|link| link + 1)
     }
 
-    /// The stage that was the bottleneck for the longest time. A run too short to be looked at is judged by what each
-    /// stage did while it ran.
+    /// The stage that was the bottleneck for the longest time. A run too short to be looked at is judged by how long each
+    /// stage was busy in it.
     fn longest_bottleneck(&self, now: &Reading) -> Option<usize> {
         let longest = (0..self.blamed.len()).max_by_key(|at| (self.blamed[*at], std::cmp::Reverse(*at)))?;
         if self.blamed[longest] > Duration::ZERO {
@@ -267,11 +290,11 @@ impl Sampler {
         if let Some(overwhelmed) = self.overwhelmed(|levels| levels.peak) {
             return Some(overwhelmed);
         }
-        let shares = now.times.iter().map(|times| {
-            let lifetime = times.ended_at.unwrap_or(now.at).as_secs_f64();
-            Some(ratio(times.backpressured.as_secs_f64(), lifetime))
-        });
-        bottleneck(&shares.collect::<Vec<_>>())
+        let shares = now
+            .times
+            .iter()
+            .map(|times| Some(share(&StageTimes::default(), times).busy));
+        bottleneck(&shares.collect::<Vec<_>>(), None)
     }
 
     fn snapshot(
@@ -288,13 +311,16 @@ impl Sampler {
             listening: stage.listening.clone(),
             bytes_in: stage.meter.bytes_in(),
             bytes_out: stage.meter.bytes_out(),
-            share: share(before.at, now.at, &before.times[at], &now.times[at]),
+            share: share(&before.times[at], &now.times[at]),
+            spent: now.spent[at],
             rate: per_second(
                 now.bytes_out[at] - recent.bytes_out[at],
                 now.at.saturating_sub(recent.at),
             ),
             limit: (self.watch.controls.rate_of(at)).map(|(now, initial)| RateLimit { now, initial }),
             ended: now.times[at].ended_at.is_some(),
+            kernel_queue: now.queues[at],
+            kernel_queue_peak: self.queue_peaks[at],
         });
         let time = now.at.saturating_sub(recent.at);
         let links = self.watch.links.iter().zip(&recent.levels);
@@ -328,59 +354,4 @@ impl Sampler {
 #[allow(clippy::cast_precision_loss, reason = "rates are shown with three digits")]
 fn per_second(bytes: u64, time: Duration) -> f64 {
     ratio(bytes as f64, time.as_secs_f64())
-}
-
-fn ratio(part: f64, whole: f64) -> f64 {
-    if whole > 0.0 { part / whole } else { 0.0 }
-}
-
-/// The shares of the time from `from` to `to`. From its end on, a stage is idle.
-fn share(from: Duration, to: Duration, before: &StageTimes, now: &StageTimes) -> Share {
-    let whole = to.saturating_sub(from).as_secs_f64();
-    let part = |now: Duration, before: Duration| ratio(now.saturating_sub(before).as_secs_f64(), whole).clamp(0.0, 1.0);
-    let ended = now.ended_at.map_or(0.0, |end| part(to, end.max(from)));
-    let idle = (part(now.idle, before.idle) + ended).min(1.0);
-    let backpressured = part(now.backpressured, before.backpressured).min(1.0 - idle);
-    let busy = 1.0 - idle - backpressured;
-    Share {
-        busy,
-        idle,
-        backpressured,
-        outside: part(now.outside, before.outside).min(busy),
-        throttling: part(now.throttling, before.throttling).min(busy),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn millis(count: u64) -> Duration {
-        Duration::from_millis(count)
-    }
-
-    #[test]
-    fn shares_add_up_and_an_ended_stage_is_idle() {
-        let before = StageTimes::default();
-        let now = StageTimes {
-            idle: millis(100),
-            backpressured: millis(300),
-            outside: millis(50),
-            throttling: millis(0),
-            ended_at: Some(millis(600)),
-        };
-        let share = share(Duration::ZERO, millis(1000), &before, &now);
-        let rounded = [share.busy, share.idle, share.backpressured, share.outside].map(|part| format!("{part:.2}"));
-        assert_eq!(rounded, ["0.20", "0.50", "0.30", "0.05"]);
-    }
-
-    #[test]
-    fn nothing_lasts_longer_than_the_interval() {
-        let now = StageTimes {
-            backpressured: millis(1001),
-            ..StageTimes::default()
-        };
-        let share = share(Duration::ZERO, millis(1000), &StageTimes::default(), &now);
-        assert!((share.backpressured - 1.0).abs() < f64::EPSILON && share.busy.abs() < f64::EPSILON);
-    }
 }

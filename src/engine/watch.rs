@@ -1,10 +1,12 @@
 //! A running chain, as it can be looked at from another thread.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::flow::{Link, Pool, StageMeter};
-use crate::stage::{Budget, Findings};
+use crate::stage::{Budget, Findings, OuterSide};
 
 use super::controls::Controls;
 use super::direct::Lane;
@@ -36,6 +38,7 @@ pub(super) struct WatchedStage {
     pub(super) listening: Vec<String>,
     pub(super) meter: Arc<StageMeter>,
     pub(super) findings: Arc<Findings>,
+    pub(super) outer_side: Arc<OuterSide>,
 }
 
 impl Watch {

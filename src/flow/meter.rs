@@ -1,9 +1,12 @@
 //! What a stage did with its time and how many bytes it moved.
 //!
 //! One writer (the stage), any number of readers. The clock is read only when a stage really waits; what is not a wait
-//! is busy, so the shares add up to one by construction.
+//! is busy, so the shares add up to one by construction. It is tokio's clock, which is the system's, unless a test
+//! pauses it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -27,6 +30,8 @@ impl Wait {
 /// Time spent in each kind of wait.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StageTimes {
+    /// When this was read, counted from the chain's start.
+    pub at: Duration,
     /// Waiting for the input link.
     pub idle: Duration,
     /// Waiting for room in the output link.
@@ -60,9 +65,9 @@ pub struct StageMeter {
 impl StageMeter {
     /// A meter at zero whose chain started at `start`.
     #[must_use]
-    pub fn new(start: Instant) -> Self {
+    pub fn new(start: impl Into<Instant>) -> Self {
         Self {
-            start,
+            start: start.into(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             settled: AtomicU64::new(0),
@@ -159,16 +164,22 @@ impl StageMeter {
                 nanos[kind as usize] = self.waited[kind as usize].load(Ordering::Acquire);
             }
             let open = self.open.load(Ordering::Acquire);
-            if before % 2 == 1 || self.version.load(Ordering::Acquire) != before {
+            let now = self.now();
+            // No wait may have begun or ended between the sums and the clock: its time would be on the wrong side.
+            let is_torn = before % 2 == 1
+                || self.open.load(Ordering::Acquire) != open
+                || self.version.load(Ordering::Acquire) != before;
+            if is_torn {
                 std::hint::spin_loop();
                 continue;
             }
             if open != 0 {
                 let kind = usize::try_from(open & 7).unwrap_or(1) - 1;
-                nanos[kind] += self.now().saturating_sub(open >> 3);
+                nanos[kind] += now.saturating_sub(open >> 3);
             }
             let ended = self.ended.load(Ordering::Acquire);
             return StageTimes {
+                at: Duration::from_nanos(now),
                 idle: Duration::from_nanos(nanos[Wait::Idle as usize]),
                 backpressured: Duration::from_nanos(nanos[Wait::Backpressured as usize]),
                 outside: Duration::from_nanos(nanos[Wait::Outside as usize]),
@@ -226,7 +237,31 @@ mod tests {
         drop(wait);
         let closed = meter.times();
         assert!(closed.backpressured >= open.backpressured);
-        assert_eq!(closed, meter.times(), "a closed wait does not grow");
+        assert_eq!(
+            closed.backpressured,
+            meter.times().backpressured,
+            "a closed wait does not grow"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn times_are_exact_and_read_at_one_moment() {
+        let pass = async |millis| tokio::time::sleep(Duration::from_millis(millis)).await;
+        let meter = StageMeter::new(Instant::now());
+        pass(3).await;
+        let wait = meter.wait(Wait::Outside);
+        pass(5).await;
+        let open = meter.times();
+        pass(7).await;
+        drop(wait);
+        pass(11).await;
+        let closed = meter.times();
+        let millis = [open.at, open.outside, closed.at, closed.outside].map(|time| time.as_millis());
+        assert_eq!(millis, [8, 5, 26, 12]);
+        assert_eq!(
+            [closed.idle, closed.backpressured, closed.throttling],
+            [Duration::ZERO; 3]
+        );
     }
 
     #[test]

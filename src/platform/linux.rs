@@ -181,6 +181,18 @@ pub fn enlarge_pipe(fd: BorrowedFd<'_>) {
     }
 }
 
+/// How much a pipe can hold where every page of it is used to its end.
+pub fn pipe_capacity(fd: BorrowedFd<'_>) -> Option<u64> {
+    rustix::pipe::fcntl_getpipe_size(fd)
+        .ok()
+        .and_then(|size| u64::try_from(size).ok())
+}
+
+/// What the reader of a pipe has not read yet: here the writing end tells it, too.
+pub fn unread_in_pipe(fd: BorrowedFd<'_>) -> Option<u64> {
+    rustix::io::ioctl_fionread(fd).ok()
+}
+
 /// The default slack is 50 µs, in which a fast stream moves a quarter of a mebibyte.
 pub fn sharpen_timers() {
     // Where it is refused, waits are as long as they were.

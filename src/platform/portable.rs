@@ -98,6 +98,16 @@ pub fn reopen(_fd: BorrowedFd<'_>, _access: OFlags) -> Option<OwnedFd> {
 /// Pipes keep the size they have.
 pub fn enlarge_pipe(_fd: BorrowedFd<'_>) {}
 
+/// It cannot be told.
+pub fn pipe_capacity(_fd: BorrowedFd<'_>) -> Option<u64> {
+    None
+}
+
+/// Elsewhere only the reading end can tell.
+pub fn unread_in_pipe(_fd: BorrowedFd<'_>) -> Option<u64> {
+    None
+}
+
 /// Waits are as sharp as they are.
 pub fn sharpen_timers() {}
 

@@ -59,6 +59,7 @@ pub fn blame(run: &Run) -> Option<String> {
         .enumerate()
         .map(|(at, stage)| {
             Some(Witness {
+                kernel_queue: None,
                 name: &stage.name,
                 text: &stage.text,
                 share: shares(run, at)?,

@@ -105,6 +105,12 @@ pub struct Stage<'a> {
     /// The rate that it keeps now, if it keeps one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_bytes_per_s: Option<u64>,
+    /// What waits in the kernel in a source's or a sink's pipe or socket.
+    #[serde(default)]
+    pub kernel_queue_bytes: Option<u64>,
+    /// How much can wait there.
+    #[serde(default)]
+    pub kernel_queue_capacity_bytes: Option<u64>,
     /// Whether it has nothing left to do.
     pub ended: bool,
 }
@@ -263,6 +269,8 @@ impl<'a> Stage<'a> {
             waiting_outside: share(stage.share.outside),
             throttling: share(stage.share.throttling),
             limit_bytes_per_s: stage.limit.map(|limit| limit.now),
+            kernel_queue_bytes: stage.kernel_queue.map(|queue| queue.bytes),
+            kernel_queue_capacity_bytes: stage.kernel_queue.and_then(|queue| queue.capacity),
             ended: stage.ended,
         }
     }

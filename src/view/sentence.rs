@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::engine::{Moment, Share, Snapshot, StageSample};
 use crate::grammar::human_size;
+use crate::platform::KernelQueue;
 
 use super::excess::excess;
 use super::plain::human_rate;
@@ -62,6 +63,8 @@ pub struct Witness<'a> {
     pub share: Share,
     /// Whether it has nothing left to do.
     pub ended: bool,
+    /// What waits in the kernel on its outer side.
+    pub kernel_queue: Option<KernelQueue>,
 }
 
 /// The bottleneck, and what shows that it is one.
@@ -81,6 +84,7 @@ fn witnesses<'a>(snapshot: &'a Snapshot, shown: &'a [Cow<'_, str>]) -> Vec<Witne
         text,
         share: stage.share,
         ended: stage.ended,
+        kernel_queue: stage.kernel_queue,
     });
     stages.collect()
 }
@@ -117,7 +121,7 @@ fn waiting(share: fn(&Witness<'_>) -> f64, word: &str, stages: &[&Witness<'_>]) 
 #[must_use]
 pub fn blame_one(stages: &[Witness<'_>], at: usize, moment: Moment) -> Sentence {
     let stage = &stages[at];
-    let why = reason(stage);
+    let why = reason(stage, at > 0);
     let held: Vec<&Witness<'_>> = stages[..at].iter().collect();
     let evidence = waiting(|stage| stage.share.backpressured, "backpressured", &held);
     if !evidence.is_empty() {
@@ -178,17 +182,28 @@ fn plain(stage: &StageSample, what: &str) -> Sentence {
 }
 
 /// What the bottleneck itself does, where its name does not say so.
-fn reason(stage: &Witness<'_>) -> String {
+fn reason(stage: &Witness<'_>, is_sink: bool) -> String {
     let share = &stage.share;
     if share.throttling > MOST {
         String::new()
     } else if share.outside > MOST {
-        format!(", it waits for its {} {}", place(stage), percent(share.outside))
+        let queued = if is_sink { queued(stage) } else { String::new() };
+        format!(", it waits for its {} {}{queued}", place(stage), percent(share.outside))
     } else if share.busy > MOST {
         format!(", it is busy {}", percent(share.busy))
     } else {
         String::new()
     }
+}
+
+/// What a sink has written and its other side has not taken, where that is a good part of what can wait there.
+fn queued(stage: &Witness<'_>) -> String {
+    let queue = stage
+        .kernel_queue
+        .filter(|queue| queue.bytes > 0 && queue.capacity.is_none_or(|most| queue.bytes >= most / 4));
+    queue.map_or_else(String::new, |queue| {
+        format!(" with {} of ours in the kernel", human_size(queue.bytes))
+    })
 }
 
 /// What is on a stage's outer side.

@@ -1979,6 +1979,12 @@ What you see:
           
           [default: auto]
 
+      --metrics <HOST:PORT>
+          Serve the run's numbers to Prometheus at http://HOST:PORT/metrics
+          
+          On the loopback address unless a host is given: `:9100` is 127.0.0.1:9100. Port 0 picks a
+          free one. The address is printed on stderr.
+
       --log <LEVEL>
           How much to log to standard error
 
@@ -2092,8 +2098,7 @@ one hard ceiling, and shows where the bytes are while it does.
 Usage  highwater [OPTIONS] 'STAGE | STAGE | …'
        … | highwater [OPTIONS] STAGE :: STAGE :: … | …
        highwater demo   highwater stages [NAME]   highwater explain 'STAGE | …'
-       highwater check -- COMMAND…    whether a program honours backpressure
-       highwater ctl PID set throttle rate=5MB/s|pause|resume|stats
+       highwater check -- COMMAND…   highwater ctl PID pause|resume|set|stats
 
   highwater 'read big.iso | gzip | write big.iso.gz'
   highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'

@@ -181,6 +181,7 @@ mod tests {
             cancel: Arc::default(),
             budget: Arc::new(Budget::new(1 << 20, 0, true)),
             findings: Arc::default(),
+            outer_side: Arc::default(),
             side_files: Arc::new(NoSideFiles),
         }
     }

@@ -56,6 +56,7 @@ fn start(call: &str, memory: Option<u64>, input: Inlet, out: Outlet) -> Box<dyn 
         cancel: Arc::new(Cancel::default()),
         budget: Arc::new(Budget::new(memory.unwrap_or(8 << 20), 0, memory.is_some())),
         findings: Arc::default(),
+        outer_side: Arc::default(),
         side_files: Arc::new(NoSideFiles),
     };
     match plan.make(0).start(input, out, context) {

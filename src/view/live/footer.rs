@@ -177,9 +177,8 @@ pub fn sentence(snapshot: &Snapshot, columns: &Columns, most: usize) -> Vec<Line
     if lines.len() > most && most > 0 {
         lines.truncate(most);
         if let Some(last) = lines.last_mut() {
-            *last = std::mem::take(last)
-                .cut_to(columns.whole.saturating_sub(1))
-                .with(Paint::Faint, "…");
+            // One more character than fits, so that the cut is marked even where the line is not full.
+            *last = std::mem::take(last).with(Paint::Faint, "…").cut_to(columns.whole);
         }
     }
     lines.truncate(most);

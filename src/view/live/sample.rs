@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{LinkSample, Moment, Share, Snapshot, StageSample};
+use crate::engine::{LinkSample, Moment, Share, Snapshot, Spent, StageSample};
 
 use super::history::History;
 
@@ -139,9 +139,12 @@ pub fn stage(
             outside: 0.0,
             throttling: 0.0,
         },
+        spent: Spent::default(),
         rate,
         limit: None,
         ended: false,
+        kernel_queue: None,
+        kernel_queue_peak: 0,
     }
 }
 

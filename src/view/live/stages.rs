@@ -82,6 +82,11 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
             lines.push(folded(at - next));
         }
         next = at + 1;
+        let waiting = has_links
+            .then(|| queue(&snapshot.stages[at], at == 0, columns))
+            .flatten();
+        let (before, behind) = if at == 0 { (waiting, None) } else { (None, waiting) };
+        lines.extend(before);
         lines.extend(stage(snapshot, at, columns, two_lines));
         if has_links && let Some(link) = snapshot.links.get(at) {
             lines.push(self::link(link, columns));
@@ -89,6 +94,7 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
             let text = format!("   ╰ no link, copied directly: {}", snapshot.lane);
             lines.push(Line::default().with(Paint::Faint, text));
         }
+        lines.extend(behind);
     }
     if most > 0 && next < snapshot.stages.len() {
         lines.push(folded(snapshot.stages.len() - next));
@@ -193,35 +199,62 @@ fn share(stage: &StageSample, has_shares: bool, is_paused: bool, bar: usize, has
     line.with(Paint::Faint, format!(" {word}"))
 }
 
+/// What waits in the kernel before a source or behind a sink, once that was a good part of what can wait there: a line
+/// that comes and goes cannot be read.
+fn queue(stage: &StageSample, is_source: bool, columns: &Columns) -> Option<Line> {
+    let queue = stage.kernel_queue?;
+    let capacity = queue.capacity?.max(queue.bytes);
+    (stage.kernel_queue_peak >= capacity / 4 && !stage.ended).then(|| {
+        let corner = if is_source { "   ╭ " } else { "   ╰ " };
+        let row = level(corner, queue.bytes, capacity, None, columns);
+        if !columns.has_word {
+            return row;
+        }
+        let words = if is_source {
+            "in the kernel, not read yet"
+        } else {
+            "in the kernel, not taken yet"
+        };
+        row.up_to(words_begin(columns)).with(Paint::Faint, words)
+    })
+}
+
+/// Where the words behind a level begin.
+fn words_begin(columns: &Columns) -> usize {
+    columns.output() + SIZE + GAP + RATE + GAP
+}
+
+/// A level with its numbers, behind a corner that says what it hangs on.
+fn level(corner: &str, held: u64, most: u64, mark: Option<u64>, columns: &Columns) -> Line {
+    let indent = corner.chars().count();
+    let begin = Line::default().with(Paint::Faint, corner);
+    let (shown, high) = (human_size(held), human_size(most));
+    if columns.is_narrow {
+        let numbers = Line::default().with(Paint::Faint, format!(" {} of {}", right(&shown, SIZE), high));
+        let numbers = above(numbers, held, most);
+        let bar = columns.whole.saturating_sub(indent + numbers.columns()).min(24);
+        return begin.then(bars::level(held, most, mark, bar)).then(numbers);
+    }
+    let bar = (columns.text + MARKER - indent).min(28);
+    begin
+        .then(bars::level(held, most, mark, bar))
+        .up_to(columns.output())
+        .with(
+            Paint::Faint,
+            format!("{} of {}", right(&shown, SIZE), right(&high, SIZE)),
+        )
+}
+
 /// What is farther away than this is no concern.
 const FAR: Duration = Duration::from_secs(3600);
 
 /// A link's level against its high-water mark, with the low one shown.
 fn link(link: &LinkSample, columns: &Columns) -> Line {
-    const INDENT: &str = "   ╰ ";
-    let indent = INDENT.chars().count();
-    let begin = Line::default().with(Paint::Faint, INDENT);
-    let mark = Some(link.low);
-    let (held, high) = (human_size(link.buffered), human_size(link.high));
-    if columns.is_narrow {
-        let numbers = Line::default().with(Paint::Faint, format!(" {} of {}", right(&held, SIZE), high));
-        let numbers = above(numbers, link.buffered, link.high);
-        let bar = columns.whole.saturating_sub(indent + numbers.columns()).min(24);
-        return begin
-            .then(bars::level(link.buffered, link.high, mark, bar))
-            .then(numbers);
-    }
-    let bar = (columns.text + MARKER - indent).min(28);
-    let row = begin
-        .then(bars::level(link.buffered, link.high, mark, bar))
-        .up_to(columns.output())
-        .with(
-            Paint::Faint,
-            format!("{} of {}", right(&held, SIZE), right(&high, SIZE)),
-        );
-    if let Some(times) = excess(link.buffered, link.high) {
-        let behind = columns.output() + SIZE + GAP + RATE + GAP;
-        return row.up_to(behind).with(Paint::Busy, format!("{times} the mark"));
+    let row = level("   ╰ ", link.buffered, link.high, Some(link.low), columns);
+    if let Some(times) = excess(link.buffered, link.high).filter(|_| !columns.is_narrow) {
+        return row
+            .up_to(words_begin(columns))
+            .with(Paint::Busy, format!("{times} the mark"));
     }
     if columns.has_word {
         let paused = match (link.times_full, link.full_in) {
@@ -236,8 +269,7 @@ fn link(link: &LinkSample, columns: &Columns) -> Line {
                 format!("full {times}, longest pause {:.2} s", link.longest_pause.as_secs_f64())
             }
         };
-        let behind = columns.output() + SIZE + GAP + RATE + GAP;
-        return row.up_to(behind).with(Paint::Faint, paused);
+        return row.up_to(words_begin(columns)).with(Paint::Faint, paused);
     }
     row
 }

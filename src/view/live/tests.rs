@@ -6,6 +6,7 @@ use snapbox::data::DataFormat;
 use snapbox::{Data, IntoData, assert_data_eq};
 
 use crate::engine::{RateLimit, Snapshot};
+use crate::platform::KernelQueue;
 
 use super::sample::{direct, history, stage, throttled, unbounded};
 use super::{Background, KeyLine, Line, Size, Style, frame, frame_with_keys};
@@ -120,6 +121,36 @@ fn a_direct_lane_has_no_links() {
     copied.lane = "copy";
     let all = shown(&direct(), 80, 24, NO_COLOUR) + "\n" + &shown(&copied, 80, 24, NO_COLOUR);
     assert_picture("direct-lane", all);
+}
+
+#[test]
+fn what_waits_in_the_kernel_is_shown_once_it_says_something() {
+    let queue = |bytes| {
+        Some(KernelQueue {
+            bytes,
+            capacity: Some(1 << 20),
+        })
+    };
+    let mut snapshot = throttled();
+    for (at, bytes) in [(0, 300 << 10), (3, 1000 << 10)] {
+        snapshot.stages[at].kernel_queue = queue(bytes);
+    }
+    let empty = shown(&throttled(), 80, 30, NO_COLOUR);
+    assert_eq!(
+        shown(&snapshot, 80, 30, NO_COLOUR),
+        empty,
+        "it was never a good part so far"
+    );
+    for at in [0, 3] {
+        snapshot.stages[at].kernel_queue_peak = 1000 << 10;
+    }
+    snapshot.bottleneck = Some(3);
+    snapshot.stages[3].share = stage("", "", [0, 0], 0.0, [1.0, 0.0]).share;
+    snapshot.stages[3].share.outside = 0.97;
+    let all: String = [40, 80, 120]
+        .map(|columns| shown(&snapshot, columns, 30, NO_COLOUR) + "\n")
+        .concat();
+    assert_picture("kernel-queues", all);
 }
 
 #[test]

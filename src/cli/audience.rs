@@ -1,0 +1,92 @@
+//! Who sees a run while it goes on.
+
+use std::sync::Arc;
+
+use crate::engine::{Observer, Sampler, Snapshot, Watch};
+use crate::view::metrics::Server;
+use crate::view::record::{Recorder, stopped};
+use crate::view::{self, Progress, View, json, say};
+
+use super::control::Control;
+
+/// Shows a run to whoever sits at standard error.
+pub struct Audience {
+    /// Who shows it to machines.
+    metrics: Option<Server>,
+    settings: view::Settings,
+    /// The recording, while no view writes it.
+    recorder: Option<Recorder>,
+    /// The run, once it has started.
+    watch: Option<Arc<Watch>>,
+    view: Option<View>,
+    /// What another terminal may steer it by.
+    control: Option<Control>,
+}
+
+impl Audience {
+    /// Nobody has seen anything yet.
+    pub fn new(settings: view::Settings, recorder: Option<Recorder>, metrics: Option<Server>) -> Self {
+        Self {
+            metrics,
+            settings,
+            recorder,
+            watch: None,
+            view: None,
+            control: None,
+        }
+    }
+
+    /// What is shown while the chain runs.
+    pub fn progress(&self) -> Progress {
+        self.settings.progress
+    }
+
+    /// Ends the recording, if there is one.
+    pub fn end_recording(&mut self, snapshot: Option<&Snapshot>, exit: &json::Exit) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.end(snapshot, exit);
+        }
+        self.warn();
+    }
+
+    /// Ends the view, if there was time for one; answers the snapshot of the whole run, if it got that far.
+    pub fn finish(&mut self) -> Option<Snapshot> {
+        self.control = None;
+        drop(self.metrics.take());
+        let Some(view) = self.view.take() else {
+            return self.watch.take().map(|watch| Sampler::new(watch).end());
+        };
+        let (snapshot, recorder) = view.finish();
+        self.recorder = recorder;
+        Some(snapshot)
+    }
+
+    /// Says that the recording has stopped, if it has.
+    pub fn warn(&mut self) {
+        if let Some(error) = self.recorder.as_mut().and_then(Recorder::trouble) {
+            say(&stopped(error));
+        }
+    }
+}
+
+impl Observer for Audience {
+    fn listening(&mut self, url: &str) {
+        say(&format!("highwater: listening on {url}\n"));
+    }
+
+    fn started(&mut self, watch: &Arc<Watch>) {
+        self.watch = Some(watch.clone());
+        if let Some(metrics) = &self.metrics {
+            metrics.show(watch);
+        }
+    }
+
+    fn goes_on(&mut self) {
+        self.control = self.watch.as_ref().and_then(Control::start);
+        let recorder = self.recorder.take();
+        self.view = self
+            .watch
+            .as_ref()
+            .map(|watch| View::start(watch, self.settings.clone(), recorder));
+    }
+}

@@ -1,0 +1,72 @@
+//! What is said of a run when it is over.
+
+use std::process::ExitCode;
+
+use crate::engine::{Ending, Snapshot};
+use crate::error::Kind;
+use crate::grammar::human_size;
+use crate::platform;
+use crate::view::{Progress, json, say, sum, summary};
+
+use super::audience::Audience;
+use super::options::RunOptions;
+use super::stats::StatsFile;
+
+/// Says how a run ended to everybody who is to know, and answers its exit code. Where a signal ended it, the process ends
+/// by that signal instead.
+pub fn conclude(
+    ending: &Ending,
+    snapshot: Option<&Snapshot>,
+    audience: &mut Audience,
+    stats: Option<StatsFile>,
+    options: &RunOptions,
+) -> ExitCode {
+    let exit = json::Exit {
+        code: ending.exit_code(),
+        error: error_line(ending),
+    };
+    audience.end_recording(snapshot, &exit);
+    let stats_follow = options.stats.as_deref().is_some_and(|path| path.as_os_str() == "-");
+    if audience.progress() == Progress::Json && !stats_follow {
+        say(&json::end(snapshot, &exit));
+    }
+    for hashed in snapshot.iter().flat_map(|snapshot| &snapshot.hashes) {
+        if hashed.hex.is_some() || exit.code == 0 {
+            say(&sum::line(hashed));
+        }
+    }
+    for line in &ending.left_behind {
+        say(&format!("highwater: {line}\n"));
+    }
+    let reader_left = ending
+        .failure
+        .as_ref()
+        .is_some_and(|(_, failure)| failure.kind() == Kind::ReaderLeft);
+    if let Some(error) = exit.error.as_ref().filter(|_| !reader_left) {
+        say(&format!("highwater: {error}\n"));
+    }
+    if let Some(snapshot) = snapshot.filter(|_| options.wants_summary() && !reader_left) {
+        say(&summary::text(snapshot, exit.code == 0, options.style()));
+    }
+    let stats = stats.map_or(Ok(()), |stats| stats.write(snapshot, &exit));
+    if let Err(message) = &stats {
+        say(&format!("highwater: {message}\n"));
+    }
+    if let Some(signal) = ending.signal {
+        platform::end_as(signal);
+    }
+    match exit.code {
+        0 if stats.is_err() => ExitCode::from(4),
+        code => ExitCode::from(code),
+    }
+}
+
+/// `write out.gz: cannot write: No space left on device (after 12.0 MiB)`
+fn error_line(ending: &Ending) -> Option<String> {
+    let (stage, failure) = ending.failure.as_ref()?;
+    let stage = stage.as_ref().map_or_else(String::new, |stage| format!("{stage}: "));
+    let after = failure
+        .bytes_before()
+        .map_or_else(String::new, |bytes| format!(" (after {})", human_size(bytes)));
+    Some(format!("{stage}{failure}{after}"))
+}

@@ -1,0 +1,143 @@
+//! Runs a pipeline: what is opened for it beforehand, and what ends it from outside.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use rustix::fs::FileType;
+
+use crate::engine::{self, MinRate};
+use crate::error::{Failure, Problem};
+use crate::grammar::Script;
+use crate::plan::Plan;
+use crate::platform;
+use crate::view::metrics::{Address, Listener, Server};
+use crate::view::{self, json, say};
+
+use super::audience::Audience;
+use super::ending::conclude;
+use super::options::RunOptions;
+use super::stats::StatsFile;
+use super::{USAGE, limits, log, record, refuse};
+
+/// What is over within this time needs no view, and the thread of one is a good part of its cost.
+const BRIEF: Duration = Duration::from_millis(100);
+
+/// Runs a pipeline.
+pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions) -> ExitCode {
+    log::start(options.log);
+    let plan = match Plan::new(&script, problems, limits(options)) {
+        Ok(plan) => plan,
+        Err(error) => {
+            let code = refuse(&error, options);
+            leave_stats(options, USAGE, "the pipeline cannot be");
+            return code;
+        }
+    };
+    let max_rss = match options.resident_limit(platform::free_memory) {
+        Ok(limit) => limit,
+        Err(message) => {
+            say(&format!("highwater: {message}\n"));
+            return ExitCode::from(USAGE);
+        }
+    };
+    // Before anything is opened or made: whoever cannot be watched has done nothing yet.
+    let metrics = match options.metrics.as_ref().map(serve).transpose() {
+        Ok(metrics) => metrics,
+        Err(failure) => return no_metrics(&failure, options),
+    };
+    let stats = match options.stats.as_deref().map(StatsFile::open).transpose() {
+        Ok(stats) => stats,
+        Err(message) => {
+            say(&format!("highwater: {message}\n"));
+            return ExitCode::from(4);
+        }
+    };
+    let begun = options
+        .record
+        .as_deref()
+        .map(|path| record::begin(path, options.stats.as_deref(), &plan));
+    let recorder = match begun.transpose() {
+        Ok(recorder) => recorder,
+        Err(failure) => {
+            let (code, error) = (failure.kind().exit_code(), Some(failure.to_string()));
+            say(&format!("highwater: {failure}\n"));
+            let _ = stats.map_or(Ok(()), |stats| stats.write(None, &json::Exit { code, error }));
+            return ExitCode::from(code);
+        }
+    };
+    let asked = Arc::new(AtomicBool::new(false));
+    platform::prepare_signals(&asked);
+    let settings = settings(options, max_rss, recorder.is_some());
+    let shown = view::Settings {
+        progress: options.progress(uses_terminal(&plan)),
+        interval: options.interval,
+        asked,
+        style: options.style(),
+        keys: may_take_keys(&plan),
+    };
+    let mut audience = Audience::new(shown, recorder, metrics);
+    audience.warn();
+    let ending = engine::run(plan, settings, &mut audience);
+    let snapshot = audience.finish();
+
+    conclude(&ending, snapshot.as_ref(), &mut audience, stats, options)
+}
+
+/// Binds the address of the metrics, and answers whoever comes.
+fn serve(wanted: &Address) -> Result<Server, Failure> {
+    let listener = Listener::bind(wanted)?;
+    let url = listener.url();
+    Server::start(listener).inspect(|_| say(&format!("highwater: metrics on {url}\n")))
+}
+
+/// Says why there can be no metrics, and so no run.
+fn no_metrics(failure: &Failure, options: &RunOptions) -> ExitCode {
+    let code = failure.kind().exit_code();
+    let message = format!("--metrics: {failure}");
+    say(&format!("highwater: {message}\n"));
+    leave_stats(options, code, &message);
+    ExitCode::from(code)
+}
+
+/// The end object of a run that never began.
+fn leave_stats(options: &RunOptions, code: u8, error: &str) {
+    if let Some(stats) = &options.stats {
+        let error = Some(error.to_owned());
+        let _ = StatsFile::open(stats).and_then(|file| file.write(None, &json::Exit { code, error }));
+    }
+}
+
+/// Whether a terminal is where the bytes come from or go to: it shows them, so it cannot show a picture as well.
+fn uses_terminal(plan: &Plan) -> bool {
+    let facts = [plan.source.plan.facts(), plan.sink.plan.facts()];
+    facts.into_iter().flatten().any(|facts| facts.is_terminal)
+}
+
+/// Whether keys may be read from the terminal: not where a stage reads it, nor where standard output is a pipe, whose
+/// reader may ask there for a password, or show pages.
+fn may_take_keys(plan: &Plan) -> bool {
+    let is_read = plan.source.plan.facts().is_ok_and(|facts| facts.is_terminal);
+    let stdout = platform::files::fstat(rustix::stdio::stdout());
+    let has_reader = stdout.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
+    !is_read && !has_reader
+}
+
+/// What ends the run from outside. What is recorded is recorded from its first moment.
+fn settings(options: &RunOptions, max_rss: Option<u64>, is_recorded: bool) -> engine::Settings {
+    engine::Settings {
+        timeout: options.timeout,
+        stall_timeout: options.stall_timeout,
+        max_rss,
+        min_rate: options.min_rate.map(|rate| MinRate {
+            rate,
+            grace: options.min_rate_grace,
+        }),
+        brief: if is_recorded {
+            Duration::ZERO
+        } else {
+            BRIEF.min(options.interval)
+        },
+    }
+}

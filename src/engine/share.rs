@@ -1,0 +1,139 @@
+//! What stages did with their time, as parts of it and in all.
+
+use std::time::Duration;
+
+use crate::flow::StageTimes;
+
+/// How a stage spent its time: parts of 1. `busy`, `idle` and `backpressured` add up to 1; the other two are parts of
+/// `busy`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Share {
+    /// Neither of the next two.
+    pub busy: f64,
+    /// Waiting for the input link, or ended.
+    pub idle: f64,
+    /// Waiting for room in the output link.
+    pub backpressured: f64,
+    /// Busy waiting for a disk, a peer or a terminal.
+    pub outside: f64,
+    /// Busy waiting for a throttle's tokens.
+    pub throttling: f64,
+}
+
+/// How a stage spent its time since the start. `busy`, `idle` and `backpressured` add up to all of it; the other two are
+/// parts of `busy`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Neither of the next two.
+    pub busy: Duration,
+    /// Waiting for the input link, or ended.
+    pub idle: Duration,
+    /// Waiting for room in the output link.
+    pub backpressured: Duration,
+    /// Busy waiting for a disk, a peer or a terminal.
+    pub outside: Duration,
+    /// Busy waiting for a throttle's tokens.
+    pub throttling: Duration,
+}
+
+impl Spent {
+    /// Goes on to a later reading. Nothing ever becomes less: a wait that a thread had begun or ended, and not yet said so
+    /// when it was held up, may have been counted on the wrong side for that long.
+    pub(super) fn advance_to(&mut self, times: &StageTimes) {
+        let ended = times
+            .ended_at
+            .map_or(Duration::ZERO, |end| times.at.saturating_sub(end));
+        let idle = times.idle + ended;
+        let busy = times.at.saturating_sub(idle + times.backpressured);
+        self.busy = self.busy.max(busy);
+        self.idle = self.idle.max(idle);
+        self.backpressured = self.backpressured.max(times.backpressured);
+        self.outside = self.outside.max(times.outside);
+        self.throttling = self.throttling.max(times.throttling);
+    }
+}
+
+pub(super) fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+/// The shares of the time between two readings of a stage. From its end on, a stage is idle.
+pub(super) fn share(before: &StageTimes, now: &StageTimes) -> Share {
+    let whole = now.at.saturating_sub(before.at).as_secs_f64();
+    let part = |now: Duration, before: Duration| ratio(now.saturating_sub(before).as_secs_f64(), whole).clamp(0.0, 1.0);
+    let ended = now.ended_at.map_or(0.0, |end| part(now.at, end.max(before.at)));
+    let idle = (part(now.idle, before.idle) + ended).min(1.0);
+    let backpressured = part(now.backpressured, before.backpressured).min(1.0 - idle);
+    let busy = 1.0 - idle - backpressured;
+    Share {
+        busy,
+        idle,
+        backpressured,
+        outside: part(now.outside, before.outside).min(busy),
+        throttling: part(now.throttling, before.throttling).min(busy),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    #[test]
+    fn shares_add_up_and_an_ended_stage_is_idle() {
+        let before = StageTimes::default();
+        let now = StageTimes {
+            at: millis(1000),
+            idle: millis(100),
+            backpressured: millis(300),
+            outside: millis(50),
+            throttling: millis(0),
+            ended_at: Some(millis(600)),
+        };
+        let share = share(&before, &now);
+        let rounded = [share.busy, share.idle, share.backpressured, share.outside].map(|part| format!("{part:.2}"));
+        assert_eq!(rounded, ["0.20", "0.50", "0.30", "0.05"]);
+    }
+
+    #[test]
+    fn nothing_lasts_longer_than_the_interval() {
+        let now = StageTimes {
+            at: millis(1000),
+            backpressured: millis(1001),
+            ..StageTimes::default()
+        };
+        let share = share(&StageTimes::default(), &now);
+        assert!((share.backpressured - 1.0).abs() < f64::EPSILON && share.busy.abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn what_was_spent_adds_up_and_never_becomes_less() {
+        let mut spent = Spent::default();
+        let times = |at, idle, backpressured, ended_at: Option<u64>| StageTimes {
+            at: millis(at),
+            idle: millis(idle),
+            backpressured: millis(backpressured),
+            ended_at: ended_at.map(millis),
+            ..StageTimes::default()
+        };
+        spent.advance_to(&times(1000, 100, 300, None));
+        assert_eq!(
+            [spent.busy, spent.idle, spent.backpressured],
+            [600, 100, 300].map(millis)
+        );
+        // A wait that had begun before was not said until now.
+        spent.advance_to(&times(1001, 150, 300, None));
+        assert_eq!(
+            [spent.busy, spent.idle, spent.backpressured],
+            [600, 150, 300].map(millis)
+        );
+        spent.advance_to(&times(2000, 150, 300, Some(1500)));
+        assert_eq!(
+            [spent.busy, spent.idle, spent.backpressured],
+            [1050, 650, 300].map(millis)
+        );
+    }
+}

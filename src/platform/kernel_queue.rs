@@ -1,0 +1,87 @@
+//! What waits in the kernel on the outer side of a pipe or a socket: where backpressure shows first.
+
+use std::os::fd::AsFd;
+
+use super::{Descriptor, Interest, Shape, system};
+
+/// What a pipe or a socket holds, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KernelQueue {
+    /// To be read: what the other side has written and we have not read. To be written: what we have written and the
+    /// reader of a pipe has not read, or a peer's kernel has not acknowledged; of a Unix socket, the memory that this
+    /// takes, bookkeeping included.
+    pub bytes: u64,
+    /// How much it can hold, where the system tells: a pipe's size, or the memory that a socket's buffer may take.
+    pub capacity: Option<u64>,
+}
+
+impl Descriptor {
+    /// What waits in the kernel to be read from a pipe or a socket, or what was written to it and waits there; `None` for
+    /// anything else, and where the system does not tell.
+    #[must_use]
+    pub fn kernel_queue(&self, side: Interest) -> Option<KernelQueue> {
+        let fd = self.as_fd();
+        let small = |size: usize| u64::try_from(size).ok();
+        let (bytes, capacity) = match (self.shape(), side) {
+            (Shape::Pipe, Interest::Read) => (rustix::io::ioctl_fionread(fd).ok(), system::pipe_capacity(fd)),
+            (Shape::Pipe, Interest::Write) => (system::unread_in_pipe(fd), system::pipe_capacity(fd)),
+            (Shape::Socket, Interest::Read) => {
+                let buffer = rustix::net::sockopt::socket_recv_buffer_size(fd).ok();
+                (rustix::io::ioctl_fionread(fd).ok(), buffer.and_then(small))
+            }
+            (Shape::Socket, Interest::Write) => {
+                let buffer = rustix::net::sockopt::socket_send_buffer_size(fd).ok();
+                (system::unsent_bytes(fd), buffer.and_then(small))
+            }
+            _ => return None,
+        };
+        bytes.map(|bytes| KernelQueue { bytes, capacity })
+    }
+}
+
+#[cfg(all(test, target_os = "linux", not(feature = "portable-platform")))]
+mod tests {
+    use super::*;
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    #[test]
+    fn both_ends_of_a_pipe_tell_the_same() {
+        let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).expect("a pipe");
+        assert_eq!(rustix::io::write(&write, &[7; 4321]), Ok(4321));
+        let size = rustix::pipe::fcntl_getpipe_size(&read).expect("a pipe");
+        // Making it larger is not what is tested here.
+        let ends = [Descriptor::own(read), Descriptor::own(write)].map(|end| end.expect("own"));
+        let queues = [
+            ends[0].kernel_queue(Interest::Read),
+            ends[1].kernel_queue(Interest::Write),
+        ];
+        let capacity = queues[0].and_then(|queue| queue.capacity).expect("a capacity");
+        assert!(capacity >= size as u64);
+        let expected = KernelQueue {
+            bytes: 4321,
+            capacity: Some(capacity),
+        };
+        assert_eq!(queues, [Some(expected); 2]);
+    }
+
+    #[test]
+    fn a_socket_tells_what_it_was_sent() {
+        let (one, other) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        let [one, other] = [one, other].map(|end| Descriptor::own(end).expect("own"));
+        assert_eq!(rustix::io::write(&one, &[7; 1234]), Ok(1234));
+        let received = other.kernel_queue(Interest::Read).expect("a queue");
+        let sent = one.kernel_queue(Interest::Write).expect("a queue");
+        assert_eq!(received.bytes, 1234);
+        assert!(sent.bytes >= 1234, "with its bookkeeping: {sent:?}");
+        assert!(sent.capacity.is_some() && received.capacity.is_some());
+    }
+
+    #[test]
+    fn a_file_has_no_queue() {
+        let file = Descriptor::own(tempfile::tempfile().expect("a file")).expect("own");
+        assert_eq!(
+            [Interest::Read, Interest::Write].map(|side| file.kernel_queue(side)),
+            [None; 2]
+        );
+    }
+}

@@ -1,0 +1,13 @@
+//! `--metrics`: a run's numbers for a monitoring system, over HTTP.
+//!
+//! The server has a thread and a runtime of its own. A client that is slow or hostile can keep others of its kind
+//! waiting, but never the data.
+
+mod answer;
+mod listener;
+mod page;
+mod server;
+
+pub use listener::{Address, Listener};
+pub use page::page;
+pub use server::Server;

@@ -1,0 +1,178 @@
+//! The thread that answers.
+
+use std::io;
+use std::net::TcpListener as Socket;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use crate::engine::{Sampler, Watch};
+use crate::error::{Failure, Kind};
+use crate::platform::spawn;
+
+use super::answer::{self, LONGEST, Request};
+use super::{Listener, page};
+
+/// What the thread has for its stack.
+const STACK: usize = 256 << 10;
+/// How many are answered at once; others wait in the system's queue.
+const CLIENTS: usize = 8;
+/// How long a client may take for all of it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often the run is looked at: as often as the view does, so that both name the same bottleneck.
+const GLANCE: Duration = Duration::from_millis(100);
+/// How long nobody is accepted after that has failed, for want of descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long nobody is accepted after somebody was, so that a flood of clients costs a hundredth of a processor, not one.
+const BREATH: Duration = Duration::from_millis(5);
+/// Bytes of a request that was refused which are still read, so that the refusal reaches its reader.
+const REST: usize = 64 << 10;
+
+/// A client's turn: the answer that it waits for.
+type Asking = oneshot::Sender<String>;
+
+/// A server that runs until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    watch: mpsc::UnboundedSender<Arc<Watch>>,
+    over: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Answers whoever comes to `listener`.
+    ///
+    /// # Errors
+    /// If no thread can be had.
+    pub fn start(listener: Listener) -> Result<Self, Failure> {
+        let failed = |error| Failure::io(Kind::Resources, "cannot start to serve", error);
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let (watch, watches) = mpsc::unbounded_channel();
+        let (over, ended) = oneshot::channel();
+        let thread = spawn("metrics", STACK, move || run(&runtime, listener.socket, watches, ended)).map_err(failed)?;
+        Ok(Self {
+            watch,
+            over: Some(over),
+            thread: Some(thread),
+        })
+    }
+
+    /// From now on there is a run to show.
+    pub fn show(&self, watch: &Arc<Watch>) {
+        // Who does not listen any more has been told to end.
+        let _ = self.watch.send(watch.clone());
+    }
+}
+
+impl Drop for Server {
+    /// Closes everything. Nothing on the thread waits without a limit of the runtime's, so this does not either.
+    fn drop(&mut self) {
+        drop(self.over.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Serves until it is over. Dropping the runtime then drops every connection.
+fn run(runtime: &Runtime, socket: Socket, watches: mpsc::UnboundedReceiver<Arc<Watch>>, ended: oneshot::Receiver<()>) {
+    runtime.block_on(async {
+        let (ask, asked) = mpsc::channel(CLIENTS);
+        let serving = async { tokio::join!(accept(socket, ask), look(watches, asked)) };
+        tokio::select! {
+            _ = ended => {}
+            _ = serving => {}
+        }
+    });
+}
+
+/// Looks at the run, ten times a second and for whoever asks.
+async fn look(mut watches: mpsc::UnboundedReceiver<Arc<Watch>>, mut asked: mpsc::Receiver<Asking>) {
+    let mut sampler: Option<Sampler> = None;
+    let mut glance = tokio::time::interval(GLANCE);
+    glance.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            // A run that has begun is shown to who asks afterwards.
+            biased;
+            Some(watch) = watches.recv() => sampler = Some(Sampler::new(watch)),
+            asking = asked.recv() => match asking {
+                Some(asking) => {
+                    let snapshot = sampler.as_mut().map(Sampler::look);
+                    let _ = asking.send(page(snapshot.as_ref()));
+                }
+                None => return,
+            },
+            _ = glance.tick() => {
+                if let Some(sampler) = &mut sampler {
+                    sampler.glance();
+                }
+            }
+        }
+    }
+}
+
+/// Accepts clients, no more at once than there may be.
+async fn accept(socket: Socket, ask: mpsc::Sender<Asking>) {
+    let Ok(listener) = TcpListener::from_std(socket) else {
+        return;
+    };
+    let places = Arc::new(Semaphore::new(CLIENTS));
+    while let Ok(place) = places.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((client, _)) => {
+                let ask = ask.clone();
+                tokio::spawn(async move {
+                    // A client that fails or is too slow gets no answer, and there is nobody else to tell.
+                    let _ = tokio::time::timeout(PATIENCE, answer(client, ask)).await;
+                    drop(place);
+                });
+                tokio::time::sleep(BREATH).await;
+            }
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Reads one request and answers it.
+async fn answer(mut client: TcpStream, ask: mpsc::Sender<Asking>) -> io::Result<()> {
+    let mut request = Vec::with_capacity(1 << 10);
+    let meaning = loop {
+        match Request::read(&request) {
+            Request::Partial => {}
+            meaning => break meaning,
+        }
+        let room = LONGEST - request.len();
+        if (&mut client).take(room as u64).read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+    };
+    let text = match meaning {
+        Request::Refused(refusal) => answer::refusal(refusal),
+        Request::Page | Request::Partial => {
+            let (asking, page) = oneshot::channel();
+            let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+            ask.send(asking)
+                .await
+                .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+            answer::page(&page.await.map_err(gone)?)
+        }
+    };
+    client.write_all(text.as_bytes()).await?;
+    client.shutdown().await?;
+    // Closed with something unread, the connection would be reset, and the answer with it.
+    let mut rest = [0; 1024];
+    let mut total = 0;
+    while total < REST {
+        match client.read(&mut rest).await? {
+            0 => break,
+            count => total += count,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! What waits in the kernel's pipes and sockets is what an outside observer sees there.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixListener;
+
+use rustix::io::ioctl_fionread;
+use rustix::pipe::fcntl_getpipe_size;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::harness::{Folder, Running, accept, highwater, noise};
+
+/// Samples that come fast, from a run that ends by itself should a test wait for what never comes.
+const WATCHED: [&str; 6] = ["--progress", "json", "--interval", "20ms", "--timeout", "100s"];
+
+fn watched(memory: &str, pipeline: &str) -> crate::harness::Invocation {
+    highwater(WATCHED.into_iter().chain(["--memory", memory, pipeline]))
+}
+
+/// Reads samples until one is as it should be; everything stands still by then, or soon.
+#[track_caller]
+fn until(running: &mut Running, is_right: impl Fn(&Value) -> bool) -> Value {
+    let mut last = String::new();
+    loop {
+        let line = running.line();
+        assert!(!line.is_empty(), "it never came to that; at last: {last}");
+        if line.starts_with('{') {
+            let sample: Value = serde_json::from_str(&line).expect("an object");
+            if sample["event"] == "sample" && is_right(&sample) {
+                return sample;
+            }
+        }
+        last = line;
+    }
+}
+
+fn queued(sample: &Value, stage: usize) -> Option<u64> {
+    sample["stages"][stage]["kernel_queue_bytes"].as_u64()
+}
+
+fn capacity(sample: &Value, stage: usize) -> Option<u64> {
+    sample["stages"][stage]["kernel_queue_capacity_bytes"].as_u64()
+}
+
+fn moved(sample: &Value, stage: usize, way: &str) -> u64 {
+    sample["stages"][stage][way].as_u64().expect("a number")
+}
+
+fn unread(by: impl AsFd) -> u64 {
+    ioctl_fionread(by).expect("a pipe or a socket")
+}
+
+/// Where the system tells what was written and is unread.
+fn skips() -> bool {
+    let skips = !cfg!(target_os = "linux") || cfg!(feature = "portable-platform");
+    if skips {
+        eprintln!("skipped: only Linux tells the writer what waits");
+    }
+    skips
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_holds_what_was_written() {
+    const COUNT: u64 = 300_000;
+    if skips() {
+        return;
+    }
+    // Spliced by the direct lane, and passed through links.
+    for pipeline in ["read - | write -", "read - | skip 0 | write -"] {
+        let (input, mut feed) = std::io::pipe().expect("a pipe");
+        let (reader, output) = std::io::pipe().expect("a pipe");
+        let mut running = watched("1MiB", pipeline).stdin(input).stdout(output).start();
+        let bytes = noise(300_000, 3);
+        let feeding = std::thread::spawn(move || feed.write_all(&bytes).map(|()| feed));
+        let sink = if pipeline.contains("skip") { 2 } else { 1 };
+        let sample = until(&mut running, |sample| queued(sample, sink) == Some(COUNT));
+        assert_eq!(moved(&sample, sink, "bytes_out"), COUNT, "{sample}");
+        assert_eq!(unread(&reader), COUNT, "{pipeline}");
+        assert_eq!(
+            capacity(&sample, sink),
+            fcntl_getpipe_size(&reader).ok().map(|size| size as u64)
+        );
+        // All of it was read, and the pipe that it came through is still there.
+        let feed = feeding.join().expect("no panic").expect("written");
+        assert_eq!((queued(&sample, 0), unread(&feed)), (Some(0), 0));
+        assert_eq!(
+            capacity(&sample, 0),
+            fcntl_getpipe_size(&feed).ok().map(|size| size as u64)
+        );
+        drop(feed);
+        // Everything was written, so it ends well although nobody has read a byte of it.
+        assert_eq!(running.wait().code, Some(0));
+    }
+}
+
+#[test]
+fn what_the_source_has_not_read_waits_before_it() {
+    const COUNT: u64 = 50_000;
+    let (input, mut feed) = std::io::pipe().expect("a pipe");
+    feed.write_all(&noise(50_000, 4)).expect("there is room");
+    let pipeline = "read - high=8KiB | throttle 1/s | write -";
+    let mut running = watched("64KiB", pipeline).stdin(input).start();
+    let sample = until(&mut running, |sample| {
+        let read = moved(sample, 0, "bytes_in");
+        read > 0 && queued(sample, 0).is_some_and(|queued| queued + read == COUNT && queued == unread(&feed))
+    });
+    assert!(
+        queued(&sample, 0) > Some(COUNT / 2),
+        "the links hold less than half: {sample}"
+    );
+    assert_eq!(
+        sample["stages"][1]["kernel_queue_bytes"],
+        Value::Null,
+        "only ends have a queue"
+    );
+    running.signal(Signal::TERM);
+    running.wait();
+}
+
+#[test]
+fn a_tcp_peer_that_does_not_read_leaves_it_in_both_kernels() {
+    if skips() {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let url = listener.local_addr().expect("bound");
+    for through in ["", "| skip 0 "] {
+        let mut running = watched("1MiB", &format!("read /dev/zero {through}| write tcp://{url}")).start();
+        let peer = accept(&listener);
+        let sink = if through.is_empty() { 1 } else { 2 };
+        let sample = until(&mut running, |sample| {
+            let queued = queued(sample, sink).unwrap_or(0);
+            queued > 0 && queued + unread(&peer) == moved(sample, sink, "bytes_out")
+        });
+        assert!(capacity(&sample, sink) > Some(0), "{sample}");
+        running.signal(Signal::TERM);
+        running.wait();
+    }
+}
+
+#[test]
+fn a_unix_peer_that_does_not_read_is_charged_to_us() {
+    if skips() {
+        return;
+    }
+    let folder = Folder::new();
+    let listener = UnixListener::bind(folder.join("peer")).expect("bound");
+    let mut running = watched("1MiB", "read /dev/zero | skip 0 | write unix:peer")
+        .within(&folder)
+        .start();
+    let (peer, _) = listener.accept().expect("somebody connects");
+    // The kernel counts the memory that the bytes take.
+    let sample = until(&mut running, |sample| {
+        let sent = moved(sample, 2, "bytes_out");
+        sent > 0 && unread(&peer) == sent && queued(sample, 2).is_some_and(|queued| queued >= sent)
+    });
+    assert!(capacity(&sample, 2).is_some(), "{sample}");
+    running.signal(Signal::TERM);
+    running.wait();
+}
+
+#[test]
+fn a_file_has_no_queue() {
+    let folder = Folder::new();
+    folder.write("a", noise(1000, 5));
+    let run = highwater(["--progress", "json", "read a | throttle 5kB/s | write b"])
+        .within(&folder)
+        .run();
+    for object in run.objects() {
+        for stage in object["stages"].as_array().expect("stages") {
+            assert_eq!(stage["kernel_queue_bytes"], Value::Null);
+            assert_eq!(stage["kernel_queue_capacity_bytes"], Value::Null);
+        }
+    }
+}
