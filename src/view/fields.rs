@@ -174,6 +174,9 @@ pub static RUN: &[Field] = &[
         "The ceiling over buffers and state.",
         |run, _| Number::Whole(run.limit),
     ),
+    gauge("paused", "highwater_paused", "Whether the sink is paused.", |run, _| {
+        Number::Flag(run.paused)
+    }),
     gauge(
         "expected_bytes",
         "highwater_expected_bytes",
@@ -239,6 +242,12 @@ pub static STAGE: &[Field] = &[
         "highwater_stage_kernel_queue_capacity_bytes",
         "How much such a pipe or socket can hold; absent where that is not known.",
         |run, at| Number::of(stage(run, at).kernel_queue.and_then(|queue| queue.capacity)),
+    ),
+    gauge(
+        "limit_bytes_per_s",
+        "highwater_stage_limit_bytes_per_second",
+        "The rate that a throttle keeps now; absent of other stages.",
+        |run, at| Number::of(stage(run, at).limit.map(|limit| limit.now)),
     ),
     gauge(
         "ended",

@@ -103,7 +103,7 @@ pub struct Stage<'a> {
     /// Busy waiting for a throttle's tokens.
     pub throttling: Option<f64>,
     /// The rate that it keeps now, if it keeps one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub limit_bytes_per_s: Option<u64>,
     /// What waits in the kernel in a source's or a sink's pipe or socket.
     #[serde(default)]
