@@ -157,7 +157,13 @@ fn the_demo_tells_its_story_without_a_terminal() {
     .map(|part| text.find(part).unwrap_or_else(|| panic!("no {part:?} in\n{text}")));
     assert!(places.is_sorted(), "{text}");
     assert!(!text.contains('\x1b'), "nothing moves the cursor: {text}");
-    assert_eq!(folder.names(), ["demo.html"], "the recordings are gone");
+    let mut left = folder.names();
+    // Where runs listen for `ctl`; it stays, as every user's own folder of its kind.
+    left.retain(|name| {
+        !name.starts_with("highwater-")
+            || !std::fs::read_dir(folder.join(name)).is_ok_and(|mut all| all.next().is_none())
+    });
+    assert_eq!(left, ["demo.html"], "the recordings are gone");
     let report = String::from_utf8(folder.read("demo.html")).expect("text");
     for name in ["backpressure-ignored", "backpressure-heeded", "--max-rss"] {
         assert!(report.contains(name), "no {name} in the report");
