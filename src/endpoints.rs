@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::catalog::{Args, Definition};
 use crate::error::{Failure, Kind, Problem};
 use crate::flow::StageMeter;
-use crate::platform::{Descriptor, FileId};
+use crate::platform::{Descriptor, FileId, Shape};
 use crate::stage::{BoxFuture, Facts, Outcome, Reach, Undertaking, Undo};
 
 mod file;
@@ -114,7 +114,7 @@ pub trait Endpoint: Send {
     /// # Errors
     /// Where it is already clear that opening must fail.
     fn source_facts(&self) -> Result<Facts, Failure> {
-        Ok(Facts::default())
+        Ok(Facts::of(Shape::Socket))
     }
     /// What is known of it as a sink, without side effects.
     ///
@@ -122,7 +122,7 @@ pub trait Endpoint: Send {
     /// Where it is already clear that opening must fail.
     fn sink_facts(&self, writing: Writing) -> Result<Facts, Failure> {
         let _ = writing;
-        Ok(Facts::default())
+        Ok(Facts::of(Shape::Socket))
     }
     /// The files beside it that a resumable write uses, as far as they are there.
     fn companions(&self, writing: Writing) -> Vec<FileId> {

@@ -35,6 +35,7 @@ mod verdict;
 mod watch;
 
 pub use controls::{Controls, Throttle, Unsteerable, Which};
+pub use direct::Lane;
 pub use filling::LinkSample;
 pub use min_rate::MinRate;
 pub use sampler::{Moment, RateLimit, Sampler, Snapshot, StageSample};

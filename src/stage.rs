@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::error::{Failure, Stop};
 use crate::flow::{Closed, Inlet, Outlet, StageMeter};
-use crate::platform::{Descriptor, FileId};
+use crate::platform::{Descriptor, FileId, Shape};
 
 mod budget;
 mod cancel;
@@ -76,6 +76,21 @@ pub struct Facts {
     pub size: Option<u64>,
     /// Whether people read or type there.
     pub is_terminal: bool,
+    /// What it is, where that is known; `None` as well for several of different kinds.
+    pub shape: Option<Shape>,
+    /// Whether a file's own pages may go out: see [`DirectSource::lends_pages`].
+    pub lends_pages: bool,
+}
+
+impl Facts {
+    /// Of a place of which only its kind is known.
+    #[must_use]
+    pub fn of(shape: Shape) -> Self {
+        Self {
+            shape: Some(shape),
+            ..Self::default()
+        }
+    }
 }
 
 /// When an endpoint is opened. Within the order of the engine, nearer places come before farther ones for sources,

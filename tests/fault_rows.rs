@@ -127,6 +127,17 @@ const DISKS: &[Row] = &[
         &[
             "killed_at_any_operation_the_target_is_the_old_file_or_the_whole_new_one",
             "killed_at_any_operation_an_append_keeps_what_was_there",
+            "a_killed_write_leaves_the_old_file_or_the_whole_new_one",
+            "whichever_step_it_is_killed_at_a_write_is_old_or_whole",
+        ],
+    ),
+    (
+        "killed again and again with resume=true",
+        "the file is whole in the end; a changed source is refused",
+        &[
+            "a_write_that_is_killed_again_and_again_and_gone_on_with_ends_whole",
+            "whichever_step_it_is_killed_at_a_write_can_be_gone_on_with",
+            "where_the_source_was_written_to",
         ],
     ),
 ];
@@ -215,6 +226,7 @@ const RUNS: &[Row] = &[
             "while_blocked_in_writing_to_standard_output",
             "while_asleep_in_a_throttle",
             "a_signal_does_not_wait_for_a_disk_that_does_not_answer",
+            "a_signal_at_any_moment_leaves_the_target_untouched_or_comes_too_late",
             "that_were_ignored_stay_so",
         ],
     ),
@@ -244,12 +256,19 @@ const RUNS: &[Row] = &[
     (
         "escape bytes in a name",
         "shown escaped",
-        &["what_is_not_is_escaped", "wide_and_hostile_characters"],
+        &[
+            "what_is_not_is_escaped",
+            "wide_and_hostile_characters",
+            "escape_bytes_in_names_never_reach_the_terminal",
+        ],
     ),
     (
         "credentials in an address",
         "never repeated",
-        &["credentials_are_refused_and_not_repeated"],
+        &[
+            "credentials_are_refused_and_not_repeated",
+            "credentials_in_a_url_are_never_shown",
+        ],
     ),
     (
         "a failure at any position of a chain",
@@ -266,9 +285,11 @@ const RUNS: &[Row] = &[
 /// Peers.
 const PEERS: &[Row] = &[
     (
-        "refused, or not to be resolved",
+        "refused, not to be reached, or not to be resolved",
         "9 with the address; no sink, no source consumed",
         &[
+            "that_cannot_stand_create_no_sink_and_consume_no_source",
+            "that_all_fail_are_counted",
             "refused_connection",
             "a_host_that_cannot_be_resolved_is_no_peer",
             "without_a_peer_are_no_connection",
@@ -283,12 +304,25 @@ const PEERS: &[Row] = &[
             "peers::that_reset_a_sink",
             "peers::that_close_a_sink_early",
             "a_peer_that_ends_its_own_direction_still_gets_ours",
+            "that_reset_a_source_are_told_with_the_offset",
+            "that_reset_or_leave_a_sink_are_told_with_the_offset",
+            "that_end_their_direction_on_a_unix_socket_still_get_ours",
+            "that_the_peer_resets_are_an_error",
         ],
     ),
     (
+        "our own run fails while a peer is written to",
+        "the connection is reset; the peer does not take what it has for everything",
+        &["are_reset_so_that_the_peer_does_not_take_what_it_has_for_everything"],
+    ),
+    (
         "the peer stops reading for ever",
-        "8 with a stall timeout",
-        &["of_a_stall_end_a_run_in_which_nothing_moves"],
+        "buffers at their marks; 8 with a stall timeout, target untouched",
+        &[
+            "of_a_stall_end_a_run_in_which_nothing_moves",
+            "that_stop_reading_fill_the_buffers_to_their_marks_and_no_further",
+            "that_stop_sending_leave_the_target_untouched",
+        ],
     ),
     (
         "the port is in use; nobody comes; somebody left before",
@@ -297,6 +331,8 @@ const PEERS: &[Row] = &[
             "port_in_use",
             "end_a_wait_for_a_peer",
             "a_stall_timeout_ends_a_wait_for_a_peer",
+            "that_cannot_be_listened_for_leave_the_source_unread",
+            "that_nobody_makes_end_by_a_timeout_and_leave_the_source_unread",
             "a_peer_to_a_file",
         ],
     ),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::engine::Lane;
 use crate::flow::Marks;
 use crate::grammar::human_size;
 use crate::plan::{Plan, Planned};
@@ -74,16 +75,31 @@ fn link(text: &mut String, marks: Option<&Marks>) {
     }
 }
 
+/// The direct lane, as far as it can be known before anything is opened.
+fn direct(plan: &Plan) -> String {
+    let ends = [plan.source.plan.facts(), plan.sink.plan.facts()];
+    let [Ok(source), Ok(sink)] = ends else {
+        return "direct, without the link".to_owned();
+    };
+    match (source.shape, sink.shape) {
+        (Some(from), Some(to)) => {
+            let lane = Lane::best(from, to, source.lends_pages);
+            format!("direct, without the link: {}", lane.name())
+        }
+        _ => "direct, without the link; how depends on each source".to_owned(),
+    }
+}
+
 /// The lane, the memory and the threads.
 fn costs(plan: &Plan, is_guarded: bool) -> String {
     let memory = &plan.memory;
     let is_bare = plan.transforms.is_empty();
     let lane = match (is_bare, memory.has_explicit_marks) {
-        (true, _) if memory.is_unbounded => "linked, because backpressure is ignored",
-        (true, false) if plan.sink.plan.looks_at_bytes() => "linked, because the sink sums what it writes",
-        (true, false) => "direct, without the link, if both ends are plain descriptors",
-        (true, true) => "linked, because a mark is set",
-        (false, _) => "linked",
+        (true, _) if memory.is_unbounded => "linked, because backpressure is ignored".to_owned(),
+        (true, false) if plan.sink.plan.looks_at_bytes() => "linked, because the sink sums what it writes".to_owned(),
+        (true, false) => direct(plan),
+        (true, true) => "linked, because a mark is set".to_owned(),
+        (false, _) => "linked".to_owned(),
     };
     let sum = memory.link_bytes() + memory.state;
     let who = if memory.fixed { "--memory" } else { "by default" };

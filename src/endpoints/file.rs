@@ -10,7 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
-use crate::platform::{Descriptor, FileId, files};
+use crate::platform::{Descriptor, FileId, Shape, files};
 use crate::stage::{BoxFuture, Facts, Undertaking};
 
 use super::{Endpoint, Incoming, Landed, Misnamed, Outgoing, Patience, Scheme, Writing};
@@ -122,7 +122,13 @@ fn facts(stat: &Stat) -> Facts {
     Facts {
         files: is_file.then(|| FileId::of(stat)).into_iter().collect(),
         size: size(stat).filter(|_| is_file),
-        is_terminal: false,
+        shape: match file_type(stat) {
+            FileType::Fifo => Some(Shape::Pipe),
+            FileType::CharacterDevice => Some(Shape::Device),
+            FileType::RegularFile | FileType::BlockDevice => Some(Shape::File),
+            _ => None,
+        },
+        ..Facts::default()
     }
 }
 
@@ -164,7 +170,7 @@ impl Endpoint for File {
             Err(Errno::NOENT) => {
                 let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
                 files::stat(folder.unwrap_or(Path::new(".")))
-                    .map(|_| Facts::default())
+                    .map(|_| Facts::of(Shape::File))
                     .map_err(|error| self.failed(Kind::Sink, "cannot create", error))
             }
             Err(error) => Err(self.failed(Kind::Sink, "cannot create", error)),

@@ -130,10 +130,13 @@ impl SourcePlan for Plan {
                     .map_err(naming(self.name_of(&**endpoint).as_deref()))
             })
             .collect::<Result<Vec<_>, _>>()?;
+        let shape = each.first().and_then(|facts| facts.shape);
         let sum = each.iter().map(|facts| facts.size).sum::<Option<u64>>();
         Ok(Facts {
             size: self.size.or(sum),
             is_terminal: each.iter().any(|facts| facts.is_terminal),
+            shape: shape.filter(|_| each.iter().all(|facts| facts.shape == shape)),
+            lends_pages: self.lends_pages,
             files: each.into_iter().flat_map(|facts| facts.files).collect(),
         })
     }

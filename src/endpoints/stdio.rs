@@ -40,6 +40,8 @@ fn facts(descriptor: &Descriptor) -> Facts {
         files: descriptor.file_id().into_iter().collect(),
         size: size_ahead(descriptor),
         is_terminal: descriptor.shape() == Shape::Terminal,
+        shape: Some(descriptor.shape()),
+        lends_pages: false,
     }
 }
 

@@ -115,8 +115,8 @@ impl Passage<'_> {
     /// Moves one descriptor of the source to its end, by the fastest way that works.
     fn move_one(&mut self, announced: &Mutex<Lane>) -> AtEnd<()> {
         let mut lane = Lane::best(
-            self.source.descriptor(),
-            self.sink.descriptor(),
+            self.source.descriptor().shape(),
+            self.sink.descriptor().shape(),
             self.source.lends_pages(),
         );
         if self.source.descriptor().shape() == Shape::Pipe {

@@ -7,6 +7,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::thread;
 
 use super::*;
+use crate::flow::{StageMeter, block_on};
 
 const ITERATIONS: usize = 2000;
 const PREEMPTIONS: usize = 4;

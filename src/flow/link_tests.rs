@@ -1,11 +1,13 @@
 //! What a link holds, in three kinds of tests: exact counts here, every schedule of small programs in [`schedules`],
 //! and long random histories against a model in [`model`]. Nothing sleeps, and every run is the same.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
 use super::*;
+use crate::flow::{Chunk, StageMeter, Wait};
 
 #[path = "link_schedules.rs"]
 mod schedules;

@@ -1796,7 +1796,7 @@ threads  6 at most: a stage's each, the engine's, the view's; threads= adds more
     by default append=false clobber=true sync=true connect-timeout=10s verify=false resume=false
     creates b
 
-lane     direct, without the link, if both ends are plain descriptors
+lane     direct, without the link: copy_file_range
 memory   links 64.0 KiB + state 0 B = 64.0 KiB, of 64.0 KiB (--memory)
 threads  4 at most: a stage's each, the engine's, the view's; threads= adds more
 --- exit 0

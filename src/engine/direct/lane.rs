@@ -1,6 +1,6 @@
 //! Which system call moves the bytes of a direct lane.
 
-use crate::platform::{Descriptor, Shape};
+use crate::platform::Shape;
 
 /// The ways to move bytes between two descriptors, the fastest first. Each moves bytes or passes on to the next: what a
 /// call inside the kernel stumbles over, reading and writing meets as well, and can say on which side it is. Only what
@@ -19,9 +19,10 @@ pub enum Lane {
 }
 
 impl Lane {
-    /// The fastest way that two descriptors may have.
-    pub fn best(source: &Descriptor, sink: &Descriptor, lends_pages: bool) -> Self {
-        match (source.shape(), sink.shape()) {
+    /// The fastest way that two places may have.
+    #[must_use]
+    pub fn best(source: Shape, sink: Shape, lends_pages: bool) -> Self {
+        match (source, sink) {
             (Shape::File, Shape::File) => Self::CopyFileRange,
             (Shape::Pipe, _) | (Shape::Socket, Shape::Pipe) => Self::Splice,
             (Shape::File, Shape::Pipe | Shape::Socket) if lends_pages => Self::Splice,
@@ -30,6 +31,7 @@ impl Lane {
     }
 
     /// Its name in the stats object.
+    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::CopyFileRange => "copy_file_range",

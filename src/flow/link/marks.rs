@@ -1,0 +1,55 @@
+//! How much a link may hold.
+
+use super::SMALLEST;
+
+/// How much a link may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marks {
+    /// Bytes that the link never exceeds; reaching for more pauses the producer. At least 1.
+    pub high: u64,
+    /// Bytes at which a paused producer resumes. At most `high`.
+    pub low: u64,
+    /// Bytes of the largest buffer that is granted: at most a quarter of `high`, but 1 at least, so that a full link
+    /// is at least three quarters full.
+    pub chunk: usize,
+    /// Whether `high` is only advice: the producer is never paused, and nothing bounds the link. Only for showing what
+    /// that leads to.
+    pub is_advisory: bool,
+}
+
+impl Marks {
+    /// A link of no more than 4 MiB holds at most this many chunks, however small they are: a bound for what their
+    /// bookkeeping costs.
+    pub const MOST_CHUNKS: usize = 1024;
+
+    /// Marks with the largest chunk cut to what the high-water mark allows.
+    ///
+    /// # Panics
+    /// If `high` is 0 or `low` is above it.
+    #[must_use]
+    pub fn new(high: u64, low: u64, chunk: usize) -> Self {
+        assert!(high > 0 && low <= high, "marks need 0 <= low <= high and 0 < high");
+        let quarter = usize::try_from(high / 4).unwrap_or(usize::MAX);
+        Self {
+            high,
+            low,
+            chunk: chunk.min(quarter).max(1),
+            is_advisory: false,
+        }
+    }
+
+    /// The same marks as mere advice.
+    #[must_use]
+    pub fn advisory(self) -> Self {
+        Self {
+            is_advisory: true,
+            ..self
+        }
+    }
+
+    /// How many chunks the link holds at most: one for each 4 KiB, so that a large link can be filled by short reads.
+    #[must_use]
+    pub fn most_chunks(&self) -> usize {
+        usize::try_from(self.high / SMALLEST as u64).map_or(usize::MAX, |count| count.max(Self::MOST_CHUNKS))
+    }
+}
