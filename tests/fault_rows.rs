@@ -231,6 +231,19 @@ const RUNS: &[Row] = &[
         ],
     ),
     (
+        "a second Ctrl-C",
+        "at once, and what is left is named",
+        &["whoever_asks_twice_is_not_kept_waiting_and_is_told_what_is_left"],
+    ),
+    (
+        "the terminal changes its size or goes away",
+        "bytes and code as ever",
+        &[
+            "a_terminal_that_changes_its_size_changes_neither_bytes_nor_code",
+            "of_standard_error_change_nothing",
+        ],
+    ),
+    (
         "SIGSTOP under a throttle, or for longer than a stall timeout",
         "no burst; goes on",
         &[

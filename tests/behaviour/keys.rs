@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Folder, peer};
+use crate::harness::{Folder, noise, peer};
 
 /// A terminal that says nothing for so long has nothing more to say: far more than any test needs.
 const FAR_TOO_LONG: Duration = Duration::from_secs(120);
@@ -246,4 +246,31 @@ fn what_a_stage_reads_from_the_terminal_goes_to_the_stage() {
         (folder.read("out"), folder.read("code")),
         (b"q+?\n".to_vec(), b"0\n".to_vec())
     );
+}
+
+#[test]
+fn a_terminal_that_changes_its_size_changes_neither_bytes_nor_code() {
+    let commands = "mkfifo in go; echo ready
+        (read line <go; stty cols 45 rows 8 </dev/tty; echo resized) &
+        $hw 'read in | throttle 100MB/s | write out'; echo $? >code; wait";
+    let Some(mut terminal) = Terminal::run(commands) else {
+        return;
+    };
+    let bytes = noise(300_000, 70);
+    terminal.until("ready");
+    let open = |name: &str| {
+        let options = std::fs::OpenOptions::new().write(true).open(terminal.folder.join(name));
+        options.expect("it is read")
+    };
+    let mut source = open("in");
+    source.write_all(&bytes[..100_000]).expect("read");
+    let mut go = open("go");
+    terminal.until(HINT);
+    go.write_all(b"\n").expect("read");
+    terminal.until("resized");
+    source.write_all(&bytes[100_000..]).expect("read");
+    drop(source);
+    let folder = terminal.end();
+    assert_eq!(folder.read("code"), b"0\n");
+    assert!(folder.read("out") == bytes);
 }

@@ -230,6 +230,38 @@ fn a_signal_does_not_wait_for_a_disk_that_does_not_answer() {
     }
 }
 
+/// The folder does not answer, with the new file in its place: that is worth a while, unless somebody asks twice.
+#[test]
+fn whoever_asks_twice_is_not_kept_waiting_and_is_told_what_is_left() {
+    let folder = Folder::new();
+    folder.write("a", noise(300_000, 2));
+    let notes = Folder::new();
+    let log = notes.fifo("log");
+    let running = highwater(["read a | take 1T | write b"])
+        .within(&folder)
+        .environment(RULES, "sync:2:600000ms")
+        .environment(LOG, log.to_str().expect("text"))
+        .start();
+    let mut log = BufReader::new(std::fs::File::open(log).expect("opened"));
+    let mut line = String::new();
+    while !line.starts_with("sync 2 ") {
+        line.clear();
+        assert_ne!(
+            log.read_line(&mut line).expect("text"),
+            0,
+            "it never came to the folder"
+        );
+    }
+    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    // Two different ones, so that they cannot become one on their way.
+    running.signal(Signal::INT);
+    running.signal(Signal::TERM);
+    let run = running.wait();
+    let named = "highwater: write b: not waited for";
+    assert!(run.stderr.lines().any(|line| line == named), "{}", run.stderr);
+    assert_eq!(folder.read("b"), folder.read("a"), "it is the whole new one");
+}
+
 /// Runs a chain from `a` to `b`, and does something to `a` while the run is stopped before its third read.
 fn while_it_is_read(meanwhile: impl FnOnce(&Folder)) -> (Folder, crate::harness::Run) {
     let folder = Folder::new();
