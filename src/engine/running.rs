@@ -58,6 +58,10 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
             () = &mut brief, if is_brief => {
                 is_brief = false;
                 observer.goes_on();
+                if chain.watch.lane.is_none() {
+                    // Who looks on has begun: that code is not needed again either.
+                    platform::forget_start_up();
+                }
             }
             () = stall.tick() => {
                 if let Some(ending) = stall.look(&chain.watch) {
