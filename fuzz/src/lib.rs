@@ -87,6 +87,7 @@ fn start(stage: &str, input: Inlet, out: Outlet) -> Box<dyn FnOnce() -> Outcome 
         cancel: Arc::new(Cancel::default()),
         budget: Arc::new(Budget::new(MEMORY, 0, true)),
         findings: Arc::default(),
+        outer_side: Arc::default(),
         side_files: Arc::new(NoSideFiles),
     };
     match plan.make(0).start(input, out, context) {

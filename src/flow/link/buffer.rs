@@ -18,7 +18,7 @@ impl Credit {
     }
 }
 
-/// An empty buffer in the producer's hand, with credit of its link; filled, it is sent with [`Outlet::send`].
+/// An empty buffer in the producer's hand, with credit of its link; filled, it is sent with [`super::Outlet::send`].
 #[derive(Debug)]
 pub struct Buffer {
     /// `Some` until it is sent.
