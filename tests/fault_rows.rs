@@ -351,11 +351,85 @@ const PEERS: &[Row] = &[
     ),
 ];
 
+/// A chain as a whole.
+const CHAINS: &[Row] = &[
+    (
+        "the end of a run",
+        "only when the sink has finished and everything before it is closed",
+        &[
+            "without_a_fault_the_sink_lands_once",
+            "a_fault_at_any_position_closes_all_and_is_reported_once",
+        ],
+    ),
+    (
+        "what an encoder still holds when its input ends",
+        "it is delivered",
+        &[
+            "many_members_and_empty_ones_are_one_stream",
+            "of_the_smallest_links_pass_every_form_of_gzip",
+        ],
+    ),
+    (
+        "a transform that fails",
+        "gives out nothing more",
+        &[
+            "in_which_a_transform_fails_give_out_nothing_that_came_behind_the_fault",
+            "every_schedule_that_aborts_says_so_behind_the_bytes",
+        ],
+    ),
+    (
+        "a cancel before the first byte, midway, or at the end",
+        "everything is closed",
+        &[
+            "end_a_wait_for_a_peer",
+            "every_schedule_ends_when_it_is_cancelled_at_any_moment",
+            "cancelling_reaches_both_threads_at_any_moment",
+            "a_signal_does_not_wait_for_a_disk_that_does_not_answer",
+        ],
+    ),
+    (
+        "a throttle that sleeps",
+        "wakes at once",
+        &["while_asleep_in_a_throttle"],
+    ),
+    (
+        "an endless source whose sink goes",
+        "stops",
+        &[
+            "every_schedule_ends_when_the_consumer_leaves",
+            "readers_that_leave::end_the_run_quietly",
+        ],
+    ),
+    (
+        "a mark of one byte",
+        "works",
+        &[
+            "arrive_in_order_and_are_counted_exactly",
+            "of_the_smallest_links_pass_every_form_of_gzip",
+        ],
+    ),
+    (
+        "a source that has ended with bytes before a full sink",
+        "no deadlock",
+        &["whose_source_has_ended_deliver_what_still_waits_once_the_sink_goes_on"],
+    ),
+    (
+        "an empty chunk",
+        "is not the end",
+        &["an_unsent_or_empty_buffer_only_gives_its_credit_back"],
+    ),
+    (
+        "a transform that stands in a chain twice",
+        "is two of them",
+        &["that_have_a_stage_twice_have_two_of_it"],
+    ),
+];
+
 #[test]
 fn every_row_is_shown_by_tests_that_exist() {
     let names = test_names::all();
     let mut missing = Vec::new();
-    for (fault, _, tests) in [DISKS, CODECS, RUNS, PEERS].into_iter().flatten() {
+    for (fault, _, tests) in [DISKS, CODECS, RUNS, PEERS, CHAINS].into_iter().flatten() {
         assert!(!tests.is_empty(), "{fault} is shown by nothing");
         let absent = tests.iter().filter(|name| !names.contains(**name));
         missing.extend(absent.map(|name| format!("{fault}: no test {name}")));

@@ -3,6 +3,7 @@
 //! Nothing here sleeps or tries again: a test goes on when it has read a line, a byte or an end.
 
 mod browser;
+mod chains;
 mod connecting;
 mod contrast;
 mod ctl;
