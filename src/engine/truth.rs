@@ -1,14 +1,17 @@
-//! Chains whose bottleneck and whose shares are known by construction, on a paused clock: what is shown must be that.
+//! Chains whose bottleneck and whose shares are known by construction, on a paused clock: what is shown must be that; and
+//! a chain has stalled only where it has.
 //!
 //! A chain moves at the pace of its slowest stage, so a stage that takes `c` ms where the slowest takes `m` is busy for
 //! `c / m` of its time, and waits for the rest: for room where it stands before the slowest, for input behind it.
+
+use std::time::Duration;
 
 use super::{Share, Snapshot};
 use crate::flow::Wait;
 
 mod bench;
 
-use bench::{Fake, Pace, codec, disk, observe, peer, throttle, with};
+use bench::{Fake, Pace, codec, disk, observe, peer, stalls_after, throttle, with};
 
 /// The promise: no share is farther off.
 const ACCURACY: f64 = 0.03;
@@ -193,4 +196,23 @@ fn of_two_equal_stages_one_is_named_and_stays_named() {
     });
     named.dedup();
     assert!(named == [Some(0)] || named == [Some(2)], "{named:?}");
+}
+
+#[test]
+fn a_peer_has_stalled_a_chain_only_where_it_is_silent_for_longer_than_the_limit() {
+    const LIMIT: Duration = Duration::from_secs(10);
+    const AN_HOUR: u64 = 3600;
+    for silence in [9_000, 9_900] {
+        assert_eq!(stalls_after(&[disk(2), codec(4), peer(silence)], LIMIT, AN_HOUR), None);
+        assert_eq!(stalls_after(&[disk(silence), codec(4), peer(2)], LIMIT, AN_HOUR), None);
+    }
+    // The first look after the links are full, a second after the start, is the last one that sees motion.
+    assert_eq!(
+        stalls_after(&[disk(11_000), codec(4), peer(2)], LIMIT, AN_HOUR),
+        Some(10)
+    );
+    assert_eq!(
+        stalls_after(&[disk(2), codec(4), peer(12_000)], LIMIT, AN_HOUR),
+        Some(11)
+    );
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::engine::stall::Stall;
 use crate::engine::watch::{Watch, WatchedStage};
 use crate::engine::{Controls, Sampler, Snapshot};
 use crate::flow::{Closed, Inlet, Link, Marks, Outlet, Pool, StageMeter, Wait};
@@ -187,12 +188,7 @@ async fn run(
 /// Runs a chain for so many seconds and looks at it ten times a second; `see` is given every look and its time in
 /// tenths of a second.
 pub fn observe(fakes: &[Fake], seconds: u64, mut see: impl FnMut(u64, &Snapshot)) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    on_a_paused_clock(async {
         let bench = Bench::start(fakes);
         let mut sampler = Sampler::new(bench.watch.clone());
         for tenth in 1..=seconds * 10 {
@@ -204,4 +200,31 @@ pub fn observe(fakes: &[Fake], seconds: u64, mut see: impl FnMut(u64, &Snapshot)
             see(tenth, &snapshot);
         }
     });
+}
+
+/// Runs a chain under a stall timeout, for so many seconds at most; answers after how many it has stalled.
+pub fn stalls_after(fakes: &[Fake], limit: Duration, seconds: u64) -> Option<u64> {
+    on_a_paused_clock(async {
+        let bench = Bench::start(fakes);
+        let mut stall = Stall::new(Some(limit));
+        loop {
+            stall.tick().await;
+            let elapsed = bench.watch.start.elapsed().as_secs();
+            if stall.look(&bench.watch).is_some() {
+                return Some(elapsed);
+            }
+            if elapsed >= seconds {
+                return None;
+            }
+        }
+    })
+}
+
+fn on_a_paused_clock<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(work)
 }
