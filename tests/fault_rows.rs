@@ -338,6 +338,28 @@ const PEERS: &[Row] = &[
         ],
     ),
     (
+        "the peer is slow, late or uneven",
+        "0, exact bytes, buffers within their marks; no stall while something moves",
+        &[
+            "sources::that_are_slow_late_or_uneven_are_read_to_the_last_byte",
+            "sinks::that_are_slow_late_or_uneven_get_every_byte",
+            "that_say_nothing_yet_are_the_bottleneck",
+            "that_take_nothing_yet_are_the_bottleneck_behind_full_links_and_get_every_byte",
+            "a_peer_has_stalled_a_chain_only_where_it_is_silent_for_longer_than_the_limit",
+            "are_for_peers_that_say_nothing_and_not_for_those_that_say_little",
+            "are_for_peers_that_take_nothing_and_not_for_those_that_take_little",
+            "that_send_or_take_a_byte_at_a_time_change_nothing",
+        ],
+    ),
+    (
+        "the peer has everything, or has sent everything, and is slow to close",
+        "not waited for; target untouched until it does",
+        &[
+            "that_are_slow_to_close_are_not_waited_for_once_they_have_everything",
+            "that_are_slow_to_close_leave_the_target_untouched_until_they_do",
+        ],
+    ),
+    (
         "the port is in use; nobody comes; somebody left before",
         "9; 8 with a timeout; the next one is waited for",
         &[

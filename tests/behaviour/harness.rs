@@ -338,18 +338,25 @@ pub fn through(mut command: Command, input: &[u8]) -> (bool, Vec<u8>) {
     })
 }
 
-/// Bytes that no compressor makes smaller: Marsaglia's xorshift64, the same for the same seed.
+/// Bytes that no compressor makes smaller, the same for the same seed.
 pub fn noise(count: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.max(1);
     let mut bytes = Vec::with_capacity(count + 8);
-    while bytes.len() < count {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
+    for word in xorshift(seed).take(count.div_ceil(8)) {
+        bytes.extend_from_slice(&word.to_le_bytes());
     }
     bytes.truncate(count);
     bytes
+}
+
+/// Marsaglia's xorshift64 (Xorshift RNGs, 2003), the same for the same seed.
+pub fn xorshift(seed: u64) -> impl Iterator<Item = u64> {
+    let mut state = seed.max(1);
+    std::iter::repeat_with(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    })
 }
 
 /// Lets `listener` accept one peer.

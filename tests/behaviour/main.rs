@@ -23,6 +23,7 @@ mod report;
 mod resuming;
 mod roundtrip;
 mod security;
+mod slow_peers;
 mod toxic;
 mod transcripts;
 mod verifying;

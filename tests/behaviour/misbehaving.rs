@@ -6,9 +6,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::{Folder, Running, highwater, noise};
-use crate::toxic::{Toxic, Toxin};
+use crate::toxic::{Toxic, Toxin, writes};
 
-use Toxin::{Close, HalfClose, Hang, ReadToEnd, Reset, Slice};
+use Toxin::{Close, HalfClose, ReadToEnd, Reset};
 
 /// Reads samples of `--progress json` until one is as `wanted`, and answers it.
 #[track_caller]
@@ -83,11 +83,11 @@ mod peers {
 
     #[test]
     fn that_reset_a_source_are_told_with_the_offset() {
-        let toxic = Toxic::tcp([Toxin::Write(noise(1000, 1)), Hang, Reset]);
+        let toxic = Toxic::tcp([Toxin::Write(noise(1000, 1)), Toxin::HANG, Reset]);
         let mut running = highwater([format!("read {}", toxic.url)]).start();
         let mut out = running.take_stdout();
         out.read_exact(&mut [0; 1000]).expect("what was sent");
-        toxic.go_on();
+        toxic.received();
         let run = running.wait();
         let said = run.fails(3);
         assert!(
@@ -131,7 +131,7 @@ mod peers {
     #[test]
     fn that_end_their_direction_have_sent_everything() {
         let folder = Folder::new();
-        let toxic = Toxic::tcp([Toxin::Write(b"all".to_vec()), HalfClose, Hang]);
+        let toxic = Toxic::tcp([Toxin::Write(b"all".to_vec()), HalfClose, Toxin::HANG]);
         highwater([format!("read {} | write b", toxic.url)])
             .within(&folder)
             .run()
@@ -144,7 +144,7 @@ mod peers {
     fn that_send_or_take_a_byte_at_a_time_change_nothing() {
         let folder = Folder::new();
         let bytes = noise(2000, 3);
-        let toxic = Toxic::tcp([Slice(bytes.clone()), Close]);
+        let toxic = Toxic::tcp(writes(&bytes, 1).chain([Close]));
         let output = highwater([format!("read {} | gzip | gunzip", toxic.url)]).run();
         assert!(output.succeeds() == bytes);
         for toxic in [Toxic::tcp([ReadToEnd(1)]), Toxic::unix(&folder, [ReadToEnd(1)])] {
@@ -161,7 +161,7 @@ mod peers {
     fn that_stop_sending_leave_the_target_untouched() {
         let folder = Folder::new();
         folder.write("b", "old");
-        let toxic = Toxic::tcp([Toxin::Write(noise(100_000, 4)), Hang]);
+        let toxic = Toxic::tcp([Toxin::Write(noise(100_000, 4)), Toxin::HANG]);
         let pipeline = format!("read {} | write b", toxic.url);
         let run = highwater(["--stall-timeout", "100ms", &pipeline]).within(&folder).run();
         run.fails(8);
@@ -174,7 +174,7 @@ mod peers {
 
     #[test]
     fn that_stop_reading_fill_the_buffers_to_their_marks_and_no_further() {
-        let toxic = Toxic::tcp([Toxin::Read(1), Hang]);
+        let toxic = Toxic::tcp([Toxin::Read(1), Toxin::HANG]);
         let pipeline = format!("read /dev/zero | buffer 1MiB | write {}", toxic.url);
         let mut running = highwater(["--progress", "json", "--interval", "20ms", &pipeline]).start();
         // A link is full from three quarters on: what does not fit into the rest waits.
@@ -205,7 +205,7 @@ mod peers {
     #[test]
     #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
     fn that_stop_reading_are_given_up_where_a_user_timeout_says_so() {
-        let toxic = Toxic::tcp([Toxin::Read(1), Hang]);
+        let toxic = Toxic::tcp([Toxin::Read(1), Toxin::HANG]);
         let run = highwater([format!("read /dev/zero | write {} user-timeout=100ms", toxic.url)]).run();
         let said = run.fails(4);
         assert!(said.contains(": cannot write: Connection timed out (after "), "{said}");
@@ -214,7 +214,7 @@ mod peers {
 
     #[test]
     fn that_take_too_little_end_a_run_with_a_min_rate() {
-        let toxic = Toxic::tcp([Toxin::Read(1), Hang]);
+        let toxic = Toxic::tcp([Toxin::Read(1), Toxin::HANG]);
         let pipeline = format!("read /dev/zero | write {}", toxic.url);
         let arguments = ["--min-rate", "1TB/s", "--min-rate-grace", "200ms", &pipeline];
         let run = highwater(arguments).run();
@@ -256,7 +256,7 @@ mod drains {
     #[test]
     fn wait_until_the_peer_has_everything() {
         let folder = Folder::new();
-        let toxins = [Toxin::Read(1), Hang, ReadToEnd(100)];
+        let toxins = [Toxin::Read(1), Toxin::HANG, ReadToEnd(100)];
         for toxic in [Toxic::tcp(toxins.clone()), Toxic::unix(&folder, toxins.clone())] {
             let mut running = draining(&folder, &toxic);
             if cfg!(all(target_os = "linux", not(feature = "portable-platform"))) {
@@ -265,9 +265,8 @@ mod drains {
                     assert_eq!(sample(&mut running, |_| true)["event"], "sample");
                 }
             }
-            toxic.go_on();
-            assert_eq!(running.wait().code, Some(0));
             assert!(toxic.received() == noise(SIZE, 5));
+            assert_eq!(running.wait().code, Some(0));
         }
     }
 
@@ -276,10 +275,10 @@ mod drains {
     #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
     fn that_the_peer_resets_are_an_error() {
         let folder = Folder::new();
-        let toxins = [Toxin::Read(1), Hang, Reset];
+        let toxins = [Toxin::Read(1), Toxin::HANG, Reset];
         for toxic in [Toxic::tcp(toxins.clone()), Toxic::unix(&folder, toxins.clone())] {
             let running = draining(&folder, &toxic);
-            toxic.go_on();
+            toxic.received();
             let run = running.wait();
             assert_eq!(run.code, Some(4), "{}", run.stderr);
             let error = run.objects().pop().expect("the end")["exit"]["error"].to_string();
@@ -291,7 +290,7 @@ mod drains {
     #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
     fn end_when_linger_runs_out_and_say_what_is_missing() {
         let folder = Folder::new();
-        let toxins = [Toxin::Read(1), Hang];
+        let toxins = [Toxin::Read(1), Toxin::HANG];
         let linger = |toxic: &Toxic| {
             let run = highwater([format!("write {} linger=50ms", toxic.url)])
                 .within(&folder)

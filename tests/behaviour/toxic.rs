@@ -1,13 +1,16 @@
-//! A peer that misbehaves on demand: a server in a thread that does one thing after the other, and waits where it is told
-//! to until the test lets it go on. Nothing here sleeps.
+//! A peer that misbehaves on demand: a server in a thread that takes one step after the other.
+//!
+//! Nothing here sleeps. The peer's time comes in ticks, and a tick is whatever the test says is one: a sample that the run
+//! has said, for one. A step that waits counts those that come from then on, and when the test is done with the peer, time
+//! ends: nothing is waited for any more.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use crate::harness::{Folder, reset};
+use crate::harness::{Folder, reset, xorshift};
 
 /// What the peer does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,23 +21,49 @@ pub enum Toxin {
     ReadToEnd(usize),
     /// Writes these bytes.
     Write(Vec<u8>),
-    /// Writes these bytes one by one.
-    Slice(Vec<u8>),
+    /// Does nothing for so many ticks, or until time ends.
+    Wait(usize),
     /// Ends its own direction; keeps the other.
     HalfClose,
-    /// Does nothing until the test says so, or is over.
-    Hang,
     /// Closes the connection, unread bytes or not, as if the process had ended.
     Close,
     /// Resets the connection.
     Reset,
 }
 
+impl Toxin {
+    /// Does nothing until time ends.
+    pub const HANG: Self = Self::Wait(usize::MAX);
+}
+
+/// Reads of `piece` bytes, `size` in all.
+pub fn reads(size: usize, piece: usize) -> impl Iterator<Item = Toxin> {
+    (0..size)
+        .step_by(piece)
+        .map(move |at| Toxin::Read(piece.min(size - at)))
+}
+
+/// Writes of `piece` bytes. The system gathers none of them.
+pub fn writes(bytes: &[u8], piece: usize) -> impl Iterator<Item = Toxin> {
+    bytes.chunks(piece).map(|piece| Toxin::Write(piece.to_vec()))
+}
+
+/// Each of `steps` so many ticks later. The same number each time is a latency; 1 before pieces of one size is a bandwidth;
+/// [`jitter`] is uneven.
+pub fn late(steps: impl Iterator<Item = Toxin>, ticks: impl Iterator<Item = usize>) -> impl Iterator<Item = Toxin> {
+    steps.zip(ticks).flat_map(|(step, ticks)| [Toxin::Wait(ticks), step])
+}
+
+/// Numbers from 0 to `most`, the same for the same seed.
+pub fn jitter(most: usize, seed: u64) -> impl Iterator<Item = usize> {
+    xorshift(seed).map(move |word| usize::from(word.to_be_bytes()[0]) % (most + 1))
+}
+
 /// A running peer.
 pub struct Toxic {
     /// Where it listens.
     pub url: String,
-    go_on: Sender<()>,
+    ticks: Sender<()>,
     thread: JoinHandle<Vec<u8>>,
 }
 
@@ -68,38 +97,34 @@ impl Toxic {
         accept: impl FnOnce() -> Stream + Send + 'static,
     ) -> Self {
         let toxins: Vec<Toxin> = toxins.into_iter().collect();
-        let (go_on, told) = channel();
+        let (ticks, clock) = channel();
         let thread = std::thread::spawn(move || {
             let mut stream = Some(accept());
             let mut received = Vec::new();
             for toxin in toxins {
-                if toxin == Toxin::Hang {
-                    // The test may be over.
-                    let _ = told.recv();
-                } else {
-                    stream = stream.and_then(|stream| stream.suffer(toxin, &mut received));
-                }
+                stream = stream.and_then(|stream| stream.suffer(toxin, &clock, &mut received));
             }
             received
         });
-        Self { url, go_on, thread }
+        Self { url, ticks, thread }
     }
 
-    /// Ends its hanging.
-    pub fn go_on(&self) {
-        self.go_on.send(()).expect("it hangs");
+    /// Says that a tick has passed.
+    pub fn tick(&self) {
+        // It may have done all its steps.
+        let _ = self.ticks.send(());
     }
 
-    /// Waits for its end; answers what it has read.
+    /// Ends its time and waits for its last step; answers what it has read.
     pub fn received(self) -> Vec<u8> {
-        drop(self.go_on);
+        drop(self.ticks);
         self.thread.join().expect("the peer does not panic")
     }
 }
 
 impl Stream {
     /// Answers the stream, if it is still open.
-    fn suffer(mut self, toxin: Toxin, received: &mut Vec<u8>) -> Option<Self> {
+    fn suffer(mut self, toxin: Toxin, clock: &Receiver<()>, received: &mut Vec<u8>) -> Option<Self> {
         match toxin {
             Toxin::Read(count) => {
                 let mut bytes = vec![0; count];
@@ -117,12 +142,15 @@ impl Stream {
             }
             // Whoever hangs up on us is what is tried.
             Toxin::Write(bytes) => drop(self.write_all(&bytes)),
-            Toxin::Slice(bytes) => drop(bytes.iter().try_for_each(|byte| self.write_all(&[*byte]))),
             Toxin::HalfClose => match &self {
                 Self::Tcp(stream) => stream.shutdown(Shutdown::Write).expect("ended"),
                 Self::Unix(stream) => stream.shutdown(Shutdown::Write).expect("ended"),
             },
-            Toxin::Hang => {}
+            Toxin::Wait(ticks) => {
+                // What passed while something else was done is past.
+                clock.try_iter().for_each(drop);
+                clock.iter().take(ticks).for_each(drop);
+            }
             Toxin::Close => return None,
             Toxin::Reset => {
                 match self {
