@@ -106,7 +106,8 @@ pub fn run(plan: Plan, settings: Settings, observer: &mut dyn Observer) -> Endin
         Ok(runtime) => runtime,
         Err(error) => return Ending::failed(None, Failure::io(Kind::Resources, "cannot start", error)),
     };
-    let deadline = settings.timeout.map(|timeout| Instant::now() + timeout);
+    // One that the clock cannot tell never comes.
+    let deadline = settings.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let ending = runtime.block_on(async {
         let mut interrupt = match Interrupt::new(deadline) {
             Ok(interrupt) => interrupt,

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use super::{Ending, Observer, Settings, Watch, run};
+use super::{Ending, MinRate, Observer, Settings, Watch, run};
 use crate::error::{Failure, Kind};
 use crate::flow::{Inlet, Marks, Outlet};
 use crate::plan::{MemoryPlan, Plan, Planned};
@@ -216,6 +217,15 @@ impl Observer for Blind {
 
 /// A chain of fakes, one of which has a fault. The source ends only where the moment is the end.
 fn run_chain(stages: usize, fault: Option<(usize, Way, Moment)>, first: Form) -> (Ending, Arc<Tally>) {
+    run_chain_with(Settings::default(), stages, fault, first)
+}
+
+fn run_chain_with(
+    settings: Settings,
+    stages: usize,
+    fault: Option<(usize, Way, Moment)>,
+    first: Form,
+) -> (Ending, Arc<Tally>) {
     let tally = Arc::<Tally>::default();
     let ends = fault.is_none_or(|(_, _, moment)| moment == Moment::End);
     let fake = |at: usize| {
@@ -260,7 +270,7 @@ fn run_chain(stages: usize, fault: Option<(usize, Way, Moment)>, first: Form) ->
             state: 0,
         },
     };
-    (run(plan, Settings::default(), &mut Blind), tally)
+    (run(plan, settings, &mut Blind), tally)
 }
 
 #[test]
@@ -306,4 +316,20 @@ fn without_a_fault_the_sink_lands_once() {
             );
         }
     }
+}
+
+#[test]
+fn times_longer_than_the_clock_can_tell_never_come() {
+    let settings = Settings {
+        timeout: Some(Duration::MAX),
+        stall_timeout: Some(Duration::MAX),
+        min_rate: Some(MinRate {
+            rate: 1,
+            grace: Duration::MAX,
+        }),
+        ..Settings::default()
+    };
+    let (ending, tally) = run_chain_with(settings, 3, None, Form::Task);
+    assert_eq!(ending.exit_code(), 0, "{ending:?}");
+    assert_eq!(tally.landed.load(Ordering::Relaxed), 1);
 }

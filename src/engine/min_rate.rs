@@ -62,13 +62,15 @@ impl Slow {
     /// that a disk takes to sync, or that a peer takes for what its system has already.
     pub fn look(&mut self, watch: &Watch) -> Option<Ending> {
         let judge = self.judge.as_mut()?;
-        if watch.controls().is_paused() {
-            // Nobody takes anything who was told not to; once told to go on, it has its grace again.
-            *judge = Judge::new(judge.limit, Instant::now());
-            return None;
+        let at = Instant::now();
+        // Whatever there is to see now, the next look is due later.
+        let comes_late = judge.rounds.comes_late(at);
+        if comes_late || watch.controls().is_paused() {
+            // Nobody takes anything who was stopped or told not to; once told to go on, it has its grace again.
+            judge.readings.clear();
         }
         let reading = Reading {
-            at: Instant::now(),
+            at,
             taken: watch.taken()?,
             throttled: watch.throttled(),
         };
@@ -94,9 +96,6 @@ impl Judge {
     /// what was taken in it does; where throttles waited nearly all the time, nothing is judged: what is left is the work
     /// of the throttle itself.
     fn is_below(&mut self, now: Reading) -> Option<u64> {
-        if self.rounds.comes_late(now.at) {
-            self.readings.clear();
-        }
         self.readings.push_back(now);
         while self
             .readings
@@ -200,18 +199,43 @@ mod tests {
         assert_eq!(slow_at([(0, waits(3000)); 100]), None, "several throttles");
     }
 
-    #[test]
-    fn a_process_that_was_stopped_begins_anew() {
+    /// Looks whenever it is due, on a paused clock; answers at which look the sink was too slow.
+    async fn too_slow_at(slow: &mut Slow, watch: &Watch, looks: usize) -> Option<usize> {
+        for look in 1..=looks {
+            let before = Instant::now();
+            slow.tick().await;
+            assert!(before.elapsed() <= LIMIT.grace / 10, "ten looks in the grace time");
+            if slow.look(watch).is_some() {
+                return Some(look);
+            }
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_was_stopped_begins_anew() {
+        let (watch, mut slow) = (Watch::detached(2), Slow::new(Some(LIMIT)));
+        tokio::time::advance(LIMIT.grace * 100).await;
+        assert_eq!(too_slow_at(&mut slow, &watch, 100).await, Some(11));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sink_that_was_paused_begins_anew_whatever_it_had_taken_before() {
+        let (watch, mut slow) = (Watch::detached(2), Slow::new(Some(LIMIT)));
+        watch.stages[1].meter.add_out(1_000_000);
+        watch.controls().pause();
+        assert_eq!(too_slow_at(&mut slow, &watch, 100).await, None);
+        watch.controls().resume();
+        assert_eq!(too_slow_at(&mut slow, &watch, 100).await, Some(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sink_that_has_written_its_last_byte_is_looked_at_no_more_often_and_not_judged() {
+        let (watch, mut slow) = (Watch::detached(2), Slow::new(Some(LIMIT)));
+        watch.stages[1].meter.land();
         let begun = Instant::now();
-        let mut judge = Judge::new(LIMIT, begun);
-        let stopped = LIMIT.grace * 100;
-        let mut looks = (0..20).map(|second| Reading {
-            at: begun + stopped + Duration::from_secs(second),
-            ..judge.readings[0]
-        });
-        let looks: Vec<Reading> = looks.by_ref().collect();
-        let too_slow = looks.into_iter().position(|reading| judge.is_below(reading).is_some());
-        assert_eq!(too_slow, Some(10));
+        assert_eq!(too_slow_at(&mut slow, &watch, 100).await, None);
+        assert_eq!(begun.elapsed(), LIMIT.grace * 10);
     }
 
     #[test]

@@ -88,3 +88,30 @@ impl Watch {
         self.stages.iter().map(|stage| stage.meter.times().throttling).sum()
     }
 }
+
+#[cfg(test)]
+impl Watch {
+    /// A chain of which only the meters and a gate in front of the sink are there: for trying out what looks at them.
+    pub(super) fn detached(stages: usize) -> Self {
+        let start = Instant::now();
+        let stage = |_| WatchedStage {
+            name: "fake",
+            text: "fake".to_owned(),
+            listening: Vec::new(),
+            meter: Arc::new(StageMeter::new(start)),
+            findings: Arc::default(),
+            outer_side: Arc::default(),
+        };
+        Self {
+            start,
+            lane: None,
+            stages: (0..stages).map(stage).collect(),
+            links: Vec::new(),
+            pool: Arc::new(Pool::new(0)),
+            budget: Arc::new(Budget::new(0, 0, true)),
+            expected: None,
+            is_unbounded: false,
+            controls: Controls::detached(&[]),
+        }
+    }
+}
