@@ -77,6 +77,7 @@ impl Asked {
 }
 
 /// What the budget has to know of a stage.
+#[derive(Debug)]
 struct Needs {
     span: Range<usize>,
     /// Whether there is a link behind it.

@@ -32,25 +32,32 @@ pub struct MemoryPlan {
 const DEFAULT_LIMIT: u64 = 8 << 20;
 /// A link's high-water mark where there is room for it.
 const DEFAULT_HIGH: u64 = 1 << 20;
+/// No address space is larger: whatever a chain asks for together stays below, so that no sum of it overflows.
+const MOST: u64 = i64::MAX.unsigned_abs();
 /// Below this a link moves less than a page at once, and the chain does little but change hands.
 const LEAST_HIGH: u64 = 4 << 10;
 
 impl MemoryPlan {
     /// Shares the ceiling: state first, then the marks that the user set, then equal parts for the other links.
     pub(super) fn new(needs: &[Needs], limits: Limits, whole: &Range<usize>) -> Result<Self, Vec<Problem>> {
-        let state = needs.iter().map(|need| need.state).sum::<u64>();
-        let explicit = needs.iter().filter_map(|need| need.high).fold(0, u64::saturating_add);
+        let sum = |part: fn(&Needs) -> u64| needs.iter().map(part).fold(0, u64::saturating_add);
+        let (state, explicit) = (sum(|need| need.state), sum(|need| need.high.unwrap_or(0)));
         let feeding = || needs.iter().filter(|need| need.feeds_a_link);
         let open = feeding().filter(|need| need.high.is_none()).count() as u64;
-        let default_high = share(DEFAULT_LIMIT, open);
-        let limit = limits.memory.unwrap_or_else(|| {
-            let named = state.saturating_add(explicit).saturating_add(open * default_high);
-            named.max(DEFAULT_LIMIT)
-        });
         let fixed = state.saturating_add(explicit);
         let least = fixed.saturating_add(open * LEAST_HIGH);
+        if least > MOST {
+            let message = "this pipeline asks for more memory than there can be";
+            return Err(vec![at_heaviest(needs, message.to_owned(), whole)]);
+        }
+        let default_high = share(DEFAULT_LIMIT, open);
+        let limit = limits
+            .memory
+            .unwrap_or_else(|| DEFAULT_LIMIT.max(fixed + open * default_high));
         if least > limit {
-            return Err(vec![refusal(needs, limit, least, whole)]);
+            let message = format!("--memory {} is too little for this pipeline", format_size(limit));
+            let help = format!("the least that would do is --memory {}", format_size(least));
+            return Err(vec![at_heaviest(needs, message, whole).help(help)]);
         }
         let elastic = Elastic {
             state,
@@ -106,26 +113,27 @@ fn share(bytes: u64, links: u64) -> u64 {
     (bytes / links.max(1)).min(DEFAULT_HIGH)
 }
 
-/// Points at what takes most, and names the least that would do.
-fn refusal(needs: &[Needs], limit: u64, least: u64, whole: &Range<usize>) -> Problem {
+/// A problem that points at what takes most.
+fn at_heaviest(needs: &[Needs], message: String, whole: &Range<usize>) -> Problem {
     let weight = |need: &Needs| need.state.saturating_add(need.high.unwrap_or(0));
     let heaviest = needs
         .iter()
         .max_by_key(|need| weight(need))
         .filter(|need| weight(need) > 0);
-    let span = heaviest.map_or_else(|| whole.clone(), |need| need.span.clone());
-    let mut problem = Problem::at(
-        span,
-        format!("--memory {} is too little for this pipeline", format_size(limit)),
-    );
-    if let Some(heaviest) = heaviest {
-        problem = problem.label(format!("needs {}", format_size(weight(heaviest))));
+    match heaviest {
+        Some(heaviest) => {
+            let needed = format_size(weight(heaviest));
+            Problem::at(heaviest.span.clone(), message).label(format!("needs {needed}"))
+        }
+        None => Problem::at(whole.clone(), message),
     }
-    problem.help(format!("the least that would do is --memory {}", format_size(least)))
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
     use super::*;
 
     fn needs(state: u64, high: Option<u64>) -> Needs {
@@ -211,10 +219,86 @@ mod tests {
     }
 
     #[test]
-    fn the_sum_never_exceeds_the_ceiling() {
-        for memory in [64 << 10, 100_000, 1 << 20, 3 << 20, 1 << 30] {
-            let plan = plan(&[needs(0, None), needs(0, None), needs(0, None)], Some(memory)).expect("fits");
-            assert!(plan.link_bytes() + plan.state <= memory, "{memory}");
+    fn what_no_machine_can_have_is_refused_with_whatever_ceiling() {
+        let huge = [needs(0, Some(MOST / 2)), needs(MOST / 2 + 1, Some(LEAST_HIGH))];
+        let beyond = [needs(u64::MAX, Some(u64::MAX)), needs(u64::MAX, None)];
+        for (chain, label) in [(huge, MOST / 2 + 1 + LEAST_HIGH), (beyond, u64::MAX)] {
+            for memory in [None, Some(u64::MAX)] {
+                let refused = plan(&chain, memory).expect_err("too much");
+                assert_eq!(
+                    (refused[0].message.as_str(), refused[0].help.as_deref()),
+                    ("this pipeline asks for more memory than there can be", None)
+                );
+                assert_eq!(refused[0].label, Some(format!("needs {}", format_size(label))));
+            }
+        }
+        let just = plan(&[needs(0, Some(MOST))], None).expect("half of all that there is");
+        assert_eq!((just.limit, just.link_bytes()), (MOST, MOST));
+    }
+
+    /// What a chain of up to seven stages asks for: sizes of all magnitudes, from nothing to more than there is.
+    fn chains() -> impl Strategy<Value = Vec<Needs>> {
+        let size = || (0..64u32, any::<u64>()).prop_map(|(shift, bits)| bits >> shift);
+        let mark = || prop_oneof![3 => Just(None), 1 => size().prop_map(|high| Some(high.max(1)))];
+        let need = (
+            prop_oneof![Just(0), size()],
+            mark(),
+            prop::option::weighted(0.1, size()),
+            any::<bool>(),
+        );
+        let need = need.prop_map(|(state, high, low, claims_later)| Needs {
+            low,
+            claims_later,
+            ..needs(state, high)
+        });
+        proptest::collection::vec(need, 1..7)
+    }
+
+    /// The same chains every time.
+    fn seeded() -> ProptestConfig {
+        ProptestConfig {
+            cases: 4096,
+            rng_seed: RngSeed::Fixed(0x9_2026),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        }
+    }
+
+    proptest! {
+        #![proptest_config(seeded())]
+
+        #[test]
+        fn marks_and_states_never_exceed_the_ceiling(
+            chain in chains(),
+            memory in prop::option::of((0..64u32, any::<u64>()).prop_map(|(shift, bits)| bits >> shift)),
+            chunk in prop::option::of(1..1u64 << 40),
+        ) {
+            let limits = Limits { memory, chunk, ..Limits::default() };
+            let least = chain.iter().map(|need| {
+                u128::from(need.state) + u128::from(need.high.unwrap_or(LEAST_HIGH))
+            });
+            let least: u128 = least.sum();
+            let fits = least <= u128::from(MOST.min(memory.unwrap_or(MOST)));
+            match MemoryPlan::new(&chain, limits, &(0..9)) {
+                Ok(plan) => {
+                    prop_assert!(fits);
+                    let marks: u128 = plan.links.iter().map(|marks| u128::from(marks.high)).sum();
+                    let states: u128 = chain.iter().map(|need| u128::from(need.state)).sum();
+                    prop_assert_eq!(u128::from(plan.state), states);
+                    prop_assert!(marks + states <= u128::from(plan.limit));
+                    prop_assert_eq!(plan.limit, memory.unwrap_or(plan.limit), "what is given is not raised");
+                    for (marks, need) in plan.links.iter().zip(&chain) {
+                        prop_assert!(marks.low <= marks.high && marks.chunk as u64 <= (marks.high / 4).max(1));
+                        prop_assert_eq!(marks.high, need.high.unwrap_or(marks.high));
+                        prop_assert!(need.high.is_some() || (LEAST_HIGH..=DEFAULT_HIGH).contains(&marks.high));
+                        prop_assert_eq!(marks.low, need.low.unwrap_or(marks.high / 2));
+                    }
+                }
+                Err(problems) => {
+                    let low = chain.iter().any(|need| need.low.is_some());
+                    prop_assert!(!fits || low, "{:?}", problems);
+                }
+            }
         }
     }
 }

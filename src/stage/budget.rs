@@ -99,14 +99,15 @@ impl Budget {
     /// The least `--memory` that would do, where it does not fit.
     pub fn claim(self: &Arc<Self>, bytes: u64) -> Result<Claim, u64> {
         self.with(|account| {
-            let needed = account.links + account.state + bytes;
+            let state = account.state.saturating_add(bytes);
+            let needed = account.links.saturating_add(state);
             if needed > account.limit {
                 if self.fixed || bytes > Self::DECODER_ALLOWANCE {
-                    return Err(self.elastic.least_with(account.state + bytes));
+                    return Err(self.elastic.least_with(state));
                 }
                 account.limit = needed;
             }
-            account.state += bytes;
+            account.state = state;
             Ok(Claim {
                 bytes,
                 budget: self.clone(),
