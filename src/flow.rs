@@ -23,4 +23,4 @@ pub use chunk::Chunk;
 pub use link::{Buffer, Closed, Inlet, Link, LinkLevels, Marks, Outlet};
 pub use meter::{StageMeter, StageTimes, Wait, Waiting};
 pub use park::{block_on, block_within};
-pub use pool::{Lease, Pool};
+pub use pool::{Lease, Pool, PoolLevels};

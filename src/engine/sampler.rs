@@ -14,7 +14,7 @@ use super::bottleneck::bottleneck;
 use super::direct::Lane;
 use super::filling::LinkSample;
 use super::share::{Share, Spent, ratio, share};
-use super::watch::Watch;
+use super::watch::{Watch, WatchedStage};
 
 /// A rate that a stage keeps, in bytes per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +148,7 @@ struct Reading {
     at: Duration,
     times: Vec<StageTimes>,
     spent: Vec<Spent>,
+    bytes_in: Vec<u64>,
     bytes_out: Vec<u64>,
     /// The levels of the links.
     levels: Vec<u64>,
@@ -162,6 +163,7 @@ impl Reading {
             at: Duration::ZERO,
             times: vec![StageTimes::default(); stages],
             spent: vec![Spent::default(); stages],
+            bytes_in: vec![0; stages],
             bytes_out: vec![0; stages],
             levels: vec![0; links],
             queues: vec![None; stages],
@@ -193,9 +195,6 @@ impl Sampler {
     /// Looks, so that the bottleneck and the rates rest on more than two readings. To be called ten times a second.
     pub fn glance(&mut self) {
         let reading = self.read();
-        for (peak, queue) in self.queue_peaks.iter_mut().zip(&reading.queues) {
-            *peak = queue.map_or(*peak, |queue| queue.bytes.max(*peak));
-        }
         let since = self.recent.back().map_or(Duration::ZERO, |last| last.at);
         self.recent.push_back(reading);
         while self.recent.len() > 2 && self.recent[1].at + RECENT <= self.recent[self.recent.len() - 1].at {
@@ -245,13 +244,19 @@ impl Sampler {
         for (spent, times) in self.spent.iter_mut().zip(&times) {
             spent.advance_to(times);
         }
+        let queues: Vec<Option<KernelQueue>> = stages.iter().map(|stage| stage.outer_side.queue()).collect();
+        for (peak, queue) in self.queue_peaks.iter_mut().zip(&queues) {
+            *peak = queue.map_or(*peak, |queue| queue.bytes.max(*peak));
+        }
+        let (bytes_in, bytes_out) = bytes(stages);
         Reading {
             at: self.watch.start.elapsed(),
             times,
             spent: self.spent.clone(),
-            bytes_out: stages.iter().map(|stage| stage.meter.bytes_out()).collect(),
+            bytes_in,
+            bytes_out,
             levels: self.watch.links.iter().map(|link| link.levels().buffered).collect(),
-            queues: stages.iter().map(|stage| stage.outer_side.queue()).collect(),
+            queues,
         }
     }
 
@@ -309,8 +314,8 @@ impl Sampler {
             name: stage.name,
             text: stage.text.clone(),
             listening: stage.listening.clone(),
-            bytes_in: stage.meter.bytes_in(),
-            bytes_out: stage.meter.bytes_out(),
+            bytes_in: now.bytes_in[at],
+            bytes_out: now.bytes_out[at],
             share: share(&before.times[at], &now.times[at]),
             spent: now.spent[at],
             rate: per_second(
@@ -326,6 +331,7 @@ impl Sampler {
         let links = self.watch.links.iter().zip(&recent.levels);
         let links = links.map(|(link, before)| LinkSample::new(&link.levels(), *before, time));
         let stages_seen = self.watch.stages.iter();
+        let pool = self.watch.pool.levels();
         // The state is read before the limit, which only rises.
         let state = self.watch.budget.state();
         Snapshot {
@@ -334,9 +340,9 @@ impl Sampler {
             elapsed: now.at,
             rss: self.memory.now(),
             rss_peak: self.memory.peak(),
-            buffered: self.watch.pool.in_use(),
-            buffered_peak: self.watch.pool.peak(),
-            pool_free: self.watch.pool.free_bytes(),
+            buffered: pool.in_use,
+            buffered_peak: pool.peak,
+            pool_free: pool.free,
             state,
             limit: self.watch.budget.limit(),
             is_unbounded: self.watch.is_unbounded,
@@ -349,6 +355,19 @@ impl Sampler {
             hashes: stages_seen.flat_map(|stage| stage.findings.hashes()).collect(),
         }
     }
+}
+
+/// What each stage has received and sent. The last one is asked first, and what it sent before what it received: however
+/// they run meanwhile, none is seen to have received more than the one before it has sent.
+fn bytes(stages: &[WatchedStage]) -> (Vec<u64>, Vec<u64>) {
+    let from_the_end = stages.iter().rev().map(|stage| {
+        let out = stage.meter.bytes_out();
+        (stage.meter.bytes_in(), out)
+    });
+    let (mut bytes_in, mut bytes_out): (Vec<u64>, Vec<u64>) = from_the_end.unzip();
+    bytes_in.reverse();
+    bytes_out.reverse();
+    (bytes_in, bytes_out)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "rates are shown with three digits")]

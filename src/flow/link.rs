@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Pool;
 use super::block::Block;
 use super::sync::{Arc, Mutex, lock};
+use super::{Pool, StageMeter};
 
 mod buffer;
 mod inlet;
@@ -229,8 +229,9 @@ impl Link {
         grants
     }
 
-    /// Queues a buffer whose credit was granted.
-    fn push(&self, packet: Packet) -> Result<(), Closed> {
+    /// Queues a buffer whose credit was granted. Its bytes are counted on the producer's meter before anybody can receive
+    /// them, so that no consumer is ever seen to have more than was sent.
+    fn push(&self, packet: Packet, producer: &StageMeter) -> Result<(), Closed> {
         let capacity = packet.bytes.len() as u64;
         let waker = {
             let mut state = lock(&self.state);
@@ -243,6 +244,7 @@ impl Link {
             }
             state.level += capacity;
             state.peak = state.peak.max(state.level);
+            producer.add_out((packet.end - packet.start) as u64);
             state.queue.push_back(packet);
             state.wake_consumer()
         };
@@ -252,8 +254,8 @@ impl Link {
         Ok(())
     }
 
-    /// Copies `bytes` behind those of the last chunk that waits, if it has the room.
-    fn append(&self, bytes: &[u8]) -> bool {
+    /// Copies `bytes` behind those of the last chunk that waits, if it has the room, and counts them as [`Link::push`] does.
+    fn append(&self, bytes: &[u8], producer: &StageMeter) -> bool {
         let mut state = lock(&self.state);
         let Some(last) = state.queue.back_mut() else {
             return false;
@@ -264,6 +266,7 @@ impl Link {
         };
         room.copy_from_slice(bytes);
         last.end = end;
+        producer.add_out(bytes.len() as u64);
         true
     }
 

@@ -41,9 +41,9 @@ fn assert_bounded(link: &Link) {
 fn assert_nothing_is_held(link: &Link, pool: &Pool) {
     let state = lock(&link.state);
     assert_eq!((state.granted, state.level, state.buffers), (0, 0, 0));
-    assert_eq!(pool.in_use(), 0);
-    assert!(pool.free_bytes() <= pool.limit());
-    assert!(pool.peak() <= pool.limit());
+    assert_eq!(pool.levels().in_use, 0);
+    assert!(pool.levels().free <= pool.limit());
+    assert!(pool.levels().peak <= pool.limit());
 }
 
 /// Sends the bytes 0, 1, 2, … in buffers of `size`, one each; `false` if the consumer wanted no more.
@@ -156,6 +156,33 @@ fn cancelling_reaches_both_threads_at_any_moment() {
             assert_eq!((count, sent_all), (4, true), "cancelled too late");
         }
         assert_nothing_is_held(&link, &pool);
+    });
+}
+
+#[test]
+fn nobody_is_seen_to_have_received_more_than_was_sent() {
+    interleave(|| {
+        let link = Link::new(Marks::new(2, 1, 1), Arc::new(Pool::new(2)));
+        let [sender, receiver] = [(); 2].map(|()| Arc::new(StageMeter::new(Instant::now())));
+        let outlet = Outlet::new(link.clone(), sender.clone());
+        let inlet = Inlet::new(link.clone(), receiver.clone());
+        let producer = {
+            let link = link.clone();
+            thread::spawn(move || produce(outlet, &link, 3, 1, true))
+        };
+        let watcher = {
+            let (sender, receiver) = (sender.clone(), receiver.clone());
+            thread::spawn(move || {
+                for _ in 0..3 {
+                    let received = receiver.bytes_in();
+                    assert!(received <= sender.bytes_out(), "the consumer is asked first");
+                }
+            })
+        };
+        assert_eq!(consume(inlet, &link, usize::MAX), (3, Ok(())));
+        producer.join().unwrap();
+        watcher.join().unwrap();
+        assert_eq!((sender.bytes_out(), receiver.bytes_in()), (3, 3));
     });
 }
 

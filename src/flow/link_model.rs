@@ -349,8 +349,15 @@ impl Both {
             (model.times_full, model.times_empty, model.drains)
         );
         let pool = &self.rig.pool;
-        assert_eq!(pool.in_use(), granted + level, "what is in use is what has credit");
-        assert!(pool.in_use() + pool.free_bytes() <= pool.limit().max(if is_advisory { pool.in_use() } else { 0 }));
+        assert_eq!(
+            pool.levels().in_use,
+            granted + level,
+            "what is in use is what has credit"
+        );
+        assert!(
+            pool.levels().in_use + pool.levels().free
+                <= pool.limit().max(if is_advisory { pool.levels().in_use } else { 0 })
+        );
     }
 
     /// Takes all steps and agrees after each; everything is given back at the end.

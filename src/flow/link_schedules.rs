@@ -219,7 +219,7 @@ impl Rig {
             "{granted} + {level} is above the mark"
         );
         assert!(buffers <= Marks::MOST_CHUNKS);
-        assert!(self.pool.in_use() + self.pool.free_bytes() <= self.pool.limit());
+        assert!(self.pool.levels().in_use + self.pool.levels().free <= self.pool.limit());
     }
 
     /// Every pause and every wait for bytes was ended by one wake, and no other wake was given.

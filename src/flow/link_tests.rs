@@ -69,8 +69,8 @@ impl Rig {
 
     fn assert_nothing_is_held(&self) {
         self.assert_nothing_of_its_own();
-        assert_eq!(self.pool.in_use(), 0, "buffers came back");
-        assert!(self.pool.free_bytes() <= self.pool.limit());
+        assert_eq!(self.pool.levels().in_use, 0, "buffers came back");
+        assert!(self.pool.levels().free <= self.pool.limit());
     }
 }
 
@@ -162,7 +162,7 @@ fn exactly_as_many_whole_chunks_get_in_as_fit_under_the_high_mark() {
             let levels = rig.link.levels();
             assert_eq!((levels.buffered, levels.peak), (sent, sent));
             assert_eq!((levels.times_full, levels.drains), (1, 0));
-            assert_eq!(rig.pool.in_use(), sent);
+            assert_eq!(rig.pool.levels().in_use, sent);
             drop((outlet, inlet));
             rig.assert_nothing_is_held();
         }
@@ -189,12 +189,12 @@ fn a_mark_that_is_advice_bounds_nothing_and_is_counted_where_it_is_passed() {
     assert_eq!((levels.times_full, levels.drains), (1, 0));
     assert_eq!(levels.longest_pause, Duration::ZERO);
     assert_eq!(rig.producer.times().backpressured, Duration::ZERO);
-    assert_eq!((rig.pool.in_use(), rig.pool.free_bytes()), (COUNT * 25, 0));
+    assert_eq!((rig.pool.levels().in_use, rig.pool.levels().free), (COUNT * 25, 0));
     for left in (0..COUNT).rev() {
         assert_eq!(receive(&mut inlet).as_slice(), [b'x'; 25]);
         assert_eq!(rig.level(), left * 25);
         assert!(
-            rig.pool.free_bytes() <= rig.pool.limit(),
+            rig.pool.levels().free <= rig.pool.limit(),
             "no more is kept than in a bounded run"
         );
     }
@@ -235,7 +235,7 @@ fn an_exhausted_pool_holds_the_producer_until_the_end() {
 fn whatever_a_link_without_a_bound_holds_is_given_back_at_its_end() {
     let (rig, outlet, inlet) = overfilled(1000);
     rig.link.cancel();
-    assert_eq!((rig.level(), rig.pool.in_use()), (0, 0), "cancelled");
+    assert_eq!((rig.level(), rig.pool.levels().in_use), (0, 0), "cancelled");
     drop((outlet, inlet));
     rig.assert_nothing_is_held();
 
@@ -445,7 +445,7 @@ fn cancelling_wakes_both_sides_and_frees_everything() {
     rig.link.cancel();
     assert_eq!(producer.get(), 1);
     assert_eq!(
-        (rig.credit(), rig.pool.in_use()),
+        (rig.credit(), rig.pool.levels().in_use),
         ((0, 1, 1), 1),
         "but for the chunk in hand"
     );
@@ -565,7 +565,7 @@ fn forward_moves_the_buffer_and_its_credit_without_a_copy() {
     chunk.advance(1);
     let place = chunk.as_slice().as_ptr();
     assert_eq!(now(onwards.forward(chunk)), Some(Ok(())));
-    assert_eq!((first.level(), second.level(), pool.in_use()), (6, 2, 8));
+    assert_eq!((first.level(), second.level(), pool.levels().in_use), (6, 2, 8));
     assert_eq!(woken.get(), 1, "the credit came back to the first link");
     let chunk = receive(&mut inlet);
     assert_eq!((chunk.as_slice().as_ptr(), chunk.as_slice()), (place, &b"x"[..]));
@@ -577,7 +577,7 @@ fn forward_moves_the_buffer_and_its_credit_without_a_copy() {
     let mut spent = receive_sent(&mut outlet, &mut middle);
     spent.advance(1);
     assert_eq!(now(onwards.forward(spent)), Some(Ok(())), "nothing to pass on");
-    assert_eq!((first.level(), second.level(), pool.in_use()), (0, 6, 6));
+    assert_eq!((first.level(), second.level(), pool.levels().in_use), (0, 6, 6));
 }
 
 /// One byte sent and received.
@@ -598,18 +598,18 @@ fn a_chunk_that_waits_to_be_forwarded_keeps_its_credit_until_it_moves() {
     let mut forward = Box::pin(onwards.forward(chunk));
     let (woken, waker) = counted();
     assert!(poll_with(forward.as_mut(), &waker).is_pending());
-    assert_eq!((first.level(), second.level(), pool.in_use()), (1, 1, 2));
+    assert_eq!((first.level(), second.level(), pool.levels().in_use), (1, 1, 2));
     drop(receive(&mut inlet));
     assert_eq!(woken.get(), 1);
     assert_eq!(now(forward.as_mut()), Some(Ok(())));
     drop(forward);
-    assert_eq!((first.level(), second.level(), pool.in_use()), (0, 1, 1));
+    assert_eq!((first.level(), second.level(), pool.levels().in_use), (0, 1, 1));
     let chunk = receive_sent(&mut outlet, &mut middle);
     let mut given_up = Box::pin(onwards.forward(chunk));
     assert!(poll_with(given_up.as_mut(), &waker).is_pending());
     drop(given_up);
     first.assert_nothing_of_its_own();
-    assert_eq!(pool.in_use(), 1, "a forward that is given up frees its chunk");
+    assert_eq!(pool.levels().in_use, 1, "a forward that is given up frees its chunk");
 }
 
 #[test]
@@ -624,7 +624,7 @@ fn forward_copies_in_pieces_where_the_next_link_takes_only_smaller_chunks() {
     for piece in ["abc", "def", "gh"] {
         assert_eq!(receive(&mut inlet).as_slice(), piece.as_bytes());
     }
-    assert_eq!((second.producer.bytes_out(), pool.in_use()), (8, 0));
+    assert_eq!((second.producer.bytes_out(), pool.levels().in_use), (8, 0));
 }
 
 #[test]
@@ -686,6 +686,25 @@ fn the_meters_count_bytes_and_the_time_that_was_waited() {
     assert_eq!(producer.backpressured, later, "no wait is left open");
 }
 
+/// Asks, when it is woken, what the producer had counted by then.
+struct Asks(Arc<StageMeter>, AtomicUsize);
+
+impl Wake for Asks {
+    fn wake(self: std::sync::Arc<Self>) {
+        let sent = usize::try_from(self.0.bytes_out()).unwrap();
+        self.1.store(sent, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_can_be_received_is_counted_as_sent() {
+    let (rig, mut outlet, mut inlet) = Rig::new(8, 4, 2);
+    let asks = Arc::new(Asks(rig.producer.clone(), AtomicUsize::new(0)));
+    assert!(poll_with(inlet.receive(), &Waker::from(asks.clone())).is_pending());
+    assert!(send_in(&mut outlet, 2, b"ab"));
+    assert_eq!(asks.1.load(Ordering::Relaxed), 2);
+}
+
 #[test]
 fn two_threads_move_ten_thousand_chunks() {
     const CHUNKS: u64 = 10_000;
@@ -714,7 +733,7 @@ fn two_threads_move_ten_thousand_chunks() {
         sum = checksum(sum, chunk.as_slice());
     }
     assert_eq!(producer.join().unwrap(), sum);
-    assert!(rig.pool.peak() <= 256 && rig.link.levels().peak <= 256);
+    assert!(rig.pool.levels().peak <= 256 && rig.link.levels().peak <= 256);
     let levels = rig.link.levels();
     assert_eq!(levels.drains, levels.times_full, "every pause ended in a drain");
     assert_eq!(rig.producer.bytes_out(), rig.consumer.bytes_in());

@@ -99,16 +99,16 @@ impl StageMeter {
         bump(&self.bytes_out, count);
     }
 
-    /// Bytes received so far.
+    /// Bytes received so far. Whoever asks the stage before this one afterwards is told of no fewer that were sent.
     #[must_use]
     pub fn bytes_in(&self) -> u64 {
-        self.bytes_in.load(Ordering::Relaxed)
+        self.bytes_in.load(Ordering::Acquire)
     }
 
     /// Bytes sent so far.
     #[must_use]
     pub fn bytes_out(&self) -> u64 {
-        self.bytes_out.load(Ordering::Relaxed)
+        self.bytes_out.load(Ordering::Acquire)
     }
 
     /// Counts `count` bytes that were taken care of beside those that moved: taken out of the system's queue by a peer, in
@@ -190,9 +190,10 @@ impl StageMeter {
     }
 }
 
-/// Adds without a read-modify-write cycle: there is one writer.
+/// Adds without a read-modify-write cycle: there is one writer. Released, so that who sees the new count also sees what
+/// was counted before it farther up the chain.
 fn bump(counter: &AtomicU64, count: u64) {
-    counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+    counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Release);
 }
 
 /// A wait that lasts until this is dropped.

@@ -87,7 +87,8 @@ impl Parking {
     fn park_within(&self, limit: Duration) {
         if !self.parker.woken.swap(false, Ordering::Acquire) {
             thread::park_timeout(limit);
-            self.parker.woken.store(false, Ordering::Release);
+            // Swapped, not stored: who woke this thread did something before, which the next poll has to see.
+            self.parker.woken.swap(false, Ordering::Acquire);
         }
     }
 }

@@ -17,6 +17,18 @@ pub struct Pool {
     state: Mutex<State>,
 }
 
+/// What a pool holds at one moment, in bytes. In use and free together are never more than its limit, unless that is
+/// advisory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolLevels {
+    /// Of all buffers that somebody holds.
+    pub in_use: u64,
+    /// The most that were ever in use at once.
+    pub peak: u64,
+    /// Of the buffers that wait for reuse.
+    pub free: u64,
+}
+
 #[derive(Debug, Default)]
 struct State {
     in_use: u64,
@@ -109,22 +121,15 @@ impl Pool {
         }
     }
 
-    /// Bytes of all buffers that somebody holds.
+    /// What it holds now, and held at most.
     #[must_use]
-    pub fn in_use(&self) -> u64 {
-        lock(&self.state).in_use
-    }
-
-    /// The most bytes that were ever in use at once.
-    #[must_use]
-    pub fn peak(&self) -> u64 {
-        lock(&self.state).peak
-    }
-
-    /// Bytes of the buffers that wait for reuse.
-    #[must_use]
-    pub fn free_bytes(&self) -> u64 {
-        lock(&self.state).free_bytes
+    pub fn levels(&self) -> PoolLevels {
+        let state = lock(&self.state);
+        PoolLevels {
+            in_use: state.in_use,
+            peak: state.peak,
+            free: state.free_bytes,
+        }
     }
 
     /// Bytes that all buffers together may take.
@@ -188,9 +193,9 @@ mod tests {
         let mut first = pool.take(60);
         first[0] = 7;
         pool.give(first);
-        assert_eq!((pool.in_use(), pool.free_bytes()), (0, 60));
+        assert_eq!((pool.levels().in_use, pool.levels().free), (0, 60));
         assert_eq!(pool.take(60)[0], 7, "the same buffer");
-        assert_eq!((pool.in_use(), pool.free_bytes()), (60, 0));
+        assert_eq!((pool.levels().in_use, pool.levels().free), (60, 0));
     }
 
     #[test]
@@ -200,9 +205,9 @@ mod tests {
         pool.give(a);
         pool.give(b);
         let c = pool.take(50);
-        assert_eq!((pool.in_use(), pool.free_bytes()), (50, 40));
+        assert_eq!((pool.levels().in_use, pool.levels().free), (50, 40));
         pool.give(c);
-        assert_eq!(pool.peak(), 100);
+        assert_eq!(pool.levels().peak, 100);
     }
 
     #[test]

@@ -86,8 +86,7 @@ impl Outlet {
             return Ok(());
         }
         let filled = &buffer.bytes.as_ref().map_or(&[][..], |bytes| &bytes[..count]);
-        if count <= APPEND.min(buffer.capacity() / 2) && self.link.append(filled) {
-            self.meter.add_out(count as u64);
+        if count <= APPEND.min(buffer.capacity() / 2) && self.link.append(filled, &self.meter) {
             return Ok(());
         }
         let smaller = count.next_power_of_two().max(SMALLEST);
@@ -96,7 +95,7 @@ impl Outlet {
             exchanged.fill_from(filled);
             buffer = exchanged;
         }
-        self.push(buffer.into_packet())
+        self.link.push(buffer.into_packet(), &self.meter)
     }
 
     /// How often this side had to wait because the link was full.
@@ -120,7 +119,7 @@ impl Outlet {
         }
         self.grant(chunk.capacity()).await?;
         let (bytes, start, end) = chunk.into_parts();
-        self.push(Packet { bytes, start, end })
+        self.link.push(Packet { bytes, start, end }, &self.meter)
     }
 
     /// Copies `bytes` behind what waits in the link, or into buffers of its own, and sends them.
@@ -128,8 +127,7 @@ impl Outlet {
     /// # Errors
     /// [`Closed`] when the consumer wants no more.
     pub async fn copy(&mut self, mut bytes: &[u8]) -> Result<(), Closed> {
-        if bytes.len() <= APPEND && self.link.append(bytes) {
-            self.meter.add_out(bytes.len() as u64);
+        if bytes.len() <= APPEND && self.link.append(bytes, &self.meter) {
             return Ok(());
         }
         while !bytes.is_empty() {
@@ -139,13 +137,6 @@ impl Outlet {
             self.send(buffer)?;
             bytes = &bytes[count..];
         }
-        Ok(())
-    }
-
-    fn push(&self, packet: Packet) -> Result<(), Closed> {
-        let count = packet.end - packet.start;
-        self.link.push(packet)?;
-        self.meter.add_out(count as u64);
         Ok(())
     }
 
