@@ -64,4 +64,15 @@ mod tests {
         assert!(rounds.comes_late(after_the_stop));
         assert!(!rounds.comes_late(after_the_stop + Duration::from_millis(100)));
     }
+
+    #[test]
+    fn a_look_is_late_beyond_half_a_stretch_but_never_before_what_timers_are_late_by() {
+        for (stretch, slack) in [(1000, 500), (100, 50), (20, 50)] {
+            let [stretch, slack] = [stretch, slack].map(Duration::from_millis);
+            let begun = Instant::now();
+            let due = begun + stretch / 10;
+            assert!(!Rounds::new(stretch, begun).comes_late(due + slack));
+            assert!(Rounds::new(stretch, begun).comes_late(due + slack + Duration::from_millis(1)));
+        }
+    }
 }

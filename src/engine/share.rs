@@ -61,7 +61,7 @@ pub(super) fn ratio(part: f64, whole: f64) -> f64 {
 pub(super) fn share(before: &StageTimes, now: &StageTimes) -> Share {
     let whole = now.at.saturating_sub(before.at).as_secs_f64();
     let part = |now: Duration, before: Duration| ratio(now.saturating_sub(before).as_secs_f64(), whole).clamp(0.0, 1.0);
-    let ended = now.ended_at.map_or(0.0, |end| part(now.at, end.max(before.at)));
+    let ended = now.ended_at.map_or(0.0, |end| part(now.at, end));
     let idle = (part(now.idle, before.idle) + ended).min(1.0);
     let backpressured = part(now.backpressured, before.backpressured).min(1.0 - idle);
     let busy = 1.0 - idle - backpressured;
@@ -107,6 +107,58 @@ mod tests {
         };
         let share = share(&StageTimes::default(), &now);
         assert!((share.backpressured - 1.0).abs() < f64::EPSILON && share.busy.abs() < f64::EPSILON);
+    }
+
+    /// Busy, idle, backpressured, outside and throttling, in percent.
+    fn percent(share: &Share) -> [f64; 5] {
+        [
+            share.busy,
+            share.idle,
+            share.backpressured,
+            share.outside,
+            share.throttling,
+        ]
+        .map(|part| (part * 100.0).round())
+    }
+
+    #[test]
+    fn shares_add_up_whatever_was_counted_on_the_wrong_side() {
+        let now = |idle, backpressured, ended_at: Option<u64>| StageTimes {
+            at: millis(2000),
+            idle: millis(idle),
+            backpressured: millis(backpressured),
+            outside: millis(700),
+            throttling: millis(800),
+            ended_at: ended_at.map(millis),
+        };
+        let before = StageTimes {
+            at: millis(1000),
+            ..StageTimes::default()
+        };
+        let seen = |now| percent(&share(&before, &now));
+        assert_eq!(seen(now(600, 600, None)), [0.0, 60.0, 40.0, 0.0, 0.0]);
+        assert_eq!(seen(now(300, 200, None)), [50.0, 30.0, 20.0, 50.0, 50.0]);
+        assert_eq!(seen(now(700, 0, Some(1300))), [0.0, 100.0, 0.0, 0.0, 0.0]);
+        assert_eq!(seen(now(0, 0, Some(600))), [0.0, 100.0, 0.0, 0.0, 0.0], "ended before");
+    }
+
+    #[test]
+    fn nothing_that_was_spent_becomes_less() {
+        let times = |each| StageTimes {
+            at: millis(1000),
+            idle: millis(each),
+            backpressured: millis(each),
+            outside: millis(each),
+            throttling: millis(each),
+            ended_at: None,
+        };
+        let mut spent = Spent::default();
+        let mut seen = Vec::new();
+        for each in [200, 100] {
+            spent.advance_to(&times(each));
+            seen.push([spent.idle, spent.backpressured, spent.outside, spent.throttling]);
+        }
+        assert_eq!(seen, [[millis(200); 4]; 2]);
     }
 
     #[test]

@@ -88,6 +88,7 @@ pub async fn stalled(limit: Option<Duration>) -> Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::{StageMeter, Wait};
 
     const LIMIT: Duration = Duration::from_secs(10);
 
@@ -127,5 +128,47 @@ mod tests {
         assert!(!watched.has_stalled(0, false, begun + LIMIT * 100), "after SIGCONT");
         let mut looks = (1..20).map(|second| begun + LIMIT * 100 + Duration::from_secs(second));
         assert_eq!(looks.position(|now| watched.has_stalled(0, false, now)), Some(9));
+    }
+
+    /// Looks whenever it is due, on a paused clock; answers at which look the run had stalled.
+    async fn look_on(stall: &mut Stall, watch: &Watch, looks: usize) -> Option<usize> {
+        for look in 1..=looks {
+            stall.tick().await;
+            if stall.look(watch).is_some() {
+                return Some(look);
+            }
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_on_purpose_has_not_stalled_and_bytes_anywhere_are_motion() {
+        let watch = Watch::detached(3);
+        let mut stall = Stall::new(Some(LIMIT));
+        let throttle = watch.stages[1].meter.clone();
+        let wait = throttle.wait(Wait::Throttling);
+        assert_eq!(look_on(&mut stall, &watch, 100).await, None);
+        drop(wait);
+        watch.controls().pause();
+        assert_eq!(look_on(&mut stall, &watch, 100).await, None);
+        watch.controls().resume();
+        assert_eq!(look_on(&mut stall, &watch, 9).await, None);
+        let counts: [fn(&StageMeter); 3] = [
+            |meter| meter.add_in(1),
+            |meter| meter.add_out(1),
+            |meter| meter.add_settled(1),
+        ];
+        for count in counts {
+            count(&watch.stages[2].meter);
+            assert_eq!(look_on(&mut stall, &watch, 10).await, None);
+        }
+        assert_eq!(look_on(&mut stall, &watch, 100).await, Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_chain_that_does_not_open_stalls_too() {
+        let begun = Instant::now();
+        let ending = stalled(Some(LIMIT)).await;
+        assert_eq!((begun.elapsed(), ending.exit_code()), (LIMIT, 8));
     }
 }

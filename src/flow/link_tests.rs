@@ -341,6 +341,20 @@ fn pauses_waits_drains_and_the_peak_are_counted_once_each() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_longest_pause_is_kept_and_one_that_lasts_counts() {
+    let (rig, mut outlet, mut inlet) = Rig::new(4, 3, 1);
+    let millis = Duration::from_millis;
+    for (pause, longest) in [(5, 5), (3, 5), (9, 9)] {
+        fill_up(&mut outlet, 1);
+        tokio::time::advance(millis(pause)).await;
+        assert_eq!(rig.link.levels().longest_pause, millis(longest), "it still lasts");
+        drop(receive(&mut inlet));
+        tokio::time::advance(millis(100)).await;
+        assert_eq!(rig.link.levels().longest_pause, millis(longest), "it is over");
+    }
+}
+
 #[test]
 fn a_chunk_taken_without_waiting_ends_the_wait_too() {
     let (rig, mut outlet, mut inlet) = Rig::new(8, 4, 2);
