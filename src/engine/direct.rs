@@ -337,3 +337,6 @@ fn is_sparse(descriptor: &Descriptor) -> bool {
         .stat()
         .is_ok_and(|stat| stat.st_blocks * BLOCK < stat.st_size)
 }
+
+#[cfg(test)]
+mod tests;
