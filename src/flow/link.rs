@@ -293,6 +293,7 @@ impl Link {
         }
     }
 
+    /// Says how the stream ends. What was said first counts.
     fn end(&self, end: End) {
         let (_gone, waker) = {
             let mut state = lock(&self.state);

@@ -594,6 +594,39 @@ fn forward_moves_the_buffer_and_its_credit_without_a_copy() {
     assert_eq!((first.level(), second.level(), pool.levels().in_use), (0, 6, 6));
 }
 
+#[test]
+fn what_is_left_of_a_chunk_is_copied_where_that_pins_no_more_than_half() {
+    const LARGEST: usize = 4 * SMALLEST;
+    let pool = Arc::new(Pool::new(2 << 20));
+    let marks = Marks::new(1 << 20, 1 << 19, LARGEST);
+    for (left, pinned) in [
+        (1, SMALLEST),
+        (2 * SMALLEST, 2 * SMALLEST),
+        (2 * SMALLEST + 1, LARGEST),
+        (LARGEST, LARGEST),
+    ] {
+        let (first, mut outlet, mut middle) = Rig::in_pool(marks, pool.clone());
+        let (second, mut onwards, _inlet) = Rig::in_pool(marks, pool.clone());
+        assert!(send_in(&mut outlet, LARGEST, &[7; LARGEST]));
+        let mut chunk = receive(&mut middle);
+        chunk.advance(LARGEST - left);
+        assert_eq!(now(onwards.forward(chunk)), Some(Ok(())));
+        assert_eq!((first.level(), second.level()), (0, pinned as u64), "{left} bytes");
+    }
+}
+
+#[test]
+fn as_much_is_copied_behind_the_last_chunk_as_is_short_and_has_room() {
+    const LARGEST: usize = 64 << 10;
+    for (count, chunks) in [(1, 1), (APPEND, 1), (APPEND + 1, 2)] {
+        let (rig, mut outlet, _inlet) = Rig::new(1 << 20, 1 << 19, LARGEST);
+        assert!(send_in(&mut outlet, LARGEST, &[7; LARGEST / 2 + 1]));
+        assert_eq!(now(outlet.copy(&vec![8; count])), Some(Ok(())));
+        assert_eq!(rig.credit().2, chunks, "{count} bytes");
+        assert_eq!(rig.producer.bytes_out(), (LARGEST / 2 + 1 + count) as u64);
+    }
+}
+
 /// One byte sent and received.
 fn receive_sent(outlet: &mut Outlet, inlet: &mut Inlet) -> Chunk {
     assert!(send_in(outlet, 1, b"x"));

@@ -12,18 +12,13 @@ use crate::flow::{Chunk, StageMeter, Wait, block_on};
 pub struct Outlet {
     pub(super) link: Arc<Link>,
     meter: Arc<StageMeter>,
-    finished: bool,
 }
 
 impl Outlet {
     /// The producing side of `link`, whose waits and bytes are counted on `meter`.
     #[must_use]
     pub fn new(link: Arc<Link>, meter: Arc<StageMeter>) -> Self {
-        Self {
-            link,
-            meter,
-            finished: false,
-        }
+        Self { link, meter }
     }
 
     /// Bytes of the largest buffer that the link grants.
@@ -141,16 +136,14 @@ impl Outlet {
     }
 
     /// Ends the stream: the consumer finds its end behind the bytes that were sent.
-    pub fn finish(mut self) {
-        self.finished = true;
+    pub fn finish(self) {
         self.link.end(End::Finished);
     }
 }
 
 impl Drop for Outlet {
     fn drop(&mut self) {
-        if !self.finished {
-            self.link.end(End::Aborted);
-        }
+        // Means nothing after `finish`: what was said first counts.
+        self.link.end(End::Aborted);
     }
 }
