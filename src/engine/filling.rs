@@ -87,4 +87,20 @@ mod tests {
         assert_eq!(sample(600, 100).full_in, None);
         assert_eq!(sample(1000, 1000).full_in, None);
     }
+
+    #[test]
+    fn in_no_time_nothing_fills() {
+        let levels = LinkLevels {
+            buffered: 600,
+            peak: 600,
+            high: 1000,
+            low: 500,
+            times_full: 0,
+            times_empty: 0,
+            drains: 0,
+            longest_pause: Duration::ZERO,
+        };
+        let link = LinkSample::new(&levels, 100, Duration::ZERO);
+        assert_eq!((format!("{}", link.fill_rate), link.full_in), ("0".to_owned(), None));
+    }
 }

@@ -99,6 +99,36 @@ fn until_next_look(headroom: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::{Closed, Link, Marks, Outlet, Pool, block_within};
+
+    /// Starts a guard over a link without a bound whose pool has room for `most` bytes, lets the producer reach for more,
+    /// and answers the exit code.
+    fn guarded(limit: u64, most: u64) -> u8 {
+        let pool = Arc::new(Pool::advisory(4, most));
+        let link = Link::new(Marks::new(4, 2, 1).advisory(), pool.clone());
+        let watch = Arc::new(Watch {
+            links: vec![link.clone()],
+            pool,
+            is_unbounded: true,
+            ..Watch::detached(2)
+        });
+        let mut outlet = Outlet::new(link, watch.stages[0].meter.clone());
+        assert_eq!(block_within(outlet.copy(b"x"), Duration::ZERO).is_none(), most == 0);
+        let guard = Guard::start(Some(limit), 0, &watch).expect("a thread");
+        let tripped = block_within(guard.tripped(), Duration::from_secs(60));
+        assert_eq!(
+            block_within(outlet.copy(b"x"), Duration::ZERO),
+            Some(Err(Closed)),
+            "the links are stopped before it is said"
+        );
+        tripped.expect("a word").exit_code()
+    }
+
+    #[test]
+    fn what_is_too_much_stops_the_links_and_the_run() {
+        assert_eq!(guarded(0, 100), 7, "resident");
+        assert_eq!(guarded(u64::MAX, 0), 7, "granted");
+    }
 
     #[test]
     fn it_looks_the_more_often_the_less_is_left() {

@@ -374,3 +374,6 @@ fn bytes(stages: &[WatchedStage]) -> (Vec<u64>, Vec<u64>) {
 fn per_second(bytes: u64, time: Duration) -> f64 {
     ratio(bytes as f64, time.as_secs_f64())
 }
+
+#[cfg(test)]
+mod tests;

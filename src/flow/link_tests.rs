@@ -627,6 +627,19 @@ fn as_much_is_copied_behind_the_last_chunk_as_is_short_and_has_room() {
     }
 }
 
+#[test]
+fn a_chunk_loses_bytes_at_either_end() {
+    let (_rig, mut outlet, mut inlet) = Rig::new(32, 16, 8);
+    assert!(send_in(&mut outlet, 8, b"abcdefgh"));
+    let mut chunk = receive(&mut inlet);
+    chunk.advance(2);
+    chunk.truncate(5);
+    chunk.advance(1);
+    assert_eq!((chunk.as_slice(), chunk.len(), chunk.capacity()), (&b"defg"[..], 4, 8));
+    chunk.truncate(0);
+    assert!(chunk.is_empty());
+}
+
 /// One byte sent and received.
 fn receive_sent(outlet: &mut Outlet, inlet: &mut Inlet) -> Chunk {
     assert!(send_in(outlet, 1, b"x"));

@@ -204,10 +204,39 @@ mod tests {
         let (a, b) = (pool.take(60), pool.take(40));
         pool.give(a);
         pool.give(b);
+        assert_eq!(pool.levels().free, 100, "all that fits is kept");
         let c = pool.take(50);
         assert_eq!((pool.levels().in_use, pool.levels().free), (50, 40));
         pool.give(c);
         assert_eq!(pool.levels().peak, 100);
+    }
+
+    #[test]
+    fn the_buffer_that_came_back_last_is_handed_out_first() {
+        let pool = Pool::new(100);
+        let mut buffers = [pool.take(30), pool.take(30)];
+        for (buffer, mark) in buffers.iter_mut().zip(1..) {
+            buffer[0] = mark;
+        }
+        buffers.into_iter().for_each(|buffer| pool.give(buffer));
+        assert_eq!([pool.take(30)[0], pool.take(30)[0]], [2, 1]);
+    }
+
+    #[test]
+    fn a_lease_gives_its_buffer_back() {
+        let pool = Arc::new(Pool::new(100));
+        let lease = pool.lease(60);
+        assert_eq!((lease.len(), pool.levels().in_use), (60, 60));
+        drop(lease);
+        assert_eq!((pool.levels().in_use, pool.levels().free), (0, 60));
+    }
+
+    #[test]
+    fn a_pool_that_was_asked_for_too_much_stays_exhausted() {
+        let pool = Pool::advisory(10, 100);
+        assert!(pool.has_room_for(100) && !pool.is_exhausted());
+        assert!(!pool.has_room_for(101) && pool.is_exhausted());
+        assert!(pool.has_room_for(1) && pool.is_exhausted());
     }
 
     #[test]

@@ -1,0 +1,131 @@
+//! What a snapshot is relative to, on a paused clock.
+
+use tokio::time::{advance, sleep};
+
+use super::*;
+use crate::flow::{Inlet, Marks, Outlet, Pool, StageMeter, Wait, block_on};
+use crate::platform::{Descriptor, Transfer};
+
+const TENTH: Duration = Duration::from_millis(100);
+
+/// Glances ten times a second, as a view does; answers who was named at each.
+async fn glance(sampler: &mut Sampler, tenths: u32) -> Vec<Option<usize>> {
+    let mut named = Vec::new();
+    for _ in 0..tenths {
+        sleep(TENTH).await;
+        sampler.glance();
+        named.push(sampler.named);
+    }
+    named
+}
+
+fn watch(stages: usize) -> (Arc<Watch>, Vec<Arc<StageMeter>>) {
+    let watch = Arc::new(Watch::detached(stages));
+    let meters = watch.stages.iter().map(|stage| stage.meter.clone()).collect();
+    (watch, meters)
+}
+
+/// Exact, as the clock is: whole numbers of what is asked for in thousandths.
+#[allow(clippy::cast_possible_truncation, reason = "small numbers")]
+fn thousandths(part: f64) -> i64 {
+    (part * 1000.0).round() as i64
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_is_that_of_the_last_five_seconds_whoever_samples_meanwhile() {
+    let (watch, meters) = watch(2);
+    let mut sampler = Sampler::new(watch);
+    glance(&mut sampler, 100).await;
+    meters[0].add_out(1000);
+    for _ in 0..5 {
+        glance(&mut sampler, 9).await;
+        sleep(TENTH).await;
+        assert_eq!(thousandths(sampler.sample().stages[0].rate), 200_000);
+    }
+    sleep(TENTH).await;
+    assert_eq!(thousandths(sampler.sample().stages[0].rate), 0);
+    assert_eq!(thousandths(sampler.end().stages[0].rate), 66_225, "in 15.1 seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shares_of_a_sample_are_those_since_the_last_one_and_at_the_end_of_all() {
+    let (watch, meters) = watch(2);
+    let mut sampler = Sampler::new(watch);
+    let wait = meters[0].wait(Wait::Backpressured);
+    advance(TENTH * 10).await;
+    let first = sampler.sample().stages[0].share;
+    drop(wait);
+    advance(TENTH * 30).await;
+    let second = sampler.sample().stages[0].share;
+    let whole = sampler.end().stages[0].share;
+    let backpressured = [first, second, whole].map(|share| thousandths(share.backpressured));
+    assert_eq!(backpressured, [1000, 0, 250]);
+    assert_eq!(
+        thousandths(sampler.look().stages[0].share.backpressured),
+        250,
+        "recently"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_it_is_whoever_was_the_bottleneck_longest() {
+    let (watch, meters) = watch(2);
+    let mut sampler = Sampler::new(watch);
+    let idle = meters[1].wait(Wait::Idle);
+    let before = glance(&mut sampler, 10).await;
+    drop(idle);
+    let _full = meters[0].wait(Wait::Backpressured);
+    let after = glance(&mut sampler, 90).await;
+    assert_eq!((before[9], after[89]), (Some(0), Some(1)));
+    assert_eq!(sampler.end().bottleneck, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stage_that_has_ended_is_not_named_and_a_sink_that_has_is_not_paused() {
+    let (watch, meters) = watch(3);
+    let mut sampler = Sampler::new(watch.clone());
+    assert_eq!(glance(&mut sampler, 10).await[9], Some(2));
+    assert!(!sampler.look().paused);
+    watch.controls().pause();
+    assert!(sampler.look().paused);
+    meters[2].end();
+    assert!(!sampler.look().paused);
+    assert_eq!(glance(&mut sampler, 1).await, [Some(1)]);
+}
+
+#[test]
+fn where_no_mark_is_heeded_whoever_was_overwhelmed_is_named() {
+    let pool = Arc::new(Pool::advisory(100, u64::MAX));
+    let link = Link::new(Marks::new(100, 50, 25).advisory(), pool);
+    let watch = Arc::new(Watch {
+        links: vec![link.clone()],
+        is_unbounded: true,
+        ..Watch::detached(3)
+    });
+    let mut outlet = Outlet::new(link.clone(), watch.stages[0].meter.clone());
+    let mut inlet = Inlet::new(link, watch.stages[1].meter.clone());
+    for _ in 0..5 {
+        block_on(outlet.copy(&[7; 25])).expect("the consumer is there");
+    }
+    while inlet.try_receive().is_some() {}
+    let mut sampler = Sampler::new(watch);
+    assert_eq!(sampler.end().bottleneck, Some(1), "not the last of those that are busy");
+}
+
+#[test]
+fn what_waits_in_the_kernel_is_never_above_its_peak() {
+    let (read, write) = rustix::pipe::pipe().expect("a pipe");
+    let read = Arc::new(Descriptor::own(read).expect("own"));
+    let (watch, _) = watch(2);
+    watch.stages[0].outer_side.reads(&read);
+    let mut sampler = Sampler::new(watch);
+    let mut seen = |what: fn(&mut Sampler) -> Snapshot| {
+        let stage = &what(&mut sampler).stages[0];
+        (stage.kernel_queue.map(|queue| queue.bytes), stage.kernel_queue_peak)
+    };
+    assert_eq!(seen(Sampler::recent), (Some(0), 0));
+    assert_eq!(rustix::io::write(&write, &[7; 1000]), Ok(1000));
+    assert_eq!(seen(Sampler::look), (Some(1000), 1000));
+    assert_eq!(read.read(&mut [0; 600]).expect("there are bytes"), Transfer::Bytes(600));
+    assert_eq!(seen(Sampler::end), (Some(400), 1000));
+}
