@@ -74,3 +74,45 @@ fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Failu
         .map(drop)
         .map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    /// What is reported of a stage's work; by then it has ended.
+    async fn reported(work: Work) -> Outcome {
+        let meter = Arc::new(StageMeter::new(Instant::now()));
+        let (sender, mut reports) = unbounded_channel();
+        start(3, "fake", work, meter.clone(), sender);
+        let (at, outcome) = reports.recv().await.expect("a report");
+        assert_eq!(at, 3);
+        assert!(meter.times().ended_at.is_some());
+        assert!(reports.recv().await.is_none(), "there is one report");
+        outcome
+    }
+
+    #[tokio::test]
+    async fn an_ended_stage_is_reported_once_whatever_way_it_ended() {
+        fn panics() -> Outcome {
+            panic!("it was told so")
+        }
+        let task = |run: fn() -> Outcome| Work::Task(Box::pin(async move { run() }));
+        let thread = |run: fn() -> Outcome| Work::Thread(Box::new(run));
+        for works in [task, thread] as [fn(_) -> _; 2] {
+            assert!(reported(works(|| Ok(()))).await.is_ok());
+            assert!(matches!(
+                reported(works(|| Err(Stop::Neighbour))).await,
+                Err(Stop::Neighbour)
+            ));
+            let panicked = reported(works(panics)).await;
+            assert!(
+                matches!(&panicked, Err(Stop::Failed(failure)) if failure.kind() == Kind::Bug),
+                "{panicked:?}"
+            );
+        }
+    }
+}

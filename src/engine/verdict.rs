@@ -146,6 +146,10 @@ mod tests {
         assert_eq!(verdict.report(2, Err(Stop::Neighbour)), Next::Wait);
         assert_eq!(verdict.missing().collect::<Vec<_>>(), [0, 3]);
         assert_eq!(decided(verdict), Some((1, Kind::Corrupt)));
+        let mut heard_last = Verdict::new([false, false, true, false]);
+        assert_eq!(heard_last.report(2, Err(Stop::Neighbour)), Next::Wait);
+        assert_eq!(heard_last.report(1, failed(Kind::Corrupt)), Next::StopAll);
+        assert_eq!(decided(heard_last), Some((1, Kind::Corrupt)));
     }
 
     #[test]

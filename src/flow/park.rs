@@ -107,4 +107,19 @@ mod tests {
         assert!(begun.elapsed() >= Duration::from_millis(5));
         assert_eq!(block_within(std::future::ready(7), Duration::ZERO), Some(7));
     }
+
+    #[test]
+    fn a_wake_is_used_up_by_one_park_whoever_took_its_token() {
+        let parking = Parking::new();
+        let is_woken = || parking.parker.woken.load(Ordering::Relaxed);
+        parking.waker.wake_by_ref();
+        assert!(is_woken());
+        parking.park();
+        assert!(!is_woken());
+        parking.waker.wake_by_ref();
+        // As a wait inside the one that is parked does.
+        thread::park();
+        parking.park_within(Duration::from_secs(3600));
+        assert!(!is_woken());
+    }
 }

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 
 use rustix::pipe::{PipeFlags, pipe_with};
 
+use super::super::start::start_direct;
 use super::*;
 use crate::error::{Failure, Kind};
 use crate::flow::{Inlet, Outlet, Pool, StageMeter};
@@ -412,5 +413,23 @@ fn an_error_is_of_the_end_where_it_happened() {
             panic!("{way}: {sink:?}")
         };
         assert_eq!((failure.kind(), rig.counts()[3]), (Kind::Sink, 0), "{way}");
+    }
+}
+
+#[test]
+fn a_lane_reports_both_ends_when_they_have_ended() {
+    let (read, write) = pipe();
+    drop(read);
+    for (sink, is_whole) in [(file(b"").into(), true), (write, false)] {
+        let (rig, direct) = Rig::new(vec![file(&bytes(1000)).into()], sink, true, 100);
+        let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
+        start_direct(direct, &sender);
+        drop(sender);
+        for at in 0..2 {
+            let (end, outcome) = reports.blocking_recv().expect("a report");
+            assert_eq!((end, outcome.is_ok()), (at, is_whole));
+            assert!(rig.meters.iter().all(|meter| meter.times().ended_at.is_some()));
+        }
+        assert!(reports.blocking_recv().is_none());
     }
 }
