@@ -322,3 +322,65 @@ impl Chain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::failing_positions::{AtFirst, Case, Form, Moment, Tally, Way};
+    use super::super::opening::open;
+    use super::*;
+
+    /// Runs a chain until `is_there`, when its time is up.
+    fn out_of_time(case: Case, is_there: fn(&Chain) -> bool) -> (Ending, Arc<Tally>) {
+        let tally = Arc::<Tally>::default();
+        let runtime = platform::reactor().expect("a runtime");
+        let ending = runtime.block_on(async {
+            let mut interrupt = Interrupt::new(None).expect("signals");
+            let opened = open(case.plan(&tally), &mut AtFirst::default(), &mut interrupt).await;
+            let mut chain = Chain::start(opened.expect("fakes open"), u64::MAX);
+            while !is_there(&chain) {
+                let report = chain.reports.recv().await;
+                chain.take_report(report);
+            }
+            chain.end(Some(Cause::Deadline.ending()), &mut interrupt).await
+        });
+        (ending, tally)
+    }
+
+    #[test]
+    fn whatever_a_stage_waits_for_the_end_of_the_time_ends_it() {
+        for first in [Form::Task, Form::Thread] {
+            for at in 0..4 {
+                // One waits for nothing but to be told; the others at links that stay full or empty.
+                let case = Case::new(4, Some((at, Way::Hang, Moment::Midway)));
+                let (ending, tally) = out_of_time(Case { first, ..case }, |_| true);
+                assert_eq!(ending.exit_code(), 8, "{at}: {ending:?}");
+                assert_eq!(ending.left_behind, [""; 0], "{at}");
+                assert_eq!(tally.counts(), [4, 4, 0, 1], "{at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_that_is_up_when_the_sink_has_landed_changes_nothing() {
+        for at in 0..3 {
+            let case = Case::new(4, Some((at, Way::Hang, Moment::Over)));
+            let (ending, tally) = out_of_time(case, |chain| chain.verdict.is_whole());
+            assert_eq!(ending.exit_code(), 0, "{at}: {ending:?}");
+            assert_eq!(tally.counts(), [4, 4, 1, 0], "{at}");
+        }
+    }
+
+    #[test]
+    fn a_stage_that_is_back_holds_no_state() {
+        let case = Case::new(4, Some((0, Way::Hang, Moment::Over)));
+        let (ending, _) = out_of_time(case, |chain| {
+            let state = chain.watch.budget.state();
+            let transforms = [1, 2].map(|at| chain.verdict.missing().any(|missing| missing == at));
+            let out = transforms.into_iter().filter(|is_out| *is_out).count() as u64;
+            let sink = if chain.verdict.is_whole() { 0 } else { 500 };
+            assert_eq!(state, 1000 * out + sink);
+            state == 0
+        });
+        assert_eq!(ending.exit_code(), 0, "{ending:?}");
+    }
+}

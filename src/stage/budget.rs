@@ -156,6 +156,7 @@ mod tests {
             let least = elastic.least_with(500 + claim);
             assert!(fits(least) && !fits(least - 1), "{claim}: {least}");
         }
+        assert_eq!(elastic.least_with(100), 578, "what is planned has to fit, too");
     }
 
     #[test]
@@ -164,5 +165,6 @@ mod tests {
         let _claim = budget.claim(1000).expect("within the allowance");
         assert_eq!((budget.limit(), budget.state()), (1060, 1000));
         assert!(budget.claim(Budget::DECODER_ALLOWANCE + 1).is_err());
+        assert!(budget.claim(Budget::DECODER_ALLOWANCE).is_ok());
     }
 }

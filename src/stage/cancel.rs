@@ -75,3 +75,26 @@ impl Cancel {
         Ok(alarm)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_for_a_descriptor_ends_whether_it_began_before_the_trip_or_after() {
+        let late = Instant::now() + Duration::from_secs(3600);
+        let tripped = Cancel::default();
+        tripped.trip();
+        assert!(matches!(tripped.wait_until(late), Err(Stop::Neighbour)));
+
+        let cancel = Arc::new(Cancel::default());
+        cancel.alarm().expect("a descriptor");
+        cancel.trip();
+        let alarm = cancel.alarm.get().expect("it was made");
+        assert!(alarm.wait_until(late).expect("a wait"), "the trip itself rings it");
+        assert!(matches!(Cancel::default().wait_until(Instant::now()), Ok(())));
+    }
+}

@@ -99,3 +99,121 @@ fn next(transform: &mut impl Transform, input: &mut Inlet, out: &mut Outlet) -> 
     }
     Ok(input.receive_blocking()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+    use crate::flow::{Link, Marks, Pool, StageMeter, block_on};
+
+    /// Says what is asked of it. What it is given last, it gives out when it is finished.
+    struct Teller {
+        said: Sender<&'static str>,
+        idles: u32,
+        wants: Want,
+        last: Vec<u8>,
+    }
+
+    impl Teller {
+        fn say(&self, what: &'static str) {
+            self.said.send(what).expect("somebody listens");
+        }
+    }
+
+    impl Transform for Teller {
+        fn transform(&mut self, input: Chunk, _: &mut Outlet) -> Result<Want, Stop> {
+            self.say("transform");
+            self.last = input.as_slice().to_vec();
+            Ok(self.wants)
+        }
+
+        fn starved(&mut self, _: &mut Outlet) -> Outcome {
+            self.say("starved");
+            Ok(())
+        }
+
+        fn idle_after(&mut self) -> Option<Duration> {
+            self.idles = self.idles.checked_sub(1)?;
+            Some(Duration::from_millis(1))
+        }
+
+        fn on_idle(&mut self, _: &mut Outlet) -> Outcome {
+            self.say("idle");
+            Ok(())
+        }
+
+        fn finish(self: Box<Self>, out: &mut Outlet) -> Outcome {
+            self.say("finish");
+            Ok(block_on(out.copy(&self.last))?)
+        }
+    }
+
+    fn link() -> (Outlet, Inlet) {
+        let link = Link::new(Marks::new(64, 32, 4), Arc::new(Pool::new(64)));
+        let meter = || Arc::new(StageMeter::new(std::time::Instant::now()));
+        (Outlet::new(link.clone(), meter()), Inlet::new(link, meter()))
+    }
+
+    fn teller(idles: u32, wants: Want) -> (Box<Teller>, Receiver<&'static str>) {
+        let (said, heard) = channel();
+        let last = Vec::new();
+        let teller = Teller {
+            said,
+            idles,
+            wants,
+            last,
+        };
+        (Box::new(teller), heard)
+    }
+
+    fn hear(heard: &Receiver<&'static str>, count: usize) -> Vec<&'static str> {
+        let hear = |_| heard.recv_timeout(Duration::from_secs(60)).expect("it says more");
+        (0..count).map(hear).collect()
+    }
+
+    #[test]
+    fn it_gives_out_what_it_has_before_it_waits_and_what_it_can_when_it_has_waited() {
+        let (mut feed, input) = link();
+        let (out, mut end) = link();
+        let (teller, heard) = teller(2, Want::More);
+        for chunk in [b"abcd", b"efgh"] {
+            block_on(feed.copy(chunk)).expect("room");
+        }
+        let driver = std::thread::spawn(move || drive(teller, input, out));
+        let waits = ["transform", "transform", "starved", "idle", "idle"];
+        assert_eq!(hear(&heard, 5), waits);
+        feed.finish();
+        assert_eq!(hear(&heard, 1), ["finish"]);
+        assert!(driver.join().expect("no panic").is_ok());
+        assert_eq!(end.try_receive().expect("the rest").as_slice(), b"efgh");
+        assert!(matches!(end.receive_blocking(), Ok(None)));
+    }
+
+    #[test]
+    fn one_that_has_enough_is_finished_and_ends_the_stream() {
+        let (mut feed, input) = link();
+        let (out, mut end) = link();
+        let (teller, heard) = teller(0, Want::Enough);
+        for chunk in [b"abcd", b"efgh"] {
+            block_on(feed.copy(chunk)).expect("room");
+        }
+        assert!(drive(teller, input, out).is_ok());
+        assert_eq!(heard.iter().collect::<Vec<_>>(), ["transform", "finish"]);
+        assert_eq!(end.try_receive().expect("the rest").as_slice(), b"abcd");
+        assert!(matches!(end.receive_blocking(), Ok(None)));
+        assert!(block_on(feed.copy(b"more")).is_err(), "nobody wants more");
+    }
+
+    #[test]
+    fn an_input_that_was_not_whole_ends_nothing() {
+        let (feed, input) = link();
+        let (out, mut end) = link();
+        let (teller, heard) = teller(0, Want::More);
+        drop(feed);
+        assert!(matches!(drive(teller, input, out), Err(Stop::Neighbour)));
+        assert_eq!(heard.iter().collect::<Vec<_>>(), ["starved"]);
+        assert!(end.receive_blocking().is_err());
+    }
+}
