@@ -246,15 +246,59 @@ fn marks(high: u64, low: Option<u64>, limits: Limits) -> Marks {
 mod tests {
     use super::*;
 
-    fn problems(text: &str, min_rate: u64) -> Vec<String> {
+    fn plan(text: &str, limits: Limits) -> Result<Plan, ChainError> {
         let (script, problems) = crate::grammar::parse(text.as_bytes());
+        Plan::new(&script, problems, limits)
+    }
+
+    fn problems(text: &str, min_rate: u64) -> Vec<String> {
         let limits = Limits {
             min_rate: Some(min_rate),
             ..Limits::default()
         };
-        let refused = Plan::new(&script, problems, limits).err();
+        let refused = plan(text, limits).err();
         let problems = refused.map_or_else(Vec::new, |refused| refused.problems);
         problems.into_iter().map(|problem| problem.message).collect()
+    }
+
+    #[test]
+    fn a_mark_that_the_user_sets_outranks_the_stages_own() {
+        let highs = |text| {
+            let planned = plan(text, Limits::default()).unwrap_or_else(|error| panic!("{error:?}"));
+            planned.memory.links.iter().map(|marks| marks.high).collect::<Vec<_>>()
+        };
+        assert_eq!(highs("read a | buffer 64K | write b")[1], 64 << 10);
+        assert_eq!(highs("read a | buffer 64K high=128K | write b")[1], 128 << 10);
+    }
+
+    #[test]
+    fn what_a_stage_leaves_open_takes_no_more_than_half_of_a_given_ceiling() {
+        let state = |memory: u64| {
+            let limits = Limits {
+                memory: Some(memory << 10),
+                ..Limits::default()
+            };
+            let planned = plan("read a | gzip | write b", limits).unwrap_or_else(|error| panic!("{error:?}"));
+            planned.memory.state
+        };
+        for memory in [1024, 2048, 4096, 64 << 10] {
+            assert!(state(memory) <= (memory << 10) / 2, "{memory} KiB: {}", state(memory));
+        }
+    }
+
+    #[test]
+    fn what_cannot_start_in_the_middle_is_pointed_at() {
+        let text = "read a | throttle 1MB/s | gzip | write b resume=true";
+        let refused = plan(text, Limits::default()).err().expect("gzip needs the beginning");
+        let [problem] = &refused.problems[..] else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(&text[problem.span.clone()], "gzip");
+        assert_eq!(
+            problem.message,
+            "`gzip` cannot start in the middle, as resume=true needs it"
+        );
+        assert!(plan("read a | throttle 1MB/s | write b resume=true", Limits::default()).is_ok());
     }
 
     #[test]

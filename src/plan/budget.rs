@@ -219,6 +219,36 @@ mod tests {
     }
 
     #[test]
+    fn only_a_given_ceiling_is_shared_with_claims_and_never_raised() {
+        let decoder = || Needs {
+            claims_later: true,
+            ..needs(512 << 10, None)
+        };
+        let open = plan(&[needs(0, None), decoder()], None).expect("fits");
+        assert_eq!((open.fixed, open.link_bytes()), (false, 2 * DEFAULT_HIGH));
+        let given = plan(&[needs(0, None), decoder()], Some(open.limit)).expect("fits");
+        assert_eq!((given.fixed, given.link_bytes()), (true, (7680 << 10) / 4));
+    }
+
+    #[test]
+    fn a_mark_of_either_kind_is_one_that_the_user_wants_to_see() {
+        let low = |low| Needs {
+            low: Some(low),
+            ..needs(0, Some(8192))
+        };
+        assert!(!plan(&[needs(0, None)], None).expect("fits").has_explicit_marks);
+        assert!(plan(&[needs(0, Some(8192))], None).expect("fits").has_explicit_marks);
+        let only_low = Needs {
+            high: None,
+            ..low(4096)
+        };
+        assert!(plan(&[only_low], None).expect("fits").has_explicit_marks);
+        assert_eq!(plan(&[low(8191)], None).expect("fits").links[0].low, 8191);
+        let refused = plan(&[low(8192)], None).expect_err("not below");
+        assert_eq!(refused[0].message, "`low` is not below the high-water mark, 8KiB");
+    }
+
+    #[test]
     fn what_no_machine_can_have_is_refused_with_whatever_ceiling() {
         let huge = [needs(0, Some(MOST / 2)), needs(MOST / 2 + 1, Some(LEAST_HIGH))];
         let beyond = [needs(u64::MAX, Some(u64::MAX)), needs(u64::MAX, None)];

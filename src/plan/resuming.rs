@@ -7,16 +7,15 @@ use crate::stage::{SinkPlan, SourcePlan, TransformPlan};
 
 use super::{Needs, Planned};
 
-/// What keeps the chain from it, where its sink asks for it. `needs` has the stages' places in the text.
+/// What keeps the chain from it, where its sink asks for it. All stages could be planned, and `needs` has their places in
+/// the text.
 pub fn problems(
     source: Option<&Planned<Box<dyn SourcePlan>>>,
     transforms: &[Planned<Box<dyn TransformPlan>>],
     sink: Option<&Planned<Box<dyn SinkPlan>>>,
     needs: &[Needs],
 ) -> Vec<Problem> {
-    // With stages that could not be planned, the places are not those of the others.
-    let is_whole = needs.len() == transforms.len() + 2;
-    if !is_whole || !sink.is_some_and(|sink| sink.plan.resumes()) {
+    if !sink.is_some_and(|sink| sink.plan.resumes()) {
         return Vec::new();
     }
     let source = source.map_or(Err("standard input"), |source| source.plan.can_resume());
