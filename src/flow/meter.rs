@@ -265,6 +265,25 @@ mod tests {
         );
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_end_is_exact_even_at_the_very_start() {
+        let meters = [(); 2].map(|()| StageMeter::new(Instant::now()));
+        meters[0].end();
+        tokio::time::advance(Duration::from_millis(26)).await;
+        meters[1].end();
+        let ends = meters.map(|meter| meter.times().ended_at.map(|end| end.as_millis()));
+        assert_eq!(ends, [Some(0), Some(26)]);
+    }
+
+    #[test]
+    fn a_reader_can_tell_that_a_wait_has_ended_by_a_version_that_never_comes_again() {
+        let meter = StageMeter::new(Instant::now());
+        for version in [2, 4, 6] {
+            drop(meter.wait(Wait::Idle));
+            assert_eq!(meter.version.load(Ordering::Relaxed), version);
+        }
+    }
+
     #[test]
     fn the_end_is_kept_as_it_was_first_said() {
         let meter = StageMeter::new(Instant::now());

@@ -22,6 +22,8 @@ struct Told {
     ended: Mutex<Vec<u64>>,
     wrote: AtomicU64,
     landed: AtomicU64,
+    /// How many bytes the sink had taken before it failed.
+    failed_after: AtomicU64,
 }
 
 /// A source of descriptors that are there already.
@@ -35,6 +37,8 @@ struct To {
     descriptor: Arc<Descriptor>,
     is_new_file: bool,
     told: Arc<Told>,
+    /// The meter of the source.
+    source: Arc<StageMeter>,
 }
 
 impl Source for From {
@@ -95,11 +99,16 @@ impl DirectSink for To {
     }
 
     fn land(&mut self, _: &Context) -> Outcome {
+        assert!(
+            self.source.times().ended_at.is_some(),
+            "the source has nothing left to do"
+        );
         self.told.landed.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     fn failed(&self, error: io::Error, written: u64) -> Failure {
+        self.told.failed_after.store(written, Ordering::Relaxed);
         Failure::io(Kind::Sink, "cannot write", error).after(written)
     }
 }
@@ -150,6 +159,7 @@ impl Rig {
                 descriptor: own(to),
                 is_new_file,
                 told: rig.told.clone(),
+                source: rig.meters[0].clone(),
             }),
             from: context(0),
             to: context(1),
@@ -283,12 +293,24 @@ fn holes_are_counted_and_stay_where_they_were() {
         }
         source.set_len(5 * MIB).expect("a hole at its end");
         source.rewind().expect("a regular file");
-        let sink = tempfile::tempfile().expect("a file");
+        // Where there is something already, a hole is no place to write nothing into.
+        let sink = file(if is_new_file { b"" } else { &[255; 5 << 20] });
         let copy = sink.try_clone().expect("own").into();
         let (rig, direct) = Rig::new(vec![source.try_clone().expect("own").into()], copy, is_new_file, 70_000);
         rig.assert_moved(&direct.run(), &[5 << 20]);
         assert!(content(sink) == content(source), "a new file: {is_new_file}");
     }
+}
+
+#[test]
+fn a_file_that_does_not_say_its_size_is_read_to_its_end() {
+    let version = || File::open("/proc/version");
+    let Ok(source) = version() else { return };
+    let whole = content(version().expect("it is there"));
+    let sink = file(b"");
+    let (rig, direct) = Rig::new(vec![source.into()], sink.try_clone().expect("own").into(), true, 7);
+    rig.assert_moved(&direct.run(), &[whole.len()]);
+    assert_eq!(content(sink), whole);
 }
 
 #[test]
@@ -399,6 +421,17 @@ fn an_error_is_of_the_end_where_it_happened() {
         panic!("{source:?}")
     };
     assert_eq!(failure.kind(), Kind::Source);
+
+    let (read, write) = pipe();
+    let other = Descriptor::own(write.try_clone().expect("a descriptor")).expect("open");
+    let (rig, direct) = Rig::new(vec![file(&bytes(3_000_000)).into()], write, false, 300_007);
+    let lane = spawn(direct);
+    rig.until(&lane, |_| is_full(&other));
+    drop(read);
+    let [_, sink] = lane.join().expect("no panic");
+    assert!(matches!(sink, Err(Stop::Failed(_))), "{sink:?}");
+    assert_eq!(rig.told.failed_after.load(Ordering::Relaxed), rig.counts()[3]);
+    assert!(rig.counts()[3] > 0);
 
     for (way, source, sink, other) in ways() {
         if way == "copy_file_range" {
