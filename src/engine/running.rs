@@ -76,7 +76,7 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
         }
     };
     // The guard stops the links itself: the stages may all be back before it is heard. What was done by then is done.
-    let cause = cause.or_else(|| guard.said().filter(|_| !chain.verdict.is_whole()));
+    let cause = cause.or_else(|| guard.said());
     chain.end(cause, interrupt).await
 }
 
@@ -349,8 +349,8 @@ mod tests {
     #[test]
     fn whatever_a_stage_waits_for_the_end_of_the_time_ends_it() {
         for first in [Form::Task, Form::Thread] {
-            for at in 0..4 {
-                // One waits for nothing but to be told; the others at links that stay full or empty.
+            // One waits for nothing but to be told, the others at links that stay full or empty; in the last case all go on.
+            for at in 0..=4 {
                 let case = Case::new(4, Some((at, Way::Hang, Moment::Midway)));
                 let (ending, tally) = out_of_time(Case { first, ..case }, |_| true);
                 assert_eq!(ending.exit_code(), 8, "{at}: {ending:?}");

@@ -110,7 +110,8 @@ mod tests {
     }
 
     /// Busy, idle, backpressured, outside and throttling, in percent.
-    fn percent(share: &Share) -> [f64; 5] {
+    #[allow(clippy::cast_possible_truncation, reason = "small numbers")]
+    fn percent(share: &Share) -> [i64; 5] {
         [
             share.busy,
             share.idle,
@@ -118,7 +119,7 @@ mod tests {
             share.outside,
             share.throttling,
         ]
-        .map(|part| (part * 100.0).round())
+        .map(|part| (part * 100.0).round() as i64)
     }
 
     #[test]
@@ -136,10 +137,10 @@ mod tests {
             ..StageTimes::default()
         };
         let seen = |now| percent(&share(&before, &now));
-        assert_eq!(seen(now(600, 600, None)), [0.0, 60.0, 40.0, 0.0, 0.0]);
-        assert_eq!(seen(now(300, 200, None)), [50.0, 30.0, 20.0, 50.0, 50.0]);
-        assert_eq!(seen(now(700, 0, Some(1300))), [0.0, 100.0, 0.0, 0.0, 0.0]);
-        assert_eq!(seen(now(0, 0, Some(600))), [0.0, 100.0, 0.0, 0.0, 0.0], "ended before");
+        assert_eq!(seen(now(600, 600, None)), [0, 60, 40, 0, 0]);
+        assert_eq!(seen(now(300, 200, None)), [50, 30, 20, 50, 50]);
+        assert_eq!(seen(now(700, 0, Some(1300))), [0, 100, 0, 0, 0]);
+        assert_eq!(seen(now(0, 0, Some(600))), [0, 100, 0, 0, 0], "ended before");
     }
 
     #[test]

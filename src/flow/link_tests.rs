@@ -620,7 +620,7 @@ fn as_much_is_copied_behind_the_last_chunk_as_is_short_and_has_room() {
     const LARGEST: usize = 64 << 10;
     for (count, chunks) in [(1, 1), (APPEND, 1), (APPEND + 1, 2)] {
         let (rig, mut outlet, _inlet) = Rig::new(1 << 20, 1 << 19, LARGEST);
-        assert!(send_in(&mut outlet, LARGEST, &[7; LARGEST / 2 + 1]));
+        assert!(send_in(&mut outlet, LARGEST, &vec![7; LARGEST / 2 + 1]));
         assert_eq!(now(outlet.copy(&vec![8; count])), Some(Ok(())));
         assert_eq!(rig.credit().2, chunks, "{count} bytes");
         assert_eq!(rig.producer.bytes_out(), (LARGEST / 2 + 1 + count) as u64);

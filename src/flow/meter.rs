@@ -271,8 +271,8 @@ mod tests {
         meters[0].end();
         tokio::time::advance(Duration::from_millis(26)).await;
         meters[1].end();
-        let ends = meters.map(|meter| meter.times().ended_at.map(|end| end.as_millis()));
-        assert_eq!(ends, [Some(0), Some(26)]);
+        let ends = meters.map(|meter| meter.times().ended_at);
+        assert_eq!(ends, [0, 26].map(|millis| Some(Duration::from_millis(millis))));
     }
 
     #[test]

@@ -218,7 +218,9 @@ mod tests {
         for (buffer, mark) in buffers.iter_mut().zip(1..) {
             buffer[0] = mark;
         }
-        buffers.into_iter().for_each(|buffer| pool.give(buffer));
+        for buffer in buffers {
+            pool.give(buffer);
+        }
         assert_eq!([pool.take(30)[0], pool.take(30)[0]], [2, 1]);
     }
 

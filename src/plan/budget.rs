@@ -277,8 +277,8 @@ mod tests {
             any::<bool>(),
         );
         let need = need.prop_map(|(state, high, low, claims_later)| Needs {
-            low,
             claims_later,
+            low,
             ..needs(state, high)
         });
         proptest::collection::vec(need, 1..7)
