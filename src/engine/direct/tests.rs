@@ -303,17 +303,6 @@ fn holes_are_counted_and_stay_where_they_were() {
 }
 
 #[test]
-fn a_file_that_does_not_say_its_size_is_read_to_its_end() {
-    let version = || File::open("/proc/version");
-    let Ok(source) = version() else { return };
-    let whole = content(version().expect("it is there"));
-    let sink = file(b"");
-    let (rig, direct) = Rig::new(vec![source.into()], sink.try_clone().expect("own").into(), true, 7);
-    rig.assert_moved(&direct.run(), &[whole.len()]);
-    assert_eq!(content(sink), whole);
-}
-
-#[test]
 fn a_pipe_that_nobody_has_opened_yet_is_waited_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("fifo");
