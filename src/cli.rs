@@ -23,6 +23,7 @@ mod generate;
 mod help;
 mod log;
 mod options;
+mod own_files;
 mod record;
 mod report;
 mod stats;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::catalog::{Args, Definition};
 use crate::error::{Failure, Kind, Problem};
 use crate::flow::StageMeter;
-use crate::platform::{Descriptor, FileId, Shape};
+use crate::platform::{Descriptor, FilePlace, Shape};
 use crate::stage::{BoxFuture, Facts, Outcome, Reach, Undertaking, Undo};
 
 mod file;
@@ -17,7 +17,7 @@ mod journal;
 mod patience;
 pub mod read;
 mod retry;
-mod side_files;
+mod side_file;
 mod socket;
 mod stdio;
 mod tcp;
@@ -25,7 +25,7 @@ mod unix;
 pub mod write;
 
 pub use patience::{Knob, Patience};
-pub use side_files::FilesByPath;
+pub use side_file::{OpenSideFile, SideFile};
 pub use unix::OwnSocket;
 
 use journal::Journal;
@@ -125,7 +125,7 @@ pub trait Endpoint: Send {
         Ok(Facts::of(Shape::Socket))
     }
     /// The files beside it that a resumable write uses, as far as they are there.
-    fn companions(&self, writing: Writing) -> Vec<FileId> {
+    fn companions(&self, writing: Writing) -> Vec<FilePlace> {
         let _ = writing;
         Vec::new()
     }

@@ -91,6 +91,11 @@ impl Ending {
         }
     }
 
+    /// Whether the run did what it was to do.
+    fn is_good(&self) -> bool {
+        self.failure.is_none() && self.signal.is_none()
+    }
+
     fn failed(stage: Option<String>, failure: Failure) -> Self {
         Self {
             failure: Some((stage, failure)),

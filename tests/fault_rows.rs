@@ -79,6 +79,8 @@ const DISKS: &[Row] = &[
             "target_that_is_a_hard_link_of_the_source",
             "target_that_is_redirected_to_standard_input",
             "standard_output_that_is_the_source",
+            "whose_file_is_a_file_of_the_chain_is_refused_before_anything_is_opened",
+            "stats_and_record_never_write_to_a_file_of_the_chain",
         ],
     ),
     (

@@ -17,6 +17,8 @@ pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
     link(&mut text, plan.memory.links.first());
     for (at, (transform, state)) in (1..).zip(plan.transforms.iter().zip(plan.states())) {
         stage(&mut text, at, transform);
+        let own = plan.side_files.iter().filter(|(stage, _)| *stage == at);
+        own.for_each(|(_, file)| note(&mut text, &file.effect()));
         if state > 0 {
             note(&mut text, &format!("holds {} besides its links", human_size(state)));
         }

@@ -18,6 +18,7 @@ use crate::view::{self, json, say};
 use super::audience::Audience;
 use super::ending::conclude;
 use super::options::RunOptions;
+use super::own_files::Taken;
 use super::stats::StatsFile;
 use super::{USAGE, limits, log, record, refuse};
 
@@ -35,6 +36,14 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
             return code;
         }
     };
+    if let Err((failure, leaves_stats)) = check_own_files(&plan, options) {
+        let message = failure.to_string();
+        say(&format!("highwater: {message}\n"));
+        if leaves_stats {
+            leave_stats(options, USAGE, &message);
+        }
+        return ExitCode::from(USAGE);
+    }
     let max_rss = match options.resident_limit(platform::free_memory) {
         Ok(limit) => limit,
         Err(message) => {
@@ -54,10 +63,7 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
             return ExitCode::from(4);
         }
     };
-    let begun = options
-        .record
-        .as_deref()
-        .map(|path| record::begin(path, options.stats.as_deref(), &plan));
+    let begun = options.record.as_deref().map(|path| record::begin(path, &plan));
     let recorder = match begun.transpose() {
         Ok(recorder) => recorder,
         Err(failure) => {
@@ -83,6 +89,23 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
     let snapshot = audience.finish();
 
     conclude(&ending, snapshot.as_ref(), &mut audience, stats, options)
+}
+
+/// Checks the files that the run is to write about itself, before anything is opened. The failure comes with whether the
+/// file of `--stats` may still be written.
+fn check_own_files(plan: &Plan, options: &RunOptions) -> Result<(), (Failure, bool)> {
+    let stats = options.stats.as_deref().filter(|path| path.as_os_str() != "-");
+    if stats.is_none() && options.record.is_none() {
+        return Ok(());
+    }
+    let mut taken = Taken::by(plan.files());
+    if let Some(path) = stats {
+        taken.take("--stats", path).map_err(|failure| (failure, false))?;
+    }
+    let record = options.record.as_deref();
+    record.map_or(Ok(()), |path| {
+        taken.take("--record", path).map_err(|failure| (failure, true))
+    })
 }
 
 /// Binds the address of the metrics, and answers whoever comes.

@@ -3,14 +3,14 @@
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
-use crate::platform::{Descriptor, FileId, Shape, files};
+use crate::platform::{Descriptor, FileId, FilePlace, Shape, files};
 use crate::stage::{BoxFuture, Facts, Undertaking};
 
 use super::{Endpoint, Incoming, Landed, Misnamed, Outgoing, Patience, Scheme, Writing};
@@ -120,7 +120,7 @@ fn size(stat: &Stat) -> Option<u64> {
 fn facts(stat: &Stat) -> Facts {
     let is_file = file_type(stat) == FileType::RegularFile;
     Facts {
-        files: is_file.then(|| FileId::of(stat)).into_iter().collect(),
+        files: is_file.then(|| FilePlace::File(FileId::of(stat))).into_iter().collect(),
         size: size(stat).filter(|_| is_file),
         shape: match file_type(stat) {
             FileType::Fifo => Some(Shape::Pipe),
@@ -168,16 +168,18 @@ impl Endpoint for File {
             }
             Ok(stat) => Ok(facts(&stat)),
             Err(Errno::NOENT) => {
-                let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-                files::stat(folder.unwrap_or(Path::new(".")))
-                    .map(|_| Facts::of(Shape::File))
-                    .map_err(|error| self.failed(Kind::Sink, "cannot create", error))
+                let place = FilePlace::find(&self.path);
+                let place = place.map_err(|error| self.failed(Kind::Sink, "cannot create", error))?;
+                Ok(Facts {
+                    files: place.into_iter().collect(),
+                    ..Facts::of(Shape::File)
+                })
             }
             Err(error) => Err(self.failed(Kind::Sink, "cannot create", error)),
         }
     }
 
-    fn companions(&self, writing: Writing) -> Vec<FileId> {
+    fn companions(&self, writing: Writing) -> Vec<FilePlace> {
         Target::find(&self.path, writing).map_or_else(|_| Vec::new(), |target| partial::companions(&target))
     }
 

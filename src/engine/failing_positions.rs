@@ -250,6 +250,7 @@ fn run_chain(stages: usize, fault: Option<(usize, Way, Moment)>, first: Form) ->
             defaults: Vec::new(),
             plan: fake(stages - 1),
         },
+        side_files: Vec::new(),
         memory: MemoryPlan {
             elastic: crate::stage::Elastic::default(),
             limit: 1 << 20,

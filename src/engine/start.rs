@@ -4,11 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
+use crate::endpoints::OpenSideFile;
 use crate::error::{Failure, Kind, Stop, bug};
 use crate::flow::StageMeter;
 use crate::platform;
-use crate::stage::{Outcome, Work};
+use crate::stage::{Cancel, Outcome, Work};
 
 use super::direct::Direct;
 
@@ -66,6 +68,23 @@ pub fn start_direct(direct: Direct, reports: &Reports) {
     if let Err(failure) = spawned {
         let _ = reports.send((0, Err(failure.into())));
         let _ = reports.send((1, Err(Stop::Neighbour)));
+    }
+}
+
+/// Puts the side file of stage `at` in its place, on a thread of its own.
+pub async fn land(at: usize, file: Arc<OpenSideFile>, cancel: Arc<Cancel>) -> Result<(), Failure> {
+    let (told, landed) = oneshot::channel();
+    spawn(format!("{at} landing"), move || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| file.land(&cancel)));
+        let _ = told.send(outcome.unwrap_or_else(|payload| Err(bug(&*payload).into())));
+    })?;
+    match landed.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(Stop::Failed(failure))) => Err(failure),
+        Ok(Err(Stop::Neighbour)) | Err(_) => {
+            let why = "a side file was taken back before it landed";
+            Err(Failure::because(Kind::Bug, "a bug in highwater", why))
+        }
     }
 }
 
