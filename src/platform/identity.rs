@@ -72,6 +72,7 @@ impl FilePlace {
 }
 
 /// The folder that a path's last name stands in.
+#[must_use]
 pub fn folder_of(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new(".")).to_owned()
