@@ -112,7 +112,7 @@ pub fn run(plan: Plan, settings: Settings, observer: &mut dyn Observer) -> Endin
         Err(error) => return Ending::failed(None, Failure::io(Kind::Resources, "cannot start", error)),
     };
     let deadline = settings.timeout.map(|timeout| Instant::now() + timeout);
-    let ending = runtime.block_on(async {
+    runtime.block_on(async {
         let mut interrupt = match Interrupt::new(deadline) {
             Ok(interrupt) => interrupt,
             Err(failure) => return Ending::failed(None, failure),
@@ -125,8 +125,5 @@ pub fn run(plan: Plan, settings: Settings, observer: &mut dyn Observer) -> Endin
             Ok(opened) => running::run(opened, settings, observer, &mut interrupt).await,
             Err(ending) => ending,
         }
-    });
-    // A name that is still being resolved is nobody's concern any more.
-    runtime.shutdown_background();
-    ending
+    })
 }

@@ -58,9 +58,9 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
     };
     let stats = match options.stats.as_deref().map(StatsFile::open).transpose() {
         Ok(stats) => stats,
-        Err(message) => {
-            say(&format!("highwater: {message}\n"));
-            return ExitCode::from(4);
+        Err(failure) => {
+            say(&format!("highwater: {failure}\n"));
+            return ExitCode::from(failure.kind().exit_code());
         }
     };
     let begun = options.record.as_deref().map(|path| record::begin(path, &plan));
