@@ -71,21 +71,28 @@ pub fn start_direct(direct: Direct, reports: &Reports) {
     }
 }
 
-/// Puts the side file of stage `at` in its place, on a thread of its own.
+/// Puts the side file of stage `at` in its place, on a thread of its own where there is one left: everything else is done,
+/// so that is no reason to fail.
 pub async fn land(at: usize, file: Arc<OpenSideFile>, cancel: Arc<Cancel>) -> Result<(), Failure> {
     let (told, landed) = oneshot::channel();
-    spawn(format!("{at} landing"), move || {
-        let outcome = catch_unwind(AssertUnwindSafe(|| file.land(&cancel)));
-        let _ = told.send(outcome.unwrap_or_else(|payload| Err(bug(&*payload).into())));
-    })?;
-    match landed.await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(Stop::Failed(failure))) => Err(failure),
-        Ok(Err(Stop::Neighbour)) | Err(_) => {
-            let why = "a side file was taken back before it landed";
-            Err(Failure::because(Kind::Bug, "a bug in highwater", why))
+    let spawned = spawn(format!("{at} landing"), {
+        let (file, cancel) = (file.clone(), cancel.clone());
+        move || {
+            let outcome = catch_unwind(AssertUnwindSafe(|| file.land(&cancel)));
+            let _ = told.send(outcome.unwrap_or_else(|payload| Err(bug(&*payload).into())));
         }
-    }
+    });
+    let outcome = match spawned {
+        Ok(()) => landed.await.unwrap_or(Err(Stop::Neighbour)),
+        Err(_) => file.land(&cancel),
+    };
+    outcome.map_err(|stop| match stop {
+        Stop::Failed(failure) => failure,
+        Stop::Neighbour => {
+            let why = "a side file was taken back before it landed";
+            Failure::because(Kind::Bug, "a bug in highwater", why)
+        }
+    })
 }
 
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
