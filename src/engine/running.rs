@@ -299,6 +299,8 @@ impl Chain {
         }
         if !ending.is_good() {
             self.take_back(&mut left_behind);
+            let failures = self.side_files.iter().filter_map(|(_, file)| file.take_back().err());
+            left_behind.extend(failures.map(|failure| failure.to_string()));
         }
         left_behind.append(&mut ending.left_behind);
         ending.left_behind = left_behind;
@@ -324,11 +326,9 @@ impl Chain {
         Ok(())
     }
 
-    /// Takes back what the sink did and the side files, if that is still possible; answers whether it was too late for the
-    /// sink. A second time changes nothing.
+    /// Takes back what the sink did, if that is still possible; answers whether it was too late. A second time changes
+    /// nothing.
     fn take_back(&self, left_behind: &mut Vec<String>) -> bool {
-        let failures = self.side_files.iter().filter_map(|(_, file)| file.take_back().err());
-        left_behind.extend(failures.map(|failure| failure.to_string()));
         let Some(undo) = &self.undo else { return false };
         if let Err(failure) = undo.undo() {
             left_behind.push(failure.to_string());
