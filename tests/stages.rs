@@ -718,6 +718,10 @@ mod options {
                 (b"precious".to_vec(), vec!["in".into(), "link".into()])
             );
         }
+        let unread = highwater(["--stats", "in", "read in | wriet out"])
+            .within(&folder)
+            .run();
+        assert_eq!((unread.code, folder.read("in")), (Some(2), b"precious".to_vec()));
         let both = highwater(["--stats", "s", "--record", "./s", "read in | write out"])
             .within(&folder)
             .run();

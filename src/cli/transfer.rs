@@ -1,5 +1,7 @@
 //! Runs a pipeline: what is opened for it beforehand, and what ends it from outside.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -32,7 +34,9 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
         Ok(plan) => plan,
         Err(error) => {
             let code = refuse(&error, options);
-            leave_stats(options, USAGE, "the pipeline cannot be");
+            if !may_name(&script, options.stats.as_deref()) {
+                leave_stats(options, USAGE, "the pipeline cannot be");
+            }
             return code;
         }
     };
@@ -89,6 +93,12 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
     let snapshot = audience.finish();
 
     conclude(&ending, snapshot.as_ref(), &mut audience, stats, options)
+}
+
+/// Whether a pipeline that cannot be planned may have that file for a source or a sink: then nobody must write to it.
+fn may_name(script: &Script, path: Option<&Path>) -> bool {
+    let name = path.and_then(Path::file_name).map(OsStrExt::as_bytes);
+    name.is_some_and(|name| script.text.windows(name.len()).any(|part| part == name))
 }
 
 /// Checks the files that the run is to write about itself, before anything is opened. The failure comes with whether the
