@@ -65,7 +65,10 @@ pub(super) fn unknown_stage<B>(name: &Word, catalog: &[&StageDef<B>], roles: &[R
             .iter()
             .find(|def| def.role != Role::Transform && roles.contains(&def.role))
     {
-        return problem.help(format!("every word in front is a stage; for the file write `{} {text}`", end.name));
+        return problem.help(format!(
+            "a stage stands first; for the file write `{} {text}`",
+            end.name
+        ));
     }
     let fitting: Vec<&str> = catalog
         .iter()
@@ -89,10 +92,13 @@ mod tests {
             let problems = super::super::check_chain(&script, super::super::sample::CATALOG).expect_err("is refused");
             problems.into_iter().find_map(|problem| problem.help.or(problem.label))
         };
-        let file = "every word in front is a stage; for the file write";
+        let file = "a stage stands first; for the file write";
         assert_eq!(told("a.iso | write b"), Some(format!("{file} `read a.iso`")));
         assert_eq!(told("read a | ./b"), Some(format!("{file} `write ./b`")));
-        assert_eq!(told("throttle=1K | write b"), Some("did you mean `throttle 1K`?".to_owned()));
+        assert_eq!(
+            told("throttle=1K | write b"),
+            Some("did you mean `throttle 1K`?".to_owned())
+        );
     }
 
     #[test]

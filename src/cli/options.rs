@@ -431,7 +431,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
             [name, ..] if definition.find_subcommand(name).is_some() => {
                 parse(["highwater".into(), name.clone(), "--help".into()])
             }
-            _ => parse(["highwater", "stages"].map(OsString::from).into_iter().chain(rest.to_vec())),
+            _ => parse(
+                ["highwater", "stages"]
+                    .map(OsString::from)
+                    .into_iter()
+                    .chain(rest.to_vec()),
+            ),
         };
     }
     let before = &arguments[..arguments.len() - words.len()];
@@ -471,7 +476,13 @@ mod tests {
 
     #[test]
     fn help_is_asked_for_as_elsewhere() {
-        let asked = |words: &[&str]| parse(std::iter::once("highwater").chain(words.iter().copied()).map(OsString::from));
+        let asked = |words: &[&str]| {
+            parse(
+                std::iter::once("highwater")
+                    .chain(words.iter().copied())
+                    .map(OsString::from),
+            )
+        };
         assert!(matches!(asked(&["help"]), Ok(Invocation::Help)));
         assert!(matches!(
             asked(&["help", "gzip"]),

@@ -57,7 +57,9 @@ struct File {
 /// What somebody meant who wrote what is no name of a file, but might be something else elsewhere.
 fn meant(name: &[u8]) -> Option<&'static str> {
     /// `“ ” „ ‘ ’ « »`: what word processors and web pages put in the place of quotes.
-    const TYPOGRAPHIC: [&str; 7] = ["\u{201c}", "\u{201d}", "\u{201e}", "\u{2018}", "\u{2019}", "\u{ab}", "\u{bb}"];
+    const TYPOGRAPHIC: [&str; 7] = [
+        "\u{201c}", "\u{201d}", "\u{201e}", "\u{2018}", "\u{2019}", "\u{ab}", "\u{bb}",
+    ];
     match name {
         b">" | b">>" | b"<" | b"&" | b"2>" => Some("nothing is redirected inside a pipeline; write `| write FILE`"),
         b"|" => Some("among the shell's own words, `::` stands between stages"),

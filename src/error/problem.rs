@@ -12,8 +12,8 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use shown::Shown;
-use unicode_width::UnicodeWidthStr;
 pub use shown::{brief, shown};
+use unicode_width::UnicodeWidthStr;
 
 /// The widest line, in columns, that an error is drawn in, on however wide a terminal; longer source lines are cut to what
 /// surrounds the caret.
@@ -180,7 +180,10 @@ error: unknown stage `gzp`
         let column = |line: &str, mark: &str| line[..line.find(mark).unwrap()].width();
         let caret = drawn.lines().find(|line| line.contains("^^^")).unwrap();
         assert_eq!(column(line("1 |"), "gzp"), column(caret, "^^^"), "{drawn}");
-        assert!(drawn.contains("\n          gunzip, zstd, unzstd, throttle, take,\n"), "{drawn}");
+        assert!(
+            drawn.contains("\n          gunzip, zstd, unzstd, throttle, take,\n"),
+            "{drawn}"
+        );
     }
 
     #[test]
