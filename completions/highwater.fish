@@ -347,7 +347,7 @@ function __highwater_words
     while set -q words[1]
         switch $words[1]
             case explain
-            case generate stages check
+            case demo ctl report generate stages check
                 return 1
             case '-*'
                 contains -- $words[1] --memory --chunk --max-rss --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace; and set -e words[1]

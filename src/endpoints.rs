@@ -281,7 +281,7 @@ pub fn parse(name: &[u8]) -> Named {
         let near = SCHEMES
             .iter()
             .map(|scheme| scheme.prefix)
-            .filter(|prefix| strsim::damerau_levenshtein(prefix.trim_end_matches(['/', ':']), unknown) <= 2)
+            .filter(|prefix| strsim::damerau_levenshtein(prefix.trim_end_matches(['/', ':']), unknown) <= 1)
             .find(|prefix| prefix.len() > 1)
             .map(|prefix| format!("did you mean `{prefix}`? "))
             .unwrap_or_default();
@@ -334,6 +334,14 @@ mod tests {
         ] {
             let endpoint = parse(name.as_bytes()).unwrap_or_else(|problem| panic!("{name}: {problem:?}"));
             assert_eq!(endpoint.shown(), shown);
+        }
+    }
+
+    #[test]
+    fn a_scheme_that_means_something_else_is_not_taken_for_a_slip() {
+        for other in ["http", "https", "ftp", "udp"] {
+            let problem = parse(format!("{other}://host/x").as_bytes()).err().expect("unknown");
+            assert!(problem.help.starts_with("known endpoints: "), "{}", problem.help);
         }
     }
 

@@ -94,7 +94,7 @@ fn manual_pages_are_read_without_a_warning() {
 }
 
 /// What a user has typed before the tab key, and what must be offered.
-const TYPED: [(&str, &str); 7] = [
+const TYPED: [(&str, &str); 10] = [
     ("highwater --memory 1M read x :: gz", "gzip"),
     ("highwater 'read x | gz", "gzip"),
     ("highwater explain 'thr", "throttle"),
@@ -102,6 +102,9 @@ const TYPED: [(&str, &str); 7] = [
     ("highwater 'read x | throttle bu", "burst="),
     ("highwater --mem", "--memory"),
     ("highwater check --max", "--max-rss"),
+    ("highwater generate --t", "--to"),
+    ("highwater demo --sec", "--seconds"),
+    ("highwater report --out", "--output"),
 ];
 
 #[test]
