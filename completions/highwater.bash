@@ -421,7 +421,7 @@ _highwater_with_stages() {
             COMPREPLY=($(compgen -W 'read write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash' -- "$word"))
             return
             ;;
-        generate | check | \'* | \"*)
+        demo | ctl | report | generate | check | \'* | \"*)
             _highwater "$@"
             return
             ;;

@@ -334,7 +334,7 @@ function __highwater_parameters
             echo 'algo=md5'\t'which sum; crc32c and md5 tell accidents, not forgeries'
             echo 'expect='\t'the sum that it must be, in hexadecimal, or @FILE that holds it'
             echo 'label='\t'what to call the stream, here and in files of sums; - unless given'
-            echo 'to='\t'a file to write the sum to, as sha256sum does'
+            echo 'to='\t'a file to write the sum to, as sha256sum does, once the sink has everything'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
     end
@@ -347,7 +347,7 @@ function __highwater_words
     while set -q words[1]
         switch $words[1]
             case explain
-            case generate stages check
+            case demo ctl report generate stages check
                 return 1
             case '-*'
                 contains -- $words[1] --memory --chunk --max-rss --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace; and set -e words[1]

@@ -23,6 +23,7 @@ mod generate;
 mod help;
 mod log;
 mod options;
+mod own_files;
 mod record;
 mod report;
 mod stats;
@@ -61,6 +62,10 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Invocation::Words { words, options } => transfer(grammar::from_words(&words), &options),
         Invocation::Filter { options } => transfer((Script::default(), Vec::new()), &options),
         Invocation::Help => print(&help::short()),
+        Invocation::Nothing => {
+            say(&help::short());
+            ExitCode::from(USAGE)
+        }
         Invocation::Command(Command::Generate { what, to }) => match generate::write(what, &to) {
             Ok(()) => ExitCode::SUCCESS,
             Err(message) => {
@@ -147,6 +152,7 @@ fn limits(options: &RunOptions) -> Limits {
 
 fn refuse(error: &ChainError, options: &RunOptions) -> ExitCode {
     let colour = options.color.applies_to(std::io::stderr().is_terminal());
-    say(&format!("{}\n", error.render(colour)));
+    let columns = platform::terminal_size(std::io::stderr()).map(|(columns, _)| columns.into());
+    say(&format!("{}\n", error.render(colour, columns)));
     ExitCode::from(USAGE)
 }

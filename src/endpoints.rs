@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::catalog::{Args, Definition};
 use crate::error::{Failure, Kind, Problem};
 use crate::flow::StageMeter;
-use crate::platform::{Descriptor, FileId, Shape};
+use crate::platform::{Descriptor, FilePlace, Shape};
 use crate::stage::{BoxFuture, Facts, Outcome, Reach, Undertaking, Undo};
 
 mod file;
@@ -17,7 +17,7 @@ mod journal;
 mod patience;
 pub mod read;
 mod retry;
-mod side_files;
+mod side_file;
 mod socket;
 mod stdio;
 mod tcp;
@@ -25,7 +25,7 @@ mod unix;
 pub mod write;
 
 pub use patience::{Knob, Patience};
-pub use side_files::FilesByPath;
+pub use side_file::{OpenSideFile, SideFile};
 pub use unix::OwnSocket;
 
 use journal::Journal;
@@ -125,7 +125,7 @@ pub trait Endpoint: Send {
         Ok(Facts::of(Shape::Socket))
     }
     /// The files beside it that a resumable write uses, as far as they are there.
-    fn companions(&self, writing: Writing) -> Vec<FileId> {
+    fn companions(&self, writing: Writing) -> Vec<FilePlace> {
         let _ = writing;
         Vec::new()
     }
@@ -281,7 +281,7 @@ pub fn parse(name: &[u8]) -> Named {
         let near = SCHEMES
             .iter()
             .map(|scheme| scheme.prefix)
-            .filter(|prefix| strsim::damerau_levenshtein(prefix.trim_end_matches(['/', ':']), unknown) <= 2)
+            .filter(|prefix| strsim::damerau_levenshtein(prefix.trim_end_matches(['/', ':']), unknown) <= 1)
             .find(|prefix| prefix.len() > 1)
             .map(|prefix| format!("did you mean `{prefix}`? "))
             .unwrap_or_default();
@@ -334,6 +334,14 @@ mod tests {
         ] {
             let endpoint = parse(name.as_bytes()).unwrap_or_else(|problem| panic!("{name}: {problem:?}"));
             assert_eq!(endpoint.shown(), shown);
+        }
+    }
+
+    #[test]
+    fn a_scheme_that_means_something_else_is_not_taken_for_a_slip() {
+        for other in ["http", "https", "ftp", "udp"] {
+            let problem = parse(format!("{other}://host/x").as_bytes()).err().expect("unknown");
+            assert!(problem.help.starts_with("known endpoints: "), "{}", problem.help);
         }
     }
 

@@ -91,6 +91,11 @@ impl Ending {
         }
     }
 
+    /// Whether the run did what it was to do.
+    fn is_good(&self) -> bool {
+        self.failure.is_none() && self.signal.is_none()
+    }
+
     fn failed(stage: Option<String>, failure: Failure) -> Self {
         Self {
             failure: Some((stage, failure)),
@@ -108,7 +113,7 @@ pub fn run(plan: Plan, settings: Settings, observer: &mut dyn Observer) -> Endin
     };
     // One that the clock cannot tell never comes.
     let deadline = settings.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let ending = runtime.block_on(async {
+    runtime.block_on(async {
         let mut interrupt = match Interrupt::new(deadline) {
             Ok(interrupt) => interrupt,
             Err(failure) => return Ending::failed(None, failure),
@@ -121,8 +126,5 @@ pub fn run(plan: Plan, settings: Settings, observer: &mut dyn Observer) -> Endin
             Ok(opened) => running::run(opened, settings, observer, &mut interrupt).await,
             Err(ending) => ending,
         }
-    });
-    // A name that is still being resolved is nobody's concern any more.
-    runtime.shutdown_background();
-    ending
+    })
 }

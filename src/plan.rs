@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use crate::catalog::{Args, Build, Definition, check_chain};
-use crate::endpoints;
-use crate::error::{ChainError, Problem};
+use crate::endpoints::{self, SideFile};
+use crate::error::{ChainError, Failure, Problem};
 use crate::flow::Marks;
 use crate::grammar::{Script, format_rate};
-use crate::stage::{Content, SinkPlan, SourcePlan, TransformPlan};
+use crate::platform::FilePlace;
+use crate::stage::{Content, Facts, SinkPlan, SourcePlan, TransformPlan};
 use crate::transforms;
 
 mod budget;
@@ -42,6 +43,8 @@ pub struct Plan {
     pub transforms: Vec<Planned<Box<dyn TransformPlan>>>,
     /// Where they go.
     pub sink: Planned<Box<dyn SinkPlan>>,
+    /// The small files that stages leave beside the stream, each with the index of its stage.
+    pub side_files: Vec<(usize, SideFile)>,
     /// The marks of each link, in the order of the chain, and the ceiling over all.
     pub memory: MemoryPlan,
 }
@@ -105,6 +108,7 @@ impl Plan {
         let mut source = None;
         let mut sink = None;
         let mut chain = Vec::new();
+        let mut side_files = Vec::new();
         let mut needs = Vec::new();
         let mut too_slow = Vec::new();
         for (definition, args) in &calls {
@@ -130,6 +134,15 @@ impl Plan {
                         too_slow.clear();
                     }
                     too_slow.extend(slower(&*plan, args, limits.min_rate));
+                    if let Some((param, name)) = plan.side_file() {
+                        match SideFile::named(name) {
+                            Ok(file) => side_files.push((chain.len() + 1, file)),
+                            Err(wrong) => {
+                                let problem = Problem::at(args.span_of(param), wrong.message);
+                                problems.push(problem.help(wrong.help));
+                            }
+                        }
+                    }
                     chain.push(planned(definition, args, plan));
                     asked
                 }),
@@ -159,6 +172,7 @@ impl Plan {
                     plan: endpoints::read::standard_input(),
                 }),
                 transforms: chain,
+                side_files,
                 sink: sink.unwrap_or_else(|| Planned {
                     name: "write",
                     text: "write -".to_owned(),
@@ -171,6 +185,38 @@ impl Plan {
                 text: script.text.clone(),
                 problems,
             }),
+        }
+    }
+
+    /// The regular files that the chain reads and writes, each with whose it is, as far as that can be known before
+    /// anything is opened.
+    #[must_use]
+    pub fn files(&self) -> Vec<(FilePlace, String)> {
+        let mut found = Vec::new();
+        let mut add = |facts: Result<Facts, Failure>, whose: &str| {
+            let places = facts.map_or_else(|_| Vec::new(), |facts| facts.files);
+            found.extend(places.into_iter().map(|place| (place, whose.to_owned())));
+        };
+        add(self.source.plan.facts(), "the source");
+        add(self.sink.plan.facts(), "the sink");
+        for (at, file) in &self.side_files {
+            add(file.facts(), &format!("the file of {}", self.transforms[at - 1].name));
+        }
+        found
+    }
+
+    /// The text of one stage.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn text_of(&self, stage: usize) -> &str {
+        match stage.checked_sub(1) {
+            None => &self.source.text,
+            Some(at) => self
+                .transforms
+                .get(at)
+                .map_or(&self.sink.text, |transform| &transform.text),
         }
     }
 

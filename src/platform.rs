@@ -31,7 +31,7 @@ use portable as system;
 
 pub use alarm::{Alarm, await_alarm, sharpen_timers};
 pub use descriptor::{Descriptor, Interest, Shape, Transfer, Woken};
-pub use identity::{FileId, FileStamp};
+pub use identity::{FileId, FilePlace, FileStamp, folder_of};
 pub use kernel_queue::KernelQueue;
 pub use keyboard::{Keyboard, release_keyboard};
 pub use memory::{ResidentMemory, forget_start_up, free_memory, share_one_heap};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::error::{Failure, Stop};
 use crate::flow::{Closed, Inlet, Outlet, StageMeter};
-use crate::platform::{Descriptor, FileId, Shape};
+use crate::platform::{Descriptor, FilePlace, Shape};
 
 mod budget;
 mod cancel;
@@ -18,7 +18,7 @@ mod dial;
 mod findings;
 mod outer_side;
 mod resumption;
-mod side_files;
+mod side_file;
 mod transform;
 
 pub use budget::{Budget, Claim, Elastic};
@@ -27,7 +27,7 @@ pub use dial::Dial;
 pub use findings::{Findings, Hashed};
 pub use outer_side::OuterSide;
 pub use resumption::{SourceIdentity, Undertaking};
-pub use side_files::SideFiles;
+pub use side_file::SideFile;
 pub use transform::{OnThread, OnThreadWith, Transform, Want, drive};
 
 /// A boxed future that may move between threads.
@@ -63,15 +63,15 @@ pub struct Context {
     pub findings: Arc<Findings>,
     /// Where a source or a sink shows its descriptor.
     pub outer_side: Arc<OuterSide>,
-    /// What writes the small files that a stage leaves beside the stream.
-    pub side_files: Arc<dyn SideFiles>,
+    /// The small file that the stage leaves beside the stream, if it asked for one.
+    pub side_file: Option<Arc<dyn SideFile>>,
 }
 
 /// What can be known about an endpoint without touching it.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// Which regular files it is, so that a chain cannot read what it overwrites.
-    pub files: Vec<FileId>,
+    /// Which regular files it is or will be, so that a chain cannot read what it overwrites.
+    pub files: Vec<FilePlace>,
     /// Bytes that it will give, where that is known.
     pub size: Option<u64>,
     /// Whether people read or type there.
@@ -318,6 +318,10 @@ pub trait TransformPlan: Send {
     }
     /// The rate that it keeps, where it keeps one that may be changed while it runs.
     fn dial(&self) -> Option<Arc<Dial>> {
+        None
+    }
+    /// The small file that it leaves beside the stream: the parameter that names it, and its name.
+    fn side_file(&self) -> Option<(&'static str, &[u8])> {
         None
     }
     /// Makes the stage; `skipped` of the leading bytes are skipped already.

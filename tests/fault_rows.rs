@@ -15,6 +15,7 @@ const DISKS: &[Row] = &[
         &[
             "full_device",
             "a_full_disk_leaves_the_old_file_and_no_other",
+            "statistics_on_a_full_disk_are_a_failure_of_their_own",
             "a_file_through_gzip_to_a_file",
         ],
     ),
@@ -69,7 +70,11 @@ const DISKS: &[Row] = &[
     (
         "a folder that cannot be written to",
         "4 before a byte is read",
-        &["target_where_nothing_can_be_written", "target_in_no_folder"],
+        &[
+            "target_where_nothing_can_be_written",
+            "target_in_no_folder",
+            "a_disk_that_cannot_be_written_to_is_left_as_it_is",
+        ],
     ),
     (
         "source and sink are one file",
@@ -79,6 +84,8 @@ const DISKS: &[Row] = &[
             "target_that_is_a_hard_link_of_the_source",
             "target_that_is_redirected_to_standard_input",
             "standard_output_that_is_the_source",
+            "whose_file_is_a_file_of_the_chain_is_refused_before_anything_is_opened",
+            "stats_and_record_never_write_to_a_file_of_the_chain",
         ],
     ),
     (
@@ -118,6 +125,7 @@ const DISKS: &[Row] = &[
         "12 or a way without; target untouched",
         &[
             "few_descriptors_are_enough_or_are_said_to_be_too_few",
+            "few_threads_are_enough_or_are_said_to_be_too_few",
             "a_file_through_several_stages_to_a_file",
         ],
     ),
@@ -250,6 +258,7 @@ const RUNS: &[Row] = &[
             "stopped_and_told_to_go_on_it_delivers_everything",
             "no_window_of_100_ms_is_fast_after_a_stop",
             "a_process_that_was_stopped_has_not_stalled",
+            "stopped_for_longer_than_a_stall_timeout_it_goes_on",
         ],
     ),
     (
@@ -357,6 +366,15 @@ const PEERS: &[Row] = &[
         &[
             "that_are_slow_to_close_are_not_waited_for_once_they_have_everything",
             "that_are_slow_to_close_leave_the_target_untouched_until_they_do",
+        ],
+    ),
+    (
+        "the peer vanishes without a word",
+        "4 with the offset, 3 with the offset, where a user timeout says so",
+        &[
+            "vanished_peers::of_a_sink_are_given_up_where_a_user_timeout_says_so",
+            "vanished_peers::of_a_source_are_given_up_where_a_user_timeout_says_so",
+            "are_asked_whether_they_are_there_and_are_given_up_only_where_that_is_wanted",
         ],
     ),
     (

@@ -8,6 +8,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+#[path = "behaviour/skip.rs"]
+mod skip;
+
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
 fn generate(to: &Path) {
@@ -69,11 +72,7 @@ fn peer(name: &str, arguments: &[&str]) -> Option<String> {
             Some(String::from_utf8_lossy(&output.stdout).into_owned())
         }
         Err(error) => {
-            assert!(
-                env::var_os("HIGHWATER_REQUIRE_PEERS").is_none_or(|value| value != "1"),
-                "{name}: {error}"
-            );
-            println!("skipped: {name} is missing");
+            skip::skip(format_args!("{name}: {error}"));
             None
         }
     }
@@ -95,7 +94,7 @@ fn manual_pages_are_read_without_a_warning() {
 }
 
 /// What a user has typed before the tab key, and what must be offered.
-const TYPED: [(&str, &str); 7] = [
+const TYPED: [(&str, &str); 10] = [
     ("highwater --memory 1M read x :: gz", "gzip"),
     ("highwater 'read x | gz", "gzip"),
     ("highwater explain 'thr", "throttle"),
@@ -103,6 +102,9 @@ const TYPED: [(&str, &str); 7] = [
     ("highwater 'read x | throttle bu", "burst="),
     ("highwater --mem", "--memory"),
     ("highwater check --max", "--max-rss"),
+    ("highwater generate --t", "--to"),
+    ("highwater demo --sec", "--seconds"),
+    ("highwater report --out", "--output"),
 ];
 
 #[test]

@@ -8,7 +8,7 @@
 #[path = "behaviour/harness.rs"]
 mod harness;
 
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -261,8 +261,6 @@ mod hash {
             assert_eq!(refused(&run), message);
             assert!(run.stderr.contains('^'), "{}", run.stderr);
         }
-        let run = run(&folder, "read missing | hash to=- | write out");
-        assert_eq!(refused(&run), "standard output carries the stream and nothing else");
     }
 
     #[test]
@@ -328,9 +326,103 @@ mod hash {
     #[test]
     fn whose_file_cannot_be_written_fails_the_run() {
         let folder = with_source(b"x");
-        let run = run(&folder, "read in | hash to=missing/SUMS | write out");
-        assert_eq!(run.code, Some(4), "{}", run.stderr);
+        let mut unread = folder.open("in");
+        let run = highwater(["hash to=missing/SUMS | write out"])
+            .within(&folder)
+            .stdin(unread.try_clone().expect("shared"))
+            .run();
+        let why = "cannot create: No such file or directory";
+        assert!(run.fails(4).ends_with(why), "{}", run.stderr);
         assert_eq!(folder.names(), ["in"]);
+        assert_eq!(unread.stream_position().expect("a file"), 0, "it was read");
+    }
+
+    #[test]
+    fn whose_file_is_a_file_of_the_chain_is_refused_before_anything_is_opened() {
+        let folder = with_source(b"precious");
+        folder.write("old", "old");
+        for (chain, other) in [
+            ("read in | hash to=in | write out", "the source"),
+            ("read in | hash to=./in | write out", "the source"),
+            ("read in | hash to=out | write out", "the sink"),
+            ("read in | hash to=old | write file:old", "the sink"),
+            (
+                "read in | hash to=SUMS | hash md5 to=SUMS | write out",
+                "that of hash to=SUMS",
+            ),
+        ] {
+            let run = run(&folder, chain);
+            let why = format!("it is the same file as {other}; write to another name");
+            assert!(run.fails(2).ends_with(&why), "{chain}: {}", run.stderr);
+            assert_eq!(
+                (folder.read("in"), folder.read("old")),
+                (b"precious".to_vec(), b"old".to_vec())
+            );
+            assert_eq!(folder.names(), ["in", "old"], "{chain}");
+        }
+    }
+
+    #[test]
+    fn whose_file_is_none_is_refused() {
+        let folder = with_source(b"x");
+        for (name, message) in [
+            ("-", "the standard streams carry the stream and nothing else"),
+            ("/dev/stdout", "the standard streams carry the stream and nothing else"),
+            ("tcp://localhost:1", "tcp://localhost:1 is no file"),
+        ] {
+            let run = run(&folder, &format!("read missing | hash to={name} | write out"));
+            assert_eq!(refused(&run), message);
+        }
+    }
+
+    #[test]
+    fn leaves_its_file_as_it_was_where_the_sink_fails_or_is_not_given_everything() {
+        let folder = with_source(&noise(300_000, 7));
+        folder.write("SUMS", "old");
+        assert_eq!(run(&folder, "read in | hash to=SUMS | write /dev/full").code, Some(5));
+        assert_eq!(
+            run(&folder, "read in | hash to=SUMS | limit 1000 | write out").code,
+            Some(7)
+        );
+        assert_eq!(
+            run(&folder, "read /dev/zero | hash to=SUMS | take 5 | write out").code,
+            Some(0)
+        );
+        assert_eq!(run(&folder, "read in | hash to=SUMS | write no/out").code, Some(4));
+        assert_eq!(folder.read("SUMS"), b"old");
+        assert_eq!(folder.names(), ["SUMS", "in", "out"]);
+    }
+
+    #[test]
+    fn removes_its_temporary_file_when_a_signal_ends_the_run() {
+        let folder = with_source(b"");
+        folder.write("SUMS", "old");
+        let chain = "read /dev/zero | hash to=SUMS | throttle 1MB/s | write out";
+        let mut running = highwater(["--progress", "json", "--interval", "5ms", chain])
+            .within(&folder)
+            .start();
+        running.line();
+        let temporaries = folder.names();
+        assert!(
+            temporaries.iter().any(|name| name.starts_with(".SUMS.highwater-")),
+            "{temporaries:?}"
+        );
+        running.signal(Signal::TERM);
+        assert_eq!(running.wait().signal, Some(Signal::TERM.as_raw()));
+        assert_eq!(
+            (folder.read("SUMS"), folder.names()),
+            (b"old".to_vec(), vec!["SUMS".to_owned(), "in".to_owned()])
+        );
+    }
+
+    #[test]
+    fn writes_to_a_fifo_in_place() {
+        let folder = with_source(b"123456789");
+        let fifo = folder.fifo("sums");
+        let reader = std::thread::spawn(move || std::fs::read(fifo).expect("read"));
+        let run = run(&folder, "read in | hash crc32c to=sums | write out");
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert_eq!(reader.join().expect("no panic"), b"e3069283  -\n");
     }
 }
 
@@ -598,6 +690,47 @@ mod options {
             let run = highwater(arguments).within(&folder).run();
             assert_eq!(run.code, Some(2), "{}", run.stderr);
         }
+    }
+
+    #[test]
+    fn stats_and_record_never_write_to_a_file_of_the_chain() {
+        let folder = with_source(b"precious");
+        std::os::unix::fs::symlink("new", folder.join("link")).expect("made");
+        for (option, file, chain, other) in [
+            ("--stats", "in", "read in | write out", "the source"),
+            ("--stats", "in", "read missing in | write in", "the sink"),
+            ("--stats", "new", "read in | write new", "the sink"),
+            ("--stats", "new", "read in | write link", "the sink"),
+            (
+                "--stats",
+                "SUMS",
+                "read in | hash to=SUMS | write out",
+                "the file of hash",
+            ),
+            ("--record", "in", "read in | write out", "the source"),
+            ("--record", "link", "read in | write new", "the sink"),
+        ] {
+            let run = highwater([option, file, chain]).within(&folder).run();
+            let why = format!("is the same file as {other}; write to another name");
+            assert!(run.fails(2).ends_with(&why), "{option} {file} {chain}: {}", run.stderr);
+            assert_eq!(
+                (folder.read("in"), folder.names()),
+                (b"precious".to_vec(), vec!["in".into(), "link".into()])
+            );
+        }
+        let unread = highwater(["--stats", "in", "read in | wriet out"])
+            .within(&folder)
+            .run();
+        assert_eq!((unread.code, folder.read("in")), (Some(2), b"precious".to_vec()));
+        let both = highwater(["--stats", "s", "--record", "./s", "read in | write out"])
+            .within(&folder)
+            .run();
+        assert!(
+            both.fails(2)
+                .ends_with("is the same file as --stats; write to another name")
+        );
+        let stats: serde_json::Value = serde_json::from_slice(&folder.read("s")).expect("an object");
+        assert_eq!(stats["exit"]["code"], 2);
     }
 
     #[test]

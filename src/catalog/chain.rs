@@ -14,7 +14,7 @@ use crate::grammar::{Call, Script};
 pub fn check<'c, B>(call: &Call, catalog: &[&'c StageDef<B>]) -> Result<(&'c StageDef<B>, Args), Vec<Problem>> {
     let roles = [Role::Source, Role::Transform, Role::Sink];
     let def = find(call, catalog, &roles).map_err(|problem| vec![problem])?;
-    Ok((def, read(call, def)?))
+    Ok((def, read(call, def, &names(catalog))?))
 }
 
 /// Checks every call of a script and the order of its stages.
@@ -27,6 +27,7 @@ pub fn check_chain<'c, B>(
     script: &Script,
     catalog: &[&'c StageDef<B>],
 ) -> Result<Vec<(&'c StageDef<B>, Args)>, Vec<Problem>> {
+    let names = names(catalog);
     let mut checked = Vec::new();
     let mut problems = Vec::new();
     for (index, call) in script.calls.iter().enumerate() {
@@ -44,7 +45,7 @@ pub fn check_chain<'c, B>(
             Role::Sink if !is_last => problems.push(early_sink(call, script)),
             _ => {}
         }
-        match read(call, def) {
+        match read(call, def, &names) {
             Ok(args) => checked.push((def, args)),
             Err(mut more) => problems.append(&mut more),
         }
@@ -54,6 +55,10 @@ pub fn check_chain<'c, B>(
     } else {
         Err(problems)
     }
+}
+
+fn names<'c, B>(catalog: &[&'c StageDef<B>]) -> Vec<&'c str> {
+    catalog.iter().map(|def| def.name).collect()
 }
 
 fn find<'c, B>(call: &Call, catalog: &[&'c StageDef<B>], roles: &[Role]) -> Result<&'c StageDef<B>, Problem> {

@@ -11,11 +11,12 @@ use crate::error::Problem;
 use crate::error::{brief, shown};
 use crate::grammar::{Argument, Call, Word, quote_value};
 
-/// Reads the words of `call`, whose stage is `def`.
+/// Reads the words of `call`, whose stage is `def`. `stages` are the names of all stages, of which one may have been
+/// written without a separator before it.
 ///
 /// # Errors
 /// Everything that is wrong with them, in no order.
-pub(super) fn read<B>(call: &Call, def: &StageDef<B>) -> Result<Args, Vec<Problem>> {
+pub(super) fn read<B>(call: &Call, def: &StageDef<B>, stages: &[&str]) -> Result<Args, Vec<Problem>> {
     let params: Vec<&'static Param> = all_params(def).collect();
     let mut reading = Reading {
         def,
@@ -23,7 +24,9 @@ pub(super) fn read<B>(call: &Call, def: &StageDef<B>) -> Result<Args, Vec<Proble
         params,
         problems: Vec::new(),
         has_unknown_key: false,
+        has_explained_extra: false,
     };
+    let mut last: Option<(&'static Param, &Word)> = None;
     let mut places = def.params.iter().filter(|param| param.place != Place::Named).peekable();
     for argument in &call.arguments {
         match argument {
@@ -31,11 +34,12 @@ pub(super) fn read<B>(call: &Call, def: &StageDef<B>) -> Result<Args, Vec<Proble
             Argument::Positional(word) => match places.peek().copied() {
                 Some(param) => {
                     reading.value(param, word, &word.span);
+                    last = Some((param, word));
                     if param.place == Place::Positional {
                         places.next();
                     }
                 }
-                None => reading.extra(word),
+                None => reading.extra(word, last, stages),
             },
         }
     }
@@ -49,6 +53,8 @@ struct Reading<'d, B: 'static> {
     entries: Vec<Entry>,
     problems: Vec<Problem>,
     has_unknown_key: bool,
+    /// Whether it was said what a word too many was meant as: then those behind it belong to it.
+    has_explained_extra: bool,
 }
 
 impl<B> Reading<'_, B> {
@@ -120,14 +126,57 @@ impl<B> Reading<'_, B> {
         Some(format!("for a file of that name write `{dotted}` or `{name}={named}`"))
     }
 
-    fn extra(&mut self, word: &Word) {
+    /// A word that no parameter takes. `last` is the word before it that one took, without a `KEY=`.
+    fn extra(&mut self, word: &Word, last: Option<(&'static Param, &Word)>, stages: &[&str]) {
+        if self.has_explained_extra {
+            return;
+        }
         let message = format!("`{}` does not take `{}`", self.def.name, brief(&word.bytes));
-        let help = self.what_it_takes();
-        self.problems.push(
-            Problem::at(word.span.clone(), message)
-                .label("one word too many")
-                .help(help),
+        let problem = Problem::at(word.span.clone(), message);
+        let text = shown(&word.bytes);
+        if stages.contains(&text.as_str()) {
+            self.has_explained_extra = true;
+            let help = format!("`{text}` is a stage: put `|` before it, or `::` among the shell's own words");
+            self.problems.push(problem.label("no separator before it").help(help));
+        } else if let Some(meant) = self.meant_as_a_parameter(&text, last) {
+            self.has_explained_extra = true;
+            self.problems.push(problem.label(format!("did you mean `{meant}`?")));
+        } else if text.starts_with("--") {
+            self.has_explained_extra = true;
+            let help = "options of highwater stand before the pipeline, or behind its closing quote";
+            self.problems.push(problem.label("no stage has options").help(help));
+        } else {
+            let help = self.what_it_takes();
+            self.problems.push(problem.label("one word too many").help(help));
+        }
+    }
+
+    /// What somebody meant who wrote a parameter as other programs take it: `-9`, `--level=9`, `level = 9`, `1 MB/s`.
+    fn meant_as_a_parameter(&self, text: &str, last: Option<(&'static Param, &Word)>) -> Option<String> {
+        if let Some((param, word)) = last
+            && !matches!(param.kind, Kind::Endpoint | Kind::Text)
+        {
+            let joined = shown(&word.bytes) + text;
+            let is_unit = text.starts_with(|c: char| c.is_ascii_alphabetic());
+            if is_unit && param.kind.read(joined.as_bytes()).is_ok() {
+                return Some(joined);
+            }
+        }
+        let (name, value) = text.trim_start_matches('-').split_once('=').map_or_else(
+            || (text.trim_start_matches('-'), None),
+            |(name, value)| (name, Some(value)),
         );
+        if let Some(param) = self.params.iter().find(|param| param.name == name) {
+            let value = value.map_or_else(|| param.kind.placeholder(), str::to_owned);
+            return Some(format!("{name}={value}"));
+        }
+        let takes = |number: &str| {
+            let mut numbers = self.def.params.iter();
+            let first = numbers.find(|param| matches!(param.kind, Kind::Integer { .. }))?;
+            let is_taken = first.kind.read(number.as_bytes()).is_ok();
+            is_taken.then(|| format!("{}={number}", first.name))
+        };
+        takes(name)
     }
 
     fn what_it_takes(&self) -> String {
@@ -321,6 +370,53 @@ error: `throttle` does not take `2K`
   = help: it is written `throttle RATE`; its parameters: rate, burst, high, low
 "#]],
         );
+    }
+
+    #[test]
+    fn a_word_too_many_may_be_a_parameter_as_others_write_it() {
+        for (text, meant) in [
+            ("sum 1 -9", "level=9"),
+            ("sum 1 9", "level=9"),
+            ("sum 1 --level=9", "level=9"),
+            ("sum 1 --level 9", "level=1..9"),
+            ("sum 1 level = 9", "level=1..9"),
+            ("throttle 1 MB/s", "1MB/s"),
+        ] {
+            let problems = problems(text);
+            let labels: Vec<Option<&str>> = problems.iter().map(|problem| problem.label.as_deref()).collect();
+            assert_eq!(labels, [Some(format!("did you mean `{meant}`?").as_str())], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_word_too_many_may_be_a_stage_or_an_option() {
+        refused(
+            "throttle 1K write x",
+            str![[r#"
+error: `throttle` does not take `write`
+  |
+1 | throttle 1K write x
+  |             ^^^^^ no separator before it
+  |
+  = help: `write` is a stage: put `|` before it, or `::` among the shell's own words
+"#]],
+        );
+        refused(
+            "throttle 1K --memory 4MiB",
+            str![[r#"
+error: `throttle` does not take `--memory`
+  |
+1 | throttle 1K --memory 4MiB
+  |             ^^^^^^^^ no stage has options
+  |
+  = help: options of highwater stand before the pipeline, or behind its closing quote
+"#]],
+        );
+    }
+
+    fn problems(text: &str) -> Vec<crate::error::Problem> {
+        let (script, _) = crate::grammar::parse(text.as_bytes());
+        super::super::check_chain(&script, super::super::sample::CATALOG).expect_err("is refused")
     }
 
     #[test]

@@ -5,12 +5,25 @@ use crate::error::Problem;
 use crate::error::brief;
 use crate::grammar::Word;
 
-/// The name nearest to `given`, if it is near: every third letter may be wrong, one at least; case does not count.
+/// The name nearest to `given`, if it is near: every third letter may be wrong, one at least; case does not count. Else
+/// the only one that begins with `given`.
 pub(super) fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let given = given.to_lowercase();
+    let names: Vec<&str> = names.into_iter().collect();
+    similar(&given, &names).or_else(|| begun(&given, &names))
+}
+
+/// The one name that `given` is the beginning of; a single letter is none.
+fn begun<'n>(given: &str, names: &[&'n str]) -> Option<&'n str> {
+    let mut longer = names.iter().filter(|name| given.len() > 1 && name.starts_with(given));
+    let first = longer.next()?;
+    longer.next().is_none().then_some(first)
+}
+
+fn similar<'n>(given: &str, names: &[&'n str]) -> Option<&'n str> {
     names
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&given, name), name))
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(given, name), *name))
         .filter(|(distance, name)| {
             let longer = given.chars().count().max(name.len());
             // One letter in a name of one or two would match almost anything.
@@ -39,8 +52,23 @@ pub fn find_by_name<'c, B>(name: &str, catalog: &[&'c StageDef<B>]) -> Result<&'
 pub(super) fn unknown_stage<B>(name: &Word, catalog: &[&StageDef<B>], roles: &[Role]) -> Problem {
     let text = brief(&name.bytes);
     let problem = Problem::at(name.span.clone(), format!("unknown stage `{text}`"));
+    if let Some((stage, value)) = text.split_once('=')
+        && let Some(near) = nearest(stage, catalog.iter().map(|def| def.name))
+    {
+        return problem.label(format!("did you mean `{near} {value}`?"));
+    }
     if let Some(near) = nearest(&text, catalog.iter().map(|def| def.name)) {
         return problem.label(format!("did you mean `{near}`?"));
+    }
+    if text.contains(['.', '/'])
+        && let Some(end) = catalog
+            .iter()
+            .find(|def| def.role != Role::Transform && roles.contains(&def.role))
+    {
+        return problem.help(format!(
+            "a stage stands first; for the file write `{} {text}`",
+            end.name
+        ));
     }
     let fitting: Vec<&str> = catalog
         .iter()
@@ -58,6 +86,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_file_where_a_stage_stands_is_told_its_stage() {
+        let told = |text: &str| {
+            let (script, _) = crate::grammar::parse(text.as_bytes());
+            let problems = super::super::check_chain(&script, super::super::sample::CATALOG).expect_err("is refused");
+            problems.into_iter().find_map(|problem| problem.help.or(problem.label))
+        };
+        let file = "a stage stands first; for the file write";
+        assert_eq!(told("a.iso | write b"), Some(format!("{file} `read a.iso`")));
+        assert_eq!(told("read a | ./b"), Some(format!("{file} `write ./b`")));
+        assert_eq!(
+            told("throttle=1K | write b"),
+            Some("did you mean `throttle 1K`?".to_owned())
+        );
+    }
+
+    #[test]
     fn near_names_are_found() {
         let names = ["gzip", "gunzip", "throttle", "take"];
         for (given, found) in [
@@ -66,6 +110,9 @@ mod tests {
             ("unzip", Some("gunzip")),
             ("thotle", Some("throttle")),
             ("tkae", Some("take")),
+            ("gz", Some("gzip")),
+            ("g", None),
+            ("t", None),
             ("copy", None),
             ("", None),
         ] {

@@ -20,7 +20,7 @@ use super::control::place;
 #[derive(Debug, Args)]
 pub struct Ctl {
     /// The run's process number
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(i32::MAX)))]
+    #[arg(value_parser = parse_process)]
     pid: u32,
     /// What to do with it
     #[arg(value_enum)]
@@ -41,6 +41,14 @@ enum Command {
     Resume,
     /// Print one sample, a line of JSON
     Stats,
+}
+
+/// A process number.
+fn parse_process(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(number @ 1..=0x7fff_ffff) => Ok(number),
+        _ => Err("a run is named by its process number, as `pgrep highwater` lists it".to_owned()),
+    }
 }
 
 /// How long a run may take to answer: it has nothing else to do.

@@ -49,15 +49,15 @@ pub fn conclude(
         say(&summary::text(snapshot, exit.code == 0, options.style()));
     }
     let stats = stats.map_or(Ok(()), |stats| stats.write(snapshot, &exit));
-    if let Err(message) = &stats {
-        say(&format!("highwater: {message}\n"));
+    if let Err(failure) = &stats {
+        say(&format!("highwater: {failure}\n"));
     }
     if let Some(signal) = ending.signal {
         platform::end_as(signal);
     }
-    match exit.code {
-        0 if stats.is_err() => ExitCode::from(4),
-        code => ExitCode::from(code),
+    match (exit.code, stats) {
+        (0, Err(failure)) => ExitCode::from(failure.kind().exit_code()),
+        (code, _) => ExitCode::from(code),
     }
 }
 

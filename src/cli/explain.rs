@@ -2,10 +2,17 @@
 
 use std::fmt::Write;
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::engine::Lane;
 use crate::flow::Marks;
 use crate::grammar::human_size;
 use crate::plan::{Plan, Planned};
+
+/// No list is wider than this, in columns.
+const COLUMNS: usize = 79;
+/// Columns before what is said of a stage.
+const INDENT: usize = 4;
 
 /// The plan as a person wants it: the chain from top to bottom, then what it costs.
 #[must_use]
@@ -17,6 +24,8 @@ pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
     link(&mut text, plan.memory.links.first());
     for (at, (transform, state)) in (1..).zip(plan.transforms.iter().zip(plan.states())) {
         stage(&mut text, at, transform);
+        let own = plan.side_files.iter().filter(|(stage, _)| *stage == at);
+        own.for_each(|(_, file)| note(&mut text, &file.effect()));
         if state > 0 {
             note(&mut text, &format!("holds {} besides its links", human_size(state)));
         }
@@ -39,8 +48,15 @@ pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
 /// A stage with its parameters as given, and those that it takes without being told.
 fn stage<T>(text: &mut String, at: usize, stage: &Planned<T>) {
     let _ = writeln!(text, "{at:>2}  {}", stage.text);
+    let mut line = "by default".to_owned();
+    for default in &stage.defaults {
+        if INDENT + line.width() + 1 + default.width() > COLUMNS {
+            note(text, &std::mem::replace(&mut line, " ".repeat("by default".len())));
+        }
+        line = line + " " + default;
+    }
     if !stage.defaults.is_empty() {
-        note(text, &format!("by default {}", stage.defaults.join(" ")));
+        note(text, &line);
     }
 }
 

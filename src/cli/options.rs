@@ -34,6 +34,8 @@ pub enum Invocation {
     Filter { options: RunOptions },
     /// The short help.
     Help,
+    /// Nobody said what to do.
+    Nothing,
     /// Something that runs no pipeline.
     Command(Command),
 }
@@ -88,7 +90,7 @@ pub enum Command {
     /// Needs no files and no network. The run without it is stopped at a modest size, or a quarter of free memory.
     Demo {
         /// How long to watch each of the two runs
-        #[arg(long, default_value = "8", value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=60))]
+        #[arg(long, default_value = "8", value_name = "SECONDS", value_parser = parse_watch)]
         seconds: u32,
         /// At the end, draw both runs into a file: .html, .svg or .png
         #[arg(long, value_name = "FILE")]
@@ -366,6 +368,18 @@ fn parse_min_rate(text: &str) -> Result<u64, String> {
     }
 }
 
+/// How long to watch a run of the demo: seconds, as `8` or as a duration.
+fn parse_watch(text: &str) -> Result<u32, String> {
+    let seconds = text.parse().map_or_else(
+        |_| parse_duration(text).map_err(|misread| misread.to_string()),
+        |seconds| Ok(Duration::from_secs(seconds)),
+    )?;
+    match u32::try_from(seconds.as_secs()) {
+        Ok(whole @ 1..=60) if seconds.subsec_nanos() == 0 => Ok(whole),
+        _ => Err("it is watched for 1 to 60 whole seconds".to_owned()),
+    }
+}
+
 fn parse_interval(text: &str) -> Result<Duration, String> {
     match parse_duration(text) {
         Ok(Duration::ZERO) => Err("it must be longer than nothing".to_owned()),
@@ -405,12 +419,26 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
     }
     let Some((first, rest)) = words.split_first() else {
         return if std::io::stdin().is_terminal() {
-            let message = format!("no pipeline\n\n{}", help::short());
-            Err(CommandLine::command().error(ErrorKind::MissingRequiredArgument, message))
+            Ok(Invocation::Nothing)
         } else {
             Ok(Invocation::Filter { options })
         };
     };
+    if first == "help" {
+        // What other programs have as a subcommand. No stage is called so.
+        return match rest {
+            [] => Ok(Invocation::Help),
+            [name, ..] if definition.find_subcommand(name).is_some() => {
+                parse(["highwater".into(), name.clone(), "--help".into()])
+            }
+            _ => parse(
+                ["highwater", "stages"]
+                    .map(OsString::from)
+                    .into_iter()
+                    .chain(rest.to_vec()),
+            ),
+        };
+    }
     let before = &arguments[..arguments.len() - words.len()];
     let (before, is_escaped) = match before.split_last() {
         Some((last, before)) if last == "--" => (before, true),
@@ -444,6 +472,35 @@ mod tests {
         let arguments = std::iter::once(&"highwater").chain(arguments);
         let options = OptionsOnly::try_parse_from(arguments).expect("options").options;
         options.resident_limit(|| free)
+    }
+
+    #[test]
+    fn help_is_asked_for_as_elsewhere() {
+        let asked = |words: &[&str]| {
+            parse(
+                std::iter::once("highwater")
+                    .chain(words.iter().copied())
+                    .map(OsString::from),
+            )
+        };
+        assert!(matches!(asked(&["help"]), Ok(Invocation::Help)));
+        assert!(matches!(
+            asked(&["help", "gzip"]),
+            Ok(Invocation::Command(Command::Stages { name: Some(name) })) if name == "gzip"
+        ));
+        let Err(shown) = asked(&["help", "ctl"]) else {
+            panic!("clap shows it");
+        };
+        assert_eq!(shown.kind(), ErrorKind::DisplayHelp);
+        assert!(shown.to_string().contains("highwater ctl <PID>"), "{shown}");
+    }
+
+    #[test]
+    fn the_demo_is_watched_for_whole_seconds() {
+        assert_eq!(["8", "8s", "1m"].map(parse_watch), [Ok(8), Ok(8), Ok(60)]);
+        for wrong in ["0", "61", "1500ms", "soon"] {
+            assert!(parse_watch(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::endpoints::FilesByPath;
+use crate::endpoints::{self, SideFile};
 use crate::error::{Failure, Kind, Stop, shown};
 use crate::platform::{FileId, files};
 use crate::report::{self, Format, Recording};
-use crate::stage::{Cancel, SideFiles};
+use crate::stage::{Cancel, SideFile as _};
 
 /// Draws `recordings` into the file at `to`, all or nothing.
 ///
@@ -39,8 +39,12 @@ pub fn write(recordings: &[PathBuf], to: &Path) -> Result<(), (String, u8)> {
 fn put(to: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io(Kind::Resources, "cannot start", error))?;
-    let files = FilesByPath::new(runtime.handle().clone());
-    match files.write(to.as_os_str().as_bytes(), bytes, &Cancel::default()) {
+    let name = to.as_os_str().as_bytes();
+    let misnamed = |wrong: endpoints::Misnamed| Failure::because(Kind::Usage, "cannot write", wrong.message);
+    let file = SideFile::named(name).map_err(misnamed)?;
+    let file = runtime.block_on(file.open())?;
+    let cancel = Cancel::default();
+    match file.write(bytes, &cancel).and_then(|()| file.land(&cancel)) {
         Ok(()) => Ok(()),
         Err(Stop::Failed(failure)) => Err(failure),
         // Nobody stops it.

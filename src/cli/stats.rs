@@ -20,20 +20,19 @@ pub struct StatsFile {
 
 impl StatsFile {
     /// Opens the file and leaves what is in it until the end.
-    pub fn open(path: &Path) -> Result<Self, String> {
+    pub fn open(path: &Path) -> Result<Self, Failure> {
         let name = shown(path.as_os_str().as_bytes());
         if path.as_os_str() == "-" {
             return Ok(Self { file: None, name });
         }
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
         let opened = files::open(path, flags, Mode::from_raw_mode(0o666));
-        let file =
-            opened.map_err(|error| format!("--stats {name}: {}", Failure::io(Kind::Sink, "cannot open", error)))?;
+        let file = opened.map_err(|error| Failure::io(Kind::Sink, format!("--stats {name}: cannot open"), error))?;
         Ok(Self { file: Some(file), name })
     }
 
     /// Replaces what was in the file by the end object.
-    pub fn write(self, snapshot: Option<&Snapshot>, exit: &json::Exit) -> Result<(), String> {
+    pub fn write(self, snapshot: Option<&Snapshot>, exit: &json::Exit) -> Result<(), Failure> {
         let text = json::end(snapshot, exit);
         let Some(file) = self.file else {
             say(&text);
@@ -42,12 +41,6 @@ impl StatsFile {
         let is_file = files::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
         let emptied = if is_file { files::ftruncate(&file, 0) } else { Ok(()) };
         let written = emptied.and_then(|()| files::write_all(&file, text.as_bytes()));
-        written.map_err(|error| {
-            format!(
-                "--stats {}: {}",
-                self.name,
-                Failure::io(Kind::Sink, "cannot write", error)
-            )
-        })
+        written.map_err(|error| Failure::io(Kind::Sink, format!("--stats {}: cannot write", self.name), error))
     }
 }

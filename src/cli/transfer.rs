@@ -1,5 +1,7 @@
 //! Runs a pipeline: what is opened for it beforehand, and what ends it from outside.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,6 +20,7 @@ use crate::view::{self, json, say};
 use super::audience::Audience;
 use super::ending::conclude;
 use super::options::RunOptions;
+use super::own_files::Taken;
 use super::stats::StatsFile;
 use super::{USAGE, limits, log, record, refuse};
 
@@ -31,10 +34,20 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
         Ok(plan) => plan,
         Err(error) => {
             let code = refuse(&error, options);
-            leave_stats(options, USAGE, "the pipeline cannot be");
+            if !may_name(&script, options.stats.as_deref()) {
+                leave_stats(options, USAGE, "the pipeline cannot be");
+            }
             return code;
         }
     };
+    if let Err((failure, leaves_stats)) = check_own_files(&plan, options) {
+        let message = failure.to_string();
+        say(&format!("highwater: {message}\n"));
+        if leaves_stats {
+            leave_stats(options, USAGE, &message);
+        }
+        return ExitCode::from(USAGE);
+    }
     let max_rss = match options.resident_limit(platform::free_memory) {
         Ok(limit) => limit,
         Err(message) => {
@@ -49,15 +62,12 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
     };
     let stats = match options.stats.as_deref().map(StatsFile::open).transpose() {
         Ok(stats) => stats,
-        Err(message) => {
-            say(&format!("highwater: {message}\n"));
-            return ExitCode::from(4);
+        Err(failure) => {
+            say(&format!("highwater: {failure}\n"));
+            return ExitCode::from(failure.kind().exit_code());
         }
     };
-    let begun = options
-        .record
-        .as_deref()
-        .map(|path| record::begin(path, options.stats.as_deref(), &plan));
+    let begun = options.record.as_deref().map(|path| record::begin(path, &plan));
     let recorder = match begun.transpose() {
         Ok(recorder) => recorder,
         Err(failure) => {
@@ -83,6 +93,29 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
     let snapshot = audience.finish();
 
     conclude(&ending, snapshot.as_ref(), &mut audience, stats, options)
+}
+
+/// Whether a pipeline that cannot be planned may have that file for a source or a sink: then nobody must write to it.
+fn may_name(script: &Script, path: Option<&Path>) -> bool {
+    let name = path.and_then(Path::file_name).map(OsStrExt::as_bytes);
+    name.is_some_and(|name| script.text.windows(name.len()).any(|part| part == name))
+}
+
+/// Checks the files that the run is to write about itself, before anything is opened. The failure comes with whether the
+/// file of `--stats` may still be written.
+fn check_own_files(plan: &Plan, options: &RunOptions) -> Result<(), (Failure, bool)> {
+    let stats = options.stats.as_deref().filter(|path| path.as_os_str() != "-");
+    if stats.is_none() && options.record.is_none() {
+        return Ok(());
+    }
+    let mut taken = Taken::by(plan.files());
+    if let Some(path) = stats {
+        taken.take("--stats", path).map_err(|failure| (failure, false))?;
+    }
+    let record = options.record.as_deref();
+    record.map_or(Ok(()), |path| {
+        taken.take("--record", path).map_err(|failure| (failure, true))
+    })
 }
 
 /// Binds the address of the metrics, and answers whoever comes.

@@ -3,14 +3,15 @@
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
-use crate::platform::{Descriptor, FileId, Shape, files};
+use crate::grammar::human_size;
+use crate::platform::{Descriptor, FileId, FilePlace, Shape, files};
 use crate::stage::{BoxFuture, Facts, Undertaking};
 
 use super::{Endpoint, Incoming, Landed, Misnamed, Outgoing, Patience, Scheme, Writing};
@@ -53,6 +54,32 @@ struct File {
     path: PathBuf,
 }
 
+/// What somebody meant who wrote what is no name of a file, but might be something else elsewhere.
+fn meant(name: &[u8]) -> Option<&'static str> {
+    /// `“ ” „ ‘ ’ « »`: what word processors and web pages put in the place of quotes.
+    const TYPOGRAPHIC: [&str; 7] = [
+        "\u{201c}", "\u{201d}", "\u{201e}", "\u{2018}", "\u{2019}", "\u{ab}", "\u{bb}",
+    ];
+    match name {
+        b">" | b">>" | b"<" | b"&" | b"2>" => Some("nothing is redirected inside a pipeline; write `| write FILE`"),
+        b"|" => Some("among the shell's own words, `::` stands between stages"),
+        b"::" => Some("inside a quoted pipeline, `|` stands between stages"),
+        b"->" | b"=>" | b":" => Some("between stages stands `|`, or `::` among the shell's own words"),
+        _ => {
+            let text = str::from_utf8(name).ok()?;
+            let is_quoted = TYPOGRAPHIC
+                .iter()
+                .any(|quote| text.starts_with(quote) || text.ends_with(quote));
+            is_quoted.then_some("typographic quotes are letters of the name; quote with ' or \"")
+        }
+    }
+}
+
+/// A file's length for people.
+fn human_length(stat: &Stat) -> String {
+    human_size(u64::try_from(stat.st_size).unwrap_or(0))
+}
+
 impl File {
     fn stat(&self) -> Result<Stat, Errno> {
         files::stat(&self.path)
@@ -61,9 +88,10 @@ impl File {
     /// Says of a missing file what was not expanded, if its name looks as if it should have been.
     fn failed(&self, place: Kind, operation: &str, error: Errno) -> Failure {
         let name = self.path.as_os_str().as_bytes();
-        if error == Errno::NOENT && matches!(name, b">" | b">>" | b"<" | b"&" | b"2>") {
-            let why = "No such file or directory (nothing is redirected inside a pipeline; write `| write FILE`)";
-            return Failure::because(place, operation, why);
+        if error == Errno::NOENT
+            && let Some(meant) = meant(name)
+        {
+            return Failure::because(place, operation, format!("No such file or directory ({meant})"));
         }
         let unexpanded = match name {
             [b'~', ..] => Some("~"),
@@ -120,7 +148,7 @@ fn size(stat: &Stat) -> Option<u64> {
 fn facts(stat: &Stat) -> Facts {
     let is_file = file_type(stat) == FileType::RegularFile;
     Facts {
-        files: is_file.then(|| FileId::of(stat)).into_iter().collect(),
+        files: is_file.then(|| FilePlace::File(FileId::of(stat))).into_iter().collect(),
         size: size(stat).filter(|_| is_file),
         shape: match file_type(stat) {
             FileType::Fifo => Some(Shape::Pipe),
@@ -168,16 +196,18 @@ impl Endpoint for File {
             }
             Ok(stat) => Ok(facts(&stat)),
             Err(Errno::NOENT) => {
-                let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-                files::stat(folder.unwrap_or(Path::new(".")))
-                    .map(|_| Facts::of(Shape::File))
-                    .map_err(|error| self.failed(Kind::Sink, "cannot create", error))
+                let place = FilePlace::find(&self.path);
+                let place = place.map_err(|error| self.failed(Kind::Sink, "cannot create", error))?;
+                Ok(Facts {
+                    files: place.into_iter().collect(),
+                    ..Facts::of(Shape::File)
+                })
             }
             Err(error) => Err(self.failed(Kind::Sink, "cannot create", error)),
         }
     }
 
-    fn companions(&self, writing: Writing) -> Vec<FileId> {
+    fn companions(&self, writing: Writing) -> Vec<FilePlace> {
         Target::find(&self.path, writing).map_or_else(|_| Vec::new(), |target| partial::companions(&target))
     }
 
@@ -186,8 +216,8 @@ impl Endpoint for File {
         match self.stat() {
             Err(_) => format!("creates {shown}"),
             Ok(stat) if file_type(&stat) != FileType::RegularFile => format!("writes to {shown} in place"),
-            Ok(stat) if writing.append => format!("appends to {shown} ({} bytes)", stat.st_size),
-            Ok(stat) => format!("replaces {shown} ({} bytes)", stat.st_size),
+            Ok(stat) if writing.append => format!("appends to {shown} ({})", human_length(&stat)),
+            Ok(stat) => format!("replaces {shown} ({})", human_length(&stat)),
         }
     }
 

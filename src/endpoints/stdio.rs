@@ -1,7 +1,7 @@
 //! Standard input and output.
 
 use crate::error::{Failure, Kind};
-use crate::platform::{Descriptor, Shape, files};
+use crate::platform::{Descriptor, FilePlace, Shape, files};
 use crate::stage::{BoxFuture, Facts};
 
 use super::{Endpoint, Incoming, Landed, Outgoing, Patience, Scheme, Writing};
@@ -37,7 +37,7 @@ fn size_ahead(descriptor: &Descriptor) -> Option<u64> {
 
 fn facts(descriptor: &Descriptor) -> Facts {
     Facts {
-        files: descriptor.file_id().into_iter().collect(),
+        files: descriptor.file_id().map(FilePlace::File).into_iter().collect(),
         size: size_ahead(descriptor),
         is_terminal: descriptor.shape() == Shape::Terminal,
         shape: Some(descriptor.shape()),

@@ -102,6 +102,7 @@ impl Address {
         let shown = self.url("tcp");
         let attempt = async {
             let addresses = sockets::resolve(&self.host, self.port)
+                .map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))?
                 .await
                 .map_err(|error| Failure::io(Kind::Connect, format!("cannot resolve `{}`", self.host), error))?;
             let mut last = Failure::because(

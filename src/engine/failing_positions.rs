@@ -304,6 +304,7 @@ impl Case {
             source: planned(0, Box::new(self.fake(0, tally))),
             transforms: (1..last).map(transform).collect(),
             sink: planned(last, Box::new(self.fake(last, tally))),
+            side_files: Vec::new(),
             memory: MemoryPlan {
                 elastic: crate::stage::Elastic::default(),
                 limit: 1 << 20,

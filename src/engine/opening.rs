@@ -1,13 +1,16 @@
 //! Opening a chain's ends in the order that loses nothing.
 //!
 //! Checks without side effects come first, then listeners are bound, then near sources are opened, then far sinks, far
-//! sources, and last the near sink, whose temporary file is the first thing on disk. So a connection that fails leaves
-//! no file behind, and a source that is missing is noticed before any sink exists.
+//! sources, and last the near sink, whose temporary file is the first thing on disk but for those of side files, which
+//! come just before any sink. So a connection that fails leaves no file behind, a source that is missing is noticed before
+//! any sink exists, and no byte is read for a sum that could not be written.
 
 use std::sync::Arc;
 
+use crate::endpoints::{OpenSideFile, SideFile};
 use crate::error::{Failure, Kind};
 use crate::plan::{MemoryPlan, Plan, Planned};
+use crate::platform::FilePlace;
 use crate::stage::{Content, Dial, Facts, Reach, Sink, Source, Stage, TransformPlan, Undertaking};
 
 use super::interrupt::Interrupt;
@@ -18,6 +21,7 @@ pub struct Opened {
     pub source: Planned<Box<dyn Source>>,
     pub transforms: Vec<Planned<Made>>,
     pub sink: Planned<Box<dyn Sink>>,
+    pub side_files: SideFiles,
     /// Bytes that the sink holds besides its link.
     pub sink_state: u64,
     pub memory: MemoryPlan,
@@ -38,6 +42,9 @@ pub struct Made {
     pub dial: Option<Arc<Dial>>,
 }
 
+/// The small files that stages leave beside the stream, each with the index of its stage.
+pub type SideFiles = Vec<(usize, Arc<OpenSideFile>)>;
+
 /// Opens both ends, or says why that cannot be.
 pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut Interrupt) -> Result<Opened, Ending> {
     let source_text = plan.source.text.clone();
@@ -48,6 +55,7 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
     let source_facts = plan.source.plan.facts().map_err(at_source)?;
     let sink_facts = plan.sink.plan.facts().map_err(at_sink)?;
     check_ends(&plan, &source_facts, &sink_facts).map_err(at_sink)?;
+    check_side_files(&plan, &source_facts, &sink_facts)?;
 
     let last = plan.transforms.len() + 1;
     let mut listening: Vec<(usize, String)> = Vec::new();
@@ -67,6 +75,10 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
     let (source_reach, sink_reach) = (plan.source.plan.reach(), plan.sink.plan.reach());
     let undertaking = plan.sink.plan.resumes().then(|| pipeline(&plan));
     let sink_state = plan.sink.plan.state_bytes();
+    let side_files = std::mem::take(&mut plan.side_files).into_iter();
+    let side_files: Vec<_> = side_files
+        .map(|(at, file)| (at, plan.text_of(at).to_owned(), file))
+        .collect();
     let (source, mut sink) = (plan.source.plan, plan.sink.plan);
     let wanted = plan.transforms.first().map_or(0, |first| first.plan.leading_skip());
     let opening = async {
@@ -82,22 +94,24 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
         match (source_reach, sink_reach) {
             (Reach::Near, _) | (Reach::Far, Reach::Near) => {
                 let (mut source, skipped) = open_source().await?;
+                let side_files = open_side_files(side_files).await?;
                 if let Some(pipeline) = undertaking {
                     let source = source.identity().ok_or_else(|| at_source(unknowable()))?;
                     sink.undertake(Undertaking { pipeline, source });
                 }
                 let sink = sink.open().await.map_err(at_sink)?;
                 let resumed = go_on(&mut *source, sink.resumes_at()).map_err(at_source)?;
-                Ok((source, skipped, sink, resumed))
+                Ok((source, skipped, side_files, sink, resumed))
             }
             (Reach::Far, Reach::Far) => {
+                let side_files = open_side_files(side_files).await?;
                 let sink = sink.open().await.map_err(at_sink)?;
                 let (source, skipped) = open_source().await?;
-                Ok((source, skipped, sink, 0))
+                Ok((source, skipped, side_files, sink, 0))
             }
         }
     };
-    let (source, mut skipped, sink, resumed) = tokio::select! {
+    let (source, mut skipped, side_files, sink, resumed) = tokio::select! {
         opened = opening => opened?,
         cause = interrupt.next() => return Err(cause.ending()),
     };
@@ -121,11 +135,25 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
             defaults: plan.sink.defaults,
             plan: sink,
         },
+        side_files,
         sink_state,
         memory: plan.memory,
         expected,
         listening,
     })
+}
+
+/// Opens the side files. Those that are open when a later one, or the sink, cannot be are dropped, and so taken back.
+async fn open_side_files(named: Vec<(usize, String, SideFile)>) -> Result<SideFiles, Ending> {
+    let mut opened = SideFiles::new();
+    for (at, text, file) in named {
+        let file = file.open().await;
+        opened.push((
+            at,
+            Arc::new(file.map_err(|failure| Ending::failed(Some(text), failure))?),
+        ));
+    }
+    Ok(opened)
 }
 
 /// The chain as one text, to be known again by.
@@ -168,6 +196,28 @@ fn make(transform: Planned<Box<dyn TransformPlan>>, skipped: u64) -> Planned<Mad
             stage: transform.plan.make(skipped),
         },
     }
+}
+
+/// What a side file must not be: an end of the chain, or another side file.
+fn check_side_files(plan: &Plan, source: &Facts, sink: &Facts) -> Result<(), Ending> {
+    let of = |facts: &Facts, whose: &str| -> Vec<(FilePlace, String)> {
+        let places = facts.files.iter().cloned();
+        places.map(|place| (place, whose.to_owned())).collect()
+    };
+    let mut taken = of(source, "the source");
+    taken.extend(of(sink, "the sink"));
+    for (at, file) in &plan.side_files {
+        let text = plan.text_of(*at);
+        let failed = |failure| Ending::failed(Some(text.to_owned()), failure);
+        let facts = file.facts().map_err(failed)?;
+        if let Some((_, other)) = taken.iter().find(|(place, _)| facts.files.contains(place)) {
+            let why = format!("it is the same file as {other}; write to another name");
+            let operation = "would overwrite what the chain reads or writes";
+            return Err(failed(Failure::because(Kind::Usage, operation, why)));
+        }
+        taken.extend(of(&facts, &format!("that of {text}")));
+    }
+    Ok(())
 }
 
 /// What both ends together must not be.

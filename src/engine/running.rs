@@ -6,11 +6,10 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
-use crate::endpoints::FilesByPath;
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Inlet, Link, Outlet, Pool, StageMeter};
 use crate::platform::{self, ResidentMemory};
-use crate::stage::{Budget, Cancel, Claim, Context, Outcome, SideFiles, Undo};
+use crate::stage::{Budget, Cancel, Claim, Context, Outcome, SideFile, Undo};
 
 use super::controls::{Controls, Hold, Throttle};
 use super::direct::Direct;
@@ -18,9 +17,9 @@ use super::gate::Gate;
 use super::guard::Guard;
 use super::interrupt::{Cause, Interrupt};
 use super::min_rate::Slow;
-use super::opening::Opened;
+use super::opening::{Opened, SideFiles};
 use super::stall::Stall;
-use super::start::{start, start_direct};
+use super::start::{land, start, start_direct};
 use super::verdict::{Next, Verdict};
 use super::watch::{Watch, WatchedStage};
 use super::{Ending, Observer, Settings};
@@ -90,7 +89,7 @@ struct Chain {
     /// The state that each stage has claimed.
     claims: Vec<Option<Claim>>,
     undo: Option<Arc<dyn Undo>>,
-    side_files: Arc<dyn SideFiles>,
+    side_files: SideFiles,
     reports: UnboundedReceiver<(usize, Outcome)>,
     verdict: Verdict,
     is_stopped: bool,
@@ -164,7 +163,7 @@ impl Chain {
             cancels: (0..=last).map(|_| Arc::default()).collect(),
             claims: (0..=last).map(|_| None).collect(),
             undo: opened.sink.plan.undo(),
-            side_files: Arc::new(FilesByPath::new(tokio::runtime::Handle::current())),
+            side_files: opened.side_files,
             reports,
             verdict: Verdict::new(ends_early),
             is_stopped: false,
@@ -210,8 +209,13 @@ impl Chain {
             budget: self.watch.budget.clone(),
             findings: self.watch.stages[at].findings.clone(),
             outer_side: self.watch.stages[at].outer_side.clone(),
-            side_files: self.side_files.clone(),
+            side_file: self.side_file(at),
         }
+    }
+
+    fn side_file(&self, at: usize) -> Option<Arc<dyn SideFile>> {
+        let mut own = self.side_files.iter().filter(|(stage, _)| *stage == at);
+        own.next().map(|(_, file)| file.clone() as Arc<dyn SideFile>)
     }
 
     fn inlet(&self, at: usize) -> Inlet {
@@ -288,11 +292,38 @@ impl Chain {
             Some(cause) if !self.verdict.is_whole() => cause,
             _ => self.decide(),
         };
-        if ending.failure.is_some() || ending.signal.is_some() {
-            self.take_back(&mut left_behind);
+        if ending.is_good()
+            && let Err(late) = self.land_side_files(interrupt).await
+        {
+            ending = late;
         }
+        if !ending.is_good() {
+            self.take_back(&mut left_behind);
+            let failures = self.side_files.iter().filter_map(|(_, file)| file.take_back().err());
+            left_behind.extend(failures.map(|failure| failure.to_string()));
+        }
+        left_behind.append(&mut ending.left_behind);
         ending.left_behind = left_behind;
         ending
+    }
+
+    /// Puts the side files in their places, now that the sink has landed. A disk that does not answer must not keep
+    /// whoever wants to leave, so a thread waits for it.
+    async fn land_side_files(&self, interrupt: &mut Interrupt) -> Result<(), Ending> {
+        for (at, file) in &self.side_files {
+            let text = &self.watch.stages[*at].text;
+            tokio::select! {
+                landed = land(*at, file.clone(), self.cancels[*at].clone()) => {
+                    landed.map_err(|failure| Ending::failed(Some(text.clone()), failure))?;
+                }
+                cause = interrupt.next() => {
+                    let mut ending = cause.ending();
+                    ending.left_behind.push(format!("{text}: not waited for"));
+                    return Err(ending);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes back what the sink did, if that is still possible; answers whether it was too late. A second time changes

@@ -97,7 +97,9 @@ pub struct Snapshot {
     pub pool_free: u64,
     /// What stages hold besides.
     pub state: u64,
-    /// The ceiling over the last three.
+    /// The most that they ever held besides.
+    pub state_peak: u64,
+    /// The ceiling over buffers and state.
     pub limit: u64,
     /// Whether the marks are only advice: then links may hold more than the ceiling.
     pub is_unbounded: bool,
@@ -344,6 +346,7 @@ impl Sampler {
             buffered_peak: pool.peak,
             pool_free: pool.free,
             state,
+            state_peak: self.watch.budget.state_peak(),
             limit: self.watch.budget.limit(),
             is_unbounded: self.watch.is_unbounded,
             expected: self.watch.expected,

@@ -4,11 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
+use crate::endpoints::OpenSideFile;
 use crate::error::{Failure, Kind, Stop, bug};
 use crate::flow::StageMeter;
 use crate::platform;
-use crate::stage::{Outcome, Work};
+use crate::stage::{Cancel, Outcome, Work};
 
 use super::direct::Direct;
 
@@ -67,6 +69,30 @@ pub fn start_direct(direct: Direct, reports: &Reports) {
         let _ = reports.send((0, Err(failure.into())));
         let _ = reports.send((1, Err(Stop::Neighbour)));
     }
+}
+
+/// Puts the side file of stage `at` in its place, on a thread of its own where there is one left: everything else is done,
+/// so that is no reason to fail.
+pub async fn land(at: usize, file: Arc<OpenSideFile>, cancel: Arc<Cancel>) -> Result<(), Failure> {
+    let (told, landed) = oneshot::channel();
+    let spawned = spawn(format!("{at} landing"), {
+        let (file, cancel) = (file.clone(), cancel.clone());
+        move || {
+            let outcome = catch_unwind(AssertUnwindSafe(|| file.land(&cancel)));
+            let _ = told.send(outcome.unwrap_or_else(|payload| Err(bug(&*payload).into())));
+        }
+    });
+    let outcome = match spawned {
+        Ok(()) => landed.await.unwrap_or(Err(Stop::Neighbour)),
+        Err(_) => file.land(&cancel),
+    };
+    outcome.map_err(|stop| match stop {
+        Stop::Failed(failure) => failure,
+        Stop::Neighbour => {
+            let why = "a side file was taken back before it landed";
+            Failure::because(Kind::Bug, "a bug in highwater", why)
+        }
+    })
 }
 
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {

@@ -13,9 +13,14 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use shown::Shown;
 pub use shown::{brief, shown};
+use unicode_width::UnicodeWidthStr;
 
-/// The widest line, in columns, that an error is drawn in; longer source lines are cut to what surrounds the caret.
+/// The widest line, in columns, that an error is drawn in, on however wide a terminal; longer source lines are cut to what
+/// surrounds the caret.
 const COLUMNS: usize = 100;
+
+/// Columns of what stands before a help: `  = help: `.
+const HELP: usize = 10;
 
 /// One thing that is wrong with a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +60,7 @@ impl Problem {
         self
     }
 
-    fn render(&self, source: &Shown, renderer: &Renderer) -> String {
+    fn render(&self, source: &Shown, renderer: &Renderer, help_columns: usize) -> String {
         let mut annotation = AnnotationKind::Primary.span(source.span_on_one_line(&self.span));
         if let Some(label) = &self.label {
             annotation = annotation.label(label.as_str());
@@ -63,13 +68,30 @@ impl Problem {
         let snippet = Snippet::source(source.text()).annotation(annotation);
         let mut group = Group::with_title(Level::ERROR.primary_title(self.message.as_str())).element(snippet);
         if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help.as_str()));
+            group = group.element(Level::HELP.message(folded(help, help_columns)));
         }
         renderer.render(&[group])
     }
 }
 
-/// All that is wrong with one chain. Its `Display` is [`render`](Self::render) without colour.
+/// `text` in lines of at most `columns`, where its words allow that.
+fn folded(text: &str, columns: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let Some(line) = lines.last_mut() else { continue };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if line.width() + 1 + word.width() <= columns {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n")
+}
+
+/// All that is wrong with one chain. Its `Display` is [`render`](Self::render) without colour or a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainError {
     /// The chain's text, which the problems' spans point into: bytes, because any file name may stand in it.
@@ -82,15 +104,20 @@ impl ChainError {
     /// Draws every problem in source order, each with its source line, a caret line and its help.
     ///
     /// The result has no newline at its end. Control characters and bytes that are not UTF-8 come out escaped.
+    ///
+    /// A terminal of so many `columns` has no line of it wrapped: a caret below a wrapped line points at nothing. Where
+    /// there is none, a help stays on one line, for those that search for it.
     #[must_use]
-    pub fn render(&self, color: bool) -> String {
-        let renderer = if color { Renderer::styled() } else { Renderer::plain() }.term_width(COLUMNS);
+    pub fn render(&self, color: bool, columns: Option<usize>) -> String {
+        let width = columns.map_or(COLUMNS, |columns| columns.min(COLUMNS));
+        let help_columns = columns.map_or(usize::MAX, |_| width.saturating_sub(HELP));
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() }.term_width(width);
         let source = Shown::lines(&self.text);
         let mut problems: Vec<&Problem> = self.problems.iter().collect();
         problems.sort_by_key(|problem| problem.span.start);
         let drawn: Vec<String> = problems
             .iter()
-            .map(|problem| problem.render(&source, &renderer))
+            .map(|problem| problem.render(&source, &renderer, help_columns))
             .collect();
         drawn.join("\n\n")
     }
@@ -98,7 +125,7 @@ impl ChainError {
 
 impl fmt::Display for ChainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(false))
+        f.write_str(&self.render(false, None))
     }
 }
 
@@ -137,6 +164,25 @@ error: unknown stage `gzp`
   |
   = help: `highwater stages` lists all stages
 "#]],
+        );
+    }
+
+    #[test]
+    fn on_a_terminal_no_line_is_wrapped_by_it() {
+        let text = format!("read {} | gzp | write b", "長い名前".repeat(9));
+        let at = text.find("gzp").unwrap();
+        let problem = Problem::at(at..at + 3, "unknown stage `gzp`")
+            .label("did you mean `gzip`?")
+            .help("stages that can stand here: gzip, gunzip, zstd, unzstd, throttle, take, skip");
+        let drawn = error(&text, vec![problem]).render(false, Some(50));
+        assert!(drawn.lines().all(|line| line.width() <= 50), "{drawn}");
+        let line = |start: &str| drawn.lines().find(|line| line.starts_with(start)).unwrap();
+        let column = |line: &str, mark: &str| line[..line.find(mark).unwrap()].width();
+        let caret = drawn.lines().find(|line| line.contains("^^^")).unwrap();
+        assert_eq!(column(line("1 |"), "gzp"), column(caret, "^^^"), "{drawn}");
+        assert!(
+            drawn.contains("\n          gunzip, zstd, unzstd, throttle, take,\n"),
+            "{drawn}"
         );
     }
 
@@ -259,8 +305,8 @@ error: long
     #[test]
     fn colour_adds_escapes_only_around_the_same_text() {
         let error = error("a | b", vec![Problem::at(4..5, "no")]);
-        assert!(error.render(true).contains("\u{1b}["));
-        assert!(!error.render(false).contains('\u{1b}'));
+        assert!(error.render(true, None).contains("\u{1b}["));
+        assert!(!error.render(false, None).contains('\u{1b}'));
     }
 
     proptest! {

@@ -3,12 +3,14 @@
 //! The functions are rustix's of the same names. Here each passes its [`fault`] point, and one that a signal
 //! interrupted is tried again.
 
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use rustix::ffi::CString;
 use rustix::fs::{Advice, AtFlags, FlockOperation, Gid, Mode, OFlags, SeekFrom, Stat, Uid};
-use rustix::io::{Result, retry_on_intr};
+use rustix::io::{Errno, Result, retry_on_intr};
 use rustix::rand::GetRandomFlags;
 
 use super::fault::{self, Operation};
@@ -78,6 +80,27 @@ pub fn fstat(fd: impl AsFd) -> Result<Stat> {
 /// As readlink(2).
 pub fn readlink(path: impl AsRef<Path>) -> Result<CString> {
     call(Operation::ReadLink, || rustix::fs::readlink(path.as_ref(), Vec::new()))
+}
+
+/// Follows the last component's symbolic links, also those that lead nowhere yet.
+///
+/// # Errors
+/// As readlink(2), and `ELOOP` where there are too many.
+pub fn follow_links(path: &Path) -> Result<PathBuf> {
+    /// As many as the kernel follows.
+    const MOST_LINKS: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match readlink(&path) {
+            Ok(link) => {
+                let link = PathBuf::from(OsStr::from_bytes(link.to_bytes()));
+                path = path.parent().unwrap_or(Path::new("")).join(link);
+            }
+            Err(Errno::INVAL | Errno::NOENT) => return Ok(path),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Errno::LOOP)
 }
 
 /// Moves the offset; answers where it is then.

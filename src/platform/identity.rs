@@ -1,8 +1,14 @@
 //! Telling whether two names are the same file.
 
-use rustix::fs::Stat;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-/// A regular file, whatever its names: device and inode.
+use rustix::fs::{FileType, Stat};
+use rustix::io::Errno;
+
+use super::files;
+
+/// A file or folder, whatever its names: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileId {
     device: u64,
@@ -10,7 +16,7 @@ pub struct FileId {
 }
 
 impl FileId {
-    /// The identity of the regular file that `stat` describes.
+    /// The identity of what `stat` describes.
     #[must_use]
     #[allow(
         clippy::useless_conversion,
@@ -24,6 +30,52 @@ impl FileId {
             inode: u64::from(stat.st_ino),
         }
     }
+}
+
+/// A regular file that is there, or one that could come to be: two paths that lead to the same one are equal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum FilePlace {
+    /// It is there.
+    File(FileId),
+    /// Nothing is there yet.
+    Vacant {
+        /// The folder.
+        folder: FileId,
+        /// The name in it.
+        name: OsString,
+    },
+}
+
+impl FilePlace {
+    /// The place that `path` leads to; `None` where something else than a regular file is there.
+    ///
+    /// # Errors
+    /// As stat(2), also of the folder where the file is not there.
+    pub fn find(path: &Path) -> rustix::io::Result<Option<Self>> {
+        match files::stat(path) {
+            Ok(stat) => {
+                let is_file = FileType::from_raw_mode(stat.st_mode).is_file();
+                Ok(is_file.then(|| Self::File(FileId::of(&stat))))
+            }
+            Err(Errno::NOENT) => {
+                let path = files::follow_links(path)?;
+                let name = path.file_name().ok_or(Errno::NOENT)?;
+                let folder = FileId::of(&files::stat(folder_of(&path))?);
+                Ok(Some(Self::Vacant {
+                    folder,
+                    name: name.to_owned(),
+                }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The folder that a path's last name stands in.
+#[must_use]
+pub fn folder_of(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new(".")).to_owned()
 }
 
 /// Where a file is within its file system, and what changes when it is written to.
@@ -55,5 +107,42 @@ impl FileStamp {
             modified_s: i64::from(stat.st_mtime),
             modified_ns: stat.st_mtime_nsec as u64,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn every_way_to_a_file_leads_to_the_same_place_whether_it_is_there_or_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| FilePlace::find(&folder.path().join(name));
+        symlink("file", folder.path().join("link")).expect("made");
+        std::fs::create_dir(folder.path().join("deep")).expect("made");
+        symlink("../link", folder.path().join("deep/link")).expect("made");
+        for is_there in [false, true] {
+            if is_there {
+                std::fs::write(folder.path().join("file"), "").expect("written");
+                std::fs::hard_link(folder.path().join("file"), folder.path().join("other")).expect("made");
+            }
+            let place = at("file");
+            assert!(matches!(place, Ok(Some(_))), "{place:?}");
+            for way in ["link", "deep/link", "deep/../file"] {
+                assert_eq!(at(way), place, "{way}");
+            }
+            assert_eq!(at("other") == place, is_there);
+            assert_ne!(at("deep/file"), place);
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_has_no_place_and_no_folder_is_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(FilePlace::find(folder.path()), Ok(None));
+        assert_eq!(FilePlace::find(Path::new("/dev/null")), Ok(None));
+        assert_eq!(FilePlace::find(&folder.path().join("missing/file")), Err(Errno::NOENT));
     }
 }

@@ -1,7 +1,7 @@
 //! Sockets that wait for nothing, are inherited by nobody, and notice when their peer is gone.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -10,9 +10,10 @@ use std::time::Duration;
 use rustix::io::{Errno, FdFlags};
 use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketType};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::oneshot;
 
 use super::fault::{self, Operation};
-use super::system;
+use super::{system, threads};
 
 /// The next peer of a listener that waits.
 ///
@@ -77,13 +78,29 @@ pub async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(path).await
 }
 
-/// The addresses of a host.
+/// The addresses of a host, as getaddrinfo(3) finds them, on a thread of its own: tokio's own lookup panics where the
+/// system has no thread left.
 ///
 /// # Errors
-/// As getaddrinfo(3).
-pub async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    fault::point(Operation::Resolve)?;
-    Ok(tokio::net::lookup_host((host, port)).await?.collect())
+/// If no thread can be started. What is answered fails as getaddrinfo(3).
+pub fn resolve(host: &str, port: u16) -> io::Result<impl Future<Output = io::Result<Vec<SocketAddr>>> + Send> {
+    /// As std's threads have it: what getaddrinfo(3) loads is not ours to measure.
+    const STACK: usize = 2 << 20;
+    let (answer, answered) = oneshot::channel();
+    let look_up = move |host: &str| Ok((host, port).to_socket_addrs()?.collect());
+    if host.parse::<IpAddr>().is_ok() {
+        let _ = answer.send(look_up(host));
+    } else {
+        let host = host.to_owned();
+        // It cannot be cancelled, and nobody waits for it where the answer comes too late.
+        threads::spawn("resolve", STACK, move || {
+            let _ = answer.send(look_up(&host));
+        })?;
+    }
+    Ok(async {
+        fault::point(Operation::Resolve)?;
+        answered.await.map_err(io::Error::other)?
+    })
 }
 
 /// Connects to a TCP peer.

@@ -2,7 +2,7 @@
 
 use crate::view::json::Link;
 
-use super::pauses::{LONG, Pause, pauses};
+use super::pauses::{LONG, Pause, PauseEnd, pauses};
 use super::recording::Run;
 use super::scale::seconds;
 
@@ -103,13 +103,13 @@ fn long_pauses(run: &Run) -> Vec<Moment> {
     found.truncate(PAUSES);
     let both = |(pause, link): (Pause, &Link)| {
         let (from, to, time) = (name(run, link.from), name(run, link.to), seconds(pause.length()));
-        let still = if pause.is_over { "" } else { "still " };
+        let still = if pause.end == PauseEnd::Open { "still " } else { "" };
         let paused = Moment {
             at: pause.from,
             kind: Kind::Paused,
             text: format!("{from} {still}paused for {time}: {to} took nothing, or too little"),
         };
-        let drained = pause.is_over.then(|| Moment {
+        let drained = (pause.end == PauseEnd::Drained).then(|| Moment {
             at: pause.to,
             kind: Kind::Drained,
             text: format!("{from} goes on: the link to {to} has drained"),

@@ -9,8 +9,19 @@ pub struct Pause {
     pub from: f64,
     /// The first sample that saw it over, or the last one of all.
     pub to: f64,
-    /// Whether it was over before the recording was.
-    pub is_over: bool,
+    /// What ended it.
+    pub end: PauseEnd,
+}
+
+/// How a pause ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseEnd {
+    /// The link fell to its low mark, and the producer went on.
+    Drained,
+    /// The producer had nothing left to do: the link's level is no pause of anybody any more.
+    ProducerEnded,
+    /// It was not over when the recording was.
+    Open,
 }
 
 /// Shorter pauses are how a bounded chain breathes, in seconds.
@@ -32,7 +43,7 @@ impl Pause {
 /// The long pauses of a link, in the order of time.
 ///
 /// It is paused in a sample in which it was full once more often than it has drained, and in the same pause as long as
-/// neither number grows.
+/// neither number grows. Whoever has ended is not paused, however full the link is that it left.
 pub fn pauses(run: &Run, link: usize) -> Vec<Pause> {
     if run.last.unbounded {
         // What passes a mark that is only advice is not paused.
@@ -40,15 +51,22 @@ pub fn pauses(run: &Run, link: usize) -> Vec<Pause> {
     }
     let mut found = Vec::new();
     let mut open: Option<(u64, f64)> = None;
+    let producer = run.last.links[link].from;
     for point in &run.points {
         let level = &point.links[link];
-        let paused = (level.times_full > level.drains).then_some(level.times_full);
+        let has_ended = point.ended[producer];
+        let paused = (level.times_full > level.drains && !has_ended).then_some(level.times_full);
         let is_same = open.is_some_and(|(times, _)| paused == Some(times));
         if !is_same {
-            found.extend(open.map(|(_, from)| Pause {
+            let drained = |times| level.times_full > times || level.drains >= times;
+            found.extend(open.map(|(times, from)| Pause {
                 from,
                 to: point.at,
-                is_over: true,
+                end: if has_ended && !drained(times) {
+                    PauseEnd::ProducerEnded
+                } else {
+                    PauseEnd::Drained
+                },
             }));
             open = paused.map(|times| (times, point.at));
         }
@@ -56,7 +74,7 @@ pub fn pauses(run: &Run, link: usize) -> Vec<Pause> {
     found.extend(open.map(|(_, from)| Pause {
         from,
         to: run.duration(),
-        is_over: false,
+        end: PauseEnd::Open,
     }));
     found.retain(|pause| pause.length() >= LONG);
     found

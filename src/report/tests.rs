@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::moments::{self, Kind};
-use super::pauses::pauses;
+use super::pauses::{PauseEnd, pauses};
 use super::recording::{Body, Recording, Run};
 use super::*;
 
@@ -69,7 +69,37 @@ fn a_killed_run_is_judged_by_its_samples() {
     assert!((busy - (5.0 * 0.9 + 7.0) / 12.0).abs() < 1e-9, "{busy}");
     let last = moments::of(run).pop().expect("an end");
     assert_eq!((last.kind, last.at), (Kind::Failed, 1.2));
-    assert!(!pauses(run, 1).iter().any(|pause| pause.is_over));
+    assert!(pauses(run, 1).iter().all(|pause| pause.end == PauseEnd::Open));
+}
+
+#[test]
+fn a_producer_that_has_ended_is_not_paused() {
+    let mut recording = recorded("stalled.jsonl");
+    let Body::Run(run) = &mut recording.body else {
+        panic!("a run");
+    };
+    let whole = pauses(run, 1);
+    let [pause] = whole.as_slice() else {
+        panic!("one pause: {whole:?}");
+    };
+    assert_eq!(pause.end, PauseEnd::Drained);
+    let (from, to) = (pause.from, pause.to);
+    // It gave its last bytes to the full link, and left.
+    let producer = run.last.links[1].from;
+    for point in run.points.iter_mut().filter(|point| point.at > from + 1.0) {
+        point.ended[producer] = true;
+    }
+    let ended = pauses(run, 1);
+    assert_eq!(ended.len(), 1, "{ended:?}");
+    assert_eq!(ended[0].end, PauseEnd::ProducerEnded);
+    assert!(ended[0].to < to, "{ended:?}");
+    let told = moments::of(run);
+    assert!(
+        !told
+            .iter()
+            .any(|moment| moment.text.starts_with("gzip goes on") || moment.text.contains("still")),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -47,6 +47,7 @@ struct Account {
     limit: u64,
     links: u64,
     state: u64,
+    state_peak: u64,
 }
 
 impl Budget {
@@ -57,7 +58,12 @@ impl Budget {
     /// A budget of `limit` bytes, `links` of which are the links' high-water marks.
     #[must_use]
     pub fn new(limit: u64, links: u64, fixed: bool) -> Self {
-        let account = Mutex::new(Account { limit, links, state: 0 });
+        let account = Mutex::new(Account {
+            limit,
+            links,
+            state: 0,
+            state_peak: 0,
+        });
         let elastic = Elastic {
             given: links,
             ..Elastic::default()
@@ -92,6 +98,12 @@ impl Budget {
         self.with(|account| account.state)
     }
 
+    /// The most that stages ever held besides links, in bytes.
+    #[must_use]
+    pub fn state_peak(&self) -> u64 {
+        self.with(|account| account.state_peak)
+    }
+
     /// Claims `bytes` for a stage's state until the claim is dropped. A ceiling that the user did not set is raised, as
     /// long as the claim is within what one decoder may have.
     ///
@@ -108,6 +120,7 @@ impl Budget {
                 account.limit = needed;
             }
             account.state = state;
+            account.state_peak = account.state_peak.max(account.state);
             Ok(Claim {
                 bytes,
                 budget: self.clone(),
@@ -140,7 +153,7 @@ mod tests {
         assert_eq!(budget.claim(11).expect_err("does not fit"), 101);
         drop(first);
         assert!(budget.claim(40).is_ok());
-        assert_eq!(budget.state(), 0);
+        assert_eq!((budget.state(), budget.state_peak()), (0, 40));
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub static HASH: Definition = Definition {
             place: Place::Named,
             required: false,
             default: None,
-            help: "a file to write the sum to, as sha256sum does",
+            help: "a file to write the sum to, as sha256sum does, once the sink has everything",
         },
     ],
     examples: &[
@@ -84,13 +84,6 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         }),
     };
     let to = args.endpoint("to").map(<[u8]>::to_vec);
-    if to.as_deref() == Some(b"-") {
-        let problem = Problem::at(
-            args.span_of("to"),
-            "standard output carries the stream and nothing else",
-        );
-        return Err(problem.help("name a file; /dev/stderr is one"));
-    }
     Ok(Box::new(Hash {
         algorithm,
         label: args.text("label").map(str::to_owned),
@@ -118,6 +111,10 @@ struct Hash {
 }
 
 impl TransformPlan for Hash {
+    fn side_file(&self) -> Option<(&'static str, &[u8])> {
+        self.to.as_deref().map(|path| ("to", path))
+    }
+
     fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
         self
     }
@@ -148,9 +145,8 @@ impl Hash {
             let why = format!("it is {hex}, expected {expected}");
             return Err(Failure::because(error::Kind::Integrity, "the sum differs", why).into());
         }
-        if let Some(to) = self.to {
-            let line = sums::line(&hex, &label);
-            context.side_files.write(&to, line.as_bytes(), &context.cancel)?;
+        if let Some(file) = &context.side_file {
+            file.write(sums::line(&hex, &label).as_bytes(), &context.cancel)?;
         }
         out.finish();
         Ok(())

@@ -41,7 +41,12 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
         lane => format!("copied directly: {lane}"),
     };
     rows.push(row("time", clock(snapshot.elapsed), "", &lane));
-    let ceiling = format!("of {}", human_size(snapshot.limit));
+    // The ceiling is over both, and each is at its highest at a moment of its own: a sum would be a guess.
+    let codecs = match snapshot.state_peak {
+        0 => String::new(),
+        state => format!("+ codecs {}, ", human_size(state)),
+    };
+    let ceiling = format!("{codecs}of {}", human_size(snapshot.limit));
     let note = excess(snapshot.buffered_peak, snapshot.limit)
         .map_or_else(String::new, |times| format!("{times}, backpressure ignored"));
     rows.push(row("peak buffers", human_size(snapshot.buffered_peak), &ceiling, &note));
@@ -137,7 +142,7 @@ mod tests {
   in             48.5 MiB   1.31 MiB/s  read big.iso
   out            34.6 MiB    956 KiB/s  write tcp://127.0.0.1:9000  71.3 %
   time             37.0 s
-  peak buffers   2.30 MiB  of 8.00 MiB
+  peak buffers   2.30 MiB  + codecs 2.80 MiB, of 8.00 MiB
   peak rss       9.26 MiB
   longest pause    0.88 s  read big.iso; its link was full 79 times
   bottleneck               throttle 1MB/s; read backpressured 100 %, gzip 99 %
@@ -158,7 +163,7 @@ mod tests {
   in             48.5 MiB   1.31 MiB/s  read big.iso
   out            34.6 MiB    956 KiB/s  write /srv/arch…/not/fit.iso.gz  71.3 %
   time             37.0 s
-  peak buffers   2.30 MiB  of 8.00 MiB
+  peak buffers   2.30 MiB  + codecs 2.80 MiB, of 8.00 MiB
   peak rss       9.26 MiB
   longest pause    0.88 s  read big.iso; its link was full once
   bottleneck               throttle 1MB/s; read backpressured 100 %, gzip 99 %

@@ -22,20 +22,9 @@ fn number(object: &Value, name: &str) -> u64 {
         .unwrap_or_else(|| panic!("no number {name} in {object}"))
 }
 
-/// Where the peak stands in for the present, the memory of whoever started the program would count.
-fn cannot_tell_memory() -> bool {
-    let cannot = cfg!(feature = "portable-platform");
-    if cannot {
-        eprintln!("skipped: the portable resident memory is not that of this program alone");
-    }
-    cannot
-}
-
 #[test]
+#[cfg_attr(feature = "portable-platform", ignore = "the peak is not that of this program alone")]
 fn without_backpressure_memory_climbs_until_the_guard_stops_it() {
-    if cannot_tell_memory() {
-        return;
-    }
     let (_listener, write) = deaf_listener();
     let pipeline = format!("read /dev/zero | {write}");
     let arguments = ["--ignore-backpressure", "--max-rss", "96MiB", "--stats", "-", &pipeline];
@@ -115,10 +104,8 @@ fn a_limit_that_is_not_reached_changes_nothing() {
 }
 
 #[test]
+#[cfg_attr(feature = "portable-platform", ignore = "the peak is not that of this program alone")]
 fn a_limit_beyond_the_machine_is_refused_before_anything_is_opened() {
-    if cannot_tell_memory() {
-        return;
-    }
     let folder = Folder::new();
     folder.write("a", "0123456789");
     let arguments = ["--ignore-backpressure", "--max-rss", "1048576T", "read a | write b"];
@@ -132,10 +119,8 @@ fn a_limit_beyond_the_machine_is_refused_before_anything_is_opened() {
 }
 
 #[test]
+#[cfg_attr(feature = "portable-platform", ignore = "the peak is not that of this program alone")]
 fn the_demo_tells_its_story_without_a_terminal() {
-    if cannot_tell_memory() {
-        return;
-    }
     let folder = Folder::new();
     let run = highwater(["demo", "--seconds", "1", "--report", "demo.html"])
         .within(&folder)

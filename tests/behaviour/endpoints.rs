@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use rustix::fs::OFlags;
 
-use crate::harness::{Folder, accept, highwater, noise};
+use crate::harness::{Folder, accept, highwater, noise, skip};
 
 mod files {
     use super::*;
@@ -449,7 +449,7 @@ mod tcp {
     #[test]
     fn ipv6_hosts_stand_in_brackets() {
         let Ok(listener) = TcpListener::bind("[::1]:0") else {
-            eprintln!("skipped: there is no IPv6 here");
+            skip("there is no IPv6 here");
             return;
         };
         let url = format!("tcp://{}", listener.local_addr().expect("bound"));

@@ -12,6 +12,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+// Named, because the tests of other folders take this file as theirs.
+#[path = "skip.rs"]
+mod skip;
+pub use skip::skip;
+
 /// A run that takes longer hangs: far more than any test needs.
 const FAR_TOO_LONG: Duration = Duration::from_secs(120);
 
@@ -39,6 +44,20 @@ impl Invocation {
     /// Runs it in `folder`, so that messages name short paths.
     pub fn within(mut self, folder: &Folder) -> Self {
         self.command.current_dir(folder.path());
+        self
+    }
+
+    /// Has it started by `other`, such as strace with its options. To be said before anything else.
+    pub fn under(mut self, mut other: Command) -> Self {
+        other.arg(self.command.get_program()).args(self.command.get_args());
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => other.env(name, value),
+                None => other.env_remove(name),
+            };
+        }
+        other.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command = other;
         self
     }
 
@@ -294,33 +313,30 @@ impl Folder {
     }
 }
 
-/// Another program, where it is installed. With `HIGHWATER_REQUIRE_PEERS=1` it must be.
+/// Another program, where it is installed.
 pub fn peer(name: &str) -> Option<Command> {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()));
     if found {
         return Some(Command::new(name));
     }
-    let required = std::env::var_os("HIGHWATER_REQUIRE_PEERS").is_some_and(|value| value == "1");
-    assert!(!required, "{name} is missing");
-    eprintln!("skipped: {name} is missing");
+    skip(format_args!("{name} is missing"));
     None
 }
 
 /// strace, where it is installed and may trace; the runs that it starts are those of [`highwater`].
 pub fn strace() -> Option<Command> {
     let command = peer("strace")?;
-    let can_trace = Command::new("strace")
-        .args(["-o", "/dev/null", "true"])
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    let required = std::env::var_os("HIGHWATER_REQUIRE_PEERS").is_some_and(|value| value == "1");
-    assert!(can_trace || !required, "strace may not trace");
-    if !can_trace {
-        eprintln!("skipped: strace may not trace");
+    let probe = Command::new("strace")
+        .args(["-f", "-o", "/dev/null", "true"])
+        .output()
+        .expect("strace starts");
+    if !probe.status.success() {
+        let why = String::from_utf8_lossy(&probe.stderr);
+        skip(format_args!("strace may not trace: {}", why.trim_end()));
+        return None;
     }
-    can_trace.then_some(command)
+    Some(command)
 }
 
 /// Pipes `input` through another program; answers whether it was content, and what it gave out.

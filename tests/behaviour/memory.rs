@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use serde_json::Value;
 
-use crate::harness::{Folder, Run, accept, highwater, noise};
+use crate::harness::{Folder, Run, accept, highwater, noise, skip};
 
 fn number(object: &Value, name: &str) -> u64 {
     object[name]
@@ -43,13 +43,13 @@ fn stays_below(run: &Run, limit: u64) {
     }
 }
 
+// getrusage(2): what the process that started it had at its peak counts too.
 #[test]
+#[cfg_attr(
+    feature = "portable-platform",
+    ignore = "the portable peak is not that of this program alone"
+)]
 fn four_times_the_bytes_take_no_more_memory() {
-    if cfg!(feature = "portable-platform") {
-        // getrusage(2): what the process that started it had at its peak counts too.
-        eprintln!("skipped: the portable peak of resident memory is not that of this program alone");
-        return;
-    }
     let peak = |size: &str| {
         let pipeline = format!("read /dev/zero | take {size} | throttle 2GB/s | write /dev/null");
         // The ceiling is low, because how full the last link was at its fullest is a matter of scheduling.
@@ -61,7 +61,7 @@ fn four_times_the_bytes_take_no_more_memory() {
     };
     let (small, large) = (peak("64MiB"), peak("256MiB"));
     if small == 0 {
-        eprintln!("skipped: the system does not tell the peak of resident memory");
+        skip("the system does not tell the peak of resident memory");
         return;
     }
     // A leak of one byte in a hundred would show. Less than a mebibyte is which pages of the program itself were touched.

@@ -1,6 +1,6 @@
 //! Peers that misbehave once the connection stands: the rows of the network in the table of faults.
 
-use std::io::Read;
+use std::io::{Read, Write};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -75,6 +75,77 @@ mod silent_peers {
             assert!(calls.contains("TCP_KEEPIDLE, [5]"), "{stage}: {calls}");
             toxic.received();
         }
+    }
+}
+
+/// From some moment on nothing comes from there any more, no end and no reset either.
+#[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
+mod vanished_peers {
+    use std::net::TcpListener;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::harness::accept;
+    use crate::namespace::{Namespace, isolated, loopback};
+
+    /// In a network with nobody else in it.
+    fn listener() -> (TcpListener, String) {
+        loopback("up");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let url = format!("tcp://{}", listener.local_addr().expect("bound"));
+        (listener, url)
+    }
+
+    #[test]
+    fn of_a_sink_are_given_up_where_a_user_timeout_says_so() {
+        let name = "misbehaving::vanished_peers::of_a_sink_are_given_up_where_a_user_timeout_says_so";
+        isolated(&Namespace::Network, name, || {
+            let folder = Folder::new();
+            let (listener, url) = listener();
+            let pipeline = format!("read /dev/zero | throttle 1MB/s | write {url} user-timeout=100ms");
+            let running = highwater(["--stats", "stats", &pipeline]).within(&folder).start();
+            let mut peer = accept(&listener);
+            let (flows, flowing) = channel();
+            // It reads all that comes for as long as the process lives: it has room, and would answer.
+            std::thread::spawn(move || {
+                let mut received = 0;
+                while let Ok(count @ 1..) = peer.read(&mut [0; 4096]) {
+                    received += count as u64;
+                    if received >= 100_000 {
+                        let _ = flows.send(received);
+                    }
+                }
+            });
+            let received = flowing.recv().expect("bytes flow");
+            loopback("down");
+            let run = running.wait();
+            let said = run.fails(4);
+            assert!(said.contains(": cannot write: Connection timed out (after "), "{said}");
+            let stats: Value = serde_json::from_slice(&folder.read("stats")).expect("an object");
+            let written = stats["stages"][2]["bytes_out"].as_u64();
+            assert!(written >= Some(received), "{written:?} of {received}");
+        });
+    }
+
+    /// Nothing is owed to it: only keepalive finds out, which is asked once a second at most.
+    #[test]
+    fn of_a_source_are_given_up_where_a_user_timeout_says_so() {
+        let name = "misbehaving::vanished_peers::of_a_source_are_given_up_where_a_user_timeout_says_so";
+        isolated(&Namespace::Network, name, || {
+            let (listener, url) = listener();
+            let mut running = highwater([format!("read {url} user-timeout=100ms")]).start();
+            let mut out = running.take_stdout();
+            let mut peer = accept(&listener);
+            peer.write_all(&noise(1000, 1)).expect("sent");
+            out.read_exact(&mut [0; 1000]).expect("what was sent");
+            loopback("down");
+            let run = running.wait();
+            let said = run.fails(3);
+            assert!(
+                said.ends_with(": cannot read: Connection timed out (after 1000 B)"),
+                "{said}"
+            );
+        });
     }
 }
 

@@ -157,32 +157,32 @@ fn what_cannot_be_a_recording_is_refused_before_anything_is_touched() {
         (
             "source",
             "read source | write out",
-            "is the same file as the source; record to another name",
+            "is the same file as the source; write to another name",
         ),
         (
             "link",
             "read source | write out",
-            "is the same file as the source; record to another name",
+            "is the same file as the source; write to another name",
         ),
         (
             "old",
             "read source | write old",
-            "is the same file as the sink; record to another name",
+            "is the same file as the sink; write to another name",
         ),
         (
             "old",
             "read source | write old append=true",
-            "is the same file as the sink; record to another name",
+            "is the same file as the sink; write to another name",
         ),
         (
             "out",
             "read source | write out",
-            "is the same file as the sink; record to another name",
+            "is the same file as the sink; write to another name",
         ),
         (
             "out",
             "read source | write out clobber=false",
-            "is the same file as the sink; record to another name",
+            "is the same file as the sink; write to another name",
         ),
     ];
     for (file, pipeline, why) in cases {
@@ -195,7 +195,7 @@ fn what_cannot_be_a_recording_is_refused_before_anything_is_touched() {
         .run();
     assert_eq!(
         run.fails(2),
-        "highwater: --record stats: is the same file as --stats; record to another name"
+        "highwater: --record stats: is the same file as --stats; write to another name"
     );
     let stats: Value = serde_json::from_slice(&folder.read("stats")).expect("an object");
     assert_eq!(stats["exit"]["code"], 2);

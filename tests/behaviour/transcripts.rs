@@ -177,9 +177,7 @@ error: `write` does not take `c`
 error: `gzip` does not take `-9`
   |
 1 | read a | gzip -9 | write b
-  |               ^^ one word too many
-  |
-  = help: it is written `gzip`; its parameters: level, threads, member, single, flush, high, low
+  |               ^^ did you mean `level=9`?
 --- exit 2
 "#]],
         );
@@ -680,16 +678,9 @@ error: `gzip` does not take `-q`
 error: `write` does not take `--memory`
   |
 1 | read a :: write b --memory 1MiB
-  |                   ^^^^^^^^ one word too many
+  |                   ^^^^^^^^ no stage has options
   |
-  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout, retry, user-timeout, linger, verify, resume, checkpoint
-
-error: `write` does not take `1MiB`
-  |
-1 | read a :: write b --memory 1MiB
-  |                            ^^^^ one word too many
-  |
-  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout, retry, user-timeout, linger, verify, resume, checkpoint
+  = help: options of highwater stand before the pipeline, or behind its closing quote
 --- exit 2
 "#]],
         );
@@ -1776,7 +1767,8 @@ highwater: unknown stage `gzpi`: did you mean `gzip`?
     by default burst=0
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  3  write tcp://127.0.0.1:9000
-    by default append=false clobber=true sync=true connect-timeout=10s verify=false resume=false
+    by default append=false clobber=true sync=true connect-timeout=10s
+               verify=false resume=false
     connects to tcp://127.0.0.1:9000
 
 lane     linked
@@ -1793,7 +1785,8 @@ threads  6 at most: a stage's each, the engine's, the view's; threads= adds more
     gives 10 B
      │  full at 64.0 KiB, resumes at 32.0 KiB, chunks up to 16.0 KiB
  1  write b
-    by default append=false clobber=true sync=true connect-timeout=10s verify=false resume=false
+    by default append=false clobber=true sync=true connect-timeout=10s
+               verify=false resume=false
     creates b
 
 lane     direct, without the link: copy_file_range
@@ -1810,7 +1803,8 @@ threads  4 at most: a stage's each, the engine's, the view's; threads= adds more
     gives 10 B
      │  full at 16 B, resumes at 4 B, chunks up to 1 B
  1  write /dev/null
-    by default append=false clobber=true sync=true connect-timeout=10s verify=false resume=false
+    by default append=false clobber=true sync=true connect-timeout=10s
+               verify=false resume=false
     writes to /dev/null in place
 
 lane     linked, because a mark is set
@@ -1833,7 +1827,8 @@ threads  4 at most: a stage's each, the engine's, the view's; threads= adds more
     gives 10 B
      │  never full, though its mark is 1.00 MiB; chunks up to 256 KiB
  1  write /dev/null
-    by default append=false clobber=true sync=true connect-timeout=10s verify=false resume=false
+    by default append=false clobber=true sync=true connect-timeout=10s
+               verify=false resume=false
     writes to /dev/null in place
 
 lane     linked, because backpressure is ignored
@@ -1854,8 +1849,9 @@ stops    at 1.00 MiB resident (--max-rss)
  1  skip 1
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  2  write a
-    by default append=false clobber=true sync=true connect-timeout=10s verify=false resume=false
-    replaces a (10 bytes)
+    by default append=false clobber=true sync=true connect-timeout=10s
+               verify=false resume=false
+    replaces a (10 B)
 
 lane     linked
 memory   links 2.00 MiB + state 0 B = 2.00 MiB, of 8.00 MiB (by default)

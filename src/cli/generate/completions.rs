@@ -111,6 +111,7 @@ fn zsh() -> String {
     let plain = plain(Shell::Zsh);
     let plain = plain.split("\nif [ \"$funcstack[1]\"").next().unwrap_or_default();
     let plain = plain.replacen("_highwater() {", "_highwater_options() {", 1);
+    let plain = subcommand_first(&plain);
     let described = |name: &str, help: &str| quoted(&format!("{}:{help}", name.replace(':', "\\:")));
     let stages = each(|stage| format!("    {}", described(stage.name, stage.summary)));
     let parameters = each(|stage| {
@@ -139,6 +140,16 @@ fn zsh() -> String {
         .replace("@VALUES@", &values.join("\n"))
         .replace("@CHECK@", &zsh_options("check"));
     format!("{}\n\n{ours}", plain.trim_end())
+}
+
+/// clap's script for zsh takes the first word for the pipeline and looks for a subcommand in the second, so behind a
+/// subcommand it would offer the options of the whole. Ours sees to the pipeline, so the first word is the subcommand.
+fn subcommand_first(script: &str) -> String {
+    let lines = script.lines().filter(|line| !line.starts_with("'::words -- "));
+    lines
+        .map(|line| line.replace("$line[2]", "$line[1]"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The options of a subcommand as zsh's `_arguments` takes them: a line each, to be gone on with.

@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop, shown};
-use crate::platform::{Descriptor, FileId, files};
+use crate::platform::{Descriptor, FileId, FilePlace, files};
 use crate::stage::{Outcome, Undertaking, Undo};
 
 use super::super::journal::{Found, Journal};
@@ -76,10 +76,11 @@ impl Partial {
 }
 
 /// The part and the journal beside a target, as far as they are there.
-pub fn companions(target: &Target) -> Vec<FileId> {
+pub fn companions(target: &Target) -> Vec<FilePlace> {
     let stats =
         [PART, JOURNAL].map(|suffix| files::statat(&target.folder, target.beside(suffix), AtFlags::SYMLINK_NOFOLLOW));
-    stats.iter().flatten().map(FileId::of).collect()
+    let there = stats.iter().flatten();
+    there.map(|stat| FilePlace::File(FileId::of(stat))).collect()
 }
 
 impl Names {

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind};
-use crate::platform::{Descriptor, creation_mask, files};
+use crate::platform::{Descriptor, creation_mask, files, folder_of};
 
 use super::super::Writing;
 
@@ -27,12 +27,11 @@ pub struct Target {
 impl Target {
     /// Finds the file that `path` leads to, or the place where it will be.
     pub fn find(path: &Path, writing: Writing) -> Result<Self, Errno> {
-        let path = follow_links(path)?;
+        let path = files::follow_links(path)?;
         let name = path.file_name().ok_or(Errno::ISDIR)?;
-        let folder_path = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder_path = folder_path.unwrap_or(Path::new("."));
+        let folder_path = folder_of(&path);
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let folder = files::open(folder_path, directory, Mode::empty())?;
+        let folder = files::open(&folder_path, directory, Mode::empty())?;
         let old = match files::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Some(stat),
             Err(Errno::NOENT) => None,
@@ -45,7 +44,7 @@ impl Target {
         };
         Ok(Self {
             name: name.to_owned(),
-            folder_path: folder_path.to_owned(),
+            folder_path,
             folder,
             mode,
             owner: old.map(|stat| (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid))),
@@ -88,22 +87,4 @@ impl Target {
         let operation = "the file is in place, but its durability is unknown";
         files::fsync(&self.folder).map_err(|error| Failure::io(Kind::Sink, operation, error))
     }
-}
-
-/// Follows the last component's symbolic links, also those that lead nowhere yet.
-fn follow_links(path: &Path) -> Result<PathBuf, Errno> {
-    /// As many as the kernel follows.
-    const MOST_LINKS: usize = 40;
-    let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
-        match files::readlink(&path) {
-            Ok(link) => {
-                let link = PathBuf::from(OsStr::from_bytes(link.to_bytes()));
-                path = path.parent().unwrap_or(Path::new("")).join(link);
-            }
-            Err(Errno::INVAL | Errno::NOENT) => return Ok(path),
-            Err(error) => return Err(error),
-        }
-    }
-    Err(Errno::LOOP)
 }

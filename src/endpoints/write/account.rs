@@ -164,16 +164,7 @@ mod tests {
 
     use super::*;
     use crate::flow::StageMeter;
-    use crate::stage::{Budget, Cancel, SideFiles};
-
-    #[derive(Debug)]
-    struct NoSideFiles;
-
-    impl SideFiles for NoSideFiles {
-        fn write(&self, _: &[u8], _: &[u8], _: &Cancel) -> Outcome {
-            Err(Stop::Neighbour)
-        }
-    }
+    use crate::stage::Budget;
 
     fn context() -> Context {
         Context {
@@ -182,7 +173,7 @@ mod tests {
             budget: Arc::new(Budget::new(1 << 20, 0, true)),
             findings: Arc::default(),
             outer_side: Arc::default(),
-            side_files: Arc::new(NoSideFiles),
+            side_file: None,
         }
     }
 

@@ -14,7 +14,7 @@ use super::super::start::start_direct;
 use super::*;
 use crate::error::{Failure, Kind};
 use crate::flow::{Inlet, Outlet, Pool, StageMeter};
-use crate::stage::{Budget, Cancel, SideFiles, Undo, Work};
+use crate::stage::{Budget, Cancel, Undo, Work};
 
 /// What both ends were told.
 #[derive(Debug, Default)]
@@ -113,15 +113,6 @@ impl DirectSink for To {
     }
 }
 
-#[derive(Debug)]
-struct Nowhere;
-
-impl SideFiles for Nowhere {
-    fn write(&self, _: &[u8], _: &[u8], _: &Cancel) -> Outcome {
-        unreachable!("nobody writes beside the stream")
-    }
-}
-
 /// A lane, and what can be seen of it from outside.
 struct Rig {
     told: Arc<Told>,
@@ -146,7 +137,7 @@ impl Rig {
             budget: Arc::new(Budget::new(0, 0, true)),
             findings: Arc::default(),
             outer_side: Arc::default(),
-            side_files: Arc::new(Nowhere),
+            side_file: None,
         };
         let mut later: VecDeque<Arc<Descriptor>> = from.into_iter().map(own).collect();
         let direct = Direct {

@@ -36,6 +36,11 @@ impl<E: EncodeV2 + Send + 'static, F: FnOnce() -> E + Send> TransformPlan for Pa
     }
 }
 
+/// An encoder takes every byte, and its parameters were checked: what it can lack is memory and threads.
+fn failed(error: io::Error) -> Failure {
+    Failure::io(Kind::Resources, "cannot compress", error)
+}
+
 /// A compressor as a transform.
 pub struct Encoding<E> {
     encoder: E,
@@ -84,7 +89,7 @@ impl<E: EncodeV2 + Send> Encoding<E> {
         let result = step(&mut self.encoder, &mut output);
         let written = output.written_len();
         buffer.advance(written);
-        let result = result.map_err(|error| Failure::io(Kind::Other, "cannot compress", error))?;
+        let result = result.map_err(failed)?;
         if buffer.is_full() {
             out.send(buffer)?;
         } else {
@@ -135,7 +140,7 @@ impl<E: EncodeV2 + Send> Transform for Encoding<E> {
             let mut output = WriteBuffer::new_initialized(&mut room[..]);
             let result = self.encoder.flush(&mut output);
             let written = output.written_len();
-            let is_done = result.map_err(|error| Failure::io(Kind::Other, "cannot compress", error))?;
+            let is_done = result.map_err(failed)?;
             block_on(out.copy(&room[..written]))?;
             if is_done {
                 break;

@@ -8,7 +8,7 @@ use crate::catalog::{Build, check};
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Inlet, Link, Marks, Outlet, Pool, StageMeter, block_on};
 use crate::grammar;
-use crate::stage::{Budget, Cancel, Context, Outcome, SideFiles, Work};
+use crate::stage::{Budget, Cancel, Context, Outcome, Work};
 use crate::transforms::STAGES;
 
 /// An encoder's call and its decoder's.
@@ -25,16 +25,6 @@ const PAIRS: &[(&str, &str)] = &[
     #[cfg(feature = "brotli")]
     ("brotli", "unbrotli"),
 ];
-
-/// Codecs write none.
-#[derive(Debug)]
-struct NoSideFiles;
-
-impl SideFiles for NoSideFiles {
-    fn write(&self, _: &[u8], _: &[u8], _: &Cancel) -> Outcome {
-        unreachable!("a codec writes no file")
-    }
-}
 
 fn link(high: u64) -> (Outlet, Inlet) {
     let link = Link::new(Marks::new(high, high / 2, 64 << 10), Arc::new(Pool::new(high)));
@@ -57,7 +47,7 @@ fn start(call: &str, memory: Option<u64>, input: Inlet, out: Outlet) -> Box<dyn 
         budget: Arc::new(Budget::new(memory.unwrap_or(8 << 20), 0, memory.is_some())),
         findings: Arc::default(),
         outer_side: Arc::default(),
-        side_files: Arc::new(NoSideFiles),
+        side_file: None,
     };
     match plan.make(0).start(input, out, context) {
         Work::Thread(work) => work,

@@ -40,6 +40,7 @@ pub fn throttled() -> Snapshot {
         buffered_peak: 2_408_448,
         pool_free: 425_984,
         state: 2_933_642,
+        state_peak: 2_933_642,
         limit: 8 * MIB,
         is_unbounded: false,
         expected: Some(73_400_320),
@@ -71,7 +72,7 @@ pub fn unbounded() -> Snapshot {
     ];
     snapshot.bottleneck = Some(1);
     (snapshot.buffered, snapshot.buffered_peak) = (134 * MIB, 134 * MIB);
-    (snapshot.state, snapshot.pool_free) = (0, 0);
+    (snapshot.state, snapshot.state_peak, snapshot.pool_free) = (0, 0, 0);
     (snapshot.rss, snapshot.rss_peak) = (139 * MIB, 139 * MIB);
     let risen = LinkSample {
         buffered: 134 * MIB,
@@ -95,7 +96,8 @@ pub fn direct() -> Snapshot {
     snapshot.links.clear();
     snapshot.expected = Some(4_294_967_296);
     snapshot.elapsed = Duration::from_millis(2_351);
-    (snapshot.buffered, snapshot.buffered_peak, snapshot.state) = (0, 0, 0);
+    (snapshot.buffered, snapshot.buffered_peak) = (0, 0);
+    (snapshot.state, snapshot.state_peak) = (0, 0);
     snapshot.bottleneck = Some(0);
     snapshot
 }

@@ -77,7 +77,7 @@ _highwater_with_stages() {
             COMPREPLY=($(compgen -W '@ALL@' -- "$word"))
             return
             ;;
-        generate | check | \'* | \"*)
+        demo | ctl | report | generate | check | \'* | \"*)
             _highwater "$@"
             return
             ;;

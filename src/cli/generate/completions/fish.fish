@@ -19,7 +19,7 @@ function __highwater_words
     while set -q words[1]
         switch $words[1]
             case explain
-            case generate stages check
+            case demo ctl report generate stages check
                 return 1
             case '-*'
                 contains -- $words[1] @VALUED@; and set -e words[1]

@@ -66,7 +66,7 @@ _highwater() {
         return
     fi
     case $words[at] in
-        generate)
+        demo|ctl|report|generate)
             _highwater_options "$@"
             return
             ;;

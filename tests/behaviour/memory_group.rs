@@ -1,0 +1,96 @@
+//! A control group with a memory limit, wherever the system lets a test have one.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::harness::skip;
+
+/// Where each version of control groups is mounted, and what its memory limit is called: see cgroups(7).
+const VERSIONS: [(&str, &str); 2] = [
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+    ("/sys/fs/cgroup", "memory.max"),
+];
+
+/// A control group, removed when it is dropped.
+pub struct MemoryGroup(PathBuf);
+
+impl MemoryGroup {
+    /// A group whose processes may have `bytes` of memory together, below our own: whatever bounds us bounds it, too. In
+    /// version 2 a group with processes in it has no groups with limits below it, so there it is tried beside our own as
+    /// well. `None` where all are refused and the test is skipped.
+    pub fn with_limit(bytes: u64) -> Option<Self> {
+        let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let mut refusals = Vec::new();
+        for (root, limit) in VERSIONS {
+            let own = own(&groups, limit);
+            let beside = own.parent().filter(|_| limit == "memory.max");
+            for parent in [Some(own), beside].into_iter().flatten() {
+                let parent = Path::new(root).join(parent);
+                match Self::below(&parent, limit, bytes) {
+                    Ok(made) => return Some(made),
+                    Err(why) => refusals.push(format!("below {}: {why}", parent.display())),
+                }
+            }
+        }
+        skip(format_args!("no control group can be made: {}", refusals.join("; ")));
+        None
+    }
+
+    fn below(parent: &Path, limit: &str, bytes: u64) -> Result<Self, String> {
+        let said = |step: &'static str| move |error: io::Error| format!("{step}: {error}");
+        // The mount point itself is there on every machine.
+        if !parent.join("cgroup.procs").exists() {
+            return Err("no group".to_owned());
+        }
+        let folder = parent.join(format!("highwater-test-{}", std::process::id()));
+        std::fs::create_dir(&folder).map_err(said("mkdir"))?;
+        let group = Self(folder);
+        let limit = group.0.join(limit);
+        if !limit.exists() {
+            // It stays enabled: somebody else may have begun to rely on it.
+            std::fs::write(parent.join("cgroup.subtree_control"), "+memory").map_err(said("enable the controller"))?;
+        }
+        std::fs::write(limit, bytes.to_string()).map_err(said("set the limit"))?;
+        let joined = group.command("true").output().map_err(said("sh"))?;
+        if joined.status.success() {
+            Ok(group)
+        } else {
+            Err(format!("join: {}", String::from_utf8_lossy(&joined.stderr).trim_end()))
+        }
+    }
+
+    /// A command that runs the program in this group.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("sh");
+        let join = "echo $$ >\"$0/cgroup.procs\" && exec \"$@\"";
+        command.args(["-c", join]).arg(&self.0).arg(program);
+        command
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// Our own group in the hierarchy whose limit is called so, without the slash in front: see cgroups(7), `/proc/PID/cgroup`.
+fn own<'a>(groups: &'a str, limit: &str) -> &'a Path {
+    let lines = groups.lines().filter_map(|line| {
+        let (_, rest) = line.split_once(':')?;
+        rest.split_once(':')
+    });
+    let controller = if limit == "memory.max" { "" } else { "memory" };
+    let mut ours = lines.filter(|(controllers, _)| controllers.split(',').any(|name| name == controller));
+    let path = ours.next().map_or("", |(_, path)| path);
+    Path::new(path.trim_start_matches('/'))
+}
+
+#[test]
+fn the_group_of_each_version_is_found() {
+    let both = "9:name=systemd:/\n4:cpu,memory:/api/1\n0::/user.slice/a:b\n";
+    assert_eq!(own(both, "memory.limit_in_bytes"), Path::new("api/1"));
+    assert_eq!(own(both, "memory.max"), Path::new("user.slice/a:b"));
+    assert_eq!(own("0::/\n", "memory.limit_in_bytes"), Path::new(""));
+}

@@ -1,0 +1,107 @@
+//! Namespaces of a test's own: mounts and network devices that nobody else sees, and that are gone with it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::harness::{peer, skip};
+
+/// In the environment of a test that runs in a namespace: its name.
+const INSIDE: &str = "HIGHWATER_INSIDE";
+
+/// What is the test's own.
+pub enum Namespace {
+    Mounts,
+    Network,
+}
+
+impl Namespace {
+    fn option(&self) -> &'static str {
+        match self {
+            Self::Mounts => "--mount",
+            Self::Network => "--net",
+        }
+    }
+
+    /// Succeeds in a namespace in which the tests can do what they are there for.
+    fn probe(&self) -> &'static [&'static str] {
+        match self {
+            Self::Mounts => &["mount", "-t", "tmpfs", "none", "/tmp"],
+            Self::Network => &["ip", "link", "set", "lo", "up"],
+        }
+    }
+}
+
+/// Runs `body`, which is that of the test `name`, in a process of its own with such a namespace: in a user namespace, for
+/// which nobody needs to be root, else as root. Where the system refuses both, the test is skipped.
+pub fn isolated(namespace: &Namespace, name: &str, body: impl FnOnce()) {
+    if std::env::var_os(INSIDE).is_some_and(|inside| inside == name) {
+        return body();
+    }
+    if ["unshare", namespace.probe()[0]]
+        .iter()
+        .any(|name| peer(name).is_none())
+    {
+        return;
+    }
+    let mut refusals = Vec::new();
+    for user in [&["--user", "--map-root-user"][..], &[]] {
+        let unshare = |command: &[&str]| {
+            let mut unshare = Command::new("unshare");
+            unshare.args(user).arg(namespace.option()).args(command);
+            unshare.env(INSIDE, name).stdin(Stdio::null());
+            unshare.output().expect("unshare starts")
+        };
+        let probe = unshare(namespace.probe());
+        if !probe.status.success() {
+            let why = String::from_utf8_lossy(&probe.stderr);
+            refusals.push(format!("unshare {user:?} {}: {}", namespace.option(), why.trim_end()));
+            continue;
+        }
+        let program = std::env::current_exe().expect("a path");
+        let program = program.to_str().expect("text");
+        let run = unshare(&[program, "--exact", name, "--nocapture"]);
+        let (said, failed) = (
+            String::from_utf8_lossy(&run.stdout),
+            String::from_utf8_lossy(&run.stderr),
+        );
+        assert!(
+            run.status.success() && said.contains("test result: ok. 1 passed;"),
+            "{name}: {said}{failed}"
+        );
+        return;
+    }
+    skip(refusals.join("; "));
+}
+
+/// A file system in memory, for as long as it lives.
+pub struct Mount(PathBuf);
+
+impl Mount {
+    /// Mounts one with room for a mebibyte at `folder`, within [`Namespace::Mounts`].
+    pub fn at(folder: &Path) -> Self {
+        mount(&["-t", "tmpfs", "-o", "size=1m", "none"], folder);
+        Self(folder.to_owned())
+    }
+
+    /// From here on nothing can be written to it.
+    pub fn forbid_writing(&self) {
+        mount(&["-o", "remount,ro"], &self.0);
+    }
+}
+
+fn mount(arguments: &[&str], folder: &Path) {
+    let mounted = Command::new("mount").args(arguments).arg(folder).status();
+    assert!(mounted.expect("mount starts").success());
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+/// Turns the loopback device on or off, within [`Namespace::Network`].
+pub fn loopback(state: &str) {
+    let set = Command::new("ip").args(["link", "set", "lo", state]).status();
+    assert!(set.expect("ip starts").success());
+}
