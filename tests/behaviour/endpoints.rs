@@ -176,6 +176,17 @@ mod files {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn without_a_size_are_copied_whole_into_another() {
+        let folder = Folder::new();
+        highwater(["read /proc/version | write b"])
+            .within(&folder)
+            .run()
+            .succeeds();
+        assert_eq!(folder.read("b"), std::fs::read("/proc/version").expect("it is there"));
+    }
+
+    #[test]
     fn that_are_devices_may_be_both_ends() {
         let output = highwater(["read /dev/zero | take 10 | write /dev/null"])
             .run()
