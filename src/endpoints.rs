@@ -125,9 +125,12 @@ pub trait Endpoint: Send {
         Ok(Facts::of(Shape::Socket))
     }
     /// The files beside it that a resumable write uses, as far as they are there.
-    fn companions(&self, writing: Writing) -> Vec<FilePlace> {
+    ///
+    /// # Errors
+    /// If the system does not say.
+    fn companions(&self, writing: Writing) -> Result<Vec<FilePlace>, Failure> {
         let _ = writing;
-        Vec::new()
+        Ok(Vec::new())
     }
     /// What writing there will do.
     fn effect(&self, writing: Writing) -> String {

@@ -183,8 +183,11 @@ pub trait Source: Send {
         Ok(0)
     }
     /// Which file it is, if it is one.
-    fn identity(&self) -> Option<SourceIdentity> {
-        None
+    ///
+    /// # Errors
+    /// If the system does not say.
+    fn identity(&self) -> Result<Option<SourceIdentity>, Failure> {
+        Ok(None)
     }
     /// The source as descriptors that are read one after the other, if that is all it is.
     fn as_direct(&mut self) -> Option<&mut dyn DirectSource> {

@@ -10,8 +10,9 @@ use rustix::process::{Pid, test_kill_process};
 
 use crate::error::{Failure, Kind};
 use crate::grammar::parse_rate;
+use crate::platform::files::Stream;
 use crate::platform::process_name;
-use crate::platform::sockets::peer_user;
+use crate::platform::sockets::{limit_waits, peer_user};
 
 use super::control::message::{self, Reply, Request};
 use super::control::place;
@@ -145,10 +146,9 @@ fn connect(pid: u32) -> Result<UnixStream, String> {
 }
 
 fn ask(stream: &UnixStream, request: &Request) -> io::Result<Reply> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    message::send(stream, request)?;
-    message::receive(stream)
+    limit_waits(stream, PATIENCE)?;
+    message::send(Stream(stream), request)?;
+    message::receive(Stream(stream))
 }
 
 #[cfg(test)]

@@ -207,8 +207,10 @@ impl Endpoint for File {
         }
     }
 
-    fn companions(&self, writing: Writing) -> Vec<FilePlace> {
-        Target::find(&self.path, writing).map_or_else(|_| Vec::new(), |target| partial::companions(&target))
+    fn companions(&self, writing: Writing) -> Result<Vec<FilePlace>, Failure> {
+        Target::find(&self.path, writing)
+            .and_then(|target| partial::companions(&target))
+            .map_err(|error| self.failed(Kind::Sink, "cannot create", error))
     }
 
     fn effect(&self, writing: Writing) -> String {

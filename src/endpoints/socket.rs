@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::StageMeter;
-use crate::platform::{Descriptor, Interest, Transfer, Woken, await_alarm, sockets, unsent_bytes};
+use crate::platform::{Descriptor, Interest, Transfer, Woken, await_alarm, files, sockets, unsent_bytes};
 use crate::stage::{Outcome, Undo};
 
 use super::{Incoming, Landing, Outgoing};
@@ -41,7 +41,7 @@ struct Cut {
 
 impl Cut {
     fn of(stream: &OwnedFd) -> Result<Self, Failure> {
-        let own = stream.try_clone().map_err(|error| unusable(Kind::Sink, error))?;
+        let own = files::duplicate(stream).map_err(|error| unusable(Kind::Sink, error.into()))?;
         Ok(Self {
             stream: Mutex::new(Some(own)),
             is_whole: AtomicBool::new(false),

@@ -1,10 +1,8 @@
 //! TCP, connecting and listening.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
-
-use tokio::net::TcpStream;
 
 use crate::error::{Failure, Kind, brief, shown};
 use crate::platform::{HAS_USER_TIMEOUT, sockets};
@@ -130,12 +128,11 @@ impl Address {
 }
 
 /// The stream as the stages use it.
-fn ready(stream: TcpStream, place: Kind, patience: Patience) -> Result<std::net::TcpStream, Failure> {
+fn ready(stream: TcpStream, place: Kind, patience: Patience) -> Result<TcpStream, Failure> {
     // What is small waits for nothing, and what is large fills segments anyway.
-    let ready = sockets::send_at_once(&stream)
-        .and_then(|()| sockets::keep_alive(stream.as_fd(), patience.unanswered))
-        .and_then(|()| stream.into_std());
-    ready.map_err(|error| socket::unusable(place, error))
+    let ready = sockets::send_at_once(&stream).and_then(|()| sockets::keep_alive(stream.as_fd(), patience.unanswered));
+    ready.map_err(|error| socket::unusable(place, error))?;
+    Ok(stream)
 }
 
 fn outgoing(stream: TcpStream, patience: Patience) -> Result<Outgoing, Failure> {
@@ -201,8 +198,7 @@ impl Listen {
             )
         };
         let (listener, _) = self.listener.expect("the engine binds before it opens");
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-        sockets::accept_tcp(&listener).await.map_err(failed)
+        sockets::accept_tcp(listener).await.map_err(failed)
     }
 }
 
@@ -235,8 +231,7 @@ impl Endpoint for Listen {
                 error,
             )
         };
-        let listener = sockets::listen_tcp(&self.address.host, self.address.port).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (listener, address) = sockets::listen_tcp(&self.address.host, self.address.port).map_err(failed)?;
         self.listener = Some((listener, address));
         Ok(Some(format!("tcp://{address}")))
     }

@@ -4,6 +4,7 @@
 //! interrupted is tried again.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -137,6 +138,13 @@ pub fn advise_sequential(fd: impl AsFd) -> Result<()> {
     })
 }
 
+/// Drops what the page cache has of a file that is on the disk, so that reading it reads the disk. Pages that somebody has
+/// mapped, and file systems that live in memory, keep theirs.
+pub fn drop_cached(fd: impl AsFd) {
+    // Only advice: whoever refuses it is read from memory.
+    let _ = call(Operation::Advise, || system::drop_cached(fd.as_fd()));
+}
+
 /// Waits until the disk has everything.
 ///
 /// # Errors
@@ -224,6 +232,16 @@ pub fn make_private_folder(path: impl AsRef<Path>) -> Result<()> {
     rustix::fs::mkdir(path.as_ref(), Mode::RWXU)
 }
 
+/// The paths of what is in a folder, in no order; what comes or goes meanwhile may be among them or not.
+///
+/// # Errors
+/// As opendir(3).
+pub fn entries(folder: impl AsRef<Path>) -> io::Result<Vec<PathBuf>> {
+    fault::point(Operation::Open)?;
+    let entries = std::fs::read_dir(folder)?;
+    Ok(entries.flatten().map(|entry| entry.path()).collect())
+}
+
 /// Removes a path.
 ///
 /// # Errors
@@ -242,19 +260,58 @@ pub fn unlinkat(folder: impl AsFd, name: impl AsRef<Path>, flags: AtFlags) -> Re
     rustix::fs::unlinkat(folder, name.as_ref(), flags)
 }
 
+/// Reads what is there, up to the length of `buffer`, waiting as long as it takes; nothing is the end.
+///
+/// # Errors
+/// As read(2).
+pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
+    retry_on_intr(|| {
+        let room = fault::share(Operation::Read, buffer.len())?;
+        rustix::io::read(&fd, &mut buffer[..room])
+    })
+}
+
+/// Writes as much of `bytes` as there is room for, waiting as long as it takes until there is some.
+///
+/// # Errors
+/// As write(2).
+pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
+    retry_on_intr(|| {
+        let room = fault::share(Operation::Write, bytes.len())?;
+        rustix::io::write(&fd, &bytes[..room])
+    })
+}
+
 /// Writes all of `bytes`, waiting as long as it takes.
 ///
 /// # Errors
 /// As write(2).
 pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
-        let count = retry_on_intr(|| {
-            let room = fault::share(Operation::Write, bytes.len())?;
-            rustix::io::write(&fd, &bytes[..room])
-        })?;
+        let count = write(&fd, bytes)?;
         bytes = &bytes[count..];
     }
     Ok(())
+}
+
+/// What is open, for what reads or writes through the traits of the standard library.
+#[derive(Debug)]
+pub struct Stream<F>(pub F);
+
+impl<F: AsFd> io::Read for Stream<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(read(&self.0, buffer)?)
+    }
+}
+
+impl<F: AsFd> io::Write for Stream<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(write(&self.0, bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A second descriptor for what is open, closed when another program is started.

@@ -249,11 +249,9 @@ pub fn process_name(pid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
-/// Drops what the page cache has of a file that is on the disk, so that reading it reads the disk. Pages that somebody has
-/// mapped, and file systems that live in memory, keep theirs.
-pub fn drop_cached(fd: impl AsFd) {
-    // Only advice: whoever refuses it is read from memory.
-    let _ = rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed);
+/// `POSIX_FADV_DONTNEED` for the whole file: see `posix_fadvise(2)`.
+pub fn drop_cached(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed)
 }
 
 /// Bytes in a socket's send queue that the peer's kernel has not acknowledged yet; `None` where it cannot be told.

@@ -135,7 +135,9 @@ pub fn next_data(_fd: BorrowedFd<'_>, _offset: u64) -> Option<Range<u64>> {
 }
 
 /// There is no portable way: what is read may come from memory.
-pub fn drop_cached(_fd: impl AsFd) {}
+pub fn drop_cached(_fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    Ok(())
+}
 
 /// It cannot be told.
 #[must_use]
