@@ -109,7 +109,18 @@ pub fn resolve(host: &str, port: u16) -> io::Result<impl Future<Output = io::Res
 /// As connect(2).
 pub async fn connect_tcp(address: SocketAddr) -> io::Result<TcpStream> {
     fault::point(Operation::Connect)?;
-    TcpStream::connect(address).await
+    let stream = TcpStream::connect(address).await?;
+    if is_its_own_peer(&stream)? {
+        return Err(Errno::CONNREFUSED.into());
+    }
+    Ok(stream)
+}
+
+/// Whether a connection has come about without anybody else: where nobody listens on a port of this machine, the system may
+/// give that very port to the one who connects, and two openings that meet are a connection (RFC 9293, section 3.5). Whoever
+/// tries long enough gets there, and would talk to himself.
+fn is_its_own_peer(stream: &TcpStream) -> io::Result<bool> {
+    Ok(stream.local_addr()? == stream.peer_addr()?)
 }
 
 /// Listens for TCP peers; port 0 is a free one.
@@ -207,4 +218,21 @@ pub fn keep_alive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> io::Res
 /// Makes the last close of a connection a reset. Where the system refuses, it is an ordinary end.
 pub fn reset_at_close(fd: impl AsFd) {
     let _ = rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_to_oneself_is_known() {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let own = socket.local_addr().expect("bound");
+        let stream = socket.connect(own).await.expect("meets itself");
+        assert!(is_its_own_peer(&stream).expect("connected"));
+        let listener = listen_tcp("127.0.0.1", 0).expect("bound");
+        let stream = connect_tcp(listener.local_addr().expect("bound")).await;
+        assert!(!is_its_own_peer(&stream.expect("it listens")).expect("connected"));
+    }
 }
