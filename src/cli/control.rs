@@ -6,6 +6,7 @@
 //! stop and end the process anyway, so nothing is given away.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use rustix::io::Errno;
 
 use crate::endpoints::OwnSocket;
 use crate::engine::{Sampler, Watch, Which};
+use crate::error::shown;
 use crate::grammar::readable_rate;
 use crate::platform::fault::aside;
 use crate::platform::sockets::{accept_unix_blocking, limit_waits, peer_user};
@@ -70,7 +72,7 @@ fn bind() -> Result<OwnSocket, String> {
             sweep(&folder);
             let path = place::socket(&folder, std::process::id());
             let socket = OwnSocket::at(&path)?;
-            tracing::debug!("control socket: {}", path.display());
+            tracing::debug!("control socket: {}", shown(path.as_os_str().as_bytes()));
             Ok(socket)
         });
         match bound {

@@ -187,10 +187,7 @@ impl Endpoint for File {
 
     fn sink_facts(&self, writing: Writing) -> Result<Facts, Failure> {
         match self.stat() {
-            Ok(_) if !writing.clobber => {
-                let help = "the file exists (clobber=false)";
-                Err(Failure::because(Kind::Sink, "will not replace it", help))
-            }
+            Ok(_) if !writing.clobber => Err(target::spared()),
             Ok(stat) if file_type(&stat) == FileType::Directory => {
                 Err(self.failed(Kind::Sink, "cannot create", Errno::ISDIR))
             }

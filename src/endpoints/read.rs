@@ -133,7 +133,7 @@ impl SourcePlan for Plan {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let shape = each.first().and_then(|facts| facts.shape);
-        let sum = each.iter().map(|facts| facts.size).sum::<Option<u64>>();
+        let sum = each.iter().try_fold(0_u64, |sum, facts| sum.checked_add(facts.size?));
         Ok(Facts {
             size: self.size.or(sum),
             is_terminal: each.iter().any(|facts| facts.is_terminal),

@@ -39,7 +39,10 @@ impl MemoryPlan {
     /// Shares the ceiling: state first, then the marks that the user set, then equal parts for the other links.
     pub(super) fn new(needs: &[Needs], limits: Limits, whole: &Range<usize>) -> Result<Self, Vec<Problem>> {
         let state = needs.iter().map(|need| need.state).sum::<u64>();
-        let explicit = needs.iter().filter_map(|need| need.high).fold(0, u64::saturating_add);
+        let mut highs = needs.iter().filter_map(|need| need.high);
+        let Some(explicit) = highs.try_fold(0, u64::checked_add) else {
+            return Err(vec![endless(needs)]);
+        };
         let feeding = || needs.iter().filter(|need| need.feeds_a_link);
         let open = feeding().filter(|need| need.high.is_none()).count() as u64;
         let default_high = share(DEFAULT_LIMIT, open);
@@ -48,7 +51,12 @@ impl MemoryPlan {
             named.max(DEFAULT_LIMIT)
         });
         let fixed = state.saturating_add(explicit);
-        let least = fixed.saturating_add(open * LEAST_HIGH);
+        let Some(least) = state
+            .checked_add(explicit)
+            .and_then(|sum| sum.checked_add(open * LEAST_HIGH))
+        else {
+            return Err(vec![endless(needs)]);
+        };
         if least > limit {
             return Err(vec![refusal(needs, limit, least, whole)]);
         }
@@ -104,6 +112,13 @@ impl MemoryPlan {
 /// An equal part of `bytes` for each of `links`, no more than the default.
 fn share(bytes: u64, links: u64) -> u64 {
     (bytes / links.max(1)).min(DEFAULT_HIGH)
+}
+
+/// Points at the largest mark of those that no number of 64 bits can sum.
+fn endless(needs: &[Needs]) -> Problem {
+    let largest = needs.iter().max_by_key(|need| need.high);
+    let span = largest.map_or(0..0, |need| need.span.clone());
+    Problem::at(span, "this comes to more memory than fits 64 bits of bytes").help("ask for less than the machine has")
 }
 
 /// Points at what takes most, and names the least that would do.

@@ -15,6 +15,7 @@ use rustix::io::{Errno, Result, retry_on_intr};
 use rustix::rand::GetRandomFlags;
 
 use super::fault::{self, Operation};
+use super::identity::FileId;
 use super::system;
 
 /// Passes the operation's point and makes the call, again if it was interrupted.
@@ -206,6 +207,20 @@ pub fn fchmod(fd: impl AsFd, mode: Mode) -> Result<()> {
     call(Operation::Mode, || rustix::fs::fchmod(&fd, mode))
 }
 
+/// A file's access control list beside its mode, symbolic links not followed; `None` where it has none, or the system
+/// knows none.
+pub fn access_list(path: impl AsRef<Path>) -> Option<Vec<u8>> {
+    system::access_list(path.as_ref())
+}
+
+/// Gives a file another's access control list.
+///
+/// # Errors
+/// As fsetxattr(2).
+pub fn set_access_list(fd: impl AsFd, list: &[u8]) -> Result<()> {
+    call(Operation::Mode, || system::set_access_list(fd.as_fd(), list))
+}
+
 /// Sets the permissions of what has that path.
 ///
 /// # Errors
@@ -221,6 +236,37 @@ pub fn chmod(path: impl AsRef<Path>, mode: Mode) -> Result<()> {
 pub fn renameat(from: impl AsFd, old_name: impl AsRef<Path>, to: impl AsFd, new_name: impl AsRef<Path>) -> Result<()> {
     fault::point(Operation::Rename)?;
     rustix::fs::renameat(from, old_name.as_ref(), to, new_name.as_ref())
+}
+
+/// As [`renameat`], but leaves alone what has the name already.
+///
+/// # Errors
+/// As renameat2(2) with `RENAME_NOREPLACE`: `EXIST` where the name is taken.
+pub fn renameat_new(
+    from: impl AsFd,
+    old_name: impl AsRef<Path>,
+    to: impl AsFd,
+    new_name: impl AsRef<Path>,
+) -> Result<()> {
+    fault::point(Operation::Rename)?;
+    let (from, to) = (from.as_fd(), to.as_fd());
+    let (old_name, new_name) = (old_name.as_ref(), new_name.as_ref());
+    match system::rename_new(from, old_name, to, new_name) {
+        // A system or a file system that has no such call; a second name can only be had where there is none.
+        Err(Errno::INVAL | Errno::NOSYS) => match rustix::fs::linkat(from, old_name, to, new_name, AtFlags::empty()) {
+            Ok(()) => rustix::fs::unlinkat(from, old_name, AtFlags::empty()),
+            // Nor second names: then looking is the best that can be done.
+            Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                match rustix::fs::statat(to, new_name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Err(Errno::NOENT) => rustix::fs::renameat(from, old_name, to, new_name),
+                    Ok(_) => Err(Errno::EXIST),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        },
+        renamed => renamed,
+    }
 }
 
 /// Makes a folder that only its owner can use.
@@ -280,6 +326,19 @@ pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
         let room = fault::share(Operation::Write, bytes.len())?;
         rustix::io::write(&fd, &bytes[..room])
     })
+}
+
+/// Removes a name from a folder if it still leads to that file. One that has become somebody else's is left alone, and one
+/// that is gone is no error.
+///
+/// # Errors
+/// As fstatat(2) and unlinkat(2).
+pub fn unlinkat_same(folder: impl AsFd, name: impl AsRef<Path>, file: FileId) -> Result<()> {
+    match statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileId::of(&stat) == file => unlinkat(folder, name, AtFlags::empty()),
+        Ok(_) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes all of `bytes`, waiting as long as it takes.

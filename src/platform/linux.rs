@@ -6,11 +6,12 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::fs::{Mode, OFlags, SeekFrom, Stat};
+use rustix::fs::{Mode, OFlags, RenameFlags, SeekFrom, Stat, XattrFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::pipe::SpliceFlags;
@@ -234,6 +235,33 @@ pub fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Option<Range<u64>> {
         Err(Errno::NXIO) => Some(size.max(offset)..size.max(offset)),
         Err(_) => None,
     }
+}
+
+/// The attribute that holds a file's access control list: see acl(5) and xattr(7).
+const ACCESS_LIST: &str = "system.posix_acl_access";
+
+/// A file's access control list, as the kernel has it; `None` where it has none besides its mode.
+pub fn access_list(path: &Path) -> Option<Vec<u8>> {
+    /// `XATTR_SIZE_MAX`: the kernel's own limit.
+    const LONGEST: usize = 64 << 10;
+    let mut list = Vec::with_capacity(LONGEST);
+    rustix::fs::lgetxattr(path, ACCESS_LIST, rustix::buffer::spare_capacity(&mut list)).ok()?;
+    Some(list)
+}
+
+/// Gives a file such a list.
+pub fn set_access_list(fd: BorrowedFd<'_>, list: &[u8]) -> rustix::io::Result<()> {
+    rustix::fs::fsetxattr(fd, ACCESS_LIST, list, XattrFlags::empty())
+}
+
+/// Renames a file, but replaces none.
+pub fn rename_new(
+    from: BorrowedFd<'_>,
+    old_name: &Path,
+    to: BorrowedFd<'_>,
+    new_name: &Path,
+) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(from, old_name, to, new_name, RenameFlags::NOREPLACE)
 }
 
 /// `SO_PEERCRED`: who connected, or who listens, as the kernel saw it then.

@@ -131,7 +131,18 @@ pub fn resolve(host: &str, port: u16) -> io::Result<impl Future<Output = io::Res
 /// As connect(2).
 pub async fn connect_tcp(address: SocketAddr) -> io::Result<std::net::TcpStream> {
     fault::point(Operation::Connect)?;
-    TcpStream::connect(address).await?.into_std()
+    let stream = TcpStream::connect(address).await?;
+    if is_its_own_peer(&stream) {
+        return Err(Errno::CONNREFUSED.into());
+    }
+    stream.into_std()
+}
+
+/// Whether a connection has come about without anybody else: where nobody listens on a port of this machine, the system may
+/// give that very port to the one who connects, and two openings that meet are a connection (RFC 9293, section 3.5). Whoever
+/// tries long enough gets there, and would talk to himself. A peer that has gone already is somebody else.
+fn is_its_own_peer(stream: &TcpStream) -> bool {
+    matches!((stream.local_addr(), stream.peer_addr()), (Ok(own), Ok(peer)) if own == peer)
 }
 
 /// Listens for TCP peers, and says where; port 0 is a free one.
@@ -288,5 +299,22 @@ pub fn keep_alive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> io::Res
 pub fn reset_at_close(fd: impl AsFd) {
     if fault::point(Operation::SocketOption).is_ok() {
         let _ = rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_connection_to_oneself_is_known() {
+        let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+        socket.bind("127.0.0.1:0".parse().expect("an address")).expect("bound");
+        let own = socket.local_addr().expect("bound");
+        let stream = socket.connect(own).await.expect("meets itself");
+        assert!(is_its_own_peer(&stream));
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bound");
+        let stream = TcpStream::connect(listener.local_addr().expect("bound")).await;
+        assert!(!is_its_own_peer(&stream.expect("it listens")));
     }
 }
