@@ -120,9 +120,16 @@ pub trait Endpoint: Send {
     ///
     /// # Errors
     /// Where it is already clear that opening must fail.
-    fn sink_facts(&self, writing: Writing) -> Result<Facts, Failure> {
-        let _ = writing;
+    fn sink_facts(&self) -> Result<Facts, Failure> {
         Ok(Facts::of(Shape::Socket))
+    }
+    /// Whether what is there now may be written to.
+    ///
+    /// # Errors
+    /// If it is to be spared.
+    fn permit(&self, writing: Writing) -> Result<(), Failure> {
+        let _ = writing;
+        Ok(())
     }
     /// The files beside it that a resumable write uses, as far as they are there.
     ///

@@ -137,6 +137,13 @@ pub trait SinkPlan: Send {
     /// # Errors
     /// Where it is already clear that opening must fail.
     fn facts(&self) -> Result<Facts, Failure>;
+    /// Whether what is there now may be written to.
+    ///
+    /// # Errors
+    /// If the user wants it spared.
+    fn permit(&self) -> Result<(), Failure> {
+        Ok(())
+    }
     /// When it is opened.
     fn reach(&self) -> Reach;
     /// What opening will do to what is there: `replaces out.gz`, for people who ask beforehand.

@@ -375,9 +375,13 @@ const PEERS: &[Row] = &[
         ],
     ),
     (
-        "our own run fails while a peer is written to",
+        "our own run fails, or is killed, while a peer is written to, or before its source has come",
         "the connection is reset; the peer does not take what it has for everything",
-        &["are_reset_so_that_the_peer_does_not_take_what_it_has_for_everything"],
+        &[
+            "are_reset_so_that_the_peer_does_not_take_what_it_has_for_everything",
+            "are_reset_by_a_signal_as_well_be_it_kill",
+            "are_reset_where_the_source_never_comes",
+        ],
     ),
     (
         "the peer stops reading for ever",

@@ -185,9 +185,8 @@ impl Endpoint for File {
         }
     }
 
-    fn sink_facts(&self, writing: Writing) -> Result<Facts, Failure> {
+    fn sink_facts(&self) -> Result<Facts, Failure> {
         match self.stat() {
-            Ok(_) if !writing.clobber => Err(target::spared()),
             Ok(stat) if file_type(&stat) == FileType::Directory => {
                 Err(self.failed(Kind::Sink, "cannot create", Errno::ISDIR))
             }
@@ -202,6 +201,13 @@ impl Endpoint for File {
             }
             Err(error) => Err(self.failed(Kind::Sink, "cannot create", error)),
         }
+    }
+
+    fn permit(&self, writing: Writing) -> Result<(), Failure> {
+        if !writing.clobber && self.stat().is_ok() {
+            return Err(target::spared());
+        }
+        Ok(())
     }
 
     fn companions(&self, writing: Writing) -> Result<Vec<FilePlace>, Failure> {

@@ -66,7 +66,7 @@ impl Endpoint for Standard {
         facts(&Self::input()?).map_err(no_input)
     }
 
-    fn sink_facts(&self, _: Writing) -> Result<Facts, Failure> {
+    fn sink_facts(&self) -> Result<Facts, Failure> {
         facts(&Self::output()?).map_err(no_output)
     }
 

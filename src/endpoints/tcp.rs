@@ -96,7 +96,7 @@ impl Address {
     }
 
     /// Tries every address that the host has, within `patience`.
-    async fn connect(&self, patience: Duration) -> Result<TcpStream, Failure> {
+    async fn connect(&self, place: Kind, patience: Duration) -> Result<TcpStream, Failure> {
         let shown = self.url("tcp");
         let attempt = async {
             let addresses = sockets::resolve(&self.host, self.port)
@@ -109,9 +109,9 @@ impl Address {
                 "the host has no address",
             );
             for address in addresses {
-                match sockets::connect_tcp(address).await {
+                match connect(address, place).await {
                     Ok(stream) => return Ok(stream),
-                    Err(error) => last = Failure::io(Kind::Connect, format!("cannot connect to {address}"), error),
+                    Err(failure) => last = failure,
                 }
             }
             Err(last)
@@ -125,6 +125,16 @@ impl Address {
             ))
         })
     }
+}
+
+/// Connects to one address. From its first moment on, a connection to write to is one that a failure resets.
+async fn connect(address: SocketAddr, place: Kind) -> Result<TcpStream, Failure> {
+    let failed = |error| Failure::io(Kind::Connect, format!("cannot connect to {address}"), error);
+    let socket = sockets::tcp_socket(address).map_err(failed)?;
+    if place == Kind::Sink {
+        sockets::reset_at_close(&socket).map_err(|error| socket::unusable(place, error))?;
+    }
+    sockets::connect_tcp(socket, address).await.map_err(failed)
 }
 
 /// The stream as the stages use it.
@@ -147,8 +157,9 @@ fn incoming(stream: TcpStream, patience: Patience) -> Result<Incoming, Failure> 
 struct Connect(Address);
 
 impl Connect {
-    async fn connect(&self, patience: Patience) -> Result<TcpStream, Failure> {
-        retry::connect(patience.retries, Backoff::new(), || self.0.connect(patience.connect)).await
+    async fn connect(&self, place: Kind, patience: Patience) -> Result<TcpStream, Failure> {
+        let attempt = || self.0.connect(place, patience.connect);
+        retry::connect(patience.retries, Backoff::new(), attempt).await
     }
 }
 
@@ -173,11 +184,11 @@ impl Endpoint for Connect {
     }
 
     fn open_source(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
-        Box::pin(async move { incoming(self.connect(patience).await?, patience) })
+        Box::pin(async move { incoming(self.connect(Kind::Source, patience).await?, patience) })
     }
 
     fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move { outgoing(self.connect(patience).await?, patience) })
+        Box::pin(async move { outgoing(self.connect(Kind::Sink, patience).await?, patience) })
     }
 }
 
@@ -241,7 +252,11 @@ impl Endpoint for Listen {
     }
 
     fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move { outgoing(self.accept().await?, patience) })
+        Box::pin(async move {
+            let stream = self.accept().await?;
+            sockets::reset_at_close(&stream).map_err(|error| socket::unusable(Kind::Sink, error))?;
+            outgoing(stream, patience)
+        })
     }
 }
 

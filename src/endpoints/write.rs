@@ -194,11 +194,15 @@ struct Plan {
 
 impl SinkPlan for Plan {
     fn facts(&self) -> Result<Facts, Failure> {
-        let mut facts = self.endpoint.sink_facts(self.writing)?;
+        let mut facts = self.endpoint.sink_facts()?;
         if self.care.resume.is_some() {
             facts.files.extend(self.endpoint.companions(self.writing)?);
         }
         Ok(facts)
+    }
+
+    fn permit(&self) -> Result<(), Failure> {
+        self.endpoint.permit(self.writing)
     }
 
     fn reach(&self) -> Reach {

@@ -54,6 +54,7 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
 
     let source_facts = plan.source.plan.facts().map_err(at_source)?;
     let sink_facts = plan.sink.plan.facts().map_err(at_sink)?;
+    plan.sink.plan.permit().map_err(at_sink)?;
     check_ends(&plan, &source_facts, &sink_facts).map_err(at_sink)?;
     check_side_files(&plan, &source_facts, &sink_facts)?;
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::io::{Errno, FdFlags, retry_on_intr};
 use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
 use super::fault::{self, Operation};
@@ -125,13 +125,25 @@ pub fn resolve(host: &str, port: u16) -> io::Result<impl Future<Output = io::Res
     })
 }
 
+/// A socket that can connect to that address.
+///
+/// # Errors
+/// As socket(2).
+pub fn tcp_socket(address: SocketAddr) -> io::Result<TcpSocket> {
+    fault::point(Operation::Socket)?;
+    match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }
+}
+
 /// Connects to a TCP peer.
 ///
 /// # Errors
 /// As connect(2).
-pub async fn connect_tcp(address: SocketAddr) -> io::Result<std::net::TcpStream> {
+pub async fn connect_tcp(socket: TcpSocket, address: SocketAddr) -> io::Result<std::net::TcpStream> {
     fault::point(Operation::Connect)?;
-    let stream = TcpStream::connect(address).await?;
+    let stream = socket.connect(address).await?;
     if is_its_own_peer(&stream) {
         return Err(Errno::CONNREFUSED.into());
     }
@@ -295,11 +307,22 @@ pub fn keep_alive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> io::Res
     Ok(())
 }
 
-/// Makes the last close of a connection a reset. Where the system refuses, it is an ordinary end.
-pub fn reset_at_close(fd: impl AsFd) {
-    if fault::point(Operation::SocketOption).is_ok() {
-        let _ = rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO));
-    }
+/// Makes the last close of a connection a reset, whoever closes it and why, be it the system after a kill.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn reset_at_close(fd: impl AsFd) -> io::Result<()> {
+    fault::point(Operation::SocketOption)?;
+    Ok(rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO))?)
+}
+
+/// Makes the last close of a connection an ordinary end again.
+///
+/// # Errors
+/// As setsockopt(2).
+pub fn end_at_close(fd: impl AsFd) -> io::Result<()> {
+    fault::point(Operation::SocketOption)?;
+    Ok(rustix::net::sockopt::set_socket_linger(fd, None)?)
 }
 
 #[cfg(test)]
