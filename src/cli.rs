@@ -22,6 +22,7 @@ mod explain;
 mod generate;
 mod help;
 mod log;
+mod misuse;
 mod options;
 mod own_files;
 mod record;
@@ -50,11 +51,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let invocation = match options::parse(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let invocation = match options::parse(arguments.clone()) {
         Ok(invocation) => invocation,
         Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(USAGE));
+            let code = u8::try_from(error.exit_code()).unwrap_or(USAGE);
+            misuse::print(error, &arguments);
+            return ExitCode::from(code);
         }
     };
     match invocation {

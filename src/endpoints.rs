@@ -120,14 +120,24 @@ pub trait Endpoint: Send {
     ///
     /// # Errors
     /// Where it is already clear that opening must fail.
-    fn sink_facts(&self, writing: Writing) -> Result<Facts, Failure> {
-        let _ = writing;
+    fn sink_facts(&self) -> Result<Facts, Failure> {
         Ok(Facts::of(Shape::Socket))
     }
-    /// The files beside it that a resumable write uses, as far as they are there.
-    fn companions(&self, writing: Writing) -> Vec<FilePlace> {
+    /// Whether what is there now may be written to.
+    ///
+    /// # Errors
+    /// If it is to be spared.
+    fn permit(&self, writing: Writing) -> Result<(), Failure> {
         let _ = writing;
-        Vec::new()
+        Ok(())
+    }
+    /// The files beside it that a resumable write uses, as far as they are there.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    fn companions(&self, writing: Writing) -> Result<Vec<FilePlace>, Failure> {
+        let _ = writing;
+        Ok(Vec::new())
     }
     /// What writing there will do.
     fn effect(&self, writing: Writing) -> String {

@@ -6,4 +6,4 @@ mod problem;
 
 pub use failure::{Failure, Kind, Stop};
 pub use panic::{bug, keep_panics};
-pub use problem::{ChainError, Problem, brief, shown};
+pub use problem::{ChainError, Problem, brief, shown, shown_lines};

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use rustix::io::Errno;
+
 use crate::catalog::{Args, Build, Definition, check_chain};
 use crate::endpoints::{self, SideFile};
 use crate::error::{ChainError, Failure, Problem};
@@ -190,19 +192,30 @@ impl Plan {
 
     /// The regular files that the chain reads and writes, each with whose it is, as far as that can be known before
     /// anything is opened.
-    #[must_use]
-    pub fn files(&self) -> Vec<(FilePlace, String)> {
+    ///
+    /// # Errors
+    /// If there may be a file that cannot be looked at; with the index of the stage. One that is missing, or is no file,
+    /// is none.
+    pub fn files(&self) -> Result<Vec<(FilePlace, String)>, (usize, Failure)> {
         let mut found = Vec::new();
-        let mut add = |facts: Result<Facts, Failure>, whose: &str| {
-            let places = facts.map_or_else(|_| Vec::new(), |facts| facts.files);
+        let mut add = |at: usize, facts: Result<Facts, Failure>, whose: &str| {
+            let places = match facts {
+                Ok(facts) => facts.files,
+                Err(failure) => match failure.errno() {
+                    None | Some(Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::NXIO) => Vec::new(),
+                    Some(_) => return Err((at, failure)),
+                },
+            };
             found.extend(places.into_iter().map(|place| (place, whose.to_owned())));
+            Ok(())
         };
-        add(self.source.plan.facts(), "the source");
-        add(self.sink.plan.facts(), "the sink");
+        add(0, self.source.plan.facts(), "the source")?;
+        add(self.transforms.len() + 1, self.sink.plan.facts(), "the sink")?;
         for (at, file) in &self.side_files {
-            add(file.facts(), &format!("the file of {}", self.transforms[at - 1].name));
+            let whose = format!("the file of {}", self.transforms[at - 1].name);
+            add(*at, file.facts(), &whose)?;
         }
-        found
+        Ok(found)
     }
 
     /// The text of one stage.

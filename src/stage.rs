@@ -137,6 +137,13 @@ pub trait SinkPlan: Send {
     /// # Errors
     /// Where it is already clear that opening must fail.
     fn facts(&self) -> Result<Facts, Failure>;
+    /// Whether what is there now may be written to.
+    ///
+    /// # Errors
+    /// If the user wants it spared.
+    fn permit(&self) -> Result<(), Failure> {
+        Ok(())
+    }
     /// When it is opened.
     fn reach(&self) -> Reach;
     /// What opening will do to what is there: `replaces out.gz`, for people who ask beforehand.
@@ -183,8 +190,11 @@ pub trait Source: Send {
         Ok(0)
     }
     /// Which file it is, if it is one.
-    fn identity(&self) -> Option<SourceIdentity> {
-        None
+    ///
+    /// # Errors
+    /// If the system does not say.
+    fn identity(&self) -> Result<Option<SourceIdentity>, Failure> {
+        Ok(None)
     }
     /// The source as descriptors that are read one after the other, if that is all it is.
     fn as_direct(&mut self) -> Option<&mut dyn DirectSource> {

@@ -31,6 +31,7 @@ const DISKS: &[Row] = &[
             "a_sink_that_closes_with_an_error_is_no_success",
             "several_files_to_one_that_is_not_synced",
             "a_file_to_a_file",
+            "a_file_to_one_that_another_run_can_go_on_with",
             "faults_that_strace_injects_end_as_they_should",
         ],
     ),
@@ -45,6 +46,7 @@ const DISKS: &[Row] = &[
         &[
             "transfers_of_one_byte_deliver_all_of_them",
             "a_storm_of_interruptions_changes_nothing",
+            "a_storm_of_interruptions_and_short_reads_hide_nothing_of_what_is_gone_on_with",
             "standard_output_that_does_not_block_gets_everything_and_keeps_its_flags",
             "standard_streams::that_do_not_block_are_left_so",
         ],
@@ -108,6 +110,44 @@ const DISKS: &[Row] = &[
         &["that_say_nothing_of_their_size_are_read_to_the_end"],
     ),
     (
+        "what is read back differs, or cannot be read",
+        "10; 4; target untouched, never 0",
+        &[
+            "what_the_disk_has_otherwise_does_not",
+            "what_cannot_be_read_back_whole_is_no_success",
+            "a_file_to_one_that_is_read_back",
+        ],
+    ),
+    (
+        "any operation fails in a run that another one can go on with, or that goes on",
+        "its code and one line; target untouched; the next run ends with the same bytes and nothing left",
+        &[
+            "a_file_to_one_that_another_run_can_go_on_with",
+            "a_file_to_one_that_is_gone_on_with",
+            "a_file_to_one_that_is_gone_on_with_and_read_back",
+        ],
+    ),
+    (
+        "a seek in a file with holes fails",
+        "the same bytes, or 3",
+        &["a_file_with_a_hole_to_a_file"],
+    ),
+    (
+        "the sum or the end object cannot be written",
+        "4 or 5; the target as the run says",
+        &["a_file_and_its_sum", "a_file_and_the_end_object"],
+    ),
+    (
+        "a recording is named that is an end of the chain, and the system does not say so",
+        "refused, both untouched",
+        &["a_recording_takes_neither_the_source_nor_the_sink_with_it"],
+    ),
+    (
+        "the disk does not begin early",
+        "0, exact bytes",
+        &["a_disk_that_will_not_begin_early_has_it_all_in_the_end"],
+    ),
+    (
         "the kernel cannot move the bytes itself, at once or later on",
         "read and written instead, from where it came to",
         &[
@@ -145,6 +185,7 @@ const DISKS: &[Row] = &[
         &[
             "a_write_that_is_killed_again_and_again_and_gone_on_with_ends_whole",
             "whichever_step_it_is_killed_at_a_write_can_be_gone_on_with",
+            "killed_at_any_operation_a_resumable_write_is_gone_on_with_to_the_same_bytes",
             "where_the_source_was_written_to",
         ],
     ),
@@ -316,6 +357,7 @@ const PEERS: &[Row] = &[
             "a_host_that_cannot_be_resolved_is_no_peer",
             "without_a_peer_are_no_connection",
             "a_file_to_a_peer",
+            "a_file_to_a_peer_on_this_machine",
         ],
     ),
     (
@@ -333,9 +375,13 @@ const PEERS: &[Row] = &[
         ],
     ),
     (
-        "our own run fails while a peer is written to",
+        "our own run fails, or is killed, while a peer is written to, or before its source has come",
         "the connection is reset; the peer does not take what it has for everything",
-        &["are_reset_so_that_the_peer_does_not_take_what_it_has_for_everything"],
+        &[
+            "are_reset_so_that_the_peer_does_not_take_what_it_has_for_everything",
+            "are_reset_by_a_signal_as_well_be_it_kill",
+            "are_reset_where_the_source_never_comes",
+        ],
     ),
     (
         "the peer stops reading for ever",
@@ -387,6 +433,8 @@ const PEERS: &[Row] = &[
             "that_cannot_be_listened_for_leave_the_source_unread",
             "that_nobody_makes_end_by_a_timeout_and_leave_the_source_unread",
             "a_peer_to_a_file",
+            "a_file_to_a_peer_that_comes",
+            "a_peer_on_this_machine_to_a_file",
         ],
     ),
 ];

@@ -699,6 +699,7 @@ mod options {
         for (option, file, chain, other) in [
             ("--stats", "in", "read in | write out", "the source"),
             ("--stats", "in", "read missing in | write in", "the sink"),
+            ("--stats", "in", "read /dev/null | write in clobber=false", "the sink"),
             ("--stats", "new", "read in | write new", "the sink"),
             ("--stats", "new", "read in | write link", "the sink"),
             (

@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::io::{PipeReader, pipe};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, ioctl_fionbio};
 
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, shown, shown_lines};
 use crate::platform::{Tree, adopt_orphans, shrink_pipe};
 
 use super::course::{Course, Phase};
@@ -97,7 +98,7 @@ impl Check {
                     Some(Errno::AGAIN) => Kind::Resources,
                     _ => Kind::Usage,
                 };
-                Failure::io(place, format!("cannot start {}", name.to_string_lossy()), error)
+                Failure::io(place, format!("cannot start {}", shown(name.as_bytes())), error)
             })?;
         Ok(Self {
             running: Running::new(child),
@@ -235,15 +236,15 @@ impl Complaints {
         }
     }
 
-    /// Its last whole lines, without anything that a terminal would obey.
+    /// Its last whole lines, with everything escaped that a terminal would obey.
     fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.tail);
         let whole = match text.split_once('\n') {
             Some((_, rest)) if self.is_cut => rest,
             _ => &text,
         };
-        let visible = |c: &char| *c == '\n' || !c.is_control();
-        whole.trim_end().replace('\t', "    ").chars().filter(visible).collect()
+        let lines = whole.trim_end().replace('\t', "    ").replace("\r\n", "\n");
+        shown_lines(lines.as_bytes())
     }
 }
 
@@ -259,7 +260,7 @@ mod tests {
         let mut complaints = Complaints::new(reader);
         writer.write_all(b"one\n\x1b[31mtwo\ttabs\x07\n").expect("room");
         complaints.read();
-        assert_eq!(complaints.text(), "one\n[31mtwo    tabs");
+        assert_eq!(complaints.text(), "one\n\\x1b[31mtwo    tabs\\x07");
         for line in 0..1000 {
             writeln!(writer, "line {line}").expect("room");
             complaints.read();

@@ -18,7 +18,7 @@ use crate::check::series::Sample;
 use crate::check::server::Target;
 use crate::check::url::Url;
 use crate::check::{Moment, Outcome, SHORTEST, Settings, Watcher, bill, program, recording, server};
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, shown};
 use crate::grammar::{parse_duration, parse_rate, parse_size, quote};
 use crate::platform::{end_as, free_memory};
 use crate::view::live::Painter;
@@ -115,11 +115,10 @@ fn checked(options: &CheckOptions) -> Result<u8, Failure> {
             .unwrap_or_else(|| free_memory().map_or(1 << 30, |free| free / 4)),
     };
     let what = match &options.url {
-        Some(url) => url.to_string(),
+        Some(url) => shown(url.to_string().as_bytes()),
         None => {
             let words: Vec<Vec<u8>> = options.command.iter().map(|word| quote(word.as_bytes())).collect();
-            let line = String::from_utf8_lossy(&words.join(&b' ')).into_owned();
-            line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+            shown(&words.join(&b' '))
         }
     };
     let is_server = options.url.is_some();
@@ -210,7 +209,7 @@ struct Record {
 impl Record {
     /// Opens the file and leaves what is in it until the check has begun.
     fn open(path: &std::path::Path) -> Result<Self, Failure> {
-        let name = path.display().to_string();
+        let name = shown(path.as_os_str().as_bytes());
         let opened = OpenOptions::new().create(true).write(true).truncate(false).open(path);
         let file = opened.map_err(|error| Failure::io(Kind::Sink, format!("--record {name}: cannot open"), error))?;
         Ok(Self { file, name })

@@ -6,6 +6,7 @@
 //! stop and end the process anyway, so nothing is given away.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +15,11 @@ use rustix::io::Errno;
 
 use crate::endpoints::OwnSocket;
 use crate::engine::{Sampler, Watch, Which};
+use crate::error::shown;
 use crate::grammar::readable_rate;
-use crate::platform::sockets::{accept_unix_blocking, peer_user};
-use crate::platform::spawn;
+use crate::platform::fault::aside;
+use crate::platform::sockets::{accept_unix_blocking, limit_waits, peer_user};
+use crate::platform::{files, spawn};
 use crate::view::json;
 
 pub mod message;
@@ -29,13 +32,20 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A run's control socket; its name goes when this is dropped.
 pub struct Control {
-    _socket: OwnSocket,
+    /// `Some` until then.
+    socket: Option<OwnSocket>,
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        aside(|| drop(self.socket.take()));
+    }
 }
 
 impl Control {
     /// Listens, if there is a place where that can be.
     pub fn start(watch: &Arc<Watch>) -> Option<Self> {
-        match Self::listen(watch.clone()) {
+        match aside(|| Self::listen(watch.clone())) {
             Ok(control) => Some(control),
             Err(why) => {
                 tracing::debug!("no control socket: {why}");
@@ -46,15 +56,11 @@ impl Control {
 
     fn listen(watch: Arc<Watch>) -> Result<Self, String> {
         let socket = bind()?;
-        let listener = socket.listener().and_then(|listener| {
-            listener.set_nonblocking(false)?;
-            Ok(listener)
-        });
-        let listener = listener.map_err(|error| error.to_string())?;
+        let listener = socket.listener().map_err(|error| error.to_string())?;
         let desk = Desk { watch, sampler: None };
-        let spawned = spawn("control", 128 << 10, move || serve(&listener, desk));
+        let spawned = spawn("control", 128 << 10, move || aside(|| serve(&listener, desk)));
         spawned.map_err(|error| error.to_string())?;
-        Ok(Self { _socket: socket })
+        Ok(Self { socket: Some(socket) })
     }
 }
 
@@ -66,7 +72,7 @@ fn bind() -> Result<OwnSocket, String> {
             sweep(&folder);
             let path = place::socket(&folder, std::process::id());
             let socket = OwnSocket::at(&path)?;
-            tracing::debug!("control socket: {}", path.display());
+            tracing::debug!("control socket: {}", shown(path.as_os_str().as_bytes()));
             Ok(socket)
         });
         match bound {
@@ -79,8 +85,7 @@ fn bind() -> Result<OwnSocket, String> {
 
 /// Removes the sockets of processes that are no more.
 fn sweep(folder: &std::path::Path) {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    for path in entries.map(|entry| entry.path()) {
+    for path in files::entries(folder).unwrap_or_default() {
         let pid = place::process_of(&path).and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?));
         if pid.is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(Errno::SRCH)) {
             OwnSocket::forget(&path);
@@ -119,10 +124,9 @@ impl Desk {
         if peer_user(stream).is_some_and(|user| user != rustix::process::geteuid().as_raw()) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let reply = self.answer(message::receive(stream)?);
-        message::send(stream, &reply)
+        limit_waits(stream, PATIENCE)?;
+        let reply = self.answer(message::receive(files::Stream(stream))?);
+        message::send(files::Stream(stream), &reply)
     }
 
     fn answer(&mut self, request: Request) -> Reply {

@@ -1,6 +1,7 @@
 //! `highwater ctl`: steers a run from another terminal.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -8,10 +9,11 @@ use clap::{Args, ValueEnum};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, shown};
 use crate::grammar::parse_rate;
+use crate::platform::files::Stream;
 use crate::platform::process_name;
-use crate::platform::sockets::peer_user;
+use crate::platform::sockets::{limit_waits, peer_user};
 
 use super::control::message::{self, Reply, Request};
 use super::control::place;
@@ -76,7 +78,7 @@ pub fn run(ctl: &Ctl) -> Result<String, Failure> {
 
 /// Reads the words before anybody is disturbed.
 fn request(ctl: &Ctl) -> Result<Request, Failure> {
-    let wrong = |why: String| Failure::because(Kind::Usage, "ctl", why);
+    let wrong = |why: String| Failure::because(Kind::Usage, "ctl", shown(why.as_bytes()));
     match (ctl.command, ctl.words.as_slice()) {
         (Command::Set, [stage, rate]) => Ok(Request::Set {
             stage: stage.clone(),
@@ -134,21 +136,23 @@ fn connect(pid: u32) -> Result<UnixStream, String> {
         return Ok(stream);
     }
     match process_name(pid) {
-        Some(name) if name != env!("CARGO_PKG_NAME") => Err(format!("the process is `{name}`, not highwater")),
+        // Whoever runs it chose the name.
+        Some(name) if name != env!("CARGO_PKG_NAME") => {
+            Err(format!("the process is `{}`, not highwater", shown(name.as_bytes())))
+        }
         _ => Err(format!(
             "it has no control socket; a run makes one when it has lasted 0.1 s, in {}",
             place::folders()
                 .first()
-                .map_or_else(String::new, |folder| folder.display().to_string())
+                .map_or_else(String::new, |folder| shown(folder.as_os_str().as_bytes()))
         )),
     }
 }
 
 fn ask(stream: &UnixStream, request: &Request) -> io::Result<Reply> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    message::send(stream, request)?;
-    message::receive(stream)
+    limit_waits(stream, PATIENCE)?;
+    message::send(Stream(stream), request)?;
+    message::receive(Stream(stream))
 }
 
 #[cfg(test)]

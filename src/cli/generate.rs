@@ -2,9 +2,12 @@
 //! README and the picture in it. A test compares them with what this writes.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use clap::ValueEnum;
+
+use crate::error::shown;
 
 mod completions;
 mod man;
@@ -48,7 +51,8 @@ pub fn write(what: What, to: &Path) -> Result<(), String> {
     }
     if wants(What::Readme) {
         let path = to.join("README.md");
-        let text = fs::read_to_string(&path).map_err(|error| format!("{}: cannot read: {error}", path.display()))?;
+        let text = fs::read_to_string(&path)
+            .map_err(|error| format!("{}: cannot read: {error}", shown(path.as_os_str().as_bytes())))?;
         files.push(("README.md".to_owned(), readme::renewed(&text)?));
     }
     for (name, text) in files {
@@ -57,7 +61,7 @@ pub fn write(what: What, to: &Path) -> Result<(), String> {
             .parent()
             .map_or(Ok(()), fs::create_dir_all)
             .and_then(|()| fs::write(&path, text));
-        written.map_err(|error| format!("{}: cannot write: {error}", path.display()))?;
+        written.map_err(|error| format!("{}: cannot write: {error}", shown(path.as_os_str().as_bytes())))?;
     }
     Ok(())
 }

@@ -3,6 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use crate::error::{Failure, Kind, shown};
 use crate::platform::FilePlace;
 
@@ -16,16 +18,18 @@ impl Taken {
     }
 
     /// Takes the file that `option` names, before it is opened. What is no regular file can be shared, and what cannot be
-    /// found is for whoever opens it to say.
+    /// in no folder is for whoever opens it to say.
     ///
     /// # Errors
-    /// If it is taken already.
+    /// If it is taken already, or cannot be looked at.
     pub fn take(&mut self, option: &str, path: &Path) -> Result<(), Failure> {
-        let Ok(Some(place)) = FilePlace::find(path) else {
-            return Ok(());
+        let name = shown(path.as_os_str().as_bytes());
+        let place = match FilePlace::find(path) {
+            Ok(Some(place)) => place,
+            Ok(None) | Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(Failure::io(Kind::Sink, format!("{option} {name}: cannot open"), error)),
         };
         if let Some((_, other)) = self.0.iter().find(|(taken, _)| *taken == place) {
-            let name = shown(path.as_os_str().as_bytes());
             let why = format!("is the same file as {other}; write to another name");
             return Err(Failure::because(Kind::Usage, format!("{option} {name}"), why));
         }

@@ -1,12 +1,10 @@
 //! Where `--record` goes.
 
-use std::fs::File;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
 use crate::plan::Plan;
@@ -26,20 +24,19 @@ pub fn begin(path: &Path, plan: &Plan) -> Result<Recorder, Failure> {
     if path.as_os_str() == "-" {
         return Err(refused("standard output carries data; for a file so named write ./-"));
     }
-    match path.metadata() {
-        Ok(metadata) if metadata.is_dir() => return Err(refused("is a directory; name a file in it")),
-        Ok(metadata) if metadata.file_type().is_fifo() || metadata.file_type().is_socket() => {
-            return Err(refused("is no file; a recording waits for nobody"));
-        }
-        _ => {}
+    let io = |operation: &str, error: Errno| Failure::io(Kind::Sink, format!("--record {name}: {operation}"), error);
+    match files::stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+        Ok(FileType::Directory) => return Err(refused("is a directory; name a file in it")),
+        Ok(FileType::Fifo | FileType::Socket) => return Err(refused("is no file; a recording waits for nobody")),
+        Ok(_) | Err(Errno::NOENT) => {}
+        Err(error) => return Err(io("cannot open", error)),
     }
-    let io =
-        |operation: &str, error: io::Error| Failure::io(Kind::Sink, format!("--record {name}: {operation}"), error);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
     let opened = files::open(path, flags, Mode::from_raw_mode(0o666));
-    let file: File = opened.map_err(|error| io("cannot open", error.into()))?.into();
-    if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        files::ftruncate(&file, 0).map_err(|error| io("cannot empty it", error.into()))?;
+    let file = opened.map_err(|error| io("cannot open", error))?;
+    let stat = files::fstat(&file).map_err(|error| io("cannot look at it", error))?;
+    if FileType::from_raw_mode(stat.st_mode).is_file() {
+        files::ftruncate(&file, 0).map_err(|error| io("cannot empty it", error))?;
     }
     Ok(Recorder::new(file, &Header::now("run", &text(plan))))
 }

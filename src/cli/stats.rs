@@ -20,6 +20,9 @@ pub struct StatsFile {
 
 impl StatsFile {
     /// Opens the file and leaves what is in it until the end.
+    ///
+    /// # Errors
+    /// If it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let name = shown(path.as_os_str().as_bytes());
         if path.as_os_str() == "-" {
@@ -32,14 +35,22 @@ impl StatsFile {
     }
 
     /// Replaces what was in the file by the end object.
+    ///
+    /// # Errors
+    /// If it cannot be written.
     pub fn write(self, snapshot: Option<&Snapshot>, exit: &json::Exit) -> Result<(), Failure> {
         let text = json::end(snapshot, exit);
         let Some(file) = self.file else {
             say(&text);
             return Ok(());
         };
-        let is_file = files::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
-        let emptied = if is_file { files::ftruncate(&file, 0) } else { Ok(()) };
+        let emptied = files::fstat(&file).and_then(|stat| {
+            if FileType::from_raw_mode(stat.st_mode).is_file() {
+                files::ftruncate(&file, 0)
+            } else {
+                Ok(())
+            }
+        });
         let written = emptied.and_then(|()| files::write_all(&file, text.as_bytes()));
         written.map_err(|error| Failure::io(Kind::Sink, format!("--stats {}: cannot write", self.name), error))
     }

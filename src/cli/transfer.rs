@@ -40,13 +40,17 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
             return code;
         }
     };
-    if let Err((failure, leaves_stats)) = check_own_files(&plan, options) {
-        let message = failure.to_string();
+    if let Err(Unfit {
+        code,
+        message,
+        leaves_stats,
+    }) = check_own_files(&plan, options)
+    {
         say(&format!("highwater: {message}\n"));
         if leaves_stats {
-            leave_stats(options, USAGE, &message);
+            leave_stats(options, code, &message);
         }
-        return ExitCode::from(USAGE);
+        return ExitCode::from(code);
     }
     let max_rss = match options.resident_limit(platform::free_memory) {
         Ok(limit) => limit,
@@ -101,21 +105,36 @@ fn may_name(script: &Script, path: Option<&Path>) -> bool {
     name.is_some_and(|name| script.text.windows(name.len()).any(|part| part == name))
 }
 
-/// Checks the files that the run is to write about itself, before anything is opened. The failure comes with whether the
-/// file of `--stats` may still be written.
-fn check_own_files(plan: &Plan, options: &RunOptions) -> Result<(), (Failure, bool)> {
+/// Why a run cannot write what it is to write about itself.
+struct Unfit {
+    code: u8,
+    message: String,
+    /// Whether the file of `--stats` may still be written.
+    leaves_stats: bool,
+}
+
+/// Checks the files that the run is to write about itself, before anything is opened.
+fn check_own_files(plan: &Plan, options: &RunOptions) -> Result<(), Unfit> {
     let stats = options.stats.as_deref().filter(|path| path.as_os_str() != "-");
     if stats.is_none() && options.record.is_none() {
         return Ok(());
     }
-    let mut taken = Taken::by(plan.files());
-    if let Some(path) = stats {
-        taken.take("--stats", path).map_err(|failure| (failure, false))?;
-    }
+    let unfit = |failure: &Failure, message, leaves_stats| Unfit {
+        code: failure.kind().exit_code(),
+        message,
+        leaves_stats,
+    };
+    let files = plan.files();
+    let files = files.map_err(|(at, failure)| unfit(&failure, format!("{}: {failure}", plan.text_of(at)), false))?;
+    let mut taken = Taken::by(files);
+    let mut take = |option, path, leaves_stats| {
+        taken
+            .take(option, path)
+            .map_err(|failure| unfit(&failure, failure.to_string(), leaves_stats))
+    };
+    stats.map_or(Ok(()), |path| take("--stats", path, false))?;
     let record = options.record.as_deref();
-    record.map_or(Ok(()), |path| {
-        taken.take("--record", path).map_err(|failure| (failure, true))
-    })
+    record.map_or(Ok(()), |path| take("--record", path, true))
 }
 
 /// Binds the address of the metrics, and answers whoever comes.

@@ -185,12 +185,8 @@ impl Endpoint for File {
         }
     }
 
-    fn sink_facts(&self, writing: Writing) -> Result<Facts, Failure> {
+    fn sink_facts(&self) -> Result<Facts, Failure> {
         match self.stat() {
-            Ok(_) if !writing.clobber => {
-                let help = "the file exists (clobber=false)";
-                Err(Failure::because(Kind::Sink, "will not replace it", help))
-            }
             Ok(stat) if file_type(&stat) == FileType::Directory => {
                 Err(self.failed(Kind::Sink, "cannot create", Errno::ISDIR))
             }
@@ -207,8 +203,17 @@ impl Endpoint for File {
         }
     }
 
-    fn companions(&self, writing: Writing) -> Vec<FilePlace> {
-        Target::find(&self.path, writing).map_or_else(|_| Vec::new(), |target| partial::companions(&target))
+    fn permit(&self, writing: Writing) -> Result<(), Failure> {
+        if !writing.clobber && self.stat().is_ok() {
+            return Err(target::spared());
+        }
+        Ok(())
+    }
+
+    fn companions(&self, writing: Writing) -> Result<Vec<FilePlace>, Failure> {
+        Target::find(&self.path, writing)
+            .and_then(|target| partial::companions(&target))
+            .map_err(|error| self.failed(Kind::Sink, "cannot create", error))
     }
 
     fn effect(&self, writing: Writing) -> String {

@@ -4,12 +4,13 @@
 //! are checkpoints. A record is appended only when what it speaks of is on the disk; one that was torn by the end of a
 //! run, and whatever may follow it, does not count and is cut off.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::platform::files;
 use crate::stage::Undertaking;
 
 /// How many digits of its sum stand before a record.
@@ -48,7 +49,7 @@ impl Checkpoint {
 /// A journal, open at its end.
 #[derive(Debug)]
 pub struct Journal {
-    file: std::fs::File,
+    file: OwnedFd,
     start: Checkpoint,
 }
 
@@ -69,14 +70,13 @@ impl Journal {
     /// # Errors
     /// If it cannot be written.
     pub fn begin(file: OwnedFd, undertaking: &Undertaking) -> io::Result<Self> {
-        let mut file = std::fs::File::from(file);
-        file.set_len(0)?;
+        files::ftruncate(&file, 0)?;
         let heading = Heading {
             schema: SCHEMA,
             undertaking: undertaking.clone(),
         };
-        file.write_all(&record(&heading)?)?;
-        file.sync_all()?;
+        files::write_all(&file, &record(&heading)?)?;
+        files::fsync(&file)?;
         Ok(Self {
             file,
             start: Checkpoint::none(),
@@ -88,8 +88,7 @@ impl Journal {
     /// # Errors
     /// If what is torn cannot be cut off.
     pub fn go_on(file: OwnedFd, found: Found) -> io::Result<Self> {
-        let file = std::fs::File::from(file);
-        file.set_len(found.whole)?;
+        files::ftruncate(&file, found.whole)?;
         Ok(Self {
             file,
             start: found.last,
@@ -106,8 +105,8 @@ impl Journal {
     /// # Errors
     /// If it cannot be written.
     pub fn note(&mut self, checkpoint: &Checkpoint) -> io::Result<()> {
-        self.file.write_all(&record(checkpoint)?)?;
-        self.file.sync_data()
+        files::write_all(&self.file, &record(checkpoint)?)?;
+        Ok(files::fdatasync(&self.file)?)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use rustix::fs::FileType;
+
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{self, Failure, Problem, Stop};
 use crate::flow::{Outlet, Wait};
@@ -131,7 +133,7 @@ impl SourcePlan for Plan {
             })
             .collect::<Result<Vec<_>, _>>()?;
         let shape = each.first().and_then(|facts| facts.shape);
-        let sum = each.iter().map(|facts| facts.size).sum::<Option<u64>>();
+        let sum = each.iter().try_fold(0_u64, |sum, facts| sum.checked_add(facts.size?));
         Ok(Facts {
             size: self.size.or(sum),
             is_terminal: each.iter().any(|facts| facts.is_terminal),
@@ -207,16 +209,17 @@ impl Source for Reading {
         Ok(count)
     }
 
-    fn identity(&self) -> Option<SourceIdentity> {
-        self.input.descriptor.file_id()?;
-        let stamp = FileStamp::of(&self.input.descriptor.stat().ok()?);
-        Some(SourceIdentity {
+    fn identity(&self) -> Result<Option<SourceIdentity>, Failure> {
+        let failed = |error| Failure::io(error::Kind::Source, "cannot look at it", error);
+        let stat = self.input.descriptor.stat().map_err(failed)?;
+        let stamp = FileStamp::of(&stat);
+        Ok(FileType::from_raw_mode(stat.st_mode).is_file().then(|| SourceIdentity {
             path: self.shown.clone(),
             size: stamp.size,
             modified_s: stamp.modified_s,
             modified_ns: stamp.modified_ns,
             inode: stamp.inode,
-        })
+        }))
     }
 
     fn as_direct(&mut self) -> Option<&mut dyn DirectSource> {

@@ -50,7 +50,7 @@ impl SideFile {
     /// # Errors
     /// Where it is already clear that it cannot be opened.
     pub fn facts(&self) -> Result<Facts, Failure> {
-        self.0.sink_facts(WRITING)
+        self.0.sink_facts()
     }
 
     /// What writing it will do: `creates SUMS`.

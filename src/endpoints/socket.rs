@@ -1,7 +1,6 @@
 //! What connections of every family share: how they are read and written, and how they end.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,60 +11,59 @@ use crate::stage::{Outcome, Undo};
 
 use super::{Incoming, Landing, Outgoing};
 
-/// A connection to write to, which may take `linger` to drain.
+/// A connection to write to, which may take `linger` to drain. One that can be reset is so far, should it be closed.
 pub fn outgoing(stream: impl Into<OwnedFd>, queue: Queue, linger: Option<Duration>) -> Result<Outgoing, Failure> {
-    let stream = stream.into();
-    let cut = match queue {
-        Queue::Sequence => Some(Arc::new(Cut::of(&stream)?)),
-        Queue::Buffers => None,
-    };
     Ok(Outgoing {
         descriptor: descriptor(stream, Kind::Sink)?,
         landing: Box::new(Drained {
             queue,
             linger,
             meter: None,
-            cut,
+            cut: (queue == Queue::Sequence).then(Arc::default),
         }),
         reader_left: Kind::Sink,
     })
 }
 
-/// How a connection ends whose run fails: by a reset. An ordinary end would tell the peer that it has everything.
-struct Cut {
-    /// The connection, until it has ended one way or the other.
-    stream: Mutex<Option<OwnedFd>>,
-    /// Whether the peer has everything.
-    is_whole: AtomicBool,
+/// How a connection ends: by a reset, until it is sure that the peer has everything. An ordinary end would tell it so.
+#[derive(Default)]
+struct Cut(Mutex<Ends>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Ends {
+    /// With a reset, if nothing more happens.
+    #[default]
+    Open,
+    /// With a reset, whatever happens: the run has failed.
+    Reset,
+    /// Ordinarily: the peer has everything.
+    Whole,
 }
 
 impl Cut {
-    fn of(stream: &OwnedFd) -> Result<Self, Failure> {
-        let own = stream.try_clone().map_err(|error| unusable(Kind::Sink, error))?;
-        Ok(Self {
-            stream: Mutex::new(Some(own)),
-            is_whole: AtomicBool::new(false),
-        })
-    }
-
-    /// Says that the peer has everything.
-    fn forget(&self) {
-        let open = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.is_whole.store(open.is_some(), Ordering::Relaxed);
+    /// The peer has everything.
+    fn land(&self, descriptor: &Descriptor) -> Outcome {
+        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *ends == Ends::Reset {
+            return Err(Stop::Neighbour);
+        }
+        sockets::end_at_close(descriptor).map_err(Drained::failed)?;
+        *ends = Ends::Whole;
+        Ok(())
     }
 }
 
 impl Undo for Cut {
     fn undo(&self) -> Result<(), Failure> {
-        // Whoever closes it last resets it. A peer that is gone needs no telling.
-        if let Some(stream) = self.stream.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            sockets::reset_at_close(stream);
+        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *ends == Ends::Open {
+            *ends = Ends::Reset;
         }
         Ok(())
     }
 
     fn has_landed(&self) -> bool {
-        self.is_whole.load(Ordering::Relaxed)
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) == Ends::Whole
     }
 
     fn name(&self) -> String {
@@ -194,10 +192,7 @@ impl Landing for Drained {
 
     fn land(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome {
         self.drain(descriptor, alarm, Self::end(descriptor)?)?;
-        if let Some(cut) = &self.cut {
-            cut.forget();
-        }
-        Ok(())
+        self.cut.as_ref().map_or(Ok(()), |cut| cut.land(descriptor))
     }
 
     fn undo(&self) -> Option<Arc<dyn Undo>> {

@@ -19,30 +19,38 @@ pub struct Standard;
 
 impl Standard {
     fn input() -> Result<Descriptor, Failure> {
-        Descriptor::standard_input().map_err(|error| Failure::io(Kind::Source, "cannot open standard input", error))
+        Descriptor::standard_input().map_err(no_input)
     }
 
     fn output() -> Result<Descriptor, Failure> {
-        Descriptor::standard_output().map_err(|error| Failure::io(Kind::Sink, "cannot open standard output", error))
+        Descriptor::standard_output().map_err(no_output)
     }
+}
+
+fn no_input(error: std::io::Error) -> Failure {
+    Failure::io(Kind::Source, "cannot open standard input", error)
+}
+
+fn no_output(error: std::io::Error) -> Failure {
+    Failure::io(Kind::Sink, "cannot open standard output", error)
 }
 
 /// Bytes between a regular file's offset and its end.
 fn size_ahead(descriptor: &Descriptor) -> Option<u64> {
-    descriptor.file_id()?;
+    descriptor.file_id().ok()??;
     let size = u64::try_from(descriptor.stat().ok()?.st_size).ok()?;
     let offset = files::tell(descriptor).ok()?;
     size.checked_sub(offset)
 }
 
-fn facts(descriptor: &Descriptor) -> Facts {
-    Facts {
-        files: descriptor.file_id().map(FilePlace::File).into_iter().collect(),
+fn facts(descriptor: &Descriptor) -> std::io::Result<Facts> {
+    Ok(Facts {
+        files: descriptor.file_id()?.map(FilePlace::File).into_iter().collect(),
         size: size_ahead(descriptor),
         is_terminal: descriptor.shape() == Shape::Terminal,
         shape: Some(descriptor.shape()),
         lends_pages: false,
-    }
+    })
 }
 
 impl Endpoint for Standard {
@@ -55,11 +63,11 @@ impl Endpoint for Standard {
     }
 
     fn source_facts(&self) -> Result<Facts, Failure> {
-        Self::input().map(|descriptor| facts(&descriptor))
+        facts(&Self::input()?).map_err(no_input)
     }
 
-    fn sink_facts(&self, _: Writing) -> Result<Facts, Failure> {
-        Self::output().map(|descriptor| facts(&descriptor))
+    fn sink_facts(&self) -> Result<Facts, Failure> {
+        facts(&Self::output()?).map_err(no_output)
     }
 
     fn effect(&self, _: Writing) -> String {

@@ -1,10 +1,8 @@
 //! TCP, connecting and listening.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::time::Duration;
-
-use tokio::net::TcpStream;
 
 use crate::error::{Failure, Kind, brief, shown};
 use crate::platform::{HAS_USER_TIMEOUT, sockets};
@@ -98,7 +96,7 @@ impl Address {
     }
 
     /// Tries every address that the host has, within `patience`.
-    async fn connect(&self, patience: Duration) -> Result<TcpStream, Failure> {
+    async fn connect(&self, place: Kind, patience: Duration) -> Result<TcpStream, Failure> {
         let shown = self.url("tcp");
         let attempt = async {
             let addresses = sockets::resolve(&self.host, self.port)
@@ -111,9 +109,9 @@ impl Address {
                 "the host has no address",
             );
             for address in addresses {
-                match sockets::connect_tcp(address).await {
+                match connect(address, place).await {
                     Ok(stream) => return Ok(stream),
-                    Err(error) => last = Failure::io(Kind::Connect, format!("cannot connect to {address}"), error),
+                    Err(failure) => last = failure,
                 }
             }
             Err(last)
@@ -129,13 +127,22 @@ impl Address {
     }
 }
 
+/// Connects to one address. From its first moment on, a connection to write to is one that a failure resets.
+async fn connect(address: SocketAddr, place: Kind) -> Result<TcpStream, Failure> {
+    let failed = |error| Failure::io(Kind::Connect, format!("cannot connect to {address}"), error);
+    let socket = sockets::tcp_socket(address).map_err(failed)?;
+    if place == Kind::Sink {
+        sockets::reset_at_close(&socket).map_err(|error| socket::unusable(place, error))?;
+    }
+    sockets::connect_tcp(socket, address).await.map_err(failed)
+}
+
 /// The stream as the stages use it.
-fn ready(stream: TcpStream, place: Kind, patience: Patience) -> Result<std::net::TcpStream, Failure> {
+fn ready(stream: TcpStream, place: Kind, patience: Patience) -> Result<TcpStream, Failure> {
     // What is small waits for nothing, and what is large fills segments anyway.
-    let ready = sockets::send_at_once(&stream)
-        .and_then(|()| sockets::keep_alive(stream.as_fd(), patience.unanswered))
-        .and_then(|()| stream.into_std());
-    ready.map_err(|error| socket::unusable(place, error))
+    let ready = sockets::send_at_once(&stream).and_then(|()| sockets::keep_alive(stream.as_fd(), patience.unanswered));
+    ready.map_err(|error| socket::unusable(place, error))?;
+    Ok(stream)
 }
 
 fn outgoing(stream: TcpStream, patience: Patience) -> Result<Outgoing, Failure> {
@@ -150,8 +157,9 @@ fn incoming(stream: TcpStream, patience: Patience) -> Result<Incoming, Failure> 
 struct Connect(Address);
 
 impl Connect {
-    async fn connect(&self, patience: Patience) -> Result<TcpStream, Failure> {
-        retry::connect(patience.retries, Backoff::new(), || self.0.connect(patience.connect)).await
+    async fn connect(&self, place: Kind, patience: Patience) -> Result<TcpStream, Failure> {
+        let attempt = || self.0.connect(place, patience.connect);
+        retry::connect(patience.retries, Backoff::new(), attempt).await
     }
 }
 
@@ -176,11 +184,11 @@ impl Endpoint for Connect {
     }
 
     fn open_source(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
-        Box::pin(async move { incoming(self.connect(patience).await?, patience) })
+        Box::pin(async move { incoming(self.connect(Kind::Source, patience).await?, patience) })
     }
 
     fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move { outgoing(self.connect(patience).await?, patience) })
+        Box::pin(async move { outgoing(self.connect(Kind::Sink, patience).await?, patience) })
     }
 }
 
@@ -201,8 +209,7 @@ impl Listen {
             )
         };
         let (listener, _) = self.listener.expect("the engine binds before it opens");
-        let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
-        sockets::accept_tcp(&listener).await.map_err(failed)
+        sockets::accept_tcp(listener).await.map_err(failed)
     }
 }
 
@@ -235,8 +242,7 @@ impl Endpoint for Listen {
                 error,
             )
         };
-        let listener = sockets::listen_tcp(&self.address.host, self.address.port).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (listener, address) = sockets::listen_tcp(&self.address.host, self.address.port).map_err(failed)?;
         self.listener = Some((listener, address));
         Ok(Some(format!("tcp://{address}")))
     }
@@ -246,7 +252,11 @@ impl Endpoint for Listen {
     }
 
     fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move { outgoing(self.accept().await?, patience) })
+        Box::pin(async move {
+            let stream = self.accept().await?;
+            sockets::reset_at_close(&stream).map_err(|error| socket::unusable(Kind::Sink, error))?;
+            outgoing(stream, patience)
+        })
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, Stat};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketType};
-use tokio::net::UnixStream;
 
 use crate::error::{Failure, Kind, shown};
 use crate::platform::{files, sockets};
@@ -112,11 +111,7 @@ impl Connect {
     }
 }
 
-fn ready(stream: UnixStream, place: Kind) -> Result<std::os::unix::net::UnixStream, Failure> {
-    stream.into_std().map_err(|error| socket::unusable(place, error))
-}
-
-fn outgoing(stream: std::os::unix::net::UnixStream, patience: Patience) -> Result<Outgoing, Failure> {
+fn outgoing(stream: UnixStream, patience: Patience) -> Result<Outgoing, Failure> {
     socket::outgoing(stream, Queue::Buffers, patience.linger)
 }
 
@@ -138,11 +133,11 @@ impl Endpoint for Connect {
     }
 
     fn open_source(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
-        Box::pin(async move { socket::incoming(ready(self.connect(patience).await?, Kind::Source)?) })
+        Box::pin(async move { socket::incoming(self.connect(patience).await?) })
     }
 
     fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move { outgoing(ready(self.connect(patience).await?, Kind::Sink)?, patience) })
+        Box::pin(async move { outgoing(self.connect(patience).await?, patience) })
     }
 }
 
@@ -154,15 +149,15 @@ struct Listen {
 }
 
 impl Listen {
-    async fn accept(self, place: Kind) -> Result<std::os::unix::net::UnixStream, Failure> {
+    async fn accept(self) -> Result<UnixStream, Failure> {
         let operation = format!("cannot accept on {}", self.address.url("unix"));
-        let failed = |error| Failure::io(Kind::Connect, operation.clone(), error);
         let Bound { listener, name } = self.bound.expect("the engine binds before it opens");
-        let listener = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
-        let stream = sockets::accept_unix(&listener).await.map_err(failed)?;
+        let stream = sockets::accept_unix(listener)
+            .await
+            .map_err(|error| Failure::io(Kind::Connect, operation, error))?;
         // There is one peer, and here it is: from now on the name would only mislead.
         drop(name);
-        ready(stream, place)
+        Ok(stream)
     }
 }
 
@@ -195,11 +190,11 @@ impl Endpoint for Listen {
     }
 
     fn open_source(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
-        Box::pin(async move { socket::incoming(self.accept(Kind::Source).await?) })
+        Box::pin(async move { socket::incoming(self.accept().await?) })
     }
 
     fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move { outgoing(self.accept(Kind::Sink).await?, patience) })
+        Box::pin(async move { outgoing(self.accept().await?, patience) })
     }
 }
 
@@ -207,8 +202,7 @@ impl Endpoint for Listen {
 pub struct OwnSocket(Bound);
 
 impl OwnSocket {
-    /// Listens at `path`. A stale socket is replaced, a live one is not disturbed. The listener waits for nobody:
-    /// accepting where nobody connects answers `WouldBlock`.
+    /// Listens at `path`. A stale socket is replaced, a live one is not disturbed.
     ///
     /// # Errors
     /// Why that cannot be, in a phrase.
@@ -221,12 +215,12 @@ impl OwnSocket {
         Ok(Self(bound))
     }
 
-    /// Another handle of the listener.
+    /// Another handle of the listener, on which accepting waits.
     ///
     /// # Errors
     /// If no descriptor is left.
     pub fn listener(&self) -> std::io::Result<UnixListener> {
-        self.0.listener.try_clone()
+        sockets::waiting_listener(&self.0.listener)
     }
 
     /// Removes the socket at `path` if nobody has it open any more.

@@ -194,11 +194,15 @@ struct Plan {
 
 impl SinkPlan for Plan {
     fn facts(&self) -> Result<Facts, Failure> {
-        let mut facts = self.endpoint.sink_facts(self.writing)?;
+        let mut facts = self.endpoint.sink_facts()?;
         if self.care.resume.is_some() {
-            facts.files.extend(self.endpoint.companions(self.writing));
+            facts.files.extend(self.endpoint.companions(self.writing)?);
         }
         Ok(facts)
+    }
+
+    fn permit(&self) -> Result<(), Failure> {
+        self.endpoint.permit(self.writing)
     }
 
     fn reach(&self) -> Reach {
@@ -247,10 +251,13 @@ impl SinkPlan for Plan {
                 None => self.endpoint.open_sink(self.writing, self.patience),
             };
             let mut outgoing = opening.await?;
-            if !self.care.is_none() && outgoing.descriptor.file_id().is_none() {
-                // It was one, or was not there, when the chain was planned.
-                let why = "it is no regular file any more";
-                return Err(Failure::because(error::Kind::Usage, "cannot be read back", why));
+            if !self.care.is_none()
+                && let Err(failure) = can_be_read_back(&outgoing.descriptor)
+            {
+                if let Some(undo) = outgoing.landing.undo() {
+                    undo.undo()?;
+                }
+                return Err(failure);
             }
             let account = self.care.account(outgoing.landing.journal());
             let sink: Box<dyn Sink> = Box::new(WritingTo {
@@ -263,6 +270,19 @@ impl SinkPlan for Plan {
             });
             Ok(sink)
         })
+    }
+}
+
+/// It was a regular file, or was not there, when the chain was planned.
+fn can_be_read_back(descriptor: &Descriptor) -> Result<(), Failure> {
+    let operation = "cannot be read back";
+    match descriptor.file_id() {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => {
+            let why = "it is no regular file any more";
+            Err(Failure::because(error::Kind::Usage, operation, why))
+        }
+        Err(error) => Err(Failure::io(error::Kind::Sink, operation, error)),
     }
 }
 

@@ -162,7 +162,8 @@ impl Passage<'_> {
     /// Moves both ends over a hole; answers how many bytes of data follow, or `None` where there is no telling.
     fn skip_hole(&mut self) -> AtEnd<Option<u64>> {
         let (source, sink) = (self.source.descriptor(), self.sink.descriptor());
-        let Some(data) = source.next_data() else {
+        let data = source.next_data();
+        let Some(data) = data.map_err(|error| at_source(self.source.failed(error, self.total)))? else {
             return Ok(None);
         };
         let failed = |error: rustix::io::Errno| error.into();

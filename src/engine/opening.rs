@@ -54,6 +54,7 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
 
     let source_facts = plan.source.plan.facts().map_err(at_source)?;
     let sink_facts = plan.sink.plan.facts().map_err(at_sink)?;
+    plan.sink.plan.permit().map_err(at_sink)?;
     check_ends(&plan, &source_facts, &sink_facts).map_err(at_sink)?;
     check_side_files(&plan, &source_facts, &sink_facts)?;
 
@@ -96,7 +97,8 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
                 let (mut source, skipped) = open_source().await?;
                 let side_files = open_side_files(side_files).await?;
                 if let Some(pipeline) = undertaking {
-                    let source = source.identity().ok_or_else(|| at_source(unknowable()))?;
+                    let identity = source.identity().and_then(|known| known.ok_or_else(unknowable));
+                    let source = identity.map_err(at_source)?;
                     sink.undertake(Undertaking { pipeline, source });
                 }
                 let sink = sink.open().await.map_err(at_sink)?;

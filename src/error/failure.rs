@@ -145,6 +145,12 @@ impl Failure {
         Self::new(kind, operation, error)
     }
 
+    /// The error number, where a system call has failed.
+    #[must_use]
+    pub fn errno(&self) -> Option<Errno> {
+        self.cause.downcast_ref::<io::Error>().and_then(Errno::from_io_error)
+    }
+
     /// Says how many bytes had gone well before.
     #[must_use]
     pub fn after(mut self, bytes: u64) -> Self {

@@ -12,7 +12,7 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use shown::Shown;
-pub use shown::{brief, shown};
+pub use shown::{brief, shown, shown_lines};
 use unicode_width::UnicodeWidthStr;
 
 /// The widest line, in columns, that an error is drawn in, on however wide a terminal; longer source lines are cut to what
@@ -58,6 +58,29 @@ impl Problem {
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// The same, safe to print, and without the words of its place where that begins in the middle of a secret: a password
+    /// with an unquoted `|` in it is two words, and nobody can tell from the second alone that it is to be hidden.
+    fn safe(&self, secrets: &[Range<usize>], text: &[u8]) -> Self {
+        let plain = |words: &String| shown_lines(words.as_bytes());
+        let mut safe = Self {
+            span: self.span.clone(),
+            message: plain(&self.message),
+            label: self.label.as_ref().map(plain),
+            help: self.help.as_ref().map(plain),
+        };
+        let is_cut = |secret: &&Range<usize>| secret.start < self.span.start && self.span.start < secret.end;
+        if let Some(secret) = secrets.iter().find(is_cut)
+            && let Some(words) = text.get(self.span.start..self.span.end.max(secret.end).min(text.len()))
+        {
+            for word in [shown(words), brief(words)] {
+                safe.message = safe.message.replace(&word, "***");
+                safe.label = safe.label.map(|label| label.replace(&word, "***"));
+                safe.help = safe.help.map(|help| help.replace(&word, "***"));
+            }
+        }
+        safe
     }
 
     fn render(&self, source: &Shown, renderer: &Renderer, help_columns: usize) -> String {
@@ -113,11 +136,16 @@ impl ChainError {
         let help_columns = columns.map_or(usize::MAX, |_| width.saturating_sub(HELP));
         let renderer = if color { Renderer::styled() } else { Renderer::plain() }.term_width(width);
         let source = Shown::lines(&self.text);
+        let secrets = credentials::find(&self.text);
         let mut problems: Vec<&Problem> = self.problems.iter().collect();
         problems.sort_by_key(|problem| problem.span.start);
         let drawn: Vec<String> = problems
             .iter()
-            .map(|problem| problem.render(&source, &renderer, help_columns))
+            .map(|problem| {
+                problem
+                    .safe(&secrets, &self.text)
+                    .render(&source, &renderer, help_columns)
+            })
             .collect();
         drawn.join("\n\n")
     }

@@ -48,7 +48,8 @@ impl MemoryPlan {
         let least = fixed.saturating_add(open * LEAST_HIGH);
         if least > MOST {
             let message = "this pipeline asks for more memory than there can be";
-            return Err(vec![at_heaviest(needs, message.to_owned(), whole)]);
+            let problem = at_heaviest(needs, message.to_owned(), whole);
+            return Err(vec![problem.help("ask for less than the machine has")]);
         }
         let default_high = share(DEFAULT_LIMIT, open);
         let limit = limits
@@ -257,7 +258,10 @@ mod tests {
                 let refused = plan(&chain, memory).expect_err("too much");
                 assert_eq!(
                     (refused[0].message.as_str(), refused[0].help.as_deref()),
-                    ("this pipeline asks for more memory than there can be", None)
+                    (
+                        "this pipeline asks for more memory than there can be",
+                        Some("ask for less than the machine has")
+                    )
                 );
                 assert_eq!(refused[0].label, Some(format!("needs {}", format_size(label))));
             }

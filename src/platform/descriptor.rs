@@ -170,12 +170,13 @@ impl Descriptor {
     }
 
     /// Which regular file it is, if it is one.
-    #[must_use]
-    pub fn file_id(&self) -> Option<FileId> {
-        let stat = self.stat().ok()?;
-        FileType::from_raw_mode(stat.st_mode)
-            .is_file()
-            .then(|| FileId::of(&stat))
+    ///
+    /// # Errors
+    /// As fstat(2).
+    pub fn file_id(&self) -> io::Result<Option<FileId>> {
+        let stat = self.stat()?;
+        let is_file = FileType::from_raw_mode(stat.st_mode).is_file();
+        Ok(is_file.then(|| FileId::of(&stat)))
     }
 
     /// What closing it would answer of the bytes that were written; nothing but files has anything to say there.
@@ -270,12 +271,19 @@ impl Descriptor {
 
     /// Where the next bytes that are no hole begin and end, as seen from the offset of a sparse file, which stays as it
     /// is; `None` where there is no telling.
-    #[must_use]
-    pub fn next_data(&self) -> Option<Range<u64>> {
-        let offset = files::tell(self).ok()?;
+    ///
+    /// # Errors
+    /// As lseek(2), where the offset may not be what it was.
+    pub fn next_data(&self) -> io::Result<Option<Range<u64>>> {
+        let Ok(offset) = files::tell(self) else {
+            return Ok(None);
+        };
+        if fault::point(Operation::Seek).is_err() {
+            return Ok(None);
+        }
         let data = system::next_data(self.as_fd(), offset);
-        files::seek(self, SeekFrom::Start(offset)).ok()?;
-        data
+        files::seek(self, SeekFrom::Start(offset))?;
+        Ok(data)
     }
 
     /// Writes as much of `slices`, one after the other, as there is room for.

@@ -3,6 +3,12 @@
 //! Every call that may fail passes a point of its [`Operation`] first. With the feature `fault-injection` a test can
 //! make the Nth of them fail, be short, be interrupted or be slow, and count them; see `RULES` and `LOG`. Without it a
 //! point is nothing: it is inlined away.
+//!
+//! What no byte and no ending depends on passes none. That is the kernel's accounting, which is only shown: files like
+//! /proc/self/statm and /proc/meminfo, what waits in a pipe's or a socket's queue, who the process at the other end is.
+//! It is the terminal as something to draw on and its keyboard, without which a run shows or heeds less; and it is what
+//! cannot fail, or has the same answer if it does: getting numbers of this process, ringing an alarm that is full,
+//! preparing a signal that then keeps its default action. Other programs' processes, which `check` looks at, are no run.
 
 #[cfg(feature = "fault-injection")]
 mod injection;
@@ -10,22 +16,22 @@ mod injection;
 mod rule;
 
 #[cfg(feature = "fault-injection")]
-pub use injection::{LOG, RULES, point, share};
+pub use injection::{LOG, RULES, aside, point, share};
 
 /// What a run asks of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// accept(2)
+    /// accept(2), with its place among what tasks wait for
     Accept,
     /// fadvise64(2)
     Advise,
     /// A waiter for the alarms of threads: eventfd(2) or pipe(2).
     Alarm,
-    /// bind(2) and listen(2)
+    /// bind(2), listen(2) and getsockname(2)
     Bind,
     /// close(2), where its answer matters
     Close,
-    /// connect(2)
+    /// connect(2), with its place among what tasks wait for
     Connect,
     /// `copy_file_range(2)`
     CopyFileRange,
@@ -35,7 +41,7 @@ pub enum Operation {
     Lock,
     /// fchmod(2) and chmod(2)
     Mode,
-    /// open(2), openat(2)
+    /// open(2), openat(2), mkdir(2), opendir(3)
     Open,
     /// fchown(2)
     Owner,
@@ -47,7 +53,7 @@ pub enum Operation {
     Random,
     /// What tasks wait in: epoll(7) or kqueue(2).
     Reactor,
-    /// read(2), recv(2)
+    /// read(2), pread(2), recv(2)
     Read,
     /// readlink(2)
     ReadLink,
@@ -55,7 +61,7 @@ pub enum Operation {
     Rename,
     /// getaddrinfo(3)
     Resolve,
-    /// write(2) to standard error
+    /// poll(2) and write(2) to standard error
     Say,
     /// lseek(2)
     Seek,
@@ -79,7 +85,7 @@ pub enum Operation {
     Thread,
     /// ftruncate(2)
     Truncate,
-    /// unlink(2)
+    /// unlink(2), unlinkat(2)
     Unlink,
     /// write(2), writev(2), send(2), sendmsg(2)
     Write,
@@ -101,6 +107,13 @@ mod none {
         Ok(())
     }
 
+    /// Does the work.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "there is nothing to it")]
+    pub fn aside<T>(work: impl FnOnce() -> T) -> T {
+        work()
+    }
+
     /// How many of `length` bytes the call may move: all of them.
     ///
     /// # Errors
@@ -113,4 +126,4 @@ mod none {
 }
 
 #[cfg(not(feature = "fault-injection"))]
-pub use none::{point, share};
+pub use none::{aside, point, share};

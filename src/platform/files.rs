@@ -4,6 +4,7 @@
 //! interrupted is tried again.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use rustix::io::{Errno, Result, retry_on_intr};
 use rustix::rand::GetRandomFlags;
 
 use super::fault::{self, Operation};
+use super::identity::FileId;
 use super::system;
 
 /// Passes the operation's point and makes the call, again if it was interrupted.
@@ -137,6 +139,13 @@ pub fn advise_sequential(fd: impl AsFd) -> Result<()> {
     })
 }
 
+/// Drops what the page cache has of a file that is on the disk, so that reading it reads the disk. Pages that somebody has
+/// mapped, and file systems that live in memory, keep theirs.
+pub fn drop_cached(fd: impl AsFd) {
+    // Only advice: whoever refuses it is read from memory.
+    let _ = call(Operation::Advise, || system::drop_cached(fd.as_fd()));
+}
+
 /// Waits until the disk has everything.
 ///
 /// # Errors
@@ -198,6 +207,20 @@ pub fn fchmod(fd: impl AsFd, mode: Mode) -> Result<()> {
     call(Operation::Mode, || rustix::fs::fchmod(&fd, mode))
 }
 
+/// A file's access control list beside its mode, symbolic links not followed; `None` where it has none, or the system
+/// knows none.
+pub fn access_list(path: impl AsRef<Path>) -> Option<Vec<u8>> {
+    system::access_list(path.as_ref())
+}
+
+/// Gives a file another's access control list.
+///
+/// # Errors
+/// As fsetxattr(2).
+pub fn set_access_list(fd: impl AsFd, list: &[u8]) -> Result<()> {
+    call(Operation::Mode, || system::set_access_list(fd.as_fd(), list))
+}
+
 /// Sets the permissions of what has that path.
 ///
 /// # Errors
@@ -215,6 +238,37 @@ pub fn renameat(from: impl AsFd, old_name: impl AsRef<Path>, to: impl AsFd, new_
     rustix::fs::renameat(from, old_name.as_ref(), to, new_name.as_ref())
 }
 
+/// As [`renameat`], but leaves alone what has the name already.
+///
+/// # Errors
+/// As renameat2(2) with `RENAME_NOREPLACE`: `EXIST` where the name is taken.
+pub fn renameat_new(
+    from: impl AsFd,
+    old_name: impl AsRef<Path>,
+    to: impl AsFd,
+    new_name: impl AsRef<Path>,
+) -> Result<()> {
+    fault::point(Operation::Rename)?;
+    let (from, to) = (from.as_fd(), to.as_fd());
+    let (old_name, new_name) = (old_name.as_ref(), new_name.as_ref());
+    match system::rename_new(from, old_name, to, new_name) {
+        // A system or a file system that has no such call; a second name can only be had where there is none.
+        Err(Errno::INVAL | Errno::NOSYS) => match rustix::fs::linkat(from, old_name, to, new_name, AtFlags::empty()) {
+            Ok(()) => rustix::fs::unlinkat(from, old_name, AtFlags::empty()),
+            // Nor second names: then looking is the best that can be done.
+            Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                match rustix::fs::statat(to, new_name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Err(Errno::NOENT) => rustix::fs::renameat(from, old_name, to, new_name),
+                    Ok(_) => Err(Errno::EXIST),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        },
+        renamed => renamed,
+    }
+}
+
 /// Makes a folder that only its owner can use.
 ///
 /// # Errors
@@ -222,6 +276,16 @@ pub fn renameat(from: impl AsFd, old_name: impl AsRef<Path>, to: impl AsFd, new_
 pub fn make_private_folder(path: impl AsRef<Path>) -> Result<()> {
     fault::point(Operation::Open)?;
     rustix::fs::mkdir(path.as_ref(), Mode::RWXU)
+}
+
+/// The paths of what is in a folder, in no order; what comes or goes meanwhile may be among them or not.
+///
+/// # Errors
+/// As opendir(3).
+pub fn entries(folder: impl AsRef<Path>) -> io::Result<Vec<PathBuf>> {
+    fault::point(Operation::Open)?;
+    let entries = std::fs::read_dir(folder)?;
+    Ok(entries.flatten().map(|entry| entry.path()).collect())
 }
 
 /// Removes a path.
@@ -242,19 +306,71 @@ pub fn unlinkat(folder: impl AsFd, name: impl AsRef<Path>, flags: AtFlags) -> Re
     rustix::fs::unlinkat(folder, name.as_ref(), flags)
 }
 
+/// Reads what is there, up to the length of `buffer`, waiting as long as it takes; nothing is the end.
+///
+/// # Errors
+/// As read(2).
+pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
+    retry_on_intr(|| {
+        let room = fault::share(Operation::Read, buffer.len())?;
+        rustix::io::read(&fd, &mut buffer[..room])
+    })
+}
+
+/// Writes as much of `bytes` as there is room for, waiting as long as it takes until there is some.
+///
+/// # Errors
+/// As write(2).
+pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
+    retry_on_intr(|| {
+        let room = fault::share(Operation::Write, bytes.len())?;
+        rustix::io::write(&fd, &bytes[..room])
+    })
+}
+
+/// Removes a name from a folder if it still leads to that file. One that has become somebody else's is left alone, and one
+/// that is gone is no error.
+///
+/// # Errors
+/// As fstatat(2) and unlinkat(2).
+pub fn unlinkat_same(folder: impl AsFd, name: impl AsRef<Path>, file: FileId) -> Result<()> {
+    match statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if FileId::of(&stat) == file => unlinkat(folder, name, AtFlags::empty()),
+        Ok(_) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Writes all of `bytes`, waiting as long as it takes.
 ///
 /// # Errors
 /// As write(2).
 pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
-        let count = retry_on_intr(|| {
-            let room = fault::share(Operation::Write, bytes.len())?;
-            rustix::io::write(&fd, &bytes[..room])
-        })?;
+        let count = write(&fd, bytes)?;
         bytes = &bytes[count..];
     }
     Ok(())
+}
+
+/// What is open, for what reads or writes through the traits of the standard library.
+#[derive(Debug)]
+pub struct Stream<F>(pub F);
+
+impl<F: AsFd> io::Read for Stream<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(read(&self.0, buffer)?)
+    }
+}
+
+impl<F: AsFd> io::Write for Stream<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(write(&self.0, bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// A second descriptor for what is open, closed when another program is started.

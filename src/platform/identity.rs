@@ -58,7 +58,12 @@ impl FilePlace {
                 Ok(is_file.then(|| Self::File(FileId::of(&stat))))
             }
             Err(Errno::NOENT) => {
-                let path = files::follow_links(path)?;
+                let path = match files::lstat(path) {
+                    // A symbolic link that leads to where nothing is yet.
+                    Ok(_) => files::follow_links(path)?,
+                    Err(Errno::NOENT) => path.to_owned(),
+                    Err(error) => return Err(error),
+                };
                 let name = path.file_name().ok_or(Errno::NOENT)?;
                 let folder = FileId::of(&files::stat(folder_of(&path))?);
                 Ok(Some(Self::Vacant {

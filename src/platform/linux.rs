@@ -6,11 +6,12 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::fs::{Mode, OFlags, SeekFrom, Stat};
+use rustix::fs::{Mode, OFlags, RenameFlags, SeekFrom, Stat, XattrFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::pipe::SpliceFlags;
@@ -236,6 +237,33 @@ pub fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Option<Range<u64>> {
     }
 }
 
+/// The attribute that holds a file's access control list: see acl(5) and xattr(7).
+const ACCESS_LIST: &str = "system.posix_acl_access";
+
+/// A file's access control list, as the kernel has it; `None` where it has none besides its mode.
+pub fn access_list(path: &Path) -> Option<Vec<u8>> {
+    /// `XATTR_SIZE_MAX`: the kernel's own limit.
+    const LONGEST: usize = 64 << 10;
+    let mut list = Vec::with_capacity(LONGEST);
+    rustix::fs::lgetxattr(path, ACCESS_LIST, rustix::buffer::spare_capacity(&mut list)).ok()?;
+    Some(list)
+}
+
+/// Gives a file such a list.
+pub fn set_access_list(fd: BorrowedFd<'_>, list: &[u8]) -> rustix::io::Result<()> {
+    rustix::fs::fsetxattr(fd, ACCESS_LIST, list, XattrFlags::empty())
+}
+
+/// Renames a file, but replaces none.
+pub fn rename_new(
+    from: BorrowedFd<'_>,
+    old_name: &Path,
+    to: BorrowedFd<'_>,
+    new_name: &Path,
+) -> rustix::io::Result<()> {
+    rustix::fs::renameat_with(from, old_name, to, new_name, RenameFlags::NOREPLACE)
+}
+
 /// `SO_PEERCRED`: who connected, or who listens, as the kernel saw it then.
 pub fn peer_user(socket: BorrowedFd<'_>) -> Option<u32> {
     let credentials = rustix::net::sockopt::socket_peercred(socket).ok()?;
@@ -249,11 +277,9 @@ pub fn process_name(pid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
-/// Drops what the page cache has of a file that is on the disk, so that reading it reads the disk. Pages that somebody has
-/// mapped, and file systems that live in memory, keep theirs.
-pub fn drop_cached(fd: impl AsFd) {
-    // Only advice: whoever refuses it is read from memory.
-    let _ = rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed);
+/// `POSIX_FADV_DONTNEED` for the whole file: see `posix_fadvise(2)`.
+pub fn drop_cached(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed)
 }
 
 /// Bytes in a socket's send queue that the peer's kernel has not acknowledged yet; `None` where it cannot be told.

@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{OFlags, Stat};
@@ -135,12 +136,34 @@ pub fn next_data(_fd: BorrowedFd<'_>, _offset: u64) -> Option<Range<u64>> {
 }
 
 /// There is no portable way: what is read may come from memory.
-pub fn drop_cached(_fd: impl AsFd) {}
+pub fn drop_cached(_fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    Ok(())
+}
 
 /// It cannot be told.
 #[must_use]
 pub fn unsent_bytes(_fd: BorrowedFd<'_>) -> Option<u64> {
     None
+}
+
+/// There is no portable way.
+pub fn access_list(_path: &Path) -> Option<Vec<u8>> {
+    None
+}
+
+/// There is no portable way.
+pub fn set_access_list(_fd: BorrowedFd<'_>, _list: &[u8]) -> rustix::io::Result<()> {
+    Err(Errno::OPNOTSUPP)
+}
+
+/// There is no portable way.
+pub fn rename_new(
+    _from: BorrowedFd<'_>,
+    _old_name: &Path,
+    _to: BorrowedFd<'_>,
+    _new_name: &Path,
+) -> rustix::io::Result<()> {
+    Err(Errno::NOSYS)
 }
 
 /// It cannot be told: what guards a socket is the mode of its folder and its own.

@@ -3,14 +3,16 @@
 //! Each line is written as a whole, so what a killed run leaves behind can be read up to its last line.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::{FileType, SeekFrom};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::Snapshot;
 use crate::error::{Failure, Kind};
+use crate::platform::files;
 
 use super::{GLANCE, json};
 
@@ -81,7 +83,7 @@ pub const INTERVAL: Duration = GLANCE;
 #[derive(Debug)]
 pub struct Recorder {
     /// `None` once a write has failed.
-    file: Option<File>,
+    file: Option<OwnedFd>,
     /// Bytes of whole lines, where the file can be cut back to them.
     whole: Option<u64>,
     /// Why the recording stopped, until it is asked for.
@@ -91,8 +93,8 @@ pub struct Recorder {
 impl Recorder {
     /// Begins a recording in an empty file.
     #[must_use]
-    pub fn new(file: File, header: &Header<'_>) -> Self {
-        let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    pub fn new(file: OwnedFd, header: &Header<'_>) -> Self {
+        let is_file = files::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
         let mut recorder = Self {
             file: Some(file),
             whole: is_file.then_some(0),
@@ -119,16 +121,16 @@ impl Recorder {
 
     /// Writes a whole line or nothing: what a failed write has left of one is cut off.
     fn put(&mut self, line: &str) {
-        let Some(file) = &mut self.file else { return };
-        match file.write_all(line.as_bytes()) {
+        let Some(file) = &self.file else { return };
+        match files::write_all(file, line.as_bytes()) {
             Ok(()) => self.whole = self.whole.map(|whole| whole + line.len() as u64),
             Err(error) => {
                 if let Some(whole) = self.whole {
                     // A reader tolerates a torn last line, should this fail as well.
-                    let _ = file.set_len(whole).and_then(|()| file.seek(SeekFrom::Start(whole)));
+                    let _ = files::ftruncate(file, whole).and_then(|()| files::seek(file, SeekFrom::Start(whole)));
                 }
                 self.file = None;
-                self.trouble = Some(error);
+                self.trouble = Some(error.into());
             }
         }
     }
@@ -143,7 +145,7 @@ pub fn stopped(error: io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::fs::{self, File};
 
     use super::super::live::sample;
     use super::*;
@@ -157,7 +159,10 @@ mod tests {
     fn every_line_is_there_as_soon_as_it_is_written_and_can_be_read_back() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("run.jsonl");
-        let mut recorder = Recorder::new(File::create(&path).expect("created"), &Header::now("run", "a | b"));
+        let mut recorder = Recorder::new(
+            File::create(&path).expect("created").into(),
+            &Header::now("run", "a | b"),
+        );
         let lines = || fs::read_to_string(&path).expect("text");
         let header: Header<'_> = serde_json::from_str(&lines()).expect("a header");
         assert_eq!((header.event.as_ref(), header.text.as_ref()), ("run", "a | b"));
@@ -181,7 +186,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_said_once_and_ends_the_recording() {
         let full = File::options().write(true).open("/dev/full").expect("there is one");
-        let mut recorder = Recorder::new(full, &Header::now("run", "a | b"));
+        let mut recorder = Recorder::new(full.into(), &Header::now("run", "a | b"));
         let trouble = recorder.trouble().expect("nothing fits");
         assert_eq!(trouble.kind(), io::ErrorKind::StorageFull);
         recorder.sample(&sample::throttled());

@@ -491,15 +491,43 @@ mod connections_of_runs_that_fail {
     }
 
     #[test]
-    fn are_reset_by_a_signal_as_well() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let text = format!("read /dev/zero | write tcp://{}", listener.local_addr().expect("bound"));
+    fn are_reset_by_a_signal_as_well_be_it_kill() {
+        for signal in [Signal::TERM, Signal::KILL] {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+            let text = format!("read /dev/zero | write tcp://{}", listener.local_addr().expect("bound"));
+            let running = highwater([text]).start();
+            let mut stream = accept(&listener);
+            stream.read_exact(&mut [0]).expect("the first byte");
+            running.signal(signal);
+            let ended = stream.read_to_end(&mut Vec::new());
+            running.wait().dies_by(signal);
+            assert_eq!(ended.expect_err("cut").kind(), ErrorKind::ConnectionReset);
+        }
+    }
+
+    #[test]
+    fn are_reset_where_the_source_never_comes() {
+        let (sink, source) = (["127.0.0.1:0"; 2])
+            .map(|any| TcpListener::bind(any).expect("bound"))
+            .into();
+        let url = |listener: &TcpListener| format!("tcp://{}", listener.local_addr().expect("bound"));
+        let text = format!("read {} | write {}", url(&source), url(&sink));
+        drop(source);
         let running = highwater([text]).start();
-        let mut stream = accept(&listener);
-        stream.read_exact(&mut [0]).expect("the first byte");
+        let (bytes, ended) = received(&sink);
+        running.wait().fails(9);
+        assert_eq!(
+            (bytes.len(), ended.expect_err("cut").kind()),
+            (0, ErrorKind::ConnectionReset)
+        );
+        // Nor where somebody stops waiting for it.
+        let text = format!("read tcp-listen://:0 | write {}", url(&sink));
+        let mut running = highwater([text]).start();
+        running.address();
+        let mut stream = accept(&sink);
         running.signal(Signal::TERM);
         let ended = stream.read_to_end(&mut Vec::new());
-        running.wait().dies_by(Signal::TERM);
+        running.wait();
         assert_eq!(ended.expect_err("cut").kind(), ErrorKind::ConnectionReset);
     }
 

@@ -1,6 +1,6 @@
 //! Peers that misbehave once the connection stands: the rows of the network in the table of faults.
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -81,6 +81,7 @@ mod silent_peers {
 /// From some moment on nothing comes from there any more, no end and no reset either.
 #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
 mod vanished_peers {
+    use std::io::Write;
     use std::net::TcpListener;
     use std::sync::mpsc::channel;
 

@@ -1,5 +1,10 @@
 //! Namespaces of a test's own: mounts and network devices that nobody else sees, and that are gone with it.
 
+#![cfg_attr(
+    feature = "portable-platform",
+    allow(dead_code, reason = "peers vanish only where user timeouts are tried")
+)]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -9,10 +9,40 @@ pub enum Ends {
     Pipes,
     /// The target is `d`, which is not there at first.
     NewFile,
-    /// The sink is a TCP peer; `URL` in the text stands for its address.
-    PeerReads,
-    /// The source is a TCP peer that connects.
-    PeerWrites,
+    /// The sink is a peer.
+    PeerReads(Meeting),
+    /// The source is a peer, the target is `b`.
+    PeerWrites(Meeting),
+}
+
+/// How a peer and a run come together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meeting {
+    /// The peer listens at a TCP port; `URL` in the text stands for its address.
+    Tcp,
+    /// The run listens at a TCP port, which it says.
+    TcpListen,
+    /// The peer listens at a Unix socket, which is no file of the run's; `URL` stands for it.
+    Unix,
+    /// The run listens at the Unix socket `s`.
+    UnixListen,
+}
+
+impl Meeting {
+    /// Whether the run listens.
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::TcpListen | Self::UnixListen)
+    }
+}
+
+impl Ends {
+    /// How the peer is met, if there is one.
+    pub fn meeting(self) -> Option<Meeting> {
+        match self {
+            Self::PeerReads(meeting) | Self::PeerWrites(meeting) => Some(meeting),
+            Self::Files | Self::Pipes | Self::NewFile => None,
+        }
+    }
 }
 
 /// A chain, and what is known of it beforehand.
@@ -20,19 +50,52 @@ pub enum Ends {
 pub struct Chain {
     pub text: &'static str,
     pub ends: Ends,
+    /// Options in front of the chain.
+    pub options: &'static [&'static str],
+    /// Faults that it has anyway.
+    pub always: &'static str,
     /// Whether the target keeps its old bytes in front of the new ones.
     pub appends: bool,
+    /// Bytes of a hole in the middle of the source.
+    pub hole: usize,
+    /// Whether what was written stays where the run ends early, so that another one can go on with it.
+    pub resumes: bool,
+    /// Faults that an earlier run of it was killed by, whose part and journal are there.
+    pub killed_by: Option<&'static str>,
+    /// Whether a connection that cannot be made is tried again.
+    pub retries: bool,
+    /// A small file that is written besides.
+    pub side_file: Option<&'static str>,
 }
+
+/// What is enough for the disk to be told to begin, and takes no room on it.
+pub const HOLE: usize = 16 << 20;
 
 const fn files(text: &'static str) -> Chain {
     Chain {
         text,
         ends: Ends::Files,
+        options: &[],
+        always: "",
         appends: false,
+        hole: 0,
+        resumes: false,
+        killed_by: None,
+        retries: false,
+        side_file: None,
     }
 }
 
+const fn between(ends: Ends, text: &'static str) -> Chain {
+    Chain { ends, ..files(text) }
+}
+
 pub const DIRECT: Chain = files("read a | write b");
+pub const NOT_COPIED: Chain = Chain {
+    always: "copy-file-range:*:ENOSYS",
+    ..DIRECT
+};
+pub const SPARSE: Chain = Chain { hole: HOLE, ..DIRECT };
 pub const GZIP: Chain = files("read a | gzip level=1 threads=2 member=8KiB | write b");
 pub const THERE_AND_BACK: Chain = files("read a | gzip level=1 | gunzip | throttle 1GB/s | write b");
 pub const SEVERAL: Chain = files("read a c a | take 1T | write b sync=false");
@@ -40,31 +103,59 @@ pub const APPEND: Chain = Chain {
     appends: true,
     ..files("read a | take 1T | write b append=true")
 };
-pub const NEW: Chain = Chain {
-    ends: Ends::NewFile,
-    ..files("read a | take 1T | write d")
+pub const NEW: Chain = between(Ends::NewFile, "read a | take 1T | write d");
+pub const APPEND_TO_NEW: Chain = between(Ends::NewFile, "read a | take 1T | write d append=true");
+pub const VERIFY: Chain = files("read a | write b verify=true");
+/// A checkpoint comes with every second chunk.
+pub const RESUME: Chain = Chain {
+    resumes: true,
+    ..files("read a | write b resume=true checkpoint=30KiB")
 };
-pub const APPEND_TO_NEW: Chain = Chain {
-    ends: Ends::NewFile,
-    ..files("read a | take 1T | write d append=true")
+/// The part has a chunk behind its checkpoint: the first write is the journal's heading, the fourth its checkpoint.
+pub const RESUMED: Chain = Chain {
+    killed_by: Some("write:6:kill"),
+    ..RESUME
 };
-pub const PIPES: Chain = Chain {
-    ends: Ends::Pipes,
-    ..files("read - | write -")
+pub const RESUME_AND_VERIFY: Chain = Chain {
+    resumes: true,
+    ..files("read a | write b resume=true verify=true checkpoint=30KiB")
 };
-pub const LINKED_PIPES: Chain = Chain {
-    ends: Ends::Pipes,
-    ..files("read - | take 1T | write -")
+pub const RESUMED_AND_VERIFIED: Chain = Chain {
+    killed_by: Some("write:6:kill"),
+    ..RESUME_AND_VERIFY
 };
-pub const PEER_READS: Chain = Chain {
-    ends: Ends::PeerReads,
-    ..files("read a | take 1T | write URL")
+pub const SUM: Chain = Chain {
+    side_file: Some("s"),
+    ..files("read a | hash to=s | write b")
 };
-pub const PEER_IS_SENT: Chain = Chain {
-    ends: Ends::PeerReads,
-    ..files("read a zero-copy=true | write URL")
+pub const STATS: Chain = Chain {
+    options: &["--stats", "s"],
+    side_file: Some("s"),
+    ..DIRECT
 };
-pub const PEER_WRITES: Chain = Chain {
-    ends: Ends::PeerWrites,
-    ..files("read tcp-listen://:0 | take 1T | write b")
+pub const PIPES: Chain = between(Ends::Pipes, "read - | write -");
+pub const LINKED_PIPES: Chain = between(Ends::Pipes, "read - | take 1T | write -");
+pub const PEER_READS: Chain = between(Ends::PeerReads(Meeting::Tcp), "read a | take 1T | write URL");
+pub const PEER_IS_SENT: Chain = between(Ends::PeerReads(Meeting::Tcp), "read a zero-copy=true | write URL");
+pub const PEER_IS_RETRIED: Chain = Chain {
+    retries: true,
+    ..between(Ends::PeerReads(Meeting::Tcp), "read a | take 1T | write URL retry=2")
 };
+pub const PEER_COMES_TO_READ: Chain = between(
+    Ends::PeerReads(Meeting::TcpListen),
+    "read a | take 1T | write tcp-listen://:0",
+);
+pub const PEER_WRITES: Chain = between(
+    Ends::PeerWrites(Meeting::TcpListen),
+    "read tcp-listen://:0 | take 1T | write b",
+);
+pub const UNIX_PEER_READS: Chain = between(Ends::PeerReads(Meeting::Unix), "read a | take 1T | write URL");
+pub const UNIX_PEER_WRITES: Chain = between(Ends::PeerWrites(Meeting::Unix), "read URL | take 1T | write b");
+pub const UNIX_PEER_COMES_TO_READ: Chain = between(
+    Ends::PeerReads(Meeting::UnixListen),
+    "read a | take 1T | write unix-listen:s",
+);
+pub const UNIX_PEER_COMES_TO_WRITE: Chain = between(
+    Ends::PeerWrites(Meeting::UnixListen),
+    "read unix-listen:s | take 1T | write b",
+);

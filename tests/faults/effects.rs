@@ -6,13 +6,30 @@ use highwater::platform::fault::{LOG, RULES};
 use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 
 use crate::chains::{
-    APPEND, Chain, DIRECT, Ends, GZIP, LINKED_PIPES, PEER_IS_SENT, PEER_READS, PEER_WRITES, PIPES, SEVERAL,
+    APPEND, Chain, DIRECT, Ends, GZIP, HOLE, LINKED_PIPES, Meeting, PEER_COMES_TO_READ, PEER_IS_SENT, PEER_READS,
+    PEER_WRITES, PIPES, RESUME, RESUME_AND_VERIFY, RESUMED, RESUMED_AND_VERIFIED, SEVERAL, STATS, SUM,
+    UNIX_PEER_COMES_TO_READ, UNIX_PEER_COMES_TO_WRITE, UNIX_PEER_READS, UNIX_PEER_WRITES, VERIFY,
 };
 use crate::harness::{Folder, highwater, noise};
-use crate::trial::Trial;
+use crate::trial::{KEPT, Place, Trial, source};
 
-const EVERY: [Chain; 9] = [
+/// A checkpoint comes with every few bytes.
+const OFTEN: Chain = Chain {
+    text: "read a | write b resume=true verify=true checkpoint=100",
+    ..RESUME
+};
+
+const EVERY: [Chain; 18] = [
     DIRECT,
+    VERIFY,
+    OFTEN,
+    SUM,
+    STATS,
+    PEER_COMES_TO_READ,
+    UNIX_PEER_READS,
+    UNIX_PEER_WRITES,
+    UNIX_PEER_COMES_TO_READ,
+    UNIX_PEER_COMES_TO_WRITE,
     GZIP,
     SEVERAL,
     APPEND,
@@ -35,6 +52,9 @@ fn changes_nothing(chain: &Chain, rules: &str, bytes: usize) {
     assert_eq!((trial.run.code, said.as_slice()), (Some(0), &[][..]), "{}", chain.text);
     assert!(trial.output == clean.output, "{}: other bytes", chain.text);
     assert!(trial.left.is_empty());
+    if chain.side_file != STATS.side_file || chain.options != STATS.options {
+        assert!(trial.side_file == clean.side_file, "{}: another sum", chain.text);
+    }
 }
 
 #[test]
@@ -50,6 +70,36 @@ fn a_storm_of_interruptions_changes_nothing() {
         changes_nothing(chain, "interruptible:*/2:EINTR", 20_001);
         changes_nothing(chain, &format!("interruptible:*/3:EINTR,{SHORT}"), 200);
     }
+}
+
+#[test]
+fn a_storm_of_interruptions_and_short_reads_hide_nothing_of_what_is_gone_on_with() {
+    for chain in [RESUMED, RESUMED_AND_VERIFIED] {
+        changes_nothing(
+            &chain,
+            "interruptible:*/2:EINTR,read:*/7:short,write:*/3:short",
+            source().len(),
+        );
+    }
+}
+
+#[test]
+fn a_disk_that_will_not_begin_early_has_it_all_in_the_end() {
+    let bytes = noise(HOLE, 6);
+    let folder = Folder::new();
+    folder.write("a", &bytes);
+    let log = Folder::new();
+    let log = log.join("log");
+    // Through a link, which the sparse file of the sweep does not pass.
+    let run = highwater(["--chunk", "1MiB", "read a | take 1T | write b"])
+        .within(&folder)
+        .environment(RULES, "writeback:*:EIO")
+        .environment(LOG, log.to_str().expect("text"))
+        .run();
+    run.succeeds();
+    assert!(folder.read("b") == bytes);
+    let log = std::fs::read_to_string(log).expect("a log");
+    assert_eq!(log.matches("writeback 1 Fail").count(), 1, "it was asked");
 }
 
 #[test]
@@ -104,7 +154,7 @@ fn a_stage_that_panics_is_named_and_leaves_nothing() {
 
 #[test]
 fn killed_at_any_operation_the_target_is_the_old_file_or_the_whole_new_one() {
-    for chain in [DIRECT, GZIP] {
+    for chain in [DIRECT, GZIP, VERIFY] {
         let clean = Trial::of(&chain, "");
         let mut old = 0;
         for (operation, count) in clean.counts() {
@@ -125,6 +175,83 @@ fn killed_at_any_operation_the_target_is_the_old_file_or_the_whole_new_one() {
             }
         }
         assert!(old > 10, "{}: only {old} kills before the rename", chain.text);
+    }
+}
+
+#[test]
+fn killed_at_any_operation_a_resumable_write_is_gone_on_with_to_the_same_bytes() {
+    for chain in [RESUME, RESUMED_AND_VERIFIED] {
+        let clean = Trial::of(&chain, "");
+        let mut kills = 0;
+        for (operation, count) in clean.counts() {
+            for number in 1..=count {
+                let rule = format!("{operation}:{number}:kill");
+                let place = Place::new(&chain, &source());
+                let killed = place.run(&rule);
+                if !killed.was_hit() {
+                    continue;
+                }
+                kills += 1;
+                assert_eq!(killed.run.signal, Some(Signal::KILL.as_raw()), "{rule}");
+                let is_untouched = killed.output == b"old" || killed.output == clean.output;
+                assert!(is_untouched, "{rule}: a mixture");
+                let is_kept = |name: &String| KEPT.contains(&name.as_str());
+                assert!(killed.left.iter().all(is_kept), "{rule}: {:?}", killed.left);
+                let again = place.run("");
+                assert_eq!(
+                    (again.run.code, again.said().len(), again.left.len()),
+                    (Some(0), 0, 0),
+                    "{}: {rule}: then {} {:?}",
+                    chain.text,
+                    again.run.stderr,
+                    again.left
+                );
+                assert!(again.output == clean.output, "{}: {rule}: other bytes", chain.text);
+            }
+        }
+        assert!(kills > 40, "{}: only {kills} kills", chain.text);
+    }
+}
+
+/// What is read back is never taken for what was written because it could not be read.
+#[test]
+fn what_cannot_be_read_back_whole_is_no_success() {
+    for chain in [VERIFY, RESUME_AND_VERIFY] {
+        let reads = Trial::of(&chain, "").counts();
+        let (_, last) = reads.iter().find(|(name, _)| name == "read").expect("it reads");
+        // The last two find the bytes and the end.
+        for number in last - 1..=*last {
+            let trial = Trial::of(&chain, &format!("read:{number}:EIO"));
+            assert!(trial.was_hit());
+            let expected = format!(
+                "highwater: {}: cannot read it back: Input/output error",
+                chain.text.split(" | ").last().expect("a sink")
+            );
+            assert_eq!(trial.run.fails(4), expected);
+            assert!(trial.output == b"old");
+        }
+    }
+}
+
+#[test]
+fn a_recording_takes_neither_the_source_nor_the_sink_with_it() {
+    for (recording, old) in [("a", "the source"), ("b", "the sink")] {
+        // More of each than there are.
+        for (operation, count) in [("stat", 16), ("open", 2), ("truncate", 1), ("unlink", 1)] {
+            for number in 1..=count {
+                let folder = Folder::new();
+                folder.write("a", "the source");
+                folder.write("b", "the sink");
+                let run = highwater(["--record", recording, "read a | write b"])
+                    .within(&folder)
+                    .environment(RULES, &format!("{operation}:{number}:EIO"))
+                    .run();
+                let what = format!("{recording}: {operation}:{number}: {}", run.stderr);
+                assert!(run.code.is_some_and(|code| code != 0), "{what}");
+                assert_eq!(folder.read(recording), old.as_bytes(), "{what}");
+                assert_eq!(folder.names(), ["a", "b"], "{what}");
+            }
+        }
     }
 }
 
@@ -262,6 +389,49 @@ fn whoever_asks_twice_is_not_kept_waiting_and_is_told_what_is_left() {
     assert_eq!(folder.read("b"), folder.read("a"), "it is the whole new one");
 }
 
+/// What a run that lasts asked of the system for its control socket. Its source ends when it has one, or cannot have one.
+fn with_a_control_socket(rule: &str) -> Vec<String> {
+    let (folder, notes) = (Folder::new(), Folder::new());
+    let bytes = noise(1000, 8);
+    let source = folder.fifo("a");
+    let log = notes.fifo("log");
+    let running = highwater(["--interval", "1ms", "--progress", "none", "read a | take 1T | write b"])
+        .within(&folder)
+        .environment("XDG_RUNTIME_DIR", notes.path().to_str().expect("text"))
+        .environment(RULES, rule)
+        .environment(LOG, log.to_str().expect("text"))
+        .start();
+    let log = BufReader::new(std::fs::File::open(log).expect("opened"));
+    let mut source = Some(std::fs::File::options().write(true).open(source).expect("a reader"));
+    let mut asked = Vec::new();
+    for line in log.lines().map(|line| line.expect("text")) {
+        let is_hit = line.split(' ').count() > 2;
+        if (is_hit || line.starts_with("aside-accept 1"))
+            && let Some(mut source) = source.take()
+        {
+            std::io::Write::write_all(&mut source, &bytes).expect("written");
+        }
+        if line.starts_with("aside-") {
+            asked.push(line);
+        }
+    }
+    running.wait().succeeds();
+    assert!(folder.read("b") == bytes, "{rule}: other bytes");
+    asked
+}
+
+#[test]
+fn a_control_socket_that_cannot_be_had_or_listened_at_changes_nothing() {
+    let clean = with_a_control_socket("");
+    assert!(clean.len() > 10, "{clean:?}");
+    for call in clean {
+        let rule = format!("{}:EIO", call.replace(' ', ":"));
+        let asked = with_a_control_socket(&rule);
+        let hit = format!("{call} ");
+        assert!(asked.iter().any(|line| line.starts_with(&hit)), "{rule}: {asked:?}");
+    }
+}
+
 /// Runs a chain from `a` to `b`, and does something to `a` while the run is stopped before its third read.
 fn while_it_is_read(meanwhile: impl FnOnce(&Folder)) -> (Folder, crate::harness::Run) {
     let folder = Folder::new();
@@ -325,8 +495,15 @@ fn a_source_that_vanishes_is_read_whole() {
 
 #[test]
 fn the_chains_cover_every_kind_of_end() {
-    for ends in [Ends::Files, Ends::Pipes, Ends::PeerReads, Ends::PeerWrites] {
-        assert!(EVERY.iter().any(|chain| chain.ends == ends));
+    let meetings = [Meeting::Tcp, Meeting::TcpListen, Meeting::Unix, Meeting::UnixListen];
+    for ends in [Ends::Files, Ends::Pipes]
+        .into_iter()
+        .chain(meetings.map(Ends::PeerReads))
+    {
+        assert!(EVERY.iter().any(|chain| chain.ends == ends), "{ends:?}");
+    }
+    for ends in meetings[1..].iter().copied().map(Ends::PeerWrites) {
+        assert!(EVERY.iter().any(|chain| chain.ends == ends), "{ends:?}");
     }
     assert!(EVERY.iter().any(|chain| chain.appends));
 }

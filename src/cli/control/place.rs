@@ -1,10 +1,12 @@
 //! Where the control sockets of one user's runs are.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode};
 use rustix::io::Errno;
 
+use crate::error::shown;
 use crate::platform::files;
 
 /// The folders that a run tries in turn, the user's own runtime folder first. Whoever looks for a run looks into all of
@@ -36,13 +38,17 @@ pub fn process_of(socket: &Path) -> Option<u32> {
 pub fn prepare(folder: &Path) -> Result<(), String> {
     match files::make_private_folder(folder) {
         Ok(()) | Err(Errno::EXIST) => check(folder),
-        Err(error) => Err(format!("{}: {}", folder.display(), std::io::Error::from(error))),
+        Err(error) => Err(format!(
+            "{}: {}",
+            shown(folder.as_os_str().as_bytes()),
+            std::io::Error::from(error)
+        )),
     }
 }
 
 /// Whether the folder is ours alone. In a place where everybody may write, somebody else may have made it first.
 pub fn check(folder: &Path) -> Result<(), String> {
-    let refused = |why: &str| Err(format!("{}: {why}", folder.display()));
+    let refused = |why: &str| Err(format!("{}: {why}", shown(folder.as_os_str().as_bytes())));
     let stat = match files::lstat(folder) {
         Ok(stat) => stat,
         Err(error) => return refused(&std::io::Error::from(error).to_string()),

@@ -1,6 +1,9 @@
 //! Where both runs are recorded until the report of them is drawn.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+
+use crate::error::shown;
 
 /// A folder of its own; dropped, it is removed.
 pub struct Recordings(PathBuf);
@@ -10,7 +13,10 @@ impl Recordings {
         let folder = std::env::temp_dir().join(format!("highwater-demo-{}", std::process::id()));
         match std::fs::create_dir(&folder) {
             Ok(()) => Ok(Self(folder)),
-            Err(error) => Err(format!("cannot create {}: {error}", folder.display())),
+            Err(error) => Err(format!(
+                "cannot create {}: {error}",
+                shown(folder.as_os_str().as_bytes())
+            )),
         }
     }
 

@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop, shown};
-use crate::platform::{Descriptor, creation_mask, files};
+use crate::platform::{Descriptor, FileId, creation_mask, files};
 use crate::stage::{Outcome, Undo};
 
 use super::super::{Landing, Outgoing, Writing, finish};
@@ -93,6 +93,17 @@ impl Landing for Appending {
     }
 }
 
+impl Growth {
+    /// Removes the file, if it is still the one that has that path.
+    fn remove(&self) -> Result<(), Errno> {
+        match files::lstat(&self.path) {
+            Ok(stat) if FileId::of(&stat) == FileId::of(&files::fstat(&self.fd)?) => files::unlink(&self.path),
+            Ok(_) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
 impl Undo for Growth {
     fn undo(&self) -> Result<(), Failure> {
         let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,7 +114,7 @@ impl Undo for Growth {
         let failed = |error| Failure::io(Kind::Sink, format!("cannot cut back {}", self.name()), error);
         match self.old {
             Some(length) => files::ftruncate(&self.fd, length).map_err(failed),
-            None => files::unlink(&self.path).map_err(failed),
+            None => self.remove().map_err(failed),
         }
     }
 
@@ -133,6 +144,17 @@ mod tests {
         assert_eq!(std::fs::read(&path).expect("read"), b"old and new");
         outgoing.landing.undo().expect("can be undone").undo().expect("undone");
         assert_eq!(std::fs::read(&path).expect("read"), b"old");
+    }
+
+    #[test]
+    fn what_somebody_else_has_put_there_is_not_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        let outgoing = Appending::open(&path, WRITING).expect("opened");
+        std::fs::rename(&path, folder.path().join("log.1")).expect("moved");
+        std::fs::write(&path, "theirs").expect("written");
+        outgoing.landing.undo().expect("can be undone").undo().expect("undone");
+        assert_eq!(std::fs::read(&path).expect("there"), b"theirs");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! regular file, owned by this user, with no other name.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -76,11 +76,16 @@ impl Partial {
 }
 
 /// The part and the journal beside a target, as far as they are there.
-pub fn companions(target: &Target) -> Vec<FilePlace> {
-    let stats =
-        [PART, JOURNAL].map(|suffix| files::statat(&target.folder, target.beside(suffix), AtFlags::SYMLINK_NOFOLLOW));
-    let there = stats.iter().flatten();
-    there.map(|stat| FilePlace::File(FileId::of(stat))).collect()
+pub fn companions(target: &Target) -> Result<Vec<FilePlace>, Errno> {
+    let mut there = Vec::new();
+    for suffix in [PART, JOURNAL] {
+        match files::statat(&target.folder, target.beside(suffix), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => there.push(FilePlace::File(FileId::of(&stat))),
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(there)
 }
 
 impl Names {
@@ -152,9 +157,8 @@ impl Names {
         if size == 0 {
             return Journal::begin(journal, undertaking).map_err(|error| Failure::io(Kind::Sink, operation(), error));
         }
-        let reader = journal.as_fd().try_clone_to_owned();
-        let found = reader.and_then(|fd| Found::read(std::fs::File::from(fd)));
-        let found = found.map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
+        let found =
+            Found::read(files::Stream(&journal)).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
         let over = format!("; remove {} to start over", self.shown(&self.part));
         let refused = |kind, why: &str| self.refused(kind, &self.part, &format!("{why}{over}"));
         let Some(begun) = &found.undertaking else {
@@ -195,7 +199,14 @@ impl Landing for Partial {
         }
         names.target.sync_names()?;
         // If this run is killed before, the next one finds a journal without a part, and begins.
-        Ok(names.remove(&names.journal)?)
+        files::unlinkat(&names.target.folder, &names.journal, AtFlags::empty()).map_err(|error| {
+            let operation = format!(
+                "the file is in place, but {} cannot be removed",
+                names.shown(&names.journal)
+            );
+            Failure::io(Kind::Sink, operation, error)
+        })?;
+        Ok(())
     }
 
     fn is_durable(&self) -> bool {

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop, shown};
-use crate::platform::{Descriptor, files};
+use crate::platform::{Descriptor, FileId, files};
 use crate::stage::{Outcome, Undo};
 
 use super::super::{Landing, Outgoing, finish};
@@ -25,6 +25,8 @@ pub struct Replacement {
 struct Temporary {
     target: Target,
     name: OsString,
+    /// Which file has that name, as long as nobody meddles.
+    file: FileId,
     state: Mutex<State>,
 }
 
@@ -39,10 +41,15 @@ impl Replacement {
     /// Creates the temporary file, readable by nobody else, beside its target.
     pub fn create(target: Target, sync: bool) -> Result<Outgoing, Errno> {
         let (fd, name) = create_temporary(&target)?;
+        let file = files::fstat(&fd).map(|stat| FileId::of(&stat)).inspect_err(|_| {
+            // It was made a moment ago.
+            let _ = files::unlinkat(&target.folder, &name, AtFlags::empty());
+        })?;
         let replacement = Self {
             temporary: Arc::new(Temporary {
                 target,
                 name,
+                file,
                 state: Mutex::new(State::Temporary),
             }),
             sync,
@@ -120,7 +127,7 @@ impl Undo for Temporary {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if *state == State::Temporary {
             *state = State::Removed;
-            files::unlinkat(&self.target.folder, &self.name, AtFlags::empty())
+            files::unlinkat_same(&self.target.folder, &self.name, self.file)
                 .map_err(|error| Failure::io(Kind::Sink, format!("cannot remove {}", self.name()), error))?;
         }
         Ok(())
@@ -138,6 +145,7 @@ impl Undo for Temporary {
 #[cfg(test)]
 mod tests {
     use super::super::super::Writing;
+    use super::super::target;
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::Path;
@@ -189,6 +197,74 @@ mod tests {
     }
 
     #[test]
+    fn what_made_the_old_file_a_special_program_is_not_taken_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("out");
+        std::fs::write(&target, "old").expect("written");
+        std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o6755)).expect("mode");
+        land(create(&target));
+        assert_eq!(target.metadata().expect("there").permissions().mode() & 0o7777, 0o755);
+    }
+
+    #[test]
+    fn the_access_control_list_is_taken_over() {
+        /// acl(5) as xattr(7) has it: version 2, then tag, rights and number of each entry.
+        fn list(entries: [(u16, u16, u32); 5]) -> Vec<u8> {
+            let entries = entries.into_iter().flat_map(|(tag, rights, id)| {
+                let (tag, rights) = (tag.to_le_bytes(), rights.to_le_bytes());
+                [tag[0], tag[1], rights[0], rights[1]]
+                    .into_iter()
+                    .chain(id.to_le_bytes())
+            });
+            2_u32.to_le_bytes().into_iter().chain(entries).collect()
+        }
+        const NOBODY: u32 = u32::MAX;
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("out");
+        let old = std::fs::File::create(&target).expect("created");
+        // The owner, one other user, the group that may do nothing, the mask, everybody else.
+        let entries = [
+            (1, 6, NOBODY),
+            (2, 6, 65_534),
+            (4, 0, NOBODY),
+            (0x10, 6, NOBODY),
+            (0x20, 0, NOBODY),
+        ];
+        if files::set_access_list(&old, &list(entries)).is_err() {
+            eprintln!("skipped: there are no access control lists here");
+            return;
+        }
+        let before = files::access_list(&target);
+        assert_eq!(target.metadata().expect("there").permissions().mode() & 0o777, 0o660);
+        land(create(&target));
+        assert_eq!(files::access_list(&target), before);
+        assert_eq!(target.metadata().expect("there").permissions().mode() & 0o777, 0o660);
+    }
+
+    #[test]
+    fn a_file_that_has_come_meanwhile_is_spared_where_that_was_asked_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out");
+        let sparing = Writing {
+            clobber: false,
+            ..WRITING
+        };
+        let create = || Replacement::create(Target::find(&path, sparing).expect("found"), true).expect("created");
+        let (first, second) = (create(), create());
+        first.descriptor.write(b"first").expect("written");
+        let undo = second.landing.undo().expect("can be undone");
+        land(first);
+        let alarm = crate::platform::Alarm::new().expect("an alarm");
+        match second.landing.land(&second.descriptor, alarm.descriptor()) {
+            Err(Stop::Failed(failure)) => assert_eq!(failure.to_string(), target::spared().to_string()),
+            other => panic!("{other:?}"),
+        }
+        undo.undo().expect("undone");
+        assert_eq!(std::fs::read(&path).expect("there"), b"first");
+        assert_eq!(names(folder.path()), ["out"]);
+    }
+
+    #[test]
     fn undone_it_leaves_the_target_alone_and_nothing_behind() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("out");
@@ -200,6 +276,17 @@ mod tests {
         let alarm = crate::platform::Alarm::new().expect("an alarm");
         assert!(outgoing.landing.land(&outgoing.descriptor, alarm.descriptor()).is_err());
         assert!(names(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn what_somebody_else_has_put_under_its_name_is_not_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let outgoing = create(&folder.path().join("out"));
+        let temporary = folder.path().join(&names(folder.path())[0]);
+        std::fs::rename(&temporary, folder.path().join("moved")).expect("moved");
+        std::fs::write(&temporary, "theirs").expect("written");
+        outgoing.landing.undo().expect("can be undone").undo().expect("undone");
+        assert_eq!(std::fs::read(&temporary).expect("there"), b"theirs");
     }
 
     #[test]

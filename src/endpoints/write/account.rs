@@ -1,10 +1,8 @@
 //! What a writer knows of the bytes that it wrote: their sum, how far the disk has them, and whether it has them right.
 
-use rustix::io::Errno;
-
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::Wait;
-use crate::platform::{Descriptor, drop_cached, files};
+use crate::platform::{Descriptor, files};
 use crate::stage::{Context, Outcome};
 
 use super::super::journal::{Checkpoint, Journal};
@@ -107,7 +105,7 @@ impl Account {
             return Ok(());
         }
         files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
-        drop_cached(descriptor);
+        files::drop_cached(descriptor);
         let mut hasher = blake3::Hasher::new();
         let mut count = 0;
         read(descriptor, u64::MAX, context, |bytes| {
@@ -142,10 +140,8 @@ fn read(descriptor: &Descriptor, length: u64, context: &Context, mut look: impl 
         let wanted = usize::try_from(length - offset).map_or(BUFFER, |left| left.min(BUFFER));
         let count = {
             let _outside = context.meter.wait(Wait::Outside);
-            match files::pread(descriptor, &mut buffer[..wanted], offset) {
-                Err(Errno::INTR) => continue,
-                result => result.map_err(|error| Failure::io(Kind::Sink, "cannot read it back", error))?,
-            }
+            files::pread(descriptor, &mut buffer[..wanted], offset)
+                .map_err(|error| Failure::io(Kind::Sink, "cannot read it back", error))?
         };
         if count == 0 {
             break;

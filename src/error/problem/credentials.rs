@@ -3,24 +3,41 @@
 use std::ops::Range;
 
 /// The user information of every URL in `text`, in bytes: what stands between `://` and the `@` before the host (RFC 3986,
-/// section 3.2.1). A password that breaks that syntax with a `/`, `?` or `#` is found all the same.
+/// section 3.2.1). A password that breaks that syntax with a `/`, `?`, `#` or a blank is found all the same, and so is one
+/// in a URL that lacks a slash, where a colon gives it away.
 pub fn find(text: &[u8]) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
-    for (at, _) in text.windows(3).enumerate().filter(|(_, three)| three == b"://") {
-        let start = at + 3;
+    for (at, _) in text.windows(2).enumerate().filter(|(_, two)| two == b":/") {
+        let has_both = text.get(at + 2) == Some(&b'/');
+        let start = at + if has_both { 3 } else { 2 };
         if found.last().is_some_and(|last| start <= last.end) {
             continue;
         }
-        let word = &text[start..];
-        let word = &word[..word.iter().position(u8::is_ascii_whitespace).unwrap_or(word.len())];
-        let authority = word.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(word.len());
-        let last_at = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte == b'@');
-        let end = last_at(&word[..authority])
-            .or_else(|| last_at(word).filter(|_| !has_plain_port(&word[..authority])))
-            .filter(|end| *end > 0);
-        found.extend(end.map(|end| start..start + end));
+        let rest = &text[start..];
+        let word = &rest[..rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len())];
+        let authority = &word[..word.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(word.len())];
+        let end = if has_both {
+            last_at(authority)
+                .or_else(|| last_at(word).filter(|_| !has_plain_port(authority)))
+                .or_else(|| behind_blanks(rest).filter(|_| !has_plain_port(authority)))
+        } else {
+            last_at(authority).filter(|end| authority[..*end].contains(&b':'))
+        };
+        found.extend(end.filter(|end| *end > 0).map(|end| start..start + end));
     }
     found
+}
+
+fn last_at(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().rposition(|byte| *byte == b'@')
+}
+
+/// Where a password with blanks in it ends, if that is what it is: at an `@` of the same stage that no `=` stands before,
+/// as in another word's `expect=@FILE`.
+fn behind_blanks(rest: &[u8]) -> Option<usize> {
+    let stage = &rest[..rest.iter().position(|byte| *byte == b'|').unwrap_or(rest.len())];
+    let at = stage.iter().position(|byte| *byte == b'@')?;
+    (at > 0 && stage[at - 1] != b'=').then_some(at)
 }
 
 /// Whether a host and its port look like that, and not like a name and the beginning of a password.
@@ -45,6 +62,9 @@ mod tests {
             ("https://user:p/w?x#y@host/z", "user:p/w?x#y"),
             ("'ftp://user:it's@host'", "user:it's"),
             ("https://user:p://w@host", "user:p://w"),
+            ("'https://user:p w@host'", "user:p w"),
+            ("read https://user:p\\ w@host | write b", "user:p\\ w"),
+            ("tcp:/user:pw@host:1", "user:pw"),
         ] {
             let found = find(text.as_bytes());
             assert_eq!(found.len(), 1, "{text}");
@@ -62,6 +82,10 @@ mod tests {
             "a@b",
             "hash expect=@f",
             "://@",
+            "read tcp://host:http | hash expect=@f",
+            "tcp://host:http retry=2 expect=@f",
+            "https://host/a b@c",
+            "dir:/a@b",
         ] {
             assert_eq!(find(text.as_bytes()), [], "{text}");
         }

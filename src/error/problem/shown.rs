@@ -11,6 +11,12 @@ pub fn shown(bytes: &[u8]) -> String {
     Shown::new(bytes, false).text
 }
 
+/// As [`shown`] for several lines: newlines stay newlines.
+#[must_use]
+pub fn shown_lines(bytes: &[u8]) -> String {
+    Shown::lines(bytes).text
+}
+
 /// As [`shown`], cut to what is still readable in the middle of a sentence.
 #[must_use]
 pub fn brief(bytes: &[u8]) -> String {
@@ -112,9 +118,17 @@ impl Shown {
 
 /// Whether `c` can be printed as it is: visible, one line, and without an effect on its neighbours' order.
 fn is_plain(c: char) -> bool {
-    let reorders_or_hides = matches!(c,
-        '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    c == ' ' || !(c.is_control() || c.is_whitespace() || reorders_or_hides)
+    c == ' ' || !(c.is_control() || c.is_whitespace() || is_invisible(c))
+}
+
+/// Whether `c` shows nothing of itself: what Unicode calls `Default_Ignorable_Code_Point` (`DerivedCoreProperties.txt`),
+/// bidirectional controls included, and the marks around annotations.
+fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -130,6 +144,9 @@ mod tests {
     fn what_is_not_is_escaped() {
         assert_eq!(shown(b"a\n\t\x1b\x7f\xff"), r"a\n\t\x1b\x7f\xff");
         assert_eq!(shown("\u{202e}\u{a0}\u{85}".as_bytes()), r"\u{202e}\u{a0}\u{85}");
+        let tags = "\u{e0041}\u{fe0f}\u{3164}\u{180e}\u{fff9}";
+        assert_eq!(shown(tags.as_bytes()), r"\u{e0041}\u{fe0f}\u{3164}\u{180e}\u{fff9}");
+        assert_eq!(shown_lines(b"a\n\x1bb"), "a\n\\x1bb");
     }
 
     #[test]

@@ -16,6 +16,9 @@ const UNITS: &[(&str, &[&str])] = &[
     ("d", &["day", "days"]),
 ];
 
+/// A hundred years. The clocks of common systems can still be asked for a moment so far ahead.
+const LONGEST: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
+
 /// Reads a duration: `500ms`, `5s`, `1.5s`, `1h30m`.
 ///
 /// # Errors
@@ -47,7 +50,10 @@ fn read(text: &str) -> Result<Duration, Misread> {
     match wrong {
         Some("") => Err(Misread::new("a duration needs a unit").suggest(nearest)),
         Some(unit) => Err(Misread::new(format!("there is no unit `{unit}`")).suggest(nearest)),
-        None => humantime::parse_duration(text).map_err(|error| Misread::new(error.to_string())),
+        None => match humantime::parse_duration(text) {
+            Ok(duration) if duration > LONGEST => Err(Misread::new("that is more than a hundred years")),
+            read => read.map_err(|error| Misread::new(error.to_string())),
+        },
     }
 }
 

@@ -1,5 +1,6 @@
 //! Faults on demand. Only tests build this.
 
+use std::cell::Cell;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -8,12 +9,12 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::Operation;
-use super::rule::{Effect, Rule};
+use super::rule::{ASIDE, Effect, Rule};
 
 /// The environment variable with the rules, separated by commas: `write:3:ENOSPC` fails the third write, `read:*:short`
 /// reads one byte at a time, `interruptible:*/2:EINTR` interrupts every second call that a signal can interrupt,
 /// `sync:1:500ms` makes a call slow, `read:2:stop` stops the process before it, `read:2:panic` and `rename:1:kill` end the
-/// thread or the process.
+/// thread or the process. What is done [`aside`] is counted apart, as `aside-open:1:EACCES` has it.
 pub const RULES: &str = "HIGHWATER_FAULT";
 
 /// The environment variable with the file or FIFO that gets one line for each operation: `write 3`, and
@@ -24,7 +25,8 @@ pub const LOG: &str = "HIGHWATER_FAULT_LOG";
 struct Shim {
     rules: Vec<Rule>,
     log: Option<Mutex<OwnedFd>>,
-    counts: [AtomicU64; Operation::EVERY.len()],
+    /// Of the run, and of what is done aside.
+    counts: [[AtomicU64; Operation::EVERY.len()]; 2],
 }
 
 impl Shim {
@@ -40,7 +42,7 @@ impl Shim {
             Self {
                 rules: rules.collect(),
                 log: log.map(Mutex::new),
-                counts: std::array::from_fn(|_| AtomicU64::new(0)),
+                counts: std::array::from_fn(|_| std::array::from_fn(|_| AtomicU64::new(0))),
             }
         })
     }
@@ -51,15 +53,38 @@ impl Shim {
             .log
             .as_ref()
             .map(|log| log.lock().unwrap_or_else(PoisonError::into_inner));
-        let number = self.counts[operation as usize].fetch_add(1, Ordering::Relaxed) + 1;
-        let rule = self.rules.iter().find(|rule| rule.meets(operation, number));
+        let is_aside = IS_ASIDE.get();
+        let count = &self.counts[usize::from(is_aside)][operation as usize];
+        let number = count.fetch_add(1, Ordering::Relaxed) + 1;
+        let rule = self.rules.iter().find(|rule| rule.meets(operation, is_aside, number));
         if let Some(log) = log {
             let hit = rule.map_or_else(String::new, |rule| format!(" {:?}", rule.effect));
-            let line = format!("{} {number}{hit}\n", operation.name());
+            let aside = if is_aside { ASIDE } else { "" };
+            let line = format!("{aside}{} {number}{hit}\n", operation.name());
             let _ = rustix::io::write(&*log, line.as_bytes());
         }
         rule.map(|rule| rule.effect)
     }
+}
+
+thread_local! {
+    static IS_ASIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does what a run comes to only if it lasts, and whose failing changes nothing of it: its operations are counted apart, so
+/// that those of the run have the same numbers however fast the machine is.
+pub fn aside<T>(work: impl FnOnce() -> T) -> T {
+    /// Ends it, also where the work panics.
+    struct Back(bool);
+
+    impl Drop for Back {
+        fn drop(&mut self) {
+            IS_ASIDE.set(self.0);
+        }
+    }
+
+    let _back = Back(IS_ASIDE.replace(true));
+    work()
 }
 
 /// Counts one operation, and fails where a rule says so.

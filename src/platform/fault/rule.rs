@@ -6,11 +6,16 @@ use rustix::io::Errno;
 
 use super::Operation;
 
+/// What stands before the name of an operation that is done aside.
+pub const ASIDE: &str = "aside-";
+
 /// One fault, or many of a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// `None` is every operation that a signal can interrupt.
+    /// `None` is every operation that a signal can interrupt, wherever it is done.
     operation: Option<Operation>,
+    /// Whether it is meant for what is done aside.
+    is_aside: bool,
     calls: Calls,
     pub effect: Effect,
 }
@@ -50,7 +55,10 @@ impl Rule {
         let [operation, calls, effect] = parts[..] else {
             return Err(format!("`{text}` is not OPERATION:CALLS:EFFECT"));
         };
+        let own = operation.strip_prefix(ASIDE);
+        let (operation, is_aside) = (own.unwrap_or(operation), own.is_some());
         Ok(Self {
+            is_aside,
             operation: match operation {
                 "interruptible" => None,
                 name => Some(Operation::by_name(name).ok_or_else(|| format!("`{name}` is no operation"))?),
@@ -61,9 +69,9 @@ impl Rule {
     }
 
     /// Whether it is meant for the call of that number.
-    pub fn meets(&self, operation: Operation, number: u64) -> bool {
+    pub fn meets(&self, operation: Operation, is_aside: bool, number: u64) -> bool {
         let is_meant = match self.operation {
-            Some(meant) => meant == operation,
+            Some(meant) => (meant, self.is_aside) == (operation, is_aside),
             None => operation.is_interruptible(),
         };
         is_meant
@@ -105,6 +113,7 @@ const ERRORS: &[(&str, Errno)] = &[
     ("EINVAL", Errno::INVAL),
     ("EIO", Errno::IO),
     ("EISDIR", Errno::ISDIR),
+    ("ENOLCK", Errno::NOLCK),
     ("EMFILE", Errno::MFILE),
     ("ENFILE", Errno::NFILE),
     ("ENOMEM", Errno::NOMEM),
@@ -141,7 +150,7 @@ impl Effect {
 
 impl Operation {
     /// Every operation.
-    pub(super) const EVERY: [Self; 35] = [
+    pub const EVERY: [Self; 35] = [
         Self::Accept,
         Self::Advise,
         Self::Alarm,
@@ -224,7 +233,7 @@ mod tests {
 
     fn meets(text: &str, operation: Operation) -> Vec<u64> {
         let rule = Rule::parse(text).expect("a rule");
-        (1..8).filter(|number| rule.meets(operation, *number)).collect()
+        (1..8).filter(|number| rule.meets(operation, false, *number)).collect()
     }
 
     #[test]
@@ -234,6 +243,8 @@ mod tests {
         assert_eq!(meets("copy-file-range:6+:ENOSYS", Operation::CopyFileRange), [6, 7]);
         assert_eq!(meets("interruptible:*/3:EINTR", Operation::Poll), [3, 6]);
         assert_eq!(meets("interruptible:*:EINTR", Operation::Rename), [0; 0]);
+        let aside = Rule::parse("aside-open:2:EACCES").expect("a rule");
+        assert!(aside.meets(Operation::Open, true, 2) && !aside.meets(Operation::Open, false, 2));
         assert_eq!(
             Rule::parse("sync:1:20ms").expect("a rule").effect,
             Effect::Slow(Duration::from_millis(20))

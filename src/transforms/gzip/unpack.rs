@@ -55,6 +55,7 @@ impl Stage for Members {
             present: Member::default(),
             spare: Vec::new(),
             crew: None,
+            first: None,
             gathered: Gathered::default(),
             offset: 0,
             context,
@@ -88,7 +89,9 @@ impl Member {
     }
 
     fn decompress(&mut self, decompressor: &mut Decompressor) {
-        self.output.resize(self.length(), 0);
+        let length = self.length();
+        self.output.reserve_exact(length.saturating_sub(self.output.len()));
+        self.output.resize(length, 0);
         let body = &self.input[self.header..self.input.len() - FOOTER];
         let came_to = decompressor.deflate_decompress(body, &mut self.output);
         self.is_good = came_to == Ok(self.output.len()) && libdeflater::crc32(&self.output) == self.footer(0);
@@ -109,8 +112,10 @@ struct Unpacker {
     present: Member,
     /// Members that nobody uses.
     spare: Vec<Member>,
-    /// `None` until a member has shown its size.
+    /// `None` until a member has come whose size is known.
     crew: Option<Hired>,
+    /// Memory for the member that is gathered before there is a crew.
+    first: Option<Claim>,
     gathered: Gathered,
     /// Bytes of the members that were given out.
     offset: u64,
@@ -160,13 +165,16 @@ impl Unpacker {
         while at < bytes.len() {
             let size = match sized(&self.present.input) {
                 Sized::Unknown => wanted(&self.present.input),
-                Sized::Yes { header, member } if member <= LARGEST => {
+                Sized::Yes { header, member } if self.may_gather(member) => {
                     self.present.header = header;
                     member
                 }
                 Sized::No | Sized::Yes { .. } => return Ok(Taken::Upto(at)),
             };
-            let count = (size - self.present.input.len()).min(bytes.len() - at);
+            let missing = size - self.present.input.len();
+            let count = missing.min(bytes.len() - at);
+            // No more than that: growing by doubling would take memory that nobody has asked for.
+            self.present.input.reserve_exact(missing);
             self.present.input.extend_from_slice(&bytes[at..at + count]);
             at += count;
             let is_whole =
@@ -176,6 +184,20 @@ impl Unpacker {
             }
         }
         Ok(Taken::All)
+    }
+
+    /// Whether there is room for a member of `size` bytes. What a header says costs its writer nothing, so it is believed
+    /// only as far as the budget goes.
+    fn may_gather(&mut self, size: usize) -> bool {
+        match (&self.crew, &self.first) {
+            _ if size > LARGEST => false,
+            (Some(hired), _) => size <= hired.room,
+            (None, Some(_)) => true,
+            (None, None) => {
+                self.first = self.context.budget.claim(size as u64).ok();
+                self.first.is_some()
+            }
+        }
     }
 
     /// Hands over the present member, which is whole, and begins another; answers whether there is room for it.
@@ -188,7 +210,10 @@ impl Unpacker {
             // Members are of one size as a rule; what cannot be compressed is a little larger.
             let room = needed + needed / 16 + 1024;
             let bytes = (2 * room * self.members.count()) as u64;
+            // The first member's memory is a part of it.
+            self.first = None;
             let Ok(claim) = self.context.budget.claim(bytes) else {
+                self.first = self.context.budget.claim(self.present.input.len() as u64).ok();
                 return Ok(false);
             };
             let crew = Crew::hire("gunzip worker", self.members.threads, || {
@@ -259,6 +284,58 @@ impl Unpacker {
         self.spare = Vec::new();
         self.present = Member::default();
         self.crew = None;
+        self.first = None;
         drive(Box::new(decoding), input, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::flow::StageMeter;
+    use crate::stage::Budget;
+
+    fn unpacker(budget: Budget) -> Unpacker {
+        Unpacker {
+            members: Members {
+                formats: &[],
+                threads: 1,
+            },
+            present: Member::default(),
+            spare: Vec::new(),
+            crew: None,
+            first: None,
+            gathered: Gathered::default(),
+            offset: 0,
+            context: Context {
+                meter: Arc::new(StageMeter::new(Instant::now())),
+                cancel: Arc::default(),
+                budget: Arc::new(budget),
+                findings: Arc::default(),
+                outer_side: Arc::default(),
+                side_file: None,
+            },
+        }
+    }
+
+    #[test]
+    fn a_size_in_a_header_is_believed_only_within_the_budget() {
+        let mut unpacker = unpacker(Budget::new(256 << 10, 0, true));
+        assert!(!unpacker.may_gather(LARGEST));
+        assert_eq!(unpacker.context.budget.state(), 0);
+        assert!(unpacker.may_gather(200 << 10));
+        assert_eq!(unpacker.context.budget.state(), 200 << 10);
+        assert!(unpacker.may_gather(200 << 10), "it is the same member");
+        assert_eq!(unpacker.context.budget.state(), 200 << 10);
+    }
+
+    #[test]
+    fn what_is_too_large_to_be_cut_out_is_not_gathered_at_all() {
+        let mut unpacker = unpacker(Budget::new(LARGEST as u64 * 4, 0, false));
+        assert!(!unpacker.may_gather(LARGEST + 1));
+        assert!(unpacker.may_gather(LARGEST));
     }
 }

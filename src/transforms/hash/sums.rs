@@ -1,6 +1,5 @@
 //! Files of sums, as sha256sum and its like write and read them.
 
-use std::fs::File;
 use std::io::{self, Read};
 
 use rustix::fs::{Mode, OFlags};
@@ -41,7 +40,7 @@ pub fn look_up(file: &str, algorithm: Algorithm, label: Option<&str>) -> Result<
     let opened = files::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
     let read = opened
         .map_err(io::Error::from)
-        .and_then(|fd| File::from(fd).take(MOST + 1).read_to_end(&mut text));
+        .and_then(|fd| files::Stream(fd).take(MOST + 1).read_to_end(&mut text));
     read.map_err(|error| Failure::io(Kind::Source, operation.clone(), error))?;
     let refused = |why: String| Failure::because(Kind::Integrity, operation, why);
     if text.len() as u64 > MOST {

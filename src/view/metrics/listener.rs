@@ -50,10 +50,7 @@ impl Listener {
     /// If the host cannot be resolved, or the port is somebody else's.
     pub fn bind(wanted: &Address) -> Result<Self, Failure> {
         let Address { host, port } = wanted;
-        let bound = listen_tcp(host, *port).and_then(|socket| {
-            let address = socket.local_addr()?;
-            Ok(Self { socket, address })
-        });
+        let bound = listen_tcp(host, *port).map(|(socket, address)| Self { socket, address });
         let shown = if host.contains(':') {
             format!("[{host}]:{port}")
         } else {

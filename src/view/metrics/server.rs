@@ -1,19 +1,18 @@
 //! The thread that answers.
 
 use std::io;
-use std::net::TcpListener as Socket;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::engine::{Sampler, Watch};
 use crate::error::{Failure, Kind};
-use crate::platform::spawn;
+use crate::platform::sockets::{TcpPeer, TcpPeers};
+use crate::platform::{reactor, spawn};
 
 use super::answer::{self, LONGEST, Request};
 use super::{Listener, page};
@@ -51,7 +50,7 @@ impl Server {
     /// If no thread can be had.
     pub fn start(listener: Listener) -> Result<Self, Failure> {
         let failed = |error| Failure::io(Kind::Resources, "cannot start to serve", error);
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let runtime = reactor().map_err(failed)?;
         let (watch, watches) = mpsc::unbounded_channel();
         let (over, ended) = oneshot::channel();
         let thread = spawn("metrics", STACK, move || run(&runtime, listener.socket, watches, ended)).map_err(failed)?;
@@ -80,7 +79,12 @@ impl Drop for Server {
 }
 
 /// Serves until it is over. Dropping the runtime then drops every connection.
-fn run(runtime: &Runtime, socket: Socket, watches: mpsc::UnboundedReceiver<Arc<Watch>>, ended: oneshot::Receiver<()>) {
+fn run(
+    runtime: &Runtime,
+    socket: TcpListener,
+    watches: mpsc::UnboundedReceiver<Arc<Watch>>,
+    ended: oneshot::Receiver<()>,
+) {
     runtime.block_on(async {
         let (ask, asked) = mpsc::channel(CLIENTS);
         let serving = async { tokio::join!(accept(socket, ask), look(watches, asked)) };
@@ -118,14 +122,14 @@ async fn look(mut watches: mpsc::UnboundedReceiver<Arc<Watch>>, mut asked: mpsc:
 }
 
 /// Accepts clients, no more at once than there may be.
-async fn accept(socket: Socket, ask: mpsc::Sender<Asking>) {
-    let Ok(listener) = TcpListener::from_std(socket) else {
+async fn accept(socket: TcpListener, ask: mpsc::Sender<Asking>) {
+    let Ok(clients) = TcpPeers::of(socket) else {
         return;
     };
     let places = Arc::new(Semaphore::new(CLIENTS));
     while let Ok(place) = places.clone().acquire_owned().await {
-        match listener.accept().await {
-            Ok((client, _)) => {
+        match clients.next().await {
+            Ok(client) => {
                 let ask = ask.clone();
                 tokio::spawn(async move {
                     // A client that fails or is too slow gets no answer, and there is nobody else to tell.
@@ -140,16 +144,18 @@ async fn accept(socket: Socket, ask: mpsc::Sender<Asking>) {
 }
 
 /// Reads one request and answers it.
-async fn answer(mut client: TcpStream, ask: mpsc::Sender<Asking>) -> io::Result<()> {
+async fn answer(mut client: TcpPeer, ask: mpsc::Sender<Asking>) -> io::Result<()> {
     let mut request = Vec::with_capacity(1 << 10);
+    let mut piece = [0; 1024];
     let meaning = loop {
         match Request::read(&request) {
             Request::Partial => {}
             meaning => break meaning,
         }
-        let room = LONGEST - request.len();
-        if (&mut client).take(room as u64).read_buf(&mut request).await? == 0 {
-            return Ok(());
+        let room = piece.len().min(LONGEST - request.len());
+        match client.read(&mut piece[..room]).await? {
+            0 => return Ok(()),
+            count => request.extend_from_slice(&piece[..count]),
         }
     };
     let text = match meaning {
@@ -164,12 +170,11 @@ async fn answer(mut client: TcpStream, ask: mpsc::Sender<Asking>) -> io::Result<
         }
     };
     client.write_all(text.as_bytes()).await?;
-    client.shutdown().await?;
+    client.end_writing()?;
     // Closed with something unread, the connection would be reset, and the answer with it.
-    let mut rest = [0; 1024];
     let mut total = 0;
     while total < REST {
-        match client.read(&mut rest).await? {
+        match client.read(&mut piece).await? {
             0 => break,
             count => total += count,
         }

@@ -1,0 +1,38 @@
+//! What is said of a command line that cannot be: the parser's own words, safe to print.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use clap::error::ContextValue;
+
+use crate::error::{shown, shown_lines};
+use crate::view::say;
+
+/// Prints what the parser has to say of these arguments. It quotes them as they are; where that is not safe, because there
+/// is a control character or a credential in one of them, the message goes without colour and with what is to be escaped
+/// or hidden.
+pub fn print(error: clap::Error, arguments: &[OsString]) {
+    let is_safe = |argument: &OsString| shown(argument.as_bytes()).as_bytes() == argument.as_bytes();
+    if arguments.iter().all(is_safe) || !error.use_stderr() {
+        // A closed standard error tells nobody anything.
+        let _ = error.print();
+    } else {
+        say(&text(error));
+    }
+}
+
+fn text(mut error: clap::Error) -> String {
+    let context: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
+    for (kind, value) in context {
+        let value = match value {
+            ContextValue::String(word) => ContextValue::String(shown(word.as_bytes())),
+            ContextValue::Strings(words) => {
+                ContextValue::Strings(words.iter().map(|word| shown(word.as_bytes())).collect())
+            }
+            other => other,
+        };
+        error.insert(kind, value);
+    }
+    // Without the parser's colours. What a reader of a value says is no context, and is made safe here.
+    shown_lines(error.render().to_string().as_bytes())
+}
