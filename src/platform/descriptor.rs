@@ -219,6 +219,7 @@ impl Descriptor {
                 Manner::Polled => rustix::io::write(self, &bytes[..bytes.len().min(PIPE_BUF)]),
                 _ => rustix::io::write(self, bytes),
             }
+            .and_then(files::moved)
         })
     }
 
@@ -291,8 +292,8 @@ impl Descriptor {
     /// # Errors
     /// As writev(2).
     pub fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<Transfer> {
-        transfer(|| match self.manner {
-            _ if fault::share(Operation::Write, usize::MAX)? == 1 => rustix::io::write(self, first_bytes(slices, 1).1),
+        let write = |room| match self.manner {
+            _ if room <= 1 => rustix::io::write(self, &first_bytes(slices, 1).1[..room]),
             Manner::DontWait => {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
                 rustix::net::sendmsg(self, slices, &mut SendAncillaryBuffer::default(), flags)
@@ -307,7 +308,8 @@ impl Descriptor {
                 }
             }
             _ => rustix::io::writev(self, slices),
-        })
+        };
+        transfer(|| write(fault::share(Operation::Write, usize::MAX)?).and_then(files::moved))
     }
 
     fn is_ready(&self, interest: Interest) -> rustix::io::Result<bool> {

@@ -317,14 +317,14 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     })
 }
 
-/// Writes as much of `bytes` as there is room for, waiting as long as it takes until there is some.
+/// Writes as much of `bytes`, which must not be empty, as there is room for, waiting as long as it takes until there is some.
 ///
 /// # Errors
 /// As write(2).
 pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
     retry_on_intr(|| {
         let room = fault::share(Operation::Write, bytes.len())?;
-        rustix::io::write(&fd, &bytes[..room])
+        rustix::io::write(&fd, &bytes[..room]).and_then(moved)
     })
 }
 
@@ -339,6 +339,14 @@ pub fn unlinkat_same(folder: impl AsFd, name: impl AsRef<Path>, file: FileId) ->
         Ok(_) | Err(Errno::NOENT) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// How much a write of something has moved. A driver that moves nothing and calls that a success would be asked for ever.
+///
+/// # Errors
+/// `EIO` if it was nothing.
+pub fn moved(count: usize) -> Result<usize> {
+    if count == 0 { Err(Errno::IO) } else { Ok(count) }
 }
 
 /// Writes all of `bytes`, waiting as long as it takes.

@@ -126,6 +126,18 @@ fn what_the_kernel_has_moved_already_is_not_moved_again() {
     }
 }
 
+/// Asked again, whoever says so would say so for ever.
+#[test]
+fn a_write_that_moves_nothing_is_an_error() {
+    for chain in [GZIP, SEVERAL, APPEND, LINKED_PIPES, PEER_READS] {
+        let trial = Trial::of(&chain, "write:1+:nothing");
+        assert!(trial.was_hit(), "{}", chain.text);
+        let said = trial.said();
+        assert_eq!((trial.run.code, said.len()), (Some(4), 1), "{}", trial.run.stderr);
+        assert!(said[0].contains("cannot write: Input/output error"), "{}", said[0]);
+    }
+}
+
 #[test]
 fn a_stage_that_panics_is_named_and_leaves_nothing() {
     for (chain, rule, stage) in [

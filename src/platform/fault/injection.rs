@@ -13,8 +13,9 @@ use super::rule::{ASIDE, Effect, Rule};
 
 /// The environment variable with the rules, separated by commas: `write:3:ENOSPC` fails the third write, `read:*:short`
 /// reads one byte at a time, `interruptible:*/2:EINTR` interrupts every second call that a signal can interrupt,
-/// `sync:1:500ms` makes a call slow, `read:2:stop` stops the process before it, `read:2:panic` and `rename:1:kill` end the
-/// thread or the process. What is done [`aside`] is counted apart, as `aside-open:1:EACCES` has it.
+/// `write:1:nothing` moves nothing, `sync:1:500ms` makes a call slow, `read:2:stop` stops the process before it,
+/// `read:2:panic` and `rename:1:kill` end the thread or the process. What is done [`aside`] is counted apart, as
+/// `aside-open:1:EACCES` has it.
 pub const RULES: &str = "HIGHWATER_FAULT";
 
 /// The environment variable with the file or FIFO that gets one line for each operation: `write 3`, and
@@ -109,6 +110,7 @@ pub fn share(operation: Operation, length: usize) -> rustix::io::Result<usize> {
     match Shim::get().meet(operation) {
         None => Ok(length),
         Some(Effect::Short) => Ok(length.min(1)),
+        Some(Effect::Nothing) => Ok(0),
         Some(Effect::Fail(error)) => Err(error),
         Some(Effect::Slow(time)) => {
             #[allow(

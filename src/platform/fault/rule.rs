@@ -38,6 +38,8 @@ pub enum Effect {
     Fail(Errno),
     /// It moves one byte.
     Short,
+    /// It moves nothing, and is a success.
+    Nothing,
     /// It takes that much longer.
     Slow(Duration),
     /// It panics.
@@ -134,6 +136,7 @@ impl Effect {
     fn parse(text: &str) -> Option<Self> {
         match text {
             "short" => Some(Self::Short),
+            "nothing" => Some(Self::Nothing),
             "panic" => Some(Self::Panic),
             "stop" => Some(Self::Stop),
             "kill" => Some(Self::Kill),
