@@ -40,6 +40,10 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
         Err(failure) => return chain.end(Some(Ending::failed(None, failure)), interrupt).await,
     };
     observer.started(&chain.watch);
+    if chain.watch.lane.is_none() && chain.watch.expected.is_none_or(|size| size > BRIEF) {
+        // All has started, and the links have hardly begun to fill: what is resident at the same time is what counts.
+        platform::drop_own_pages();
+    }
     let mut stall = Stall::new(settings.stall_timeout);
     let mut slow = Slow::new(settings.min_rate);
     let brief = tokio::time::sleep(settings.brief);
@@ -51,6 +55,10 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
                 if chain.take_report(report) {
                     break None;
                 }
+                if !is_brief && chain.watch.lane.is_none() {
+                    // Links are full while the first stages end: their ending comes on top of that, and this goes for it.
+                    platform::drop_own_pages();
+                }
             }
             cause = interrupt.next() => break Some(cause.ending()),
             ending = guard.tripped() => break Some(ending),
@@ -59,7 +67,7 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
                 observer.goes_on();
                 if chain.watch.lane.is_none() {
                     // Who looks on has begun: that code is not needed again either.
-                    platform::forget_start_up();
+                    platform::drop_own_pages();
                 }
             }
             () = stall.tick() => {
@@ -169,10 +177,6 @@ impl Chain {
             is_stopped: false,
         };
         let (source, sink) = (opened.source.plan, opened.sink.plan);
-        if opened.expected.is_none_or(|size| size > BRIEF) && !direct {
-            // Before the links fill: what is resident at the same time is what counts.
-            platform::forget_start_up();
-        }
         if direct {
             let largest = memory.links.first().map_or(1, |marks| marks.chunk);
             let direct = Direct {

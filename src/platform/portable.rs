@@ -76,7 +76,7 @@ pub fn free_memory() -> Option<u64> {
 }
 
 /// There is no portable way.
-pub fn forget_start_up() {}
+pub fn drop_own_pages() {}
 
 /// There is no portable knob.
 pub fn share_one_heap() {}

@@ -332,6 +332,26 @@ fn threads_adapt_to_a_small_ceiling() {
 }
 
 #[test]
+fn members_shrink_before_a_small_ceiling_refuses_a_thread() {
+    let bytes = noise(3 * CHUNK, 27);
+    // Half of the ceiling is for state, of which a thread needs 1561 or 1177 KiB.
+    for (memory, size) in [("4MiB", 448 << 10), ("2560KiB", CHUNK)] {
+        let packed = highwater(["--memory", memory, "gzip threads=1"])
+            .input(bytes.as_slice())
+            .run()
+            .succeeds();
+        assert_eq!(members(&packed).len(), bytes.len().div_ceil(size), "{memory}");
+        same(&highwater(["gunzip"]).input(packed.as_slice()).run().succeeds(), &bytes);
+    }
+    // What is given stays as it is.
+    let given = highwater(["--memory", "2560KiB", "gzip threads=1 member=512KiB"])
+        .input(bytes.as_slice())
+        .run()
+        .succeeds();
+    assert_eq!(members(&given).len(), 2);
+}
+
+#[test]
 fn what_comes_before_a_corrupt_member_is_given_out() {
     let bytes = noise(100_000, 24);
     let mut packed = highwater(["gzip member=10KB"]).input(bytes.as_slice()).run().succeeds();

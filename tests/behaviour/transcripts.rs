@@ -1615,8 +1615,8 @@ Parameters
                        (default: 6)
   threads  1..64       compress on so many threads; else on all processors, as
                        far as --memory allows
-  member   SIZE        bytes of input in a member; else 256KiB, or 64KiB from
-                       level 10 on
+  member   SIZE        bytes of input in a member; else 448KiB, or 256KiB where
+                       --memory is tight, and 64KiB from level 10 on
   single   true|false  one member, for readers that know no more (default:
                        false)
   flush    DURATION    give out what came in after this time without more; a
@@ -1761,7 +1761,7 @@ highwater: unknown stage `gzpi`: did you mean `gzip`?
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  1  gzip threads=2
     by default level=6 single=false flush=25ms
-    holds 2.55 MiB besides its links
+    holds 3.05 MiB besides its links
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  2  throttle 1MB/s
     by default burst=0
@@ -1772,7 +1772,7 @@ highwater: unknown stage `gzpi`: did you mean `gzip`?
     connects to tcp://127.0.0.1:9000
 
 lane     linked
-memory   links 3.00 MiB + state 2.55 MiB = 5.55 MiB, of 8.00 MiB (by default)
+memory   links 3.00 MiB + state 3.05 MiB = 6.05 MiB, of 8.00 MiB (by default)
 threads  6 at most: a stage's each, the engine's, the view's; threads= adds more
 --- exit 0
 "#]],

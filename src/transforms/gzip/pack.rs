@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use libdeflater::{CompressionLvl, Compressor, Crc};
 
+use crate::error::Stop;
 use crate::flow::{Chunk, Inlet, Outlet};
 use crate::stage::{Content, Context, Outcome, Stage, TransformPlan, Work};
 
@@ -28,12 +29,6 @@ pub struct Members {
 }
 
 impl Members {
-    /// Members in hand: one for each thread, and one that is filled. Filling one takes a hundredth of the time that
-    /// compressing one does.
-    fn count(&self) -> usize {
-        self.threads + 1
-    }
-
     /// The most bytes that a member can come to. What cannot be compressed is stored, which costs 5 bytes in each 5000 at
     /// the most: libdeflate's own bound.
     fn bound(&self) -> usize {
@@ -52,8 +47,7 @@ impl Members {
 
 impl TransformPlan for Members {
     fn state_bytes(&self) -> u64 {
-        let members = self.count() * self.size;
-        (members + self.threads * (self.bound() + self.compressor_bytes())) as u64
+        (self.threads * (self.size + self.bound() + self.compressor_bytes())) as u64
     }
 
     fn content(&self) -> Content {
@@ -75,8 +69,8 @@ impl Stage for Members {
             })?;
             let packer = Packer {
                 crew,
-                filling: Vec::with_capacity(self.size),
-                spare: (1..self.count()).map(|_| Member::new(&self)).collect(),
+                filling: None,
+                spare: (0..self.threads).map(|_| Member::new(&self)).collect(),
                 gathered: Gathered::default(),
                 last: Instant::now(),
                 is_empty: true,
@@ -125,9 +119,10 @@ impl Member {
 struct Packer {
     members: Members,
     crew: Crew<Member>,
-    /// What goes into the next member.
-    filling: Vec<u8>,
-    /// Members that nobody compresses: their room for input is exchanged with what was filled.
+    /// The member that is being filled; it has something in it.
+    filling: Option<Member>,
+    /// Members that nobody uses. With the others there is one for each thread: filling one takes a hundredth of the time
+    /// that compressing one does, and a thread that waits for it leaves its processor to this one.
     spare: Vec<Member>,
     gathered: Gathered,
     /// When input came last.
@@ -147,13 +142,14 @@ impl Packer {
                 Event::Done(member) => self.give_out(member, &mut out)?,
                 Event::Input(Some(chunk)) => self.take_in(&chunk, &mut out)?,
                 Event::Input(None) => break,
-                Event::Late => self.submit(&mut out)?,
+                Event::Late => self.submit(),
             }
         }
         // Nothing at all is a member, too: an empty stream that any gzip reads.
-        if !self.filling.is_empty() || self.is_empty {
-            self.submit(&mut out)?;
+        if self.is_empty {
+            self.fill(&[], &mut out)?;
         }
+        self.submit();
         while let Some(member) = self.crew.wait_for_oldest() {
             self.give_out(member, &mut out)?;
         }
@@ -164,7 +160,7 @@ impl Packer {
 
     /// How long the member that is being filled waits for more.
     fn patience(&self) -> Option<Duration> {
-        let flush = self.members.flush.filter(|_| !self.filling.is_empty())?;
+        let flush = self.members.flush.filter(|_| self.filling.is_some())?;
         Some(flush.saturating_sub(self.last.elapsed()))
     }
 
@@ -173,31 +169,38 @@ impl Packer {
         self.last = Instant::now();
         let mut rest = chunk.as_slice();
         while !rest.is_empty() {
-            let room = self.members.size - self.filling.len();
-            let (now, later) = rest.split_at(room.min(rest.len()));
-            self.filling.extend_from_slice(now);
-            rest = later;
-            if self.filling.len() == self.members.size {
-                self.submit(out)?;
-            }
+            rest = &rest[self.fill(rest, out)?..];
         }
         Ok(())
     }
 
-    /// Hands over the member that is being filled, and begins another, waiting for one if all are in hand.
-    fn submit(&mut self, out: &mut Outlet) -> Outcome {
+    /// Copies what fits of `bytes` into the member that is being filled, and hands it over if that fills it; answers how
+    /// many bytes that were. Waits for a member if all are in hand.
+    fn fill(&mut self, bytes: &[u8], out: &mut Outlet) -> Result<usize, Stop> {
         self.is_empty = false;
-        while self.spare.is_empty() {
-            let Some(member) = self.crew.wait_for_oldest() else {
-                break;
-            };
-            self.give_out(member, out)?;
+        let mut filling = loop {
+            if let Some(member) = self.filling.take().or_else(|| self.spare.pop()) {
+                break member;
+            }
+            if let Some(member) = self.crew.wait_for_oldest() {
+                self.give_out(member, out)?;
+            }
+        };
+        let count = bytes.len().min(self.members.size - filling.input.len());
+        filling.input.extend_from_slice(&bytes[..count]);
+        let is_full = filling.input.len() == self.members.size;
+        self.filling = Some(filling);
+        if is_full {
+            self.submit();
         }
-        if let Some(mut member) = self.spare.pop() {
-            std::mem::swap(&mut member.input, &mut self.filling);
+        Ok(count)
+    }
+
+    /// Hands over the member that is being filled, if there is one.
+    fn submit(&mut self) {
+        if let Some(member) = self.filling.take() {
             self.crew.submit(member);
         }
-        Ok(())
     }
 
     fn give_out(&mut self, mut member: Member, out: &mut Outlet) -> Outcome {

@@ -5,10 +5,12 @@
 //! one) is left to the decoder that reads any gzip stream, from the first byte that was not given out: it has the last
 //! word on what is an error, and gives out what comes before one.
 
+use std::sync::Arc;
+
 use libdeflater::Decompressor;
 
 use crate::flow::{Chunk, Inlet, Outlet};
-use crate::stage::{Claim, Content, Context, Outcome, Stage, TransformPlan, Work, drive};
+use crate::stage::{Budget, Claim, Content, Context, Outcome, Stage, TransformPlan, Work, drive};
 
 use super::super::codec::{Decoding, Format};
 use super::super::crew::{Crew, Event};
@@ -20,18 +22,24 @@ use super::member::{FOOTER, Sized, sized, wanted};
 pub struct Members {
     /// What reads any stream: one format.
     pub formats: &'static [&'static Format],
-    /// Threads that decompress.
+    /// Threads that decompress, as far as the memory allows.
     pub threads: usize,
 }
 
 /// The largest member that is decompressed in one piece.
 const LARGEST: usize = 4 << 20;
 
-impl Members {
-    /// Members in hand: one that is gathered, one for each thread, and one so that none of them waits for the next.
-    fn count(self) -> usize {
-        self.threads + 2
-    }
+/// Members in hand: one that is gathered, one for each thread, and one so that none of them waits for the next.
+const fn in_hand(threads: usize) -> usize {
+    threads + 2
+}
+
+/// Claims memory for members of at most `room` bytes on either side, for `threads` or as many as there is memory for.
+fn claim_for(threads: usize, room: usize, budget: &Arc<Budget>) -> Option<(usize, Claim)> {
+    (1..=threads).rev().find_map(|threads| {
+        let bytes = (2 * room * in_hand(threads)) as u64;
+        Some((threads, budget.claim(bytes).ok()?))
+    })
 }
 
 impl TransformPlan for Members {
@@ -209,18 +217,17 @@ impl Unpacker {
         if self.crew.is_none() {
             // Members are of one size as a rule; what cannot be compressed is a little larger.
             let room = needed + needed / 16 + 1024;
-            let bytes = (2 * room * self.members.count()) as u64;
             // The first member's memory is a part of it.
             self.first = None;
-            let Ok(claim) = self.context.budget.claim(bytes) else {
+            let Some((threads, claim)) = claim_for(self.members.threads, room, &self.context.budget) else {
                 self.first = self.context.budget.claim(self.present.input.len() as u64).ok();
                 return Ok(false);
             };
-            let crew = Crew::hire("gunzip worker", self.members.threads, || {
+            let crew = Crew::hire("gunzip worker", threads, || {
                 let mut decompressor = Decompressor::new();
                 move |member: &mut Member| member.decompress(&mut decompressor)
             })?;
-            self.spare.resize_with(self.members.count() - 1, Member::default);
+            self.spare.resize_with(in_hand(threads) - 1, Member::default);
             self.crew = Some(Hired {
                 crew,
                 room,
@@ -291,12 +298,10 @@ impl Unpacker {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Instant;
 
     use super::*;
     use crate::flow::StageMeter;
-    use crate::stage::Budget;
 
     fn unpacker(budget: Budget) -> Unpacker {
         Unpacker {
@@ -337,5 +342,16 @@ mod tests {
         let mut unpacker = unpacker(Budget::new(LARGEST as u64 * 4, 0, false));
         assert!(!unpacker.may_gather(LARGEST + 1));
         assert!(unpacker.may_gather(LARGEST));
+    }
+
+    #[test]
+    fn fewer_threads_are_hired_where_the_memory_is_short() {
+        let budget = Arc::new(Budget::new(10_000, 2000, true));
+        // A member takes 1000 bytes on either side; the third thread's would be the fifth.
+        let (threads, claim) = claim_for(7, 1000, &budget).expect("room");
+        assert_eq!((threads, budget.state()), (2, 8000));
+        assert!(claim_for(1, 1000, &budget).is_none(), "all is taken");
+        drop(claim);
+        assert_eq!(claim_for(1, 1000, &budget).map(|(threads, _)| threads), Some(1));
     }
 }
