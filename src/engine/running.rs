@@ -40,8 +40,8 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
         Err(failure) => return chain.end(Some(Ending::failed(None, failure)), interrupt).await,
     };
     observer.started(&chain.watch);
-    if chain.watch.lane.is_none() && chain.watch.expected.is_none_or(|size| size > BRIEF) {
-        // All has started, and the links have hardly begun to fill: what is resident at the same time is what counts.
+    if fills_links(&chain.watch) {
+        // So is what starting took, which the stages do not wait for.
         platform::drop_own_pages();
     }
     let mut stall = Stall::new(settings.stall_timeout);
@@ -89,6 +89,11 @@ pub async fn run(opened: Opened, settings: Settings, observer: &mut dyn Observer
 
 /// Bytes of a source that is through before its links hold enough to make resident memory worth a thought.
 const BRIEF: u64 = 1 << 20;
+
+/// Whether there are links, and enough to fill them.
+fn fills_links(watch: &Watch) -> bool {
+    watch.lane.is_none() && watch.expected.is_none_or(|size| size > BRIEF)
+}
 
 /// The running stages, and everything that stops them.
 struct Chain {
@@ -176,6 +181,10 @@ impl Chain {
             verdict: Verdict::new(ends_early),
             is_stopped: false,
         };
+        if fills_links(&chain.watch) {
+            // Before the links fill: what is resident at the same time is what counts.
+            platform::drop_own_pages();
+        }
         let (source, sink) = (opened.source.plan, opened.sink.plan);
         if direct {
             let largest = memory.links.first().map_or(1, |marks| marks.chunk);
