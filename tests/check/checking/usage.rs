@@ -85,7 +85,7 @@ fn a_program_that_fails_is_quoted_without_what_a_terminal_would_obey() {
     let said = String::from_utf8(run.stdout).expect("text");
     assert_eq!(run.code, Some(13), "{said}");
     assert!(
-        said.contains("ended with code 3") && said.contains("no [31msuch database"),
+        said.contains("ended with code 3") && said.contains("no \\x1b[31msuch database"),
         "{said}"
     );
 }
