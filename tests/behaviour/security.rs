@@ -103,6 +103,7 @@ fn what_a_command_line_that_cannot_be_quotes_is_escaped() {
 }
 
 #[test]
+#[cfg_attr(feature = "portable-platform", ignore = "no program is checked there")]
 fn a_checked_program_can_neither_name_itself_nor_complain_in_colours() {
     let folder = Folder::new();
     let script = "printf '\\033[31mred\\007 \\342\\200\\256http://me:hunter2@h\\n' >&2; exit 3";
