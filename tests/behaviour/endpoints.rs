@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use rustix::fs::OFlags;
 
-use crate::harness::{Folder, accept, highwater, noise, skip};
+use crate::harness::{Folder, accept, highwater, noise};
 
 mod files {
     use super::*;
@@ -460,7 +460,8 @@ mod tcp {
     #[test]
     fn ipv6_hosts_stand_in_brackets() {
         let Ok(listener) = TcpListener::bind("[::1]:0") else {
-            skip("there is no IPv6 here");
+            // Nothing that could be installed is missing, so nothing is required.
+            eprintln!("skipped: there is no IPv6 here");
             return;
         };
         let url = format!("tcp://{}", listener.local_addr().expect("bound"));

@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 use rustix::process::Signal;
 
 use crate::harness::{Folder, highwater, noise, peer, skip, strace};
-use crate::memory_group::MemoryGroup;
+use crate::memory_bound::MemoryBound;
 use crate::namespace::{Mount, Namespace, isolated};
 
 /// What a shell script around highwater came to; in it, `"$0"` is the binary.
@@ -267,12 +267,17 @@ fn statistics_on_a_full_disk_are_a_failure_of_their_own() {
 
 #[test]
 fn a_memory_limit_of_16_mebibytes_holds_while_the_sink_stalls() {
+    let bytes = 16 << 20;
+    let bounds = [MemoryBound::group(bytes), MemoryBound::data(bytes)];
+    for bound in bounds.into_iter().flatten() {
+        holds_while_the_sink_stalls(&bound);
+    }
+}
+
+fn holds_while_the_sink_stalls(bound: &MemoryBound) {
     const SIZE: u64 = 256 << 20;
-    let Some(group) = MemoryGroup::with_limit(16 << 20) else {
-        return;
-    };
     let pipeline = format!("read /dev/zero | take {SIZE} | write -");
-    let mut child = group
+    let mut child = bound
         .command(env!("CARGO_BIN_EXE_highwater"))
         .args(["--progress", "json", "--interval", "10ms", &pipeline])
         .stdout(Stdio::piped())

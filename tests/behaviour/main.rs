@@ -17,7 +17,7 @@ mod kills;
 mod layers;
 mod limits;
 mod memory;
-mod memory_group;
+mod memory_bound;
 mod metrics;
 mod misbehaving;
 mod namespace;

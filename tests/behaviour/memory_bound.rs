@@ -1,10 +1,11 @@
-//! A control group with a memory limit, wherever the system lets a test have one.
+//! A bound on the memory of a test's processes: a control group wherever the system lets a test have one, and a limit of
+//! the process everywhere.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::harness::skip;
+use crate::harness::peer;
 
 /// Where each version of control groups is mounted, and what its memory limit is called: see cgroups(7).
 const VERSIONS: [(&str, &str); 2] = [
@@ -12,14 +13,19 @@ const VERSIONS: [(&str, &str); 2] = [
     ("/sys/fs/cgroup", "memory.max"),
 ];
 
-/// A control group, removed when it is dropped.
-pub struct MemoryGroup(PathBuf);
+/// What bounds them.
+pub enum MemoryBound {
+    /// A control group, removed when it is dropped.
+    Group(PathBuf),
+    /// `RLIMIT_DATA`, in bytes: what a process may map for itself alone.
+    Data(u64),
+}
 
-impl MemoryGroup {
-    /// A group whose processes may have `bytes` of memory together, below our own: whatever bounds us bounds it, too. In
-    /// version 2 a group with processes in it has no groups with limits below it, so there it is tried beside our own as
-    /// well. `None` where all are refused and the test is skipped.
-    pub fn with_limit(bytes: u64) -> Option<Self> {
+impl MemoryBound {
+    /// Bounds them to `bytes` together by a group below our own: whatever bounds us bounds it, too. In version 2 a group with
+    /// processes in it has no groups with limits below it, so there it is tried beside our own as well. `None` where all are
+    /// refused: then [`MemoryBound::data`] has to do.
+    pub fn group(bytes: u64) -> Option<Self> {
         let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let mut refusals = Vec::new();
         for (root, limit) in VERSIONS {
@@ -33,8 +39,13 @@ impl MemoryGroup {
                 }
             }
         }
-        skip(format_args!("no control group can be made: {}", refusals.join("; ")));
+        eprintln!("no control group can be made: {}", refusals.join("; "));
         None
+    }
+
+    /// Bounds each of them to `bytes` by itself. `None` where nothing can do that and the test is skipped.
+    pub fn data(bytes: u64) -> Option<Self> {
+        peer("prlimit").map(|_| Self::Data(bytes))
     }
 
     fn below(parent: &Path, limit: &str, bytes: u64) -> Result<Self, String> {
@@ -45,8 +56,8 @@ impl MemoryGroup {
         }
         let folder = parent.join(format!("highwater-test-{}", std::process::id()));
         std::fs::create_dir(&folder).map_err(said("mkdir"))?;
-        let group = Self(folder);
-        let limit = group.0.join(limit);
+        let limit = folder.join(limit);
+        let group = Self::Group(folder);
         if !limit.exists() {
             // It stays enabled: somebody else may have begun to rely on it.
             std::fs::write(parent.join("cgroup.subtree_control"), "+memory").map_err(said("enable the controller"))?;
@@ -60,18 +71,29 @@ impl MemoryGroup {
         }
     }
 
-    /// A command that runs the program in this group.
+    /// A command that runs the program within the bound.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("sh");
-        let join = "echo $$ >\"$0/cgroup.procs\" && exec \"$@\"";
-        command.args(["-c", join]).arg(&self.0).arg(program);
-        command
+        match self {
+            Self::Group(folder) => {
+                let mut command = Command::new("sh");
+                let join = "echo $$ >\"$0/cgroup.procs\" && exec \"$@\"";
+                command.args(["-c", join]).arg(folder).arg(program);
+                command
+            }
+            Self::Data(bytes) => {
+                let mut command = Command::new("prlimit");
+                command.args([&format!("--data={bytes}"), "--", program]);
+                command
+            }
+        }
     }
 }
 
-impl Drop for MemoryGroup {
+impl Drop for MemoryBound {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir(&self.0);
+        if let Self::Group(folder) = self {
+            let _ = std::fs::remove_dir(folder);
+        }
     }
 }
 
