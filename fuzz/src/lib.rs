@@ -7,7 +7,7 @@ use highwater::catalog::{Build, check};
 use highwater::error::{Kind, Stop};
 use highwater::flow::{Inlet, Link, Marks, Outlet, Pool, StageMeter, block_on};
 use highwater::grammar;
-use highwater::stage::{Budget, Cancel, Context, Outcome, SideFiles, Work};
+use highwater::stage::{Budget, Cancel, Context, Outcome, Work};
 
 /// No more of an input is looked at, so that all of it fits into a link.
 const LONGEST: usize = 64 << 10;
@@ -15,16 +15,6 @@ const LONGEST: usize = 64 << 10;
 const ENOUGH: usize = 4 << 20;
 /// The ceiling that stands in `--memory`.
 const MEMORY: u64 = 16 << 20;
-
-/// Decoders write none.
-#[derive(Debug)]
-struct NoSideFiles;
-
-impl SideFiles for NoSideFiles {
-    fn write(&self, _: &[u8], _: &[u8], _: &Cancel) -> Outcome {
-        unreachable!("a decoder writes no file")
-    }
-}
 
 fn link(high: u64) -> (Outlet, Inlet) {
     let link = Link::new(Marks::new(high, high / 2, 16 << 10), Arc::new(Pool::new(high)));
@@ -88,7 +78,7 @@ fn start(stage: &str, input: Inlet, out: Outlet) -> Box<dyn FnOnce() -> Outcome 
         budget: Arc::new(Budget::new(MEMORY, 0, true)),
         findings: Arc::default(),
         outer_side: Arc::default(),
-        side_files: Arc::new(NoSideFiles),
+        side_file: None,
     };
     match plan.make(0).start(input, out, context) {
         Work::Thread(work) => work,
