@@ -17,8 +17,8 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
             assert!(held <= plan.memory.limit, "{held} of {}", plan.memory.limit);
         }
         Err(error) => {
-            assert!(!error.render(false).to_string().is_empty());
-            let _ = error.render(true).to_string();
+            assert!(!error.render(false, None).to_string().is_empty());
+            let _ = error.render(true, Some((*first).into())).to_string();
         }
     }
 });
