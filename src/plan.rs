@@ -218,10 +218,14 @@ impl Plan {
         Ok(found)
     }
 
-    /// The text of one stage.
-    ///
-    /// # Panics
-    /// If there is none.
+    /// The whole pipeline, normalised: `read a | gzip | write b`. The same pipeline has the same text in every run.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let stages = 0..self.transforms.len() + 2;
+        stages.map(|stage| self.text_of(stage)).collect::<Vec<_>>().join(" | ")
+    }
+
+    /// The text of one stage; whatever lies behind the transforms is the sink.
     #[must_use]
     pub fn text_of(&self, stage: usize) -> &str {
         match stage.checked_sub(1) {

@@ -17,8 +17,8 @@ impl Taken {
         Self(files)
     }
 
-    /// Takes the file that `option` names, before it is opened. What is no regular file can be shared, and what cannot be
-    /// in no folder is for whoever opens it to say.
+    /// Takes the file that `option` names, before it is opened. What is no regular file can be shared, and that
+    /// there is no such folder is for whoever opens it to say.
     ///
     /// # Errors
     /// If it is taken already, or cannot be looked at.

@@ -38,15 +38,5 @@ pub fn begin(path: &Path, plan: &Plan) -> Result<Recorder, Failure> {
     if FileType::from_raw_mode(stat.st_mode).is_file() {
         files::ftruncate(&file, 0).map_err(|error| io("cannot empty it", error))?;
     }
-    Ok(Recorder::new(file, &Header::now("run", &text(plan))))
-}
-
-/// The pipeline, normalised: `read a | gzip | write b`.
-fn text(plan: &Plan) -> String {
-    let transforms = plan.transforms.iter().map(|transform| transform.text.as_str());
-    let stages: Vec<&str> = std::iter::once(plan.source.text.as_str())
-        .chain(transforms)
-        .chain([plan.sink.text.as_str()])
-        .collect();
-    stages.join(" | ")
+    Ok(Recorder::new(file, &Header::now("run", &plan.text())))
 }

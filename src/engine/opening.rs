@@ -74,7 +74,7 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
     }
 
     let (source_reach, sink_reach) = (plan.source.plan.reach(), plan.sink.plan.reach());
-    let undertaking = plan.sink.plan.resumes().then(|| pipeline(&plan));
+    let undertaking = plan.sink.plan.resumes().then(|| plan.text());
     let sink_state = plan.sink.plan.state_bytes();
     let side_files = std::mem::take(&mut plan.side_files).into_iter();
     let side_files: Vec<_> = side_files
@@ -156,14 +156,6 @@ async fn open_side_files(named: Vec<(usize, String, SideFile)>) -> Result<SideFi
         ));
     }
     Ok(opened)
-}
-
-/// The chain as one text, to be known again by.
-fn pipeline(plan: &Plan) -> String {
-    let transforms = plan.transforms.iter().map(|transform| transform.text.as_str());
-    let texts = std::iter::once(plan.source.text.as_str()).chain(transforms);
-    let texts: Vec<&str> = texts.chain([plan.sink.text.as_str()]).collect();
-    texts.join(" | ")
 }
 
 /// Moves the source to where an earlier run ended, and answers how far that is.
