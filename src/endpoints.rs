@@ -10,7 +10,7 @@ use crate::catalog::{Args, Definition};
 use crate::error::{Failure, Kind, Problem};
 use crate::flow::StageMeter;
 use crate::platform::{Descriptor, FilePlace, Shape};
-use crate::stage::{BoxFuture, Facts, Outcome, Reach, Undertaking, Undo};
+use crate::stage::{BoxFuture, Facts, Outcome, Phase, Reach, Undertaking, Undo};
 
 mod file;
 mod journal;
@@ -218,7 +218,19 @@ pub struct Outgoing {
 
 /// The end of a successful write.
 pub trait Landing: Send {
-    /// Makes what was written complete and durable.
+    /// Whether something is left to commit once all is prepared.
+    fn phase(&self) -> Phase {
+        Phase::Drained
+    }
+    /// Makes what was written safe where it is, short of what can still be taken back.
+    ///
+    /// # Errors
+    /// If that fails.
+    fn prepare(&mut self, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome {
+        let _ = (descriptor, alarm);
+        Ok(())
+    }
+    /// Makes what was written and prepared complete and durable.
     ///
     /// # Errors
     /// If that cannot be promised.

@@ -8,14 +8,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Failure, Kind};
+use crate::graph::NodeId;
 use crate::plan::Plan;
 use crate::platform::reactor;
 
 mod bottleneck;
+mod commit;
 mod controls;
 mod direct;
 #[cfg(test)]
-mod failing_positions;
+mod fake_runs;
+#[cfg(test)]
+mod fakes;
 mod filling;
 mod gate;
 mod guard;
@@ -26,14 +30,17 @@ mod overrun;
 mod rounds;
 mod running;
 mod sampler;
+mod settling;
 mod share;
 mod stall;
 mod start;
+mod sub_run;
 #[cfg(test)]
 mod truth;
 mod verdict;
 mod watch;
 
+pub use commit::Fate;
 pub use controls::{Controls, Throttle, Unsteerable, Which};
 pub use direct::Lane;
 pub use filling::LinkSample;
@@ -70,7 +77,7 @@ pub trait Observer {
 }
 
 /// How a run ended.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Ending {
     /// The one error, and the text of the stage in whose hands it happened; `None` for the run as a whole.
     pub failure: Option<(Option<String>, Failure)>,
@@ -78,6 +85,8 @@ pub struct Ending {
     pub signal: Option<i32>,
     /// Stages that were not back in time, and what could not be taken back: one line each.
     pub left_behind: Vec<String>,
+    /// What became of the output of each sink, once the stages were started.
+    pub outputs: Vec<(NodeId, Fate)>,
 }
 
 impl Ending {
@@ -99,14 +108,13 @@ impl Ending {
     fn failed(stage: Option<String>, failure: Failure) -> Self {
         Self {
             failure: Some((stage, failure)),
-            signal: None,
-            left_behind: Vec::new(),
+            ..Self::default()
         }
     }
 }
 
 /// Runs a plan to its end.
-pub fn run(plan: Plan, settings: Settings, observer: &mut dyn Observer) -> Ending {
+pub fn run(plan: Plan, settings: Settings, observer: &mut (dyn Observer + Send)) -> Ending {
     let runtime = match reactor() {
         Ok(runtime) => runtime,
         Err(error) => return Ending::failed(None, Failure::io(Kind::Resources, "cannot start", error)),
@@ -114,17 +122,26 @@ pub fn run(plan: Plan, settings: Settings, observer: &mut dyn Observer) -> Endin
     // One that the clock cannot tell never comes.
     let deadline = settings.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     runtime.block_on(async {
-        let mut interrupt = match Interrupt::new(deadline) {
-            Ok(interrupt) => interrupt,
-            Err(failure) => return Ending::failed(None, failure),
-        };
-        let opened = tokio::select! {
-            opened = opening::open(plan, observer, &mut interrupt) => opened,
-            ending = stall::stalled(settings.stall_timeout) => Err(ending),
-        };
-        match opened {
-            Ok(opened) => running::run(opened, settings, observer, &mut interrupt).await,
-            Err(ending) => ending,
+        match Interrupt::new(deadline) {
+            Ok(mut interrupt) => conduct(plan, settings, observer, &mut interrupt).await,
+            Err(failure) => Ending::failed(None, failure),
         }
     })
+}
+
+/// Opens a plan and runs it to its end: a whole run, or one that a stage starts.
+async fn conduct(
+    plan: Plan,
+    settings: Settings,
+    observer: &mut (dyn Observer + Send),
+    interrupt: &mut Interrupt,
+) -> Ending {
+    let opened = tokio::select! {
+        opened = opening::open(plan, observer, interrupt) => opened,
+        ending = stall::stalled(settings.stall_timeout) => Err(ending),
+    };
+    match opened {
+        Ok(opened) => running::run(opened, settings, observer, interrupt).await,
+        Err(ending) => ending,
+    }
 }

@@ -5,7 +5,9 @@
 //! [`Inlet`]; dropping a chunk gives its credit back to the link and its buffer back to the [`Pool`].
 //!
 //! Invariants, each held by a test in this folder:
-//! - the buffers that a link has granted never exceed its high-water mark, unless the mark is said to be only advice;
+//! - the buffers and the records that a link has granted never exceed its high-water marks, unless those are said to be
+//!   only advice;
+//! - a block that several links share counts once in the pool and on each of the links, and nobody writes to it;
 //! - the buffers alive, in use or free, never exceed the pool's limit, which is the sum of the high-water marks; where
 //!   those are advice, it bounds only the free ones;
 //! - bytes arrive in order, once, and every wait ends when the other side goes away;
@@ -14,13 +16,16 @@
 mod block;
 mod chunk;
 mod link;
+mod load;
+mod memory;
 mod meter;
 mod park;
 mod pool;
 mod sync;
 
-pub use chunk::Chunk;
-pub use link::{Buffer, Closed, Inlet, Link, LinkLevels, Marks, Outlet};
+pub use chunk::{Chunk, Position};
+pub use link::{Buffer, Closed, Inlet, Link, LinkLevels, Marks, Outlet, RecordMarks};
+pub use load::Load;
 pub use meter::{StageMeter, StageTimes, Wait, Waiting};
 pub use park::{block_on, block_within};
 pub use pool::{Lease, Pool, PoolLevels};

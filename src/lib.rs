@@ -9,11 +9,12 @@
 //! | [`error`] | a chain that cannot be, and a run that failed |
 //! | [`platform`] | the only home of system-specific code |
 //! | [`flow`] | chunks, pool, links, meters: the bounded heart |
+//! | [`graph`] | the shape of a pipeline: a tree of nodes joined by typed edges |
 //! | [`stage`] | what a stage is, planned and running; the budget and the cancel it is lent |
 //! | [`grammar`] | text to calls with spans; knows no stage by name |
 //! | [`catalog`] | what a stage is to the rest of the program: name, parameters, examples, constructor |
 //! | [`endpoints`], [`transforms`] | the stages themselves, one file for each kind of place or codec family |
-//! | [`plan`] | checked calls to a typed chain with a memory budget |
+//! | [`plan`] | checked calls to a graph of stages with a memory budget |
 //! | [`engine`] | opens, starts, steers, joins, decides the one error; takes snapshots |
 //! | [`view`] | a snapshot to text: JSON, plain lines, the picture, the summary, the recording; the keys |
 //! | [`report`] | recordings to pictures: HTML, SVG, PNG |
@@ -49,6 +50,7 @@ pub mod engine;
 pub mod error;
 pub mod flow;
 pub mod grammar;
+pub mod graph;
 pub mod plan;
 pub mod platform;
 pub mod report;

@@ -1,6 +1,6 @@
-//! From checked calls to a typed chain with a memory budget. Nothing is opened, nothing is touched.
+//! From checked calls to a pipeline's graph with a memory budget. Nothing is opened, nothing is touched.
 
-use std::ops::Range;
+use std::fmt;
 
 use rustix::io::Errno;
 
@@ -9,13 +9,16 @@ use crate::endpoints::{self, SideFile};
 use crate::error::{ChainError, Failure, Problem};
 use crate::flow::Marks;
 use crate::grammar::{Script, format_rate};
+use crate::graph::{Graph, NodeId, NodeMap};
 use crate::platform::FilePlace;
-use crate::stage::{Content, Facts, SinkPlan, SourcePlan, TransformPlan};
+use crate::stage::{BranchPlan, Content, Facts, SinkPlan, SourcePlan, TransformPlan};
 use crate::transforms;
 
 mod budget;
+mod ports;
 mod resuming;
 
+use budget::Demand;
 pub use budget::MemoryPlan;
 
 /// All stages that there are.
@@ -24,7 +27,7 @@ pub fn catalog() -> Vec<&'static Definition> {
     [endpoints::STAGES, transforms::STAGES].concat()
 }
 
-/// What the command line says that a chain must fit.
+/// What the command line says that a pipeline must fit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
     /// The hard ceiling in bytes, if the user set one.
@@ -37,18 +40,26 @@ pub struct Limits {
     pub min_rate: Option<u64>,
 }
 
-/// A chain that can be run.
+/// A pipeline that can be run.
 pub struct Plan {
-    /// Where bytes come from.
-    pub source: Planned<Box<dyn SourcePlan>>,
-    /// What happens to them.
-    pub transforms: Vec<Planned<Box<dyn TransformPlan>>>,
-    /// Where they go.
-    pub sink: Planned<Box<dyn SinkPlan>>,
-    /// The small files that stages leave beside the stream, each with the index of its stage.
-    pub side_files: Vec<(usize, SideFile)>,
-    /// The marks of each link, in the order of the chain, and the ceiling over all.
+    /// How its stages hang together.
+    pub graph: Graph,
+    /// Its stages.
+    pub stages: NodeMap<Planned<StagePlan>>,
+    /// The marks of each link, and the ceiling over all.
     pub memory: MemoryPlan,
+}
+
+/// What a stage will do.
+pub enum StagePlan {
+    /// Where bytes come from.
+    Source(Box<dyn SourcePlan>),
+    /// What happens to them.
+    Transform(Box<dyn TransformPlan>),
+    /// Where they part.
+    Branch(Box<dyn BranchPlan>),
+    /// Where they go.
+    Sink(Box<dyn SinkPlan>),
 }
 
 /// One stage, planned.
@@ -59,41 +70,98 @@ pub struct Planned<T> {
     pub text: String,
     /// What counts because the call says nothing else: `level=6`.
     pub defaults: Vec<String>,
+    /// The small file that it leaves beside the stream.
+    pub side_file: Option<SideFile>,
+    /// The pipelines that it starts itself.
+    pub sub_pipelines: Vec<SubPlan>,
     /// What it will do.
     pub plan: T,
 }
 
-/// What a stage's own plan asks of the budget.
-#[derive(Default)]
-struct Asked {
-    state: u64,
-    claims_later: bool,
-    high: Option<u64>,
-}
-
-impl Asked {
-    fn by(plan: &dyn TransformPlan) -> Self {
+impl<T> Planned<T> {
+    /// A stage that leaves no file and starts no pipeline.
+    pub fn new(name: &'static str, text: impl Into<String>, plan: T) -> Self {
         Self {
-            state: plan.state_bytes(),
-            claims_later: plan.claims_later(),
-            high: plan.high(),
+            name,
+            text: text.into(),
+            defaults: Vec::new(),
+            side_file: None,
+            sub_pipelines: Vec::new(),
+            plan,
         }
     }
 }
 
-/// What the budget has to know of a stage.
-#[derive(Debug)]
-struct Needs {
-    span: Range<usize>,
-    /// Whether there is a link behind it.
-    feeds_a_link: bool,
-    /// Bytes besides links.
-    state: u64,
-    /// Whether more may be asked for once the input is known.
-    claims_later: bool,
-    /// The marks that the user, or else the stage, set on the link behind it.
-    high: Option<u64>,
-    low: Option<u64>,
+/// A pipeline that a stage starts any number of times.
+pub struct SubPlan {
+    /// Plans one run of it over a source.
+    pub plan: Box<PlanRun>,
+    /// Bytes of memory that one run takes at most: part of the stage's own state.
+    pub memory: u64,
+}
+
+/// Plans one run of a sub-pipeline over a source.
+pub type PlanRun = dyn Fn(Box<dyn SourcePlan>) -> Result<Plan, Failure> + Send + Sync;
+
+impl fmt::Debug for SubPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubPlan")
+            .field("memory", &self.memory)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StagePlan {
+    /// What can be known of a source or a sink without touching it; `None` for what stands between.
+    ///
+    /// # Errors
+    /// Where it is already clear that opening must fail.
+    #[must_use]
+    pub fn facts(&self) -> Option<Result<Facts, Failure>> {
+        match self {
+            Self::Source(plan) => Some(plan.facts()),
+            Self::Sink(plan) => Some(plan.facts()),
+            Self::Transform(_) | Self::Branch(_) => None,
+        }
+    }
+
+    /// Bytes of memory that it holds besides its links.
+    #[must_use]
+    pub fn state_bytes(&self) -> u64 {
+        match self {
+            Self::Source(_) => 0,
+            Self::Transform(plan) => plan.state_bytes(),
+            Self::Branch(plan) => plan.state_bytes(),
+            Self::Sink(plan) => plan.state_bytes(),
+        }
+    }
+
+    /// A transform, if it is one.
+    #[must_use]
+    pub fn as_transform(&self) -> Option<&dyn TransformPlan> {
+        match self {
+            Self::Transform(plan) => Some(&**plan),
+            _ => None,
+        }
+    }
+
+    /// A sink, if it is one.
+    #[must_use]
+    pub fn as_sink(&self) -> Option<&dyn SinkPlan> {
+        match self {
+            Self::Sink(plan) => Some(&**plan),
+            _ => None,
+        }
+    }
+
+    /// A source, if it is one.
+    #[must_use]
+    pub fn as_source(&self) -> Option<&dyn SourcePlan> {
+        match self {
+            Self::Source(plan) => Some(&**plan),
+            _ => None,
+        }
+    }
 }
 
 impl Plan {
@@ -107,82 +175,52 @@ impl Plan {
             problems.extend(found);
             Vec::new()
         });
-        let mut source = None;
-        let mut sink = None;
-        let mut chain = Vec::new();
-        let mut side_files = Vec::new();
-        let mut needs = Vec::new();
+        let whole = 0..script.text.len();
+        let mut stages = NodeMap::default();
+        let mut demands = NodeMap::default();
         let mut too_slow = Vec::new();
+        let reads = |(definition, _): &(&Definition, Args)| matches!(definition.build, Build::Source(_));
+        if !calls.first().is_some_and(reads) {
+            let standard = StagePlan::Source(endpoints::read::standard_input());
+            stages.push(Planned::new("read", "read -", standard));
+            demands.push(Demand::none(whole.clone()));
+        }
         for (definition, args) in &calls {
-            let asked = match definition.build {
-                Build::Source(build) => build(args).map(|plan| {
-                    source = Some(planned(definition, args, plan));
-                    Asked::default()
-                }),
-                Build::Sink(build) => build(args).map(|plan| {
-                    let state = plan.state_bytes();
-                    sink = Some(planned(definition, args, plan));
-                    Asked {
-                        state,
-                        ..Asked::default()
-                    }
-                }),
-                Build::Transform(build) => build(args).map(|mut plan| {
-                    // Half of a ceiling for state, half for links.
-                    plan.fit(limits.memory.map_or(u64::MAX, |memory| memory / 2));
-                    let asked = Asked::by(&*plan);
-                    if plan.content() == Content::Restored {
-                        // What comes out of a decoder may be faster than what goes in.
-                        too_slow.clear();
-                    }
-                    too_slow.extend(slower(&*plan, args, limits.min_rate));
-                    if let Some((param, name)) = plan.side_file() {
-                        match SideFile::named(name) {
-                            Ok(file) => side_files.push((chain.len() + 1, file)),
-                            Err(wrong) => {
-                                let problem = Problem::at(args.span_of(param), wrong.message);
-                                problems.push(problem.help(wrong.help));
-                            }
+            let built = build(definition, args, limits);
+            demands.push(Demand::of(definition, args, built.as_ref().ok()));
+            match built {
+                Ok(plan) => {
+                    if let Some(transform) = plan.as_transform() {
+                        if transform.content() == Content::Restored {
+                            // What comes out of a decoder may be faster than what goes in.
+                            too_slow.clear();
                         }
+                        too_slow.extend(slower(transform, args, limits.min_rate));
                     }
-                    chain.push(planned(definition, args, plan));
-                    asked
-                }),
-            };
-            match asked {
-                Ok(asked) => needs.push(Needs::of(definition, args, &asked)),
+                    stages.push(planned(definition, args, plan, &mut problems));
+                }
                 Err(problem) => problems.push(problem),
             }
         }
         problems.extend(too_slow);
-        let whole = 0..script.text.len();
-        if source.is_none() {
-            needs.insert(0, Needs::none(whole.clone()));
+        let writes = |(definition, _): &(&Definition, Args)| matches!(definition.build, Build::Sink(_));
+        if !calls.last().is_some_and(writes) {
+            let standard = StagePlan::Sink(endpoints::write::standard_output());
+            stages.push(Planned::new("write", "write -", standard));
+            demands.push(Demand::none(whole.clone()));
+        }
+        let mut graph = Graph::chain(demands.len());
+        if problems.is_empty() {
+            problems = resuming::problems(&graph, &stages, &demands);
         }
         if problems.is_empty() {
-            problems = resuming::problems(source.as_ref(), &chain, sink.as_ref(), &needs);
+            problems = ports::check(&mut graph, &stages, &demands);
         }
-        let memory = MemoryPlan::new(&needs, limits, &whole)
+        let memory = MemoryPlan::new(&graph, &demands, limits, &whole)
             .map_err(|found| problems.extend(found))
             .ok();
         match memory {
-            Some(memory) if problems.is_empty() => Ok(Self {
-                source: source.unwrap_or_else(|| Planned {
-                    name: "read",
-                    text: "read -".to_owned(),
-                    defaults: Vec::new(),
-                    plan: endpoints::read::standard_input(),
-                }),
-                transforms: chain,
-                side_files,
-                sink: sink.unwrap_or_else(|| Planned {
-                    name: "write",
-                    text: "write -".to_owned(),
-                    defaults: Vec::new(),
-                    plan: endpoints::write::standard_output(),
-                }),
-                memory,
-            }),
+            Some(memory) if problems.is_empty() => Ok(Self { graph, stages, memory }),
             _ => Err(ChainError {
                 text: script.text.clone(),
                 problems,
@@ -190,30 +228,37 @@ impl Plan {
         }
     }
 
-    /// The regular files that the chain reads and writes, each with whose it is, as far as that can be known before
+    /// The regular files that the pipeline reads and writes, each with whose it is, as far as that can be known before
     /// anything is opened.
     ///
     /// # Errors
-    /// If there may be a file that cannot be looked at; with the index of the stage. One that is missing, or is no file,
-    /// is none.
-    pub fn files(&self) -> Result<Vec<(FilePlace, String)>, (usize, Failure)> {
+    /// If there may be a file that cannot be looked at; with its stage. One that is missing, or is no file, is none.
+    pub fn files(&self) -> Result<Vec<(FilePlace, String)>, (NodeId, Failure)> {
         let mut found = Vec::new();
-        let mut add = |at: usize, facts: Result<Facts, Failure>, whose: &str| {
+        let mut add = |node, facts: Result<Facts, Failure>, whose: &str| {
             let places = match facts {
                 Ok(facts) => facts.files,
                 Err(failure) => match failure.errno() {
                     None | Some(Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::NXIO) => Vec::new(),
-                    Some(_) => return Err((at, failure)),
+                    Some(_) => return Err((node, failure)),
                 },
             };
             found.extend(places.into_iter().map(|place| (place, whose.to_owned())));
             Ok(())
         };
-        add(0, self.source.plan.facts(), "the source")?;
-        add(self.transforms.len() + 1, self.sink.plan.facts(), "the sink")?;
-        for (at, file) in &self.side_files {
-            let whose = format!("the file of {}", self.transforms[at - 1].name);
-            add(*at, file.facts(), &whose)?;
+        for (node, stage) in self.stages.iter() {
+            if let Some(facts) = stage.plan.facts() {
+                let whose = match stage.plan {
+                    StagePlan::Source(_) => "the source",
+                    _ => "the sink",
+                };
+                add(node, facts, whose)?;
+            }
+        }
+        for (node, stage) in self.stages.iter() {
+            if let Some(file) = &stage.side_file {
+                add(node, file.facts(), &format!("the file of {}", stage.name))?;
+            }
         }
         Ok(found)
     }
@@ -221,26 +266,44 @@ impl Plan {
     /// The whole pipeline, normalised: `read a | gzip | write b`. The same pipeline has the same text in every run.
     #[must_use]
     pub fn text(&self) -> String {
-        let stages = 0..self.transforms.len() + 2;
-        stages.map(|stage| self.text_of(stage)).collect::<Vec<_>>().join(" | ")
+        let stages = self.stages.values().iter().map(|stage| stage.text.as_str());
+        stages.collect::<Vec<_>>().join(" | ")
     }
 
-    /// The text of one stage; whatever lies behind the transforms is the sink.
+    /// Bytes of state that the stages say they need.
+    pub fn states(&self) -> impl Iterator<Item = u64> {
+        self.stages.values().iter().map(|stage| stage.plan.state_bytes())
+    }
+
+    /// The sources and sinks, each with what can be known of it.
+    pub fn ends(&self) -> impl Iterator<Item = (NodeId, Result<Facts, Failure>)> {
+        self.stages
+            .iter()
+            .filter_map(|(node, stage)| Some((node, stage.plan.facts()?)))
+    }
+
+    /// The source and the sink, where nothing stands between them.
     #[must_use]
-    pub fn text_of(&self, stage: usize) -> &str {
-        match stage.checked_sub(1) {
-            None => &self.source.text,
-            Some(at) => self
-                .transforms
-                .get(at)
-                .map_or(&self.sink.text, |transform| &transform.text),
+    pub fn bare(&self) -> Option<(&dyn SourcePlan, &dyn SinkPlan)> {
+        match self.stages.values() {
+            [source, sink] => Some((source.plan.as_source()?, sink.plan.as_sink()?)),
+            _ => None,
         }
     }
+}
 
-    /// Bytes of state that the stages say they need, in the order of the chain's transforms.
-    pub fn states(&self) -> impl Iterator<Item = u64> {
-        self.transforms.iter().map(|transform| transform.plan.state_bytes())
-    }
+/// Plans what one call says.
+fn build(definition: &Definition, args: &Args, limits: Limits) -> Result<StagePlan, Problem> {
+    Ok(match definition.build {
+        Build::Source(build) => StagePlan::Source(build(args)?),
+        Build::Sink(build) => StagePlan::Sink(build(args)?),
+        Build::Transform(build) => {
+            let mut plan = build(args)?;
+            // Half of a ceiling for state, half for links.
+            plan.fit(limits.memory.map_or(u64::MAX, |memory| memory / 2));
+            StagePlan::Transform(plan)
+        }
+    })
 }
 
 /// What is wrong with a stage that never lets the sink have as much as it must.
@@ -256,39 +319,20 @@ fn slower(plan: &dyn TransformPlan, args: &Args, min_rate: Option<u64>) -> Optio
     })
 }
 
-fn planned<T>(definition: &Definition, args: &Args, plan: T) -> Planned<T> {
+fn planned(definition: &Definition, args: &Args, plan: StagePlan, problems: &mut Vec<Problem>) -> Planned<StagePlan> {
     let unsaid = definition.params.iter().filter(|param| !args.is_given(param.name));
     let defaults = unsaid.filter_map(|param| Some(format!("{}={}", param.name, param.default?)));
+    let side_file = plan.as_transform().and_then(TransformPlan::side_file);
+    let side_file = side_file.and_then(|(param, name)| {
+        let refused = |wrong: endpoints::Misnamed| {
+            problems.push(Problem::at(args.span_of(param), wrong.message).help(wrong.help));
+        };
+        SideFile::named(name).map_err(refused).ok()
+    });
     Planned {
-        name: definition.name,
-        text: args.normalised().to_owned(),
         defaults: defaults.collect(),
-        plan,
-    }
-}
-
-impl Needs {
-    fn of(definition: &Definition, args: &Args, asked: &Asked) -> Self {
-        let feeds_a_link = definition.role.feeds_a_link();
-        Self {
-            span: args.span(),
-            feeds_a_link,
-            state: asked.state,
-            claims_later: asked.claims_later,
-            high: feeds_a_link.then(|| args.high().or(asked.high)).flatten(),
-            low: feeds_a_link.then(|| args.low()).flatten(),
-        }
-    }
-
-    fn none(span: Range<usize>) -> Self {
-        Self {
-            span,
-            feeds_a_link: true,
-            state: 0,
-            claims_later: false,
-            high: None,
-            low: None,
-        }
+        side_file,
+        ..Planned::new(definition.name, args.normalised(), plan)
     }
 }
 
@@ -328,7 +372,13 @@ mod tests {
     fn a_mark_that_the_user_sets_outranks_the_stages_own() {
         let highs = |text| {
             let planned = plan(text, Limits::default()).unwrap_or_else(|error| panic!("{error:?}"));
-            planned.memory.links.iter().map(|marks| marks.high).collect::<Vec<_>>()
+            planned
+                .memory
+                .links
+                .values()
+                .iter()
+                .map(|marks| marks.high)
+                .collect::<Vec<_>>()
         };
         assert_eq!(highs("read a | buffer 64K | write b")[1], 64 << 10);
         assert_eq!(highs("read a | buffer 64K high=128K | write b")[1], 128 << 10);

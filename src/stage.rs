@@ -10,24 +10,33 @@ use std::sync::Arc;
 
 use crate::error::{Failure, Stop};
 use crate::flow::{Closed, Inlet, Outlet, StageMeter};
+use crate::graph::Port;
 use crate::platform::{Descriptor, FilePlace, Shape};
 
 mod budget;
 mod cancel;
+mod commit;
 mod dial;
+mod fan;
 mod findings;
 mod outer_side;
 mod resumption;
+mod settlement;
 mod side_file;
+mod sub_pipeline;
 mod transform;
 
-pub use budget::{Budget, Claim, Elastic};
+pub use budget::{Budget, Claim, LinkShare};
 pub use cancel::Cancel;
+pub use commit::{CommitTurn, Phase};
 pub use dial::Dial;
+pub use fan::Fan;
 pub use findings::{Findings, Hashed};
 pub use outer_side::OuterSide;
 pub use resumption::{SourceIdentity, Undertaking};
+pub use settlement::{Settle, Settled};
 pub use side_file::SideFile;
+pub use sub_pipeline::SubPipeline;
 pub use transform::{OnThread, OnThreadWith, Transform, Want, drive};
 
 /// A boxed future that may move between threads.
@@ -65,6 +74,10 @@ pub struct Context {
     pub outer_side: Arc<OuterSide>,
     /// The small file that the stage leaves beside the stream, if it asked for one.
     pub side_file: Option<Arc<dyn SideFile>>,
+    /// When a sink may commit.
+    pub commit: Arc<CommitTurn>,
+    /// The pipelines that the stage starts itself, in the order in which it owns them.
+    pub sub_pipelines: Vec<Arc<dyn SubPipeline>>,
 }
 
 /// What can be known about an endpoint without touching it.
@@ -80,6 +93,26 @@ pub struct Facts {
     pub shape: Option<Shape>,
     /// Whether a file's own pages may go out: see [`DirectSource::lends_pages`].
     pub lends_pages: bool,
+}
+
+#[cfg(test)]
+impl Context {
+    /// What a stage is lent that runs alone.
+    pub(crate) fn detached(meter: Arc<StageMeter>) -> Self {
+        let (prepared, _) = tokio::sync::mpsc::unbounded_channel();
+        let turn = CommitTurn::new(crate::graph::Graph::new().root(), prepared);
+        turn.grant();
+        Self {
+            meter,
+            cancel: Arc::default(),
+            budget: Arc::new(Budget::new(0, 0, true)),
+            findings: Arc::default(),
+            outer_side: Arc::default(),
+            side_file: None,
+            commit: Arc::new(turn),
+            sub_pipelines: Vec::new(),
+        }
+    }
 }
 
 impl Facts {
@@ -126,8 +159,37 @@ pub trait SourcePlan: Send {
     fn can_resume(&self) -> Result<(), &'static str> {
         Err("no file")
     }
+    /// What it gives.
+    fn port(&self) -> Port {
+        Port::Bytes
+    }
     /// Opens, connects or accepts.
     fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Source>, Failure>>;
+}
+
+/// A stage cannot take what reaches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mismatch {
+    /// What it takes.
+    pub takes: Port,
+    /// The stages that would turn what reaches it into that.
+    pub through: &'static [&'static str],
+}
+
+impl Mismatch {
+    /// Of what takes bytes, or records that are lines of bytes.
+    ///
+    /// # Errors
+    /// Where `input` is neither.
+    pub fn unless_bytes(input: Port) -> Result<(), Self> {
+        match input {
+            Port::Bytes | Port::Lines | Port::Json => Ok(()),
+            Port::Messages => Err(Self {
+                takes: Port::Bytes,
+                through: &["lines"],
+            }),
+        }
+    }
 }
 
 /// A sink whose parameters are right; nothing is opened yet.
@@ -175,6 +237,13 @@ pub trait SinkPlan: Send {
     fn undertake(&mut self, undertaking: Undertaking) {
         let _ = undertaking;
     }
+    /// Whether it takes what reaches it.
+    ///
+    /// # Errors
+    /// What it would take instead.
+    fn takes(&self, input: Port) -> Result<(), Mismatch> {
+        Mismatch::unless_bytes(input)
+    }
     /// Opens, connects or accepts, and makes the temporary file.
     fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Sink>, Failure>>;
 }
@@ -198,6 +267,10 @@ pub trait Source: Send {
     }
     /// The source as descriptors that are read one after the other, if that is all it is.
     fn as_direct(&mut self) -> Option<&mut dyn DirectSource> {
+        None
+    }
+    /// Who is to be told how the run was settled, if anybody is.
+    fn settle(&self) -> Option<Arc<dyn Settle>> {
         None
     }
     /// Starts the stage.
@@ -230,6 +303,8 @@ pub trait DirectSource {
 pub trait Sink: Send {
     /// How to take back what opening and writing did.
     fn undo(&self) -> Option<Arc<dyn Undo>>;
+    /// When it commits. One that has something to commit waits for [`Context::commit`] between its last byte and that.
+    fn phase(&self) -> Phase;
     /// Where in the stream it goes on: how many bytes an earlier run has written.
     fn resumes_at(&self) -> u64 {
         0
@@ -318,6 +393,16 @@ pub trait TransformPlan: Send {
     fn content(&self) -> Content {
         Content::AsItCame
     }
+    /// What it gives where `input` reaches it. What passes as it came stays what it is.
+    ///
+    /// # Errors
+    /// What it would take instead.
+    fn output_port(&self, input: Port) -> Result<Port, Mismatch> {
+        if self.content() == Content::AsItCame {
+            return Ok(input);
+        }
+        Mismatch::unless_bytes(input).map(|()| Port::Bytes)
+    }
     /// Bytes per second that it lets pass at most.
     fn rate(&self) -> Option<u64> {
         None
@@ -336,6 +421,22 @@ pub trait TransformPlan: Send {
     }
     /// Makes the stage; `skipped` of the leading bytes are skipped already.
     fn make(self: Box<Self>, skipped: u64) -> Box<dyn Stage>;
+}
+
+/// A stage with several outputs whose parameters are right.
+pub trait BranchPlan: Send {
+    /// Bytes of memory that it holds besides its links.
+    fn state_bytes(&self) -> u64 {
+        0
+    }
+    /// Makes the stage.
+    fn make(self: Box<Self>) -> Box<dyn Branch>;
+}
+
+/// A stage with several outputs. An output whose outlet is closed wants no more; the others go on.
+pub trait Branch: Send {
+    /// Starts the stage; `out` has an outlet for each output, in the order of its branches.
+    fn start(self: Box<Self>, input: Inlet, out: Vec<Outlet>, context: Context) -> Work;
 }
 
 /// The general transform: anything that waits, or needs helpers.

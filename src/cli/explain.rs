@@ -7,35 +7,38 @@ use unicode_width::UnicodeWidthStr;
 use crate::engine::Lane;
 use crate::flow::Marks;
 use crate::grammar::human_size;
-use crate::plan::{Plan, Planned};
+use crate::graph::{Id, NodeId};
+use crate::plan::{Plan, Planned, StagePlan};
+use crate::stage::{SinkPlan, SourcePlan};
 
 /// No list is wider than this, in columns.
 const COLUMNS: usize = 79;
 /// Columns before what is said of a stage.
 const INDENT: usize = 4;
 
-/// The plan as a person wants it: the chain from top to bottom, then what it costs.
+/// The plan as a person wants it: the pipeline from top to bottom, then what it costs.
 #[must_use]
 pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
     let mut text = String::new();
-    let last = plan.transforms.len() + 1;
-    stage(&mut text, 0, &plan.source);
-    note(&mut text, &source(plan));
-    link(&mut text, plan.memory.links.first());
-    for (at, (transform, state)) in (1..).zip(plan.transforms.iter().zip(plan.states())) {
-        stage(&mut text, at, transform);
-        let own = plan.side_files.iter().filter(|(stage, _)| *stage == at);
-        own.for_each(|(_, file)| note(&mut text, &file.effect()));
-        if state > 0 {
-            note(&mut text, &format!("holds {} besides its links", human_size(state)));
+    for (node, planned) in plan.stages.iter() {
+        stage(&mut text, node, planned);
+        match &planned.plan {
+            StagePlan::Source(source) => note(&mut text, &gives(&**source)),
+            StagePlan::Sink(sink) => note(&mut text, &sink.effect()),
+            StagePlan::Transform(_) | StagePlan::Branch(_) => {}
         }
-        link(&mut text, plan.memory.links.get(at));
-    }
-    stage(&mut text, last, &plan.sink);
-    note(&mut text, &plan.sink.plan.effect());
-    let state = plan.sink.plan.state_bytes();
-    if state > 0 {
-        note(&mut text, &format!("holds {} besides its link", human_size(state)));
+        if let Some(file) = &planned.side_file {
+            note(&mut text, &file.effect());
+        }
+        let outputs = plan.graph.outputs(node);
+        let state = planned.plan.state_bytes();
+        if state > 0 {
+            let links = if outputs.is_empty() { "link" } else { "links" };
+            note(&mut text, &format!("holds {} besides its {links}", human_size(state)));
+        }
+        for edge in outputs {
+            link(&mut text, &plan.memory.links[*edge]);
+        }
     }
     text += "\n";
     text += &costs(plan, max_rss.is_some());
@@ -46,8 +49,8 @@ pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
 }
 
 /// A stage with its parameters as given, and those that it takes without being told.
-fn stage<T>(text: &mut String, at: usize, stage: &Planned<T>) {
-    let _ = writeln!(text, "{at:>2}  {}", stage.text);
+fn stage<T>(text: &mut String, node: NodeId, stage: &Planned<T>) {
+    let _ = writeln!(text, "{:>2}  {}", node.number(), stage.text);
     let mut line = "by default".to_owned();
     for default in &stage.defaults {
         if INDENT + line.width() + 1 + default.width() > COLUMNS {
@@ -66,9 +69,9 @@ fn note(text: &mut String, what: &str) {
     }
 }
 
-/// What is known of the source before it is opened.
-fn source(plan: &Plan) -> String {
-    match plan.source.plan.facts() {
+/// What is known of a source before it is opened.
+fn gives(source: &dyn SourcePlan) -> String {
+    match source.facts() {
         Ok(facts) => facts
             .size
             .map_or_else(String::new, |size| format!("gives {}", human_size(size))),
@@ -76,25 +79,22 @@ fn source(plan: &Plan) -> String {
     }
 }
 
-fn link(text: &mut String, marks: Option<&Marks>) {
-    if let Some(marks) = marks {
-        let (high, low, chunk) = (marks.high, marks.low, marks.chunk as u64);
-        let (high, low, chunk) = (human_size(high), human_size(low), human_size(chunk));
-        let _ = if marks.is_advisory {
-            writeln!(
-                text,
-                "     │  never full, though its mark is {high}; chunks up to {chunk}"
-            )
-        } else {
-            writeln!(text, "     │  full at {high}, resumes at {low}, chunks up to {chunk}")
-        };
-    }
+fn link(text: &mut String, marks: &Marks) {
+    let (high, low, chunk) = (marks.high, marks.low, marks.chunk as u64);
+    let (high, low, chunk) = (human_size(high), human_size(low), human_size(chunk));
+    let _ = if marks.is_advisory {
+        writeln!(
+            text,
+            "     │  never full, though its mark is {high}; chunks up to {chunk}"
+        )
+    } else {
+        writeln!(text, "     │  full at {high}, resumes at {low}, chunks up to {chunk}")
+    };
 }
 
 /// The direct lane, as far as it can be known before anything is opened.
-fn direct(plan: &Plan) -> String {
-    let ends = [plan.source.plan.facts(), plan.sink.plan.facts()];
-    let [Ok(source), Ok(sink)] = ends else {
+fn direct(source: &dyn SourcePlan, sink: &dyn SinkPlan) -> String {
+    let (Ok(source), Ok(sink)) = (source.facts(), sink.facts()) else {
         return "direct, without the link".to_owned();
     };
     match (source.shape, sink.shape) {
@@ -109,17 +109,16 @@ fn direct(plan: &Plan) -> String {
 /// The lane, the memory and the threads.
 fn costs(plan: &Plan, is_guarded: bool) -> String {
     let memory = &plan.memory;
-    let is_bare = plan.transforms.is_empty();
-    let lane = match (is_bare, memory.has_explicit_marks) {
-        (true, _) if memory.is_unbounded => "linked, because backpressure is ignored".to_owned(),
-        (true, false) if plan.sink.plan.looks_at_bytes() => "linked, because the sink sums what it writes".to_owned(),
-        (true, false) => direct(plan),
-        (true, true) => "linked, because a mark is set".to_owned(),
-        (false, _) => "linked".to_owned(),
+    let lane = match (plan.bare(), memory.has_explicit_marks) {
+        (None, _) => "linked".to_owned(),
+        (Some(_), _) if memory.is_unbounded => "linked, because backpressure is ignored".to_owned(),
+        (Some((_, sink)), false) if sink.looks_at_bytes() => "linked, because the sink sums what it writes".to_owned(),
+        (Some((source, sink)), false) => direct(source, sink),
+        (Some(_), true) => "linked, because a mark is set".to_owned(),
     };
     let sum = memory.link_bytes() + memory.state;
     let who = if memory.fixed { "--memory" } else { "by default" };
-    let stages = plan.transforms.len() + 2;
+    let stages = plan.stages.len();
     let guard = if is_guarded { ", the guard's" } else { "" };
     let unbounded = if memory.is_unbounded {
         "unbounded: --ignore-backpressure lets every link grow; with backpressure\n         "

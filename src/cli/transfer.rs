@@ -125,7 +125,10 @@ fn check_own_files(plan: &Plan, options: &RunOptions) -> Result<(), Unfit> {
         leaves_stats,
     };
     let files = plan.files();
-    let files = files.map_err(|(at, failure)| unfit(&failure, format!("{}: {failure}", plan.text_of(at)), false))?;
+    let files = files.map_err(|(node, failure)| {
+        let message = format!("{}: {failure}", plan.stages[node].text);
+        unfit(&failure, message, false)
+    })?;
     let mut taken = Taken::by(files);
     let mut take = |option, path, leaves_stats| {
         taken
@@ -163,14 +166,14 @@ fn leave_stats(options: &RunOptions, code: u8, error: &str) {
 
 /// Whether a terminal is where the bytes come from or go to: it shows them, so it cannot show a picture as well.
 fn uses_terminal(plan: &Plan) -> bool {
-    let facts = [plan.source.plan.facts(), plan.sink.plan.facts()];
-    facts.into_iter().flatten().any(|facts| facts.is_terminal)
+    plan.ends().any(|(_, facts)| facts.is_ok_and(|facts| facts.is_terminal))
 }
 
 /// Whether keys may be read from the terminal: not where a stage reads it, nor where standard output is a pipe, whose
 /// reader may ask there for a password, or show pages.
 fn may_take_keys(plan: &Plan) -> bool {
-    let is_read = plan.source.plan.facts().is_ok_and(|facts| facts.is_terminal);
+    let mut sources = plan.ends().filter(|(node, _)| plan.graph.input(*node).is_none());
+    let is_read = sources.any(|(_, facts)| facts.is_ok_and(|facts| facts.is_terminal));
     let stdout = platform::files::fstat(rustix::stdio::stdout());
     let has_reader = stdout.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
     !is_read && !has_reader

@@ -93,7 +93,10 @@ impl OpenSideFile {
     /// If that fails, or it is not sure to last; or if it cannot be removed, where nothing was written.
     pub fn land(&self, cancel: &Cancel) -> Outcome {
         match std::mem::replace(&mut *self.progress(), Progress::Over) {
-            Progress::Written(out) => out.landing.land(&out.descriptor, cancel.alarm()?),
+            Progress::Written(mut out) => {
+                out.landing.prepare(&out.descriptor, cancel.alarm()?)?;
+                out.landing.land(&out.descriptor, cancel.alarm()?)
+            }
             Progress::Empty(_) | Progress::Over => Ok(self.take_back()?),
         }
     }

@@ -9,7 +9,9 @@ use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role}
 use crate::error::{self, Failure, Problem, Stop};
 use crate::flow::{Inlet, Wait};
 use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken};
-use crate::stage::{BoxFuture, Context, DirectSink, Facts, Outcome, Reach, Sink, SinkPlan, Undertaking, Undo, Work};
+use crate::stage::{
+    BoxFuture, Context, DirectSink, Facts, Outcome, Phase, Reach, Sink, SinkPlan, Undertaking, Undo, Work,
+};
 
 mod account;
 mod batch;
@@ -304,6 +306,10 @@ impl Sink for WritingTo {
         self.undo.clone()
     }
 
+    fn phase(&self) -> Phase {
+        self.landing.as_ref().map_or(Phase::Drained, |landing| landing.phase())
+    }
+
     fn resumes_at(&self) -> u64 {
         self.account.as_ref().map_or(0, Account::resumes_at)
     }
@@ -337,6 +343,10 @@ impl DirectSink for WritingTo {
         match self.landing.take() {
             Some(mut landing) => {
                 landing.count_with(context.meter.clone());
+                landing.prepare(&self.descriptor, context.cancel.alarm()?)?;
+                if landing.phase() != Phase::Drained {
+                    context.commit.wait_blocking(&context.cancel)?;
+                }
                 landing.land(&self.descriptor, context.cancel.alarm()?)
             }
             None => Ok(()),

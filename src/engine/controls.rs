@@ -8,15 +8,15 @@ use crate::stage::Dial;
 
 use super::gate::Gate;
 
-/// The hands on one running chain. Whoever holds it may be on any thread; nothing here waits.
+/// The controls of one running pipeline. They may be used from any thread; nothing here waits.
 ///
-/// A paused sink takes nothing more: what it has in hand it still writes, then the link in front of it fills to its mark,
+/// A pause holds every sink. It takes nothing more: what it has in hand it still writes, then the link in front of it fills to its mark,
 /// and so does every one above. The time is the sink's, busy and waiting on the outside (for whoever paused it), so it is
 /// the bottleneck, as it should be. A direct lane stops between two calls. A cancel ends a pause at once; `--timeout` runs
 /// on, `--stall-timeout` and `--min-rate` do not.
 #[derive(Debug)]
 pub struct Controls {
-    sink: Hold,
+    sinks: Vec<Hold>,
     throttles: Vec<Throttle>,
 }
 
@@ -61,8 +61,8 @@ pub enum Unsteerable {
 }
 
 impl Controls {
-    pub(super) fn new(sink: Hold, throttles: Vec<Throttle>) -> Self {
-        Self { sink, throttles }
+    pub(super) fn new(sinks: Vec<Hold>, throttles: Vec<Throttle>) -> Self {
+        Self { sinks, throttles }
     }
 
     /// Controls of a chain that is not there, with throttles at these stages and rates: for trying out what turns them.
@@ -73,32 +73,23 @@ impl Controls {
             name: "throttle",
             dial: Arc::new(Dial::new(*rate)),
         });
-        Self::new(Hold::Gate(Arc::default()), throttles.collect())
+        Self::new(vec![Hold::Gate(Arc::default())], throttles.collect())
     }
 
-    /// Lets the sink take nothing more. A sink that is paused already stays so.
+    /// Lets the sinks take nothing more. One that is paused already stays so.
     pub fn pause(&self) {
-        match &self.sink {
-            Hold::Link(link) => link.hold(),
-            Hold::Gate(gate) => gate.set_closed(true),
-        }
+        self.sinks.iter().for_each(|sink| sink.set_held(true));
     }
 
-    /// Lets the sink go on.
+    /// Lets the sinks go on.
     pub fn resume(&self) {
-        match &self.sink {
-            Hold::Link(link) => link.let_go(),
-            Hold::Gate(gate) => gate.set_closed(false),
-        }
+        self.sinks.iter().for_each(|sink| sink.set_held(false));
     }
 
-    /// Whether the sink is paused.
+    /// Whether the sinks are paused.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        match &self.sink {
-            Hold::Link(link) => link.is_held(),
-            Hold::Gate(gate) => gate.is_closed(),
-        }
+        self.sinks.iter().any(Hold::is_held)
     }
 
     /// The stages that keep a rate, in the order of the chain.
@@ -131,6 +122,23 @@ impl Controls {
     pub(super) fn rate_of(&self, stage: usize) -> Option<(u64, u64)> {
         let throttle = self.throttles.iter().find(|one| one.stage == stage)?;
         Some((throttle.dial.rate(), throttle.dial.initial()))
+    }
+}
+
+impl Hold {
+    fn set_held(&self, is_held: bool) {
+        match self {
+            Self::Link(link) if is_held => link.hold(),
+            Self::Link(link) => link.let_go(),
+            Self::Gate(gate) => gate.set_closed(is_held),
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        match self {
+            Self::Link(link) => link.is_held(),
+            Self::Gate(gate) => gate.is_closed(),
+        }
     }
 }
 

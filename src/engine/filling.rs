@@ -70,6 +70,9 @@ mod tests {
             times_empty: 0,
             drains: 0,
             longest_pause: Duration::ZERO,
+            records: 0,
+            peak_records: 0,
+            record_marks: None,
         };
         LinkSample::new(&levels, before, Duration::from_secs(5))
     }
@@ -99,6 +102,9 @@ mod tests {
             times_empty: 0,
             drains: 0,
             longest_pause: Duration::ZERO,
+            records: 0,
+            peak_records: 0,
+            record_marks: None,
         };
         let link = LinkSample::new(&levels, 100, Duration::ZERO);
         assert_eq!((format!("{}", link.fill_rate), link.full_in), ("0".to_owned(), None));

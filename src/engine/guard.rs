@@ -53,7 +53,7 @@ impl Guard {
                     };
                     let _ = teller.overrun.set(overrun);
                     // At once: nobody else has to be scheduled first for the memory to stop growing.
-                    watch.links.iter().for_each(|link| link.cancel());
+                    watch.links.values().iter().for_each(|link| link.cancel());
                     teller.told.notify_one();
                     return;
                 }
@@ -107,12 +107,12 @@ mod tests {
         let pool = Arc::new(Pool::advisory(4, most));
         let link = Link::new(Marks::new(4, 2, 1).advisory(), pool.clone());
         let watch = Arc::new(Watch {
-            links: vec![link.clone()],
+            links: [link.clone()].into_iter().collect(),
             pool,
             is_unbounded: true,
             ..Watch::detached(2)
         });
-        let mut outlet = Outlet::new(link, watch.stages[0].meter.clone());
+        let mut outlet = Outlet::new(link, watch.stages.values()[0].meter.clone());
         assert_eq!(block_within(outlet.copy(b"x"), Duration::ZERO).is_none(), most == 0);
         let guard = Guard::start(Some(limit), 0, &watch).expect("a thread");
         let tripped = block_within(guard.tripped(), Duration::from_secs(60));

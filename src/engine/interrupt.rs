@@ -1,5 +1,6 @@
 //! What ends a run from outside: signals and the deadline.
 
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
@@ -7,6 +8,7 @@ use tokio::signal::unix::Signal;
 
 use crate::error::{Failure, Kind};
 use crate::platform::{TERMINATING, is_ignored, listen_to};
+use crate::stage::Cancel;
 
 /// Something from outside that ends the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub enum Cause {
     Signal(i32),
     /// The run's time is up.
     Deadline,
+    /// The stage whose run this is was told to stop.
+    Owner,
 }
 
 impl Cause {
@@ -22,10 +26,13 @@ impl Cause {
     pub fn ending(self) -> super::Ending {
         match self {
             Self::Signal(signal) => super::Ending {
-                failure: None,
                 signal: Some(signal),
-                left_behind: Vec::new(),
+                ..super::Ending::default()
             },
+            Self::Owner => super::Ending::failed(
+                None,
+                Failure::because(Kind::Other, "stopped", "the stage that started this run was stopped"),
+            ),
             Self::Deadline => super::Ending::failed(
                 None,
                 Failure::because(Kind::Timeout, "not done in time", "the time given by --timeout is up"),
@@ -38,6 +45,7 @@ impl Cause {
 pub struct Interrupt {
     signals: Vec<(i32, Signal)>,
     deadline: Option<tokio::time::Instant>,
+    owner: Option<Arc<Cancel>>,
 }
 
 impl Interrupt {
@@ -51,11 +59,28 @@ impl Interrupt {
         Ok(Self {
             signals,
             deadline: deadline.map(tokio::time::Instant::from_std),
+            owner: None,
         })
     }
 
-    /// Waits for the next cause. The deadline comes once.
+    /// Ends when `owner` is tripped, and for no other reason.
+    pub fn by(owner: Arc<Cancel>) -> Self {
+        Self {
+            signals: Vec::new(),
+            deadline: None,
+            owner: Some(owner),
+        }
+    }
+
+    /// Waits for the next cause. The deadline and the owner's word come once.
     pub async fn next(&mut self) -> Cause {
+        let owner = self.owner.clone();
+        let stopped = async {
+            match owner {
+                Some(owner) => owner.tripped().await,
+                None => std::future::pending().await,
+            }
+        };
         let deadline = self.deadline;
         let timer = async {
             match deadline {
@@ -75,6 +100,10 @@ impl Interrupt {
         tokio::select! {
             biased;
             number = signal => Cause::Signal(number),
+            () = stopped => {
+                self.owner = None;
+                Cause::Owner
+            }
             () = timer => {
                 self.deadline = None;
                 Cause::Deadline

@@ -1,7 +1,7 @@
-//! Opening a chain's ends in the order that loses nothing.
+//! Opening a pipeline's ends in the order that loses nothing.
 //!
 //! Checks without side effects come first, then listeners are bound, then near sources are opened, then far sinks, far
-//! sources, and last the near sink, whose temporary file is the first thing on disk but for those of side files, which
+//! sources, and last the near sinks, whose temporary files are the first things on disk but for those of side files, which
 //! come just before any sink. So a connection that fails leaves no file behind, a source that is missing is noticed before
 //! any sink exists, and no byte is read for a sum that could not be written.
 
@@ -9,222 +9,385 @@ use std::sync::Arc;
 
 use crate::endpoints::{OpenSideFile, SideFile};
 use crate::error::{Failure, Kind};
-use crate::plan::{MemoryPlan, Plan, Planned};
+use crate::graph::{Graph, NodeId, NodeMap};
+use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::platform::FilePlace;
-use crate::stage::{Content, Dial, Facts, Reach, Sink, Source, Stage, TransformPlan, Undertaking};
+use crate::stage::{Branch, Content, Dial, Facts, Reach, Sink, SinkPlan, Source, Stage, TransformPlan, Undertaking};
 
 use super::interrupt::Interrupt;
 use super::{Ending, Observer};
 
-/// A chain whose ends are open.
+/// A pipeline whose ends are open.
 pub struct Opened {
-    pub source: Planned<Box<dyn Source>>,
-    pub transforms: Vec<Planned<Made>>,
-    pub sink: Planned<Box<dyn Sink>>,
-    pub side_files: SideFiles,
-    /// Bytes that the sink holds besides its link.
-    pub sink_state: u64,
+    pub graph: Arc<Graph>,
+    pub stages: NodeMap<OpenStage>,
     pub memory: MemoryPlan,
     /// Bytes that the source is expected to give.
     pub expected: Option<u64>,
-    /// Addresses that were bound, with the index of the stage.
-    pub listening: Vec<(usize, String)>,
 }
 
-/// A transform, ready to be started.
-pub struct Made {
-    pub stage: Box<dyn Stage>,
+/// A stage, ready to be started, or on its way there.
+pub struct OpenStage<R = OpenRole> {
+    pub name: &'static str,
+    pub text: String,
+    /// Addresses that it has bound.
+    pub listening: Vec<String>,
+    /// The small file that it leaves beside the stream.
+    pub side_file: Option<Arc<OpenSideFile>>,
+    pub sub_pipelines: Vec<SubPlan>,
     /// Bytes that it holds besides its links.
     pub state: u64,
     /// Whether it may end its input before the input's own end.
     pub ends_early: bool,
     /// The rate that it keeps, if it keeps one.
     pub dial: Option<Arc<Dial>>,
+    pub role: R,
 }
 
-/// The small files that stages leave beside the stream, each with the index of its stage.
-pub type SideFiles = Vec<(usize, Arc<OpenSideFile>)>;
+/// What a stage is started as.
+pub enum OpenRole {
+    Source(Box<dyn Source>),
+    Transform(Box<dyn Stage>),
+    Branch(Box<dyn Branch>),
+    Sink(Box<dyn Sink>),
+}
 
-/// Opens both ends, or says why that cannot be.
-pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut Interrupt) -> Result<Opened, Ending> {
-    let source_text = plan.source.text.clone();
-    let sink_text = plan.sink.text.clone();
-    let at_source = |failure| Ending::failed(Some(source_text.clone()), failure);
-    let at_sink = |failure| Ending::failed(Some(sink_text.clone()), failure);
-
-    let source_facts = plan.source.plan.facts().map_err(at_source)?;
-    let sink_facts = plan.sink.plan.facts().map_err(at_sink)?;
-    plan.sink.plan.permit().map_err(at_sink)?;
-    check_ends(&plan, &source_facts, &sink_facts).map_err(at_sink)?;
-    check_side_files(&plan, &source_facts, &sink_facts)?;
-
-    let last = plan.transforms.len() + 1;
-    let mut listening: Vec<(usize, String)> = Vec::new();
-    listening.extend(
-        plan.source
-            .plan
-            .bind()
-            .map_err(at_source)?
-            .into_iter()
-            .map(|url| (0, url)),
-    );
-    listening.extend(plan.sink.plan.bind().map_err(at_sink)?.map(|url| (last, url)));
-    for (_, url) in &listening {
-        observer.listening(url);
+/// Opens every end, or says why that cannot be.
+pub async fn open(
+    mut plan: Plan,
+    observer: &mut (dyn Observer + Send),
+    interrupt: &mut Interrupt,
+) -> Result<Opened, Ending> {
+    let facts = check(&plan)?;
+    let listening = bind(&mut plan, observer)?;
+    let mut ends = Opener::new(plan, listening);
+    tokio::select! {
+        opened = ends.open_all() => opened?,
+        cause = interrupt.next() => return Err(cause.ending()),
     }
+    Ok(ends.finish(&facts))
+}
 
-    let (source_reach, sink_reach) = (plan.source.plan.reach(), plan.sink.plan.reach());
-    let undertaking = plan.sink.plan.resumes().then(|| plan.text());
-    let sink_state = plan.sink.plan.state_bytes();
-    let side_files = std::mem::take(&mut plan.side_files).into_iter();
-    let side_files: Vec<_> = side_files
-        .map(|(at, file)| (at, plan.text_of(at).to_owned(), file))
-        .collect();
-    let (source, mut sink) = (plan.source.plan, plan.sink.plan);
-    let wanted = plan.transforms.first().map_or(0, |first| first.plan.leading_skip());
-    let opening = async {
-        let open_source = async || {
-            let mut source = source.open().await.map_err(at_source)?;
-            let skipped = if wanted > 0 {
-                source.skip(wanted).map_err(at_source)?
-            } else {
-                0
+/// What can be known of each end before anything is touched, if none of it stands in the way.
+fn check(plan: &Plan) -> Result<NodeMap<Option<Facts>>, Ending> {
+    let mut facts = NodeMap::default();
+    for stage in plan.stages.values() {
+        let known = stage.plan.facts().transpose();
+        facts.push(known.map_err(|failure| of_stage(stage, failure))?);
+    }
+    for stage in plan.stages.values() {
+        let permitted = stage.plan.as_sink().map_or(Ok(()), SinkPlan::permit);
+        permitted.map_err(|failure| of_stage(stage, failure))?;
+    }
+    check_files(plan, &facts)?;
+    check_terminals(plan, &facts)?;
+    check_side_files(plan, &facts)?;
+    Ok(facts)
+}
+
+fn of_stage<T>(stage: &Planned<T>, failure: Failure) -> Ending {
+    Ending::failed(Some(stage.text.clone()), failure)
+}
+
+/// No sink may be a file that is read, or that another sink writes.
+fn check_files(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), Ending> {
+    let mut taken: Vec<(&FilePlace, Option<NodeId>)> = Vec::new();
+    for (node, facts) in facts.iter() {
+        let Some(facts) = facts else { continue };
+        let sink = plan.graph.is_sink(node).then_some(node);
+        if sink.is_some() {
+            let same = taken.iter().find(|(place, _)| facts.files.contains(place));
+            let refused = |operation: &str, why: String| {
+                let failure = Failure::because(Kind::Usage, operation, why);
+                Err(of_stage(&plan.stages[node], failure))
             };
-            Ok((source, skipped))
-        };
-        match (source_reach, sink_reach) {
-            (Reach::Near, _) | (Reach::Far, Reach::Near) => {
-                let (mut source, skipped) = open_source().await?;
-                let side_files = open_side_files(side_files).await?;
-                if let Some(pipeline) = undertaking {
-                    let identity = source.identity().and_then(|known| known.ok_or_else(unknowable));
-                    let source = identity.map_err(at_source)?;
-                    sink.undertake(Undertaking { pipeline, source });
+            match same {
+                Some((_, None)) => {
+                    let why = "it is the same file as the source; write to another name";
+                    return refused("would overwrite what is read", why.to_owned());
                 }
-                let sink = sink.open().await.map_err(at_sink)?;
-                let resumed = go_on(&mut *source, sink.resumes_at()).map_err(at_source)?;
-                Ok((source, skipped, side_files, sink, resumed))
-            }
-            (Reach::Far, Reach::Far) => {
-                let side_files = open_side_files(side_files).await?;
-                let sink = sink.open().await.map_err(at_sink)?;
-                let (source, skipped) = open_source().await?;
-                Ok((source, skipped, side_files, sink, 0))
+                Some((_, Some(other))) => {
+                    let other = &plan.stages[*other].text;
+                    let why = format!("it is the same file as that of {other}; write to another name");
+                    return refused("would overwrite another output", why);
+                }
+                None => {}
             }
         }
-    };
-    let (source, mut skipped, side_files, sink, resumed) = tokio::select! {
-        opened = opening => opened?,
-        cause = interrupt.next() => return Err(cause.ending()),
-    };
-
-    let expected = source_facts.size.map(|size| size - (skipped + resumed).min(size));
-    let transforms = plan.transforms.into_iter();
-    let transforms = transforms
-        .map(|transform| make(transform, std::mem::take(&mut skipped)))
-        .collect();
-    Ok(Opened {
-        source: Planned {
-            name: plan.source.name,
-            text: plan.source.text,
-            defaults: plan.source.defaults,
-            plan: source,
-        },
-        transforms,
-        sink: Planned {
-            name: plan.sink.name,
-            text: plan.sink.text,
-            defaults: plan.sink.defaults,
-            plan: sink,
-        },
-        side_files,
-        sink_state,
-        memory: plan.memory,
-        expected,
-        listening,
-    })
+        taken.extend(facts.files.iter().map(|place| (place, sink)));
+    }
+    Ok(())
 }
 
-/// Opens the side files. Those that are open when a later one, or the sink, cannot be are dropped, and so taken back.
-async fn open_side_files(named: Vec<(usize, String, SideFile)>) -> Result<SideFiles, Ending> {
-    let mut opened = SideFiles::new();
-    for (at, text, file) in named {
-        let file = file.open().await;
-        opened.push((
-            at,
-            Arc::new(file.map_err(|failure| Ending::failed(Some(text), failure))?),
-        ));
+/// No compressed bytes go to a terminal unless it was named.
+fn check_terminals(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), Ending> {
+    for node in plan.graph.sinks() {
+        let is_terminal = facts[node].as_ref().is_some_and(|facts| facts.is_terminal);
+        let before = plan.graph.before(node).map(|node| &plan.stages[node].plan);
+        let mut contents = before.filter_map(|plan| Some(plan.as_transform()?.content()));
+        let compressed = contents.find(|content| *content != Content::AsItCame) == Some(Content::Compressed);
+        let is_spelled_out = plan.stages[node].plan.as_sink().is_some_and(SinkPlan::is_spelled_out);
+        if compressed && is_terminal && !is_spelled_out {
+            let why = "compressed data is nothing to look at; redirect it, or spell out `| write -`";
+            let failure = Failure::because(Kind::Usage, "will not write to a terminal", why);
+            return Err(of_stage(&plan.stages[node], failure));
+        }
     }
-    Ok(opened)
+    Ok(())
 }
 
-/// Moves the source to where an earlier run ended, and answers how far that is.
-fn go_on(source: &mut dyn Source, offset: u64) -> Result<u64, Failure> {
-    if offset == 0 {
-        return Ok(0);
+/// What a side file must not be: an end of the pipeline, or another side file.
+fn check_side_files(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), Ending> {
+    let mut taken: Vec<(FilePlace, String)> = Vec::new();
+    for (node, facts) in facts.iter() {
+        let whose = if plan.graph.is_sink(node) {
+            "the sink"
+        } else {
+            "the source"
+        };
+        let places = facts.iter().flat_map(|facts| facts.files.iter().cloned());
+        taken.extend(places.map(|place| (place, whose.to_owned())));
     }
-    let skipped = source.skip(offset)?;
-    if skipped < offset {
-        let why = format!("{offset} bytes of it were written already, and it has {skipped}");
-        return Err(Failure::because(Kind::Integrity, "cannot go on", why));
+    for stage in plan.stages.values() {
+        let Some(file) = &stage.side_file else { continue };
+        let facts = file.facts().map_err(|failure| of_stage(stage, failure))?;
+        if let Some((_, other)) = taken.iter().find(|(place, _)| facts.files.contains(place)) {
+            let why = format!("it is the same file as {other}; write to another name");
+            let operation = "would overwrite what the chain reads or writes";
+            return Err(of_stage(stage, Failure::because(Kind::Usage, operation, why)));
+        }
+        let whose = format!("that of {}", stage.text);
+        taken.extend(facts.files.into_iter().map(|place| (place, whose.clone())));
     }
-    tracing::info!("goes on after {offset} bytes");
-    Ok(offset)
+    Ok(())
+}
+
+/// Binds every listener, and says where peers may connect.
+fn bind(plan: &mut Plan, observer: &mut (dyn Observer + Send)) -> Result<NodeMap<Vec<String>>, Ending> {
+    let mut listening = NodeMap::default();
+    for stage in plan.stages.values_mut() {
+        let bound = match &mut stage.plan {
+            StagePlan::Source(source) => source.bind(),
+            StagePlan::Sink(sink) => sink.bind().map(|url| url.into_iter().collect()),
+            StagePlan::Transform(_) | StagePlan::Branch(_) => Ok(Vec::new()),
+        };
+        listening.push(bound.map_err(|failure| of_stage(stage, failure))?);
+    }
+    for url in listening.values().iter().flatten() {
+        observer.listening(url);
+    }
+    Ok(listening)
+}
+
+/// How far a stage has come.
+enum Opening {
+    Planned(StagePlan),
+    Open(OpenRole),
+    /// It is being opened, or could not be.
+    Gone,
+}
+
+struct Opener {
+    graph: Arc<Graph>,
+    stages: NodeMap<OpenStage<Opening>>,
+    side_files: Vec<(NodeId, SideFile)>,
+    memory: MemoryPlan,
+    /// The pipeline's text, where a sink goes on with what an earlier run of it has written.
+    resumes: Option<String>,
+    /// How many bytes the first transform would drop.
+    leading_skip: u64,
+    /// How many of them the source has moved past.
+    skipped: u64,
+    /// How many bytes an earlier run has written.
+    resumed: u64,
+}
+
+impl Opener {
+    fn new(plan: Plan, listening: NodeMap<Vec<String>>) -> Self {
+        let resumes = |sink| plan.stages[sink].plan.as_sink().is_some_and(SinkPlan::resumes);
+        let resumes = plan.graph.sinks().any(resumes).then(|| plan.text());
+        let first = plan.graph.downstream(plan.graph.root()).next();
+        let first = first.and_then(|first| plan.stages[first].plan.as_transform());
+        let leading_skip = first.map_or(0, TransformPlan::leading_skip);
+        let mut side_files = Vec::new();
+        let stages = plan.stages.into_entries().zip(listening.into_values());
+        let stages = stages.map(|((node, stage), listening)| {
+            side_files.extend(stage.side_file.map(|file| (node, file)));
+            let transform = stage.plan.as_transform();
+            OpenStage {
+                name: stage.name,
+                text: stage.text,
+                listening,
+                side_file: None,
+                sub_pipelines: stage.sub_pipelines,
+                state: stage.plan.state_bytes(),
+                ends_early: transform.is_some_and(TransformPlan::ends_early),
+                dial: transform.and_then(TransformPlan::dial),
+                role: Opening::Planned(stage.plan),
+            }
+        });
+        Self {
+            stages: stages.collect(),
+            graph: Arc::new(plan.graph),
+            side_files,
+            memory: plan.memory,
+            resumes,
+            leading_skip,
+            skipped: 0,
+            resumed: 0,
+        }
+    }
+
+    /// Opens sources, side files and sinks in their order.
+    async fn open_all(&mut self) -> Result<(), Ending> {
+        self.open_sources(Reach::Near).await?;
+        if self.planned(Reach::Far).iter().any(|node| self.graph.is_sink(*node)) {
+            self.open_side_files().await?;
+            self.open_sinks(Reach::Far).await?;
+            self.open_sources(Reach::Far).await?;
+        } else {
+            self.open_sources(Reach::Far).await?;
+            self.open_side_files().await?;
+        }
+        self.open_sinks(Reach::Near).await
+    }
+
+    /// The ends of that reach that are not open yet.
+    fn planned(&self, wanted: Reach) -> Vec<NodeId> {
+        let is_wanted = |stage: &OpenStage<Opening>| match &stage.role {
+            Opening::Planned(StagePlan::Source(source)) => source.reach() == wanted,
+            Opening::Planned(StagePlan::Sink(sink)) => sink.reach() == wanted,
+            _ => false,
+        };
+        let planned = self.stages.iter().filter(|(_, stage)| is_wanted(stage));
+        planned.map(|(node, _)| node).collect()
+    }
+
+    fn take(&mut self, node: NodeId) -> Opening {
+        std::mem::replace(&mut self.stages[node].role, Opening::Gone)
+    }
+
+    async fn open_sources(&mut self, wanted: Reach) -> Result<(), Ending> {
+        for node in self.planned(wanted) {
+            match self.take(node) {
+                Opening::Planned(StagePlan::Source(source)) => {
+                    let opened = source.open().await;
+                    let mut source = opened.map_err(|failure| self.failed(node, failure))?;
+                    if self.leading_skip > 0 {
+                        let skipped = source.skip(self.leading_skip);
+                        self.skipped = skipped.map_err(|failure| self.failed(node, failure))?;
+                    }
+                    self.stages[node].role = Opening::Open(OpenRole::Source(source));
+                }
+                other => self.stages[node].role = other,
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the side files. Those that are open when a later one, or a sink, cannot be are dropped, and so rolled back.
+    async fn open_side_files(&mut self) -> Result<(), Ending> {
+        for (node, file) in std::mem::take(&mut self.side_files) {
+            let opened = file.open().await;
+            let opened = opened.map_err(|failure| self.failed(node, failure))?;
+            self.stages[node].side_file = Some(Arc::new(opened));
+        }
+        Ok(())
+    }
+
+    async fn open_sinks(&mut self, wanted: Reach) -> Result<(), Ending> {
+        for node in self.planned(wanted) {
+            match self.take(node) {
+                Opening::Planned(StagePlan::Sink(mut sink)) => {
+                    if sink.resumes() {
+                        sink.undertake(self.undertaking()?);
+                    }
+                    let opened = sink.open().await;
+                    let sink = opened.map_err(|failure| self.failed(node, failure))?;
+                    self.resume_at(sink.resumes_at())?;
+                    self.stages[node].role = Opening::Open(OpenRole::Sink(sink));
+                }
+                other => self.stages[node].role = other,
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&self, node: NodeId, failure: Failure) -> Ending {
+        Ending::failed(Some(self.stages[node].text.clone()), failure)
+    }
+
+    /// Which run it is that a sink may go on with: the plan sees to it that such a pipeline reads one file.
+    fn undertaking(&self) -> Result<Undertaking, Ending> {
+        let root = self.graph.root();
+        let identity = match &self.stages[root].role {
+            Opening::Open(OpenRole::Source(source)) => source.identity(),
+            _ => Ok(None),
+        };
+        let identity = identity.and_then(|known| known.ok_or_else(unknowable));
+        Ok(Undertaking {
+            pipeline: self.resumes.clone().unwrap_or_default(),
+            source: identity.map_err(|failure| self.failed(root, failure))?,
+        })
+    }
+
+    /// Moves the source to where an earlier run ended.
+    fn resume_at(&mut self, offset: u64) -> Result<(), Ending> {
+        if offset == 0 {
+            return Ok(());
+        }
+        let root = self.graph.root();
+        let skipped = match &mut self.stages[root].role {
+            Opening::Open(OpenRole::Source(source)) => source.skip(offset),
+            _ => Ok(0),
+        };
+        let skipped = skipped.map_err(|failure| self.failed(root, failure))?;
+        if skipped < offset {
+            let why = format!("{offset} bytes of it were written already, and it has {skipped}");
+            return Err(self.failed(root, Failure::because(Kind::Integrity, "cannot go on", why)));
+        }
+        tracing::info!("goes on after {offset} bytes");
+        self.resumed = offset;
+        Ok(())
+    }
+
+    fn finish(self, facts: &NodeMap<Option<Facts>>) -> Opened {
+        let size = facts[self.graph.root()].as_ref().and_then(|facts| facts.size);
+        let passed = self.skipped + self.resumed;
+        let mut skipped = self.skipped;
+        let stages = self.stages.into_values().into_iter().filter_map(|stage| {
+            let role = match stage.role {
+                Opening::Open(role) => role,
+                // Only the first transform has anything skipped for it.
+                Opening::Planned(StagePlan::Transform(plan)) => {
+                    OpenRole::Transform(plan.make(std::mem::take(&mut skipped)))
+                }
+                Opening::Planned(StagePlan::Branch(plan)) => OpenRole::Branch(plan.make()),
+                Opening::Planned(StagePlan::Source(_) | StagePlan::Sink(_)) | Opening::Gone => return None,
+            };
+            Some(OpenStage {
+                name: stage.name,
+                text: stage.text,
+                listening: stage.listening,
+                side_file: stage.side_file,
+                sub_pipelines: stage.sub_pipelines,
+                state: stage.state,
+                ends_early: stage.ends_early,
+                dial: stage.dial,
+                role,
+            })
+        });
+        Opened {
+            stages: stages.collect(),
+            expected: size.map(|size| size - passed.min(size)),
+            graph: self.graph,
+            memory: self.memory,
+        }
+    }
 }
 
 /// What was a regular file a moment ago is none any more.
 fn unknowable() -> Failure {
     let why = "resume=true needs a regular file, and it is none";
     Failure::because(Kind::Usage, "cannot be known again", why)
-}
-
-fn make(transform: Planned<Box<dyn TransformPlan>>, skipped: u64) -> Planned<Made> {
-    Planned {
-        name: transform.name,
-        text: transform.text,
-        defaults: transform.defaults,
-        plan: Made {
-            state: transform.plan.state_bytes(),
-            ends_early: transform.plan.ends_early(),
-            dial: transform.plan.dial(),
-            stage: transform.plan.make(skipped),
-        },
-    }
-}
-
-/// What a side file must not be: an end of the chain, or another side file.
-fn check_side_files(plan: &Plan, source: &Facts, sink: &Facts) -> Result<(), Ending> {
-    let of = |facts: &Facts, whose: &str| -> Vec<(FilePlace, String)> {
-        let places = facts.files.iter().cloned();
-        places.map(|place| (place, whose.to_owned())).collect()
-    };
-    let mut taken = of(source, "the source");
-    taken.extend(of(sink, "the sink"));
-    for (at, file) in &plan.side_files {
-        let text = plan.text_of(*at);
-        let failed = |failure| Ending::failed(Some(text.to_owned()), failure);
-        let facts = file.facts().map_err(failed)?;
-        if let Some((_, other)) = taken.iter().find(|(place, _)| facts.files.contains(place)) {
-            let why = format!("it is the same file as {other}; write to another name");
-            let operation = "would overwrite what the chain reads or writes";
-            return Err(failed(Failure::because(Kind::Usage, operation, why)));
-        }
-        taken.extend(of(&facts, &format!("that of {text}")));
-    }
-    Ok(())
-}
-
-/// What both ends together must not be.
-fn check_ends(plan: &Plan, source: &Facts, sink: &Facts) -> Result<(), Failure> {
-    if source.files.iter().any(|file| sink.files.contains(file)) {
-        let why = "it is the same file as the source; write to another name";
-        return Err(Failure::because(Kind::Usage, "would overwrite what is read", why));
-    }
-    let contents = plan.transforms.iter().rev().map(|transform| transform.plan.content());
-    let compressed = contents.into_iter().find(|content| *content != Content::AsItCame) == Some(Content::Compressed);
-    if compressed && sink.is_terminal && !plan.sink.plan.is_spelled_out() {
-        let why = "compressed data is nothing to look at; redirect it, or spell out `| write -`";
-        return Err(Failure::because(Kind::Usage, "will not write to a terminal", why));
-    }
-    Ok(())
 }

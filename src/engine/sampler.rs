@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::flow::{Link, LinkLevels, StageTimes};
 use crate::grammar::readable_rate;
+use crate::graph::{EdgeMap, Graph, Id, NodeId, NodeMap};
 use crate::platform::{KernelQueue, ResidentMemory};
 use crate::stage::Hashed;
 
@@ -14,7 +15,7 @@ use super::bottleneck::bottleneck;
 use super::direct::Lane;
 use super::filling::LinkSample;
 use super::share::{Share, Spent, ratio, share};
-use super::watch::{Watch, WatchedStage};
+use super::watch::Watch;
 
 /// A rate that a stage keeps, in bytes per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,17 +108,33 @@ pub struct Snapshot {
     pub expected: Option<u64>,
     /// Whether the sink is paused.
     pub paused: bool,
-    /// The index of the stage that everything waits for.
-    pub bottleneck: Option<usize>,
-    /// The stages in the order of the chain.
-    pub stages: Vec<StageSample>,
-    /// The links in the order of the chain.
-    pub links: Vec<LinkSample>,
-    /// The sums that stages have said so far, in the order of the chain.
+    /// How the stages and the links hang together.
+    pub graph: Arc<Graph>,
+    /// The stage that everything waits for.
+    pub bottleneck: Option<NodeId>,
+    /// The stages.
+    pub stages: NodeMap<StageSample>,
+    /// The links; none where the bytes move without.
+    pub links: EdgeMap<LinkSample>,
+    /// The sums that stages have said so far, in the order of the stages.
     pub hashes: Vec<Hashed>,
 }
 
 impl Snapshot {
+    /// Where everything flows from.
+    #[must_use]
+    pub fn source(&self) -> &StageSample {
+        &self.stages[self.graph.root()]
+    }
+
+    /// The sink that has taken least, and its place: what is in every sink is what is done.
+    #[must_use]
+    pub fn slowest_sink(&self) -> (NodeId, &StageSample) {
+        let sinks = self.graph.sinks().map(|node| (node, &self.stages[node]));
+        let least = sinks.min_by_key(|(_, sink)| sink.bytes_out);
+        least.unwrap_or((self.graph.root(), self.source()))
+    }
+
     /// Whether the stages' shares are known: not where one system call reads and writes.
     #[must_use]
     pub fn has_shares(&self) -> bool {
@@ -135,40 +152,48 @@ pub struct Sampler {
     /// Readings of the last seconds, the oldest first.
     recent: VecDeque<Reading>,
     /// The bottleneck by the shares of the last seconds.
-    named: Option<usize>,
-    /// For how long each stage was the bottleneck.
-    blamed: Vec<Duration>,
-    /// The most that was seen in the kernel on each stage's outer side.
-    queue_peaks: Vec<u64>,
-    /// How each stage had spent its time when it was last looked at.
-    spent: Vec<Spent>,
+    named: Option<NodeId>,
+    /// What is remembered of each stage.
+    past: NodeMap<Past>,
+}
+
+/// What is remembered of a stage.
+#[derive(Debug, Clone, Copy, Default)]
+struct Past {
+    /// For how long it was the bottleneck.
+    blamed: Duration,
+    /// The most that was seen in the kernel on its outer side.
+    queue_peak: u64,
+    /// How it had spent its time when it was last looked at.
+    spent: Spent,
 }
 
 /// All counters of the stages at one time.
 #[derive(Debug, Clone)]
 struct Reading {
     at: Duration,
-    times: Vec<StageTimes>,
-    spent: Vec<Spent>,
-    bytes_in: Vec<u64>,
-    bytes_out: Vec<u64>,
+    stages: NodeMap<StageReading>,
     /// The levels of the links.
-    levels: Vec<u64>,
-    /// What waits in the kernel on each stage's outer side.
-    queues: Vec<Option<KernelQueue>>,
+    levels: EdgeMap<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct StageReading {
+    times: StageTimes,
+    spent: Spent,
+    bytes_in: u64,
+    bytes_out: u64,
+    /// What waits in the kernel on its outer side.
+    queue: Option<KernelQueue>,
 }
 
 impl Reading {
     /// What the counters said at the start.
-    fn zero(stages: usize, links: usize) -> Self {
+    fn zero(watch: &Watch) -> Self {
         Self {
             at: Duration::ZERO,
-            times: vec![StageTimes::default(); stages],
-            spent: vec![Spent::default(); stages],
-            bytes_in: vec![0; stages],
-            bytes_out: vec![0; stages],
-            levels: vec![0; links],
-            queues: vec![None; stages],
+            stages: watch.stages.map(|_, _| StageReading::default()),
+            levels: watch.links.map(|_, _| 0),
         }
     }
 }
@@ -180,17 +205,14 @@ impl Sampler {
     /// A sampler whose first interval begins at the start of the run.
     #[must_use]
     pub fn new(watch: Arc<Watch>) -> Self {
-        let stages = watch.stages.len();
-        let zero = Reading::zero(stages, watch.links.len());
+        let zero = Reading::zero(&watch);
         Self {
+            past: watch.stages.map(|_, _| Past::default()),
             watch,
             memory: ResidentMemory::open(),
             reported: zero.clone(),
             recent: VecDeque::from([zero]),
             named: None,
-            blamed: vec![Duration::ZERO; stages],
-            queue_peaks: vec![0; stages],
-            spent: vec![Spent::default(); stages],
         }
     }
 
@@ -205,7 +227,7 @@ impl Sampler {
         self.named = self.bottleneck();
         if let Some(stage) = self.named {
             let now = self.recent.back().map_or(since, |last| last.at);
-            self.blamed[stage] += now.saturating_sub(since);
+            self.past[stage].blamed += now.saturating_sub(since);
         }
     }
 
@@ -236,72 +258,82 @@ impl Sampler {
     /// The snapshot of a run that is over: shares and rates of all of it, and the stage that was the bottleneck longest.
     pub fn end(&mut self) -> Snapshot {
         let now = self.read();
-        let zero = Reading::zero(now.times.len(), now.levels.len());
+        let zero = Reading::zero(&self.watch);
         self.snapshot(Moment::Ended, &zero, &now, &zero, self.longest_bottleneck(&now))
     }
 
+    /// Reads every counter. The last stage is asked first, and what it sent before what it received: however they run
+    /// meanwhile, none is seen to have received more than the one before it has sent.
     fn read(&mut self) -> Reading {
-        let stages = &self.watch.stages;
-        let times: Vec<StageTimes> = stages.iter().map(|stage| stage.meter.times()).collect();
-        for (spent, times) in self.spent.iter_mut().zip(&times) {
-            spent.advance_to(times);
+        let mut stages = self.watch.stages.map(|_, _| StageReading::default());
+        for (node, stage) in self.watch.stages.iter().rev() {
+            let reading = &mut stages[node];
+            reading.bytes_out = stage.meter.bytes_out();
+            reading.bytes_in = stage.meter.bytes_in();
         }
-        let queues: Vec<Option<KernelQueue>> = stages.iter().map(|stage| stage.outer_side.queue()).collect();
-        for (peak, queue) in self.queue_peaks.iter_mut().zip(&queues) {
-            *peak = queue.map_or(*peak, |queue| queue.bytes.max(*peak));
+        for (node, stage) in self.watch.stages.iter() {
+            let (reading, past) = (&mut stages[node], &mut self.past[node]);
+            reading.times = stage.meter.times();
+            reading.queue = stage.outer_side.queue();
+            past.spent.advance_to(&reading.times);
+            past.queue_peak = reading.queue.map_or(0, |queue| queue.bytes).max(past.queue_peak);
+            reading.spent = past.spent;
         }
-        let (bytes_in, bytes_out) = bytes(stages);
         Reading {
             at: self.watch.start.elapsed(),
-            times,
-            spent: self.spent.clone(),
-            bytes_in,
-            bytes_out,
-            levels: self.watch.links.iter().map(|link| link.levels().buffered).collect(),
-            queues,
+            stages,
+            levels: self.watch.links.map(|_, link| link.levels().buffered),
         }
     }
 
     /// The bottleneck by the shares of the last seconds.
-    fn bottleneck(&self) -> Option<usize> {
+    fn bottleneck(&self) -> Option<NodeId> {
         let (before, now) = (self.recent.front()?, self.recent.back()?);
         if let Some(overwhelmed) = self.overwhelmed(|levels| levels.buffered) {
             return Some(overwhelmed);
         }
-        let shares = now
-            .times
-            .iter()
-            .zip(&before.times)
-            .map(|(times, earlier)| times.ended_at.is_none().then(|| share(earlier, times).busy));
-        bottleneck(&shares.collect::<Vec<_>>(), self.named)
+        let busy = now.stages.map(|node, stage| {
+            let is_running = stage.times.ended_at.is_none();
+            is_running.then(|| share(&before.stages[node].times, &stage.times).busy)
+        });
+        bottleneck(&self.watch.graph, &busy, &self.fullness(), self.named)
     }
 
-    /// Where nobody is backpressured because nobody heeds a mark, who is too slow is seen by what has gathered in front
-    /// of it.
-    fn overwhelmed(&self, level: fn(&LinkLevels) -> u64) -> Option<usize> {
-        let is_past = |link: &Arc<Link>| {
+    /// How full each link is: parts of its high-water mark.
+    #[allow(clippy::cast_precision_loss, reason = "levels are far below 2^53")]
+    fn fullness(&self) -> EdgeMap<f64> {
+        self.watch.links.map(|_, link| {
+            let levels = link.levels();
+            ratio(levels.buffered as f64, levels.high as f64)
+        })
+    }
+
+    /// Where nobody is backpressured because no mark is heeded, the stage that is too slow is seen by what has gathered in
+    /// front of it.
+    fn overwhelmed(&self, level: fn(&LinkLevels) -> u64) -> Option<NodeId> {
+        let is_past = |link: &Link| {
             let levels = link.levels();
             level(&levels) > levels.high
         };
-        let past = self.watch.links.iter().rposition(is_past);
-        past.filter(|_| self.watch.is_unbounded).map(|link| link + 1)
+        let mut past = self.watch.links.iter().rev().filter(|(_, link)| is_past(link));
+        let past = past.next().filter(|_| self.watch.is_unbounded);
+        past.map(|(edge, _)| self.watch.graph.edge(edge).to)
     }
 
     /// The stage that was the bottleneck for the longest time. A run too short to be looked at is judged by how long each
     /// stage was busy in it.
-    fn longest_bottleneck(&self, now: &Reading) -> Option<usize> {
-        let longest = (0..self.blamed.len()).max_by_key(|at| (self.blamed[*at], std::cmp::Reverse(*at)))?;
-        if self.blamed[longest] > Duration::ZERO {
-            return Some(longest);
+    fn longest_bottleneck(&self, now: &Reading) -> Option<NodeId> {
+        let longest = self.past.iter().rev().max_by_key(|(_, past)| past.blamed)?;
+        if longest.1.blamed > Duration::ZERO {
+            return Some(longest.0);
         }
         if let Some(overwhelmed) = self.overwhelmed(|levels| levels.peak) {
             return Some(overwhelmed);
         }
-        let shares = now
-            .times
-            .iter()
-            .map(|times| Some(share(&StageTimes::default(), times).busy));
-        bottleneck(&shares.collect::<Vec<_>>(), None)
+        let busy = now
+            .stages
+            .map(|_, stage| Some(share(&StageTimes::default(), &stage.times).busy));
+        bottleneck(&self.watch.graph, &busy, &self.fullness(), None)
     }
 
     fn snapshot(
@@ -310,29 +342,32 @@ impl Sampler {
         before: &Reading,
         now: &Reading,
         recent: &Reading,
-        bottleneck: Option<usize>,
+        bottleneck: Option<NodeId>,
     ) -> Snapshot {
-        let stages = self.watch.stages.iter().enumerate().map(|(at, stage)| StageSample {
-            name: stage.name,
-            text: stage.text.clone(),
-            listening: stage.listening.clone(),
-            bytes_in: now.bytes_in[at],
-            bytes_out: now.bytes_out[at],
-            share: share(&before.times[at], &now.times[at]),
-            spent: now.spent[at],
-            rate: per_second(
-                now.bytes_out[at] - recent.bytes_out[at],
-                now.at.saturating_sub(recent.at),
-            ),
-            limit: (self.watch.controls.rate_of(at)).map(|(now, initial)| RateLimit { now, initial }),
-            ended: now.times[at].ended_at.is_some(),
-            kernel_queue: now.queues[at],
-            kernel_queue_peak: self.queue_peaks[at],
-        });
         let time = now.at.saturating_sub(recent.at);
-        let links = self.watch.links.iter().zip(&recent.levels);
-        let links = links.map(|(link, before)| LinkSample::new(&link.levels(), *before, time));
-        let stages_seen = self.watch.stages.iter();
+        let stages = self.watch.stages.map(|node, stage| {
+            let (reading, past) = (&now.stages[node], &self.past[node]);
+            let limit = self.watch.controls.rate_of(node.number());
+            StageSample {
+                name: stage.name,
+                text: stage.text.clone(),
+                listening: stage.listening.clone(),
+                bytes_in: reading.bytes_in,
+                bytes_out: reading.bytes_out,
+                share: share(&before.stages[node].times, &reading.times),
+                spent: reading.spent,
+                rate: per_second(reading.bytes_out - recent.stages[node].bytes_out, time),
+                limit: limit.map(|(now, initial)| RateLimit { now, initial }),
+                ended: reading.times.ended_at.is_some(),
+                kernel_queue: reading.queue,
+                kernel_queue_peak: past.queue_peak,
+            }
+        });
+        let links = self
+            .watch
+            .links
+            .map(|edge, link| LinkSample::new(&link.levels(), recent.levels[edge], time));
+        let is_sink_running = |node| now.stages[node].times.ended_at.is_none();
         let pool = self.watch.pool.levels();
         // The state is read before the limit, which only rises.
         let state = self.watch.budget.state();
@@ -351,26 +386,20 @@ impl Sampler {
             is_unbounded: self.watch.is_unbounded,
             expected: self.watch.expected,
             // Nobody can keep a sink waiting that is through.
-            paused: self.watch.controls.is_paused() && now.times.last().is_some_and(|sink| sink.ended_at.is_none()),
+            paused: self.watch.controls.is_paused() && self.watch.graph.sinks().any(is_sink_running),
             bottleneck,
-            stages: stages.collect(),
-            links: links.collect(),
-            hashes: stages_seen.flat_map(|stage| stage.findings.hashes()).collect(),
+            graph: self.watch.graph.clone(),
+            stages,
+            links,
+            hashes: self
+                .watch
+                .stages
+                .values()
+                .iter()
+                .flat_map(|stage| stage.findings.hashes())
+                .collect(),
         }
     }
-}
-
-/// What each stage has received and sent. The last one is asked first, and what it sent before what it received: however
-/// they run meanwhile, none is seen to have received more than the one before it has sent.
-fn bytes(stages: &[WatchedStage]) -> (Vec<u64>, Vec<u64>) {
-    let from_the_end = stages.iter().rev().map(|stage| {
-        let out = stage.meter.bytes_out();
-        (stage.meter.bytes_in(), out)
-    });
-    let (mut bytes_in, mut bytes_out): (Vec<u64>, Vec<u64>) = from_the_end.unzip();
-    bytes_in.reverse();
-    bytes_out.reverse();
-    (bytes_in, bytes_out)
 }
 
 #[allow(clippy::cast_precision_loss, reason = "rates are shown with three digits")]

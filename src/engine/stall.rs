@@ -145,7 +145,7 @@ mod tests {
     async fn whoever_waits_on_purpose_has_not_stalled_and_bytes_anywhere_are_motion() {
         let watch = Watch::detached(3);
         let mut stall = Stall::new(Some(LIMIT));
-        let throttle = watch.stages[1].meter.clone();
+        let throttle = watch.stages.values()[1].meter.clone();
         let wait = throttle.wait(Wait::Throttling);
         assert_eq!(look_on(&mut stall, &watch, 100).await, None);
         drop(wait);
@@ -159,7 +159,7 @@ mod tests {
             |meter| meter.add_settled(1),
         ];
         for count in counts {
-            count(&watch.stages[2].meter);
+            count(&watch.stages.values()[2].meter);
             assert_eq!(look_on(&mut stall, &watch, 10).await, None);
         }
         assert_eq!(look_on(&mut stall, &watch, 100).await, Some(1));

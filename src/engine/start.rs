@@ -9,19 +9,20 @@ use tokio::sync::oneshot;
 use crate::endpoints::OpenSideFile;
 use crate::error::{Failure, Kind, Stop, bug};
 use crate::flow::StageMeter;
+use crate::graph::NodeId;
 use crate::platform;
 use crate::stage::{Cancel, Outcome, Work};
 
 use super::direct::Direct;
 
-/// A stage's index and how it ended. There is one for each stage, so the channel is bounded by their number.
-pub type Reports = UnboundedSender<(usize, Outcome)>;
+/// A stage and how it ended. There is one for each stage, so the channel is bounded by their number.
+pub type Reports = UnboundedSender<(NodeId, Outcome)>;
 
 /// What a stage's thread has for its stack. Codecs keep their state on the heap; what is not touched costs nothing.
 const STACK: usize = 512 << 10;
 
-/// Starts the work of stage `at`; its ending is reported once.
-pub fn start(at: usize, name: &str, work: Work, meter: Arc<StageMeter>, reports: Reports) {
+/// Starts the work of a stage; its ending is reported once.
+pub fn start(node: NodeId, name: &str, work: Work, meter: Arc<StageMeter>, reports: Reports) {
     match work {
         Work::Task(task) => {
             let task = tokio::spawn(task);
@@ -34,25 +35,25 @@ pub fn start(at: usize, name: &str, work: Work, meter: Arc<StageMeter>, reports:
                     },
                 };
                 meter.end();
-                let _ = reports.send((at, outcome));
+                let _ = reports.send((node, outcome));
             });
         }
         Work::Thread(work) => {
             let told = reports.clone();
-            let spawned = spawn(format!("{at} {name}"), move || {
+            let spawned = spawn(format!("{node} {name}"), move || {
                 let outcome = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(bug(&*payload).into()));
                 meter.end();
-                let _ = told.send((at, outcome));
+                let _ = told.send((node, outcome));
             });
             if let Err(failure) = spawned {
-                let _ = reports.send((at, Err(failure.into())));
+                let _ = reports.send((node, Err(failure.into())));
             }
         }
     }
 }
 
-/// Starts a direct lane, which is both stages of a chain on one thread.
-pub fn start_direct(direct: Direct, reports: &Reports) {
+/// Starts a direct lane, which is the two stages `ends` on one thread.
+pub fn start_direct(ends: [NodeId; 2], direct: Direct, reports: &Reports) {
     let meters = [direct.from.meter.clone(), direct.to.meter.clone()];
     let told = reports.clone();
     let spawned = spawn("direct lane".to_owned(), move || {
@@ -61,21 +62,21 @@ pub fn start_direct(direct: Direct, reports: &Reports) {
         for meter in meters {
             meter.end();
         }
-        for report in outcomes.into_iter().enumerate() {
+        for report in ends.into_iter().zip(outcomes) {
             let _ = told.send(report);
         }
     });
     if let Err(failure) = spawned {
-        let _ = reports.send((0, Err(failure.into())));
-        let _ = reports.send((1, Err(Stop::Neighbour)));
+        let _ = reports.send((ends[0], Err(failure.into())));
+        let _ = reports.send((ends[1], Err(Stop::Neighbour)));
     }
 }
 
-/// Puts the side file of stage `at` in its place, on a thread of its own where there is one left: everything else is done,
+/// Puts the side file of a stage in its place, on a thread of its own where there is one left: everything else is done,
 /// so that is no reason to fail.
-pub async fn land(at: usize, file: Arc<OpenSideFile>, cancel: Arc<Cancel>) -> Result<(), Failure> {
+pub async fn land(node: NodeId, file: Arc<OpenSideFile>, cancel: Arc<Cancel>) -> Result<(), Failure> {
     let (told, landed) = oneshot::channel();
-    let spawned = spawn(format!("{at} landing"), {
+    let spawned = spawn(format!("{node} landing"), {
         let (file, cancel) = (file.clone(), cancel.clone());
         move || {
             let outcome = catch_unwind(AssertUnwindSafe(|| file.land(&cancel)));
@@ -108,14 +109,16 @@ mod tests {
     use tokio::sync::mpsc::unbounded_channel;
 
     use super::*;
+    use crate::graph::Graph;
 
     /// What is reported of a stage's work; by then it has ended.
     async fn reported(work: Work) -> Outcome {
         let meter = Arc::new(StageMeter::new(Instant::now()));
         let (sender, mut reports) = unbounded_channel();
-        start(3, "fake", work, meter.clone(), sender);
-        let (at, outcome) = reports.recv().await.expect("a report");
-        assert_eq!(at, 3);
+        let node = Graph::new().root();
+        start(node, "fake", work, meter.clone(), sender);
+        let (reporting, outcome) = reports.recv().await.expect("a report");
+        assert_eq!(reporting, node);
         assert!(meter.times().ended_at.is_some());
         assert!(reports.recv().await.is_none(), "there is one report");
         outcome

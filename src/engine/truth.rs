@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{Share, Snapshot};
 use crate::flow::Wait;
+use crate::graph::Id;
 
 mod bench;
 
@@ -21,7 +22,7 @@ type Shares = [f64; 3];
 
 fn shares(snapshot: &Snapshot) -> Vec<Shares> {
     let of = |share: &Share| [share.busy, share.idle, share.backpressured];
-    snapshot.stages.iter().map(|stage| of(&stage.share)).collect()
+    snapshot.stages.values().iter().map(|stage| of(&stage.share)).collect()
 }
 
 /// What costs in milliseconds make of the shares: the slowest is busy all the time.
@@ -51,7 +52,7 @@ fn tells_the_truth(fakes: &[Fake], expected: &[Shares], slowest: usize) {
         }
         looks += 1.0;
         assert_eq!(
-            snapshot.bottleneck,
+            snapshot.bottleneck.map(Id::number),
             Some(slowest),
             "after {tenth} tenths: {:?}",
             shares(snapshot)
@@ -102,9 +103,9 @@ fn a_throttle_is_named_and_its_wait_is_shown() {
     observe(&fakes, 20, |tenth, snapshot| {
         if tenth > 60 {
             assert!(
-                snapshot.stages[2].share.throttling > 1.0 - ACCURACY,
+                snapshot.stages.values()[2].share.throttling > 1.0 - ACCURACY,
                 "{:?}",
-                snapshot.stages[2]
+                snapshot.stages.values()[2]
             );
         }
     });
@@ -148,7 +149,7 @@ fn whoever_is_slow_at_the_time_is_named() {
         if within > 35 {
             let expected = [0, 2][usize::try_from(phase).expect("0 or 1")];
             assert_eq!(
-                snapshot.bottleneck,
+                snapshot.bottleneck.map(Id::number),
                 Some(expected),
                 "{tenth} tenths: {:?}",
                 shares(snapshot)
@@ -177,7 +178,12 @@ fn phases_shorter_than_the_window_do_not_make_the_name_flap() {
     ];
     observe(&fakes, 60, |tenth, snapshot| {
         if tenth > 60 {
-            assert_eq!(snapshot.bottleneck, Some(1), "{tenth} tenths: {:?}", shares(snapshot));
+            assert_eq!(
+                snapshot.bottleneck.map(Id::number),
+                Some(1),
+                "{tenth} tenths: {:?}",
+                shares(snapshot)
+            );
         }
     });
 }
@@ -188,7 +194,7 @@ fn of_two_equal_stages_one_is_named_and_stays_named() {
     let mut named = Vec::new();
     observe(&fakes, 60, |tenth, snapshot| {
         if tenth > 60 {
-            named.push(snapshot.bottleneck);
+            named.push(snapshot.bottleneck.map(Id::number));
             for at in [0, 2] {
                 assert!(shares(snapshot)[at][0] > 1.0 - ACCURACY, "{:?}", shares(snapshot));
             }

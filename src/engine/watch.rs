@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::flow::{Link, Pool, StageMeter};
+use crate::graph::{EdgeMap, Graph, NodeMap};
 use crate::stage::{Budget, Findings, OuterSide};
 
 use super::controls::Controls;
@@ -18,8 +19,10 @@ pub struct Watch {
     pub(super) start: Instant,
     /// How the bytes move now, if not through links.
     pub(super) lane: Option<Arc<Mutex<Lane>>>,
-    pub(super) stages: Vec<WatchedStage>,
-    pub(super) links: Vec<Arc<Link>>,
+    pub(super) graph: Arc<Graph>,
+    pub(super) stages: NodeMap<WatchedStage>,
+    /// None where the bytes move without links.
+    pub(super) links: EdgeMap<Arc<Link>>,
     pub(super) pool: Arc<Pool>,
     pub(super) budget: Arc<Budget>,
     /// Bytes that the source is expected to give.
@@ -51,7 +54,8 @@ impl Watch {
     /// Whether the source has given its first bytes.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.stages.first().is_some_and(|source| source.meter.bytes_in() > 0)
+        let mut sources = self.graph.sources();
+        sources.any(|source| self.stages[source].meter.bytes_in() > 0)
     }
 
     /// `linked`, or the direct lane's name.
@@ -66,26 +70,31 @@ impl Watch {
     /// Bytes that have moved anywhere in the chain so far, and what peers took since the last one was written: a number that
     /// only stands still if everything does.
     pub(super) fn motion(&self) -> u64 {
-        self.stages
-            .iter()
-            .map(|stage| stage.meter.bytes_in() + stage.meter.bytes_out() + stage.meter.settled())
-            .sum()
+        let moved = |meter: &StageMeter| meter.bytes_in() + meter.bytes_out() + meter.settled();
+        self.meters().map(moved).sum()
     }
 
     /// Whether some stage waits on purpose: a throttle, or a sink that was paused.
     pub(super) fn waits_on_purpose(&self) -> bool {
-        self.controls.is_paused() || self.stages.iter().any(|stage| stage.meter.is_throttling())
+        self.controls.is_paused() || self.meters().any(StageMeter::is_throttling)
     }
 
-    /// Bytes that the sink has taken; `None` once it has taken the last one.
+    /// Bytes that the sink has taken which has taken least; `None` once each has taken the last one.
     pub(super) fn taken(&self) -> Option<u64> {
-        let sink = &self.stages.last()?.meter;
-        (!sink.is_landing()).then(|| sink.bytes_out())
+        let sinks = self.graph.sinks().map(|sink| &self.stages[sink].meter);
+        sinks
+            .filter(|sink| !sink.is_landing())
+            .map(|sink| sink.bytes_out())
+            .min()
+    }
+
+    fn meters(&self) -> impl Iterator<Item = &StageMeter> {
+        self.stages.values().iter().map(|stage| &*stage.meter)
     }
 
     /// How long stages have waited on purpose, all of them together.
     pub(super) fn throttled(&self) -> Duration {
-        self.stages.iter().map(|stage| stage.meter.times().throttling).sum()
+        self.meters().map(|meter| meter.times().throttling).sum()
     }
 }
 
@@ -106,7 +115,8 @@ impl Watch {
             start,
             lane: None,
             stages: (0..stages).map(stage).collect(),
-            links: Vec::new(),
+            graph: Arc::new(Graph::chain(stages)),
+            links: EdgeMap::default(),
             pool: Arc::new(Pool::new(0)),
             budget: Arc::new(Budget::new(0, 0, true)),
             expected: None,

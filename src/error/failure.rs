@@ -165,6 +165,13 @@ impl Failure {
         self
     }
 
+    /// Names the stage of a pipeline that another stage has started: `write a.gz: cannot write`.
+    #[must_use]
+    pub fn within(mut self, stage: &str) -> Self {
+        self.operation = format!("{stage}: {}", self.operation);
+        self
+    }
+
     /// Says how often it was tried: `cannot connect to there in 3 attempts`.
     #[must_use]
     pub fn in_attempts(mut self, count: u64) -> Self {

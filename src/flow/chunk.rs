@@ -1,57 +1,86 @@
 //! A piece of the stream.
 
-use super::block::Block;
-use super::link::Credit;
+use super::Load;
+use super::link::{Credit, Packet};
+
+/// Where in its input a source is: opaque to everybody else, and ordered. A chunk that carries one says that everything up
+/// to it has come by when the chunk's bytes have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u128);
 
 /// A piece of the stream in a recycled buffer. While it lives it holds credit of the link it came through: the whole
-/// capacity of its buffer, however few bytes it carries.
+/// capacity of its buffer, however few bytes it carries, and its records.
 #[derive(Debug)]
 pub struct Chunk {
     /// `Some` until the chunk is taken apart.
-    bytes: Option<Block>,
-    start: usize,
-    end: usize,
+    packet: Option<Packet>,
     credit: Credit,
 }
 
 impl Chunk {
-    pub(super) fn new(bytes: Block, start: usize, end: usize, credit: Credit) -> Self {
+    pub(super) fn new(packet: Packet, credit: Credit) -> Self {
         Self {
-            bytes: Some(bytes),
-            start,
-            end,
+            packet: Some(packet),
             credit,
         }
     }
 
-    fn buffer(&self) -> &[u8] {
-        self.bytes
-            .as_deref()
-            .expect("a chunk has its buffer until it is taken apart")
+    fn packet(&self) -> &Packet {
+        self.packet.as_ref().expect("a chunk is whole until it is taken apart")
+    }
+
+    fn packet_mut(&mut self) -> &mut Packet {
+        self.packet.as_mut().expect("a chunk is whole until it is taken apart")
     }
 
     /// The bytes it carries.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
-        &self.buffer()[self.start..self.end]
+        let packet = self.packet();
+        &packet.memory.as_slice()[packet.start..packet.end]
     }
 
-    /// How many bytes it carries.
+    /// The bytes it carries, to be changed in place; `None` where others hold them, too.
+    pub fn as_mut_slice(&mut self) -> Option<&mut [u8]> {
+        let packet = self.packet_mut();
+        let (start, end) = (packet.start, packet.end);
+        Some(&mut packet.memory.as_mut()?[start..end])
+    }
+
+    /// How many bytes it carries. None are in one that only carries a position.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.end - self.start
+        let packet = self.packet();
+        packet.end - packet.start
     }
 
     /// Whether it carries none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.len() == 0
+    }
+
+    /// How many whole records it carries; 0 where only bytes flow.
+    #[must_use]
+    pub fn records(&self) -> u64 {
+        self.packet().records
+    }
+
+    /// Up to where in the source's input everything has come by with this chunk.
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.packet().position
     }
 
     /// Bytes of memory, and of its link's credit, that it pins.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.buffer().len()
+        self.packet().memory.capacity()
+    }
+
+    /// What it pins of its link.
+    pub(super) fn load(&self) -> Load {
+        self.packet().load()
     }
 
     /// Drops the first `count` bytes.
@@ -59,12 +88,9 @@ impl Chunk {
     /// # Panics
     /// If it carries fewer.
     pub fn advance(&mut self, count: usize) {
-        assert!(
-            count <= self.len(),
-            "a chunk of {} bytes cannot lose {count}",
-            self.len()
-        );
-        self.start += count;
+        let length = self.len();
+        assert!(count <= length, "a chunk of {length} bytes cannot lose {count}");
+        self.packet_mut().start += count;
     }
 
     /// Keeps the first `count` bytes.
@@ -72,27 +98,36 @@ impl Chunk {
     /// # Panics
     /// If it carries fewer.
     pub fn truncate(&mut self, count: usize) {
-        assert!(count <= self.len(), "a chunk of {} bytes has no {count}", self.len());
-        self.end = self.start + count;
+        let length = self.len();
+        assert!(count <= length, "a chunk of {length} bytes has no {count}");
+        let packet = self.packet_mut();
+        packet.end = packet.start + count;
+    }
+
+    /// Another packet over the same bytes, which nobody writes to from now on.
+    pub(super) fn share(&mut self) -> Packet {
+        let pool = self.credit.pool().clone();
+        let packet = self.packet_mut();
+        Packet {
+            memory: packet.memory.share(&pool),
+            ..*packet
+        }
     }
 
     /// Takes the chunk apart: its credit goes back, and the buffer changes hands without leaving the pool's account.
-    pub(super) fn into_parts(mut self) -> (Block, usize, usize) {
-        let bytes = self
-            .bytes
-            .take()
-            .expect("a chunk has its buffer until it is taken apart");
-        self.credit.release(bytes.len());
-        (bytes, self.start, self.end)
+    pub(super) fn into_packet(mut self) -> Packet {
+        let packet = self.packet.take().expect("a chunk is whole until it is taken apart");
+        self.credit.release(packet.load());
+        packet
     }
 }
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        if let Some(bytes) = self.bytes.take() {
-            let capacity = bytes.len();
-            self.credit.recycle(bytes);
-            self.credit.release(capacity);
+        if let Some(packet) = self.packet.take() {
+            let load = packet.load();
+            packet.memory.give_to(self.credit.pool());
+            self.credit.release(load);
         }
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::block::Block;
+use super::memory::Memory;
 use super::sync::{Arc, Mutex, lock};
-use super::{Pool, StageMeter};
+use super::{Load, Pool, Position, StageMeter};
 
 mod buffer;
 mod inlet;
@@ -19,7 +19,7 @@ mod outlet;
 pub use buffer::Buffer;
 pub(super) use buffer::Credit;
 pub use inlet::Inlet;
-pub use marks::Marks;
+pub use marks::{Marks, RecordMarks};
 pub use outlet::Outlet;
 
 /// The other side has gone: it wants no more, or it stopped before the end. Never a cause, always a consequence.
@@ -61,6 +61,12 @@ pub struct LinkLevels {
     pub drains: u64,
     /// The longest time that the producer was paused, a pause that still lasts included.
     pub longest_pause: Duration,
+    /// Records that wait in the link or are in the consumer's hand; 0 where only bytes flow.
+    pub records: u64,
+    /// The highest `records` ever.
+    pub peak_records: u64,
+    /// The bound on records, where there is one.
+    pub record_marks: Option<RecordMarks>,
 }
 
 /// A bounded buffer between one producer and one consumer.
@@ -75,13 +81,13 @@ pub struct Link {
 struct State {
     queue: VecDeque<Packet>,
     /// Credit of buffers in the producer's hand.
-    granted: u64,
+    granted: Load,
     /// Credit of chunks in the queue and in the consumer's hand.
-    level: u64,
+    level: Load,
     /// How many buffers `granted` and `level` stand for.
     buffers: usize,
     /// What the paused producer waits for, and since when.
-    pause: Option<(u64, Instant)>,
+    pause: Option<(Load, Instant)>,
     ended: Option<End>,
     /// The consumer wants no more, or the run was cancelled.
     closed: bool,
@@ -90,7 +96,7 @@ struct State {
     consumer_waits: bool,
     producer: Option<Waker>,
     consumer: Option<Waker>,
-    peak: u64,
+    peak: Load,
     times_full: u64,
     times_empty: u64,
     drains: u64,
@@ -103,11 +109,26 @@ enum End {
     Aborted,
 }
 
+/// What a chunk is made of.
 #[derive(Debug)]
-struct Packet {
-    bytes: Block,
-    start: usize,
-    end: usize,
+pub(super) struct Packet {
+    pub(super) memory: Memory,
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Whole records among the bytes.
+    pub(super) records: u64,
+    /// Up to where in the source's input everything has come by with them.
+    pub(super) position: Option<Position>,
+}
+
+impl Packet {
+    /// What it pins of the link that it is in.
+    pub(super) fn load(&self) -> Load {
+        Load {
+            bytes: self.memory.capacity() as u64,
+            records: self.records,
+        }
+    }
 }
 
 impl Link {
@@ -119,8 +140,8 @@ impl Link {
             pool,
             state: Mutex::new(State {
                 queue: VecDeque::new(),
-                granted: 0,
-                level: 0,
+                granted: Load::default(),
+                level: Load::default(),
                 buffers: 0,
                 pause: None,
                 ended: None,
@@ -129,7 +150,7 @@ impl Link {
                 consumer_waits: false,
                 producer: None,
                 consumer: None,
-                peak: 0,
+                peak: Load::default(),
                 times_full: 0,
                 times_empty: 0,
                 drains: 0,
@@ -185,67 +206,125 @@ impl Link {
         let state = lock(&self.state);
         let open_pause = state.pause.map_or(Duration::ZERO, |(_, since)| since.elapsed());
         LinkLevels {
-            buffered: state.level,
-            peak: state.peak,
+            buffered: state.level.bytes,
+            peak: state.peak.bytes,
             high: self.marks.high,
             low: self.marks.low,
             times_full: state.times_full,
             times_empty: state.times_empty,
             drains: state.drains,
             longest_pause: state.longest_pause.max(open_pause),
+            records: state.level.records,
+            peak_records: state.peak.records,
+            record_marks: self.marks.records,
         }
     }
 
-    /// Grants credit for a buffer of `size` bytes, or pauses the producer until the link has drained.
-    fn poll_grant(&self, size: u64, context: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+    /// Grants credit for a buffer and its records, or pauses the producer until the link has drained.
+    fn poll_grant(&self, load: Load, context: &mut Context<'_>) -> Poll<Result<(), Closed>> {
         let mut state = lock(&self.state);
         if state.closed {
             return Poll::Ready(Err(Closed));
         }
         if state.pause.is_none() {
-            if state.fits(size, &self.marks) {
-                if self.marks.is_advisory && !self.pool.has_room_for(size) {
+            if state.fits(load, &self.marks) {
+                if self.marks.is_advisory && !self.pool.has_room_for(load.bytes) {
                     // Nobody will drain it: this waits for the end of the run.
                     set_waker(&mut state.producer, context.waker());
                     return Poll::Pending;
                 }
-                state.grant(size, &self.marks);
+                state.grant(load, &self.marks);
                 return Poll::Ready(Ok(()));
             }
             state.times_full += 1;
-            state.pause = Some((size, Instant::now()));
+            state.pause = Some((load, Instant::now()));
         }
         set_waker(&mut state.producer, context.waker());
         Poll::Pending
     }
 
-    /// Grants credit for `size` more bytes if that needs no waiting.
-    fn try_grant(&self, size: u64) -> bool {
+    /// Grants credit if that needs no waiting.
+    fn try_grant(&self, load: Load) -> bool {
         let mut state = lock(&self.state);
-        let grants = !state.closed && state.pause.is_none() && state.fits(size, &self.marks);
+        let grants = !state.closed && state.pause.is_none() && state.fits(load, &self.marks);
         if grants {
-            state.grant(size, &self.marks);
+            state.grant(load, &self.marks);
         }
         grants
     }
 
-    /// Queues a buffer whose credit was granted. Its bytes are counted on the producer's meter before anybody can receive
-    /// them, so that no consumer is ever seen to have more than was sent.
-    fn push(&self, packet: Packet, producer: &StageMeter) -> Result<(), Closed> {
-        let capacity = packet.bytes.len() as u64;
+    /// Queues a packet for which `granted` was granted. Its bytes are counted on the producer's meter before anybody can
+    /// receive them, so that no consumer is ever seen to have more than was sent.
+    fn push(&self, packet: Packet, granted: Load, producer: &StageMeter) -> Result<(), Closed> {
         let waker = {
             let mut state = lock(&self.state);
-            state.granted -= capacity;
+            state.granted -= granted;
             if state.closed {
                 state.buffers -= 1;
                 drop(state);
-                self.pool.give(packet.bytes);
+                packet.memory.give_to(&self.pool);
                 return Err(Closed);
             }
-            state.level += capacity;
-            state.peak = state.peak.max(state.level);
+            state.level += packet.load();
+            state.peak = Load {
+                bytes: state.peak.bytes.max(state.level.bytes),
+                records: state.peak.records.max(state.level.records),
+            };
             producer.add_out((packet.end - packet.start) as u64);
             state.queue.push_back(packet);
+            // Room for records that was granted and not used is free again.
+            let producer = state.resume(&self.marks);
+            [state.wake_consumer(), producer]
+        };
+        waker.into_iter().flatten().for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// Copies `bytes` behind those of the last chunk that waits, if it has the room and is nobody else's, and counts them
+    /// as [`Link::push`] does.
+    fn append(&self, bytes: &[u8], records: u64, position: Option<Position>, producer: &StageMeter) -> bool {
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        let added = Load { bytes: 0, records };
+        if !(state.granted + state.level + added).is_within(self.marks.high_load()) && records > 0 {
+            return false;
+        }
+        let Some(last) = state.queue.back_mut() else {
+            return false;
+        };
+        let end = last.end + bytes.len();
+        let Some(room) = last.memory.as_mut().and_then(|block| block.get_mut(last.end..end)) else {
+            return false;
+        };
+        room.copy_from_slice(bytes);
+        last.end = end;
+        last.records += records;
+        last.position = position.or(last.position);
+        state.level += added;
+        state.peak.records = state.peak.records.max(state.level.records);
+        producer.add_out(bytes.len() as u64);
+        true
+    }
+
+    /// Gives the last chunk that waits a position, or queues one that carries nothing else and pins nothing.
+    fn mark(&self, position: Position) -> Result<(), Closed> {
+        let waker = {
+            let mut state = lock(&self.state);
+            if state.closed {
+                return Err(Closed);
+            }
+            if let Some(last) = state.queue.back_mut() {
+                last.position = Some(position);
+                return Ok(());
+            }
+            state.buffers += 1;
+            state.queue.push_back(Packet {
+                memory: Memory::default(),
+                start: 0,
+                end: 0,
+                records: 0,
+                position: Some(position),
+            });
             state.wake_consumer()
         };
         if let Some(waker) = waker {
@@ -254,20 +333,9 @@ impl Link {
         Ok(())
     }
 
-    /// Copies `bytes` behind those of the last chunk that waits, if it has the room, and counts them as [`Link::push`] does.
-    fn append(&self, bytes: &[u8], producer: &StageMeter) -> bool {
-        let mut state = lock(&self.state);
-        let Some(last) = state.queue.back_mut() else {
-            return false;
-        };
-        let end = last.end + bytes.len();
-        let Some(room) = last.bytes.get_mut(last.end..end) else {
-            return false;
-        };
-        room.copy_from_slice(bytes);
-        last.end = end;
-        producer.add_out(bytes.len() as u64);
-        true
+    /// Whether the consumer wants no more.
+    fn is_closed(&self) -> bool {
+        lock(&self.state).closed
     }
 
     fn poll_receive(&self, context: &mut Context<'_>) -> Poll<Result<Option<Packet>, Closed>> {
@@ -320,10 +388,10 @@ impl Link {
     }
 
     /// Takes back the credit of a buffer that was granted and not sent.
-    fn ungrant(&self, size: usize) {
+    fn ungrant(&self, load: Load) {
         let waker = {
             let mut state = lock(&self.state);
-            state.granted -= size as u64;
+            state.granted -= load;
             state.buffers -= 1;
             state.resume(&self.marks)
         };
@@ -333,10 +401,10 @@ impl Link {
     }
 
     /// Takes back the credit of a chunk that the consumer is done with.
-    fn release(&self, size: usize) {
+    fn release(&self, load: Load) {
         let waker = {
             let mut state = lock(&self.state);
-            state.level -= size as u64;
+            state.level -= load;
             state.buffers -= 1;
             state.resume(&self.marks)
         };
@@ -347,34 +415,34 @@ impl Link {
 
     fn recycle_all(&self, packets: VecDeque<Packet>) {
         for packet in packets {
-            self.pool.give(packet.bytes);
+            packet.memory.give_to(&self.pool);
         }
     }
 }
 
 impl State {
-    /// The one rule that bounds a link; advice is not heeded.
-    fn fits(&self, size: u64, marks: &Marks) -> bool {
-        let is_within = self.granted + self.level + size <= marks.high && self.buffers < marks.most_chunks();
-        is_within || marks.is_advisory
+    /// The one rule that bounds a link, in bytes, in records and in chunks; advice is not heeded.
+    fn fits(&self, load: Load, marks: &Marks) -> bool {
+        let is_within = (self.granted + self.level + load).is_within(marks.high_load());
+        (is_within && self.buffers < marks.most_chunks()) || marks.is_advisory
     }
 
-    fn grant(&mut self, size: u64, marks: &Marks) {
+    fn grant(&mut self, load: Load, marks: &Marks) {
         let before = self.granted + self.level;
         // What fits passes no mark that is more than advice.
-        if before <= marks.high && before + size > marks.high {
+        if before.is_within(marks.high_load()) && !(before + load).is_within(marks.high_load()) {
             self.times_full += 1;
         }
-        self.granted += size;
+        self.granted += load;
         self.buffers += 1;
     }
 
-    /// Ends the pause if the link has drained; answers whom to wake.
+    /// Ends the pause if the link has drained; returns whom to wake.
     fn resume(&mut self, marks: &Marks) -> Option<Waker> {
         let (wanted, _) = self.pause?;
         // A link that is full of tiny chunks has drained when half of their number is gone.
         let crowded = self.queue.len() > marks.most_chunks() / 2;
-        if self.level > marks.low || crowded || !self.fits(wanted, marks) {
+        if !self.level.is_within(marks.low_load()) || crowded || !self.fits(wanted, marks) {
             return None;
         }
         self.end_pause();
@@ -416,7 +484,7 @@ impl State {
     fn empty_queue(&mut self) -> VecDeque<Packet> {
         self.buffers -= self.queue.len();
         for packet in &self.queue {
-            self.level -= packet.bytes.len() as u64;
+            self.level -= packet.load();
         }
         std::mem::take(&mut self.queue)
     }

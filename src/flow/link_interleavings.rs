@@ -34,13 +34,16 @@ fn link(pool: &Arc<Pool>, (high, low, chunk): (u64, u64, usize)) -> (Arc<Link>, 
 
 fn assert_bounded(link: &Link) {
     let state = lock(&link.state);
-    assert!(state.granted + state.level <= link.marks.high);
+    assert!((state.granted + state.level).is_within(link.marks.high_load()));
     assert!(state.peak <= link.marks.high);
 }
 
 fn assert_nothing_is_held(link: &Link, pool: &Pool) {
     let state = lock(&link.state);
-    assert_eq!((state.granted, state.level, state.buffers), (0, 0, 0));
+    assert_eq!(
+        (state.granted, state.level, state.buffers),
+        (Load::default(), Load::default(), 0)
+    );
     assert_eq!(pool.levels().in_use, 0);
     assert!(pool.levels().free <= pool.limit());
     assert!(pool.levels().peak <= pool.limit());

@@ -60,7 +60,7 @@ impl Rig {
     /// Granted and buffered bytes, and the number of buffers that they are in.
     fn credit(&self) -> (u64, u64, usize) {
         let state = lock(&self.link.state);
-        (state.granted, state.level, state.buffers)
+        (state.granted.bytes, state.level.bytes, state.buffers)
     }
 
     fn assert_nothing_of_its_own(&self) {

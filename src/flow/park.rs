@@ -1,12 +1,13 @@
 //! Blocking on a future from a thread: the other half of "one waiting mechanism".
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use super::sync::atomic::{AtomicBool, Ordering};
-use super::sync::thread;
+use super::sync::{thread, thread_local};
 
 struct Parker {
     thread: thread::Thread,
@@ -26,7 +27,7 @@ impl Wake for Parker {
 
 /// Runs `future` to its end on this thread, parked while it waits.
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    let mut parking = Parking::new();
+    let parking = Parking::new();
     let mut future = pin!(future);
     loop {
         match parking.poll(future.as_mut()) {
@@ -38,7 +39,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 
 /// [`block_on`] for at most `limit`; `None` if the future has not ended by then. It is dropped, and with it its wait.
 pub fn block_within<F: Future>(future: F, limit: Duration) -> Option<F::Output> {
-    let mut parking = Parking::new();
+    let parking = Parking::new();
     let mut future = pin!(future);
     let mut deadline = None;
     loop {
@@ -54,13 +55,43 @@ pub fn block_within<F: Future>(future: F, limit: Duration) -> Option<F::Output> 
     }
 }
 
+thread_local! {
+    /// The parker of this thread while it does not wait: a wait takes it and puts it back.
+    static IDLE: Cell<Option<Parked>> = const { Cell::new(None) };
+}
+
 /// A thread that waits: its waker, and whether that was called.
-struct Parking {
+struct Parked {
     parker: std::sync::Arc<Parker>,
     waker: Waker,
 }
 
+/// The parker of this thread, in use.
+struct Parking(Option<Parked>);
+
 impl Parking {
+    fn new() -> Self {
+        let idle = IDLE.with(Cell::take);
+        Self(Some(idle.unwrap_or_else(Parked::new)))
+    }
+}
+
+impl std::ops::Deref for Parking {
+    type Target = Parked;
+
+    fn deref(&self) -> &Parked {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Parking {
+    fn drop(&mut self) {
+        // Where a wait was begun inside of another one, the outer one's parker stays.
+        IDLE.with(|idle| idle.set(self.0.take()));
+    }
+}
+
+impl Parked {
     fn new() -> Self {
         let parker = std::sync::Arc::new(Parker {
             thread: thread::current(),
@@ -72,7 +103,7 @@ impl Parking {
         }
     }
 
-    fn poll<F: Future>(&mut self, future: Pin<&mut F>) -> Poll<F::Output> {
+    fn poll<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
         future.poll(&mut Context::from_waker(&self.waker))
     }
 

@@ -103,7 +103,7 @@ impl Pool {
         let mut state = lock(&self.state);
         let capacity = buffer.len() as u64;
         state.in_use -= capacity;
-        if state.in_use + state.free_bytes + capacity <= self.limit {
+        if capacity > 0 && state.in_use + state.free_bytes + capacity <= self.limit {
             state.free_bytes += capacity;
             state.free.push(buffer);
         }

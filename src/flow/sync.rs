@@ -3,13 +3,13 @@
 #[cfg(not(feature = "shuttle"))]
 pub(crate) use std::{
     sync::{Arc, Mutex, MutexGuard, atomic},
-    thread,
+    thread, thread_local,
 };
 
 #[cfg(feature = "shuttle")]
 pub(crate) use shuttle::{
     sync::{Arc, Mutex, MutexGuard, atomic},
-    thread,
+    thread, thread_local,
 };
 
 /// Locks without a poisoning error: nothing in this folder can panic half way through a change of state.

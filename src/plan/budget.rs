@@ -1,23 +1,68 @@
 //! Sharing the memory ceiling among links and state.
+//!
+//! A stage's *demand* is what it asks for; its *share* is what the plan gives to a link; a *claim* is what a running stage
+//! takes for its state.
 
 use std::ops::Range;
 
+use crate::catalog::{Args, Definition};
 use crate::error::Problem;
 use crate::flow::Marks;
 use crate::grammar::format_size;
-use crate::stage::Elastic;
+use crate::graph::{EdgeMap, Graph, NodeMap};
+use crate::stage::{LinkShare, TransformPlan};
 
-use super::{Limits, Needs, marks};
+use super::{Limits, StagePlan, marks};
 
-/// Where a chain's memory goes. Sizes in bytes.
+/// What one stage asks of the budget.
+#[derive(Debug)]
+pub(super) struct Demand {
+    /// Where the stage is written.
+    pub span: Range<usize>,
+    /// Bytes besides links.
+    pub state: u64,
+    /// Whether more may be claimed once the input is known.
+    pub claims_later: bool,
+    /// The marks that the user, or else the stage, set on each link behind it.
+    pub high: Option<u64>,
+    pub low: Option<u64>,
+}
+
+impl Demand {
+    /// What a call and what was planned of it ask for.
+    pub fn of(definition: &Definition, args: &Args, plan: Option<&StagePlan>) -> Self {
+        let feeds_links = definition.role.feeds_a_link();
+        let transform = plan.and_then(StagePlan::as_transform);
+        Self {
+            span: args.span(),
+            state: plan.map_or(0, StagePlan::state_bytes),
+            claims_later: transform.is_some_and(TransformPlan::claims_later),
+            high: feeds_links.then(|| args.high().or_else(|| transform?.high())).flatten(),
+            low: feeds_links.then(|| args.low()).flatten(),
+        }
+    }
+
+    /// Nothing, of a stage that is not written.
+    pub fn none(span: Range<usize>) -> Self {
+        Self {
+            span,
+            state: 0,
+            claims_later: false,
+            high: None,
+            low: None,
+        }
+    }
+}
+
+/// Where a pipeline's memory goes. Sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryPlan {
     /// The ceiling over everything.
     pub limit: u64,
     /// Whether the user set it: then nothing raises it.
     pub fixed: bool,
-    /// The marks of each link, in the order of the chain.
-    pub links: Vec<Marks>,
+    /// The marks of each link.
+    pub links: EdgeMap<Marks>,
     /// What the stages hold besides links.
     pub state: u64,
     /// Whether the user set a mark, and so wants to see a link even where none is needed.
@@ -25,30 +70,36 @@ pub struct MemoryPlan {
     /// Whether the marks are only advice, so that the ceiling is what the links would keep to.
     pub is_unbounded: bool,
     /// How the links would share another ceiling.
-    pub elastic: Elastic,
+    pub share: LinkShare,
 }
 
 /// The ceiling where none is given.
 const DEFAULT_LIMIT: u64 = 8 << 20;
 /// A link's high-water mark where there is room for it.
 const DEFAULT_HIGH: u64 = 1 << 20;
-/// No address space is larger: whatever a chain asks for together stays below, so that no sum of it overflows.
+/// No address space is larger: whatever a pipeline asks for together stays below, so that no sum of it overflows.
 const MOST: u64 = i64::MAX.unsigned_abs();
-/// Below this a link moves less than a page at once, and the chain does little but change hands.
+/// Below this a link moves less than a page at once, and the pipeline does little but change hands.
 const LEAST_HIGH: u64 = 4 << 10;
 
 impl MemoryPlan {
     /// Shares the ceiling: state first, then the marks that the user set, then equal parts for the other links.
-    pub(super) fn new(needs: &[Needs], limits: Limits, whole: &Range<usize>) -> Result<Self, Vec<Problem>> {
-        let sum = |part: fn(&Needs) -> u64| needs.iter().map(part).fold(0, u64::saturating_add);
-        let (state, explicit) = (sum(|need| need.state), sum(|need| need.high.unwrap_or(0)));
-        let feeding = || needs.iter().filter(|need| need.feeds_a_link);
-        let open = feeding().filter(|need| need.high.is_none()).count() as u64;
-        let fixed = state.saturating_add(explicit);
+    pub(super) fn new(
+        graph: &Graph,
+        demands: &NodeMap<Demand>,
+        limits: Limits,
+        whole: &Range<usize>,
+    ) -> Result<Self, Vec<Problem>> {
+        let links = || graph.edges().map(|edge| &demands[graph.edge(edge).from]);
+        let state = demands.values().iter().map(|demand| demand.state);
+        let state = state.fold(0, u64::saturating_add);
+        let given = links().filter_map(|demand| demand.high).fold(0, u64::saturating_add);
+        let open = links().filter(|demand| demand.high.is_none()).count() as u64;
+        let fixed = state.saturating_add(given);
         let least = fixed.saturating_add(open * LEAST_HIGH);
         if least > MOST {
             let message = "this pipeline asks for more memory than there can be";
-            let problem = at_heaviest(needs, message.to_owned(), whole);
+            let problem = at_heaviest(graph, demands, message.to_owned(), whole);
             return Err(vec![problem.help("ask for less than the machine has")]);
         }
         let default_high = share(DEFAULT_LIMIT, open);
@@ -58,34 +109,31 @@ impl MemoryPlan {
         if least > limit {
             let message = format!("--memory {} is too little for this pipeline", format_size(limit));
             let help = format!("the least that would do is --memory {}", format_size(least));
-            return Err(vec![at_heaviest(needs, message, whole).help(help)]);
+            return Err(vec![at_heaviest(graph, demands, message, whole).help(help)]);
         }
-        let elastic = Elastic {
+        let link_share = LinkShare {
             state,
-            given: explicit,
+            given,
             least: open * LEAST_HIGH,
             most: open * DEFAULT_HIGH,
         };
-        let claims_later = needs.iter().any(|need| need.claims_later);
+        let claims_later = demands.values().iter().any(|demand| demand.claims_later);
         let room = if claims_later && limits.memory.is_some() {
-            elastic.share(limit)
+            link_share.of(limit)
         } else {
             limit - fixed
         };
         let high = share(room, open);
         let mut problems = Vec::new();
-        let mut links = Vec::new();
-        for need in feeding() {
-            let high = need.high.unwrap_or(high);
-            match need.low {
-                Some(low) if low >= high => problems.push(
-                    Problem::at(
-                        need.span.clone(),
-                        format!("`low` is not below the high-water mark, {}", format_size(high)),
-                    )
-                    .help(format!("give high= as well, or low={}", format_size(high / 2))),
-                ),
-                low => links.push(marks(high, low, limits)),
+        for (node, demand) in demands.iter() {
+            let high = demand.high.unwrap_or(high);
+            if let Some(low) = demand.low
+                && low >= high
+                && !graph.is_sink(node)
+            {
+                let message = format!("`low` is not below the high-water mark, {}", format_size(high));
+                let help = format!("give high= as well, or low={}", format_size(high / 2));
+                problems.push(Problem::at(demand.span.clone(), message).help(help));
             }
         }
         if !problems.is_empty() {
@@ -94,18 +142,20 @@ impl MemoryPlan {
         Ok(Self {
             limit,
             fixed: limits.memory.is_some(),
-            links,
+            links: links()
+                .map(|demand| marks(demand.high.unwrap_or(high), demand.low, limits))
+                .collect(),
             state,
             is_unbounded: limits.ignore_backpressure,
-            has_explicit_marks: needs.iter().any(|need| need.high.or(need.low).is_some()),
-            elastic,
+            has_explicit_marks: links().any(|demand| demand.high.or(demand.low).is_some()),
+            share: link_share,
         })
     }
 
     /// What all links together may hold, in bytes.
     #[must_use]
     pub fn link_bytes(&self) -> u64 {
-        self.links.iter().map(|marks| marks.high).sum()
+        self.links.values().iter().map(|marks| marks.high).sum()
     }
 }
 
@@ -115,16 +165,17 @@ fn share(bytes: u64, links: u64) -> u64 {
 }
 
 /// A problem that points at what takes most.
-fn at_heaviest(needs: &[Needs], message: String, whole: &Range<usize>) -> Problem {
-    let weight = |need: &Needs| need.state.saturating_add(need.high.unwrap_or(0));
-    let heaviest = needs
-        .iter()
-        .max_by_key(|need| weight(need))
-        .filter(|need| weight(need) > 0);
-    match heaviest {
+fn at_heaviest(graph: &Graph, demands: &NodeMap<Demand>, message: String, whole: &Range<usize>) -> Problem {
+    let weight = |(node, demand): (_, &Demand)| {
+        let links = graph.outputs(node).len() as u64;
+        let marks = demand.high.unwrap_or(0).saturating_mul(links);
+        demand.state.saturating_add(marks)
+    };
+    let heaviest = demands.iter().max_by_key(|demand| weight(*demand));
+    match heaviest.filter(|heaviest| weight(*heaviest) > 0) {
         Some(heaviest) => {
             let needed = format_size(weight(heaviest));
-            Problem::at(heaviest.span.clone(), message).label(format!("needs {needed}"))
+            Problem::at(heaviest.1.span.clone(), message).label(format!("needs {needed}"))
         }
         None => Problem::at(whole.clone(), message),
     }
@@ -137,10 +188,9 @@ mod tests {
 
     use super::*;
 
-    fn needs(state: u64, high: Option<u64>) -> Needs {
-        Needs {
+    fn demand(state: u64, high: Option<u64>) -> Demand {
+        Demand {
             span: 0..4,
-            feeds_a_link: true,
             state,
             claims_later: false,
             high,
@@ -148,20 +198,28 @@ mod tests {
         }
     }
 
-    fn plan(needs: &[Needs], memory: Option<u64>) -> Result<MemoryPlan, Vec<Problem>> {
+    fn plan(demands: Vec<Demand>, memory: Option<u64>) -> Result<MemoryPlan, Vec<Problem>> {
         let limits = Limits {
             memory,
             ..Limits::default()
         };
-        MemoryPlan::new(needs, limits, &(0..9))
+        share_among(demands, limits)
+    }
+
+    /// Shares the ceiling among stages in a row, and a sink that asks for nothing.
+    fn share_among(mut demands: Vec<Demand>, limits: Limits) -> Result<MemoryPlan, Vec<Problem>> {
+        demands.push(Demand::none(0..4));
+        let graph = Graph::chain(demands.len());
+        MemoryPlan::new(&graph, &demands.into_iter().collect(), limits, &(0..9))
     }
 
     #[test]
     fn by_default_a_link_has_a_mebibyte_and_the_chain_eight() {
-        let plan = plan(&[needs(0, None), needs(300_000, None)], None).expect("fits");
+        let plan = plan(vec![demand(0, None), demand(300_000, None)], None).expect("fits");
         assert_eq!((plan.limit, plan.state), (8 << 20, 300_000));
         assert!(
             plan.links
+                .values()
                 .iter()
                 .all(|marks| *marks == Marks::new(1 << 20, 1 << 19, 256 << 10))
         );
@@ -169,33 +227,33 @@ mod tests {
 
     #[test]
     fn advice_changes_no_mark_but_what_it_means() {
-        let needs = [needs(0, None), needs(300_000, Some(3 << 20))];
+        let demands = || vec![demand(0, None), demand(300_000, Some(3 << 20))];
         let limits = Limits {
             ignore_backpressure: true,
             ..Limits::default()
         };
-        let unbounded = MemoryPlan::new(&needs, limits, &(0..9)).expect("fits");
-        let bounded = plan(&needs, None).expect("fits");
+        let unbounded = share_among(demands(), limits).expect("fits");
+        let bounded = plan(demands(), None).expect("fits");
         assert!(unbounded.is_unbounded && !bounded.is_unbounded);
-        let advice: Vec<Marks> = bounded.links.iter().map(|marks| marks.advisory()).collect();
-        assert_eq!(unbounded.links, advice);
+        let advice: Vec<Marks> = bounded.links.values().iter().map(|marks| marks.advisory()).collect();
+        assert_eq!(unbounded.links.values(), advice);
         assert_eq!(unbounded.limit, bounded.limit);
     }
 
     #[test]
     fn twenty_links_share_the_default_ceiling() {
-        let many: Vec<Needs> = (0..20).map(|_| needs(0, None)).collect();
-        let plan = plan(&many, None).expect("fits");
+        let many: Vec<Demand> = (0..20).map(|_| demand(0, None)).collect();
+        let plan = plan(many, None).expect("fits");
         assert_eq!(plan.limit, 8 << 20);
         assert!(plan.link_bytes() <= 8 << 20);
-        assert_eq!(plan.links[0].high, (8 << 20) / 20);
+        assert_eq!(plan.links.values()[0].high, (8 << 20) / 20);
     }
 
     #[test]
     fn what_the_pipeline_names_raises_the_default_but_never_a_given_ceiling() {
-        let chain = [needs(95 << 20, None), needs(0, Some(64 << 20))];
-        assert_eq!(plan(&chain, None).expect("raised").limit, 160 << 20);
-        let refused = plan(&chain, Some(100 << 20)).expect_err("too little");
+        let chain = || vec![demand(95 << 20, None), demand(0, Some(64 << 20))];
+        assert_eq!(plan(chain(), None).expect("raised").limit, 160 << 20);
+        let refused = plan(chain(), Some(100 << 20)).expect_err("too little");
         assert_eq!(refused[0].message, "--memory 100MiB is too little for this pipeline");
         let least = (159 << 20) + LEAST_HIGH;
         assert_eq!(
@@ -204,58 +262,63 @@ mod tests {
         );
         assert_eq!(least, 162_820 << 10);
         assert_eq!(
-            plan(&chain, Some(least)).expect("just enough").links[0].high,
+            plan(chain(), Some(least)).expect("just enough").links.values()[0].high,
             LEAST_HIGH
         );
     }
 
     #[test]
     fn what_a_decoder_may_claim_is_left_to_it() {
-        let decoder = Needs {
+        let decoder = Demand {
             claims_later: true,
-            ..needs(512 << 10, None)
+            ..demand(512 << 10, None)
         };
-        let plan = plan(&[needs(0, None), decoder], Some(4 << 20)).expect("fits");
+        let plan = plan(vec![demand(0, None), decoder], Some(4 << 20)).expect("fits");
         assert_eq!(plan.link_bytes(), (3584 << 10) / 4);
     }
 
     #[test]
     fn only_a_given_ceiling_is_shared_with_claims_and_never_raised() {
-        let decoder = || Needs {
+        let decoder = || Demand {
             claims_later: true,
-            ..needs(512 << 10, None)
+            ..demand(512 << 10, None)
         };
-        let open = plan(&[needs(0, None), decoder()], None).expect("fits");
+        let open = plan(vec![demand(0, None), decoder()], None).expect("fits");
         assert_eq!((open.fixed, open.link_bytes()), (false, 2 * DEFAULT_HIGH));
-        let given = plan(&[needs(0, None), decoder()], Some(open.limit)).expect("fits");
+        let given = plan(vec![demand(0, None), decoder()], Some(open.limit)).expect("fits");
         assert_eq!((given.fixed, given.link_bytes()), (true, (7680 << 10) / 4));
     }
 
     #[test]
     fn a_mark_of_either_kind_is_one_that_the_user_wants_to_see() {
-        let low = |low| Needs {
+        let low = |low| Demand {
             low: Some(low),
-            ..needs(0, Some(8192))
+            ..demand(0, Some(8192))
         };
-        assert!(!plan(&[needs(0, None)], None).expect("fits").has_explicit_marks);
-        assert!(plan(&[needs(0, Some(8192))], None).expect("fits").has_explicit_marks);
-        let only_low = Needs {
+        assert!(!plan(vec![demand(0, None)], None).expect("fits").has_explicit_marks);
+        assert!(
+            plan(vec![demand(0, Some(8192))], None)
+                .expect("fits")
+                .has_explicit_marks
+        );
+        let only_low = Demand {
             high: None,
             ..low(4096)
         };
-        assert!(plan(&[only_low], None).expect("fits").has_explicit_marks);
-        assert_eq!(plan(&[low(8191)], None).expect("fits").links[0].low, 8191);
-        let refused = plan(&[low(8192)], None).expect_err("not below");
+        assert!(plan(vec![only_low], None).expect("fits").has_explicit_marks);
+        assert_eq!(plan(vec![low(8191)], None).expect("fits").links.values()[0].low, 8191);
+        let refused = plan(vec![low(8192)], None).expect_err("not below");
         assert_eq!(refused[0].message, "`low` is not below the high-water mark, 8KiB");
     }
 
     #[test]
     fn what_no_machine_can_have_is_refused_with_whatever_ceiling() {
-        let huge = [needs(0, Some(MOST / 2)), needs(MOST / 2 + 1, Some(LEAST_HIGH))];
-        let beyond = [needs(u64::MAX, Some(u64::MAX)), needs(u64::MAX, None)];
-        for (chain, label) in [(huge, MOST / 2 + 1 + LEAST_HIGH), (beyond, u64::MAX)] {
+        let huge = || vec![demand(0, Some(MOST / 2)), demand(MOST / 2 + 1, Some(LEAST_HIGH))];
+        let beyond = || vec![demand(u64::MAX, Some(u64::MAX)), demand(u64::MAX, None)];
+        let chains: [(&dyn Fn() -> Vec<Demand>, u64); 2] = [(&huge, MOST / 2 + 1 + LEAST_HIGH), (&beyond, u64::MAX)];
+        for (chain, label) in chains {
             for memory in [None, Some(u64::MAX)] {
-                let refused = plan(&chain, memory).expect_err("too much");
+                let refused = plan(chain(), memory).expect_err("too much");
                 assert_eq!(
                     (refused[0].message.as_str(), refused[0].help.as_deref()),
                     (
@@ -266,12 +329,12 @@ mod tests {
                 assert_eq!(refused[0].label, Some(format!("needs {}", format_size(label))));
             }
         }
-        let just = plan(&[needs(0, Some(MOST))], None).expect("half of all that there is");
+        let just = plan(vec![demand(0, Some(MOST))], None).expect("half of all that there is");
         assert_eq!((just.limit, just.link_bytes()), (MOST, MOST));
     }
 
     /// What a chain of up to seven stages asks for: sizes of all magnitudes, from nothing to more than there is.
-    fn chains() -> impl Strategy<Value = Vec<Needs>> {
+    fn chains() -> impl Strategy<Value = Vec<Demand>> {
         let size = || (0..64u32, any::<u64>()).prop_map(|(shift, bits)| bits >> shift);
         let mark = || prop_oneof![3 => Just(None), 1 => size().prop_map(|high| Some(high.max(1)))];
         let need = (
@@ -280,10 +343,10 @@ mod tests {
             prop::option::weighted(0.1, size()),
             any::<bool>(),
         );
-        let need = need.prop_map(|(state, high, low, claims_later)| Needs {
+        let need = need.prop_map(|(state, high, low, claims_later)| Demand {
             claims_later,
             low,
-            ..needs(state, high)
+            ..demand(state, high)
         });
         proptest::collection::vec(need, 1..7)
     }
@@ -313,23 +376,24 @@ mod tests {
             });
             let least: u128 = least.sum();
             let fits = least <= u128::from(MOST.min(memory.unwrap_or(MOST)));
-            match MemoryPlan::new(&chain, limits, &(0..9)) {
+            let states: u128 = chain.iter().map(|need| u128::from(need.state)).sum();
+            let marked: Vec<_> = chain.iter().map(|need| (need.high, need.low)).collect();
+            match share_among(chain, limits) {
                 Ok(plan) => {
                     prop_assert!(fits);
-                    let marks: u128 = plan.links.iter().map(|marks| u128::from(marks.high)).sum();
-                    let states: u128 = chain.iter().map(|need| u128::from(need.state)).sum();
+                    let marks: u128 = plan.links.values().iter().map(|marks| u128::from(marks.high)).sum();
                     prop_assert_eq!(u128::from(plan.state), states);
                     prop_assert!(marks + states <= u128::from(plan.limit));
                     prop_assert_eq!(plan.limit, memory.unwrap_or(plan.limit), "what is given is not raised");
-                    for (marks, need) in plan.links.iter().zip(&chain) {
+                    for (marks, (high, low)) in plan.links.values().iter().zip(&marked) {
                         prop_assert!(marks.low <= marks.high && marks.chunk as u64 <= (marks.high / 4).max(1));
-                        prop_assert_eq!(marks.high, need.high.unwrap_or(marks.high));
-                        prop_assert!(need.high.is_some() || (LEAST_HIGH..=DEFAULT_HIGH).contains(&marks.high));
-                        prop_assert_eq!(marks.low, need.low.unwrap_or(marks.high / 2));
+                        prop_assert_eq!(marks.high, high.unwrap_or(marks.high));
+                        prop_assert!(high.is_some() || (LEAST_HIGH..=DEFAULT_HIGH).contains(&marks.high));
+                        prop_assert_eq!(marks.low, low.unwrap_or(marks.high / 2));
                     }
                 }
                 Err(problems) => {
-                    let low = chain.iter().any(|need| need.low.is_some());
+                    let low = marked.iter().any(|(_, low)| low.is_some());
                     prop_assert!(!fits || low, "{:?}", problems);
                 }
             }

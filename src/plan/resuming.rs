@@ -1,44 +1,45 @@
-//! Whether a chain can go on where an earlier run of it ended.
+//! Whether a pipeline can go on where an earlier run of it ended.
 //!
-//! That takes a source that can be read from the middle, and transforms that need nothing of what comes before it.
+//! That takes a source that can be read from the middle, transforms that need nothing of what comes before it, and no
+//! second sink whose bytes would be missing.
 
 use crate::error::Problem;
-use crate::stage::{SinkPlan, SourcePlan, TransformPlan};
+use crate::graph::{Graph, NodeMap};
 
-use super::{Needs, Planned};
+use crate::stage::SinkPlan;
 
-/// What keeps the chain from it, where its sink asks for it. All stages could be planned, and `needs` has their places in
-/// the text.
-pub fn problems(
-    source: Option<&Planned<Box<dyn SourcePlan>>>,
-    transforms: &[Planned<Box<dyn TransformPlan>>],
-    sink: Option<&Planned<Box<dyn SinkPlan>>>,
-    needs: &[Needs],
-) -> Vec<Problem> {
-    if !sink.is_some_and(|sink| sink.plan.resumes()) {
+use super::budget::Demand;
+use super::{Planned, StagePlan};
+
+/// What keeps the pipeline from it, where a sink asks for it. `demands` have the stages' places in the text.
+pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &NodeMap<Demand>) -> Vec<Problem> {
+    let resumes = |node| stages[node].plan.as_sink().is_some_and(SinkPlan::resumes);
+    let Some(sink) = graph.sinks().find(|node| resumes(*node)) else {
         return Vec::new();
+    };
+    let at = |node, message: String| Problem::at(demands[node].span.clone(), message);
+    if !graph.is_chain() {
+        let problem = at(sink, "resume=true needs a pipeline without branches".to_owned());
+        return vec![problem.help("write the other copies in a run of their own")];
     }
-    let source = source.map_or(Err("standard input"), |source| source.plan.can_resume());
-    let unfit = source.err().map(|what| {
-        Problem::at(
-            needs[0].span.clone(),
-            "resume=true needs a source that can be read from the middle",
-        )
-        .label(format!("this is {what}"))
-        .help("read one regular file, or leave resume=true out")
-    });
-    let changing = transforms
+    stages
         .iter()
-        .zip(&needs[1..])
-        .filter(|(transform, _)| !transform.plan.starts_anywhere());
-    let changing = changing.map(|(transform, needs)| {
-        let message = format!(
-            "`{}` cannot start in the middle, as resume=true needs it",
-            transform.name
-        );
-        Problem::at(needs.span.clone(), message)
-            .label("needs the stream from its beginning")
-            .help("only throttle and buffer may stand between; leave one of the two out")
-    });
-    unfit.into_iter().chain(changing).collect()
+        .filter_map(|(node, stage)| match &stage.plan {
+            StagePlan::Source(source) => source.can_resume().err().map(|what| {
+                let message = "resume=true needs a source that can be read from the middle";
+                at(node, message.to_owned())
+                    .label(format!("this is {what}"))
+                    .help("read one regular file, or leave resume=true out")
+            }),
+            StagePlan::Transform(transform) if !transform.starts_anywhere() => {
+                let name = stage.name;
+                let message = format!("`{name}` cannot start in the middle, as resume=true needs it");
+                let problem = at(node, message)
+                    .label("needs the stream from its beginning")
+                    .help("only throttle and buffer may stand between; leave one of the two out");
+                Some(problem)
+            }
+            _ => None,
+        })
+        .collect()
 }

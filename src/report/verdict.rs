@@ -2,6 +2,7 @@
 
 use crate::engine::{Moment, Share};
 use crate::grammar::human_size;
+use crate::graph::{Id, NodeMap};
 use crate::view::json::Stage;
 use crate::view::sentence::{Witness, blame_one, percent};
 
@@ -52,7 +53,7 @@ pub fn bottleneck(run: &Run) -> Option<usize> {
 /// `throttle 20MB/s: everything upstream waits for it; read backpressured 98 %, gzip 97 %`
 pub fn blame(run: &Run) -> Option<String> {
     let at = bottleneck(run)?;
-    let witnesses: Option<Vec<Witness<'_>>> = run
+    let witnesses: Option<NodeMap<Witness<'_>>> = run
         .last
         .stages
         .iter()
@@ -73,7 +74,7 @@ pub fn blame(run: &Run) -> Option<String> {
             "{text}: what it was too slow for piled up, because backpressure was ignored"
         ));
     }
-    Some(blame_one(&witnesses?, at, Moment::Ended).text())
+    Some(blame_one(&run.last.graph(), &witnesses?, Id::numbered(at), Moment::Ended).text())
 }
 
 /// What the ceiling came to, and how even the memory stayed.

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Budget {
     /// Whether the user set the ceiling: then nothing raises it.
     fixed: bool,
-    elastic: Elastic,
+    share: LinkShare,
     account: Mutex<Account>,
 }
 
 /// How a chain whose decoders claim later shares a ceiling that the user sets: the links get a quarter of what is not
 /// fixed, within bounds, and the rest is left for the claims. Sizes in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Elastic {
+pub struct LinkShare {
     /// What is planned for the stages' state.
     pub state: u64,
     /// The links whose marks are given.
@@ -25,10 +25,10 @@ pub struct Elastic {
     pub most: u64,
 }
 
-impl Elastic {
+impl LinkShare {
     /// What the links without marks of their own get under a ceiling of `limit`.
     #[must_use]
-    pub fn share(&self, limit: u64) -> u64 {
+    pub fn of(&self, limit: u64) -> u64 {
         let room = limit.saturating_sub(self.state + self.given);
         (room / 4).clamp(self.least, self.most)
     }
@@ -64,21 +64,17 @@ impl Budget {
             state: 0,
             state_peak: 0,
         });
-        let elastic = Elastic {
+        let share = LinkShare {
             given: links,
-            ..Elastic::default()
+            ..LinkShare::default()
         };
-        Self {
-            fixed,
-            elastic,
-            account,
-        }
+        Self { fixed, share, account }
     }
 
     /// With what it takes to tell what ceiling would do.
     #[must_use]
-    pub fn with_elastic(mut self, elastic: Elastic) -> Self {
-        self.elastic = elastic;
+    pub fn with_share(mut self, share: LinkShare) -> Self {
+        self.share = share;
         self
     }
 
@@ -115,7 +111,7 @@ impl Budget {
             let needed = account.links.saturating_add(state);
             if needed > account.limit {
                 if self.fixed || bytes > Self::DECODER_ALLOWANCE {
-                    return Err(self.elastic.least_with(state));
+                    return Err(self.share.least_with(state));
                 }
                 account.limit = needed;
             }
@@ -158,18 +154,18 @@ mod tests {
 
     #[test]
     fn the_least_that_would_do_does_and_one_byte_less_does_not() {
-        let elastic = Elastic {
+        let share = LinkShare {
             state: 500,
             given: 70,
             least: 8,
             most: 2000,
         };
         for claim in [1, 20, 24, 25, 1000, 5999, 6000, 6001, 100_000] {
-            let fits = |limit: u64| elastic.share(limit) + 500 + 70 + claim <= limit;
-            let least = elastic.least_with(500 + claim);
+            let fits = |limit: u64| share.of(limit) + 500 + 70 + claim <= limit;
+            let least = share.least_with(500 + claim);
             assert!(fits(least) && !fits(least - 1), "{claim}: {least}");
         }
-        assert_eq!(elastic.least_with(100), 578, "what is planned has to fit, too");
+        assert_eq!(share.least_with(100), 578, "what is planned has to fit, too");
     }
 
     #[test]

@@ -104,11 +104,11 @@ impl Field {
 }
 
 fn stage(snapshot: &Snapshot, at: usize) -> &StageSample {
-    &snapshot.stages[at]
+    &snapshot.stages.values()[at]
 }
 
 fn link(snapshot: &Snapshot, at: usize) -> &LinkSample {
-    &snapshot.links[at]
+    &snapshot.links.values()[at]
 }
 
 /// Where one call reads and writes, nobody can tell the shares.
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn the_stats_object_has_the_numbers_of_the_tables_and_no_others() {
         let mut queued = sample::throttled();
-        queued.stages[3].kernel_queue = Some(KernelQueue {
+        queued.stages.values_mut()[3].kernel_queue = Some(KernelQueue {
             bytes: 7,
             capacity: Some(70),
         });

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{LinkSample, Moment, Snapshot, StageSample};
+use crate::graph::{Edge, Graph, Id};
 use crate::stage::Hashed;
 
 /// How a run ended, for the end object.
@@ -65,6 +66,15 @@ pub struct Stats<'a> {
     /// In the end object only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Cow<'a, Exit>>,
+}
+
+impl Stats<'_> {
+    /// How the stages hang together. Without links they are in a row.
+    #[must_use]
+    pub fn graph(&self) -> Graph {
+        let links: Vec<(usize, usize)> = self.links.iter().map(|link| (link.from, link.to)).collect();
+        Graph::joined(self.stages.len(), &links).unwrap_or_else(|| Graph::chain(self.stages.len().max(1)))
+    }
 }
 
 /// The stage that everything waits for.
@@ -230,21 +240,19 @@ fn stats<'a>(snapshot: &'a Snapshot, exit: Option<&'a Exit>) -> Stats<'a> {
         unbounded: snapshot.is_unbounded,
         expected_bytes: snapshot.expected,
         paused: snapshot.paused,
-        bottleneck: snapshot.bottleneck.map(|stage| Bottleneck {
-            stage,
-            name: snapshot.stages[stage].name.into(),
+        bottleneck: snapshot.bottleneck.map(|node| Bottleneck {
+            stage: node.number(),
+            name: snapshot.stages[node].name.into(),
         }),
         stages: snapshot
             .stages
             .iter()
-            .enumerate()
-            .map(|(index, stage)| Stage::of(index, stage, snapshot.has_shares()))
+            .map(|(node, stage)| Stage::of(node.number(), stage, snapshot.has_shares()))
             .collect(),
         links: snapshot
             .links
             .iter()
-            .enumerate()
-            .map(|(from, link)| Link::of(from, link))
+            .map(|(edge, link)| Link::of(snapshot.graph.edge(edge), link))
             .collect(),
         lane: snapshot.lane.into(),
         hashes: snapshot.hashes.iter().map(Hash::of).collect(),
@@ -277,10 +285,10 @@ impl<'a> Stage<'a> {
 }
 
 impl Link {
-    fn of(from: usize, link: &LinkSample) -> Self {
+    fn of(edge: Edge, link: &LinkSample) -> Self {
         Self {
-            from,
-            to: from + 1,
+            from: edge.from.number(),
+            to: edge.to.number(),
             buffered_bytes: link.buffered,
             peak_bytes: link.peak,
             high_bytes: link.high,

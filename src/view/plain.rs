@@ -8,9 +8,7 @@ use super::excess::excess;
 /// What has passed, how fast, where it waits and what that costs, with a newline.
 #[must_use]
 pub fn line(snapshot: &Snapshot) -> String {
-    let (Some(source), Some(sink)) = (snapshot.stages.first(), snapshot.stages.last()) else {
-        return String::new();
-    };
+    let (source, (_, sink)) = (snapshot.source(), snapshot.slowest_sink());
     let done = snapshot
         .expected
         .filter(|expected| *expected > 0)

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::engine::{Moment, Share, Snapshot, StageSample};
 use crate::grammar::human_size;
+use crate::graph::{Graph, NodeId, NodeMap};
 use crate::platform::KernelQueue;
 
 use super::excess::excess;
@@ -26,17 +27,16 @@ const MOST: f64 = 0.5;
 /// Whether all is read and passed on, and only the sink still makes it durable.
 #[must_use]
 pub fn is_finishing(snapshot: &Snapshot) -> bool {
-    let Some((sink, before)) = snapshot.stages.split_last() else {
-        return false;
-    };
-    let is_drained = snapshot.links.iter().all(|link| link.buffered == 0);
-    !sink.ended && is_drained && before.iter().all(|stage| stage.ended)
+    let is_drained = snapshot.links.values().iter().all(|link| link.buffered == 0);
+    let is_writing = |node| !snapshot.stages[node].ended;
+    let mut others = snapshot.graph.nodes().filter(|node| !snapshot.graph.is_sink(*node));
+    is_drained && !others.any(is_writing) && snapshot.graph.sinks().any(is_writing)
 }
 
 /// What the run waits for at this moment, or has waited for at its end.
 #[must_use]
 pub fn sentence(snapshot: &Snapshot) -> Option<Sentence> {
-    let sink = snapshot.stages.last()?;
+    let (_, sink) = snapshot.slowest_sink();
     if snapshot.paused {
         return Some(held(snapshot, sink));
     }
@@ -74,26 +74,27 @@ pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
     if snapshot.is_unbounded {
         return Some(overwhelmed(snapshot, at));
     }
-    let shown: Vec<Cow<'_, str>> = snapshot.stages.iter().map(StageSample::shown).collect();
-    Some(blame_one(&witnesses(snapshot, &shown), at, snapshot.moment))
+    let shown = snapshot.stages.map(|_, stage| stage.shown());
+    let witnesses = witnesses(snapshot, &shown);
+    Some(blame_one(&snapshot.graph, &witnesses, at, snapshot.moment))
 }
 
-fn witnesses<'a>(snapshot: &'a Snapshot, shown: &'a [Cow<'_, str>]) -> Vec<Witness<'a>> {
-    let stages = snapshot.stages.iter().zip(shown).map(|(stage, text)| Witness {
+fn witnesses<'a>(snapshot: &'a Snapshot, shown: &'a NodeMap<Cow<'_, str>>) -> NodeMap<Witness<'a>> {
+    snapshot.stages.map(|node, stage| Witness {
         name: stage.name,
-        text,
+        text: &shown[node],
         share: stage.share,
         ended: stage.ended,
         kernel_queue: stage.kernel_queue,
-    });
-    stages.collect()
+    })
 }
 
 /// A sink that was paused on purpose.
 fn held(snapshot: &Snapshot, sink: &StageSample) -> Sentence {
-    let shown: Vec<Cow<'_, str>> = snapshot.stages.iter().map(StageSample::shown).collect();
+    let shown = snapshot.stages.map(|_, stage| stage.shown());
     let stages = witnesses(snapshot, &shown);
-    let above: Vec<&Witness<'_>> = stages.iter().take(stages.len() - 1).collect();
+    let above = stages.iter().filter(|(node, _)| !snapshot.graph.is_sink(*node));
+    let above: Vec<&Witness<'_>> = above.map(|(_, stage)| stage).collect();
     let evidence = if snapshot.has_shares() {
         waiting(|stage| stage.share.backpressured, "backpressured", &above)
     } else {
@@ -117,12 +118,13 @@ fn waiting(share: fn(&Witness<'_>) -> f64, word: &str, stages: &[&Witness<'_>]) 
         .collect()
 }
 
-/// What shows that the stage at `at` is the bottleneck of a chain.
+/// What shows that a stage is the bottleneck of a pipeline.
 #[must_use]
-pub fn blame_one(stages: &[Witness<'_>], at: usize, moment: Moment) -> Sentence {
-    let stage = &stages[at];
-    let why = reason(stage, at > 0);
-    let held: Vec<&Witness<'_>> = stages[..at].iter().collect();
+pub fn blame_one(graph: &Graph, stages: &NodeMap<Witness<'_>>, node: NodeId, moment: Moment) -> Sentence {
+    let stage = &stages[node];
+    let why = reason(stage, graph.is_sink(node));
+    let mut held: Vec<&Witness<'_>> = graph.before(node).map(|before| &stages[before]).collect();
+    held.reverse();
     let evidence = waiting(|stage| stage.share.backpressured, "backpressured", &held);
     if !evidence.is_empty() {
         let what = format!("everything upstream waits for it{why}");
@@ -133,8 +135,8 @@ pub fn blame_one(stages: &[Witness<'_>], at: usize, moment: Moment) -> Sentence 
         };
     }
     let is_over = moment == Moment::Ended;
-    let below = stages[at + 1..].iter().filter(|stage| is_over || !stage.ended);
-    let below: Vec<&Witness<'_>> = below.collect();
+    let below = graph.behind(node).map(|behind| &stages[behind]);
+    let below: Vec<&Witness<'_>> = below.filter(|stage| is_over || !stage.ended).collect();
     let evidence = waiting(|stage| stage.share.idle, "idle", &below);
     let what = if evidence.is_empty() {
         format!("nothing holds it back{why}")
@@ -149,10 +151,10 @@ pub fn blame_one(stages: &[Witness<'_>], at: usize, moment: Moment) -> Sentence 
 }
 
 /// A stage that is too slow in a chain where nobody waits, and what that has come to.
-fn overwhelmed(snapshot: &Snapshot, at: usize) -> Sentence {
-    let stage = &snapshot.stages[at];
+fn overwhelmed(snapshot: &Snapshot, node: NodeId) -> Sentence {
+    let stage = &snapshot.stages[node];
     let is_over = snapshot.moment == Moment::Ended;
-    let link = at.checked_sub(1).and_then(|at| snapshot.links.get(at));
+    let link = snapshot.graph.input(node).and_then(|edge| snapshot.links.get(edge));
     let held = link.map(|link| (link, if is_over { link.peak } else { link.buffered }));
     let past = held.and_then(|(link, held)| Some((link, held, excess(held, link.high)?)));
     let Some((link, held, times)) = past else {

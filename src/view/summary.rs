@@ -23,9 +23,7 @@ const RATE: usize = 13;
 /// The bill: bytes, time, memory, the longest pause and the bottleneck. Of a run that failed it says what got through.
 #[must_use]
 pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
-    let (Some(source), Some(sink)) = (snapshot.stages.first(), snapshot.stages.last()) else {
-        return String::new();
-    };
+    let (source, (_, sink)) = (snapshot.source(), snapshot.slowest_sink());
     let rate = |bytes| human_rate(per_second(bytes, snapshot.elapsed)) + "/s";
     let mut rows = Vec::new();
     if !is_complete {
@@ -51,19 +49,15 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
         .map_or_else(String::new, |times| format!("{times}, backpressure ignored"));
     rows.push(row("peak buffers", human_size(snapshot.buffered_peak), &ceiling, &note));
     rows.push(row("peak rss", human_size(snapshot.rss_peak), "", ""));
-    let paused = snapshot
-        .links
-        .iter()
-        .enumerate()
-        .max_by_key(|(_, link)| link.longest_pause);
-    if let Some((at, link)) = paused.filter(|(_, link)| link.times_full > 0 && !snapshot.is_unbounded) {
+    let paused = snapshot.links.iter().max_by_key(|(_, link)| link.longest_pause);
+    if let Some((edge, link)) = paused.filter(|(_, link)| link.times_full > 0 && !snapshot.is_unbounded) {
         let times = match link.times_full {
             1 => "once".to_owned(),
             count => format!("{count} times"),
         };
         let full = format!("; its link was full {times}");
         let room = COLUMNS - 2 - NAME - NUMBER - 2 - full.len();
-        let note = squeezed(&snapshot.stages[at].shown(), room) + &full;
+        let note = squeezed(&snapshot.stages[snapshot.graph.edge(edge).from].shown(), room) + &full;
         rows.push(row("longest pause", clock(link.longest_pause), "", &note));
     }
     if let Some(blame) = blame(snapshot) {
@@ -130,7 +124,11 @@ mod tests {
 
     fn ended(mut snapshot: Snapshot) -> Snapshot {
         snapshot.moment = Moment::Ended;
-        snapshot.stages.iter_mut().for_each(|stage| stage.ended = true);
+        snapshot
+            .stages
+            .values_mut()
+            .iter_mut()
+            .for_each(|stage| stage.ended = true);
         snapshot
     }
 
@@ -154,8 +152,13 @@ mod tests {
     #[test]
     fn a_failed_run_says_what_got_through() {
         let mut snapshot = ended(sample::throttled());
-        snapshot.stages[3].text = "write /srv/archive/with/a/very/long/name/that/does/not/fit.iso.gz".to_owned();
-        snapshot.links.iter_mut().for_each(|link| link.times_full = 1);
+        snapshot.stages.values_mut()[3].text =
+            "write /srv/archive/with/a/very/long/name/that/does/not/fit.iso.gz".to_owned();
+        snapshot
+            .links
+            .values_mut()
+            .iter_mut()
+            .for_each(|link| link.times_full = 1);
         assert_data_eq!(
             text(&snapshot, false, STYLE),
             str![[r#"

@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["error"],
     &["platform"],
     &["flow"],
+    &["graph"],
     &["stage"],
     &["grammar"],
     &["catalog"],

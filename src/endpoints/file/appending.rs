@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop, shown};
 use crate::platform::{Descriptor, FileId, creation_mask, files};
-use crate::stage::{Outcome, Undo};
+use crate::stage::{Outcome, Phase, Undo};
 
 use super::super::{Landing, Outgoing, Writing, finish};
 
@@ -69,13 +69,21 @@ impl Appending {
 }
 
 impl Landing for Appending {
-    fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
+    fn phase(&self) -> Phase {
+        Phase::Name
+    }
+
+    fn prepare(&mut self, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
         if self.sync {
             files::fsync(descriptor.as_fd())
                 .map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
         } else {
             finish(descriptor)?;
         }
+        Ok(())
+    }
+
+    fn land(self: Box<Self>, _: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
         let mut settled = self.growth.settled.lock().unwrap_or_else(PoisonError::into_inner);
         if *settled {
             return Err(Stop::Neighbour);

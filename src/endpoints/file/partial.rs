@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop, shown};
 use crate::platform::{Descriptor, FileId, FilePlace, files};
-use crate::stage::{Outcome, Undertaking, Undo};
+use crate::stage::{Outcome, Phase, Undertaking, Undo};
 
 use super::super::journal::{Found, Journal};
 use super::super::{Landing, Outgoing};
@@ -185,10 +185,18 @@ impl Names {
 }
 
 impl Landing for Partial {
-    fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        let names = &self.names;
-        names.target.dress(descriptor)?;
+    fn phase(&self) -> Phase {
+        Phase::Name
+    }
+
+    fn prepare(&mut self, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
+        self.names.target.dress(descriptor)?;
         files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
+        Ok(())
+    }
+
+    fn land(self: Box<Self>, _: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
+        let names = &self.names;
         {
             let mut state = names.state.lock().unwrap_or_else(PoisonError::into_inner);
             if *state == State::Kept {

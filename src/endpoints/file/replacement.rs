@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop, shown};
 use crate::platform::{Descriptor, FileId, files};
-use crate::stage::{Outcome, Undo};
+use crate::stage::{Outcome, Phase, Undo};
 
 use super::super::{Landing, Outgoing, finish};
 use super::target::Target;
@@ -82,17 +82,24 @@ fn create_temporary(target: &Target) -> Result<(OwnedFd, OsString), Errno> {
 }
 
 impl Landing for Replacement {
-    fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        let target = &self.temporary.target;
-        target.dress(descriptor)?;
+    fn phase(&self) -> Phase {
+        Phase::Name
+    }
+
+    fn prepare(&mut self, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
+        self.temporary.target.dress(descriptor)?;
         if self.sync {
             files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
         } else {
             finish(descriptor)?;
         }
+        Ok(())
+    }
+
+    fn land(self: Box<Self>, _: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
         self.temporary.put_in_place()?;
         if self.sync {
-            target.sync_names()?;
+            self.temporary.target.sync_names()?;
         }
         Ok(())
     }
@@ -171,12 +178,11 @@ mod tests {
         names
     }
 
-    fn land(outgoing: Outgoing) {
+    fn land(mut outgoing: Outgoing) {
         let alarm = crate::platform::Alarm::new().expect("an alarm");
-        outgoing
-            .landing
-            .land(&outgoing.descriptor, alarm.descriptor())
-            .expect("landed");
+        let (descriptor, alarm) = (&outgoing.descriptor, alarm.descriptor());
+        outgoing.landing.prepare(descriptor, alarm).expect("prepared");
+        outgoing.landing.land(descriptor, alarm).expect("committed");
     }
 
     #[test]

@@ -164,12 +164,8 @@ mod tests {
 
     fn context() -> Context {
         Context {
-            meter: Arc::new(StageMeter::new(Instant::now())),
-            cancel: Arc::default(),
             budget: Arc::new(Budget::new(1 << 20, 0, true)),
-            findings: Arc::default(),
-            outer_side: Arc::default(),
-            side_file: None,
+            ..Context::detached(Arc::new(StageMeter::new(Instant::now())))
         }
     }
 

@@ -14,7 +14,8 @@ use super::super::start::start_direct;
 use super::*;
 use crate::error::{Failure, Kind};
 use crate::flow::{Inlet, Outlet, Pool, StageMeter};
-use crate::stage::{Budget, Cancel, Undo, Work};
+use crate::graph::Id;
+use crate::stage::{Cancel, Phase, Undo, Work};
 
 /// What both ends were told.
 #[derive(Debug, Default)]
@@ -76,6 +77,10 @@ impl Sink for To {
         None
     }
 
+    fn phase(&self) -> Phase {
+        Phase::Drained
+    }
+
     fn as_direct(&mut self) -> Option<&mut dyn DirectSink> {
         Some(self)
     }
@@ -132,12 +137,8 @@ impl Rig {
             gate: Arc::default(),
         };
         let context = |at: usize| Context {
-            meter: rig.meters[at].clone(),
             cancel: rig.cancel.clone(),
-            budget: Arc::new(Budget::new(0, 0, true)),
-            findings: Arc::default(),
-            outer_side: Arc::default(),
-            side_file: None,
+            ..Context::detached(rig.meters[at].clone())
         };
         let mut later: VecDeque<Arc<Descriptor>> = from.into_iter().map(own).collect();
         let direct = Direct {
@@ -436,9 +437,10 @@ fn a_lane_reports_both_ends_when_they_have_ended() {
     for (sink, is_whole) in [(file(b"").into(), true), (write, false)] {
         let (rig, direct) = Rig::new(vec![file(&bytes(1000)).into()], sink, true, 100);
         let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
-        start_direct(direct, &sender);
+        let ends = [0, 1].map(Id::numbered);
+        start_direct(ends, direct, &sender);
         drop(sender);
-        for at in 0..2 {
+        for at in ends {
             let (end, outcome) = reports.blocking_recv().expect("a report");
             assert_eq!((end, outcome.is_ok()), (at, is_whole));
             assert!(rig.meters.iter().all(|meter| meter.times().ended_at.is_some()));

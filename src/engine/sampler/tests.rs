@@ -14,14 +14,14 @@ async fn glance(sampler: &mut Sampler, tenths: u32) -> Vec<Option<usize>> {
     for _ in 0..tenths {
         sleep(TENTH).await;
         sampler.glance();
-        named.push(sampler.named);
+        named.push(sampler.named.map(Id::number));
     }
     named
 }
 
 fn watch(stages: usize) -> (Arc<Watch>, Vec<Arc<StageMeter>>) {
     let watch = Arc::new(Watch::detached(stages));
-    let meters = watch.stages.iter().map(|stage| stage.meter.clone()).collect();
+    let meters = watch.stages.values().iter().map(|stage| stage.meter.clone()).collect();
     (watch, meters)
 }
 
@@ -40,11 +40,15 @@ async fn a_rate_is_that_of_the_last_five_seconds_whoever_samples_meanwhile() {
     for _ in 0..5 {
         glance(&mut sampler, 9).await;
         sleep(TENTH).await;
-        assert_eq!(thousandths(sampler.sample().stages[0].rate), 200_000);
+        assert_eq!(thousandths(sampler.sample().stages.values()[0].rate), 200_000);
     }
     sleep(TENTH).await;
-    assert_eq!(thousandths(sampler.sample().stages[0].rate), 0);
-    assert_eq!(thousandths(sampler.end().stages[0].rate), 66_225, "in 15.1 seconds");
+    assert_eq!(thousandths(sampler.sample().stages.values()[0].rate), 0);
+    assert_eq!(
+        thousandths(sampler.end().stages.values()[0].rate),
+        66_225,
+        "in 15.1 seconds"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,15 +57,15 @@ async fn the_shares_of_a_sample_are_those_since_the_last_one_and_at_the_end_of_a
     let mut sampler = Sampler::new(watch);
     let wait = meters[0].wait(Wait::Backpressured);
     advance(TENTH * 10).await;
-    let first = sampler.sample().stages[0].share;
+    let first = sampler.sample().stages.values()[0].share;
     drop(wait);
     advance(TENTH * 30).await;
-    let second = sampler.sample().stages[0].share;
-    let whole = sampler.end().stages[0].share;
+    let second = sampler.sample().stages.values()[0].share;
+    let whole = sampler.end().stages.values()[0].share;
     let backpressured = [first, second, whole].map(|share| thousandths(share.backpressured));
     assert_eq!(backpressured, [1000, 0, 250]);
     assert_eq!(
-        thousandths(sampler.look().stages[0].share.backpressured),
+        thousandths(sampler.look().stages.values()[0].share.backpressured),
         250,
         "recently"
     );
@@ -77,7 +81,7 @@ async fn at_the_end_it_is_whoever_was_the_bottleneck_longest() {
     let _full = meters[0].wait(Wait::Backpressured);
     let after = glance(&mut sampler, 90).await;
     assert_eq!((before[9], after[89]), (Some(0), Some(1)));
-    assert_eq!(sampler.end().bottleneck, Some(1));
+    assert_eq!(sampler.end().bottleneck.map(Id::number), Some(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -91,7 +95,7 @@ async fn a_stage_that_has_ended_is_not_named_and_a_sink_that_has_is_not_paused()
     meters[2].end();
     assert!(!sampler.look().paused);
     sampler.glance();
-    assert_eq!(sampler.named, Some(1));
+    assert_eq!(sampler.named.map(Id::number), Some(1));
 }
 
 #[test]
@@ -99,18 +103,22 @@ fn where_no_mark_is_heeded_whoever_was_overwhelmed_is_named() {
     let pool = Arc::new(Pool::advisory(100, u64::MAX));
     let link = Link::new(Marks::new(100, 50, 25).advisory(), pool);
     let watch = Arc::new(Watch {
-        links: vec![link.clone()],
+        links: [link.clone()].into_iter().collect(),
         is_unbounded: true,
         ..Watch::detached(3)
     });
-    let mut outlet = Outlet::new(link.clone(), watch.stages[0].meter.clone());
-    let mut inlet = Inlet::new(link, watch.stages[1].meter.clone());
+    let mut outlet = Outlet::new(link.clone(), watch.stages.values()[0].meter.clone());
+    let mut inlet = Inlet::new(link, watch.stages.values()[1].meter.clone());
     for _ in 0..5 {
         block_on(outlet.copy(&[7; 25])).expect("the consumer is there");
     }
     while inlet.try_receive().is_some() {}
     let mut sampler = Sampler::new(watch);
-    assert_eq!(sampler.end().bottleneck, Some(1), "not the last of those that are busy");
+    assert_eq!(
+        sampler.end().bottleneck.map(Id::number),
+        Some(1),
+        "not the last of those that are busy"
+    );
 }
 
 #[test]
@@ -118,10 +126,11 @@ fn what_waits_in_the_kernel_is_never_above_its_peak() {
     let (read, write) = rustix::pipe::pipe().expect("a pipe");
     let read = Arc::new(Descriptor::own(read).expect("own"));
     let (watch, _) = watch(2);
-    watch.stages[0].outer_side.reads(&read);
+    watch.stages.values()[0].outer_side.reads(&read);
     let mut sampler = Sampler::new(watch);
     let mut seen = |what: fn(&mut Sampler) -> Snapshot| {
-        let stage = &what(&mut sampler).stages[0];
+        let snapshot = what(&mut sampler);
+        let stage = &snapshot.stages.values()[0];
         (stage.kernel_queue.map(|queue| queue.bytes), stage.kernel_queue_peak)
     };
     assert_eq!(seen(Sampler::recent), (Some(0), 0));

@@ -11,6 +11,7 @@ use crate::engine::stall::Stall;
 use crate::engine::watch::{Watch, WatchedStage};
 use crate::engine::{Controls, Sampler, Snapshot};
 use crate::flow::{Closed, Inlet, Link, Marks, Outlet, Pool, StageMeter, Wait};
+use crate::graph::{EdgeMap, Graph, NodeMap};
 use crate::stage::Budget;
 
 /// Bytes of every chunk, and chunks of a full link.
@@ -100,10 +101,12 @@ impl Bench {
         let high = HIGH * CHUNK as u64;
         let between = fakes.len() - 1;
         let pool = Arc::new(Pool::new(high * between as u64));
-        let links: Vec<Arc<Link>> = (0..between)
+        let graph = Graph::chain(fakes.len());
+        let links: EdgeMap<Arc<Link>> = graph
+            .edges()
             .map(|_| Link::new(Marks::new(high, high / 2, CHUNK), pool.clone()))
             .collect();
-        let stages: Vec<WatchedStage> = fakes
+        let stages: NodeMap<WatchedStage> = fakes
             .iter()
             .map(|fake| WatchedStage {
                 name: fake.name,
@@ -114,14 +117,14 @@ impl Bench {
                 outer_side: Arc::default(),
             })
             .collect();
-        let tallies: Vec<Arc<Tally>> = links.iter().map(|_| Arc::default()).collect();
+        let tallies: Vec<Arc<Tally>> = links.values().iter().map(|_| Arc::default()).collect();
         for (at, fake) in fakes.iter().copied().enumerate() {
-            let meter = stages[at].meter.clone();
+            let meter = stages.values()[at].meter.clone();
             let input = at.checked_sub(1).map(|before| {
-                let inlet = Inlet::new(links[before].clone(), meter.clone());
+                let inlet = Inlet::new(links.values()[before].clone(), meter.clone());
                 (inlet, tallies[before].clone())
             });
-            let out = links.get(at).map(|link| {
+            let out = links.values().get(at).map(|link| {
                 let outlet = Outlet::new(link.clone(), meter.clone());
                 (outlet, tallies[at].clone())
             });
@@ -130,6 +133,7 @@ impl Bench {
         let watch = Arc::new(Watch {
             start,
             lane: None,
+            graph: Arc::new(graph),
             stages,
             links,
             budget: Arc::new(Budget::new(high * between as u64, high * between as u64, true)),
@@ -194,9 +198,9 @@ pub fn observe(fakes: &[Fake], seconds: u64, mut see: impl FnMut(u64, &Snapshot)
         for tenth in 1..=seconds * 10 {
             sleep(Duration::from_millis(100)).await;
             let snapshot = sampler.recent();
-            let seen: Vec<u64> = snapshot.links.iter().map(|link| link.buffered).collect();
+            let seen: Vec<u64> = snapshot.links.values().iter().map(|link| link.buffered).collect();
             assert_eq!(seen, bench.levels(), "levels after {tenth} tenths of a second");
-            assert!(snapshot.links.iter().all(|link| link.peak <= link.high));
+            assert!(snapshot.links.values().iter().all(|link| link.peak <= link.high));
             see(tenth, &snapshot);
         }
     });

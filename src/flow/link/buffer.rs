@@ -2,19 +2,21 @@
 
 use super::{Link, Packet};
 use crate::flow::block::Block;
+use crate::flow::memory::Memory;
 use crate::flow::sync::Arc;
+use crate::flow::{Load, Pool, Position};
 
 /// A chunk's share of its link: given back when the chunk is dropped.
 #[derive(Debug)]
 pub struct Credit(pub(super) Arc<Link>);
 
 impl Credit {
-    pub fn release(&self, capacity: usize) {
-        self.0.release(capacity);
+    pub(in crate::flow) fn release(&self, load: Load) {
+        self.0.release(load);
     }
 
-    pub fn recycle(&self, buffer: Block) {
-        self.0.pool.give(buffer);
+    pub(in crate::flow) fn pool(&self) -> &Arc<Pool> {
+        &self.0.pool
     }
 }
 
@@ -24,6 +26,11 @@ pub struct Buffer {
     /// `Some` until it is sent.
     pub(super) bytes: Option<Block>,
     pub(super) filled: usize,
+    /// Whole records among what was filled.
+    pub(super) records: u64,
+    /// How many records it was granted room for.
+    pub(super) granted_records: u64,
+    pub(super) position: Option<Position>,
     pub(super) link: Arc<Link>,
 }
 
@@ -52,6 +59,12 @@ impl Buffer {
         self.filled == self.capacity()
     }
 
+    /// How many more records it may be given.
+    #[must_use]
+    pub fn record_room(&self) -> u64 {
+        self.granted_records - self.records
+    }
+
     /// The part that is not filled yet. It is initialised, with old bytes.
     pub fn spare_mut(&mut self) -> &mut [u8] {
         let filled = self.filled;
@@ -70,7 +83,21 @@ impl Buffer {
         self.filled += count;
     }
 
-    /// Copies as many of `bytes` as fit, and answers how many that were.
+    /// Says that `count` records end in what was filled.
+    ///
+    /// # Panics
+    /// If that is more than it has room for.
+    pub fn count_records(&mut self, count: u64) {
+        assert!(count <= self.record_room(), "a buffer was given records without credit");
+        self.records += count;
+    }
+
+    /// Says that with these bytes everything up to `position` has come by.
+    pub fn mark(&mut self, position: Position) {
+        self.position = Some(position);
+    }
+
+    /// Copies as many of `bytes` as fit, and returns how many that were.
     pub fn fill_from(&mut self, bytes: &[u8]) -> usize {
         let spare = self.spare_mut();
         let count = spare.len().min(bytes.len());
@@ -79,22 +106,32 @@ impl Buffer {
         count
     }
 
+    /// What was granted for it.
+    pub(super) fn granted(&self) -> Load {
+        Load {
+            bytes: self.capacity() as u64,
+            records: self.granted_records,
+        }
+    }
+
     /// Takes the memory out; its credit stays granted.
     pub(super) fn into_packet(mut self) -> Packet {
         Packet {
-            bytes: self.bytes.take().unwrap_or_default(),
+            memory: Memory::Own(self.bytes.take().unwrap_or_default()),
             start: 0,
             end: self.filled,
+            records: self.records,
+            position: self.position,
         }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
+        let granted = self.granted();
         if let Some(bytes) = self.bytes.take() {
-            let capacity = bytes.len();
             self.link.pool.give(bytes);
-            self.link.ungrant(capacity);
+            self.link.ungrant(granted);
         }
     }
 }

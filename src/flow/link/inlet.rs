@@ -84,7 +84,7 @@ impl Inlet {
     }
 
     fn chunk(&self, packet: Packet) -> Chunk {
-        let chunk = Chunk::new(packet.bytes, packet.start, packet.end, Credit(self.link.clone()));
+        let chunk = Chunk::new(packet, Credit(self.link.clone()));
         self.meter.add_in(chunk.len() as u64);
         chunk
     }

@@ -1,6 +1,7 @@
 //! How much a link may hold.
 
 use super::SMALLEST;
+use crate::flow::Load;
 
 /// How much a link may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,11 +11,22 @@ pub struct Marks {
     /// Bytes at which a paused producer resumes. At most `high`.
     pub low: u64,
     /// Bytes of the largest buffer that is granted: at most a quarter of `high`, but 1 at least, so that a full link
-    /// is at least three quarters full.
+    /// is at least three quarters full. A single record may take a buffer of up to `high`.
     pub chunk: usize,
-    /// Whether `high` is only advice: the producer is never paused, and nothing bounds the link. Only for showing what
+    /// The bound on records, where there is one.
+    pub records: Option<RecordMarks>,
+    /// Whether the marks are only advice: the producer is never paused, and nothing bounds the link. Only for showing what
     /// that leads to.
     pub is_advisory: bool,
+}
+
+/// How many records a link may hold, beside the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordMarks {
+    /// Records that the link never exceeds. At least 1.
+    pub high: u64,
+    /// Records at which a paused producer resumes. At most `high`.
+    pub low: u64,
 }
 
 impl Marks {
@@ -22,7 +34,7 @@ impl Marks {
     /// bookkeeping costs.
     pub const MOST_CHUNKS: usize = 1024;
 
-    /// Marks with the largest chunk cut to what the high-water mark allows.
+    /// Marks with the largest chunk cut to what the high-water mark allows, and without a bound on records.
     ///
     /// # Panics
     /// If `high` is 0 or `low` is above it.
@@ -34,7 +46,21 @@ impl Marks {
             high,
             low,
             chunk: chunk.min(quarter).max(1),
+            records: None,
             is_advisory: false,
+        }
+    }
+
+    /// The same marks with a bound on records.
+    ///
+    /// # Panics
+    /// If `high` is 0 or `low` is above it.
+    #[must_use]
+    pub fn with_records(self, high: u64, low: u64) -> Self {
+        assert!(high > 0 && low <= high, "marks need 0 <= low <= high and 0 < high");
+        Self {
+            records: Some(RecordMarks { high, low }),
+            ..self
         }
     }
 
@@ -51,5 +77,25 @@ impl Marks {
     #[must_use]
     pub fn most_chunks(&self) -> usize {
         usize::try_from(self.high / SMALLEST as u64).map_or(usize::MAX, |count| count.max(Self::MOST_CHUNKS))
+    }
+
+    /// The most records of one chunk: a quarter of the mark, as of bytes, but 1 at least.
+    #[must_use]
+    pub fn most_records(&self) -> u64 {
+        self.records.map_or(u64::MAX, |records| (records.high / 4).max(1))
+    }
+
+    pub(super) fn high_load(&self) -> Load {
+        Load {
+            bytes: self.high,
+            records: self.records.map_or(u64::MAX, |records| records.high),
+        }
+    }
+
+    pub(super) fn low_load(&self) -> Load {
+        Load {
+            bytes: self.low,
+            records: self.records.map_or(u64::MAX, |records| records.low),
+        }
     }
 }

@@ -3,9 +3,9 @@
 use std::future::poll_fn;
 
 use super::buffer::Buffer;
-use super::{APPEND, Closed, End, Link, Packet, SMALLEST};
+use super::{APPEND, Closed, End, Link, SMALLEST};
 use crate::flow::sync::Arc;
-use crate::flow::{Chunk, StageMeter, Wait, block_on};
+use crate::flow::{Chunk, Load, Position, StageMeter, Wait, block_on};
 
 /// The producer's side of a link. Dropped without [`Outlet::finish`], it aborts the stream.
 #[derive(Debug)]
@@ -32,16 +32,54 @@ impl Outlet {
     /// # Errors
     /// [`Closed`] when the consumer wants no more.
     pub async fn reserve(&mut self, size: usize) -> Result<Buffer, Closed> {
-        let size = size.clamp(1, self.largest());
-        self.grant(size).await?;
-        Ok(self.buffer(size))
+        self.reserve_records(size, 0).await
+    }
+
+    /// [`Outlet::reserve`] with room for `records` as well, or for the most that a chunk of this link has, whichever is
+    /// less.
+    ///
+    /// # Errors
+    /// [`Closed`] when the consumer wants no more.
+    pub async fn reserve_records(&mut self, size: usize, records: u64) -> Result<Buffer, Closed> {
+        self.reserve_exactly(Load {
+            bytes: size.clamp(1, self.largest()) as u64,
+            records: records.min(self.link.marks.most_records()),
+        })
+        .await
+    }
+
+    /// A buffer for one record of `size` bytes, however much of the link it takes.
+    ///
+    /// # Errors
+    /// [`Closed`] when the consumer wants no more.
+    ///
+    /// # Panics
+    /// If it is larger than the link's high-water mark: the plan makes room for the largest record.
+    pub async fn reserve_whole(&mut self, size: usize) -> Result<Buffer, Closed> {
+        assert!(
+            size as u64 <= self.link.marks.high,
+            "a record is larger than its link's mark"
+        );
+        self.reserve_exactly(Load {
+            bytes: size.max(1) as u64,
+            records: 1,
+        })
+        .await
+    }
+
+    async fn reserve_exactly(&mut self, load: Load) -> Result<Buffer, Closed> {
+        self.grant(load).await?;
+        Ok(self.buffer(load))
     }
 
     /// A buffer whose credit was granted.
-    fn buffer(&self, size: usize) -> Buffer {
+    fn buffer(&self, load: Load) -> Buffer {
         Buffer {
-            bytes: Some(self.link.pool.take(size)),
+            bytes: Some(self.link.pool.take(usize::try_from(load.bytes).unwrap_or(usize::MAX))),
             filled: 0,
+            records: 0,
+            granted_records: load.records,
+            position: None,
             link: self.link.clone(),
         }
     }
@@ -54,14 +92,14 @@ impl Outlet {
         block_on(self.reserve(size))
     }
 
-    async fn grant(&self, size: usize) -> Result<(), Closed> {
+    async fn grant(&self, load: Load) -> Result<(), Closed> {
         if self.link.marks.is_advisory {
-            // Who never waits would never let the others on its thread have a turn; on a thread of its own this is nothing.
+            // A producer that never waits would never give the others on its thread a turn.
             tokio::task::coop::consume_budget().await;
         }
         let mut wait = None;
         poll_fn(|context| {
-            let grant = self.link.poll_grant(size as u64, context);
+            let grant = self.link.poll_grant(load, context);
             if grant.is_pending() && wait.is_none() {
                 wait = Some(self.meter.wait(Wait::Backpressured));
             }
@@ -71,26 +109,42 @@ impl Outlet {
     }
 
     /// Sends what was filled. A buffer that carries little is exchanged for a smaller one, so that few bytes do not pin
-    /// many. Never waits; an empty buffer is only given back.
+    /// many. Never waits; an empty buffer is only given back, and its position, if it has one, is passed on.
     ///
     /// # Errors
     /// [`Closed`] when the consumer wants no more.
     pub fn send(&mut self, mut buffer: Buffer) -> Result<(), Closed> {
         let count = buffer.len();
         if count == 0 {
-            return Ok(());
+            return buffer.position.map_or(Ok(()), |position| self.mark(position));
         }
         let filled = &buffer.bytes.as_ref().map_or(&[][..], |bytes| &bytes[..count]);
-        if count <= APPEND.min(buffer.capacity() / 2) && self.link.append(filled, &self.meter) {
+        if count <= APPEND.min(buffer.capacity() / 2)
+            && (self.link).append(filled, buffer.records, buffer.position, &self.meter)
+        {
             return Ok(());
         }
         let smaller = count.next_power_of_two().max(SMALLEST);
-        if smaller <= buffer.capacity() / 2 && self.link.try_grant(smaller as u64) {
-            let mut exchanged = self.buffer(smaller);
+        if smaller <= buffer.capacity() / 2 && self.link.try_grant(Load::bytes(smaller as u64)) {
+            let mut exchanged = self.buffer(Load::bytes(smaller as u64));
             exchanged.fill_from(filled);
+            exchanged.records = buffer.records;
+            exchanged.position = buffer.position;
+            exchanged.granted_records = std::mem::take(&mut buffer.granted_records);
+            // What is left of the first one has no records, so that its credit adds up.
+            buffer.records = 0;
             buffer = exchanged;
         }
-        self.link.push(buffer.into_packet(), &self.meter)
+        let granted = buffer.granted();
+        self.link.push(buffer.into_packet(), granted, &self.meter)
+    }
+
+    /// Says that everything up to `position` has come by, behind what was sent so far. Never waits.
+    ///
+    /// # Errors
+    /// [`Closed`] when the consumer wants no more.
+    pub fn mark(&mut self, position: Position) -> Result<(), Closed> {
+        self.link.mark(position)
     }
 
     /// How often this side had to wait because the link was full.
@@ -99,36 +153,80 @@ impl Outlet {
         self.link.levels().times_full
     }
 
+    /// Whether the consumer wants no more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.link.is_closed()
+    }
+
     /// Passes a chunk on without a copy where this link takes chunks of its size, and in pieces where it does not. What
     /// is left of a chunk is copied where that pins no more than half as much.
     ///
     /// # Errors
     /// [`Closed`] when the consumer wants no more.
     pub async fn forward(&mut self, chunk: Chunk) -> Result<(), Closed> {
-        if chunk.is_empty() {
-            return Ok(());
+        if !self.takes_whole(&chunk) {
+            return self.copy_chunk(&chunk).await;
         }
+        let load = chunk.load();
+        self.grant(load).await?;
+        self.link.push(chunk.into_packet(), load, &self.meter)
+    }
+
+    /// Passes on what a chunk carries and leaves the chunk as it is, so that other links can have it as well. Where this
+    /// link takes chunks of its size both hold the same memory, which nobody writes to any more.
+    ///
+    /// # Errors
+    /// [`Closed`] when the consumer wants no more.
+    pub async fn share(&mut self, chunk: &mut Chunk) -> Result<(), Closed> {
+        if !self.takes_whole(chunk) {
+            return self.copy_chunk(chunk).await;
+        }
+        let load = chunk.load();
+        self.grant(load).await?;
+        self.link.push(chunk.share(), load, &self.meter)
+    }
+
+    /// Whether a chunk goes through this link as it is.
+    fn takes_whole(&self, chunk: &Chunk) -> bool {
         let smaller = chunk.len().next_power_of_two().max(SMALLEST);
-        if chunk.capacity() > self.largest() || smaller <= chunk.capacity() / 2 {
-            return self.copy(chunk.as_slice()).await;
+        let is_whole_record = chunk.records() == 1 && chunk.capacity() as u64 <= self.link.marks.high;
+        !chunk.is_empty() && (chunk.capacity() <= self.largest() || is_whole_record) && smaller > chunk.capacity() / 2
+    }
+
+    /// Copies what a chunk carries. Its records all end with its last byte: the pieces before that count none.
+    async fn copy_chunk(&mut self, chunk: &Chunk) -> Result<(), Closed> {
+        if !chunk.is_empty() {
+            self.copy_records(chunk.as_slice(), chunk.records()).await?;
         }
-        self.grant(chunk.capacity()).await?;
-        let (bytes, start, end) = chunk.into_parts();
-        self.link.push(Packet { bytes, start, end }, &self.meter)
+        chunk.position().map_or(Ok(()), |position| self.mark(position))
     }
 
     /// Copies `bytes` behind what waits in the link, or into buffers of its own, and sends them.
     ///
     /// # Errors
     /// [`Closed`] when the consumer wants no more.
-    pub async fn copy(&mut self, mut bytes: &[u8]) -> Result<(), Closed> {
-        if bytes.len() <= APPEND && self.link.append(bytes, &self.meter) {
+    pub async fn copy(&mut self, bytes: &[u8]) -> Result<(), Closed> {
+        self.copy_records(bytes, 0).await
+    }
+
+    /// [`Outlet::copy`] of bytes in which so many records end.
+    async fn copy_records(&mut self, mut bytes: &[u8], records: u64) -> Result<(), Closed> {
+        if bytes.len() <= APPEND && self.link.append(bytes, records, None, &self.meter) {
             return Ok(());
         }
         while !bytes.is_empty() {
             // Few sizes, so that buffers can be used again.
-            let mut buffer = self.reserve(bytes.len().next_power_of_two().max(SMALLEST)).await?;
+            let size = bytes.len().next_power_of_two().max(SMALLEST).clamp(1, self.largest());
+            let is_last = bytes.len() <= size;
+            let records = if is_last { records } else { 0 };
+            let load = Load {
+                bytes: size as u64,
+                records,
+            };
+            let mut buffer = self.reserve_exactly(load).await?;
             let count = buffer.fill_from(bytes);
+            buffer.count_records(records);
             self.send(buffer)?;
             bytes = &bytes[count..];
         }

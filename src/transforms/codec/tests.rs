@@ -8,7 +8,7 @@ use crate::catalog::{Build, check};
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Inlet, Link, Marks, Outlet, Pool, StageMeter, block_on};
 use crate::grammar;
-use crate::stage::{Budget, Cancel, Context, Outcome, Work};
+use crate::stage::{Budget, Context, Outcome, Work};
 use crate::transforms::STAGES;
 
 /// An encoder's call and its decoder's.
@@ -42,12 +42,8 @@ fn start(call: &str, memory: Option<u64>, input: Inlet, out: Outlet) -> Box<dyn 
     };
     let plan = build(&args).unwrap_or_else(|_| panic!("{call} is refused"));
     let context = Context {
-        meter: Arc::new(StageMeter::new(Instant::now())),
-        cancel: Arc::new(Cancel::default()),
         budget: Arc::new(Budget::new(memory.unwrap_or(8 << 20), 0, memory.is_some())),
-        findings: Arc::default(),
-        outer_side: Arc::default(),
-        side_file: None,
+        ..Context::detached(Arc::new(StageMeter::new(Instant::now())))
     };
     match plan.make(0).start(input, out, context) {
         Work::Thread(work) => work,

@@ -316,12 +316,8 @@ mod tests {
             gathered: Gathered::default(),
             offset: 0,
             context: Context {
-                meter: Arc::new(StageMeter::new(Instant::now())),
-                cancel: Arc::default(),
                 budget: Arc::new(budget),
-                findings: Arc::default(),
-                outer_side: Arc::default(),
-                side_file: None,
+                ..Context::detached(Arc::new(StageMeter::new(Instant::now())))
             },
         }
     }

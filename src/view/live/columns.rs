@@ -46,6 +46,7 @@ impl Columns {
         let whole = width.saturating_sub(1).min(Self::MOST);
         let longest = snapshot
             .stages
+            .values()
             .iter()
             .map(|stage| stage.shown().width())
             .max()

@@ -80,9 +80,7 @@ pub fn memory(snapshot: &Snapshot) -> Line {
 /// How long it has taken, how much is done, and how long it will take.
 pub fn time(snapshot: &Snapshot, columns: &Columns) -> Line {
     let elapsed = passing(snapshot.elapsed);
-    let Some(source) = snapshot.stages.first() else {
-        return Line::default();
-    };
+    let source = snapshot.source();
     let width = bar(columns);
     if is_finishing(snapshot) {
         return begin_with("time", bars::level(1, 1, None, width))
@@ -115,13 +113,18 @@ pub fn time(snapshot: &Snapshot, columns: &Columns) -> Line {
     line.with(Paint::Plain, left)
 }
 
-/// How much of what was read is through the whole chain: without what waits in links, each counted by what its bytes
+/// How much of what was read is through the whole pipeline, as far as the slowest sink: without what waits in links, each counted by what its bytes
 /// were when they were read.
 fn through(snapshot: &Snapshot) -> u64 {
-    let read = snapshot.stages.first().map_or(0, |source| source.bytes_in);
-    let waiting = snapshot.links.iter().zip(&snapshot.stages).map(|(link, stage)| {
-        let was = u128::from(link.buffered) * u128::from(read) / u128::from(stage.bytes_out.max(1));
-        u64::try_from(was).unwrap_or(u64::MAX)
+    let read = snapshot.source().bytes_in;
+    let (sink, _) = snapshot.slowest_sink();
+    let path = std::iter::once(sink).chain(snapshot.graph.before(sink));
+    let waiting = path.filter_map(|node| {
+        let edge = snapshot.graph.input(node)?;
+        let link = snapshot.links.get(edge)?;
+        let producer = &snapshot.stages[snapshot.graph.edge(edge).from];
+        let was = u128::from(link.buffered) * u128::from(read) / u128::from(producer.bytes_out.max(1));
+        Some(u64::try_from(was).unwrap_or(u64::MAX))
     });
     read.saturating_sub(waiting.fold(0, u64::saturating_add))
 }
@@ -129,7 +132,7 @@ fn through(snapshot: &Snapshot) -> u64 {
 /// How long the rest takes at the rate of the last seconds, where anything comes out.
 #[allow(clippy::cast_precision_loss, reason = "an estimate")]
 fn remaining(snapshot: &Snapshot, expected: u64, written: u64) -> Option<Duration> {
-    let sink = snapshot.stages.last()?;
+    let (_, sink) = snapshot.slowest_sink();
     if sink.rate < 1.0 || sink.bytes_out == 0 || written == 0 {
         return None;
     }

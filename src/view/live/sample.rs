@@ -1,8 +1,10 @@
 //! Snapshots to draw in tests and for the README: the numbers are those of real runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{LinkSample, Moment, Share, Snapshot, Spent, StageSample};
+use crate::graph::{EdgeMap, Graph, Id};
 
 use super::history::History;
 
@@ -12,7 +14,7 @@ const KIB: u64 = 1 << 10;
 /// `read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000` after half a minute, as a real run was then.
 #[must_use]
 pub fn throttled() -> Snapshot {
-    let stages = vec![
+    let stages = [
         stage("read", "read big.iso", [50_855_936; 2], 1_414_451.0, [0.0002, 0.0]),
         stage("gzip", "gzip", [50_069_504, 37_224_448], 1_047_741.0, [0.0113, 0.0]),
         throttling(stage(
@@ -45,9 +47,12 @@ pub fn throttled() -> Snapshot {
         is_unbounded: false,
         expected: Some(73_400_320),
         paused: false,
-        bottleneck: Some(2),
-        stages,
-        links: vec![link(1024 * KIB, 79, 876), link(1024 * KIB, 70, 871), link(0, 0, 0)],
+        graph: Arc::new(Graph::chain(stages.len())),
+        bottleneck: Some(Id::numbered(2)),
+        stages: stages.into_iter().collect(),
+        links: [link(1024 * KIB, 79, 876), link(1024 * KIB, 70, 871), link(0, 0, 0)]
+            .into_iter()
+            .collect(),
         hashes: Vec::new(),
     }
 }
@@ -59,7 +64,8 @@ pub fn unbounded() -> Snapshot {
     snapshot.is_unbounded = true;
     snapshot.elapsed = Duration::from_millis(6_204);
     snapshot.expected = None;
-    snapshot.stages = vec![
+    snapshot.graph = Arc::new(Graph::chain(3));
+    snapshot.stages = [
         stage("read", "read -", [146 * MIB; 2], 24_700_000.0, [1.0, 0.0]),
         throttling(stage(
             "throttle",
@@ -69,8 +75,10 @@ pub fn unbounded() -> Snapshot {
             [1.0, 0.0],
         )),
         stage("write", "write /dev/null", [12_410_000; 2], 2_000_100.0, [0.01, 0.99]),
-    ];
-    snapshot.bottleneck = Some(1);
+    ]
+    .into_iter()
+    .collect();
+    snapshot.bottleneck = Some(Id::numbered(1));
     (snapshot.buffered, snapshot.buffered_peak) = (134 * MIB, 134 * MIB);
     (snapshot.state, snapshot.state_peak, snapshot.pool_free) = (0, 0, 0);
     (snapshot.rss, snapshot.rss_peak) = (139 * MIB, 139 * MIB);
@@ -80,7 +88,7 @@ pub fn unbounded() -> Snapshot {
         fill_rate: 22_700_000.0,
         ..link(0, 1, 0)
     };
-    snapshot.links = vec![risen, link(0, 0, 0)];
+    snapshot.links = [risen, link(0, 0, 0)].into_iter().collect();
     snapshot
 }
 
@@ -89,16 +97,19 @@ pub fn unbounded() -> Snapshot {
 pub fn direct() -> Snapshot {
     let mut snapshot = throttled();
     snapshot.lane = "copy_file_range";
-    snapshot.stages = vec![
+    snapshot.graph = Arc::new(Graph::chain(2));
+    snapshot.stages = [
         stage("read", "read big.iso", [2_147_483_648; 2], 912_261_120.0, [1.0, 0.0]),
         stage("write", "write copy.iso", [2_147_483_648; 2], 912_261_120.0, [1.0, 0.0]),
-    ];
-    snapshot.links.clear();
+    ]
+    .into_iter()
+    .collect();
+    snapshot.links = EdgeMap::default();
     snapshot.expected = Some(4_294_967_296);
     snapshot.elapsed = Duration::from_millis(2_351);
     (snapshot.buffered, snapshot.buffered_peak) = (0, 0);
     (snapshot.state, snapshot.state_peak) = (0, 0);
-    snapshot.bottleneck = Some(0);
+    snapshot.bottleneck = Some(Id::numbered(0));
     snapshot
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::engine::{LinkSample, Snapshot, StageSample};
 use crate::grammar::human_size;
+use crate::graph::{Id, NodeId};
 use crate::view::clock::passing;
 use crate::view::excess::excess;
 use crate::view::plain::human_rate;
@@ -77,20 +78,23 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
     let shown = important(snapshot, most);
     let mut lines = Vec::new();
     let mut next = 0;
-    for at in shown {
-        if at > next {
-            lines.push(folded(at - next));
+    for node in shown {
+        if node.number() > next {
+            lines.push(folded(node.number() - next));
         }
-        next = at + 1;
+        next = node.number() + 1;
+        let is_source = snapshot.graph.input(node).is_none();
         let waiting = has_links
-            .then(|| queue(&snapshot.stages[at], at == 0, columns))
+            .then(|| queue(&snapshot.stages[node], is_source, columns))
             .flatten();
-        let (before, behind) = if at == 0 { (waiting, None) } else { (None, waiting) };
+        let (before, behind) = if is_source { (waiting, None) } else { (None, waiting) };
         lines.extend(before);
-        lines.extend(stage(snapshot, at, columns, two_lines));
-        if has_links && let Some(link) = snapshot.links.get(at) {
-            lines.push(self::link(link, columns));
-        } else if has_links && at == 0 && snapshot.lane != "linked" {
+        lines.extend(stage(snapshot, node, columns, two_lines));
+        if has_links {
+            let outputs = snapshot.graph.outputs(node).iter();
+            lines.extend(outputs.filter_map(|edge| Some(link(snapshot.links.get(*edge)?, columns))));
+        }
+        if has_links && is_source && snapshot.lane != "linked" {
             let text = format!("   ╰ no link, copied directly: {}", snapshot.lane);
             lines.push(Line::default().with(Paint::Faint, text));
         }
@@ -108,23 +112,23 @@ fn folded(count: usize) -> Line {
 }
 
 /// Which stages to show where not all can be: the bottleneck, then both ends, then the bottleneck's neighbours.
-fn important(snapshot: &Snapshot, most: usize) -> Vec<usize> {
-    let last = snapshot.stages.len().saturating_sub(1);
-    let centre = snapshot.bottleneck.unwrap_or(0);
-    let mut ranked: Vec<usize> = (0..snapshot.stages.len()).collect();
-    ranked.sort_by_key(|at| match *at {
-        at if at == centre => 0,
-        at if at == 0 || at == last => 1,
-        at => 1 + at.abs_diff(centre),
+fn important(snapshot: &Snapshot, most: usize) -> Vec<NodeId> {
+    let graph = &snapshot.graph;
+    let centre = snapshot.bottleneck.unwrap_or(graph.root());
+    let mut ranked: Vec<NodeId> = graph.nodes().collect();
+    ranked.sort_by_key(|node| match *node {
+        node if node == centre => 0,
+        node if graph.input(node).is_none() || graph.is_sink(node) => 1,
+        node => 1 + node.number().abs_diff(centre.number()),
     });
     ranked.truncate(most);
     ranked.sort_unstable();
     ranked
 }
 
-fn stage(snapshot: &Snapshot, at: usize, columns: &Columns, two_lines: bool) -> Vec<Line> {
-    let stage = &snapshot.stages[at];
-    let is_bottleneck = snapshot.bottleneck == Some(at) && snapshot.has_shares();
+fn stage(snapshot: &Snapshot, node: NodeId, columns: &Columns, two_lines: bool) -> Vec<Line> {
+    let stage = &snapshot.stages[node];
+    let is_bottleneck = snapshot.bottleneck == Some(node) && snapshot.has_shares();
     let marker = if is_bottleneck { "▶ " } else { "  " };
     let paint = if is_bottleneck {
         Paint::Strong
@@ -138,7 +142,7 @@ fn stage(snapshot: &Snapshot, at: usize, columns: &Columns, two_lines: bool) -> 
     let size = human_size(stage.bytes_out);
     let rate = human_rate(stage.rate) + "/s";
     let has_shares = snapshot.has_shares();
-    let is_paused = snapshot.paused && at + 1 == snapshot.stages.len();
+    let is_paused = snapshot.paused && snapshot.graph.is_sink(node);
     let share = |bar, has_word| self::share(stage, has_shares, is_paused, bar, has_word);
     if !columns.is_narrow {
         let mut numbers = String::new();

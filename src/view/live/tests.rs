@@ -1,11 +1,13 @@
 //! Golden pictures: a snapshot in, text out. `SNAPSHOTS=overwrite cargo test live` rewrites them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use snapbox::data::DataFormat;
 use snapbox::{Data, IntoData, assert_data_eq};
 
 use crate::engine::{RateLimit, Snapshot};
+use crate::graph::{Graph, Id};
 use crate::platform::KernelQueue;
 
 use super::sample::{direct, history, stage, throttled, unbounded};
@@ -48,15 +50,16 @@ fn keys() -> KeyLine {
 fn paused() -> Snapshot {
     let mut snapshot = throttled();
     snapshot.paused = true;
-    snapshot.stages[2].limit = Some(RateLimit {
+    snapshot.stages.values_mut()[2].limit = Some(RateLimit {
         now: 1_250_000,
         initial: 1_000_000,
     });
-    snapshot.stages[2].share = stage("", "", [0, 0], 0.0, [0.1, 0.0]).share;
-    snapshot.stages[3].share = stage("", "", [0, 0], 0.0, [1.0, 0.0]).share;
-    snapshot.stages[3].share.outside = 1.0;
-    snapshot.links[2].buffered = snapshot.links[2].high;
-    snapshot.bottleneck = Some(3);
+    snapshot.stages.values_mut()[2].share = stage("", "", [0, 0], 0.0, [0.1, 0.0]).share;
+    snapshot.stages.values_mut()[3].share = stage("", "", [0, 0], 0.0, [1.0, 0.0]).share;
+    snapshot.stages.values_mut()[3].share.outside = 1.0;
+    let link = &mut snapshot.links.values_mut()[2];
+    link.buffered = link.high;
+    snapshot.bottleneck = Some(Id::numbered(3));
     snapshot
 }
 
@@ -133,7 +136,7 @@ fn what_waits_in_the_kernel_is_shown_once_it_says_something() {
     };
     let mut snapshot = throttled();
     for (at, bytes) in [(0, 300 << 10), (3, 1000 << 10)] {
-        snapshot.stages[at].kernel_queue = queue(bytes);
+        snapshot.stages.values_mut()[at].kernel_queue = queue(bytes);
     }
     let empty = shown(&throttled(), 80, 30, NO_COLOUR);
     assert_eq!(
@@ -142,11 +145,11 @@ fn what_waits_in_the_kernel_is_shown_once_it_says_something() {
         "it was never a good part so far"
     );
     for at in [0, 3] {
-        snapshot.stages[at].kernel_queue_peak = 1000 << 10;
+        snapshot.stages.values_mut()[at].kernel_queue_peak = 1000 << 10;
     }
-    snapshot.bottleneck = Some(3);
-    snapshot.stages[3].share = stage("", "", [0, 0], 0.0, [1.0, 0.0]).share;
-    snapshot.stages[3].share.outside = 0.97;
+    snapshot.bottleneck = Some(Id::numbered(3));
+    snapshot.stages.values_mut()[3].share = stage("", "", [0, 0], 0.0, [1.0, 0.0]).share;
+    snapshot.stages.values_mut()[3].share.outside = 0.97;
     let all: String = [40, 80, 120]
         .map(|columns| shown(&snapshot, columns, 30, NO_COLOUR) + "\n")
         .concat();
@@ -168,8 +171,12 @@ fn a_level_above_its_mark_says_how_far() {
 #[test]
 fn finishing_is_never_a_hundred_percent() {
     let mut snapshot = throttled();
-    snapshot.links.iter_mut().for_each(|link| link.buffered = 0);
-    for stage in &mut snapshot.stages {
+    snapshot
+        .links
+        .values_mut()
+        .iter_mut()
+        .for_each(|link| link.buffered = 0);
+    for stage in snapshot.stages.values_mut() {
         (stage.bytes_in, stage.bytes_out) = (73_400_320, 73_400_320);
     }
     let all_read = shown(&snapshot, 80, 24, NO_COLOUR);
@@ -178,17 +185,19 @@ fn finishing_is_never_a_hundred_percent() {
         "{all_read}"
     );
     let last = snapshot.stages.len() - 1;
-    snapshot.stages[..last].iter_mut().for_each(|stage| stage.ended = true);
-    snapshot.bottleneck = Some(last);
+    snapshot.stages.values_mut()[..last]
+        .iter_mut()
+        .for_each(|stage| stage.ended = true);
+    snapshot.bottleneck = Some(Id::numbered(last));
     assert_picture("finishing", shown(&snapshot, 80, 24, NO_COLOUR));
 }
 
 #[test]
 fn names_may_be_wide_and_long() {
     let mut snapshot = throttled();
-    snapshot.stages[0].text = "read /srv/archive/日本語のとても長いファイル名/バックアップ.iso".to_owned();
-    snapshot.stages[3].text = r"write 'a\nb' clobber=false connect-timeout=10s mode=600".to_owned();
-    snapshot.bottleneck = Some(3);
+    snapshot.stages.values_mut()[0].text = "read /srv/archive/日本語のとても長いファイル名/バックアップ.iso".to_owned();
+    snapshot.stages.values_mut()[3].text = r"write 'a\nb' clobber=false connect-timeout=10s mode=600".to_owned();
+    snapshot.bottleneck = Some(Id::numbered(3));
     let all: String = [40, 80]
         .map(|columns| shown(&snapshot, columns, 24, NO_COLOUR) + "\n")
         .concat();
@@ -198,13 +207,16 @@ fn names_may_be_wide_and_long() {
 #[test]
 fn many_stages_are_folded_around_the_bottleneck() {
     let mut snapshot = throttled();
-    let gzip = snapshot.stages[1].clone();
-    let link = snapshot.links[1];
+    let (mut stages, mut links) = (snapshot.stages.into_values(), snapshot.links.into_values());
+    let (gzip, link) = (stages[1].clone(), links[1]);
     for _ in 0..20 {
-        snapshot.stages.insert(1, gzip.clone());
-        snapshot.links.insert(1, link);
+        stages.insert(1, gzip.clone());
+        links.insert(1, link);
     }
-    snapshot.bottleneck = Some(22);
+    snapshot.graph = Arc::new(Graph::chain(stages.len()));
+    snapshot.stages = stages.into_iter().collect();
+    snapshot.links = links.into_iter().collect();
+    snapshot.bottleneck = Some(Id::numbered(22));
     assert_picture("many-stages", shown(&snapshot, 80, 24, NO_COLOUR));
 }
 
@@ -213,11 +225,11 @@ fn an_unknown_size_has_no_percent() {
     let mut snapshot = throttled();
     snapshot.expected = None;
     snapshot.elapsed = Duration::from_secs(3723);
-    snapshot.bottleneck = Some(0);
-    for (stage, idle) in snapshot.stages.iter_mut().zip([0.0, 0.8, 0.9, 0.97]) {
+    snapshot.bottleneck = Some(Id::numbered(0));
+    for (stage, idle) in snapshot.stages.values_mut().iter_mut().zip([0.0, 0.8, 0.9, 0.97]) {
         stage.share = super::sample::stage("", "", [0, 0], 0.0, [1.0 - idle, idle]).share;
     }
-    snapshot.stages[0].share.outside = 0.93;
+    snapshot.stages.values_mut()[0].share.outside = 0.93;
     assert_picture("unknown-size", shown(&snapshot, 80, 24, NO_COLOUR));
 }
 
@@ -262,7 +274,7 @@ fn what_a_key_has_to_say_is_seen_in_few_rows_too() {
 fn nothing_is_too_small_to_survive() {
     let mut odd = throttled();
     odd.stages.push(stage("write", "", [0, 0], f64::MAX, [0.0, 0.0]));
-    odd.stages[0].rate = 1e-9;
+    odd.stages.values_mut()[0].rate = 1e-9;
     odd.limit = 0;
     for columns in 0..130 {
         for rows in 0..30 {

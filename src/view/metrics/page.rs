@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::engine::Snapshot;
+use crate::graph::NodeMap;
 use crate::view::fields::{Family, Field, Kind, LINK, Number, RUN, STAGE};
 
 /// What the media type of the page is.
@@ -40,27 +41,26 @@ pub fn page(snapshot: Option<&Snapshot>) -> String {
     page.sample(&LANE, &[("lane", snapshot.lane)], Number::Whole(1));
     page.table(RUN, snapshot, &[Vec::new()]);
 
-    let numbers: Vec<String> = (0..=snapshot.stages.len()).map(|at| at.to_string()).collect();
-    let stages = snapshot.stages.iter().zip(&numbers);
-    let stages: Vec<Vec<Label>> = stages
-        .map(|(stage, number)| vec![("stage", number.as_str()), ("name", stage.name)])
-        .collect();
+    let numbers = snapshot.stages.map(|node, _| node.to_string());
+    let stages: NodeMap<Vec<Label>> = snapshot
+        .stages
+        .map(|node, stage| vec![("stage", numbers[node].as_str()), ("name", stage.name)]);
     page.head(&STAGES);
-    for (stage, labels) in snapshot.stages.iter().zip(&stages) {
-        let labels = [labels.as_slice(), &[("text", stage.text.as_str())]].concat();
+    for (node, stage) in snapshot.stages.iter() {
+        let labels = [stages[node].as_slice(), &[("text", stage.text.as_str())]].concat();
         page.sample(&STAGES, &labels, Number::Whole(1));
     }
     page.head(&BOTTLENECK);
-    for (at, labels) in stages.iter().enumerate() {
-        page.sample(&BOTTLENECK, labels, Number::Flag(snapshot.bottleneck == Some(at)));
+    for (node, labels) in stages.iter() {
+        page.sample(&BOTTLENECK, labels, Number::Flag(snapshot.bottleneck == Some(node)));
     }
-    page.table(STAGE, snapshot, &stages);
+    page.table(STAGE, snapshot, stages.values());
 
-    let ends = numbers.windows(2).take(snapshot.links.len());
-    let links: Vec<Vec<Label>> = ends
-        .map(|ends| vec![("from", ends[0].as_str()), ("to", ends[1].as_str())])
-        .collect();
-    page.table(LINK, snapshot, &links);
+    let links = snapshot.links.map(|edge, _| {
+        let edge = snapshot.graph.edge(edge);
+        vec![("from", numbers[edge.from].as_str()), ("to", numbers[edge.to].as_str())]
+    });
+    page.table(LINK, snapshot, links.values());
     page.0
 }
 
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn label_values_are_escaped() {
         let mut snapshot = sample::throttled();
-        snapshot.stages[0].text = "read 'a\"b\\c\nd'".to_owned();
+        snapshot.stages.values_mut()[0].text = "read 'a\"b\\c\nd'".to_owned();
         let page = page(Some(&snapshot));
         let line = r#"highwater_stage_info{stage="0",name="read",text="read 'a\"b\\c\nd'"} 1"#;
         assert!(page.lines().any(|shown| shown == line), "{page}");
@@ -169,7 +169,7 @@ mod tests {
         let has = |snapshot: &Snapshot, name: &str| page(Some(snapshot)).contains(name);
         assert!(has(&snapshot, "highwater_expected_bytes") && !has(&snapshot, "kernel_queue"));
         snapshot.expected = None;
-        snapshot.stages[3].kernel_queue = Some(KernelQueue {
+        snapshot.stages.values_mut()[3].kernel_queue = Some(KernelQueue {
             bytes: 7,
             capacity: None,
         });

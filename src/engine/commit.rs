@@ -1,0 +1,154 @@
+//! All outputs or none, as far as the world allows.
+//!
+//! Sinks that cannot take anything back are through when they report. The others say that they are prepared and wait.
+//! When each is one or the other, they commit one by one: first those where somebody else may refuse, then those that
+//! only change a name. If one fails, those that still wait are rolled back.
+
+use std::sync::Arc;
+
+use crate::graph::NodeId;
+use crate::stage::{Phase, Undo};
+
+use super::verdict::Verdict;
+
+/// The sinks of a run on their way to a commit.
+pub struct Commits(Vec<Output>);
+
+struct Output {
+    node: NodeId,
+    phase: Phase,
+    undo: Option<Arc<dyn Undo>>,
+    step: Step,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Writing,
+    Prepared,
+    Granted,
+}
+
+/// What became of the output of one sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is complete, and durable where the sink promises that.
+    Committed,
+    /// Nothing of it is there, or no more than the sink said it could not take back.
+    RolledBack,
+}
+
+impl Commits {
+    pub fn new(sinks: impl Iterator<Item = (NodeId, Phase, Option<Arc<dyn Undo>>)>) -> Self {
+        let outputs = sinks.map(|(node, phase, undo)| Output {
+            node,
+            phase,
+            undo,
+            step: Step::Writing,
+        });
+        Self(outputs.collect())
+    }
+
+    /// Notes that a sink waits for its turn.
+    pub fn prepared(&mut self, node: NodeId) {
+        if let Some(output) = self.0.iter_mut().find(|output| output.node == node) {
+            output.step = Step::Prepared;
+        }
+    }
+
+    /// The sink whose turn it is: once every sink is prepared or through, and none has failed or is just committing.
+    pub fn next(&mut self, verdict: &Verdict) -> Option<NodeId> {
+        let is_ready = |output: &Output| output.step != Step::Writing || verdict.is_done(output.node);
+        let is_committing = |output: &Output| output.step == Step::Granted && verdict.is_missing(output.node);
+        if verdict.has_failed() || !self.0.iter().all(is_ready) || self.0.iter().any(is_committing) {
+            return None;
+        }
+        let waiting = self.0.iter_mut().filter(|output| output.step == Step::Prepared);
+        let next = waiting.min_by_key(|output| (output.phase, output.node))?;
+        next.step = Step::Granted;
+        Some(next.node)
+    }
+
+    /// Whether nobody is left but sinks that wait for a turn which never comes, because another output failed.
+    pub fn is_stuck(&self, verdict: &Verdict) -> bool {
+        let waits = |node: NodeId| {
+            let mut outputs = self.0.iter();
+            outputs.any(|output| output.node == node && output.step == Step::Prepared)
+        };
+        verdict.missing().all(waits)
+    }
+
+    /// Takes back what is not committed, and returns whether something is. A second time changes nothing.
+    pub fn roll_back(&self, left_behind: &mut Vec<String>) -> bool {
+        let mut is_committed = false;
+        for undo in self.0.iter().filter_map(|output| output.undo.as_ref()) {
+            if let Err(failure) = undo.undo() {
+                left_behind.push(failure.to_string());
+            }
+            is_committed |= undo.has_landed();
+        }
+        is_committed
+    }
+
+    /// What became of each output, once the run is over.
+    pub fn fates(&self, verdict: &Verdict) -> Vec<(NodeId, Fate)> {
+        let fate = |output: &Output| {
+            let is_in_place = output.undo.as_ref().is_some_and(|undo| undo.has_landed());
+            if is_in_place || verdict.is_done(output.node) {
+                Fate::Committed
+            } else {
+                Fate::RolledBack
+            }
+        };
+        self.0.iter().map(|output| (output.node, fate(output))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Failure, Kind};
+    use crate::graph::{Graph, NodeMap, Port};
+
+    /// A source and three sinks, committed in these phases.
+    fn fan(phases: [Phase; 3]) -> (Commits, Verdict, Vec<NodeId>) {
+        let mut graph = Graph::new();
+        let root = graph.root();
+        let sinks: Vec<NodeId> = phases.map(|_| graph.append(root, Port::Bytes)).to_vec();
+        let ends_early: NodeMap<bool> = graph.nodes().map(|_| false).collect();
+        let commits = Commits::new(sinks.iter().zip(phases).map(|(sink, phase)| (*sink, phase, None)));
+        (commits, Verdict::new(Arc::new(graph), &ends_early), sinks)
+    }
+
+    #[test]
+    fn commits_start_when_every_sink_is_ready() {
+        let (mut commits, mut verdict, sinks) = fan([Phase::Name, Phase::Drained, Phase::Remote]);
+        commits.prepared(sinks[0]);
+        assert_eq!(commits.next(&verdict), None);
+        commits.prepared(sinks[2]);
+        assert_eq!(commits.next(&verdict), None, "one still drains");
+        verdict.report(sinks[1], Ok(()));
+        assert_eq!(commits.next(&verdict), Some(sinks[2]), "who may be refused comes first");
+        assert_eq!(commits.next(&verdict), None, "one at a time");
+        verdict.report(sinks[2], Ok(()));
+        assert_eq!(commits.next(&verdict), Some(sinks[0]));
+        verdict.report(sinks[0], Ok(()));
+        assert_eq!(commits.next(&verdict), None);
+        assert!(commits.fates(&verdict).iter().all(|(_, fate)| *fate == Fate::Committed));
+    }
+
+    #[test]
+    fn no_commit_follows_a_failed_one() {
+        let (mut commits, mut verdict, sinks) = fan([Phase::Name, Phase::Remote, Phase::Name]);
+        for sink in &sinks {
+            commits.prepared(*sink);
+        }
+        assert_eq!(commits.next(&verdict), Some(sinks[1]));
+        verdict.report(sinks[1], Ok(()));
+        assert_eq!(commits.next(&verdict), Some(sinks[0]));
+        let refused = Failure::because(Kind::Sink, "cannot rename", "the disk is gone");
+        verdict.report(sinks[0], Err(refused.into()));
+        assert_eq!(commits.next(&verdict), None);
+        let fates: Vec<Fate> = commits.fates(&verdict).into_iter().map(|(_, fate)| fate).collect();
+        assert_eq!(fates, [Fate::RolledBack, Fate::Committed, Fate::RolledBack]);
+    }
+}

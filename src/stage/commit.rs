@@ -1,0 +1,72 @@
+//! When a sink may make its output final.
+//!
+//! A sink that can still take its output back prepares it first (all bytes are where they can be lost no more) and then
+//! waits for its turn. The engine gives the turns when every sink of the pipeline is prepared, so that either all outputs
+//! come to be or none, as far as the world allows.
+
+use tokio::sync::{mpsc::UnboundedSender, watch};
+
+use crate::error::Stop;
+use crate::flow::block_on;
+use crate::graph::NodeId;
+
+use super::{Cancel, Outcome};
+
+/// When a sink is given its turn to commit. Those whose commit is likelier to fail come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// It has nothing to take back: its output is final as it is written.
+    Drained,
+    /// What it has prepared is committed by somebody else, who may refuse.
+    Remote,
+    /// A name is changed on this machine.
+    Name,
+}
+
+/// Where a sink waits until it may commit.
+#[derive(Debug)]
+pub struct CommitTurn {
+    node: NodeId,
+    prepared: UnboundedSender<NodeId>,
+    granted: watch::Sender<bool>,
+}
+
+impl CommitTurn {
+    /// The turn of the stage `node`, which says to `prepared` that it waits.
+    #[must_use]
+    pub fn new(node: NodeId, prepared: UnboundedSender<NodeId>) -> Self {
+        Self {
+            node,
+            prepared,
+            granted: watch::Sender::new(false),
+        }
+    }
+
+    /// Lets the sink commit.
+    pub fn grant(&self) {
+        self.granted.send_replace(true);
+    }
+
+    /// Says that the output is prepared, and waits until it may be committed.
+    ///
+    /// # Errors
+    /// [`Stop::Neighbour`] when it is to be rolled back instead.
+    pub async fn wait(&self, cancel: &Cancel) -> Outcome {
+        let mut granted = self.granted.subscribe();
+        let _ = self.prepared.send(self.node);
+        tokio::select! {
+            biased;
+            () = cancel.tripped() => Err(Stop::Neighbour),
+            // The sender is in our hands: it cannot go away.
+            _ = granted.wait_for(|granted| *granted) => Ok(()),
+        }
+    }
+
+    /// [`CommitTurn::wait`] for a thread.
+    ///
+    /// # Errors
+    /// [`Stop::Neighbour`] when it is to be rolled back instead.
+    pub fn wait_blocking(&self, cancel: &Cancel) -> Outcome {
+        block_on(self.wait(cancel))
+    }
+}
