@@ -869,7 +869,7 @@ error: resume=true needs a source that can be read from the middle
 error: resume=true needs a source that can be read from the middle
   |
 1 | write b resume=true
-  | ^^^^^^^^^^^^^^^^^^^ this is standard input
+  | ^^^^^^^^^^^^^^^^^^^ this is a standard stream
   |
   = help: read one regular file, or leave resume=true out
 --- exit 2
