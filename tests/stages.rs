@@ -252,6 +252,10 @@ mod hash {
         for (expect, message) in [
             ("e306928", "`e306928` is no crc32c sum: it has 7 digits instead of 8"),
             ("e306928x", "`e306928x` is no crc32c sum: `x` is no hexadecimal digit"),
+            (
+                "md5:e3069283",
+                "`md5:e3069283` is no crc32c sum: it says that it is one of md5",
+            ),
             ("@", "the file's name is missing"),
         ] {
             let run = run(
@@ -309,6 +313,72 @@ mod hash {
             missing
                 .fails(3)
                 .ends_with("cannot look up the sum in nowhere: No such file or directory")
+        );
+    }
+
+    /// What is written by the tools that people make sums with, of files with names that need care.
+    #[test]
+    fn reads_what_the_real_tools_write() {
+        let names = ["in", "a b", "a (1)", "p) = q", "back\\slash", "new\nline"];
+        let folder = Folder::new();
+        for (seed, name) in (20..).zip(names) {
+            folder.write(name, noise(1000, seed));
+        }
+        for (algorithm, tool, arguments) in [
+            ("sha256", "sha256sum", &[][..]),
+            ("sha256", "sha256sum", &["--binary"]),
+            ("sha256", "sha256sum", &["--tag"]),
+            ("sha512", "sha512sum", &[]),
+            ("md5", "md5sum", &[]),
+            ("md5", "md5sum", &["--tag"]),
+            ("blake3", "b3sum", &[]),
+            ("sha256", "shasum", &["-a", "256"]),
+            ("sha256", "openssl", &["dgst", "-sha256"]),
+            ("sha256", "openssl", &["dgst", "-sha256", "-r"]),
+            ("sha256", "openssl", &["dgst", "-sha256", "-c"]),
+            ("sha512", "openssl", &["dgst", "-sha512"]),
+            ("md5", "openssl", &["md5"]),
+        ] {
+            let Some(mut command) = peer(tool) else { continue };
+            // openssl writes a newline in a name as it is, unless it writes as sha256sum does.
+            let is_plain = tool == "openssl" && !arguments.contains(&"-r");
+            let names = &names[..if is_plain { 5 } else { 6 }];
+            command.args(arguments).args(names).current_dir(folder.path());
+            let sums = command.output().expect("it starts").stdout;
+            folder.write("SUMS", &sums);
+            folder.write("CRLF", String::from_utf8(sums).expect("text").replace('\n', "\r\n"));
+            for (name, file) in names.iter().flat_map(|name| [(name, "SUMS"), (name, "CRLF")]) {
+                let check = |of: &str| {
+                    let words = ["-q", "read", of, "::", "hash", algorithm];
+                    let options = [format!("label={name}"), format!("expect=@{file}")];
+                    let words = words.map(str::to_owned).into_iter().chain(options);
+                    highwater(words).within(&folder).run()
+                };
+                let run = check(name);
+                assert_eq!(run.code, Some(0), "{tool} {arguments:?} {name:?}: {}", run.stderr);
+                assert_eq!(run.stdout, folder.read(name));
+                let other = check(if *name == "in" { "a b" } else { "in" });
+                assert_eq!(other.code, Some(10), "{tool} {arguments:?} {name:?}: {}", other.stderr);
+            }
+        }
+    }
+
+    #[test]
+    fn reads_a_digest_that_stands_alone() {
+        let folder = with_source(b"123456789");
+        for sum in ["e3069283\n", "E3069283", "crc32c:e3069283\n", "\u{feff}e3069283\r\n"] {
+            folder.write("SUM", sum);
+            for label in ["", "label=in "] {
+                let chain = format!("read in | hash crc32c {label}expect=@SUM | write out");
+                let run = run(&folder, &chain);
+                let said = if label.is_empty() { "-" } else { "in" };
+                assert_eq!(run.stderr, format!("crc32c  e3069283  {said}\n"), "{sum:?}");
+                assert_eq!(run.code, Some(0));
+            }
+        }
+        assert_eq!(
+            run(&folder, "read in | hash crc32c expect=crc32c:e3069283 | write out").code,
+            Some(0)
         );
     }
 
