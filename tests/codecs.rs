@@ -294,6 +294,20 @@ fn streams_of_xz_with_padding() {
     run.fails(6);
 }
 
+#[test]
+fn what_precedes_a_fault_reaches_take() {
+    for codec in ALL {
+        let Some(packed) = by_tool(codec, &["-1"], b"hello") else {
+            continue;
+        };
+        for behind in [&b"x"[..], b"something else"] {
+            let chain = format!("{} | take 5", codec.decoder);
+            let bytes = [&*packed, behind].concat();
+            assert_eq!(highwater([chain]).input(bytes).run().succeeds(), b"hello");
+        }
+    }
+}
+
 /// Decompresses into a file that exists, which must be untouched.
 fn leaves_the_target(decoder: &str, input: &[u8], code: i32) -> String {
     let folder = Folder::new();
