@@ -294,6 +294,62 @@ fn streams_of_xz_with_padding() {
     run.fails(6);
 }
 
+/// A stream that gzip does not read: its own member, the flags of its header changed by `flags`.
+fn with_flags(bytes: &[u8], flags: u8) -> Vec<u8> {
+    let mut member = highwater(["gzip single=true"]).input(bytes).run().succeeds();
+    member[3] |= flags;
+    member
+}
+
+#[test]
+fn gunzip_rejects_reserved_flags() {
+    let good = with_flags(b"hello", 0);
+    for flags in [0x20, 0x40, 0x80, 0xe0] {
+        let bad = with_flags(b"world", flags);
+        if let Some(mut tool) = peer("gzip") {
+            tool.arg("-dc");
+            assert_eq!(through(tool, &bad), (false, Vec::new()), "{flags:x}");
+        }
+        for stage in ["gunzip", "decompress"] {
+            let run = highwater([stage]).input(&*bad).run();
+            assert!(
+                run.fails(6).contains("reserved flags set (at byte 0)"),
+                "{}",
+                run.stderr
+            );
+            let second = [&*good, &bad].concat();
+            let run = highwater([stage]).input(&*second).run();
+            assert!(run.fails(6).contains("reserved flags"), "{}", run.stderr);
+            let chain = format!("{stage} | take 5");
+            assert_eq!(highwater([chain]).input(second).run().succeeds(), b"hello");
+        }
+    }
+    assert_eq!(
+        highwater(["gunzip"]).input(with_flags(b"hello", 1)).run().succeeds(),
+        b"hello"
+    );
+}
+
+/// What stands in a member's header of its size is only a hint: it hides nothing.
+#[test]
+fn gunzip_sees_past_a_wrong_member_size() {
+    let bytes = noise(2000, 9);
+    let member = highwater(["gzip"]).input(&*bytes).run().succeeds();
+    let sized = |size: usize| {
+        let mut member = member.clone();
+        member[16..20].copy_from_slice(&u32::try_from(size).expect("small").to_le_bytes());
+        member
+    };
+    let twins = [sized(member.len() * 2), member.clone()].concat();
+    decodes("gunzip", &twins, &[&*bytes, &bytes].concat());
+    let mut slack = sized(member.len() + 3);
+    let footer = slack.len() - 8;
+    slack.splice(footer..footer, [0; 3]);
+    for packed in [slack.clone(), [&*member, &slack].concat()] {
+        assert_eq!(highwater(["gunzip"]).input(packed).run().code, Some(6));
+    }
+}
+
 #[test]
 fn what_precedes_a_fault_reaches_take() {
     for codec in ALL {
