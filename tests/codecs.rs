@@ -294,7 +294,7 @@ fn streams_of_xz_with_padding() {
     run.fails(6);
 }
 
-/// A stream that gzip does not read: its own member, the flags of its header changed by `flags`.
+/// A single member with more flags set in its header.
 fn with_flags(bytes: &[u8], flags: u8) -> Vec<u8> {
     let mut member = highwater(["gzip single=true"]).input(bytes).run().succeeds();
     member[3] |= flags;
@@ -330,7 +330,7 @@ fn gunzip_rejects_reserved_flags() {
     );
 }
 
-/// What stands in a member's header of its size is only a hint: it hides nothing.
+/// The size in a member's header is only a hint, and hides nothing.
 #[test]
 fn gunzip_sees_past_a_wrong_member_size() {
     let bytes = noise(2000, 9);
@@ -347,6 +347,40 @@ fn gunzip_sees_past_a_wrong_member_size() {
     slack.splice(footer..footer, [0; 3]);
     for packed in [slack.clone(), [&*member, &slack].concat()] {
         assert_eq!(highwater(["gunzip"]).input(packed).run().code, Some(6));
+    }
+}
+
+/// A stream of the real xz whose check is called `id`, which is as long.
+fn with_check(name: &str, id: u8, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut packed = by_tool(&XZ, &["-0", name], bytes)?;
+    let end = packed.len();
+    packed[7] = id;
+    packed[end - 3] = id;
+    let header = libdeflater::crc32(&packed[6..8]).to_le_bytes();
+    packed[8..12].copy_from_slice(&header);
+    let footer = libdeflater::crc32(&packed[end - 8..end - 2]).to_le_bytes();
+    packed[end - 12..end - 8].copy_from_slice(&footer);
+    Some(packed)
+}
+
+#[test]
+fn unxz_warns_of_an_unknown_check() {
+    let said = "highwater: warning: the xz stream has a check of a kind that is not supported: its integrity is not \
+                verified\n";
+    for (name, id) in [("--check=crc32", 2), ("--check=crc64", 5), ("--check=sha256", 12)] {
+        let Some(packed) = with_check(name, id, b"hello") else {
+            return;
+        };
+        let mut tool = Command::new("xz");
+        tool.arg("-dc");
+        assert_eq!(through(tool, &packed), (false, b"hello".to_vec()), "xz warns, too");
+        for stage in ["unxz", "decompress"] {
+            for packed in [packed.clone(), [&*packed, &packed].concat()] {
+                let run = highwater([stage]).input(&*packed).run();
+                assert_eq!((run.code, run.stderr.as_str()), (Some(0), said));
+                assert!(run.stdout.starts_with(b"hello"));
+            }
+        }
     }
 }
 
