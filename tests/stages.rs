@@ -74,6 +74,104 @@ mod limit {
     }
 }
 
+mod take {
+    use super::*;
+
+    const BYTES: usize = 40_000;
+
+    /// What a run with `input` as its standard input leaves of `bytes`, after it ended with `code`.
+    fn left(pipeline: &str, code: i32, mut input: impl Read, again: impl Into<Stdio>) -> Vec<u8> {
+        let folder = Folder::new();
+        let run = highwater(["-q", pipeline]).within(&folder).stdin(again).run();
+        assert_eq!(run.code, Some(code), "{pipeline}: {}", run.stderr);
+        let mut rest = Vec::new();
+        input.read_to_end(&mut rest).expect("it can be read");
+        rest
+    }
+
+    /// Each with its exit code and how many bytes it wants.
+    const CHAINS: [(&str, i32, usize); 20] = [
+        ("take 512", 0, 512),
+        ("take 0", 0, 0),
+        ("take 100K", 0, BYTES),
+        ("read - | take 512 | write out", 0, 512),
+        ("skip 1K | take 512", 0, 1536),
+        ("skip 100 | skip 100 | take 512", 0, 712),
+        ("take 512 | skip 100", 0, 512),
+        ("take 1K | take 512", 0, 512),
+        ("take 512 | take 1K", 0, 512),
+        ("buffer 1M | take 512", 0, 512),
+        ("throttle 1MB/s | take 512", 0, 512),
+        ("hash | take 512", 0, 512),
+        ("limit 1K | take 512", 0, 512),
+        ("limit 512", 7, 513),
+        ("take 512 | limit 100", 7, 101),
+        ("take 512 | gzip | gunzip | take 5", 0, 512),
+        ("skip 30K | throttle 1MB/s | buffer 4K | hash | take 1K", 0, 31 << 10),
+        ("take 512 | write /dev/full", 5, 512),
+        ("skip 1K | take 512 | write no/out", 4, 0),
+        ("take 512 | gunzip", 6, 512),
+    ];
+
+    #[test]
+    fn leaves_the_rest_of_a_file() {
+        let bytes = noise(BYTES, 31);
+        let folder = with_source(&bytes);
+        for (pipeline, code, wanted) in CHAINS {
+            for start in [0, 7] {
+                let mut file = folder.open("in");
+                file.seek(std::io::SeekFrom::Start(start)).expect("a file");
+                let again = file.try_clone().expect("shared");
+                let wanted = (wanted + usize::try_from(start).expect("small")).min(BYTES);
+                assert!(left(pipeline, code, file, again) == bytes[wanted..], "{pipeline}");
+            }
+        }
+    }
+
+    #[test]
+    fn leaves_the_rest_of_a_pipe() {
+        let bytes = noise(BYTES, 32);
+        for (pipeline, code, wanted) in CHAINS {
+            let (reader, mut writer) = std::io::pipe().expect("a pipe");
+            writer.write_all(&bytes).expect("there is room");
+            drop(writer);
+            let again = reader.try_clone().expect("shared");
+            assert!(left(pipeline, code, reader, again) == bytes[wanted..], "{pipeline}");
+        }
+    }
+
+    #[test]
+    fn leaves_the_rest_of_a_connection() {
+        let bytes = noise(BYTES, 33);
+        for (pipeline, code, wanted) in CHAINS {
+            let (reader, mut writer) = UnixStream::pair().expect("a pair");
+            writer.write_all(&bytes).expect("there is room");
+            drop(writer);
+            let again = reader.try_clone().expect("shared");
+            let again = std::os::fd::OwnedFd::from(again);
+            assert!(left(pipeline, code, reader, again) == bytes[wanted..], "{pipeline}");
+        }
+    }
+
+    #[test]
+    fn waits_for_no_end_of_its_input() {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        writer.write_all(b"head").expect("there is room");
+        let run = highwater(["-q", "hash label=x | take 4"]).stdin(reader).run();
+        assert_eq!((&*run.stdout, &*run.stderr), (&b"head"[..], "sha256  not whole  x\n"));
+        drop(writer);
+    }
+
+    #[test]
+    fn says_how_much_is_expected() {
+        let folder = with_source(&noise(1000, 34));
+        let run = highwater(["-q", "--stats", "-", "read in | skip 100 | take 512 | write out"])
+            .within(&folder)
+            .run();
+        assert_eq!(run.end()["expected_bytes"], 512);
+    }
+}
+
 mod buffer {
     use super::*;
 

@@ -81,20 +81,13 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
         .map(|(at, file)| (at, plan.text_of(at).to_owned(), file))
         .collect();
     let (source, mut sink) = (plan.source.plan, plan.sink.plan);
-    let wanted = plan.transforms.first().map_or(0, |first| first.plan.leading_skip());
+    let leading_skip = plan.transforms.first().map_or(0, |first| first.plan.leading_skip());
+    let wanted = (plan.transforms.iter().rev()).fold(None, |output, transform| transform.plan.wanted_input(output));
     let opening = async {
-        let open_source = async || {
-            let mut source = source.open().await.map_err(at_source)?;
-            let skipped = if wanted > 0 {
-                source.skip(wanted).map_err(at_source)?
-            } else {
-                0
-            };
-            Ok((source, skipped))
-        };
+        let open_source = async || source.open().await.map_err(at_source);
         match (source_reach, sink_reach) {
             (Reach::Near, _) | (Reach::Far, Reach::Near) => {
-                let (mut source, skipped) = open_source().await?;
+                let mut source = open_source().await?;
                 let side_files = open_side_files(side_files).await?;
                 if let Some(pipeline) = undertaking {
                     let identity = source.identity().and_then(|known| known.ok_or_else(unknowable));
@@ -103,22 +96,32 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
                 }
                 let sink = sink.open().await.map_err(at_sink)?;
                 let resumed = go_on(&mut *source, sink.resumes_at()).map_err(at_source)?;
-                Ok((source, skipped, side_files, sink, resumed))
+                Ok((source, side_files, sink, resumed))
             }
             (Reach::Far, Reach::Far) => {
                 let side_files = open_side_files(side_files).await?;
                 let sink = sink.open().await.map_err(at_sink)?;
-                let (source, skipped) = open_source().await?;
-                Ok((source, skipped, side_files, sink, 0))
+                let source = open_source().await?;
+                Ok((source, side_files, sink, 0))
             }
         }
     };
-    let (source, mut skipped, side_files, sink, resumed) = tokio::select! {
+    let (mut source, side_files, sink, resumed) = tokio::select! {
         opened = opening => opened?,
         cause = interrupt.next() => return Err(cause.ending()),
     };
 
+    // After the last step that can fail, so that a failed start leaves a shared standard input where it was.
+    let mut skipped = match leading_skip {
+        0 => 0,
+        bytes => source.skip(bytes).map_err(at_source)?,
+    };
+    let wanted = wanted.map(|bytes| bytes - skipped.min(bytes));
+    if let Some(bytes) = wanted {
+        source.read_at_most(bytes);
+    }
     let expected = source_facts.size.map(|size| size - (skipped + resumed).min(size));
+    let expected = expected.map(|size| size.min(wanted.unwrap_or(size)));
     let transforms = plan.transforms.into_iter();
     let transforms = transforms
         .map(|transform| make(transform, std::mem::take(&mut skipped)))

@@ -112,6 +112,10 @@ struct Hash {
 }
 
 impl TransformPlan for Hash {
+    fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
+        output
+    }
+
     fn side_file(&self) -> Option<(&'static str, &[u8])> {
         self.to.as_deref().map(|path| ("to", path))
     }
