@@ -22,7 +22,9 @@ pub static READ: Definition = Definition {
     details: "A chain whose first stage is no source reads standard input, as `read -` does.\n\nWith `zero-copy=true` \
               and nothing between, a file's pages are handed to the sink's pipe or connection instead of being copied. \
               That is faster, and it is an alias: who writes to the file before the other side has read what was sent \
-              changes it there too. Use it for files that nobody writes to.",
+              changes it there too. Use it for files that nobody writes to.\n\nA pipe that has the system's default size, \
+              here or at the sink, is enlarged while it is open, as far as 1 MiB, an eighth of the memory ceiling and the \
+              user's quota of pipes allow. One whose size was set, and those of a chain with a throttle, stay as they are.",
     params: &[
         Param {
             name: "path",

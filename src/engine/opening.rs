@@ -27,6 +27,8 @@ pub struct Opened {
     pub memory: MemoryPlan,
     /// Bytes that the source is expected to give.
     pub expected: Option<u64>,
+    /// Bytes that the source is asked for at most.
+    pub wanted: Option<u64>,
     /// Addresses that were bound, with the index of the stage.
     pub listening: Vec<(usize, String)>,
 }
@@ -144,6 +146,7 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
         sink_state,
         memory: plan.memory,
         expected,
+        wanted,
         listening,
     })
 }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Inlet, Link, Outlet, Pool, StageMeter};
 use crate::platform::{self, ResidentMemory};
-use crate::stage::{Budget, Cancel, Claim, Context, Outcome, SideFile, Undo};
+use crate::stage::{Budget, Cancel, Claim, Context, Outcome, OuterSide, SideFile, Undo};
 
 use super::controls::{Controls, Hold, Throttle};
 use super::direct::Direct;
@@ -95,6 +95,15 @@ fn fills_links(watch: &Watch) -> bool {
     watch.lane.is_none() && watch.expected.is_none_or(|size| size > BRIEF)
 }
 
+/// Bytes that a pipe at either end may hold, which the ceiling does not count: a small part of it. Behind a throttle they
+/// would be a burst, and before one nobody waits for them.
+fn pipe_room(opened: &Opened) -> u64 {
+    if opened.transforms.iter().any(|transform| transform.plan.dial.is_some()) {
+        return 0;
+    }
+    (opened.memory.limit / 8).min(opened.wanted.unwrap_or(u64::MAX))
+}
+
 /// The running stages, and everything that stops them.
 struct Chain {
     watch: Arc<Watch>,
@@ -111,6 +120,7 @@ struct Chain {
 impl Chain {
     /// Joins the stages and starts them. Links without a bound stop growing when `most` bytes are in use.
     fn start(mut opened: Opened, most: u64) -> Self {
+        let pipe_room = pipe_room(&opened);
         let memory = opened.memory;
         let direct = opened.transforms.is_empty()
             && !memory.has_explicit_marks
@@ -135,7 +145,7 @@ impl Chain {
                 listening: own.map(|(_, url)| url.clone()).collect(),
                 meter: Arc::new(StageMeter::new(begun)),
                 findings: Arc::default(),
-                outer_side: Arc::default(),
+                outer_side: Arc::new(OuterSide::new(pipe_room)),
             });
         };
         stage(opened.source.name, opened.source.text, &opened.listening);
