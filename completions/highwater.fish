@@ -332,7 +332,7 @@ function __highwater_parameters
             echo 'algo=blake3'\t'which sum; crc32c and md5 tell accidents, not forgeries'
             echo 'algo=crc32c'\t'which sum; crc32c and md5 tell accidents, not forgeries'
             echo 'algo=md5'\t'which sum; crc32c and md5 tell accidents, not forgeries'
-            echo 'expect='\t'the sum that it must be, in hexadecimal, or @FILE that holds it'
+            echo 'expect='\t'the sum that it must be, HEX or ALGO:HEX, or @FILE that holds it'
             echo 'label='\t'what to call the stream, here and in files of sums; - unless given'
             echo 'to='\t'a file to write the sum to, as sha256sum does, once the sink has everything'
             echo 'high='\t'high-water mark of the link behind this stage'

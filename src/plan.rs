@@ -275,6 +275,19 @@ impl Plan {
         self.stages.values().iter().map(|stage| stage.plan.state_bytes())
     }
 
+    /// Bytes that all stages behind `node` together want of it at most; `None` where there is no bound.
+    #[must_use]
+    pub fn wanted_of(&self, node: NodeId) -> Option<u64> {
+        let wanted_by = |next: NodeId| match &self.stages[next].plan {
+            StagePlan::Transform(transform) => transform.wanted_input(self.wanted_of(next)),
+            StagePlan::Branch(_) => self.wanted_of(next),
+            StagePlan::Source(_) | StagePlan::Sink(_) => None,
+        };
+        // What one wants without a bound has none for any.
+        let wanted: Option<Vec<u64>> = self.graph.downstream(node).map(wanted_by).collect();
+        wanted?.into_iter().max()
+    }
+
     /// The sources and sinks, each with what can be known of it.
     pub fn ends(&self) -> impl Iterator<Item = (NodeId, Result<Facts, Failure>)> {
         self.stages

@@ -258,6 +258,11 @@ pub trait Source: Send {
         let _ = bytes;
         Ok(0)
     }
+    /// Sets how many bytes it reads at most from where it is now. Then it stops without finishing its outlet, because it
+    /// cannot know whether there is more.
+    fn read_at_most(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
     /// Which file it is, if it is one.
     ///
     /// # Errors
@@ -383,6 +388,11 @@ pub trait TransformPlan: Send {
     /// Whether it may end its input before the input's own end.
     fn ends_early(&self) -> bool {
         false
+    }
+    /// Bytes of input that it needs at most for the first `output` bytes of its output; `None` stands for no bound.
+    fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
+        let _ = output;
+        None
     }
     /// Whether it passes every byte on as it came, and needs none that it does not pass: then it can start anywhere in the
     /// stream.

@@ -294,6 +294,110 @@ fn streams_of_xz_with_padding() {
     run.fails(6);
 }
 
+/// A single member with more flags set in its header.
+fn with_flags(bytes: &[u8], flags: u8) -> Vec<u8> {
+    let mut member = highwater(["gzip single=true"]).input(bytes).run().succeeds();
+    member[3] |= flags;
+    member
+}
+
+#[test]
+fn gunzip_rejects_reserved_flags() {
+    let good = with_flags(b"hello", 0);
+    for flags in [0x20, 0x40, 0x80, 0xe0] {
+        let bad = with_flags(b"world", flags);
+        if let Some(mut tool) = peer("gzip") {
+            tool.arg("-dc");
+            assert_eq!(through(tool, &bad), (false, Vec::new()), "{flags:x}");
+        }
+        for stage in ["gunzip", "decompress"] {
+            let run = highwater([stage]).input(&*bad).run();
+            assert!(
+                run.fails(6).contains("reserved flags set (at byte 0)"),
+                "{}",
+                run.stderr
+            );
+            let second = [&*good, &bad].concat();
+            let run = highwater([stage]).input(&*second).run();
+            assert!(run.fails(6).contains("reserved flags"), "{}", run.stderr);
+            let chain = format!("{stage} | take 5");
+            assert_eq!(highwater([chain]).input(second).run().succeeds(), b"hello");
+        }
+    }
+    assert_eq!(
+        highwater(["gunzip"]).input(with_flags(b"hello", 1)).run().succeeds(),
+        b"hello"
+    );
+}
+
+/// The size in a member's header is only a hint, and hides nothing.
+#[test]
+fn gunzip_sees_past_a_wrong_member_size() {
+    let bytes = noise(2000, 9);
+    let member = highwater(["gzip"]).input(&*bytes).run().succeeds();
+    let sized = |size: usize| {
+        let mut member = member.clone();
+        member[16..20].copy_from_slice(&u32::try_from(size).expect("small").to_le_bytes());
+        member
+    };
+    let twins = [sized(member.len() * 2), member.clone()].concat();
+    decodes("gunzip", &twins, &[&*bytes, &bytes].concat());
+    let mut slack = sized(member.len() + 3);
+    let footer = slack.len() - 8;
+    slack.splice(footer..footer, [0; 3]);
+    for packed in [slack.clone(), [&*member, &slack].concat()] {
+        assert_eq!(highwater(["gunzip"]).input(packed).run().code, Some(6));
+    }
+}
+
+/// A stream of the real xz whose check is called `id`, which is as long.
+fn with_check(name: &str, id: u8, bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut packed = by_tool(&XZ, &["-0", name], bytes)?;
+    let end = packed.len();
+    packed[7] = id;
+    packed[end - 3] = id;
+    let header = libdeflater::crc32(&packed[6..8]).to_le_bytes();
+    packed[8..12].copy_from_slice(&header);
+    let footer = libdeflater::crc32(&packed[end - 8..end - 2]).to_le_bytes();
+    packed[end - 12..end - 8].copy_from_slice(&footer);
+    Some(packed)
+}
+
+#[test]
+fn unxz_warns_of_an_unknown_check() {
+    let said = "highwater: warning: the xz stream has a check of a kind that is not supported: its integrity is not \
+                verified\n";
+    for (name, id) in [("--check=crc32", 2), ("--check=crc64", 5), ("--check=sha256", 12)] {
+        let Some(packed) = with_check(name, id, b"hello") else {
+            return;
+        };
+        let mut tool = Command::new("xz");
+        tool.arg("-dc");
+        assert_eq!(through(tool, &packed), (false, b"hello".to_vec()), "xz warns, too");
+        for stage in ["unxz", "decompress"] {
+            for packed in [packed.clone(), [&*packed, &packed].concat()] {
+                let run = highwater([stage]).input(&*packed).run();
+                assert_eq!((run.code, run.stderr.as_str()), (Some(0), said));
+                assert!(run.stdout.starts_with(b"hello"));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_precedes_a_fault_reaches_take() {
+    for codec in ALL {
+        let Some(packed) = by_tool(codec, &["-1"], b"hello") else {
+            continue;
+        };
+        for behind in [&b"x"[..], b"something else"] {
+            let chain = format!("{} | take 5", codec.decoder);
+            let bytes = [&*packed, behind].concat();
+            assert_eq!(highwater([chain]).input(bytes).run().succeeds(), b"hello");
+        }
+    }
+}
+
 /// Decompresses into a file that exists, which must be untouched.
 fn leaves_the_target(decoder: &str, input: &[u8], code: i32) -> String {
     let folder = Folder::new();

@@ -74,6 +74,104 @@ mod limit {
     }
 }
 
+mod take {
+    use super::*;
+
+    const BYTES: usize = 40_000;
+
+    /// What a run with `input` as its standard input leaves of `bytes`, after it ended with `code`.
+    fn left(pipeline: &str, code: i32, mut input: impl Read, again: impl Into<Stdio>) -> Vec<u8> {
+        let folder = Folder::new();
+        let run = highwater(["-q", pipeline]).within(&folder).stdin(again).run();
+        assert_eq!(run.code, Some(code), "{pipeline}: {}", run.stderr);
+        let mut rest = Vec::new();
+        input.read_to_end(&mut rest).expect("it can be read");
+        rest
+    }
+
+    /// Each with its exit code and how many bytes it wants.
+    const CHAINS: [(&str, i32, usize); 20] = [
+        ("take 512", 0, 512),
+        ("take 0", 0, 0),
+        ("take 100K", 0, BYTES),
+        ("read - | take 512 | write out", 0, 512),
+        ("skip 1K | take 512", 0, 1536),
+        ("skip 100 | skip 100 | take 512", 0, 712),
+        ("take 512 | skip 100", 0, 512),
+        ("take 1K | take 512", 0, 512),
+        ("take 512 | take 1K", 0, 512),
+        ("buffer 1M | take 512", 0, 512),
+        ("throttle 1MB/s | take 512", 0, 512),
+        ("hash | take 512", 0, 512),
+        ("limit 1K | take 512", 0, 512),
+        ("limit 512", 7, 513),
+        ("take 512 | limit 100", 7, 101),
+        ("take 512 | gzip | gunzip | take 5", 0, 512),
+        ("skip 30K | throttle 1MB/s | buffer 4K | hash | take 1K", 0, 31 << 10),
+        ("take 512 | write /dev/full", 5, 512),
+        ("skip 1K | take 512 | write no/out", 4, 0),
+        ("take 512 | gunzip", 6, 512),
+    ];
+
+    #[test]
+    fn leaves_the_rest_of_a_file() {
+        let bytes = noise(BYTES, 31);
+        let folder = with_source(&bytes);
+        for (pipeline, code, wanted) in CHAINS {
+            for start in [0, 7] {
+                let mut file = folder.open("in");
+                file.seek(std::io::SeekFrom::Start(start)).expect("a file");
+                let again = file.try_clone().expect("shared");
+                let wanted = (wanted + usize::try_from(start).expect("small")).min(BYTES);
+                assert!(left(pipeline, code, file, again) == bytes[wanted..], "{pipeline}");
+            }
+        }
+    }
+
+    #[test]
+    fn leaves_the_rest_of_a_pipe() {
+        let bytes = noise(BYTES, 32);
+        for (pipeline, code, wanted) in CHAINS {
+            let (reader, mut writer) = std::io::pipe().expect("a pipe");
+            writer.write_all(&bytes).expect("there is room");
+            drop(writer);
+            let again = reader.try_clone().expect("shared");
+            assert!(left(pipeline, code, reader, again) == bytes[wanted..], "{pipeline}");
+        }
+    }
+
+    #[test]
+    fn leaves_the_rest_of_a_connection() {
+        let bytes = noise(BYTES, 33);
+        for (pipeline, code, wanted) in CHAINS {
+            let (reader, mut writer) = UnixStream::pair().expect("a pair");
+            writer.write_all(&bytes).expect("there is room");
+            drop(writer);
+            let again = reader.try_clone().expect("shared");
+            let again = std::os::fd::OwnedFd::from(again);
+            assert!(left(pipeline, code, reader, again) == bytes[wanted..], "{pipeline}");
+        }
+    }
+
+    #[test]
+    fn waits_for_no_end_of_its_input() {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        writer.write_all(b"head").expect("there is room");
+        let run = highwater(["-q", "hash label=x | take 4"]).stdin(reader).run();
+        assert_eq!((&*run.stdout, &*run.stderr), (&b"head"[..], "sha256  not whole  x\n"));
+        drop(writer);
+    }
+
+    #[test]
+    fn says_how_much_is_expected() {
+        let folder = with_source(&noise(1000, 34));
+        let run = highwater(["-q", "--stats", "-", "read in | skip 100 | take 512 | write out"])
+            .within(&folder)
+            .run();
+        assert_eq!(run.end()["expected_bytes"], 512);
+    }
+}
+
 mod buffer {
     use super::*;
 
@@ -252,6 +350,10 @@ mod hash {
         for (expect, message) in [
             ("e306928", "`e306928` is no crc32c sum: it has 7 digits instead of 8"),
             ("e306928x", "`e306928x` is no crc32c sum: `x` is no hexadecimal digit"),
+            (
+                "md5:e3069283",
+                "`md5:e3069283` is no crc32c sum: it says that it is one of md5",
+            ),
             ("@", "the file's name is missing"),
         ] {
             let run = run(
@@ -309,6 +411,72 @@ mod hash {
             missing
                 .fails(3)
                 .ends_with("cannot look up the sum in nowhere: No such file or directory")
+        );
+    }
+
+    /// What is written by the tools that people make sums with, of files with names that need care.
+    #[test]
+    fn reads_what_the_real_tools_write() {
+        let names = ["in", "a b", "a (1)", "p) = q", "back\\slash", "new\nline"];
+        let folder = Folder::new();
+        for (seed, name) in (20..).zip(names) {
+            folder.write(name, noise(1000, seed));
+        }
+        for (algorithm, tool, arguments) in [
+            ("sha256", "sha256sum", &[][..]),
+            ("sha256", "sha256sum", &["--binary"]),
+            ("sha256", "sha256sum", &["--tag"]),
+            ("sha512", "sha512sum", &[]),
+            ("md5", "md5sum", &[]),
+            ("md5", "md5sum", &["--tag"]),
+            ("blake3", "b3sum", &[]),
+            ("sha256", "shasum", &["-a", "256"]),
+            ("sha256", "openssl", &["dgst", "-sha256"]),
+            ("sha256", "openssl", &["dgst", "-sha256", "-r"]),
+            ("sha256", "openssl", &["dgst", "-sha256", "-c"]),
+            ("sha512", "openssl", &["dgst", "-sha512"]),
+            ("md5", "openssl", &["md5"]),
+        ] {
+            let Some(mut command) = peer(tool) else { continue };
+            // openssl writes a newline in a name as it is, unless it writes as sha256sum does.
+            let is_plain = tool == "openssl" && !arguments.contains(&"-r");
+            let names = &names[..if is_plain { 5 } else { 6 }];
+            command.args(arguments).args(names).current_dir(folder.path());
+            let sums = command.output().expect("it starts").stdout;
+            folder.write("SUMS", &sums);
+            folder.write("CRLF", String::from_utf8(sums).expect("text").replace('\n', "\r\n"));
+            for (name, file) in names.iter().flat_map(|name| [(name, "SUMS"), (name, "CRLF")]) {
+                let check = |of: &str| {
+                    let words = ["-q", "read", of, "::", "hash", algorithm];
+                    let options = [format!("label={name}"), format!("expect=@{file}")];
+                    let words = words.map(str::to_owned).into_iter().chain(options);
+                    highwater(words).within(&folder).run()
+                };
+                let run = check(name);
+                assert_eq!(run.code, Some(0), "{tool} {arguments:?} {name:?}: {}", run.stderr);
+                assert_eq!(run.stdout, folder.read(name));
+                let other = check(if *name == "in" { "a b" } else { "in" });
+                assert_eq!(other.code, Some(10), "{tool} {arguments:?} {name:?}: {}", other.stderr);
+            }
+        }
+    }
+
+    #[test]
+    fn reads_a_digest_that_stands_alone() {
+        let folder = with_source(b"123456789");
+        for sum in ["e3069283\n", "E3069283", "crc32c:e3069283\n", "\u{feff}e3069283\r\n"] {
+            folder.write("SUM", sum);
+            for label in ["", "label=in "] {
+                let chain = format!("read in | hash crc32c {label}expect=@SUM | write out");
+                let run = run(&folder, &chain);
+                let said = if label.is_empty() { "-" } else { "in" };
+                assert_eq!(run.stderr, format!("crc32c  e3069283  {said}\n"), "{sum:?}");
+                assert_eq!(run.code, Some(0));
+            }
+        }
+        assert_eq!(
+            run(&folder, "read in | hash crc32c expect=crc32c:e3069283 | write out").code,
+            Some(0)
         );
     }
 

@@ -22,7 +22,9 @@ pub static READ: Definition = Definition {
     details: "A chain whose first stage is no source reads standard input, as `read -` does.\n\nWith `zero-copy=true` \
               and nothing between, a file's pages are handed to the sink's pipe or connection instead of being copied. \
               That is faster, and it is an alias: who writes to the file before the other side has read what was sent \
-              changes it there too. Use it for files that nobody writes to.",
+              changes it there too. Use it for files that nobody writes to.\n\nA pipe that has the system's default size, \
+              here or at the sink, is enlarged while it is open, as far as 1 MiB, an eighth of the memory ceiling and the \
+              user's quota of pipes allow. One whose size was set, and those of a chain with a throttle, stay as they are.",
     params: &[
         Param {
             name: "path",
@@ -175,6 +177,7 @@ impl SourcePlan for Plan {
                 name,
                 shown,
                 later,
+                left: u64::MAX,
                 lends_pages: self.lends_pages,
                 patience: self.patience,
                 runtime: tokio::runtime::Handle::current(),
@@ -192,6 +195,8 @@ struct Reading {
     /// The first endpoint's name, as people may see it.
     shown: String,
     later: std::vec::IntoIter<(Option<String>, Box<dyn Endpoint>)>,
+    /// Bytes that are still wanted of all of them.
+    left: u64,
     lends_pages: bool,
     patience: Patience,
     /// Where a later endpoint's connection is made.
@@ -207,6 +212,10 @@ impl Source for Reading {
             .map_err(|error| Failure::io(error::Kind::Source, "cannot skip", error))?;
         self.input.skipped = count;
         Ok(count)
+    }
+
+    fn read_at_most(&mut self, bytes: u64) {
+        self.left = bytes;
     }
 
     fn identity(&self) -> Result<Option<SourceIdentity>, Failure> {
@@ -276,18 +285,23 @@ impl Reading {
         Ok(())
     }
 
-    /// Reads one endpoint to its end.
-    fn read_all(&self, out: &mut Outlet, context: &Context) -> Outcome {
-        let descriptor = &self.input.descriptor;
+    /// Reads one endpoint to its end, or as far as it is wanted.
+    fn read_all(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
+        let descriptor = &self.input.descriptor.clone();
         context.outer_side.reads(descriptor);
         let mut total = 0;
         let mut size = ReadSize::new(descriptor.shape(), out.largest());
-        if descriptor.shape() == Shape::Pipe {
+        if descriptor.shape() == Shape::Pipe && self.left > 0 {
             // A FIFO that nobody has opened for writing yet reads as if it had ended.
             self.wait(total, context)?;
         }
         loop {
-            let mut buffer = out.reserve_blocking(size.next())?;
+            let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
+            if wanted == 0 {
+                // Only another read could tell whether this is the end.
+                return Err(Stop::Neighbour);
+            }
+            let mut buffer = out.reserve_blocking(size.next().min(wanted))?;
             let result = {
                 // A disk's wait cannot be told from its work: all of the call counts as one.
                 let _outside = (descriptor.shape() == Shape::File).then(|| context.meter.wait(Wait::Outside));
@@ -297,6 +311,7 @@ impl Reading {
                 Transfer::Bytes(0) => return self.ended(total),
                 Transfer::Bytes(count) => {
                     total += count as u64;
+                    self.left -= count as u64;
                     context.meter.add_in(count as u64);
                     size.learn(count, buffer.capacity());
                     buffer.advance(count);

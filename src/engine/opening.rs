@@ -12,9 +12,12 @@ use crate::error::{Failure, Kind};
 use crate::graph::{Graph, NodeId, NodeMap};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::platform::FilePlace;
-use crate::stage::{Branch, Content, Dial, Facts, Reach, Sink, SinkPlan, Source, Stage, TransformPlan, Undertaking};
+use crate::stage::{
+    Branch, Content, Dial, Facts, Reach, Settle, Settled, Sink, SinkPlan, Source, Stage, TransformPlan, Undertaking,
+};
 
 use super::interrupt::Interrupt;
+use super::settling::settle;
 use super::{Ending, Observer};
 
 /// A pipeline whose ends are open.
@@ -24,6 +27,8 @@ pub struct Opened {
     pub memory: MemoryPlan,
     /// Bytes that the source is expected to give.
     pub expected: Option<u64>,
+    /// Bytes that the source is asked for at most.
+    pub wanted: Option<u64>,
 }
 
 /// A stage, ready to be started, or on its way there.
@@ -61,11 +66,18 @@ pub async fn open(
     let facts = check(&plan)?;
     let listening = bind(&mut plan, observer)?;
     let mut ends = Opener::new(plan, listening);
-    tokio::select! {
-        opened = ends.open_all() => opened?,
-        cause = interrupt.next() => return Err(cause.ending()),
+    let opened = tokio::select! {
+        opened = ends.open_all() => opened,
+        cause = interrupt.next() => Err(cause.ending()),
+    };
+    match opened.and_then(|()| ends.position_source()) {
+        Ok(()) => Ok(ends.finish(&facts)),
+        Err(ending) => {
+            // A source that is open already must not take this for a success.
+            settle(&ends.settles(), Settled::RolledBack, interrupt).await;
+            Err(ending)
+        }
     }
-    Ok(ends.finish(&facts))
 }
 
 /// What can be known of each end before anything is touched, if none of it stands in the way.
@@ -196,7 +208,9 @@ struct Opener {
     resumes: Option<String>,
     /// How many bytes the first transform would drop.
     leading_skip: u64,
-    /// How many of them the source has moved past.
+    /// How many bytes the pipeline wants at most, those included.
+    wanted: Option<u64>,
+    /// How many bytes the source has moved past.
     skipped: u64,
     /// How many bytes an earlier run has written.
     resumed: u64,
@@ -209,6 +223,7 @@ impl Opener {
         let first = plan.graph.downstream(plan.graph.root()).next();
         let first = first.and_then(|first| plan.stages[first].plan.as_transform());
         let leading_skip = first.map_or(0, TransformPlan::leading_skip);
+        let wanted = plan.wanted_of(plan.graph.root());
         let mut side_files = Vec::new();
         let stages = plan.stages.into_entries().zip(listening.into_values());
         let stages = stages.map(|((node, stage), listening)| {
@@ -233,9 +248,20 @@ impl Opener {
             memory: plan.memory,
             resumes,
             leading_skip,
+            wanted,
             skipped: 0,
             resumed: 0,
         }
+    }
+
+    /// The open sources that want to know how the run ends.
+    fn settles(&self) -> Vec<Arc<dyn Settle>> {
+        let roles = self.stages.values().iter().map(|stage| &stage.role);
+        let open = roles.filter_map(|role| match role {
+            Opening::Open(OpenRole::Source(source)) => source.settle(),
+            _ => None,
+        });
+        open.collect()
     }
 
     /// Opens sources, side files and sinks in their order.
@@ -272,11 +298,7 @@ impl Opener {
             match self.take(node) {
                 Opening::Planned(StagePlan::Source(source)) => {
                     let opened = source.open().await;
-                    let mut source = opened.map_err(|failure| self.failed(node, failure))?;
-                    if self.leading_skip > 0 {
-                        let skipped = source.skip(self.leading_skip);
-                        self.skipped = skipped.map_err(|failure| self.failed(node, failure))?;
-                    }
+                    let source = opened.map_err(|failure| self.failed(node, failure))?;
                     self.stages[node].role = Opening::Open(OpenRole::Source(source));
                 }
                 other => self.stages[node].role = other,
@@ -351,6 +373,27 @@ impl Opener {
         Ok(())
     }
 
+    /// Moves the source past what the first transform would drop, and tells it how much it is asked for. This is the last
+    /// step that can fail, so that a failed start leaves a shared standard input where it was.
+    fn position_source(&mut self) -> Result<(), Ending> {
+        let root = self.graph.root();
+        let Opening::Open(OpenRole::Source(source)) = &mut self.stages[root].role else {
+            return Ok(());
+        };
+        if self.leading_skip > 0 {
+            let skipped = source.skip(self.leading_skip);
+            self.skipped = match skipped {
+                Ok(skipped) => skipped,
+                Err(failure) => return Err(self.failed(root, failure)),
+            };
+        }
+        self.wanted = self.wanted.map(|wanted| wanted - self.skipped.min(wanted));
+        if let (Some(wanted), Opening::Open(OpenRole::Source(source))) = (self.wanted, &mut self.stages[root].role) {
+            source.read_at_most(wanted);
+        }
+        Ok(())
+    }
+
     fn finish(self, facts: &NodeMap<Option<Facts>>) -> Opened {
         let size = facts[self.graph.root()].as_ref().and_then(|facts| facts.size);
         let passed = self.skipped + self.resumed;
@@ -379,7 +422,8 @@ impl Opener {
         });
         Opened {
             stages: stages.collect(),
-            expected: size.map(|size| size - passed.min(size)),
+            expected: size.map(|size| (size - passed.min(size)).min(self.wanted.unwrap_or(u64::MAX))),
+            wanted: self.wanted,
             graph: self.graph,
             memory: self.memory,
         }

@@ -13,7 +13,8 @@ use crate::graph::{EdgeId, EdgeMap, Graph, Id, NodeId, NodeMap};
 use crate::plan::MemoryPlan;
 use crate::platform::ResidentMemory;
 use crate::stage::{
-    Budget, Cancel, Claim, CommitTurn, Context, Outcome, Settle, Settled, SideFile, Sink, Source, SubPipeline, Work,
+    Budget, Cancel, Claim, CommitTurn, Context, Outcome, OuterSide, Settle, Settled, SideFile, Sink, Source,
+    SubPipeline, Work,
 };
 
 use super::commit::{Commits, Fate};
@@ -125,6 +126,7 @@ struct Running {
 impl Run {
     /// Joins the stages and starts them. Links without a bound stop growing when `most` bytes are in use.
     fn start(opened: Opened, most: u64) -> Self {
+        let pipe_room = pipe_room(&opened);
         let (graph, memory) = (opened.graph, opened.memory);
         let begun = Instant::now();
         let (prepared_sender, prepared) = unbounded_channel();
@@ -145,7 +147,7 @@ impl Run {
                 listening: stage.listening,
                 meter: Arc::new(StageMeter::new(begun)),
                 findings: Arc::default(),
-                outer_side: Arc::default(),
+                outer_side: Arc::new(OuterSide::new(pipe_room)),
             });
             let cancel = Arc::<Cancel>::default();
             let own = |plan| Arc::new(SubRun::new(plan, cancel.clone())) as Arc<dyn SubPipeline>;
@@ -471,6 +473,15 @@ fn joins_directly(roles: &mut NodeMap<OpenRole>, memory: &MemoryPlan) -> bool {
         }
         _ => false,
     }
+}
+
+/// Bytes that a pipe at an end may hold, which the ceiling does not count: a small part of it. Behind a throttle they
+/// would be a burst, and before one nobody waits for them.
+fn pipe_room(opened: &Opened) -> u64 {
+    if opened.stages.values().iter().any(|stage| stage.dial.is_some()) {
+        return 0;
+    }
+    (opened.memory.limit / 8).min(opened.wanted.unwrap_or(u64::MAX))
 }
 
 /// The links of a run, and the pool of their buffers. The direct path has none.

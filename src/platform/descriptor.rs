@@ -7,6 +7,7 @@
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -67,6 +68,8 @@ pub struct Descriptor {
     fd: Handle,
     shape: Shape,
     manner: Manner,
+    /// The size that a pipe had before it was enlarged.
+    old_size: OnceLock<usize>,
 }
 
 #[derive(Debug)]
@@ -123,9 +126,7 @@ impl Descriptor {
             },
             Shape::Device => (Handle::Inherited(fd), Manner::Polled),
         };
-        let descriptor = Self { fd, shape, manner };
-        descriptor.enlarge();
-        Ok(descriptor)
+        Ok(Self::new(fd, shape, manner))
     }
 
     /// A descriptor that we opened with `O_NONBLOCK` set, which means nothing to a regular file.
@@ -139,19 +140,27 @@ impl Descriptor {
             Shape::File => Manner::Blocking,
             _ => Manner::NonBlocking,
         };
-        let descriptor = Self {
-            fd: Handle::Own(fd),
-            shape,
-            manner,
-        };
-        descriptor.enlarge();
-        Ok(descriptor)
+        Ok(Self::new(Handle::Own(fd), shape, manner))
     }
 
-    fn enlarge(&self) {
-        // Whoever refuses it loses speed, not bytes.
-        if self.shape == Shape::Pipe && fault::point(Operation::PipeSize).is_ok() {
-            system::enlarge_pipe(self.as_fd());
+    fn new(fd: Handle, shape: Shape, manner: Manner) -> Self {
+        Self {
+            fd,
+            shape,
+            manner,
+            old_size: OnceLock::new(),
+        }
+    }
+
+    /// Lets a pipe hold up to `room` bytes, as long as this is open. Does nothing to one whose size somebody has set.
+    pub fn enlarge_pipe(&self, room: u64) {
+        // If it is refused, only speed is lost.
+        if self.shape == Shape::Pipe
+            && self.old_size.get().is_none()
+            && fault::point(Operation::PipeSize).is_ok()
+            && let Some(old) = system::enlarge_pipe(self.as_fd(), room)
+        {
+            let _ = self.old_size.set(old);
         }
     }
 
@@ -348,6 +357,14 @@ impl Descriptor {
     }
 }
 
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        if let Some(old) = self.old_size.get() {
+            system::restore_pipe(self.as_fd(), *old);
+        }
+    }
+}
+
 impl AsFd for Descriptor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.fd {
@@ -453,11 +470,7 @@ mod tests {
     #[test]
     fn a_polled_descriptor_writes_small_pieces() {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
-        let write = Descriptor {
-            fd: Handle::Own(write),
-            shape: Shape::Pipe,
-            manner: Manner::Polled,
-        };
+        let write = Descriptor::new(Handle::Own(write), Shape::Pipe, Manner::Polled);
         assert_eq!(write.write(&[7; 10_000]).expect("write"), Transfer::Bytes(PIPE_BUF));
         while write.write(&[7; 10_000]).expect("write") != Transfer::NotReady {}
         drop(read);
@@ -470,22 +483,14 @@ mod tests {
         let whole = pieces.concat();
         for (manner, count) in [(Manner::NonBlocking, 9000), (Manner::Polled, 4000)] {
             let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).expect("a pipe");
-            let write = Descriptor {
-                fd: Handle::Own(write),
-                shape: Shape::Pipe,
-                manner,
-            };
+            let write = Descriptor::new(Handle::Own(write), Shape::Pipe, manner);
             assert_eq!(write.write_vectored(&slices).expect("writev"), Transfer::Bytes(count));
             let mut bytes = vec![0; count];
             assert_eq!(rustix::io::read(&read, &mut bytes), Ok(count));
             assert_eq!(bytes, whole[..count]);
         }
         let (read, write) = std::os::unix::net::UnixStream::pair().expect("a pair");
-        let write = Descriptor {
-            fd: Handle::Own(write.into()),
-            shape: Shape::Socket,
-            manner: Manner::DontWait,
-        };
+        let write = Descriptor::new(Handle::Own(write.into()), Shape::Socket, Manner::DontWait);
         assert_eq!(write.write_vectored(&slices).expect("sendmsg"), Transfer::Bytes(9000));
         drop(read);
         assert!(write.write_vectored(&slices).is_err(), "the peer is gone");

@@ -185,12 +185,57 @@ pub fn was_closed(fd: i32) -> bool {
     CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0
 }
 
-/// Asks for a pipe of 1 MiB, what an unprivileged process may have, and less where that is refused.
-pub fn enlarge_pipe(fd: BorrowedFd<'_>) {
-    let mut size = 1 << 20;
-    while size > 64 << 10 && rustix::pipe::fcntl_setpipe_size(fd, size).is_err() {
+/// Enlarges a pipe of the default size to the power of two that `room` bytes allow, 1 MiB at most, and to less where that is
+/// refused; returns the size that it had. A pipe of any other size has it because somebody set it, or because the user's
+/// quota is used up.
+pub fn enlarge_pipe(fd: BorrowedFd<'_>, room: u64) -> Option<usize> {
+    /// What gains by it has gained most of it by then.
+    const LARGEST: u64 = 1 << 20;
+    let default = DEFAULT_PIPE_PAGES * rustix::param::page_size();
+    let mut size = usize::try_from(room.min(LARGEST))
+        .ok()?
+        .checked_ilog2()
+        .map_or(0, |log| 1 << log);
+    if size <= default || rustix::pipe::fcntl_getpipe_size(fd) != Ok(default) {
+        return None;
+    }
+    size = size.min(most_of_a_pipe()?);
+    while size > default {
+        if rustix::pipe::fcntl_setpipe_size(fd, size).is_ok() {
+            return Some(default);
+        }
         size /= 2;
     }
+    None
+}
+
+/// See pipe(7).
+const DEFAULT_PIPE_PAGES: usize = 16;
+
+/// The largest that a pipe should be by the settings of the system.
+fn most_of_a_pipe() -> Option<usize> {
+    let setting = |name| -> Option<usize> { std::fs::read_to_string(name).ok()?.trim_end().parse().ok() };
+    let largest = setting("/proc/sys/fs/pipe-max-size")?;
+    let pages = setting("/proc/sys/fs/pipe-user-pages-soft")?;
+    Some(share_of_pipes(largest, pages * rustix::param::page_size()))
+}
+
+/// The largest power of two within what one pipe may have, which does not hold for root otherwise, and a small share of what
+/// all pipes of one user may have, where that is not 0 for "as much as they like". Once it is used up, every new pipe of the
+/// user has two pages, in all programs.
+fn share_of_pipes(largest: usize, quota: usize) -> usize {
+    const SHARE: usize = 64;
+    let most = if quota == 0 {
+        largest
+    } else {
+        largest.min(quota / SHARE)
+    };
+    most.checked_ilog2().map_or(0, |log| 1 << log)
+}
+
+/// Where it holds more than that it stays as it is.
+pub fn restore_pipe(fd: BorrowedFd<'_>, size: usize) {
+    let _ = rustix::pipe::fcntl_setpipe_size(fd, size);
 }
 
 /// How much a pipe can hold where every page of it is used to its end.
@@ -441,6 +486,21 @@ mod tests {
             let stream = stream();
             keep_alive(stream.as_fd(), Some(limit)).expect("set");
             assert_eq!(times(&stream), (pause, pause, 15, milliseconds));
+        }
+    }
+
+    #[test]
+    fn pipes_take_a_share_of_the_quota() {
+        const MIB: usize = 1 << 20;
+        for (largest, quota, share) in [
+            (MIB, 64 * MIB, MIB),
+            (MIB, 0, MIB),
+            (MIB, 16 * MIB, MIB / 4),
+            (MIB, 63 * MIB, MIB / 2),
+            (300 << 10, 64 * MIB, MIB / 4),
+            (MIB, 1, 0),
+        ] {
+            assert_eq!(share_of_pipes(largest, quota), share, "{largest} {quota}");
         }
     }
 

@@ -97,7 +97,12 @@ pub fn reopen(_fd: BorrowedFd<'_>, _access: OFlags) -> Option<OwnedFd> {
 }
 
 /// Pipes keep the size they have.
-pub fn enlarge_pipe(_fd: BorrowedFd<'_>) {}
+pub fn enlarge_pipe(_fd: BorrowedFd<'_>, _room: u64) -> Option<usize> {
+    None
+}
+
+/// None was enlarged.
+pub fn restore_pipe(_fd: BorrowedFd<'_>, _size: usize) {}
 
 /// It cannot be told.
 pub fn pipe_capacity(_fd: BorrowedFd<'_>) -> Option<u64> {

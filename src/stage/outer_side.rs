@@ -7,9 +7,22 @@ use crate::platform::{Descriptor, Interest, KernelQueue};
 /// Where a source or a sink shows its descriptor. It is not kept open here: it stays the stage's own, and closes when the
 /// stage closes it.
 #[derive(Debug, Default)]
-pub struct OuterSide(Mutex<Option<(Weak<Descriptor>, Interest)>>);
+pub struct OuterSide {
+    shown: Mutex<Option<(Weak<Descriptor>, Interest)>>,
+    /// Bytes that a pipe there may hold.
+    pipe_room: u64,
+}
 
 impl OuterSide {
+    /// One whose pipe, where it is one, is enlarged to hold up to `pipe_room` bytes.
+    #[must_use]
+    pub fn new(pipe_room: u64) -> Self {
+        Self {
+            pipe_room,
+            ..Self::default()
+        }
+    }
+
     /// The stage reads from `descriptor` from now on.
     pub fn reads(&self, descriptor: &Arc<Descriptor>) {
         self.show(descriptor, Interest::Read);
@@ -21,13 +34,14 @@ impl OuterSide {
     }
 
     fn show(&self, descriptor: &Arc<Descriptor>, side: Interest) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::downgrade(descriptor), side));
+        descriptor.enlarge_pipe(self.pipe_room);
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::downgrade(descriptor), side));
     }
 
     /// What waits there in the kernel; `None` where nothing can, or the stage has closed it.
     #[must_use]
     pub fn queue(&self) -> Option<KernelQueue> {
-        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (descriptor, side) = shown?;
         descriptor.upgrade()?.kernel_queue(side)
     }

@@ -43,6 +43,10 @@ struct Buffer {
 }
 
 impl TransformPlan for Buffer {
+    fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
+        output
+    }
+
     fn high(&self) -> Option<u64> {
         Some(self.size)
     }

@@ -58,7 +58,8 @@ fn head(head: &[u8]) -> Head {
     match (compare(head, MAGIC), head.get(MAGIC.len())) {
         // Four bytes for each byte of a block.
         (Likeness::Same, Some(level @ b'1'..=b'9')) => Head::Member(u64::from(level - b'0') * 400_000),
-        (Likeness::Different, _) | (Likeness::Same, Some(_)) => Head::Foreign,
+        (Likeness::Same, Some(_)) => Head::Unable("its block size is none that bzip2 has"),
+        (Likeness::Different, _) => Head::Foreign,
         _ => Head::More(MAGIC.len() + 1),
     }
 }
@@ -85,7 +86,7 @@ mod tests {
     fn the_level_tells_what_a_block_takes() {
         assert_eq!(head(b"BZh9"), Head::Member(3_600_000));
         assert_eq!(head(b"BZ"), Head::More(4));
-        assert_eq!(head(b"BZh0"), Head::Foreign);
+        assert!(matches!(head(b"BZh0"), Head::Unable(_)));
         assert_eq!(head(b"PK"), Head::Foreign);
     }
 }

@@ -85,11 +85,7 @@ pub static GUNZIP: Definition = Definition {
 /// gzip, for decoders.
 pub static FORMAT: Format = Format {
     name: "gzip",
-    head: |head| match compare(head, MAGIC) {
-        Likeness::Same => Head::Member(0),
-        Likeness::Shorter => Head::More(MAGIC.len()),
-        Likeness::Different => Head::Foreign,
-    },
+    head,
     decoder: || Box::new(Gunzip(GzipDecoder::new())),
     base: INFLATE_STATE,
     grows: false,
@@ -104,10 +100,25 @@ const MEMBER: u64 = 448 << 10;
 /// The same where that does not fit.
 const SMALLER_MEMBER: usize = 256 << 10;
 const MAGIC: &[u8] = &[0x1f, 0x8b];
+/// The one method that RFC 1952 has.
+const DEFLATE: u8 = 8;
+/// The flags that RFC 1952 reserves. A decoder must reject them, because they may announce a field where it expects the
+/// data.
+const RESERVED: u8 = 0xe0;
 /// Bytes that a compressor holds, at any level: window, hash chains, what is pending. Measured: 373 KiB.
 const DEFLATE_STATE: u64 = 384 << 10;
 /// Bytes that a decompressor holds: its window and tables.
 const INFLATE_STATE: u64 = 64 << 10;
+
+fn head(head: &[u8]) -> Head {
+    match (compare(head, MAGIC), &head[MAGIC.len().min(head.len())..]) {
+        (Likeness::Different, _) => Head::Foreign,
+        (Likeness::Same, [method, ..]) if *method != DEFLATE => Head::Unable("its compression method is not deflate"),
+        (Likeness::Same, [_, flags, ..]) if flags & RESERVED != 0 => Head::Unable("its header has reserved flags set"),
+        (Likeness::Same, [_, _, ..]) => Head::Member(0),
+        _ => Head::More(MAGIC.len() + 2),
+    }
+}
 
 fn plan_gzip(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     /// Below this a member's header and its lost history weigh more than what is gained.

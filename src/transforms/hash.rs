@@ -19,8 +19,9 @@ pub static HASH: Definition = Definition {
               with two spaces between. Where a later stage wanted no more of the stream (`take`), it says `not whole` \
               instead of a sum.\n\n\
               With expect= a sum that differs is exit code 10, and the file that was to be written stays as it was. \
-              expect=@FILE looks the label up in a file as sha256sum or sha256sum --tag writes it; where that holds \
-              only one sum, no label is needed.",
+              expect=@FILE looks the label up in a file as sha256sum, sha256sum --tag, b3sum or openssl dgst writes it; \
+              where that holds only one sum, no label is needed, and a bare digest needs none. `./a` and `a` are the \
+              same label.",
     params: &[
         Param {
             name: "algo",
@@ -36,7 +37,7 @@ pub static HASH: Definition = Definition {
             place: Place::Named,
             required: false,
             default: None,
-            help: "the sum that it must be, in hexadecimal, or @FILE that holds it",
+            help: "the sum that it must be, HEX or ALGO:HEX, or @FILE that holds it",
         },
         Param {
             name: "label",
@@ -77,7 +78,7 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         Some(text) => Some(match text.strip_prefix('@') {
             Some("") => return Err(refused("the file's name is missing".to_owned()).help(NAMED_WITH_AT)),
             Some(file) => Expected::In(file.to_owned()),
-            None => Expected::Hex(algorithm.check_hex(text).map_err(|why| {
+            None => Expected::Hex(algorithm.check_digest(text).map_err(|why| {
                 let message = format!("`{}` is no {} sum: {why}", brief(text.as_bytes()), algorithm.name());
                 refused(message).help(NAMED_WITH_AT)
             })?),
@@ -111,6 +112,10 @@ struct Hash {
 }
 
 impl TransformPlan for Hash {
+    fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
+        output
+    }
+
     fn side_file(&self) -> Option<(&'static str, &[u8])> {
         self.to.as_deref().map(|path| ("to", path))
     }
@@ -160,7 +165,8 @@ impl Hash {
             Some(Expected::Hex(hex)) => (Some(hex.clone()), label()),
             Some(Expected::In(file)) => {
                 let found = sums::look_up(file, self.algorithm, self.label.as_deref())?;
-                (Some(found.hex), found.label)
+                let label = self.label.clone().or(found.label);
+                (Some(found.hex), label.unwrap_or_else(|| "-".to_owned()))
             }
         })
     }

@@ -41,6 +41,12 @@ struct Limit {
 }
 
 impl TransformPlan for Limit {
+    fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
+        // One byte more tells that the limit was reached.
+        let most = self.most.saturating_add(1);
+        Some(output.map_or(most, |output| output.min(most)))
+    }
+
     fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
         self
     }

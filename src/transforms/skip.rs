@@ -38,6 +38,10 @@ struct Skip {
 }
 
 impl TransformPlan for Skip {
+    fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
+        output?.checked_add(self.left)
+    }
+
     fn leading_skip(&self) -> u64 {
         self.left
     }

@@ -10,7 +10,11 @@ pub static TAKE: Definition = Definition {
     name: "take",
     role: Role::Transform,
     summary: "pass the first bytes and end, quietly",
-    details: "What comes before is stopped; that is no failure. A stream that is shorter passes whole.",
+    details: "What comes before is stopped; that is no failure. A stream that is shorter passes whole.\n\nNo more of \
+              the source is read than is needed: what follows on a shared standard input (a file, a pipe or a connection) \
+              is left for the next reader. This also holds behind stages that pass bytes on unchanged: skip, limit, \
+              buffer, throttle and hash. How much input a decoder or an encoder needs for its first bytes is not known \
+              beforehand: behind one of them more is read than is needed, and it is not given back.",
     params: &[Param {
         name: "size",
         kind: Kind::Size,
@@ -19,10 +23,16 @@ pub static TAKE: Definition = Definition {
         default: None,
         help: "how many bytes to pass",
     }],
-    examples: &[Example {
-        text: "read /dev/urandom | take 1MiB | write noise",
-        about: "a file of random bytes",
-    }],
+    examples: &[
+        Example {
+            text: "read /dev/urandom | take 1MiB | write noise",
+            about: "a file of random bytes",
+        },
+        Example {
+            text: "take 512 | write header",
+            about: "the first block of standard input; the rest is left for the next command",
+        },
+    ],
     build: Build::Transform(plan),
 };
 
@@ -38,6 +48,10 @@ struct Take {
 }
 
 impl TransformPlan for Take {
+    fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
+        Some(output.map_or(self.left, |output| output.min(self.left)))
+    }
+
     fn ends_early(&self) -> bool {
         true
     }

@@ -65,6 +65,10 @@ struct Throttle {
 }
 
 impl TransformPlan for Throttle {
+    fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
+        output
+    }
+
     fn dial(&self) -> Option<Arc<Dial>> {
         Some(self.dial.clone())
     }

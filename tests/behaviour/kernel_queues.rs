@@ -1,12 +1,12 @@
 //! What waits in the kernel's pipes and sockets is what an outside observer sees there.
 
-use std::io::Write;
+use std::io::{PipeReader, Write};
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 
 use rustix::io::ioctl_fionread;
-use rustix::pipe::fcntl_getpipe_size;
+use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -63,7 +63,7 @@ fn a_pipe_that_nobody_reads_holds_what_was_written() {
     for pipeline in ["read - | write -", "read - | skip 0 | write -"] {
         let (input, mut feed) = std::io::pipe().expect("a pipe");
         let (reader, output) = std::io::pipe().expect("a pipe");
-        let mut running = watched("1MiB", pipeline).stdin(input).stdout(output).start();
+        let mut running = watched("8MiB", pipeline).stdin(input).stdout(output).start();
         let bytes = noise(300_000, 3);
         let feeding = std::thread::spawn(move || feed.write_all(&bytes).map(|()| feed));
         let sink = if pipeline.contains("skip") { 2 } else { 1 };
@@ -84,6 +84,102 @@ fn a_pipe_that_nobody_reads_holds_what_was_written() {
         drop(feed);
         // Everything was written, so it ends well although nobody has read a byte of it.
         assert_eq!(running.wait().code, Some(0));
+    }
+}
+
+/// The sizes of a new pipe at either end of a run in full course that has `memory`, and what its sample says.
+fn sizes_during(memory: &str, pipeline: &str, set: Option<usize>) -> [u64; 2] {
+    let (input, mut feed) = std::io::pipe().expect("a pipe");
+    let (reader, output) = std::io::pipe().expect("a pipe");
+    for pipe in [input.as_fd(), output.as_fd()] {
+        if let Some(size) = set {
+            fcntl_setpipe_size(pipe, size).expect("it is empty");
+        }
+    }
+    feed.write_all(&noise(2000, 5)).expect("there is room");
+    let mut running = watched(memory, pipeline).stdin(input).stdout(output).start();
+    let sink = pipeline.matches('|').count();
+    let sample = until(&mut running, |sample| {
+        queued(sample, sink).is_some_and(|queued| queued > 0)
+    });
+    let sizes = [feed.as_fd(), reader.as_fd()].map(|pipe| fcntl_getpipe_size(pipe).expect("a pipe") as u64);
+    let told = [capacity(&sample, 0), capacity(&sample, sink)];
+    // What has stopped reading holds no pipe any more.
+    assert_eq!(
+        (told[0].unwrap_or(sizes[0]), told[1]),
+        (sizes[0], Some(sizes[1])),
+        "{pipeline}"
+    );
+    // A pipe of one page is full as long as nobody reads it.
+    drop((feed, reader));
+    running.wait();
+    sizes
+}
+
+#[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), feature = "portable-platform"),
+    ignore = "only Linux tells"
+)]
+fn pipes_are_enlarged_as_far_as_memory_allows() {
+    const DEFAULT: u64 = 64 << 10;
+    for (memory, pipeline, size) in [
+        ("8MiB", "read - | write -", 1 << 20),
+        ("1GiB", "read - | write -", 1 << 20),
+        ("8MiB", "read - | hash | write -", 1 << 20),
+        ("2MiB", "read - | write -", 256 << 10),
+        ("3MiB", "read - | skip 0 | write -", 256 << 10),
+        ("512KiB", "read - | write -", DEFAULT),
+        ("64KiB", "read - | skip 0 | write -", DEFAULT),
+        ("8MiB", "read - | throttle 1MB/s | write -", DEFAULT),
+        ("8MiB", "read - | take 3000 | write -", DEFAULT),
+    ] {
+        assert_eq!(
+            sizes_during(memory, pipeline, None),
+            [size; 2],
+            "--memory {memory} {pipeline}"
+        );
+    }
+}
+
+#[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), feature = "portable-platform"),
+    ignore = "only Linux tells"
+)]
+fn a_pipe_whose_size_was_set_keeps_it() {
+    for size in [4 << 10, 32 << 10, 128 << 10] {
+        for pipeline in ["read - | write -", "read - | hash | write -"] {
+            assert_eq!(
+                sizes_during("8MiB", pipeline, Some(size)),
+                [size as u64; 2],
+                "{pipeline}"
+            );
+        }
+    }
+}
+
+#[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), feature = "portable-platform"),
+    ignore = "only Linux tells"
+)]
+fn pipes_are_left_as_they_were_found() {
+    let size = |pipe: &PipeReader| fcntl_getpipe_size(pipe).expect("a pipe");
+    for arguments in [
+        &["-q", "read - | write -"][..],
+        &["-q", "read - | hash | write -"],
+        &["-q", "skip 1K | take 1000 | write -"],
+        &["explain", "read - | write -"],
+        &["-q", "read - | limit 10 | write -"],
+    ] {
+        let [(input, mut feed), (reader, output)] = [0; 2].map(|_| std::io::pipe().expect("a pipe"));
+        let before = [size(&input), size(&reader)];
+        feed.write_all(&noise(20_000, 6)).expect("there is room");
+        drop(feed);
+        let again = input.try_clone().expect("shared");
+        highwater(arguments).stdin(again).stdout(output).run();
+        assert_eq!([size(&input), size(&reader)], before, "{arguments:?}");
     }
 }
 

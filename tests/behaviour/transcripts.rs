@@ -1493,6 +1493,11 @@ sink's pipe or connection instead of being copied. That is faster, and it is an
 alias: who writes to the file before the other side has read what was sent
 changes it there too. Use it for files that nobody writes to.
 
+A pipe that has the system's default size, here or at the sink, is enlarged
+while it is open, as far as 1 MiB, an eighth of the memory ceiling and the
+user's quota of pipes allow. One whose size was set, and those of a chain with a
+throttle, stay as they are.
+
 Parameters
   path             ENDPOINT    what to read: a path, - or a URL; several are
                                read in turn (required)
@@ -1698,6 +1703,13 @@ pass the first bytes and end, quietly.
 What comes before is stopped; that is no failure. A stream that is shorter
 passes whole.
 
+No more of the source is read than is needed: what follows on a shared standard
+input (a file, a pipe or a connection) is left for the next reader. This also
+holds behind stages that pass bytes on unchanged: skip, limit, buffer, throttle
+and hash. How much input a decoder or an encoder needs for its first bytes is
+not known beforehand: behind one of them more is read than is needed, and it is
+not given back.
+
 Parameters
   size  SIZE  how many bytes to pass (required)
   high  SIZE  high-water mark of the link behind this stage
@@ -1706,6 +1718,8 @@ Parameters
 Examples
   highwater 'read /dev/urandom | take 1MiB | write noise'
       a file of random bytes
+  highwater 'take 512 | write header'
+      the first block of standard input; the rest is left for the next command
 --- exit 0
 "#]],
         );

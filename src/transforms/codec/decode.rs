@@ -103,8 +103,16 @@ impl Decoding {
         }
     }
 
-    /// Takes bytes that are no chunk.
+    /// Takes bytes that are no chunk. What comes before a fault is good: a stage that wants no more than that must get it.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Outlet) -> Outcome {
+        let fed = self.consume_all(bytes, out);
+        if fed.is_err() {
+            self.starved(out)?;
+        }
+        fed
+    }
+
+    fn consume_all(&mut self, bytes: &[u8], out: &mut Outlet) -> Outcome {
         for piece in bytes.chunks(PIECE) {
             let mut rest = PartialBuffer::new(piece);
             while !rest.unwritten().is_empty() {
@@ -337,8 +345,7 @@ impl Decoding {
         let written = output.written_len();
         buffer.advance(written);
         let is_full = buffer.is_full();
-        // What came before the fault is good: a stage that wants no more than that must get it.
-        if is_full || result.is_err() {
+        if is_full {
             out.send(buffer)?;
         } else {
             self.gathered = Some(buffer);

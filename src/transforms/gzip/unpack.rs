@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use libdeflater::Decompressor;
+use memchr::memmem;
 
 use crate::flow::{Chunk, Inlet, Outlet};
 use crate::stage::{Budget, Claim, Content, Context, Outcome, Stage, TransformPlan, Work, drive};
@@ -77,8 +78,6 @@ impl Stage for Members {
 struct Member {
     /// All of it, as it came.
     input: Vec<u8>,
-    /// Bytes of its header.
-    header: usize,
     output: Vec<u8>,
     /// Whether it came out as its footer says.
     is_good: bool,
@@ -87,22 +86,19 @@ struct Member {
 impl Member {
     /// Bytes that its footer says it comes to, modulo 2³².
     fn length(&self) -> usize {
-        self.footer(4) as usize
-    }
-
-    fn footer(&self, at: usize) -> u32 {
-        let at = self.input.len() - FOOTER + at;
-        let bytes = self.input.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-        bytes.map_or(0, u32::from_le_bytes)
+        let length = self.input.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        length as usize
     }
 
     fn decompress(&mut self, decompressor: &mut Decompressor) {
         let length = self.length();
         self.output.reserve_exact(length.saturating_sub(self.output.len()));
         self.output.resize(length, 0);
-        let body = &self.input[self.header..self.input.len() - FOOTER];
-        let came_to = decompressor.deflate_decompress(body, &mut self.output);
-        self.is_good = came_to == Ok(self.output.len()) && libdeflater::crc32(&self.output) == self.footer(0);
+        let came_to = decompressor.gzip_decompress(&self.input, &mut self.output);
+        // The library does not say where the member ended, only that a right footer followed. If the last bytes occur
+        // nowhere else, that footer was the last, and nothing is hidden between the data and it.
+        let footer = self.input.len() - FOOTER;
+        self.is_good = came_to == Ok(length) && memmem::find(&self.input, &self.input[footer..]) == Some(footer);
     }
 }
 
@@ -173,11 +169,8 @@ impl Unpacker {
         while at < bytes.len() {
             let size = match sized(&self.present.input) {
                 Sized::Unknown => wanted(&self.present.input),
-                Sized::Yes { header, member } if self.may_gather(member) => {
-                    self.present.header = header;
-                    member
-                }
-                Sized::No | Sized::Yes { .. } => return Ok(Taken::Upto(at)),
+                Sized::Yes(member) if self.may_gather(member) => member,
+                Sized::No | Sized::Yes(_) => return Ok(Taken::Upto(at)),
             };
             let missing = size - self.present.input.len();
             let count = missing.min(bytes.len() - at);
@@ -185,8 +178,7 @@ impl Unpacker {
             self.present.input.reserve_exact(missing);
             self.present.input.extend_from_slice(&bytes[at..at + count]);
             at += count;
-            let is_whole =
-                matches!(sized(&self.present.input), Sized::Yes { member, .. } if member == self.present.input.len());
+            let is_whole = sized(&self.present.input) == Sized::Yes(self.present.input.len());
             if is_whole && !self.submit(out)? {
                 return Ok(Taken::Upto(at));
             }

@@ -39,11 +39,18 @@ impl Algorithm {
         }
     }
 
-    /// A sum in lower case.
+    /// A sum in lower case, without the colons that `openssl dgst -c` puts between its bytes.
     ///
     /// # Errors
     /// Why it is none.
     pub fn check_hex(self, text: &str) -> Result<String, String> {
+        let pairs: Vec<&str> = text.split(':').collect();
+        let joined = pairs.concat();
+        let text = if pairs.len() > 1 && pairs.iter().all(|pair| pair.len() == 2) {
+            &joined
+        } else {
+            text
+        };
         if let Some(wrong) = text.chars().find(|c| !c.is_ascii_hexdigit()) {
             return Err(format!("`{}` is no hexadecimal digit", wrong.escape_debug()));
         }
@@ -51,6 +58,30 @@ impl Algorithm {
             return Err(format!("it has {} digits instead of {}", text.len(), self.digits()));
         }
         Ok(text.to_ascii_lowercase())
+    }
+
+    /// [`Algorithm::check_hex`] of a sum that may have its algorithm before it: `sha256:HEX`.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn check_digest(self, text: &str) -> Result<String, String> {
+        match text.split_once(':') {
+            Some((name, hex)) if self.is_called(name) => self.check_hex(hex),
+            Some((name, _)) if Self::ALL.iter().any(|other| other.is_called(name)) => {
+                Err(format!("it says that it is one of {}", name.to_ascii_lowercase()))
+            }
+            _ => self.check_hex(text),
+        }
+    }
+
+    /// Whether tools call it so: `SHA256`, `SHA-256` or, as openssl does, `SHA2-256`.
+    pub fn is_called(self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let name = match name.strip_prefix("sha2-").or_else(|| name.strip_prefix("sha-")) {
+            Some(size) => format!("sha{size}"),
+            None => name,
+        };
+        name == self.name()
     }
 
     /// The sum of nothing, so far.
@@ -149,5 +180,21 @@ mod tests {
         assert_eq!(why("e306928"), "it has 7 digits instead of 8");
         assert_eq!(why("e306928x"), "`x` is no hexadecimal digit");
         assert_eq!(why(""), "it has 0 digits instead of 8");
+        assert_eq!(why("e3:06928"), "`:` is no hexadecimal digit");
+    }
+
+    #[test]
+    fn a_digest_may_name_its_algorithm() {
+        let check = |text| Algorithm::Crc32c.check_digest(text);
+        for text in ["crc32c:E3069283", "CRC32C:e3069283", "e3:06:92:83", "e3069283"] {
+            assert_eq!(check(text), Ok("e3069283".to_owned()));
+        }
+        assert_eq!(check("MD5:e3069283"), Err("it says that it is one of md5".to_owned()));
+        for name in ["SHA256", "sha256", "SHA2-256", "SHA-256"] {
+            assert!(Algorithm::Sha256.is_called(name), "{name}");
+        }
+        for name in ["SHA512/256", "SHA2-512/256", "SHA3-256", "SHA2-512", "SHA", ""] {
+            assert!(!Algorithm::Sha256.is_called(name), "{name}");
+        }
     }
 }

@@ -12,10 +12,22 @@ use super::Algorithm;
 /// A sum that a file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What it is the sum of.
-    pub label: String,
+    /// What it is the sum of; `None` for a bare digest.
+    pub label: Option<String>,
     /// In lower case.
     pub hex: String,
+}
+
+impl Entry {
+    /// The label without what means nothing in it.
+    fn label(&self) -> Option<&str> {
+        self.label.as_deref().map(plain)
+    }
+}
+
+/// `./a` and `a` are the same file.
+fn plain(label: &str) -> &str {
+    label.trim_start_matches("./")
 }
 
 /// `HEX  LABEL`, with a newline. A label that would break the line is escaped, as the tools do.
@@ -50,12 +62,14 @@ pub fn look_up(file: &str, algorithm: Algorithm, label: Option<&str>) -> Result<
 }
 
 fn choose(text: &str, algorithm: Algorithm, label: Option<&str>) -> Result<Entry, String> {
-    let mut found: Vec<Entry> = text
-        .lines()
-        .filter_map(|line| entry(line, algorithm))
-        .filter(|entry| label.is_none_or(|label| entry.label == label))
-        .collect();
-    found.dedup();
+    let mut found = entries(text, algorithm);
+    // A bare digest names no file, so it applies to any label.
+    if let Some(label) = label
+        && found.iter().any(|entry| entry.label.is_some())
+    {
+        found.retain(|entry| entry.label() == Some(plain(label)));
+    }
+    found.dedup_by(|one, other| one.hex == other.hex && one.label() == other.label());
     let name = algorithm.name();
     match (found.len(), label) {
         (1, _) => Ok(found.remove(0)),
@@ -66,41 +80,102 @@ fn choose(text: &str, algorithm: Algorithm, label: Option<&str>) -> Result<Entry
     }
 }
 
-/// `HEX  LABEL`, `HEX *LABEL`, the same escaped behind a backslash, or `ALGO (LABEL) = HEX`.
-fn entry(line: &str, algorithm: Algorithm) -> Option<Entry> {
-    if let Some((name, rest)) = line.split_once(" (") {
-        let (label, hex) = rest.rsplit_once(") = ")?;
-        return Some(Entry {
-            label: label.to_owned(),
-            hex: algorithm
-                .check_hex(hex)
-                .ok()
-                .filter(|_| name.eq_ignore_ascii_case(algorithm.name()))?,
-        });
-    }
-    let (line, is_escaped) = line.strip_prefix('\\').map_or((line, false), |rest| (rest, true));
-    let (hex, rest) = line.split_once(' ')?;
-    let label = rest.strip_prefix([' ', '*'])?;
-    Some(Entry {
-        label: if is_escaped { unescape(label) } else { label.to_owned() },
-        hex: algorithm.check_hex(hex).ok()?,
-    })
+/// The sums of one algorithm in a file; lines that hold none are passed over, as the tools do.
+fn entries(text: &str, algorithm: Algorithm) -> Vec<Entry> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut spacing = None;
+    let lines = text.lines().map(|line| line.trim_end_matches('\r'));
+    lines
+        .filter_map(|line| entry(line.trim_start_matches(BLANK), algorithm, &mut spacing))
+        .collect()
 }
 
-fn unescape(label: &str) -> String {
+const BLANK: [char; 2] = [' ', '\t'];
+
+/// What stands between the digest and the name in all lines of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spacing {
+    /// A blank, and a second one or `*`: md5sum and its like.
+    Mode,
+    /// One blank: BSD's `md5 -r`.
+    Single,
+}
+
+/// One line of a file, in any of the forms that `sha256sum --check` reads or openssl writes:
+///
+/// - `HEX  NAME`, `HEX *NAME`, `HEX NAME`, and `HEX` alone
+/// - `ALGO (NAME) = HEX`, `ALGO(NAME)= HEX`
+/// - either behind a backslash, with the name escaped
+/// - `ALGO:HEX`, with or without a name
+///
+/// The first line with a digest before its name settles the spacing, as in coreutils: otherwise an added line with another
+/// spacing could make ` a` stand for `a`.
+fn entry(line: &str, algorithm: Algorithm, spacing: &mut Option<Spacing>) -> Option<Entry> {
+    let (line, is_escaped) = line.strip_prefix('\\').map_or((line, false), |rest| (rest, true));
+    let (label, hex) = match before_name(line, algorithm, spacing) {
+        Some((hex, label)) => (label, hex),
+        None => tagged(line, algorithm)?,
+    };
+    let label = match label {
+        Some(label) if is_escaped => Some(unescape(label)?),
+        label => label.map(str::to_owned),
+    };
+    Some(Entry { label, hex })
+}
+
+/// The digest at the start of a line, and the name behind it.
+fn before_name<'a>(
+    line: &'a str,
+    algorithm: Algorithm,
+    spacing: &mut Option<Spacing>,
+) -> Option<(String, Option<&'a str>)> {
+    let (digest, rest) = line.split_once(BLANK).unwrap_or((line, ""));
+    let hex = algorithm.check_digest(digest).ok()?;
+    if rest.trim_end_matches(BLANK).is_empty() {
+        return Some((hex, None));
+    }
+    let label = match (rest.strip_prefix([' ', '*']), *spacing) {
+        (Some(label), None | Some(Spacing::Mode)) if !label.is_empty() => {
+            *spacing = Some(Spacing::Mode);
+            label
+        }
+        (_, Some(Spacing::Mode)) => return None,
+        _ => {
+            *spacing = Some(Spacing::Single);
+            rest
+        }
+    };
+    Some((hex, Some(label)))
+}
+
+/// The digest at the end of a line, and the name before it, in brackets; openssl before version 3 names no algorithm for
+/// its standard input.
+fn tagged(line: &str, algorithm: Algorithm) -> Option<(Option<&str>, String)> {
+    let (name, rest) = line.split_once('(')?;
+    let (label, digest) = rest.rsplit_once(')')?;
+    let digest = digest.trim_start_matches(BLANK).strip_prefix('=')?;
+    let name = name.strip_suffix(' ').unwrap_or(name);
+    let is_ours = algorithm.is_called(name) || (name.is_empty() && label == "stdin");
+    let hex = algorithm.check_hex(digest.trim_start_matches(BLANK)).ok()?;
+    is_ours.then_some((Some(label), hex))
+}
+
+/// A name as it was before it was escaped; `None` where no tool has escaped it so.
+fn unescape(label: &str) -> Option<String> {
     let mut plain = String::new();
     let mut rest = label.chars();
     while let Some(c) = rest.next() {
         plain.push(match c {
-            '\\' => match rest.next() {
-                Some('n') => '\n',
-                Some('r') => '\r',
-                other => other.unwrap_or('\\'),
+            '\\' => match rest.next()? {
+                'n' => '\n',
+                'r' => '\r',
+                '\\' => '\\',
+                _ => return None,
             },
             c => c,
         });
     }
-    plain
+    Some(plain)
 }
 
 #[cfg(test)]
@@ -115,18 +190,74 @@ mod tests {
     }
 
     #[test]
-    fn every_common_form_is_read() {
+    fn reads_every_common_form() {
+        let upper = A.to_uppercase();
+        let colons = A
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| std::str::from_utf8(pair).expect("digits"));
+        let colons = colons.collect::<Vec<_>>().join(":");
         for text in [
             format!("{A}  a b\n"),
             format!("{A} *a b"),
+            format!("{A} a b\n"),
+            format!("{A}\ta b\n"),
+            format!("{A}  a b\r\n"),
+            format!("\u{feff}{A}  a b\n"),
+            format!(" \t{A}  ./a b\n"),
             format!("MD5 (a b) = {A}\n"),
-            format!(
-                "# made by hand\n\nSHA256 (a b) = {A}\n{}  a b\n{B}  a\n",
-                A.to_uppercase()
-            ),
+            format!("MD5(a b)= {A}\r\n"),
+            format!("MD5 (a b)={A}\n"),
+            format!("\\MD5 (a b) = {A}\n"),
+            format!("MD5(a b)= {colons}\n"),
+            format!("md5:{A}\n"),
+            format!("MD5:{upper}  a b\n"),
+            format!("{A}\n"),
+            format!("  {upper} \r\n"),
+            format!("{A}  a b\n{A}  ./a b\n"),
+            format!("# made by hand\n\nSHA256 (a b) = {A}\n{upper}  a b\n{B}  a\n"),
         ] {
             assert_eq!(found(&text, Some("a b")), Ok(A.to_owned()), "{text}");
         }
+        assert_eq!(found(&format!("(stdin)= {A}\n"), None), Ok(A.to_owned()));
+        assert_eq!(found(&format!("{A}  a b\n"), Some("./a b")), Ok(A.to_owned()));
+    }
+
+    #[test]
+    fn brackets_in_a_name_are_no_tag() {
+        for label in ["a (1)", "(", "MD5 (b) = c", ") = ", "a(b)= c"] {
+            assert_eq!(found(&format!("{A}  {label}\n"), Some(label)), Ok(A.to_owned()));
+            assert_eq!(found(&format!("MD5 ({label}) = {A}\n"), Some(label)), Ok(A.to_owned()));
+        }
+    }
+
+    #[test]
+    fn spacing_is_settled_by_the_first_line() {
+        let text = format!("{A}  a\n{B} b\n");
+        assert_eq!(found(&text, Some("b")), Err("no md5 sum for `b`".to_owned()));
+        let text = format!("{A} a\n{B}  b\n");
+        assert_eq!(found(&text, Some(" b")), Ok(B.to_owned()));
+        assert_eq!(found(&text, Some("b")), Err("no md5 sum for `b`".to_owned()));
+    }
+
+    #[test]
+    fn rejects_what_is_no_sum() {
+        for text in [
+            format!("SHA1 (a) = {A}\n"),
+            format!("sha256:{A}\n"),
+            format!("{A}0  a\n"),
+            format!("{}  a\n", &A[1..]),
+            format!("x{A}  a\n"),
+            format!("MD5 (a) {A}\n"),
+            format!("MD5 (a = {A}\n"),
+            format!("MD5 (a) = {A}x\n"),
+            format!("\\{A}  a\\x\n"),
+            format!("\\{A}  a\\\n"),
+        ] {
+            assert_eq!(found(&text, None), Err("no md5 sum".to_owned()), "{text}");
+        }
+        let text = format!("{A}\n{B}  b\n");
+        assert_eq!(found(&text, Some("a")), Err("no md5 sum for `a`".to_owned()));
     }
 
     #[test]

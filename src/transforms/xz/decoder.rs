@@ -6,7 +6,7 @@
 use std::io;
 
 use async_compression::core::util::{PartialBuffer, WriteBuffer};
-use liblzma::stream::{Action, Error, Status, Stream};
+use liblzma::stream::{Action, Error, Status, Stream, TELL_UNSUPPORTED_CHECK};
 
 use crate::transforms::codec::{Decoder, Step};
 
@@ -15,6 +15,7 @@ pub struct XzDecoder {
     stream: Option<Stream>,
     /// Bytes that it may use.
     allowed: u64,
+    has_warned: bool,
 }
 
 impl XzDecoder {
@@ -23,12 +24,13 @@ impl XzDecoder {
         Self {
             stream: None,
             allowed: 1,
+            has_warned: false,
         }
     }
 
     fn stream(&mut self) -> io::Result<&mut Stream> {
         if self.stream.is_none() {
-            self.stream = Some(Stream::new_stream_decoder(self.allowed, 0)?);
+            self.stream = Some(Stream::new_stream_decoder(self.allowed, TELL_UNSUPPORTED_CHECK)?);
         }
         self.stream.as_mut().ok_or_else(|| io::Error::other("no stream"))
     }
@@ -56,6 +58,14 @@ impl Decoder for XzDecoder {
                 Err(io::Error::other("the decoder makes no progress"))
             }
             Ok(_) => Ok(Step::Within),
+            Err(Error::UnsupportedCheck) => {
+                if !std::mem::replace(&mut self.has_warned, true) {
+                    tracing::warn!(
+                        "the xz stream has a check of a kind that is not supported: its integrity is not verified"
+                    );
+                }
+                Ok(Step::Within)
+            }
             Err(Error::MemLimit) => Ok(Step::Needs(needed(stream))),
             Err(error) => Err(io::Error::other(meaning(error))),
         }
