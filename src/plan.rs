@@ -92,6 +92,15 @@ impl<T> Planned<T> {
     }
 }
 
+impl Planned<StagePlan> {
+    /// Bytes of memory that it holds besides its links, those of the pipelines that it starts included.
+    #[must_use]
+    pub fn state_bytes(&self) -> u64 {
+        let runs = self.sub_pipelines.iter().map(|sub| sub.memory);
+        runs.fold(self.plan.state_bytes(), u64::saturating_add)
+    }
+}
+
 /// A pipeline that a stage starts any number of times.
 pub struct SubPlan {
     /// Plans one run of it over a source.
@@ -272,7 +281,7 @@ impl Plan {
 
     /// Bytes of state that the stages say they need.
     pub fn states(&self) -> impl Iterator<Item = u64> {
-        self.stages.values().iter().map(|stage| stage.plan.state_bytes())
+        self.stages.values().iter().map(Planned::state_bytes)
     }
 
     /// Bytes that all stages behind `node` together want of it at most; `None` where there is no bound.

@@ -31,7 +31,7 @@ pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
             note(&mut text, &file.effect());
         }
         let outputs = plan.graph.outputs(node);
-        let state = planned.plan.state_bytes();
+        let state = planned.state_bytes();
         if state > 0 {
             let links = if outputs.is_empty() { "link" } else { "links" };
             note(&mut text, &format!("holds {} besides its {links}", human_size(state)));

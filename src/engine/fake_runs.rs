@@ -37,7 +37,7 @@ fn nested() -> Graph {
 }
 
 /// Chains of two to six stages, forks of two to five branches, and a fork within a fork.
-fn shapes() -> Vec<Graph> {
+pub(super) fn shapes() -> Vec<Graph> {
     let chains = (2..=6).map(Graph::chain);
     chains.chain((2..=5).map(fork)).chain([nested()]).collect()
 }

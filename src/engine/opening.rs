@@ -235,7 +235,7 @@ impl Opener {
                 listening,
                 side_file: None,
                 sub_pipelines: stage.sub_pipelines,
-                state: stage.plan.state_bytes(),
+                state: stage.state_bytes(),
                 ends_early: transform.is_some_and(TransformPlan::ends_early),
                 dial: transform.and_then(TransformPlan::dial),
                 role: Opening::Planned(stage.plan),

@@ -501,6 +501,7 @@ fn links(memory: &MemoryPlan, direct: bool, most: u64) -> (Arc<Pool>, EdgeMap<Ar
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake_runs::shapes;
     use super::super::fakes::{AtFirst, Case, Form, Moment, Tally, Way};
     use super::super::opening::open;
     use super::*;
@@ -523,15 +524,22 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_stage_waits_for_the_end_of_the_time_ends_it() {
-        for first in [Form::Task, Form::Thread] {
-            // One waits for nothing but to be told, the others at links that stay full or empty; in the last case all go on.
-            for at in 0..=4 {
-                let case = Case::new(4, Some((at, Way::Hang, Moment::Midway)));
-                let (ending, tally) = out_of_time(&Case { first, ..case }, |_| true);
-                assert_eq!(ending.exit_code(), 8, "{at}: {ending:?}");
-                assert_eq!(ending.left_behind, [""; 0], "{at}");
-                assert_eq!(tally.counts(), [4, 4, 0, 1], "{at}");
+    fn the_end_of_the_time_ends_every_wait() {
+        for graph in shapes() {
+            let stages = graph.nodes().len();
+            for first in [Form::Task, Form::Thread] {
+                // One waits for nothing but to be told, the others at links that stay full or empty; in the last case all
+                // go on.
+                for at in 0..=stages {
+                    let case = Case {
+                        first,
+                        ..Case::of(graph.clone(), Some((at, Way::Hang, Moment::Midway)))
+                    };
+                    let (ending, tally) = out_of_time(&case, |_| true);
+                    assert_eq!(ending.exit_code(), 8, "{at}: {ending:?}");
+                    assert_eq!(ending.left_behind, [""; 0], "{at}");
+                    assert_eq!(tally.counts(), [stages, stages, 0, case.sinks()], "{at}");
+                }
             }
         }
     }
