@@ -227,15 +227,15 @@ impl Opener {
         let mut side_files = Vec::new();
         let stages = plan.stages.into_entries().zip(listening.into_values());
         let stages = stages.map(|((node, stage), listening)| {
+            let (state, transform) = (stage.state_bytes(), stage.plan.as_transform());
             side_files.extend(stage.side_file.map(|file| (node, file)));
-            let transform = stage.plan.as_transform();
             OpenStage {
                 name: stage.name,
                 text: stage.text,
                 listening,
                 side_file: None,
                 sub_pipelines: stage.sub_pipelines,
-                state: stage.state_bytes(),
+                state,
                 ends_early: transform.is_some_and(TransformPlan::ends_early),
                 dial: transform.and_then(TransformPlan::dial),
                 role: Opening::Planned(stage.plan),
