@@ -3,8 +3,7 @@
 use std::fs::File;
 use std::process::{Command, Stdio};
 
-#[path = "behaviour/skip.rs"]
-mod skip;
+use crate::support::skip;
 
 /// All that highwater writes to a terminal with these arguments; `None` where there is no `script` and need not be.
 fn on_a_terminal(arguments: &str, folder: &std::path::Path) -> Option<String> {

@@ -12,10 +12,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-// Named, because the tests of other folders take this file as theirs.
-#[path = "skip.rs"]
-mod skip;
-pub use skip::skip;
+pub use super::skip::skip;
 
 /// A run that takes longer hangs: far more than any test needs.
 const FAR_TOO_LONG: Duration = Duration::from_secs(120);
