@@ -32,6 +32,7 @@ mod roundtrip;
 mod security;
 mod slow_peers;
 mod stages;
+#[cfg(not(feature = "portable-platform"))]
 mod system_calls;
 mod terminal;
 mod transcripts;

@@ -10,8 +10,8 @@ use super::chains::{
     PEER_WRITES, PIPES, RESUME, RESUME_AND_VERIFY, RESUMED, RESUMED_AND_VERIFIED, SEVERAL, STATS, SUM,
     UNIX_PEER_COMES_TO_READ, UNIX_PEER_COMES_TO_WRITE, UNIX_PEER_READS, UNIX_PEER_WRITES, VERIFY,
 };
-use crate::harness::{Folder, highwater, noise};
 use super::trial::{KEPT, Place, Trial, source};
+use crate::harness::{Folder, highwater, noise};
 
 /// A checkpoint comes with every few bytes.
 const OFTEN: Chain = Chain {
