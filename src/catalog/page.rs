@@ -1,14 +1,14 @@
 //! What `highwater stages` prints, at most 80 columns wide.
 
 use super::form::{all_params, positional_form, word_form};
-use super::{Example, Param, Role, StageDef};
+use super::{Definition, Example, Param, Role};
 
 /// Nothing is wider than this, in columns.
 const COLUMNS: usize = 80;
 
 /// All stages, grouped by role, each with its positional form and its summary. Ends in a newline.
 #[must_use]
-pub fn list<B>(catalog: &[&StageDef<B>]) -> String {
+pub fn list(catalog: &[&Definition]) -> String {
     let width = catalog
         .iter()
         .map(|def| columns(&positional_form(def)))
@@ -30,7 +30,7 @@ pub fn list<B>(catalog: &[&StageDef<B>]) -> String {
 
 /// All there is to say about one stage. Ends in a newline.
 #[must_use]
-pub fn describe<B>(def: &StageDef<B>) -> String {
+pub fn describe(def: &Definition) -> String {
     let mut sections = vec![usage(def), paragraph(&format!("{}.", def.summary))];
     let details = def.details.split("\n\n");
     sections.extend(details.filter(|text| !text.trim().is_empty()).map(paragraph));
@@ -56,7 +56,7 @@ fn example(example: &Example) -> String {
 }
 
 /// `throttle RATE [burst=SIZE] [high=SIZE] [low=SIZE]`
-fn usage<B>(def: &StageDef<B>) -> String {
+fn usage(def: &Definition) -> String {
     let indent = columns(def.name) + 1;
     let words: Vec<String> = all_params(def).map(word_form).collect();
     let text = format!("{} {}", def.name, wrap_words(words.iter().map(String::as_str), indent));
