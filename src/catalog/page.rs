@@ -2,6 +2,7 @@
 
 use super::form::{all_params, positional_form, word_form};
 use super::{Definition, Example, Param, Role};
+use crate::error::wrapping;
 
 /// Nothing is wider than this, in columns.
 const COLUMNS: usize = 80;
@@ -59,7 +60,7 @@ fn example(example: &Example) -> String {
 fn usage(def: &Definition) -> String {
     let indent = columns(def.name) + 1;
     let words: Vec<String> = all_params(def).map(word_form).collect();
-    let text = format!("{} {}", def.name, wrap_words(words.iter().map(String::as_str), indent));
+    let text = format!("{} {}", def.name, wrap(&words.join(" "), indent));
     text.trim_end().to_owned() + "\n"
 }
 
@@ -107,28 +108,10 @@ fn columns(text: &str) -> usize {
 
 /// `text` as lines, all but the first indented by `indent` columns, as the first is by what stands before it.
 fn wrap(text: &str, indent: usize) -> String {
-    wrap_words(text.split_whitespace(), indent)
-}
-
-fn wrap_words<'w>(words: impl Iterator<Item = &'w str>, indent: usize) -> String {
-    let mut text = String::new();
-    let mut column = indent;
-    for word in words {
-        let width = columns(word);
-        if column == indent {
-            // The first word of a line stands there whatever its width.
-        } else if column + 1 + width > COLUMNS {
-            text.push('\n');
-            text += &" ".repeat(indent);
-            column = indent;
-        } else {
-            text.push(' ');
-            column += 1;
-        }
-        text += word;
-        column += width;
-    }
-    text
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    let lines = textwrap::wrap(&text, wrapping(COLUMNS - indent));
+    lines.join(&format!("\n{}", " ".repeat(indent)))
 }
 
 /// As one word of a POSIX shell.
