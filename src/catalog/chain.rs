@@ -20,9 +20,6 @@ pub fn check<'c>(call: &Call, catalog: &[&'c Definition]) -> Result<(&'c Definit
 /// Checks every call of a script and the order of its stages.
 ///
 /// A script may lack stages that could not be read; the rest is checked all the same.
-///
-/// # Errors
-/// All that is wrong, in no order.
 pub fn check_chain<'c>(
     script: &Script,
     catalog: &[&'c Definition],

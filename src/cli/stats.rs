@@ -20,9 +20,6 @@ pub struct StatsFile {
 
 impl StatsFile {
     /// Opens the file and leaves what is in it until the end.
-    ///
-    /// # Errors
-    /// If it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let name = shown(path.as_os_str().as_bytes());
         if path.as_os_str() == "-" {
@@ -35,9 +32,6 @@ impl StatsFile {
     }
 
     /// Replaces what was in the file by the end object.
-    ///
-    /// # Errors
-    /// If it cannot be written.
     pub fn write(self, snapshot: Option<&Snapshot>, exit: &json::Exit) -> Result<(), Failure> {
         let text = json::end(snapshot, exit);
         let Some(file) = self.file else {

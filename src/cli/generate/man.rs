@@ -12,9 +12,6 @@ use crate::plan;
 use crate::view::live::{KEYS, NO_KEYS};
 
 /// All pages.
-///
-/// # Errors
-/// Never in practice: they are written to memory.
 pub fn pages() -> Result<Vec<super::Generated>, String> {
     let mut command = options::command().after_long_help("");
     command.build();
