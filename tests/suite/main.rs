@@ -7,9 +7,6 @@ mod support;
 mod browser;
 mod chains;
 mod check;
-// Nothing of the platform's is in them, and their memory would count as that of the runs in `contrast`: where there is
-// no /proc, the peak of a process includes that of the one that started it.
-#[cfg(not(feature = "portable-platform"))]
 mod codecs;
 mod connecting;
 mod contrast;
