@@ -32,7 +32,7 @@ live\t'A picture of the chain, drawn in place; lines where there is no terminal'
 plain\t'A line each interval'
 json\t'A JSON object each interval'
 none\t'Nothing'"
-complete -c highwater -n "__fish_highwater_needs_command" -l interval -d 'How often plain and json report' -r
+complete -c highwater -n "__fish_highwater_needs_command" -l interval -d 'How often plain and json report; a bare number is seconds' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l color -d 'When to use colour; `NO_COLOR` and TERM=dumb are honoured' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -76,7 +76,7 @@ live\t'A picture of the chain, drawn in place; lines where there is no terminal'
 plain\t'A line each interval'
 json\t'A JSON object each interval'
 none\t'Nothing'"
-complete -c highwater -n "__fish_highwater_using_subcommand explain" -l interval -d 'How often plain and json report' -r
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l interval -d 'How often plain and json report; a bare number is seconds' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l color -d 'When to use colour; `NO_COLOR` and TERM=dumb are honoured' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
