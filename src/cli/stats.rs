@@ -9,7 +9,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use crate::engine::Snapshot;
 use crate::error::{Failure, Kind, shown};
 use crate::platform::files;
-use crate::view::{json, say};
+use crate::view::{json, say_exactly};
 
 /// The file that gets the end object, opened before the run so that a wrong name is noticed in time.
 pub struct StatsFile {
@@ -35,7 +35,7 @@ impl StatsFile {
     pub fn write(self, snapshot: Option<&Snapshot>, exit: &json::Exit) -> Result<(), Failure> {
         let text = json::end(snapshot, exit);
         let Some(file) = self.file else {
-            say(&text);
+            say_exactly(&text);
             return Ok(());
         };
         let emptied = files::fstat(&file).and_then(|stat| {

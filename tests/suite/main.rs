@@ -26,6 +26,7 @@ mod limits;
 mod memory;
 mod metrics;
 mod misbehaving;
+mod output;
 mod report;
 mod resuming;
 mod roundtrip;

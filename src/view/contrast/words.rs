@@ -105,20 +105,3 @@ pub fn speed(bytes: u64, seconds: f64) -> String {
     let rate = if seconds > 0.0 { bytes as f64 / seconds } else { 0.0 };
     human_rate(rate) + "/s"
 }
-
-/// The same text for a terminal that knows nothing but ASCII.
-#[must_use]
-pub fn in_ascii(text: &str) -> String {
-    text.chars()
-        .map(|glyph| match glyph {
-            '▁' | '─' => '-',
-            '▂' | '▃' | '▄' => '.',
-            '▅' | '▆' | '▇' | '█' => '#',
-            '│' | '┤' => '|',
-            '└' => '+',
-            '×' | '✕' => 'x',
-            '…' => '~',
-            other => other,
-        })
-        .collect()
-}

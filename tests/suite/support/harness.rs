@@ -24,6 +24,7 @@ pub fn highwater<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Inv
     for name in ["COLUMNS", "LINES", "NO_COLOR", "TERM", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
+    command.env("LC_ALL", "C.UTF-8");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Invocation {
         command,
