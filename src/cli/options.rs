@@ -82,6 +82,12 @@ pub fn command() -> clap::Command {
         .mut_subcommands(|subcommand| subcommand.arg(&help))
 }
 
+/// The options and subcommands without the pipeline's words, which clap's completions would take a subcommand for.
+pub fn command_without_pipeline() -> clap::Command {
+    let options = OptionsOnly::command().version(env!("CARGO_PKG_VERSION"));
+    Command::augment_subcommands(options.disable_help_subcommand(true))
+}
+
 /// What else there is.
 #[derive(Debug, Subcommand)]
 pub enum Command {
