@@ -25,7 +25,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--chunk', '--chunk', [CompletionResultType]::ParameterName, 'Largest chunk [default: 256KiB, or a quarter of its link]')
             [CompletionResult]::new('--max-rss', '--max-rss', [CompletionResultType]::ParameterName, 'Stop the run with code 7 before more is resident')
             [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'On stderr: auto, live, plain, json or none [default: auto]')
-            [CompletionResult]::new('--interval', '--interval', [CompletionResultType]::ParameterName, 'How often plain and json report')
+            [CompletionResult]::new('--interval', '--interval', [CompletionResultType]::ParameterName, 'How often plain and json report; a bare number is seconds')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour; `NO_COLOR` and TERM=dumb are honoured')
             [CompletionResult]::new('--metrics', '--metrics', [CompletionResultType]::ParameterName, 'Serve the run''s numbers to Prometheus at http://HOST:PORT/metrics')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'How much to log to standard error')
@@ -38,8 +38,8 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--ignore-backpressure', '--ignore-backpressure', [CompletionResultType]::ParameterName, 'Show what happens without backpressure: links that never say no')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show nothing but errors')
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show the short help, on one screen')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Show in half a minute what backpressure is for: the same chain without it and with it')
@@ -56,13 +56,13 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--report', '--report', [CompletionResultType]::ParameterName, 'At the end, draw both runs into a file: .html, .svg or .png')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour; `NO_COLOR` and TERM=dumb are honoured')
             [CompletionResult]::new('--ascii', '--ascii', [CompletionResultType]::ParameterName, 'Draw with ASCII only, as where the locale knows nothing else')
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show this help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'highwater;stages' {
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show this help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'highwater;explain' {
@@ -70,7 +70,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--chunk', '--chunk', [CompletionResultType]::ParameterName, 'Largest chunk [default: 256KiB, or a quarter of its link]')
             [CompletionResult]::new('--max-rss', '--max-rss', [CompletionResultType]::ParameterName, 'Stop the run with code 7 before more is resident')
             [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'On stderr: auto, live, plain, json or none [default: auto]')
-            [CompletionResult]::new('--interval', '--interval', [CompletionResultType]::ParameterName, 'How often plain and json report')
+            [CompletionResult]::new('--interval', '--interval', [CompletionResultType]::ParameterName, 'How often plain and json report; a bare number is seconds')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour; `NO_COLOR` and TERM=dumb are honoured')
             [CompletionResult]::new('--metrics', '--metrics', [CompletionResultType]::ParameterName, 'Serve the run''s numbers to Prometheus at http://HOST:PORT/metrics')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'How much to log to standard error')
@@ -83,20 +83,20 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--ignore-backpressure', '--ignore-backpressure', [CompletionResultType]::ParameterName, 'Show what happens without backpressure: links that never say no')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show nothing but errors')
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show this help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'highwater;ctl' {
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show this help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'highwater;report' {
             [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Where to write it; the name says what: .html, .svg or .png')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Where to write it; the name says what: .html, .svg or .png')
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show this help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'highwater;check' {
@@ -108,14 +108,14 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--record', '--record', [CompletionResultType]::ParameterName, 'Write samples and verdict there, as JSON lines')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour: auto, always, never')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON lines on stdout')
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show this help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'highwater;generate' {
             [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where the project is: files go to its man/ and completions/, and into its README.md')
-            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Show this help')
-            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Show this help')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
     })

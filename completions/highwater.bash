@@ -322,6 +322,12 @@ _highwater() {
     esac
 }
 
+if [[ "${BASH_VERSINFO[0]}" -eq 4 && "${BASH_VERSINFO[1]}" -ge 4 || "${BASH_VERSINFO[0]}" -gt 4 ]]; then
+    complete -F _highwater -o nosort -o bashdefault -o default highwater
+else
+    complete -F _highwater -o bashdefault -o default highwater
+fi
+
 # Stages and their parameters, in the :: form and inside a quoted pipeline.
 
 # The words that a stage takes.

@@ -22,7 +22,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --chunk 'Largest chunk [default: 256KiB, or a quarter of its link]'
             cand --max-rss 'Stop the run with code 7 before more is resident'
             cand --progress 'On stderr: auto, live, plain, json or none [default: auto]'
-            cand --interval 'How often plain and json report'
+            cand --interval 'How often plain and json report; a bare number is seconds'
             cand --color 'When to use colour; `NO_COLOR` and TERM=dumb are honoured'
             cand --metrics 'Serve the run''s numbers to Prometheus at http://HOST:PORT/metrics'
             cand --log 'How much to log to standard error'
@@ -35,8 +35,8 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --ignore-backpressure 'Show what happens without backpressure: links that never say no'
             cand -q 'Show nothing but errors'
             cand --quiet 'Show nothing but errors'
-            cand -h 'Show the short help, on one screen'
-            cand --help 'Show this help'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
             cand -V 'Print version'
             cand --version 'Print version'
             cand demo 'Show in half a minute what backpressure is for: the same chain without it and with it'
@@ -52,19 +52,19 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --report 'At the end, draw both runs into a file: .html, .svg or .png'
             cand --color 'When to use colour; `NO_COLOR` and TERM=dumb are honoured'
             cand --ascii 'Draw with ASCII only, as where the locale knows nothing else'
-            cand -h 'Show this help'
-            cand --help 'Show this help'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
         }
         &'highwater;stages'= {
-            cand -h 'Show this help'
-            cand --help 'Show this help'
+            cand -h 'Print help'
+            cand --help 'Print help'
         }
         &'highwater;explain'= {
             cand --memory 'Hard ceiling over links, chunks and codec state'
             cand --chunk 'Largest chunk [default: 256KiB, or a quarter of its link]'
             cand --max-rss 'Stop the run with code 7 before more is resident'
             cand --progress 'On stderr: auto, live, plain, json or none [default: auto]'
-            cand --interval 'How often plain and json report'
+            cand --interval 'How often plain and json report; a bare number is seconds'
             cand --color 'When to use colour; `NO_COLOR` and TERM=dumb are honoured'
             cand --metrics 'Serve the run''s numbers to Prometheus at http://HOST:PORT/metrics'
             cand --log 'How much to log to standard error'
@@ -77,18 +77,18 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --ignore-backpressure 'Show what happens without backpressure: links that never say no'
             cand -q 'Show nothing but errors'
             cand --quiet 'Show nothing but errors'
-            cand -h 'Show this help'
-            cand --help 'Show this help'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
         }
         &'highwater;ctl'= {
-            cand -h 'Show this help'
-            cand --help 'Show this help'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
         }
         &'highwater;report'= {
             cand -o 'Where to write it; the name says what: .html, .svg or .png'
             cand --output 'Where to write it; the name says what: .html, .svg or .png'
-            cand -h 'Show this help'
-            cand --help 'Show this help'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
         }
         &'highwater;check'= {
             cand --rate 'How fast the output is read'
@@ -99,13 +99,13 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --record 'Write samples and verdict there, as JSON lines'
             cand --color 'When to use colour: auto, always, never'
             cand --json 'Print JSON lines on stdout'
-            cand -h 'Show this help'
-            cand --help 'Show this help'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
         }
         &'highwater;generate'= {
             cand --to 'Where the project is: files go to its man/ and completions/, and into its README.md'
-            cand -h 'Show this help'
-            cand --help 'Show this help'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
         }
     ]
     $completions[$command]

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_highwater_global_optspecs
-    string join \n memory= chunk= max-rss= ignore-backpressure progress= q/quiet interval= color= metrics= log= stats= record= timeout= stall-timeout= min-rate= min-rate-grace= h help V/version
+    string join \n memory= chunk= max-rss= ignore-backpressure progress= q/quiet interval= color= metrics= log= stats= record= timeout= stall-timeout= min-rate= min-rate-grace= h/help V/version
 end
 
 function __fish_highwater_needs_command
@@ -32,7 +32,7 @@ live\t'A picture of the chain, drawn in place; lines where there is no terminal'
 plain\t'A line each interval'
 json\t'A JSON object each interval'
 none\t'Nothing'"
-complete -c highwater -n "__fish_highwater_needs_command" -l interval -d 'How often plain and json report' -r
+complete -c highwater -n "__fish_highwater_needs_command" -l interval -d 'How often plain and json report; a bare number is seconds' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l color -d 'When to use colour; `NO_COLOR` and TERM=dumb are honoured' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -50,24 +50,23 @@ complete -c highwater -n "__fish_highwater_needs_command" -l min-rate -d 'End wi
 complete -c highwater -n "__fish_highwater_needs_command" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l ignore-backpressure -d 'Show what happens without backpressure: links that never say no'
 complete -c highwater -n "__fish_highwater_needs_command" -s q -l quiet -d 'Show nothing but errors'
-complete -c highwater -n "__fish_highwater_needs_command" -s h -d 'Show the short help, on one screen'
-complete -c highwater -n "__fish_highwater_needs_command" -l help -d 'Show this help'
+complete -c highwater -n "__fish_highwater_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_needs_command" -s V -l version -d 'Print version'
-complete -c highwater -n "__fish_highwater_needs_command" -a "demo" -d 'Show in half a minute what backpressure is for: the same chain without it and with it'
-complete -c highwater -n "__fish_highwater_needs_command" -a "stages" -d 'List the stages, or explain one'
-complete -c highwater -n "__fish_highwater_needs_command" -a "explain" -d 'Show what a pipeline would do, and where its memory would go, without running it'
-complete -c highwater -n "__fish_highwater_needs_command" -a "ctl" -d 'Steer a run from another terminal: a throttle\'s rate, a pause of the sink, a sample'
-complete -c highwater -n "__fish_highwater_needs_command" -a "report" -d 'Draw recordings of --record: memory against the ceiling, stages, links, rates'
-complete -c highwater -n "__fish_highwater_needs_command" -a "check" -d 'Check whether a program or a server honours backpressure, before it is deployed'
-complete -c highwater -n "__fish_highwater_needs_command" -a "generate" -d 'Write the manual pages, the completions and the generated parts of the README'
+complete -c highwater -n "__fish_highwater_needs_command" -f -a "demo" -d 'Show in half a minute what backpressure is for: the same chain without it and with it'
+complete -c highwater -n "__fish_highwater_needs_command" -f -a "stages" -d 'List the stages, or explain one'
+complete -c highwater -n "__fish_highwater_needs_command" -f -a "explain" -d 'Show what a pipeline would do, and where its memory would go, without running it'
+complete -c highwater -n "__fish_highwater_needs_command" -f -a "ctl" -d 'Steer a run from another terminal: a throttle\'s rate, a pause of the sink, a sample'
+complete -c highwater -n "__fish_highwater_needs_command" -f -a "report" -d 'Draw recordings of --record: memory against the ceiling, stages, links, rates'
+complete -c highwater -n "__fish_highwater_needs_command" -f -a "check" -d 'Check whether a program or a server honours backpressure, before it is deployed'
+complete -c highwater -n "__fish_highwater_needs_command" -f -a "generate" -d 'Write the manual pages, the completions and the generated parts of the README'
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -l seconds -d 'How long to watch each of the two runs' -r
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -l report -d 'At the end, draw both runs into a file: .html, .svg or .png' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -l color -d 'When to use colour; `NO_COLOR` and TERM=dumb are honoured' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -l ascii -d 'Draw with ASCII only, as where the locale knows nothing else'
-complete -c highwater -n "__fish_highwater_using_subcommand demo" -s h -l help -d 'Show this help'
-complete -c highwater -n "__fish_highwater_using_subcommand stages" -s h -l help -d 'Show this help'
+complete -c highwater -n "__fish_highwater_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c highwater -n "__fish_highwater_using_subcommand stages" -s h -l help -d 'Print help'
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l memory -d 'Hard ceiling over links, chunks and codec state' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l chunk -d 'Largest chunk [default: 256KiB, or a quarter of its link]' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l max-rss -d 'Stop the run with code 7 before more is resident' -r
@@ -76,7 +75,7 @@ live\t'A picture of the chain, drawn in place; lines where there is no terminal'
 plain\t'A line each interval'
 json\t'A JSON object each interval'
 none\t'Nothing'"
-complete -c highwater -n "__fish_highwater_using_subcommand explain" -l interval -d 'How often plain and json report' -r
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l interval -d 'How often plain and json report; a bare number is seconds' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l color -d 'When to use colour; `NO_COLOR` and TERM=dumb are honoured' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
@@ -94,10 +93,10 @@ complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l ignore-backpressure -d 'Show what happens without backpressure: links that never say no'
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -s q -l quiet -d 'Show nothing but errors'
-complete -c highwater -n "__fish_highwater_using_subcommand explain" -s h -l help -d 'Show this help'
-complete -c highwater -n "__fish_highwater_using_subcommand ctl" -s h -l help -d 'Show this help'
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c highwater -n "__fish_highwater_using_subcommand ctl" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_using_subcommand report" -s o -l output -d 'Where to write it; the name says what: .html, .svg or .png' -r -F
-complete -c highwater -n "__fish_highwater_using_subcommand report" -s h -l help -d 'Show this help'
+complete -c highwater -n "__fish_highwater_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l rate -d 'How fast the output is read' -r
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l seconds -d 'How long to look; 2s at least' -r
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-rss -d 'Stop there [default: a quarter of free memory]' -r
@@ -108,9 +107,9 @@ complete -c highwater -n "__fish_highwater_using_subcommand check" -l color -d '
 always\t'Always'
 never\t'Never'"
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l json -d 'Print JSON lines on stdout'
-complete -c highwater -n "__fish_highwater_using_subcommand check" -s h -l help -d 'Show this help'
+complete -c highwater -n "__fish_highwater_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_using_subcommand generate" -l to -d 'Where the project is: files go to its man/ and completions/, and into its README.md' -r -F
-complete -c highwater -n "__fish_highwater_using_subcommand generate" -s h -l help -d 'Show this help'
+complete -c highwater -n "__fish_highwater_using_subcommand generate" -s h -l help -d 'Print help (see more with \'--help\')'
 
 # Stages and their parameters, in the :: form and inside a quoted pipeline.
 

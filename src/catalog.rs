@@ -1,11 +1,11 @@
 //! What a stage is to the rest of the program: its name, its parameters, its words for the user, and what builds it.
 //!
-//! A stage is one [`StageDef`]; a catalog is a list of them. From the definitions alone come the checks of a script
+//! A stage is one [`Definition`]; a catalog is a list of them. From the definitions alone come the checks of a script
 //! ([`check_chain`]), the error messages, and what `highwater stages` prints ([`list`], [`describe`]).
 
 mod arguments;
+mod build;
 mod chain;
-mod definition;
 mod form;
 mod kind;
 mod page;
@@ -15,8 +15,8 @@ mod sample;
 mod unknown;
 
 pub use arguments::Args;
+pub use build::Build;
 pub use chain::{check, check_chain};
-pub use definition::{Build, Definition};
 pub use form::{all_params, positional_form};
 pub use kind::Kind;
 pub use page::{describe, list};
@@ -88,9 +88,9 @@ pub struct Example {
     pub about: &'static str,
 }
 
-/// The definition of one stage. `B` is what builds it; nothing here looks into that.
+/// The definition of one stage.
 #[derive(Clone, Copy, Debug)]
-pub struct StageDef<B: 'static> {
+pub struct Definition {
     /// Its name in a pipeline.
     pub name: &'static str,
     /// Where it can stand.
@@ -104,7 +104,7 @@ pub struct StageDef<B: 'static> {
     /// Pipelines that run as they stand.
     pub examples: &'static [Example],
     /// What builds it.
-    pub build: B,
+    pub build: Build,
 }
 
 /// What every stage that feeds a link takes as well.

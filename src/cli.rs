@@ -10,6 +10,7 @@ use crate::error::{ChainError, Failure, Kind, bug, keep_panics};
 use crate::grammar::{self, Script};
 use crate::plan::{self, Limits, Plan};
 use crate::platform;
+use crate::view::ascii::for_locale;
 use crate::view::say;
 
 mod audience;
@@ -30,7 +31,7 @@ mod report;
 mod stats;
 mod transfer;
 
-use options::{Command, Invocation, RunOptions};
+use options::{Color, Command, Invocation, RunOptions};
 use transfer::transfer;
 
 /// The exit code of a command line or a pipeline that cannot be.
@@ -54,10 +55,10 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let invocation = match options::parse(arguments.clone()) {
         Ok(invocation) => invocation,
+        Err(error) if !error.use_stderr() => return print(&rendered(&error, &std::io::stdout())),
         Err(error) => {
-            let code = u8::try_from(error.exit_code()).unwrap_or(USAGE);
             misuse::print(error, &arguments);
-            return ExitCode::from(code);
+            return ExitCode::from(USAGE);
         }
     };
     match invocation {
@@ -71,10 +72,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Invocation::Command(Command::Generate { what, to }) => match generate::write(what, &to) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(message) => {
-                say(&format!("highwater: {message}\n"));
-                ExitCode::from(4)
-            }
+            Err(failure) => fail(&failure),
         },
         Invocation::Command(Command::Demo {
             seconds,
@@ -84,10 +82,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }) => demo::run(seconds, report.as_deref(), ascii, color),
         Invocation::Command(Command::Ctl(ctl)) => match ctl::run(&ctl) {
             Ok(line) => print(&line),
-            Err(failure) => {
-                say(&format!("highwater: {failure}\n"));
-                ExitCode::from(failure.kind().exit_code())
-            }
+            Err(failure) => fail(&failure),
         },
         Invocation::Command(Command::Report { recordings, output }) => match report::write(&recordings, &output) {
             Ok(()) => ExitCode::SUCCESS,
@@ -133,14 +128,32 @@ fn stages(name: Option<&str>) -> ExitCode {
 
 /// Writes what was asked for to standard output, whose reader may leave early.
 fn print(text: &str) -> ExitCode {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::from(141),
-        Err(error) => {
-            let failure = Failure::io(Kind::Sink, "cannot write to standard output", error);
-            say(&format!("highwater: {failure}\n"));
-            ExitCode::from(failure.kind().exit_code())
-        }
+    let mut out = std::io::stdout();
+    let written = out.write_all(for_locale(text).as_bytes()).and_then(|()| out.flush());
+    written.map_or_else(unwritable, |()| ExitCode::SUCCESS)
+}
+
+/// Says why standard output cannot be written; not where its reader has left.
+fn unwritable(error: std::io::Error) -> ExitCode {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        return ExitCode::from(Kind::ReaderLeft.exit_code());
+    }
+    fail(&Failure::io(Kind::Sink, "cannot write to standard output", error))
+}
+
+/// Says what failed, and returns the exit code for it.
+fn fail(failure: &Failure) -> ExitCode {
+    say(&format!("highwater: {failure}\n"));
+    ExitCode::from(failure.kind().exit_code())
+}
+
+/// The parser's help or error, with its colours where the stream shows them.
+fn rendered(error: &clap::Error, stream: &impl IsTerminal) -> String {
+    let text = error.render();
+    if Color::Auto.applies_to(stream.is_terminal()) {
+        text.ansi().to_string()
+    } else {
+        text.to_string()
     }
 }
 

@@ -3,7 +3,9 @@
 mod failure;
 mod panic;
 mod problem;
+mod wrapping;
 
 pub use failure::{Failure, Kind, Stop};
 pub use panic::{bug, keep_panics};
 pub use problem::{ChainError, Problem, brief, shown, shown_lines};
+pub use wrapping::wrapping;

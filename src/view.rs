@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use crate::engine::{Sampler, Snapshot, Watch};
 use crate::platform::{release_keyboard, spawn, write_patiently};
 
+pub mod ascii;
 pub mod clock;
 pub mod contrast;
 mod excess;
@@ -130,9 +131,14 @@ impl View {
     }
 }
 
-/// Writes text for people to standard error, above the live view if there is one; whoever does not read it in time
-/// misses it.
+/// Writes text for people to standard error, as the locale can show it.
 pub fn say(text: &str) {
+    say_exactly(&ascii::for_locale(text));
+}
+
+/// Writes text to standard error as it is, above the live view if there is one; a reader that does not take it in time
+/// misses it.
+pub fn say_exactly(text: &str) {
     /// Whether the reader has been waited for in vain. Nobody waits for it twice.
     static STUCK: AtomicBool = AtomicBool::new(false);
     if !live::print_above(text) {
@@ -205,7 +211,7 @@ impl Ticker {
                 let keys = self.keys.as_ref().and_then(Keys::shown);
                 painter.draw(&self.sampler.recent(), keys.as_ref());
             }
-            (None, Progress::Json) => say(&json::sample(&self.sampler.sample())),
+            (None, Progress::Json) => say_exactly(&json::sample(&self.sampler.sample())),
             (None, _) => say(&plain::line(&self.sampler.sample())),
         }
     }

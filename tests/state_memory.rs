@@ -1,5 +1,5 @@
-//! What codecs really hold, against what the plan says they do: an allocator that counts. It is the only one in its
-//! process, so this file has one test.
+//! Compares what codecs allocate with what the plan states. A binary of its own, with one test: its counting allocator
+//! is the whole process's, and would count what other tests allocate.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -2,7 +2,7 @@
 
 use super::reading::read;
 use super::unknown::unknown_stage;
-use super::{Args, Place, Role, StageDef, positional_form};
+use super::{Args, Definition, Place, Role, positional_form};
 use crate::error::Problem;
 use crate::error::brief;
 use crate::grammar::{Call, Script};
@@ -11,7 +11,7 @@ use crate::grammar::{Call, Script};
 ///
 /// # Errors
 /// All that is wrong with the call, wherever it stands.
-pub fn check<'c, B>(call: &Call, catalog: &[&'c StageDef<B>]) -> Result<(&'c StageDef<B>, Args), Vec<Problem>> {
+pub fn check<'c>(call: &Call, catalog: &[&'c Definition]) -> Result<(&'c Definition, Args), Vec<Problem>> {
     let roles = [Role::Source, Role::Transform, Role::Sink];
     let def = find(call, catalog, &roles).map_err(|problem| vec![problem])?;
     Ok((def, read(call, def, &names(catalog))?))
@@ -20,13 +20,10 @@ pub fn check<'c, B>(call: &Call, catalog: &[&'c StageDef<B>]) -> Result<(&'c Sta
 /// Checks every call of a script and the order of its stages.
 ///
 /// A script may lack stages that could not be read; the rest is checked all the same.
-///
-/// # Errors
-/// All that is wrong, in no order.
-pub fn check_chain<'c, B>(
+pub fn check_chain<'c>(
     script: &Script,
-    catalog: &[&'c StageDef<B>],
-) -> Result<Vec<(&'c StageDef<B>, Args)>, Vec<Problem>> {
+    catalog: &[&'c Definition],
+) -> Result<Vec<(&'c Definition, Args)>, Vec<Problem>> {
     let names = names(catalog);
     let mut checked = Vec::new();
     let mut problems = Vec::new();
@@ -57,11 +54,11 @@ pub fn check_chain<'c, B>(
     }
 }
 
-fn names<'c, B>(catalog: &[&'c StageDef<B>]) -> Vec<&'c str> {
+fn names<'c>(catalog: &[&'c Definition]) -> Vec<&'c str> {
     catalog.iter().map(|def| def.name).collect()
 }
 
-fn find<'c, B>(call: &Call, catalog: &[&'c StageDef<B>], roles: &[Role]) -> Result<&'c StageDef<B>, Problem> {
+fn find<'c>(call: &Call, catalog: &[&'c Definition], roles: &[Role]) -> Result<&'c Definition, Problem> {
     catalog
         .iter()
         .find(|def| def.name.as_bytes() == call.name.bytes)
@@ -79,7 +76,7 @@ fn fitting(is_first: bool, is_last: bool) -> &'static [Role] {
     }
 }
 
-fn late_source<B>(call: &Call, def: &StageDef<B>, script: &Script) -> Problem {
+fn late_source(call: &Call, def: &Definition, script: &Script) -> Problem {
     let first = &script.calls[0];
     let takes_many = def.params.iter().any(|param| param.place == Place::PositionalMany);
     let help = if takes_many && first.name.bytes == call.name.bytes {

@@ -1,16 +1,16 @@
 //! How a stage is written, as a form to fill in: `throttle RATE`, `read PATH…`.
 
-use super::{LINK_PARAMS, Param, Place, StageDef};
+use super::{Definition, LINK_PARAMS, Param, Place};
 
 /// All parameters of a stage: its own, then those that every stage that feeds a link takes.
-pub fn all_params<B>(def: &StageDef<B>) -> impl Iterator<Item = &'static Param> + use<B> {
+pub fn all_params(def: &Definition) -> impl Iterator<Item = &'static Param> + use<> {
     let common = if def.role.feeds_a_link() { LINK_PARAMS } else { &[] };
     def.params.iter().chain(common)
 }
 
 /// The name and the words that belong to it without a `KEY=`, and those without which it cannot be: `throttle RATE`.
 #[must_use]
-pub fn positional_form<B>(def: &StageDef<B>) -> String {
+pub fn positional_form(def: &Definition) -> String {
     let words = def
         .params
         .iter()

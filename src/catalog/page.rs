@@ -1,14 +1,15 @@
 //! What `highwater stages` prints, at most 80 columns wide.
 
 use super::form::{all_params, positional_form, word_form};
-use super::{Example, Param, Role, StageDef};
+use super::{Definition, Example, Param, Role};
+use crate::error::wrapping;
 
 /// Nothing is wider than this, in columns.
 const COLUMNS: usize = 80;
 
 /// All stages, grouped by role, each with its positional form and its summary. Ends in a newline.
 #[must_use]
-pub fn list<B>(catalog: &[&StageDef<B>]) -> String {
+pub fn list(catalog: &[&Definition]) -> String {
     let width = catalog
         .iter()
         .map(|def| columns(&positional_form(def)))
@@ -30,7 +31,7 @@ pub fn list<B>(catalog: &[&StageDef<B>]) -> String {
 
 /// All there is to say about one stage. Ends in a newline.
 #[must_use]
-pub fn describe<B>(def: &StageDef<B>) -> String {
+pub fn describe(def: &Definition) -> String {
     let mut sections = vec![usage(def), paragraph(&format!("{}.", def.summary))];
     let details = def.details.split("\n\n");
     sections.extend(details.filter(|text| !text.trim().is_empty()).map(paragraph));
@@ -56,10 +57,10 @@ fn example(example: &Example) -> String {
 }
 
 /// `throttle RATE [burst=SIZE] [high=SIZE] [low=SIZE]`
-fn usage<B>(def: &StageDef<B>) -> String {
+fn usage(def: &Definition) -> String {
     let indent = columns(def.name) + 1;
     let words: Vec<String> = all_params(def).map(word_form).collect();
-    let text = format!("{} {}", def.name, wrap_words(words.iter().map(String::as_str), indent));
+    let text = format!("{} {}", def.name, wrap(&words.join(" "), indent));
     text.trim_end().to_owned() + "\n"
 }
 
@@ -107,28 +108,10 @@ fn columns(text: &str) -> usize {
 
 /// `text` as lines, all but the first indented by `indent` columns, as the first is by what stands before it.
 fn wrap(text: &str, indent: usize) -> String {
-    wrap_words(text.split_whitespace(), indent)
-}
-
-fn wrap_words<'w>(words: impl Iterator<Item = &'w str>, indent: usize) -> String {
-    let mut text = String::new();
-    let mut column = indent;
-    for word in words {
-        let width = columns(word);
-        if column == indent {
-            // The first word of a line stands there whatever its width.
-        } else if column + 1 + width > COLUMNS {
-            text.push('\n');
-            text += &" ".repeat(indent);
-            column = indent;
-        } else {
-            text.push(' ');
-            column += 1;
-        }
-        text += word;
-        column += width;
-    }
-    text
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    let lines = textwrap::wrap(&text, wrapping(COLUMNS - indent));
+    lines.join(&format!("\n{}", " ".repeat(indent)))
 }
 
 /// As one word of a POSIX shell.

@@ -6,7 +6,7 @@ use super::arguments::{Args, Entry};
 use super::form::{all_params, positional_form};
 use super::kind::{Kind, Value};
 use super::unknown::nearest;
-use super::{LINK_PARAMS, Param, Place, StageDef};
+use super::{Definition, LINK_PARAMS, Param, Place};
 use crate::error::Problem;
 use crate::error::{brief, shown};
 use crate::grammar::{Argument, Call, Word, quote_value};
@@ -16,7 +16,7 @@ use crate::grammar::{Argument, Call, Word, quote_value};
 ///
 /// # Errors
 /// Everything that is wrong with them, in no order.
-pub(super) fn read<B>(call: &Call, def: &StageDef<B>, stages: &[&str]) -> Result<Args, Vec<Problem>> {
+pub(super) fn read(call: &Call, def: &Definition, stages: &[&str]) -> Result<Args, Vec<Problem>> {
     let params: Vec<&'static Param> = all_params(def).collect();
     let mut reading = Reading {
         def,
@@ -46,8 +46,8 @@ pub(super) fn read<B>(call: &Call, def: &StageDef<B>, stages: &[&str]) -> Result
     reading.finish(call)
 }
 
-struct Reading<'d, B: 'static> {
-    def: &'d StageDef<B>,
+struct Reading<'d> {
+    def: &'d Definition,
     params: Vec<&'static Param>,
     /// One for each of `params`, in the same order.
     entries: Vec<Entry>,
@@ -57,7 +57,7 @@ struct Reading<'d, B: 'static> {
     has_explained_extra: bool,
 }
 
-impl<B> Reading<'_, B> {
+impl Reading<'_> {
     fn named(&mut self, key: &Word, value: &Word, span: &Range<usize>) {
         let name = shown(&key.bytes);
         match self.params.iter().copied().find(|param| param.name == name) {

@@ -1,8 +1,9 @@
 //! A small catalog with one of everything, for the tests of this folder.
 
-use super::{Args, Example, Kind, Param, Place, Role, StageDef, check, check_chain};
-use crate::error::ChainError;
+use super::{Args, Build, Definition, Example, Kind, Param, Place, Role, check, check_chain};
+use crate::error::{ChainError, Problem};
 use crate::grammar::parse;
+use crate::stage::SourcePlan;
 use snapbox::IntoData;
 
 const NAMED: Param = Param {
@@ -23,19 +24,23 @@ const PATHS: Param = Param {
     ..NAMED
 };
 
-const READ: StageDef<()> = StageDef {
+fn never_built(_: &Args) -> Result<Box<dyn SourcePlan>, Problem> {
+    unreachable!("a sample is only read")
+}
+
+const READ: Definition = Definition {
     name: "read",
     role: Role::Source,
     summary: "reads files, one after the other",
     details: "",
     params: &[PATHS],
     examples: &[],
-    build: (),
+    build: Build::Source(never_built),
 };
 
-pub(super) const CATALOG: &[&StageDef<()>] = &[
+pub(super) const CATALOG: &[&Definition] = &[
     &READ,
-    &StageDef {
+    &Definition {
         name: "gzip",
         role: Role::Transform,
         summary: "compresses",
@@ -47,7 +52,7 @@ pub(super) const CATALOG: &[&StageDef<()>] = &[
         }],
         ..READ
     },
-    &StageDef {
+    &Definition {
         name: "throttle",
         role: Role::Transform,
         summary: "lets no more than so many bytes a second through, and says so in a summary that needs two lines",
@@ -67,7 +72,7 @@ pub(super) const CATALOG: &[&StageDef<()>] = &[
         ],
         ..READ
     },
-    &StageDef {
+    &Definition {
         name: "sum",
         role: Role::Transform,
         summary: "has a parameter of every kind",
@@ -118,7 +123,7 @@ pub(super) const CATALOG: &[&StageDef<()>] = &[
         }],
         ..READ
     },
-    &StageDef {
+    &Definition {
         name: "write",
         role: Role::Sink,
         summary: "writes a file",

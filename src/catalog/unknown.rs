@@ -1,6 +1,6 @@
 //! Names that nobody knows: the nearest that is known, or all there are.
 
-use super::{Role, StageDef};
+use super::{Definition, Role};
 use crate::error::Problem;
 use crate::error::brief;
 use crate::grammar::Word;
@@ -37,7 +37,7 @@ fn similar<'n>(given: &str, names: &[&'n str]) -> Option<&'n str> {
 ///
 /// # Errors
 /// If there is none: a sentence that names the nearest, or all.
-pub fn find_by_name<'c, B>(name: &str, catalog: &[&'c StageDef<B>]) -> Result<&'c StageDef<B>, String> {
+pub fn find_by_name<'c>(name: &str, catalog: &[&'c Definition]) -> Result<&'c Definition, String> {
     catalog.iter().find(|def| def.name == name).copied().ok_or_else(|| {
         let names = catalog.iter().map(|def| def.name);
         let hint = match nearest(name, names.clone()) {
@@ -49,7 +49,7 @@ pub fn find_by_name<'c, B>(name: &str, catalog: &[&'c StageDef<B>]) -> Result<&'
 }
 
 /// The problem of a stage that is not in the catalog. Where no name is near, those of `roles` are listed.
-pub(super) fn unknown_stage<B>(name: &Word, catalog: &[&StageDef<B>], roles: &[Role]) -> Problem {
+pub(super) fn unknown_stage(name: &Word, catalog: &[&Definition], roles: &[Role]) -> Problem {
     let text = brief(&name.bytes);
     let problem = Problem::at(name.span.clone(), format!("unknown stage `{text}`"));
     if let Some((stage, value)) = text.split_once('=')

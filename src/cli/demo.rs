@@ -3,6 +3,7 @@
 //! Each run is a process of its own, so that what is shown is its own resident memory, and the second starts clean.
 
 use std::fmt::Write as _;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -72,7 +73,7 @@ pub fn run(seconds: u32, report: Option<&Path>, is_ascii: bool, color: Color) ->
         });
         match seen {
             Ok(()) => {}
-            Err(Stopped::ReaderLeft) => return ExitCode::from(141),
+            Err(Stopped::Unwritable(error)) => return super::unwritable(error),
             Err(Stopped::Signal(number)) => {
                 screen.leave();
                 drop(recordings);
@@ -97,16 +98,13 @@ pub fn run(seconds: u32, report: Option<&Path>, is_ascii: bool, color: Color) ->
         let name = shown(report.as_os_str().as_bytes());
         screen.print(&screen::plain(&format!("\n  The report is in {name}")));
     }
-    if screen.is_broken() {
-        return ExitCode::from(141);
-    }
-    ExitCode::SUCCESS
+    screen.check().map_or_else(super::unwritable, |()| ExitCode::SUCCESS)
 }
 
 /// Why the demo did not come to its end.
 enum Stopped {
     Signal(i32),
-    ReaderLeft,
+    Unwritable(io::Error),
     Failed(String),
 }
 
@@ -127,9 +125,7 @@ fn watch(
         if let Ok(number @ 1..) = i32::try_from(signal()) {
             return Err(Stopped::Signal(number));
         }
-        if screen.is_broken() {
-            return Err(Stopped::ReaderLeft);
-        }
+        screen.check().map_err(Stopped::Unwritable)?;
         let span = contrast.span;
         let course: &mut Course = if is_ignoring {
             &mut contrast.ignoring

@@ -6,7 +6,7 @@ use crate::engine::{Ending, Snapshot};
 use crate::error::Kind;
 use crate::grammar::human_size;
 use crate::platform;
-use crate::view::{Progress, json, say, sum, summary};
+use crate::view::{Progress, json, say, say_exactly, sum, summary};
 
 use super::audience::Audience;
 use super::options::RunOptions;
@@ -28,11 +28,11 @@ pub fn conclude(
     audience.end_recording(snapshot, &exit);
     let stats_follow = options.stats.as_deref().is_some_and(|path| path.as_os_str() == "-");
     if audience.progress() == Progress::Json && !stats_follow {
-        say(&json::end(snapshot, &exit));
+        say_exactly(&json::end(snapshot, &exit));
     }
     for hashed in snapshot.iter().flat_map(|snapshot| &snapshot.hashes) {
         if hashed.hex.is_some() || exit.code == 0 {
-            say(&sum::line(hashed));
+            say_exactly(&sum::line(hashed));
         }
     }
     for line in &ending.left_behind {

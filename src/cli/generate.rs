@@ -7,7 +7,7 @@ use std::path::Path;
 
 use clap::ValueEnum;
 
-use crate::error::shown;
+use crate::error::{Failure, Kind, shown};
 
 mod completions;
 mod man;
@@ -34,14 +34,16 @@ pub enum What {
 type Generated = (String, String);
 
 /// Writes what is wanted below the directory `to`.
-///
-/// # Errors
-/// Where a file cannot be written, or the README cannot be read or lacks a marker.
-pub fn write(what: What, to: &Path) -> Result<(), String> {
+pub fn write(what: What, to: &Path) -> Result<(), Failure> {
+    let failed = |what, path: &Path, error| {
+        let name = shown(path.as_os_str().as_bytes());
+        Failure::io(Kind::Sink, format!("generate: cannot {what} {name}"), error)
+    };
     let wants = |one| what == one || what == What::All;
     let mut files: Vec<Generated> = Vec::new();
     if wants(What::Man) {
-        files.extend(man::pages()?);
+        let pages = man::pages();
+        files.extend(pages.map_err(|error| Failure::io(Kind::Other, "generate: cannot render the pages", error))?);
     }
     if wants(What::Completions) {
         files.extend(completions::scripts());
@@ -51,9 +53,10 @@ pub fn write(what: What, to: &Path) -> Result<(), String> {
     }
     if wants(What::Readme) {
         let path = to.join("README.md");
-        let text = fs::read_to_string(&path)
-            .map_err(|error| format!("{}: cannot read: {error}", shown(path.as_os_str().as_bytes())))?;
-        files.push(("README.md".to_owned(), readme::renewed(&text)?));
+        let text = fs::read_to_string(&path).map_err(|error| failed("read", &path, error))?;
+        let renewed = readme::renewed(&text);
+        let renewed = renewed.map_err(|why| Failure::because(Kind::Sink, "generate: cannot renew README.md", why))?;
+        files.push(("README.md".to_owned(), renewed));
     }
     for (name, text) in files {
         let path = to.join(name);
@@ -61,7 +64,7 @@ pub fn write(what: What, to: &Path) -> Result<(), String> {
             .parent()
             .map_or(Ok(()), fs::create_dir_all)
             .and_then(|()| fs::write(&path, text));
-        written.map_err(|error| format!("{}: cannot write: {error}", shown(path.as_os_str().as_bytes())))?;
+        written.map_err(|error| failed("write", &path, error))?;
     }
     Ok(())
 }

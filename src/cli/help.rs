@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::catalog::Role;
 use crate::endpoints::SCHEMES;
-use crate::error::Kind;
+use crate::error::{Kind, wrapping};
 use crate::plan;
 
 use super::options;
@@ -16,6 +16,7 @@ use super::options;
 const COLUMNS: usize = 80;
 /// Where text begins in the short help's lower part.
 const INDENT: usize = 11;
+const BLANK: &str = "           ";
 
 /// Options that a person needs first.
 const FIRST_OPTIONS: [&str; 5] = ["memory", "progress", "quiet", "stats", "timeout"];
@@ -43,31 +44,19 @@ pub fn short() -> String {
     };
     let stages = [of(&[Role::Source]), of(&[Role::Transform]), of(&[Role::Sink])].concat();
     let forms: Vec<&str> = SCHEMES.iter().map(|scheme| scheme.form).collect();
-    text += &entry("Stages", &stages, "  ");
-    text += &entry("Endpoints", &forms, "  ");
+    text += &entry("Stages", &stages);
+    text += &entry("Endpoints", &forms);
     text += "Sizes      64K 1.5MiB (powers of 1024)  10MB (of 1000); rates: 1MB/s 8Mbit/s\n\n";
     text += &first_options();
     text += "  -h this help    --help all of it    -V the version\n";
     text
 }
 
-/// A name and words behind it, wrapped.
-fn entry(name: &str, words: &[&str], gap: &str) -> String {
-    let mut text = format!("{name:INDENT$}");
-    let mut column = INDENT;
-    for (at, word) in words.iter().enumerate() {
-        if at > 0 && column + gap.len() + word.width() > COLUMNS {
-            text += "\n";
-            text += &" ".repeat(INDENT);
-            column = INDENT;
-        } else if at > 0 {
-            text += gap;
-            column += gap.len();
-        }
-        text += word;
-        column += word.width();
-    }
-    text + "\n"
+/// A name and words after it, wrapped.
+fn entry(name: &str, words: &[&str]) -> String {
+    let options = wrapping(COLUMNS).subsequent_indent(BLANK);
+    let text = format!("{name:INDENT$}{}", words.join("  "));
+    textwrap::fill(&text, options) + "\n"
 }
 
 fn first_options() -> String {

@@ -13,9 +13,8 @@ use crate::view::say;
 /// or hidden.
 pub fn print(error: clap::Error, arguments: &[OsString]) {
     let is_safe = |argument: &OsString| shown(argument.as_bytes()).as_bytes() == argument.as_bytes();
-    if arguments.iter().all(is_safe) || !error.use_stderr() {
-        // A closed standard error tells nobody anything.
-        let _ = error.print();
+    if arguments.iter().all(is_safe) {
+        say(&super::rendered(&error, &std::io::stderr()));
     } else {
         say(&text(error));
     }

@@ -82,6 +82,12 @@ pub fn command() -> clap::Command {
         .mut_subcommands(|subcommand| subcommand.arg(&help))
 }
 
+/// The options and subcommands without the pipeline's words, which clap's completions would take a subcommand for.
+pub fn command_without_pipeline() -> clap::Command {
+    let options = OptionsOnly::command().version(env!("CARGO_PKG_VERSION"));
+    Command::augment_subcommands(options.disable_help_subcommand(true))
+}
+
 /// What else there is.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -182,7 +188,7 @@ pub struct RunOptions {
     #[arg(short, long, conflicts_with = "progress", help_heading = VIEW)]
     quiet: bool,
 
-    /// How often plain and json report
+    /// How often plain and json report; a bare number is seconds
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval, help_heading = VIEW)]
     pub interval: Duration,
 
@@ -218,7 +224,7 @@ pub struct RunOptions {
     /// End with code 8 if no byte moves for so long
     ///
     /// A throttle's own wait is not counted.
-    #[arg(long, value_name = "DURATION", value_parser = parse_interval, help_heading = ENDING)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_limit, help_heading = ENDING)]
     pub stall_timeout: Option<Duration>,
 
     /// End with code 8 if the sink takes less on average
@@ -229,7 +235,7 @@ pub struct RunOptions {
     pub min_rate: Option<u64>,
 
     /// How long --min-rate is averaged over, and how long a run has before it counts
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_interval, requires = "min_rate", help_heading = ENDING)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_limit, requires = "min_rate", help_heading = ENDING)]
     pub min_rate_grace: Duration,
 }
 
@@ -368,12 +374,16 @@ fn parse_min_rate(text: &str) -> Result<u64, String> {
     }
 }
 
+/// A duration, or a bare number of seconds, for options whose name or help gives that unit.
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let is_bare = text.ends_with(|last: char| last.is_ascii_digit());
+    let spelled = if is_bare { format!("{text}s") } else { text.to_owned() };
+    parse_duration(&spelled).map_err(|misread| misread.to_string())
+}
+
 /// How long to watch a run of the demo: seconds, as `8` or as a duration.
 fn parse_watch(text: &str) -> Result<u32, String> {
-    let seconds = text.parse().map_or_else(
-        |_| parse_duration(text).map_err(|misread| misread.to_string()),
-        |seconds| Ok(Duration::from_secs(seconds)),
-    )?;
+    let seconds = parse_seconds(text)?;
     match u32::try_from(seconds.as_secs()) {
         Ok(whole @ 1..=60) if seconds.subsec_nanos() == 0 => Ok(whole),
         _ => Err("it is watched for 1 to 60 whole seconds".to_owned()),
@@ -381,11 +391,18 @@ fn parse_watch(text: &str) -> Result<u32, String> {
 }
 
 fn parse_interval(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
-        Ok(Duration::ZERO) => Err("it must be longer than nothing".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(misread) => Err(misread.to_string()),
+    not_zero(parse_seconds(text)?)
+}
+
+fn parse_limit(text: &str) -> Result<Duration, String> {
+    not_zero(parse_duration(text).map_err(|misread| misread.to_string())?)
+}
+
+fn not_zero(duration: Duration) -> Result<Duration, String> {
+    if duration.is_zero() {
+        return Err("it must be longer than nothing".to_owned());
     }
+    Ok(duration)
 }
 
 /// The options alone, those before a pipeline in one argument and those behind it together.
@@ -501,6 +518,19 @@ mod tests {
         for wrong in ["0", "61", "1500ms", "soon"] {
             assert!(parse_watch(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_bare_interval_is_seconds() {
+        let millis = |text| parse_interval(text).map(|interval| interval.as_millis());
+        assert_eq!(
+            ["1", "0.5", "2s", "250ms"].map(millis),
+            [Ok(1000), Ok(500), Ok(2000), Ok(250)]
+        );
+        for wrong in ["0", "0s", "-1", "1e3", "soon"] {
+            assert!(parse_interval(wrong).is_err(), "{wrong}");
+        }
+        assert!(parse_limit("5").is_err());
     }
 
     #[test]

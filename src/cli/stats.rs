@@ -9,7 +9,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use crate::engine::Snapshot;
 use crate::error::{Failure, Kind, shown};
 use crate::platform::files;
-use crate::view::{json, say};
+use crate::view::{json, say_exactly};
 
 /// The file that gets the end object, opened before the run so that a wrong name is noticed in time.
 pub struct StatsFile {
@@ -20,9 +20,6 @@ pub struct StatsFile {
 
 impl StatsFile {
     /// Opens the file and leaves what is in it until the end.
-    ///
-    /// # Errors
-    /// If it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let name = shown(path.as_os_str().as_bytes());
         if path.as_os_str() == "-" {
@@ -35,13 +32,10 @@ impl StatsFile {
     }
 
     /// Replaces what was in the file by the end object.
-    ///
-    /// # Errors
-    /// If it cannot be written.
     pub fn write(self, snapshot: Option<&Snapshot>, exit: &json::Exit) -> Result<(), Failure> {
         let text = json::end(snapshot, exit);
         let Some(file) = self.file else {
-            say(&text);
+            say_exactly(&text);
             return Ok(());
         };
         let emptied = files::fstat(&file).and_then(|stat| {

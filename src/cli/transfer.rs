@@ -10,10 +10,10 @@ use std::time::Duration;
 use rustix::fs::FileType;
 
 use crate::engine::{self, MinRate};
-use crate::error::{Failure, Problem};
+use crate::error::{Failure, Kind, Problem};
 use crate::grammar::Script;
 use crate::plan::Plan;
-use crate::platform;
+use crate::platform::{self, ResidentMemory};
 use crate::view::metrics::{Address, Listener, Server};
 use crate::view::{self, json, say};
 
@@ -59,6 +59,13 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
             return ExitCode::from(USAGE);
         }
     };
+    if max_rss.is_some() && !ResidentMemory::open().is_known() {
+        let message = "--max-rss: the system does not tell how much memory is resident: is /proc mounted?";
+        say(&format!("highwater: {message}\n"));
+        let code = Kind::Resources.exit_code();
+        leave_stats(options, code, message);
+        return ExitCode::from(code);
+    }
     // Before anything is opened or made: whoever cannot be watched has done nothing yet.
     let metrics = match options.metrics.as_ref().map(serve).transpose() {
         Ok(metrics) => metrics,

@@ -11,9 +11,10 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
+use super::wrapping;
+
 use shown::Shown;
 pub use shown::{brief, shown, shown_lines};
-use unicode_width::UnicodeWidthStr;
 
 /// The widest line, in columns, that an error is drawn in, on however wide a terminal; longer source lines are cut to what
 /// surrounds the caret.
@@ -91,27 +92,10 @@ impl Problem {
         let snippet = Snippet::source(source.text()).annotation(annotation);
         let mut group = Group::with_title(Level::ERROR.primary_title(self.message.as_str())).element(snippet);
         if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(folded(help, help_columns)));
+            group = group.element(Level::HELP.message(textwrap::fill(help, wrapping(help_columns))));
         }
         renderer.render(&[group])
     }
-}
-
-/// `text` in lines of at most `columns`, where its words allow that.
-fn folded(text: &str, columns: usize) -> String {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let Some(line) = lines.last_mut() else { continue };
-        if line.is_empty() {
-            line.push_str(word);
-        } else if line.width() + 1 + word.width() <= columns {
-            line.push(' ');
-            line.push_str(word);
-        } else {
-            lines.push(word.to_owned());
-        }
-    }
-    lines.join("\n")
 }
 
 /// All that is wrong with one chain. Its `Display` is [`render`](Self::render) without colour or a terminal.
@@ -164,6 +148,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use snapbox::{IntoData, str};
+    use unicode_width::UnicodeWidthStr;
 
     fn error(text: impl AsRef<[u8]>, problems: Vec<Problem>) -> ChainError {
         ChainError {

@@ -21,9 +21,6 @@ pub struct Alarm(system::AlarmDescriptors);
 
 impl Alarm {
     /// A silent alarm.
-    ///
-    /// # Errors
-    /// If no descriptor is left.
     pub fn new() -> io::Result<Self> {
         fault::point(Operation::Alarm)?;
         system::AlarmDescriptors::new().map(Self)
@@ -35,9 +32,6 @@ impl Alarm {
     }
 
     /// Waits until `deadline`, but no longer than the alarm is silent; answers whether it rang.
-    ///
-    /// # Errors
-    /// As poll(2).
     pub fn wait_until(&self, deadline: Instant) -> io::Result<bool> {
         await_alarm(self.descriptor(), deadline)
     }
@@ -50,9 +44,6 @@ impl Alarm {
 }
 
 /// Waits for an alarm of which only the descriptor is known until `deadline`; answers whether it rang.
-///
-/// # Errors
-/// As poll(2).
 pub fn await_alarm(alarm: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -95,17 +95,11 @@ const PIPE_BUF: usize = libc::PIPE_BUF;
 
 impl Descriptor {
     /// Standard input, its flags untouched.
-    ///
-    /// # Errors
-    /// If it is closed.
     pub fn standard_input() -> io::Result<Self> {
         Self::inherited(rustix::stdio::stdin(), OFlags::RDONLY)
     }
 
     /// Standard output, its flags untouched.
-    ///
-    /// # Errors
-    /// If it is closed.
     pub fn standard_output() -> io::Result<Self> {
         Self::inherited(rustix::stdio::stdout(), OFlags::WRONLY)
     }
@@ -130,9 +124,6 @@ impl Descriptor {
     }
 
     /// A descriptor that we opened with `O_NONBLOCK` set, which means nothing to a regular file.
-    ///
-    /// # Errors
-    /// If it is closed.
     pub fn own(fd: impl Into<OwnedFd>) -> io::Result<Self> {
         let fd = fd.into();
         let shape = shape_of(fd.as_fd(), &files::fstat(&fd)?);
@@ -171,17 +162,11 @@ impl Descriptor {
     }
 
     /// What the system says of it.
-    ///
-    /// # Errors
-    /// As fstat(2).
     pub fn stat(&self) -> io::Result<Stat> {
         Ok(files::fstat(self)?)
     }
 
     /// Which regular file it is, if it is one.
-    ///
-    /// # Errors
-    /// As fstat(2).
     pub fn file_id(&self) -> io::Result<Option<FileId>> {
         let stat = self.stat()?;
         let is_file = FileType::from_raw_mode(stat.st_mode).is_file();
@@ -189,9 +174,6 @@ impl Descriptor {
     }
 
     /// What closing it would answer of the bytes that were written; nothing but files has anything to say there.
-    ///
-    /// # Errors
-    /// As close(2).
     pub fn close_error(&self) -> io::Result<()> {
         match self.shape {
             Shape::File => Ok(files::close_error(self)?),
@@ -200,9 +182,6 @@ impl Descriptor {
     }
 
     /// Reads what is there, up to the length of `buffer`.
-    ///
-    /// # Errors
-    /// As read(2).
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<Transfer> {
         transfer(|| {
             let room = fault::share(Operation::Read, buffer.len())?;
@@ -216,9 +195,6 @@ impl Descriptor {
     }
 
     /// Writes as much of `bytes` as there is room for.
-    ///
-    /// # Errors
-    /// As write(2).
     pub fn write(&self, bytes: &[u8]) -> io::Result<Transfer> {
         transfer(|| {
             let bytes = &bytes[..fault::share(Operation::Write, bytes.len())?];
@@ -297,9 +273,6 @@ impl Descriptor {
     }
 
     /// Writes as much of `slices`, one after the other, as there is room for.
-    ///
-    /// # Errors
-    /// As writev(2).
     pub fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<Transfer> {
         let write = |room| match self.manner {
             _ if room <= 1 => rustix::io::write(self, &first_bytes(slices, 1).1[..room]),
@@ -328,17 +301,11 @@ impl Descriptor {
     }
 
     /// Waits until a transfer has something to do or the alarm rings.
-    ///
-    /// # Errors
-    /// As poll(2).
     pub fn wait(&self, interest: Interest, alarm: BorrowedFd<'_>) -> io::Result<Woken> {
         self.wait_for(interest, alarm, None)
     }
 
     /// [`Descriptor::wait`], for at most `limit`.
-    ///
-    /// # Errors
-    /// As poll(2).
     pub fn wait_for(&self, interest: Interest, alarm: BorrowedFd<'_>, limit: Option<Duration>) -> io::Result<Woken> {
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
         let mut fds = [

@@ -98,9 +98,6 @@ mod none {
     use super::Operation;
 
     /// Goes on.
-    ///
-    /// # Errors
-    /// None.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "it stands in front of every system call")]
     pub const fn point(_: Operation) -> rustix::io::Result<()> {
@@ -115,9 +112,6 @@ mod none {
     }
 
     /// How many of `length` bytes the call may move: all of them.
-    ///
-    /// # Errors
-    /// None.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "it stands in front of every transfer")]
     pub const fn share(_: Operation, length: usize) -> rustix::io::Result<usize> {

@@ -27,17 +27,11 @@ fn call<T>(operation: Operation, mut make: impl FnMut() -> Result<T>) -> Result<
 }
 
 /// Opens a file.
-///
-/// # Errors
-/// As open(2).
 pub fn open(path: impl AsRef<Path>, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
     call(Operation::Open, || rustix::fs::open(path.as_ref(), flags, mode))
 }
 
 /// Opens a file by its name in a folder.
-///
-/// # Errors
-/// As openat(2).
 pub fn openat(folder: impl AsFd, name: impl AsRef<Path>, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
     call(Operation::Open, || {
         rustix::fs::openat(&folder, name.as_ref(), flags, mode)
@@ -45,41 +39,26 @@ pub fn openat(folder: impl AsFd, name: impl AsRef<Path>, flags: OFlags, mode: Mo
 }
 
 /// What a path leads to.
-///
-/// # Errors
-/// As stat(2).
 pub fn stat(path: impl AsRef<Path>) -> Result<Stat> {
     call(Operation::Stat, || rustix::fs::stat(path.as_ref()))
 }
 
 /// What has that path, a symbolic link included.
-///
-/// # Errors
-/// As lstat(2).
 pub fn lstat(path: impl AsRef<Path>) -> Result<Stat> {
     call(Operation::Stat, || rustix::fs::lstat(path.as_ref()))
 }
 
 /// What has that name in a folder.
-///
-/// # Errors
-/// As fstatat(2).
 pub fn statat(folder: impl AsFd, name: impl AsRef<Path>, flags: AtFlags) -> Result<Stat> {
     call(Operation::Stat, || rustix::fs::statat(&folder, name.as_ref(), flags))
 }
 
 /// What is open there.
-///
-/// # Errors
-/// As fstat(2).
 pub fn fstat(fd: impl AsFd) -> Result<Stat> {
     call(Operation::Stat, || rustix::fs::fstat(&fd))
 }
 
 /// Where a symbolic link leads.
-///
-/// # Errors
-/// As readlink(2).
 pub fn readlink(path: impl AsRef<Path>) -> Result<CString> {
     call(Operation::ReadLink, || rustix::fs::readlink(path.as_ref(), Vec::new()))
 }
@@ -106,33 +85,21 @@ pub fn follow_links(path: &Path) -> Result<PathBuf> {
 }
 
 /// Moves the offset; answers where it is then.
-///
-/// # Errors
-/// As lseek(2).
 pub fn seek(fd: impl AsFd, to: SeekFrom) -> Result<u64> {
     call(Operation::Seek, || rustix::fs::seek(&fd, to))
 }
 
 /// Where the offset is.
-///
-/// # Errors
-/// As lseek(2).
 pub fn tell(fd: impl AsFd) -> Result<u64> {
     call(Operation::Seek, || rustix::fs::tell(&fd))
 }
 
 /// Sets the length in bytes.
-///
-/// # Errors
-/// As ftruncate(2).
 pub fn ftruncate(fd: impl AsFd, length: u64) -> Result<()> {
     call(Operation::Truncate, || rustix::fs::ftruncate(&fd, length))
 }
 
 /// Tells the kernel how the file will be read.
-///
-/// # Errors
-/// As fadvise64(2).
 pub fn advise_sequential(fd: impl AsFd) -> Result<()> {
     call(Operation::Advise, || {
         rustix::fs::fadvise(&fd, 0, None, Advice::Sequential)
@@ -147,9 +114,6 @@ pub fn drop_cached(fd: impl AsFd) {
 }
 
 /// Waits until the disk has everything.
-///
-/// # Errors
-/// As fsync(2).
 pub fn fsync(fd: impl AsFd) -> Result<()> {
     call(Operation::Sync, || rustix::fs::fsync(&fd))
 }
@@ -165,25 +129,16 @@ pub fn close_error(fd: impl AsFd) -> Result<()> {
 }
 
 /// Waits until the disk has the bytes and what is needed to find them.
-///
-/// # Errors
-/// As fdatasync(2).
 pub fn fdatasync(fd: impl AsFd) -> Result<()> {
     call(Operation::Sync, || rustix::fs::fdatasync(&fd))
 }
 
 /// Keeps other processes that ask out of a file.
-///
-/// # Errors
-/// As flock(2).
 pub fn flock(fd: impl AsFd, how: FlockOperation) -> Result<()> {
     call(Operation::Lock, || rustix::fs::flock(&fd, how))
 }
 
 /// Reads at an offset, and leaves the file's own.
-///
-/// # Errors
-/// As pread(2).
 pub fn pread(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
     retry_on_intr(|| {
         let room = fault::share(Operation::Read, buffer.len())?;
@@ -192,17 +147,11 @@ pub fn pread(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
 }
 
 /// Gives a file to another owner.
-///
-/// # Errors
-/// As fchown(2).
 pub fn fchown(fd: impl AsFd, user: Option<Uid>, group: Option<Gid>) -> Result<()> {
     call(Operation::Owner, || rustix::fs::fchown(&fd, user, group))
 }
 
 /// Sets the permissions of what is open.
-///
-/// # Errors
-/// As fchmod(2).
 pub fn fchmod(fd: impl AsFd, mode: Mode) -> Result<()> {
     call(Operation::Mode, || rustix::fs::fchmod(&fd, mode))
 }
@@ -214,25 +163,16 @@ pub fn access_list(path: impl AsRef<Path>) -> Option<Vec<u8>> {
 }
 
 /// Gives a file another's access control list.
-///
-/// # Errors
-/// As fsetxattr(2).
 pub fn set_access_list(fd: impl AsFd, list: &[u8]) -> Result<()> {
     call(Operation::Mode, || system::set_access_list(fd.as_fd(), list))
 }
 
 /// Sets the permissions of what has that path.
-///
-/// # Errors
-/// As chmod(2).
 pub fn chmod(path: impl AsRef<Path>, mode: Mode) -> Result<()> {
     call(Operation::Mode, || rustix::fs::chmod(path.as_ref(), mode))
 }
 
 /// Gives a file in a folder another name in another, in the place of what has it.
-///
-/// # Errors
-/// As renameat(2).
 pub fn renameat(from: impl AsFd, old_name: impl AsRef<Path>, to: impl AsFd, new_name: impl AsRef<Path>) -> Result<()> {
     fault::point(Operation::Rename)?;
     rustix::fs::renameat(from, old_name.as_ref(), to, new_name.as_ref())
@@ -270,18 +210,12 @@ pub fn renameat_new(
 }
 
 /// Makes a folder that only its owner can use.
-///
-/// # Errors
-/// As mkdir(2).
 pub fn make_private_folder(path: impl AsRef<Path>) -> Result<()> {
     fault::point(Operation::Open)?;
     rustix::fs::mkdir(path.as_ref(), Mode::RWXU)
 }
 
 /// The paths of what is in a folder, in no order; what comes or goes meanwhile may be among them or not.
-///
-/// # Errors
-/// As opendir(3).
 pub fn entries(folder: impl AsRef<Path>) -> io::Result<Vec<PathBuf>> {
     fault::point(Operation::Open)?;
     let entries = std::fs::read_dir(folder)?;
@@ -289,27 +223,18 @@ pub fn entries(folder: impl AsRef<Path>) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Removes a path.
-///
-/// # Errors
-/// As unlink(2).
 pub fn unlink(path: impl AsRef<Path>) -> Result<()> {
     fault::point(Operation::Unlink)?;
     rustix::fs::unlink(path.as_ref())
 }
 
 /// Removes a name from a folder.
-///
-/// # Errors
-/// As unlinkat(2).
 pub fn unlinkat(folder: impl AsFd, name: impl AsRef<Path>, flags: AtFlags) -> Result<()> {
     fault::point(Operation::Unlink)?;
     rustix::fs::unlinkat(folder, name.as_ref(), flags)
 }
 
 /// Reads what is there, up to the length of `buffer`, waiting as long as it takes; nothing is the end.
-///
-/// # Errors
-/// As read(2).
 pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     retry_on_intr(|| {
         let room = fault::share(Operation::Read, buffer.len())?;
@@ -318,9 +243,6 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
 }
 
 /// Writes as much of `bytes`, which must not be empty, as there is room for, waiting as long as it takes until there is some.
-///
-/// # Errors
-/// As write(2).
 pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
     retry_on_intr(|| {
         let room = fault::share(Operation::Write, bytes.len())?;
@@ -330,9 +252,6 @@ pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
 
 /// Removes a name from a folder if it still leads to that file. One that has become somebody else's is left alone, and one
 /// that is gone is no error.
-///
-/// # Errors
-/// As fstatat(2) and unlinkat(2).
 pub fn unlinkat_same(folder: impl AsFd, name: impl AsRef<Path>, file: FileId) -> Result<()> {
     match statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if FileId::of(&stat) == file => unlinkat(folder, name, AtFlags::empty()),
@@ -350,9 +269,6 @@ pub fn moved(count: usize) -> Result<usize> {
 }
 
 /// Writes all of `bytes`, waiting as long as it takes.
-///
-/// # Errors
-/// As write(2).
 pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
         let count = write(&fd, bytes)?;
@@ -382,17 +298,11 @@ impl<F: AsFd> io::Write for Stream<F> {
 }
 
 /// A second descriptor for what is open, closed when another program is started.
-///
-/// # Errors
-/// As fcntl(2).
 pub fn duplicate(fd: impl AsFd) -> Result<OwnedFd> {
     call(Operation::Duplicate, || rustix::io::fcntl_dupfd_cloexec(&fd, 0))
 }
 
 /// A number that nobody can guess.
-///
-/// # Errors
-/// As getrandom(2).
 pub fn random() -> Result<u32> {
     let mut bytes = [0; 4];
     call(Operation::Random, || {

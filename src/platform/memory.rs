@@ -38,6 +38,12 @@ impl ResidentMemory {
         self.0.resident()
     }
 
+    /// Whether the system tells.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.now() > 0
+    }
+
     /// The most bytes that were ever resident; 0 where the system does not tell.
     #[must_use]
     pub fn peak(&self) -> u64 {

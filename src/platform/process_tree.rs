@@ -92,9 +92,6 @@ pub fn adopt_orphans() {
 }
 
 /// Kills every descendant of this process, and waits for those that have ended. Answers how many were still there.
-///
-/// # Errors
-/// As [`Tree::memory`].
 pub fn kill_descendants() -> io::Result<usize> {
     let members = Tree::Ours.members()?;
     for process in members.iter().filter(|process| !process.is_zombie) {

@@ -9,9 +9,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::fault::{self, Operation};
 
 /// A runtime on the calling thread.
-///
-/// # Errors
-/// If no descriptor is left.
 pub fn reactor() -> io::Result<Runtime> {
     fault::point(Operation::Reactor)?;
     check_descriptors()?;

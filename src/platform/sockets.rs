@@ -18,18 +18,12 @@ use super::fault::{self, Operation};
 use super::{files, system, threads};
 
 /// The next peer of a listener that waits.
-///
-/// # Errors
-/// As accept(2).
 pub fn accept_unix_blocking(listener: &UnixListener) -> io::Result<UnixStream> {
     fault::point(Operation::Accept)?;
     listener.accept().map(|(stream, _)| stream)
 }
 
 /// Another handle of a listener; from now on accepting waits, through either.
-///
-/// # Errors
-/// As fcntl(2).
 pub fn waiting_listener(listener: &UnixListener) -> io::Result<UnixListener> {
     let other = UnixListener::from(files::duplicate(listener)?);
     other.set_nonblocking(false)?;
@@ -37,9 +31,6 @@ pub fn waiting_listener(listener: &UnixListener) -> io::Result<UnixListener> {
 }
 
 /// Bounds each wait for a peer.
-///
-/// # Errors
-/// As setsockopt(2).
 pub fn limit_waits(stream: &UnixStream, limit: Duration) -> io::Result<()> {
     fault::point(Operation::SocketOption)?;
     stream.set_read_timeout(Some(limit))?;
@@ -53,9 +44,6 @@ pub fn peer_user(socket: impl AsFd) -> Option<u32> {
 }
 
 /// A Unix socket without a name. Its flags are set by calls of their own, which every system has.
-///
-/// # Errors
-/// As socket(2).
 pub fn unix_socket(kind: SocketType) -> Result<OwnedFd, Errno> {
     fault::point(Operation::Socket)?;
     let fd = rustix::net::socket(AddressFamily::UNIX, kind, None)?;
@@ -65,36 +53,24 @@ pub fn unix_socket(kind: SocketType) -> Result<OwnedFd, Errno> {
 }
 
 /// Gives a Unix socket its name.
-///
-/// # Errors
-/// As bind(2).
 pub fn bind_unix(fd: impl AsFd, name: &SocketAddrUnix) -> Result<(), Errno> {
     fault::point(Operation::Bind)?;
     rustix::net::bind(fd, name)
 }
 
 /// Lets one peer wait at a time.
-///
-/// # Errors
-/// As listen(2).
 pub fn listen(fd: impl AsFd) -> Result<(), Errno> {
     fault::point(Operation::Bind)?;
     rustix::net::listen(fd, 1)
 }
 
 /// Connects a Unix socket of any kind.
-///
-/// # Errors
-/// As connect(2).
 pub fn connect(fd: impl AsFd, name: &SocketAddrUnix) -> Result<(), Errno> {
     fault::point(Operation::Connect)?;
     rustix::net::connect(fd, name)
 }
 
 /// Connects to a Unix socket.
-///
-/// # Errors
-/// As connect(2).
 pub async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
     fault::point(Operation::Connect)?;
     tokio::net::UnixStream::connect(path).await?.into_std()
@@ -126,9 +102,6 @@ pub fn resolve(host: &str, port: u16) -> io::Result<impl Future<Output = io::Res
 }
 
 /// A socket that can connect to that address.
-///
-/// # Errors
-/// As socket(2).
 pub fn tcp_socket(address: SocketAddr) -> io::Result<TcpSocket> {
     fault::point(Operation::Socket)?;
     match address {
@@ -138,9 +111,6 @@ pub fn tcp_socket(address: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 /// Connects to a TCP peer.
-///
-/// # Errors
-/// As connect(2).
 pub async fn connect_tcp(socket: TcpSocket, address: SocketAddr) -> io::Result<std::net::TcpStream> {
     fault::point(Operation::Connect)?;
     let stream = socket.connect(address).await?;
@@ -158,9 +128,6 @@ fn is_its_own_peer(stream: &TcpStream) -> bool {
 }
 
 /// Listens for TCP peers, and says where; port 0 is a free one.
-///
-/// # Errors
-/// As getaddrinfo(3), bind(2) and listen(2).
 pub fn listen_tcp(host: &str, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     fault::point(Operation::Bind)?;
     let listener = TcpListener::bind((host, port))?;
@@ -175,17 +142,11 @@ pub struct TcpPeers(tokio::net::TcpListener);
 
 impl TcpPeers {
     /// Takes them from a listener that waits for nobody.
-    ///
-    /// # Errors
-    /// As `epoll_ctl(2)`.
     pub fn of(listener: TcpListener) -> io::Result<Self> {
         tokio::net::TcpListener::from_std(listener).map(Self)
     }
 
     /// The next one.
-    ///
-    /// # Errors
-    /// As accept(2).
     pub async fn next(&self) -> io::Result<TcpPeer> {
         let (stream, _) = accepted(|| self.0.accept()).await?;
         Ok(TcpPeer(stream))
@@ -198,18 +159,12 @@ pub struct TcpPeer(TcpStream);
 
 impl TcpPeer {
     /// Reads what it has sent, up to the length of `buffer`; nothing is its end.
-    ///
-    /// # Errors
-    /// As recv(2).
     pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = retry_on_intr(|| fault::share(Operation::Read, buffer.len()))?;
         self.0.read(&mut buffer[..room]).await
     }
 
     /// Sends it all of `bytes`.
-    ///
-    /// # Errors
-    /// As send(2).
     pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let room = retry_on_intr(|| fault::share(Operation::Write, bytes.len()))?;
@@ -220,26 +175,17 @@ impl TcpPeer {
     }
 
     /// Says the end to it.
-    ///
-    /// # Errors
-    /// As shutdown(2).
     pub fn end_writing(&self) -> io::Result<()> {
         end_writing(&self.0)
     }
 }
 
 /// Takes one TCP peer.
-///
-/// # Errors
-/// As accept(2).
 pub async fn accept_tcp(listener: TcpListener) -> io::Result<std::net::TcpStream> {
     TcpPeers::of(listener)?.next().await?.0.into_std()
 }
 
 /// Takes one peer of a Unix socket.
-///
-/// # Errors
-/// As accept(2).
 pub async fn accept_unix(listener: UnixListener) -> io::Result<UnixStream> {
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (stream, _) = accepted(|| listener.accept()).await?;
@@ -266,18 +212,12 @@ fn has_left(error: &io::Error) -> bool {
 }
 
 /// Sends what is small at once.
-///
-/// # Errors
-/// As setsockopt(2).
 pub fn send_at_once(stream: &std::net::TcpStream) -> io::Result<()> {
     fault::point(Operation::SocketOption)?;
     stream.set_nodelay(true)
 }
 
 /// Says the end to the peer.
-///
-/// # Errors
-/// As shutdown(2).
 pub fn end_writing(fd: impl AsFd) -> io::Result<()> {
     fault::point(Operation::Shutdown)?;
     Ok(rustix::net::shutdown(fd, Shutdown::Write)?)
@@ -297,9 +237,6 @@ pub fn pending_error(fd: impl AsFd) -> io::Result<()> {
 /// A peer that only stops reading answers, and is left alone however long that takes. The user timeout does end such a
 /// connection, too: since Linux 5.11 it counts a window that stays closed even where every probe is answered. That is
 /// why there is none by default.
-///
-/// # Errors
-/// As setsockopt(2).
 pub fn keep_alive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> io::Result<()> {
     fault::point(Operation::SocketOption)?;
     rustix::net::sockopt::set_socket_keepalive(fd, true)?;
@@ -308,18 +245,12 @@ pub fn keep_alive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> io::Res
 }
 
 /// Makes the last close of a connection a reset, whoever closes it and why, be it the system after a kill.
-///
-/// # Errors
-/// As setsockopt(2).
 pub fn reset_at_close(fd: impl AsFd) -> io::Result<()> {
     fault::point(Operation::SocketOption)?;
     Ok(rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO))?)
 }
 
 /// Makes the last close of a connection an ordinary end again.
-///
-/// # Errors
-/// As setsockopt(2).
 pub fn end_at_close(fd: impl AsFd) -> io::Result<()> {
     fault::point(Operation::SocketOption)?;
     Ok(rustix::net::sockopt::set_socket_linger(fd, None)?)

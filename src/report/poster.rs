@@ -1,5 +1,9 @@
 //! A report as one SVG: everything that the page has, one below the other.
 
+use std::borrow::Cow;
+
+use crate::error::wrapping;
+
 use super::chart::{KEY, WIDTH, chip};
 use super::charts::pins;
 use super::document::{Document, Entry, Section, Table};
@@ -182,30 +186,9 @@ impl Pen {
     }
 }
 
-/// Text in lines of at most so many characters, broken between words where that is possible.
-fn wrapped(text: &str, columns: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    let mut count = 0;
-    for word in text.split(' ') {
-        let mut word: Vec<char> = word.chars().collect();
-        let gap = usize::from(count > 0);
-        if count > 0 && count + gap + word.len() > columns {
-            lines.push(std::mem::take(&mut line));
-            count = 0;
-        }
-        while word.len() > columns {
-            lines.push(word.drain(..columns).collect());
-        }
-        if count > 0 {
-            line.push(' ');
-            count += 1;
-        }
-        count += word.len();
-        line.extend(word);
-    }
-    lines.push(line);
-    lines
+/// Lines of at most so many columns; a word that is longer is broken as well.
+fn wrapped(text: &str, columns: usize) -> Vec<Cow<'_, str>> {
+    textwrap::wrap(text, wrapping(columns).break_words(true))
 }
 
 #[cfg(test)]
@@ -220,7 +203,7 @@ mod tests {
         );
         assert_eq!(
             wrapped("read 日本語のファイル名です x", 6),
-            ["read", "日本語のファ", "イル名です", "x"]
+            ["read", "日本語", "のファ", "イル名", "です x"]
         );
         assert_eq!(wrapped("", 6), [""]);
     }

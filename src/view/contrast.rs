@@ -14,7 +14,7 @@ mod verdict;
 mod words;
 
 pub use verdict::verdict;
-pub use words::{in_ascii, introduction, story};
+pub use words::{introduction, story};
 
 use panel::Panel;
 

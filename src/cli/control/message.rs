@@ -38,9 +38,6 @@ pub enum Reply {
 const LONGEST: u64 = 1 << 20;
 
 /// Sends one message.
-///
-/// # Errors
-/// As write(2).
 pub fn send(mut to: impl Write, message: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');

@@ -1,11 +1,11 @@
 //! Where the demo is shown: a picture drawn again and again at the same place of a terminal, or plain text.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write, stdout};
+use std::io::{self, IsTerminal, Write, stdout};
 
 use crate::cli::options::{Color, is_dumb};
 use crate::platform::terminal_size;
-use crate::view::contrast::in_ascii;
+use crate::view::ascii;
 use crate::view::live::{Background, Line, Paint, Style};
 
 /// Standard output.
@@ -16,8 +16,8 @@ pub struct Screen {
     can_draw: bool,
     /// Lines of the picture that is there now.
     drawn: usize,
-    /// Whether the reader has gone.
-    is_broken: bool,
+    /// Why nothing more can be written.
+    failure: Option<io::Error>,
 }
 
 /// Where the width is not known.
@@ -32,16 +32,16 @@ impl Screen {
                 colour: color.applies_to(is_terminal),
                 background: Background::of(said.as_deref()),
             },
-            is_ascii: is_ascii || !speaks_unicode(|name| std::env::var(name).ok()),
+            is_ascii: is_ascii || ascii::is_wanted(),
             can_draw: is_terminal && !is_dumb(),
             drawn: 0,
-            is_broken: false,
+            failure: None,
         }
     }
 
-    /// Whether whoever was to read this has gone.
-    pub fn is_broken(&self) -> bool {
-        self.is_broken
+    /// Fails once something could not be written.
+    pub fn check(&mut self) -> io::Result<()> {
+        self.failure.take().map_or(Ok(()), Err)
     }
 
     /// Draws a picture over the last one, where that can be done without tearing it: it must fit on the terminal.
@@ -94,13 +94,13 @@ impl Screen {
 
     fn text(&self, line: &Line) -> String {
         let text = self.style.text(line);
-        if self.is_ascii { in_ascii(&text) } else { text }
+        if self.is_ascii { ascii::in_ascii(&text) } else { text }
     }
 
     fn write(&mut self, text: &str) {
         let mut out = stdout().lock();
         let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-        self.is_broken |= written.is_err();
+        self.failure = self.failure.take().or(written.err());
     }
 }
 
@@ -109,38 +109,9 @@ pub fn columns() -> usize {
     terminal_size(stdout()).map_or(ASSUMED, |(columns, _)| columns.into())
 }
 
-/// Whether the locale's character set is UTF-8, by the variables in their order: see locale(7). Where none is set, nobody
-/// has said that it is not.
-fn speaks_unicode(variable: impl Fn(&str) -> Option<String>) -> bool {
-    let said = ["LC_ALL", "LC_CTYPE", "LANG"].iter();
-    let mut said = said.filter_map(|name| variable(name).filter(|value| !value.is_empty()));
-    said.next().is_none_or(|locale| {
-        let locale = locale.to_lowercase();
-        locale.contains("utf-8") || locale.contains("utf8")
-    })
-}
-
 /// Text as lines without any paint.
 pub fn plain(text: &str) -> Vec<Line> {
     text.lines()
         .map(|line| Line::default().with(Paint::Faint, line))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_locale_says_whether_there_is_more_than_ascii() {
-        let spoken = |all: &'static str, lang: &'static str| {
-            speaks_unicode(|name| match name {
-                "LC_ALL" => Some(all.to_owned()),
-                "LANG" => Some(lang.to_owned()),
-                _ => None,
-            })
-        };
-        assert!(spoken("", "de_DE.UTF-8") && spoken("", "C.utf8") && spoken("", ""));
-        assert!(!spoken("C", "de_DE.UTF-8") && !spoken("", "POSIX"));
-    }
 }

@@ -1,6 +1,6 @@
 //! Completions: clap's own for the options, and around them the stages and their parameters from the catalog.
 //!
-//! Each shell's script is clap's, renamed, and a part of ours in `completions/`, in which `@NAME@` stands for what the
+//! Each shell's script is clap's, and a part of ours in `completions/`, in which `@NAME@` stands for what the
 //! catalog says. The part of ours decides whether the cursor is in a pipeline, and leaves all else to clap's.
 
 use std::fmt::Write;
@@ -24,11 +24,11 @@ pub fn scripts() -> Vec<super::Generated> {
     ]
 }
 
-/// What clap knows: options and subcommands.
-fn plain(shell: Shell) -> String {
+/// What clap knows: options and subcommands of a program of this name.
+fn plain(shell: Shell, name: &str) -> String {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut options::command(), "highwater", &mut text);
-    String::from_utf8_lossy(&text).into_owned()
+    clap_complete::generate(shell, &mut options::command_without_pipeline(), name, &mut text);
+    String::from_utf8_lossy(&text).trim_end().to_owned()
 }
 
 /// Fills in what every shell's part has in common.
@@ -83,12 +83,6 @@ fn quoted(text: &str) -> String {
 }
 
 fn bash() -> String {
-    let plain = plain(Shell::Bash);
-    // Ours is registered instead; clap's ends with that.
-    let plain = plain
-        .split("\nif [[ \"${BASH_VERSINFO[0]}\"")
-        .next()
-        .unwrap_or_default();
     let parameters = each(|stage| {
         let words: Vec<String> = all_params(stage)
             .flat_map(|param| {
@@ -104,14 +98,11 @@ fn bash() -> String {
         format!("        {}) echo {} ;;", stage.name, quoted(&words.join(" ")))
     });
     let ours = filled(include_str!("completions/bash.sh")).replace("@PARAMETERS@", &parameters);
-    format!("{}\n\n{ours}", plain.trim_end())
+    // The last registration counts, and that is ours.
+    format!("{}\n\n{ours}", plain(Shell::Bash, "highwater"))
 }
 
 fn zsh() -> String {
-    let plain = plain(Shell::Zsh);
-    let plain = plain.split("\nif [ \"$funcstack[1]\"").next().unwrap_or_default();
-    let plain = plain.replacen("_highwater() {", "_highwater_options() {", 1);
-    let plain = subcommand_first(&plain);
     let described = |name: &str, help: &str| quoted(&format!("{}:{help}", name.replace(':', "\\:")));
     let stages = each(|stage| format!("    {}", described(stage.name, stage.summary)));
     let parameters = each(|stage| {
@@ -139,17 +130,11 @@ fn zsh() -> String {
         .replace("@PARAMETERS@", &parameters)
         .replace("@VALUES@", &values.join("\n"))
         .replace("@CHECK@", &zsh_options("check"));
-    format!("{}\n\n{ours}", plain.trim_end())
-}
-
-/// clap's script for zsh takes the first word for the pipeline and looks for a subcommand in the second, so behind a
-/// subcommand it would offer the options of the whole. Ours sees to the pipeline, so the first word is the subcommand.
-fn subcommand_first(script: &str) -> String {
-    let lines = script.lines().filter(|line| !line.starts_with("'::words -- "));
-    lines
-        .map(|line| line.replace("$line[2]", "$line[1]"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    // Under another name clap's functions are helpers of ours. What it registers is a command that does not exist.
+    format!(
+        "#compdef highwater\n\n{}\n\n{ours}",
+        plain(Shell::Zsh, "highwater_options")
+    )
 }
 
 /// The options of a subcommand as zsh's `_arguments` takes them: a line each, to be gone on with.
@@ -197,7 +182,7 @@ fn fish() -> String {
     let ours = filled(include_str!("completions/fish.fish"))
         .replace("@STAGES@", &stages)
         .replace("@PARAMETERS@", &parameters);
-    format!("{}\n\n{ours}", plain(Shell::Fish).trim_end())
+    format!("{}\n\n{ours}", plain(Shell::Fish, "highwater"))
 }
 
 /// Elvish and `PowerShell` give no access to the inside of a quoted word, so only the `::` form is completed there.
@@ -209,7 +194,7 @@ fn elvish() -> String {
         format!("    &{}=[{}]", stage.name, words.join(" "))
     });
     let ours = filled(include_str!("completions/elvish.elv")).replace("@PARAMETERS@", &parameters);
-    format!("{}\n\n{ours}", plain(Shell::Elvish).trim_end())
+    format!("{}\n\n{ours}", plain(Shell::Elvish, "highwater"))
 }
 
 fn powershell() -> String {
@@ -219,7 +204,8 @@ fn powershell() -> String {
     });
     let ours = filled(include_str!("completions/powershell.ps1")).replace("@PARAMETERS@", &parameters);
     // Ours goes where clap's list is complete and about to be answered.
-    plain(Shell::PowerShell).replacen(
+    let plain = plain(Shell::PowerShell, "highwater") + "\n";
+    plain.replacen(
         "    $completions.Where{",
         &format!("{}\n    $completions.Where{{", ours.trim_end()),
         1,

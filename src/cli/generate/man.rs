@@ -12,10 +12,7 @@ use crate::plan;
 use crate::view::live::{KEYS, NO_KEYS};
 
 /// All pages.
-///
-/// # Errors
-/// Never in practice: they are written to memory.
-pub fn pages() -> Result<Vec<super::Generated>, String> {
+pub fn pages() -> io::Result<Vec<super::Generated>> {
     let mut command = options::command().after_long_help("");
     command.build();
     let mut pages = vec![("man/highwater.1".to_owned(), program(&command))];
@@ -29,7 +26,7 @@ pub fn pages() -> Result<Vec<super::Generated>, String> {
     }
     pages
         .into_iter()
-        .map(|(path, page)| page.map(|page| (path, page)).map_err(|error| error.to_string()))
+        .map(|(path, page)| page.map(|page| (path, page)))
         .collect()
 }
 

@@ -20,7 +20,7 @@ pub fn renewed(text: &str) -> Result<String, String> {
     let mut text = text.to_owned();
     for (name, table) in tables {
         let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
-        let missing = || format!("README.md: there is no `{}` with `{end}` behind it", begin.trim());
+        let missing = || format!("it has no `{}` with `{end}` after it", begin.trim());
         let from = text.find(&begin).ok_or_else(missing)? + begin.len();
         let to = from + text[from..].find(&end).ok_or_else(missing)?;
         text.replace_range(from..to, &format!("\n{table}\n"));

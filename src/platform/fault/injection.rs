@@ -90,9 +90,6 @@ pub fn aside<T>(work: impl FnOnce() -> T) -> T {
 
 /// Counts one operation, and fails where a rule says so.
 ///
-/// # Errors
-/// The one of the rule.
-///
 /// # Panics
 /// If the rule says so, or none can be read.
 pub fn point(operation: Operation) -> rustix::io::Result<()> {
@@ -100,9 +97,6 @@ pub fn point(operation: Operation) -> rustix::io::Result<()> {
 }
 
 /// Counts one transfer, and answers how many of `length` bytes it may move.
-///
-/// # Errors
-/// The one of the rule.
 ///
 /// # Panics
 /// As [`point`].

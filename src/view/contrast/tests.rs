@@ -5,6 +5,7 @@ use snapbox::{Data, IntoData, assert_data_eq};
 
 use super::sample::recorded;
 use super::*;
+use crate::view::ascii::in_ascii;
 use crate::view::live::{Background, Paint, Style};
 
 const NO_COLOUR: Style = Style {

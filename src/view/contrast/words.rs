@@ -1,7 +1,6 @@
 //! What is said before and beside the picture.
 
-use unicode_width::UnicodeWidthStr;
-
+use crate::error::wrapping;
 use crate::grammar::human_size;
 use crate::view::clock::passing;
 use crate::view::live::{Line, Paint};
@@ -90,21 +89,13 @@ pub fn heeding_caption(course: &Course) -> Caption {
 /// Text in lines of at most `columns`, indented as everything is.
 pub fn wrapped(text: &str, columns: usize) -> Vec<Line> {
     const INDENT: &str = "  ";
-    let mut lines = Vec::new();
-    let mut current = String::from(INDENT);
-    for word in text.replace(" %", "\u{a0}%").split(' ') {
-        if current.width() > INDENT.len() && current.width() + 1 + word.width() > columns {
-            lines.push(std::mem::replace(&mut current, String::from(INDENT)));
-        }
-        if current.len() > INDENT.len() {
-            current.push(' ');
-        }
-        current += &word.replace('\u{a0}', " ");
-    }
-    lines.push(current);
+    // A number and its sign stay together.
+    let text = text.replace(" %", "\u{a0}%");
+    let options = wrapping(columns).initial_indent(INDENT).subsequent_indent(INDENT);
+    let lines = textwrap::wrap(&text, options);
     lines
-        .into_iter()
-        .map(|line| Line::default().with(Paint::Plain, line))
+        .iter()
+        .map(|line| Line::default().with(Paint::Plain, line.replace('\u{a0}', " ")))
         .collect()
 }
 
@@ -113,21 +104,4 @@ pub fn speed(bytes: u64, seconds: f64) -> String {
     #[allow(clippy::cast_precision_loss, reason = "shown with three digits")]
     let rate = if seconds > 0.0 { bytes as f64 / seconds } else { 0.0 };
     human_rate(rate) + "/s"
-}
-
-/// The same text for a terminal that knows nothing but ASCII.
-#[must_use]
-pub fn in_ascii(text: &str) -> String {
-    text.chars()
-        .map(|glyph| match glyph {
-            '▁' | '─' => '-',
-            '▂' | '▃' | '▄' => '.',
-            '▅' | '▆' | '▇' | '█' => '#',
-            '│' | '┤' => '|',
-            '└' => '+',
-            '×' | '✕' => 'x',
-            '…' => '~',
-            other => other,
-        })
-        .collect()
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use unicode_width::UnicodeWidthStr;
-
 use crate::engine::Snapshot;
+use crate::error::wrapping;
 use crate::grammar::human_size;
 use crate::view::clock::{clock, passing};
 use crate::view::excess::excess;
@@ -160,23 +159,20 @@ pub fn sentence(snapshot: &Snapshot, columns: &Columns, most: usize) -> Vec<Line
     let room = columns.whole.saturating_sub(MARKER);
     let mut lines: Vec<Line> = Vec::new();
     // The subject is what the eye should find, even where it is several words, or wraps.
-    let mut strong = sentence.subject.len() + 1;
-    let mut current = Line::default();
-    for word in text.split(' ') {
-        let gap = usize::from(current.columns() > MARKER);
-        if !current.pieces.is_empty() && current.columns() + gap + word.width() > room + MARKER {
-            lines.push(std::mem::take(&mut current));
+    let mut strong = sentence.subject.chars().count() + 1;
+    for text in textwrap::wrap(&text, wrapping(room)) {
+        let subject_end = text.char_indices().nth(strong).map_or(text.len(), |(at, _)| at);
+        let (subject, rest) = text.split_at(subject_end);
+        // The space at the line's end is gone.
+        strong = strong.saturating_sub(text.chars().count() + 1);
+        let mut line = Line::default().with(Paint::Plain, " ".repeat(MARKER));
+        for (paint, part) in [(Paint::Strong, subject), (Paint::Plain, rest)] {
+            if !part.is_empty() {
+                line = line.with(paint, part.replace('\u{a0}', " "));
+            }
         }
-        if current.pieces.is_empty() {
-            current = current.with(Paint::Plain, " ".repeat(MARKER));
-        } else {
-            current = current.with(Paint::Plain, " ");
-        }
-        let paint = if strong > 0 { Paint::Strong } else { Paint::Plain };
-        strong = strong.saturating_sub(word.len() + 1);
-        current = current.with(paint, word.replace('\u{a0}', " "));
+        lines.push(line);
     }
-    lines.push(current);
     if lines.len() > most && most > 0 {
         lines.truncate(most);
         if let Some(last) = lines.last_mut() {

@@ -1,6 +1,6 @@
 //! The last line of the view, which says what keys there are, and what `?` explains.
 
-use unicode_width::UnicodeWidthStr;
+use crate::error::wrapping;
 
 use super::columns::MARKER;
 use super::line::{Line, Paint, left};
@@ -112,15 +112,14 @@ pub fn explanation(columns: usize) -> Vec<Line> {
         } else {
             begin.with(paint, left(sign, SIGN))
         };
-        for word in meaning.split(' ') {
-            let gap = usize::from(line.columns() > indent);
-            if gap > 0 && line.columns() + gap + word.width() > columns {
-                lines.push(std::mem::take(&mut line));
-                line = line.up_to(indent);
-            } else {
-                line = line.with(Paint::Plain, " ".repeat(gap));
+        for (at, part) in textwrap::wrap(meaning, wrapping(columns.saturating_sub(indent)))
+            .iter()
+            .enumerate()
+        {
+            if at > 0 {
+                lines.push(std::mem::replace(&mut line, Line::default().up_to(indent)));
             }
-            line = line.with(Paint::Plain, word);
+            line = line.with(Paint::Plain, part.as_ref());
         }
         lines.push(line);
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::engine::Snapshot;
+use crate::view::ascii::for_locale;
 
 use super::frame::{frame, frame_with_keys};
 use super::history::History;
@@ -74,7 +75,8 @@ impl Painter {
             return;
         }
         let text: Vec<String> = lines.iter().map(|line| self.style.text(line)).collect();
-        self.picture.set_message(text.join("\n"));
+        let text = text.join("\n");
+        self.picture.set_message(for_locale(&text).into_owned());
         let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
         if shown.is_none() {
             *shown = Some(self.all.clone());

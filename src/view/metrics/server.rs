@@ -45,9 +45,6 @@ pub struct Server {
 
 impl Server {
     /// Answers whoever comes to `listener`.
-    ///
-    /// # Errors
-    /// If no thread can be had.
     pub fn start(listener: Listener) -> Result<Self, Failure> {
         let failed = |error| Failure::io(Kind::Resources, "cannot start to serve", error);
         let runtime = reactor().map_err(failed)?;

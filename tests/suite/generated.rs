@@ -1,6 +1,6 @@
 //! What `highwater generate` writes is what is committed, and real shells and the real `man` read it.
 //!
-//! `HIGHWATER_REGENERATE=1 cargo test --test generated` rewrites the committed files.
+//! `HIGHWATER_REGENERATE=1 cargo test --test suite generated` rewrites the committed files.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -8,8 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-#[path = "behaviour/skip.rs"]
-mod skip;
+use crate::support::skip;
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -53,7 +52,7 @@ fn what_is_committed_is_what_the_code_generates() {
         .find(|name| committed.get(*name) != made.get(*name));
     assert_eq!(
         differs, None,
-        "this file is not what the code generates: HIGHWATER_REGENERATE=1 cargo test --test generated"
+        "this file is not what the code generates: HIGHWATER_REGENERATE=1 cargo test --test suite generated"
     );
 }
 

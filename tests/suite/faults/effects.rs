@@ -5,13 +5,13 @@ use std::io::{BufRead, BufReader};
 use highwater::platform::fault::{LOG, RULES};
 use rustix::process::{Pid, Signal, WaitOptions, waitpid};
 
-use crate::chains::{
+use super::chains::{
     APPEND, Chain, DIRECT, Ends, GZIP, HOLE, LINKED_PIPES, Meeting, PEER_COMES_TO_READ, PEER_IS_SENT, PEER_READS,
     PEER_WRITES, PIPES, RESUME, RESUME_AND_VERIFY, RESUMED, RESUMED_AND_VERIFIED, SEVERAL, STATS, SUM,
     UNIX_PEER_COMES_TO_READ, UNIX_PEER_COMES_TO_WRITE, UNIX_PEER_READS, UNIX_PEER_WRITES, VERIFY,
 };
+use super::trial::{KEPT, Place, Trial, source};
 use crate::harness::{Folder, highwater, noise};
-use crate::trial::{KEPT, Place, Trial, source};
 
 /// A checkpoint comes with every few bytes.
 const OFTEN: Chain = Chain {

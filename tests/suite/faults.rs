@@ -3,13 +3,6 @@
 //! The binary is built with `fault-injection`, which makes a chosen call fail. A run without a fault says how many calls
 //! of each operation there are; the sweep then spoils one after the other.
 
-#[allow(
-    dead_code,
-    reason = "the harness is shared with the behaviour tests, which use all of it"
-)]
-#[path = "../behaviour/harness.rs"]
-mod harness;
-
 mod chains;
 mod effects;
 mod sweep;

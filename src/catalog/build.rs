@@ -3,7 +3,7 @@
 use crate::error::Problem;
 use crate::stage::{SinkPlan, SourcePlan, TransformPlan};
 
-use super::{Args, StageDef};
+use super::Args;
 
 /// Makes a stage's plan from its checked arguments. What the arguments cannot be together is the stage's to refuse.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,3 @@ pub enum Build {
     /// Stands last.
     Sink(fn(&Args) -> Result<Box<dyn SinkPlan>, Problem>),
 }
-
-/// The definition of one of highwater's stages.
-pub type Definition = StageDef<Build>;

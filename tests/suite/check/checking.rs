@@ -77,7 +77,7 @@ impl Verdict {
 
 /// The path of a program beside these tests.
 fn program(name: &str) -> String {
-    format!("{}/tests/check/peers/{name}", env!("CARGO_MANIFEST_DIR"))
+    format!("{}/tests/suite/check/peers/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Checks a program of an interpreter, where that is installed.

@@ -12,10 +12,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-// Named, because the tests of other folders take this file as theirs.
-#[path = "skip.rs"]
-mod skip;
-pub use skip::skip;
+pub use super::skip::skip;
 
 /// A run that takes longer hangs: far more than any test needs.
 const FAR_TOO_LONG: Duration = Duration::from_secs(120);
@@ -27,6 +24,7 @@ pub fn highwater<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Inv
     for name in ["COLUMNS", "LINES", "NO_COLOR", "TERM", "RUST_BACKTRACE"] {
         command.env_remove(name);
     }
+    command.env("LC_ALL", "C.UTF-8");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Invocation {
         command,

@@ -8,11 +8,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
-#[path = "behaviour/harness.rs"]
-#[allow(dead_code, reason = "shared with the behaviour tests, which use all of it")]
-mod harness;
-
-use harness::{Folder, highwater, noise, peer, through};
+use crate::harness::{Folder, highwater, noise, peer, through};
 
 /// An encoder, its decoder, and the real tool, which all take `-c` and `-dc`.
 struct Codec {

@@ -1,13 +1,6 @@
 //! The stages and endpoints that are no codecs, and the options of a run: the binary, real files, real sockets, and the
 //! real tools as judges. Nothing here sleeps: a test goes on when it has read a line or an end.
 
-#[allow(
-    dead_code,
-    reason = "the harness is shared with the behaviour tests, which use all of it"
-)]
-#[path = "behaviour/harness.rs"]
-mod harness;
-
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::PermissionsExt;
@@ -16,7 +9,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use harness::{Folder, Run, Running, highwater, noise, peer, through};
+use crate::harness::{Folder, Run, Running, highwater, noise, peer, through};
 
 fn run(folder: &Folder, pipeline: &str) -> Run {
     highwater([pipeline]).within(folder).run()

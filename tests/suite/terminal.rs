@@ -3,16 +3,20 @@
 use std::fs::File;
 use std::process::{Command, Stdio};
 
-#[path = "behaviour/skip.rs"]
-mod skip;
+use crate::support::skip;
 
 /// All that highwater writes to a terminal with these arguments; `None` where there is no `script` and need not be.
 fn on_a_terminal(arguments: &str, folder: &std::path::Path) -> Option<String> {
+    in_locale("C.UTF-8", arguments, folder)
+}
+
+fn in_locale(locale: &str, arguments: &str, folder: &std::path::Path) -> Option<String> {
     let command = format!("{} {arguments}", env!("CARGO_BIN_EXE_highwater"));
     let output = Command::new("script")
         .args(["-qec", &command, "/dev/null"])
         .current_dir(folder)
         .env("TERM", "xterm")
+        .env("LC_ALL", locale)
         .env_remove("NO_COLOR")
         .stdin(Stdio::null())
         .output();
@@ -45,6 +49,17 @@ fn the_live_view_is_drawn_and_cleared() {
     assert!(seen.contains("\x1b[31m"), "busy is red");
     let plain = on_a_terminal("--color never 'read in | throttle 1MiB/s | write out'", folder.path());
     assert!(plain.is_some_and(|plain| plain.contains('▶') && !plain.contains("\x1b[3")));
+}
+
+#[test]
+fn the_live_view_draws_ascii_in_locale_c() {
+    let folder = folder_with_a_mebibyte();
+    let arguments = "--color never 'read in high=64KiB | throttle 1MiB/s | write out'";
+    let Some(seen) = in_locale("C", arguments, folder.path()) else {
+        return;
+    };
+    assert!(seen.contains("> throttle") && seen.contains("longest pause"), "{seen}");
+    assert!(seen.is_ascii(), "{seen}");
 }
 
 #[test]

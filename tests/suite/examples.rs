@@ -125,7 +125,7 @@ fn of_the_readme_work() {
     let lines = blocks
         .flat_map(str::lines)
         .filter(|line| line.starts_with("highwater "))
-        // It judges programs that are not here; tests/check has such programs.
+        // It judges programs that are not here; check/peers has such programs.
         .filter(|line| !line.starts_with("highwater check "));
     let mut count = 0;
     for line in lines {

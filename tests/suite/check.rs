@@ -7,7 +7,3 @@
 mod checking;
 #[cfg(feature = "portable-platform")]
 mod refusal;
-
-#[path = "../behaviour/harness.rs"]
-#[allow(dead_code, reason = "the other tests need more of it")]
-mod harness;

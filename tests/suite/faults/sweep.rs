@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use highwater::platform::fault::Operation;
 
-use crate::chains::{
+use super::chains::{
     APPEND, APPEND_TO_NEW, Chain, DIRECT, Ends, GZIP, LINKED_PIPES, Meeting, NEW, NOT_COPIED, PEER_COMES_TO_READ,
     PEER_IS_RETRIED, PEER_IS_SENT, PEER_READS, PEER_WRITES, PIPES, RESUME, RESUMED, RESUMED_AND_VERIFIED, SEVERAL,
     SPARSE, STATS, SUM, THERE_AND_BACK, UNIX_PEER_COMES_TO_READ, UNIX_PEER_COMES_TO_WRITE, UNIX_PEER_READS,
     UNIX_PEER_WRITES, VERIFY,
 };
-use crate::trial::{KEPT, Place, Trial, source, source_with};
+use super::trial::{KEPT, Place, Trial, source, source_with};
 
 /// What comes of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

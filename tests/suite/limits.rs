@@ -478,3 +478,25 @@ fn faults_that_strace_injects_end_as_they_should() {
         }
     }
 }
+
+#[test]
+fn max_rss_without_proc_is_refused() {
+    let name = "limits::max_rss_without_proc_is_refused";
+    isolated(&Namespace::Mounts, name, || {
+        let folder = folder();
+        let _hidden = Mount::over_proc();
+        for option in [&["--max-rss", "1GiB"][..], &["--ignore-backpressure"]] {
+            let run = highwater(option.iter().chain(&["read a | write c"]))
+                .within(&folder)
+                .run();
+            let said = run.fails(12);
+            assert!(
+                said.starts_with("highwater: --max-rss: the system does not tell"),
+                "{said}"
+            );
+        }
+        let run = highwater(["read a | write b"]).within(&folder).run();
+        run.succeeds();
+        assert_eq!(folder.names(), ["a", "b"]);
+    });
+}

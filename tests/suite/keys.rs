@@ -39,6 +39,7 @@ impl Terminal {
             .args(["-qec", "bash commands", "/dev/null"])
             .current_dir(folder.path())
             .env("TERM", "xterm")
+            .env("LC_ALL", "C.UTF-8")
             .env("XDG_RUNTIME_DIR", folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -88,6 +88,11 @@ impl Mount {
         Self(folder.to_owned())
     }
 
+    /// Takes /proc away, within [`Namespace::Mounts`].
+    pub fn over_proc() -> Self {
+        Self::at(Path::new("/proc"))
+    }
+
     /// From here on nothing can be written to it.
     pub fn forbid_writing(&self) {
         mount(&["-o", "remount,ro"], &self.0);

@@ -8,7 +8,7 @@ use std::path::Path;
 use highwater::platform::fault::{LOG, RULES};
 use rustix::process::Signal;
 
-use crate::chains::{Chain, Ends, Meeting};
+use super::chains::{Chain, Ends, Meeting};
 use crate::harness::{Folder, Run, Running, highwater, noise};
 
 /// What stays beside a target that another run can go on with.

@@ -2,31 +2,42 @@
 //!
 //! Nothing here sleeps or tries again: a test goes on when it has read a line, a byte or an end.
 
+mod support;
+
 mod browser;
 mod chains;
+mod check;
+mod codecs;
 mod connecting;
 mod contrast;
 mod ctl;
 mod endings;
 mod endpoints;
+mod examples;
 mod failing_positions;
-mod harness;
+#[cfg(feature = "fault-injection")]
+mod faults;
+mod generated;
 mod kernel_queues;
 mod keys;
 mod kills;
 mod layers;
 mod limits;
 mod memory;
-mod memory_bound;
 mod metrics;
 mod misbehaving;
-mod namespace;
+mod output;
 mod report;
 mod resuming;
 mod roundtrip;
 mod security;
 mod slow_peers;
-mod toxic;
+mod stages;
+#[cfg(not(feature = "portable-platform"))]
+mod system_calls;
+mod terminal;
 mod transcripts;
 mod verifying;
 mod zero_copy;
+
+use support::{harness, memory_bound, namespace, toxic};

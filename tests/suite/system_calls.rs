@@ -7,8 +7,7 @@ use std::io::{Read, Write, pipe};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-#[path = "behaviour/skip.rs"]
-mod skip;
+use crate::support::skip;
 
 const MIB: usize = 1 << 20;
 /// What is copied: a sixteenth of a GiB.

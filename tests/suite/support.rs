@@ -1,0 +1,7 @@
+//! What the tests stand on: the binary and its peers, and worlds in which something is scarce or slow.
+
+pub mod harness;
+pub mod memory_bound;
+pub mod namespace;
+pub mod skip;
+pub mod toxic;
