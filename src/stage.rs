@@ -21,8 +21,10 @@ mod fan;
 mod findings;
 mod outer_side;
 mod resumption;
+mod rollback;
 mod settlement;
 mod side_file;
+mod stream;
 mod sub_pipeline;
 mod transform;
 
@@ -34,8 +36,10 @@ pub use fan::Fan;
 pub use findings::{Findings, Hashed};
 pub use outer_side::OuterSide;
 pub use resumption::{SourceIdentity, Undertaking};
+pub use rollback::{AtOnce, Rollback};
 pub use settlement::{Settle, Settled};
 pub use side_file::SideFile;
+pub use stream::{StreamReader, StreamWriter};
 pub use sub_pipeline::SubPipeline;
 pub use transform::{OnThread, OnThreadWith, Transform, Want, drive};
 
@@ -307,7 +311,7 @@ pub trait DirectSource {
 /// An opened sink.
 pub trait Sink: Send {
     /// How to take back what opening and writing did.
-    fn undo(&self) -> Option<Arc<dyn Undo>>;
+    fn rollback(&self) -> Option<Arc<dyn Rollback>>;
     /// When it commits. One that has something to commit waits for [`Context::commit`] between its last byte and that.
     fn phase(&self) -> Phase;
     /// Where in the stream it goes on: how many bytes an earlier run has written.

@@ -10,7 +10,8 @@ use crate::error::{self, Failure, Problem, Stop};
 use crate::flow::{Inlet, Wait};
 use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken};
 use crate::stage::{
-    BoxFuture, Context, DirectSink, Facts, Outcome, Phase, Reach, Sink, SinkPlan, Undertaking, Undo, Work,
+    AtOnce, BoxFuture, Context, DirectSink, Facts, Outcome, Phase, Reach, Rollback, Sink, SinkPlan, Undertaking, Undo,
+    Work,
 };
 
 mod account;
@@ -302,8 +303,9 @@ struct WritingTo {
 }
 
 impl Sink for WritingTo {
-    fn undo(&self) -> Option<Arc<dyn Undo>> {
-        self.undo.clone()
+    fn rollback(&self) -> Option<Arc<dyn Rollback>> {
+        let undo = self.undo.clone()?;
+        Some(Arc::new(AtOnce(undo)))
     }
 
     fn phase(&self) -> Phase {

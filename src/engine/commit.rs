@@ -5,11 +5,15 @@
 //! only change a name. If one fails, those that still wait are rolled back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::graph::NodeId;
-use crate::stage::{Phase, Undo};
+use crate::stage::{Phase, Rollback};
 
 use super::verdict::Verdict;
+
+/// How long a roll-back may take that needs a child or a peer: two seconds of grace and one to end it by force.
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(3);
 
 /// The sinks of a run on their way to a commit.
 pub struct Commits(Vec<Output>);
@@ -17,7 +21,7 @@ pub struct Commits(Vec<Output>);
 struct Output {
     node: NodeId,
     phase: Phase,
-    undo: Option<Arc<dyn Undo>>,
+    rollback: Option<Arc<dyn Rollback>>,
     step: Step,
 }
 
@@ -38,11 +42,11 @@ pub enum Fate {
 }
 
 impl Commits {
-    pub fn new(sinks: impl Iterator<Item = (NodeId, Phase, Option<Arc<dyn Undo>>)>) -> Self {
-        let outputs = sinks.map(|(node, phase, undo)| Output {
+    pub fn new(sinks: impl Iterator<Item = (NodeId, Phase, Option<Arc<dyn Rollback>>)>) -> Self {
+        let outputs = sinks.map(|(node, phase, rollback)| Output {
             node,
             phase,
-            undo,
+            rollback,
             step: Step::Writing,
         });
         Self(outputs.collect())
@@ -77,14 +81,17 @@ impl Commits {
         verdict.missing().all(waits)
     }
 
-    /// Takes back what is not committed, and returns whether something is. A second time changes nothing.
-    pub fn roll_back(&self, left_behind: &mut Vec<String>) -> bool {
+    /// Takes back what is not committed, and returns whether something is. What takes too long is left alone. A second
+    /// time changes nothing.
+    pub async fn roll_back(&self, left_behind: &mut Vec<String>) -> bool {
         let mut is_committed = false;
-        for undo in self.0.iter().filter_map(|output| output.undo.as_ref()) {
-            if let Err(failure) = undo.undo() {
-                left_behind.push(failure.to_string());
+        for rollback in self.0.iter().filter_map(|output| output.rollback.as_ref()) {
+            match tokio::time::timeout(ROLLBACK_LIMIT, rollback.clone().roll_back()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) => left_behind.push(failure.to_string()),
+                Err(_) => left_behind.push(format!("{}: could not be taken back in time", rollback.name())),
             }
-            is_committed |= undo.has_landed();
+            is_committed |= rollback.is_committed();
         }
         is_committed
     }
@@ -92,7 +99,7 @@ impl Commits {
     /// What became of each output, once the run is over.
     pub fn fates(&self, verdict: &Verdict) -> Vec<(NodeId, Fate)> {
         let fate = |output: &Output| {
-            let is_in_place = output.undo.as_ref().is_some_and(|undo| undo.has_landed());
+            let is_in_place = output.rollback.as_ref().is_some_and(|rollback| rollback.is_committed());
             if is_in_place || verdict.is_done(output.node) {
                 Fate::Committed
             } else {

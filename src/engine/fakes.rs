@@ -9,8 +9,8 @@ use crate::flow::{Chunk, Inlet, Marks, Outlet};
 use crate::graph::{Graph, Id, NodeId};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::stage::{
-    BoxFuture, Branch, BranchPlan, Cancel, Context, Facts, Fan, LinkShare, Outcome, Phase, Reach, Settle, Settled,
-    Sink, SinkPlan, Source, SourcePlan, Stage, TransformPlan, Undo, Work,
+    BoxFuture, Branch, BranchPlan, Cancel, Context, Facts, Fan, LinkShare, Outcome, Phase, Reach, Rollback, Settle,
+    Settled, Sink, SinkPlan, Source, SourcePlan, Stage, TransformPlan, Work,
 };
 
 /// How a stage fails.
@@ -306,7 +306,7 @@ impl SinkPlan for Fake {
 }
 
 impl Sink for Fake {
-    fn undo(&self) -> Option<Arc<dyn Undo>> {
+    fn rollback(&self) -> Option<Arc<dyn Rollback>> {
         Some(Arc::new(self.clone()))
     }
 
@@ -319,15 +319,17 @@ impl Sink for Fake {
     }
 }
 
-impl Undo for Fake {
-    fn undo(&self) -> Result<(), Failure> {
-        if !self.has_landed() {
-            self.tally.undone.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
+impl Rollback for Fake {
+    fn roll_back(self: Arc<Self>) -> BoxFuture<'static, Result<(), Failure>> {
+        Box::pin(async move {
+            if !self.is_committed() {
+                self.tally.undone.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        })
     }
 
-    fn has_landed(&self) -> bool {
+    fn is_committed(&self) -> bool {
         self.is_committed.load(Ordering::Relaxed)
     }
 

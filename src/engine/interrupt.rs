@@ -72,6 +72,11 @@ impl Interrupt {
         }
     }
 
+    /// Waits for a signal; a deadline that comes now changes nothing.
+    pub async fn signalled(&mut self) {
+        while !matches!(self.next().await, Cause::Signal(_)) {}
+    }
+
     /// Waits for the next cause. The deadline and the owner's word come once.
     pub async fn next(&mut self) -> Cause {
         let owner = self.owner.clone();

@@ -163,7 +163,7 @@ impl Run {
             roles.push(stage.role);
         }
         let sinks = roles.iter().filter_map(|(node, role)| match role {
-            OpenRole::Sink(sink) => Some((node, sink.phase(), sink.undo())),
+            OpenRole::Sink(sink) => Some((node, sink.phase(), sink.rollback())),
             _ => None,
         });
         let commits = Commits::new(sinks);
@@ -369,7 +369,7 @@ impl Run {
         let how = if ending.is_good() {
             Settled::Committed
         } else {
-            self.commits.roll_back(&mut left_behind);
+            self.roll_back(&mut left_behind, interrupt).await;
             let side_files = self.stages.values().iter().filter_map(|stage| stage.side_file.as_ref());
             let failures = side_files.filter_map(|file| file.take_back().err());
             left_behind.extend(failures.map(|failure| failure.to_string()));
@@ -397,7 +397,7 @@ impl Run {
                 }
                 () = &mut grace => {
                     // From now on an output is in its place or never will be. If it is, the end of it is worth waiting for.
-                    let is_committed = self.commits.roll_back(left_behind);
+                    let is_committed = self.roll_back(left_behind, interrupt).await;
                     if is_committed && !std::mem::replace(&mut is_committing, true) {
                         grace.as_mut().reset(tokio::time::Instant::now() + LONG_GRACE);
                         continue;
@@ -411,6 +411,16 @@ impl Run {
                     break;
                 }
             }
+        }
+    }
+
+    /// Takes back what is not committed, unless a signal says that nobody waits for that; returns whether something is
+    /// committed.
+    async fn roll_back(&self, left_behind: &mut Vec<String>, interrupt: &mut Interrupt) -> bool {
+        tokio::select! {
+            biased;
+            is_committed = self.commits.roll_back(left_behind) => is_committed,
+            () = interrupt.signalled() => false,
         }
     }
 

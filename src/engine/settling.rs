@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::stage::{Settle, Settled};
 
-use super::interrupt::{Cause, Interrupt};
+use super::interrupt::Interrupt;
 
 /// How long a source may take for what it does then, cancelled or not.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -27,11 +27,6 @@ pub async fn settle(sources: &[Arc<dyn Settle>], how: Settled, interrupt: &mut I
     tokio::select! {
         biased;
         in_time = tokio::time::timeout(LIMIT, told) => in_time.is_ok(),
-        () = signalled(interrupt) => false,
+        () = interrupt.signalled() => false,
     }
-}
-
-/// Waits for a signal; a deadline that comes now changes nothing.
-async fn signalled(interrupt: &mut Interrupt) {
-    while !matches!(interrupt.next().await, Cause::Signal(_)) {}
 }

@@ -15,7 +15,7 @@ use super::*;
 use crate::error::{Failure, Kind};
 use crate::flow::{Inlet, Outlet, Pool, StageMeter};
 use crate::graph::Id;
-use crate::stage::{Cancel, Phase, Undo, Work};
+use crate::stage::{Cancel, Phase, Rollback, Work};
 
 /// What both ends were told.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ impl DirectSource for From {
 }
 
 impl Sink for To {
-    fn undo(&self) -> Option<Arc<dyn Undo>> {
+    fn rollback(&self) -> Option<Arc<dyn Rollback>> {
         None
     }
 
