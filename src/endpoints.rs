@@ -109,6 +109,10 @@ pub trait Endpoint: Send {
     fn regular_file(&self) -> Result<(), &'static str> {
         Err("a connection")
     }
+    /// Whether it is standard input or output, which carry the stream.
+    fn carries_stream(&self) -> bool {
+        false
+    }
     /// What is known of it as a source, without side effects.
     ///
     /// # Errors
@@ -277,9 +281,6 @@ pub fn parse(name: &[u8]) -> Named {
             "name a file, or use - for standard input or output",
         ));
     }
-    if STANDARD.contains(&name) {
-        return (stdio::SCHEME.parse)(b"");
-    }
     if let Some(scheme) = SCHEMES
         .iter()
         .find(|scheme| !scheme.prefix.is_empty() && is_named_by(name, scheme))
@@ -302,10 +303,6 @@ pub fn parse(name: &[u8]) -> Named {
     }
     (file::SCHEME.parse)(name)
 }
-
-/// The device names of standard input and output mean the descriptors, whatever they are: opened by their name, a
-/// regular file would start at its beginning again.
-const STANDARD: [&[u8]; 2] = [b"/dev/stdin", b"/dev/stdout"];
 
 /// `-` stands alone; every other prefix is followed by the name.
 fn is_named_by(name: &[u8], scheme: &Scheme) -> bool {

@@ -11,9 +11,10 @@ use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
 use crate::grammar::human_size;
-use crate::platform::{Descriptor, FileId, FilePlace, Shape, files};
+use crate::platform::{Descriptor, FilePlace, Shape, files, named_descriptor};
 use crate::stage::{BoxFuture, Facts, Undertaking};
 
+use super::stdio::Inherited;
 use super::{Endpoint, Incoming, Landed, Misnamed, Outgoing, Patience, Scheme, Writing};
 
 mod appending;
@@ -41,9 +42,11 @@ pub static SCHEME: Scheme = Scheme {
         if path.contains(&0) {
             return Err(Misnamed::new("a path cannot hold a zero byte", "remove it"));
         }
-        Ok(Box::new(File {
-            path: PathBuf::from(OsStr::from_bytes(path)),
-        }))
+        let path = PathBuf::from(OsStr::from_bytes(path));
+        Ok(match named_descriptor(&path) {
+            Some(number) => Box::new(Inherited::numbered(number, shown(path.as_os_str().as_bytes()))),
+            None => Box::new(File { path }),
+        })
     },
 };
 
@@ -148,7 +151,7 @@ fn size(stat: &Stat) -> Option<u64> {
 fn facts(stat: &Stat) -> Facts {
     let is_file = file_type(stat) == FileType::RegularFile;
     Facts {
-        files: is_file.then(|| FilePlace::File(FileId::of(stat))).into_iter().collect(),
+        files: FilePlace::of(stat).into_iter().collect(),
         size: size(stat).filter(|_| is_file),
         shape: match file_type(stat) {
             FileType::Fifo => Some(Shape::Pipe),

@@ -89,7 +89,7 @@ fn plan(args: &Args) -> Result<Box<dyn SourcePlan>, Problem> {
 #[must_use]
 pub fn standard_input() -> Box<dyn SourcePlan> {
     Box::new(Plan {
-        endpoints: vec![Box::new(super::stdio::Standard)],
+        endpoints: vec![Box::new(super::stdio::Inherited::standard())],
         lends_pages: false,
         size: None,
         patience: Patience::default(),

@@ -7,7 +7,7 @@ use crate::error::{Failure, Kind, Stop};
 use crate::platform::{Interest, Transfer, Woken, files};
 use crate::stage::{self, Cancel, Facts, Outcome, Undo};
 
-use super::{Endpoint, Misnamed, Outgoing, Patience, SCHEMES, STANDARD, Writing, file, is_named_by, parse};
+use super::{Endpoint, Misnamed, Outgoing, Patience, SCHEMES, Writing, file, is_named_by, parse};
 
 const WRITING: Writing = Writing {
     append: false,
@@ -25,13 +25,13 @@ impl SideFile {
     /// # Errors
     /// If it is no path, or a standard stream.
     pub fn named(name: &[u8]) -> Result<Self, Misnamed> {
-        if name == b"-" || STANDARD.contains(&name) {
+        let endpoint = parse(name)?;
+        if endpoint.carries_stream() {
             return Err(Misnamed::new(
                 "the standard streams carry the stream and nothing else",
                 "name a file; /dev/stderr is one",
             ));
         }
-        let endpoint = parse(name)?;
         let is_path = |prefix: &str| prefix.is_empty() || prefix == file::SCHEME.prefix;
         let scheme = SCHEMES
             .iter()

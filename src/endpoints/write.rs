@@ -168,7 +168,7 @@ fn octal(text: &str, args: &Args) -> Result<u32, Problem> {
 #[must_use]
 pub fn standard_output() -> Box<dyn SinkPlan> {
     Box::new(Plan {
-        endpoint: Box::new(super::stdio::Standard),
+        endpoint: Box::new(super::stdio::Inherited::standard()),
         writing: Writing {
             append: false,
             clobber: true,

@@ -6,7 +6,7 @@
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -105,6 +105,14 @@ impl Descriptor {
     /// If it is closed.
     pub fn standard_output() -> io::Result<Self> {
         Self::inherited(rustix::stdio::stdout(), OFlags::WRONLY)
+    }
+
+    /// A descriptor that the process was started with, its flags untouched.
+    ///
+    /// # Errors
+    /// `EBADF` if there is none of that number, or it is not open for `access`.
+    pub fn numbered(number: RawFd, access: OFlags) -> io::Result<Self> {
+        Self::inherited(super::inherited::inherited(number, access)?, access)
     }
 
     fn inherited(fd: BorrowedFd<'static>, access: OFlags) -> io::Result<Self> {

@@ -84,13 +84,14 @@ pub fn readlink(path: impl AsRef<Path>) -> Result<CString> {
     call(Operation::ReadLink, || rustix::fs::readlink(path.as_ref(), Vec::new()))
 }
 
+/// As many links as the kernel follows.
+pub(super) const MOST_LINKS: usize = 40;
+
 /// Follows the last component's symbolic links, also those that lead nowhere yet.
 ///
 /// # Errors
 /// As readlink(2), and `ELOOP` where there are too many.
 pub fn follow_links(path: &Path) -> Result<PathBuf> {
-    /// As many as the kernel follows.
-    const MOST_LINKS: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
         match readlink(&path) {

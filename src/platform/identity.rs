@@ -47,16 +47,20 @@ pub enum FilePlace {
 }
 
 impl FilePlace {
+    /// The regular file that `stat` describes; `None` where it is something else.
+    #[must_use]
+    pub fn of(stat: &Stat) -> Option<Self> {
+        let is_file = FileType::from_raw_mode(stat.st_mode).is_file();
+        is_file.then(|| Self::File(FileId::of(stat)))
+    }
+
     /// The place that `path` leads to; `None` where something else than a regular file is there.
     ///
     /// # Errors
     /// As stat(2), also of the folder where the file is not there.
     pub fn find(path: &Path) -> rustix::io::Result<Option<Self>> {
         match files::stat(path) {
-            Ok(stat) => {
-                let is_file = FileType::from_raw_mode(stat.st_mode).is_file();
-                Ok(is_file.then(|| Self::File(FileId::of(&stat))))
-            }
+            Ok(stat) => Ok(Self::of(&stat)),
             Err(Errno::NOENT) => {
                 let path = match files::lstat(path) {
                     // A symbolic link that leads to where nothing is yet.

@@ -180,9 +180,24 @@ extern "C" fn look_at_standard_descriptors() {
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn() = look_at_standard_descriptors;
 
+/// Whether a folder is the kernel's list of this process's descriptors, under any of its names: see proc(5).
+pub fn lists_own_descriptors(folder: &Path) -> bool {
+    let Ok(folder) = std::fs::canonicalize(folder) else {
+        return false;
+    };
+    let Ok(own) = std::fs::canonicalize("/proc/self") else {
+        return false;
+    };
+    let Ok(inside) = folder.strip_prefix(own) else {
+        return false;
+    };
+    let inside: Vec<_> = inside.iter().collect();
+    matches!(inside.as_slice(), [last] | [_, _, last] if *last == "fd")
+}
+
 /// Whether a standard descriptor was closed when the process started.
 pub fn was_closed(fd: i32) -> bool {
-    CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0
+    (0..3).contains(&fd) && CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0
 }
 
 /// Asks for a pipe of 1 MiB, what an unprivileged process may have, and less where that is refused.

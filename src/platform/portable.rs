@@ -86,6 +86,11 @@ pub fn is_memory_device(_stat: &Stat) -> bool {
     false
 }
 
+/// Only /dev/fd is known everywhere.
+pub fn lists_own_descriptors(_folder: &Path) -> bool {
+    false
+}
+
 /// It cannot be told: the standard library has opened /dev/null in its place.
 pub fn was_closed(_fd: i32) -> bool {
     false

@@ -7,6 +7,7 @@ mod chains;
 mod connecting;
 mod contrast;
 mod ctl;
+mod descriptors;
 mod endings;
 mod endpoints;
 mod failing_positions;
