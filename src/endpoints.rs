@@ -6,10 +6,12 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use crate::catalog::{Args, Definition};
 use crate::error::{Failure, Kind, Problem};
 use crate::flow::StageMeter;
-use crate::platform::{Descriptor, FilePlace, Shape};
+use crate::platform::{Descriptor, FilePlace, Shape, files};
 use crate::stage::{BoxFuture, Facts, Outcome, Reach, Undertaking, Undo};
 
 mod file;
@@ -79,14 +81,36 @@ impl Misnamed {
 /// How a sink treats what it writes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Writing {
-    /// Write behind what a file has, instead of replacing it.
-    pub append: bool,
+    /// What becomes of a file that exists.
+    pub existing: Existing,
     /// Whether a file that exists may be replaced.
     pub clobber: bool,
     /// Whether to wait until the disk has everything.
     pub sync: bool,
-    /// The permissions of a new file; `None` for the old file's, or what the umask leaves.
+    /// The permissions that the file gets; `None` for the old file's, or those that the system gives a new one.
     pub mode: Option<u32>,
+}
+
+/// What becomes of a file that exists when it is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// A new one takes its place.
+    Replace,
+    /// It is emptied, and written where it is.
+    Empty,
+    /// It is written behind what it has.
+    Append,
+}
+
+impl Default for Writing {
+    fn default() -> Self {
+        Self {
+            existing: Existing::Replace,
+            clobber: true,
+            sync: true,
+            mode: None,
+        }
+    }
 }
 
 /// A place, named and not yet opened.
@@ -235,6 +259,10 @@ pub trait Landing: Send {
     fn is_new_file(&self) -> bool {
         false
     }
+    /// So many more bytes were written.
+    fn wrote(&self, count: u64) {
+        let _ = count;
+    }
     /// Whether landing waits until the disk has everything.
     fn is_durable(&self) -> bool {
         false
@@ -256,17 +284,31 @@ pub trait Landing: Send {
     }
 }
 
-/// The bytes are where they belong.
-struct Landed;
+/// The bytes are where they belong; a disk may not have them yet.
+struct Landed {
+    sync: bool,
+}
 
 impl Landing for Landed {
     fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        Ok(finish(descriptor)?)
+        Ok(make_durable(descriptor, self.sync)?)
+    }
+
+    fn is_durable(&self) -> bool {
+        self.sync
     }
 }
 
-/// Asks for an error that is told only when a file is closed.
-fn finish(descriptor: &Descriptor) -> Result<(), Failure> {
+/// Waits until the disk has everything, where there is a disk and that is wanted, and asks for an error that is told only
+/// when a file is closed.
+fn make_durable(descriptor: &Descriptor, sync: bool) -> Result<(), Failure> {
+    if sync && descriptor.shape() == Shape::File {
+        match files::fsync(descriptor) {
+            // Nothing that lasts is behind it: see proc(5) and sysfs(5).
+            Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(Failure::io(Kind::Sink, "cannot make it durable", error)),
+        }
+    }
     (descriptor.close_error()).map_err(|error| Failure::io(Kind::Sink, "cannot finish the file", error))
 }
 

@@ -44,7 +44,8 @@ impl StatsFile {
         };
         let written = file
             .empty()
-            .and_then(|()| files::write_all(&file.file, text.as_bytes()));
+            .and_then(|()| files::write_all(&file.file, text.as_bytes()))
+            .and_then(|()| files::close_error(&file.file));
         written.map_err(|error| Failure::io(Kind::Sink, format!("--stats {}: cannot write", self.name), error))
     }
 }

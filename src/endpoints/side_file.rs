@@ -9,13 +9,6 @@ use crate::stage::{self, Cancel, Facts, Outcome, Undo};
 
 use super::{Endpoint, Misnamed, Outgoing, Patience, SCHEMES, Writing, file, is_named_by, parse};
 
-const WRITING: Writing = Writing {
-    append: false,
-    clobber: true,
-    sync: true,
-    mode: None,
-};
-
 /// One that is named and not yet opened. What is no regular file is written in place.
 pub struct SideFile(Box<dyn Endpoint>);
 
@@ -50,13 +43,14 @@ impl SideFile {
     /// # Errors
     /// Where it is already clear that it cannot be opened.
     pub fn facts(&self) -> Result<Facts, Failure> {
+        self.0.permit(Writing::default())?;
         self.0.sink_facts()
     }
 
     /// What writing it will do: `creates SUMS`.
     #[must_use]
     pub fn effect(&self) -> String {
-        self.0.effect(WRITING)
+        self.0.effect(Writing::default())
     }
 
     /// Opens it; a FIFO waits for its reader.
@@ -64,7 +58,7 @@ impl SideFile {
     /// # Errors
     /// If it cannot be opened or created.
     pub async fn open(self) -> Result<OpenSideFile, Failure> {
-        let out = self.0.open_sink(WRITING, Patience::default()).await?;
+        let out = self.0.open_sink(Writing::default(), Patience::default()).await?;
         Ok(OpenSideFile {
             undo: out.landing.undo(),
             progress: Mutex::new(Progress::Empty(out)),

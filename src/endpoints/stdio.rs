@@ -138,11 +138,11 @@ impl Endpoint for Inherited {
         })
     }
 
-    fn open_sink(self: Box<Self>, _: Writing, _: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+    fn open_sink(self: Box<Self>, writing: Writing, _: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
         Box::pin(async move {
             Ok(Outgoing {
                 descriptor: self.output()?,
-                landing: Box::new(Landed),
+                landing: Box::new(Landed { sync: writing.sync }),
                 // The reader of our standard output leaves as `head` does.
                 reader_left: match self.number {
                     None | Some(1) => Kind::ReaderLeft,

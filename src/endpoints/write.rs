@@ -22,7 +22,7 @@ use care::Care;
 use writeback::Writeback;
 
 use super::patience::{CONNECTING, LINGER, RETRY, USER_TIMEOUT};
-use super::{Endpoint, Knob, Landing, Patience, Writing, named};
+use super::{Endpoint, Existing, Knob, Landing, Patience, Writing, named};
 
 /// The definition of `write`.
 pub static WRITE: Definition = Definition {
@@ -30,8 +30,21 @@ pub static WRITE: Definition = Definition {
     role: Role::Sink,
     summary: "write a file, standard output or a connection",
     details: "A file is replaced atomically: the bytes go to a temporary file beside it, which takes its place when all \
-              of them are on the disk. Whatever happens before, the old file stays as it was. Devices and FIFOs are \
-              written in place. A chain whose last stage is no sink writes standard output, as `write -` does.\n\nA \
+              of them are on the disk. Whatever happens before, the old file stays as it was. The new one gets its \
+              permissions, its access control list, its extended attributes and, where the system allows it, its owner, \
+              but nothing that was given to the old contents: setuid, setgid and sticky bits, capabilities. A file that was \
+              not there gets what the system gives every new file. mode= sets exactly those permissions, without a list. \
+              A file with several names becomes a file of its own, and the others keep the old contents, with a warning. \
+              A file that you may not write to is not replaced.\n\n\
+              in-place=true is for what cannot be replaced, such as a mount, a file in a folder that you may not write to, \
+              or one of /proc or /sys, and for files with several names. It empties the file and writes to it where it is: \
+              if the run fails, the old contents are gone, and the error says how much of the new ones there is. \
+              append=true cuts its own bytes off again if the run fails. Where another process has written behind them, \
+              they stay, and the error says how many they are.\n\n\
+              Devices and FIFOs are written in place. A path that names a descriptor, such as /dev/fd/3 or /dev/stderr, means \
+              what is open there, for `read` as well. Standard output that is a file is on the disk when the run ends well, \
+              unless sync=false is given; making its name durable is up to whoever made it. A chain whose last stage is no \
+              sink writes standard output, as `write -` does.\n\nA \
               connection is done when the peer's system has acknowledged everything; on a Unix socket, when the peer has \
               read it. `linger=` bounds that wait, which is otherwise as long as the peer takes, as for every write. A \
               peer that vanishes is noticed by TCP's own means within about a quarter of an hour; `user-timeout=` makes \
@@ -57,7 +70,7 @@ pub static WRITE: Definition = Definition {
             place: Place::Named,
             required: false,
             default: Some("false"),
-            help: "write behind what the file has; cut back to that if the run fails",
+            help: "write behind what the file has; the run's own bytes are cut off if it fails",
         },
         Param {
             name: "clobber",
@@ -81,7 +94,15 @@ pub static WRITE: Definition = Definition {
             place: Place::Named,
             required: false,
             default: None,
-            help: "permissions in octal; else the old file's, or what the umask leaves",
+            help: "permissions in octal; else the old file's, or what the system gives a new one",
+        },
+        Param {
+            name: "in-place",
+            kind: Kind::Flag,
+            place: Place::Named,
+            required: false,
+            default: Some("false"),
+            help: "empty a file that exists and write to it where it is, instead of replacing it",
         },
         CONNECTING,
         RETRY,
@@ -127,12 +148,18 @@ pub static WRITE: Definition = Definition {
 
 fn plan(args: &Args) -> Result<Box<dyn SinkPlan>, Problem> {
     let writing = Writing {
-        append: args.flag("append"),
+        existing: if args.flag("append") {
+            Existing::Append
+        } else if args.flag("in-place") {
+            Existing::Empty
+        } else {
+            Existing::Replace
+        },
         clobber: args.flag("clobber"),
         sync: args.flag("sync"),
         mode: args.text("mode").map(|text| octal(text, args)).transpose()?,
     };
-    if writing.append && !writing.clobber {
+    if writing.existing == Existing::Append && !writing.clobber {
         let problem = Problem::at(
             args.span_of("append"),
             "append=true writes to a file that exists, clobber=false refuses it",
@@ -169,12 +196,7 @@ fn octal(text: &str, args: &Args) -> Result<u32, Problem> {
 pub fn standard_output() -> Box<dyn SinkPlan> {
     Box::new(Plan {
         endpoint: Box::new(super::stdio::Inherited::standard()),
-        writing: Writing {
-            append: false,
-            clobber: true,
-            sync: true,
-            mode: None,
-        },
+        writing: Writing::default(),
         care: Care::default(),
         undertaking: None,
         patience: Patience::default(),
@@ -329,6 +351,9 @@ impl DirectSink for WritingTo {
 
     fn wrote(&mut self, count: u64) {
         self.writeback.wrote(&self.descriptor, count);
+        if let Some(landing) = &self.landing {
+            landing.wrote(count);
+        }
     }
 
     fn land(&mut self, context: &Context) -> Outcome {

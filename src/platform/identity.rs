@@ -68,7 +68,7 @@ impl FilePlace {
                     Err(Errno::NOENT) => path.to_owned(),
                     Err(error) => return Err(error),
                 };
-                let name = path.file_name().ok_or(Errno::NOENT)?;
+                let name = files::file_name(&path).ok_or(Errno::ISDIR)?;
                 let folder = FileId::of(&files::stat(folder_of(&path))?);
                 Ok(Some(Self::Vacant {
                     folder,

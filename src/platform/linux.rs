@@ -1,21 +1,25 @@
 //! What Linux offers beyond the other Unixes.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::fs::{Mode, OFlags, RenameFlags, SeekFrom, Stat, XattrFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, SeekFrom, Stat, StatxAttributes, StatxFlags, XattrFlags};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::pipe::SpliceFlags;
+use rustix::thread::CapabilitySet;
 
+use super::files::Guards;
 use super::process_tree::Listed;
 
 mod room;
@@ -263,14 +267,15 @@ pub fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Option<Range<u64>> {
     }
 }
 
+/// `XATTR_LIST_MAX` and `XATTR_SIZE_MAX`: the kernel's own limits.
+const LARGEST_ATTRIBUTE: usize = 64 << 10;
+
 /// The attribute that holds a file's access control list: see acl(5) and xattr(7).
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
 /// A file's access control list, as the kernel has it; `None` where it has none besides its mode.
 pub fn access_list(path: &Path) -> Option<Vec<u8>> {
-    /// `XATTR_SIZE_MAX`: the kernel's own limit.
-    const LONGEST: usize = 64 << 10;
-    let mut list = Vec::with_capacity(LONGEST);
+    let mut list = Vec::with_capacity(LARGEST_ATTRIBUTE);
     rustix::fs::lgetxattr(path, ACCESS_LIST, rustix::buffer::spare_capacity(&mut list)).ok()?;
     Some(list)
 }
@@ -278,6 +283,43 @@ pub fn access_list(path: &Path) -> Option<Vec<u8>> {
 /// Gives a file such a list.
 pub fn set_access_list(fd: BorrowedFd<'_>, list: &[u8]) -> rustix::io::Result<()> {
     rustix::fs::fsetxattr(fd, ACCESS_LIST, list, XattrFlags::empty())
+}
+
+/// Removes that list.
+pub fn remove_access_list(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    rustix::fs::fremovexattr(fd, ACCESS_LIST)
+}
+
+/// The names of a file's extended attributes: see xattr(7).
+pub fn attributes(path: &Path) -> rustix::io::Result<Vec<OsString>> {
+    let mut names = Vec::with_capacity(LARGEST_ATTRIBUTE);
+    rustix::fs::llistxattr(path, rustix::buffer::spare_capacity(&mut names))?;
+    let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    Ok(names.map(|name| OsStr::from_bytes(name).to_owned()).collect())
+}
+
+/// Gives a file another's extended attribute.
+pub fn copy_attribute(from: &Path, to: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
+    let mut value = Vec::with_capacity(LARGEST_ATTRIBUTE);
+    rustix::fs::lgetxattr(from, name, rustix::buffer::spare_capacity(&mut value))?;
+    rustix::fs::fsetxattr(to, name, &value, XattrFlags::empty())
+}
+
+/// What keeps a name from being given to another file: see statx(2).
+pub fn guards(folder: BorrowedFd<'_>, name: &Path) -> rustix::io::Result<Guards> {
+    let seen = rustix::fs::statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())?;
+    let has = |attribute| seen.stx_attributes.contains(attribute);
+    Ok(Guards {
+        is_immutable: has(StatxAttributes::IMMUTABLE),
+        is_append_only: has(StatxAttributes::APPEND),
+        is_mount_point: has(StatxAttributes::MOUNT_ROOT),
+    })
+}
+
+/// `CAP_FOWNER`: see capabilities(7).
+pub fn acts_for_owners() -> bool {
+    let sets = rustix::thread::capabilities(None);
+    sets.is_ok_and(|sets| sets.effective.contains(CapabilitySet::FOWNER))
 }
 
 /// Renames a file, but replaces none.

@@ -22,6 +22,7 @@ mod memory_bound;
 mod metrics;
 mod misbehaving;
 mod namespace;
+mod replacing;
 mod report;
 mod resuming;
 mod roundtrip;

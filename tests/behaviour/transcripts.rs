@@ -166,7 +166,7 @@ error: `write` does not take `c`
 1 | read a | write b c
   |                  ^ one word too many
   |
-  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, connect-timeout, retry, user-timeout, linger, verify, resume, checkpoint
+  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, in-place, connect-timeout, retry, user-timeout, linger, verify, resume, checkpoint
 --- exit 2
 "#]],
         );
@@ -1158,7 +1158,7 @@ highwater: read .: cannot open: Is a directory
             "read a | write .",
             str![[r#"
 --- stderr
-highwater: write .: cannot create: Is a directory
+highwater: write .: cannot create: Is a directory (name a file in it)
 --- exit 4
 "#]],
         );
@@ -1529,16 +1529,35 @@ Examples
             &["stages", "write"],
             str![[r#"
 write PATH [append=true|false] [clobber=true|false] [sync=true|false]
-      [mode=TEXT] [connect-timeout=DURATION] [retry=0..] [user-timeout=DURATION]
-      [linger=DURATION] [verify=true|false] [resume=true|false]
-      [checkpoint=SIZE]
+      [mode=TEXT] [in-place=true|false] [connect-timeout=DURATION] [retry=0..]
+      [user-timeout=DURATION] [linger=DURATION] [verify=true|false]
+      [resume=true|false] [checkpoint=SIZE]
 
 write a file, standard output or a connection.
 
 A file is replaced atomically: the bytes go to a temporary file beside it, which
 takes its place when all of them are on the disk. Whatever happens before, the
-old file stays as it was. Devices and FIFOs are written in place. A chain whose
-last stage is no sink writes standard output, as `write -` does.
+old file stays as it was. The new one gets its permissions, its access control
+list, its extended attributes and, where the system allows it, its owner, but
+nothing that was given to the old contents: setuid, setgid and sticky bits,
+capabilities. A file that was not there gets what the system gives every new
+file. mode= sets exactly those permissions, without a list. A file with several
+names becomes a file of its own, and the others keep the old contents, with a
+warning. A file that you may not write to is not replaced.
+
+in-place=true is for what cannot be replaced, such as a mount, a file in a
+folder that you may not write to, or one of /proc or /sys, and for files with
+several names. It empties the file and writes to it where it is: if the run
+fails, the old contents are gone, and the error says how much of the new ones
+there is. append=true cuts its own bytes off again if the run fails. Where
+another process has written behind them, they stay, and the error says how many
+they are.
+
+Devices and FIFOs are written in place. A path that names a descriptor, such as
+/dev/fd/3 or /dev/stderr, means what is open there, for `read` as well. Standard
+output that is a file is on the disk when the run ends well, unless sync=false
+is given; making its name durable is up to whoever made it. A chain whose last
+stage is no sink writes standard output, as `write -` does.
 
 A connection is done when the peer's system has acknowledged everything; on a
 Unix socket, when the peer has read it. `linger=` bounds that wait, which is
@@ -1559,14 +1578,16 @@ throttle and buffer in between.
 
 Parameters
   path             ENDPOINT    where to write: a path, - or a URL (required)
-  append           true|false  write behind what the file has; cut back to that
-                               if the run fails (default: false)
+  append           true|false  write behind what the file has; the run's own
+                               bytes are cut off if it fails (default: false)
   clobber          true|false  whether a file that exists may be replaced
                                (default: true)
   sync             true|false  whether to wait until the disk has everything
                                (default: true)
   mode             TEXT        permissions in octal; else the old file's, or
-                               what the umask leaves
+                               what the system gives a new one
+  in-place         true|false  empty a file that exists and write to it where it
+                               is, instead of replacing it (default: false)
   connect-timeout  DURATION    how long a network endpoint may take to resolve
                                and connect (default: 10s)
   retry            0..         how often to try again to connect, after pauses
@@ -1767,8 +1788,8 @@ highwater: unknown stage `gzpi`: did you mean `gzip`?
     by default burst=0
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  3  write tcp://127.0.0.1:9000
-    by default append=false clobber=true sync=true connect-timeout=10s
-               verify=false resume=false
+    by default append=false clobber=true sync=true in-place=false
+               connect-timeout=10s verify=false resume=false
     connects to tcp://127.0.0.1:9000
 
 lane     linked
@@ -1785,8 +1806,8 @@ threads  6 at most: a stage's each, the engine's, the view's; threads= adds more
     gives 10 B
      │  full at 64.0 KiB, resumes at 32.0 KiB, chunks up to 16.0 KiB
  1  write b
-    by default append=false clobber=true sync=true connect-timeout=10s
-               verify=false resume=false
+    by default append=false clobber=true sync=true in-place=false
+               connect-timeout=10s verify=false resume=false
     creates b
 
 lane     direct, without the link: copy_file_range
@@ -1803,8 +1824,8 @@ threads  4 at most: a stage's each, the engine's, the view's; threads= adds more
     gives 10 B
      │  full at 16 B, resumes at 4 B, chunks up to 1 B
  1  write /dev/null
-    by default append=false clobber=true sync=true connect-timeout=10s
-               verify=false resume=false
+    by default append=false clobber=true sync=true in-place=false
+               connect-timeout=10s verify=false resume=false
     writes to /dev/null in place
 
 lane     linked, because a mark is set
@@ -1827,8 +1848,8 @@ threads  4 at most: a stage's each, the engine's, the view's; threads= adds more
     gives 10 B
      │  never full, though its mark is 1.00 MiB; chunks up to 256 KiB
  1  write /dev/null
-    by default append=false clobber=true sync=true connect-timeout=10s
-               verify=false resume=false
+    by default append=false clobber=true sync=true in-place=false
+               connect-timeout=10s verify=false resume=false
     writes to /dev/null in place
 
 lane     linked, because backpressure is ignored
@@ -1849,8 +1870,8 @@ stops    at 1.00 MiB resident (--max-rss)
  1  skip 1
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  2  write a
-    by default append=false clobber=true sync=true connect-timeout=10s
-               verify=false resume=false
+    by default append=false clobber=true sync=true in-place=false
+               connect-timeout=10s verify=false resume=false
     replaces a (10 B)
 
 lane     linked

@@ -95,6 +95,11 @@ pub const NOT_COPIED: Chain = Chain {
     always: "copy-file-range:*:ENOSYS",
     ..DIRECT
 };
+/// Its temporary gets a random name.
+pub const NOT_LOCKED: Chain = Chain {
+    always: "lock:*:ENOLCK",
+    ..DIRECT
+};
 pub const SPARSE: Chain = Chain { hole: HOLE, ..DIRECT };
 pub const GZIP: Chain = files("read a | gzip level=1 threads=2 member=8KiB | write b");
 pub const THERE_AND_BACK: Chain = files("read a | gzip level=1 | gunzip | throttle 1GB/s | write b");
@@ -105,6 +110,7 @@ pub const APPEND: Chain = Chain {
 };
 pub const NEW: Chain = between(Ends::NewFile, "read a | take 1T | write d");
 pub const APPEND_TO_NEW: Chain = between(Ends::NewFile, "read a | take 1T | write d append=true");
+pub const NEW_IN_PLACE: Chain = between(Ends::NewFile, "read a | take 1T | write d in-place=true");
 pub const VERIFY: Chain = files("read a | write b verify=true");
 /// A checkpoint comes with every second chunk.
 pub const RESUME: Chain = Chain {

@@ -9,7 +9,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop, shown};
@@ -17,8 +17,9 @@ use crate::platform::{Descriptor, FileId, FilePlace, files};
 use crate::stage::{Outcome, Undertaking, Undo};
 
 use super::super::journal::{Found, Journal};
-use super::super::{Landing, Outgoing};
-use super::target::Target;
+use super::super::{Landing, Outgoing, make_durable};
+use super::target::{PRIVATE, Target};
+use super::temporary::{is_ours, sweep};
 
 const PART: &str = ".highwater-part";
 const JOURNAL: &str = ".highwater-journal";
@@ -59,7 +60,8 @@ impl Partial {
         names.lock(&part)?;
         // Another run may have dressed it for its place already.
         let failed = |error: Errno| Failure::io(Kind::Sink, format!("cannot open {}", names.shown(&names.part)), error);
-        files::fchmod(&part, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        files::fchmod(&part, PRIVATE).map_err(failed)?;
+        sweep(&names.target);
         let journal = names.open_journal(&part, undertaking)?;
         files::fsync(&names.target.folder).map_err(failed)?;
         let descriptor =
@@ -101,7 +103,7 @@ impl Names {
     /// Opens or creates a file of ours, readable by nobody else. What anybody may have put there instead is refused.
     fn open_ours(&self, name: &OsStr, more: OFlags) -> Result<OwnedFd, Failure> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
-        let fd = match files::openat(&self.target.folder, name, flags, Mode::RUSR | Mode::WUSR) {
+        let fd = match files::openat(&self.target.folder, name, flags, PRIVATE) {
             Ok(fd) => fd,
             Err(Errno::LOOP | Errno::MLINK) => {
                 return Err(self.refused(
@@ -119,10 +121,7 @@ impl Names {
             }
         };
         let stat = files::fstat(&fd).map_err(|error| Failure::io(Kind::Sink, "cannot open", error))?;
-        let is_ours = FileType::from_raw_mode(stat.st_mode).is_file()
-            && stat.st_uid == rustix::process::geteuid().as_raw()
-            && stat.st_nlink == 1;
-        if !is_ours {
+        if !is_ours(&stat) {
             let why = "it is no plain file of this user with only this name";
             return Err(self.refused(Kind::Sink, name, why));
         }
@@ -186,27 +185,8 @@ impl Names {
 
 impl Landing for Partial {
     fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        let names = &self.names;
-        names.target.dress(descriptor)?;
-        files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
-        {
-            let mut state = names.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if *state == State::Kept {
-                return Err(Stop::Neighbour);
-            }
-            names.target.put_in_place(&names.part)?;
-            *state = State::InPlace;
-        }
-        names.target.sync_names()?;
-        // If this run is killed before, the next one finds a journal without a part, and begins.
-        files::unlinkat(&names.target.folder, &names.journal, AtFlags::empty()).map_err(|error| {
-            let operation = format!(
-                "the file is in place, but {} cannot be removed",
-                names.shown(&names.journal)
-            );
-            Failure::io(Kind::Sink, operation, error)
-        })?;
-        Ok(())
+        self.prepare(descriptor)?;
+        self.commit()
     }
 
     fn is_durable(&self) -> bool {
@@ -225,6 +205,37 @@ impl Landing for Partial {
         self.names.undo()?;
         self.names.remove(&self.names.part)?;
         self.names.remove(&self.names.journal)
+    }
+}
+
+impl Partial {
+    /// Makes the part whole and durable.
+    fn prepare(&self, descriptor: &Descriptor) -> Result<(), Failure> {
+        self.names.target.dress(descriptor)?;
+        make_durable(descriptor, true)
+    }
+
+    /// Puts it in place and removes its journal.
+    fn commit(&self) -> Outcome {
+        let names = &self.names;
+        {
+            let mut state = names.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if *state == State::Kept {
+                return Err(Stop::Neighbour);
+            }
+            names.target.put_in_place(&names.part)?;
+            *state = State::InPlace;
+        }
+        names.target.sync_names()?;
+        // If this run is killed before, the next one finds a journal without a part, and begins.
+        files::unlinkat(&names.target.folder, &names.journal, AtFlags::empty()).map_err(|error| {
+            let operation = format!(
+                "the file is in place, but {} cannot be removed",
+                names.shown(&names.journal)
+            );
+            Failure::io(Kind::Sink, operation, error)
+        })?;
+        Ok(())
     }
 }
 
@@ -256,12 +267,6 @@ mod tests {
     use crate::stage::SourceIdentity;
 
     fn open(folder: &Path) -> Outgoing {
-        let writing = Writing {
-            append: false,
-            clobber: true,
-            sync: true,
-            mode: None,
-        };
         let undertaking = Undertaking {
             pipeline: "read a | write b resume=true".to_owned(),
             source: SourceIdentity {
@@ -272,7 +277,7 @@ mod tests {
                 inode: 1,
             },
         };
-        let target = Target::find(&folder.join("b"), writing).expect("found");
+        let target = Target::find(&folder.join("b"), Writing::default()).expect("found");
         Partial::open(target, &undertaking).unwrap_or_else(|failure| panic!("{failure}"))
     }
 

@@ -153,10 +153,11 @@ impl Effect {
 
 impl Operation {
     /// Every operation.
-    pub const EVERY: [Self; 35] = [
+    pub const EVERY: [Self; 36] = [
         Self::Accept,
         Self::Advise,
         Self::Alarm,
+        Self::Attribute,
         Self::Bind,
         Self::Close,
         Self::Connect,
