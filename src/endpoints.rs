@@ -244,6 +244,17 @@ pub struct Outgoing {
     pub reader_left: Kind,
 }
 
+/// How a place can have holes, which read as zeros and take no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holes {
+    /// Not at all.
+    None,
+    /// By making the file longer: nobody else writes to it.
+    Grow,
+    /// By giving back the room of zeros that were written: others may write to the same file, but not at its offset.
+    Punch,
+}
+
 /// The end of a successful write.
 pub trait Landing: Send {
     /// Makes what was written complete and durable.
@@ -255,9 +266,9 @@ pub trait Landing: Send {
     fn count_with(&mut self, meter: Arc<StageMeter>) {
         let _ = meter;
     }
-    /// Whether the sink is a file of its own that was empty at first, in which holes can be left.
-    fn is_new_file(&self) -> bool {
-        false
+    /// How holes can be left in it.
+    fn holes(&self) -> Holes {
+        Holes::None
     }
     /// So many more bytes were written.
     fn wrote(&self, count: u64) {

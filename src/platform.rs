@@ -31,7 +31,7 @@ use portable as system;
 
 pub use alarm::{Alarm, await_alarm, sharpen_timers};
 pub use descriptor::{Descriptor, Interest, Shape, Transfer, Woken};
-pub use identity::{FileId, FilePlace, FileStamp, folder_of};
+pub use identity::{FileId, FilePlace, FileStamp, folder_of, is_sparse};
 pub use inherited::{duplicate_inherited, named_descriptor};
 pub use kernel_queue::KernelQueue;
 pub use keyboard::{Keyboard, release_keyboard};

@@ -111,6 +111,7 @@ const PARAMETERS: &[(&str, Shown)] = &[
     ("write append", By("are_appended_to")),
     ("write clobber", By("that_exist_can_be_spared")),
     ("write sync", By("without_sync_are_whole_all_the_same")),
+    ("write sparse", By("always_finds_zeros_and_never_leaves_holes")),
     ("write in-place", By("every_name_of_the_file_has_the_new_contents")),
     ("write mode", By("keep_their_mode_or_get_the_one_that_is_given")),
     ("write verify", By("what_the_disk_has_otherwise_does_not")),

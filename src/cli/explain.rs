@@ -112,7 +112,9 @@ fn costs(plan: &Plan, is_guarded: bool) -> String {
     let is_bare = plan.transforms.is_empty();
     let lane = match (is_bare, memory.has_explicit_marks) {
         (true, _) if memory.is_unbounded => "linked, because backpressure is ignored".to_owned(),
-        (true, false) if plan.sink.plan.looks_at_bytes() => "linked, because the sink sums what it writes".to_owned(),
+        (true, false) if plan.sink.plan.looks_at_bytes() => {
+            "linked, because the sink looks at what it writes".to_owned()
+        }
         (true, false) => direct(plan),
         (true, true) => "linked, because a mark is set".to_owned(),
         (false, _) => "linked".to_owned(),

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
 use crate::grammar::human_size;
-use crate::platform::{Descriptor, FilePlace, Shape, files, named_descriptor};
+use crate::platform::{Descriptor, FilePlace, Shape, files, is_sparse, named_descriptor};
 use crate::stage::{BoxFuture, Facts, Undertaking};
 
 use super::stdio::Inherited;
@@ -169,6 +169,7 @@ fn facts(stat: &Stat) -> Facts {
     Facts {
         files: FilePlace::of(stat).into_iter().collect(),
         size: size(stat).filter(|_| is_file),
+        is_sparse: is_sparse(stat),
         shape: match file_type(stat) {
             FileType::Fifo => Some(Shape::Pipe),
             FileType::CharacterDevice => Some(Shape::Device),

@@ -138,6 +138,7 @@ impl SourcePlan for Plan {
             size: self.size.or(sum),
             is_terminal: each.iter().any(|facts| facts.is_terminal),
             shape: shape.filter(|_| each.iter().all(|facts| facts.shape == shape)),
+            is_sparse: each.iter().any(|facts| facts.is_sparse),
             lends_pages: self.lends_pages,
             files: each.into_iter().flat_map(|facts| facts.files).collect(),
         })

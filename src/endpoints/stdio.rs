@@ -6,7 +6,7 @@ use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind};
-use crate::platform::{Descriptor, FilePlace, Shape, files};
+use crate::platform::{Descriptor, FilePlace, Shape, files, is_sparse};
 use crate::stage::{BoxFuture, Facts};
 
 use super::{Endpoint, Incoming, Landed, Outgoing, Patience, Scheme, Writing};
@@ -85,6 +85,7 @@ impl Inherited {
             size: size_ahead(descriptor),
             is_terminal: descriptor.shape() == Shape::Terminal,
             shape: Some(descriptor.shape()),
+            is_sparse: is_sparse(&stat),
             lends_pages: false,
         })
     }

@@ -14,15 +14,17 @@ use crate::stage::{BoxFuture, Context, DirectSink, Facts, Outcome, Reach, Sink, 
 mod account;
 mod batch;
 mod care;
+mod sparse;
 mod writeback;
 
 use account::Account;
 use batch::Batch;
 use care::Care;
+use sparse::Sparse;
 use writeback::Writeback;
 
 use super::patience::{CONNECTING, LINGER, RETRY, USER_TIMEOUT};
-use super::{Endpoint, Existing, Knob, Landing, Patience, Writing, named};
+use super::{Endpoint, Existing, Holes, Knob, Landing, Patience, Writing, named};
 
 /// The definition of `write`.
 pub static WRITE: Definition = Definition {
@@ -41,6 +43,9 @@ pub static WRITE: Definition = Definition {
               if the run fails, the old contents are gone, and the error says how much of the new ones there is. \
               append=true cuts its own bytes off again if the run fails. Where another process has written behind them, \
               they stay, and the error says how many they are.\n\n\
+              sparse=auto keeps the holes of a source that is a file, if its bytes arrive unchanged. always leaves a hole \
+              wherever a block is zeros, also behind a decoder; never leaves none. Standard output and other descriptors \
+              get no holes, because others may write there as well.\n\n\
               Devices and FIFOs are written in place. A path that names a descriptor, such as /dev/fd/3 or /dev/stderr, means \
               what is open there, for `read` as well. Standard output that is a file is on the disk when the run ends well, \
               unless sync=false is given; making its name durable is up to whoever made it. A chain whose last stage is no \
@@ -103,6 +108,14 @@ pub static WRITE: Definition = Definition {
             required: false,
             default: Some("false"),
             help: "empty a file that exists and write to it where it is, instead of replacing it",
+        },
+        Param {
+            name: "sparse",
+            kind: Kind::Choice(Sparse::WORDS),
+            place: Place::Named,
+            required: false,
+            default: Some("auto"),
+            help: "holes in the file: where the source has some, wherever blocks are zeros, or none",
         },
         CONNECTING,
         RETRY,
@@ -175,6 +188,8 @@ fn plan(args: &Args) -> Result<Box<dyn SinkPlan>, Problem> {
         endpoint,
         writing,
         care,
+        sparse: Sparse::of(args),
+        expects_holes: false,
         undertaking: None,
         patience: Patience::of(args).lingering(args),
         is_spelled_out: true,
@@ -198,6 +213,8 @@ pub fn standard_output() -> Box<dyn SinkPlan> {
         endpoint: Box::new(super::stdio::Inherited::standard()),
         writing: Writing::default(),
         care: Care::default(),
+        sparse: Sparse::default(),
+        expects_holes: false,
         undertaking: None,
         patience: Patience::default(),
         is_spelled_out: false,
@@ -208,6 +225,9 @@ struct Plan {
     endpoint: Box<dyn Endpoint>,
     writing: Writing,
     care: Care,
+    sparse: Sparse,
+    /// Whether the source has holes, and its bytes arrive unchanged.
+    expects_holes: bool,
     /// Which run this is, where another one may go on with it.
     undertaking: Option<Undertaking>,
     patience: Patience,
@@ -247,7 +267,11 @@ impl SinkPlan for Plan {
     }
 
     fn looks_at_bytes(&self) -> bool {
-        !self.care.is_none()
+        !self.care.is_none() || self.sparse != Sparse::Auto
+    }
+
+    fn expect_holes(&mut self) {
+        self.expects_holes = true;
     }
 
     fn resumes(&self) -> bool {
@@ -282,12 +306,24 @@ impl SinkPlan for Plan {
                 return Err(failure);
             }
             let account = self.care.account(outgoing.landing.journal());
+            let holes = match (self.sparse, self.expects_holes) {
+                (Sparse::Always, _) | (Sparse::Auto, true) => outgoing.landing.holes(),
+                (Sparse::Auto, false) | (Sparse::Never, _) => Holes::None,
+            };
+            // The kernel keeps a source's holes, and finds no others.
+            let sees_bytes = match self.sparse {
+                Sparse::Always => holes != Holes::None,
+                Sparse::Never => outgoing.landing.holes() != Holes::None,
+                Sparse::Auto => holes == Holes::Punch,
+            };
             let sink: Box<dyn Sink> = Box::new(WritingTo {
                 undo: outgoing.landing.undo(),
                 writeback: Writeback::new(outgoing.landing.is_durable()),
                 descriptor: Arc::new(outgoing.descriptor),
                 landing: Some(outgoing.landing),
                 reader_left: outgoing.reader_left,
+                is_direct: account.is_none() && !sees_bytes,
+                holes,
                 account,
             });
             Ok(sink)
@@ -319,6 +355,10 @@ struct WritingTo {
     reader_left: error::Kind,
     /// What is known of the bytes, where somebody wants to know it.
     account: Option<Account>,
+    /// How zeros are left out.
+    holes: Holes,
+    /// Whether the bytes need not be seen here.
+    is_direct: bool,
 }
 
 impl Sink for WritingTo {
@@ -332,7 +372,7 @@ impl Sink for WritingTo {
 
     fn as_direct(&mut self) -> Option<&mut dyn DirectSink> {
         // A lane inside the kernel shows nobody the bytes.
-        self.account.is_none().then_some(self as &mut dyn DirectSink)
+        self.is_direct.then_some(self as &mut dyn DirectSink)
     }
 
     fn start(self: Box<Self>, input: Inlet, context: Context) -> Work {
@@ -346,7 +386,7 @@ impl DirectSink for WritingTo {
     }
 
     fn is_new_file(&self) -> bool {
-        self.landing.as_ref().is_some_and(|landing| landing.is_new_file())
+        (self.landing.as_ref()).is_some_and(|landing| landing.holes() == Holes::Grow)
     }
 
     fn wrote(&mut self, count: u64) {
@@ -412,10 +452,14 @@ impl WritingTo {
             let result = {
                 // A disk's wait cannot be told from its work: all of the call counts as one.
                 let _outside = (self.descriptor.shape() == Shape::File).then(|| context.meter.wait(Wait::Outside));
-                batch.write_with(
-                    |bytes| self.descriptor.write(bytes),
-                    |slices| self.descriptor.write_vectored(slices),
-                )
+                if self.holes == Holes::None {
+                    batch.write_with(
+                        |bytes| self.descriptor.write(bytes),
+                        |slices| self.descriptor.write_vectored(slices),
+                    )
+                } else {
+                    sparse::write(&self.descriptor, batch.first_chunk(), *written, self.holes)
+                }
             };
             match result.map_err(|error| self.failed(error, *written))? {
                 Transfer::Bytes(count) => {

@@ -55,6 +55,10 @@ pub async fn open(mut plan: Plan, observer: &mut dyn Observer, interrupt: &mut I
     let source_facts = plan.source.plan.facts().map_err(at_source)?;
     let sink_facts = plan.sink.plan.facts().map_err(at_sink)?;
     plan.sink.plan.permit().map_err(at_sink)?;
+    let mut transforms = plan.transforms.iter();
+    if source_facts.is_sparse && transforms.all(|transform| transform.plan.content() == Content::AsItCame) {
+        plan.sink.plan.expect_holes();
+    }
     check_ends(&plan, &source_facts, &sink_facts).map_err(at_sink)?;
     check_side_files(&plan, &source_facts, &sink_facts)?;
 

@@ -295,6 +295,29 @@ impl Descriptor {
         Ok(data)
     }
 
+    /// Leaves a hole of that length at the offset of a file, which is behind all that it has: the offset and the file's
+    /// length move over it.
+    ///
+    /// # Errors
+    /// As lseek(2) and ftruncate(2).
+    pub fn leave_hole(&self, length: u64) -> io::Result<()> {
+        let end = files::tell(self)? + length;
+        files::ftruncate(self, end)?;
+        files::seek(self, SeekFrom::Start(end))?;
+        Ok(())
+    }
+
+    /// Gives back the room of the last `length` bytes before the offset of a file, which were zeros. That saves room and
+    /// changes nothing: where it cannot be done, it is not.
+    pub fn punch_hole(&self, length: u64) {
+        let Some(start) = files::tell(self).ok().and_then(|end| end.checked_sub(length)) else {
+            return;
+        };
+        if fault::point(Operation::Punch).is_ok() {
+            system::punch_hole(self.as_fd(), start, length);
+        }
+    }
+
     /// Writes as much of `slices`, one after the other, as there is room for.
     ///
     /// # Errors

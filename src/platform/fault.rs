@@ -51,6 +51,8 @@ pub enum Operation {
     PipeSize,
     /// poll(2)
     Poll,
+    /// fallocate(2)
+    Punch,
     /// getrandom(2)
     Random,
     /// What tasks wait in: epoll(7) or kqueue(2).

@@ -32,6 +32,14 @@ impl FileId {
     }
 }
 
+/// Whether a regular file takes less room than it has bytes.
+#[must_use]
+pub fn is_sparse(stat: &Stat) -> bool {
+    /// What `st_blocks` counts: see stat(3type).
+    const BLOCK: i64 = 512;
+    FileType::from_raw_mode(stat.st_mode).is_file() && stat.st_blocks * BLOCK < stat.st_size
+}
+
 /// A regular file that is there, or one that could come to be: two paths that lead to the same one are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum FilePlace {

@@ -129,6 +129,9 @@ pub fn splice(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rus
     Err(Errno::NOSYS)
 }
 
+/// There is no portable way.
+pub fn punch_hole(_fd: BorrowedFd<'_>, _start: u64, _length: u64) {}
+
 /// There is no portable way to begin early.
 pub fn start_writeback(_fd: BorrowedFd<'_>) {}
 

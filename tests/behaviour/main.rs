@@ -28,6 +28,7 @@ mod resuming;
 mod roundtrip;
 mod security;
 mod slow_peers;
+mod sparse;
 mod toxic;
 mod transcripts;
 mod verifying;

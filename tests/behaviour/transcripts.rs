@@ -166,7 +166,7 @@ error: `write` does not take `c`
 1 | read a | write b c
   |                  ^ one word too many
   |
-  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, in-place, connect-timeout, retry, user-timeout, linger, verify, resume, checkpoint
+  = help: it is written `write PATH`; its parameters: path, append, clobber, sync, mode, in-place, sparse, connect-timeout, retry, user-timeout, linger, verify, resume, checkpoint
 --- exit 2
 "#]],
         );
@@ -1529,9 +1529,10 @@ Examples
             &["stages", "write"],
             str![[r#"
 write PATH [append=true|false] [clobber=true|false] [sync=true|false]
-      [mode=TEXT] [in-place=true|false] [connect-timeout=DURATION] [retry=0..]
-      [user-timeout=DURATION] [linger=DURATION] [verify=true|false]
-      [resume=true|false] [checkpoint=SIZE]
+      [mode=TEXT] [in-place=true|false] [sparse=auto|always|never]
+      [connect-timeout=DURATION] [retry=0..] [user-timeout=DURATION]
+      [linger=DURATION] [verify=true|false] [resume=true|false]
+      [checkpoint=SIZE]
 
 write a file, standard output or a connection.
 
@@ -1552,6 +1553,11 @@ fails, the old contents are gone, and the error says how much of the new ones
 there is. append=true cuts its own bytes off again if the run fails. Where
 another process has written behind them, they stay, and the error says how many
 they are.
+
+sparse=auto keeps the holes of a source that is a file, if its bytes arrive
+unchanged. always leaves a hole wherever a block is zeros, also behind a
+decoder; never leaves none. Standard output and other descriptors get no holes,
+because others may write there as well.
 
 Devices and FIFOs are written in place. A path that names a descriptor, such as
 /dev/fd/3 or /dev/stderr, means what is open there, for `read` as well. Standard
@@ -1577,34 +1583,44 @@ checks that and goes on from there. It refuses where the source has changed
 throttle and buffer in between.
 
 Parameters
-  path             ENDPOINT    where to write: a path, - or a URL (required)
-  append           true|false  write behind what the file has; the run's own
-                               bytes are cut off if it fails (default: false)
-  clobber          true|false  whether a file that exists may be replaced
-                               (default: true)
-  sync             true|false  whether to wait until the disk has everything
-                               (default: true)
-  mode             TEXT        permissions in octal; else the old file's, or
-                               what the system gives a new one
-  in-place         true|false  empty a file that exists and write to it where it
-                               is, instead of replacing it (default: false)
-  connect-timeout  DURATION    how long a network endpoint may take to resolve
-                               and connect (default: 10s)
-  retry            0..         how often to try again to connect, after pauses
-                               that grow to 10s; connect-timeout= is for each
-                               attempt
-  user-timeout     DURATION    end a TCP connection that gives no answer, or has
-                               no room, for so long; else the system's time,
-                               about 15 minutes without an answer
-  linger           DURATION    how long a peer may take for the rest after the
-                               last byte was written; else as long as it takes
-  verify           true|false  whether to read everything back and compare it
-                               before it takes its place (default: false)
-  resume           true|false  whether to keep what was written when the run
-                               ends early, and go on with it the next time
-                               (default: false)
-  checkpoint       SIZE        with resume=true, after how many bytes the
-                               journal is brought up to date; 64MiB unless given
+  path             ENDPOINT           where to write: a path, - or a URL
+                                      (required)
+  append           true|false         write behind what the file has; the run's
+                                      own bytes are cut off if it fails
+                                      (default: false)
+  clobber          true|false         whether a file that exists may be replaced
+                                      (default: true)
+  sync             true|false         whether to wait until the disk has
+                                      everything (default: true)
+  mode             TEXT               permissions in octal; else the old file's,
+                                      or what the system gives a new one
+  in-place         true|false         empty a file that exists and write to it
+                                      where it is, instead of replacing it
+                                      (default: false)
+  sparse           auto|always|never  holes in the file: where the source has
+                                      some, wherever blocks are zeros, or none
+                                      (default: auto)
+  connect-timeout  DURATION           how long a network endpoint may take to
+                                      resolve and connect (default: 10s)
+  retry            0..                how often to try again to connect, after
+                                      pauses that grow to 10s; connect-timeout=
+                                      is for each attempt
+  user-timeout     DURATION           end a TCP connection that gives no answer,
+                                      or has no room, for so long; else the
+                                      system's time, about 15 minutes without an
+                                      answer
+  linger           DURATION           how long a peer may take for the rest
+                                      after the last byte was written; else as
+                                      long as it takes
+  verify           true|false         whether to read everything back and
+                                      compare it before it takes its place
+                                      (default: false)
+  resume           true|false         whether to keep what was written when the
+                                      run ends early, and go on with it the next
+                                      time (default: false)
+  checkpoint       SIZE               with resume=true, after how many bytes the
+                                      journal is brought up to date; 64MiB
+                                      unless given
 
 Examples
   highwater 'read big.iso | throttle 500MB/s | write copy.iso clobber=false'
@@ -1788,7 +1804,7 @@ highwater: unknown stage `gzpi`: did you mean `gzip`?
     by default burst=0
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  3  write tcp://127.0.0.1:9000
-    by default append=false clobber=true sync=true in-place=false
+    by default append=false clobber=true sync=true in-place=false sparse=auto
                connect-timeout=10s verify=false resume=false
     connects to tcp://127.0.0.1:9000
 
@@ -1806,7 +1822,7 @@ threads  6 at most: a stage's each, the engine's, the view's; threads= adds more
     gives 10 B
      │  full at 64.0 KiB, resumes at 32.0 KiB, chunks up to 16.0 KiB
  1  write b
-    by default append=false clobber=true sync=true in-place=false
+    by default append=false clobber=true sync=true in-place=false sparse=auto
                connect-timeout=10s verify=false resume=false
     creates b
 
@@ -1824,7 +1840,7 @@ threads  4 at most: a stage's each, the engine's, the view's; threads= adds more
     gives 10 B
      │  full at 16 B, resumes at 4 B, chunks up to 1 B
  1  write /dev/null
-    by default append=false clobber=true sync=true in-place=false
+    by default append=false clobber=true sync=true in-place=false sparse=auto
                connect-timeout=10s verify=false resume=false
     writes to /dev/null in place
 
@@ -1848,7 +1864,7 @@ threads  4 at most: a stage's each, the engine's, the view's; threads= adds more
     gives 10 B
      │  never full, though its mark is 1.00 MiB; chunks up to 256 KiB
  1  write /dev/null
-    by default append=false clobber=true sync=true in-place=false
+    by default append=false clobber=true sync=true in-place=false sparse=auto
                connect-timeout=10s verify=false resume=false
     writes to /dev/null in place
 
@@ -1870,7 +1886,7 @@ stops    at 1.00 MiB resident (--max-rss)
  1  skip 1
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  2  write a
-    by default append=false clobber=true sync=true in-place=false
+    by default append=false clobber=true sync=true in-place=false sparse=auto
                connect-timeout=10s verify=false resume=false
     replaces a (10 B)
 

@@ -101,6 +101,18 @@ pub const NOT_LOCKED: Chain = Chain {
     ..DIRECT
 };
 pub const SPARSE: Chain = Chain { hole: HOLE, ..DIRECT };
+pub const SPARSE_NOT_COPIED: Chain = Chain {
+    hole: HOLE,
+    ..NOT_COPIED
+};
+pub const SPARSE_THROUGH_A_LINK: Chain = Chain {
+    hole: 1 << 20,
+    ..files("read a | take 1T | write b")
+};
+pub const SPARSE_APPEND: Chain = Chain {
+    hole: 1 << 20,
+    ..APPEND
+};
 pub const GZIP: Chain = files("read a | gzip level=1 threads=2 member=8KiB | write b");
 pub const THERE_AND_BACK: Chain = files("read a | gzip level=1 | gunzip | throttle 1GB/s | write b");
 pub const SEVERAL: Chain = files("read a c a | take 1T | write b sync=false");

@@ -15,7 +15,7 @@ use crate::error::{Failure, Kind, Stop, shown};
 use crate::platform::{Descriptor, FileId, files};
 use crate::stage::{Outcome, Undo};
 
-use super::super::{Existing, Landing, Outgoing, Writing, make_durable};
+use super::super::{Existing, Holes, Landing, Outgoing, Writing, make_durable};
 use super::target::{NEW, PRIVATE, Target, set_rights};
 
 /// A file that is written where it is.
@@ -177,6 +177,10 @@ impl Landing for InPlace {
     fn wrote(&self, count: u64) {
         let end = files::tell(&self.growth.fd).ok();
         self.growth.state().own.add(count, end);
+    }
+
+    fn holes(&self) -> Holes {
+        Holes::Punch
     }
 
     fn is_durable(&self) -> bool {

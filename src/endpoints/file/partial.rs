@@ -17,7 +17,7 @@ use crate::platform::{Descriptor, FileId, FilePlace, files};
 use crate::stage::{Outcome, Undertaking, Undo};
 
 use super::super::journal::{Found, Journal};
-use super::super::{Landing, Outgoing, make_durable};
+use super::super::{Holes, Landing, Outgoing, make_durable};
 use super::target::{PRIVATE, Target};
 use super::temporary::{is_ours, sweep};
 
@@ -187,6 +187,10 @@ impl Landing for Partial {
     fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
         self.prepare(descriptor)?;
         self.commit()
+    }
+
+    fn holes(&self) -> Holes {
+        Holes::Grow
     }
 
     fn is_durable(&self) -> bool {

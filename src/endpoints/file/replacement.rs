@@ -12,7 +12,7 @@ use crate::error::{Failure, Kind, Stop, shown};
 use crate::platform::{Descriptor, FileId, files};
 use crate::stage::{Outcome, Undo};
 
-use super::super::{Landing, Outgoing, make_durable};
+use super::super::{Holes, Landing, Outgoing, make_durable};
 use super::obstacle::uncreatable;
 use super::target::{NEW, PRIVATE, Target};
 use super::temporary;
@@ -102,8 +102,8 @@ impl Landing for Replacement {
         self.commit()
     }
 
-    fn is_new_file(&self) -> bool {
-        true
+    fn holes(&self) -> Holes {
+        Holes::Grow
     }
 
     fn is_durable(&self) -> bool {

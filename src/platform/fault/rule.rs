@@ -153,7 +153,7 @@ impl Effect {
 
 impl Operation {
     /// Every operation.
-    pub const EVERY: [Self; 36] = [
+    pub const EVERY: [Self; 37] = [
         Self::Accept,
         Self::Advise,
         Self::Alarm,
@@ -169,6 +169,7 @@ impl Operation {
         Self::Owner,
         Self::PipeSize,
         Self::Poll,
+        Self::Punch,
         Self::Random,
         Self::Reactor,
         Self::Read,
