@@ -1577,8 +1577,9 @@ differs is exit code 10.
 
 resume=true is for large files. If the run ends early, whatever ends it, what
 was written stays in .NAME.highwater-part beside the target, and
-.NAME.highwater-journal says how much of it is sure. The same pipeline run again
-checks that and goes on from there. It refuses where the source has changed
+.NAME.highwater-journal says how much of it is sure. Another run of the same
+source into the same target checks that and goes on from there; its throttle,
+buffer, marks and checkpoint may differ. It refuses where the source has changed
 (exit code 10). It takes one regular file as the source, and nothing but
 throttle and buffer in between.
 

@@ -163,12 +163,16 @@ impl Names {
         let Some(begun) = &found.undertaking else {
             return Err(refused(Kind::Integrity, "there is no journal that says what it is"));
         };
-        if begun.pipeline != undertaking.pipeline {
-            let why = format!("it belongs to another pipeline, `{}`", begun.pipeline);
-            return Err(refused(Kind::Usage, &why));
-        }
+        // Not the stages between: none that can stand there changes a byte.
         if let Some(change) = begun.source.change(&undertaking.source) {
-            return Err(refused(Kind::Integrity, &format!("the source has changed: {change}")));
+            return Err(if begun.source.path == undertaking.source.path {
+                refused(Kind::Integrity, &format!("the source has changed: {change}"))
+            } else {
+                refused(
+                    Kind::Usage,
+                    &format!("it belongs to another source, `{}`", begun.source.path),
+                )
+            });
         }
         if found.last.bytes > size {
             let why = format!("it has {size} bytes, and its journal speaks of {}", found.last.bytes);
