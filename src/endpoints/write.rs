@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{self, Failure, Problem, Stop};
 use crate::flow::{Inlet, Wait};
-use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken};
+use crate::platform::{Descriptor, FINDS_HOLES, Interest, Shape, Transfer, Woken};
 use crate::stage::{BoxFuture, Context, DirectSink, Facts, Outcome, Reach, Sink, SinkPlan, Undertaking, Undo, Work};
 
 mod account;
@@ -314,7 +314,7 @@ impl SinkPlan for Plan {
             let sees_bytes = match self.sparse {
                 Sparse::Always => holes != Holes::None,
                 Sparse::Never => outgoing.landing.holes() != Holes::None,
-                Sparse::Auto => holes == Holes::Punch,
+                Sparse::Auto => holes == Holes::Punch || holes == Holes::Grow && !FINDS_HOLES,
             };
             let sink: Box<dyn Sink> = Box::new(WritingTo {
                 undo: outgoing.landing.undo(),

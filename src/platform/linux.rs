@@ -264,6 +264,9 @@ pub fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix
     rustix::pipe::splice(from, None, to, None, length, flags)
 }
 
+/// Whether the system tells where a file's holes are.
+pub const FINDS_HOLES: bool = true;
+
 /// The data behind `offset` up to the next hole; moves the file's offset. Empty at the end of the file where only a hole
 /// is left.
 pub fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Option<Range<u64>> {

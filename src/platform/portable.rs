@@ -140,6 +140,9 @@ pub fn send_file(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> 
     Err(Errno::NOSYS)
 }
 
+/// Whether the system tells where a file's holes are.
+pub const FINDS_HOLES: bool = false;
+
 /// There is no telling.
 pub fn next_data(_fd: BorrowedFd<'_>, _offset: u64) -> Option<Range<u64>> {
     None

@@ -57,6 +57,7 @@ mod rights {
     }
 
     #[test]
+    #[cfg_attr(feature = "portable-platform", ignore = "there are no lists and attributes there")]
     fn of_a_new_file_are_those_of_cat() {
         let Some(folder) = with_default_list() else { return };
         let expected = list(&folder, "d/expected");
@@ -90,6 +91,7 @@ mod rights {
     }
 
     #[test]
+    #[cfg_attr(feature = "portable-platform", ignore = "there are no lists and attributes there")]
     fn that_the_old_file_did_not_give_are_not_given() {
         let Some(folder) = with_default_list() else { return };
         for pipeline in ["read a | write d/b", "read a | write d/b resume=true"] {
@@ -103,6 +105,7 @@ mod rights {
     }
 
     #[test]
+    #[cfg_attr(feature = "portable-platform", ignore = "there are no lists and attributes there")]
     fn that_were_asked_for_are_all_there_are() {
         let Some(folder) = with_default_list() else { return };
         for pipeline in ["write d/b mode=640", "write d/b mode=640 append=true"] {
@@ -188,6 +191,7 @@ mod attributes {
     use super::*;
 
     #[test]
+    #[cfg_attr(feature = "portable-platform", ignore = "there are no lists and attributes there")]
     fn are_kept() {
         let folder = folder();
         for pipeline in ["read a | write b", "read a | write b resume=true mode=600"] {
