@@ -39,8 +39,6 @@ const USAGE: u8 = 2;
 
 /// Runs the command line to its exit code. Where a signal ended the run, the process ends by that signal instead.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    // Before any thread starts.
-    platform::creation_mask();
     platform::share_one_heap();
     keep_panics();
     catch_unwind(AssertUnwindSafe(|| dispatch(arguments))).unwrap_or_else(|payload| {

@@ -6,10 +6,12 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use crate::catalog::{Args, Definition};
 use crate::error::{Failure, Kind, Problem};
 use crate::flow::StageMeter;
-use crate::platform::{Descriptor, FilePlace, Shape};
+use crate::platform::{Descriptor, FilePlace, Shape, files};
 use crate::stage::{BoxFuture, Facts, Outcome, Phase, Reach, Undertaking, Undo};
 
 mod file;
@@ -79,14 +81,36 @@ impl Misnamed {
 /// How a sink treats what it writes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Writing {
-    /// Write behind what a file has, instead of replacing it.
-    pub append: bool,
+    /// What becomes of a file that exists.
+    pub existing: Existing,
     /// Whether a file that exists may be replaced.
     pub clobber: bool,
     /// Whether to wait until the disk has everything.
     pub sync: bool,
-    /// The permissions of a new file; `None` for the old file's, or what the umask leaves.
+    /// The permissions that the file gets; `None` for the old file's, or those that the system gives a new one.
     pub mode: Option<u32>,
+}
+
+/// What becomes of a file that exists when it is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// A new one takes its place.
+    Replace,
+    /// It is emptied, and written where it is.
+    Empty,
+    /// It is written behind what it has.
+    Append,
+}
+
+impl Default for Writing {
+    fn default() -> Self {
+        Self {
+            existing: Existing::Replace,
+            clobber: true,
+            sync: true,
+            mode: None,
+        }
+    }
 }
 
 /// A place, named and not yet opened.
@@ -108,6 +132,10 @@ pub trait Endpoint: Send {
     /// What it is instead, in a phrase.
     fn regular_file(&self) -> Result<(), &'static str> {
         Err("a connection")
+    }
+    /// Whether it is standard input or output, which carry the stream.
+    fn carries_stream(&self) -> bool {
+        false
     }
     /// What is known of it as a source, without side effects.
     ///
@@ -216,6 +244,17 @@ pub struct Outgoing {
     pub reader_left: Kind,
 }
 
+/// How a place can have holes, which read as zeros and take no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holes {
+    /// Not at all.
+    None,
+    /// By making the file longer: nobody else writes to it.
+    Grow,
+    /// By giving back the room of zeros that were written: others may write to the same file, but not at its offset.
+    Punch,
+}
+
 /// The end of a successful write.
 pub trait Landing: Send {
     /// Whether something is left to commit once all is prepared.
@@ -239,9 +278,13 @@ pub trait Landing: Send {
     fn count_with(&mut self, meter: Arc<StageMeter>) {
         let _ = meter;
     }
-    /// Whether the sink is a file of its own that was empty at first, in which holes can be left.
-    fn is_new_file(&self) -> bool {
-        false
+    /// How holes can be left in it.
+    fn holes(&self) -> Holes {
+        Holes::None
+    }
+    /// So many more bytes were written.
+    fn wrote(&self, count: u64) {
+        let _ = count;
     }
     /// Whether landing waits until the disk has everything.
     fn is_durable(&self) -> bool {
@@ -264,17 +307,31 @@ pub trait Landing: Send {
     }
 }
 
-/// The bytes are where they belong.
-struct Landed;
+/// The bytes are where they belong; a disk may not have them yet.
+struct Landed {
+    sync: bool,
+}
 
 impl Landing for Landed {
     fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        Ok(finish(descriptor)?)
+        Ok(make_durable(descriptor, self.sync)?)
+    }
+
+    fn is_durable(&self) -> bool {
+        self.sync
     }
 }
 
-/// Asks for an error that is told only when a file is closed.
-fn finish(descriptor: &Descriptor) -> Result<(), Failure> {
+/// Waits until the disk has everything, where there is a disk and that is wanted, and asks for an error that is told only
+/// when a file is closed.
+fn make_durable(descriptor: &Descriptor, sync: bool) -> Result<(), Failure> {
+    if sync && descriptor.shape() == Shape::File {
+        match files::fsync(descriptor) {
+            // Nothing that lasts is behind it: see proc(5) and sysfs(5).
+            Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
+            Err(error) => return Err(Failure::io(Kind::Sink, "cannot make it durable", error)),
+        }
+    }
     (descriptor.close_error()).map_err(|error| Failure::io(Kind::Sink, "cannot finish the file", error))
 }
 
@@ -288,9 +345,6 @@ pub fn parse(name: &[u8]) -> Named {
             "an endpoint needs a name",
             "name a file, or use - for standard input or output",
         ));
-    }
-    if STANDARD.contains(&name) {
-        return (stdio::SCHEME.parse)(b"");
     }
     if let Some(scheme) = SCHEMES
         .iter()
@@ -314,10 +368,6 @@ pub fn parse(name: &[u8]) -> Named {
     }
     (file::SCHEME.parse)(name)
 }
-
-/// The device names of standard input and output mean the descriptors, whatever they are: opened by their name, a
-/// regular file would start at its beginning again.
-const STANDARD: [&[u8]; 2] = [b"/dev/stdin", b"/dev/stdout"];
 
 /// `-` stands alone; every other prefix is followed by the name.
 fn is_named_by(name: &[u8], scheme: &Scheme) -> bool {

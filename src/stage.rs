@@ -95,6 +95,8 @@ pub struct Facts {
     pub is_terminal: bool,
     /// What it is, where that is known; `None` as well for several of different kinds.
     pub shape: Option<Shape>,
+    /// Whether it takes less room than it has bytes: it has holes, which read as zeros.
+    pub is_sparse: bool,
     /// Whether a file's own pages may go out: see [`DirectSource::lends_pages`].
     pub lends_pages: bool,
 }
@@ -233,6 +235,8 @@ pub trait SinkPlan: Send {
     fn looks_at_bytes(&self) -> bool {
         false
     }
+    /// The source has holes, and its bytes arrive unchanged: the sink may leave holes as well.
+    fn expect_holes(&mut self) {}
     /// Whether it goes on where an earlier run ended. Then [`SinkPlan::undertake`] comes before it is opened.
     fn resumes(&self) -> bool {
         false
@@ -330,7 +334,7 @@ pub trait Sink: Send {
 pub trait DirectSink {
     /// What to write to.
     fn descriptor(&self) -> &Arc<Descriptor>;
-    /// Whether the sink is a file of its own that was empty at first, in which holes can be left.
+    /// Whether the sink is a file of its own, in which holes can be left.
     fn is_new_file(&self) -> bool;
     /// So many more bytes were written.
     fn wrote(&mut self, count: u64);

@@ -1,7 +1,6 @@
 //! `highwater check`: its options, who watches it, and how it ends.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -20,11 +19,12 @@ use crate::check::url::Url;
 use crate::check::{Moment, Outcome, SHORTEST, Settings, Watcher, bill, program, recording, server};
 use crate::error::{Failure, Kind, shown};
 use crate::grammar::{parse_duration, parse_rate, parse_size, quote};
-use crate::platform::{end_as, free_memory};
+use crate::platform::{end_as, files, free_memory};
 use crate::view::live::Painter;
 use crate::view::say;
 
 use super::options::{Color, can_draw, style};
+use super::own_files::OwnFile;
 
 /// What is checked, and how.
 #[derive(Debug, Args)]
@@ -171,7 +171,7 @@ struct Audience<'a> {
 
 impl Audience<'_> {
     fn write(&mut self, line: &str) -> Result<(), Failure> {
-        if let Some(record) = &mut self.record {
+        if let Some(record) = &self.record {
             record.write(line)?;
         }
         if self.json { print(line) } else { Ok(()) }
@@ -180,7 +180,7 @@ impl Audience<'_> {
 
 impl Watcher for Audience<'_> {
     fn begin(&mut self) -> Result<(), Failure> {
-        if let Some(record) = &mut self.record {
+        if let Some(record) = &self.record {
             record.empty()?;
         }
         self.write(&recording::check(self.what, SystemTime::now()))
@@ -202,7 +202,7 @@ impl Watcher for Audience<'_> {
 
 /// Where `--record` goes.
 struct Record {
-    file: File,
+    file: OwnFile,
     name: String,
 }
 
@@ -210,23 +210,20 @@ impl Record {
     /// Opens the file and leaves what is in it until the check has begun.
     fn open(path: &std::path::Path) -> Result<Self, Failure> {
         let name = shown(path.as_os_str().as_bytes());
-        let opened = OpenOptions::new().create(true).write(true).truncate(false).open(path);
+        let opened = OwnFile::open(path);
         let file = opened.map_err(|error| Failure::io(Kind::Sink, format!("--record {name}: cannot open"), error))?;
         Ok(Self { file, name })
     }
 
-    fn empty(&mut self) -> Result<(), Failure> {
-        let is_file = self.file.metadata().is_ok_and(|metadata| metadata.is_file());
-        let emptied = if is_file { self.file.set_len(0) } else { Ok(()) };
-        emptied.map_err(|error| self.cannot_write(error))
+    fn empty(&self) -> Result<(), Failure> {
+        self.file.empty().map_err(|error| self.cannot_write(error))
     }
 
-    fn write(&mut self, line: &str) -> Result<(), Failure> {
-        let written = self.file.write_all(line.as_bytes());
-        written.map_err(|error| self.cannot_write(error))
+    fn write(&self, line: &str) -> Result<(), Failure> {
+        files::write_all(&self.file.file, line.as_bytes()).map_err(|error| self.cannot_write(error))
     }
 
-    fn cannot_write(&self, error: std::io::Error) -> Failure {
+    fn cannot_write(&self, error: Errno) -> Failure {
         Failure::io(Kind::Sink, format!("--record {}: cannot write", self.name), error)
     }
 }

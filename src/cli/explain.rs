@@ -112,7 +112,9 @@ fn costs(plan: &Plan, is_guarded: bool) -> String {
     let lane = match (plan.bare(), memory.has_explicit_marks) {
         (None, _) => "linked".to_owned(),
         (Some(_), _) if memory.is_unbounded => "linked, because backpressure is ignored".to_owned(),
-        (Some((_, sink)), false) if sink.looks_at_bytes() => "linked, because the sink sums what it writes".to_owned(),
+        (Some((_, sink)), false) if sink.looks_at_bytes() => {
+            "linked, because the sink looks at what it writes".to_owned()
+        }
         (Some((source, sink)), false) => direct(source, sink),
         (Some(_), true) => "linked, because a mark is set".to_owned(),
     };

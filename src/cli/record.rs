@@ -3,13 +3,15 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
 use crate::plan::Plan;
 use crate::platform::files;
 use crate::view::record::{Header, Recorder};
+
+use super::own_files::OwnFile;
 
 /// Begins the recording of a run whose ends are not open yet.
 ///
@@ -31,12 +33,11 @@ pub fn begin(path: &Path, plan: &Plan) -> Result<Recorder, Failure> {
         Ok(_) | Err(Errno::NOENT) => {}
         Err(error) => return Err(io("cannot open", error)),
     }
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
-    let opened = files::open(path, flags, Mode::from_raw_mode(0o666));
-    let file = opened.map_err(|error| io("cannot open", error))?;
-    let stat = files::fstat(&file).map_err(|error| io("cannot look at it", error))?;
-    if FileType::from_raw_mode(stat.st_mode).is_file() {
-        files::ftruncate(&file, 0).map_err(|error| io("cannot empty it", error))?;
-    }
-    Ok(Recorder::new(file, &Header::now("run", &plan.text())))
+    let own = OwnFile::open(path).map_err(|error| io("cannot open", error))?;
+    own.empty().map_err(|error| io("cannot empty it", error))?;
+    Ok(Recorder::new(
+        own.file,
+        own.is_shared,
+        &Header::now("run", &plan.text()),
+    ))
 }

@@ -1,20 +1,19 @@
 //! Where `--stats` goes.
 
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-
-use rustix::fs::{FileType, Mode, OFlags};
 
 use crate::engine::Snapshot;
 use crate::error::{Failure, Kind, shown};
 use crate::platform::files;
 use crate::view::{json, say_exactly};
 
+use super::own_files::OwnFile;
+
 /// The file that gets the end object, opened before the run so that a wrong name is noticed in time.
 pub struct StatsFile {
     /// `None` is standard error.
-    file: Option<OwnedFd>,
+    file: Option<OwnFile>,
     name: String,
 }
 
@@ -25,9 +24,8 @@ impl StatsFile {
         if path.as_os_str() == "-" {
             return Ok(Self { file: None, name });
         }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
-        let opened = files::open(path, flags, Mode::from_raw_mode(0o666));
-        let file = opened.map_err(|error| Failure::io(Kind::Sink, format!("--stats {name}: cannot open"), error))?;
+        let file = OwnFile::open(path)
+            .map_err(|error| Failure::io(Kind::Sink, format!("--stats {name}: cannot open"), error))?;
         Ok(Self { file: Some(file), name })
     }
 
@@ -38,14 +36,10 @@ impl StatsFile {
             say_exactly(&text);
             return Ok(());
         };
-        let emptied = files::fstat(&file).and_then(|stat| {
-            if FileType::from_raw_mode(stat.st_mode).is_file() {
-                files::ftruncate(&file, 0)
-            } else {
-                Ok(())
-            }
-        });
-        let written = emptied.and_then(|()| files::write_all(&file, text.as_bytes()));
+        let written = file
+            .empty()
+            .and_then(|()| files::write_all(&file.file, text.as_bytes()))
+            .and_then(|()| files::close_error(&file.file));
         written.map_err(|error| Failure::io(Kind::Sink, format!("--stats {}: cannot write", self.name), error))
     }
 }

@@ -11,17 +11,20 @@ use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
 use crate::grammar::human_size;
-use crate::platform::{Descriptor, FileId, FilePlace, Shape, files};
+use crate::platform::{Descriptor, FilePlace, Shape, files, is_sparse, named_descriptor};
 use crate::stage::{BoxFuture, Facts, Undertaking};
 
-use super::{Endpoint, Incoming, Landed, Misnamed, Outgoing, Patience, Scheme, Writing};
+use super::stdio::Inherited;
+use super::{Endpoint, Existing, Incoming, Landed, Misnamed, Outgoing, Patience, Scheme, Writing};
 
-mod appending;
+mod in_place;
+mod obstacle;
 mod partial;
 mod replacement;
 mod target;
+mod temporary;
 
-use appending::Appending;
+use in_place::InPlace;
 use partial::Partial;
 use replacement::Replacement;
 use target::Target;
@@ -41,9 +44,11 @@ pub static SCHEME: Scheme = Scheme {
         if path.contains(&0) {
             return Err(Misnamed::new("a path cannot hold a zero byte", "remove it"));
         }
-        Ok(Box::new(File {
-            path: PathBuf::from(OsStr::from_bytes(path)),
-        }))
+        let path = PathBuf::from(OsStr::from_bytes(path));
+        Ok(match named_descriptor(&path) {
+            Some(number) => Box::new(Inherited::numbered(number, shown(path.as_os_str().as_bytes()))),
+            None => Box::new(File { path }),
+        })
     },
 };
 
@@ -93,6 +98,15 @@ impl File {
         {
             return Failure::because(place, operation, format!("No such file or directory ({meant})"));
         }
+        if error == Errno::ISDIR && place == Kind::Sink {
+            let is_there = self.stat().is_ok_and(|stat| file_type(&stat) == FileType::Directory);
+            let why = if is_there {
+                "Is a directory (name a file in it)"
+            } else {
+                "No such directory (the name of a file does not end in a slash)"
+            };
+            return Failure::because(place, operation, why);
+        }
         let unexpanded = match name {
             [b'~', ..] => Some("~"),
             _ if name.contains(&b'*') => Some("*"),
@@ -116,8 +130,13 @@ impl File {
         files::open(&self.path, flags, Mode::empty())
     }
 
+    /// The place of the file that it leads to.
+    fn target(&self, writing: Writing) -> Result<Target, Failure> {
+        Target::find(&self.path, writing).map_err(|error| self.failed(Kind::Sink, "cannot create", error))
+    }
+
     /// Opens a device or a FIFO where it is; a FIFO waits for its reader.
-    async fn open_in_place(&self) -> Result<Outgoing, Failure> {
+    async fn open_special(&self, sync: bool) -> Result<Outgoing, Failure> {
         let fd = loop {
             match self.open(OFlags::WRONLY) {
                 Ok(fd) => break fd,
@@ -130,7 +149,7 @@ impl File {
         let descriptor = Descriptor::own(fd).map_err(|error| Failure::io(Kind::Sink, "cannot open", error))?;
         Ok(Outgoing {
             descriptor,
-            landing: Box::new(Landed),
+            landing: Box::new(Landed { sync }),
             reader_left: Kind::Sink,
         })
     }
@@ -148,8 +167,9 @@ fn size(stat: &Stat) -> Option<u64> {
 fn facts(stat: &Stat) -> Facts {
     let is_file = file_type(stat) == FileType::RegularFile;
     Facts {
-        files: is_file.then(|| FilePlace::File(FileId::of(stat))).into_iter().collect(),
+        files: FilePlace::of(stat).into_iter().collect(),
         size: size(stat).filter(|_| is_file),
+        is_sparse: is_sparse(stat),
         shape: match file_type(stat) {
             FileType::Fifo => Some(Shape::Pipe),
             FileType::CharacterDevice => Some(Shape::Device),
@@ -204,16 +224,20 @@ impl Endpoint for File {
     }
 
     fn permit(&self, writing: Writing) -> Result<(), Failure> {
-        if !writing.clobber && self.stat().is_ok() {
+        let old = self.stat();
+        if !writing.clobber && old.is_ok() {
             return Err(target::spared());
         }
-        Ok(())
+        let is_special = old.is_ok_and(|stat| file_type(&stat) != FileType::RegularFile);
+        if is_special || writing.existing != Existing::Replace {
+            return Ok(());
+        }
+        obstacle::check(&self.target(writing)?, old.ok().as_ref())
     }
 
     fn companions(&self, writing: Writing) -> Result<Vec<FilePlace>, Failure> {
-        Target::find(&self.path, writing)
-            .and_then(|target| partial::companions(&target))
-            .map_err(|error| self.failed(Kind::Sink, "cannot create", error))
+        let target = self.target(writing)?;
+        partial::companions(&target).map_err(|error| self.failed(Kind::Sink, "cannot create", error))
     }
 
     fn effect(&self, writing: Writing) -> String {
@@ -221,8 +245,14 @@ impl Endpoint for File {
         match self.stat() {
             Err(_) => format!("creates {shown}"),
             Ok(stat) if file_type(&stat) != FileType::RegularFile => format!("writes to {shown} in place"),
-            Ok(stat) if writing.append => format!("appends to {shown} ({})", human_length(&stat)),
-            Ok(stat) => format!("replaces {shown} ({})", human_length(&stat)),
+            Ok(stat) => {
+                let length = human_length(&stat);
+                match writing.existing {
+                    Existing::Replace => format!("replaces {shown} ({length})"),
+                    Existing::Empty => format!("empties {shown} ({length}) and writes to it"),
+                    Existing::Append => format!("appends to {shown} ({length})"),
+                }
+            }
         }
     }
 
@@ -250,14 +280,15 @@ impl Endpoint for File {
         Box::pin(async move {
             let old = self.stat();
             if old.is_ok_and(|stat| file_type(&stat) != FileType::RegularFile) {
-                return self.open_in_place().await;
+                return self.open_special(writing.sync).await;
             }
-            let created = if writing.append {
-                Appending::open(&self.path, writing)
-            } else {
-                Target::find(&self.path, writing).and_then(|target| Replacement::create(target, writing.sync))
-            };
-            created.map_err(|error| self.failed(Kind::Sink, "cannot create", error))
+            match writing.existing {
+                Existing::Replace => Replacement::create(self.target(writing)?, writing.sync),
+                Existing::Empty | Existing::Append => InPlace::open(&self.path, writing).map_err(|error| match error {
+                    Errno::EXIST if !writing.clobber => target::spared(),
+                    error => self.failed(Kind::Sink, "cannot create", error),
+                }),
+            }
         })
     }
 
@@ -266,10 +297,6 @@ impl Endpoint for File {
         writing: Writing,
         undertaking: Undertaking,
     ) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move {
-            let target = Target::find(&self.path, writing);
-            let target = target.map_err(|error| self.failed(Kind::Sink, "cannot create", error))?;
-            Partial::open(target, &undertaking)
-        })
+        Box::pin(async move { Partial::open(self.target(writing)?, &undertaking) })
     }
 }

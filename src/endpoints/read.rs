@@ -91,7 +91,7 @@ fn plan(args: &Args) -> Result<Box<dyn SourcePlan>, Problem> {
 #[must_use]
 pub fn standard_input() -> Box<dyn SourcePlan> {
     Box::new(Plan {
-        endpoints: vec![Box::new(super::stdio::Standard)],
+        endpoints: vec![Box::new(super::stdio::Inherited::standard())],
         lends_pages: false,
         size: None,
         patience: Patience::default(),
@@ -140,6 +140,7 @@ impl SourcePlan for Plan {
             size: self.size.or(sum),
             is_terminal: each.iter().any(|facts| facts.is_terminal),
             shape: shape.filter(|_| each.iter().all(|facts| facts.shape == shape)),
+            is_sparse: each.iter().any(|facts| facts.is_sparse),
             lends_pages: self.lends_pages,
             files: each.into_iter().flat_map(|facts| facts.files).collect(),
         })

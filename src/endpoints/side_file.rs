@@ -7,14 +7,7 @@ use crate::error::{Failure, Kind, Stop};
 use crate::platform::{Interest, Transfer, Woken, files};
 use crate::stage::{self, Cancel, Facts, Outcome, Undo};
 
-use super::{Endpoint, Misnamed, Outgoing, Patience, SCHEMES, STANDARD, Writing, file, is_named_by, parse};
-
-const WRITING: Writing = Writing {
-    append: false,
-    clobber: true,
-    sync: true,
-    mode: None,
-};
+use super::{Endpoint, Misnamed, Outgoing, Patience, SCHEMES, Writing, file, is_named_by, parse};
 
 /// One that is named and not yet opened. What is no regular file is written in place.
 pub struct SideFile(Box<dyn Endpoint>);
@@ -25,13 +18,13 @@ impl SideFile {
     /// # Errors
     /// If it is no path, or a standard stream.
     pub fn named(name: &[u8]) -> Result<Self, Misnamed> {
-        if name == b"-" || STANDARD.contains(&name) {
+        let endpoint = parse(name)?;
+        if endpoint.carries_stream() {
             return Err(Misnamed::new(
                 "the standard streams carry the stream and nothing else",
                 "name a file; /dev/stderr is one",
             ));
         }
-        let endpoint = parse(name)?;
         let is_path = |prefix: &str| prefix.is_empty() || prefix == file::SCHEME.prefix;
         let scheme = SCHEMES
             .iter()
@@ -50,13 +43,14 @@ impl SideFile {
     /// # Errors
     /// Where it is already clear that it cannot be opened.
     pub fn facts(&self) -> Result<Facts, Failure> {
+        self.0.permit(Writing::default())?;
         self.0.sink_facts()
     }
 
     /// What writing it will do: `creates SUMS`.
     #[must_use]
     pub fn effect(&self) -> String {
-        self.0.effect(WRITING)
+        self.0.effect(Writing::default())
     }
 
     /// Opens it; a FIFO waits for its reader.
@@ -64,7 +58,7 @@ impl SideFile {
     /// # Errors
     /// If it cannot be opened or created.
     pub async fn open(self) -> Result<OpenSideFile, Failure> {
-        let out = self.0.open_sink(WRITING, Patience::default()).await?;
+        let out = self.0.open_sink(Writing::default(), Patience::default()).await?;
         Ok(OpenSideFile {
             undo: out.landing.undo(),
             progress: Mutex::new(Progress::Empty(out)),

@@ -1,7 +1,12 @@
-//! Standard input and output.
+//! Standard input and output, and other descriptors that the process was started with.
+
+use std::os::fd::RawFd;
+
+use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
 
 use crate::error::{Failure, Kind};
-use crate::platform::{Descriptor, FilePlace, Shape, files};
+use crate::platform::{Descriptor, FilePlace, Shape, files, is_sparse};
 use crate::stage::{BoxFuture, Facts};
 
 use super::{Endpoint, Incoming, Landed, Outgoing, Patience, Scheme, Writing};
@@ -11,28 +16,79 @@ pub static SCHEME: Scheme = Scheme {
     form: "-",
     prefix: "-",
     summary: "standard input or output",
-    parse: |_| Ok(Box::new(Standard)),
+    parse: |_| Ok(Box::new(Inherited::standard())),
 };
 
-/// Standard input as a source, standard output as a sink.
-pub struct Standard;
-
-impl Standard {
-    fn input() -> Result<Descriptor, Failure> {
-        Descriptor::standard_input().map_err(no_input)
-    }
-
-    fn output() -> Result<Descriptor, Failure> {
-        Descriptor::standard_output().map_err(no_output)
-    }
+/// A descriptor that the process was started with.
+pub struct Inherited {
+    /// `None` is standard input as a source, and standard output as a sink.
+    number: Option<RawFd>,
+    shown: String,
 }
 
-fn no_input(error: std::io::Error) -> Failure {
-    Failure::io(Kind::Source, "cannot open standard input", error)
-}
+impl Inherited {
+    /// `-`
+    pub fn standard() -> Self {
+        Self {
+            number: None,
+            shown: "-".to_owned(),
+        }
+    }
 
-fn no_output(error: std::io::Error) -> Failure {
-    Failure::io(Kind::Sink, "cannot open standard output", error)
+    /// The descriptor of that number, which the user called `shown`.
+    pub fn numbered(number: RawFd, shown: String) -> Self {
+        Self {
+            number: Some(number),
+            shown,
+        }
+    }
+
+    fn input(&self) -> Result<Descriptor, Failure> {
+        match self.number {
+            None => Descriptor::standard_input(),
+            Some(number) => Descriptor::numbered(number, OFlags::RDONLY),
+        }
+        .map_err(|error| self.failed(Kind::Source, error))
+    }
+
+    fn output(&self) -> Result<Descriptor, Failure> {
+        match self.number {
+            None => Descriptor::standard_output(),
+            Some(number) => Descriptor::numbered(number, OFlags::WRONLY),
+        }
+        .map_err(|error| self.failed(Kind::Sink, error))
+    }
+
+    fn failed(&self, place: Kind, error: std::io::Error) -> Failure {
+        let (name, what) = match place {
+            Kind::Source => ("standard input", "reading"),
+            _ => ("standard output", "writing"),
+        };
+        match self.number {
+            None => Failure::io(place, format!("cannot open {name}"), error),
+            Some(number) if Errno::from_io_error(&error) == Some(Errno::BADF) => {
+                let why = format!("descriptor {number} is not open for {what}");
+                Failure::because(place, "cannot open", why)
+            }
+            Some(_) => Failure::io(place, "cannot open", error),
+        }
+    }
+
+    fn facts(&self, place: Kind, descriptor: &Descriptor) -> Result<Facts, Failure> {
+        let failed = |error| self.failed(place, error);
+        let stat = descriptor.stat().map_err(failed)?;
+        if FileType::from_raw_mode(stat.st_mode).is_dir() {
+            return Err(failed(Errno::ISDIR.into()));
+        }
+        Ok(Facts {
+            files: FilePlace::of(&stat).into_iter().collect(),
+            size: size_ahead(descriptor),
+            is_terminal: descriptor.shape() == Shape::Terminal,
+            shape: Some(descriptor.shape()),
+            is_sparse: is_sparse(&stat),
+            lends_pages: false,
+        })
+    }
 }
 
 /// Bytes between a regular file's offset and its end.
@@ -43,51 +99,56 @@ fn size_ahead(descriptor: &Descriptor) -> Option<u64> {
     size.checked_sub(offset)
 }
 
-fn facts(descriptor: &Descriptor) -> std::io::Result<Facts> {
-    Ok(Facts {
-        files: descriptor.file_id()?.map(FilePlace::File).into_iter().collect(),
-        size: size_ahead(descriptor),
-        is_terminal: descriptor.shape() == Shape::Terminal,
-        shape: Some(descriptor.shape()),
-        lends_pages: false,
-    })
-}
-
-impl Endpoint for Standard {
+impl Endpoint for Inherited {
     fn shown(&self) -> String {
-        "-".to_owned()
+        self.shown.clone()
     }
 
     fn regular_file(&self) -> Result<(), &'static str> {
-        Err("a standard stream")
+        Err(match self.number {
+            None | Some(0 | 1) => "a standard stream",
+            Some(_) => "an open descriptor",
+        })
+    }
+
+    fn carries_stream(&self) -> bool {
+        matches!(self.number, None | Some(0 | 1))
     }
 
     fn source_facts(&self) -> Result<Facts, Failure> {
-        facts(&Self::input()?).map_err(no_input)
+        self.facts(Kind::Source, &self.input()?)
     }
 
     fn sink_facts(&self) -> Result<Facts, Failure> {
-        facts(&Self::output()?).map_err(no_output)
+        self.facts(Kind::Sink, &self.output()?)
     }
 
     fn effect(&self, _: Writing) -> String {
-        "writes to standard output".to_owned()
+        match self.number {
+            None | Some(1) => "writes to standard output".to_owned(),
+            Some(2) => "writes to standard error".to_owned(),
+            Some(number) => format!("writes to descriptor {number}"),
+        }
     }
 
     fn open_source(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
-        Box::pin(async {
-            let descriptor = Self::input()?;
+        Box::pin(async move {
+            let descriptor = self.input()?;
             let size = size_ahead(&descriptor);
             Ok(Incoming::new(descriptor, size))
         })
     }
 
-    fn open_sink(self: Box<Self>, _: Writing, _: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async {
+    fn open_sink(self: Box<Self>, writing: Writing, _: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+        Box::pin(async move {
             Ok(Outgoing {
-                descriptor: Self::output()?,
-                landing: Box::new(Landed),
-                reader_left: Kind::ReaderLeft,
+                descriptor: self.output()?,
+                landing: Box::new(Landed { sync: writing.sync }),
+                // The reader of our standard output leaves as `head` does.
+                reader_left: match self.number {
+                    None | Some(1) => Kind::ReaderLeft,
+                    Some(_) => Kind::Sink,
+                },
             })
         })
     }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{self, Failure, Problem, Stop};
 use crate::flow::{Inlet, Wait};
-use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken};
+use crate::platform::{Descriptor, FINDS_HOLES, Interest, Shape, Transfer, Woken};
 use crate::stage::{
     AtOnce, BoxFuture, Context, DirectSink, Facts, Outcome, Phase, Reach, Rollback, Sink, SinkPlan, Undertaking, Undo,
     Work,
@@ -17,15 +17,17 @@ use crate::stage::{
 mod account;
 mod batch;
 mod care;
+mod sparse;
 mod writeback;
 
 use account::Account;
 use batch::Batch;
 use care::Care;
+use sparse::Sparse;
 use writeback::Writeback;
 
 use super::patience::{CONNECTING, LINGER, RETRY, USER_TIMEOUT};
-use super::{Endpoint, Knob, Landing, Patience, Writing, named};
+use super::{Endpoint, Existing, Holes, Knob, Landing, Patience, Writing, named};
 
 /// The definition of `write`.
 pub static WRITE: Definition = Definition {
@@ -33,8 +35,24 @@ pub static WRITE: Definition = Definition {
     role: Role::Sink,
     summary: "write a file, standard output or a connection",
     details: "A file is replaced atomically: the bytes go to a temporary file beside it, which takes its place when all \
-              of them are on the disk. Whatever happens before, the old file stays as it was. Devices and FIFOs are \
-              written in place. A chain whose last stage is no sink writes standard output, as `write -` does.\n\nA \
+              of them are on the disk. Whatever happens before, the old file stays as it was. The new one gets its \
+              permissions, its access control list, its extended attributes and, where the system allows it, its owner, \
+              but nothing that was given to the old contents: setuid, setgid and sticky bits, capabilities. A file that was \
+              not there gets what the system gives every new file. mode= sets exactly those permissions, without a list. \
+              A file with several names becomes a file of its own, and the others keep the old contents, with a warning. \
+              A file that you may not write to is not replaced.\n\n\
+              in-place=true is for what cannot be replaced, such as a mount, a file in a folder that you may not write to, \
+              or one of /proc or /sys, and for files with several names. It empties the file and writes to it where it is: \
+              if the run fails, the old contents are gone, and the error says how much of the new ones there is. \
+              append=true cuts its own bytes off again if the run fails. Where another process has written behind them, \
+              they stay, and the error says how many they are.\n\n\
+              sparse=auto keeps the holes of a source that is a file, if its bytes arrive unchanged. always leaves a hole \
+              wherever a block is zeros, also behind a decoder; never leaves none. Standard output and other descriptors \
+              get no holes, because others may write there as well.\n\n\
+              Devices and FIFOs are written in place. A path that names a descriptor, such as /dev/fd/3 or /dev/stderr, means \
+              what is open there, for `read` as well. Standard output that is a file is on the disk when the run ends well, \
+              unless sync=false is given; making its name durable is up to whoever made it. A chain whose last stage is no \
+              sink writes standard output, as `write -` does.\n\nA \
               connection is done when the peer's system has acknowledged everything; on a Unix socket, when the peer has \
               read it. `linger=` bounds that wait, which is otherwise as long as the peer takes, as for every write. A \
               peer that vanishes is noticed by TCP's own means within about a quarter of an hour; `user-timeout=` makes \
@@ -42,9 +60,9 @@ pub static WRITE: Definition = Definition {
               verify=true reads the temporary file back before it takes its place, from the disk where the system can drop \
               what it has in memory, and compares sums: what differs is exit code 10.\n\n\
               resume=true is for large files. If the run ends early, whatever ends it, what was written stays in \
-              .NAME.highwater-part beside the target, and .NAME.highwater-journal says how much of it is sure. The same \
-              pipeline run again checks that and goes on from there. It refuses where the source has changed (exit code \
-              10). It takes one regular file as the source, and nothing but throttle and buffer in between.",
+              .NAME.highwater-part beside the target, and .NAME.highwater-journal says how much of it is sure. Another \
+              run of the same source into the same target checks that and goes on from there; its throttle, buffer, marks \
+              and checkpoint may differ. It refuses where the source has changed (exit code 10). It takes one regular file as the source, and nothing but throttle and buffer in between.",
     params: &[
         Param {
             name: "path",
@@ -60,7 +78,7 @@ pub static WRITE: Definition = Definition {
             place: Place::Named,
             required: false,
             default: Some("false"),
-            help: "write behind what the file has; cut back to that if the run fails",
+            help: "write behind what the file has; the run's own bytes are cut off if it fails",
         },
         Param {
             name: "clobber",
@@ -84,7 +102,23 @@ pub static WRITE: Definition = Definition {
             place: Place::Named,
             required: false,
             default: None,
-            help: "permissions in octal; else the old file's, or what the umask leaves",
+            help: "permissions in octal; else the old file's, or what the system gives a new one",
+        },
+        Param {
+            name: "in-place",
+            kind: Kind::Flag,
+            place: Place::Named,
+            required: false,
+            default: Some("false"),
+            help: "empty a file that exists and write to it where it is, instead of replacing it",
+        },
+        Param {
+            name: "sparse",
+            kind: Kind::Choice(Sparse::WORDS),
+            place: Place::Named,
+            required: false,
+            default: Some("auto"),
+            help: "holes in the file: where the source has some, wherever blocks are zeros, or none",
         },
         CONNECTING,
         RETRY,
@@ -130,12 +164,18 @@ pub static WRITE: Definition = Definition {
 
 fn plan(args: &Args) -> Result<Box<dyn SinkPlan>, Problem> {
     let writing = Writing {
-        append: args.flag("append"),
+        existing: if args.flag("append") {
+            Existing::Append
+        } else if args.flag("in-place") {
+            Existing::Empty
+        } else {
+            Existing::Replace
+        },
         clobber: args.flag("clobber"),
         sync: args.flag("sync"),
         mode: args.text("mode").map(|text| octal(text, args)).transpose()?,
     };
-    if writing.append && !writing.clobber {
+    if writing.existing == Existing::Append && !writing.clobber {
         let problem = Problem::at(
             args.span_of("append"),
             "append=true writes to a file that exists, clobber=false refuses it",
@@ -151,6 +191,8 @@ fn plan(args: &Args) -> Result<Box<dyn SinkPlan>, Problem> {
         endpoint,
         writing,
         care,
+        sparse: Sparse::of(args),
+        expects_holes: false,
         undertaking: None,
         patience: Patience::of(args).lingering(args),
         is_spelled_out: true,
@@ -171,14 +213,11 @@ fn octal(text: &str, args: &Args) -> Result<u32, Problem> {
 #[must_use]
 pub fn standard_output() -> Box<dyn SinkPlan> {
     Box::new(Plan {
-        endpoint: Box::new(super::stdio::Standard),
-        writing: Writing {
-            append: false,
-            clobber: true,
-            sync: true,
-            mode: None,
-        },
+        endpoint: Box::new(super::stdio::Inherited::standard()),
+        writing: Writing::default(),
         care: Care::default(),
+        sparse: Sparse::default(),
+        expects_holes: false,
         undertaking: None,
         patience: Patience::default(),
         is_spelled_out: false,
@@ -189,6 +228,9 @@ struct Plan {
     endpoint: Box<dyn Endpoint>,
     writing: Writing,
     care: Care,
+    sparse: Sparse,
+    /// Whether the source has holes, and its bytes arrive unchanged.
+    expects_holes: bool,
     /// Which run this is, where another one may go on with it.
     undertaking: Option<Undertaking>,
     patience: Patience,
@@ -228,7 +270,11 @@ impl SinkPlan for Plan {
     }
 
     fn looks_at_bytes(&self) -> bool {
-        !self.care.is_none()
+        !self.care.is_none() || self.sparse != Sparse::Auto
+    }
+
+    fn expect_holes(&mut self) {
+        self.expects_holes = true;
     }
 
     fn resumes(&self) -> bool {
@@ -263,12 +309,24 @@ impl SinkPlan for Plan {
                 return Err(failure);
             }
             let account = self.care.account(outgoing.landing.journal());
+            let holes = match (self.sparse, self.expects_holes) {
+                (Sparse::Always, _) | (Sparse::Auto, true) => outgoing.landing.holes(),
+                (Sparse::Auto, false) | (Sparse::Never, _) => Holes::None,
+            };
+            // The kernel keeps a source's holes, and finds no others.
+            let sees_bytes = match self.sparse {
+                Sparse::Always => holes != Holes::None,
+                Sparse::Never => outgoing.landing.holes() != Holes::None,
+                Sparse::Auto => holes == Holes::Punch || holes == Holes::Grow && !FINDS_HOLES,
+            };
             let sink: Box<dyn Sink> = Box::new(WritingTo {
                 undo: outgoing.landing.undo(),
                 writeback: Writeback::new(outgoing.landing.is_durable()),
                 descriptor: Arc::new(outgoing.descriptor),
                 landing: Some(outgoing.landing),
                 reader_left: outgoing.reader_left,
+                is_direct: account.is_none() && !sees_bytes,
+                holes,
                 account,
             });
             Ok(sink)
@@ -300,6 +358,10 @@ struct WritingTo {
     reader_left: error::Kind,
     /// What is known of the bytes, where somebody wants to know it.
     account: Option<Account>,
+    /// How zeros are left out.
+    holes: Holes,
+    /// Whether the bytes need not be seen here.
+    is_direct: bool,
 }
 
 impl Sink for WritingTo {
@@ -318,7 +380,7 @@ impl Sink for WritingTo {
 
     fn as_direct(&mut self) -> Option<&mut dyn DirectSink> {
         // A lane inside the kernel shows nobody the bytes.
-        self.account.is_none().then_some(self as &mut dyn DirectSink)
+        self.is_direct.then_some(self as &mut dyn DirectSink)
     }
 
     fn start(self: Box<Self>, input: Inlet, context: Context) -> Work {
@@ -332,11 +394,14 @@ impl DirectSink for WritingTo {
     }
 
     fn is_new_file(&self) -> bool {
-        self.landing.as_ref().is_some_and(|landing| landing.is_new_file())
+        (self.landing.as_ref()).is_some_and(|landing| landing.holes() == Holes::Grow)
     }
 
     fn wrote(&mut self, count: u64) {
         self.writeback.wrote(&self.descriptor, count);
+        if let Some(landing) = &self.landing {
+            landing.wrote(count);
+        }
     }
 
     fn land(&mut self, context: &Context) -> Outcome {
@@ -399,10 +464,14 @@ impl WritingTo {
             let result = {
                 // A disk's wait cannot be told from its work: all of the call counts as one.
                 let _outside = (self.descriptor.shape() == Shape::File).then(|| context.meter.wait(Wait::Outside));
-                batch.write_with(
-                    |bytes| self.descriptor.write(bytes),
-                    |slices| self.descriptor.write_vectored(slices),
-                )
+                if self.holes == Holes::None {
+                    batch.write_with(
+                        |bytes| self.descriptor.write(bytes),
+                        |slices| self.descriptor.write_vectored(slices),
+                    )
+                } else {
+                    sparse::write(&self.descriptor, batch.first_chunk(), *written, self.holes)
+                }
             };
             match result.map_err(|error| self.failed(error, *written))? {
                 Transfer::Bytes(count) => {

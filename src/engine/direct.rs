@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::gate::Gate;
 use crate::error::Stop;
 use crate::flow::{Lease, Wait};
-use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken, files};
+use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken, files, is_sparse};
 use crate::stage::{Context, DirectSink, DirectSource, Outcome, Sink, Source};
 
 mod lane;
@@ -141,7 +141,7 @@ impl Passage<'_> {
     /// Copies inside the kernel, leaving holes where the source has them; answers whether it came to the end. That a call
     /// copied nothing does not say so: some file systems do that with files that have something.
     fn copy_ranges(&mut self) -> AtEnd<bool> {
-        let is_sparse = self.sink.is_new_file() && is_sparse(self.source.descriptor());
+        let is_sparse = self.keeps_holes();
         loop {
             self.check_cancel()?;
             self.pass_gate()?;
@@ -159,6 +159,11 @@ impl Passage<'_> {
         Ok(is_at_end(self.source.descriptor()))
     }
 
+    /// Whether the source has holes, and the sink can have them.
+    fn keeps_holes(&self) -> bool {
+        self.sink.is_new_file() && self.source.descriptor().stat().is_ok_and(|stat| is_sparse(&stat))
+    }
+
     /// Moves both ends over a hole; answers how many bytes of data follow, or `None` where there is no telling.
     fn skip_hole(&mut self) -> AtEnd<Option<u64>> {
         let (source, sink) = (self.source.descriptor(), self.sink.descriptor());
@@ -173,11 +178,8 @@ impl Passage<'_> {
             let start = rustix::fs::SeekFrom::Start(data.start);
             files::seek(source, start).map_err(|error| at_source(self.source.failed(failed(error), self.total)))?;
             // The file grows by the hole, which may be the last thing in it.
-            let grown = files::tell(sink).and_then(|end| {
-                files::ftruncate(sink, end + hole)?;
-                files::seek(sink, rustix::fs::SeekFrom::Start(end + hole))
-            });
-            grown.map_err(|error| at_sink(self.sink.failed(failed(error), self.written)))?;
+            let grown = sink.leave_hole(hole);
+            grown.map_err(|error| at_sink(self.sink.failed(error, self.written)))?;
             self.count(hole);
         }
         Ok((data.end > data.start).then(|| data.end - data.start))
@@ -208,10 +210,19 @@ impl Passage<'_> {
         }
     }
 
-    /// Reads and writes to the end.
+    /// Reads and writes to the end, leaving holes where the source has them.
     fn copy(&mut self) -> AtEnd<bool> {
+        let mut is_sparse = self.keeps_holes();
         loop {
-            let count = self.read()?;
+            let mut most = self.buffer.len();
+            if is_sparse {
+                match self.skip_hole()? {
+                    Some(data) => most = usize::try_from(data).map_or(most, |data| data.min(most)),
+                    // Whether that is the end, reading finds out.
+                    None => is_sparse = false,
+                }
+            }
+            let count = self.read(most)?;
             if count == 0 {
                 return Ok(true);
             }
@@ -220,14 +231,14 @@ impl Passage<'_> {
         }
     }
 
-    /// Fills the buffer with what there is, waiting until there is something or the end.
-    fn read(&mut self) -> AtEnd<usize> {
+    /// Reads what there is, up to `most` bytes, waiting until there is something or the end.
+    fn read(&mut self, most: usize) -> AtEnd<usize> {
         loop {
             self.check_cancel()?;
             let result = {
                 let _idle = self.to.meter.wait(Wait::Idle);
                 let _outside = self.from.meter.wait(Wait::Outside);
-                self.source.descriptor().read(self.buffer)
+                self.source.descriptor().read(&mut self.buffer[..most])
             };
             match result.map_err(|error| at_source(self.source.failed(error, self.total)))? {
                 Transfer::Bytes(count) => {
@@ -328,15 +339,6 @@ fn is_broken_pipe(error: &std::io::Error) -> bool {
 fn is_at_end(descriptor: &Descriptor) -> bool {
     let size = descriptor.stat().ok().and_then(|stat| u64::try_from(stat.st_size).ok());
     size.is_some_and(|size| size > 0 && files::tell(descriptor) == Ok(size))
-}
-
-/// Whether a file takes less room than its size says.
-fn is_sparse(descriptor: &Descriptor) -> bool {
-    /// What `st_blocks` counts: see stat(3type).
-    const BLOCK: i64 = 512;
-    descriptor
-        .stat()
-        .is_ok_and(|stat| stat.st_blocks * BLOCK < stat.st_size)
 }
 
 #[cfg(test)]

@@ -64,6 +64,7 @@ pub async fn open(
     interrupt: &mut Interrupt,
 ) -> Result<Opened, Ending> {
     let facts = check(&plan)?;
+    expect_holes(&mut plan, &facts);
     let listening = bind(&mut plan, observer)?;
     let mut ends = Opener::new(plan, listening);
     let opened = tokio::select! {
@@ -95,6 +96,25 @@ fn check(plan: &Plan) -> Result<NodeMap<Option<Facts>>, Ending> {
     check_terminals(plan, &facts)?;
     check_side_files(plan, &facts)?;
     Ok(facts)
+}
+
+/// Tells the sinks that a file's holes arrive as they are, where its bytes do.
+fn expect_holes(plan: &mut Plan, facts: &NodeMap<Option<Facts>>) {
+    let is_sparse = |node: NodeId| facts[node].as_ref().is_some_and(|facts| facts.is_sparse);
+    let arrives = |plan: &Plan, sink| {
+        let mut before = plan.graph.before(sink);
+        before.all(|node| match &plan.stages[node].plan {
+            StagePlan::Transform(transform) => transform.content() == Content::AsItCame,
+            StagePlan::Source(_) => is_sparse(node),
+            StagePlan::Branch(_) | StagePlan::Sink(_) => true,
+        })
+    };
+    let sinks: Vec<NodeId> = plan.graph.sinks().filter(|sink| arrives(plan, *sink)).collect();
+    for sink in sinks {
+        if let StagePlan::Sink(sink) = &mut plan.stages[sink].plan {
+            sink.expect_holes();
+        }
+    }
 }
 
 fn of_stage<T>(stage: &Planned<T>, failure: Failure) -> Ending {

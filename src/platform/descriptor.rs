@@ -6,7 +6,7 @@
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -102,6 +102,14 @@ impl Descriptor {
     /// Standard output, its flags untouched.
     pub fn standard_output() -> io::Result<Self> {
         Self::inherited(rustix::stdio::stdout(), OFlags::WRONLY)
+    }
+
+    /// A descriptor that the process was started with, its flags untouched.
+    ///
+    /// # Errors
+    /// `EBADF` if there is none of that number, or it is not open for `access`.
+    pub fn numbered(number: RawFd, access: OFlags) -> io::Result<Self> {
+        Self::inherited(super::inherited::inherited(number, access)?, access)
     }
 
     fn inherited(fd: BorrowedFd<'static>, access: OFlags) -> io::Result<Self> {
@@ -270,6 +278,29 @@ impl Descriptor {
         let data = system::next_data(self.as_fd(), offset);
         files::seek(self, SeekFrom::Start(offset))?;
         Ok(data)
+    }
+
+    /// Leaves a hole of that length at the offset of a file, which is behind all that it has: the offset and the file's
+    /// length move over it.
+    ///
+    /// # Errors
+    /// As lseek(2) and ftruncate(2).
+    pub fn leave_hole(&self, length: u64) -> io::Result<()> {
+        let end = files::tell(self)? + length;
+        files::ftruncate(self, end)?;
+        files::seek(self, SeekFrom::Start(end))?;
+        Ok(())
+    }
+
+    /// Gives back the room of the last `length` bytes before the offset of a file, which were zeros. That saves room and
+    /// changes nothing: where it cannot be done, it is not.
+    pub fn punch_hole(&self, length: u64) {
+        let Some(start) = files::tell(self).ok().and_then(|end| end.checked_sub(length)) else {
+            return;
+        };
+        if fault::point(Operation::Punch).is_ok() {
+            system::punch_hole(self.as_fd(), start, length);
+        }
     }
 
     /// Writes as much of `slices`, one after the other, as there is room for.

@@ -27,6 +27,8 @@ pub enum Operation {
     Advise,
     /// A waiter for the alarms of threads: eventfd(2) or pipe(2).
     Alarm,
+    /// llistxattr(2), lgetxattr(2), fsetxattr(2)
+    Attribute,
     /// bind(2), listen(2) and getsockname(2)
     Bind,
     /// close(2), where its answer matters
@@ -39,7 +41,7 @@ pub enum Operation {
     Duplicate,
     /// flock(2)
     Lock,
-    /// fchmod(2) and chmod(2)
+    /// fchmod(2), chmod(2), and the access control list's fsetxattr(2) and fremovexattr(2)
     Mode,
     /// open(2), openat(2), mkdir(2), opendir(3)
     Open,
@@ -49,6 +51,8 @@ pub enum Operation {
     PipeSize,
     /// poll(2)
     Poll,
+    /// fallocate(2)
+    Punch,
     /// getrandom(2)
     Random,
     /// What tasks wait in: epoll(7) or kqueue(2).
@@ -77,7 +81,7 @@ pub enum Operation {
     SocketOption,
     /// splice(2)
     Splice,
-    /// stat(2) and its like
+    /// stat(2) and its like, faccessat(2)
     Stat,
     /// fsync(2)
     Sync,

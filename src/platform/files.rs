@@ -3,14 +3,14 @@
 //! The functions are rustix's of the same names. Here each passes its [`fault`] point, and one that a signal
 //! interrupted is tried again.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::ffi::CString;
-use rustix::fs::{Advice, AtFlags, FlockOperation, Gid, Mode, OFlags, SeekFrom, Stat, Uid};
+use rustix::fs::{Access, Advice, AtFlags, FlockOperation, Gid, Mode, OFlags, SeekFrom, Stat, Uid};
 use rustix::io::{Errno, Result, retry_on_intr};
 use rustix::rand::GetRandomFlags;
 
@@ -58,18 +58,54 @@ pub fn fstat(fd: impl AsFd) -> Result<Stat> {
     call(Operation::Stat, || rustix::fs::fstat(&fd))
 }
 
+/// Whether this process may do that with what has a name in a folder, as far as permissions and read-only file systems
+/// go.
+///
+/// # Errors
+/// As faccessat(2).
+pub fn access(folder: impl AsFd, name: impl AsRef<Path>, access: Access) -> Result<()> {
+    call(Operation::Stat, || {
+        rustix::fs::accessat(&folder, name.as_ref(), access, AtFlags::EACCESS)
+    })
+}
+
+/// What keeps a name in a folder from being given to another file, besides permissions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Guards {
+    /// Nothing in it can be changed: see chattr(1).
+    pub is_immutable: bool,
+    /// It can only grow: see chattr(1).
+    pub is_append_only: bool,
+    /// Something is mounted there.
+    pub is_mount_point: bool,
+}
+
+/// The guards of what has a name in a folder, symbolic links not followed; none where the system does not say.
+#[must_use]
+pub fn guards(folder: impl AsFd, name: impl AsRef<Path>) -> Guards {
+    let look = || system::guards(folder.as_fd(), name.as_ref());
+    call(Operation::Stat, look).unwrap_or_default()
+}
+
+/// Whether this process may do with other users' files what only their owners may.
+#[must_use]
+pub fn acts_for_owners() -> bool {
+    system::acts_for_owners()
+}
+
 /// Where a symbolic link leads.
 pub fn readlink(path: impl AsRef<Path>) -> Result<CString> {
     call(Operation::ReadLink, || rustix::fs::readlink(path.as_ref(), Vec::new()))
 }
+
+/// As many links as the kernel follows.
+pub(super) const MOST_LINKS: usize = 40;
 
 /// Follows the last component's symbolic links, also those that lead nowhere yet.
 ///
 /// # Errors
 /// As readlink(2), and `ELOOP` where there are too many.
 pub fn follow_links(path: &Path) -> Result<PathBuf> {
-    /// As many as the kernel follows.
-    const MOST_LINKS: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
         match readlink(&path) {
@@ -167,6 +203,36 @@ pub fn set_access_list(fd: impl AsFd, list: &[u8]) -> Result<()> {
     call(Operation::Mode, || system::set_access_list(fd.as_fd(), list))
 }
 
+/// Removes a file's access control list, so that its mode is all there is.
+///
+/// # Errors
+/// As fremovexattr(2).
+pub fn remove_access_list(fd: impl AsFd) -> Result<()> {
+    match call(Operation::Mode, || system::remove_access_list(fd.as_fd())) {
+        Err(Errno::NODATA | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+        removed => removed,
+    }
+}
+
+/// Gives a file the extended attributes of the one that has that path, but those that speak of its contents or its
+/// permissions. Returns the names of the user's own that could not be given.
+pub fn copy_attributes(from: impl AsRef<Path>, to: impl AsFd) -> Vec<OsString> {
+    let from = from.as_ref();
+    let Ok(names) = call(Operation::Attribute, || system::attributes(from)) else {
+        return Vec::new();
+    };
+    let copy = |name: &OsString| call(Operation::Attribute, || system::copy_attribute(from, to.as_fd(), name));
+    let is_kept = |name: &OsString| {
+        let name = name.as_bytes();
+        // Contents that come later must not inherit what was said of these; other places have the rights.
+        ![&b"security.capability"[..], b"security.ima", b"security.evm"].contains(&name)
+            && !name.starts_with(b"system.posix_acl_")
+            && !name.starts_with(b"trusted.overlay.")
+    };
+    let failed = names.into_iter().filter(is_kept).filter(|name| copy(name).is_err());
+    failed.filter(|name| name.as_bytes().starts_with(b"user.")).collect()
+}
+
 /// Sets the permissions of what has that path.
 pub fn chmod(path: impl AsRef<Path>, mode: Mode) -> Result<()> {
     call(Operation::Mode, || rustix::fs::chmod(path.as_ref(), mode))
@@ -213,6 +279,14 @@ pub fn renameat_new(
 pub fn make_private_folder(path: impl AsRef<Path>) -> Result<()> {
     fault::point(Operation::Open)?;
     rustix::fs::mkdir(path.as_ref(), Mode::RWXU)
+}
+
+/// The last name of a path as that of a file; `None` where it can only be a directory's: `x/`, `x/.`, `..`.
+#[must_use]
+pub fn file_name(path: &Path) -> Option<&OsStr> {
+    let bytes = path.as_os_str().as_bytes();
+    let is_folder = bytes.ends_with(b"/") || bytes.ends_with(b"/.");
+    path.file_name().filter(|_| !is_folder)
 }
 
 /// The paths of what is in a folder, in no order; what comes or goes meanwhile may be among them or not.

@@ -32,6 +32,14 @@ impl FileId {
     }
 }
 
+/// Whether a regular file takes less room than it has bytes.
+#[must_use]
+pub fn is_sparse(stat: &Stat) -> bool {
+    /// What `st_blocks` counts: see stat(3type).
+    const BLOCK: i64 = 512;
+    FileType::from_raw_mode(stat.st_mode).is_file() && stat.st_blocks * BLOCK < stat.st_size
+}
+
 /// A regular file that is there, or one that could come to be: two paths that lead to the same one are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum FilePlace {
@@ -47,16 +55,20 @@ pub enum FilePlace {
 }
 
 impl FilePlace {
+    /// The regular file that `stat` describes; `None` where it is something else.
+    #[must_use]
+    pub fn of(stat: &Stat) -> Option<Self> {
+        let is_file = FileType::from_raw_mode(stat.st_mode).is_file();
+        is_file.then(|| Self::File(FileId::of(stat)))
+    }
+
     /// The place that `path` leads to; `None` where something else than a regular file is there.
     ///
     /// # Errors
     /// As stat(2), also of the folder where the file is not there.
     pub fn find(path: &Path) -> rustix::io::Result<Option<Self>> {
         match files::stat(path) {
-            Ok(stat) => {
-                let is_file = FileType::from_raw_mode(stat.st_mode).is_file();
-                Ok(is_file.then(|| Self::File(FileId::of(&stat))))
-            }
+            Ok(stat) => Ok(Self::of(&stat)),
             Err(Errno::NOENT) => {
                 let path = match files::lstat(path) {
                     // A symbolic link that leads to where nothing is yet.
@@ -64,7 +76,7 @@ impl FilePlace {
                     Err(Errno::NOENT) => path.to_owned(),
                     Err(error) => return Err(error),
                 };
-                let name = path.file_name().ok_or(Errno::NOENT)?;
+                let name = files::file_name(&path).ok_or(Errno::ISDIR)?;
                 let folder = FileId::of(&files::stat(folder_of(&path))?);
                 Ok(Some(Self::Vacant {
                     folder,

@@ -1,21 +1,27 @@
 //! What Linux offers beyond the other Unixes.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
-use rustix::fs::{Mode, OFlags, RenameFlags, SeekFrom, Stat, XattrFlags};
+use rustix::fs::{
+    AtFlags, FallocateFlags, Mode, OFlags, RenameFlags, SeekFrom, Stat, StatxAttributes, StatxFlags, XattrFlags,
+};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::pipe::SpliceFlags;
+use rustix::thread::CapabilitySet;
 
+use super::files::Guards;
 use super::process_tree::Listed;
 
 mod room;
@@ -180,9 +186,24 @@ extern "C" fn look_at_standard_descriptors() {
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn() = look_at_standard_descriptors;
 
+/// Whether a folder is the kernel's list of this process's descriptors, under any of its names: see proc(5).
+pub fn lists_own_descriptors(folder: &Path) -> bool {
+    let Ok(folder) = std::fs::canonicalize(folder) else {
+        return false;
+    };
+    let Ok(own) = std::fs::canonicalize("/proc/self") else {
+        return false;
+    };
+    let Ok(inside) = folder.strip_prefix(own) else {
+        return false;
+    };
+    let inside: Vec<_> = inside.iter().collect();
+    matches!(inside.as_slice(), [last] | [_, _, last] if *last == "fd")
+}
+
 /// Whether a standard descriptor was closed when the process started.
 pub fn was_closed(fd: i32) -> bool {
-    CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0
+    (0..3).contains(&fd) && CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0
 }
 
 /// Enlarges a pipe of the default size to the power of two that `room` bytes allow, 1 MiB at most, and to less where that is
@@ -271,6 +292,12 @@ pub fn start_writeback(fd: BorrowedFd<'_>) {
     }
 }
 
+/// See fallocate(2).
+pub fn punch_hole(fd: BorrowedFd<'_>, start: u64, length: u64) {
+    let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    let _ = rustix::fs::fallocate(fd, mode, start, length);
+}
+
 /// Moves a file's pages to a socket; waits as the socket does.
 pub fn send_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix::io::Result<usize> {
     rustix::fs::sendfile(to, from, None, length)
@@ -281,6 +308,9 @@ pub fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix
     let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;
     rustix::pipe::splice(from, None, to, None, length, flags)
 }
+
+/// Whether the system tells where a file's holes are.
+pub const FINDS_HOLES: bool = true;
 
 /// The data behind `offset` up to the next hole; moves the file's offset. Empty at the end of the file where only a hole
 /// is left.
@@ -293,14 +323,15 @@ pub fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Option<Range<u64>> {
     }
 }
 
+/// `XATTR_LIST_MAX` and `XATTR_SIZE_MAX`: the kernel's own limits.
+const LARGEST_ATTRIBUTE: usize = 64 << 10;
+
 /// The attribute that holds a file's access control list: see acl(5) and xattr(7).
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
 /// A file's access control list, as the kernel has it; `None` where it has none besides its mode.
 pub fn access_list(path: &Path) -> Option<Vec<u8>> {
-    /// `XATTR_SIZE_MAX`: the kernel's own limit.
-    const LONGEST: usize = 64 << 10;
-    let mut list = Vec::with_capacity(LONGEST);
+    let mut list = Vec::with_capacity(LARGEST_ATTRIBUTE);
     rustix::fs::lgetxattr(path, ACCESS_LIST, rustix::buffer::spare_capacity(&mut list)).ok()?;
     Some(list)
 }
@@ -308,6 +339,43 @@ pub fn access_list(path: &Path) -> Option<Vec<u8>> {
 /// Gives a file such a list.
 pub fn set_access_list(fd: BorrowedFd<'_>, list: &[u8]) -> rustix::io::Result<()> {
     rustix::fs::fsetxattr(fd, ACCESS_LIST, list, XattrFlags::empty())
+}
+
+/// Removes that list.
+pub fn remove_access_list(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    rustix::fs::fremovexattr(fd, ACCESS_LIST)
+}
+
+/// The names of a file's extended attributes: see xattr(7).
+pub fn attributes(path: &Path) -> rustix::io::Result<Vec<OsString>> {
+    let mut names = Vec::with_capacity(LARGEST_ATTRIBUTE);
+    rustix::fs::llistxattr(path, rustix::buffer::spare_capacity(&mut names))?;
+    let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    Ok(names.map(|name| OsStr::from_bytes(name).to_owned()).collect())
+}
+
+/// Gives a file another's extended attribute.
+pub fn copy_attribute(from: &Path, to: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
+    let mut value = Vec::with_capacity(LARGEST_ATTRIBUTE);
+    rustix::fs::lgetxattr(from, name, rustix::buffer::spare_capacity(&mut value))?;
+    rustix::fs::fsetxattr(to, name, &value, XattrFlags::empty())
+}
+
+/// What keeps a name from being given to another file: see statx(2).
+pub fn guards(folder: BorrowedFd<'_>, name: &Path) -> rustix::io::Result<Guards> {
+    let seen = rustix::fs::statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())?;
+    let has = |attribute| seen.stx_attributes.contains(attribute);
+    Ok(Guards {
+        is_immutable: has(StatxAttributes::IMMUTABLE),
+        is_append_only: has(StatxAttributes::APPEND),
+        is_mount_point: has(StatxAttributes::MOUNT_ROOT),
+    })
+}
+
+/// `CAP_FOWNER`: see capabilities(7).
+pub fn acts_for_owners() -> bool {
+    let sets = rustix::thread::capabilities(None);
+    sets.is_ok_and(|sets| sets.effective.contains(CapabilitySet::FOWNER))
 }
 
 /// Renames a file, but replaces none.

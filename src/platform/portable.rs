@@ -1,5 +1,6 @@
 //! What every Unix offers. Tried on Linux; untested elsewhere.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use rustix::fs::{OFlags, Stat};
 use rustix::io::Errno;
 
+use super::files::Guards;
 use super::process_tree::Listed;
 
 /// A pipe: its read end is polled, a byte in it is the alarm.
@@ -86,6 +88,11 @@ pub fn is_memory_device(_stat: &Stat) -> bool {
     false
 }
 
+/// Only /dev/fd is known everywhere.
+pub fn lists_own_descriptors(_folder: &Path) -> bool {
+    false
+}
+
 /// It cannot be told: the standard library has opened /dev/null in its place.
 pub fn was_closed(_fd: i32) -> bool {
     false
@@ -127,6 +134,9 @@ pub fn splice(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rus
     Err(Errno::NOSYS)
 }
 
+/// There is no portable way.
+pub fn punch_hole(_fd: BorrowedFd<'_>, _start: u64, _length: u64) {}
+
 /// There is no portable way to begin early.
 pub fn start_writeback(_fd: BorrowedFd<'_>) {}
 
@@ -134,6 +144,9 @@ pub fn start_writeback(_fd: BorrowedFd<'_>) {}
 pub fn send_file(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rustix::io::Result<usize> {
     Err(Errno::NOSYS)
 }
+
+/// Whether the system tells where a file's holes are.
+pub const FINDS_HOLES: bool = false;
 
 /// There is no telling.
 pub fn next_data(_fd: BorrowedFd<'_>, _offset: u64) -> Option<Range<u64>> {
@@ -159,6 +172,31 @@ pub fn access_list(_path: &Path) -> Option<Vec<u8>> {
 /// There is no portable way.
 pub fn set_access_list(_fd: BorrowedFd<'_>, _list: &[u8]) -> rustix::io::Result<()> {
     Err(Errno::OPNOTSUPP)
+}
+
+/// Where there are no lists, none has to go.
+pub fn remove_access_list(_fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    Ok(())
+}
+
+/// There is no portable way.
+pub fn attributes(_path: &Path) -> rustix::io::Result<Vec<OsString>> {
+    Err(Errno::OPNOTSUPP)
+}
+
+/// There is no portable way.
+pub fn copy_attribute(_from: &Path, _to: BorrowedFd<'_>, _name: &OsStr) -> rustix::io::Result<()> {
+    Err(Errno::OPNOTSUPP)
+}
+
+/// There is no portable way.
+pub fn guards(_folder: BorrowedFd<'_>, _name: &Path) -> rustix::io::Result<Guards> {
+    Err(Errno::OPNOTSUPP)
+}
+
+/// Root does everywhere.
+pub fn acts_for_owners() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 /// There is no portable way.

@@ -91,10 +91,11 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Begins a recording in an empty file.
+    /// Begins a recording in an empty file, or in one that is shared with others, of which nothing is cut off.
     #[must_use]
-    pub fn new(file: OwnedFd, header: &Header<'_>) -> Self {
-        let is_file = files::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
+    pub fn new(file: OwnedFd, is_shared: bool, header: &Header<'_>) -> Self {
+        let is_file =
+            !is_shared && files::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
         let mut recorder = Self {
             file: Some(file),
             whole: is_file.then_some(0),
@@ -161,6 +162,7 @@ mod tests {
         let path = folder.path().join("run.jsonl");
         let mut recorder = Recorder::new(
             File::create(&path).expect("created").into(),
+            false,
             &Header::now("run", "a | b"),
         );
         let lines = || fs::read_to_string(&path).expect("text");
@@ -186,7 +188,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_said_once_and_ends_the_recording() {
         let full = File::options().write(true).open("/dev/full").expect("there is one");
-        let mut recorder = Recorder::new(full.into(), &Header::now("run", "a | b"));
+        let mut recorder = Recorder::new(full.into(), false, &Header::now("run", "a | b"));
         let trouble = recorder.trouble().expect("nothing fits");
         assert_eq!(trouble.kind(), io::ErrorKind::StorageFull);
         recorder.sample(&sample::throttled());

@@ -24,7 +24,10 @@ mod files {
         folder.write("a", "new");
         folder.write("b", "old and longer");
         std::fs::hard_link(folder.join("b"), folder.join("c")).expect("linked");
-        copy(&folder, "read a | write b");
+        let run = highwater(["read a | write b"]).within(&folder).run();
+        let warning =
+            "highwater: warning: ./b had 2 names; it is a file of its own now, and the others keep the old contents\n";
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), warning));
         assert_eq!(
             (folder.read("b"), folder.read("c")),
             (b"new".to_vec(), b"old and longer".to_vec())
@@ -72,10 +75,13 @@ mod files {
         folder.write("a", "more");
         folder.write("b", "some ");
         copy(&folder, "read a | write b append=true");
-        copy(&folder, "read a | write c append=true");
+        symlink("c", folder.join("link")).expect("linked");
+        for name in ["link", "c"] {
+            copy(&folder, &format!("read a | write {name} append=true"));
+        }
         assert_eq!(
             (folder.read("b"), folder.read("c")),
-            (b"some more".to_vec(), b"more".to_vec())
+            (b"some more".to_vec(), b"moremore".to_vec())
         );
     }
 

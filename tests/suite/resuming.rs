@@ -62,7 +62,12 @@ fn interrupted() -> Folder {
 /// Runs it again, which must go on and end well.
 #[track_caller]
 fn goes_on(folder: &Folder) {
-    let run = highwater(["--stats", "-", PIPELINE]).within(folder).run();
+    goes_on_with(folder, PIPELINE);
+}
+
+#[track_caller]
+fn goes_on_with(folder: &Folder, pipeline: &str) {
+    let run = highwater(["--stats", "-", pipeline]).within(folder).run();
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     let read = run.end()["stages"][0]["bytes_in"].as_u64().expect("a number");
     assert!(read <= SIZE as u64 - CHECKPOINT, "{read} bytes were read again");
@@ -77,6 +82,17 @@ fn again(folder: &Folder) -> Run {
 #[test]
 fn what_an_interrupted_run_has_written_is_not_written_again() {
     goes_on(&interrupted());
+}
+
+#[test]
+fn what_changes_no_byte_may_differ_between_runs() {
+    for pipeline in [
+        "read a | throttle 1GB/s | write b resume=true",
+        "read ./a high=1MiB low=16KiB | buffer 1MiB | write b resume=true checkpoint=1MiB verify=true",
+        "read a zero-copy=true size=5 | write b resume=true mode=640",
+    ] {
+        goes_on_with(&interrupted(), pipeline);
+    }
 }
 
 #[test]
@@ -154,11 +170,13 @@ mod refused {
     }
 
     #[test]
-    fn where_it_belongs_to_another_pipeline() {
+    fn where_it_belongs_to_another_source() {
         let folder = interrupted();
-        let run = highwater([SLOW]).within(&folder).run();
-        let expected = format!("it belongs to another pipeline, `{PIPELINE}`");
-        assert!(run.fails(2).contains(&expected), "{}", run.stderr);
+        let other = folder.write("c", noise(SIZE, 8));
+        let run = highwater(["read c | write b resume=true"]).within(&folder).run();
+        let expected = "it belongs to another source, `a`";
+        assert!(run.fails(2).contains(expected), "{}", run.stderr);
+        std::fs::remove_file(other).expect("removed");
         goes_on(&folder);
     }
 

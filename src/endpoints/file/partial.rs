@@ -9,7 +9,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop, shown};
@@ -17,8 +17,9 @@ use crate::platform::{Descriptor, FileId, FilePlace, files};
 use crate::stage::{Outcome, Phase, Undertaking, Undo};
 
 use super::super::journal::{Found, Journal};
-use super::super::{Landing, Outgoing};
-use super::target::Target;
+use super::super::{Holes, Landing, Outgoing, make_durable};
+use super::target::{PRIVATE, Target};
+use super::temporary::{is_ours, sweep};
 
 const PART: &str = ".highwater-part";
 const JOURNAL: &str = ".highwater-journal";
@@ -59,7 +60,8 @@ impl Partial {
         names.lock(&part)?;
         // Another run may have dressed it for its place already.
         let failed = |error: Errno| Failure::io(Kind::Sink, format!("cannot open {}", names.shown(&names.part)), error);
-        files::fchmod(&part, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+        files::fchmod(&part, PRIVATE).map_err(failed)?;
+        sweep(&names.target);
         let journal = names.open_journal(&part, undertaking)?;
         files::fsync(&names.target.folder).map_err(failed)?;
         let descriptor =
@@ -101,7 +103,7 @@ impl Names {
     /// Opens or creates a file of ours, readable by nobody else. What anybody may have put there instead is refused.
     fn open_ours(&self, name: &OsStr, more: OFlags) -> Result<OwnedFd, Failure> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
-        let fd = match files::openat(&self.target.folder, name, flags, Mode::RUSR | Mode::WUSR) {
+        let fd = match files::openat(&self.target.folder, name, flags, PRIVATE) {
             Ok(fd) => fd,
             Err(Errno::LOOP | Errno::MLINK) => {
                 return Err(self.refused(
@@ -119,10 +121,7 @@ impl Names {
             }
         };
         let stat = files::fstat(&fd).map_err(|error| Failure::io(Kind::Sink, "cannot open", error))?;
-        let is_ours = FileType::from_raw_mode(stat.st_mode).is_file()
-            && stat.st_uid == rustix::process::geteuid().as_raw()
-            && stat.st_nlink == 1;
-        if !is_ours {
+        if !is_ours(&stat) {
             let why = "it is no plain file of this user with only this name";
             return Err(self.refused(Kind::Sink, name, why));
         }
@@ -164,12 +163,16 @@ impl Names {
         let Some(begun) = &found.undertaking else {
             return Err(refused(Kind::Integrity, "there is no journal that says what it is"));
         };
-        if begun.pipeline != undertaking.pipeline {
-            let why = format!("it belongs to another pipeline, `{}`", begun.pipeline);
-            return Err(refused(Kind::Usage, &why));
-        }
+        // Not the stages between: none that can stand there changes a byte.
         if let Some(change) = begun.source.change(&undertaking.source) {
-            return Err(refused(Kind::Integrity, &format!("the source has changed: {change}")));
+            return Err(if begun.source.path == undertaking.source.path {
+                refused(Kind::Integrity, &format!("the source has changed: {change}"))
+            } else {
+                refused(
+                    Kind::Usage,
+                    &format!("it belongs to another source, `{}`", begun.source.path),
+                )
+            });
         }
         if found.last.bytes > size {
             let why = format!("it has {size} bytes, and its journal speaks of {}", found.last.bytes);
@@ -190,12 +193,45 @@ impl Landing for Partial {
     }
 
     fn prepare(&mut self, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        self.names.target.dress(descriptor)?;
-        files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
-        Ok(())
+        Ok(Self::prepare(self, descriptor)?)
     }
 
     fn land(self: Box<Self>, _: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
+        self.commit()
+    }
+
+    fn holes(&self) -> Holes {
+        Holes::Grow
+    }
+
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    fn undo(&self) -> Option<Arc<dyn Undo>> {
+        Some(self.names.clone())
+    }
+
+    fn journal(&mut self) -> Option<Journal> {
+        self.journal.take()
+    }
+
+    fn reject(&self) -> Result<(), Failure> {
+        self.names.undo()?;
+        self.names.remove(&self.names.part)?;
+        self.names.remove(&self.names.journal)
+    }
+}
+
+impl Partial {
+    /// Makes the part whole and durable.
+    fn prepare(&self, descriptor: &Descriptor) -> Result<(), Failure> {
+        self.names.target.dress(descriptor)?;
+        make_durable(descriptor, true)
+    }
+
+    /// Puts it in place and removes its journal.
+    fn commit(&self) -> Outcome {
         let names = &self.names;
         {
             let mut state = names.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -215,24 +251,6 @@ impl Landing for Partial {
             Failure::io(Kind::Sink, operation, error)
         })?;
         Ok(())
-    }
-
-    fn is_durable(&self) -> bool {
-        true
-    }
-
-    fn undo(&self) -> Option<Arc<dyn Undo>> {
-        Some(self.names.clone())
-    }
-
-    fn journal(&mut self) -> Option<Journal> {
-        self.journal.take()
-    }
-
-    fn reject(&self) -> Result<(), Failure> {
-        self.names.undo()?;
-        self.names.remove(&self.names.part)?;
-        self.names.remove(&self.names.journal)
     }
 }
 
@@ -264,12 +282,6 @@ mod tests {
     use crate::stage::SourceIdentity;
 
     fn open(folder: &Path) -> Outgoing {
-        let writing = Writing {
-            append: false,
-            clobber: true,
-            sync: true,
-            mode: None,
-        };
         let undertaking = Undertaking {
             pipeline: "read a | write b resume=true".to_owned(),
             source: SourceIdentity {
@@ -280,7 +292,7 @@ mod tests {
                 inode: 1,
             },
         };
-        let target = Target::find(&folder.join("b"), writing).expect("found");
+        let target = Target::find(&folder.join("b"), Writing::default()).expect("found");
         Partial::open(target, &undertaking).unwrap_or_else(|failure| panic!("{failure}"))
     }
 

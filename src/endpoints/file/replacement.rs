@@ -1,23 +1,27 @@
 //! Replacing a file atomically: whoever looks sees the old file or the whole new one.
 
 use std::ffi::OsString;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop, shown};
 use crate::platform::{Descriptor, FileId, files};
 use crate::stage::{Outcome, Phase, Undo};
 
-use super::super::{Landing, Outgoing, finish};
-use super::target::Target;
+use super::super::{Holes, Landing, Outgoing, make_durable};
+use super::obstacle::uncreatable;
+use super::target::{NEW, PRIVATE, Target};
+use super::temporary;
 
 /// A temporary file beside its target, which takes the target's place when all bytes are durable.
 pub struct Replacement {
     temporary: Arc<Temporary>,
+    /// Whether it gets what belongs to its place only in the end.
+    is_private: bool,
     sync: bool,
 }
 
@@ -38,12 +42,18 @@ enum State {
 }
 
 impl Replacement {
-    /// Creates the temporary file, readable by nobody else, beside its target.
-    pub fn create(target: Target, sync: bool) -> Result<Outgoing, Errno> {
-        let (fd, name) = create_temporary(&target)?;
-        let file = files::fstat(&fd).map(|stat| FileId::of(&stat)).inspect_err(|_| {
+    /// Creates the temporary file beside its target. Where it replaces a file, or gets permissions that were asked for, it is
+    /// readable by nobody else until it is whole; else the system gives it at once what it gives every new file.
+    pub fn create(target: Target, sync: bool) -> Result<Outgoing, Failure> {
+        temporary::sweep(&target);
+        let is_private = !target.leaves_rights_to_system();
+        let mode = if is_private { PRIVATE } else { NEW };
+        let (fd, name) = temporary::create(&target, mode).map_err(|error| uncreatable(&target, error))?;
+        let failed = |error| Failure::io(Kind::Sink, "cannot create", error);
+        let file = files::fstat(&fd).map(|stat| FileId::of(&stat)).map_err(|error| {
             // It was made a moment ago.
             let _ = files::unlinkat(&target.folder, &name, AtFlags::empty());
+            failed(error)
         })?;
         let replacement = Self {
             temporary: Arc::new(Temporary {
@@ -52,11 +62,12 @@ impl Replacement {
                 file,
                 state: Mutex::new(State::Temporary),
             }),
+            is_private,
             sync,
         };
         let descriptor = Descriptor::own(fd).map_err(|error| {
             let _ = replacement.temporary.undo();
-            Errno::from_io_error(&error).unwrap_or(Errno::IO)
+            failed(Errno::from_io_error(&error).unwrap_or(Errno::IO))
         })?;
         Ok(Outgoing {
             descriptor,
@@ -66,19 +77,23 @@ impl Replacement {
     }
 }
 
-/// Creates `.NAME.highwater-XXXXXXXX`.
-fn create_temporary(target: &Target) -> Result<(OwnedFd, OsString), Errno> {
-    const ATTEMPTS: usize = 16;
-    for _ in 0..ATTEMPTS {
-        let temporary = target.beside(&format!(".highwater-{:08x}", files::random()?));
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match files::openat(&target.folder, &temporary, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(fd) => return Ok((fd, temporary)),
-            Err(Errno::EXIST) => {}
-            Err(error) => return Err(error),
+impl Replacement {
+    /// Makes the temporary whole and durable.
+    fn prepare(&self, descriptor: &Descriptor) -> Result<(), Failure> {
+        if self.is_private {
+            self.temporary.target.dress(descriptor)?;
         }
+        make_durable(descriptor, self.sync)
     }
-    Err(Errno::EXIST)
+
+    /// Puts it in place.
+    fn commit(&self) -> Outcome {
+        self.temporary.put_in_place()?;
+        if self.sync {
+            self.temporary.target.sync_names()?;
+        }
+        Ok(())
+    }
 }
 
 impl Landing for Replacement {
@@ -87,25 +102,15 @@ impl Landing for Replacement {
     }
 
     fn prepare(&mut self, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        self.temporary.target.dress(descriptor)?;
-        if self.sync {
-            files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
-        } else {
-            finish(descriptor)?;
-        }
-        Ok(())
+        Ok(Self::prepare(self, descriptor)?)
     }
 
     fn land(self: Box<Self>, _: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        self.temporary.put_in_place()?;
-        if self.sync {
-            self.temporary.target.sync_names()?;
-        }
-        Ok(())
+        self.commit()
     }
 
-    fn is_new_file(&self) -> bool {
-        true
+    fn holes(&self) -> Holes {
+        Holes::Grow
     }
 
     fn is_durable(&self) -> bool {
@@ -152,20 +157,13 @@ impl Undo for Temporary {
 #[cfg(test)]
 mod tests {
     use super::super::super::Writing;
-    use super::super::target;
+    use super::super::target::spared;
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::Path;
 
-    const WRITING: Writing = Writing {
-        append: false,
-        clobber: true,
-        sync: true,
-        mode: None,
-    };
-
     fn create(path: &Path) -> Outgoing {
-        let target = Target::find(path, WRITING).expect("found");
+        let target = Target::find(path, Writing::default()).expect("found");
         Replacement::create(target, true).expect("created")
     }
 
@@ -253,7 +251,7 @@ mod tests {
         let path = folder.path().join("out");
         let sparing = Writing {
             clobber: false,
-            ..WRITING
+            ..Writing::default()
         };
         let create = || Replacement::create(Target::find(&path, sparing).expect("found"), true).expect("created");
         let (first, second) = (create(), create());
@@ -262,7 +260,7 @@ mod tests {
         land(first);
         let alarm = crate::platform::Alarm::new().expect("an alarm");
         match second.landing.land(&second.descriptor, alarm.descriptor()) {
-            Err(Stop::Failed(failure)) => assert_eq!(failure.to_string(), target::spared().to_string()),
+            Err(Stop::Failed(failure)) => assert_eq!(failure.to_string(), spared().to_string()),
             other => panic!("{other:?}"),
         }
         undo.undo().expect("undone");

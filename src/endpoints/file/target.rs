@@ -1,17 +1,18 @@
 //! Where a new file will stand: its folder, its name, and what it takes over from the file that it replaces.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
-use crate::error::{Failure, Kind};
-use crate::platform::{Descriptor, creation_mask, files, folder_of};
+use crate::error::{Failure, Kind, shown};
+use crate::platform::{FileId, files, folder_of};
 
 use super::super::Writing;
+use super::temporary;
 
 /// A place in an open folder.
 pub struct Target {
@@ -19,8 +20,13 @@ pub struct Target {
     pub folder: OwnedFd,
     /// The name in that folder; no symbolic link.
     pub name: OsString,
+    /// The file that has the name, to be replaced.
+    pub old: Option<Stat>,
     folder_path: PathBuf,
-    rights: Rights,
+    /// The permissions that were asked for.
+    mode: Option<Mode>,
+    /// The old file's access control list, where it has one: then the mode's group bits are only the list's mask.
+    access_list: Option<Vec<u8>>,
     /// Whether a file that has the name may be replaced.
     clobber: bool,
 }
@@ -30,51 +36,18 @@ pub fn spared() -> Failure {
     Failure::because(Kind::Sink, "will not replace it", "the file exists (clobber=false)")
 }
 
-/// Who may do what with the file that will stand there.
-struct Rights {
-    mode: Mode,
-    /// Whether the mode was given, and not taken from elsewhere.
-    is_given: bool,
-    /// The old file's owners.
-    owners: Option<(Uid, Gid)>,
-    /// The old file's access control list, where it has one: then the mode's group bits are only the list's mask.
-    access_list: Option<Vec<u8>>,
-}
-
-impl Rights {
-    /// Permissions without set-user-ID, set-group-ID and the sticky bit: those were given to other contents.
-    const PLAIN: u32 = 0o777;
-
-    fn new(given: Option<u32>, old: Option<&Stat>, path: &Path) -> Self {
-        let mode = match (given, old) {
-            (Some(mode), _) => mode,
-            (None, Some(old)) => old.st_mode & Self::PLAIN,
-            (None, None) => (Mode::from_raw_mode(0o666) - creation_mask()).as_raw_mode(),
-        };
-        Self {
-            mode: Mode::from_raw_mode(mode),
-            is_given: given.is_some(),
-            owners: old.map(|old| (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid))),
-            access_list: old.filter(|_| given.is_none()).and_then(|_| files::access_list(path)),
-        }
-    }
-
-    /// The mode where the old file's group or its list could not be taken over: its group bits spoke of others, so the
-    /// group that the file has now may do what everybody may.
-    fn without_group(&self) -> Mode {
-        if self.is_given {
-            return self.mode;
-        }
-        let mode = self.mode.as_raw_mode();
-        Mode::from_raw_mode(mode & !0o070 | (mode & 0o007) << 3)
-    }
-}
+/// Permissions without set-user-ID, set-group-ID and the sticky bit: those were given to other contents.
+const PLAIN: u32 = 0o777;
+/// What a new file is asked for; the system takes from it what the umask or the folder's default list say.
+pub const NEW: Mode = Mode::from_raw_mode(0o666);
+/// For its owner alone.
+pub const PRIVATE: Mode = Mode::from_raw_mode(0o600);
 
 impl Target {
     /// Finds the file that `path` leads to, or the place where it will be.
     pub fn find(path: &Path, writing: Writing) -> Result<Self, Errno> {
         let path = files::follow_links(path)?;
-        let name = path.file_name().ok_or(Errno::ISDIR)?;
+        let name = files::file_name(&path).ok_or(Errno::ISDIR)?;
         let folder_path = folder_of(&path);
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = files::open(&folder_path, directory, Mode::empty())?;
@@ -84,9 +57,11 @@ impl Target {
             Err(error) => return Err(error),
         };
         Ok(Self {
-            rights: Rights::new(writing.mode, old.as_ref(), &path),
+            mode: writing.mode.map(Mode::from_raw_mode),
+            access_list: old.and_then(|_| files::access_list(&path)),
             clobber: writing.clobber,
             name: name.to_owned(),
+            old,
             folder_path,
             folder,
         })
@@ -108,25 +83,90 @@ impl Target {
         self.folder_path.join(name)
     }
 
-    /// Gives the file that will stand there the owners and the permissions that belong to the place.
-    pub fn dress(&self, descriptor: &Descriptor) -> Result<(), Failure> {
-        let rights = &self.rights;
-        // Only a privileged process may give a file away; for everybody else the new one is their own, as cp leaves it. A
-        // group that one belongs to can be given.
-        let keeps_group = rights.owners.is_none_or(|(user, group)| {
-            files::fchown(descriptor, Some(user), Some(group)).is_ok()
-                || files::fchown(descriptor, None, Some(group)).is_ok()
+    /// Whether a new file there gets the permissions that the system gives it when it is created.
+    pub fn leaves_rights_to_system(&self) -> bool {
+        self.mode.is_none() && self.old.is_none()
+    }
+
+    /// Gives a file that only its owner can use, and that will stand there, what belongs to the place: the old file's
+    /// owners, permissions and attributes, the permissions that were asked for, or those that the system gives a new file.
+    pub fn dress(&self, file: impl AsFd) -> Result<(), Failure> {
+        let file = file.as_fd();
+        let failed = |error| Failure::io(Kind::Sink, "cannot set permissions", error);
+        let Some(old) = &self.old else {
+            let (mode, list) = match self.mode {
+                Some(mode) => (mode, None),
+                None => self.rights_of_new_file().map_err(failed)?,
+            };
+            return set_rights(file, mode, list.as_deref()).map_err(failed);
+        };
+        let (user, group) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
+        // Only a privileged process may give a file away. A group that one belongs to can be given.
+        let keeps_owner = files::fchown(file, Some(user), Some(group)).is_ok();
+        let keeps_group = keeps_owner || files::fchown(file, None, Some(group)).is_ok();
+        if !keeps_owner && old.st_uid != rustix::process::geteuid().as_raw() {
+            tracing::warn!(
+                "{} belonged to user {}, and belongs to you now",
+                self.shown(),
+                old.st_uid
+            );
+        }
+        if old.st_nlink > 1 {
+            tracing::warn!(
+                "{} had {} names; it is a file of its own now, and the others keep the old contents",
+                self.shown(),
+                old.st_nlink
+            );
+        }
+        self.keep_attributes(old, file);
+        if let Some(mode) = self.mode {
+            return set_rights(file, mode, None).map_err(failed);
+        }
+        let mode = Mode::from_raw_mode(old.st_mode & PLAIN);
+        let keeps_list = match &self.access_list {
+            Some(list) if keeps_group => files::set_access_list(file, list).is_ok(),
+            Some(_) => false,
+            None => keeps_group,
+        };
+        if keeps_list {
+            if self.access_list.is_none() {
+                files::remove_access_list(file).map_err(failed)?;
+            }
+            return files::fchmod(file, mode).map_err(failed);
+        }
+        // The group bits spoke of others: the group that the file has now may do what everybody may.
+        let mode = mode.as_raw_mode();
+        let mode = Mode::from_raw_mode(mode & !0o070 | (mode & 0o007) << 3);
+        set_rights(file, mode, None).map_err(failed)
+    }
+
+    /// Gives a file the old one's extended attributes, as far as the system lets us.
+    fn keep_attributes(&self, old: &Stat, file: BorrowedFd<'_>) {
+        let path = self.path_of(&self.name);
+        // By its name, because a file that may be written to need not be readable: it must still be the same.
+        if !files::lstat(&path).is_ok_and(|now| FileId::of(&now) == FileId::of(old)) {
+            return;
+        }
+        let lost = files::copy_attributes(&path, file);
+        if !lost.is_empty() {
+            let lost: Vec<String> = lost.iter().map(|name| shown(name.as_bytes())).collect();
+            tracing::warn!("{} loses its attributes {}", self.shown(), lost.join(", "));
+        }
+    }
+
+    /// What the system gives a file that is created there: tried out, because nothing else tells.
+    fn rights_of_new_file(&self) -> Result<(Mode, Option<Vec<u8>>), Errno> {
+        let (tried, name) = temporary::create(self, NEW)?;
+        let rights = files::fstat(&tried).map(|stat| {
+            let list = files::access_list(self.path_of(&name));
+            (Mode::from_raw_mode(stat.st_mode & PLAIN), list)
         });
-        let keeps_list = match &rights.access_list {
-            Some(list) => keeps_group && files::set_access_list(descriptor, list).is_ok(),
-            None => true,
-        };
-        let mode = if keeps_group && keeps_list {
-            rights.mode
-        } else {
-            rights.without_group()
-        };
-        files::fchmod(descriptor, mode).map_err(|error| Failure::io(Kind::Sink, "cannot set permissions", error))
+        files::unlinkat(&self.folder, &name, AtFlags::empty())?;
+        rights
+    }
+
+    fn shown(&self) -> String {
+        shown(self.path_of(&self.name).as_os_str().as_bytes())
     }
 
     /// Puts the file called `hidden` into the place.
@@ -148,4 +188,13 @@ impl Target {
         let operation = "the file is in place, but its durability is unknown";
         files::fsync(&self.folder).map_err(|error| Failure::io(Kind::Sink, operation, error))
     }
+}
+
+/// Sets a mode and a list, or a mode that no list adds to, be it one that the folder gave.
+pub fn set_rights(file: impl AsFd, mode: Mode, list: Option<&[u8]>) -> Result<(), Errno> {
+    match list {
+        Some(list) => files::set_access_list(&file, list)?,
+        None => files::remove_access_list(&file)?,
+    }
+    files::fchmod(&file, mode)
 }

@@ -84,6 +84,11 @@ impl Batch {
         many(&slices)
     }
 
+    /// The first chunk's bytes that are left, without those of the next.
+    pub fn first_chunk(&self) -> &[u8] {
+        self.chunks.front().map_or(&[], Chunk::as_slice)
+    }
+
     /// Shows the first `count` bytes.
     pub fn first_bytes(&self, mut count: usize, mut look: impl FnMut(&[u8])) {
         for chunk in &self.chunks {

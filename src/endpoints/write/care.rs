@@ -4,7 +4,7 @@ use crate::catalog::Args;
 use crate::error::Problem;
 
 use super::super::journal::Journal;
-use super::super::{Endpoint, Writing};
+use super::super::{Endpoint, Existing, Writing};
 use super::account::Account;
 
 /// Which care is taken of the bytes.
@@ -48,8 +48,12 @@ impl Care {
                 let why = format!("{name}=true needs a regular file, and this is {what}");
                 return refused(why, format!("write to a file, or leave {name}=true out"));
             }
-            if writing.append {
+            if writing.existing == Existing::Append {
                 let why = format!("{name}=true needs a file of its own, append=true writes behind another");
+                return refused(why, "leave one of them out".to_owned());
+            }
+            if writing.existing == Existing::Empty {
+                let why = format!("{name}=true needs a file of its own, in-place=true writes to one that is there");
                 return refused(why, "leave one of them out".to_owned());
             }
             if !writing.sync {

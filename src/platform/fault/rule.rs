@@ -153,10 +153,11 @@ impl Effect {
 
 impl Operation {
     /// Every operation.
-    pub const EVERY: [Self; 35] = [
+    pub const EVERY: [Self; 37] = [
         Self::Accept,
         Self::Advise,
         Self::Alarm,
+        Self::Attribute,
         Self::Bind,
         Self::Close,
         Self::Connect,
@@ -168,6 +169,7 @@ impl Operation {
         Self::Owner,
         Self::PipeSize,
         Self::Poll,
+        Self::Punch,
         Self::Random,
         Self::Reactor,
         Self::Read,

@@ -95,7 +95,24 @@ pub const NOT_COPIED: Chain = Chain {
     always: "copy-file-range:*:ENOSYS",
     ..DIRECT
 };
+/// Its temporary gets a random name.
+pub const NOT_LOCKED: Chain = Chain {
+    always: "lock:*:ENOLCK",
+    ..DIRECT
+};
 pub const SPARSE: Chain = Chain { hole: HOLE, ..DIRECT };
+pub const SPARSE_NOT_COPIED: Chain = Chain {
+    hole: HOLE,
+    ..NOT_COPIED
+};
+pub const SPARSE_THROUGH_A_LINK: Chain = Chain {
+    hole: 1 << 20,
+    ..files("read a | take 1T | write b")
+};
+pub const SPARSE_APPEND: Chain = Chain {
+    hole: 1 << 20,
+    ..APPEND
+};
 pub const GZIP: Chain = files("read a | gzip level=1 threads=2 member=8KiB | write b");
 pub const THERE_AND_BACK: Chain = files("read a | gzip level=1 | gunzip | throttle 1GB/s | write b");
 pub const SEVERAL: Chain = files("read a c a | take 1T | write b sync=false");
@@ -105,6 +122,7 @@ pub const APPEND: Chain = Chain {
 };
 pub const NEW: Chain = between(Ends::NewFile, "read a | take 1T | write d");
 pub const APPEND_TO_NEW: Chain = between(Ends::NewFile, "read a | take 1T | write d append=true");
+pub const NEW_IN_PLACE: Chain = between(Ends::NewFile, "read a | take 1T | write d in-place=true");
 pub const VERIFY: Chain = files("read a | write b verify=true");
 /// A checkpoint comes with every second chunk.
 pub const RESUME: Chain = Chain {

@@ -126,6 +126,29 @@ fn what_the_kernel_has_moved_already_is_not_moved_again() {
     }
 }
 
+/// Nothing but a file has a disk behind it.
+#[test]
+fn standard_output_that_is_a_file_is_durable() {
+    for (rule, sink, code) in [
+        ("sync:1:EIO", "write -", 4),
+        ("sync:1:ENOSPC", "take 1T", 5),
+        ("sync:1:EINVAL", "write -", 0),
+        ("sync:1:EIO", "write - sync=false", 0),
+        ("close:1:EIO", "write -", 4),
+        ("close:1:EDQUOT", "write - sync=false", 5),
+    ] {
+        let folder = Folder::new();
+        folder.write("a", source());
+        let out = std::fs::File::create(folder.join("b")).expect("created");
+        let run = highwater([format!("read a | {sink}")])
+            .within(&folder)
+            .stdout(out)
+            .environment(RULES, rule)
+            .run();
+        assert_eq!(run.code, Some(code), "{rule} {sink}: {}", run.stderr);
+    }
+}
+
 /// Asked again, whoever says so would say so for ever.
 #[test]
 fn a_write_that_moves_nothing_is_an_error() {

@@ -93,6 +93,12 @@ impl Mount {
         Self::at(Path::new("/proc"))
     }
 
+    /// Mounts a file over another one, within [`Namespace::Mounts`].
+    pub fn bind(file: &Path, over: &Path) -> Self {
+        mount(&["--bind", file.to_str().expect("text")], over);
+        Self(over.to_owned())
+    }
+
     /// From here on nothing can be written to it.
     pub fn forbid_writing(&self) {
         mount(&["-o", "remount,ro"], &self.0);

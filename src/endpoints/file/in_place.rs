@@ -1,0 +1,391 @@
+//! Writing to a file where it is: behind what it has, or instead of that.
+//!
+//! Other processes may write to the same file meanwhile. Where the run fails, its own bytes are cut off if they are still
+//! the last ones; nothing that is not provably its own is touched.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::{Failure, Kind, Stop, shown};
+use crate::platform::{Descriptor, FileId, files};
+use crate::stage::{Outcome, Phase, Undo};
+
+use super::super::{Existing, Holes, Landing, Outgoing, Writing, make_durable};
+use super::target::{NEW, PRIVATE, Target, set_rights};
+
+/// A file that is written where it is.
+pub struct InPlace {
+    growth: Arc<Growth>,
+    mode: Option<Mode>,
+    sync: bool,
+}
+
+/// What the run does to the file.
+struct Growth {
+    fd: OwnedFd,
+    path: PathBuf,
+    /// Where it was created; `None` where it was there.
+    created: Option<Target>,
+    /// Whether what it had is gone.
+    is_emptied: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    own: Own,
+    progress: Progress,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Progress {
+    #[default]
+    Writing,
+    Committed,
+    RolledBack,
+}
+
+/// Where in the file the run's bytes are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Own {
+    /// The last ones, as far as they lie together.
+    start: u64,
+    end: u64,
+    /// How many lie before others' bytes, or nobody knows where.
+    elsewhere: u64,
+}
+
+impl Own {
+    /// `count` bytes were written, up to `end` if that is known.
+    fn add(&mut self, count: u64, end: Option<u64>) {
+        let start = end.and_then(|end| end.checked_sub(count));
+        if start.is_none() || start != Some(self.end) {
+            self.elsewhere += self.end - self.start;
+            self.start = start.unwrap_or(0);
+            self.end = self.start;
+        }
+        if start.is_some() {
+            self.end += count;
+        } else {
+            self.elsewhere += count;
+        }
+    }
+
+    /// Takes those off that can be cut off a file of that length; returns to which length.
+    fn cut(&mut self, length: u64) -> Option<u64> {
+        let is_tail = self.end > self.start && self.end == length;
+        is_tail.then(|| {
+            self.end = self.start;
+            self.start
+        })
+    }
+
+    fn count(&self) -> u64 {
+        self.end - self.start + self.elsewhere
+    }
+}
+
+impl InPlace {
+    /// Opens the file, or creates it: at its end, or emptied.
+    pub fn open(path: &Path, writing: Writing) -> Result<Outgoing, Errno> {
+        let appends = writing.existing == Existing::Append;
+        let (fd, created) = open_or_create(path, appends, writing)?;
+        let other = files::duplicate(&fd).inspect_err(|_| {
+            if let Some(target) = &created {
+                // It was made a moment ago.
+                let _ = files::unlinkat(&target.folder, &target.name, AtFlags::empty());
+            }
+        })?;
+        let growth = Arc::new(Growth {
+            fd: other,
+            path: path.to_owned(),
+            is_emptied: !appends && created.is_none(),
+            created,
+            state: Mutex::default(),
+        });
+        let descriptor = Descriptor::own(fd).map_err(|error| {
+            let _ = growth.undo();
+            Errno::from_io_error(&error).unwrap_or(Errno::IO)
+        })?;
+        Ok(Outgoing {
+            descriptor,
+            landing: Box::new(Self {
+                growth,
+                mode: writing.mode.map(Mode::from_raw_mode),
+                sync: writing.sync,
+            }),
+            reader_left: Kind::Sink,
+        })
+    }
+
+    /// Makes what was written durable.
+    fn prepare(&self, descriptor: &Descriptor) -> Result<(), Failure> {
+        if let Some(mode) = self.mode {
+            set_rights(descriptor, mode, None)
+                .map_err(|error| Failure::io(Kind::Sink, "cannot set permissions", error))?;
+        }
+        make_durable(descriptor, self.sync)
+    }
+
+    /// From now on what was written stays.
+    fn commit(&self) -> Outcome {
+        let mut state = self.growth.state();
+        if state.progress != Progress::Writing {
+            return Err(Stop::Neighbour);
+        }
+        state.progress = Progress::Committed;
+        Ok(())
+    }
+}
+
+/// Returns the place as well where the file was created.
+fn open_or_create(path: &Path, appends: bool, writing: Writing) -> Result<(OwnedFd, Option<Target>), Errno> {
+    let how = if appends { OFlags::APPEND } else { OFlags::TRUNC };
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY | how;
+    if writing.clobber {
+        match files::open(path, flags, Mode::empty()) {
+            Ok(fd) => return Ok((fd, None)),
+            Err(Errno::NOENT) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let target = Target::find(path, writing)?;
+    // A mode that was asked for comes in the end.
+    let mode = if writing.mode.is_some() { PRIVATE } else { NEW };
+    let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+    let created = files::openat(&target.folder, &target.name, flags, mode)?;
+    if writing.sync {
+        // At once: when bytes have been written, it could only be said that they may be lost.
+        files::fsync(&target.folder).inspect_err(|_| {
+            let _ = files::unlinkat(&target.folder, &target.name, AtFlags::empty());
+        })?;
+    }
+    Ok((created, Some(target)))
+}
+
+impl Landing for InPlace {
+    fn phase(&self) -> Phase {
+        Phase::Name
+    }
+
+    fn prepare(&mut self, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
+        Ok(Self::prepare(self, descriptor)?)
+    }
+
+    fn land(self: Box<Self>, _: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
+        self.commit()
+    }
+
+    fn wrote(&self, count: u64) {
+        let end = files::tell(&self.growth.fd).ok();
+        self.growth.state().own.add(count, end);
+    }
+
+    fn holes(&self) -> Holes {
+        Holes::Punch
+    }
+
+    fn is_durable(&self) -> bool {
+        self.sync
+    }
+
+    fn undo(&self) -> Option<Arc<dyn Undo>> {
+        Some(self.growth.clone())
+    }
+}
+
+impl Growth {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Cuts off what is the run's own and nobody has written behind; returns how long the file is then.
+    fn cut_back(&self, own: &mut Own) -> Result<u64, Errno> {
+        let length = u64::try_from(files::fstat(&self.fd)?.st_size).unwrap_or(0);
+        let Some(shorter) = own.cut(length) else {
+            return Ok(length);
+        };
+        files::ftruncate(&self.fd, shorter)?;
+        Ok(shorter)
+    }
+}
+
+impl Undo for Growth {
+    fn undo(&self) -> Result<(), Failure> {
+        let mut state = self.state();
+        if state.progress != Progress::Writing {
+            return Ok(());
+        }
+        state.progress = Progress::RolledBack;
+        let name = self.name();
+        if self.is_emptied {
+            let operation = format!("cannot restore {name}");
+            let why = format!(
+                "it was written where it is, and has {} bytes of what was to come",
+                state.own.count()
+            );
+            return Err(Failure::because(Kind::Sink, operation, why));
+        }
+        let failed = |error| Failure::io(Kind::Sink, format!("cannot cut back {name}"), error);
+        let own = &mut state.own;
+        let length = self.cut_back(own).map_err(failed)?;
+        if own.count() > 0 {
+            let operation = format!("cannot take back {} bytes of {name}", own.count());
+            let why = "another process has written to it as well";
+            return Err(Failure::because(Kind::Sink, operation, why));
+        }
+        if let Some(target) = &self.created
+            && length == 0
+        {
+            let file = files::fstat(&self.fd).map(|stat| FileId::of(&stat));
+            file.and_then(|file| files::unlinkat_same(&target.folder, &target.name, file))
+                .map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn has_landed(&self) -> bool {
+        self.state().progress == Progress::Committed
+    }
+
+    fn name(&self) -> String {
+        shown(self.path.as_os_str().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::OpenOptions;
+    use std::io::Write;
+
+    use super::*;
+
+    fn open(path: &Path) -> Outgoing {
+        let writing = Writing {
+            existing: Existing::Append,
+            ..Writing::default()
+        };
+        InPlace::open(path, writing).expect("opened")
+    }
+
+    fn write(outgoing: &Outgoing, bytes: &[u8]) {
+        outgoing.descriptor.write(bytes).expect("written");
+        outgoing.landing.wrote(bytes.len() as u64);
+    }
+
+    fn write_elsewhere(path: &Path, bytes: &[u8]) {
+        let mut file = OpenOptions::new().append(true).open(path).expect("opened");
+        file.write_all(bytes).expect("written");
+    }
+
+    fn undo(outgoing: &Outgoing) -> Result<(), Failure> {
+        outgoing.landing.undo().expect("can be undone").undo()
+    }
+
+    /// A file in a folder of its own, with something in it.
+    fn log(old: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("log");
+        if !old.is_empty() {
+            std::fs::write(&path, old).expect("written");
+        }
+        (folder, path)
+    }
+
+    #[test]
+    fn a_failed_append_cuts_off_its_own_bytes() {
+        let (_folder, path) = log("old");
+        let outgoing = open(&path);
+        write(&outgoing, b" and new");
+        assert_eq!(std::fs::read(&path).expect("read"), b"old and new");
+        undo(&outgoing).expect("undone");
+        assert_eq!(std::fs::read(&path).expect("read"), b"old");
+    }
+
+    #[test]
+    fn a_failed_append_keeps_what_others_wrote() {
+        let (_folder, path) = log("old,");
+        let outgoing = open(&path);
+        write_elsewhere(&path, b"theirs,");
+        write(&outgoing, b"ours,");
+        undo(&outgoing).expect("undone");
+        assert_eq!(std::fs::read(&path).expect("read"), b"old,theirs,");
+    }
+
+    #[test]
+    fn bytes_before_those_of_others_are_counted() {
+        let (_folder, path) = log("old,");
+        let outgoing = open(&path);
+        write(&outgoing, b"one,");
+        write_elsewhere(&path, b"theirs,");
+        write(&outgoing, b"two,");
+        write(&outgoing, b"three,");
+        let failure = undo(&outgoing).expect_err("four bytes stay");
+        let expected = format!(
+            "cannot take back 4 bytes of {}: another process has written to it as well",
+            path.display()
+        );
+        assert_eq!(failure.to_string(), expected);
+        assert_eq!(std::fs::read(&path).expect("read"), b"old,one,theirs,");
+    }
+
+    #[test]
+    fn nothing_is_cut_where_others_wrote_last() {
+        let (_folder, path) = log("old,");
+        let outgoing = open(&path);
+        write(&outgoing, b"ours,");
+        write_elsewhere(&path, b"theirs,");
+        let failure = undo(&outgoing).expect_err("five bytes stay");
+        assert!(failure.to_string().contains("5 bytes"), "{failure}");
+        assert_eq!(std::fs::read(&path).expect("read"), b"old,ours,theirs,");
+    }
+
+    #[test]
+    fn a_file_that_was_not_there_is_removed() {
+        let (_folder, path) = log("");
+        let outgoing = open(&path);
+        write(&outgoing, b"new");
+        undo(&outgoing).expect("undone");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_new_file_stays_where_others_wrote_to_it() {
+        let (_folder, path) = log("");
+        let outgoing = open(&path);
+        write_elsewhere(&path, b"theirs");
+        write(&outgoing, b"ours");
+        undo(&outgoing).expect("undone");
+        assert_eq!(std::fs::read(&path).expect("there"), b"theirs");
+    }
+
+    #[test]
+    fn what_has_taken_a_new_files_name_is_not_removed() {
+        let (folder, path) = log("");
+        let outgoing = open(&path);
+        std::fs::rename(&path, folder.path().join("log.1")).expect("moved");
+        std::fs::write(&path, "theirs").expect("written");
+        undo(&outgoing).expect("undone");
+        assert_eq!(std::fs::read(&path).expect("there"), b"theirs");
+    }
+
+    #[test]
+    fn a_file_written_in_place_is_not_restored() {
+        let (_folder, path) = log("old");
+        let writing = Writing {
+            existing: Existing::Empty,
+            ..Writing::default()
+        };
+        let outgoing = InPlace::open(&path, writing).expect("opened");
+        write(&outgoing, b"ne");
+        let failure = undo(&outgoing).expect_err("it is gone");
+        let expected = "it was written where it is, and has 2 bytes of what was to come";
+        assert!(failure.to_string().ends_with(expected), "{failure}");
+        assert_eq!(std::fs::read(&path).expect("read"), b"ne");
+    }
+}
