@@ -12,7 +12,7 @@ use crate::catalog::{Args, Definition};
 use crate::error::{Failure, Kind, Problem};
 use crate::flow::StageMeter;
 use crate::platform::{Descriptor, FilePlace, Shape, files};
-use crate::stage::{BoxFuture, Facts, Outcome, Phase, Reach, Undertaking, Undo};
+use crate::stage::{BoxFuture, Facts, Outcome, Phase, Reach, StreamReader, StreamWriter, Undertaking, Undo};
 
 mod file;
 mod journal;
@@ -180,13 +180,17 @@ pub trait Endpoint: Send {
         Ok(None)
     }
     /// Opens it for reading.
-    fn open_source(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<Incoming, Failure>>;
+    fn open_reader(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<OpenReader, Failure>>;
     /// Opens it for writing.
-    fn open_sink(
+    fn open_writer(
         self: Box<Self>,
         writing: Writing,
         patience: Patience,
-    ) -> BoxFuture<'static, Result<Outgoing, Failure>>;
+    ) -> BoxFuture<'static, Result<OpenWriter, Failure>>;
+    /// Whether opening it gives a descriptor, so that it may take the direct path.
+    fn is_descriptor(&self) -> bool {
+        true
+    }
     /// Opens a regular file for writing, in a way that another run can go on with. Nothing else can be opened like that.
     #[must_use]
     fn open_resumable(
@@ -206,6 +210,34 @@ fn named(name: &[u8], args: &Args) -> Result<Box<dyn Endpoint>, Problem> {
 }
 
 /// An open place to read from.
+pub enum OpenReader {
+    /// A descriptor, which is read on a thread.
+    Descriptor(Incoming),
+    /// Anything else, which the reactor waits for.
+    Stream(Box<dyn StreamReader>),
+}
+
+impl From<Incoming> for OpenReader {
+    fn from(incoming: Incoming) -> Self {
+        Self::Descriptor(incoming)
+    }
+}
+
+/// An open place to write to.
+pub enum OpenWriter {
+    /// A descriptor, which is written on a thread.
+    Descriptor(Outgoing),
+    /// Anything else, which the reactor waits for.
+    Stream(Box<dyn StreamWriter>),
+}
+
+impl From<Outgoing> for OpenWriter {
+    fn from(outgoing: Outgoing) -> Self {
+        Self::Descriptor(outgoing)
+    }
+}
+
+/// An open descriptor to read from.
 #[derive(Debug)]
 pub struct Incoming {
     /// Where the bytes are.
@@ -234,7 +266,7 @@ fn length(descriptor: &Descriptor) -> Option<u64> {
     descriptor.stat().ok().and_then(|stat| u64::try_from(stat.st_size).ok())
 }
 
-/// An open place to write to.
+/// An open descriptor to write to.
 pub struct Outgoing {
     /// Where the bytes go.
     pub descriptor: Descriptor,

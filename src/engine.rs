@@ -17,6 +17,8 @@ mod commit;
 mod controls;
 mod direct;
 #[cfg(test)]
+mod fake_places;
+#[cfg(test)]
 mod fake_runs;
 #[cfg(test)]
 mod fakes;

@@ -15,7 +15,9 @@ use crate::platform::{Descriptor, FilePlace, Shape, files, is_sparse, named_desc
 use crate::stage::{BoxFuture, Facts, Undertaking};
 
 use super::stdio::Inherited;
-use super::{Endpoint, Existing, Incoming, Landed, Misnamed, Outgoing, Patience, Scheme, Writing};
+use super::{
+    Endpoint, Existing, Incoming, Landed, Misnamed, OpenReader, OpenWriter, Outgoing, Patience, Scheme, Writing,
+};
 
 mod in_place;
 mod obstacle;
@@ -256,7 +258,7 @@ impl Endpoint for File {
         }
     }
 
-    fn open_source(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
+    fn open_reader(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         Box::pin(async move {
             let fd = self
                 .open(OFlags::RDONLY)
@@ -272,23 +274,24 @@ impl Endpoint for File {
                 // Only a hint: whoever refuses it loses speed, not bytes.
                 let _ = files::advise_sequential(&descriptor);
             }
-            Ok(Incoming::new(descriptor, facts.size))
+            Ok(Incoming::new(descriptor, facts.size).into())
         })
     }
 
-    fn open_sink(self: Box<Self>, writing: Writing, _: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+    fn open_writer(self: Box<Self>, writing: Writing, _: Patience) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
         Box::pin(async move {
             let old = self.stat();
             if old.is_ok_and(|stat| file_type(&stat) != FileType::RegularFile) {
-                return self.open_special(writing.sync).await;
+                return self.open_special(writing.sync).await.map(OpenWriter::Descriptor);
             }
-            match writing.existing {
+            let outgoing = match writing.existing {
                 Existing::Replace => Replacement::create(self.target(writing)?, writing.sync),
                 Existing::Empty | Existing::Append => InPlace::open(&self.path, writing).map_err(|error| match error {
                     Errno::EXIST if !writing.clobber => target::spared(),
                     error => self.failed(Kind::Sink, "cannot create", error),
                 }),
-            }
+            };
+            outgoing.map(OpenWriter::Descriptor)
         })
     }
 

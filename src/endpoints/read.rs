@@ -7,12 +7,16 @@ use rustix::fs::FileType;
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{self, Failure, Problem, Stop};
-use crate::flow::{Outlet, Wait};
+use crate::flow::{Outlet, Wait, block_on};
 use crate::platform::{Descriptor, FileStamp, Interest, Shape, Transfer, Woken, files};
-use crate::stage::{BoxFuture, Context, DirectSource, Facts, Outcome, Reach, Source, SourceIdentity, SourcePlan, Work};
+use crate::stage::{
+    BoxFuture, Context, DirectSource, Facts, Outcome, Reach, Settle, Source, SourceIdentity, SourcePlan, Work,
+};
 
 use super::patience::{CONNECTING, RETRY, USER_TIMEOUT};
-use super::{Endpoint, Incoming, Knob, Patience, length, named};
+use super::{Endpoint, Incoming, Knob, OpenReader, Patience, length, named};
+
+mod stream;
 
 /// The definition of `read`.
 pub static READ: Definition = Definition {
@@ -90,8 +94,14 @@ fn plan(args: &Args) -> Result<Box<dyn SourcePlan>, Problem> {
 /// The source of a chain that names none: standard input.
 #[must_use]
 pub fn standard_input() -> Box<dyn SourcePlan> {
+    only(Box::new(super::stdio::Inherited::standard()))
+}
+
+/// Reads one place.
+#[must_use]
+pub fn only(endpoint: Box<dyn Endpoint>) -> Box<dyn SourcePlan> {
     Box::new(Plan {
-        endpoints: vec![Box::new(super::stdio::Inherited::standard())],
+        endpoints: vec![endpoint],
         lends_pages: false,
         size: None,
         patience: Patience::default(),
@@ -172,13 +182,15 @@ impl SourcePlan for Plan {
             let mut later = std::iter::zip(names, self.endpoints).collect::<Vec<_>>().into_iter();
             let (name, first) = later.next().expect("read needs at least one endpoint");
             let shown = first.shown();
-            let opened = first.open_source(self.patience).await;
+            let can_be_direct = first.is_descriptor() && later.as_slice().iter().all(|(_, next)| next.is_descriptor());
+            let opened = first.open_reader(self.patience).await;
             let source: Box<dyn Source> = Box::new(Reading {
                 input: opened.map_err(naming(name.as_deref()))?,
                 name,
                 shown,
                 later,
                 left: u64::MAX,
+                can_be_direct,
                 lends_pages: self.lends_pages,
                 patience: self.patience,
                 runtime: tokio::runtime::Handle::current(),
@@ -190,7 +202,7 @@ impl SourcePlan for Plan {
 
 /// The endpoint that is being read, and those that follow when it has ended.
 struct Reading {
-    input: Incoming,
+    input: OpenReader,
     /// What to call it in a failure, if it is one of several.
     name: Option<String>,
     /// The first endpoint's name, as people may see it.
@@ -198,6 +210,8 @@ struct Reading {
     later: std::vec::IntoIter<(Option<String>, Box<dyn Endpoint>)>,
     /// Bytes that are still wanted of all of them.
     left: u64,
+    /// Whether all of them are descriptors.
+    can_be_direct: bool,
     lends_pages: bool,
     patience: Patience,
     /// Where a later endpoint's connection is made.
@@ -206,12 +220,15 @@ struct Reading {
 
 impl Source for Reading {
     fn skip(&mut self, bytes: u64) -> Result<u64, Failure> {
-        let Some(size) = self.input.size else { return Ok(0) };
+        let OpenReader::Descriptor(input) = &mut self.input else {
+            return Ok(0);
+        };
+        let Some(size) = input.size else { return Ok(0) };
         let count = bytes.min(size);
         let step = i64::try_from(count).unwrap_or(i64::MAX);
-        files::seek(&self.input.descriptor, rustix::fs::SeekFrom::Current(step))
+        files::seek(&input.descriptor, rustix::fs::SeekFrom::Current(step))
             .map_err(|error| Failure::io(error::Kind::Source, "cannot skip", error))?;
-        self.input.skipped = count;
+        input.skipped = count;
         Ok(count)
     }
 
@@ -221,7 +238,10 @@ impl Source for Reading {
 
     fn identity(&self) -> Result<Option<SourceIdentity>, Failure> {
         let failed = |error| Failure::io(error::Kind::Source, "cannot look at it", error);
-        let stat = self.input.descriptor.stat().map_err(failed)?;
+        let OpenReader::Descriptor(input) = &self.input else {
+            return Ok(None);
+        };
+        let stat = input.descriptor.stat().map_err(failed)?;
         let stamp = FileStamp::of(&stat);
         Ok(FileType::from_raw_mode(stat.st_mode).is_file().then(|| SourceIdentity {
             path: self.shown.clone(),
@@ -232,18 +252,40 @@ impl Source for Reading {
         }))
     }
 
+    fn settle(&self) -> Option<Arc<dyn Settle>> {
+        match &self.input {
+            OpenReader::Descriptor(_) => None,
+            OpenReader::Stream(reader) => reader.settle(),
+        }
+    }
+
     fn as_direct(&mut self) -> Option<&mut dyn DirectSource> {
-        Some(self)
+        self.can_be_direct.then_some(self as &mut dyn DirectSource)
     }
 
     fn start(self: Box<Self>, out: Outlet, context: Context) -> Work {
-        Work::Thread(Box::new(move || self.run(out, &context)))
+        match *self {
+            Self {
+                input: OpenReader::Stream(reader),
+                name,
+                left,
+                later,
+                ..
+            } if later.as_slice().is_empty() => {
+                let named = move |failure| naming(name.as_deref())(failure);
+                Work::Task(Box::pin(stream::read_one(reader, out, left, context, named)))
+            }
+            reading => Work::Thread(Box::new(move || reading.run(out, &context))),
+        }
     }
 }
 
 impl DirectSource for Reading {
     fn descriptor(&self) -> &Arc<Descriptor> {
-        &self.input.descriptor
+        match &self.input {
+            OpenReader::Descriptor(input) => &input.descriptor,
+            OpenReader::Stream(_) => unreachable!("every place of a direct path is a descriptor"),
+        }
     }
 
     fn lends_pages(&self) -> bool {
@@ -251,7 +293,10 @@ impl DirectSource for Reading {
     }
 
     fn ended(&self, total: u64) -> Outcome {
-        check_length(&self.input, total)
+        match &self.input {
+            OpenReader::Descriptor(input) => check_length(input, total),
+            OpenReader::Stream(_) => Ok(()),
+        }
     }
 
     fn advance(&mut self, context: &Context) -> Result<bool, Stop> {
@@ -259,7 +304,7 @@ impl DirectSource for Reading {
             return Ok(false);
         };
         self.name = name;
-        let opening = endpoint.open_source(self.patience);
+        let opening = endpoint.open_reader(self.patience);
         self.input = self.runtime.block_on(async {
             tokio::select! {
                 opened = opening => opened.map_err(naming(self.name.as_deref())).map_err(Stop::from),
@@ -277,7 +322,23 @@ impl DirectSource for Reading {
 impl Reading {
     fn run(mut self, mut out: Outlet, context: &Context) -> Outcome {
         loop {
-            self.read_all(&mut out, context)?;
+            match &mut self.input {
+                OpenReader::Descriptor(input) => {
+                    let descriptor = input.descriptor.clone();
+                    self.read_all(&descriptor, &mut out, context)?;
+                }
+                OpenReader::Stream(reader) => {
+                    let _reactor = self.runtime.enter();
+                    let named = naming(self.name.as_deref());
+                    block_on(stream::read_all(
+                        &mut **reader,
+                        &mut out,
+                        &mut self.left,
+                        context,
+                        named,
+                    ))?;
+                }
+            }
             if !self.advance(context)? {
                 break;
             }
@@ -287,14 +348,13 @@ impl Reading {
     }
 
     /// Reads one endpoint to its end, or as far as it is wanted.
-    fn read_all(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
-        let descriptor = &self.input.descriptor.clone();
+    fn read_all(&mut self, descriptor: &Arc<Descriptor>, out: &mut Outlet, context: &Context) -> Outcome {
         context.outer_side.reads(descriptor);
         let mut total = 0;
         let mut size = ReadSize::new(descriptor.shape(), out.largest());
         if descriptor.shape() == Shape::Pipe && self.left > 0 {
             // A FIFO that nobody has opened for writing yet reads as if it had ended.
-            self.wait(total, context)?;
+            self.wait(descriptor, total, context)?;
         }
         loop {
             let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
@@ -321,15 +381,15 @@ impl Reading {
                 Transfer::NotReady => {
                     // Who waits holds nothing.
                     drop(buffer);
-                    self.wait(total, context)?;
+                    self.wait(descriptor, total, context)?;
                 }
             }
         }
     }
 
-    fn wait(&self, total: u64, context: &Context) -> Outcome {
+    fn wait(&self, descriptor: &Descriptor, total: u64, context: &Context) -> Outcome {
         let _outside = context.meter.wait(Wait::Outside);
-        let woken = self.input.descriptor.wait(Interest::Read, context.cancel.alarm()?);
+        let woken = descriptor.wait(Interest::Read, context.cancel.alarm()?);
         match woken.map_err(|error| self.failed(error, total))? {
             Woken::Alarm => Err(Stop::Neighbour),
             Woken::Ready | Woken::TimedOut => Ok(()),

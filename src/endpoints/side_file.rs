@@ -4,10 +4,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Failure, Kind, Stop};
-use crate::platform::{Interest, Transfer, Woken, files};
+use crate::platform::{Interest, Transfer, Woken};
 use crate::stage::{self, Cancel, Facts, Outcome, Undo};
 
-use super::{Endpoint, Misnamed, Outgoing, Patience, SCHEMES, Writing, file, is_named_by, parse};
+use super::{
+    Endpoint, Misnamed, OpenWriter, Outgoing, Patience, SCHEMES, Writing, file, is_named_by, make_durable, parse,
+};
 
 /// One that is named and not yet opened. What is no regular file is written in place.
 pub struct SideFile(Box<dyn Endpoint>);
@@ -58,7 +60,11 @@ impl SideFile {
     /// # Errors
     /// If it cannot be opened or created.
     pub async fn open(self) -> Result<OpenSideFile, Failure> {
-        let out = self.0.open_sink(Writing::default(), Patience::default()).await?;
+        let opened = self.0.open_writer(Writing::default(), Patience::default()).await?;
+        let OpenWriter::Descriptor(out) = opened else {
+            let why = "it is no file, device or FIFO";
+            return Err(Failure::because(Kind::Usage, "cannot write beside the stream", why));
+        };
         Ok(OpenSideFile {
             undo: out.landing.undo(),
             progress: Mutex::new(Progress::Empty(out)),
@@ -115,9 +121,7 @@ impl stage::SideFile for OpenSideFile {
             return Err(Failure::because(Kind::Bug, "a bug in highwater", "a side file was written twice").into());
         };
         write_all(&out, bytes, cancel)?;
-        if out.landing.is_durable() {
-            files::fsync(&out.descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
-        }
+        make_durable(&out.descriptor, out.landing.is_durable())?;
         *progress = Progress::Written(out);
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::error::{Failure, Kind};
 use crate::platform::{Descriptor, FilePlace, Shape, files, is_sparse};
 use crate::stage::{BoxFuture, Facts};
 
-use super::{Endpoint, Incoming, Landed, Outgoing, Patience, Scheme, Writing};
+use super::{Endpoint, Incoming, Landed, OpenReader, OpenWriter, Outgoing, Patience, Scheme, Writing};
 
 /// `-`
 pub static SCHEME: Scheme = Scheme {
@@ -131,17 +131,17 @@ impl Endpoint for Inherited {
         }
     }
 
-    fn open_source(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
+    fn open_reader(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         Box::pin(async move {
             let descriptor = self.input()?;
             let size = size_ahead(&descriptor);
-            Ok(Incoming::new(descriptor, size))
+            Ok(Incoming::new(descriptor, size).into())
         })
     }
 
-    fn open_sink(self: Box<Self>, writing: Writing, _: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+    fn open_writer(self: Box<Self>, writing: Writing, _: Patience) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
         Box::pin(async move {
-            Ok(Outgoing {
+            let outgoing = Outgoing {
                 descriptor: self.output()?,
                 landing: Box::new(Landed { sync: writing.sync }),
                 // The reader of our standard output leaves as `head` does.
@@ -149,7 +149,8 @@ impl Endpoint for Inherited {
                     None | Some(1) => Kind::ReaderLeft,
                     Some(_) => Kind::Sink,
                 },
-            })
+            };
+            Ok(outgoing.into())
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::stage::{BoxFuture, Reach};
 
 use super::retry::{self, Backoff};
 use super::socket::{self, Queue};
-use super::{Endpoint, Incoming, Knob, Misnamed, Outgoing, Patience, Scheme, Writing};
+use super::{Endpoint, Incoming, Knob, Misnamed, OpenReader, OpenWriter, Outgoing, Patience, Scheme, Writing};
 
 /// `tcp://HOST:PORT`
 pub static CONNECT: Scheme = Scheme {
@@ -183,12 +183,16 @@ impl Endpoint for Connect {
         format!("connects to {}", self.shown())
     }
 
-    fn open_source(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
-        Box::pin(async move { incoming(self.connect(Kind::Source, patience).await?, patience) })
+    fn open_reader(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<OpenReader, Failure>> {
+        Box::pin(
+            async move { incoming(self.connect(Kind::Source, patience).await?, patience).map(OpenReader::Descriptor) },
+        )
     }
 
-    fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move { outgoing(self.connect(Kind::Sink, patience).await?, patience) })
+    fn open_writer(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
+        Box::pin(
+            async move { outgoing(self.connect(Kind::Sink, patience).await?, patience).map(OpenWriter::Descriptor) },
+        )
     }
 }
 
@@ -247,15 +251,15 @@ impl Endpoint for Listen {
         Ok(Some(format!("tcp://{address}")))
     }
 
-    fn open_source(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
-        Box::pin(async move { incoming(self.accept().await?, patience) })
+    fn open_reader(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<OpenReader, Failure>> {
+        Box::pin(async move { incoming(self.accept().await?, patience).map(OpenReader::Descriptor) })
     }
 
-    fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
+    fn open_writer(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
         Box::pin(async move {
             let stream = self.accept().await?;
             sockets::reset_at_close(&stream).map_err(|error| socket::unusable(Kind::Sink, error))?;
-            outgoing(stream, patience)
+            outgoing(stream, patience).map(OpenWriter::Descriptor)
         })
     }
 }

@@ -16,7 +16,7 @@ use crate::stage::{BoxFuture, Reach};
 
 use super::retry::{self, Backoff};
 use super::socket::{self, Queue};
-use super::{Endpoint, Incoming, Knob, Misnamed, Outgoing, Patience, Scheme, Writing};
+use super::{Endpoint, Knob, Misnamed, OpenReader, OpenWriter, Outgoing, Patience, Scheme, Writing};
 
 /// `unix:PATH`
 pub static CONNECT: Scheme = Scheme {
@@ -132,12 +132,12 @@ impl Endpoint for Connect {
         format!("connects to {}", self.shown())
     }
 
-    fn open_source(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
-        Box::pin(async move { socket::incoming(self.connect(patience).await?) })
+    fn open_reader(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<OpenReader, Failure>> {
+        Box::pin(async move { socket::incoming(self.connect(patience).await?).map(OpenReader::Descriptor) })
     }
 
-    fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move { outgoing(self.connect(patience).await?, patience) })
+    fn open_writer(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
+        Box::pin(async move { outgoing(self.connect(patience).await?, patience).map(OpenWriter::Descriptor) })
     }
 }
 
@@ -189,12 +189,12 @@ impl Endpoint for Listen {
         Ok(Some(url))
     }
 
-    fn open_source(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<Incoming, Failure>> {
-        Box::pin(async move { socket::incoming(self.accept().await?) })
+    fn open_reader(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<OpenReader, Failure>> {
+        Box::pin(async move { socket::incoming(self.accept().await?).map(OpenReader::Descriptor) })
     }
 
-    fn open_sink(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move { outgoing(self.accept().await?, patience) })
+    fn open_writer(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
+        Box::pin(async move { outgoing(self.accept().await?, patience).map(OpenWriter::Descriptor) })
     }
 }
 

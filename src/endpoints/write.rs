@@ -10,14 +10,15 @@ use crate::error::{self, Failure, Problem, Stop};
 use crate::flow::{Inlet, Wait};
 use crate::platform::{Descriptor, FINDS_HOLES, Interest, Shape, Transfer, Woken};
 use crate::stage::{
-    AtOnce, BoxFuture, Context, DirectSink, Facts, Outcome, Phase, Reach, Rollback, Sink, SinkPlan, Undertaking, Undo,
-    Work,
+    AtOnce, BoxFuture, Context, DirectSink, Facts, Outcome, Phase, Reach, Rollback, Sink, SinkPlan, StreamWriter,
+    Undertaking, Undo, Work,
 };
 
 mod account;
 mod batch;
 mod care;
 mod sparse;
+mod stream;
 mod writeback;
 
 use account::Account;
@@ -27,7 +28,7 @@ use sparse::Sparse;
 use writeback::Writeback;
 
 use super::patience::{CONNECTING, LINGER, RETRY, USER_TIMEOUT};
-use super::{Endpoint, Existing, Holes, Knob, Landing, Patience, Writing, named};
+use super::{Endpoint, Existing, Holes, Knob, Landing, OpenWriter, Patience, Writing, named};
 
 /// The definition of `write`.
 pub static WRITE: Definition = Definition {
@@ -213,15 +214,15 @@ fn octal(text: &str, args: &Args) -> Result<u32, Problem> {
 #[must_use]
 pub fn standard_output() -> Box<dyn SinkPlan> {
     Box::new(Plan {
-        endpoint: Box::new(super::stdio::Inherited::standard()),
-        writing: Writing::default(),
-        care: Care::default(),
-        sparse: Sparse::default(),
-        expects_holes: false,
-        undertaking: None,
-        patience: Patience::default(),
         is_spelled_out: false,
+        ..Plan::to(Box::new(super::stdio::Inherited::standard()))
     })
+}
+
+/// Writes to a place as it is usually written to.
+#[must_use]
+pub fn to(endpoint: Box<dyn Endpoint>) -> Box<dyn SinkPlan> {
+    Box::new(Plan::to(endpoint))
 }
 
 struct Plan {
@@ -235,6 +236,21 @@ struct Plan {
     undertaking: Option<Undertaking>,
     patience: Patience,
     is_spelled_out: bool,
+}
+
+impl Plan {
+    fn to(endpoint: Box<dyn Endpoint>) -> Self {
+        Self {
+            endpoint,
+            writing: Writing::default(),
+            care: Care::default(),
+            sparse: Sparse::default(),
+            expects_holes: false,
+            undertaking: None,
+            patience: Patience::default(),
+            is_spelled_out: true,
+        }
+    }
 }
 
 impl SinkPlan for Plan {
@@ -296,10 +312,16 @@ impl SinkPlan for Plan {
     fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Sink>, Failure>> {
         Box::pin(async move {
             let opening = match self.undertaking {
-                Some(undertaking) => self.endpoint.open_resumable(self.writing, undertaking),
-                None => self.endpoint.open_sink(self.writing, self.patience),
+                Some(undertaking) => {
+                    let opening = self.endpoint.open_resumable(self.writing, undertaking);
+                    Box::pin(async move { opening.await.map(OpenWriter::Descriptor) })
+                }
+                None => self.endpoint.open_writer(self.writing, self.patience),
             };
-            let mut outgoing = opening.await?;
+            let mut outgoing = match opening.await? {
+                OpenWriter::Descriptor(outgoing) => outgoing,
+                OpenWriter::Stream(writer) => return Ok(Box::new(StreamingTo(writer)) as Box<dyn Sink>),
+            };
             if !self.care.is_none()
                 && let Err(failure) = can_be_read_back(&outgoing.descriptor)
             {
@@ -344,6 +366,23 @@ fn can_be_read_back(descriptor: &Descriptor) -> Result<(), Failure> {
             Err(Failure::because(error::Kind::Usage, operation, why))
         }
         Err(error) => Err(Failure::io(error::Kind::Sink, operation, error)),
+    }
+}
+
+/// A place that the reactor waits for.
+struct StreamingTo(Box<dyn StreamWriter>);
+
+impl Sink for StreamingTo {
+    fn rollback(&self) -> Option<Arc<dyn Rollback>> {
+        self.0.rollback()
+    }
+
+    fn phase(&self) -> Phase {
+        self.0.phase()
+    }
+
+    fn start(self: Box<Self>, input: Inlet, context: Context) -> Work {
+        Work::Task(Box::pin(stream::write_all(self.0, input, context)))
     }
 }
 
@@ -465,10 +504,10 @@ impl WritingTo {
                 // A disk's wait cannot be told from its work: all of the call counts as one.
                 let _outside = (self.descriptor.shape() == Shape::File).then(|| context.meter.wait(Wait::Outside));
                 if self.holes == Holes::None {
-                    batch.write_with(
-                        |bytes| self.descriptor.write(bytes),
-                        |slices| self.descriptor.write_vectored(slices),
-                    )
+                    batch.with_slices(|slices| match slices {
+                        [one] => self.descriptor.write(one),
+                        slices => self.descriptor.write_vectored(slices),
+                    })
                 } else {
                     sparse::write(&self.descriptor, batch.first_chunk(), *written, self.holes)
                 }

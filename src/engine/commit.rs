@@ -4,7 +4,9 @@
 //! When each is one or the other, they commit one by one: first those where somebody else may refuse, then those that
 //! only change a name. If one fails, those that still wait are rolled back.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use crate::graph::NodeId;
@@ -81,19 +83,36 @@ impl Commits {
         verdict.missing().all(waits)
     }
 
-    /// Takes back what is not committed, and returns whether something is. What takes too long is left alone. A second
-    /// time changes nothing.
+    /// Takes back what is not committed, all at the same time, and returns whether something is. What takes too long is
+    /// left alone. A second time changes nothing.
     pub async fn roll_back(&self, left_behind: &mut Vec<String>) -> bool {
-        let mut is_committed = false;
-        for rollback in self.0.iter().filter_map(|output| output.rollback.as_ref()) {
-            match tokio::time::timeout(ROLLBACK_LIMIT, rollback.clone().roll_back()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(failure)) => left_behind.push(failure.to_string()),
-                Err(_) => left_behind.push(format!("{}: could not be taken back in time", rollback.name())),
+        let rollbacks = || self.0.iter().filter_map(|output| output.rollback.clone());
+        let mut pending: Vec<_> = rollbacks()
+            .map(|rollback| (rollback.name(), rollback.roll_back()))
+            .collect();
+        let all = poll_fn(|context| {
+            pending.retain_mut(|(_, rollback)| match rollback.as_mut().poll(context) {
+                Poll::Ready(done) => {
+                    left_behind.extend(done.err().map(|failure| failure.to_string()));
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if pending.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
             }
-            is_committed |= rollback.is_committed();
+        });
+        let in_time = tokio::time::timeout(ROLLBACK_LIMIT, all).await;
+        if in_time.is_err() {
+            left_behind.extend(
+                pending
+                    .iter()
+                    .map(|(name, _)| format!("{name}: could not be taken back in time")),
+            );
         }
-        is_committed
+        rollbacks().any(|rollback| rollback.is_committed())
     }
 
     /// What became of each output, once the run is over.

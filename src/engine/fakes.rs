@@ -363,6 +363,8 @@ pub struct Case {
     /// When each sink commits, in the order of the sinks; the last one holds for all that follow.
     pub phases: Vec<Phase>,
     pub first: Form,
+    /// Whether every other stage has the other form.
+    pub alternates: bool,
     pub settings: Settings,
 }
 
@@ -378,6 +380,7 @@ impl Case {
             ends_early: Vec::new(),
             phases: vec![Phase::Name],
             first: Form::Task,
+            alternates: true,
             settings: Settings::default(),
         }
     }
@@ -388,7 +391,7 @@ impl Case {
 
     fn fake(&self, node: NodeId, tally: &Arc<Tally>) -> Fake {
         let at = node.number();
-        let is_task = at.is_multiple_of(2) == (self.first == Form::Task);
+        let is_task = (at.is_multiple_of(2) || !self.alternates) == (self.first == Form::Task);
         let ends = |moment| matches!(moment, Moment::End | Moment::Commit | Moment::Over);
         let fault = self.fault.filter(|(failing, _, _)| *failing == at);
         let sink = self.graph.sinks().position(|sink| sink == node).unwrap_or(0);

@@ -13,9 +13,11 @@ use crate::graph::{Graph, NodeId, NodeMap};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::platform::FilePlace;
 use crate::stage::{
-    Branch, Content, Dial, Facts, Reach, Settle, Settled, Sink, SinkPlan, Source, Stage, TransformPlan, Undertaking,
+    Branch, Content, Dial, Facts, Phase, Reach, Rollback, Settle, Settled, Sink, SinkPlan, Source, Stage,
+    TransformPlan, Undertaking,
 };
 
+use super::commit::Commits;
 use super::interrupt::Interrupt;
 use super::settling::settle;
 use super::{Ending, Observer};
@@ -73,7 +75,13 @@ pub async fn open(
     };
     match opened.and_then(|()| ends.position_source()) {
         Ok(()) => Ok(ends.finish(&facts)),
-        Err(ending) => {
+        Err(mut ending) => {
+            let commits = Commits::new(ends.open_sinks_so_far());
+            tokio::select! {
+                biased;
+                _ = commits.roll_back(&mut ending.left_behind) => {}
+                () = interrupt.signalled() => {}
+            }
             // A source that is open already must not take this for a success.
             settle(&ends.settles(), Settled::RolledBack, interrupt).await;
             Err(ending)
@@ -272,6 +280,14 @@ impl Opener {
             skipped: 0,
             resumed: 0,
         }
+    }
+
+    /// The sinks that are open already.
+    fn open_sinks_so_far(&self) -> impl Iterator<Item = (NodeId, Phase, Option<Arc<dyn Rollback>>)> {
+        self.stages.iter().filter_map(|(node, stage)| match &stage.role {
+            Opening::Open(OpenRole::Sink(sink)) => Some((node, sink.phase(), sink.rollback())),
+            _ => None,
+        })
     }
 
     /// The open sources that want to know how the run ends.

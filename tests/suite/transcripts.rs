@@ -1058,7 +1058,7 @@ highwater: read .: cannot open: Is a directory
             "read a | write .",
             str![[r#"
 --- stderr
-highwater: write .: cannot create: Is a directory
+highwater: write .: cannot create: Is a directory (name a file in it)
 --- exit 4
 "#]],
         );

@@ -53,6 +53,19 @@ pub async fn read_all(
     }
 }
 
+/// Reads a place that is the only one.
+pub async fn read_one(
+    mut reader: Box<dyn StreamReader>,
+    mut out: Outlet,
+    mut left: u64,
+    context: Context,
+    named: impl Fn(Failure) -> Failure,
+) -> Outcome {
+    read_all(&mut *reader, &mut out, &mut left, &context, named).await?;
+    out.finish();
+    Ok(())
+}
+
 /// What one read gives; `None` where there is nothing now.
 async fn read_once(reader: &mut dyn StreamReader, buffer: &mut Buffer) -> Option<Result<usize, Failure>> {
     poll_fn(|context| {

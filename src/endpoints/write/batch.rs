@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use crate::error::Stop;
-use crate::flow::{Chunk, Inlet, StageMeter, Wait};
+use crate::flow::{Chunk, Inlet, StageMeter, Wait, block_on};
 use crate::stage::Cancel;
 
 /// The chunks of the next write: one large one, or several small ones.
@@ -39,11 +39,9 @@ impl Batch {
 
     /// Waits for the next chunk, and takes those that may go with it; answers whether there is one.
     pub fn fill(&mut self, input: &mut Inlet, meter: &StageMeter, cancel: &Cancel) -> Result<bool, Stop> {
-        let Some(first) = input.receive_blocking()? else {
+        if !block_on(self.receive(input))? {
             return Ok(false);
-        };
-        self.push(first);
-        self.gather(input);
+        }
         if self.bytes < Self::SMALL && self.rhythm.is_close(Instant::now()) {
             let before = self.bytes;
             {
@@ -54,6 +52,18 @@ impl Batch {
             self.rhythm.waited(self.bytes - before, self.chunks.len());
         }
         Ok(true)
+    }
+
+    /// Waits for the next chunk that carries bytes, and takes those that may go with it now; returns whether there is one.
+    pub async fn receive(&mut self, input: &mut Inlet) -> Result<bool, Stop> {
+        while let Some(chunk) = input.receive().await? {
+            if !chunk.is_empty() {
+                self.push(chunk);
+                self.gather(input);
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn push(&mut self, chunk: Chunk) {
@@ -75,13 +85,15 @@ impl Batch {
         self.chunks.is_empty()
     }
 
-    /// Hands what is left to a call that writes one slice or several.
-    pub fn write_with<T>(&self, one: impl FnOnce(&[u8]) -> T, many: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
-        if self.chunks.len() == 1 {
-            return one(self.chunks[0].as_slice());
+    /// Hands what is left, in one slice or several, to a call that writes it.
+    pub fn with_slices<T>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
+        if let [only] = self.chunks.as_slices().0
+            && self.chunks.len() == 1
+        {
+            return write(&[IoSlice::new(only.as_slice())]);
         }
         let slices: Vec<IoSlice<'_>> = self.chunks.iter().map(|chunk| IoSlice::new(chunk.as_slice())).collect();
-        many(&slices)
+        write(&slices)
     }
 
     /// The first chunk's bytes that are left, without those of the next.
@@ -233,12 +245,10 @@ mod tests {
         let (meter, cancel) = (StageMeter::new(Instant::now()), Cancel::default());
         let mut input = full_of_single_bytes(count);
         let mut batch = Batch::new();
-        let mut written = Vec::new();
+        let mut written: Vec<u8> = Vec::new();
         let mut writes = 0;
         while batch.fill(&mut input, &meter, &cancel).expect("nothing stops it") {
-            written.extend(batch.write_with(<[u8]>::to_vec, |slices| {
-                slices.iter().flat_map(|slice| slice.to_vec()).collect()
-            }));
+            batch.with_slices(|slices| slices.iter().for_each(|slice| written.extend(&**slice)));
             writes += 1;
             let size = batch.len();
             batch.advance(size);

@@ -1,7 +1,6 @@
 //! Writing a place that the reactor waits for.
 
 use std::future::poll_fn;
-use std::io::IoSlice;
 
 use crate::error::{Failure, Stop};
 use crate::flow::{Inlet, Wait};
@@ -44,11 +43,5 @@ pub async fn write_all(mut writer: Box<dyn StreamWriter>, mut input: Inlet, cont
 }
 
 async fn write_once(writer: &mut dyn StreamWriter, batch: &Batch) -> Result<usize, Failure> {
-    poll_fn(|context| {
-        batch.write_with(
-            |bytes| writer.poll_write(context, &[IoSlice::new(bytes)]),
-            |slices| writer.poll_write(context, slices),
-        )
-    })
-    .await
+    poll_fn(|context| batch.with_slices(|slices| writer.poll_write(context, slices))).await
 }
