@@ -480,6 +480,7 @@ fn faults_that_strace_injects_end_as_they_should() {
 }
 
 #[test]
+#[cfg(not(feature = "portable-platform"))]
 fn max_rss_without_proc_is_refused() {
     let name = "limits::max_rss_without_proc_is_refused";
     isolated(&Namespace::Mounts, name, || {
