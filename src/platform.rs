@@ -34,7 +34,7 @@ pub use descriptor::{Descriptor, Interest, Shape, Transfer, Woken};
 pub use identity::{FileId, FilePlace, FileStamp, folder_of};
 pub use kernel_queue::KernelQueue;
 pub use keyboard::{Keyboard, release_keyboard};
-pub use memory::{ResidentMemory, drop_own_pages, free_memory, share_one_heap};
+pub use memory::{ResidentMemory, free_memory, share_one_heap};
 pub use permissions::creation_mask;
 pub use process_tree::{Tree, TreeMemory, adopt_orphans, kill_descendants, shrink_pipe};
 pub use reactor::{listen_to, reactor};
