@@ -119,49 +119,6 @@ pub fn share_one_heap() {
     }
 }
 
-/// Only segments that were never to be written to, code and constants: a page of theirs that is dropped comes back the
-/// same. What the loader writes addresses into stands in another segment, however it is protected afterwards.
-pub fn drop_own_pages() {
-    #[allow(unsafe_code, reason = "has the loader list what it has loaded")]
-    unsafe {
-        libc::dl_iterate_phdr(Some(drop_segments), std::ptr::null_mut());
-    }
-}
-
-/// Drops the pages of what the loader has loaded from one file; answers that it wants to see the next.
-#[allow(
-    unsafe_code,
-    reason = "the loader calls it with a description that is valid as long as the call lasts"
-)]
-unsafe extern "C" fn drop_segments(
-    loaded: *mut libc::dl_phdr_info,
-    _: libc::size_t,
-    _: *mut libc::c_void,
-) -> libc::c_int {
-    // SAFETY: the loader's own, and nobody changes it meanwhile.
-    let (base, headers) = unsafe {
-        let loaded = &*loaded;
-        let count = usize::from(loaded.dlpi_phnum);
-        (loaded.dlpi_addr, std::slice::from_raw_parts(loaded.dlpi_phdr, count))
-    };
-    let page = rustix::param::page_size();
-    for header in headers {
-        if header.p_type != libc::PT_LOAD || header.p_flags & libc::PF_W != 0 {
-            continue;
-        }
-        let address = |offset| usize::try_from(base.wrapping_add(offset)).unwrap_or(0);
-        // Whole pages: what is left of one may belong to the next segment.
-        let start = address(header.p_vaddr).next_multiple_of(page);
-        let end = address(header.p_vaddr.wrapping_add(header.p_memsz)) / page * page;
-        if start < end {
-            let start_of_pages = std::ptr::with_exposed_provenance_mut(start);
-            // SAFETY: what was never written to is the same when it is mapped again.
-            let _ = unsafe { rustix::mm::madvise(start_of_pages, end - start, rustix::mm::Advice::LinuxDontNeed) };
-        }
-    }
-    0
-}
-
 /// Whether it is /dev/null or one of its siblings, which never make anybody wait: major number 1, see null(4).
 pub fn is_memory_device(stat: &Stat) -> bool {
     rustix::fs::major(stat.st_rdev) == 1

@@ -8,12 +8,6 @@ pub fn share_one_heap() {
     system::share_one_heap();
 }
 
-/// Lets go of the program's own pages, code and constants, those that only its start needed among them: reading options,
-/// planning, explaining errors. What is needed again is mapped again from the page cache, as it was at first.
-pub fn drop_own_pages() {
-    system::drop_own_pages();
-}
-
 /// Bytes that this process may still take: what the machine, the process's control groups and its own limits leave;
 /// `None` where the system does not tell.
 #[must_use]
@@ -54,17 +48,6 @@ impl ResidentMemory {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Holds addresses, which the loader writes: what must not be dropped.
-    static NAMES: [&str; 3] = ["low", "high", "drain"];
-
-    #[test]
-    fn what_is_dropped_comes_back_the_same() {
-        let joined = || std::hint::black_box(&NAMES).concat();
-        let before = joined();
-        drop_own_pages();
-        assert_eq!(joined(), before);
-    }
 
     #[test]
     fn resident_memory_is_plausible() {

@@ -77,9 +77,6 @@ pub fn free_memory() -> Option<u64> {
     None
 }
 
-/// There is no portable way.
-pub fn drop_own_pages() {}
-
 /// There is no portable knob.
 pub fn share_one_heap() {}
 
