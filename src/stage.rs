@@ -38,8 +38,8 @@ pub use resumption::{SourceIdentity, Undertaking};
 pub use settlement::{Settle, Settled};
 pub use side_file::SideFile;
 pub use sub_pipeline::SubPipeline;
-pub use transform::{OnThread, OnThreadWith, Transform, Want, drive};
-pub use transform_plan::{Content, Mismatch, Stage, TransformPlan};
+pub use transform::{OnThread, Transform, Want, drive};
+pub use transform_plan::{Content, Conversion, MemoryUse, Mismatch, PassThrough, Stage, TransformPlan};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

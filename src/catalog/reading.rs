@@ -203,6 +203,7 @@ impl<B> Reading<'_, B> {
             entries: self.entries,
             span: call.span.clone(),
             text: shown(&call.normalised()),
+            state_limit: u64::MAX,
         })
     }
 

@@ -1,4 +1,4 @@
-//! A stage between a source and a sink: planned, and ready to be started.
+//! A transform that is planned, what some of them are capable of, and one that is ready to be started.
 
 use std::sync::Arc;
 
@@ -7,88 +7,93 @@ use crate::graph::Port;
 
 use super::{Context, Dial, Work};
 
-/// What a transform gives out, as far as a terminal is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Content {
-    /// The bytes that came in, or some of them.
-    AsItCame,
-    /// Compressed: nothing that a terminal should show.
-    Compressed,
-    /// Decompressed: whatever it once was.
-    Restored,
-}
-
 /// A transform whose parameters are right.
+///
+/// What only some transforms have is a capability: a method here that returns it, and `None` for all others.
 pub trait TransformPlan: Send {
-    /// Takes no more than `memory` bytes where its parameters leave that open: asked before the state, where the user has
-    /// set a ceiling.
-    fn fit(&mut self, memory: u64) {
-        let _ = memory;
-    }
-    /// Bytes of memory that it holds besides its links, as far as its parameters tell.
-    fn state_bytes(&self) -> u64 {
-        0
-    }
-    /// The high-water mark that it asks for on the link behind it, in bytes; one that the user set outranks it.
-    fn high(&self) -> Option<u64> {
+    /// Makes the stage.
+    fn make(self: Box<Self>) -> Box<dyn Stage>;
+    /// The memory that it asks for besides an ordinary link.
+    fn memory_use(&self) -> Option<&dyn MemoryUse> {
         None
     }
-    /// Whether its input may ask for more memory than that, which it then claims from the [`Budget`](super::Budget).
-    fn claims_later(&self) -> bool {
-        false
-    }
-    /// Whether it may end its input before the input's own end.
-    fn ends_early(&self) -> bool {
-        false
-    }
-    /// Bytes of input that it needs at most for the first `output` bytes of its output; `None` stands for no bound.
-    fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
-        let _ = output;
+    /// How it passes bytes on unchanged, where it is known how much of its input its output takes.
+    fn pass_through(&self) -> Option<&dyn PassThrough> {
         None
     }
-    /// Whether it passes every byte on as it came, and needs none that it does not pass: then it can start anywhere in the
-    /// stream.
-    fn starts_anywhere(&self) -> bool {
-        false
-    }
-    /// What it gives out, as far as a terminal is concerned.
-    fn content(&self) -> Content {
-        Content::AsItCame
-    }
-    /// What it gives where `input` reaches it. What passes as it came stays what it is.
-    ///
-    /// # Errors
-    /// What it would take instead.
-    fn output_port(&self, input: Port) -> Result<Port, Mismatch> {
-        if self.content() == Content::AsItCame {
-            return Ok(input);
-        }
-        Mismatch::unless_bytes(input).map(|()| Port::Bytes)
-    }
-    /// Bytes per second that it lets pass at most.
-    fn rate(&self) -> Option<u64> {
+    /// What it makes of its input, where that is not the input, or some of it.
+    fn conversion(&self) -> Option<&dyn Conversion> {
         None
     }
-    /// How many of the first bytes it would drop; a source that can seek does it instead.
-    fn leading_skip(&self) -> u64 {
-        0
+    /// How many of the first bytes it drops. A source that can seek skips them instead, and the engine subtracts what it
+    /// has skipped.
+    fn leading_skip(&mut self) -> Option<&mut u64> {
+        None
     }
-    /// The rate that it keeps, where it keeps one that may be changed while it runs.
-    fn dial(&self) -> Option<Arc<Dial>> {
+    /// The rate that it keeps, which may be changed while it runs.
+    fn dial(&self) -> Option<&Arc<Dial>> {
         None
     }
     /// The small file that it leaves beside the stream: the parameter that names it, and its name.
     fn side_file(&self) -> Option<(&'static str, &[u8])> {
         None
     }
-    /// Makes the stage; `skipped` of the leading bytes are skipped already.
-    fn make(self: Box<Self>, skipped: u64) -> Box<dyn Stage>;
 }
 
-/// The general transform: anything that waits, or needs helpers.
-pub trait Stage: Send {
-    /// Starts the stage.
-    fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work;
+/// A transform that asks for memory.
+pub trait MemoryUse {
+    /// Bytes that it holds besides its links, as far as its parameters tell.
+    fn state_bytes(&self) -> u64 {
+        0
+    }
+    /// Whether its input may ask for more than that, which it then claims from the [`Budget`](super::Budget).
+    fn claims_later(&self) -> bool {
+        false
+    }
+    /// The high-water mark of the link behind it, in bytes; one that the user set outranks it.
+    fn high(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// A transform that passes on all or some of its bytes as they came.
+pub trait PassThrough {
+    /// Bytes of input that it needs at most for the first `output` bytes of its output; `None` stands for no bound.
+    fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
+        output
+    }
+    /// Whether it may end its input before the input's own end.
+    fn ends_early(&self) -> bool {
+        false
+    }
+    /// Whether it can start anywhere in the stream: it passes every byte, and needs none that it does not pass.
+    fn starts_anywhere(&self) -> bool {
+        false
+    }
+}
+
+/// A transform whose output is something else than its input.
+pub trait Conversion {
+    /// What comes out, where a terminal must not show it, or something inside it was hidden before.
+    fn content(&self) -> Option<Content> {
+        None
+    }
+    /// What it gives where `input` reaches it.
+    ///
+    /// # Errors
+    /// What it would take instead.
+    fn output_port(&self, input: Port) -> Result<Port, Mismatch> {
+        Mismatch::unless_bytes(input).map(|()| Port::Bytes)
+    }
+}
+
+/// What a conversion did to the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Compressed: nothing that a terminal should show.
+    Compressed,
+    /// Decompressed: whatever it once was.
+    Restored,
 }
 
 /// A stage cannot take what reaches it.
@@ -114,4 +119,10 @@ impl Mismatch {
             }),
         }
     }
+}
+
+/// The general transform: anything that waits, or needs helpers.
+pub trait Stage: Send {
+    /// Starts the stage.
+    fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work;
 }

@@ -9,11 +9,11 @@ use libdeflater::{CompressionLvl, Compressor, Crc};
 
 use crate::error::Stop;
 use crate::flow::{Chunk, Inlet, Outlet};
-use crate::stage::{Content, Context, Outcome, Stage, TransformPlan, Work};
+use crate::stage::{Context, Outcome, Stage, Work};
 
-use super::super::crew::{Crew, Event};
-use super::super::gathered::Gathered;
 use super::member::{FOOTER, HEADER, header};
+use crate::transforms::crew::{Crew, Event};
+use crate::transforms::gathered::Gathered;
 
 /// How a stream is compressed.
 #[derive(Debug, Clone, Copy)]
@@ -43,19 +43,10 @@ impl Members {
             _ => 8816 << 10,
         }
     }
-}
 
-impl TransformPlan for Members {
-    fn state_bytes(&self) -> u64 {
+    /// Bytes of all members in hand and their compressors.
+    pub fn state_bytes(&self) -> u64 {
         (self.threads * (self.size + self.bound() + self.compressor_bytes())) as u64
-    }
-
-    fn content(&self) -> Content {
-        Content::Compressed
-    }
-
-    fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
-        self
     }
 }
 
