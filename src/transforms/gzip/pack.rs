@@ -1,7 +1,8 @@
 //! Compressing independent members in parallel.
 //!
-//! One thread copies the input into members and the results into the output, in order; a crew compresses. No input chunk
-//! is held while input is waited for: a member's bytes are the stage's own, and stand in the budget.
+//! One thread copies the input into members and the results into the output, in order; a crew compresses, or with
+//! `threads=1` that thread itself. No input chunk is held while input is waited for: a member's bytes are the stage's own,
+//! and stand in the budget.
 
 use std::time::{Duration, Instant};
 
@@ -54,10 +55,14 @@ impl Stage for Members {
     fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {
         Work::Thread(Box::new(move || {
             let level = self.level;
-            let crew = Crew::hire("gzip worker", self.threads, || {
+            let compress = || {
                 let mut compressor = Compressor::new(CompressionLvl::new(level).unwrap_or_default());
                 move |member: &mut Member| member.compress(&mut compressor, level)
-            })?;
+            };
+            let crew = match self.threads {
+                1 => Crew::alone(compress()),
+                threads => Crew::hire("gzip worker", threads, compress)?,
+            };
             let packer = Packer {
                 crew,
                 filling: None,
