@@ -11,7 +11,7 @@ use crate::flow::Marks;
 use crate::grammar::{Script, format_rate};
 use crate::graph::{Graph, NodeId, NodeMap};
 use crate::platform::FilePlace;
-use crate::stage::{BranchPlan, Content, Facts, SinkPlan, SourcePlan, TransformPlan};
+use crate::stage::{BranchPlan, Content, Conversion, Facts, MemoryUse, SinkPlan, SourcePlan, TransformPlan};
 use crate::transforms;
 
 mod budget;
@@ -139,7 +139,7 @@ impl StagePlan {
     pub fn state_bytes(&self) -> u64 {
         match self {
             Self::Source(_) => 0,
-            Self::Transform(plan) => plan.state_bytes(),
+            Self::Transform(plan) => plan.memory_use().map_or(0, MemoryUse::state_bytes),
             Self::Branch(plan) => plan.state_bytes(),
             Self::Sink(plan) => plan.state_bytes(),
         }
@@ -180,7 +180,7 @@ impl Plan {
     /// All problems together, in the script's own text.
     pub fn new(script: &Script, mut problems: Vec<Problem>, limits: Limits) -> Result<Self, ChainError> {
         let catalog = catalog();
-        let calls = check_chain(script, &catalog).unwrap_or_else(|found| {
+        let mut calls = check_chain(script, &catalog).unwrap_or_else(|found| {
             problems.extend(found);
             Vec::new()
         });
@@ -194,13 +194,18 @@ impl Plan {
             stages.push(Planned::new("read", "read -", standard));
             demands.push(Demand::none(whole.clone()));
         }
-        for (definition, args) in &calls {
-            let built = build(definition, args, limits);
+        for (definition, args) in &mut calls {
+            if let Some(memory) = limits.memory {
+                // Half of the ceiling for state, half for links.
+                args.limit_state(memory / 2);
+            }
+            let built = build(definition, args);
             demands.push(Demand::of(definition, args, built.as_ref().ok()));
             match built {
                 Ok(plan) => {
                     if let Some(transform) = plan.as_transform() {
-                        if transform.content() == Content::Restored {
+                        let conversion = transform.conversion();
+                        if conversion.and_then(Conversion::content) == Some(Content::Restored) {
                             // What comes out of a decoder may be faster than what goes in.
                             too_slow.clear();
                         }
@@ -288,7 +293,7 @@ impl Plan {
     #[must_use]
     pub fn wanted_of(&self, node: NodeId) -> Option<u64> {
         let wanted_by = |next: NodeId| match &self.stages[next].plan {
-            StagePlan::Transform(transform) => transform.wanted_input(self.wanted_of(next)),
+            StagePlan::Transform(transform) => transform.pass_through()?.wanted_input(self.wanted_of(next)),
             StagePlan::Branch(_) => self.wanted_of(next),
             StagePlan::Source(_) | StagePlan::Sink(_) => None,
         };
@@ -315,22 +320,17 @@ impl Plan {
 }
 
 /// Plans what one call says.
-fn build(definition: &Definition, args: &Args, limits: Limits) -> Result<StagePlan, Problem> {
+fn build(definition: &Definition, args: &Args) -> Result<StagePlan, Problem> {
     Ok(match definition.build {
         Build::Source(build) => StagePlan::Source(build(args)?),
         Build::Sink(build) => StagePlan::Sink(build(args)?),
-        Build::Transform(build) => {
-            let mut plan = build(args)?;
-            // Half of a ceiling for state, half for links.
-            plan.fit(limits.memory.map_or(u64::MAX, |memory| memory / 2));
-            StagePlan::Transform(plan)
-        }
+        Build::Transform(build) => StagePlan::Transform(build(args)?),
     })
 }
 
 /// What is wrong with a stage that never lets the sink have as much as it must.
 fn slower(plan: &dyn TransformPlan, args: &Args, min_rate: Option<u64>) -> Option<Problem> {
-    let (rate, least) = (plan.rate()?, min_rate?);
+    let (rate, least) = (plan.dial()?.rate(), min_rate?);
     (rate < least).then(|| {
         let (rate, least) = (format_rate(rate), format_rate(least));
         Problem::at(

@@ -1,12 +1,11 @@
-//! The stages between a source and a sink: one file per transform or codec family.
+//! The stages between a source and a sink: one file per family.
 //!
-//! A new transform is one file with one [`Definition`], and one line in [`STAGES`].
+//! A new transform is one [`Definition`], and one line in [`STAGES`].
 
 use crate::catalog::Definition;
 
 #[cfg(feature = "brotli")]
 mod brotli;
-mod buffer;
 #[cfg(feature = "bzip2")]
 mod bzip2;
 mod codec;
@@ -15,11 +14,9 @@ mod decompress;
 mod gathered;
 mod gzip;
 mod hash;
-mod limit;
 #[cfg(feature = "lz4")]
 mod lz4;
-mod skip;
-mod take;
+mod pass;
 mod throttle;
 #[cfg(feature = "xz")]
 mod xz;
@@ -52,10 +49,10 @@ pub static STAGES: &[&Definition] = &[
     &brotli::UNBROTLI,
     &decompress::DECOMPRESS,
     &throttle::THROTTLE,
-    &take::TAKE,
-    &skip::SKIP,
-    &limit::LIMIT,
-    &buffer::BUFFER,
+    &pass::TAKE,
+    &pass::SKIP,
+    &pass::LIMIT,
+    &pass::BUFFER,
     &hash::HASH,
 ];
 

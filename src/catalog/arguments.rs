@@ -36,6 +36,8 @@ pub struct Args {
     pub(super) entries: Vec<Entry>,
     pub(super) span: Range<usize>,
     pub(super) text: String,
+    /// Bytes.
+    pub(super) state_limit: u64,
 }
 
 /// A getter for one kind of value: what was given last, or the default.
@@ -152,6 +154,17 @@ impl Args {
     #[track_caller]
     pub fn low(&self) -> Option<u64> {
         self.size("low")
+    }
+
+    /// Bytes of memory that the stage may hold besides its links where its parameters leave that open.
+    #[must_use]
+    pub fn state_limit(&self) -> u64 {
+        self.state_limit
+    }
+
+    /// Sets that; there is no limit otherwise.
+    pub fn limit_state(&mut self, bytes: u64) {
+        self.state_limit = bytes;
     }
 
     /// Whether the user wrote it, rather than its default or nothing counting.

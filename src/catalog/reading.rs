@@ -203,6 +203,7 @@ impl Reading<'_> {
             entries: self.entries,
             span: call.span.clone(),
             text: shown(&call.normalised()),
+            state_limit: u64::MAX,
         })
     }
 

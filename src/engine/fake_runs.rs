@@ -261,7 +261,7 @@ async fn a_source_is_told_within_two_seconds_or_left_alone() {
 struct Owner(usize, Arc<Tally>);
 
 impl TransformPlan for Owner {
-    fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
+    fn make(self: Box<Self>) -> Box<dyn Stage> {
         self
     }
 }

@@ -9,8 +9,8 @@ use crate::flow::{Chunk, Inlet, Marks, Outlet};
 use crate::graph::{Graph, Id, NodeId};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::stage::{
-    BoxFuture, Branch, BranchPlan, Cancel, Context, Facts, Fan, LinkShare, Outcome, Phase, Reach, Rollback, Settle,
-    Settled, Sink, SinkPlan, Source, SourcePlan, Stage, TransformPlan, Work,
+    BoxFuture, Branch, BranchPlan, Cancel, Context, Facts, Fan, LinkShare, MemoryUse, Outcome, PassThrough, Phase,
+    Reach, Rollback, Settle, Settled, Sink, SinkPlan, Source, SourcePlan, Stage, TransformPlan, Work,
 };
 
 /// How a stage fails.
@@ -248,16 +248,28 @@ impl Settle for Tally {
 }
 
 impl TransformPlan for Fake {
+    fn make(self: Box<Self>) -> Box<dyn Stage> {
+        self
+    }
+
+    fn memory_use(&self) -> Option<&dyn MemoryUse> {
+        Some(self)
+    }
+
+    fn pass_through(&self) -> Option<&dyn PassThrough> {
+        Some(self)
+    }
+}
+
+impl MemoryUse for Fake {
     fn state_bytes(&self) -> u64 {
         1000
     }
+}
 
+impl PassThrough for Fake {
     fn ends_early(&self) -> bool {
         self.ends_early
-    }
-
-    fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
-        self
     }
 }
 

@@ -13,7 +13,7 @@ use crate::graph::{Graph, NodeId, NodeMap};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::platform::FilePlace;
 use crate::stage::{
-    Branch, Content, Dial, Facts, Phase, Reach, Rollback, Settle, Settled, Sink, SinkPlan, Source, Stage,
+    Branch, Content, Dial, Facts, PassThrough, Phase, Reach, Rollback, Settle, Settled, Sink, SinkPlan, Source, Stage,
     TransformPlan, Undertaking,
 };
 
@@ -112,7 +112,7 @@ fn expect_holes(plan: &mut Plan, facts: &NodeMap<Option<Facts>>) {
     let arrives = |plan: &Plan, sink| {
         let mut before = plan.graph.before(sink);
         before.all(|node| match &plan.stages[node].plan {
-            StagePlan::Transform(transform) => transform.content() == Content::AsItCame,
+            StagePlan::Transform(transform) => transform.conversion().is_none(),
             StagePlan::Source(_) => is_sparse(node),
             StagePlan::Branch(_) | StagePlan::Sink(_) => true,
         })
@@ -163,9 +163,9 @@ fn check_files(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), Ending
 fn check_terminals(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), Ending> {
     for node in plan.graph.sinks() {
         let is_terminal = facts[node].as_ref().is_some_and(|facts| facts.is_terminal);
-        let before = plan.graph.before(node).map(|node| &plan.stages[node].plan);
-        let mut contents = before.filter_map(|plan| Some(plan.as_transform()?.content()));
-        let compressed = contents.find(|content| *content != Content::AsItCame) == Some(Content::Compressed);
+        let mut before = plan.graph.before(node).map(|node| &plan.stages[node].plan);
+        let content = before.find_map(|plan| plan.as_transform()?.conversion()?.content());
+        let compressed = content == Some(Content::Compressed);
         let is_spelled_out = plan.stages[node].plan.as_sink().is_some_and(SinkPlan::is_spelled_out);
         if compressed && is_terminal && !is_spelled_out {
             let why = "compressed data is nothing to look at; redirect it, or spell out `| write -`";
@@ -234,9 +234,7 @@ struct Opener {
     memory: MemoryPlan,
     /// The pipeline's text, where a sink goes on with what an earlier run of it has written.
     resumes: Option<String>,
-    /// How many bytes the first transform would drop.
-    leading_skip: u64,
-    /// How many bytes the pipeline wants at most, those included.
+    /// How many bytes the pipeline wants at most, those that the source moves past included.
     wanted: Option<u64>,
     /// How many bytes the source has moved past.
     skipped: u64,
@@ -248,9 +246,6 @@ impl Opener {
     fn new(plan: Plan, listening: NodeMap<Vec<String>>) -> Self {
         let resumes = |sink| plan.stages[sink].plan.as_sink().is_some_and(SinkPlan::resumes);
         let resumes = plan.graph.sinks().any(resumes).then(|| plan.text());
-        let first = plan.graph.downstream(plan.graph.root()).next();
-        let first = first.and_then(|first| plan.stages[first].plan.as_transform());
-        let leading_skip = first.map_or(0, TransformPlan::leading_skip);
         let wanted = plan.wanted_of(plan.graph.root());
         let mut side_files = Vec::new();
         let stages = plan.stages.into_entries().zip(listening.into_values());
@@ -264,8 +259,10 @@ impl Opener {
                 side_file: None,
                 sub_pipelines: stage.sub_pipelines,
                 state,
-                ends_early: transform.is_some_and(TransformPlan::ends_early),
-                dial: transform.and_then(TransformPlan::dial),
+                ends_early: transform
+                    .and_then(TransformPlan::pass_through)
+                    .is_some_and(PassThrough::ends_early),
+                dial: transform.and_then(TransformPlan::dial).cloned(),
                 role: Opening::Planned(stage.plan),
             }
         });
@@ -275,7 +272,6 @@ impl Opener {
             side_files,
             memory: plan.memory,
             resumes,
-            leading_skip,
             wanted,
             skipped: 0,
             resumed: 0,
@@ -394,15 +390,13 @@ impl Opener {
         if offset == 0 {
             return Ok(());
         }
-        let root = self.graph.root();
-        let skipped = match &mut self.stages[root].role {
-            Opening::Open(OpenRole::Source(source)) => source.skip(offset),
-            _ => Ok(0),
-        };
-        let skipped = skipped.map_err(|failure| self.failed(root, failure))?;
+        let skipped = self.skip(offset)?;
         if skipped < offset {
             let why = format!("{offset} bytes of it were written already, and it has {skipped}");
-            return Err(self.failed(root, Failure::because(Kind::Integrity, "cannot go on", why)));
+            return Err(self.failed(
+                self.graph.root(),
+                Failure::because(Kind::Integrity, "cannot go on", why),
+            ));
         }
         tracing::info!("goes on after {offset} bytes");
         self.resumed = offset;
@@ -412,35 +406,48 @@ impl Opener {
     /// Moves the source past what the first transform would drop, and tells it how much it is asked for. This is the last
     /// step that can fail, so that a failed start leaves a shared standard input where it was.
     fn position_source(&mut self) -> Result<(), Ending> {
-        let root = self.graph.root();
-        let Opening::Open(OpenRole::Source(source)) = &mut self.stages[root].role else {
-            return Ok(());
-        };
-        if self.leading_skip > 0 {
-            let skipped = source.skip(self.leading_skip);
-            self.skipped = match skipped {
-                Ok(skipped) => skipped,
-                Err(failure) => return Err(self.failed(root, failure)),
-            };
+        let leading = self.leading_skip().map_or(0, |left| *left);
+        if leading > 0 {
+            let skipped = self.skip(leading)?;
+            self.skipped = skipped;
+            if let Some(left) = self.leading_skip() {
+                *left -= skipped;
+            }
         }
         self.wanted = self.wanted.map(|wanted| wanted - self.skipped.min(wanted));
+        let root = self.graph.root();
         if let (Some(wanted), Opening::Open(OpenRole::Source(source))) = (self.wanted, &mut self.stages[root].role) {
             source.read_at_most(wanted);
         }
         Ok(())
     }
 
+    /// How many of the first bytes the first transform still has to drop.
+    fn leading_skip(&mut self) -> Option<&mut u64> {
+        let first = self.graph.downstream(self.graph.root()).next()?;
+        match &mut self.stages[first].role {
+            Opening::Planned(StagePlan::Transform(plan)) => plan.leading_skip(),
+            _ => None,
+        }
+    }
+
+    /// Moves the source `bytes` ahead where it can; returns by how many it did.
+    fn skip(&mut self, bytes: u64) -> Result<u64, Ending> {
+        let root = self.graph.root();
+        let skipped = match &mut self.stages[root].role {
+            Opening::Open(OpenRole::Source(source)) => source.skip(bytes),
+            _ => Ok(0),
+        };
+        skipped.map_err(|failure| self.failed(root, failure))
+    }
+
     fn finish(self, facts: &NodeMap<Option<Facts>>) -> Opened {
         let size = facts[self.graph.root()].as_ref().and_then(|facts| facts.size);
         let passed = self.skipped + self.resumed;
-        let mut skipped = self.skipped;
         let stages = self.stages.into_values().into_iter().filter_map(|stage| {
             let role = match stage.role {
                 Opening::Open(role) => role,
-                // Only the first transform has anything skipped for it.
-                Opening::Planned(StagePlan::Transform(plan)) => {
-                    OpenRole::Transform(plan.make(std::mem::take(&mut skipped)))
-                }
+                Opening::Planned(StagePlan::Transform(plan)) => OpenRole::Transform(plan.make()),
                 Opening::Planned(StagePlan::Branch(plan)) => OpenRole::Branch(plan.make()),
                 Opening::Planned(StagePlan::Source(_) | StagePlan::Sink(_)) | Opening::Gone => return None,
             };

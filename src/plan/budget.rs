@@ -10,7 +10,7 @@ use crate::error::Problem;
 use crate::flow::Marks;
 use crate::grammar::format_size;
 use crate::graph::{EdgeMap, Graph, NodeMap};
-use crate::stage::{LinkShare, TransformPlan};
+use crate::stage::{LinkShare, MemoryUse, TransformPlan};
 
 use super::{Limits, StagePlan, marks};
 
@@ -33,11 +33,12 @@ impl Demand {
     pub fn of(definition: &Definition, args: &Args, plan: Option<&StagePlan>) -> Self {
         let feeds_links = definition.role.feeds_a_link();
         let transform = plan.and_then(StagePlan::as_transform);
+        let memory = transform.and_then(TransformPlan::memory_use);
         Self {
             span: args.span(),
             state: plan.map_or(0, StagePlan::state_bytes),
-            claims_later: transform.is_some_and(TransformPlan::claims_later),
-            high: feeds_links.then(|| args.high().or_else(|| transform?.high())).flatten(),
+            claims_later: memory.is_some_and(MemoryUse::claims_later),
+            high: feeds_links.then(|| args.high().or_else(|| memory?.high())).flatten(),
             low: feeds_links.then(|| args.low()).flatten(),
         }
     }

@@ -17,7 +17,11 @@ pub fn check(graph: &mut Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &
         let input = graph.input(node).map_or(Port::Bytes, |edge| graph.edge(edge).port);
         let output = match &stage.plan {
             StagePlan::Source(source) => Ok(source.port()),
-            StagePlan::Transform(transform) => transform.output_port(input),
+            StagePlan::Transform(transform) => match transform.conversion() {
+                Some(conversion) => conversion.output_port(input),
+                // What passes as it came stays what it is.
+                None => Ok(input),
+            },
             StagePlan::Branch(_) => Ok(input),
             StagePlan::Sink(sink) => sink.takes(input).map(|()| input),
         };
@@ -48,12 +52,22 @@ fn problem(name: &str, input: Port, mismatch: &Mismatch, span: std::ops::Range<u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::{Stage, TransformPlan};
+    use crate::stage::{Conversion, Stage, TransformPlan};
 
     /// Takes one kind and gives another.
     struct Converter(Port, Port, &'static [&'static str]);
 
     impl TransformPlan for Converter {
+        fn make(self: Box<Self>) -> Box<dyn Stage> {
+            unreachable!("it is only planned")
+        }
+
+        fn conversion(&self) -> Option<&dyn Conversion> {
+            Some(self)
+        }
+    }
+
+    impl Conversion for Converter {
         fn output_port(&self, input: Port) -> Result<Port, Mismatch> {
             if input == self.0 {
                 return Ok(self.1);
@@ -62,10 +76,6 @@ mod tests {
                 takes: self.0,
                 through: self.2,
             })
-        }
-
-        fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
-            unreachable!("it is only planned")
         }
     }
 

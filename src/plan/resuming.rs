@@ -5,8 +5,7 @@
 
 use crate::error::Problem;
 use crate::graph::{Graph, NodeMap};
-
-use crate::stage::SinkPlan;
+use crate::stage::{PassThrough, SinkPlan};
 
 use super::budget::Demand;
 use super::{Planned, StagePlan};
@@ -31,7 +30,7 @@ pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &N
                     .label(format!("this is {what}"))
                     .help("read one regular file, or leave resume=true out")
             }),
-            StagePlan::Transform(transform) if !transform.starts_anywhere() => {
+            StagePlan::Transform(transform) if !transform.pass_through().is_some_and(PassThrough::starts_anywhere) => {
                 let name = stage.name;
                 let message = format!("`{name}` cannot start in the middle, as resume=true needs it");
                 let problem = at(node, message)

@@ -52,19 +52,10 @@ pub trait Transform: Send {
     fn finish(self: Box<Self>, out: &mut Outlet) -> Outcome;
 }
 
-/// A [`Transform`] on a thread of its own.
-pub struct OnThread<T>(pub T);
+/// A [`Transform`] on a thread of its own, where it is made with what the engine lends it.
+pub struct OnThread<F>(pub F);
 
-impl<T: Transform + 'static> Stage for OnThread<T> {
-    fn start(self: Box<Self>, input: Inlet, out: Outlet, _: Context) -> Work {
-        Work::Thread(Box::new(move || drive(Box::new(self.0), input, out)))
-    }
-}
-
-/// A [`Transform`] on a thread of its own that is made with what the engine lends it.
-pub struct OnThreadWith<F>(pub F);
-
-impl<T: Transform + 'static, F: FnOnce(&Context) -> T + Send + 'static> Stage for OnThreadWith<F> {
+impl<T: Transform + 'static, F: FnOnce(&Context) -> T + Send + 'static> Stage for OnThread<F> {
     fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {
         Work::Thread(Box::new(move || drive(Box::new((self.0)(&context)), input, out)))
     }

@@ -8,7 +8,7 @@ use crate::catalog::{Args, Build, Definition, Example, Role};
 use crate::error::Problem;
 use crate::stage::TransformPlan;
 
-use super::codec::{FLUSH, Format, Head, Packing, Padding, Plain, Unpacking, given_level, level};
+use super::codec::{FLUSH, Format, Head, Padding, Plain, compress, decompress, given_level, level};
 
 /// The definition of `brotli`.
 pub static BROTLI: Definition = Definition {
@@ -91,21 +91,17 @@ fn head(head: &[u8]) -> Head {
 fn plan_brotli(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     let level = given_level(args);
     let at = usize::try_from(level).unwrap_or(0).min(ENCODER.len() - 1);
-    Ok(Box::new(Packing {
-        state: ENCODER[at] << 10,
-        flush: args.duration("flush"),
-        encoder: move || {
-            BrotliEncoder::new(
-                EncoderParams::default()
-                    .quality(Level::Precise(level))
-                    .window_size(WINDOW),
-            )
-        },
+    Ok(compress(ENCODER[at] << 10, args.duration("flush"), move || {
+        BrotliEncoder::new(
+            EncoderParams::default()
+                .quality(Level::Precise(level))
+                .window_size(WINDOW),
+        )
     }))
 }
 
 fn plan_unbrotli(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    Ok(Box::new(Unpacking(const { &[&FORMAT] })))
+    Ok(decompress(const { &[&FORMAT] }))
 }
 
 #[cfg(test)]

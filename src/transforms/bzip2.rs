@@ -7,7 +7,7 @@ use crate::catalog::{Args, Build, Definition, Example, Role};
 use crate::error::Problem;
 use crate::stage::TransformPlan;
 
-use super::codec::{Format, Head, Likeness, Packing, Padding, Plain, Unpacking, compare, given_level, level};
+use super::codec::{Format, Head, Likeness, Padding, Plain, compare, compress, decompress, given_level, level};
 
 /// The definition of `bzip2`.
 pub static BZIP2: Definition = Definition {
@@ -66,16 +66,15 @@ fn head(head: &[u8]) -> Head {
 
 fn plan_bzip2(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     let level = given_level(args);
-    Ok(Box::new(Packing {
-        // Measured: 1099 KiB at level 1, 781 KiB more for each further one: eight bytes for each byte of a block.
-        state: (320 << 10) + u64::from(level.unsigned_abs()) * (784 << 10),
-        flush: None,
-        encoder: move || BzEncoder::new(Level::Precise(level).into(), 0),
+    // Measured: 1099 KiB at level 1, 781 KiB more for each further one: eight bytes for each byte of a block.
+    let state = (320 << 10) + u64::from(level.unsigned_abs()) * (784 << 10);
+    Ok(compress(state, None, move || {
+        BzEncoder::new(Level::Precise(level).into(), 0)
     }))
 }
 
 fn plan_bunzip2(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    Ok(Box::new(Unpacking(const { &[&FORMAT] })))
+    Ok(decompress(const { &[&FORMAT] }))
 }
 
 #[cfg(test)]

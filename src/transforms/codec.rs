@@ -15,23 +15,64 @@
     allow(dead_code, unused_imports)
 )]
 
+use crate::stage::{Content, Conversion, MemoryUse, Stage, TransformPlan};
+
 mod decode;
-mod decoder;
 mod encode;
 mod format;
 mod magic;
-mod memory;
 mod parameter;
 
 #[cfg(test)]
 mod tests;
 
-pub use decode::{Decoding, Unpacking};
-pub use decoder::{Decoder, Plain, Step};
-pub use encode::Packing;
-pub use format::{Format, Head, Padding};
+pub use decode::{Decoding, decompress};
+pub use encode::compress;
+pub use format::{Decoder, Format, Head, Padding, Plain, Step};
 pub use magic::{Likeness, compare, skippable};
 pub use parameter::{FLUSH, THREADS, given_level, given_threads, level};
 
 /// What a codec is given in one call, so that a cancelled run never waits long for one to come back.
 const PIECE: usize = 64 << 10;
+
+/// The plan of a stage that compresses or decompresses.
+pub struct Codec<S> {
+    /// What it is started as.
+    pub stage: S,
+    /// What comes out.
+    pub content: Content,
+    /// Bytes that it holds, as far as its parameters tell.
+    pub state: u64,
+    /// Whether it claims more once it knows its input.
+    pub claims_later: bool,
+}
+
+impl<S: Stage + 'static> TransformPlan for Codec<S> {
+    fn make(self: Box<Self>) -> Box<dyn Stage> {
+        Box::new(self.stage)
+    }
+
+    fn memory_use(&self) -> Option<&dyn MemoryUse> {
+        Some(self)
+    }
+
+    fn conversion(&self) -> Option<&dyn Conversion> {
+        Some(self)
+    }
+}
+
+impl<S: Send> MemoryUse for Codec<S> {
+    fn state_bytes(&self) -> u64 {
+        self.state
+    }
+
+    fn claims_later(&self) -> bool {
+        self.claims_later
+    }
+}
+
+impl<S: Send> Conversion for Codec<S> {
+    fn content(&self) -> Option<Content> {
+        Some(self.content)
+    }
+}

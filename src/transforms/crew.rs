@@ -19,6 +19,9 @@ use crate::platform;
 /// A job that is done, or the panic that its worker died of.
 type Done<J> = Result<J, Box<dyn Any + Send>>;
 
+/// What is done with a job.
+type Work<J> = Box<dyn FnMut(&mut J) + Send>;
+
 /// What an employer may have to see to.
 #[derive(Debug)]
 pub enum Event<J> {
@@ -31,10 +34,11 @@ pub enum Event<J> {
 }
 
 /// Some threads and the jobs in their hands.
-#[derive(Debug)]
 pub struct Crew<J> {
     shared: Arc<Shared<J>>,
     threads: Vec<JoinHandle<()>>,
+    /// What its owner does itself when it submits a job, where there are no threads.
+    work: Option<Work<J>>,
 }
 
 #[derive(Debug)]
@@ -72,20 +76,7 @@ impl<J: Send + 'static> Crew<J> {
         count: usize,
         make: impl Fn() -> W,
     ) -> Result<Self, Failure> {
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State {
-                waiting: VecDeque::new(),
-                results: VecDeque::new(),
-                first: 0,
-                is_closed: false,
-                employer: None,
-            }),
-            changed: Condvar::new(),
-        });
-        let mut crew = Self {
-            shared,
-            threads: Vec::new(),
-        };
+        let mut crew = Self::new(None);
         for _ in 0..count {
             let shared = crew.shared.clone();
             let work = make();
@@ -96,8 +87,36 @@ impl<J: Send + 'static> Crew<J> {
         Ok(crew)
     }
 
+    /// No threads: whoever submits a job does it at once.
+    pub fn alone(work: impl FnMut(&mut J) + Send + 'static) -> Self {
+        Self::new(Some(Box::new(work)))
+    }
+
+    fn new(work: Option<Work<J>>) -> Self {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                results: VecDeque::new(),
+                first: 0,
+                is_closed: false,
+                employer: None,
+            }),
+            changed: Condvar::new(),
+        });
+        Self {
+            shared,
+            threads: Vec::new(),
+            work,
+        }
+    }
+
     /// Hands a job to the next worker that is free.
-    pub fn submit(&mut self, job: J) {
+    pub fn submit(&mut self, mut job: J) {
+        if let Some(work) = &mut self.work {
+            work(&mut job);
+            self.shared.lock().results.push_back(Some(Ok(job)));
+            return;
+        }
         let mut state = self.shared.lock();
         let number = state.first + state.results.len() as u64;
         state.results.push_back(None);
@@ -256,6 +275,18 @@ mod tests {
         for job in 1..=3 {
             assert_eq!(block_on(poll_fn(|context| crew.poll_oldest(context))), job);
         }
+    }
+
+    #[test]
+    fn without_threads_submitting_does_the_work() {
+        let submitter = std::thread::current().id();
+        let mut crew = Crew::alone(|job: &mut Option<std::thread::ThreadId>| *job = Some(std::thread::current().id()));
+        crew.submit(None);
+        crew.submit(None);
+        assert_eq!(crew.in_flight(), 2);
+        assert_eq!(crew.wait_for_oldest(), Some(Some(submitter)));
+        assert_eq!(crew.wait_for_oldest(), Some(Some(submitter)));
+        assert_eq!(crew.wait_for_oldest(), None);
     }
 
     #[test]

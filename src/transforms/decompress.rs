@@ -4,7 +4,7 @@ use crate::catalog::{Args, Build, Definition, Example, Role};
 use crate::error::Problem;
 use crate::stage::TransformPlan;
 
-use super::codec::{Format, Unpacking};
+use super::codec::{Format, decompress};
 
 /// The definition of `decompress`.
 pub static DECOMPRESS: Definition = Definition {
@@ -35,5 +35,5 @@ static FORMATS: &[&Format] = &[
 ];
 
 fn plan(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    Ok(Box::new(Unpacking(FORMATS)))
+    Ok(decompress(FORMATS))
 }

@@ -1,4 +1,6 @@
-//! Output that is copied into whole buffers.
+//! Output that is gathered into whole buffers.
+
+use async_compression::core::util::WriteBuffer;
 
 use crate::flow::{Buffer, Closed, Outlet};
 
@@ -10,22 +12,51 @@ impl Gathered {
     /// Adds `bytes`, and sends each buffer that they fill.
     pub fn put(&mut self, mut bytes: &[u8], out: &mut Outlet) -> Result<(), Closed> {
         while !bytes.is_empty() {
-            let mut buffer = match self.0.take() {
-                Some(buffer) => buffer,
-                None => out.reserve_blocking(usize::MAX)?,
-            };
+            let mut buffer = self.buffer(out)?;
             bytes = &bytes[buffer.fill_from(bytes)..];
-            if buffer.is_full() {
-                out.send(buffer)?;
-            } else {
-                self.0 = Some(buffer);
-            }
+            self.keep(buffer, out)?;
         }
         Ok(())
+    }
+
+    /// Adds what `step` writes to a buffer with room, and sends the buffer if that fills it. Returns what `step` returns, and
+    /// how many bytes it wrote.
+    pub fn step<T>(
+        &mut self,
+        out: &mut Outlet,
+        step: impl FnOnce(&mut WriteBuffer<'_>) -> T,
+    ) -> Result<(T, usize), Closed> {
+        let mut buffer = self.buffer(out)?;
+        let mut output = WriteBuffer::new_initialized(buffer.spare_mut());
+        let result = step(&mut output);
+        let written = output.written_len();
+        buffer.advance(written);
+        self.keep(buffer, out)?;
+        Ok((result, written))
+    }
+
+    /// Whether all was sent.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     /// Sends what there is.
     pub fn send(&mut self, out: &mut Outlet) -> Result<(), Closed> {
         self.0.take().map_or(Ok(()), |buffer| out.send(buffer))
+    }
+
+    fn buffer(&mut self, out: &mut Outlet) -> Result<Buffer, Closed> {
+        match self.0.take() {
+            Some(buffer) => Ok(buffer),
+            None => out.reserve_blocking(usize::MAX),
+        }
+    }
+
+    fn keep(&mut self, buffer: Buffer, out: &mut Outlet) -> Result<(), Closed> {
+        if buffer.is_full() {
+            return out.send(buffer);
+        }
+        self.0 = Some(buffer);
+        Ok(())
     }
 }

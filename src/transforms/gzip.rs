@@ -10,9 +10,11 @@ use flate2::Compression;
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::Problem;
-use crate::stage::{Content, Stage, TransformPlan};
+use crate::stage::{Content, TransformPlan};
 
-use super::codec::{Decoder, FLUSH, Format, Head, Likeness, Packing, Padding, Step, compare, given_level, level};
+use super::codec::{
+    Codec, Decoder, FLUSH, Format, Head, Likeness, Padding, Step, compare, compress, given_level, level,
+};
 
 mod member;
 mod pack;
@@ -152,23 +154,40 @@ fn plan_gzip(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     let threads = args
         .integer("threads")
         .and_then(|threads| usize::try_from(threads).ok());
-    Ok(Box::new(Gzip {
-        members: pack::Members {
-            level,
-            size: usize::try_from(size).unwrap_or(64 << 10),
-            threads: threads.unwrap_or_else(processors),
-            flush,
-        },
-        is_open: threads.is_none(),
-        may_shrink: given.is_none() && level < 10,
-        single: false,
+    let mut members = pack::Members {
+        level,
+        size: usize::try_from(size).unwrap_or(64 << 10),
+        threads: threads.unwrap_or_else(processors),
+        flush,
+    };
+    let fits = |members: &pack::Members| members.state_bytes() <= args.state_limit();
+    if given.is_none() && level < 10 && !fits(&members) {
+        // A little more output is better than a thread less.
+        members.size = SMALLER_MEMBER;
+    }
+    while threads.is_none() && members.threads > 1 && !fits(&members) {
+        members.threads -= 1;
+    }
+    if threads.is_none() && level < 10 && !fits(&members) {
+        return Ok(single(level, flush));
+    }
+    Ok(Box::new(Codec {
+        content: Content::Compressed,
+        state: members.state_bytes(),
+        claims_later: false,
+        stage: members,
     }))
 }
 
 fn plan_gunzip(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    Ok(Box::new(unpack::Members {
-        formats: const { &[&FORMAT] },
-        threads: processors(),
+    Ok(Box::new(Codec {
+        content: Content::Restored,
+        state: FORMAT.base,
+        claims_later: FORMAT.grows,
+        stage: unpack::Members {
+            formats: const { &[&FORMAT] },
+            threads: processors(),
+        },
     }))
 }
 
@@ -180,57 +199,9 @@ fn processors() -> usize {
 /// One member, compressed as it flows.
 fn single(level: i32, flush: Option<Duration>) -> Box<dyn TransformPlan> {
     let level = level.clamp(1, 9).unsigned_abs();
-    Box::new(Packing {
-        state: DEFLATE_STATE,
-        flush,
-        encoder: move || GzipEncoder::new(Compression::new(level).into()),
+    compress(DEFLATE_STATE, flush, move || {
+        GzipEncoder::new(Compression::new(level).into())
     })
-}
-
-/// Members in parallel, as far as the memory allows where the user has not said how many threads.
-struct Gzip {
-    members: pack::Members,
-    /// Whether the number of threads is ours to choose.
-    is_open: bool,
-    /// Whether members may be smaller: a little more output is better than a thread less.
-    may_shrink: bool,
-    /// Whether there is no memory even for one thread.
-    single: bool,
-}
-
-impl TransformPlan for Gzip {
-    fn fit(&mut self, memory: u64) {
-        if self.may_shrink && self.state_bytes() > memory {
-            self.members.size = SMALLER_MEMBER;
-        }
-        while self.is_open && self.state_bytes() > memory && !self.single {
-            if self.members.threads > 1 {
-                self.members.threads -= 1;
-            } else {
-                self.single = self.members.level < 10;
-                self.is_open = self.single;
-            }
-        }
-    }
-
-    fn state_bytes(&self) -> u64 {
-        if self.single {
-            DEFLATE_STATE
-        } else {
-            self.members.state_bytes()
-        }
-    }
-
-    fn content(&self) -> Content {
-        Content::Compressed
-    }
-
-    fn make(self: Box<Self>, skipped: u64) -> Box<dyn Stage> {
-        if self.single {
-            return single(self.members.level, self.members.flush).make(skipped);
-        }
-        Box::new(self.members).make(skipped)
-    }
 }
 
 /// The library's decoder takes an empty input for a fault, unless it is told to flush.

@@ -3,7 +3,7 @@
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{self, Failure, Problem, Stop, brief};
 use crate::flow::{Inlet, Outlet, block_on};
-use crate::stage::{Context, Hashed, Outcome, Stage, TransformPlan, Work};
+use crate::stage::{Context, Hashed, Outcome, PassThrough, Stage, TransformPlan, Work};
 
 mod algorithm;
 mod sums;
@@ -112,18 +112,20 @@ struct Hash {
 }
 
 impl TransformPlan for Hash {
-    fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
-        output
+    fn make(self: Box<Self>) -> Box<dyn Stage> {
+        self
+    }
+
+    fn pass_through(&self) -> Option<&dyn PassThrough> {
+        Some(self)
     }
 
     fn side_file(&self) -> Option<(&'static str, &[u8])> {
         self.to.as_deref().map(|path| ("to", path))
     }
-
-    fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
-        self
-    }
 }
+
+impl PassThrough for Hash {}
 
 impl Stage for Hash {
     fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {

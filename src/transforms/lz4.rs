@@ -9,7 +9,7 @@ use crate::error::Problem;
 use crate::stage::TransformPlan;
 
 use super::codec::{
-    FLUSH, Format, Head, Likeness, Packing, Padding, Plain, Unpacking, compare, given_level, level, skippable,
+    FLUSH, Format, Head, Likeness, Padding, Plain, compare, compress, decompress, given_level, level, skippable,
 };
 
 /// The definition of `lz4`.
@@ -83,22 +83,19 @@ fn frame(descriptor: &[u8]) -> Head {
 
 fn plan_lz4(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     let level = given_level(args);
-    Ok(Box::new(Packing {
-        // Measured: 213 KiB at level 1 and 449 KiB at the others, of which blocks are 192 KiB.
-        state: if level < 2 { 224 << 10 } else { 464 << 10 },
-        flush: args.duration("flush"),
-        encoder: move || {
-            Lz4Encoder::new(
-                EncoderParams::default()
-                    .level(Level::Precise(level))
-                    .content_checksum(true),
-            )
-        },
+    // Measured: 213 KiB at level 1 and 449 KiB at the others, of which blocks are 192 KiB.
+    let state = if level < 2 { 224 << 10 } else { 464 << 10 };
+    Ok(compress(state, args.duration("flush"), move || {
+        Lz4Encoder::new(
+            EncoderParams::default()
+                .level(Level::Precise(level))
+                .content_checksum(true),
+        )
     }))
 }
 
 fn plan_unlz4(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    Ok(Box::new(Unpacking(const { &[&FORMAT] })))
+    Ok(decompress(const { &[&FORMAT] }))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role}
 use crate::error::Problem;
 use crate::flow::{Chunk, Inlet, Outlet, Wait, block_on};
 use crate::platform::sharpen_timers;
-use crate::stage::{Context, Dial, Outcome, Stage, TransformPlan, Work};
+use crate::stage::{Context, Dial, Outcome, PassThrough, Stage, TransformPlan, Work};
 
 mod pace;
 
@@ -65,24 +65,22 @@ struct Throttle {
 }
 
 impl TransformPlan for Throttle {
-    fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
-        output
+    fn make(self: Box<Self>) -> Box<dyn Stage> {
+        self
     }
 
-    fn dial(&self) -> Option<Arc<Dial>> {
-        Some(self.dial.clone())
+    fn pass_through(&self) -> Option<&dyn PassThrough> {
+        Some(self)
     }
 
-    fn rate(&self) -> Option<u64> {
-        Some(self.dial.rate())
+    fn dial(&self) -> Option<&Arc<Dial>> {
+        Some(&self.dial)
     }
+}
 
+impl PassThrough for Throttle {
     fn starts_anywhere(&self) -> bool {
         true
-    }
-
-    fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
-        self
     }
 }
 

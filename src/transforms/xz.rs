@@ -11,7 +11,7 @@ use crate::error::Problem;
 use crate::stage::TransformPlan;
 
 use super::codec::{
-    Format, Head, Likeness, Packing, Padding, THREADS, Unpacking, compare, given_level, given_threads, level,
+    Format, Head, Likeness, Padding, THREADS, compare, compress, decompress, given_level, given_threads, level,
 };
 
 mod decoder;
@@ -89,15 +89,13 @@ const SINGLE: [u64; 10] = [
 fn plan_xz(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     let level = given_level(args).unsigned_abs();
     let threads = NonZeroU32::new(given_threads(args)).unwrap_or(NonZeroU32::MIN);
-    Ok(Box::new(Packing {
-        state: encoder_state(level, threads),
-        flush: None,
-        encoder: move || encoder(level, threads),
+    Ok(compress(encoder_state(level, threads), None, move || {
+        encoder(level, threads)
     }))
 }
 
 fn plan_unxz(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    Ok(Box::new(Unpacking(const { &[&FORMAT] })))
+    Ok(decompress(const { &[&FORMAT] }))
 }
 
 /// Bytes that an encoder holds.

@@ -7,7 +7,7 @@ use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role}
 use crate::error::Problem;
 use crate::stage::TransformPlan;
 
-use super::codec::{FLUSH, Format, Packing, Padding, Plain, THREADS, Unpacking, given_level, given_threads, level};
+use super::codec::{FLUSH, Format, Padding, Plain, THREADS, compress, decompress, given_level, given_threads, level};
 
 mod frame;
 mod state;
@@ -94,23 +94,20 @@ fn plan_zstd(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         );
         return Err(problem.help("leave one of them out; threads cut the input into pieces of four windows each"));
     }
-    Ok(Box::new(Packing {
-        state: state::encoder(level, threads, window),
-        flush: args.duration("flush"),
-        encoder: move || {
-            let mut parameters = vec![CParameter::checksum_flag(true)];
-            if threads > 1 {
-                parameters.push(CParameter::nb_workers(threads));
+    let state = state::encoder(level, threads, window);
+    Ok(compress(state, args.duration("flush"), move || {
+        let mut parameters = vec![CParameter::checksum_flag(true)];
+        if threads > 1 {
+            parameters.push(CParameter::nb_workers(threads));
+        }
+        if let Some(log) = window {
+            parameters.push(CParameter::window_log(log));
+            if state::is_long(level, log) {
+                parameters.push(CParameter::enable_long_distance_matching(true));
+                parameters.push(CParameter::ldm_hash_rate_log(state::LONG_RATE_LOG));
             }
-            if let Some(log) = window {
-                parameters.push(CParameter::window_log(log));
-                if state::is_long(level, log) {
-                    parameters.push(CParameter::enable_long_distance_matching(true));
-                    parameters.push(CParameter::ldm_hash_rate_log(state::LONG_RATE_LOG));
-                }
-            }
-            ZstdEncoder::new_with_params(level, &parameters)
-        },
+        }
+        ZstdEncoder::new_with_params(level, &parameters)
     }))
 }
 
@@ -125,5 +122,5 @@ fn window(size: u64, args: &Args) -> Result<u32, Problem> {
 }
 
 fn plan_unzstd(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    Ok(Box::new(Unpacking(const { &[&FORMAT] })))
+    Ok(decompress(const { &[&FORMAT] }))
 }

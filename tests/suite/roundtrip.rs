@@ -275,10 +275,13 @@ fn members(mut stream: &[u8]) -> Vec<&[u8]> {
 #[test]
 fn members_come_in_their_size_whatever_the_threads() {
     let bytes = noise(300_001, 21);
-    for threads in [1, 2, 5] {
-        for member in [4 << 10, 100_000, 300_001, 2 << 20] {
-            let stage = format!("gzip threads={threads} member={member}");
+    for member in [4 << 10, 100_000, 300_001, 2 << 20] {
+        let mut on_one_thread = None;
+        for threads in [1, 2, 5] {
+            // No member is cut short, however slowly the input comes.
+            let stage = format!("gzip threads={threads} member={member} flush=1h");
             let packed = highwater([stage.as_str()]).input(bytes.as_slice()).run().succeeds();
+            same(on_one_thread.get_or_insert_with(|| packed.clone()), &packed);
             assert_eq!(members(&packed).len(), bytes.len().div_ceil(member), "{stage}");
             same(&highwater(["gunzip"]).input(packed.as_slice()).run().succeeds(), &bytes);
             if let Some((whole, restored)) = gunzip(&packed) {
@@ -286,6 +289,30 @@ fn members_come_in_their_size_whatever_the_threads() {
                 same(&restored, &bytes);
             }
         }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn gzip_on_one_thread_starts_no_worker() {
+    use std::io::{Read, Write};
+    for (threads, has_workers) in [(1, false), (2, true)] {
+        let folder = Folder::new();
+        let fifo = folder.fifo("in");
+        let pipeline = format!("read in | gzip threads={threads} member=4KiB");
+        let mut running = highwater([pipeline]).within(&folder).start();
+        let mut stdout = running.take_stdout();
+        let mut into = std::fs::OpenOptions::new().write(true).open(fifo).expect("a reader");
+        into.write_all(&noise(4 << 10, 28)).expect("written");
+        // Once a byte of the member has come, the thread that compressed it has its name.
+        stdout.read_exact(&mut [0]).expect("a byte");
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", running.id())).expect("it is running");
+        let mut names = tasks.map(|task| std::fs::read_to_string(task.expect("a task").path().join("comm")));
+        let found = names.any(|name| name.is_ok_and(|name| name.trim_end() == "gzip worker"));
+        assert_eq!(found, has_workers, "threads={threads}");
+        drop(into);
+        stdout.read_to_end(&mut Vec::new()).expect("the rest");
+        running.wait().succeeds();
     }
 }
 

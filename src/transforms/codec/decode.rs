@@ -4,48 +4,29 @@ use std::fmt::Display;
 use std::io;
 use std::sync::Arc;
 
-use async_compression::core::util::{PartialBuffer, WriteBuffer};
+use async_compression::core::util::PartialBuffer;
 
 use crate::error::{Failure, Kind, Stop};
-use crate::flow::{Buffer, Chunk, Outlet};
+use crate::flow::{Chunk, Outlet};
 use crate::grammar::{format_size, human_size};
-use crate::stage::{Budget, Content, OnThreadWith, Outcome, Stage, Transform, TransformPlan, Want};
+use crate::stage::{Budget, Claim, Content, Context, OnThread, Outcome, Transform, TransformPlan, Want};
 
-use super::memory::Memory;
-use super::{Decoder, Format, Head, PIECE, Padding, Step, magic};
+use super::{Codec, Decoder, Format, Head, PIECE, Padding, Step, magic};
+use crate::transforms::gathered::Gathered;
 
-/// The plan of a stage that decompresses what is in one of `formats`.
-pub struct Unpacking(pub &'static [&'static Format]);
-
-impl Unpacking {
-    /// The format, where there is no choice.
-    fn only(&self) -> Option<&'static Format> {
-        match self.0 {
-            [only] => Some(only),
-            _ => None,
-        }
-    }
-}
-
-impl TransformPlan for Unpacking {
-    fn state_bytes(&self) -> u64 {
-        self.only().map_or(0, |format| format.base)
-    }
-
-    fn claims_later(&self) -> bool {
-        self.only().is_none_or(|format| format.grows)
-    }
-
-    fn content(&self) -> Content {
-        Content::Restored
-    }
-
-    fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
-        let formats = self.0;
-        Box::new(OnThreadWith(move |context: &crate::stage::Context| {
-            Decoding::new(formats, context.budget.clone())
-        }))
-    }
+/// Plans a stage that decompresses what is in one of `formats`.
+pub fn decompress(formats: &'static [&'static Format]) -> Box<dyn TransformPlan> {
+    // Where there is a choice, even what every decoder of a format holds is claimed once it is known which it is.
+    let (state, claims_later) = match formats {
+        [only] => (only.base, only.grows),
+        _ => (0, true),
+    };
+    Box::new(Codec {
+        stage: OnThread(move |context: &Context| Decoding::new(formats, context.budget.clone())),
+        content: Content::Restored,
+        state,
+        claims_later,
+    })
 }
 
 /// A decompressor as a transform.
@@ -60,7 +41,7 @@ pub struct Decoding {
     /// Zero bytes since the last member.
     zeros: u64,
     /// What was decompressed and not sent yet.
-    gathered: Option<Buffer>,
+    gathered: Gathered,
     /// Bytes read so far, to say where a fault is.
     offset: u64,
 }
@@ -84,7 +65,7 @@ impl Decoding {
             state: State::Head(Vec::new()),
             is_whole: false,
             zeros: 0,
-            gathered: None,
+            gathered: Gathered::default(),
             offset: 0,
         }
     }
@@ -309,7 +290,11 @@ impl Decoding {
     fn decode(&mut self, input: &mut PartialBuffer<&[u8]>, out: &mut Outlet) -> Outcome {
         loop {
             let before = input.written_len();
-            let (step, is_full) = self.step(input, out)?;
+            let (step, _) = self.gathered.step(out, |output| match &mut self.chosen {
+                Some((_, decoder)) => decoder.decode(input, output),
+                None => Err(io::Error::other("no decoder was chosen")),
+            })?;
+            let step = step.map_err(|error| self.corrupt(error))?;
             self.offset += (input.written_len() - before) as u64;
             match step {
                 Step::Ended => {
@@ -322,35 +307,11 @@ impl Decoding {
                         decoder.allow(bytes).map_err(|error| self.corrupt(error))?;
                     }
                 }
-                // Where the output was too small, there may be more.
-                Step::Within if is_full => {}
-                Step::Within if input.unwritten().is_empty() => return Ok(()),
+                // Where it filled a buffer, there may be more.
+                Step::Within if input.unwritten().is_empty() && !self.gathered.is_empty() => return Ok(()),
                 Step::Within => {}
             }
         }
-    }
-
-    /// Runs one step of the decoder into a buffer with room, and sends the buffer once it is full. Answers what the step
-    /// answered, and whether it filled the buffer.
-    fn step(&mut self, input: &mut PartialBuffer<&[u8]>, out: &mut Outlet) -> Result<(Step, bool), Stop> {
-        let mut buffer = match self.gathered.take() {
-            Some(buffer) => buffer,
-            None => out.reserve_blocking(usize::MAX)?,
-        };
-        let mut output = WriteBuffer::new_initialized(buffer.spare_mut());
-        let result = match &mut self.chosen {
-            Some((_, decoder)) => decoder.decode(input, &mut output),
-            None => Err(io::Error::other("no decoder was chosen")),
-        };
-        let written = output.written_len();
-        buffer.advance(written);
-        let is_full = buffer.is_full();
-        if is_full {
-            out.send(buffer)?;
-        } else {
-            self.gathered = Some(buffer);
-        }
-        Ok((result.map_err(|error| self.corrupt(error))?, is_full))
     }
 }
 
@@ -361,10 +322,7 @@ impl Transform for Decoding {
     }
 
     fn starved(&mut self, out: &mut Outlet) -> Outcome {
-        match self.gathered.take() {
-            Some(buffer) => Ok(out.send(buffer)?),
-            None => Ok(()),
-        }
+        Ok(self.gathered.send(out)?)
     }
 
     fn finish(mut self: Box<Self>, out: &mut Outlet) -> Outcome {
@@ -386,5 +344,41 @@ impl Transform for Decoding {
                 }
             }),
         }
+    }
+}
+
+/// A decoder's claims. They only grow: a decoder keeps its largest window for the next member.
+pub struct Memory {
+    budget: Arc<Budget>,
+    base: Option<Claim>,
+    state: Option<Claim>,
+    bytes: u64,
+}
+
+impl Memory {
+    /// Nothing claimed.
+    pub fn new(budget: Arc<Budget>) -> Self {
+        Self {
+            budget,
+            base: None,
+            state: None,
+            bytes: 0,
+        }
+    }
+
+    /// Claims what the decoder holds in any case, where the plan did not.
+    pub fn claim_base(&mut self, bytes: u64) -> Result<(), u64> {
+        self.base = Some(self.budget.claim(bytes)?);
+        Ok(())
+    }
+
+    /// Claims `bytes` in all for what the input asks for.
+    pub fn claim(&mut self, bytes: u64) -> Result<(), u64> {
+        if bytes > self.bytes {
+            self.state = None;
+            self.state = Some(self.budget.claim(bytes)?);
+            self.bytes = bytes;
+        }
+        Ok(())
     }
 }

@@ -7,33 +7,25 @@ use async_compression::codecs::EncodeV2;
 use async_compression::core::util::{PartialBuffer, WriteBuffer};
 
 use crate::error::{Failure, Kind, Stop};
-use crate::flow::{Buffer, Chunk, Outlet, block_on};
-use crate::stage::{Content, OnThread, Outcome, Stage, Transform, TransformPlan, Want};
+use crate::flow::{Chunk, Outlet, block_on};
+use crate::stage::{Content, Context, OnThread, Outcome, Transform, TransformPlan, Want};
 
-use super::PIECE;
+use super::{Codec, PIECE};
+use crate::transforms::gathered::Gathered;
 
-/// The plan of a stage that compresses.
-pub struct Packing<F> {
-    /// Bytes that the encoder holds.
-    pub state: u64,
-    /// How long it may hold back what it was given; `None` where it cannot be hurried.
-    pub flush: Option<Duration>,
-    /// Makes the encoder.
-    pub encoder: F,
-}
-
-impl<E: EncodeV2 + Send + 'static, F: FnOnce() -> E + Send> TransformPlan for Packing<F> {
-    fn state_bytes(&self) -> u64 {
-        self.state
-    }
-
-    fn content(&self) -> Content {
-        Content::Compressed
-    }
-
-    fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
-        Box::new(OnThread(Encoding::new((self.encoder)(), self.flush)))
-    }
+/// Plans a stage that compresses with what `encoder` makes, which holds `state` bytes. What it was given it holds back no
+/// longer than `flush`, unless that is `None`: then it cannot be hurried.
+pub fn compress<E: EncodeV2 + Send + 'static>(
+    state: u64,
+    flush: Option<Duration>,
+    encoder: impl FnOnce() -> E + Send + 'static,
+) -> Box<dyn TransformPlan> {
+    Box::new(Codec {
+        stage: OnThread(move |_: &Context| Encoding::new(encoder(), flush)),
+        content: Content::Compressed,
+        state,
+        claims_later: false,
+    })
 }
 
 /// An encoder takes every byte, and its parameters were checked: what it can lack is memory and threads.
@@ -42,10 +34,10 @@ fn failed(error: io::Error) -> Failure {
 }
 
 /// A compressor as a transform.
-pub struct Encoding<E> {
+struct Encoding<E> {
     encoder: E,
     /// What was compressed and not sent yet.
-    gathered: Option<Buffer>,
+    gathered: Gathered,
     flush: Option<Duration>,
     held: Held,
 }
@@ -65,37 +57,13 @@ enum Held {
 
 impl<E: EncodeV2 + Send> Encoding<E> {
     /// A transform that gives out what `encoder` makes of its input, and hurries it after `flush`.
-    pub fn new(encoder: E, flush: Option<Duration>) -> Self {
+    fn new(encoder: E, flush: Option<Duration>) -> Self {
         Self {
             encoder,
-            gathered: None,
+            gathered: Gathered::default(),
             flush,
             held: Held::Nothing,
         }
-    }
-
-    /// Runs one step of the encoder into a buffer with room, and sends the buffer once it is full. Answers what the step
-    /// answered, and whether anything came of it.
-    fn step<T>(
-        &mut self,
-        out: &mut Outlet,
-        step: impl FnOnce(&mut E, &mut WriteBuffer<'_>) -> io::Result<T>,
-    ) -> Result<(T, bool), Stop> {
-        let mut buffer = match self.gathered.take() {
-            Some(buffer) => buffer,
-            None => out.reserve_blocking(usize::MAX)?,
-        };
-        let mut output = WriteBuffer::new_initialized(buffer.spare_mut());
-        let result = step(&mut self.encoder, &mut output);
-        let written = output.written_len();
-        buffer.advance(written);
-        let result = result.map_err(failed)?;
-        if buffer.is_full() {
-            out.send(buffer)?;
-        } else {
-            self.gathered = Some(buffer);
-        }
-        Ok((result, written > 0))
     }
 }
 
@@ -104,8 +72,10 @@ impl<E: EncodeV2 + Send> Transform for Encoding<E> {
         for piece in input.as_slice().chunks(PIECE) {
             let mut rest = PartialBuffer::new(piece);
             while !rest.unwritten().is_empty() {
-                let ((), gave) = self.step(out, |encoder, output| encoder.encode(&mut rest, output))?;
-                if gave || self.held == Held::Nothing {
+                let encode = |output: &mut WriteBuffer<'_>| self.encoder.encode(&mut rest, output);
+                let (encoded, given) = self.gathered.step(out, encode)?;
+                encoded.map_err(failed)?;
+                if given > 0 || self.held == Held::Nothing {
                     self.held = Held::Young;
                 }
             }
@@ -114,10 +84,7 @@ impl<E: EncodeV2 + Send> Transform for Encoding<E> {
     }
 
     fn starved(&mut self, out: &mut Outlet) -> Outcome {
-        match self.gathered.take() {
-            Some(buffer) => Ok(out.send(buffer)?),
-            None => Ok(()),
-        }
+        Ok(self.gathered.send(out)?)
     }
 
     fn idle_after(&mut self) -> Option<Duration> {
@@ -151,7 +118,12 @@ impl<E: EncodeV2 + Send> Transform for Encoding<E> {
     }
 
     fn finish(mut self: Box<Self>, out: &mut Outlet) -> Outcome {
-        while !self.step(out, E::finish)?.0 {}
+        loop {
+            let (is_done, _) = self.gathered.step(out, |output| self.encoder.finish(output))?;
+            if is_done.map_err(failed)? {
+                break;
+            }
+        }
         self.starved(out)
     }
 }

@@ -45,7 +45,7 @@ fn start(call: &str, memory: Option<u64>, input: Inlet, out: Outlet) -> Box<dyn 
         budget: Arc::new(Budget::new(memory.unwrap_or(8 << 20), 0, memory.is_some())),
         ..Context::detached(Arc::new(StageMeter::new(Instant::now())))
     };
-    match plan.make(0).start(input, out, context) {
+    match plan.make().start(input, out, context) {
         Work::Thread(work) => work,
         Work::Task(_) => panic!("{call} has no thread"),
     }

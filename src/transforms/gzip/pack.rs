@@ -1,7 +1,8 @@
 //! Compressing independent members in parallel.
 //!
-//! One thread copies the input into members and the results into the output, in order; a crew compresses. No input chunk
-//! is held while input is waited for: a member's bytes are the stage's own, and stand in the budget.
+//! One thread copies the input into members and the results into the output, in order; a crew compresses, or with
+//! `threads=1` that thread itself. No input chunk is held while input is waited for: a member's bytes are the stage's own,
+//! and stand in the budget.
 
 use std::time::{Duration, Instant};
 
@@ -9,11 +10,11 @@ use libdeflater::{CompressionLvl, Compressor, Crc};
 
 use crate::error::Stop;
 use crate::flow::{Chunk, Inlet, Outlet};
-use crate::stage::{Content, Context, Outcome, Stage, TransformPlan, Work};
+use crate::stage::{Context, Outcome, Stage, Work};
 
-use super::super::crew::{Crew, Event};
-use super::super::gathered::Gathered;
 use super::member::{FOOTER, HEADER, header};
+use crate::transforms::crew::{Crew, Event};
+use crate::transforms::gathered::Gathered;
 
 /// How a stream is compressed.
 #[derive(Debug, Clone, Copy)]
@@ -43,19 +44,10 @@ impl Members {
             _ => 8816 << 10,
         }
     }
-}
 
-impl TransformPlan for Members {
-    fn state_bytes(&self) -> u64 {
+    /// Bytes of all members in hand and their compressors.
+    pub fn state_bytes(&self) -> u64 {
         (self.threads * (self.size + self.bound() + self.compressor_bytes())) as u64
-    }
-
-    fn content(&self) -> Content {
-        Content::Compressed
-    }
-
-    fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
-        self
     }
 }
 
@@ -63,10 +55,14 @@ impl Stage for Members {
     fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {
         Work::Thread(Box::new(move || {
             let level = self.level;
-            let crew = Crew::hire("gzip worker", self.threads, || {
+            let compress = || {
                 let mut compressor = Compressor::new(CompressionLvl::new(level).unwrap_or_default());
                 move |member: &mut Member| member.compress(&mut compressor, level)
-            })?;
+            };
+            let crew = match self.threads {
+                1 => Crew::alone(compress()),
+                threads => Crew::hire("gzip worker", threads, compress)?,
+            };
             let packer = Packer {
                 crew,
                 filling: None,

@@ -11,14 +11,14 @@ use libdeflater::Decompressor;
 use memchr::memmem;
 
 use crate::flow::{Chunk, Inlet, Outlet};
-use crate::stage::{Budget, Claim, Content, Context, Outcome, Stage, TransformPlan, Work, drive};
+use crate::stage::{Budget, Claim, Context, Outcome, Stage, Work, drive};
 
-use super::super::codec::{Decoding, Format};
-use super::super::crew::{Crew, Event};
-use super::super::gathered::Gathered;
 use super::member::{FOOTER, Sized, sized, wanted};
+use crate::transforms::codec::{Decoding, Format};
+use crate::transforms::crew::{Crew, Event};
+use crate::transforms::gathered::Gathered;
 
-/// The plan of `gunzip`.
+/// The stage `gunzip`.
 #[derive(Clone, Copy)]
 pub struct Members {
     /// What reads any stream: one format.
@@ -41,20 +41,6 @@ fn claim_for(threads: usize, room: usize, budget: &Arc<Budget>) -> Option<(usize
         let bytes = (2 * room * in_hand(threads)) as u64;
         Some((threads, budget.claim(bytes).ok()?))
     })
-}
-
-impl TransformPlan for Members {
-    fn state_bytes(&self) -> u64 {
-        self.formats.iter().map(|format| format.base).sum()
-    }
-
-    fn content(&self) -> Content {
-        Content::Restored
-    }
-
-    fn make(self: Box<Self>, _: u64) -> Box<dyn Stage> {
-        self
-    }
 }
 
 impl Stage for Members {

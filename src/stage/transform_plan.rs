@@ -1,0 +1,128 @@
+//! A transform that is planned, what some of them are capable of, and one that is ready to be started.
+
+use std::sync::Arc;
+
+use crate::flow::{Inlet, Outlet};
+use crate::graph::Port;
+
+use super::{Context, Dial, Work};
+
+/// A transform whose parameters are right.
+///
+/// What only some transforms have is a capability: a method here that returns it, and `None` for all others.
+pub trait TransformPlan: Send {
+    /// Makes the stage.
+    fn make(self: Box<Self>) -> Box<dyn Stage>;
+    /// The memory that it asks for besides an ordinary link.
+    fn memory_use(&self) -> Option<&dyn MemoryUse> {
+        None
+    }
+    /// How it passes bytes on unchanged, where it is known how much of its input its output takes.
+    fn pass_through(&self) -> Option<&dyn PassThrough> {
+        None
+    }
+    /// What it makes of its input, where that is not the input, or some of it.
+    fn conversion(&self) -> Option<&dyn Conversion> {
+        None
+    }
+    /// How many of the first bytes it drops. A source that can seek skips them instead, and the engine subtracts what it
+    /// has skipped.
+    fn leading_skip(&mut self) -> Option<&mut u64> {
+        None
+    }
+    /// The rate that it keeps, which may be changed while it runs.
+    fn dial(&self) -> Option<&Arc<Dial>> {
+        None
+    }
+    /// The small file that it leaves beside the stream: the parameter that names it, and its name.
+    fn side_file(&self) -> Option<(&'static str, &[u8])> {
+        None
+    }
+}
+
+/// A transform that asks for memory.
+pub trait MemoryUse {
+    /// Bytes that it holds besides its links, as far as its parameters tell.
+    fn state_bytes(&self) -> u64 {
+        0
+    }
+    /// Whether its input may ask for more than that, which it then claims from the [`Budget`](super::Budget).
+    fn claims_later(&self) -> bool {
+        false
+    }
+    /// The high-water mark of the link behind it, in bytes; one that the user set outranks it.
+    fn high(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// A transform that passes on all or some of its bytes as they came.
+pub trait PassThrough {
+    /// Bytes of input that it needs at most for the first `output` bytes of its output; `None` stands for no bound.
+    fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
+        output
+    }
+    /// Whether it may end its input before the input's own end.
+    fn ends_early(&self) -> bool {
+        false
+    }
+    /// Whether it can start anywhere in the stream: it passes every byte, and needs none that it does not pass.
+    fn starts_anywhere(&self) -> bool {
+        false
+    }
+}
+
+/// A transform whose output is something else than its input.
+pub trait Conversion {
+    /// What comes out, where a terminal must not show it, or something inside it was hidden before.
+    fn content(&self) -> Option<Content> {
+        None
+    }
+    /// What it gives where `input` reaches it.
+    ///
+    /// # Errors
+    /// What it would take instead.
+    fn output_port(&self, input: Port) -> Result<Port, Mismatch> {
+        Mismatch::unless_bytes(input).map(|()| Port::Bytes)
+    }
+}
+
+/// What a conversion did to the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Compressed: nothing that a terminal should show.
+    Compressed,
+    /// Decompressed: whatever it once was.
+    Restored,
+}
+
+/// A stage cannot take what reaches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mismatch {
+    /// What it takes.
+    pub takes: Port,
+    /// The stages that would turn what reaches it into that.
+    pub through: &'static [&'static str],
+}
+
+impl Mismatch {
+    /// Of what takes bytes, or records that are lines of bytes.
+    ///
+    /// # Errors
+    /// Where `input` is neither.
+    pub fn unless_bytes(input: Port) -> Result<(), Self> {
+        match input {
+            Port::Bytes | Port::Lines | Port::Json => Ok(()),
+            Port::Messages => Err(Self {
+                takes: Port::Bytes,
+                through: &["lines"],
+            }),
+        }
+    }
+}
+
+/// The general transform: anything that waits, or needs helpers.
+pub trait Stage: Send {
+    /// Starts the stage.
+    fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work;
+}

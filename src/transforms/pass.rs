@@ -1,0 +1,215 @@
+//! Passing all or a part of the stream as it came: `take`, `skip`, `limit` and `buffer`.
+
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::error::{self, Failure, Problem};
+use crate::flow::{Inlet, Outlet};
+use crate::grammar::format_size;
+use crate::stage::{Context, MemoryUse, Outcome, PassThrough, Stage, TransformPlan, Work};
+
+/// The definition of `take`.
+pub static TAKE: Definition = Definition {
+    name: "take",
+    role: Role::Transform,
+    summary: "pass the first bytes and end, quietly",
+    details: "What comes before is stopped; that is no failure. A stream that is shorter passes whole.\n\nNo more of \
+              the source is read than is needed: what follows on a shared standard input (a file, a pipe or a connection) \
+              is left for the next reader. This also holds behind stages that pass bytes on unchanged: skip, limit, \
+              buffer, throttle and hash. How much input a decoder or an encoder needs for its first bytes is not known \
+              beforehand: behind one of them more is read than is needed, and it is not given back.",
+    params: &[size("how many bytes to pass")],
+    examples: &[
+        Example {
+            text: "read /dev/urandom | take 1MiB | write noise",
+            about: "a file of random bytes",
+        },
+        Example {
+            text: "take 512 | write header",
+            about: "the first block of standard input; the rest is left for the next command",
+        },
+    ],
+    build: Build::Transform(plan_take),
+};
+
+/// The definition of `skip`.
+pub static SKIP: Definition = Definition {
+    name: "skip",
+    role: Role::Transform,
+    summary: "drop the first bytes and pass the rest",
+    details: "Right behind a source that can seek, nothing is read that is not passed.",
+    params: &[size("how many bytes to drop")],
+    examples: &[Example {
+        text: "read disk.img | skip 1MiB | take 64KiB | write slice",
+        about: "cut a piece out of a file",
+    }],
+    build: Build::Transform(plan_skip),
+};
+
+/// The definition of `limit`.
+pub static LIMIT: Definition = Definition {
+    name: "limit",
+    role: Role::Transform,
+    summary: "fail once more than so many bytes have come",
+    details: "A guard against streams that never end, for example behind a decoder. A stream of exactly that size passes \
+              whole; at the first byte more the run fails with exit code 7, and a file that was to be written stays as it \
+              was. `take` ends such a stream quietly instead.",
+    params: &[size("how many bytes may come")],
+    examples: &[Example {
+        text: "read upload.gz | gunzip | limit 100MiB | write upload",
+        about: "decompress what a stranger sent, but not a bomb",
+    }],
+    build: Build::Transform(plan_limit),
+};
+
+/// The definition of `buffer`.
+pub static BUFFER: Definition = Definition {
+    name: "buffer",
+    role: Role::Transform,
+    summary: "keep so many bytes ready between two stages",
+    details: "Evens out a source or a sink that stops now and then. It is a stage whose link holds that much: the link's \
+              high-water mark is SIZE, and with low= the stages before it rest until it has drained to that. The memory \
+              comes on top of the default ceiling; a ceiling that was given must have room for it.",
+    params: &[size(
+        "how many bytes to keep; the high-water mark of the link behind, unless high= says otherwise",
+    )],
+    examples: &[Example {
+        text: "read big.iso | buffer 64MiB low=16MiB | write copy.iso",
+        about: "read in long stretches, and rest in between",
+    }],
+    build: Build::Transform(plan_buffer),
+};
+
+/// The parameter of each of them.
+const fn size(help: &'static str) -> Param {
+    Param {
+        name: "size",
+        kind: Kind::Size,
+        place: Place::Positional,
+        required: true,
+        default: None,
+        help,
+    }
+}
+
+fn plan_take(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
+    Ok(Box::new(Pass {
+        most: Some(args.required_size("size")),
+        ..Pass::default()
+    }))
+}
+
+fn plan_skip(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
+    Ok(Box::new(Pass {
+        skip: args.required_size("size"),
+        ..Pass::default()
+    }))
+}
+
+fn plan_limit(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
+    Ok(Box::new(Pass {
+        most: Some(args.required_size("size")),
+        is_limit: true,
+        ..Pass::default()
+    }))
+}
+
+fn plan_buffer(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
+    let size = args.required_size("size");
+    if size == 0 {
+        let problem = Problem::at(args.span_of("size"), "a buffer of 0 bytes lets nothing pass");
+        return Err(problem.help("the least is 1 byte"));
+    }
+    Ok(Box::new(Pass {
+        high: Some(size),
+        ..Pass::default()
+    }))
+}
+
+/// A stage that passes bytes on. By default it passes all of them. Sizes in bytes.
+#[derive(Default)]
+struct Pass {
+    /// How many of the first it still has to drop.
+    skip: u64,
+    /// How many it passes behind those; `None` for all.
+    most: Option<u64>,
+    /// Whether it fails where more come, instead of ending the stream.
+    is_limit: bool,
+    /// The high-water mark of the link behind it.
+    high: Option<u64>,
+}
+
+impl TransformPlan for Pass {
+    fn make(self: Box<Self>) -> Box<dyn Stage> {
+        self
+    }
+
+    fn memory_use(&self) -> Option<&dyn MemoryUse> {
+        Some(self)
+    }
+
+    fn pass_through(&self) -> Option<&dyn PassThrough> {
+        Some(self)
+    }
+
+    fn leading_skip(&mut self) -> Option<&mut u64> {
+        Some(&mut self.skip)
+    }
+}
+
+impl MemoryUse for Pass {
+    fn high(&self) -> Option<u64> {
+        self.high
+    }
+}
+
+impl PassThrough for Pass {
+    fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
+        // One byte more tells that a limit was reached.
+        let most = self.most.map(|most| most.saturating_add(u64::from(self.is_limit)));
+        let wanted = [output, most].into_iter().flatten().min()?;
+        wanted.checked_add(self.skip)
+    }
+
+    fn ends_early(&self) -> bool {
+        self.most.is_some() && !self.is_limit
+    }
+
+    fn starts_anywhere(&self) -> bool {
+        self.skip == 0 && self.most.is_none()
+    }
+}
+
+impl Stage for Pass {
+    fn start(self: Box<Self>, input: Inlet, out: Outlet, _: Context) -> Work {
+        Work::Task(Box::pin(self.run(input, out)))
+    }
+}
+
+impl Pass {
+    async fn run(mut self: Box<Self>, mut input: Inlet, mut out: Outlet) -> Outcome {
+        let most = self.most.unwrap_or(u64::MAX);
+        let mut left = most;
+        while left > 0 || self.is_limit {
+            let Some(mut chunk) = input.receive().await? else { break };
+            let dropped = at_most(self.skip, chunk.len());
+            self.skip -= dropped as u64;
+            chunk.advance(dropped);
+            let passed = at_most(left, chunk.len());
+            let is_over = passed < chunk.len();
+            left -= passed as u64;
+            chunk.truncate(passed);
+            // What may pass goes first: a `take` behind may be content with it.
+            out.forward(chunk).await?;
+            if is_over && self.is_limit {
+                let why = format!("more than {} came", format_size(most));
+                return Err(Failure::because(error::Kind::Limit, "over the limit", why).into());
+            }
+        }
+        out.finish();
+        Ok(())
+    }
+}
+
+/// `left`, or `bytes` if that is less.
+fn at_most(left: u64, bytes: usize) -> usize {
+    usize::try_from(left).map_or(bytes, |left| left.min(bytes))
+}
