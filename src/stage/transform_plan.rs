@@ -1,4 +1,4 @@
-//! A transform that is planned, what some of them are capable of, and one that is ready to be started.
+//! Planned transforms, the capabilities that only some of them have, and transforms ready to be started.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ pub trait TransformPlan: Send {
     fn memory_use(&self) -> Option<&dyn MemoryUse> {
         None
     }
-    /// How it passes bytes on unchanged, where it is known how much of its input its output takes.
+    /// How much of its input its output takes, where it passes bytes on unchanged.
     fn pass_through(&self) -> Option<&dyn PassThrough> {
         None
     }
-    /// What it makes of its input, where that is not the input, or some of it.
+    /// What it turns its input into, where it changes the bytes.
     fn conversion(&self) -> Option<&dyn Conversion> {
         None
     }
@@ -74,7 +74,7 @@ pub trait PassThrough {
 
 /// A transform whose output is something else than its input.
 pub trait Conversion {
-    /// What comes out, where a terminal must not show it, or something inside it was hidden before.
+    /// Whether it compresses or decompresses; `None` for neither.
     fn content(&self) -> Option<Content> {
         None
     }
@@ -87,12 +87,12 @@ pub trait Conversion {
     }
 }
 
-/// What a conversion did to the bytes.
+/// What comes out of a codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// Compressed: nothing that a terminal should show.
     Compressed,
-    /// Decompressed: whatever it once was.
+    /// Decompressed: more bytes than went in, of any kind.
     Restored,
 }
 

@@ -37,7 +37,7 @@ pub enum Event<J> {
 pub struct Crew<J> {
     shared: Arc<Shared<J>>,
     threads: Vec<JoinHandle<()>>,
-    /// What its owner does itself when it submits a job, where there are no threads.
+    /// What [`Crew::submit`] does with a job where there are no threads.
     work: Option<Work<J>>,
 }
 
@@ -87,7 +87,7 @@ impl<J: Send + 'static> Crew<J> {
         Ok(crew)
     }
 
-    /// No threads: whoever submits a job does it at once.
+    /// A crew without threads: [`Crew::submit`] does the work.
     pub fn alone(work: impl FnMut(&mut J) + Send + 'static) -> Self {
         Self::new(Some(Box::new(work)))
     }
@@ -110,7 +110,7 @@ impl<J: Send + 'static> Crew<J> {
         }
     }
 
-    /// Hands a job to the next worker that is free.
+    /// Hands a job to the next worker that is free, or does it where there are no threads.
     pub fn submit(&mut self, mut job: J) {
         if let Some(work) = &mut self.work {
             work(&mut job);
