@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Failure, Kind, Stop};
-use crate::platform::{Interest, Transfer, Woken, files};
+use crate::platform::{Interest, Transfer, Woken};
 use crate::stage::{self, Cancel, Facts, Outcome, Undo};
 
-use super::{Endpoint, Misnamed, Outgoing, Patience, SCHEMES, Writing, file, is_named_by, parse};
+use super::{Endpoint, Misnamed, Outgoing, Patience, SCHEMES, Writing, file, is_named_by, parse, sync_file};
 
 /// One that is named and not yet opened. What is no regular file is written in place.
 pub struct SideFile(Box<dyn Endpoint>);
@@ -113,7 +113,7 @@ impl stage::SideFile for OpenSideFile {
         };
         write_all(&out, bytes, cancel)?;
         if out.landing.is_durable() {
-            files::fsync(&out.descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
+            sync_file(&out.descriptor)?;
         }
         *progress = Progress::Written(out);
         Ok(())
