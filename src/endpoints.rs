@@ -344,6 +344,15 @@ struct Landed {
     sync: bool,
 }
 
+impl Landed {
+    /// What is written to `descriptor` as it is; only files have a disk behind them.
+    fn new(descriptor: &Descriptor, writing: Writing) -> Self {
+        Self {
+            sync: writing.sync && descriptor.shape() == Shape::File,
+        }
+    }
+}
+
 impl Landing for Landed {
     fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
         Ok(make_durable(descriptor, self.sync)?)
@@ -354,15 +363,20 @@ impl Landing for Landed {
     }
 }
 
-/// Waits until the disk has everything, where there is a disk and that is wanted, and asks for an error that is told only
+/// Waits until the disk has everything.
+fn sync_file(descriptor: &Descriptor) -> Result<(), Failure> {
+    match files::fsync(descriptor) {
+        // Nothing that lasts is behind it: see proc(5) and sysfs(5).
+        Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+        Err(error) => Err(Failure::io(Kind::Sink, "cannot make it durable", error)),
+    }
+}
+
+/// Waits until the disk has everything, where that is wanted, and asks for an error that is told only
 /// when a file is closed.
 fn make_durable(descriptor: &Descriptor, sync: bool) -> Result<(), Failure> {
-    if sync && descriptor.shape() == Shape::File {
-        match files::fsync(descriptor) {
-            // Nothing that lasts is behind it: see proc(5) and sysfs(5).
-            Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {}
-            Err(error) => return Err(Failure::io(Kind::Sink, "cannot make it durable", error)),
-        }
+    if sync {
+        sync_file(descriptor)?;
     }
     (descriptor.close_error()).map_err(|error| Failure::io(Kind::Sink, "cannot finish the file", error))
 }

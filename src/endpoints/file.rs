@@ -138,7 +138,7 @@ impl File {
     }
 
     /// Opens a device or a FIFO where it is; a FIFO waits for its reader.
-    async fn open_special(&self, sync: bool) -> Result<Outgoing, Failure> {
+    async fn open_special(&self, writing: Writing) -> Result<Outgoing, Failure> {
         let fd = loop {
             match self.open(OFlags::WRONLY) {
                 Ok(fd) => break fd,
@@ -150,8 +150,8 @@ impl File {
         };
         let descriptor = Descriptor::own(fd).map_err(|error| Failure::io(Kind::Sink, "cannot open", error))?;
         Ok(Outgoing {
+            landing: Box::new(Landed::new(&descriptor, writing)),
             descriptor,
-            landing: Box::new(Landed { sync }),
             reader_left: Kind::Sink,
         })
     }
@@ -282,7 +282,7 @@ impl Endpoint for File {
         Box::pin(async move {
             let old = self.stat();
             if old.is_ok_and(|stat| file_type(&stat) != FileType::RegularFile) {
-                return self.open_special(writing.sync).await.map(OpenWriter::Descriptor);
+                return self.open_special(writing).await.map(OpenWriter::Descriptor);
             }
             let outgoing = match writing.existing {
                 Existing::Replace => Replacement::create(self.target(writing)?, writing.sync),

@@ -8,7 +8,7 @@ use crate::platform::{Interest, Transfer, Woken};
 use crate::stage::{self, Cancel, Facts, Outcome, Undo};
 
 use super::{
-    Endpoint, Misnamed, OpenWriter, Outgoing, Patience, SCHEMES, Writing, file, is_named_by, make_durable, parse,
+    Endpoint, Misnamed, OpenWriter, Outgoing, Patience, SCHEMES, Writing, file, is_named_by, parse, sync_file,
 };
 
 /// One that is named and not yet opened. What is no regular file is written in place.
@@ -121,7 +121,9 @@ impl stage::SideFile for OpenSideFile {
             return Err(Failure::because(Kind::Bug, "a bug in highwater", "a side file was written twice").into());
         };
         write_all(&out, bytes, cancel)?;
-        make_durable(&out.descriptor, out.landing.is_durable())?;
+        if out.landing.is_durable() {
+            sync_file(&out.descriptor)?;
+        }
         *progress = Progress::Written(out);
         Ok(())
     }

@@ -141,9 +141,10 @@ impl Endpoint for Inherited {
 
     fn open_writer(self: Box<Self>, writing: Writing, _: Patience) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
         Box::pin(async move {
+            let descriptor = self.output()?;
             let outgoing = Outgoing {
-                descriptor: self.output()?,
-                landing: Box::new(Landed { sync: writing.sync }),
+                landing: Box::new(Landed::new(&descriptor, writing)),
+                descriptor,
                 // The reader of our standard output leaves as `head` does.
                 reader_left: match self.number {
                     None | Some(1) => Kind::ReaderLeft,

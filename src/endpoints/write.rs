@@ -286,7 +286,8 @@ impl SinkPlan for Plan {
     }
 
     fn looks_at_bytes(&self) -> bool {
-        !self.care.is_none() || self.sparse != Sparse::Auto
+        let is_file = || self.endpoint.regular_file().is_ok();
+        !self.care.is_none() || self.sparse != Sparse::Auto && is_file()
     }
 
     fn expect_holes(&mut self) {

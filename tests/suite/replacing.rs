@@ -443,6 +443,54 @@ mod in_place {
     }
 }
 
+mod appending {
+    use super::*;
+
+    /// Starts an append that has written a thousand bytes and waits for more.
+    fn begun(folder: &Folder) -> (crate::harness::Running, std::fs::File) {
+        let fifo = folder.fifo("f");
+        let pipeline = "read f | throttle 1GB/s | write b append=true";
+        let arguments = ["--progress", "json", "--interval", "1ms", pipeline];
+        let mut running = highwater(arguments).within(folder).start();
+        let mut source = std::fs::OpenOptions::new().write(true).open(fifo).expect("a reader");
+        std::io::Write::write_all(&mut source, &noise(1000, 2)).expect("written");
+        assert!(running.writes(1000), "it ended");
+        (running, source)
+    }
+
+    fn write_elsewhere(folder: &Folder) {
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(folder.join("b"))
+            .expect("opened");
+        std::io::Write::write_all(&mut file, b"theirs").expect("written");
+    }
+
+    #[test]
+    fn a_stopped_run_takes_its_own_bytes_back() {
+        let folder = folder();
+        folder.write("b", "old");
+        let (running, _source) = begun(&folder);
+        running.signal(Signal::TERM);
+        assert_eq!(running.wait().signal, Some(Signal::TERM.as_raw()));
+        assert_eq!(folder.read("b"), b"old");
+    }
+
+    #[test]
+    fn a_stopped_run_says_what_stays() {
+        let folder = folder();
+        folder.write("b", "old");
+        let (running, _source) = begun(&folder);
+        write_elsewhere(&folder);
+        running.signal(Signal::TERM);
+        let run = running.wait();
+        assert_eq!(run.signal, Some(Signal::TERM.as_raw()));
+        let why = "cannot take back 1000 bytes of b: another process has written to it as well";
+        assert!(run.stderr.contains(why), "{}", run.stderr);
+        assert!(folder.read("b") == [&b"old"[..], &noise(1000, 2), b"theirs"].concat());
+    }
+}
+
 mod leftovers {
     use super::*;
 
