@@ -16,7 +16,6 @@ use crate::platform::{release_keyboard, spawn, write_patiently};
 pub mod clock;
 pub mod contrast;
 mod excess;
-pub mod fields;
 pub mod json;
 mod keys;
 pub mod live;
