@@ -6,10 +6,9 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
 
-use crate::engine::Snapshot;
 use crate::error::{Failure, Kind, shown};
 use crate::platform::files;
-use crate::view::{json, say};
+use crate::view::say;
 
 /// The file that gets the end object, opened before the run so that a wrong name is noticed in time.
 pub struct StatsFile {
@@ -38,10 +37,9 @@ impl StatsFile {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn write(self, snapshot: Option<&Snapshot>, exit: &json::Exit) -> Result<(), Failure> {
-        let text = json::end(snapshot, exit);
+    pub fn write(self, end: &str) -> Result<(), Failure> {
         let Some(file) = self.file else {
-            say(&text);
+            say(end);
             return Ok(());
         };
         let emptied = files::fstat(&file).and_then(|stat| {
@@ -51,7 +49,7 @@ impl StatsFile {
                 Ok(())
             }
         });
-        let written = emptied.and_then(|()| files::write_all(&file, text.as_bytes()));
+        let written = emptied.and_then(|()| files::write_all(&file, end.as_bytes()));
         written.map_err(|error| Failure::io(Kind::Sink, format!("--stats {}: cannot write", self.name), error))
     }
 }

@@ -8,8 +8,8 @@ use std::io;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
-use crate::engine::{LinkSample, Moment, RunSample, Snapshot, StageSample};
-use crate::graph::{Graph, Id};
+use crate::engine::{Fate, LinkSample, Moment, RunSample, Snapshot, StageSample};
+use crate::graph::{Graph, Id, NodeId};
 use crate::stage::Hashed;
 
 /// How a run ended, for the end object.
@@ -45,6 +45,9 @@ pub struct Stats<'a> {
     /// The sums that were said so far.
     #[serde(default)]
     pub hashes: Cow<'a, [Hashed]>,
+    /// What became of each output, in the end object of a run that has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Output<'a>>,
     /// In the end object only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Cow<'a, Exit>>,
@@ -81,6 +84,17 @@ pub struct Link {
     pub sample: LinkSample,
 }
 
+/// What became of the output of one sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output<'a> {
+    /// The sink's index.
+    pub stage: usize,
+    /// Its name in the catalog.
+    pub name: Cow<'a, str>,
+    /// Whether it is complete, and durable where the sink promises that.
+    pub committed: bool,
+}
+
 impl Stats<'_> {
     /// Those of a run whose stages were never started.
     fn nothing() -> Self {
@@ -106,10 +120,11 @@ pub fn sample(snapshot: &Snapshot) -> String {
     line(&stats(snapshot))
 }
 
-/// The end object, with its newline. A run that ended before its stages were started has no snapshot.
+/// The end object, with its newline. A run that ended before its stages were started has no snapshot and no `outputs`.
 #[must_use]
-pub fn end(snapshot: Option<&Snapshot>, exit: &Exit) -> String {
+pub fn end(snapshot: Option<&Snapshot>, outputs: &[(NodeId, Fate)], exit: &Exit) -> String {
     let mut stats = snapshot.map_or_else(Stats::nothing, stats);
+    stats.outputs = snapshot.map_or_else(Vec::new, |snapshot| fates(snapshot, outputs));
     stats.exit = Some(Cow::Borrowed(exit));
     line(&stats)
 }
@@ -164,14 +179,29 @@ fn stats(snapshot: &Snapshot) -> Stats<'_> {
     }
 }
 
+/// What is to be said of several outputs; of a single one the exit code says it.
+fn fates<'a>(snapshot: &'a Snapshot, outputs: &[(NodeId, Fate)]) -> Vec<Output<'a>> {
+    if snapshot.graph.sinks().count() < 2 {
+        return Vec::new();
+    }
+    let output = |(node, fate): &(NodeId, Fate)| Output {
+        stage: node.number(),
+        name: Cow::Borrowed(&snapshot.stages[*node].name),
+        committed: *fate == Fate::Committed,
+    };
+    outputs.iter().map(output).collect()
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use snapbox::{IntoData, assert_data_eq, str};
 
     use super::*;
     use crate::engine::RateLimit;
+    use crate::graph::Port;
     use crate::view::live::sample::{direct, throttled};
 
     /// A run that has everything that a chain can have.
@@ -205,7 +235,7 @@ mod tests {
             code: 4,
             error: Some("no".to_owned()),
         };
-        let lines = [end(Some(&full()), &exit), sample(&direct()), end(None, &exit)];
+        let lines = [end(Some(&full()), &[], &exit), sample(&direct()), end(None, &[], &exit)];
         // An object on a line, so that it can be read.
         let shown = lines.concat().replace('{', "\n{");
         assert_data_eq!(shown, str![[r#"
@@ -231,5 +261,27 @@ mod tests {
 {"code":4,"error":"no"}}
 
 "#]].raw());
+    }
+
+    #[test]
+    fn several_outputs_are_told_apart() {
+        let mut snapshot = throttled();
+        snapshot.moment = Moment::Ended;
+        let exit = Exit { code: 4, error: None };
+        let sinks = |snapshot: &Snapshot| -> Vec<(NodeId, Fate)> {
+            let fates = [Fate::Committed, Fate::RolledBack];
+            snapshot.graph.sinks().zip(fates).collect()
+        };
+        assert!(!end(Some(&snapshot), &sinks(&snapshot), &exit).contains("outputs"));
+        let mut graph = Graph::chain(3);
+        graph.append(graph.root(), Port::Bytes);
+        snapshot.graph = Arc::new(graph);
+        let line = end(Some(&snapshot), &sinks(&snapshot), &exit);
+        let said = r#""hashes":[],"outputs":[{"stage":2,"name":"throttle","committed":true},{"stage":3,"name":"write","committed":false}],"exit":{"code":4,"error":null}}"#;
+        assert!(line.ends_with(&format!("{said}\n")), "{line}");
+        let read: Stats<'_> = serde_json::from_str(&line).expect("stats");
+        assert!(!read.outputs[1].committed);
+        assert_eq!(super::line(&read), line);
+        assert!(!sample(&snapshot).contains("outputs"));
     }
 }
