@@ -21,10 +21,11 @@ mod memory;
 mod meter;
 mod park;
 mod pool;
+pub(crate) mod seconds;
 mod sync;
 
 pub use chunk::{Chunk, Position};
-pub use link::{Buffer, Closed, Inlet, Link, LinkLevels, Marks, Outlet, RecordMarks};
+pub use link::{Buffer, Closed, Inlet, Link, LinkLevels, Marks, Outlet, RecordLevels, RecordMarks};
 pub use load::Load;
 pub use meter::{StageMeter, StageTimes, Wait, Waiting};
 pub use park::{block_on, block_within};

@@ -17,7 +17,6 @@ pub mod ascii;
 pub mod clock;
 pub mod contrast;
 mod excess;
-pub mod fields;
 pub mod json;
 mod keys;
 pub mod live;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::engine::{Observer, Sampler, Snapshot, Watch};
 use crate::view::metrics::Server;
 use crate::view::record::{Recorder, stopped};
-use crate::view::{self, Progress, View, json, say};
+use crate::view::{self, Progress, View, say};
 
 use super::control::Control;
 
@@ -41,10 +41,10 @@ impl Audience {
         self.settings.progress
     }
 
-    /// Ends the recording, if there is one.
-    pub fn end_recording(&mut self, snapshot: Option<&Snapshot>, exit: &json::Exit) {
+    /// Ends the recording with the end object, if there is one.
+    pub fn end_recording(&mut self, end: &str) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.end(snapshot, exit);
+            recorder.end(end);
         }
         self.warn();
     }

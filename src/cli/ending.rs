@@ -25,10 +25,11 @@ pub fn conclude(
         code: ending.exit_code(),
         error: error_line(ending),
     };
-    audience.end_recording(snapshot, &exit);
+    let end = json::end(snapshot, &ending.outputs, &exit);
+    audience.end_recording(&end);
     let stats_follow = options.stats.as_deref().is_some_and(|path| path.as_os_str() == "-");
     if audience.progress() == Progress::Json && !stats_follow {
-        say_exactly(&json::end(snapshot, &exit));
+        say_exactly(&end);
     }
     for hashed in snapshot.iter().flat_map(|snapshot| &snapshot.hashes) {
         if hashed.hex.is_some() || exit.code == 0 {
@@ -48,7 +49,7 @@ pub fn conclude(
     if let Some(snapshot) = snapshot.filter(|_| options.wants_summary() && !reader_left) {
         say(&summary::text(snapshot, exit.code == 0, options.style()));
     }
-    let stats = stats.map_or(Ok(()), |stats| stats.write(snapshot, &exit));
+    let stats = stats.map_or(Ok(()), |stats| stats.write(&end));
     if let Err(failure) = &stats {
         say(&format!("highwater: {failure}\n"));
     }

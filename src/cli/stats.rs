@@ -3,10 +3,9 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::engine::Snapshot;
 use crate::error::{Failure, Kind, shown};
 use crate::platform::files;
-use crate::view::{json, say_exactly};
+use crate::view::say_exactly;
 
 use super::own_files::OwnFile;
 
@@ -30,15 +29,14 @@ impl StatsFile {
     }
 
     /// Replaces what was in the file by the end object.
-    pub fn write(self, snapshot: Option<&Snapshot>, exit: &json::Exit) -> Result<(), Failure> {
-        let text = json::end(snapshot, exit);
+    pub fn write(self, end: &str) -> Result<(), Failure> {
         let Some(file) = self.file else {
-            say_exactly(&text);
+            say_exactly(end);
             return Ok(());
         };
         let written = file
             .empty()
-            .and_then(|()| files::write_all(&file.file, text.as_bytes()))
+            .and_then(|()| files::write_all(&file.file, end.as_bytes()))
             .and_then(|()| files::close_error(&file.file));
         written.map_err(|error| Failure::io(Kind::Sink, format!("--stats {}: cannot write", self.name), error))
     }

@@ -82,9 +82,9 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
     let recorder = match begun.transpose() {
         Ok(recorder) => recorder,
         Err(failure) => {
-            let (code, error) = (failure.kind().exit_code(), Some(failure.to_string()));
+            let code = failure.kind().exit_code();
             say(&format!("highwater: {failure}\n"));
-            let _ = stats.map_or(Ok(()), |stats| stats.write(None, &json::Exit { code, error }));
+            let _ = stats.map_or(Ok(()), |stats| stats.write(&never_began(code, &failure.to_string())));
             return ExitCode::from(code);
         }
     };
@@ -163,12 +163,17 @@ fn no_metrics(failure: &Failure, options: &RunOptions) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// The end object of a run that never began.
+/// Leaves the end object of a run that never began.
 fn leave_stats(options: &RunOptions, code: u8, error: &str) {
     if let Some(stats) = &options.stats {
-        let error = Some(error.to_owned());
-        let _ = StatsFile::open(stats).and_then(|file| file.write(None, &json::Exit { code, error }));
+        let _ = StatsFile::open(stats).and_then(|file| file.write(&never_began(code, error)));
     }
+}
+
+/// The end object of a run that never began.
+fn never_began(code: u8, error: &str) -> String {
+    let error = Some(error.to_owned());
+    json::end(None, &[], &json::Exit { code, error })
 }
 
 /// Whether a terminal is where the bytes come from or go to: it shows them, so it cannot show a picture as well.

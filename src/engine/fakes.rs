@@ -360,7 +360,7 @@ pub struct AtFirst {
 impl Observer for AtFirst {
     fn listening(&mut self, _: &str) {}
     fn started(&mut self, watch: &Arc<Watch>) {
-        self.state = Sampler::new(watch.clone()).look().state;
+        self.state = Sampler::new(watch.clone()).look().run.state;
     }
 }
 

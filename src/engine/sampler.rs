@@ -1,146 +1,19 @@
 //! Turning a running chain's counters into pictures of one moment.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::flow::{Link, LinkLevels, StageTimes};
-use crate::grammar::readable_rate;
-use crate::graph::{EdgeMap, Graph, Id, NodeId, NodeMap};
+use crate::graph::{EdgeMap, Id, NodeId, NodeMap};
 use crate::platform::{KernelQueue, ResidentMemory};
-use crate::stage::Hashed;
 
 use super::bottleneck::bottleneck;
 use super::direct::Lane;
 use super::filling::LinkSample;
-use super::share::{Share, Spent, ratio, share};
+use super::share::{Spent, ratio, share};
+use super::snapshot::{Moment, RateLimit, RunSample, Snapshot, StageSample};
 use super::watch::Watch;
-
-/// A rate that a stage keeps, in bytes per second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLimit {
-    /// What holds now.
-    pub now: u64,
-    /// What the pipeline's text says.
-    pub initial: u64,
-}
-
-/// One stage at one moment.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StageSample {
-    /// Its name in the catalog.
-    pub name: &'static str,
-    /// Its call, normalised and safe to print.
-    pub text: String,
-    /// The addresses that it listens on.
-    pub listening: Vec<String>,
-    /// Bytes since the start.
-    pub bytes_in: u64,
-    /// Bytes since the start.
-    pub bytes_out: u64,
-    /// Shares of the interval, or of the whole run at the end.
-    pub share: Share,
-    /// What they are parts of, since the start. Never less than it was in an earlier snapshot.
-    pub spent: Spent,
-    /// Bytes per second that it gave out over the last seconds, or over the whole run at the end.
-    pub rate: f64,
-    /// The rate that it keeps, if it keeps one.
-    pub limit: Option<RateLimit>,
-    /// Whether it has nothing left to do.
-    pub ended: bool,
-    /// What waits in the kernel on its outer side; `None` but for a source or a sink that has a pipe or a socket open.
-    pub kernel_queue: Option<KernelQueue>,
-    /// The most that was seen there so far, in bytes.
-    pub kernel_queue_peak: u64,
-}
-
-impl StageSample {
-    /// Its call, as it holds now: `throttle 1MB/s`, or `throttle at 5MB/s` once its rate was changed.
-    #[must_use]
-    pub fn shown(&self) -> Cow<'_, str> {
-        match self.limit {
-            Some(limit) if limit.now != limit.initial => {
-                Cow::Owned(format!("{} at {}", self.name, readable_rate(limit.now)))
-            }
-            _ => Cow::Borrowed(&self.text),
-        }
-    }
-}
-
-/// When a snapshot was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
-    /// While the chain ran: shares are those of the last interval.
-    Running,
-    /// After it: shares are those of the whole run.
-    Ended,
-}
-
-/// A chain at one moment. Sizes in bytes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Snapshot {
-    /// While or after.
-    pub moment: Moment,
-    /// How the bytes moved: `linked`, or the direct lane's name.
-    pub lane: &'static str,
-    /// Since the stages were started.
-    pub elapsed: Duration,
-    /// Resident memory of the process.
-    pub rss: u64,
-    /// The most that was ever resident.
-    pub rss_peak: u64,
-    /// Buffers that chunks pin.
-    pub buffered: u64,
-    /// The most that was ever pinned.
-    pub buffered_peak: u64,
-    /// Buffers that wait for reuse.
-    pub pool_free: u64,
-    /// What stages hold besides.
-    pub state: u64,
-    /// The most that they ever held besides.
-    pub state_peak: u64,
-    /// The ceiling over buffers and state.
-    pub limit: u64,
-    /// Whether the marks are only advice: then links may hold more than the ceiling.
-    pub is_unbounded: bool,
-    /// What the source is expected to give.
-    pub expected: Option<u64>,
-    /// Whether the sink is paused.
-    pub paused: bool,
-    /// How the stages and the links hang together.
-    pub graph: Arc<Graph>,
-    /// The stage that everything waits for.
-    pub bottleneck: Option<NodeId>,
-    /// The stages.
-    pub stages: NodeMap<StageSample>,
-    /// The links; none where the bytes move without.
-    pub links: EdgeMap<LinkSample>,
-    /// The sums that stages have said so far, in the order of the stages.
-    pub hashes: Vec<Hashed>,
-}
-
-impl Snapshot {
-    /// Where everything flows from.
-    #[must_use]
-    pub fn source(&self) -> &StageSample {
-        &self.stages[self.graph.root()]
-    }
-
-    /// The sink that has taken least, and its place: what is in every sink is what is done.
-    #[must_use]
-    pub fn slowest_sink(&self) -> (NodeId, &StageSample) {
-        let sinks = self.graph.sinks().map(|node| (node, &self.stages[node]));
-        let least = sinks.min_by_key(|(_, sink)| sink.bytes_out);
-        least.unwrap_or((self.graph.root(), self.source()))
-    }
-
-    /// Whether the stages' shares are known: not where one system call reads and writes.
-    #[must_use]
-    pub fn has_shares(&self) -> bool {
-        self.lane == "linked" || self.lane == Lane::Copy.name()
-    }
-}
 
 /// Takes snapshots, and remembers what shares and rates are relative to.
 #[derive(Debug)]
@@ -345,52 +218,58 @@ impl Sampler {
         bottleneck: Option<NodeId>,
     ) -> Snapshot {
         let time = now.at.saturating_sub(recent.at);
+        let lane = self.watch.lane_name();
+        // Where one call reads and writes, nobody can tell which of the two took the time.
+        let has_shares = lane == "linked" || lane == Lane::Copy.name();
         let stages = self.watch.stages.map(|node, stage| {
             let (reading, past) = (&now.stages[node], &self.past[node]);
             let limit = self.watch.controls.rate_of(node.number());
             StageSample {
-                name: stage.name,
+                name: stage.name.into(),
                 text: stage.text.clone(),
                 listening: stage.listening.clone(),
                 bytes_in: reading.bytes_in,
                 bytes_out: reading.bytes_out,
-                share: share(&before.stages[node].times, &reading.times),
+                share: has_shares.then(|| share(&before.stages[node].times, &reading.times)),
                 spent: reading.spent,
                 rate: per_second(reading.bytes_out - recent.stages[node].bytes_out, time),
                 limit: limit.map(|(now, initial)| RateLimit { now, initial }),
                 ended: reading.times.ended_at.is_some(),
-                kernel_queue: reading.queue,
+                kernel_queue: reading.queue.map(|queue| queue.bytes),
+                kernel_queue_capacity: reading.queue.and_then(|queue| queue.capacity),
                 kernel_queue_peak: past.queue_peak,
             }
         });
         let links = self
             .watch
             .links
-            .map(|edge, link| LinkSample::new(&link.levels(), recent.levels[edge], time));
+            .map(|edge, link| LinkSample::new(link.levels(), recent.levels[edge], time));
         let is_sink_running = |node| now.stages[node].times.ended_at.is_none();
         let pool = self.watch.pool.levels();
         // The state is read before the limit, which only rises.
         let state = self.watch.budget.state();
         Snapshot {
             moment,
-            lane: self.watch.lane_name(),
-            elapsed: now.at,
-            rss: self.memory.now(),
-            rss_peak: self.memory.peak(),
-            buffered: pool.in_use,
-            buffered_peak: pool.peak,
-            pool_free: pool.free,
-            state,
-            state_peak: self.watch.budget.state_peak(),
-            limit: self.watch.budget.limit(),
-            is_unbounded: self.watch.is_unbounded,
-            expected: self.watch.expected,
-            // Nobody can keep a sink waiting that is through.
-            paused: self.watch.controls.is_paused() && self.watch.graph.sinks().any(is_sink_running),
-            bottleneck,
+            run: RunSample {
+                elapsed: now.at,
+                rss: self.memory.now(),
+                rss_peak: self.memory.peak(),
+                buffered: pool.in_use,
+                buffered_peak: pool.peak,
+                pool_free: pool.free,
+                state,
+                state_peak: self.watch.budget.state_peak(),
+                limit: self.watch.budget.limit(),
+                is_unbounded: self.watch.is_unbounded,
+                expected: self.watch.expected,
+                // Nobody can keep a sink waiting that is through.
+                paused: self.watch.controls.is_paused() && self.watch.graph.sinks().any(is_sink_running),
+            },
             graph: self.watch.graph.clone(),
+            bottleneck,
             stages,
             links,
+            lane,
             hashes: self
                 .watch
                 .stages

@@ -2,38 +2,62 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::flow::StageTimes;
 
-/// How a stage spent its time: parts of 1. `busy`, `idle` and `backpressured` add up to 1; the other two are parts of
-/// `busy`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Share {
+/// How a stage spent its time. `busy`, `idle` and `backpressured` add up to all of it; the other two are parts of `busy`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts<T> {
     /// Neither of the next two.
-    pub busy: f64,
+    pub busy: T,
     /// Waiting for the input link, or ended.
-    pub idle: f64,
+    pub idle: T,
     /// Waiting for room in the output link.
-    pub backpressured: f64,
+    pub backpressured: T,
     /// Busy waiting for a disk, a peer or a terminal.
-    pub outside: f64,
+    #[serde(rename = "waiting_outside")]
+    pub outside: T,
     /// Busy waiting for a throttle's tokens.
-    pub throttling: f64,
+    pub throttling: T,
 }
 
-/// How a stage spent its time since the start. `busy`, `idle` and `backpressured` add up to all of it; the other two are
-/// parts of `busy`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Spent {
-    /// Neither of the next two.
-    pub busy: Duration,
-    /// Waiting for the input link, or ended.
-    pub idle: Duration,
-    /// Waiting for room in the output link.
-    pub backpressured: Duration,
-    /// Busy waiting for a disk, a peer or a terminal.
-    pub outside: Duration,
-    /// Busy waiting for a throttle's tokens.
-    pub throttling: Duration,
+/// Parts of 1.
+pub type Share = Parts<f64>;
+
+/// Parts of the time since the start.
+pub type Spent = Parts<Duration>;
+
+impl<T> Parts<T> {
+    /// Something made of each part.
+    #[must_use]
+    pub fn map<U>(self, mut make: impl FnMut(T) -> U) -> Parts<U> {
+        Parts {
+            busy: make(self.busy),
+            idle: make(self.idle),
+            backpressured: make(self.backpressured),
+            outside: make(self.outside),
+            throttling: make(self.throttling),
+        }
+    }
+}
+
+/// Shares that may be unknown, for `#[serde(with = "optional")]`: then every key is null.
+#[allow(clippy::ref_option, reason = "the types are serde's")]
+pub(super) mod optional {
+    use super::{Deserialize, Parts, Serialize, Share};
+    use serde::{Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(share: &Option<Share>, serializer: S) -> Result<S::Ok, S::Error> {
+        let parts = share.map_or_else(Parts::default, |share| share.map(Some));
+        parts.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Share>, D::Error> {
+        let parts = Parts::<Option<f64>>::deserialize(deserializer)?;
+        let is_known = parts.busy.and(parts.idle).and(parts.backpressured).is_some();
+        Ok(is_known.then(|| parts.map(Option::unwrap_or_default)))
+    }
 }
 
 impl Spent {

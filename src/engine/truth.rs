@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{Share, Snapshot};
+use super::{Share, Snapshot, StageSample};
 use crate::flow::Wait;
 use crate::graph::Id;
 
@@ -22,7 +22,11 @@ type Shares = [f64; 3];
 
 fn shares(snapshot: &Snapshot) -> Vec<Shares> {
     let of = |share: &Share| [share.busy, share.idle, share.backpressured];
-    snapshot.stages.values().iter().map(|stage| of(&stage.share)).collect()
+    snapshot.stages.values().iter().map(|stage| of(&known(stage))).collect()
+}
+
+fn known(stage: &StageSample) -> Share {
+    stage.share.expect("these stages are linked")
 }
 
 /// What costs in milliseconds make of the shares: the slowest is busy all the time.
@@ -103,7 +107,7 @@ fn a_throttle_is_named_and_its_wait_is_shown() {
     observe(&fakes, 20, |tenth, snapshot| {
         if tenth > 60 {
             assert!(
-                snapshot.stages.values()[2].share.throttling > 1.0 - ACCURACY,
+                known(&snapshot.stages.values()[2]).throttling > 1.0 - ACCURACY,
                 "{:?}",
                 snapshot.stages.values()[2]
             );

@@ -5,9 +5,11 @@ use std::fmt;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::memory::Memory;
+use super::seconds;
 use super::sync::{Arc, Mutex, lock};
 use super::{Load, Pool, Position, StageMeter};
 
@@ -42,15 +44,19 @@ const APPEND: usize = 16 << 10;
 const SMALLEST: usize = 4 << 10;
 
 /// What a link holds at one moment, and what happened to it since the start. Sizes in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkLevels {
     /// Pinned by chunks that wait in the link or are in the consumer's hand.
+    #[serde(rename = "buffered_bytes")]
     pub buffered: u64,
     /// The highest `buffered` ever.
+    #[serde(rename = "peak_bytes")]
     pub peak: u64,
     /// The high-water mark.
+    #[serde(rename = "high_bytes")]
     pub high: u64,
     /// The low-water mark.
+    #[serde(rename = "low_bytes")]
     pub low: u64,
     /// How often the producer was paused because the link was full; where the mark is only advice, how often it was
     /// passed.
@@ -60,13 +66,25 @@ pub struct LinkLevels {
     /// How often the full link fell to its low-water mark and the producer resumed.
     pub drains: u64,
     /// The longest time that the producer was paused, a pause that still lasts included.
+    #[serde(rename = "longest_pause_s", with = "seconds")]
     pub longest_pause: Duration,
-    /// Records that wait in the link or are in the consumer's hand; 0 where only bytes flow.
-    pub records: u64,
-    /// The highest `records` ever.
-    pub peak_records: u64,
-    /// The bound on records, where there is one.
-    pub record_marks: Option<RecordMarks>,
+    /// The same in records, where the link has a bound on them.
+    #[serde(flatten)]
+    pub records: Option<RecordLevels>,
+}
+
+/// How many records a link holds at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordLevels {
+    /// Those that wait in the link or are in the consumer's hand.
+    #[serde(rename = "buffered_records")]
+    pub buffered: u64,
+    /// The highest `buffered` ever.
+    #[serde(rename = "peak_records")]
+    pub peak: u64,
+    /// The high-water mark.
+    #[serde(rename = "high_records")]
+    pub high: u64,
 }
 
 /// A bounded buffer between one producer and one consumer.
@@ -214,9 +232,11 @@ impl Link {
             times_empty: state.times_empty,
             drains: state.drains,
             longest_pause: state.longest_pause.max(open_pause),
-            records: state.level.records,
-            peak_records: state.peak.records,
-            record_marks: self.marks.records,
+            records: self.marks.records.map(|marks| RecordLevels {
+                buffered: state.level.records,
+                peak: state.peak.records,
+                high: marks.high,
+            }),
         }
     }
 

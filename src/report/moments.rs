@@ -51,7 +51,7 @@ pub fn of(run: &Run) -> Vec<Moment> {
 }
 
 fn name(run: &Run, stage: usize) -> &str {
-    &run.last.stages[stage].name
+    &run.last.stages[stage].sample.name
 }
 
 /// When producers paused for the first time, or should have; those that did so between the same two samples together.
@@ -69,7 +69,7 @@ fn first_full(run: &Run) -> Vec<Moment> {
     let moment = |(at, links): (f64, Vec<&Link>)| {
         let names: Vec<&str> = links.iter().map(|link| name(run, link.from)).collect();
         let text = match links.as_slice() {
-            _ if run.last.unbounded => format!("{} passed the mark, and nothing paused it", names.join(", ")),
+            _ if run.last.run.is_unbounded => format!("{} passed the mark, and nothing paused it", names.join(", ")),
             [link] => format!(
                 "{} paused for the first time: the link to {} is full",
                 names[0],

@@ -45,7 +45,7 @@ impl Pause {
 /// It is paused in a sample in which it was full once more often than it has drained, and in the same pause as long as
 /// neither number grows. Whoever has ended is not paused, however full the link is that it left.
 pub fn pauses(run: &Run, link: usize) -> Vec<Pause> {
-    if run.last.unbounded {
+    if run.last.run.is_unbounded {
         // What passes a mark that is only advice is not paused.
         return Vec::new();
     }

@@ -21,6 +21,7 @@ pub struct Recording {
 }
 
 /// What was recorded.
+#[allow(clippy::large_enum_variant, reason = "a report is of a few recordings")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     /// A chain.

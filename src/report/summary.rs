@@ -84,7 +84,7 @@ fn of_run(run: &Run) -> Summary {
             format!("{}/s", human_rate(rate)),
             human_size(verdict::rss_peak(run)),
             human_size(verdict::held_peak(run)),
-            human_size(last.memory_limit_bytes),
+            human_size(last.run.limit),
             exit,
         ],
         sentences,

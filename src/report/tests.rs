@@ -156,6 +156,7 @@ fn a_name_cannot_become_markup() {
         panic!("a run");
     };
     for stage in &mut run.last.stages {
+        let stage = stage.sample.to_mut();
         stage.name = evil.into();
         stage.text = evil.into();
     }
@@ -238,8 +239,9 @@ fn where_backpressure_was_ignored_nothing_is_said_to_have_paused() {
     let Body::Run(run) = &mut recording.body else {
         panic!("a run");
     };
-    run.last.unbounded = true;
-    run.last.links[1].peak_bytes = run.last.links[1].high_bytes + 1;
+    run.last.run.is_unbounded = true;
+    let levels = &mut run.last.links[1].sample.levels;
+    levels.peak = levels.high + 1;
     assert_eq!(pauses(run, 1), []);
     let moments = moments::of(run);
     assert!(

@@ -3,7 +3,6 @@
 use crate::engine::{Moment, Share};
 use crate::grammar::human_size;
 use crate::graph::{Id, NodeMap};
-use crate::view::json::Stage;
 use crate::view::sentence::{Witness, blame_one, percent};
 
 use super::recording::{Run, shares as parts};
@@ -12,33 +11,34 @@ use super::series::{mean, stretches};
 
 /// How a stage spent the whole run: as the end object has it, or the mean of the samples where there is none.
 pub fn shares(run: &Run, at: usize) -> Option<Share> {
-    let stage = &run.last.stages[at];
+    let last = run.last.stages[at].sample.share;
     let [busy, backpressured, idle] = if run.has_end() {
-        parts(stage)?
+        parts(&last?)
     } else {
         mean(&stretches(&run.points, at))?.shares
+    };
+    // Parts of its busy time are in the proportion that its last object has.
+    let last = last.unwrap_or_default();
+    let part = |part: f64| {
+        if last.busy > 0.0 {
+            (part / last.busy).clamp(0.0, 1.0) * busy
+        } else {
+            0.0
+        }
     };
     Some(Share {
         busy,
         idle,
         backpressured,
-        outside: part(stage, stage.waiting_outside, busy),
-        throttling: part(stage, stage.throttling, busy),
+        outside: part(last.outside),
+        throttling: part(last.throttling),
     })
-}
-
-/// A part of a stage's busy time, in the proportion that its last object has.
-fn part(stage: &Stage<'_>, part: Option<f64>, busy: f64) -> f64 {
-    match (part, stage.busy) {
-        (Some(part), Some(whole)) if whole > 0.0 => (part / whole).clamp(0.0, 1.0) * busy,
-        _ => 0.0,
-    }
 }
 
 /// The stage that everything waited for longest: as the end object has it, or in most samples where there is none.
 pub fn bottleneck(run: &Run) -> Option<usize> {
     // Where the shares are not known, nobody can be blamed.
-    run.last.stages.first()?.busy?;
+    run.last.stages.first()?.sample.share?;
     if run.has_end() {
         return run.last.bottleneck.as_ref().map(|bottleneck| bottleneck.stage);
     }
@@ -61,15 +61,15 @@ pub fn blame(run: &Run) -> Option<String> {
         .map(|(at, stage)| {
             Some(Witness {
                 kernel_queue: None,
-                name: &stage.name,
-                text: &stage.text,
+                name: &stage.sample.name,
+                text: &stage.sample.text,
                 share: shares(run, at)?,
-                ended: stage.ended,
+                ended: stage.sample.ended,
             })
         })
         .collect();
-    if run.last.unbounded {
-        let text = &run.last.stages[at].text;
+    if run.last.run.is_unbounded {
+        let text = &run.last.stages[at].sample.text;
         return Some(format!(
             "{text}: what it was too slow for piled up, because backpressure was ignored"
         ));
@@ -80,9 +80,9 @@ pub fn blame(run: &Run) -> Option<String> {
 /// What the ceiling came to, and how even the memory stayed.
 pub fn memory(run: &Run) -> String {
     let held = held_peak(run);
-    let limit = run.last.memory_limit_bytes;
+    let limit = run.last.run.limit;
     let share = if limit > 0 { float(held) / float(limit) } else { 0.0 };
-    let chain = if run.last.unbounded {
+    let chain = if run.last.run.is_unbounded {
         format!(
             "Backpressure was ignored: the chain held up to {} where it should have held {} at most",
             human_size(held),
@@ -120,11 +120,11 @@ pub fn memory(run: &Run) -> String {
 /// The most that was resident. What the system says and what was sampled differ by a few pages.
 pub fn rss_peak(run: &Run) -> u64 {
     let sampled = run.points.iter().map(|point| point.rss).max().unwrap_or(0);
-    sampled.max(run.last.rss_peak_bytes)
+    sampled.max(run.last.run.rss_peak)
 }
 
 /// The most that the chain held in any sample, and the peak of its buffers if that was between two.
 pub fn held_peak(run: &Run) -> u64 {
     let sampled = run.points.iter().map(|point| point.held).max().unwrap_or(0);
-    sampled.max(run.last.buffered_peak_bytes)
+    sampled.max(run.last.run.buffered_peak)
 }

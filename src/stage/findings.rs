@@ -1,6 +1,9 @@
 //! What stages found out about the stream, for whoever wants to show it. Stages say facts; they print nothing.
 
+use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 /// What one stage found out so far.
 #[derive(Debug, Default)]
@@ -20,10 +23,10 @@ impl Findings {
 }
 
 /// The sum of a stream as it passed one place of the chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hashed {
     /// Which sum: `sha256`.
-    pub algo: &'static str,
+    pub algo: Cow<'static, str>,
     /// The sum in hexadecimal; `None` where the stream did not pass whole, because a reader wanted no more of it.
     pub hex: Option<String>,
     /// What the user calls the stream.

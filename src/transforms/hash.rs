@@ -141,7 +141,7 @@ impl Hash {
         let passed = pass(&mut input, &mut out, &mut hasher, &mut bytes);
         let hex = passed.is_ok().then(|| hasher.hex());
         context.findings.say(Hashed {
-            algo: self.algorithm.name(),
+            algo: self.algorithm.name().into(),
             hex: hex.clone(),
             label: label.clone(),
             bytes,

@@ -1,11 +1,15 @@
 //! The stats object: one JSON object a line, as the contract has it. Its types are also what a recording is read with.
+//!
+//! The numbers and their keys stand in [`RunSample`], [`StageSample`] and [`LinkSample`]; this adds what the graph knows.
 
 use std::borrow::Cow;
+use std::io;
 
 use serde::{Deserialize, Serialize};
+use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 
-use crate::engine::{LinkSample, Moment, Snapshot, StageSample};
-use crate::graph::{Edge, Graph, Id};
+use crate::engine::{Fate, LinkSample, Moment, RunSample, Snapshot, StageSample};
+use crate::graph::{Graph, Id, NodeId};
 use crate::stage::Hashed;
 
 /// How a run ended, for the end object.
@@ -21,60 +25,32 @@ pub struct Exit {
 pub const SCHEMA: u32 = 1;
 
 /// The whole object. Sizes in bytes, times in seconds, shares 0 to 1.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stats<'a> {
     /// The version of the format.
     pub schema: u32,
     /// `sample` or `end`.
     pub event: Cow<'a, str>,
-    /// Since the stages were started.
-    pub elapsed_s: f64,
-    /// Resident memory of the process.
-    pub rss_bytes: u64,
-    /// The most that was ever resident.
-    pub rss_peak_bytes: u64,
-    /// Buffers that chunks pin.
-    pub buffered_bytes: u64,
-    /// The most that was ever pinned.
-    pub buffered_peak_bytes: u64,
-    /// Buffers that wait for reuse.
-    #[serde(default)]
-    pub pool_free_bytes: u64,
-    /// What stages hold besides.
-    pub state_bytes: u64,
-    /// The ceiling over the chain.
-    pub memory_limit_bytes: u64,
-    /// Whether the marks are only advice, so that links may hold more than the ceiling.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub unbounded: bool,
-    /// What the source is expected to give.
-    pub expected_bytes: Option<u64>,
-    /// Whether the sink is paused.
-    #[serde(default)]
-    pub paused: bool,
+    /// The numbers of the whole run.
+    #[serde(flatten)]
+    pub run: RunSample,
     /// The stage that everything waits for.
     pub bottleneck: Option<Bottleneck<'a>>,
-    /// In the order of the chain.
+    /// In the order of their indices.
     pub stages: Vec<Stage<'a>>,
-    /// In the order of the chain.
+    /// In the order of the stages that empty them.
     pub links: Vec<Link>,
     /// `linked`, or the direct lane's name.
     pub lane: Cow<'a, str>,
     /// The sums that were said so far.
     #[serde(default)]
-    pub hashes: Vec<Hash<'a>>,
+    pub hashes: Cow<'a, [Hashed]>,
+    /// What became of each output, in the end object of a run that has several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Output<'a>>,
     /// In the end object only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Cow<'a, Exit>>,
-}
-
-impl Stats<'_> {
-    /// How the stages hang together. Without links they are in a row.
-    #[must_use]
-    pub fn graph(&self) -> Graph {
-        let links: Vec<(usize, usize)> = self.links.iter().map(|link| (link.from, link.to)).collect();
-        Graph::joined(self.stages.len(), &links).unwrap_or_else(|| Graph::chain(self.stages.len().max(1)))
-    }
 }
 
 /// The stage that everything waits for.
@@ -86,224 +62,226 @@ pub struct Bottleneck<'a> {
     pub name: Cow<'a, str>,
 }
 
-/// One stage. Where one call reads and writes, its shares are not known.
+/// One stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stage<'a> {
-    /// Its place in the chain, from 0.
+    /// Its place in the list, from 0.
     pub index: usize,
-    /// Its name in the catalog.
-    pub name: Cow<'a, str>,
-    /// Its call, normalised.
-    pub text: Cow<'a, str>,
-    /// The addresses that it listens on.
-    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
-    pub listening: Cow<'a, [String]>,
-    /// Since the start.
-    pub bytes_in: u64,
-    /// Since the start.
-    pub bytes_out: u64,
-    /// Neither of the next two.
-    pub busy: Option<f64>,
-    /// Waiting for the input link, or ended.
-    pub idle: Option<f64>,
-    /// Waiting for room in the output link.
-    pub backpressured: Option<f64>,
-    /// Busy waiting for a disk, a peer or a terminal.
-    pub waiting_outside: Option<f64>,
-    /// Busy waiting for a throttle's tokens.
-    pub throttling: Option<f64>,
-    /// The rate that it keeps now, if it keeps one.
-    #[serde(default)]
-    pub limit_bytes_per_s: Option<u64>,
-    /// What waits in the kernel in a source's or a sink's pipe or socket.
-    #[serde(default)]
-    pub kernel_queue_bytes: Option<u64>,
-    /// How much can wait there.
-    #[serde(default)]
-    pub kernel_queue_capacity_bytes: Option<u64>,
-    /// Whether it has nothing left to do.
-    pub ended: bool,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub sample: Cow<'a, StageSample>,
 }
 
-/// One link: its level and its marks, and what it has gone through since the start.
+/// One link.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Link {
     /// The index of the stage that fills it.
     pub from: usize,
     /// The index of the stage that empties it.
     pub to: usize,
-    /// The level.
-    pub buffered_bytes: u64,
-    /// The highest level.
-    pub peak_bytes: u64,
-    /// The mark at which its producer pauses.
-    pub high_bytes: u64,
-    /// The mark at which a paused producer resumes.
-    pub low_bytes: u64,
-    /// How often it became full.
-    pub times_full: u64,
-    /// How often it became empty.
-    pub times_empty: u64,
-    /// How often it fell from full to its low mark.
-    pub drains: u64,
-    /// The longest time for which its producer was paused.
-    pub longest_pause_s: f64,
-    /// How fast the level rises; negative where it falls.
-    #[serde(default)]
-    pub fill_bytes_per_s: f64,
-    /// When it would be full if that went on.
-    pub full_in_s: Option<f64>,
+    /// Its numbers.
+    #[serde(flatten)]
+    pub sample: LinkSample,
 }
 
-/// One sum.
+/// What became of the output of one sink.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hash<'a> {
-    /// The algorithm.
-    pub algo: Cow<'a, str>,
-    /// The sum; none where the reader ended early.
-    pub hex: Option<Cow<'a, str>>,
-    /// Whose sum it is.
-    pub label: Cow<'a, str>,
-    /// Bytes that were summed.
-    pub bytes: u64,
+pub struct Output<'a> {
+    /// The sink's index.
+    pub stage: usize,
+    /// Its name in the catalog.
+    pub name: Cow<'a, str>,
+    /// Whether it is complete, and durable where the sink promises that.
+    pub committed: bool,
 }
 
-impl<'a> Hash<'a> {
-    fn of(hashed: &'a Hashed) -> Self {
+impl Stats<'_> {
+    /// Those of a run whose stages were never started.
+    fn nothing() -> Self {
         Self {
-            algo: hashed.algo.into(),
-            hex: hashed.hex.as_deref().map(Cow::Borrowed),
-            label: Cow::Borrowed(&hashed.label),
-            bytes: hashed.bytes,
+            schema: SCHEMA,
+            event: "end".into(),
+            lane: "linked".into(),
+            ..Self::default()
         }
+    }
+
+    /// How the stages hang together. Without links they are in a row.
+    #[must_use]
+    pub fn graph(&self) -> Graph {
+        let links: Vec<(usize, usize)> = self.links.iter().map(|link| (link.from, link.to)).collect();
+        Graph::joined(self.stages.len(), &links).unwrap_or_else(|| Graph::chain(self.stages.len().max(1)))
     }
 }
 
 /// One sample of a running chain, with its newline.
 #[must_use]
 pub fn sample(snapshot: &Snapshot) -> String {
-    line(&stats(snapshot, None))
+    line(&stats(snapshot))
 }
 
-/// The end object, with its newline. A run that ended before its stages were started has no snapshot.
+/// The end object, with its newline. A run that ended before its stages were started has no snapshot and no `outputs`.
 #[must_use]
-pub fn end(snapshot: Option<&Snapshot>, exit: &Exit) -> String {
-    match snapshot {
-        Some(snapshot) => line(&stats(snapshot, Some(exit))),
-        None => line(&Stats {
-            schema: SCHEMA,
-            event: "end".into(),
-            elapsed_s: 0.0,
-            rss_bytes: 0,
-            rss_peak_bytes: 0,
-            buffered_bytes: 0,
-            buffered_peak_bytes: 0,
-            pool_free_bytes: 0,
-            state_bytes: 0,
-            memory_limit_bytes: 0,
-            unbounded: false,
-            expected_bytes: None,
-            paused: false,
-            bottleneck: None,
-            stages: Vec::new(),
-            links: Vec::new(),
-            lane: "linked".into(),
-            hashes: Vec::new(),
-            exit: Some(Cow::Borrowed(exit)),
-        }),
-    }
+pub fn end(snapshot: Option<&Snapshot>, outputs: &[(NodeId, Fate)], exit: &Exit) -> String {
+    let mut stats = snapshot.map_or_else(Stats::nothing, stats);
+    stats.outputs = snapshot.map_or_else(Vec::new, |snapshot| fates(snapshot, outputs));
+    stats.exit = Some(Cow::Borrowed(exit));
+    line(&stats)
 }
 
 /// An object as a line.
 pub(super) fn line(object: &impl Serialize) -> String {
-    // A map of numbers and strings always has a JSON form.
-    let mut text = serde_json::to_string(object).unwrap_or_default();
-    text.push('\n');
-    text
+    let mut line = Vec::new();
+    // A map of numbers and strings always has a JSON form, and memory takes all of it.
+    let _ = object.serialize(&mut Serializer::with_formatter(&mut line, SixDigits));
+    line.push(b'\n');
+    String::from_utf8(line).unwrap_or_default()
 }
 
-fn stats<'a>(snapshot: &'a Snapshot, exit: Option<&'a Exit>) -> Stats<'a> {
+/// Writes six digits behind the point: more is noise.
+struct SixDigits;
+
+impl Formatter for SixDigits {
+    fn write_f64<W: ?Sized + io::Write>(&mut self, writer: &mut W, number: f64) -> io::Result<()> {
+        CompactFormatter.write_f64(writer, (number * 1e6).round() / 1e6)
+    }
+}
+
+fn stats(snapshot: &Snapshot) -> Stats<'_> {
+    let stages = snapshot.stages.iter().map(|(node, stage)| Stage {
+        index: node.number(),
+        sample: Cow::Borrowed(stage),
+    });
+    let links = snapshot.links.iter().map(|(edge, link)| {
+        let edge = snapshot.graph.edge(edge);
+        Link {
+            from: edge.from.number(),
+            to: edge.to.number(),
+            sample: *link,
+        }
+    });
     Stats {
         schema: SCHEMA,
         event: match snapshot.moment {
             Moment::Running => "sample".into(),
             Moment::Ended => "end".into(),
         },
-        elapsed_s: rounded(snapshot.elapsed.as_secs_f64()),
-        rss_bytes: snapshot.rss,
-        rss_peak_bytes: snapshot.rss_peak,
-        buffered_bytes: snapshot.buffered,
-        buffered_peak_bytes: snapshot.buffered_peak,
-        pool_free_bytes: snapshot.pool_free,
-        state_bytes: snapshot.state,
-        memory_limit_bytes: snapshot.limit,
-        unbounded: snapshot.is_unbounded,
-        expected_bytes: snapshot.expected,
-        paused: snapshot.paused,
+        run: snapshot.run,
         bottleneck: snapshot.bottleneck.map(|node| Bottleneck {
             stage: node.number(),
-            name: snapshot.stages[node].name.into(),
+            name: Cow::Borrowed(&snapshot.stages[node].name),
         }),
-        stages: snapshot
-            .stages
-            .iter()
-            .map(|(node, stage)| Stage::of(node.number(), stage, snapshot.has_shares()))
-            .collect(),
-        links: snapshot
-            .links
-            .iter()
-            .map(|(edge, link)| Link::of(snapshot.graph.edge(edge), link))
-            .collect(),
+        stages: stages.collect(),
+        links: links.collect(),
         lane: snapshot.lane.into(),
-        hashes: snapshot.hashes.iter().map(Hash::of).collect(),
-        exit: exit.map(Cow::Borrowed),
+        hashes: Cow::Borrowed(&snapshot.hashes),
+        ..Stats::default()
     }
 }
 
-impl<'a> Stage<'a> {
-    /// Where one call reads and writes, nobody can tell the shares.
-    fn of(index: usize, stage: &'a StageSample, has_shares: bool) -> Self {
-        let share = |part| has_shares.then(|| rounded(part));
-        Self {
-            index,
-            name: stage.name.into(),
-            text: Cow::Borrowed(&stage.text),
-            listening: Cow::Borrowed(&stage.listening),
-            bytes_in: stage.bytes_in,
-            bytes_out: stage.bytes_out,
-            busy: share(stage.share.busy),
-            idle: share(stage.share.idle),
-            backpressured: share(stage.share.backpressured),
-            waiting_outside: share(stage.share.outside),
-            throttling: share(stage.share.throttling),
-            limit_bytes_per_s: stage.limit.map(|limit| limit.now),
-            kernel_queue_bytes: stage.kernel_queue.map(|queue| queue.bytes),
-            kernel_queue_capacity_bytes: stage.kernel_queue.and_then(|queue| queue.capacity),
-            ended: stage.ended,
-        }
+/// What is to be said of several outputs; of a single one the exit code says it.
+fn fates<'a>(snapshot: &'a Snapshot, outputs: &[(NodeId, Fate)]) -> Vec<Output<'a>> {
+    if snapshot.graph.sinks().count() < 2 {
+        return Vec::new();
     }
+    let output = |(node, fate): &(NodeId, Fate)| Output {
+        stage: node.number(),
+        name: Cow::Borrowed(&snapshot.stages[*node].name),
+        committed: *fate == Fate::Committed,
+    };
+    outputs.iter().map(output).collect()
 }
 
-impl Link {
-    fn of(edge: Edge, link: &LinkSample) -> Self {
-        Self {
-            from: edge.from.number(),
-            to: edge.to.number(),
-            buffered_bytes: link.buffered,
-            peak_bytes: link.peak,
-            high_bytes: link.high,
-            low_bytes: link.low,
-            times_full: link.times_full,
-            times_empty: link.times_empty,
-            drains: link.drains,
-            longest_pause_s: rounded(link.longest_pause.as_secs_f64()),
-            fill_bytes_per_s: rounded(link.fill_rate),
-            full_in_s: link.full_in.map(|time| rounded(time.as_secs_f64())),
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
 
-/// To six digits behind the point: more is noise.
-fn rounded(number: f64) -> f64 {
-    (number * 1e6).round() / 1e6
+    use snapbox::{IntoData, assert_data_eq, str};
+
+    use super::*;
+    use crate::engine::RateLimit;
+    use crate::graph::Port;
+    use crate::view::live::sample::{direct, throttled};
+
+    /// A run that has everything that a chain can have.
+    fn full() -> Snapshot {
+        let mut snapshot = throttled();
+        snapshot.moment = Moment::Ended;
+        snapshot.run.elapsed = Duration::new(37, 16_123_456);
+        snapshot.run.is_unbounded = true;
+        let stages = snapshot.stages.values_mut();
+        stages[2].limit = Some(RateLimit {
+            now: 1_250_000,
+            initial: 1_000_000,
+        });
+        stages[3].listening = vec!["tcp://127.0.0.1:9000".to_owned()];
+        (stages[3].kernel_queue, stages[3].kernel_queue_capacity) = (Some(7), Some(70));
+        let links = snapshot.links.values_mut();
+        (links[0].fill_rate, links[1].fill_rate) = (-1.234_567_89, 2e7 / 3.0);
+        links[1].full_in = Some(Duration::new(1, 500_000_400));
+        snapshot.hashes = vec![Hashed {
+            algo: "crc32c".into(),
+            hex: None,
+            label: "a\"b".to_owned(),
+            bytes: 9,
+        }];
+        snapshot
+    }
+
+    #[test]
+    fn a_chain_is_written_byte_for_byte() {
+        let exit = Exit {
+            code: 4,
+            error: Some("no".to_owned()),
+        };
+        let lines = [end(Some(&full()), &[], &exit), sample(&direct()), end(None, &[], &exit)];
+        // An object on a line, so that it can be read.
+        let shown = lines.concat().replace('{', "\n{");
+        assert_data_eq!(shown, str![[r#"
+
+{"schema":1,"event":"end","elapsed_s":37.016123,"rss_bytes":9711616,"rss_peak_bytes":9711616,"buffered_bytes":2097152,"buffered_peak_bytes":2408448,"pool_free_bytes":425984,"state_bytes":2933642,"memory_limit_bytes":8388608,"unbounded":true,"expected_bytes":73400320,"paused":false,"bottleneck":
+{"stage":2,"name":"throttle"},"stages":[
+{"index":0,"name":"read","text":"read big.iso","bytes_in":50855936,"bytes_out":50855936,"busy":0.0002,"idle":0.0,"backpressured":0.9998,"waiting_outside":0.0,"throttling":0.0,"limit_bytes_per_s":null,"kernel_queue_bytes":null,"kernel_queue_capacity_bytes":null,"ended":false},
+{"index":1,"name":"gzip","text":"gzip","bytes_in":50069504,"bytes_out":37224448,"busy":0.0113,"idle":0.0,"backpressured":0.9887,"waiting_outside":0.0,"throttling":0.0,"limit_bytes_per_s":null,"kernel_queue_bytes":null,"kernel_queue_capacity_bytes":null,"ended":false},
+{"index":2,"name":"throttle","text":"throttle 1MB/s","bytes_in":36438016,"bytes_out":36250872,"busy":1.0,"idle":0.0,"backpressured":0.0,"waiting_outside":0.0,"throttling":1.0,"limit_bytes_per_s":1250000,"kernel_queue_bytes":null,"kernel_queue_capacity_bytes":null,"ended":false},
+{"index":3,"name":"write","text":"write tcp://127.0.0.1:9000","listening":["tcp://127.0.0.1:9000"],"bytes_in":36250872,"bytes_out":36250872,"busy":0.024,"idle":0.976,"backpressured":0.0,"waiting_outside":0.0,"throttling":0.0,"limit_bytes_per_s":null,"kernel_queue_bytes":7,"kernel_queue_capacity_bytes":70,"ended":false}],"links":[
+{"from":0,"to":1,"buffered_bytes":1048576,"peak_bytes":1048576,"high_bytes":1048576,"low_bytes":524288,"times_full":79,"times_empty":0,"drains":79,"longest_pause_s":0.876,"fill_bytes_per_s":-1.234568,"full_in_s":null},
+{"from":1,"to":2,"buffered_bytes":1048576,"peak_bytes":1048576,"high_bytes":1048576,"low_bytes":524288,"times_full":70,"times_empty":0,"drains":70,"longest_pause_s":0.871,"fill_bytes_per_s":6666666.666667,"full_in_s":1.5},
+{"from":2,"to":3,"buffered_bytes":0,"peak_bytes":425984,"high_bytes":1048576,"low_bytes":524288,"times_full":0,"times_empty":5779,"drains":0,"longest_pause_s":0.0,"fill_bytes_per_s":0.0,"full_in_s":null}],"lane":"linked","hashes":[
+{"algo":"crc32c","hex":null,"label":"a\"b","bytes":9}],"exit":
+{"code":4,"error":"no"}}
+
+{"schema":1,"event":"sample","elapsed_s":2.351,"rss_bytes":9711616,"rss_peak_bytes":9711616,"buffered_bytes":0,"buffered_peak_bytes":0,"pool_free_bytes":425984,"state_bytes":0,"memory_limit_bytes":8388608,"expected_bytes":4294967296,"paused":false,"bottleneck":
+{"stage":0,"name":"read"},"stages":[
+{"index":0,"name":"read","text":"read big.iso","bytes_in":2147483648,"bytes_out":2147483648,"busy":null,"idle":null,"backpressured":null,"waiting_outside":null,"throttling":null,"limit_bytes_per_s":null,"kernel_queue_bytes":null,"kernel_queue_capacity_bytes":null,"ended":false},
+{"index":1,"name":"write","text":"write copy.iso","bytes_in":2147483648,"bytes_out":2147483648,"busy":null,"idle":null,"backpressured":null,"waiting_outside":null,"throttling":null,"limit_bytes_per_s":null,"kernel_queue_bytes":null,"kernel_queue_capacity_bytes":null,"ended":false}],"links":[],"lane":"copy_file_range","hashes":[]}
+
+{"schema":1,"event":"end","elapsed_s":0.0,"rss_bytes":0,"rss_peak_bytes":0,"buffered_bytes":0,"buffered_peak_bytes":0,"pool_free_bytes":0,"state_bytes":0,"memory_limit_bytes":0,"expected_bytes":null,"paused":false,"bottleneck":null,"stages":[],"links":[],"lane":"linked","hashes":[],"exit":
+{"code":4,"error":"no"}}
+
+"#]].raw());
+    }
+
+    #[test]
+    fn several_outputs_are_told_apart() {
+        let mut snapshot = throttled();
+        snapshot.moment = Moment::Ended;
+        let exit = Exit { code: 4, error: None };
+        let sinks = |snapshot: &Snapshot| -> Vec<(NodeId, Fate)> {
+            let fates = [Fate::Committed, Fate::RolledBack];
+            snapshot.graph.sinks().zip(fates).collect()
+        };
+        assert!(!end(Some(&snapshot), &sinks(&snapshot), &exit).contains("outputs"));
+        let mut graph = Graph::chain(3);
+        graph.append(graph.root(), Port::Bytes);
+        snapshot.graph = Arc::new(graph);
+        let line = end(Some(&snapshot), &sinks(&snapshot), &exit);
+        let said = r#""hashes":[],"outputs":[{"stage":2,"name":"throttle","committed":true},{"stage":3,"name":"write","committed":false}],"exit":{"code":4,"error":null}}"#;
+        assert!(line.ends_with(&format!("{said}\n")), "{line}");
+        let read: Stats<'_> = serde_json::from_str(&line).expect("stats");
+        assert!(!read.outputs[1].committed);
+        assert_eq!(super::line(&read), line);
+        assert!(!sample(&snapshot).contains("outputs"));
+    }
 }

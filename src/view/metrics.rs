@@ -4,6 +4,7 @@
 //! waiting, but never the data.
 
 mod answer;
+mod families;
 mod listener;
 mod page;
 mod server;

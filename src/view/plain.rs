@@ -10,6 +10,7 @@ use super::excess::excess;
 pub fn line(snapshot: &Snapshot) -> String {
     let (source, (_, sink)) = (snapshot.source(), snapshot.slowest_sink());
     let done = snapshot
+        .run
         .expected
         .filter(|expected| *expected > 0)
         .map_or_else(String::new, |expected| {
@@ -19,18 +20,18 @@ pub fn line(snapshot: &Snapshot) -> String {
         let stage = &snapshot.stages[stage];
         format!("  bottleneck {}", stage.shown())
     });
-    let held = snapshot.buffered + snapshot.state;
-    let times = excess(held, snapshot.limit).map_or_else(String::new, |times| format!(" ({times})"));
-    let paused = if snapshot.paused { "  paused" } else { "" };
+    let held = snapshot.run.buffered + snapshot.run.state;
+    let times = excess(held, snapshot.run.limit).map_or_else(String::new, |times| format!(" ({times})"));
+    let paused = if snapshot.run.paused { "  paused" } else { "" };
     format!(
         "highwater: {:.1}s  in {}{done}  out {}  {}/s  buffered {} of {}{times}  rss {}{bottleneck}{paused}\n",
-        snapshot.elapsed.as_secs_f64(),
+        snapshot.run.elapsed.as_secs_f64(),
         human_size(source.bytes_in),
         human_size(sink.bytes_out),
         human_rate(sink.rate),
         human_size(held),
-        human_size(snapshot.limit),
-        human_size(snapshot.rss),
+        human_size(snapshot.run.limit),
+        human_size(snapshot.run.rss),
     )
 }
 

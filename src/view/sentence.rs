@@ -27,7 +27,7 @@ const MOST: f64 = 0.5;
 /// Whether all is read and passed on, and only the sink still makes it durable.
 #[must_use]
 pub fn is_finishing(snapshot: &Snapshot) -> bool {
-    let is_drained = snapshot.links.values().iter().all(|link| link.buffered == 0);
+    let is_drained = snapshot.links.values().iter().all(|link| link.levels.buffered == 0);
     let is_writing = |node| !snapshot.stages[node].ended;
     let mut others = snapshot.graph.nodes().filter(|node| !snapshot.graph.is_sink(*node));
     is_drained && !others.any(is_writing) && snapshot.graph.sinks().any(is_writing)
@@ -37,7 +37,7 @@ pub fn is_finishing(snapshot: &Snapshot) -> bool {
 #[must_use]
 pub fn sentence(snapshot: &Snapshot) -> Option<Sentence> {
     let (_, sink) = snapshot.slowest_sink();
-    if snapshot.paused {
+    if snapshot.run.paused {
         return Some(held(snapshot, sink));
     }
     if is_finishing(snapshot) {
@@ -59,7 +59,7 @@ pub struct Witness<'a> {
     pub name: &'a str,
     /// Its call.
     pub text: &'a str,
-    /// How it spent its time.
+    /// How it spent its time; nothing of it is known of a direct lane.
     pub share: Share,
     /// Whether it has nothing left to do.
     pub ended: bool,
@@ -71,7 +71,7 @@ pub struct Witness<'a> {
 #[must_use]
 pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
     let at = snapshot.bottleneck.filter(|_| snapshot.has_shares())?;
-    if snapshot.is_unbounded {
+    if snapshot.run.is_unbounded {
         return Some(overwhelmed(snapshot, at));
     }
     let shown = snapshot.stages.map(|_, stage| stage.shown());
@@ -81,11 +81,14 @@ pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
 
 fn witnesses<'a>(snapshot: &'a Snapshot, shown: &'a NodeMap<Cow<'_, str>>) -> NodeMap<Witness<'a>> {
     snapshot.stages.map(|node, stage| Witness {
-        name: stage.name,
+        name: &stage.name,
         text: &shown[node],
-        share: stage.share,
+        share: stage.share.unwrap_or_default(),
         ended: stage.ended,
-        kernel_queue: stage.kernel_queue,
+        kernel_queue: stage.kernel_queue.map(|bytes| KernelQueue {
+            bytes,
+            capacity: stage.kernel_queue_capacity,
+        }),
     })
 }
 
@@ -95,11 +98,7 @@ fn held(snapshot: &Snapshot, sink: &StageSample) -> Sentence {
     let stages = witnesses(snapshot, &shown);
     let above = stages.iter().filter(|(node, _)| !snapshot.graph.is_sink(*node));
     let above: Vec<&Witness<'_>> = above.map(|(_, stage)| stage).collect();
-    let evidence = if snapshot.has_shares() {
-        waiting(|stage| stage.share.backpressured, "backpressured", &above)
-    } else {
-        Vec::new()
-    };
+    let evidence = waiting(|stage| stage.share.backpressured, "backpressured", &above);
     Sentence {
         subject: "paused".to_owned(),
         what: format!("{} takes nothing more until it is resumed", sink.shown()),
@@ -155,8 +154,17 @@ fn overwhelmed(snapshot: &Snapshot, node: NodeId) -> Sentence {
     let stage = &snapshot.stages[node];
     let is_over = snapshot.moment == Moment::Ended;
     let link = snapshot.graph.input(node).and_then(|edge| snapshot.links.get(edge));
-    let held = link.map(|link| (link, if is_over { link.peak } else { link.buffered }));
-    let past = held.and_then(|(link, held)| Some((link, held, excess(held, link.high)?)));
+    let held = link.map(|link| {
+        (
+            link,
+            if is_over {
+                link.levels.peak
+            } else {
+                link.levels.buffered
+            },
+        )
+    });
+    let past = held.and_then(|(link, held)| Some((link, held, excess(held, link.levels.high)?)));
     let Some((link, held, times)) = past else {
         return plain(stage, "backpressure is ignored, and no link is past its mark so far");
     };

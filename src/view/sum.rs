@@ -17,7 +17,7 @@ mod tests {
     #[test]
     fn a_label_stays_on_its_line() {
         let hashed = Hashed {
-            algo: "crc32c",
+            algo: "crc32c".into(),
             hex: Some("e3069283".to_owned()),
             label: "a\nb".to_owned(),
             bytes: 9,

@@ -24,7 +24,7 @@ const RATE: usize = 13;
 #[must_use]
 pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
     let (source, (_, sink)) = (snapshot.source(), snapshot.slowest_sink());
-    let rate = |bytes| human_rate(per_second(bytes, snapshot.elapsed)) + "/s";
+    let rate = |bytes| human_rate(per_second(bytes, snapshot.run.elapsed)) + "/s";
     let mut rows = Vec::new();
     if !is_complete {
         rows.push(Line::default().with(Paint::Strong, "  not complete; this is what got through"));
@@ -38,27 +38,32 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
         "linked" => String::new(),
         lane => format!("copied directly: {lane}"),
     };
-    rows.push(row("time", clock(snapshot.elapsed), "", &lane));
+    rows.push(row("time", clock(snapshot.run.elapsed), "", &lane));
     // The ceiling is over both, and each is at its highest at a moment of its own: a sum would be a guess.
-    let codecs = match snapshot.state_peak {
+    let codecs = match snapshot.run.state_peak {
         0 => String::new(),
         state => format!("+ codecs {}, ", human_size(state)),
     };
-    let ceiling = format!("{codecs}of {}", human_size(snapshot.limit));
-    let note = excess(snapshot.buffered_peak, snapshot.limit)
+    let ceiling = format!("{codecs}of {}", human_size(snapshot.run.limit));
+    let note = excess(snapshot.run.buffered_peak, snapshot.run.limit)
         .map_or_else(String::new, |times| format!("{times}, backpressure ignored"));
-    rows.push(row("peak buffers", human_size(snapshot.buffered_peak), &ceiling, &note));
-    rows.push(row("peak rss", human_size(snapshot.rss_peak), "", ""));
-    let paused = snapshot.links.iter().max_by_key(|(_, link)| link.longest_pause);
-    if let Some((edge, link)) = paused.filter(|(_, link)| link.times_full > 0 && !snapshot.is_unbounded) {
-        let times = match link.times_full {
+    rows.push(row(
+        "peak buffers",
+        human_size(snapshot.run.buffered_peak),
+        &ceiling,
+        &note,
+    ));
+    rows.push(row("peak rss", human_size(snapshot.run.rss_peak), "", ""));
+    let paused = snapshot.links.iter().max_by_key(|(_, link)| link.levels.longest_pause);
+    if let Some((edge, link)) = paused.filter(|(_, link)| link.levels.times_full > 0 && !snapshot.run.is_unbounded) {
+        let times = match link.levels.times_full {
             1 => "once".to_owned(),
             count => format!("{count} times"),
         };
         let full = format!("; its link was full {times}");
         let room = COLUMNS - 2 - NAME - NUMBER - 2 - full.len();
         let note = squeezed(&snapshot.stages[snapshot.graph.edge(edge).from].shown(), room) + &full;
-        rows.push(row("longest pause", clock(link.longest_pause), "", &note));
+        rows.push(row("longest pause", clock(link.levels.longest_pause), "", &note));
     }
     if let Some(blame) = blame(snapshot) {
         rows.push(row("bottleneck", String::new(), "", &culprit(&blame)));
@@ -158,7 +163,7 @@ mod tests {
             .links
             .values_mut()
             .iter_mut()
-            .for_each(|link| link.times_full = 1);
+            .for_each(|link| link.levels.times_full = 1);
         assert_data_eq!(
             text(&snapshot, false, STYLE),
             str![[r#"

@@ -198,9 +198,20 @@ pub fn observe(fakes: &[Fake], seconds: u64, mut see: impl FnMut(u64, &Snapshot)
         for tenth in 1..=seconds * 10 {
             sleep(Duration::from_millis(100)).await;
             let snapshot = sampler.recent();
-            let seen: Vec<u64> = snapshot.links.values().iter().map(|link| link.buffered).collect();
+            let seen: Vec<u64> = snapshot
+                .links
+                .values()
+                .iter()
+                .map(|link| link.levels.buffered)
+                .collect();
             assert_eq!(seen, bench.levels(), "levels after {tenth} tenths of a second");
-            assert!(snapshot.links.values().iter().all(|link| link.peak <= link.high));
+            assert!(
+                snapshot
+                    .links
+                    .values()
+                    .iter()
+                    .all(|link| link.levels.peak <= link.levels.high)
+            );
             see(tenth, &snapshot);
         }
     });

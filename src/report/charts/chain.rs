@@ -76,8 +76,8 @@ fn draw_stage(svg: &mut Svg, run: &Run, (at, stage): (usize, &Stage<'_>), band: 
         (RAIL, middle),
         if is_bottleneck { 7.0 } else { 5.0 },
     );
-    svg.begin_titled(&stage.text);
-    let text = squeezed(&stage.text, COLUMNS);
+    svg.begin_titled(&stage.sample.text);
+    let text = squeezed(&stage.sample.text, COLUMNS);
     if is_bottleneck {
         svg.text("s", (26.0, middle - 3.0), Anchor::Start, &text);
         svg.text("bt", (26.0, middle + 12.0), Anchor::Start, "◀ the bottleneck");
@@ -136,7 +136,7 @@ fn doing(shares: &Share) -> &'static str {
 fn sentence(stage: &Stage<'_>, shares: &Share) -> String {
     format!(
         "{}: busy {}, backpressured {}, idle {}",
-        stage.text,
+        stage.sample.text,
         percent(shares.busy),
         percent(shares.backpressured),
         percent(shares.idle)
@@ -168,8 +168,9 @@ fn bands(svg: &mut Svg, stretches: &[Stretch], band: Area, time: Axis) {
 }
 
 fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area) {
+    let link = &link.sample.levels;
     let bottom = band.y + band.height;
-    let high = float(link.high_bytes.max(1));
+    let high = float(link.high.max(1));
     let samples: Vec<Sample> = run
         .points
         .iter()
@@ -185,8 +186,8 @@ fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area
     };
     svg.rect("plot", band, 0.0);
     let frame = Frame { time, value };
-    let peak = human_size(link.peak_bytes);
-    svg.begin_titled(&format!("level, at most {peak} of {}", human_size(link.high_bytes)));
+    let peak = human_size(link.peak);
+    svg.begin_titled(&format!("level, at most {peak} of {}", human_size(link.high)));
     frame.area(svg, "level", &samples);
     frame.line(svg, "edge", &samples);
     svg.end();
@@ -202,7 +203,7 @@ fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area
             time,
         );
     }
-    let y = value.at(float(link.low_bytes) / high);
+    let y = value.at(float(link.low) / high);
     svg.line("low", (LEFT, y), (RIGHT, y));
     svg.line("high", (LEFT, value.to), (RIGHT, value.to));
     svg.line("axis", (LEFT, bottom), (RIGHT, bottom));
@@ -211,13 +212,13 @@ fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area
         "f",
         (end, value.to + 7.0),
         Anchor::End,
-        &format!("high {}", human_size(link.high_bytes)),
+        &format!("high {}", human_size(link.high)),
     );
     svg.text(
         "f",
         (end, bottom),
         Anchor::End,
-        &format!("low {}", human_size(link.low_bytes)),
+        &format!("low {}", human_size(link.low)),
     );
     let x = RIGHT + 8.0;
     let middle = band.y + band.height / 2.0;
@@ -229,7 +230,7 @@ fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area
             &format!("never full, peak {peak}"),
         ),
         // Only a mark that was advice can be passed.
-        _ if link.peak_bytes > link.high_bytes => {
+        _ if link.peak > link.high => {
             svg.text("lt", (x, middle - 4.0), Anchor::Start, "passed its mark");
             svg.text("f", (x, middle + 11.0), Anchor::Start, &format!("peak {peak}"));
         }
@@ -240,7 +241,7 @@ fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area
                 format!("full {times} times")
             };
             svg.text("lt", (x, middle - 4.0), Anchor::Start, &often);
-            let pause = format!("longest pause {}", seconds(link.longest_pause_s));
+            let pause = format!("longest pause {}", seconds(link.longest_pause.as_secs_f64()));
             svg.text("f", (x, middle + 11.0), Anchor::Start, &pause);
         }
     }

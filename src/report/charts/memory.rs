@@ -74,12 +74,12 @@ struct Ceiling {
 
 /// Every ceiling once, the lowest first.
 fn ceilings(runs: &[(usize, &Run)]) -> Vec<Ceiling> {
-    let mut all: Vec<u64> = runs.iter().map(|(_, run)| run.last.memory_limit_bytes).collect();
+    let mut all: Vec<u64> = runs.iter().map(|(_, run)| run.last.run.limit).collect();
     all.sort_unstable();
     all.dedup();
     let is_common = all.len() == 1;
     let named = |bytes| {
-        let letters = runs.iter().filter(|(_, run)| run.last.memory_limit_bytes == bytes);
+        let letters = runs.iter().filter(|(_, run)| run.last.run.limit == bytes);
         let letters: Vec<String> = letters.map(|(number, _)| letter(*number)).collect();
         let of = if is_common {
             String::new()

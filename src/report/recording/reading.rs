@@ -6,9 +6,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use crate::engine::Share;
 use crate::error::shown;
-use crate::view::json::{SCHEMA, Stage, Stats};
+use crate::view::json::{SCHEMA, Stats};
 use crate::view::record::{CheckEnd, CheckSample, Header};
 
 use super::{Body, Check, Level, Point, Recording, Run, Trouble};
@@ -64,10 +66,12 @@ struct Line {
     is_open: bool,
 }
 
-/// What every line has.
+/// What every line has, and those of a known event all have.
 #[derive(Deserialize)]
 struct Tag {
     event: String,
+    #[serde(default)]
+    elapsed_s: Value,
 }
 
 impl<R: BufRead> Lines<'_, R> {
@@ -88,14 +92,14 @@ impl<R: BufRead> Lines<'_, R> {
     }
 
     /// The next line that is an object with an event; the object of a torn line is not there.
-    fn next_event(&mut self) -> Result<Option<(String, Line)>, Trouble> {
+    fn next_event(&mut self) -> Result<Option<(Tag, Line)>, Trouble> {
         loop {
             let Some(line) = self.next()? else { return Ok(None) };
             if line.bytes.trim_ascii().is_empty() {
                 continue;
             }
             match serde_json::from_slice::<Tag>(&line.bytes) {
-                Ok(tag) => return Ok(Some((tag.event, line))),
+                Ok(tag) => return Ok(Some((tag, line))),
                 Err(_) if line.is_open => return Ok(None),
                 Err(error) => {
                     let why = said(&error);
@@ -110,10 +114,13 @@ impl<R: BufRead> Lines<'_, R> {
         serde_json::from_slice(&line.bytes).map_err(|error| self.wrong(format!("{}; {what}", said(&error))))
     }
 
-    /// Time must go on.
-    fn check_time(&self, before: Option<f64>, now: f64) -> Result<(), Trouble> {
+    /// Time must go on. Where there is none, the object says so.
+    fn check_time(&self, before: Option<f64>, tag: &Tag) -> Result<(), Trouble> {
         /// A hundred years.
         const LONGEST_RUN: f64 = 3.2e9;
+        let Some(now) = tag.elapsed_s.as_f64() else {
+            return Ok(());
+        };
         if !(0.0..=LONGEST_RUN).contains(&now) {
             return Err(self.wrong(format!("elapsed_s is {now}; it is the seconds since the start")));
         }
@@ -166,18 +173,19 @@ fn header<R: BufRead>(lines: &Lines<'_, R>, line: &Line) -> Result<Header<'stati
 fn run<R: BufRead>(lines: &mut Lines<'_, R>) -> Result<Run, Trouble> {
     let mut points: Vec<Point> = Vec::new();
     let mut last: Option<Stats<'static>> = None;
-    while let Some((event, line)) = lines.next_event()? {
+    while let Some((tag, line)) = lines.next_event()? {
+        let event = tag.event.as_str();
         if event != "sample" && event != "end" {
             continue;
         }
         if last.as_ref().is_some_and(|last| last.exit.is_some()) {
             return Err(lines.wrong("there is more behind the end object; a file holds one recording"));
         }
+        lines.check_time(points.last().map(|point| point.at), &tag)?;
         let stats: Stats<'static> = lines.object(&line, "a sample has the fields of the stats object")?;
         if event == "end" && stats.exit.is_none() {
             return Err(lines.wrong("missing field `exit`; the end object says how the run ended"));
         }
-        lines.check_time(points.last().map(|point| point.at), stats.elapsed_s)?;
         check_shape(lines, last.as_ref(), &stats)?;
         points.push(point(&stats, event == "sample"));
         last = Some(stats);
@@ -226,25 +234,25 @@ fn check_shape<R: BufRead>(lines: &Lines<'_, R>, before: Option<&Stats<'_>>, sta
 
 fn point(stats: &Stats<'_>, has_shares: bool) -> Point {
     Point {
-        at: stats.elapsed_s,
-        rss: stats.rss_bytes,
-        held: stats.buffered_bytes.saturating_add(stats.state_bytes),
-        bytes_in: stats.stages.first().map_or(0, |source| source.bytes_in),
-        bytes_out: stats.stages.last().map_or(0, |sink| sink.bytes_out),
+        at: stats.run.elapsed.as_secs_f64(),
+        rss: stats.run.rss,
+        held: stats.run.buffered.saturating_add(stats.run.state),
+        bytes_in: stats.stages.first().map_or(0, |source| source.sample.bytes_in),
+        bytes_out: stats.stages.last().map_or(0, |sink| sink.sample.bytes_out),
         // Those of the end object are of the whole run.
         shares: stats
             .stages
             .iter()
-            .map(|stage| shares(stage).filter(|_| has_shares))
+            .map(|stage| stage.sample.share.as_ref().filter(|_| has_shares).map(shares))
             .collect(),
-        ended: stats.stages.iter().map(|stage| stage.ended).collect(),
+        ended: stats.stages.iter().map(|stage| stage.sample.ended).collect(),
         links: stats
             .links
             .iter()
             .map(|link| Level {
-                buffered: link.buffered_bytes,
-                times_full: link.times_full,
-                drains: link.drains,
+                buffered: link.sample.levels.buffered,
+                times_full: link.sample.levels.times_full,
+                drains: link.sample.levels.drains,
             })
             .collect(),
         bottleneck: stats.bottleneck.as_ref().map(|bottleneck| bottleneck.stage),
@@ -252,34 +260,32 @@ fn point(stats: &Stats<'_>, has_shares: bool) -> Point {
 }
 
 /// Busy, backpressured and idle, which are parts of one whole.
-pub fn shares(stage: &Stage<'_>) -> Option<[f64; 3]> {
-    let busy = stage.busy?.clamp(0.0, 1.0);
-    let backpressured = stage.backpressured?.clamp(0.0, 1.0 - busy);
-    stage.idle?;
-    Some([busy, backpressured, 1.0 - busy - backpressured])
+pub fn shares(share: &Share) -> [f64; 3] {
+    let busy = share.busy.clamp(0.0, 1.0);
+    let backpressured = share.backpressured.clamp(0.0, 1.0 - busy);
+    [busy, backpressured, 1.0 - busy - backpressured]
 }
 
 fn check<R: BufRead>(lines: &mut Lines<'_, R>) -> Result<Check, Trouble> {
     let mut samples: Vec<CheckSample> = Vec::new();
     let mut end: Option<CheckEnd<'static>> = None;
-    while let Some((event, line)) = lines.next_event()? {
+    while let Some((tag, line)) = lines.next_event()? {
         let before = samples.last().map(|sample| sample.elapsed_s);
-        match event.as_str() {
+        match tag.event.as_str() {
             "check-sample" | "check-end" if end.is_some() => {
                 return Err(lines.wrong("there is more behind the end object; a file holds one recording"));
             }
             "check-sample" => {
                 let what =
                     "a check's sample has elapsed_s, rss_bytes, accepted_bytes, returned_bytes and backlog_bytes";
+                lines.check_time(before, &tag)?;
                 let sample: CheckSample = lines.object(&line, what)?;
-                lines.check_time(before, sample.elapsed_s)?;
                 samples.push(sample);
             }
             "check-end" => {
                 let what = "a check's end has elapsed_s, verdict, sentence and exit";
-                let last: CheckEnd<'static> = lines.object(&line, what)?;
-                lines.check_time(before, last.elapsed_s)?;
-                end = Some(last);
+                lines.check_time(before, &tag)?;
+                end = Some(lines.object(&line, what)?);
             }
             _ => {}
         }

@@ -43,10 +43,11 @@ fn begin_with(name: &str, bar: Line) -> Line {
 
 /// What links and stages hold, against the ceiling.
 pub fn buffers(snapshot: &Snapshot, columns: &Columns) -> Line {
-    let held = snapshot.buffered + snapshot.state;
-    let words = format!("{} of {}", human_size(held), human_size(snapshot.limit));
-    let line = begin_with("buffers", bars::level(held, snapshot.limit, None, bar(columns))).with(Paint::Plain, words);
-    above(line, held, snapshot.limit)
+    let held = snapshot.run.buffered + snapshot.run.state;
+    let words = format!("{} of {}", human_size(held), human_size(snapshot.run.limit));
+    let line =
+        begin_with("buffers", bars::level(held, snapshot.run.limit, None, bar(columns))).with(Paint::Plain, words);
+    above(line, held, snapshot.run.limit)
 }
 
 /// Says how far `value` is above its `mark`, where it is.
@@ -61,7 +62,11 @@ pub fn above(line: Line, value: u64, mark: u64) -> Line {
 pub fn resident(snapshot: &Snapshot, history: &History, columns: &Columns) -> Line {
     let bar = bar(columns);
     let curve = bars::curve(&history.rss(), bar);
-    let words = format!("{}, peak {}", human_size(snapshot.rss), human_size(snapshot.rss_peak));
+    let words = format!(
+        "{}, peak {}",
+        human_size(snapshot.run.rss),
+        human_size(snapshot.run.rss_peak)
+    );
     begin_with("rss", Line::default().with(Paint::Level, left(&curve, bar))).with(Paint::Plain, words)
 }
 
@@ -69,16 +74,16 @@ pub fn resident(snapshot: &Snapshot, history: &History, columns: &Columns) -> Li
 pub fn memory(snapshot: &Snapshot) -> Line {
     let words = format!(
         "{} of {}, rss {}",
-        human_size(snapshot.buffered + snapshot.state),
-        human_size(snapshot.limit),
-        human_size(snapshot.rss)
+        human_size(snapshot.run.buffered + snapshot.run.state),
+        human_size(snapshot.run.limit),
+        human_size(snapshot.run.rss)
     );
     begin("buffers").with(Paint::Plain, words)
 }
 
 /// How long it has taken, how much is done, and how long it will take.
 pub fn time(snapshot: &Snapshot, columns: &Columns) -> Line {
-    let elapsed = passing(snapshot.elapsed);
+    let elapsed = passing(snapshot.run.elapsed);
     let source = snapshot.source();
     let width = bar(columns);
     if is_finishing(snapshot) {
@@ -87,12 +92,13 @@ pub fn time(snapshot: &Snapshot, columns: &Columns) -> Line {
             .with(Paint::Strong, "finishing writes");
     }
     let expected = snapshot
+        .run
         .expected
         .filter(|expected| *expected > 0 && source.bytes_in <= *expected);
     let Some(expected) = expected else {
         let words = format!("{elapsed}  {} read", human_size(source.bytes_in));
         let line = begin("time").with(Paint::Plain, words);
-        return if snapshot.paused {
+        return if snapshot.run.paused {
             line.with(Paint::Plain, "  ").with(Paint::Strong, PAUSED)
         } else {
             line
@@ -106,7 +112,7 @@ pub fn time(snapshot: &Snapshot, columns: &Columns) -> Line {
     let line = begin_with("time", bars::level(written, expected, None, width))
         .with(Paint::Plain, format!("{elapsed}  "))
         .with(Paint::Strong, format!("{done} %"));
-    if snapshot.paused {
+    if snapshot.run.paused {
         return line.with(Paint::Plain, "  ").with(Paint::Strong, PAUSED);
     }
     line.with(Paint::Plain, left)
@@ -122,7 +128,7 @@ fn through(snapshot: &Snapshot) -> u64 {
         let edge = snapshot.graph.input(node)?;
         let link = snapshot.links.get(edge)?;
         let producer = &snapshot.stages[snapshot.graph.edge(edge).from];
-        let was = u128::from(link.buffered) * u128::from(read) / u128::from(producer.bytes_out.max(1));
+        let was = u128::from(link.levels.buffered) * u128::from(read) / u128::from(producer.bytes_out.max(1));
         Some(u64::try_from(was).unwrap_or(u64::MAX))
     });
     read.saturating_sub(waiting.fold(0, u64::saturating_add))

@@ -109,7 +109,7 @@ pub fn frame_with_keys(snapshot: &Snapshot, history: &History, size: Size, keys:
     let columns = Columns::new(snapshot, size.columns);
     let most = size.rows.saturating_sub(1).max(1);
     let cut = |lines: Vec<Line>| -> Vec<Line> { lines.into_iter().map(|line| line.cut_to(columns.whole)).collect() };
-    let hint = hint(keys, snapshot.paused, columns.whole);
+    let hint = hint(keys, snapshot.run.paused, columns.whole);
     let explained = if keys.explains {
         explanation(columns.whole)
     } else {

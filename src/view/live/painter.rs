@@ -52,8 +52,8 @@ impl Painter {
 
     /// Draws a moment of the run, and below it what keys there are.
     pub fn draw(&mut self, snapshot: &Snapshot, keys: Option<&KeyLine>) {
-        self.history.add(snapshot.elapsed, snapshot.rss);
-        if snapshot.elapsed < NOT_BEFORE {
+        self.history.add(snapshot.run.elapsed, snapshot.run.rss);
+        if snapshot.run.elapsed < NOT_BEFORE {
             return;
         }
         let size = Screen::size();

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{LinkSample, Moment, Share, Snapshot, Spent, StageSample};
+use crate::engine::{LinkSample, Moment, RunSample, Share, Snapshot, Spent, StageSample};
+use crate::flow::LinkLevels;
 use crate::graph::{EdgeMap, Graph, Id};
 
 use super::history::History;
@@ -34,19 +35,21 @@ pub fn throttled() -> Snapshot {
     ];
     Snapshot {
         moment: Moment::Running,
+        run: RunSample {
+            elapsed: Duration::from_millis(37_016),
+            rss: 9_711_616,
+            rss_peak: 9_711_616,
+            buffered: 2_097_152,
+            buffered_peak: 2_408_448,
+            pool_free: 425_984,
+            state: 2_933_642,
+            state_peak: 2_933_642,
+            limit: 8 * MIB,
+            is_unbounded: false,
+            expected: Some(73_400_320),
+            paused: false,
+        },
         lane: "linked",
-        elapsed: Duration::from_millis(37_016),
-        rss: 9_711_616,
-        rss_peak: 9_711_616,
-        buffered: 2_097_152,
-        buffered_peak: 2_408_448,
-        pool_free: 425_984,
-        state: 2_933_642,
-        state_peak: 2_933_642,
-        limit: 8 * MIB,
-        is_unbounded: false,
-        expected: Some(73_400_320),
-        paused: false,
         graph: Arc::new(Graph::chain(stages.len())),
         bottleneck: Some(Id::numbered(2)),
         stages: stages.into_iter().collect(),
@@ -61,9 +64,9 @@ pub fn throttled() -> Snapshot {
 #[must_use]
 pub fn unbounded() -> Snapshot {
     let mut snapshot = throttled();
-    snapshot.is_unbounded = true;
-    snapshot.elapsed = Duration::from_millis(6_204);
-    snapshot.expected = None;
+    snapshot.run.is_unbounded = true;
+    snapshot.run.elapsed = Duration::from_millis(6_204);
+    snapshot.run.expected = None;
     snapshot.graph = Arc::new(Graph::chain(3));
     snapshot.stages = [
         stage("read", "read -", [146 * MIB; 2], 24_700_000.0, [1.0, 0.0]),
@@ -79,15 +82,12 @@ pub fn unbounded() -> Snapshot {
     .into_iter()
     .collect();
     snapshot.bottleneck = Some(Id::numbered(1));
-    (snapshot.buffered, snapshot.buffered_peak) = (134 * MIB, 134 * MIB);
-    (snapshot.state, snapshot.state_peak, snapshot.pool_free) = (0, 0, 0);
-    (snapshot.rss, snapshot.rss_peak) = (139 * MIB, 139 * MIB);
-    let risen = LinkSample {
-        buffered: 134 * MIB,
-        peak: 134 * MIB,
-        fill_rate: 22_700_000.0,
-        ..link(0, 1, 0)
-    };
+    (snapshot.run.buffered, snapshot.run.buffered_peak) = (134 * MIB, 134 * MIB);
+    (snapshot.run.state, snapshot.run.state_peak, snapshot.run.pool_free) = (0, 0, 0);
+    (snapshot.run.rss, snapshot.run.rss_peak) = (139 * MIB, 139 * MIB);
+    let mut risen = link(134 * MIB, 1, 0);
+    risen.levels.peak = 134 * MIB;
+    risen.fill_rate = 22_700_000.0;
     snapshot.links = [risen, link(0, 0, 0)].into_iter().collect();
     snapshot
 }
@@ -103,12 +103,13 @@ pub fn direct() -> Snapshot {
         stage("write", "write copy.iso", [2_147_483_648; 2], 912_261_120.0, [1.0, 0.0]),
     ]
     .into_iter()
+    .map(|stage| StageSample { share: None, ..stage })
     .collect();
     snapshot.links = EdgeMap::default();
-    snapshot.expected = Some(4_294_967_296);
-    snapshot.elapsed = Duration::from_millis(2_351);
-    (snapshot.buffered, snapshot.buffered_peak) = (0, 0);
-    (snapshot.state, snapshot.state_peak) = (0, 0);
+    snapshot.run.expected = Some(4_294_967_296);
+    snapshot.run.elapsed = Duration::from_millis(2_351);
+    (snapshot.run.buffered, snapshot.run.buffered_peak) = (0, 0);
+    (snapshot.run.state, snapshot.run.state_peak) = (0, 0);
     snapshot.bottleneck = Some(Id::numbered(0));
     snapshot
 }
@@ -140,43 +141,47 @@ pub fn stage(
 ) -> StageSample {
     let [busy, idle] = share;
     StageSample {
-        name,
+        name: name.into(),
         text: text.to_owned(),
         listening: Vec::new(),
         bytes_in,
         bytes_out,
-        share: Share {
+        share: Some(Share {
             busy,
             idle,
             backpressured: 1.0 - busy - idle,
-            outside: 0.0,
-            throttling: 0.0,
-        },
+            ..Share::default()
+        }),
         spent: Spent::default(),
         rate,
         limit: None,
         ended: false,
         kernel_queue: None,
+        kernel_queue_capacity: None,
         kernel_queue_peak: 0,
     }
 }
 
 fn throttling(mut stage: StageSample) -> StageSample {
-    stage.share.throttling = stage.share.busy;
+    let share = stage.share.get_or_insert_default();
+    share.throttling = share.busy;
     stage
 }
 
 /// A link of a mebibyte that was full `times`, the longest time for `millis`.
 fn link(buffered: u64, times: u64, millis: u64) -> LinkSample {
     LinkSample {
-        buffered,
-        peak: if times > 0 { MIB } else { 416 * KIB },
-        high: MIB,
-        low: MIB / 2,
-        times_full: times,
-        times_empty: u64::from(times == 0) * 5779,
-        drains: times,
-        longest_pause: Duration::from_millis(millis),
+        levels: LinkLevels {
+            buffered,
+            peak: if times > 0 { MIB } else { 416 * KIB },
+            high: MIB,
+            low: MIB / 2,
+            times_full: times,
+            times_empty: u64::from(times == 0) * 5779,
+            drains: times,
+            longest_pause: Duration::from_millis(millis),
+            records: None,
+        },
         fill_rate: 0.0,
         full_in: None,
     }

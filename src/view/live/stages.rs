@@ -141,9 +141,8 @@ fn stage(snapshot: &Snapshot, node: NodeId, columns: &Columns, two_lines: bool) 
     let name = stage.shown();
     let size = human_size(stage.bytes_out);
     let rate = human_rate(stage.rate) + "/s";
-    let has_shares = snapshot.has_shares();
-    let is_paused = snapshot.paused && snapshot.graph.is_sink(node);
-    let share = |bar, has_word| self::share(stage, has_shares, is_paused, bar, has_word);
+    let is_paused = snapshot.run.paused && snapshot.graph.is_sink(node);
+    let share = |bar, has_word| self::share(stage, is_paused, bar, has_word);
     if !columns.is_narrow {
         let mut numbers = String::new();
         if columns.has_input {
@@ -165,7 +164,7 @@ fn stage(snapshot: &Snapshot, node: NodeId, columns: &Columns, two_lines: bool) 
             Line::default().with(Paint::Plain, numbers).then(share(bar, false)),
         ];
     }
-    let bar = if has_shares { 8 } else { 0 };
+    let bar = if stage.share.is_some() { 8 } else { 0 };
     let text = columns.whole.saturating_sub(MARKER + SIZE + 1 + 1 + bar + 1 + PERCENT);
     vec![
         begin
@@ -176,28 +175,28 @@ fn stage(snapshot: &Snapshot, node: NodeId, columns: &Columns, two_lines: bool) 
 }
 
 /// The bar of a stage's time, the largest part in percent, and what that is.
-fn share(stage: &StageSample, has_shares: bool, is_paused: bool, bar: usize, has_word: bool) -> Line {
+fn share(stage: &StageSample, is_paused: bool, bar: usize, has_word: bool) -> Line {
     if stage.ended {
         return Line::default().with(Paint::Faint, "─".repeat(bar) + &right("ended", 1 + PERCENT));
     }
-    if !has_shares {
+    let Some(share) = &stage.share else {
         return Line::default();
-    }
-    let shares = bars::shares(&stage.share);
+    };
+    let shares = bars::shares(share);
     let (most, (paint, _, word)) = shares
         .into_iter()
         .zip(bars::PARTS)
         .rev()
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .unwrap_or((0.0, bars::PARTS[0]));
-    let line = bars::share(&stage.share, bar).with(paint, right(&percent(most), 1 + PERCENT));
+    let line = bars::share(share, bar).with(paint, right(&percent(most), 1 + PERCENT));
     if !has_word {
         return line;
     }
     let word = match word {
         _ if is_paused => "paused",
-        "busy" if stage.share.throttling > most / 2.0 => "throttling",
-        "busy" if stage.share.outside > most / 2.0 => "waits outside",
+        "busy" if share.throttling > most / 2.0 => "throttling",
+        "busy" if share.outside > most / 2.0 => "waits outside",
         word => word,
     };
     line.with(Paint::Faint, format!(" {word}"))
@@ -207,10 +206,10 @@ fn share(stage: &StageSample, has_shares: bool, is_paused: bool, bar: usize, has
 /// that comes and goes cannot be read.
 fn queue(stage: &StageSample, is_source: bool, columns: &Columns) -> Option<Line> {
     let queue = stage.kernel_queue?;
-    let capacity = queue.capacity?.max(queue.bytes);
+    let capacity = stage.kernel_queue_capacity?.max(queue);
     (stage.kernel_queue_peak >= capacity / 4 && !stage.ended).then(|| {
         let corner = if is_source { "   ╭ " } else { "   ╰ " };
-        let row = level(corner, queue.bytes, capacity, None, columns);
+        let row = level(corner, queue, capacity, None, columns);
         if !columns.has_word {
             return row;
         }
@@ -254,14 +253,20 @@ const FAR: Duration = Duration::from_secs(3600);
 
 /// A link's level against its high-water mark, with the low one shown.
 fn link(link: &LinkSample, columns: &Columns) -> Line {
-    let row = level("   ╰ ", link.buffered, link.high, Some(link.low), columns);
-    if let Some(times) = excess(link.buffered, link.high).filter(|_| !columns.is_narrow) {
+    let row = level(
+        "   ╰ ",
+        link.levels.buffered,
+        link.levels.high,
+        Some(link.levels.low),
+        columns,
+    );
+    if let Some(times) = excess(link.levels.buffered, link.levels.high).filter(|_| !columns.is_narrow) {
         return row
             .up_to(words_begin(columns))
             .with(Paint::Busy, format!("{times} the mark"));
     }
     if columns.has_word {
-        let paused = match (link.times_full, link.full_in) {
+        let paused = match (link.levels.times_full, link.full_in) {
             (0, Some(time)) if time < FAR => format!("filling, full in {}", passing(time)),
             (0, _) => "never full".to_owned(),
             (times, _) => {
@@ -270,7 +275,10 @@ fn link(link: &LinkSample, columns: &Columns) -> Line {
                 } else {
                     format!("{times} times")
                 };
-                format!("full {times}, longest pause {:.2} s", link.longest_pause.as_secs_f64())
+                format!(
+                    "full {times}, longest pause {:.2} s",
+                    link.levels.longest_pause.as_secs_f64()
+                )
             }
         };
         return row.up_to(words_begin(columns)).with(Paint::Faint, paused);

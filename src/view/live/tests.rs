@@ -8,7 +8,6 @@ use snapbox::{Data, IntoData, assert_data_eq};
 
 use crate::engine::{RateLimit, Snapshot};
 use crate::graph::{Graph, Id};
-use crate::platform::KernelQueue;
 
 use super::sample::{direct, history, stage, throttled, unbounded};
 use super::{Background, KeyLine, Line, Size, Style, frame, frame_with_keys};
@@ -49,16 +48,16 @@ fn keys() -> KeyLine {
 /// The run after its rate was changed and its sink was paused.
 fn paused() -> Snapshot {
     let mut snapshot = throttled();
-    snapshot.paused = true;
+    snapshot.run.paused = true;
     snapshot.stages.values_mut()[2].limit = Some(RateLimit {
         now: 1_250_000,
         initial: 1_000_000,
     });
     snapshot.stages.values_mut()[2].share = stage("", "", [0, 0], 0.0, [0.1, 0.0]).share;
     snapshot.stages.values_mut()[3].share = stage("", "", [0, 0], 0.0, [1.0, 0.0]).share;
-    snapshot.stages.values_mut()[3].share.outside = 1.0;
+    snapshot.stages.values_mut()[3].share.get_or_insert_default().outside = 1.0;
     let link = &mut snapshot.links.values_mut()[2];
-    link.buffered = link.high;
+    link.levels.buffered = link.levels.high;
     snapshot.bottleneck = Some(Id::numbered(3));
     snapshot
 }
@@ -122,21 +121,19 @@ fn few_rows_and_columns() {
 fn a_direct_lane_has_no_links() {
     let mut copied = direct();
     copied.lane = "copy";
+    for stage in copied.stages.values_mut() {
+        stage.share = super::sample::stage("", "", [0, 0], 0.0, [1.0, 0.0]).share;
+    }
     let all = shown(&direct(), 80, 24, NO_COLOUR) + "\n" + &shown(&copied, 80, 24, NO_COLOUR);
     assert_picture("direct-lane", all);
 }
 
 #[test]
 fn what_waits_in_the_kernel_is_shown_once_it_says_something() {
-    let queue = |bytes| {
-        Some(KernelQueue {
-            bytes,
-            capacity: Some(1 << 20),
-        })
-    };
     let mut snapshot = throttled();
     for (at, bytes) in [(0, 300 << 10), (3, 1000 << 10)] {
-        snapshot.stages.values_mut()[at].kernel_queue = queue(bytes);
+        let stage = &mut snapshot.stages.values_mut()[at];
+        (stage.kernel_queue, stage.kernel_queue_capacity) = (Some(bytes), Some(1 << 20));
     }
     let empty = shown(&throttled(), 80, 30, NO_COLOUR);
     assert_eq!(
@@ -149,7 +146,7 @@ fn what_waits_in_the_kernel_is_shown_once_it_says_something() {
     }
     snapshot.bottleneck = Some(Id::numbered(3));
     snapshot.stages.values_mut()[3].share = stage("", "", [0, 0], 0.0, [1.0, 0.0]).share;
-    snapshot.stages.values_mut()[3].share.outside = 0.97;
+    snapshot.stages.values_mut()[3].share.get_or_insert_default().outside = 0.97;
     let all: String = [40, 80, 120]
         .map(|columns| shown(&snapshot, columns, 30, NO_COLOUR) + "\n")
         .concat();
@@ -175,7 +172,7 @@ fn finishing_is_never_a_hundred_percent() {
         .links
         .values_mut()
         .iter_mut()
-        .for_each(|link| link.buffered = 0);
+        .for_each(|link| link.levels.buffered = 0);
     for stage in snapshot.stages.values_mut() {
         (stage.bytes_in, stage.bytes_out) = (73_400_320, 73_400_320);
     }
@@ -223,13 +220,13 @@ fn many_stages_are_folded_around_the_bottleneck() {
 #[test]
 fn an_unknown_size_has_no_percent() {
     let mut snapshot = throttled();
-    snapshot.expected = None;
-    snapshot.elapsed = Duration::from_secs(3723);
+    snapshot.run.expected = None;
+    snapshot.run.elapsed = Duration::from_secs(3723);
     snapshot.bottleneck = Some(Id::numbered(0));
     for (stage, idle) in snapshot.stages.values_mut().iter_mut().zip([0.0, 0.8, 0.9, 0.97]) {
         stage.share = super::sample::stage("", "", [0, 0], 0.0, [1.0 - idle, idle]).share;
     }
-    snapshot.stages.values_mut()[0].share.outside = 0.93;
+    snapshot.stages.values_mut()[0].share.get_or_insert_default().outside = 0.93;
     assert_picture("unknown-size", shown(&snapshot, 80, 24, NO_COLOUR));
 }
 
@@ -275,7 +272,7 @@ fn nothing_is_too_small_to_survive() {
     let mut odd = throttled();
     odd.stages.push(stage("write", "", [0, 0], f64::MAX, [0.0, 0.0]));
     odd.stages.values_mut()[0].rate = 1e-9;
-    odd.limit = 0;
+    odd.run.limit = 0;
     for columns in 0..130 {
         for rows in 0..30 {
             shown(&odd, columns, rows, NO_COLOUR);

@@ -2,9 +2,13 @@
 
 use std::fmt::Write as _;
 
-use crate::engine::Snapshot;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::engine::{Snapshot, StageSample};
 use crate::graph::NodeMap;
-use crate::view::fields::{Family, Field, Kind, LINK, Number, RUN, STAGE};
+
+use super::families::{Family, Field, Kind, LINK, RUN, STAGE};
 
 /// What the media type of the page is.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -33,35 +37,59 @@ type Label<'a> = (&'a str, &'a str);
 pub fn page(snapshot: Option<&Snapshot>) -> String {
     let mut page = Page::default();
     page.head(&BUILD);
-    page.sample(&BUILD, &[("version", env!("CARGO_PKG_VERSION"))], Number::Whole(1));
+    page.sample(&BUILD, &[("version", env!("CARGO_PKG_VERSION"))], &Value::from(1));
     let Some(snapshot) = snapshot else {
         return page.0;
     };
     page.head(&LANE);
-    page.sample(&LANE, &[("lane", snapshot.lane)], Number::Whole(1));
-    page.table(RUN, snapshot, &[Vec::new()]);
+    page.sample(&LANE, &[("lane", snapshot.lane)], &Value::from(1));
+    page.table(RUN, &[(numbers(&snapshot.run), Vec::new())]);
 
-    let numbers = snapshot.stages.map(|node, _| node.to_string());
+    let places = snapshot.stages.map(|node, _| node.to_string());
     let stages: NodeMap<Vec<Label>> = snapshot
         .stages
-        .map(|node, stage| vec![("stage", numbers[node].as_str()), ("name", stage.name)]);
+        .map(|node, stage| vec![("stage", places[node].as_str()), ("name", stage.name.as_ref())]);
     page.head(&STAGES);
     for (node, stage) in snapshot.stages.iter() {
         let labels = [stages[node].as_slice(), &[("text", stage.text.as_str())]].concat();
-        page.sample(&STAGES, &labels, Number::Whole(1));
+        page.sample(&STAGES, &labels, &Value::from(1));
     }
     page.head(&BOTTLENECK);
     for (node, labels) in stages.iter() {
-        page.sample(&BOTTLENECK, labels, Number::Flag(snapshot.bottleneck == Some(node)));
+        page.sample(&BOTTLENECK, labels, &Value::from(snapshot.bottleneck == Some(node)));
     }
-    page.table(STAGE, snapshot, stages.values());
+    let rows = snapshot
+        .stages
+        .iter()
+        .map(|(node, stage)| (times(stage), stages[node].clone()));
+    page.table(STAGE, &rows.collect::<Vec<_>>());
 
-    let links = snapshot.links.map(|edge, _| {
+    let rows = snapshot.links.iter().map(|(edge, link)| {
         let edge = snapshot.graph.edge(edge);
-        vec![("from", numbers[edge.from].as_str()), ("to", numbers[edge.to].as_str())]
+        let labels = vec![("from", places[edge.from].as_str()), ("to", places[edge.to].as_str())];
+        (numbers(link), labels)
     });
-    page.table(LINK, snapshot, links.values());
+    page.table(LINK, &rows.collect::<Vec<_>>());
     page.0
+}
+
+/// Numbers by their keys in the stats object.
+type Numbers = Map<String, Value>;
+
+fn numbers(sample: &impl Serialize) -> Numbers {
+    match serde_json::to_value(sample) {
+        Ok(Value::Object(numbers)) => numbers,
+        _ => Numbers::new(),
+    }
+}
+
+/// A stage's numbers, with times in the place of shares: a share of an interval cannot be summed.
+fn times(stage: &StageSample) -> Numbers {
+    let mut all = numbers(stage);
+    if stage.share.is_some() {
+        all.extend(numbers(&stage.spent.map(|time| time.as_secs_f64())));
+    }
+    all
 }
 
 /// A page that is being written.
@@ -70,24 +98,19 @@ struct Page(String);
 
 impl Page {
     /// The numbers of a table at every place, family by family; a family of which nothing is known is left out.
-    fn table(&mut self, fields: &[Field], snapshot: &Snapshot, places: &[Vec<Label>]) {
-        for (first, field) in fields.iter().enumerate() {
-            let family = &field.family;
-            if fields[..first].iter().any(|earlier| earlier.family.name == family.name) {
-                continue;
-            }
+    fn table(&mut self, fields: &[Field], places: &[(Numbers, Vec<Label>)]) {
+        for family in fields.chunk_by(|one, next| one.family == next.family) {
             let mut has_head = false;
-            for (at, labels) in places.iter().enumerate() {
-                for field in fields.iter().filter(|field| field.family.name == family.name) {
-                    let number = field.metric.unwrap_or(field.get)(snapshot, at);
-                    if number == Number::Unknown {
+            for (numbers, labels) in places {
+                for field in family {
+                    let Some(number) = numbers.get(field.key).filter(|number| !number.is_null()) else {
                         continue;
-                    }
+                    };
                     if !std::mem::replace(&mut has_head, true) {
-                        self.head(family);
+                        self.head(&field.family);
                     }
                     let own: Vec<Label> = field.label.into_iter().collect();
-                    self.sample(family, &[labels.as_slice(), &own].concat(), number);
+                    self.sample(&field.family, &[labels.as_slice(), &own].concat(), number);
                 }
             }
         }
@@ -102,7 +125,7 @@ impl Page {
         self.line(format_args!("# HELP {name} {help}\n# TYPE {name} {kind}"));
     }
 
-    fn sample(&mut self, family: &Family, labels: &[Label], number: Number) {
+    fn sample(&mut self, family: &Family, labels: &[Label], number: &Value) {
         let labels: Vec<String> = labels
             .iter()
             .map(|(name, value)| format!("{name}=\"{}\"", escaped(value)))
@@ -113,11 +136,10 @@ impl Page {
             format!("{{{}}}", labels.join(","))
         };
         let name = family.name;
-        match number {
-            Number::Whole(number) => self.line(format_args!("{name}{labels} {number}")),
-            Number::Real(number) => self.line(format_args!("{name}{labels} {number}")),
-            Number::Flag(flag) => self.line(format_args!("{name}{labels} {}", u8::from(flag))),
-            Number::Unknown => {}
+        match (number.as_bool(), number.as_f64()) {
+            (Some(flag), _) => self.line(format_args!("{name}{labels} {}", u8::from(flag))),
+            (None, Some(real)) if number.is_f64() => self.line(format_args!("{name}{labels} {real}")),
+            (None, _) => self.line(format_args!("{name}{labels} {number}")),
         }
     }
 
@@ -134,8 +156,9 @@ fn escaped(value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::platform::KernelQueue;
     use crate::view::live::sample;
 
     #[test]
@@ -149,17 +172,13 @@ mod tests {
 
     #[test]
     fn one_name_is_one_family() {
-        let tables = [RUN, STAGE, LINK].map(|table| table.iter());
-        let fields: Vec<&Field> = tables.into_iter().flatten().collect();
-        for one in &fields {
-            for other in fields.iter().filter(|other| other.family.name == one.family.name) {
-                assert_eq!(one.family, other.family);
-                assert!(
-                    one.key == other.key || one.label != other.label,
-                    "{} is there twice",
-                    one.key
-                );
-            }
+        let tables = [RUN, STAGE, LINK].map(|table| table.chunk_by(|one, next| one.family == next.family));
+        let families: Vec<&[Field]> = tables.into_iter().flatten().collect();
+        let names: BTreeSet<&str> = families.iter().map(|family| family[0].family.name).collect();
+        assert_eq!(names.len(), families.len());
+        for family in families {
+            let labels: BTreeSet<_> = family.iter().map(|field| field.label).collect();
+            assert_eq!(labels.len(), family.len(), "{}", family[0].family.name);
         }
     }
 
@@ -168,11 +187,8 @@ mod tests {
         let mut snapshot = sample::throttled();
         let has = |snapshot: &Snapshot, name: &str| page(Some(snapshot)).contains(name);
         assert!(has(&snapshot, "highwater_expected_bytes") && !has(&snapshot, "kernel_queue"));
-        snapshot.expected = None;
-        snapshot.stages.values_mut()[3].kernel_queue = Some(KernelQueue {
-            bytes: 7,
-            capacity: None,
-        });
+        snapshot.run.expected = None;
+        snapshot.stages.values_mut()[3].kernel_queue = Some(7);
         assert!(!has(&snapshot, "highwater_expected_bytes") && !has(&snapshot, "queue_capacity"));
         assert!(has(
             &snapshot,

@@ -1,0 +1,187 @@
+//! Every number of a run at one moment, and its key in the stats object.
+//!
+//! To add a number, add a field to [`RunSample`], [`StageSample`] or [`LinkSample`], with its key as serde's name for it,
+//! and let the [`Sampler`](super::Sampler) fill it. It then stands in the stats object and is read back from a recording.
+//! A test fails until the table of `view::metrics` says which metric it is. A number that older recordings lack has a
+//! default.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::flow::seconds;
+use crate::grammar::readable_rate;
+use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
+use crate::stage::Hashed;
+
+use super::filling::LinkSample;
+use super::share::{Share, Spent, optional};
+
+/// A run at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// While or after.
+    pub moment: Moment,
+    /// The numbers of the whole run.
+    pub run: RunSample,
+    /// How the stages and the links hang together.
+    pub graph: Arc<Graph>,
+    /// The stage that everything waits for.
+    pub bottleneck: Option<NodeId>,
+    /// The stages.
+    pub stages: NodeMap<StageSample>,
+    /// The links; none where the bytes move without.
+    pub links: EdgeMap<LinkSample>,
+    /// How the bytes moved: `linked`, or the direct lane's name.
+    pub lane: &'static str,
+    /// The sums that stages have said so far, in the order of the stages.
+    pub hashes: Vec<Hashed>,
+}
+
+/// When a snapshot was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// While the chain ran: shares are those of the last interval.
+    Running,
+    /// After it: shares are those of the whole run.
+    Ended,
+}
+
+/// The whole run at one moment. Sizes in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunSample {
+    /// Since the stages were started.
+    #[serde(rename = "elapsed_s", with = "seconds")]
+    pub elapsed: Duration,
+    /// Resident memory of the process.
+    #[serde(rename = "rss_bytes")]
+    pub rss: u64,
+    /// The most that was ever resident.
+    #[serde(rename = "rss_peak_bytes")]
+    pub rss_peak: u64,
+    /// Buffers that chunks pin.
+    #[serde(rename = "buffered_bytes")]
+    pub buffered: u64,
+    /// The most that was ever pinned.
+    #[serde(rename = "buffered_peak_bytes")]
+    pub buffered_peak: u64,
+    /// Buffers that wait for reuse.
+    #[serde(rename = "pool_free_bytes", default)]
+    pub pool_free: u64,
+    /// What stages hold besides.
+    #[serde(rename = "state_bytes")]
+    pub state: u64,
+    /// The most that they ever held besides.
+    #[serde(skip)]
+    pub state_peak: u64,
+    /// The ceiling over buffers and state.
+    #[serde(rename = "memory_limit_bytes")]
+    pub limit: u64,
+    /// Whether the marks are only advice: then links may hold more than the ceiling.
+    #[serde(rename = "unbounded", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_unbounded: bool,
+    /// What the source is expected to give.
+    #[serde(rename = "expected_bytes")]
+    pub expected: Option<u64>,
+    /// Whether the sink is paused.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+/// One stage at one moment. Sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageSample {
+    /// Its name in the catalog.
+    pub name: Cow<'static, str>,
+    /// Its call, normalised and safe to print.
+    pub text: String,
+    /// The addresses that it listens on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listening: Vec<String>,
+    /// Bytes since the start.
+    pub bytes_in: u64,
+    /// Bytes since the start.
+    pub bytes_out: u64,
+    /// Shares of the interval, or of the whole run at the end; `None` where one system call reads and writes.
+    #[serde(flatten, with = "optional")]
+    pub share: Option<Share>,
+    /// What they are parts of, since the start. Never less than it was in an earlier snapshot.
+    #[serde(skip)]
+    pub spent: Spent,
+    /// Bytes per second that it gave out over the last seconds, or over the whole run at the end.
+    #[serde(skip)]
+    pub rate: f64,
+    /// The rate that it keeps, if it keeps one.
+    #[serde(rename = "limit_bytes_per_s")]
+    pub limit: Option<RateLimit>,
+    /// What waits in the kernel on its outer side; `None` but for a source or a sink that has a pipe or a socket open.
+    #[serde(rename = "kernel_queue_bytes")]
+    pub kernel_queue: Option<u64>,
+    /// How much can wait there, where that is known.
+    #[serde(rename = "kernel_queue_capacity_bytes")]
+    pub kernel_queue_capacity: Option<u64>,
+    /// The most that was seen there so far.
+    #[serde(skip)]
+    pub kernel_queue_peak: u64,
+    /// Whether it has nothing left to do.
+    pub ended: bool,
+}
+
+/// A rate that a stage keeps, in bytes per second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "u64", into = "u64")]
+pub struct RateLimit {
+    /// What holds now.
+    pub now: u64,
+    /// What the pipeline's text says.
+    pub initial: u64,
+}
+
+impl From<u64> for RateLimit {
+    fn from(now: u64) -> Self {
+        Self { now, initial: now }
+    }
+}
+
+impl From<RateLimit> for u64 {
+    fn from(limit: RateLimit) -> Self {
+        limit.now
+    }
+}
+
+impl Snapshot {
+    /// Where everything flows from.
+    #[must_use]
+    pub fn source(&self) -> &StageSample {
+        &self.stages[self.graph.root()]
+    }
+
+    /// The sink that has taken least, and its place: what is in every sink is what is done.
+    #[must_use]
+    pub fn slowest_sink(&self) -> (NodeId, &StageSample) {
+        let sinks = self.graph.sinks().map(|node| (node, &self.stages[node]));
+        let least = sinks.min_by_key(|(_, sink)| sink.bytes_out);
+        least.unwrap_or((self.graph.root(), self.source()))
+    }
+
+    /// Whether the stages' shares are known: not where one system call reads and writes.
+    #[must_use]
+    pub fn has_shares(&self) -> bool {
+        self.source().share.is_some()
+    }
+}
+
+impl StageSample {
+    /// Its call, as it holds now: `throttle 1MB/s`, or `throttle at 5MB/s` once its rate was changed.
+    #[must_use]
+    pub fn shown(&self) -> Cow<'_, str> {
+        match self.limit {
+            Some(limit) if limit.now != limit.initial => {
+                Cow::Owned(format!("{} at {}", self.name, readable_rate(limit.now)))
+            }
+            _ => Cow::Borrowed(&self.text),
+        }
+    }
+}

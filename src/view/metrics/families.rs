@@ -1,0 +1,265 @@
+//! Which metric each number of the stats object is.
+//!
+//! Metrics are named by the conventions of Prometheus: base units, counters ending in `_total`, what belongs together in
+//! one family and told apart by labels. A number that is unknown, or is not there, has no sample.
+
+/// What becomes of a metric as time goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It never becomes less.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
+/// Metrics of one name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Family {
+    /// The whole name.
+    pub name: &'static str,
+    /// What becomes of it.
+    pub kind: Kind,
+    /// What it is, in a sentence with a full stop.
+    pub help: &'static str,
+}
+
+/// A number of the stats object as a metric.
+pub struct Field {
+    /// Its key there.
+    pub key: &'static str,
+    /// The metric that it is.
+    pub family: Family,
+    /// What tells it from the others of its family: a label and its value.
+    pub label: Option<(&'static str, &'static str)>,
+}
+
+const fn gauge(key: &'static str, name: &'static str, help: &'static str) -> Field {
+    field(key, name, Kind::Gauge, help)
+}
+
+const fn counter(key: &'static str, name: &'static str, help: &'static str) -> Field {
+    field(key, name, Kind::Counter, help)
+}
+
+const fn field(key: &'static str, name: &'static str, kind: Kind, help: &'static str) -> Field {
+    Field {
+        key,
+        family: Family { name, kind, help },
+        label: None,
+    }
+}
+
+impl Field {
+    const fn with(self, label: &'static str, value: &'static str) -> Self {
+        Self {
+            label: Some((label, value)),
+            ..self
+        }
+    }
+}
+
+/// The whole run.
+pub static RUN: &[Field] = &[
+    gauge(
+        "elapsed_s",
+        "highwater_elapsed_seconds",
+        "Time since the stages were started.",
+    ),
+    gauge(
+        "rss_bytes",
+        "highwater_resident_memory_bytes",
+        "Resident memory of the process.",
+    ),
+    gauge(
+        "rss_peak_bytes",
+        "highwater_resident_memory_peak_bytes",
+        "The most that was ever resident.",
+    ),
+    gauge(
+        "buffered_bytes",
+        "highwater_buffered_bytes",
+        "Buffers that chunks of the stream pin.",
+    ),
+    gauge(
+        "buffered_peak_bytes",
+        "highwater_buffered_peak_bytes",
+        "The most that was ever pinned.",
+    ),
+    gauge(
+        "pool_free_bytes",
+        "highwater_pool_free_bytes",
+        "Buffers that wait for reuse.",
+    ),
+    gauge(
+        "state_bytes",
+        "highwater_state_bytes",
+        "What stages hold besides buffers: the state of codecs.",
+    ),
+    gauge(
+        "memory_limit_bytes",
+        "highwater_memory_limit_bytes",
+        "The ceiling over buffers and state.",
+    ),
+    gauge("paused", "highwater_paused", "Whether the sink is paused."),
+    gauge(
+        "expected_bytes",
+        "highwater_expected_bytes",
+        "What the source is expected to give; absent where that is not known.",
+    ),
+];
+
+const STAGE_BYTES: &str = "highwater_stage_bytes_total";
+const STAGE_BYTES_HELP: &str =
+    "Bytes that a stage took in and gave out; of a source and a sink, what crossed its outer side.";
+const STAGE_SECONDS: &str = "highwater_stage_seconds_total";
+const STAGE_SECONDS_HELP: &str = "How a stage spent its time: idle is waiting for input or ended, backpressured is waiting for \
+                                  room, busy is the rest.";
+
+/// Each stage.
+pub static STAGE: &[Field] = &[
+    counter("bytes_in", STAGE_BYTES, STAGE_BYTES_HELP).with("direction", "in"),
+    counter("bytes_out", STAGE_BYTES, STAGE_BYTES_HELP).with("direction", "out"),
+    counter("busy", STAGE_SECONDS, STAGE_SECONDS_HELP).with("state", "busy"),
+    counter("idle", STAGE_SECONDS, STAGE_SECONDS_HELP).with("state", "idle"),
+    counter("backpressured", STAGE_SECONDS, STAGE_SECONDS_HELP).with("state", "backpressured"),
+    counter(
+        "waiting_outside",
+        "highwater_stage_waiting_outside_seconds_total",
+        "The part of a stage's busy time that it waited for a disk, a peer or a terminal.",
+    ),
+    counter(
+        "throttling",
+        "highwater_stage_throttling_seconds_total",
+        "The part of a stage's busy time that it waited on purpose, to keep its rate.",
+    ),
+    gauge(
+        "kernel_queue_bytes",
+        "highwater_stage_kernel_queue_bytes",
+        "What waits in the kernel in a source's or a sink's pipe or socket; absent where there is none.",
+    ),
+    gauge(
+        "kernel_queue_capacity_bytes",
+        "highwater_stage_kernel_queue_capacity_bytes",
+        "How much such a pipe or socket can hold; absent where that is not known.",
+    ),
+    gauge(
+        "limit_bytes_per_s",
+        "highwater_stage_limit_bytes_per_second",
+        "The rate that a throttle keeps now; absent of other stages.",
+    ),
+    gauge(
+        "ended",
+        "highwater_stage_ended",
+        "Whether a stage has nothing left to do: 1 or 0.",
+    ),
+];
+
+/// Each link.
+pub static LINK: &[Field] = &[
+    gauge(
+        "buffered_bytes",
+        "highwater_link_buffered_bytes",
+        "What chunks pin that wait in a link or are in its consumer's hand.",
+    ),
+    gauge(
+        "peak_bytes",
+        "highwater_link_peak_bytes",
+        "The most that a link ever held.",
+    ),
+    gauge(
+        "high_bytes",
+        "highwater_link_high_bytes",
+        "The high-water mark, which a link never exceeds.",
+    ),
+    gauge(
+        "low_bytes",
+        "highwater_link_low_bytes",
+        "The low-water mark, at which a paused producer resumes.",
+    ),
+    counter(
+        "times_full",
+        "highwater_link_full_total",
+        "How often a producer was paused because its link was full.",
+    ),
+    counter(
+        "times_empty",
+        "highwater_link_empty_total",
+        "How often a consumer found nothing and waited.",
+    ),
+    counter(
+        "drains",
+        "highwater_link_drains_total",
+        "How often a full link fell to its low-water mark and its producer resumed.",
+    ),
+    gauge(
+        "longest_pause_s",
+        "highwater_link_longest_pause_seconds",
+        "The longest time that a producer was paused.",
+    ),
+    gauge(
+        "fill_bytes_per_s",
+        "highwater_link_fill_bytes_per_second",
+        "How fast a link's level rose over the last seconds; negative where it fell.",
+    ),
+    gauge(
+        "full_in_s",
+        "highwater_link_full_in_seconds",
+        "When a link will be full if that goes on; absent where it is not filling.",
+    ),
+    gauge(
+        "buffered_records",
+        "highwater_link_buffered_records",
+        "Records that wait in a link or are in its consumer's hand; absent where only bytes bound it.",
+    ),
+    gauge(
+        "peak_records",
+        "highwater_link_peak_records",
+        "The most records that a link ever held.",
+    ),
+    gauge(
+        "high_records",
+        "highwater_link_high_records",
+        "The high-water mark in records, which a link never exceeds.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::flow::RecordLevels;
+    use crate::view::{json, live::sample};
+
+    /// The numbers that an object holds, known or not. Words and lists are none.
+    fn numbers(object: &Value) -> BTreeSet<&str> {
+        let fields = object.as_object().expect("an object").iter();
+        let is_number = |value: &Value| value.is_number() || value.is_boolean() || value.is_null();
+        fields
+            .filter(|(_, value)| is_number(value))
+            .map(|(key, _)| key.as_str())
+            .collect()
+    }
+
+    /// The keys of a table, and numbers that are no metric.
+    fn keys(fields: &'static [Field], others: &[&'static str]) -> BTreeSet<&'static str> {
+        let keys = fields.iter().map(|field| field.key);
+        keys.chain(others.iter().copied()).collect()
+    }
+
+    #[test]
+    fn every_number_is_a_metric() {
+        let mut snapshot = sample::throttled();
+        snapshot.links.values_mut()[0].levels.records = Some(RecordLevels {
+            buffered: 1,
+            peak: 2,
+            high: 3,
+        });
+        let object: Value = serde_json::from_str(&json::sample(&snapshot)).expect("an object");
+        assert_eq!(numbers(&object), keys(RUN, &["schema"]));
+        assert_eq!(numbers(&object["stages"][3]), keys(STAGE, &["index"]));
+        assert_eq!(numbers(&object["links"][0]), keys(LINK, &["from", "to"]));
+    }
+}
