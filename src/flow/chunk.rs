@@ -83,25 +83,41 @@ impl Chunk {
         self.packet().load()
     }
 
-    /// Drops the first `count` bytes.
+    /// Drops the first `count` bytes. What is left of a chunk of records is bytes without a count.
     ///
     /// # Panics
     /// If it carries fewer.
     pub fn advance(&mut self, count: usize) {
         let length = self.len();
         assert!(count <= length, "a chunk of {length} bytes cannot lose {count}");
-        self.packet_mut().start += count;
+        if count > 0 {
+            self.packet_mut().start += count;
+            self.forget_records();
+        }
     }
 
-    /// Keeps the first `count` bytes.
+    /// Keeps the first `count` bytes. What is left of a chunk of records is bytes without a count, and it does not reach
+    /// the chunk's position.
     ///
     /// # Panics
     /// If it carries fewer.
     pub fn truncate(&mut self, count: usize) {
         let length = self.len();
         assert!(count <= length, "a chunk of {length} bytes has no {count}");
-        let packet = self.packet_mut();
-        packet.end = packet.start + count;
+        if count < length {
+            let packet = self.packet_mut();
+            packet.end = packet.start + count;
+            packet.position = None;
+            self.forget_records();
+        }
+    }
+
+    /// Gives the credit of its records back.
+    fn forget_records(&mut self) {
+        let records = std::mem::take(&mut self.packet_mut().records);
+        if records > 0 {
+            self.credit.release_records(records);
+        }
     }
 
     /// Another packet over the same bytes, which nobody writes to from now on.

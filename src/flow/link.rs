@@ -17,12 +17,14 @@ mod buffer;
 mod inlet;
 mod marks;
 mod outlet;
+mod piece;
 
 pub use buffer::Buffer;
 pub(super) use buffer::Credit;
 pub use inlet::Inlet;
 pub use marks::{Marks, RecordMarks};
 pub use outlet::Outlet;
+use piece::Piece;
 
 /// The other side has gone: it wants no more, or it stopped before the end. Never a cause, always a consequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,6 +248,13 @@ impl Link {
         if state.closed {
             return Poll::Ready(Err(Closed));
         }
+        if let Some((wanted, _)) = &mut state.pause
+            && *wanted != load
+        {
+            // A wait that was given up wanted something else.
+            *wanted = load;
+            state.resume(&self.marks);
+        }
         if state.pause.is_none() {
             if state.fits(load, &self.marks) {
                 if self.marks.is_advisory && !self.pool.has_room_for(load.bytes) {
@@ -301,28 +310,36 @@ impl Link {
     }
 
     /// Copies `bytes` behind those of the last chunk that waits, if it has the room and is nobody else's, and counts them
-    /// as [`Link::push`] does.
-    fn append(&self, bytes: &[u8], records: u64, position: Option<Position>, producer: &StageMeter) -> bool {
+    /// as [`Link::push`] does. `is_granted` says that the records are those of a buffer, which has credit for them.
+    fn append(&self, added: &Piece<'_>, is_granted: bool, producer: &StageMeter) -> bool {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
-        let added = Load { bytes: 0, records };
-        if !(state.granted + state.level + added).is_within(self.marks.high_load()) && records > 0 {
-            return false;
-        }
+        let records = Load {
+            bytes: 0,
+            records: added.records,
+        };
+        let has_credit =
+            added.records == 0 || is_granted || state.pause.is_none() && state.has_room(records, &self.marks);
         let Some(last) = state.queue.back_mut() else {
             return false;
         };
-        let end = last.end + bytes.len();
+        if !has_credit || last.records + added.records > self.marks.most_records() {
+            return false;
+        }
+        let end = last.end + added.bytes.len();
         let Some(room) = last.memory.as_mut().and_then(|block| block.get_mut(last.end..end)) else {
             return false;
         };
-        room.copy_from_slice(bytes);
+        room.copy_from_slice(added.bytes);
         last.end = end;
-        last.records += records;
-        last.position = position.or(last.position);
-        state.level += added;
+        last.records += added.records;
+        last.position = added.position.or(last.position);
+        if is_granted {
+            state.granted -= records;
+        }
+        state.level += records;
         state.peak.records = state.peak.records.max(state.level.records);
-        producer.add_out(bytes.len() as u64);
+        producer.add_out(added.bytes.len() as u64);
         true
     }
 
@@ -433,6 +450,18 @@ impl Link {
         }
     }
 
+    /// Takes back the credit of records that a chunk no longer carries.
+    fn release_records(&self, records: u64) {
+        let waker = {
+            let mut state = lock(&self.state);
+            state.level.records -= records;
+            state.resume(&self.marks)
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     fn recycle_all(&self, packets: VecDeque<Packet>) {
         for packet in packets {
             packet.memory.give_to(&self.pool);
@@ -443,14 +472,16 @@ impl Link {
 impl State {
     /// The one rule that bounds a link, in bytes, in records and in chunks; advice is not heeded.
     fn fits(&self, load: Load, marks: &Marks) -> bool {
-        let is_within = (self.granted + self.level + load).is_within(marks.high_load());
-        (is_within && self.buffers < marks.most_chunks()) || marks.is_advisory
+        (self.has_room(load, marks) && self.buffers < marks.most_chunks()) || marks.is_advisory
+    }
+
+    fn has_room(&self, load: Load, marks: &Marks) -> bool {
+        (self.granted + self.level + load).is_within(marks.high_load())
     }
 
     fn grant(&mut self, load: Load, marks: &Marks) {
-        let before = self.granted + self.level;
         // What fits passes no mark that is more than advice.
-        if before.is_within(marks.high_load()) && !(before + load).is_within(marks.high_load()) {
+        if self.has_room(Load::default(), marks) && !self.has_room(load, marks) {
             self.times_full += 1;
         }
         self.granted += load;

@@ -6,16 +6,52 @@ use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
 use super::*;
+use crate::flow::Position;
 
-/// One step. Sizes are in thousandths of the largest chunk; `which` picks one of the buffers in hand.
+/// One step. Sizes are in thousandths of the largest chunk, of the high-water mark for whole records, and of what there is;
+/// `which` picks one of the buffers or chunks in hand.
 #[derive(Debug, Clone, Copy)]
 enum Step {
-    Reserve { size: usize },
-    Send { which: usize, fill: usize },
-    SendOneByte { which: usize },
-    DropBuffer { which: usize },
+    Reserve {
+        size: usize,
+        records: u64,
+    },
+    ReserveWhole {
+        size: usize,
+    },
+    Send {
+        which: usize,
+        fill: usize,
+        records: u64,
+        is_marked: bool,
+    },
+    SendOneByte {
+        which: usize,
+    },
+    DropBuffer {
+        which: usize,
+    },
+    Mark,
+    Copy {
+        size: usize,
+    },
     Receive,
     TryReceive,
+    /// Sends what was received once more, over the same link.
+    Share {
+        which: usize,
+    },
+    Forward {
+        which: usize,
+    },
+    Advance {
+        which: usize,
+        count: usize,
+    },
+    Truncate {
+        which: usize,
+        count: usize,
+    },
     DropOldest,
     DropNewest,
     Finish,
@@ -25,15 +61,25 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let records = || prop_oneof![2 => Just(0), 3 => 0..5u64, 1 => 0..300u64];
     let step = prop_oneof![
-        20 => (1..1200usize).prop_map(|size| Step::Reserve { size }),
-        20 => Just(Step::Reserve { size: 1000 }),
-        20 => (0..4usize, 0..=1000usize).prop_map(|(which, fill)| Step::Send { which, fill }),
-        8 => (0..4usize).prop_map(|which| Step::Send { which, fill: 1000 }),
+        20 => (1..1200usize, records()).prop_map(|(size, records)| Step::Reserve { size, records }),
+        20 => records().prop_map(|records| Step::Reserve { size: 1000, records }),
+        4 => (0..=1000usize).prop_map(|size| Step::ReserveWhole { size }),
+        20 => (0..4usize, 0..=1000usize, records(), any::<bool>())
+            .prop_map(|(which, fill, records, is_marked)| Step::Send { which, fill, records, is_marked }),
+        8 => (0..4usize, records())
+            .prop_map(|(which, records)| Step::Send { which, fill: 1000, records, is_marked: false }),
         8 => (0..4usize).prop_map(|which| Step::SendOneByte { which }),
         3 => (0..4usize).prop_map(|which| Step::DropBuffer { which }),
+        4 => Just(Step::Mark),
+        3 => (0..3000usize).prop_map(|size| Step::Copy { size }),
         20 => Just(Step::Receive),
         5 => Just(Step::TryReceive),
+        8 => (0..4usize).prop_map(|which| Step::Share { which }),
+        8 => (0..4usize).prop_map(|which| Step::Forward { which }),
+        2 => (0..4usize, 0..=1000usize).prop_map(|(which, count)| Step::Advance { which, count }),
+        2 => (0..4usize, 0..=1000usize).prop_map(|(which, count)| Step::Truncate { which, count }),
         14 => Just(Step::DropOldest),
         8 => Just(Step::DropNewest),
         1 => prop_oneof![Just(Step::Finish), Just(Step::Abort), Just(Step::Leave), Just(Step::Cancel)],
@@ -41,46 +87,86 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..200)
 }
 
-const MARKS: [(u64, u64, usize); 7] = [
-    (1, 0, 1),
-    (7, 3, 2),
-    (100, 0, 9),
-    (100, 50, 25),
-    (100, 100, 25),
-    (64 << 10, 32 << 10, 16 << 10),
-    (256 << 10, 50_000, 64 << 10),
+/// In bytes, and in records where those are bounded.
+type Given = (u64, u64, usize, Option<(u64, u64)>);
+
+const MARKS: [Given; 12] = [
+    (1, 0, 1, None),
+    (7, 3, 2, None),
+    (100, 0, 9, None),
+    (100, 50, 25, None),
+    (100, 100, 25, None),
+    (64 << 10, 32 << 10, 16 << 10, None),
+    (256 << 10, 50_000, 64 << 10, None),
+    (7, 3, 2, Some((1, 0))),
+    (100, 100, 25, Some((7, 3))),
+    (100, 20, 25, Some((1000, 1000))),
+    (64 << 10, 64 << 10, 16 << 10, Some((40, 0))),
+    (256 << 10, 50_000, 64 << 10, Some((8, 8))),
 ];
 
-/// What is sent: 0 to 250, again and again.
-static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| (0..=250).cycle().take(251 + (64 << 10)).collect());
+fn marks((high, low, chunk, records): Given) -> Marks {
+    let marks = Marks::new(high, low, chunk);
+    records.map_or(marks, |(high, low)| marks.with_records(high, low))
+}
 
-/// What the link should be. It knows buffers by their sizes alone.
+/// What is sent: 0 to 250, again and again, so that a newline comes every 251 bytes.
+static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| (0..=250).cycle().take(251 + (256 << 10)).collect());
+
+/// A chunk that waits or is in the consumer's hand.
+#[derive(Debug, Clone)]
+struct Item {
+    /// What has the same number is in the same block.
+    block: usize,
+    size: usize,
+    /// Where in the block the bytes end.
+    end: usize,
+    bytes: Vec<u8>,
+    records: u64,
+    position: Option<Position>,
+}
+
+impl Item {
+    fn load(&self) -> Load {
+        load(self.size, self.records)
+    }
+}
+
+fn load(size: usize, records: u64) -> Load {
+    Load {
+        bytes: size as u64,
+        records,
+    }
+}
+
+/// What the link should be. It knows blocks by their numbers and sizes alone.
 struct Model {
     marks: Marks,
-    /// Sent and not yet received.
-    bytes: VecDeque<u8>,
+    blocks: usize,
     sent: usize,
-    /// Sizes of the buffers in the producer's hand.
-    reserved: Vec<usize>,
-    /// Sizes of the chunks that wait, and how many bytes are in them.
-    queued: VecDeque<(usize, usize)>,
-    /// Sizes of the chunks in the consumer's hand.
-    held: VecDeque<usize>,
-    paused: Option<usize>,
+    /// What the buffers in the producer's hand were granted.
+    reserved: Vec<Load>,
+    queued: VecDeque<Item>,
+    held: VecDeque<Item>,
+    paused: Option<Load>,
     waits: bool,
     ended: Option<End>,
     closed: bool,
-    peak: u64,
+    peak: Load,
     times_full: u64,
     times_empty: u64,
     drains: u64,
+}
+
+fn sum(loads: impl Iterator<Item = Load>) -> Load {
+    loads.fold(Load::default(), |sum, load| sum + load)
 }
 
 impl Model {
     fn new(marks: Marks) -> Self {
         Self {
             marks,
-            bytes: VecDeque::new(),
+            blocks: 0,
             sent: 0,
             reserved: Vec::new(),
             queued: VecDeque::new(),
@@ -89,88 +175,245 @@ impl Model {
             waits: false,
             ended: None,
             closed: false,
-            peak: 0,
+            peak: Load::default(),
             times_full: 0,
             times_empty: 0,
             drains: 0,
         }
     }
 
-    fn granted(&self) -> u64 {
-        self.reserved.iter().sum::<usize>() as u64
+    fn granted(&self) -> Load {
+        sum(self.reserved.iter().copied())
     }
 
-    fn level(&self) -> u64 {
-        (self.queued.iter().map(|(size, _)| size).sum::<usize>() + self.held.iter().sum::<usize>()) as u64
+    fn level(&self) -> Load {
+        sum(self.queued.iter().chain(&self.held).map(Item::load))
     }
 
-    fn is_within(&self, size: usize) -> bool {
-        self.granted() + self.level() + size as u64 <= self.marks.high
+    fn holders(&self, block: usize) -> usize {
+        self.queued
+            .iter()
+            .chain(&self.held)
+            .filter(|item| item.block == block)
+            .count()
     }
 
-    fn fits(&self, size: usize) -> bool {
-        self.marks.is_advisory || self.is_within(size)
+    /// Bytes of all blocks, each counted once.
+    fn in_use(&self) -> u64 {
+        let mut blocks: Vec<_> = self
+            .queued
+            .iter()
+            .chain(&self.held)
+            .map(|item| (item.block, item.size))
+            .collect();
+        blocks.sort_unstable();
+        blocks.dedup();
+        self.granted().bytes + blocks.iter().map(|(_, size)| *size as u64).sum::<u64>()
     }
 
-    /// Counts it where granting `size` passes a mark that is only advice.
-    fn pass_the_mark(&mut self, size: usize) {
-        self.times_full += u64::from(self.is_within(0) && !self.is_within(size));
+    fn is_within(&self, load: Load) -> bool {
+        let Load { bytes, records } = self.granted() + self.level() + load;
+        bytes <= self.marks.high && self.marks.records.is_none_or(|marks| records <= marks.high)
     }
 
-    /// Something was given back: a pause ends where the level is low enough and what is waited for fits.
+    fn fits(&self, load: Load) -> bool {
+        self.marks.is_advisory || self.is_within(load)
+    }
+
+    /// Counts it where granting `load` passes a mark that is only advice.
+    fn pass_the_mark(&mut self, load: Load) {
+        self.times_full += u64::from(self.is_within(Load::default()) && !self.is_within(load));
+    }
+
+    /// Something was given back: a pause ends where both levels are low enough and what is waited for fits.
     fn settle(&mut self) {
-        if self.level() <= self.marks.low && self.paused.is_some_and(|size| self.fits(size)) {
+        let Load { bytes, records } = self.level();
+        let is_low = bytes <= self.marks.low && self.marks.records.is_none_or(|marks| records <= marks.low);
+        if is_low && self.paused.is_some_and(|load| self.fits(load)) {
             self.paused = None;
             self.drains += 1;
         }
     }
 
-    fn reserve(&mut self, size: usize) -> Option<Result<usize, Closed>> {
+    fn reserve(&mut self, load: Load) -> Option<Result<Load, Closed>> {
         if self.closed {
             return Some(Err(Closed));
+        }
+        if let Some(wanted) = &mut self.paused {
+            *wanted = load;
+            self.settle();
         }
         if self.paused.is_some() {
             return None;
         }
-        if !self.fits(size) {
-            self.paused = Some(size);
+        if !self.fits(load) {
+            self.paused = Some(load);
             self.times_full += 1;
             return None;
         }
-        self.pass_the_mark(size);
-        self.reserved.push(size);
-        Some(Ok(size))
+        self.pass_the_mark(load);
+        self.reserved.push(load);
+        Some(Ok(load))
     }
 
-    fn send(&mut self, which: usize, bytes: &[u8]) -> Result<(), Closed> {
-        let size = self.reserved[which];
-        let count = bytes.len();
-        if count == 0 {
-            self.drop_buffer(which);
-            return Ok(());
+    /// Puts bytes behind those of the last chunk that waits, if they fit there and it is nobody else's.
+    fn append(&mut self, bytes: &[u8], records: u64, position: Option<Position>) -> bool {
+        let Some(last) = self.queued.back() else {
+            return false;
+        };
+        let most_records = self.marks.records.map_or(u64::MAX, |marks| (marks.high / 4).max(1));
+        let has_room = last.end + bytes.len() <= last.size && last.records + records <= most_records;
+        let appends = has_room && self.holders(last.block) == 1;
+        if appends {
+            let last = self.queued.back_mut().unwrap();
+            last.end += bytes.len();
+            last.bytes.extend(bytes);
+            last.records += records;
+            last.position = position.or(last.position);
         }
-        if let Some((size_of_last, used)) = self.queued.back_mut()
-            && count <= APPEND.min(size / 2)
-            && *used + count <= *size_of_last
-        {
-            *used += count;
+        appends
+    }
+
+    fn note_peak(&mut self) {
+        let level = self.level();
+        self.peak.bytes = self.peak.bytes.max(level.bytes);
+        self.peak.records = self.peak.records.max(level.records);
+    }
+
+    fn send(&mut self, which: usize, bytes: &[u8], records: u64, position: Option<Position>) -> Result<(), Closed> {
+        let granted = self.reserved[which];
+        let size = usize::try_from(granted.bytes).unwrap();
+        let count = bytes.len();
+        if count == 0 && records == 0 {
+            let marked = position.map_or(Ok(()), |position| self.mark(position));
+            self.drop_buffer(which);
+            return marked;
+        }
+        if count <= APPEND.min(size / 2) && self.append(bytes, records, position) {
             self.drop_buffer(which);
         } else {
             let smaller = count.next_power_of_two().max(SMALLEST);
-            let exchanged = smaller <= size / 2 && !self.closed && self.paused.is_none() && self.fits(smaller);
+            let load = load(smaller, 0);
+            let exchanged = smaller <= size / 2 && !self.closed && self.paused.is_none() && self.fits(load);
             if exchanged {
-                self.pass_the_mark(smaller);
+                self.pass_the_mark(load);
             }
             self.reserved.remove(which);
             if self.closed {
                 return Err(Closed);
             }
-            self.queued.push_back((if exchanged { smaller } else { size }, count));
-            self.peak = self.peak.max(self.level());
+            let item = Item {
+                block: self.new_block(),
+                size: if exchanged { smaller } else { size },
+                end: count,
+                bytes: bytes.to_vec(),
+                records,
+                position,
+            };
+            self.queued.push_back(item);
         }
-        self.bytes.extend(bytes);
-        self.sent += count;
+        self.note_peak();
+        self.settle();
         Ok(())
+    }
+
+    fn new_block(&mut self) -> usize {
+        self.blocks += 1;
+        self.blocks
+    }
+
+    fn mark(&mut self, position: Position) -> Result<(), Closed> {
+        if self.closed {
+            return Err(Closed);
+        }
+        if let Some(last) = self.queued.back_mut() {
+            last.position = Some(position);
+        } else {
+            let block = self.new_block();
+            self.queued.push_back(Item {
+                block,
+                size: 0,
+                end: 0,
+                bytes: Vec::new(),
+                records: 0,
+                position: Some(position),
+            });
+        }
+        Ok(())
+    }
+
+    /// The bytes and records of the next piece, by going from record to record.
+    fn piece(&self, bytes: &[u8], records: u64) -> (usize, u64) {
+        let (high, chunk) = (usize::try_from(self.marks.high).unwrap(), self.marks.chunk);
+        let most_records = self.marks.records.map_or(u64::MAX, |marks| (marks.high / 4).max(1));
+        if bytes.len() <= chunk && records <= most_records || bytes.len() <= high && records == 1 {
+            return (bytes.len(), records);
+        }
+        let mut piece = (0, 0);
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let end = piece.0 + line.len();
+            let bound = if piece.1 == 0 { high } else { chunk };
+            if records == 1 || !line.ends_with(b"\n") || end > bound || piece.1 == records.min(most_records) {
+                break;
+            }
+            piece = (end, piece.1 + 1);
+        }
+        if piece.1 == 0 {
+            let length = bytes.len().min(chunk);
+            piece = (length, u64::from(length == bytes.len() && records > 0));
+        }
+        piece
+    }
+
+    fn copy(&mut self, mut bytes: &[u8], mut records: u64, position: Option<Position>) -> Option<Result<(), Closed>> {
+        if bytes.is_empty() && records == 0 {
+            return Some(position.map_or(Ok(()), |position| self.mark(position)));
+        }
+        let has_credit = records == 0 || self.paused.is_none() && self.is_within(load(0, records));
+        if bytes.len() <= APPEND && has_credit && self.append(bytes, records, position) {
+            self.note_peak();
+            return Some(Ok(()));
+        }
+        while !bytes.is_empty() || records > 0 {
+            let (length, count) = self.piece(bytes, records);
+            let rounded = length.next_power_of_two().max(SMALLEST).min(self.marks.chunk);
+            if let Err(closed) = self.reserve(load(rounded.max(length), count))? {
+                return Some(Err(closed));
+            }
+            let piece = &bytes[..length];
+            (bytes, records) = (&bytes[length..], records - count);
+            let is_last = bytes.is_empty() && records == 0;
+            let which = self.reserved.len() - 1;
+            self.send(which, piece, count, position.filter(|_| is_last))
+                .expect("it is open");
+        }
+        Some(Ok(()))
+    }
+
+    /// Sends a chunk in the consumer's hand once more, which is then the item's only one if `keeps` does not say otherwise.
+    fn pass(&mut self, which: usize, keeps: bool) -> Option<Result<(), Closed>> {
+        let item = self.held[which].clone();
+        let most_records = self.marks.records.map_or(u64::MAX, |marks| (marks.high / 4).max(1));
+        let smaller = item.bytes.len().next_power_of_two().max(SMALLEST);
+        let takes_size = item.size <= self.marks.chunk || item.records == 1 && item.size as u64 <= self.marks.high;
+        let is_whole = takes_size && item.records <= most_records && smaller > item.size / 2 && !item.bytes.is_empty();
+        let passed = if is_whole {
+            self.reserve(item.load())
+        } else {
+            self.copy(&item.bytes, item.records, item.position)
+                .map(|copied| copied.map(|()| item.load()))
+        };
+        if !keeps {
+            self.held.remove(which);
+            self.settle();
+        }
+        if is_whole && passed == Some(Ok(item.load())) {
+            self.reserved.pop();
+            self.queued.push_back(item);
+            self.note_peak();
+            self.settle();
+        }
+        passed.map(|passed| passed.map(|_| ()))
     }
 
     fn drop_buffer(&mut self, which: usize) {
@@ -178,12 +421,11 @@ impl Model {
         self.settle();
     }
 
-    /// The bytes of the next chunk.
-    fn receive(&mut self) -> Option<Vec<u8>> {
-        let (size, count) = self.queued.pop_front()?;
+    fn receive(&mut self) -> Option<Item> {
+        let item = self.queued.pop_front()?;
         self.waits = false;
-        self.held.push_back(size);
-        Some(self.bytes.drain(..count).collect())
+        self.held.push_back(item.clone());
+        Some(item)
     }
 
     fn wait_for_bytes(&mut self) {
@@ -195,13 +437,18 @@ impl Model {
         self.closed = true;
         self.paused = None;
         self.queued.clear();
-        self.bytes.clear();
     }
 
     fn end(&mut self, end: End) {
         self.ended.get_or_insert(end);
         self.paused = None;
     }
+}
+
+fn assert_same(chunk: &Chunk, item: &Item) {
+    assert!(chunk.as_slice() == item.bytes, "the bytes are what was sent");
+    let carried = (chunk.records(), chunk.position(), chunk.capacity());
+    assert_eq!(carried, (item.records, item.position, item.size));
 }
 
 /// The link and the model, driven together.
@@ -212,11 +459,12 @@ struct Both {
     reserved: Vec<Buffer>,
     held: VecDeque<Chunk>,
     model: Model,
+    position: u128,
 }
 
 impl Both {
-    fn new((high, low, chunk): (u64, u64, usize)) -> Self {
-        Self::around(Rig::new(high, low, chunk))
+    fn new(given: Given) -> Self {
+        Self::around(Rig::in_pool(marks(given), Arc::new(Pool::new(given.0))))
     }
 
     fn around((rig, outlet, inlet): (Rig, Outlet, Inlet)) -> Self {
@@ -227,18 +475,40 @@ impl Both {
             inlet: Some(inlet),
             reserved: Vec::new(),
             held: VecDeque::new(),
+            position: 0,
         }
     }
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::Reserve { size } => self.reserve(size),
-            Step::Send { which, fill } => self.send(which, |size| size * fill / 1000),
-            Step::SendOneByte { which } => self.send(which, |_| 1),
+            Step::Reserve { size, records } => self.reserve(size, records),
+            Step::ReserveWhole { size } => self.reserve_whole(size),
+            Step::Send {
+                which,
+                fill,
+                records,
+                is_marked,
+            } => {
+                self.send(which, |size| size * fill / 1000, records, is_marked);
+            }
+            Step::SendOneByte { which } => self.send(which, |_| 1, 1, false),
             Step::DropBuffer { which } => {
                 if which < self.reserved.len() {
                     drop(self.reserved.remove(which));
                     self.model.drop_buffer(which);
+                }
+            }
+            Step::Mark => {
+                let position = self.next_position();
+                if let Some(outlet) = &mut self.outlet {
+                    assert_eq!(outlet.mark(position), self.model.mark(position));
+                }
+            }
+            Step::Copy { size } => {
+                if let Some(outlet) = &mut self.outlet {
+                    let size = (outlet.largest() * size / 1000).min(PATTERN.len());
+                    let copied = now(outlet.copy(&PATTERN[..size]));
+                    assert_eq!(copied, self.model.copy(&PATTERN[..size], 0, None));
                 }
             }
             Step::Receive => self.receive(),
@@ -246,10 +516,25 @@ impl Both {
                 if let Some(inlet) = &mut self.inlet {
                     let chunk = inlet.try_receive();
                     let expected = self.model.receive();
-                    assert_eq!(chunk.as_ref().map(Chunk::as_slice), expected.as_deref());
+                    assert_eq!(chunk.is_some(), expected.is_some());
                     self.held.extend(chunk);
                 }
             }
+            Step::Share { which } => {
+                if let (Some(outlet), Some(chunk)) = (&mut self.outlet, self.held.get_mut(which)) {
+                    assert_eq!(now(outlet.share(chunk)), self.model.pass(which, true));
+                }
+            }
+            Step::Forward { which } => {
+                if let Some(outlet) = &mut self.outlet
+                    && which < self.held.len()
+                {
+                    let chunk = self.held.remove(which).unwrap();
+                    assert_eq!(now(outlet.forward(chunk)), self.model.pass(which, false));
+                }
+            }
+            Step::Advance { which, count } => self.cut(which, count, true),
+            Step::Truncate { which, count } => self.cut(which, count, false),
             Step::DropOldest => {
                 drop(self.held.pop_front());
                 self.model.held.pop_front();
@@ -284,25 +569,73 @@ impl Both {
         }
     }
 
-    fn reserve(&mut self, size: usize) {
+    /// Takes bytes from a chunk in hand, off its front or its end.
+    fn cut(&mut self, which: usize, count: usize, is_front: bool) {
+        let Some(chunk) = self.held.get_mut(which) else {
+            return;
+        };
+        let item = &mut self.model.held[which];
+        let count = item.bytes.len() * count / 1000;
+        let lost = if is_front {
+            chunk.advance(count);
+            item.bytes.drain(..count).count()
+        } else {
+            chunk.truncate(count);
+            let lost = item.bytes.drain(count..).count();
+            item.end -= lost;
+            lost
+        };
+        if lost > 0 {
+            item.records = 0;
+            item.position = item.position.filter(|_| is_front);
+        }
+        self.model.settle();
+    }
+
+    fn next_position(&mut self) -> Position {
+        self.position += 1;
+        Position(self.position)
+    }
+
+    fn reserve(&mut self, size: usize, records: u64) {
         let Some(outlet) = &mut self.outlet else {
             return;
         };
         let size = outlet.largest() * size / 1000;
-        let buffer = now(outlet.reserve(size));
-        let expected = self.model.reserve(size.clamp(1, outlet.largest()));
-        let outcome = buffer.as_ref().map(|buffer| buffer.as_ref().map(Buffer::capacity));
-        assert_eq!(
-            outcome,
-            expected
-                .as_ref()
-                .map(Result::as_ref)
-                .map(|size| size.copied().map_err(|_| &Closed))
-        );
+        let buffer = now(outlet.reserve_records(size, records));
+        let most = self
+            .rig
+            .link
+            .marks
+            .records
+            .map_or(u64::MAX, |marks| (marks.high / 4).max(1));
+        let expected = self
+            .model
+            .reserve(load(size.clamp(1, outlet.largest()), records.min(most)));
+        self.keep(buffer, expected);
+    }
+
+    fn reserve_whole(&mut self, size: usize) {
+        let Some(outlet) = &mut self.outlet else {
+            return;
+        };
+        let size = usize::try_from(self.rig.link.marks.high).unwrap() * size / 1000;
+        let buffer = now(outlet.reserve_whole(size));
+        let expected = self.model.reserve(load(size.max(1), 1));
+        self.keep(buffer, expected);
+    }
+
+    fn keep(&mut self, buffer: Option<Result<Buffer, Closed>>, expected: Option<Result<Load, Closed>>) {
+        let granted = |buffer: &Buffer| load(buffer.capacity(), buffer.record_room());
+        let outcome = buffer
+            .as_ref()
+            .map(|buffer| buffer.as_ref().map(granted).map_err(|_| Closed));
+        assert_eq!(outcome, expected);
         self.reserved.extend(buffer.and_then(Result::ok));
     }
 
-    fn send(&mut self, which: usize, count: impl FnOnce(usize) -> usize) {
+    fn send(&mut self, which: usize, count: impl FnOnce(usize) -> usize, records: u64, is_marked: bool) {
+        let position = is_marked.then(|| self.next_position());
         let Some(outlet) = &mut self.outlet else {
             return;
         };
@@ -311,7 +644,13 @@ impl Both {
             let start = self.model.sent % 251;
             let bytes = &PATTERN[start..start + count(buffer.capacity())];
             assert_eq!(buffer.fill_from(bytes), bytes.len());
-            assert_eq!(outlet.send(buffer), self.model.send(which, bytes));
+            let records = records.min(buffer.record_room());
+            buffer.count_records(records);
+            if let Some(position) = position {
+                buffer.mark(position);
+            }
+            assert_eq!(outlet.send(buffer), self.model.send(which, bytes, records, position));
+            self.model.sent += bytes.len();
         }
     }
 
@@ -320,12 +659,11 @@ impl Both {
             return;
         };
         let chunk = now(inlet.receive());
-        if let Some(expected) = self.model.receive() {
+        if self.model.receive().is_some() {
             let chunk = chunk
                 .expect("something waits")
                 .expect("it is delivered")
                 .expect("before any end");
-            assert_eq!(chunk.as_slice(), expected);
             self.held.push_back(chunk);
             return;
         }
@@ -336,28 +674,44 @@ impl Both {
         }
     }
 
-    fn assert_agreement(&self) {
+    fn assert_agreement(&mut self) {
         let (model, levels) = (&self.model, self.rig.link.levels());
-        let (granted, level, count) = self.rig.credit();
+        let (granted, level) = {
+            let state = lock(&self.rig.link.state);
+            let buffers = model.reserved.len() + model.queued.len() + model.held.len();
+            assert_eq!(state.buffers, buffers);
+            (state.granted, state.level)
+        };
         assert_eq!((granted, level), (model.granted(), model.level()));
-        assert_eq!(count, model.reserved.len() + model.queued.len() + model.held.len());
         let is_advisory = model.marks.is_advisory;
-        assert!(is_advisory || granted + level <= levels.high && levels.peak <= levels.high);
-        assert_eq!((levels.buffered, levels.peak), (level, model.peak));
+        let records = levels.records;
+        let most_records = records.map_or(u64::MAX, |records| records.high);
+        assert!(
+            is_advisory
+                || granted.bytes + level.bytes <= levels.high
+                    && levels.peak <= levels.high
+                    && granted.records + level.records <= most_records
+                    && records.is_none_or(|records| records.peak <= most_records)
+        );
+        assert_eq!((levels.buffered, levels.peak), (level.bytes, model.peak.bytes));
+        if let Some(records) = records {
+            assert_eq!((records.buffered, records.peak), (level.records, model.peak.records));
+        }
         assert_eq!(
             (levels.times_full, levels.times_empty, levels.drains),
             (model.times_full, model.times_empty, model.drains)
         );
         let pool = &self.rig.pool;
-        assert_eq!(
-            pool.levels().in_use,
-            granted + level,
-            "what is in use is what has credit"
-        );
+        assert_eq!(pool.levels().in_use, model.in_use(), "each block counts once");
         assert!(
             pool.levels().in_use + pool.levels().free
                 <= pool.limit().max(if is_advisory { pool.levels().in_use } else { 0 })
         );
+        assert_eq!(self.held.len(), model.held.len());
+        for (chunk, item) in self.held.iter_mut().zip(&model.held) {
+            assert_same(chunk, item);
+            assert_eq!(chunk.as_mut_slice().is_some(), model.holders(item.block) == 1);
+        }
     }
 
     /// Takes all steps and agrees after each; everything is given back at the end.
@@ -388,16 +742,16 @@ proptest! {
     })]
 
     #[test]
-    fn a_link_agrees_with_its_model(marks in proptest::sample::select(&MARKS[..]), steps in steps()) {
-        Both::new(marks).agree(steps);
+    fn a_link_agrees_with_its_model(given in proptest::sample::select(&MARKS[..]), steps in steps()) {
+        Both::new(given).agree(steps);
     }
 
     #[test]
     fn a_link_whose_mark_is_advice_agrees_with_its_model(
-        marks in proptest::sample::select(&MARKS[..]),
+        given in proptest::sample::select(&MARKS[..]),
         steps in steps(),
     ) {
-        let (high, low, chunk) = marks;
-        Both::around(Rig::advisory(high, low, chunk)).agree(steps);
+        let pool = Arc::new(Pool::advisory(given.0, u64::MAX));
+        Both::around(Rig::in_pool(marks(given).advisory(), pool)).agree(steps);
     }
 }

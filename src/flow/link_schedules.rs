@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::flow::Position;
 
 std::thread_local! {
     static YIELDED: Cell<bool> = const { Cell::new(false) };
@@ -213,12 +214,13 @@ async fn consume(mut inlet: Inlet, leave: usize, log: Rc<Log>) {
 
 impl Rig {
     fn assert_bounded(&self) {
-        let (granted, level, buffers) = self.credit();
+        let state = lock(&self.link.state);
+        let (granted, level) = (state.granted, state.level);
         assert!(
-            granted + level <= self.link.marks.high,
-            "{granted} + {level} is above the mark"
+            (granted + level).is_within(self.link.marks.high_load()),
+            "{granted:?} and {level:?} are above the mark"
         );
-        assert!(buffers <= Marks::MOST_CHUNKS);
+        assert!(state.buffers <= Marks::MOST_CHUNKS);
         assert!(self.pool.levels().in_use + self.pool.levels().free <= self.pool.limit());
     }
 
@@ -525,4 +527,167 @@ fn every_schedule_of_a_forwarding_chain_ends() {
     explores("chain, cancelled", 1_848, || {
         chain([(1, 0), (1, 0)], 1, usize::MAX, true)
     });
+}
+
+/// Sends single bytes, each a record in a buffer that has room for two, and marks the last one. A record of `whole` bytes is
+/// sent in the middle where that is not 0.
+async fn produce_records(mut outlet: Outlet, count: u8, whole: usize, log: Rc<Log>) {
+    for byte in 0..count {
+        let buffer = if byte == count / 2 && whole > 0 {
+            outlet.reserve_whole(whole).await
+        } else {
+            outlet.reserve_records(1, 2).await
+        };
+        let mut buffer = buffer.expect("the consumer stays");
+        step().await;
+        buffer.fill_from(&[byte]);
+        buffer.count_records(1);
+        log.sent.set(byte + 1);
+        outlet.send(buffer).expect("the consumer stays");
+    }
+    step().await;
+    outlet.mark(Position(7)).expect("the consumer stays");
+    outlet.finish();
+    log.producer.set(Some(Outcome::Finished));
+}
+
+/// Receives until the end: no record is lost, and the position is behind the bytes.
+async fn consume_records(mut inlet: Inlet, log: Rc<Log>) {
+    let (mut records, mut position) = (0, None);
+    while let Some(chunk) = inlet.receive().await.expect("the producer finishes") {
+        assert!(position.is_none(), "nothing comes behind the position");
+        log.received.borrow_mut().extend_from_slice(chunk.as_slice());
+        records += chunk.records();
+        position = chunk.position();
+        step().await;
+        drop(chunk);
+    }
+    assert_eq!((records, position), (u64::from(log.sent.get()), Some(Position(7))));
+    log.consumer.set(Some(Outcome::Finished));
+}
+
+#[test]
+fn every_schedule_of_records_delivers_them() {
+    for (bytes, records, whole, at_least) in [
+        ((100, 100, 1), (1, 0), 0, 9),
+        ((100, 100, 1), (8, 2), 0, 1_386),
+        ((2, 1, 1), (100, 0), 0, 204),
+        ((4, 2, 1), (4, 4), 4, 90),
+    ] {
+        explores(&format!("records {bytes:?} {records:?} {whole}"), at_least, || {
+            let (high, low, chunk) = bytes;
+            let marks = Marks::new(high, low, chunk).with_records(records.0, records.1);
+            let (rig, outlet, inlet) = Rig::in_pool(marks, Arc::new(Pool::new(high)));
+            let log = Rc::new(Log::default());
+            let tasks = vec![
+                task("producer", produce_records(outlet, 5, whole, log.clone())),
+                task("consumer", consume_records(inlet, log.clone())),
+            ];
+            program((Rc::new(rig), log, tasks), |rig, log, _| {
+                assert!(log.received.borrow().iter().copied().eq(0..5));
+                assert_eq!(log.consumer.get(), Some(Outcome::Finished));
+                let levels = rig.link.levels();
+                assert_eq!(levels.drains, levels.times_full, "every pause ended in a drain");
+            })
+        });
+    }
+}
+
+/// Passes what it gets to all that want it, and the end as it found it.
+async fn share_out(mut inlet: Inlet, mut outlets: Vec<Outlet>) {
+    loop {
+        match inlet.receive().await {
+            Ok(Some(mut chunk)) => {
+                let mut wanting = Vec::new();
+                for mut outlet in outlets {
+                    if outlet.share(&mut chunk).await.is_ok() {
+                        wanting.push(outlet);
+                    }
+                }
+                outlets = wanting;
+            }
+            Ok(None) => return outlets.into_iter().for_each(Outlet::finish),
+            Err(Closed) => return,
+        }
+    }
+}
+
+/// Two branches of these marks behind chunks of two bytes, which wait from the start. Each branch's consumer leaves after so
+/// many chunks; the first link or branch is cancelled where `cancelled` says so.
+fn fan(marks: [(u64, u64, usize); 2], chunks: u8, leave: [usize; 2], cancelled: Option<usize>) -> Program {
+    let source = 2 * u64::from(chunks);
+    let pool = Arc::new(Pool::new(source + marks.iter().map(|(high, ..)| high).sum::<u64>()));
+    let (first, mut outlet, middle) = Rig::in_pool(
+        Marks {
+            chunk: 2,
+            ..Marks::new(source, 0, 2)
+        },
+        pool.clone(),
+    );
+    for chunk in 0..chunks {
+        assert!(send_in(&mut outlet, 2, &[2 * chunk, 2 * chunk + 1]));
+    }
+    outlet.finish();
+    let [(a, to_a, from_a), (b, to_b, from_b)] = marks.map(|(high, low, chunk)| {
+        let marks = Marks {
+            chunk,
+            ..Marks::new(high, low, chunk)
+        };
+        Rig::in_pool(marks, pool.clone())
+    });
+    let logs = [(); 2].map(|()| Rc::new(Log::default()));
+    for log in &logs {
+        log.sent.set(2 * chunks);
+    }
+    let mut tasks = vec![
+        task("fan", share_out(middle, vec![to_a, to_b])),
+        task("a", consume(from_a, leave[0], logs[0].clone())),
+        task("b", consume(from_b, leave[1], logs[1].clone())),
+    ];
+    let rigs = Rc::new([first, a, b]);
+    if let Some(which) = cancelled {
+        let link = rigs[which].link.clone();
+        tasks.push(task("canceller", async move { link.cancel() }));
+    }
+    let always = {
+        let (rigs, logs) = (rigs.clone(), logs.clone());
+        Box::new(move || {
+            rigs.iter().for_each(Rig::assert_bounded);
+            for log in &logs {
+                log.assert_in_order();
+            }
+        })
+    };
+    Program {
+        tasks,
+        always,
+        finally: Box::new(move |_| {
+            rigs.iter().for_each(Rig::assert_nothing_is_held);
+            for (which, (log, leave)) in logs.iter().zip(leave).enumerate() {
+                match log.consumer.get().expect("every branch came to its end") {
+                    Outcome::Finished => assert_eq!(log.received.borrow().len(), 2 * usize::from(chunks)),
+                    Outcome::Left => assert_ne!(leave, usize::MAX),
+                    Outcome::Closed => assert!(cancelled == Some(0) || cancelled == Some(which + 1)),
+                }
+            }
+        }),
+    }
+}
+
+#[test]
+fn every_schedule_of_a_fan_ends() {
+    const ALL: usize = usize::MAX;
+    for (what, marks, chunks, leave, cancelled, at_least) in [
+        ("shared", [(2, 0, 2), (2, 2, 2)], 2, [ALL, ALL], None, 13_910),
+        ("one byte", [(1, 0, 1), (2, 0, 2)], 1, [ALL, ALL], None, 480),
+        ("left", [(2, 0, 2), (2, 0, 2)], 2, [1, ALL], None, 790),
+        ("left at once", [(2, 0, 2), (2, 0, 2)], 2, [ALL, 0], None, 60),
+        ("all left", [(2, 0, 2), (2, 0, 2)], 2, [1, 1], None, 480),
+        ("source cancelled", [(2, 0, 2), (2, 0, 2)], 1, [ALL, ALL], Some(0), 722),
+        ("branch cancelled", [(2, 0, 2), (2, 0, 2)], 1, [ALL, ALL], Some(1), 612),
+    ] {
+        explores(&format!("fan, {what}"), at_least, || {
+            fan(marks, chunks, leave, cancelled)
+        });
+    }
 }

@@ -18,6 +18,12 @@ mod model;
 #[path = "link_holding.rs"]
 mod holding;
 
+#[path = "link_records.rs"]
+mod records;
+
+#[path = "link_sharing.rs"]
+mod sharing;
+
 /// A link with its pool and the meters of its two sides.
 struct Rig {
     pool: Arc<Pool>,

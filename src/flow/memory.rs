@@ -4,7 +4,7 @@ use super::Pool;
 use super::block::Block;
 use super::sync::Arc;
 
-/// A block of one holder, or of several. Only a block of one holder is ever written to.
+/// A block of one holder, or of several. Only a block of one holder is written to, which the last of several becomes.
 #[derive(Debug)]
 pub(super) enum Memory {
     Own(Block),
@@ -35,7 +35,7 @@ impl Memory {
     pub(super) fn as_mut(&mut self) -> Option<&mut Block> {
         match self {
             Self::Own(block) => Some(block),
-            Self::Shared(_) => None,
+            Self::Shared(shared) => Arc::get_mut(shared).map(|shared| &mut shared.block),
         }
     }
 

@@ -153,4 +153,47 @@ mod tests {
         parking.park_within(Duration::from_secs(3600));
         assert!(!is_woken());
     }
+
+    /// The waker that a wait on this thread uses.
+    fn waker() -> Waker {
+        block_on(std::future::poll_fn(|context| Poll::Ready(context.waker().clone())))
+    }
+
+    #[test]
+    fn a_thread_has_one_parker() {
+        let first = waker();
+        assert!(first.will_wake(&waker()));
+        block_within(std::future::pending::<()>(), Duration::ZERO);
+        assert!(first.will_wake(&waker()), "a limited wait uses it, too");
+        let other = std::thread::spawn(waker).join().unwrap();
+        assert!(!first.will_wake(&other));
+    }
+
+    #[test]
+    fn a_wait_inside_another_takes_no_wake_from_it() {
+        let mut polls = 0;
+        let outer = waker();
+        block_on(std::future::poll_fn(|context| {
+            polls += 1;
+            if polls > 1 {
+                return Poll::Ready(());
+            }
+            assert!(outer.will_wake(context.waker()));
+            context.waker().wake_by_ref();
+            let mut inner_polls = 0;
+            block_on(std::future::poll_fn(|inner| {
+                inner_polls += 1;
+                assert!(!inner.waker().will_wake(&outer));
+                if inner_polls > 1 {
+                    return Poll::Ready(());
+                }
+                inner.waker().wake_by_ref();
+                Poll::Pending
+            }));
+            assert_eq!(inner_polls, 2);
+            Poll::Pending
+        }));
+        assert_eq!(polls, 2);
+        assert!(outer.will_wake(&waker()), "the outer parker stays");
+    }
 }

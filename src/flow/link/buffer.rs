@@ -15,6 +15,10 @@ impl Credit {
         self.0.release(load);
     }
 
+    pub(in crate::flow) fn release_records(&self, records: u64) {
+        self.0.release_records(records);
+    }
+
     pub(in crate::flow) fn pool(&self) -> &Arc<Pool> {
         &self.0.pool
     }

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 
 use super::buffer::Buffer;
+use super::piece::Piece;
 use super::{APPEND, Closed, End, Link, SMALLEST};
 use crate::flow::sync::Arc;
 use crate::flow::{Chunk, Load, Position, StageMeter, Wait, block_on};
@@ -56,10 +57,6 @@ impl Outlet {
     /// # Panics
     /// If it is larger than the link's high-water mark: the plan makes room for the largest record.
     pub async fn reserve_whole(&mut self, size: usize) -> Result<Buffer, Closed> {
-        assert!(
-            size as u64 <= self.link.marks.high,
-            "a record is larger than its link's mark"
-        );
         self.reserve_exactly(Load {
             bytes: size.max(1) as u64,
             records: 1,
@@ -93,9 +90,15 @@ impl Outlet {
     }
 
     async fn grant(&self, load: Load) -> Result<(), Closed> {
-        if self.link.marks.is_advisory {
+        let marks = &self.link.marks;
+        if marks.is_advisory {
             // A producer that never waits would never give the others on its thread a turn.
             tokio::task::coop::consume_budget().await;
+        } else {
+            assert!(
+                load.is_within(marks.high_load()),
+                "room for {load:?} never comes in a link of {marks:?}"
+            );
         }
         let mut wait = None;
         poll_fn(|context| {
@@ -109,30 +112,32 @@ impl Outlet {
     }
 
     /// Sends what was filled. A buffer that carries little is exchanged for a smaller one, so that few bytes do not pin
-    /// many. Never waits; an empty buffer is only given back, and its position, if it has one, is passed on.
+    /// many. Never waits; a buffer without bytes and records is only given back, and its position, if it has one, is
+    /// passed on.
     ///
     /// # Errors
     /// [`Closed`] when the consumer wants no more.
     pub fn send(&mut self, mut buffer: Buffer) -> Result<(), Closed> {
         let count = buffer.len();
-        if count == 0 {
+        if count == 0 && buffer.records == 0 {
             return buffer.position.map_or(Ok(()), |position| self.mark(position));
         }
-        let filled = &buffer.bytes.as_ref().map_or(&[][..], |bytes| &bytes[..count]);
-        if count <= APPEND.min(buffer.capacity() / 2)
-            && (self.link).append(filled, buffer.records, buffer.position, &self.meter)
-        {
+        let carried = Piece {
+            bytes: buffer.bytes.as_ref().map_or(&[][..], |bytes| &bytes[..count]),
+            records: buffer.records,
+            position: buffer.position,
+        };
+        if count <= APPEND.min(buffer.capacity() / 2) && self.link.append(&carried, true, &self.meter) {
+            buffer.granted_records -= buffer.records;
             return Ok(());
         }
         let smaller = count.next_power_of_two().max(SMALLEST);
         if smaller <= buffer.capacity() / 2 && self.link.try_grant(Load::bytes(smaller as u64)) {
             let mut exchanged = self.buffer(Load::bytes(smaller as u64));
-            exchanged.fill_from(filled);
+            exchanged.fill_from(carried.bytes);
             exchanged.records = buffer.records;
             exchanged.position = buffer.position;
             exchanged.granted_records = std::mem::take(&mut buffer.granted_records);
-            // What is left of the first one has no records, so that its credit adds up.
-            buffer.records = 0;
             buffer = exchanged;
         }
         let granted = buffer.granted();
@@ -160,7 +165,8 @@ impl Outlet {
     }
 
     /// Passes a chunk on without a copy where this link takes chunks of its size, and in pieces where it does not. What
-    /// is left of a chunk is copied where that pins no more than half as much.
+    /// is left of a chunk is copied where that pins no more than half as much. A piece of a chunk of records has whole
+    /// records, unless one is larger than the link.
     ///
     /// # Errors
     /// [`Closed`] when the consumer wants no more.
@@ -189,17 +195,22 @@ impl Outlet {
 
     /// Whether a chunk goes through this link as it is.
     fn takes_whole(&self, chunk: &Chunk) -> bool {
+        let marks = &self.link.marks;
         let smaller = chunk.len().next_power_of_two().max(SMALLEST);
-        let is_whole_record = chunk.records() == 1 && chunk.capacity() as u64 <= self.link.marks.high;
-        !chunk.is_empty() && (chunk.capacity() <= self.largest() || is_whole_record) && smaller > chunk.capacity() / 2
+        let is_whole_record = chunk.records() == 1 && chunk.capacity() as u64 <= marks.high;
+        !chunk.is_empty()
+            && (chunk.capacity() <= marks.chunk || is_whole_record)
+            && chunk.records() <= marks.most_records()
+            && smaller > chunk.capacity() / 2
     }
 
-    /// Copies what a chunk carries. Its records all end with its last byte: the pieces before that count none.
     async fn copy_chunk(&mut self, chunk: &Chunk) -> Result<(), Closed> {
-        if !chunk.is_empty() {
-            self.copy_records(chunk.as_slice(), chunk.records()).await?;
-        }
-        chunk.position().map_or(Ok(()), |position| self.mark(position))
+        self.copy_piece(Piece {
+            bytes: chunk.as_slice(),
+            records: chunk.records(),
+            position: chunk.position(),
+        })
+        .await
     }
 
     /// Copies `bytes` behind what waits in the link, or into buffers of its own, and sends them.
@@ -207,30 +218,39 @@ impl Outlet {
     /// # Errors
     /// [`Closed`] when the consumer wants no more.
     pub async fn copy(&mut self, bytes: &[u8]) -> Result<(), Closed> {
-        self.copy_records(bytes, 0).await
+        self.copy_piece(Piece {
+            bytes,
+            records: 0,
+            position: None,
+        })
+        .await
     }
 
-    /// [`Outlet::copy`] of bytes in which so many records end.
-    async fn copy_records(&mut self, mut bytes: &[u8], records: u64) -> Result<(), Closed> {
-        if bytes.len() <= APPEND && self.link.append(bytes, records, None, &self.meter) {
+    async fn copy_piece(&mut self, mut rest: Piece<'_>) -> Result<(), Closed> {
+        if !rest.is_mark() && rest.bytes.len() <= APPEND && self.link.append(&rest, false, &self.meter) {
             return Ok(());
         }
-        while !bytes.is_empty() {
-            // Few sizes, so that buffers can be used again.
-            let size = bytes.len().next_power_of_two().max(SMALLEST).clamp(1, self.largest());
-            let is_last = bytes.len() <= size;
-            let records = if is_last { records } else { 0 };
-            let load = Load {
-                bytes: size as u64,
-                records,
+        while !rest.is_mark() {
+            let piece = rest.split_off(&self.link.marks);
+            let length = piece.bytes.len();
+            let size = if length > self.largest() {
+                length
+            } else {
+                // Few sizes, so that buffers can be used again.
+                length.next_power_of_two().max(SMALLEST).min(self.largest())
             };
-            let mut buffer = self.reserve_exactly(load).await?;
-            let count = buffer.fill_from(bytes);
-            buffer.count_records(records);
+            let mut buffer = self
+                .reserve_exactly(Load {
+                    bytes: size as u64,
+                    records: piece.records,
+                })
+                .await?;
+            buffer.fill_from(piece.bytes);
+            buffer.count_records(piece.records);
+            buffer.position = piece.position;
             self.send(buffer)?;
-            bytes = &bytes[count..];
         }
-        Ok(())
+        rest.position.map_or(Ok(()), |position| self.mark(position))
     }
 
     /// Ends the stream: the consumer finds its end behind the bytes that were sent.
