@@ -13,10 +13,12 @@ use crate::harness::{Folder, highwater};
 const LAYERS: &[&[&str]] = &[
     &["error"],
     &["platform"],
+    &["child"],
     &["flow"],
     &["stage"],
     &["grammar"],
     &["catalog"],
+    &["net"],
     &["endpoints", "transforms"],
     &["plan"],
     &["engine"],
