@@ -23,7 +23,6 @@ pub mod series;
 pub mod server;
 mod slow_output;
 mod slow_reader;
-mod teardown;
 pub mod url;
 pub mod verdict;
 

@@ -25,6 +25,13 @@ impl Interruption {
         Ok(Self { came })
     }
 
+    /// Forgets what has come, so that only a further signal is seen.
+    pub fn forget(&self) {
+        for (_, flag) in &self.came {
+            flag.store(false, Ordering::Relaxed);
+        }
+    }
+
     /// The signal that came, if one did.
     pub fn signal(&self) -> Option<i32> {
         let came = self.came.iter().find(|(_, flag)| flag.load(Ordering::Relaxed));

@@ -4,26 +4,31 @@ use std::ffi::OsString;
 use std::io::{PipeReader, pipe};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, ioctl_fionbio};
 
+use crate::child::{Group, wait_until};
 use crate::error::{Failure, Kind, shown, shown_lines};
-use crate::platform::{Tree, adopt_orphans, shrink_pipe};
+use crate::platform::{Tree, adopt_orphans, kill_descendants, shrink_pipe};
 
 use super::course::{Course, Phase};
 use super::feeder::Feeder;
 use super::interruption::Interruption;
 use super::series::{Sample, Series};
 use super::slow_output::SlowOutput;
-use super::teardown::Running;
 use super::verdict::{Ending, judge_program};
 use super::{Moment, Outcome, Pace, Report, Settings, Watcher};
 
 /// Bytes of a program's complaints that are kept: a dozen lines.
 const COMPLAINT: usize = 1 << 10;
+/// How long a program may take to remove its temporary files when it is asked to end.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long to wait for what has left its process group.
+const LAST_GRACE: Duration = Duration::from_secs(2);
 /// So many steps asleep with a closed input: one that is ending closes it, too, but a little before its end.
 const CLOSED: u32 = 5;
 
@@ -40,22 +45,13 @@ pub fn check(command: &[OsString], settings: &Settings, watcher: &mut dyn Watche
     adopt_orphans();
     let interruption = Interruption::listen()?;
     let mut check = Check::start(command, settings)?;
-    watcher.begin()?;
-    loop {
-        if let Some(signal) = interruption.signal() {
-            check.running.end();
-            return Ok(Outcome::Interrupted(signal));
-        }
-        if let Some(ending) = check.turn(watcher)? {
-            let stored = Tree::Ours.stored();
-            check.running.end();
-            return Ok(Outcome::Judged(check.report(&ending, stored)));
-        }
-    }
+    let outcome = check.run(&interruption, watcher);
+    check.end(&interruption);
+    outcome
 }
 
 struct Check {
-    running: Running,
+    group: Group,
     feeder: Feeder,
     output: SlowOutput,
     complaints: Complaints,
@@ -86,22 +82,17 @@ impl Check {
             ));
         };
         // What is built here is dropped at once: it holds the program's ends of the pipes.
-        let child = Command::new(name)
-            .args(arguments)
-            .stdin(stdin)
-            .stdout(stdout)
-            .stderr(stderr)
-            .process_group(0)
-            .spawn()
-            .map_err(|error| {
-                let place = match Errno::from_io_error(&error) {
-                    Some(Errno::AGAIN) => Kind::Resources,
-                    _ => Kind::Usage,
-                };
-                Failure::io(place, format!("cannot start {}", shown(name.as_bytes())), error)
-            })?;
+        let mut program = Command::new(name);
+        program.args(arguments).stdin(stdin).stdout(stdout).stderr(stderr);
+        let group = Group::spawn(&mut program, GRACE).map_err(|error| {
+            let place = match Errno::from_io_error(&error) {
+                Some(Errno::AGAIN) => Kind::Resources,
+                _ => Kind::Usage,
+            };
+            Failure::io(place, format!("cannot start {}", shown(name.as_bytes())), error)
+        })?;
         Ok(Self {
-            running: Running::new(child),
+            group,
             feeder: Feeder::new(feeding),
             output: SlowOutput::new(reading, settings.rate),
             complaints: Complaints::new(complaining),
@@ -111,6 +102,27 @@ impl Check {
             closed: 0,
             max_rss: settings.max_rss,
         })
+    }
+
+    fn run(&mut self, interruption: &Interruption, watcher: &mut dyn Watcher) -> Result<Outcome, Failure> {
+        watcher.begin()?;
+        loop {
+            if let Some(signal) = interruption.signal() {
+                return Ok(Outcome::Interrupted(signal));
+            }
+            if let Some(ending) = self.turn(watcher)? {
+                return Ok(Outcome::Judged(self.report(&ending, Tree::Ours.stored())));
+            }
+        }
+    }
+
+    /// Ends the program with all that it has started.
+    fn end(&mut self, interruption: &Interruption) {
+        // The signal that ended the check leaves the program its grace; a second one does not.
+        interruption.forget();
+        self.group.end(|| interruption.signal().is_some());
+        // Those that left the group, and those whose parents have ended.
+        wait_until(LAST_GRACE, || !matches!(kill_descendants(), Ok(1..)));
     }
 
     /// Moves what can be moved until the next step is due, and takes that.
@@ -131,7 +143,7 @@ impl Check {
 
     fn step(&mut self, watcher: &mut dyn Watcher) -> Result<Option<Ending>, Failure> {
         let cannot = |error| Failure::io(Kind::Resources, "cannot look at the program", error);
-        let status = self.running.child.try_wait().map_err(cannot)?;
+        let status = self.group.status().map_err(cannot)?;
         let memory = Tree::Ours.memory().map_err(cannot)?;
         let sample = Sample {
             elapsed: self.pace.elapsed(),
@@ -166,7 +178,7 @@ impl Check {
         })
     }
 
-    fn report(mut self, ending: &Ending, stored: u64) -> Report {
+    fn report(&mut self, ending: &Ending, stored: u64) -> Report {
         let samples = self.series.samples();
         let stillness = self.course.stillness();
         self.complaints.read();

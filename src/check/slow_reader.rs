@@ -10,6 +10,7 @@ use rustix::net::{AddressFamily, SendFlags, SocketType, connect, send, socket, s
 
 use crate::error::{Failure, Kind};
 use crate::grammar::human_size;
+use crate::net::http::{self, Head};
 
 use super::share_of_step;
 use super::url::Url;
@@ -42,8 +43,9 @@ pub struct SlowReader {
 /// # Errors
 /// [`Kind::Connect`] where the name is not known.
 pub fn addresses(url: &Url) -> Result<Vec<SocketAddr>, Failure> {
-    let found = (url.host.as_str(), url.port).to_socket_addrs();
-    let found = found.map_err(|error| Failure::io(Kind::Connect, format!("cannot resolve {}", url.host), error))?;
+    let found = (url.address.host.as_str(), url.address.port).to_socket_addrs();
+    let found =
+        found.map_err(|error| Failure::io(Kind::Connect, format!("cannot resolve {}", url.address.host), error))?;
     Ok(found.collect())
 }
 
@@ -64,7 +66,7 @@ impl SlowReader {
             "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: highwater-check/{}\r\nAccept: */*\r\n\
              Accept-Encoding: identity\r\nConnection: close\r\n\r\n",
             url.path,
-            url.authority,
+            url.host_header(),
             env!("CARGO_PKG_VERSION")
         );
         // A new socket has room for it.
@@ -144,27 +146,24 @@ impl SlowReader {
     fn look_at_head(&mut self, bytes: &[u8]) {
         let Some(head) = &mut self.head else { return };
         head.extend_from_slice(bytes);
-        let Some(length) = head.windows(4).position(|four| four == b"\r\n\r\n") else {
-            if head.len() > MOST_HEAD {
-                self.fail("what came is no HTTP response".to_owned());
+        match http::response(head, MOST_HEAD) {
+            Head::Partial => {}
+            Head::TooLong | Head::Malformed => self.fail("what came is no HTTP response".to_owned()),
+            Head::Whole(response) => {
+                self.head = None;
+                self.end = response
+                    .content_length
+                    .map(|length| length.saturating_add(response.length));
+                if !(200..300).contains(&response.status) {
+                    let reason = response.reason.chars().filter(|c| !c.is_control()).take(60);
+                    self.fail(format!(
+                        "HTTP status {} {}",
+                        response.status,
+                        reason.collect::<String>()
+                    ));
+                }
             }
-            return;
-        };
-        let text = String::from_utf8_lossy(&head[..length]).into_owned();
-        self.head = None;
-        let mut lines = text.lines();
-        let status = lines.next().unwrap_or_default();
-        let mut words = status.split(' ');
-        let is_http = words.next().is_some_and(|version| version.starts_with("HTTP/1."));
-        if !is_http || words.next().is_none_or(|code| !code.starts_with('2')) {
-            self.fail(status.chars().filter(|c| !c.is_control()).take(60).collect());
         }
-        let stated = lines.find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            let is_length = name.eq_ignore_ascii_case("content-length");
-            is_length.then(|| value.trim().parse::<u64>().ok())?
-        });
-        self.end = stated.map(|stated| stated + length as u64 + 4);
     }
 
     /// Bytes received so far, the head included.
@@ -195,7 +194,7 @@ fn connected_to_any(url: &Url, addresses: &[SocketAddr]) -> Result<OwnedFd, Fail
 }
 
 fn cannot_connect(url: &Url, error: Errno) -> Failure {
-    Failure::io(Kind::Connect, format!("cannot connect to {}", url.authority), error)
+    Failure::io(Kind::Connect, format!("cannot connect to {}", url.address), error)
 }
 
 fn connected(address: SocketAddr) -> Result<OwnedFd, Errno> {
@@ -277,8 +276,8 @@ mod tests {
     #[test]
     fn what_is_no_good_response_is_named() {
         for (sent, trouble) in [
-            (&b"HTTP/1.1 404 Not Found\r\n\r\n"[..], "HTTP/1.1 404 Not Found"),
-            (b"SSH-2.0-x\r\n\r\n", "SSH-2.0-x"),
+            (&b"HTTP/1.1 404 Not Found\r\n\r\n"[..], "HTTP status 404 Not Found"),
+            (b"SSH-2.0-x\r\n\r\n", "no HTTP response"),
             (b"HTTP/1.1 200 OK\r\n", "before the head"),
             (
                 b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nfew",

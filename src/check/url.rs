@@ -2,16 +2,17 @@
 
 use std::fmt;
 
+use crate::net::{Address, AddressError};
+
+/// The port of a URL that names none.
+const HTTP: u16 = 80;
+
 /// `http://HOST[:PORT][/PATH]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
-    /// A name or an address, without brackets.
-    pub host: String,
-    /// 80 where none is given.
-    pub port: u16,
-    /// Host and port as they were given: what the server is told.
-    pub authority: String,
-    /// With what is asked for behind it; begins with a slash.
+    /// Port 80 where none is given.
+    pub address: Address,
+    /// With the query behind it; begins with a slash.
     pub path: String,
 }
 
@@ -44,35 +45,35 @@ impl Url {
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err("blanks in an address are written %20".to_owned());
         }
-        let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((host, port)) => (host, port.strip_prefix(':')),
-            None => match authority.rsplit_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (authority, None),
-            },
-        };
-        if host.is_empty() {
+        let address = Address::parse(authority, Some(HTTP)).map_err(|error| match &error {
+            AddressError::BareIpv6(right) => format!("{error}: http://{right}/"),
+            AddressError::Port(_) => format!("{error}; it is a number from 1 to 65535"),
+            _ => error.to_string(),
+        })?;
+        if address.host.is_empty() {
             return Err("the host is missing: http://HOST:PORT/PATH".to_owned());
         }
-        let port = match port {
-            None => 80,
-            Some(port) => match port.parse() {
-                Ok(0) | Err(_) => return Err(format!("`{port}` is no port; it is a number from 1 to 65535")),
-                Ok(port) => port,
-            },
-        };
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-            authority: authority.to_owned(),
-            path,
-        })
+        if address.port == 0 {
+            return Err("`0` is no port; it is a number from 1 to 65535".to_owned());
+        }
+        Ok(Self { address, path })
+    }
+
+    /// What the server is told of its own name.
+    #[must_use]
+    pub fn host_header(&self) -> String {
+        match (self.address.host_without_zone(), self.address.port) {
+            (host, HTTP) => host,
+            (host, port) => format!("{host}:{port}"),
+        }
     }
 }
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path)
+        let address = self.address.to_string();
+        let shown = address.strip_suffix(":80").unwrap_or(&address);
+        write!(f, "http://{shown}{}", self.path)
     }
 }
 
@@ -91,10 +92,21 @@ mod tests {
             ),
             ("http://example.org", "example.org", 80, "/"),
             ("http://[::1]:8080?x", "::1", 8080, "/?x"),
+            ("http://[fe80::1%25lo]/", "fe80::1%lo", 80, "/"),
         ] {
             let url = Url::parse(text).expect("an address");
-            assert_eq!((url.host.as_str(), url.port, url.path.as_str()), (host, port, path));
+            assert_eq!(
+                (url.address.host.as_str(), url.address.port, url.path.as_str()),
+                (host, port, path)
+            );
         }
+    }
+
+    #[test]
+    fn the_host_header_names_no_zone_and_no_usual_port() {
+        let url = Url::parse("http://[fe80::1%25lo]:80/a").expect("an address");
+        assert_eq!(url.host_header(), "[fe80::1]");
+        assert_eq!(url.to_string(), "http://[fe80::1%lo]/a");
     }
 
     #[test]
@@ -107,6 +119,7 @@ mod tests {
             ("http://localhost:web/", "`web` is no port"),
             ("http://me:secret@localhost/", "leave it out"),
             ("http://localhost/a b", "%20"),
+            ("http://::1:80/", "http://[::1]:80/"),
         ] {
             let error = Url::parse(text).expect_err("no address");
             assert!(error.contains(hint) && !error.contains("secret"), "{error}");

@@ -10,9 +10,10 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::grammar::{format_size, human_size, parse_duration, parse_rate, parse_size};
+use crate::net::Address;
 use crate::view::Progress;
 use crate::view::live::{Background, Style};
-use crate::view::metrics::Address;
+use crate::view::metrics::parse_address;
 
 use super::check::CheckOptions;
 use super::ctl::Ctl;
@@ -200,7 +201,7 @@ pub struct RunOptions {
     ///
     /// On the loopback address unless a host is given: `:9100` is 127.0.0.1:9100. Port 0 picks a free one. The address is
     /// printed on stderr.
-    #[arg(long, value_name = "HOST:PORT", help_heading = VIEW)]
+    #[arg(long, value_name = "HOST:PORT", help_heading = VIEW, value_parser = parse_address)]
     pub metrics: Option<Address>,
 
     /// How much to log to standard error

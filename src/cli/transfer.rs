@@ -12,9 +12,10 @@ use rustix::fs::FileType;
 use crate::engine::{self, MinRate};
 use crate::error::{Failure, Kind, Problem};
 use crate::grammar::Script;
+use crate::net::Address;
 use crate::plan::Plan;
 use crate::platform::{self, ResidentMemory};
-use crate::view::metrics::{Address, Listener, Server};
+use crate::view::metrics::{Listener, Server};
 use crate::view::{self, json, say};
 
 use super::audience::Audience;

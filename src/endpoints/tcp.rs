@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use crate::error::{Failure, Kind, brief, shown};
+use crate::net::{Address, AddressError};
 use crate::platform::{HAS_USER_TIMEOUT, sockets};
 use crate::stage::{BoxFuture, Reach};
 
@@ -17,7 +18,7 @@ pub static CONNECT: Scheme = Scheme {
     form: "tcp://HOST:PORT",
     prefix: "tcp://",
     summary: "a TCP peer that is connected to",
-    parse: |rest| Ok(Box::new(Connect(Address::parse(rest, "tcp")?))),
+    parse: |rest| Ok(Box::new(Connect(address(rest, "tcp")?))),
 };
 
 /// `tcp-listen://HOST:PORT`
@@ -26,7 +27,7 @@ pub static LISTEN: Scheme = Scheme {
     prefix: "tcp-listen://",
     summary: "one TCP peer that connects; port 0 picks a free one",
     parse: |rest| {
-        let mut address = Address::parse(rest, "tcp-listen")?;
+        let mut address = address(rest, "tcp-listen")?;
         if address.host.is_empty() {
             "127.0.0.1".clone_into(&mut address.host);
         }
@@ -37,94 +38,64 @@ pub static LISTEN: Scheme = Scheme {
     },
 };
 
-/// A host and a port. An IPv6 host is kept without its brackets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Address {
-    host: String,
-    port: u16,
+/// Reads what follows `SCHEME://`. The host may be missing where it is listened on.
+fn address(text: &[u8], scheme: &str) -> Result<Address, Misnamed> {
+    let form = format!("write {scheme}://HOST:PORT, for example {scheme}://127.0.0.1:9000 or {scheme}://[::1]:9000");
+    let text = std::str::from_utf8(text).map_err(|_| Misnamed::new("the address is no text", &form))?;
+    if text.contains('@') {
+        return Err(Misnamed::new(format!("{scheme} takes no credentials"), form));
+    }
+    if shown(text.as_bytes()) != text {
+        // From here on the parts may be said as they are.
+        let message = format!("`{}` is no address", brief(text.as_bytes()));
+        return Err(Misnamed::new(message, form));
+    }
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let address = Address::parse(text, None).map_err(|error| {
+        let help = match &error {
+            AddressError::BareIpv6(right) => format!("write {scheme}://{right}"),
+            AddressError::Port(_) => "a port is a number from 0 to 65535".to_owned(),
+            AddressError::PortMissing | AddressError::Host(_) | AddressError::OpenBracket => form.clone(),
+        };
+        Misnamed::new(error.to_string(), help)
+    })?;
+    if address.host.is_empty() && scheme == "tcp" {
+        return Err(Misnamed::new("the host is missing", form));
+    }
+    if address.port == 0 && scheme == "tcp" {
+        return Err(Misnamed::new("port 0 cannot be connected to", form));
+    }
+    Ok(address)
 }
 
-impl Address {
-    fn parse(text: &[u8], scheme: &str) -> Result<Self, Misnamed> {
-        let form =
-            format!("write {scheme}://HOST:PORT, for example {scheme}://127.0.0.1:9000 or {scheme}://[::1]:9000");
-        let text = std::str::from_utf8(text).map_err(|_| Misnamed::new("the address is no text", &form))?;
-        if text.contains('@') {
-            return Err(Misnamed::new(format!("{scheme} takes no credentials"), form));
-        }
-        if shown(text.as_bytes()) != text {
-            // From here on the parts may be said as they are.
-            let message = format!("`{}` is no address", brief(text.as_bytes()));
-            return Err(Misnamed::new(message, form));
-        }
-        let text = text.strip_suffix('/').unwrap_or(text);
-        let (host, port) = text
-            .rsplit_once(':')
-            .ok_or_else(|| Misnamed::new("the port is missing", &form))?;
-        let host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
-            Some(Some(inside)) => inside,
-            Some(None) => return Err(Misnamed::new("a bracket of the host is not closed", form)),
-            None if host.contains(':') => {
-                return Err(Misnamed::new(
-                    "an IPv6 host needs brackets",
-                    format!("write {scheme}://[{host}]:{port}"),
-                ));
+/// Tries every address that the host has, within `patience`.
+async fn connect_to_any(peer: &Address, place: Kind, patience: Duration) -> Result<TcpStream, Failure> {
+    let attempt = async {
+        let addresses = sockets::resolve(&peer.host, peer.port)
+            .map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))?
+            .await
+            .map_err(|error| Failure::io(Kind::Connect, format!("cannot resolve `{}`", peer.host), error))?;
+        let mut last = Failure::because(
+            Kind::Connect,
+            format!("cannot connect to tcp://{peer}"),
+            "the host has no address",
+        );
+        for address in addresses {
+            match connect(address, place).await {
+                Ok(stream) => return Ok(stream),
+                Err(failure) => last = failure,
             }
-            None => host,
-        };
-        if host.is_empty() && scheme == "tcp" {
-            return Err(Misnamed::new("the host is missing", form));
         }
-        let port = port
-            .parse()
-            .map_err(|_| Misnamed::new(format!("`{port}` is no port"), "a port is a number from 0 to 65535"))?;
-        if port == 0 && scheme == "tcp" {
-            return Err(Misnamed::new("port 0 cannot be connected to", form));
-        }
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-        })
-    }
-
-    fn url(&self, scheme: &str) -> String {
-        if self.host.contains(':') {
-            format!("{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            format!("{scheme}://{}:{}", self.host, self.port)
-        }
-    }
-
-    /// Tries every address that the host has, within `patience`.
-    async fn connect(&self, place: Kind, patience: Duration) -> Result<TcpStream, Failure> {
-        let shown = self.url("tcp");
-        let attempt = async {
-            let addresses = sockets::resolve(&self.host, self.port)
-                .map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))?
-                .await
-                .map_err(|error| Failure::io(Kind::Connect, format!("cannot resolve `{}`", self.host), error))?;
-            let mut last = Failure::because(
-                Kind::Connect,
-                format!("cannot connect to {shown}"),
-                "the host has no address",
-            );
-            for address in addresses {
-                match connect(address, place).await {
-                    Ok(stream) => return Ok(stream),
-                    Err(failure) => last = failure,
-                }
-            }
-            Err(last)
-        };
-        tokio::time::timeout(patience, attempt).await.unwrap_or_else(|_| {
-            let limit = humantime::format_duration(patience);
-            Err(Failure::because(
-                Kind::Connect,
-                format!("cannot connect to {shown}"),
-                format!("no answer within {limit} (connect-timeout)"),
-            ))
-        })
-    }
+        Err(last)
+    };
+    tokio::time::timeout(patience, attempt).await.unwrap_or_else(|_| {
+        let limit = humantime::format_duration(patience);
+        Err(Failure::because(
+            Kind::Connect,
+            format!("cannot connect to tcp://{peer}"),
+            format!("no answer within {limit} (connect-timeout)"),
+        ))
+    })
 }
 
 /// Connects to one address. From its first moment on, a connection to write to is one that a failure resets.
@@ -158,14 +129,14 @@ struct Connect(Address);
 
 impl Connect {
     async fn connect(&self, place: Kind, patience: Patience) -> Result<TcpStream, Failure> {
-        let attempt = || self.0.connect(place, patience.connect);
+        let attempt = || connect_to_any(&self.0, place, patience.connect);
         retry::connect(patience.retries, Backoff::new(), attempt).await
     }
 }
 
 impl Endpoint for Connect {
     fn shown(&self) -> String {
-        self.0.url("tcp")
+        format!("tcp://{}", self.0)
     }
 
     fn reach(&self) -> Reach {
@@ -205,13 +176,7 @@ struct Listen {
 
 impl Listen {
     async fn accept(self) -> Result<TcpStream, Failure> {
-        let failed = |error| {
-            Failure::io(
-                Kind::Connect,
-                format!("cannot accept on {}", self.address.url("tcp")),
-                error,
-            )
-        };
+        let failed = |error| Failure::io(Kind::Connect, format!("cannot accept on tcp://{}", self.address), error);
         let (listener, _) = self.listener.expect("the engine binds before it opens");
         sockets::accept_tcp(listener).await.map_err(failed)
     }
@@ -219,7 +184,7 @@ impl Listen {
 
 impl Endpoint for Listen {
     fn shown(&self) -> String {
-        self.address.url("tcp-listen")
+        format!("tcp-listen://{}", self.address)
     }
 
     fn reach(&self) -> Reach {
@@ -235,17 +200,11 @@ impl Endpoint for Listen {
     }
 
     fn effect(&self, _: Writing) -> String {
-        format!("listens on {} for one peer", self.address.url("tcp"))
+        format!("listens on tcp://{} for one peer", self.address)
     }
 
     fn bind(&mut self) -> Result<Option<String>, Failure> {
-        let failed = |error| {
-            Failure::io(
-                Kind::Connect,
-                format!("cannot listen on {}", self.address.url("tcp")),
-                error,
-            )
-        };
+        let failed = |error| Failure::io(Kind::Connect, format!("cannot listen on tcp://{}", self.address), error);
         let (listener, address) = sockets::listen_tcp(&self.address.host, self.address.port).map_err(failed)?;
         self.listener = Some((listener, address));
         Ok(Some(format!("tcp://{address}")))
@@ -269,17 +228,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_and_shown() {
-        let address = Address::parse(b"example.org:80", "tcp").expect("an address");
-        assert_eq!(address.url("tcp"), "tcp://example.org:80");
-        let address = Address::parse(b"[::1]:9000", "tcp").expect("an address");
-        assert_eq!(
-            (address.host.as_str(), address.url("tcp").as_str()),
-            ("::1", "tcp://[::1]:9000")
-        );
-    }
-
-    #[test]
     fn a_wrong_address_says_what_would_be_right() {
         for (text, message) in [
             ("host", "the port is missing"),
@@ -288,17 +236,18 @@ mod tests {
             ("::1:9000", "an IPv6 host needs brackets"),
             ("[::1:9000", "a bracket of the host is not closed"),
             (":9000", "the host is missing"),
+            ("a/b:1", "`a/b` is no host"),
             ("\x1b[31mred:1", "`\\x1b[31mred:1` is no address"),
             ("h:1\n", "`h:1\\n` is no address"),
             ("host:0", "port 0 cannot be connected to"),
         ] {
-            assert_eq!(Address::parse(text.as_bytes(), "tcp").expect_err(text).message, message);
+            assert_eq!(address(text.as_bytes(), "tcp").expect_err(text).message, message);
         }
     }
 
     #[test]
     fn credentials_are_refused_and_not_repeated() {
-        let problem = Address::parse(b"me:secret@host:1", "tcp").expect_err("credentials");
+        let problem = address(b"me:secret@host:1", "tcp").expect_err("credentials");
         assert!(!format!("{problem:?}").contains("secret"));
     }
 }

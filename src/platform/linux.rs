@@ -8,7 +8,9 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::pipe::SpliceFlags;
+use rustix::process::Signal;
 use rustix::thread::CapabilitySet;
 
 use super::files::Guards;
@@ -441,6 +444,26 @@ pub fn stored_bytes(pid: i32) -> u64 {
 pub fn adopt_orphans() {
     // Where it is refused, an orphan is not counted; nothing else depends on it.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+}
+
+/// Has the kernel kill the child when the thread that starts it ends: see `PR_SET_PDEATHSIG` in prctl(2).
+#[allow(
+    unsafe_code,
+    reason = "makes two system calls between fork and exec, and allocates nothing"
+)]
+pub fn die_with_parent(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // A parent that ended before that call sends no signal any more.
+            if rustix::process::getppid() == Some(parent) {
+                Ok(())
+            } else {
+                Err(Errno::SRCH.into())
+            }
+        });
+    }
 }
 
 /// The kernel rounds it up to a page.

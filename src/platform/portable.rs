@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::fs::{OFlags, Stat};
@@ -250,6 +251,9 @@ pub fn stored_bytes(_pid: i32) -> u64 {
 
 /// Orphans go to the first process.
 pub fn adopt_orphans() {}
+
+/// There is no portable way.
+pub fn die_with_parent(_command: &mut Command) {}
 
 /// Pipes keep the size they have.
 pub fn shrink_pipe(_fd: BorrowedFd<'_>) {}

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use rustix::process::{Pid, Signal, WaitOptions};
 
@@ -91,6 +93,13 @@ pub fn adopt_orphans() {
     system::adopt_orphans();
 }
 
+/// Has a program lead a process group of its own, and die with the thread that starts it where the system offers that.
+pub fn lead_group(command: &mut Command) -> &mut Command {
+    command.process_group(0);
+    system::die_with_parent(command);
+    command
+}
+
 /// Kills every descendant of this process, and waits for those that have ended. Answers how many were still there.
 pub fn kill_descendants() -> io::Result<usize> {
     let members = Tree::Ours.members()?;
@@ -112,6 +121,14 @@ pub fn shrink_pipe(fd: BorrowedFd<'_>) {
 #[cfg(all(test, target_os = "linux", not(feature = "portable-platform")))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_child_dies_with_its_starting_thread() {
+        let start = || lead_group(Command::new("sleep").arg("1000")).spawn();
+        let mut child = std::thread::spawn(start).join().expect("no panic").expect("sleep");
+        let status = child.wait().expect("its status");
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+    }
 
     #[test]
     fn this_process_is_in_its_own_tree_and_not_below_itself() {

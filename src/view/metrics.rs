@@ -9,6 +9,6 @@ mod listener;
 mod page;
 mod server;
 
-pub use listener::{Address, Listener};
+pub use listener::{Listener, parse_address};
 pub use page::page;
 pub use server::Server;

@@ -476,6 +476,17 @@ mod tcp {
         accept(&listener).read_to_string(&mut received).expect("read");
         running.wait().succeeds();
         assert_eq!(received, "six");
+        // The first interface is the loopback one: as a zone in a URL, and as everywhere else.
+        let port = listener.local_addr().expect("bound").port();
+        for zone in ["%251", "%1"] {
+            let running = highwater([format!("write tcp://[::1{zone}]:{port}")])
+                .input("zoned")
+                .start();
+            let mut received = String::new();
+            accept(&listener).read_to_string(&mut received).expect("read");
+            running.wait().succeeds();
+            assert_eq!(received, "zoned");
+        }
         let mut running = highwater(["read tcp-listen://[::1]:0"]).start();
         running.connect().write_all(b"back").expect("written");
         assert_eq!(running.wait().stdout, b"back");

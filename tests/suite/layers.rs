@@ -13,11 +13,13 @@ use crate::harness::{Folder, highwater};
 const LAYERS: &[&[&str]] = &[
     &["error"],
     &["platform"],
+    &["child"],
     &["flow"],
     &["graph"],
     &["stage"],
     &["grammar"],
     &["catalog"],
+    &["net"],
     &["endpoints", "transforms"],
     &["plan"],
     &["engine"],

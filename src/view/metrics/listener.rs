@@ -1,38 +1,28 @@
 //! Where the metrics are served.
 
 use std::net::{SocketAddr, TcpListener};
-use std::str::FromStr;
 
 use crate::error::{Failure, Kind};
+use crate::net::{Address, AddressError};
 use crate::platform::sockets::listen_tcp;
 
-/// A host and a port to listen on. An IPv6 host is kept without its brackets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Address {
-    host: String,
-    port: u16,
-}
-
-impl FromStr for Address {
-    type Err = String;
-
-    /// `HOST:PORT`; without a host it is the loopback address, so that nobody else can ask.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
-        let form = "write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100";
-        let port = port.parse().map_err(|_| format!("`{port}` is no port; {form}"))?;
-        let host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
-            Some(Some(inside)) => inside,
-            None if host.is_empty() => "127.0.0.1",
-            None if !host.contains([':', '/', '@', ']']) => host,
-            None if host.contains("::") => return Err(format!("an IPv6 host needs brackets: [{host}]:{port}")),
-            _ => return Err(format!("`{host}` is no host; {form}")),
-        };
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-        })
+/// Reads where to listen: `HOST:PORT`, `:PORT` or `PORT`. Without a host it is the loopback address, so that no other
+/// machine can ask.
+///
+/// # Errors
+/// What is wrong, and what would be right.
+pub fn parse_address(text: &str) -> Result<Address, String> {
+    let form = "write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100";
+    let is_port = !text.contains(':');
+    let whole = if is_port { format!(":{text}") } else { text.to_owned() };
+    let mut address = Address::parse(&whole, None).map_err(|error| match &error {
+        AddressError::BareIpv6(right) => format!("{error}: {right}"),
+        _ => format!("{error}; {form}"),
+    })?;
+    if address.host.is_empty() {
+        "127.0.0.1".clone_into(&mut address.host);
     }
+    Ok(address)
 }
 
 /// A port that is ours, and at which nobody is answered yet.
@@ -49,14 +39,9 @@ impl Listener {
     /// # Errors
     /// If the host cannot be resolved, or the port is somebody else's.
     pub fn bind(wanted: &Address) -> Result<Self, Failure> {
-        let Address { host, port } = wanted;
-        let bound = listen_tcp(host, *port).map(|(socket, address)| Self { socket, address });
-        let shown = if host.contains(':') {
-            format!("[{host}]:{port}")
-        } else {
-            format!("{host}:{port}")
-        };
-        bound.map_err(|error| Failure::io(Kind::Connect, format!("cannot listen on {shown}"), error))
+        listen_tcp(&wanted.host, wanted.port)
+            .map(|(socket, address)| Self { socket, address })
+            .map_err(|error| Failure::io(Kind::Connect, format!("cannot listen on {wanted}"), error))
     }
 
     /// Where the page is.
@@ -80,7 +65,7 @@ mod tests {
             ("[::1]:9100", "::1", 9100),
             ("localhost:80", "localhost", 80),
         ] {
-            let address: Address = text.parse().expect(text);
+            let address = parse_address(text).expect(text);
             assert_eq!((address.host.as_str(), address.port), (host, port));
         }
     }
@@ -106,7 +91,7 @@ mod tests {
                 "`http://a` is no host; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
             ),
         ] {
-            assert_eq!(text.parse::<Address>(), Err(why.to_owned()));
+            assert_eq!(parse_address(text), Err(why.to_owned()));
         }
     }
 }

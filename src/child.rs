@@ -1,0 +1,153 @@
+//! Child processes that lead a process group of their own, and the end of such a group.
+
+use std::io;
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use rustix::event::{Timespec, poll};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
+
+use crate::platform::lead_group;
+
+/// How long to wait for a group that was killed: the kernel may be busy freeing its memory.
+const KILL_LIMIT: Duration = Duration::from_secs(2);
+/// How often a group is looked at that is to end.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// A child that leads its process group. The group ends when this is dropped, at the latest.
+#[derive(Debug)]
+pub struct Group {
+    /// The child itself, with the ends of its pipes.
+    pub child: Child,
+    /// How long the group has to end after SIGTERM.
+    grace: Duration,
+    is_over: bool,
+}
+
+impl Group {
+    /// Starts a program in a process group of its own.
+    ///
+    /// The kernel kills the child, not its descendants, when the calling thread ends, so the thread must outlive it.
+    ///
+    /// # Errors
+    /// As fork(2) and execve(2).
+    pub fn spawn(command: &mut Command, grace: Duration) -> io::Result<Self> {
+        Ok(Self {
+            child: lead_group(command).spawn()?,
+            grace,
+            is_over: false,
+        })
+    }
+
+    /// The child's status once it has ended; its group may live on.
+    ///
+    /// # Errors
+    /// As waitpid(2).
+    pub fn status(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Ends the group: SIGTERM, SIGKILL for what is left after the grace, and a bounded wait. `hurry` cuts the grace
+    /// short. Returns whether all its processes have ended.
+    pub fn end(&mut self, mut hurry: impl FnMut() -> bool) -> bool {
+        if !self.is_over {
+            self.signal(Signal::TERM);
+            // What is stopped must run to end.
+            self.signal(Signal::CONT);
+            wait_until(self.grace, || self.reap() || hurry());
+            if !self.is_over {
+                self.signal(Signal::KILL);
+                wait_until(KILL_LIMIT, || self.reap());
+            }
+        }
+        self.is_over
+    }
+
+    fn signal(&self, signal: Signal) {
+        // A group that has ended meanwhile is what is wanted.
+        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+    }
+
+    /// Takes the status of the members that have ended and are children of this process; returns whether none is left.
+    fn reap(&mut self) -> bool {
+        let group = Pid::from_child(&self.child);
+        // The leader's status is kept for `status`, so that the others are only waited for when it is known.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            while let Ok(Some(_)) = waitpgid(group, WaitOptions::NOHANG) {}
+            self.is_over = test_kill_process_group(group).is_err();
+        }
+        self.is_over
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end(|| false);
+    }
+}
+
+/// Waits until `is_so`, for at most `limit`; looks every few milliseconds.
+pub fn wait_until(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    let pause = Timespec::try_from(POLL_INTERVAL).unwrap_or_default();
+    loop {
+        if is_so() {
+            return true;
+        }
+        if Instant::now() >= deadline {
+            return false;
+        }
+        // A signal may end the pause early.
+        let _ = poll(&mut [], Some(&pause));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Stdio;
+
+    /// Runs a script until it has said that it is ready.
+    fn group(script: &str, grace: Duration) -> Group {
+        // Members whose parent ends first are waited for here, whether or not the first process of this system does.
+        crate::platform::adopt_orphans();
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdout(Stdio::piped());
+        let mut group = Group::spawn(&mut command, grace).expect("a shell");
+        let mut ready = [0; 6];
+        let stdout = group.child.stdout.as_mut().expect("a pipe");
+        stdout.read_exact(&mut ready).expect("it is ready");
+        group
+    }
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn a_group_that_ends_when_asked_needs_no_grace() {
+        let mut group = group("echo ready; sleep 1000 | sleep 1000", LONG);
+        assert!(group.end(|| false));
+        let status = group.status().expect("its status is kept").expect("it has ended");
+        assert_eq!(status.signal(), Some(15));
+    }
+
+    #[test]
+    fn a_group_that_ignores_the_request_is_killed() {
+        let mut group = group("trap '' TERM; echo ready; sleep 1000 & sleep 1000", Duration::ZERO);
+        assert!(group.end(|| false));
+        assert_eq!(group.status().expect("waited for").expect("ended").signal(), Some(9));
+    }
+
+    #[test]
+    fn a_hurry_cuts_the_grace_short() {
+        let mut group = group("trap '' TERM; echo ready; sleep 1000 & sleep 1000", LONG);
+        assert!(group.end(|| true));
+    }
+
+    #[test]
+    fn a_stopped_group_ends() {
+        let mut group = group("echo ready; kill -STOP $$", LONG);
+        assert!(group.end(|| false));
+    }
+}
