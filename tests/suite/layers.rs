@@ -183,7 +183,8 @@ fn whatever_a_run_asks_of_the_system_passes_the_platform() {
             continue;
         }
         let lines = code(&path).into_iter();
-        for (number, line) in lines.take_while(|(_, line)| !line.contains("#[cfg(test)]")) {
+        let begins_tests = |line: &str| line.contains("#[cfg(test)]") || line.contains("#[cfg(all(test,");
+        for (number, line) in lines.take_while(|(_, line)| !begins_tests(line)) {
             let is_named = CALLERS.iter().any(|caller| is_call(&line, caller));
             let is_use = line.trim_start().starts_with("use ");
             // What an event says of itself is no file's, and an endpoint's own method asks the platform.
