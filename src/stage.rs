@@ -103,10 +103,10 @@ pub struct Facts {
     pub lends_pages: bool,
 }
 
-#[cfg(test)]
 impl Context {
-    /// What a stage is lent that runs alone.
-    pub(crate) fn detached(meter: Arc<StageMeter>) -> Self {
+    /// What a stage is lent that runs alone, without an engine: in a test or under a fuzzer.
+    #[must_use]
+    pub fn detached(meter: Arc<StageMeter>) -> Self {
         let (prepared, _) = tokio::sync::mpsc::unbounded_channel();
         let turn = CommitTurn::new(crate::graph::Graph::new().root(), prepared);
         turn.grant();

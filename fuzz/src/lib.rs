@@ -7,7 +7,7 @@ use highwater::catalog::{Build, check};
 use highwater::error::{Kind, Stop};
 use highwater::flow::{Inlet, Link, Marks, Outlet, Pool, StageMeter, block_on};
 use highwater::grammar;
-use highwater::stage::{Budget, Cancel, Context, Outcome, Work};
+use highwater::stage::{Budget, Context, Outcome, Work};
 
 /// No more of an input is looked at, so that all of it fits into a link.
 const LONGEST: usize = 64 << 10;
@@ -73,14 +73,10 @@ fn start(stage: &str, input: Inlet, out: Outlet) -> Box<dyn FnOnce() -> Outcome 
         panic!("{stage} is refused");
     };
     let context = Context {
-        meter: Arc::new(StageMeter::new(Instant::now())),
-        cancel: Arc::new(Cancel::default()),
         budget: Arc::new(Budget::new(MEMORY, 0, true)),
-        findings: Arc::default(),
-        outer_side: Arc::default(),
-        side_file: None,
+        ..Context::detached(Arc::new(StageMeter::new(Instant::now())))
     };
-    match plan.make(0).start(input, out, context) {
+    match plan.make().start(input, out, context) {
         Work::Thread(work) => work,
         Work::Task(_) => panic!("{stage} has no thread"),
     }

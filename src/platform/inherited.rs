@@ -68,7 +68,7 @@ pub fn inherited(number: RawFd, access: OFlags) -> Result<BorrowedFd<'static>> {
 /// Another descriptor for what is open there, with the same offset.
 ///
 /// # Errors
-/// As [`inherited`] and fcntl(2).
+/// If the descriptor is not inherited, or as fcntl(2) says.
 pub fn duplicate_inherited(number: RawFd, access: OFlags) -> Result<OwnedFd> {
     files::duplicate(inherited(number, access)?)
 }
