@@ -13,8 +13,8 @@ use crate::graph::{Graph, NodeId, NodeMap};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::platform::{FileId, FilePlace};
 use crate::stage::{
-    Branch, Content, Dial, Facts, PassThrough, Phase, Reach, Rollback, Settle, Settled, Sink, SinkPlan, Source, Stage,
-    TransformPlan, Undertaking,
+    Branch, Branches, Content, Dial, Facts, PassThrough, Phase, Reach, Rollback, Settle, Settled, Sink, SinkPlan,
+    Source, Stage, TransformPlan, Undertaking,
 };
 
 use super::commit::Commits;
@@ -46,6 +46,8 @@ pub struct OpenStage<R = OpenRole> {
     pub state: u64,
     /// Whether it may end its input before the input's own end.
     pub ends_early: bool,
+    /// What becomes of its branches, if it has any.
+    pub branches: Branches,
     /// The rate that it keeps, if it keeps one.
     pub dial: Option<Arc<Dial>>,
     pub role: R,
@@ -269,6 +271,10 @@ impl Opener {
                 ends_early: transform
                     .and_then(TransformPlan::pass_through)
                     .is_some_and(PassThrough::ends_early),
+                branches: match &stage.plan {
+                    StagePlan::Branch(plan) => plan.branches(),
+                    _ => Branches::default(),
+                },
                 dial: transform.and_then(TransformPlan::dial).cloned(),
                 role: Opening::Planned(stage.plan),
             }
@@ -466,6 +472,7 @@ impl Opener {
                 sub_pipelines: stage.sub_pipelines,
                 state: stage.state,
                 ends_early: stage.ends_early,
+                branches: stage.branches,
                 dial: stage.dial,
                 role,
             })
