@@ -41,6 +41,7 @@ mod sparse;
 mod stages;
 #[cfg(not(feature = "portable-platform"))]
 mod system_calls;
+mod tee;
 mod terminal;
 mod transcripts;
 mod verifying;
