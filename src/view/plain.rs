@@ -3,19 +3,17 @@
 use crate::engine::Snapshot;
 use crate::grammar::human_size;
 
+use super::clock::estimate;
 use super::excess::excess;
 
 /// What has passed, how fast, where it waits and what that costs, with a newline.
 #[must_use]
 pub fn line(snapshot: &Snapshot) -> String {
     let (source, (_, sink)) = (snapshot.source(), snapshot.slowest_sink());
-    let done = snapshot
-        .run
-        .expected
-        .filter(|expected| *expected > 0)
-        .map_or_else(String::new, |expected| {
-            format!(" ({} %)", (source.bytes_in.min(expected)) * 100 / expected)
-        });
+    let percent = snapshot.run.percent(snapshot.moment);
+    let done = percent.map_or_else(String::new, |percent| format!(" ({percent} %)"));
+    let remaining = snapshot.run.remaining.filter(|_| !snapshot.run.paused);
+    let left = remaining.map_or_else(String::new, |left| format!("  {} left", estimate(left)));
     let bottleneck = snapshot.bottleneck.map_or_else(String::new, |stage| {
         let stage = &snapshot.stages[stage];
         format!("  bottleneck {}", stage.shown())
@@ -24,7 +22,7 @@ pub fn line(snapshot: &Snapshot) -> String {
     let times = excess(held, snapshot.run.limit).map_or_else(String::new, |times| format!(" ({times})"));
     let paused = if snapshot.run.paused { "  paused" } else { "" };
     format!(
-        "highwater: {:.1}s  in {}{done}  out {}  {}/s  buffered {} of {}{times}  rss {}{bottleneck}{paused}\n",
+        "highwater: {:.1}s  in {}  out {}{done}  {}/s{left}  buffered {} of {}{times}  rss {}{bottleneck}{paused}\n",
         snapshot.run.elapsed.as_secs_f64(),
         human_size(source.bytes_in),
         human_size(sink.bytes_out),

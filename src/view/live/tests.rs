@@ -221,6 +221,7 @@ fn many_stages_are_folded_around_the_bottleneck() {
 fn an_unknown_size_has_no_percent() {
     let mut snapshot = throttled();
     snapshot.run.expected = None;
+    snapshot.measure_progress();
     snapshot.run.elapsed = Duration::from_secs(3723);
     snapshot.bottleneck = Some(Id::numbered(0));
     for (stage, idle) in snapshot.stages.values_mut().iter_mut().zip([0.0, 0.8, 0.9, 0.97]) {
