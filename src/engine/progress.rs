@@ -10,7 +10,9 @@ use super::snapshot::StageSample;
 /// How much of a run is done.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
-    /// The share of its expected bytes that has reached the sink which is farthest behind.
+    /// The sink which is farthest behind.
+    pub sink: NodeId,
+    /// The share of its expected bytes that has reached it.
     pub share: f64,
     /// How long the rest takes at that sink's rate, where anything reaches it.
     pub remaining: Option<Duration>,
@@ -40,6 +42,7 @@ impl Progress {
             Size::Known(whole) if whole > 0 => (&stages[sink], whole),
             Size::NothingYet => {
                 return Some(Self {
+                    sink,
                     share: 0.0,
                     remaining: None,
                 });
@@ -49,6 +52,7 @@ impl Progress {
         let left = whole.checked_sub(stage.bytes_out)?;
         let seconds = float(left) / stage.rate;
         Some(Self {
+            sink,
             share: float(stage.bytes_out) / float(whole),
             remaining: Duration::try_from_secs_f64(seconds).ok().filter(|_| stage.rate >= 1.0),
         })

@@ -191,12 +191,13 @@ impl Snapshot {
         &self.stages[self.graph.root()]
     }
 
-    /// The sink that has taken least, and its place: what is in every sink is what is done.
+    /// The sink that is farthest behind, and its place. Where no size is known it is the one that has taken least.
     #[must_use]
     pub fn slowest_sink(&self) -> (NodeId, &StageSample) {
-        let sinks = self.graph.sinks().map(|node| (node, &self.stages[node]));
-        let least = sinks.min_by_key(|(_, sink)| sink.bytes_out);
-        least.unwrap_or((self.graph.root(), self.source()))
+        let farthest = Progress::of(&self.graph, &self.stages, self.run.expected).map(|progress| progress.sink);
+        let least = || self.graph.sinks().min_by_key(|sink| self.stages[*sink].bytes_out);
+        let sink = farthest.or_else(least).unwrap_or(self.graph.root());
+        (sink, &self.stages[sink])
     }
 
     /// Whether the stages' shares are known: not where one system call reads and writes.

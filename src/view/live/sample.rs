@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::{LinkSample, Moment, RunSample, Share, Snapshot, Spent, StageSample};
 use crate::flow::LinkLevels;
-use crate::graph::{EdgeMap, Graph, Id};
+use crate::graph::{EdgeMap, Graph, Id, Port};
 use crate::stage::OutputSize;
 
 use super::history::History;
@@ -123,6 +123,42 @@ pub fn direct() -> Snapshot {
     (snapshot.run.buffered, snapshot.run.buffered_peak) = (0, 0);
     (snapshot.run.state, snapshot.run.state_peak) = (0, 0);
     snapshot.bottleneck = Some(Id::numbered(0));
+    snapshot.measure_progress();
+    snapshot
+}
+
+/// `read big.iso | tee (gzip | write a.gz) (write slow.img) | hash sha256 | write copy.iso`, whose second branch is slow.
+#[must_use]
+pub fn branched() -> Snapshot {
+    let mut snapshot = throttled();
+    let mut graph = Graph::chain(2);
+    let tee = Id::numbered(1);
+    let gzip = graph.append(tee, Port::Bytes);
+    graph.append(gzip, Port::Bytes);
+    graph.append(tee, Port::Bytes);
+    let hash = graph.append(tee, Port::Bytes);
+    graph.append(hash, Port::Bytes);
+    snapshot.graph = Arc::new(graph);
+    let mut slow = stage("write", "write slow.img", [32 * MIB; 2], 1_048_576.0, [0.99, 0.01]);
+    slow.share.get_or_insert_default().outside = 0.98;
+    let tee = "tee (gzip | write a.gz) (write slow.img)";
+    snapshot.stages = [
+        stage("read", "read big.iso", [34 * MIB; 2], 1_048_576.0, [0.01, 0.0]),
+        stage("tee", tee, [33 * MIB; 2], 1_048_576.0, [0.0, 0.01]),
+        changing(stage("gzip", "gzip", [33 * MIB, 20 * MIB], 640_000.0, [0.04, 0.96])),
+        stage("write", "write a.gz", [20 * MIB; 2], 640_000.0, [0.01, 0.99]),
+        slow,
+        stage("hash", "hash sha256", [33 * MIB; 2], 1_048_576.0, [0.02, 0.98]),
+        stage("write", "write copy.iso", [33 * MIB; 2], 1_048_576.0, [0.03, 0.97]),
+    ]
+    .into_iter()
+    .collect();
+    let empty = || link(0, 0, 0);
+    let full = |times, millis| link(1024 * KIB, times, millis);
+    snapshot.links = [full(32, 990), empty(), empty(), full(31, 980), empty(), empty()]
+        .into_iter()
+        .collect();
+    snapshot.bottleneck = Some(Id::numbered(4));
     snapshot.measure_progress();
     snapshot
 }
