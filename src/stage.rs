@@ -43,7 +43,7 @@ pub use side_file::SideFile;
 pub use stream::{StreamReader, StreamWriter};
 pub use sub_pipeline::SubPipeline;
 pub use transform::{OnThread, Transform, Want, drive};
-pub use transform_plan::{Content, Conversion, MemoryUse, Mismatch, PassThrough, Stage, TransformPlan};
+pub use transform_plan::{Content, Conversion, MemoryUse, Mismatch, OutputSize, PassThrough, Stage, TransformPlan};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -148,6 +148,7 @@ impl Run {
                 meter: Arc::new(StageMeter::new(begun)),
                 findings: Arc::default(),
                 outer_side: Arc::new(OuterSide::new(pipe_room)),
+                output_size: stage.output_size,
             });
             let cancel = Arc::<Cancel>::default();
             let own = |plan| Arc::new(SubRun::new(plan, cancel.clone())) as Arc<dyn SubPipeline>;

@@ -94,7 +94,7 @@ impl Branch for Tee {
     fn start(self: Box<Self>, mut input: Inlet, out: Vec<Outlet>, _: Context) -> Work {
         Work::Task(Box::pin(async move {
             let mut fan = Fan::new(out);
-            while let Some(chunk) = input.receive().await? {
+            while let Some(chunk) = fan.receive(&mut input).await? {
                 fan.send(chunk).await?;
             }
             fan.finish();

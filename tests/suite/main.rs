@@ -31,6 +31,8 @@ mod memory;
 mod metrics;
 mod misbehaving;
 mod output;
+#[cfg(not(feature = "portable-platform"))]
+mod progress;
 mod replacing;
 mod report;
 mod resuming;
