@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Failure, Stop};
 use crate::flow::{Closed, Inlet, Outlet, StageMeter};
@@ -19,6 +20,7 @@ mod commit;
 mod dial;
 mod fan;
 mod findings;
+mod notice;
 mod outer_side;
 mod resumption;
 mod rollback;
@@ -35,6 +37,7 @@ pub use commit::{CommitTurn, Phase};
 pub use dial::Dial;
 pub use fan::Fan;
 pub use findings::{Findings, Hashed};
+pub use notice::{Notice, Notices};
 pub use outer_side::OuterSide;
 pub use resumption::{SourceIdentity, Undertaking};
 pub use rollback::{AtOnce, Rollback};
@@ -82,6 +85,8 @@ pub struct Context {
     pub side_file: Option<Arc<dyn SideFile>>,
     /// When a sink may commit.
     pub commit: Arc<CommitTurn>,
+    /// Where the stage says what happened to a branch.
+    pub notices: Notices,
     /// The pipelines that the stage starts itself, in the order in which it owns them.
     pub sub_pipelines: Vec<Arc<dyn SubPipeline>>,
 }
@@ -109,8 +114,9 @@ impl Context {
     /// What a stage is lent that runs alone, without an engine: in a test or under a fuzzer.
     #[must_use]
     pub fn detached(meter: Arc<StageMeter>) -> Self {
-        let (prepared, _) = tokio::sync::mpsc::unbounded_channel();
-        let turn = CommitTurn::new(crate::graph::Graph::new().root(), prepared);
+        let (sender, _) = tokio::sync::mpsc::unbounded_channel();
+        let notices = Notices::new(crate::graph::Graph::new().root(), sender);
+        let turn = CommitTurn::new(notices.clone());
         turn.grant();
         Self {
             meter,
@@ -120,6 +126,7 @@ impl Context {
             outer_side: Arc::default(),
             side_file: None,
             commit: Arc::new(turn),
+            notices,
             sub_pipelines: Vec::new(),
         }
     }
@@ -351,6 +358,8 @@ pub struct Branches {
     pub go_on: bool,
     /// Whether the run is good without the failed one.
     pub are_optional: bool,
+    /// How long a branch may take nothing before it is cut loose, which is a failure of that branch alone.
+    pub detach: Option<Duration>,
 }
 
 /// A stage with several outputs whose parameters are right.

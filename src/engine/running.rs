@@ -13,8 +13,8 @@ use crate::graph::{EdgeId, EdgeMap, Graph, Id, NodeId, NodeMap};
 use crate::plan::MemoryPlan;
 use crate::platform::ResidentMemory;
 use crate::stage::{
-    Budget, Cancel, Claim, CommitTurn, Context, Outcome, OuterSide, Settle, Settled, SideFile, Sink, Source,
-    SubPipeline, Work,
+    Budget, Cancel, Claim, CommitTurn, Context, Notice, Notices, Outcome, OuterSide, Settle, Settled, SideFile, Sink,
+    Source, SubPipeline, Work,
 };
 
 use super::commit::{Commits, Fate};
@@ -91,8 +91,8 @@ pub async fn run(
 
 /// What a running stage tells the engine.
 enum Event {
-    /// Its output is prepared, and it waits for its turn to commit.
-    Prepared(NodeId),
+    /// Something that happened while it goes on.
+    Notice(Notice),
     /// Its work is over.
     Ended(NodeId, Outcome),
 }
@@ -106,7 +106,7 @@ struct Run {
     /// The sources that want to know how the run is settled.
     settles: Vec<Arc<dyn Settle>>,
     reports: UnboundedReceiver<(NodeId, Outcome)>,
-    prepared: UnboundedReceiver<NodeId>,
+    notices: UnboundedReceiver<Notice>,
     verdict: Verdict,
     is_stopped: bool,
 }
@@ -115,6 +115,7 @@ struct Run {
 struct Running {
     cancel: Arc<Cancel>,
     turn: Arc<CommitTurn>,
+    notices: Notices,
     /// Bytes that it holds besides its links.
     state: u64,
     /// The state that it has claimed.
@@ -129,7 +130,7 @@ impl Run {
         let pipe_room = pipe_room(&opened);
         let (graph, memory) = (opened.graph, opened.memory);
         let begun = Instant::now();
-        let (prepared_sender, prepared) = unbounded_channel();
+        let (notice_sender, notices) = unbounded_channel();
         let mut watched = NodeMap::default();
         let mut throttles = Vec::new();
         let mut stages = NodeMap::default();
@@ -151,9 +152,11 @@ impl Run {
                 output_size: stage.output_size,
             });
             let cancel = Arc::<Cancel>::default();
+            let stage_notices = Notices::new(node, notice_sender.clone());
             let own = |plan| Arc::new(SubRun::new(plan, cancel.clone())) as Arc<dyn SubPipeline>;
             stages.push(Running {
-                turn: Arc::new(CommitTurn::new(node, prepared_sender.clone())),
+                turn: Arc::new(CommitTurn::new(stage_notices.clone())),
+                notices: stage_notices,
                 state: stage.state,
                 claim: None,
                 side_file: stage.side_file,
@@ -201,7 +204,7 @@ impl Run {
             commits,
             settles,
             reports,
-            prepared,
+            notices,
             is_stopped: false,
         };
         if direct {
@@ -279,6 +282,7 @@ impl Run {
             outer_side: watched.outer_side.clone(),
             side_file: stage.side_file.clone().map(|file| file as Arc<dyn SideFile>),
             commit: stage.turn.clone(),
+            notices: stage.notices.clone(),
             sub_pipelines: stage.sub_pipelines.clone(),
         }
     }
@@ -296,7 +300,7 @@ impl Run {
     /// The next thing that a stage tells; `None` when none of them can any more.
     async fn next_event(&mut self) -> Option<Event> {
         tokio::select! {
-            Some(node) = self.prepared.recv() => Some(Event::Prepared(node)),
+            Some(notice) = self.notices.recv() => Some(Event::Notice(notice)),
             report = self.reports.recv() => report.map(|(node, outcome)| Event::Ended(node, outcome)),
         }
     }
@@ -305,9 +309,15 @@ impl Run {
     fn take_event(&mut self, event: Option<Event>) -> bool {
         let is_over = match event {
             None => true,
-            Some(Event::Prepared(node)) => {
+            Some(Event::Notice(Notice::Prepared(node))) => {
                 self.commits.prepared(node);
                 false
+            }
+            Some(Event::Notice(Notice::Detached { fork, output, after })) => {
+                let why = format!("it took nothing for {after:?}, and detach= cut it loose");
+                let failure = Failure::because(Kind::Timeout, "cannot keep up", why);
+                let next = self.verdict.detach(fork, output, failure);
+                self.obey(next)
             }
             Some(Event::Ended(node, outcome)) => self.take_report(node, outcome),
         };
@@ -331,7 +341,13 @@ impl Run {
             Err(Stop::Neighbour) => tracing::debug!("{text}: stopped"),
             Err(Stop::Failed(failure)) => tracing::debug!("{text}: failed: {failure}"),
         }
-        match self.verdict.report(node, outcome) {
+        let next = self.verdict.report(node, outcome);
+        self.obey(next)
+    }
+
+    /// Does what the verdict asks for; returns whether the run is over.
+    fn obey(&mut self, next: Next) -> bool {
+        match next {
             Next::Wait => {}
             Next::Stop(unneeded) => unneeded.into_iter().for_each(|node| self.stages[node].cancel.trip()),
             Next::StopAll => return true,

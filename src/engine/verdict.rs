@@ -123,22 +123,22 @@ impl Verdict {
         }
     }
 
+    /// A fork has cut a branch loose: it is lost, whether or not the pipeline would go on without it otherwise.
+    pub fn detach(&mut self, fork: NodeId, output: usize, failure: Failure) -> Next {
+        let top = self.graph.downstream(fork).nth(output);
+        match top {
+            Some(top) if !self.is_lost(top) => Next::Stop(self.lose(fork, top, top, failure)),
+            _ => Next::Wait,
+        }
+    }
+
     /// Counts the branches as lost that have failed for certain, where the pipeline goes on without them.
     fn lose_branches(&mut self) -> Next {
         let mut stopped = Vec::new();
         for (node, failure) in std::mem::take(&mut self.failures) {
             match self.branch_of(node) {
                 Some((fork, top)) if !self.may_be_unneeded(node) => {
-                    let branch: Vec<NodeId> = std::iter::once(top).chain(self.graph.behind(top)).collect();
-                    branch.iter().for_each(|node| self.stages[*node].is_lost = true);
-                    let is_optional = self.stages[fork].branches.are_optional;
-                    self.losses.push(Loss {
-                        node,
-                        failure,
-                        is_optional,
-                    });
-                    stopped.extend(branch);
-                    stopped.extend(self.unneeded_before(top));
+                    stopped.extend(self.lose(fork, top, node, failure));
                 }
                 _ => self.failures.push((node, failure)),
             }
@@ -148,6 +148,23 @@ impl Verdict {
         } else {
             Next::Stop(stopped)
         }
+    }
+
+    /// Counts the branch of `fork` that begins with `top` as lost by a failure in the hands of `node`. Returns the stages
+    /// that have nothing more to do.
+    fn lose(&mut self, fork: NodeId, top: NodeId, node: NodeId, failure: Failure) -> Vec<NodeId> {
+        let mut stopped: Vec<NodeId> = std::iter::once(top).chain(self.graph.behind(top)).collect();
+        for node in &stopped {
+            self.stages[*node].is_lost = true;
+        }
+        let is_optional = self.stages[fork].branches.are_optional;
+        self.losses.push(Loss {
+            node,
+            failure,
+            is_optional,
+        });
+        stopped.extend(self.unneeded_before(top));
+        stopped
     }
 
     /// The innermost branch that a stage stands in and its pipeline can go on without: the fork, and the branch's first
@@ -350,7 +367,7 @@ mod tests {
         Court::with_branches(fork(), &ends_early, |at| Branches {
             count: usize::from(at == 1),
             go_on: at == 1,
-            are_optional: false,
+            ..Branches::default()
         })
     }
 
@@ -386,11 +403,22 @@ mod tests {
     }
 
     #[test]
+    fn a_detached_branch_is_lost_alone() {
+        let mut verdict = Court::of(fork(), &[false; 6]);
+        let failure = || Failure::because(Kind::Timeout, "cannot keep up", "why");
+        let detach = |court: &mut Court| court.0.detach(Id::numbered(1), 0, failure());
+        assert_eq!(detach(&mut verdict), stop(&[2, 3]));
+        assert_eq!(detach(&mut verdict), Next::Wait);
+        assert!(!verdict.0.has_failed());
+        assert_eq!(verdict.0.take_losses().len(), 1);
+    }
+
+    #[test]
     fn a_fault_behind_which_a_branch_may_have_enough_loses_it_late() {
         let mut verdict = Court::with_branches(Graph::chain(4), &[false, false, true, false], |at| Branches {
             count: usize::from(at == 0),
             go_on: at == 0,
-            are_optional: false,
+            ..Branches::default()
         });
         assert_eq!(verdict.report(1, failed(Kind::Corrupt)), Next::Wait);
         assert!(verdict.0.has_failed(), "nothing commits before it is clear");
