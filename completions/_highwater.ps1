@@ -101,10 +101,16 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         }
         'highwater;check' {
             [CompletionResult]::new('--rate', '--rate', [CompletionResultType]::ParameterName, 'How fast the output is read')
-            [CompletionResult]::new('--seconds', '--seconds', [CompletionResultType]::ParameterName, 'How long to look; 2s at least')
+            [CompletionResult]::new('--seconds', '--seconds', [CompletionResultType]::ParameterName, 'About how long to look; 2s at least')
             [CompletionResult]::new('--max-rss', '--max-rss', [CompletionResultType]::ParameterName, 'Stop there [default: a quarter of free memory]')
-            [CompletionResult]::new('--pid', '--pid', [CompletionResultType]::ParameterName, 'The server''s process')
+            [CompletionResult]::new('--max-disk', '--max-disk', [CompletionResultType]::ParameterName, 'Stop at that much in files [default: 1GiB]')
+            [CompletionResult]::new('--input', '--input', [CompletionResultType]::ParameterName, 'Feed this file, again and again')
+            [CompletionResult]::new('--input-kind', '--input-kind', [CompletionResultType]::ParameterName, 'Feed random lines, json or csv')
+            [CompletionResult]::new('--pid', '--pid', [CompletionResultType]::ParameterName, 'The server''s process, instead of by its port')
             [CompletionResult]::new('--clients', '--clients', [CompletionResultType]::ParameterName, 'How many clients a server gets')
+            [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'Send this header: ''NAME: VALUE'' or @FILE')
+            [CompletionResult]::new('--method', '--method', [CompletionResultType]::ParameterName, 'Ask with this method; GET, or POST with --body, otherwise')
+            [CompletionResult]::new('--body', '--body', [CompletionResultType]::ParameterName, 'Send this body: text or @FILE')
             [CompletionResult]::new('--record', '--record', [CompletionResultType]::ParameterName, 'Write samples and verdict there, as JSON lines')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour: auto, always, never')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON lines on stdout')

@@ -92,10 +92,16 @@ set edit:completion:arg-completer[highwater] = {|@words|
         }
         &'highwater;check'= {
             cand --rate 'How fast the output is read'
-            cand --seconds 'How long to look; 2s at least'
+            cand --seconds 'About how long to look; 2s at least'
             cand --max-rss 'Stop there [default: a quarter of free memory]'
-            cand --pid 'The server''s process'
+            cand --max-disk 'Stop at that much in files [default: 1GiB]'
+            cand --input 'Feed this file, again and again'
+            cand --input-kind 'Feed random lines, json or csv'
+            cand --pid 'The server''s process, instead of by its port'
             cand --clients 'How many clients a server gets'
+            cand --header 'Send this header: ''NAME: VALUE'' or @FILE'
+            cand --method 'Ask with this method; GET, or POST with --body, otherwise'
+            cand --body 'Send this body: text or @FILE'
             cand --record 'Write samples and verdict there, as JSON lines'
             cand --color 'When to use colour: auto, always, never'
             cand --json 'Print JSON lines on stdout'

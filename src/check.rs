@@ -12,13 +12,17 @@ use rustix::io::Errno;
 use crate::error::{Failure, Kind};
 
 pub mod bill;
+mod complaint;
 mod course;
 mod feeder;
+pub mod input;
 mod interruption;
-mod noise_lines;
+mod meter;
+mod owner;
 pub mod picture;
 pub mod program;
 pub mod recording;
+pub mod request;
 pub mod series;
 pub mod server;
 mod slow_output;
@@ -28,7 +32,7 @@ pub mod verdict;
 
 use course::STEP;
 use series::Sample;
-use verdict::Verdict;
+use verdict::{Ending, Verdict};
 
 /// Time between two samples, in seconds.
 pub const INTERVAL: f64 = 0.1;
@@ -38,12 +42,15 @@ pub const SHORTEST: Duration = Duration::from_secs(2);
 /// What a check is to be like.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How long it takes, the start of a program left out; at least [`SHORTEST`].
+    /// About how long it takes, the start of a program left out; at least [`SHORTEST`]. What is undecided then is looked
+    /// at for up to four times as long.
     pub length: Duration,
     /// Bytes per second that are read: of a program's output, or by each client of a server.
     pub rate: u64,
     /// Bytes of memory at which the check ends.
     pub max_rss: u64,
+    /// Bytes written to files at which the check ends.
+    pub max_disk: u64,
 }
 
 /// What a check came to.
@@ -53,8 +60,21 @@ pub struct Report {
     pub verdict: Verdict,
     /// What it rests on.
     pub samples: Vec<Sample>,
-    /// The last lines that a program wrote to its standard error, where it ended by itself.
-    pub complaint: String,
+    /// The one with the most memory.
+    pub peak: Option<Sample>,
+    /// The process that held most of it.
+    pub holder: Option<Holder>,
+    /// The line in which a program that ended by itself said why.
+    pub complaint: Option<String>,
+}
+
+/// A process, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Its number.
+    pub pid: i32,
+    /// Its name.
+    pub name: String,
 }
 
 /// How a check ended.
@@ -62,8 +82,8 @@ pub struct Report {
 pub enum Outcome {
     /// With a verdict.
     Judged(Report),
-    /// By this signal; everything is tidied up.
-    Interrupted(i32),
+    /// By this signal; everything is tidied up. With the last sample.
+    Interrupted(i32, Option<Sample>),
 }
 
 /// Where a check stands, for those who watch.

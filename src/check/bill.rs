@@ -2,6 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
+use crate::error::wrapping;
 use crate::grammar::human_size;
 use crate::view::clock::clock;
 use crate::view::live::{Line, Paint, Style, squeezed};
@@ -9,7 +10,7 @@ use crate::view::live::{Line, Paint, Style, squeezed};
 use super::Report;
 use super::picture::{drawn, stretched};
 use super::series::{Sample, quarters, second_half, slope};
-use super::verdict::Finding;
+use super::verdict::{Finding, NOISE, transforms};
 
 /// The screen is no wider.
 const COLUMNS: usize = 79;
@@ -17,47 +18,47 @@ const COLUMNS: usize = 79;
 const NAME: usize = 13;
 const NUMBER: usize = 11;
 const CURVE: usize = 18;
-/// Lines of a program's complaint.
-const MOST_COMPLAINTS: usize = 8;
+/// Fewer columns are too few for what is checked, beside the finding.
+const TITLE: usize = 24;
 
-/// The screen. A server's input is not known, so only its memory and what its clients got are shown.
+/// The screen, no wider than `columns` or what reads well. A server's input is not known, so only its memory and what its clients got are shown.
 #[must_use]
-pub fn text(what: &str, report: &Report, is_server: bool, style: Style) -> String {
+pub fn text(what: &str, report: &Report, is_server: bool, style: Style, columns: usize) -> String {
+    let columns = columns.min(COLUMNS);
     let verdict = &report.verdict;
     let (sign, word, paint) = match verdict.finding {
-        Finding::Honours => ("✓", "honours backpressure", Paint::Level),
-        Finding::Buffers => ("✗", "buffers without bound", Paint::Busy),
-        Finding::Unclear => ("?", "cannot tell", Paint::Strong),
+        Finding::Honours => ("✓", "honours backpressure".to_owned(), Paint::Level),
+        // More was not tried, so more cannot be said.
+        Finding::Buffers => {
+            let word = format!("buffers, no bound seen up to {}", human_size(verdict.seen));
+            ("✗", word, Paint::Busy)
+        }
+        Finding::Unclear => ("?", "cannot tell".to_owned(), Paint::Strong),
     };
-    let room = COLUMNS - 8 - word.len();
-    let mut lines = vec![
-        Line::default()
-            .with(paint, format!("{sign} {word}"))
-            .with(Paint::Faint, format!("  {}", squeezed(what, room))),
-        Line::default(),
-    ];
-    lines.extend(wrapped("  ", &verdict.sentence, Paint::Plain));
+    let finding = Line::default().with(paint, format!("{sign} {word}"));
+    let room = columns.saturating_sub(finding.columns() + 2);
+    let mut lines = if room >= TITLE.min(what.width()) {
+        vec![finding.with(Paint::Faint, format!("  {}", title(what, room)))]
+    } else {
+        let name = title(what, columns.saturating_sub(2));
+        vec![finding, Line::default().with(Paint::Faint, format!("  {name}"))]
+    };
     lines.push(Line::default());
-    let table = table(&report.samples, is_server);
+    lines.extend(wrapped("  ", &verdict.sentence, Paint::Plain, columns));
+    lines.push(Line::default());
+    let table = table(report, is_server, columns);
     if !table.is_empty() {
         lines.extend(table);
         lines.push(Line::default());
     }
-    if !report.complaint.is_empty() {
+    if let Some(complaint) = &report.complaint {
         lines.push(Line::default().with(Paint::Faint, "  it said"));
-        let said: Vec<&str> = report.complaint.lines().collect();
-        for line in &said[said.len().saturating_sub(MOST_COMPLAINTS)..] {
-            lines.push(
-                Line::default()
-                    .with(Paint::Plain, format!("    {line}"))
-                    .cut_to(COLUMNS),
-            );
-        }
+        lines.extend(wrapped("    ", complaint, Paint::Plain, columns));
         lines.push(Line::default());
     }
     if !verdict.advice.is_empty() {
         lines.push(Line::default().with(Paint::Strong, "  What to change"));
-        lines.extend(wrapped("  ", verdict.advice, Paint::Plain));
+        lines.extend(wrapped("  ", verdict.advice, Paint::Plain, columns));
     }
     while lines.last() == Some(&Line::default()) {
         lines.pop();
@@ -65,26 +66,51 @@ pub fn text(what: &str, report: &Report, is_server: bool, style: Style) -> Strin
     lines.iter().map(|line| style.text(line) + "\n").collect()
 }
 
-fn table(samples: &[Sample], is_server: bool) -> Vec<Line> {
+/// A command or a URL in so many columns: of a program's path its name stays.
+#[must_use]
+pub fn title(what: &str, columns: usize) -> String {
+    let (program, rest) = what.split_at(what.find(' ').unwrap_or(what.len()));
+    match program.rsplit_once('/') {
+        Some((_, name)) if what.width() > columns && !program.contains("://") => {
+            squeezed(&format!("…/{name}{rest}"), columns)
+        }
+        _ => squeezed(what, columns),
+    }
+}
+
+fn table(report: &Report, is_server: bool, columns: usize) -> Vec<Line> {
+    let samples = report.samples.as_slice();
     let (Some(quarters), true) = (quarters(samples), samples.len() >= 4) else {
         return Vec::new();
     };
     if !is_server && quarters[3].accepted == 0 {
         return Vec::new();
     }
+    // What is narrow shows less of the course, but its end.
+    let shown: &[usize] = if columns < NAME + 4 * NUMBER {
+        &[1, 3]
+    } else {
+        &[0, 1, 2, 3]
+    };
+    let has_curve = columns >= COLUMNS;
     let mut head = Line::default().up_to(NAME);
-    for quarter in [25, 50, 75, 100] {
-        head = head.with(Paint::Faint, right(&format!("{quarter} %"), NUMBER));
+    for at in shown {
+        head = head.with(Paint::Faint, right(&format!("{} %", 25 * (at + 1)), NUMBER));
     }
-    let time = quarters[3].elapsed;
-    let mut lines = vec![head.with(Paint::Faint, format!("   of {}", clock(time)))];
+    if has_curve {
+        head = head.with(Paint::Faint, format!("   of {}", clock(quarters[3].elapsed)));
+    }
+    let mut lines = vec![head];
     // One scale for all bytes of the stream, one for the memory.
     let top = quarters[3].accepted.max(quarters[3].returned);
     let row = |name: &str, value: fn(&Sample) -> u64, top: Option<u64>| {
         let mut line = Line::default().with(Paint::Faint, format!("  {name}")).up_to(NAME);
-        for (at, sample) in quarters.iter().enumerate() {
-            let paint = if at == 3 { Paint::Strong } else { Paint::Plain };
-            line = line.with(paint, right(&human_size(value(sample)), NUMBER));
+        for at in shown {
+            let paint = if *at == 3 { Paint::Strong } else { Paint::Plain };
+            line = line.with(paint, right(&human_size(value(&quarters[*at])), NUMBER));
+        }
+        if !has_curve {
+            return line;
         }
         let values = stretched(samples, value, CURVE, 1.0);
         line.with(Paint::Plain, "   ").with(Paint::Level, drawn(&values, top))
@@ -93,23 +119,53 @@ fn table(samples: &[Sample], is_server: bool) -> Vec<Line> {
         lines.push(row("accepted", |sample| sample.accepted, Some(top)));
     }
     lines.push(row("returned", |sample| sample.returned, Some(top)));
-    if !is_server {
+    // What came back is smaller, so the difference is not kept: a backlog would mislead.
+    let base = samples
+        .iter()
+        .find(|sample| sample.accepted > 0)
+        .map_or(0, |first| first.memory);
+    let room = report.peak.map_or(0, |peak| peak.memory.saturating_sub(base)) + quarters[3].disk;
+    let is_smaller = report.verdict.finding == Finding::Honours && transforms(quarters[3].backlog(), room);
+    let has_backlog = !is_server && !is_smaller;
+    if has_backlog {
         lines.push(row("backlog", Sample::backlog, Some(top)));
     }
-    lines.push(row("rss", |sample| sample.rss, None));
-    let late = second_half(samples);
-    let mut slopes = Line::default()
-        .with(Paint::Faint, "  rss slope")
-        .up_to(NAME + 2)
-        .with(Paint::Strong, per_second(slope(late, |sample| sample.rss)))
-        .with(Paint::Plain, " in the second half");
-    if !is_server {
-        slopes = slopes
-            .with(Paint::Plain, ", backlog ")
-            .with(Paint::Strong, per_second(slope(late, Sample::backlog)));
+    lines.push(row("memory", |sample| sample.memory, None));
+    if is_server || quarters[3].disk >= NOISE {
+        lines.push(row("disk", |sample| sample.disk, None));
     }
-    lines.push(slopes);
+    if let Some(peak) = report.peak {
+        let holder = report.holder.as_ref();
+        let holder = holder.map(|holder| format!(", most of it in {} ({})", holder.name, holder.pid));
+        let text = format!(
+            "{} after {}{}",
+            human_size(peak.memory),
+            clock(peak.elapsed),
+            holder.unwrap_or_default()
+        );
+        lines.extend(fact("peak memory", &text, columns));
+    }
+    let late = second_half(samples);
+    let mut rising = format!("{} in the second half", per_second(slope(late, |sample| sample.memory)));
+    if has_backlog {
+        rising += ", backlog by ";
+        rising += &per_second(slope(late, Sample::backlog));
+    }
+    lines.extend(fact("rising by", &rising, columns));
     lines
+}
+
+/// A name, and what there is to say behind it.
+fn fact(name: &str, text: &str, columns: usize) -> Vec<Line> {
+    let texts = wrap(text, columns.saturating_sub(NAME + 2)).into_iter().enumerate();
+    let lines = texts.map(|(at, text)| {
+        let line = match at {
+            0 => Line::default().with(Paint::Faint, format!("  {name}")),
+            _ => Line::default(),
+        };
+        line.up_to(NAME + 2).with(Paint::Plain, text)
+    });
+    lines.collect()
 }
 
 /// `+71.0 MiB/s`, `-4.00 KiB/s`, `0 B/s`
@@ -131,39 +187,32 @@ fn right(text: &str, columns: usize) -> String {
     " ".repeat(columns.saturating_sub(text.width())) + text
 }
 
-/// Words in lines behind an indent.
-fn wrapped(indent: &str, text: &str, paint: Paint) -> Vec<Line> {
-    // A number and its unit stay together.
-    let mut lines = Vec::new();
-    let mut current = String::new();
-    let units = ["B", "KiB", "MiB", "GiB", "TiB", "s"];
-    let mut words: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        let bare = word.trim_end_matches(|c: char| !c.is_alphanumeric());
-        match words.last_mut() {
-            Some(last) if units.contains(&bare) => *last = format!("{last} {word}"),
-            _ => words.push(word.to_owned()),
-        }
-    }
-    for word in words {
-        let gap = usize::from(!current.is_empty());
-        if !current.is_empty() && indent.width() + current.width() + gap + word.width() > COLUMNS {
-            lines.push(std::mem::take(&mut current));
-        } else if gap > 0 {
-            current.push(' ');
-        }
-        current.push_str(&word);
-    }
-    lines.push(current);
+/// Text in lines behind an indent.
+fn wrapped(indent: &str, text: &str, paint: Paint, columns: usize) -> Vec<Line> {
+    let lines = wrap(text, columns.saturating_sub(indent.width())).into_iter();
     lines
-        .into_iter()
         .map(|line| Line::default().with(Paint::Plain, indent).with(paint, line))
         .collect()
 }
 
+/// Lines of so many columns. A number and its unit stay together.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "s"];
+    const NO_BREAK: &str = "\u{a0}";
+    let mut joined = String::new();
+    for word in text.split(' ') {
+        let bare = word.trim_end_matches(|c: char| !c.is_alphanumeric());
+        joined += if UNITS.contains(&bare) { NO_BREAK } else { " " };
+        joined += word;
+    }
+    let lines = textwrap::wrap(joined.trim_start(), wrapping(columns)).into_iter();
+    lines.map(|line| line.replace(NO_BREAK, " ")).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::verdict::Verdict;
+    use super::super::Holder;
+    use super::super::verdict::{Certainty, Verdict};
     use super::*;
     use crate::view::live::Background;
     use snapbox::{assert_data_eq, str};
@@ -174,7 +223,7 @@ mod tests {
     fn report(finding: Finding, accepted: u64) -> Report {
         let sample = |t| Sample {
             elapsed: Duration::from_millis(t * 100),
-            rss: 40 * MIB + t * accepted,
+            memory: 40 * MIB + t * accepted,
             accepted: t * accepted,
             returned: t * 6400,
             ..Sample::default()
@@ -185,19 +234,30 @@ mod tests {
                 sentence: "It took in 20.0 MiB and could give back only 125 KiB; its memory rose with the difference to 60.0 MiB."
                     .to_owned(),
                 advice: "Stop reading while the output is not taken, and then read on when it is taken again, and so on.",
+                certainty: Certainty::Enough,
+                seen: 60 * MIB,
             },
             samples: (1..=20).map(sample).collect(),
-            complaint: String::new(),
+            peak: Some(sample(20)),
+            holder: Some(Holder {
+                pid: 4711,
+                name: "node".to_owned(),
+            }),
+            complaint: None,
         }
     }
 
     fn shown(report: &Report, is_server: bool) -> String {
+        shown_in(report, is_server, 200)
+    }
+
+    fn shown_in(report: &Report, is_server: bool, columns: usize) -> String {
         let style = Style {
             colour: false,
             background: Background::Unknown,
         };
-        let text = text("node export.js", report, is_server, style);
-        assert!(text.lines().all(|line| line.width() <= COLUMNS), "{text}");
+        let text = text("node export.js --all of/them", report, is_server, style, columns);
+        assert!(text.lines().all(|line| line.width() <= columns.min(COLUMNS)), "{text}");
         text
     }
 
@@ -206,7 +266,7 @@ mod tests {
         assert_data_eq!(
             shown(&report(Finding::Buffers, MIB), false),
             str![[r#"
-✗ buffers without bound  node export.js
+✗ buffers, no bound seen up to 60.0 MiB  node export.js --all of/them
 
   It took in 20.0 MiB and could give back only 125 KiB; its memory rose with
   the difference to 60.0 MiB.
@@ -215,8 +275,9 @@ mod tests {
   accepted      5.00 MiB   10.0 MiB   15.0 MiB   20.0 MiB   ▁▁▁▂▂▂▃▃▄▄▅▅▆▆▆▇▇█
   returned      31.3 KiB   62.5 KiB   93.8 KiB    125 KiB   ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁
   backlog       4.97 MiB   9.94 MiB   14.9 MiB   19.9 MiB   ▁▁▁▂▂▂▃▃▄▄▅▅▆▆▆▇▇█
-  rss           45.0 MiB   50.0 MiB   55.0 MiB   60.0 MiB   ▃▄▄▄▄▄▄▄▄▄▄▄▅▅▅▅▅▅
-  rss slope    +10.0 MiB/s in the second half, backlog +9.94 MiB/s
+  memory        45.0 MiB   50.0 MiB   55.0 MiB   60.0 MiB   ▃▄▄▄▄▄▄▄▄▄▄▄▅▅▅▅▅▅
+  peak memory  60.0 MiB after 2.00 s, most of it in node (4711)
+  rising by    +10.0 MiB/s in the second half, backlog by +9.94 MiB/s
 
   What to change
   Stop reading while the output is not taken, and then read on when it is taken
@@ -227,19 +288,57 @@ mod tests {
     }
 
     #[test]
+    fn a_narrow_terminal() {
+        assert_data_eq!(
+            shown_in(&report(Finding::Buffers, MIB), false, 39),
+            str![[r#"
+✗ buffers, no bound seen up to 60.0 MiB
+  node export.js --all of/them
+
+  It took in 20.0 MiB and could give
+  back only 125 KiB; its memory rose
+  with the difference to 60.0 MiB.
+
+                    50 %      100 %
+  accepted      10.0 MiB   20.0 MiB
+  returned      62.5 KiB    125 KiB
+  backlog       9.94 MiB   19.9 MiB
+  memory        50.0 MiB   60.0 MiB
+  peak memory  60.0 MiB after 2.00 s,
+               most of it in node
+               (4711)
+  rising by    +10.0 MiB/s in the
+               second half, backlog by
+               +9.94 MiB/s
+
+  What to change
+  Stop reading while the output is not
+  taken, and then read on when it is
+  taken again, and so on.
+
+"#]]
+        );
+        for columns in 39..90 {
+            shown_in(&report(Finding::Buffers, MIB), false, columns);
+        }
+    }
+
+    #[test]
     fn a_server() {
         assert_data_eq!(
             shown(&report(Finding::Unclear, 0), true),
             str![[r#"
-? cannot tell  node export.js
+? cannot tell  node export.js --all of/them
 
   It took in 20.0 MiB and could give back only 125 KiB; its memory rose with
   the difference to 60.0 MiB.
 
                     25 %       50 %       75 %      100 %   of 2.00 s
   returned      31.3 KiB   62.5 KiB   93.8 KiB    125 KiB   ▁▁▁▂▂▂▃▃▄▄▅▅▆▆▆▇▇█
-  rss           40.0 MiB   40.0 MiB   40.0 MiB   40.0 MiB   ▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅
-  rss slope    0 B/s in the second half
+  memory        40.0 MiB   40.0 MiB   40.0 MiB   40.0 MiB   ▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅▅
+  disk               0 B        0 B        0 B        0 B   ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁
+  peak memory  40.0 MiB after 2.00 s, most of it in node (4711)
+  rising by    0 B/s in the second half
 
   What to change
   Stop reading while the output is not taken, and then read on when it is taken
@@ -253,18 +352,19 @@ mod tests {
     fn a_program_that_ended_at_once_and_what_it_said() {
         let mut report = report(Finding::Unclear, 0);
         report.samples.truncate(1);
-        report.complaint = "a very long line ".repeat(9) + "\nand another";
+        report.complaint = Some("a very long line ".repeat(9));
         assert_data_eq!(
             shown(&report, false),
             str![[r#"
-? cannot tell  node export.js
+? cannot tell  node export.js --all of/them
 
   It took in 20.0 MiB and could give back only 125 KiB; its memory rose with
   the difference to 60.0 MiB.
 
   it said
-    a very long line a very long line a very long line a very long line a very…
-    and another
+    a very long line a very long line a very long line a very long line a very
+    long line a very long line a very long line a very long line a very long
+    line
 
   What to change
   Stop reading while the output is not taken, and then read on when it is taken
@@ -272,5 +372,25 @@ mod tests {
 
 "#]]
         );
+    }
+
+    #[test]
+    fn a_program_keeps_its_name_when_its_path_is_long() {
+        let what = "/nix/store/a0b1c2d3e4f5-nodejs-20.11.1/bin/node export.js --all";
+        assert_eq!(title(what, 80), what);
+        assert_eq!(title(what, 30), "…/node export.js --all");
+        assert_eq!(title(what, 12), "…/node…--all");
+        assert_eq!(title("http://localhost:3000/a/long/export", 20), "http://loc…ng/export");
+    }
+
+    #[test]
+    fn what_comes_out_smaller_has_no_backlog() {
+        let mut report = report(Finding::Honours, MIB);
+        for sample in &mut report.samples {
+            sample.memory = 40 * MIB;
+        }
+        report.peak = report.samples.last().copied();
+        let text = shown(&report, false);
+        assert!(!text.contains("backlog") && text.contains("accepted"), "{text}");
     }
 }

@@ -7,8 +7,12 @@ use std::time::Duration;
 pub struct Sample {
     /// Since the check began.
     pub elapsed: Duration,
-    /// Bytes that its processes have resident.
+    /// Bytes that its processes have resident, the pages of mapped files included.
     pub rss: u64,
+    /// Bytes of memory that are its own: private, shared, and in files that live in memory.
+    pub memory: u64,
+    /// Bytes that it has written to files on storage since the check began.
+    pub disk: u64,
     /// Bytes that it has taken: written by us, without what still waits in the pipe. Of a server: of the requests.
     pub accepted: u64,
     /// Bytes that we have read from it.
@@ -50,6 +54,7 @@ pub struct Series {
     every: usize,
     seen: usize,
     last: Option<Sample>,
+    peak: Option<Sample>,
 }
 
 impl Default for Series {
@@ -59,6 +64,7 @@ impl Default for Series {
             every: 1,
             seen: 0,
             last: None,
+            peak: None,
         }
     }
 }
@@ -74,6 +80,9 @@ impl Series {
         }
         self.seen += 1;
         self.last = Some(sample);
+        if self.peak.is_none_or(|peak| sample.memory > peak.memory) {
+            self.peak = Some(sample);
+        }
         if self.kept.len() == Self::MOST {
             let mut at = 0;
             self.kept.retain(|_| {
@@ -90,6 +99,12 @@ impl Series {
         let mut samples = self.kept.clone();
         samples.extend(self.last.filter(|last| self.kept.last() != Some(last)));
         samples
+    }
+
+    /// The one with the most memory, whether or not it was kept.
+    #[must_use]
+    pub fn peak(&self) -> Option<Sample> {
+        self.peak
     }
 
     /// The newest.
@@ -171,10 +186,10 @@ pub fn float(bytes: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn at(tenths: u64, rss: u64) -> Sample {
+    fn at(tenths: u64, memory: u64) -> Sample {
         Sample {
             elapsed: Duration::from_millis(tenths * 100),
-            rss,
+            memory,
             ..Sample::default()
         }
     }
@@ -186,20 +201,20 @@ mod tests {
     #[test]
     fn a_slope_is_not_misled_by_a_few_points() {
         let mut line: Vec<Sample> = (0..21).map(|t| at(t, 1000 + 50 * t)).collect();
-        assert!(close(slope(&line, |sample| sample.rss), 500.0));
-        assert!(close(rise(&line, |sample| sample.rss), 1000.0));
+        assert!(close(slope(&line, |sample| sample.memory), 500.0));
+        assert!(close(rise(&line, |sample| sample.memory), 1000.0));
         for spike in [3, 9, 15] {
-            line[spike].rss = 1 << 40;
+            line[spike].memory = 1 << 40;
         }
-        let bent = slope(&line, |sample| sample.rss);
+        let bent = slope(&line, |sample| sample.memory);
         assert!((480.0..560.0).contains(&bent), "{bent}");
     }
 
     #[test]
     fn too_few_points_have_no_slope() {
-        assert!(close(slope(&[], |sample| sample.rss), 0.0));
-        assert!(close(slope(&[at(1, 5)], |sample| sample.rss), 0.0));
-        assert!(close(slope(&[at(1, 5), at(1, 9)], |sample| sample.rss), 0.0));
+        assert!(close(slope(&[], |sample| sample.memory), 0.0));
+        assert!(close(slope(&[at(1, 5)], |sample| sample.memory), 0.0));
+        assert!(close(slope(&[at(1, 5), at(1, 9)], |sample| sample.memory), 0.0));
     }
 
     #[test]
@@ -210,22 +225,26 @@ mod tests {
         }
         let samples = series.samples();
         assert!(samples.len() <= Series::MOST + 1, "{} samples", samples.len());
-        assert_eq!((samples[0].rss, samples.last().map(|last| last.rss)), (0, Some(9_999)));
-        let gaps: Vec<u64> = samples.windows(2).map(|pair| pair[1].rss - pair[0].rss).collect();
+        assert_eq!(series.peak().map(|peak| peak.memory), Some(9_999));
+        assert_eq!(
+            (samples[0].memory, samples.last().map(|last| last.memory)),
+            (0, Some(9_999))
+        );
+        let gaps: Vec<u64> = samples.windows(2).map(|pair| pair[1].memory - pair[0].memory).collect();
         assert!(gaps[..gaps.len() - 1].iter().all(|gap| *gap == gaps[0]), "{gaps:?}");
-        assert_eq!(second_half(&samples).first().map(|first| first.rss), Some(5_024));
+        assert_eq!(second_half(&samples).first().map(|first| first.memory), Some(5_024));
     }
 
     #[test]
     fn quarters_stand_where_the_time_has_them() {
         let samples: Vec<Sample> = (0..=40).map(|t| at(t, t)).collect();
         assert_eq!(
-            quarters(&samples).map(|four| four.map(|one| one.rss)),
+            quarters(&samples).map(|four| four.map(|one| one.memory)),
             Some([10, 20, 30, 40])
         );
         assert_eq!(quarters(&[]), None);
         assert_eq!(
-            quarters(&samples[..1]).map(|four| four.map(|one| one.rss)),
+            quarters(&samples[..1]).map(|four| four.map(|one| one.memory)),
             Some([0; 4])
         );
     }

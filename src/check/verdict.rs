@@ -3,15 +3,15 @@
 mod program;
 mod server;
 
-pub use program::judge as judge_program;
-pub use server::{Clients, judge as judge_server};
+pub use program::{Evidence, judge as judge_program, transforms};
+pub use server::{Clients, Evidence as ServerEvidence, judge as judge_server};
 
 use crate::grammar::human_size;
 
 use super::series::{Sample, float, rise, second_half};
 
 /// Less than this is what any program's heap may do.
-const NOISE: f64 = 1024.0 * 1024.0;
+pub const NOISE: u64 = 1 << 20;
 /// What a runtime may still take to warm up in a short check: compiled code, a young heap that grows to its size.
 const WARMING_UP: u64 = 16 << 20;
 /// A kept byte of input takes at least so much memory; four bytes in one would be a compressor, and the input has no
@@ -23,7 +23,7 @@ const LEAST_PER_BYTE: f64 = 0.25;
 pub enum Finding {
     /// It takes no more than it can pass on.
     Honours,
-    /// It takes what it is given, and keeps it in memory.
+    /// It takes what it is given, and keeps it in memory or in files.
     Buffers,
     /// It cannot be told.
     Unclear,
@@ -51,39 +51,74 @@ impl Finding {
     }
 }
 
+/// Whether looking longer could change a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Certainty {
+    /// It could not.
+    Final,
+    /// It is well founded once the check has taken its length.
+    Enough,
+    /// It could.
+    Open,
+}
+
 /// The finding, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
     /// What was found out.
     pub finding: Finding,
-    /// The evidence in one sentence.
+    /// The evidence in a few sentences.
     pub sentence: String,
     /// What to change: in the program, or in the check. Empty where there is nothing.
     pub advice: &'static str,
+    /// Whether it needs more evidence.
+    pub certainty: Certainty,
+    /// Bytes that it was seen to keep, of a program that buffers.
+    pub seen: u64,
 }
 
 impl Verdict {
-    fn honours(sentence: String) -> Self {
+    pub(super) fn honours(sentence: String, certainty: Certainty) -> Self {
         Self {
             finding: Finding::Honours,
             sentence,
             advice: "",
+            certainty,
+            seen: 0,
         }
     }
 
-    fn buffers(sentence: String, advice: &'static str) -> Self {
+    /// It kept `seen` bytes.
+    fn buffers(seen: u64, sentence: String, advice: &'static str) -> Self {
+        /// No machine should have to give more to be believed.
+        const CLEAR: u64 = 1 << 30;
         Self {
             finding: Finding::Buffers,
             sentence,
             advice,
+            certainty: if seen >= CLEAR {
+                Certainty::Final
+            } else {
+                Certainty::Enough
+            },
+            seen,
         }
     }
 
-    fn unclear(sentence: String, advice: &'static str) -> Self {
+    fn unclear(sentence: String, advice: &'static str, certainty: Certainty) -> Self {
         Self {
             finding: Finding::Unclear,
             sentence,
             advice,
+            certainty,
+            seen: 0,
+        }
+    }
+
+    fn saying(self, more: &str) -> Self {
+        Self {
+            sentence: format!("{} {more}", self.sentence),
+            ..self
         }
     }
 }
@@ -91,10 +126,12 @@ impl Verdict {
 /// Why the samples end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// The check took its whole course.
+    /// The check took its course.
     Done,
     /// What was checked passed this many bytes of memory, and was stopped or left alone.
     TooLarge(u64),
+    /// What was checked wrote this many bytes to files, and was stopped or left alone.
+    TooMuchDisk(u64),
     /// What was checked ended by itself; how, in words: `with code 3`.
     Ended(String),
     /// The program has closed its standard input.
@@ -108,20 +145,20 @@ struct Memory {
     rise: f64,
     /// Bytes that would be called rising: more than the noise of this very program.
     threshold: f64,
-    /// Bytes resident at the end.
+    /// Bytes at the end.
     level: u64,
 }
 
 impl Memory {
     fn of(samples: &[Sample]) -> Self {
         let late = second_half(samples);
-        let rise = rise(late, |sample| sample.rss);
+        let rise = rise(late, |sample| sample.memory);
         // Four times the typical distance from the line: a saw-tooth of a collector is no trend.
-        let threshold = NOISE.max(4.0 * scatter(late, rise));
+        let threshold = float(NOISE).max(4.0 * scatter(late, rise));
         Self {
             rise,
             threshold,
-            level: late.last().map_or(0, |last| last.rss),
+            level: late.last().map_or(0, |last| last.memory),
         }
     }
 
@@ -140,7 +177,10 @@ fn scatter(samples: &[Sample], rise: f64) -> f64 {
         span if span > 0.0 => rise * sample.since(first).as_secs_f64() / span,
         _ => 0.0,
     };
-    let mut offsets: Vec<f64> = samples.iter().map(|sample| float(sample.rss) - line(sample)).collect();
+    let mut offsets: Vec<f64> = samples
+        .iter()
+        .map(|sample| float(sample.memory) - line(sample))
+        .collect();
     let middle = middle(&mut offsets);
     let mut distances: Vec<f64> = offsets.iter().map(|offset| (offset - middle).abs()).collect();
     self::middle(&mut distances)

@@ -12,14 +12,16 @@ use clap::Args;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use crate::check::input::{Input, InputKind};
 use crate::check::picture::Picture;
+use crate::check::request::Request;
 use crate::check::series::Sample;
 use crate::check::server::Target;
 use crate::check::url::Url;
 use crate::check::{Moment, Outcome, SHORTEST, Settings, Watcher, bill, program, recording, server};
 use crate::error::{Failure, Kind, shown};
 use crate::grammar::{parse_duration, parse_rate, parse_size, quote};
-use crate::platform::{end_as, files, free_memory};
+use crate::platform::{end_as, files, free_disk, free_memory, terminal_size};
 use crate::view::live::Painter;
 use crate::view::say;
 
@@ -30,12 +32,12 @@ use super::own_files::OwnFile;
 #[derive(Debug, Args)]
 #[command(
     override_usage = "highwater check [OPTIONS] -- COMMAND [ARGUMENT]…\n       \
-                      highwater check [OPTIONS] URL --pid PID [--clients N]",
+                      highwater check [OPTIONS] URL",
     after_help = EXITS
 )]
 pub struct CheckOptions {
     /// A running server's download, as http://HOST:PORT/PATH
-    #[arg(value_name = "URL", value_parser = Url::parse, conflicts_with = "command", required_unless_present = "command", requires = "pid")]
+    #[arg(value_name = "URL", value_parser = Url::parse, conflicts_with = "command", required_unless_present = "command")]
     url: Option<Url>,
 
     /// The program and its arguments, behind --
@@ -48,25 +50,72 @@ pub struct CheckOptions {
     #[arg(long, value_name = "RATE", default_value = "64KiB/s", value_parser = parse_some_rate)]
     rate: u64,
 
-    /// How long to look; 2s at least
+    /// About how long to look; 2s at least
     ///
-    /// The time that a program needs to start is not counted. What is clear sooner ends sooner.
-    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = parse_length)]
+    /// The time that a program needs to start is not counted. What is clear sooner ends sooner; what is undecided is
+    /// looked at for up to four times as long.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_length)]
     seconds: Duration,
 
     /// Stop there [default: a quarter of free memory]
     ///
-    /// Of all its processes together. A program that is stopped so has shown what it does; a server is left alone.
+    /// Private and shared memory, and files in memory, of all its processes together. A program that is stopped so has
+    /// shown what it does; a server is left alone.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_rss: Option<u64>,
 
-    /// The server's process
+    /// Stop at that much in files [default: 1GiB]
+    ///
+    /// By default no more than a quarter of what is free, either. A program gets a TMPDIR of its own, which is removed at the end.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_disk: Option<u64>,
+
+    /// Feed this file, again and again
+    #[arg(long, value_name = "FILE", requires = "command")]
+    input: Option<PathBuf>,
+
+    /// Feed random lines, json or csv
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        default_value = "lines",
+        hide_possible_values = true,
+        conflicts_with_all = ["url", "input"]
+    )]
+    input_kind: InputKind,
+
+    /// The server's process, instead of by its port
+    ///
+    /// May be given several times. It and its descendants are measured. One of them must listen on the port of URL; others, such as the application
+    /// behind a proxy, are measured with it.
     #[arg(long, value_name = "PID", requires = "url", conflicts_with = "command", value_parser = clap::value_parser!(i32).range(1..))]
-    pid: Option<i32>,
+    pid: Vec<i32>,
 
     /// How many clients a server gets
     #[arg(long, value_name = "N", default_value = "10", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     clients: u32,
+
+    /// Send this header: 'NAME: VALUE' or @FILE
+    ///
+    /// May be given several times. It replaces one that is sent anyway: Accept-Encoding is identity unless it is given. A file has a header a line,
+    /// and keeps secrets out of the command line.
+    #[arg(long, value_name = "HEADER", requires = "url", conflicts_with = "command")]
+    header: Vec<String>,
+
+    /// Ask with this method; GET, or POST with --body, otherwise
+    #[arg(long, hide_short_help = true, value_name = "METHOD", requires = "url", conflicts_with = "command", value_parser = parse_method)]
+    method: Option<String>,
+
+    /// Send this body: text or @FILE
+    #[arg(
+        long,
+        hide_short_help = true,
+        value_name = "BODY",
+        requires = "url",
+        conflicts_with = "command"
+    )]
+    body: Option<String>,
 
     /// Write samples and verdict there, as JSON lines
     #[arg(long, value_name = "FILE")]
@@ -83,6 +132,7 @@ pub struct CheckOptions {
         long,
         value_enum,
         default_value = "auto",
+        hide_short_help = true,
         hide_possible_values = true,
         hide_default_value = true,
         value_name = "WHEN"
@@ -90,8 +140,10 @@ pub struct CheckOptions {
     color: Color,
 }
 
-const EXITS: &str = "Exit codes: 0 it honours backpressure, 1 it buffers without bound, 13 cannot tell.\n\
-                     A check that cannot be made has another code, never 1.";
+/// No check takes longer.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+const EXITS: &str = "Exit codes: 0 it honours, 1 it buffers, 13 cannot tell; others: no check";
 
 /// Checks, shows what it came to, and answers the exit code.
 pub fn run(options: &CheckOptions) -> ExitCode {
@@ -113,6 +165,10 @@ fn checked(options: &CheckOptions) -> Result<u8, Failure> {
         max_rss: options
             .max_rss
             .unwrap_or_else(|| free_memory().map_or(1 << 30, |free| free / 4)),
+        max_disk: options.max_disk.unwrap_or_else(|| {
+            let quarter = free_disk(&std::env::temp_dir()).map_or(u64::MAX, |free| free / 4);
+            quarter.min(1 << 30)
+        }),
     };
     let what = match &options.url {
         Some(url) => shown(url.to_string().as_bytes()),
@@ -135,28 +191,103 @@ fn checked(options: &CheckOptions) -> Result<u8, Failure> {
         }),
         count: 0,
     };
-    let outcome = match (&options.url, options.pid) {
-        (Some(url), Some(pid)) => {
+    let outcome = match &options.url {
+        Some(url) => {
             let target = Target {
                 url: url.clone(),
-                pid,
+                pids: options.pid.clone(),
                 clients: options.clients,
+                request: request(options)?,
             };
             server::check(&target, &settings, &mut audience)
         }
-        _ => program::check(&options.command, &settings, &mut audience),
+        None => {
+            let input = match &options.input {
+                Some(path) => Input::repeated(path)?,
+                None => Input::random(options.input_kind),
+            };
+            program::check(&options.command, input, &settings, &mut audience)
+        }
     };
     audience.picture = None;
     let report = match outcome? {
         Outcome::Judged(report) => report,
-        Outcome::Interrupted(signal) => end_as(signal),
+        Outcome::Interrupted(signal, last) => {
+            audience.write(&recording::interrupted(signal, last.as_ref()))?;
+            let sentence = recording::interrupted_sentence(&last.unwrap_or_default());
+            say(&format!("highwater: check: {sentence}\n"));
+            end_as(signal)
+        }
     };
-    audience.write(&recording::end(&report.verdict, report.samples.last()))?;
+    audience.write(&recording::end(&report))?;
     if !options.json {
         let style = style(options.color, std::io::stdout().is_terminal());
-        print(&bill::text(&what, &report, is_server, style))?;
+        let columns = terminal_size(std::io::stdout()).map_or(usize::MAX, |(columns, _)| usize::from(columns));
+        print(&bill::text(&what, &report, is_server, style, columns))?;
     }
     Ok(report.verdict.finding.exit_code())
+}
+
+/// What each client of a server asks.
+fn request(options: &CheckOptions) -> Result<Request, Failure> {
+    let mut headers = Vec::new();
+    for text in &options.header {
+        let lines = at_file("--header", text)?;
+        let lines = String::from_utf8_lossy(&lines).into_owned();
+        for line in lines.lines().filter(|line| !line.trim().is_empty()) {
+            headers.push(parse_header(line).ok_or_else(|| {
+                // What is wrong may be a secret.
+                Failure::because(
+                    Kind::Usage,
+                    "--header: cannot read it",
+                    "a header is written 'NAME: VALUE'",
+                )
+            })?);
+        }
+    }
+    Ok(Request {
+        method: options.method.clone().unwrap_or_default(),
+        headers,
+        body: options
+            .body
+            .as_deref()
+            .map_or(Ok(Vec::new()), |body| at_file("--body", body))?,
+    })
+}
+
+/// The text itself, or what is in the file behind an `@`.
+fn at_file(option: &str, text: &str) -> Result<Vec<u8>, Failure> {
+    let Some(path) = text.strip_prefix('@') else {
+        return Ok(text.as_bytes().to_vec());
+    };
+    let cannot = |error| {
+        Failure::io(
+            Kind::Source,
+            format!("{option} @{}: cannot read", shown(path.as_bytes())),
+            error,
+        )
+    };
+    std::fs::read(path).map_err(cannot)
+}
+
+fn parse_header(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once(':')?;
+    let is_fine = is_token(name) && !value.chars().any(char::is_control);
+    is_fine.then(|| (name.to_owned(), value.trim().to_owned()))
+}
+
+fn parse_method(text: &str) -> Result<String, String> {
+    if is_token(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a method is one word, such as POST".to_owned())
+    }
+}
+
+/// See RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let is_sign = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !text.is_empty() && text.chars().all(is_sign)
 }
 
 /// Shows a check while it runs, and records it.
@@ -260,9 +391,14 @@ fn parse_some_rate(text: &str) -> Result<u64, String> {
 }
 
 fn parse_length(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
+    // The option says the unit already.
+    let read = match text.parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
+        Err(_) => parse_duration(text).map_err(|misread| misread.to_string()),
+    };
+    match read {
+        Ok(length) if length > LONGEST => Err("more than a day says no more".to_owned()),
         Ok(length) if length < SHORTEST => Err("less than 2s says nothing".to_owned()),
-        Ok(length) => Ok(length),
-        Err(misread) => Err(misread.to_string()),
+        read => read,
     }
 }

@@ -1,13 +1,17 @@
-//! The memory of other processes: of one and of all that descend from it.
+//! What other processes use: one and all that descend from it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::fs::FileType;
 use rustix::process::{Pid, Signal, WaitOptions};
 
+use super::identity::FileId;
 use super::system;
 
 /// One process, as the kernel lists it.
@@ -17,8 +21,6 @@ pub struct Listed {
     pub pid: i32,
     /// Its parent's number.
     pub parent: i32,
-    /// Bytes that are resident; 0 of one that has ended.
-    pub rss: u64,
     /// Whether its first thread runs, would run if a processor were free, or waits for a disk: not asleep, stopped or
     /// ended.
     pub is_running: bool,
@@ -26,18 +28,50 @@ pub struct Listed {
     pub is_zombie: bool,
 }
 
-/// What a process and its descendants come to.
+/// The memory of one process, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TreeMemory {
+pub struct ProcessMemory {
+    /// All that is resident, the pages of mapped files included.
+    pub resident: u64,
+    /// Its own pages: heaps, stacks, private mappings that were written to.
+    pub private: u64,
+    /// Pages of shared memory and of files that live in memory.
+    pub shared: u64,
+}
+
+/// A regular file that a process has open for writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenFile {
+    /// Which file it is.
+    pub id: FileId,
+    /// Where it is, or was.
+    pub path: PathBuf,
+    /// Bytes that are allocated to it.
+    pub allocated: u64,
+    /// Whether it has a name.
+    pub is_linked: bool,
+    /// Whether its file system lives in memory.
+    pub is_in_memory: bool,
+}
+
+/// What a process and its descendants use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TreeUse {
     /// The sum of their resident sets, in bytes; a page that two of them share counts twice.
     pub rss: u64,
+    /// Bytes of memory that are theirs: private pages, shared memory, and files in memory that they write.
+    pub memory: u64,
+    /// The process that has the most private memory.
+    pub largest: Option<i32>,
+    /// Bytes that they have written to files on storage since this was first looked at; 0 where it cannot be told.
+    pub disk: u64,
     /// Whether any thread of any of them runs or would if it could.
     pub is_running: bool,
     /// How many there are, ended ones left out.
     pub processes: usize,
 }
 
-/// Whose memory is looked at.
+/// Whose resources are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tree {
     /// A process and all its descendants.
@@ -47,26 +81,12 @@ pub enum Tree {
 }
 
 impl Tree {
-    /// What it holds now.
+    /// Whether this process is a member.
     ///
     /// # Errors
-    /// `Unsupported` where the system does not list processes; as open(2) otherwise.
-    pub fn memory(self) -> io::Result<TreeMemory> {
-        let mut memory = TreeMemory::default();
-        for process in self.members()?.iter().filter(|process| !process.is_zombie) {
-            memory.rss += process.rss;
-            memory.is_running = memory.is_running || process.is_running || system::has_running_thread(process.pid);
-            memory.processes += 1;
-        }
-        Ok(memory)
-    }
-
-    /// Bytes that its living processes have written to files on storage, pipes and sockets left out; 0 where the
-    /// system does not tell.
-    #[must_use]
-    pub fn stored(self) -> u64 {
-        let members = self.members().unwrap_or_default();
-        members.iter().map(|process| system::stored_bytes(process.pid)).sum()
+    /// As [`TreeWatch::look`].
+    pub fn contains(self, pid: i32) -> io::Result<bool> {
+        Ok(self.members()?.iter().any(|process| process.pid == pid))
     }
 
     fn members(self) -> io::Result<Vec<Listed>> {
@@ -86,6 +106,233 @@ impl Tree {
         };
         Ok(all.iter().filter(is_member).copied().collect())
     }
+}
+
+/// Looks at trees again and again, and remembers what is no longer to be seen.
+#[derive(Debug)]
+pub struct TreeWatch {
+    trees: Vec<Tree>,
+    /// What each process had written when it was first seen, and when it was last seen.
+    written: HashMap<i32, (u64, u64)>,
+    files: HashMap<FileId, WrittenFile>,
+    /// What was ever below this folder at once.
+    folder: Option<(PathBuf, u64)>,
+    looks: u32,
+}
+
+#[derive(Debug)]
+struct WrittenFile {
+    file: OpenFile,
+    /// Bytes that it had before it was watched.
+    before: u64,
+    is_open: bool,
+}
+
+/// What became of files that were written, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Files that have no name any more.
+    pub temporary: u64,
+    /// Files that are where they were made.
+    pub kept: u64,
+}
+
+impl TreeWatch {
+    /// Open files are looked for at every so many looks: their number has no bound.
+    const FILES_EVERY: u32 = 2;
+
+    /// A watch of all of these. What they write below `folder` is temporary.
+    #[must_use]
+    pub fn new(trees: Vec<Tree>, folder: Option<&Path>) -> Self {
+        Self {
+            trees,
+            written: HashMap::new(),
+            files: HashMap::new(),
+            folder: folder.map(|folder| (folder.to_owned(), 0)),
+            looks: 0,
+        }
+    }
+
+    /// What they use now.
+    ///
+    /// # Errors
+    /// `Unsupported` where the system does not list processes; as open(2) otherwise.
+    pub fn look(&mut self) -> io::Result<TreeUse> {
+        let mut members: Vec<Listed> = Vec::new();
+        for tree in &self.trees {
+            for process in tree.members()? {
+                if !process.is_zombie && members.iter().all(|member| member.pid != process.pid) {
+                    members.push(process);
+                }
+            }
+        }
+        let mut used = TreeUse::default();
+        let (mut private, mut shared, mut most) = (0, 0, 0);
+        for process in &members {
+            let Some(memory) = system::process_memory(process.pid) else {
+                continue;
+            };
+            used.processes += 1;
+            used.rss += memory.resident;
+            private += memory.private;
+            // They share it: a sum would count it once a process.
+            shared = shared.max(memory.shared);
+            if memory.private >= most {
+                most = memory.private;
+                used.largest = Some(process.pid);
+            }
+            used.is_running = used.is_running || process.is_running || system::has_running_thread(process.pid);
+            let stored = system::stored_bytes(process.pid);
+            self.written.entry(process.pid).or_insert((stored, stored)).1 = stored;
+        }
+        if self.looks.is_multiple_of(Self::FILES_EVERY) {
+            self.files.values_mut().for_each(|written| written.is_open = false);
+            for process in &members {
+                self.look_at_files(process.pid);
+            }
+            if let Some((folder, most)) = &mut self.folder {
+                *most = (*most).max(allocated_below(folder));
+            }
+        }
+        self.looks += 1;
+        let in_memory = self.files.values().filter(|written| written.file.is_in_memory);
+        let in_memory: u64 = in_memory.map(WrittenFile::in_memory_now).sum();
+        // What is mapped is in both.
+        used.memory = private + shared.max(in_memory);
+        used.disk = self
+            .written
+            .values()
+            .map(|(first, last)| last.saturating_sub(*first))
+            .sum();
+        Ok(used)
+    }
+
+    fn look_at_files(&mut self, pid: i32) {
+        for file in system::open_files(pid) {
+            match self.files.entry(file.id) {
+                Entry::Occupied(mut known) => {
+                    let known = known.get_mut();
+                    known.is_open = true;
+                    known.file = file;
+                }
+                Entry::Vacant(place) => {
+                    // One that has a name may have been there before, but then it is not known how large it was.
+                    let before = if self.looks == 0 { file.allocated } else { 0 };
+                    place.insert(WrittenFile {
+                        file,
+                        before,
+                        is_open: true,
+                    });
+                }
+            }
+        }
+    }
+
+    /// What became of the files that were seen to be written.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        let mut written = Written::default();
+        for WrittenFile { file, before, .. } in self.files.values() {
+            let bytes = file.allocated.saturating_sub(*before);
+            let folder = self.folder.as_ref().map(|(folder, _)| folder);
+            let is_below = folder.is_some_and(|folder| file.path.starts_with(folder));
+            if file.is_linked && !is_below && has_still(file) {
+                written.kept += bytes;
+            } else {
+                written.temporary += bytes;
+            }
+        }
+        // Files that are open only for a moment are not all seen, but they are there.
+        let below = self.folder.as_ref().map_or(0, |(_, most)| *most);
+        written.temporary = written.temporary.max(below);
+        written
+    }
+}
+
+/// Bytes of the files in a folder and in those below it.
+fn allocated_below(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    let sizes = entries.flatten().map(|entry| {
+        let path = entry.path();
+        match rustix::fs::lstat(&path) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => allocated_below(&path),
+            Ok(stat) => allocated_bytes(&stat),
+            Err(_) => 0,
+        }
+    });
+    sizes.sum()
+}
+
+fn has_still(file: &OpenFile) -> bool {
+    rustix::fs::stat(&file.path).is_ok_and(|stat| FileId::of(&stat) == file.id)
+}
+
+impl WrittenFile {
+    /// What a file in memory has grown to: it may have been closed since, and gone on growing, or gone.
+    fn in_memory_now(&self) -> u64 {
+        let now = match rustix::fs::stat(&self.file.path) {
+            Ok(stat) if FileId::of(&stat) == self.file.id => allocated_bytes(&stat),
+            // Without a name it is there as long as it is open.
+            _ if self.is_open => self.file.allocated,
+            _ => 0,
+        };
+        now.saturating_sub(self.before)
+    }
+}
+
+/// Bytes that are allocated to a file: stat(2) counts blocks of 512 bytes.
+#[must_use]
+pub fn allocated_bytes(stat: &rustix::fs::Stat) -> u64 {
+    u64::try_from(stat.st_blocks).unwrap_or(0) * 512
+}
+
+/// The processes that listen on a TCP port.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listeners {
+    /// Whether anything listens there, seen or not.
+    pub is_bound: bool,
+    /// Those that can be seen to; other users' processes are not shown to everybody.
+    pub pids: Vec<i32>,
+}
+
+impl Listeners {
+    /// Looks for them in this process's network namespace.
+    #[must_use]
+    pub fn on(port: u16) -> Self {
+        system::listeners(None, Some(port))
+    }
+
+    /// The roots of the trees that they are in: a process whose parent listens, too, is that parent's worker.
+    ///
+    /// # Errors
+    /// As [`TreeWatch::look`].
+    pub fn roots(&self) -> io::Result<Vec<i32>> {
+        let all = system::processes()?;
+        let is_listener = |pid: &i32| self.pids.contains(pid);
+        let parent = |pid: i32| {
+            all.iter()
+                .find(|process| process.pid == pid)
+                .map(|process| process.parent)
+        };
+        let roots = self.pids.iter().copied();
+        Ok(roots
+            .filter(|pid| parent(*pid).is_none_or(|parent| !is_listener(&parent)))
+            .collect())
+    }
+}
+
+/// Whether a process of this tree listens on the port; one in another network namespace, on any port.
+///
+/// # Errors
+/// As [`TreeWatch::look`].
+pub fn listens(tree: Tree, port: u16) -> io::Result<bool> {
+    let members = tree.members()?;
+    Ok(members.iter().any(|process| {
+        let port = system::shares_network(process.pid).then_some(port);
+        system::listeners(Some(process.pid), port).pids.contains(&process.pid)
+    }))
 }
 
 /// Makes this process the parent of descendants whose own parent ends, so that none of them is lost.
@@ -133,10 +380,10 @@ mod tests {
     #[test]
     fn this_process_is_in_its_own_tree_and_not_below_itself() {
         let own = rustix::process::getpid().as_raw_nonzero().get();
-        let memory = Tree::Of(own).memory().expect("listed");
+        let used = TreeWatch::new(vec![Tree::Of(own)], None).look().expect("listed");
         assert!(
-            memory.rss > 100 << 10 && memory.is_running && memory.processes >= 1,
-            "{memory:?}"
+            used.memory > 100 << 10 && used.rss > used.memory / 2 && used.is_running && used.processes >= 1,
+            "{used:?}"
         );
         let below = Tree::Ours.members().expect("listed");
         assert!(below.iter().all(|process| process.pid != own), "{below:?}");
@@ -145,6 +392,7 @@ mod tests {
     #[test]
     fn nobody_is_in_the_tree_of_a_number_that_is_no_process() {
         // The kernel gives no number above 2^22: see proc(5).
-        assert_eq!(Tree::Of(1 << 30).memory().expect("listed"), TreeMemory::default());
+        let used = TreeWatch::new(vec![Tree::Of(1 << 30)], None).look();
+        assert_eq!(used.expect("listed"), TreeUse::default());
     }
 }

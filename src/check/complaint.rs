@@ -1,0 +1,182 @@
+//! What a program writes to its standard error, and the line of it that says why it failed.
+
+use std::io::PipeReader;
+
+use rustix::io::Errno;
+
+use crate::error::shown_lines;
+
+/// Bytes that are kept of the beginning, and of the end.
+const KEPT: usize = 4 << 10;
+/// Words that stand in a line that says what failed.
+const SIGNS: &[&str] = &[
+    "error",
+    "exception",
+    "panic",
+    "fatal",
+    "failed",
+    "cannot",
+    "can't",
+    "could not",
+    "invalid",
+    "unexpected",
+    "denied",
+    "not found",
+    "no such",
+    "unrecognized",
+    "unknown",
+    "refus",
+    "expected",
+    "not in",
+    "out of memory",
+];
+/// How lines begin that only say where it failed.
+const FRAMES: &[&str] = &[
+    "at ",
+    "File \"",
+    "Traceback",
+    "from ",
+    "goroutine ",
+    "stack backtrace",
+    "note: run with",
+    "node:",
+    "Node.js v",
+];
+
+/// The beginning and the end of it.
+#[derive(Debug)]
+pub struct Complaint {
+    /// `None` once no process can write to it any more.
+    pub pipe: Option<PipeReader>,
+    start: Vec<u8>,
+    end: Vec<u8>,
+    is_cut: bool,
+}
+
+impl Complaint {
+    /// Of a pipe that does not block.
+    pub fn new(pipe: PipeReader) -> Self {
+        Self {
+            pipe: Some(pipe),
+            start: Vec::new(),
+            end: Vec::new(),
+            is_cut: false,
+        }
+    }
+
+    /// Takes what there is now.
+    pub fn read(&mut self) {
+        let mut buffer = [0; 4096];
+        // One that complains without end gets no more than its turn.
+        for _ in 0..16 {
+            let Some(pipe) = &self.pipe else { break };
+            match rustix::io::read(pipe, &mut buffer) {
+                Ok(count) if count > 0 => self.add(&buffer[..count]),
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Ok(_) | Err(_) => self.pipe = None,
+            }
+        }
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        let (first, rest) = bytes.split_at(bytes.len().min(KEPT - self.start.len()));
+        self.start.extend_from_slice(first);
+        self.end.extend_from_slice(rest);
+        let surplus = self.end.len().saturating_sub(KEPT);
+        self.end.drain(..surplus);
+        self.is_cut |= surplus > 0;
+    }
+
+    /// The line that says why it failed, with everything escaped that a terminal would obey; `None` where it said nothing.
+    pub fn line(&self) -> Option<String> {
+        let gap: &[u8] = if self.is_cut { b"\n" } else { b"" };
+        let text = [&self.start, gap, &self.end].concat();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text
+            .lines()
+            .map(str::trim_end)
+            .filter(|line| !line.trim().is_empty())
+            .collect();
+        telling(&lines).map(|line| shown_lines(line.trim().replace('\t', "    ").as_bytes()))
+    }
+}
+
+/// An interpreter's trace ends with the line (Python), or has it in front (the others).
+fn telling<'a>(lines: &[&'a str]) -> Option<&'a str> {
+    let is_frame = |line: &str| FRAMES.iter().any(|frame| line.trim_start().starts_with(frame));
+    let is_plain = |line: &&&str| !line.starts_with([' ', '\t']) && !is_frame(line);
+    if lines.iter().any(|line| line.starts_with("Traceback")) {
+        return lines.iter().rev().find(is_plain).copied();
+    }
+    let says_why = |line: &&&str| {
+        let line = line.to_lowercase();
+        SIGNS.iter().any(|sign| line.contains(sign))
+    };
+    let mut plain = lines.iter().filter(is_plain);
+    let at = plain
+        .find(says_why)
+        .or_else(|| lines.iter().rev().find(is_plain))
+        .or(lines.last())?;
+    // A Rust program says where it panicked in one line and why in the next.
+    let next = lines.iter().skip_while(|line| !std::ptr::eq(**line, *at)).nth(1);
+    match next {
+        Some(why) if at.contains("panicked at") && at.ends_with(':') => Some(why),
+        _ => Some(at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Write, pipe};
+
+    #[test]
+    fn the_line_that_says_why_is_found() {
+        for (text, line) in [
+            (
+                "jq: parse error: Invalid numeric literal at line 1, column 9\n",
+                "jq: parse error: Invalid numeric literal at line 1, column 9",
+            ),
+            (
+                "Traceback (most recent call last):\n  File \"a.py\", line 1, in <module>\n    x()\nKeyError: 'id'\n",
+                "KeyError: 'id'",
+            ),
+            (
+                "/a/b.js:3\n  x();\n  ^\n\nTypeError: x is not a function\n    at Object.<anonymous> (/a/b.js:3:3)\n\nNode.js v20.20.2\n",
+                "TypeError: x is not a function",
+            ),
+            (
+                "thread 'main' panicked at src/main.rs:3:5:\nno newline\nnote: run with `RUST_BACKTRACE=1`\n",
+                "no newline",
+            ),
+            (
+                "panic: bad input\n\ngoroutine 1 [running]:\nmain.main()\n",
+                "panic: bad input",
+            ),
+            ("usage: x FILE\n", "usage: x FILE"),
+            (
+                "starting\nx: cannot open a: No such file or directory\nbye\n",
+                "x: cannot open a: No such file or directory",
+            ),
+        ] {
+            let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+            assert_eq!(telling(&lines), Some(line), "{text}");
+        }
+        assert_eq!(telling(&[]), None);
+    }
+
+    #[test]
+    fn beginning_and_end_are_kept_without_control_characters() {
+        let (reader, mut writer) = pipe().expect("a pipe");
+        rustix::io::ioctl_fionbio(&reader, true).expect("does not block");
+        let mut complaint = Complaint::new(reader);
+        writer.write_all(b"\x1b[31merror\ttabs\x07\n").expect("room");
+        for line in 0..10_000 {
+            writeln!(writer, "line {line}").expect("room");
+            complaint.read();
+        }
+        assert_eq!(complaint.line().as_deref(), Some("\\x1b[31merror    tabs\\x07"));
+        assert!(complaint.end.len() <= KEPT && complaint.end.ends_with(b"line 9999\n"));
+    }
+}

@@ -1,0 +1,75 @@
+//! What the processes that are checked use, sample by sample.
+
+use std::path::Path;
+
+use crate::error::{Failure, Kind, shown};
+use crate::platform::{Tree, TreeUse, TreeWatch, Written, process_name};
+
+use super::series::{Sample, Series};
+use super::{Ending, Holder, Settings};
+
+/// Measures trees of processes, and keeps the samples.
+#[derive(Debug)]
+pub struct Meter {
+    watch: TreeWatch,
+    /// The samples that count.
+    pub series: Series,
+    /// The process that had the most memory when they had the most together.
+    pub holder: Option<Holder>,
+}
+
+impl Meter {
+    /// Looks for the first time, to see whether that can be done. What is written below `folder` is temporary.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] where the system does not tell what is needed.
+    pub fn new(trees: Vec<Tree>, folder: Option<&Path>) -> Result<Self, Failure> {
+        let mut watch = TreeWatch::new(trees, folder);
+        watch
+            .look()
+            .map_err(|error| Failure::io(Kind::Usage, "cannot measure the memory of other processes", error))?;
+        Ok(Self {
+            watch,
+            series: Series::default(),
+            holder: None,
+        })
+    }
+
+    /// What they use now.
+    pub fn look(&mut self) -> Result<TreeUse, Failure> {
+        let used = self
+            .watch
+            .look()
+            .map_err(|error| Failure::io(Kind::Resources, "cannot look at the processes", error))?;
+        if self.series.peak().is_none_or(|peak| used.memory > peak.memory) {
+            self.holder = used.largest.and_then(Holder::of).or(self.holder.take());
+        }
+        Ok(used)
+    }
+
+    /// What became of the files that they wrote.
+    pub fn written(&self) -> Written {
+        self.watch.written()
+    }
+}
+
+impl Holder {
+    fn of(pid: i32) -> Option<Self> {
+        let name = process_name(u32::try_from(pid).ok()?)?;
+        Some(Self {
+            pid,
+            name: shown(name.as_bytes()),
+        })
+    }
+}
+
+/// Whether a limit of the check was passed.
+pub fn passed(settings: &Settings, sample: &Sample) -> Option<Ending> {
+    if sample.memory > settings.max_rss {
+        Some(Ending::TooLarge(settings.max_rss))
+    } else if sample.disk > settings.max_disk {
+        Some(Ending::TooMuchDisk(settings.max_disk))
+    } else {
+        None
+    }
+}
