@@ -10,6 +10,7 @@ use rustix::event::{PollFd, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind};
+use crate::view::record::Process;
 
 pub mod bill;
 mod complaint;
@@ -34,8 +35,6 @@ use course::STEP;
 use series::Sample;
 use verdict::{Ending, Verdict};
 
-/// Time between two samples, in seconds.
-pub const INTERVAL: f64 = 0.1;
 /// A check cannot be shorter.
 pub const SHORTEST: Duration = Duration::from_secs(2);
 
@@ -63,18 +62,9 @@ pub struct Report {
     /// The one with the most memory.
     pub peak: Option<Sample>,
     /// The process that held most of it.
-    pub holder: Option<Holder>,
+    pub holder: Option<Process<'static>>,
     /// The line in which a program that ended by itself said why.
     pub complaint: Option<String>,
-}
-
-/// A process, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
-    /// Its number.
-    pub pid: i32,
-    /// Its name.
-    pub name: String,
 }
 
 /// How a check ended.
@@ -82,8 +72,8 @@ pub struct Holder {
 pub enum Outcome {
     /// With a verdict.
     Judged(Report),
-    /// By this signal; everything is tidied up. With the last sample.
-    Interrupted(i32, Option<Sample>),
+    /// By this signal, after the program has ended. With the last sample.
+    Interrupted(i32, Sample),
 }
 
 /// Where a check stands, for those who watch.

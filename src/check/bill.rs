@@ -211,10 +211,10 @@ fn wrap(text: &str, columns: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Holder;
     use super::super::verdict::{Certainty, Verdict};
     use super::*;
     use crate::view::live::Background;
+    use crate::view::record::Process;
     use snapbox::{assert_data_eq, str};
     use std::time::Duration;
 
@@ -239,9 +239,9 @@ mod tests {
             },
             samples: (1..=20).map(sample).collect(),
             peak: Some(sample(20)),
-            holder: Some(Holder {
+            holder: Some(Process {
                 pid: 4711,
-                name: "node".to_owned(),
+                name: "node".into(),
             }),
             complaint: None,
         }

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use crate::error::{Failure, Kind, shown};
 use crate::platform::{Tree, TreeUse, TreeWatch, Written, process_name};
+use crate::view::record::Process;
 
 use super::series::{Sample, Series};
-use super::{Ending, Holder, Settings};
+use super::{Ending, Settings};
 
 /// Measures trees of processes, and keeps the samples.
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub struct Meter {
     /// The samples that count.
     pub series: Series,
     /// The process that had the most memory when they had the most together.
-    pub holder: Option<Holder>,
+    pub holder: Option<Process<'static>>,
 }
 
 impl Meter {
@@ -42,7 +43,7 @@ impl Meter {
             .look()
             .map_err(|error| Failure::io(Kind::Resources, "cannot look at the processes", error))?;
         if self.series.peak().is_none_or(|peak| used.memory > peak.memory) {
-            self.holder = used.largest.and_then(Holder::of).or(self.holder.take());
+            self.holder = used.largest.and_then(process).or(self.holder.take());
         }
         Ok(used)
     }
@@ -53,14 +54,12 @@ impl Meter {
     }
 }
 
-impl Holder {
-    fn of(pid: i32) -> Option<Self> {
-        let name = process_name(u32::try_from(pid).ok()?)?;
-        Some(Self {
-            pid,
-            name: shown(name.as_bytes()),
-        })
-    }
+fn process(pid: i32) -> Option<Process<'static>> {
+    let name = process_name(u32::try_from(pid).ok()?)?;
+    Some(Process {
+        pid,
+        name: shown(name.as_bytes()).into(),
+    })
 }
 
 /// Whether a limit of the check was passed.

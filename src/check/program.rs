@@ -56,7 +56,7 @@ pub fn check(
     let end = check.run(&interruption, watcher);
     check.end(&interruption);
     Ok(match end? {
-        End::Signal(signal) => Outcome::Interrupted(signal, check.meter.series.last()),
+        End::Signal(signal) => Outcome::Interrupted(signal, check.meter.series.last().unwrap_or_default()),
         End::Ending(ending) => Outcome::Judged(check.report(&ending)),
     })
 }

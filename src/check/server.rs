@@ -68,7 +68,7 @@ pub fn check(target: &Target, settings: &Settings, watcher: &mut dyn Watcher) ->
     };
     let outcome = check.run(target, &addresses, &interruption, watcher)?;
     Ok(match outcome {
-        Err(signal) => Outcome::Interrupted(signal, check.meter.series.last()),
+        Err(signal) => Outcome::Interrupted(signal, check.meter.series.last().unwrap_or_default()),
         Ok(verdict) => Outcome::Judged(Report {
             verdict,
             peak: check.meter.series.peak(),

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -213,8 +213,8 @@ fn checked(options: &CheckOptions) -> Result<u8, Failure> {
     let report = match outcome? {
         Outcome::Judged(report) => report,
         Outcome::Interrupted(signal, last) => {
-            audience.write(&recording::interrupted(signal, last.as_ref()))?;
-            let sentence = recording::interrupted_sentence(&last.unwrap_or_default());
+            audience.write(&recording::interrupted(signal, &last))?;
+            let sentence = recording::interrupted_sentence(&last);
             say(&format!("highwater: check: {sentence}\n"));
             end_as(signal)
         }
@@ -314,7 +314,7 @@ impl Watcher for Audience<'_> {
         if let Some(record) = &self.record {
             record.empty()?;
         }
-        self.write(&recording::check(self.what, SystemTime::now()))
+        self.write(&recording::check(self.what))
     }
 
     fn sample(&mut self, sample: &Sample, moment: Moment) -> Result<(), Failure> {
