@@ -2,7 +2,7 @@
 //! clients that read slowly, and their memory says the rest.
 //!
 //! [`program`] and [`server`] take samples; [`series`] keeps them, [`verdict`] judges them without doing anything;
-//! [`picture`], [`bill`] and [`recording`] show them.
+//! [`picture`], [`summary`] and [`recording`] show them.
 
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,7 @@ use rustix::io::Errno;
 use crate::error::{Failure, Kind};
 use crate::view::record::Process;
 
-pub mod bill;
-mod complaint;
-mod course;
+mod error_output;
 mod feeder;
 pub mod input;
 mod interruption;
@@ -24,14 +22,16 @@ pub mod picture;
 pub mod program;
 pub mod recording;
 pub mod request;
+mod schedule;
 pub mod series;
 pub mod server;
 mod slow_output;
 mod slow_reader;
+pub mod summary;
 pub mod url;
 pub mod verdict;
 
-use course::STEP;
+use schedule::STEP;
 use series::Sample;
 use verdict::{Ending, Verdict};
 
@@ -64,7 +64,7 @@ pub struct Report {
     /// The process that held most of it.
     pub holder: Option<Process<'static>>,
     /// The line in which a program that ended by itself said why.
-    pub complaint: Option<String>,
+    pub error_line: Option<String>,
 }
 
 /// How a check ended.

@@ -142,7 +142,7 @@ fn check(arguments: impl Iterator<Item = String>, scratch: &Scratch) -> io::Resu
         sentence: format!(
             "{}{}",
             end["sentence"].as_str().unwrap_or_default(),
-            end["complaint"]
+            end["error_line"]
                 .as_str()
                 .map_or(String::new(), |line| format!(" [{line}]"))
         ),

@@ -4,8 +4,8 @@ use crate::grammar::{format_rate, human_size};
 use crate::view::clock::passing;
 use crate::view::live::{Line, Paint, curve, curve_below};
 
-use super::bill::title;
 use super::series::{Sample, Series};
+use super::summary::title;
 use super::verdict::NOISE;
 use super::{Moment, Settings};
 

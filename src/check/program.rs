@@ -18,12 +18,12 @@ use crate::child::{Group, wait_until};
 use crate::error::{Failure, Kind, shown};
 use crate::platform::{Tree, adopt_orphans, kill_descendants, shrink_pipe};
 
-use super::complaint::Complaint;
-use super::course::{Course, Phase};
+use super::error_output::ErrorOutput;
 use super::feeder::Feeder;
 use super::input::Input;
 use super::interruption::Interruption;
 use super::meter::{Meter, passed};
+use super::schedule::{Phase, Schedule};
 use super::series::Sample;
 use super::slow_output::SlowOutput;
 use super::verdict::{Ending, Evidence, judge_program};
@@ -72,8 +72,8 @@ struct Check {
     _folder: TemporaryFolder,
     feeder: Feeder,
     output: SlowOutput,
-    complaint: Complaint,
-    course: Course,
+    error_line: ErrorOutput,
+    schedule: Schedule,
     pace: Pace,
     meter: Meter,
     /// Steps in which it lived on with its input closed, and did nothing.
@@ -121,8 +121,8 @@ impl Check {
             _folder: folder,
             feeder: Feeder::new(feeding, input),
             output: SlowOutput::new(reading, settings.rate),
-            complaint: Complaint::new(complaining),
-            course: Course::new(settings.length),
+            error_line: ErrorOutput::new(complaining),
+            schedule: Schedule::new(settings.length),
             pace: Pace::start(),
             meter,
             closed: 0,
@@ -158,12 +158,12 @@ impl Check {
         waited_for.extend(feeding.as_ref().map(|fd| PollFd::new(fd, PollFlags::OUT)));
         let reading = self.output.descriptor();
         waited_for.extend(reading.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-        let complaining = self.complaint.pipe.as_ref();
+        let complaining = self.error_line.pipe.as_ref();
         waited_for.extend(complaining.map(|fd| PollFd::new(fd, PollFlags::IN)));
         let is_due = self.pace.wait(&mut waited_for)?;
         self.feeder.feed()?;
         self.output.read()?;
-        self.complaint.read();
+        self.error_line.read();
         if is_due { self.step(watcher) } else { Ok(None) }
     }
 
@@ -184,24 +184,21 @@ impl Check {
             returned: self.output.returned(),
             waiting: self.output.waiting()?,
             is_running: used.is_running,
-            is_held: self.course.phase() == Phase::Held,
+            is_held: self.schedule.phase() == Phase::Held,
         };
         self.meter.series.add(sample);
         self.closed += u32::from(self.feeder.is_closed() && !sample.is_running);
-        let mut phase = self.course.step(&sample);
-        if self.course.is_telling() {
+        let mut phase = self.schedule.step(&sample);
+        if self.schedule.is_judged_now() {
             let verdict = judge_program(self.evidence(&self.meter.series.samples()), &Ending::Done);
-            phase = self.course.settle(&verdict);
+            phase = self.schedule.settle(&verdict);
         }
         let moment = Moment {
             doing: doing(phase),
-            progress: self.course.progress(),
+            progress: self.schedule.progress(),
         };
         watcher.sample(&sample, moment)?;
         self.feeder.step();
-        if phase == Phase::Starting {
-            self.output.begin();
-        }
         self.output.step(phase == Phase::Held);
         let is_over = phase == Phase::Over;
         Ok(match status {
@@ -215,23 +212,22 @@ impl Check {
         Evidence {
             samples,
             peak: self.meter.series.peak(),
-            stillness: self.course.stillness(),
+            reaction: self.schedule.reaction(),
             written: self.meter.written(),
-            gives_plenty: self.output.is_plenty(),
         }
     }
 
     /// The report, once the program has ended and has removed what it removes.
     fn report(&mut self, ending: &Ending) -> Report {
         let samples = self.meter.series.samples();
-        self.complaint.read();
-        let complaint = self.complaint.line();
+        self.error_line.read();
+        let error_line = self.error_line.line();
         Report {
             verdict: judge_program(self.evidence(&samples), ending),
             peak: self.meter.series.peak(),
             holder: self.meter.holder.take(),
             // One that gave nothing back may be of no use for the input that it got.
-            complaint: complaint.filter(|_| {
+            error_line: error_line.filter(|_| {
                 let gave_nothing = samples.last().is_none_or(|last| last.given() == 0);
                 gave_nothing || matches!(ending, Ending::Ended(_) | Ending::InputClosed)
             }),

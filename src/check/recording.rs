@@ -46,7 +46,7 @@ pub fn end(report: &Report) -> String {
             memory_peak_bytes: report.peak.map_or(0, |peak| peak.memory),
             disk_bytes: last.disk,
             largest: report.holder.clone(),
-            complaint: report.complaint.as_deref().map(Into::into),
+            error_line: report.error_line.as_deref().map(Into::into),
             exit: Exit {
                 code: verdict.finding.exit_code(),
                 error: None,
@@ -68,7 +68,7 @@ pub fn interrupted(signal: i32, last: &Sample) -> String {
             memory_peak_bytes: last.memory,
             disk_bytes: last.disk,
             largest: None,
-            complaint: None,
+            error_line: None,
             exit: Exit {
                 code: u8::try_from(128 + signal).unwrap_or(u8::MAX),
                 error: None,
@@ -128,7 +128,7 @@ mod tests {
                 pid: 4711,
                 name: "node".into(),
             }),
-            complaint: Some("no memory".to_owned()),
+            error_line: Some("no memory".to_owned()),
         };
         let text = [
             sample(&one, false),
@@ -141,8 +141,8 @@ mod tests {
             str![[r#"
 {"event":"check-sample","elapsed_s":1.234,"rss_bytes":5,"memory_bytes":4,"disk_bytes":3,"accepted_bytes":100,"returned_bytes":60,"backlog_bytes":10}
 {"event":"check-sample","elapsed_s":1.234,"rss_bytes":5,"memory_bytes":4,"disk_bytes":3,"accepted_bytes":null,"returned_bytes":60,"backlog_bytes":null}
-{"event":"check-end","elapsed_s":1.234,"verdict":"buffers","sentence":"It took in much.","advice":"Wait.","memory_peak_bytes":4,"disk_bytes":3,"largest":{"pid":4711,"name":"node"},"complaint":"no memory","exit":{"code":1,"error":null}}
-{"event":"check-end","elapsed_s":1.234,"verdict":"interrupted","sentence":"Interrupted after 1.2 s without a verdict: 100 B accepted, 60 B returned, 4 B of memory.","advice":"","memory_peak_bytes":4,"disk_bytes":3,"largest":null,"complaint":null,"exit":{"code":130,"error":null}}
+{"event":"check-end","elapsed_s":1.234,"verdict":"buffers","sentence":"It took in much.","advice":"Wait.","memory_peak_bytes":4,"disk_bytes":3,"largest":{"pid":4711,"name":"node"},"error_line":"no memory","exit":{"code":1,"error":null}}
+{"event":"check-end","elapsed_s":1.234,"verdict":"interrupted","sentence":"Interrupted after 1.2 s without a verdict: 100 B accepted, 60 B returned, 4 B of memory.","advice":"","memory_peak_bytes":4,"disk_bytes":3,"largest":null,"error_line":null,"exit":{"code":130,"error":null}}
 
 "#]]
         );

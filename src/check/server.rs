@@ -22,10 +22,10 @@ const TELLING: u64 = 8 << 20;
 const QUIET_STEPS: u32 = 10;
 const READ_ON_STEPS: u32 = 30;
 /// An undecided check goes on for up to so many times its length.
-const PATIENCE: u32 = 4;
+const UNDECIDED_LENGTHS: u32 = 4;
 /// From this step on a clear verdict ends the check, and it is looked for once in so many steps.
 const FIRST_LOOK: u32 = 20;
-const LOOK: u32 = 5;
+const JUDGE_INTERVAL: u32 = 5;
 
 /// The server that is checked.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ pub fn check(target: &Target, settings: &Settings, watcher: &mut dyn Watcher) ->
     // Without this there is nothing to be found out, and nothing has happened yet where the server cannot be reached.
     Meter::new(Vec::new(), None)?;
     let addresses = addresses(&target.url)?;
-    SlowReader::knock(&target.url, &addresses)?;
+    SlowReader::probe(&target.url, &addresses)?;
     let meter = Meter::new(trees(&target.pids, target.url.address.port)?, None)?;
     let interruption = Interruption::listen()?;
     watcher.begin()?;
@@ -60,9 +60,9 @@ pub fn check(target: &Target, settings: &Settings, watcher: &mut dyn Watcher) ->
         buffer: vec![0; 64 << 10],
         pace: Pace::start(),
         steps: 0,
-        length: u32::try_from(settings.length.as_millis() / 100).unwrap_or(u32::MAX / PATIENCE),
+        length: u32::try_from(settings.length.as_millis() / 100).unwrap_or(u32::MAX / UNDECIDED_LENGTHS),
         idle: Sample::default(),
-        contented: 0,
+        ready: 0,
         asked: 0,
         settings: *settings,
     };
@@ -74,7 +74,7 @@ pub fn check(target: &Target, settings: &Settings, watcher: &mut dyn Watcher) ->
             peak: check.meter.series.peak(),
             holder: check.meter.holder.take(),
             samples: check.meter.series.samples(),
-            complaint: None,
+            error_line: None,
         }),
     })
 }
@@ -90,7 +90,7 @@ struct Check {
     /// The server before they came.
     idle: Sample,
     /// How many times a client that is served had bytes waiting at the end of a step, of how many times it was asked.
-    contented: u64,
+    ready: u64,
     asked: u64,
     settings: Settings,
 }
@@ -167,15 +167,15 @@ impl Check {
             let had_enough = reader.step();
             if counts && reader.received() > 0 && !reader.is_over() {
                 self.asked += 1;
-                self.contented += u64::from(had_enough);
+                self.ready += u64::from(had_enough);
             }
         }
         if sample.memory == 0 {
             return Ok(Some(Ending::Ended("by itself".to_owned())));
         }
-        let is_over = self.steps >= self.length * PATIENCE || self.readers.iter().any(SlowReader::is_over);
+        let is_over = self.steps >= self.length * UNDECIDED_LENGTHS || self.readers.iter().any(SlowReader::is_over);
         let ending = passed(&self.settings, &sample).or(is_over.then_some(Ending::Done));
-        if ending.is_some() || self.steps < FIRST_LOOK || !self.steps.is_multiple_of(LOOK) {
+        if ending.is_some() || self.steps < FIRST_LOOK || !self.steps.is_multiple_of(JUDGE_INTERVAL) {
             return Ok(ending);
         }
         let verdict = self.judge(&self.clients(), &Ending::Done);
@@ -235,7 +235,7 @@ impl Check {
             shortest,
             length: self.readers.iter().find_map(SlowReader::length),
             // Nine of ten: a busy machine lets a server miss a turn.
-            are_the_slow_ones: self.asked > 0 && self.contented * 10 >= self.asked * 9,
+            are_the_slow_ones: self.asked > 0 && self.ready * 10 >= self.asked * 9,
         }
     }
 

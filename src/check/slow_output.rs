@@ -18,8 +18,6 @@ pub struct SlowOutput {
     /// Bytes that may be read in this step; what was not there to be read is not made up for.
     left: u64,
     returned: u64,
-    /// Bytes that could have been read so far, had they been there.
-    allowed: u64,
     is_over: bool,
     buffer: Vec<u8>,
 }
@@ -33,7 +31,6 @@ impl SlowOutput {
             step: 0,
             left: 0,
             returned: 0,
-            allowed: 0,
             is_over: false,
             buffer: vec![0; 64 << 10],
         }
@@ -52,17 +49,6 @@ impl SlowOutput {
             share_of_step(self.rate, self.step)
         };
         self.step += 1;
-        self.allowed += self.left;
-    }
-
-    /// Forgets what could have been read: there was nothing to read yet.
-    pub fn begin(&mut self) {
-        self.allowed = 0;
-    }
-
-    /// Whether at least half of what could have been read was there: more is made than is read.
-    pub fn is_plenty(&self) -> bool {
-        self.returned >= self.allowed / 2
     }
 
     /// Reads what may be read now.
@@ -110,14 +96,12 @@ mod tests {
         for (is_held, returned) in [(false, 100), (false, 200), (true, 200), (false, 300), (false, 350)] {
             output.step(is_held);
             output.read().expect("read");
-            assert_eq!((output.returned(), output.is_plenty()), (returned, true));
+            assert_eq!(output.returned(), returned);
         }
         assert_eq!(output.waiting().expect("seen"), 0);
         drop(writer);
         output.step(false);
         output.read().expect("the end");
-        (0..4).for_each(|_| output.step(false));
-        assert!(!output.is_plenty());
         assert!(output.descriptor().is_none());
     }
 }

@@ -17,7 +17,7 @@ use super::share_of_step;
 use super::url::Url;
 
 /// How long a server may take to accept a client.
-const PATIENCE: Duration = Duration::from_secs(5);
+const UNDECIDED_LENGTHS: Duration = Duration::from_secs(5);
 /// The kernel doubles it. Small enough that little waits there, large enough that a loopback's long packets fit.
 const RECEIVE_BUFFER: usize = 64 << 10;
 /// The head of a response is no longer.
@@ -61,7 +61,7 @@ impl SlowReader {
     }
 
     /// Connects and leaves, to see whether anybody is there.
-    pub fn knock(url: &Url, addresses: &[SocketAddr]) -> Result<(), Failure> {
+    pub fn probe(url: &Url, addresses: &[SocketAddr]) -> Result<(), Failure> {
         connected_to_any(url, addresses).map(drop)
     }
 
@@ -232,7 +232,7 @@ fn connected(address: SocketAddr) -> Result<OwnedFd, Errno> {
         Err(Errno::INPROGRESS) => {}
         Err(error) => return Err(error),
     }
-    let patience = Timespec::try_from(PATIENCE).unwrap_or_default();
+    let patience = Timespec::try_from(UNDECIDED_LENGTHS).unwrap_or_default();
     match poll(&mut [PollFd::new(&fd, PollFlags::OUT)], Some(&patience))? {
         0 => Err(Errno::TIMEDOUT),
         _ => sockopt::socket_error(&fd)?.map(|()| fd),

@@ -1,4 +1,4 @@
-//! What the samples come to. Pure: the same samples have the same verdict.
+//! Judges the samples of a check, without side effects.
 
 mod program;
 mod server;
@@ -10,22 +10,21 @@ use crate::grammar::human_size;
 
 use super::series::{Sample, float, rise, second_half};
 
-/// Less than this is what any program's heap may do.
+/// Less than this may be the heap of any program.
 pub const NOISE: u64 = 1 << 20;
-/// What a runtime may still take to warm up in a short check: compiled code, a young heap that grows to its size.
-const WARMING_UP: u64 = 16 << 20;
-/// A kept byte of input takes at least so much memory; four bytes in one would be a compressor, and the input has no
-/// air to let out.
+/// Bytes by which a runtime may grow in a short check: compiled code, a young heap that grows to its size.
+const WARM_UP: u64 = 16 << 20;
+/// A kept byte of input takes at least so much memory: the input does not compress to a quarter.
 const LEAST_PER_BYTE: f64 = 0.25;
 
 /// What was found out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finding {
-    /// It takes no more than it can pass on.
+    /// It reads no more than it can pass on.
     Honours,
-    /// It takes what it is given, and keeps it in memory or in files.
+    /// It reads what it is given, and keeps it in memory or in files.
     Buffers,
-    /// It cannot be told.
+    /// The evidence is not enough.
     Unclear,
 }
 
@@ -88,9 +87,9 @@ impl Verdict {
         }
     }
 
-    /// It kept `seen` bytes.
+    /// It was seen to keep `seen` bytes.
     fn buffers(seen: u64, sentence: String, advice: &'static str) -> Self {
-        /// No machine should have to give more to be believed.
+        /// More evidence would not change the verdict.
         const CLEAR: u64 = 1 << 30;
         Self {
             finding: Finding::Buffers,
@@ -115,9 +114,20 @@ impl Verdict {
         }
     }
 
-    fn saying(self, more: &str) -> Self {
+    fn with(self, certainty: Certainty) -> Self {
+        Self { certainty, ..self }
+    }
+
+    /// Adds how the check ended, where it did not run to its own end.
+    fn followed_by(self, ending: &Ending) -> Self {
+        let how = match ending {
+            Ending::Done | Ending::InputClosed => return self,
+            Ending::TooLarge(limit) => format!("The check ended at --max-rss {}.", human_size(*limit)),
+            Ending::TooMuchDisk(limit) => format!("The check ended at --max-disk {}.", human_size(*limit)),
+            Ending::Ended(how) => format!("Then it ended {how}."),
+        };
         Self {
-            sentence: format!("{} {more}", self.sentence),
+            sentence: format!("{} {how}", self.sentence),
             ..self
         }
     }
@@ -126,13 +136,13 @@ impl Verdict {
 /// Why the samples end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// The check took its course.
+    /// The check ran to its end.
     Done,
-    /// What was checked passed this many bytes of memory, and was stopped or left alone.
+    /// What was checked passed this limit of memory, in bytes.
     TooLarge(u64),
-    /// What was checked wrote this many bytes to files, and was stopped or left alone.
+    /// What was checked passed this limit of files, in bytes.
     TooMuchDisk(u64),
-    /// What was checked ended by itself; how, in words: `with code 3`.
+    /// What was checked exited; how, in words: `with code 3`.
     Ended(String),
     /// The program has closed its standard input.
     InputClosed,
@@ -143,7 +153,7 @@ pub enum Ending {
 struct Memory {
     /// Bytes by which it rose, by its robust slope.
     rise: f64,
-    /// Bytes that would be called rising: more than the noise of this very program.
+    /// Bytes of rise that exceed the noise of this program.
     threshold: f64,
     /// Bytes at the end.
     level: u64,
@@ -153,7 +163,7 @@ impl Memory {
     fn of(samples: &[Sample]) -> Self {
         let late = second_half(samples);
         let rise = rise(late, |sample| sample.memory);
-        // Four times the typical distance from the line: a saw-tooth of a collector is no trend.
+        // Four times the typical distance from the line: the saw-tooth of a garbage collector is no trend.
         let threshold = float(NOISE).max(4.0 * scatter(late, rise));
         Self {
             rise,

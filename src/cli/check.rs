@@ -18,7 +18,7 @@ use crate::check::request::Request;
 use crate::check::series::Sample;
 use crate::check::server::Target;
 use crate::check::url::Url;
-use crate::check::{Moment, Outcome, SHORTEST, Settings, Watcher, bill, program, recording, server};
+use crate::check::{Moment, Outcome, SHORTEST, Settings, Watcher, program, recording, server, summary};
 use crate::error::{Failure, Kind, shown};
 use crate::grammar::{parse_duration, parse_rate, parse_size, quote};
 use crate::platform::{end_as, files, free_disk, free_memory, terminal_size};
@@ -180,7 +180,7 @@ fn checked(options: &CheckOptions) -> Result<u8, Failure> {
     let is_server = options.url.is_some();
     // One picture is enough where both go to the same terminal.
     let draws = can_draw() && !(options.json && std::io::stdout().is_terminal());
-    let mut audience = Audience {
+    let mut display = Display {
         what: &what,
         is_server,
         record: options.record.as_deref().map(Record::open).transpose()?,
@@ -199,31 +199,31 @@ fn checked(options: &CheckOptions) -> Result<u8, Failure> {
                 clients: options.clients,
                 request: request(options)?,
             };
-            server::check(&target, &settings, &mut audience)
+            server::check(&target, &settings, &mut display)
         }
         None => {
             let input = match &options.input {
                 Some(path) => Input::repeated(path)?,
                 None => Input::random(options.input_kind),
             };
-            program::check(&options.command, input, &settings, &mut audience)
+            program::check(&options.command, input, &settings, &mut display)
         }
     };
-    audience.picture = None;
+    display.picture = None;
     let report = match outcome? {
         Outcome::Judged(report) => report,
         Outcome::Interrupted(signal, last) => {
-            audience.write(&recording::interrupted(signal, &last))?;
+            display.write(&recording::interrupted(signal, &last))?;
             let sentence = recording::interrupted_sentence(&last);
             say(&format!("highwater: check: {sentence}\n"));
             end_as(signal)
         }
     };
-    audience.write(&recording::end(&report))?;
+    display.write(&recording::end(&report))?;
     if !options.json {
         let style = style(options.color, std::io::stdout().is_terminal());
         let columns = terminal_size(std::io::stdout()).map_or(usize::MAX, |(columns, _)| usize::from(columns));
-        print(&bill::text(&what, &report, is_server, style, columns))?;
+        print(&summary::text(&what, &report, is_server, style, columns))?;
     }
     Ok(report.verdict.finding.exit_code())
 }
@@ -291,7 +291,7 @@ fn is_token(text: &str) -> bool {
 }
 
 /// Shows a check while it runs, and records it.
-struct Audience<'a> {
+struct Display<'a> {
     what: &'a str,
     is_server: bool,
     record: Option<Record>,
@@ -300,7 +300,7 @@ struct Audience<'a> {
     count: u64,
 }
 
-impl Audience<'_> {
+impl Display<'_> {
     fn write(&mut self, line: &str) -> Result<(), Failure> {
         if let Some(record) = &self.record {
             record.write(line)?;
@@ -309,7 +309,7 @@ impl Audience<'_> {
     }
 }
 
-impl Watcher for Audience<'_> {
+impl Watcher for Display<'_> {
     fn begin(&mut self) -> Result<(), Failure> {
         if let Some(record) = &self.record {
             record.empty()?;

@@ -85,7 +85,7 @@ pub struct CheckEnd<'a> {
     /// The process that had the most memory then.
     pub largest: Option<Process<'a>>,
     /// The line of its standard error that says why it failed.
-    pub complaint: Option<Cow<'a, str>>,
+    pub error_line: Option<Cow<'a, str>>,
     /// The exit code of the check.
     pub exit: json::Exit,
 }

@@ -1,20 +1,20 @@
-//! The verdict on a server whose clients read slowly. How much of its response the kernel has taken cannot be seen, so
-//! this one rests on what the server holds in memory and has put on disk, against what the clients have got.
+//! The verdict on a server whose clients read slowly: what it holds in memory and has written to files, against what the
+//! clients have received. How much of its responses it has made cannot be seen.
 
 use crate::check::series::{Sample, float, second_half};
 use crate::grammar::human_size;
 
-use super::{Certainty, Ending, Memory, NOISE, Verdict, WARMING_UP, size};
+use super::{Certainty, Ending, Memory, NOISE, Verdict, WARM_UP, size};
 
-/// What a server may keep for one slow client without being called boundless: a buffer, and what its runtime needs.
+/// Bytes of memory that a server may keep for one slow client: a buffer, and what its runtime needs.
 const FAIR_SHARE: u64 = 1 << 20;
-/// From here on it keeps what it should not have made yet; between the two is doubt.
+/// From here on it has made what its client cannot take yet; between the two the verdict is unclear.
 const UNFAIR_SHARE: u64 = 4 << 20;
 /// The same on disk, where proxies keep more.
 const FAIR_DISK: u64 = 32 << 20;
 const UNFAIR_DISK: u64 = 64 << 20;
-/// As [`WARMING_UP`], but a server compiles its handlers when the first client comes.
-const STARTING: u64 = 2 * WARMING_UP;
+/// As [`WARM_UP`], but a server compiles its handlers when the first client comes.
+const STARTING: u64 = 2 * WARM_UP;
 
 const WAIT_FOR_CLIENTS: &str = "Make the response only as fast as the client takes it. Node: pipeline(source, response), or \
                                 wait for 'drain' where response.write() returned false. Elsewhere: stream from the source, \
@@ -78,28 +78,18 @@ pub fn judge(evidence: Evidence<'_>, ending: &Ending) -> Verdict {
         stored,
     );
     let served = clients.served.max(1);
-    let after = match ending {
-        Ending::Done | Ending::InputClosed => String::new(),
-        Ending::TooLarge(limit) => format!(" The clients left at --max-rss {}.", human_size(*limit)),
-        Ending::TooMuchDisk(limit) => format!(" The clients left at --max-disk {}.", human_size(*limit)),
-        Ending::Ended(how) => format!(" Then the server ended {how}."),
-    };
-    if grown > STARTING + served * UNFAIR_SHARE && float(grown) > float(last.returned) {
-        return Verdict {
-            certainty: Certainty::Final,
-            ..Verdict::buffers(high, format!("{story}{after}"), WAIT_FOR_CLIENTS)
-        };
+    if grown > STARTING + served * UNFAIR_SHARE && grown > last.returned {
+        let verdict = Verdict::buffers(high, story, WAIT_FOR_CLIENTS);
+        return verdict.with(Certainty::Final).followed_by(ending);
     }
     let each = stored / served;
-    // It is all on disk already, and would be however long it was.
+    // The whole response is on disk already, and would be whatever its length.
     let is_all = clients
         .length
         .is_some_and(|length| each > FAIR_SHARE.max(length / 10 * 9));
     if each > UNFAIR_DISK || is_all {
-        return Verdict {
-            certainty: Certainty::Final,
-            ..Verdict::buffers(stored, format!("{story}{after}"), BOUND_THE_FILES)
-        };
+        let verdict = Verdict::buffers(stored, story, BOUND_THE_FILES);
+        return verdict.with(Certainty::Final).followed_by(ending);
     }
     if let Some(doubt) = doubt(clients, ending, &story) {
         return doubt;
@@ -107,7 +97,7 @@ pub fn judge(evidence: Evidence<'_>, ending: &Ending) -> Verdict {
     let peak = evidence.peak.map_or(0, |peak| peak.memory.saturating_sub(idle.memory));
     if peak > STARTING + served * UNFAIR_SHARE
         || grown > STARTING + served * FAIR_SHARE
-        || memory.rise > memory.threshold.max(float(WARMING_UP))
+        || memory.rise > memory.threshold.max(float(WARM_UP))
     {
         return unclear(
             format!("{story} In the second half it rose by {}.", size(memory.rise)),

@@ -166,7 +166,7 @@ fn a_check_of_a_server_has_no_input() {
 fn a_check_is_read_with_and_without_its_end() {
     let header = HEADER.replace("\"run\"", "\"check\"");
     let sample = r#"{"event":"check-sample","elapsed_s":0.1,"rss_bytes":5,"memory_bytes":3,"disk_bytes":0,"accepted_bytes":4,"returned_bytes":1,"backlog_bytes":3}"#;
-    let end = r#"{"event":"check-end","elapsed_s":0.2,"verdict":"honours","sentence":"it does","advice":"","memory_peak_bytes":3,"disk_bytes":0,"largest":{"pid":42,"name":"node"},"complaint":null,"exit":{"code":0,"error":null}}"#;
+    let end = r#"{"event":"check-end","elapsed_s":0.2,"verdict":"honours","sentence":"it does","advice":"","memory_peak_bytes":3,"disk_bytes":0,"largest":{"pid":42,"name":"node"},"error_line":null,"exit":{"code":0,"error":null}}"#;
     for (text, has_end) in [
         ([&header, sample, end, ""].join("\n"), true),
         ([&header, sample, ""].join("\n"), false),

@@ -62,14 +62,14 @@ fn a_queue_without_bound_buffers() {
 #[test]
 fn a_shell_variable_that_takes_all_of_the_input_buffers() {
     let verdict = check(&["--", "sh", "-c", "everything=$(cat); echo \"$everything\""]);
-    let verdict = verdict.is("buffers").says("Nothing came back while it was reading");
+    let verdict = verdict.is("buffers").says("gave nothing back while it was reading");
     assert_eq!(verdict.number("returned_bytes"), 0);
 }
 
 #[test]
 fn sort_must_read_all_of_its_input() {
     let verdict = check(&["--", "sort"]);
-    let verdict = verdict.is("buffers").says("Nothing came back while it was reading");
+    let verdict = verdict.is("buffers").says("gave nothing back while it was reading");
     assert_eq!(verdict.number("returned_bytes"), 0);
 }
 
@@ -122,7 +122,7 @@ fn a_file_in_memory_is_memory() {
 fn files_are_capped_as_memory_is() {
     if peer("python3").is_some() {
         let verdict = check(&["--max-disk=8MiB", "--", "python3", &program("spools.py")]);
-        verdict.is("buffers").says("It was stopped at --max-disk 8.00 MiB");
+        verdict.is("buffers").says("The check ended at --max-disk 8.00 MiB");
     }
 }
 
@@ -183,7 +183,7 @@ fn a_crash_is_quoted_by_its_own_line() {
     }
     let crash = "import sys; sys.stdin.readline(); raise KeyError('id')";
     let verdict = check(&["--", "python3", "-c", crash]).is("unclear");
-    assert_eq!(verdict.end["complaint"], "KeyError: 'id'");
+    assert_eq!(verdict.end["error_line"], "KeyError: 'id'");
 }
 
 #[test]

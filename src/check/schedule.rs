@@ -1,93 +1,93 @@
-//! The course of a check of a program, in steps of a tenth of a second: first its output is read slowly, then not at
-//! all. What takes input although its output is not read has no backpressure, whatever it makes of its input.
+//! The phases of a check of a program, in steps of a tenth of a second: first its output is read slowly, then not at all
+//! (held). A program that reads on although its output is held has no backpressure, whatever it makes of its input.
 
 use std::time::Duration;
 
 use super::series::Sample;
 use super::verdict::{Certainty, Verdict};
 
-/// Between two samples.
+/// Time between two samples.
 pub const STEP: Duration = Duration::from_millis(100);
-/// Steps in which a program must take nothing to have stopped: longer than a timer of a second or two sleeps.
-const STILL: u32 = 30;
-/// As long as something of it runs, it may only be slow.
-const STILL_BUT_BUSY: u32 = 50;
-/// One that took nothing in so many steps may have stopped.
-const READING: u32 = 5;
-/// What is undecided is looked at for up to so many times as long.
-const PATIENCE: u32 = 4;
-/// A program that sleeps before it reads is waited for so many times as long, one that is busy longer.
-const START_ASLEEP: u32 = 2;
-const START_BUSY: u32 = 6;
-/// The whole check, from the start of the program, in lengths.
+/// Steps without input after which a program has stopped: longer than common timers.
+const STOPPED_AFTER: u32 = 30;
+/// The same while a process of it runs: it may only be slow.
+const STOPPED_AFTER_BUSY: u32 = 50;
+/// Steps without input after which a program may have stopped.
+const PAUSED_AFTER: u32 = 5;
+/// An undecided check goes on for so many times its length.
+const UNDECIDED_LENGTHS: u32 = 4;
+/// How many lengths a program may take until it reads, asleep and busy.
+const IDLE_START_LENGTHS: u32 = 2;
+const BUSY_START_LENGTHS: u32 = 6;
+/// The longest check, from the start of the program, in lengths.
 const LIMIT: u32 = 12;
-/// Kept bytes after which reading slowly shows nothing more.
-const MUCH: u64 = 256 << 20;
-/// The verdict is looked for once in so many steps.
-const LOOK: u32 = 5;
+/// The output is held at once after this backlog.
+const LARGE_BACKLOG: u64 = 256 << 20;
+/// Steps between two verdicts.
+const JUDGE_INTERVAL: u32 = 5;
 
-/// What is being done.
+/// What the check does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// It has not taken a byte yet.
+    /// The program has not read a byte yet.
     Starting,
     /// Its output is read slowly.
     Reading,
     /// Its output is not read at all.
     Held,
-    /// There is nothing more to find out, or no more time.
+    /// The verdict is certain, or the time is up.
     Over,
 }
 
-/// Whether it takes input.
+/// Whether the program reads its input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Intake {
-    /// It took something a moment ago.
-    GoesOn,
-    /// It has taken nothing for a while, which may be a pause.
+    /// It has read something a moment ago.
+    Continues,
+    /// It has read nothing for a while.
     #[default]
-    Rests,
-    /// It has taken nothing for long.
+    Paused,
+    /// It has read nothing for long.
     Stopped,
 }
 
-/// What it did while its output was held.
+/// What a program did while its output was held.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stillness {
-    /// Bytes that it took in that time.
+pub struct Reaction {
+    /// Bytes that it read.
     pub taken: u64,
-    /// Whether it goes on taking.
+    /// Whether it goes on reading.
     pub intake: Intake,
-    /// Whether something of it runs all the same.
+    /// Whether a process of it runs.
     pub is_busy: bool,
-    /// Whether it had given output that was not taken, all the while that it held still.
+    /// Whether output was waiting for all the time since it last read.
     pub is_output_full: bool,
 }
 
-/// Where a check stands.
+/// The phase of a check, and what it depends on.
 #[derive(Debug)]
-pub struct Course {
+pub struct Schedule {
     phase: Phase,
     /// Steps of this phase that are done.
     done: u32,
-    /// Steps since the program was started, and since it took its first byte.
+    /// Steps since the program was started, and since it read its first byte.
     total: u32,
     since_first: u32,
     length: u32,
-    /// What it had taken when its output began to be held.
+    /// What it had read when its output began to be held.
     before: u64,
     previous: Option<Sample>,
-    /// Samples in a row in which it took nothing.
+    /// Steps since it last read.
     quiet: u32,
-    /// Those of them in which nothing ran either.
+    /// Steps since it last read or ran.
     asleep: u32,
-    /// The longest time for which it took nothing while its output was held, before it went on.
+    /// The most steps without input after which it read on, while its output was held.
     longest_pause: u32,
     is_output_full: bool,
 }
 
-impl Course {
-    /// A check of about `length`; the time before the first byte is taken does not count.
+impl Schedule {
+    /// A check of about `length`, counted from the first byte that the program reads.
     pub fn new(length: Duration) -> Self {
         Self {
             phase: Phase::Starting,
@@ -104,12 +104,12 @@ impl Course {
         }
     }
 
-    /// What is being done.
+    /// What the check does now.
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// The share that is done, 0 to 1; a check that goes on beyond its length stays close to 1.
+    /// The share of the length that is over, 0 to 1; below 1 until the check is over.
     pub fn progress(&self) -> f64 {
         match self.phase {
             Phase::Over => 1.0,
@@ -117,7 +117,7 @@ impl Course {
         }
     }
 
-    /// Takes in a sample; returns what is to be done next.
+    /// Takes in a sample; returns the phase that follows.
     pub fn step(&mut self, sample: &Sample) -> Phase {
         self.done += 1;
         self.total += 1;
@@ -129,17 +129,17 @@ impl Course {
             }
             Phase::Starting => {
                 self.asleep += u32::from(!sample.is_running);
-                if self.asleep >= self.length * START_ASLEEP || self.done >= self.length * START_BUSY {
+                if self.asleep >= self.length * IDLE_START_LENGTHS || self.done >= self.length * BUSY_START_LENGTHS {
                     self.begin(Phase::Over);
                 }
             }
-            Phase::Reading if self.done >= self.length * 2 / 5 || sample.backlog() >= MUCH => {
+            Phase::Reading if self.done >= self.length * 2 / 5 || sample.backlog() >= LARGE_BACKLOG => {
                 self.before = sample.accepted;
                 self.begin(Phase::Held);
             }
             Phase::Held => {
                 self.look(sample);
-                if self.since_first >= self.length * PATIENCE {
+                if self.since_first >= self.length * UNDECIDED_LENGTHS {
                     self.begin(Phase::Over);
                 }
             }
@@ -172,12 +172,12 @@ impl Course {
         }
     }
 
-    /// Whether it is time to judge what has been seen.
-    pub fn is_telling(&self) -> bool {
-        self.phase == Phase::Held && self.done > 0 && self.done.is_multiple_of(LOOK)
+    /// Whether a verdict on the samples may end the check now.
+    pub fn is_judged_now(&self) -> bool {
+        self.phase == Phase::Held && self.done > 0 && self.done.is_multiple_of(JUDGE_INTERVAL)
     }
 
-    /// Ends the course where this verdict needs no more evidence.
+    /// Ends the check where this verdict needs no more evidence.
     pub fn settle(&mut self, verdict: &Verdict) -> Phase {
         let is_enough = match verdict.certainty {
             Certainty::Final => true,
@@ -190,18 +190,18 @@ impl Course {
         self.phase
     }
 
-    /// What it did while its output was held; `None` where it never was.
-    pub fn stillness(&self) -> Option<Stillness> {
+    /// What the program did while its output was held; `None` where it never was.
+    pub fn reaction(&self) -> Option<Reaction> {
         let last = self.previous.filter(|last| last.is_held)?;
-        // One that went on after a pause is waited for longer than that pause.
+        // A program that read on after a pause may pause as long again.
         let pause = self.longest_pause * 2;
-        let has_stopped = self.asleep >= STILL.max(pause) || self.quiet >= STILL_BUT_BUSY.max(pause);
-        Some(Stillness {
+        let has_stopped = self.asleep >= STOPPED_AFTER.max(pause) || self.quiet >= STOPPED_AFTER_BUSY.max(pause);
+        Some(Reaction {
             taken: last.accepted.saturating_sub(self.before),
             intake: match self.quiet {
-                quiet if quiet < READING.max(self.longest_pause + 1) => Intake::GoesOn,
+                quiet if quiet < PAUSED_AFTER.max(self.longest_pause + 1) => Intake::Continues,
                 _ if has_stopped => Intake::Stopped,
-                _ => Intake::Rests,
+                _ => Intake::Paused,
             },
             is_busy: self.asleep == 0,
             is_output_full: self.is_output_full,
@@ -224,27 +224,27 @@ mod tests {
         }
     }
 
-    /// Brings a course to where the output is held.
-    fn held() -> Course {
-        let mut course = Course::new(LENGTH);
-        assert_eq!(course.step(&sample(1, 1, false)), Phase::Reading);
-        while course.step(&sample(100, 1, false)) == Phase::Reading {}
-        assert_eq!(course.phase(), Phase::Held);
-        course
+    /// A schedule whose output is held.
+    fn held() -> Schedule {
+        let mut schedule = Schedule::new(LENGTH);
+        assert_eq!(schedule.step(&sample(1, 1, false)), Phase::Reading);
+        while schedule.step(&sample(100, 1, false)) == Phase::Reading {}
+        assert_eq!(schedule.phase(), Phase::Held);
+        schedule
     }
 
     /// Steps until a program is still that takes what `taken` says; `None` where it never is.
     fn steps_until_still(is_running: bool, taken: impl Fn(u32) -> u64) -> Option<u32> {
-        let mut course = held();
+        let mut schedule = held();
         (1..).find_map(|step| {
             let look = Sample {
                 is_running,
                 ..sample(100 + taken(step), 1, true)
             };
-            let phase = course.step(&look);
-            let is_still = course
-                .stillness()
-                .is_some_and(|stillness| stillness.intake == Intake::Stopped);
+            let phase = schedule.step(&look);
+            let is_still = schedule
+                .reaction()
+                .is_some_and(|reaction| reaction.intake == Intake::Stopped);
             match phase {
                 Phase::Over => Some(None),
                 _ if is_still => Some(Some(step)),
@@ -257,30 +257,30 @@ mod tests {
     fn a_program_that_blocks_is_still_after_three_seconds() {
         assert_eq!(
             steps_until_still(false, |step| 10 * u64::from(step.min(3))),
-            Some(3 + STILL)
+            Some(3 + STOPPED_AFTER)
         );
     }
 
     #[test]
-    fn a_settled_course_remembers_its_stillness() {
-        let mut course = held();
-        for _ in 0..STILL {
-            course.step(&sample(100, 1, true));
+    fn a_settled_schedule_remembers_its_stillness() {
+        let mut schedule = held();
+        for _ in 0..STOPPED_AFTER {
+            schedule.step(&sample(100, 1, true));
         }
         assert_eq!(
-            course.settle(&Verdict::honours(String::new(), Certainty::Final)),
+            schedule.settle(&Verdict::honours(String::new(), Certainty::Final)),
             Phase::Over
         );
         assert!(
-            course
-                .stillness()
-                .is_some_and(|stillness| stillness.intake == Intake::Stopped)
+            schedule
+                .reaction()
+                .is_some_and(|reaction| reaction.intake == Intake::Stopped)
         );
     }
 
     #[test]
     fn a_busy_program_is_given_more_time() {
-        assert_eq!(steps_until_still(true, |_| 0), Some(STILL_BUT_BUSY));
+        assert_eq!(steps_until_still(true, |_| 0), Some(STOPPED_AFTER_BUSY));
     }
 
     #[test]
@@ -298,44 +298,44 @@ mod tests {
 
     #[test]
     fn an_undecided_check_ends_at_four_lengths() {
-        let mut course = held();
-        let steps = (1..1000_u32).find(|step| course.step(&sample(100 + u64::from(*step), 1, true)) == Phase::Over);
+        let mut schedule = held();
+        let steps = (1..1000_u32).find(|step| schedule.step(&sample(100 + u64::from(*step), 1, true)) == Phase::Over);
         assert_eq!(steps, Some(200 - 20));
     }
 
     #[test]
     fn a_program_that_never_reads_is_waited_for() {
-        let mut course = Course::new(LENGTH);
-        let steps = (1..1000).find(|_| course.step(&sample(0, 0, false)) == Phase::Over);
-        assert_eq!((steps, course.stillness()), (Some(100), None));
+        let mut schedule = Schedule::new(LENGTH);
+        let steps = (1..1000).find(|_| schedule.step(&sample(0, 0, false)) == Phase::Over);
+        assert_eq!((steps, schedule.reaction()), (Some(100), None));
         let busy = Sample {
             is_running: true,
             ..sample(0, 0, false)
         };
-        let mut course = Course::new(LENGTH);
-        let steps = (1..1000).find(|_| course.step(&busy) == Phase::Over);
+        let mut schedule = Schedule::new(LENGTH);
+        let steps = (1..1000).find(|_| schedule.step(&busy) == Phase::Over);
         assert_eq!(steps, Some(300));
     }
 
     #[test]
     fn a_large_backlog_ends_the_slow_reading() {
-        let mut course = Course::new(LENGTH);
-        course.step(&sample(1, 0, false));
-        assert_eq!(course.step(&sample(MUCH, 0, false)), Phase::Held);
+        let mut schedule = Schedule::new(LENGTH);
+        schedule.step(&sample(1, 0, false));
+        assert_eq!(schedule.step(&sample(LARGE_BACKLOG, 0, false)), Phase::Held);
     }
 
     #[test]
     fn a_still_program_without_output_is_told_apart() {
-        let mut course = Course::new(LENGTH);
-        course.step(&sample(1, 0, false));
-        while course.step(&sample(5, 0, false)) == Phase::Reading {}
-        for _ in 0..STILL {
-            course.step(&sample(5, 0, true));
+        let mut schedule = Schedule::new(LENGTH);
+        schedule.step(&sample(1, 0, false));
+        while schedule.step(&sample(5, 0, false)) == Phase::Reading {}
+        for _ in 0..STOPPED_AFTER {
+            schedule.step(&sample(5, 0, true));
         }
         assert!(
-            course
-                .stillness()
-                .is_some_and(|stillness| stillness.intake == Intake::Stopped && !stillness.is_output_full)
+            schedule
+                .reaction()
+                .is_some_and(|reaction| reaction.intake == Intake::Stopped && !reaction.is_output_full)
         );
     }
 }

@@ -45,7 +45,7 @@ const FRAMES: &[&str] = &[
 
 /// The beginning and the end of it.
 #[derive(Debug)]
-pub struct Complaint {
+pub struct ErrorOutput {
     /// `None` once no process can write to it any more.
     pub pipe: Option<PipeReader>,
     start: Vec<u8>,
@@ -53,7 +53,7 @@ pub struct Complaint {
     is_cut: bool,
 }
 
-impl Complaint {
+impl ErrorOutput {
     /// Of a pipe that does not block.
     pub fn new(pipe: PipeReader) -> Self {
         Self {
@@ -102,28 +102,37 @@ impl Complaint {
     }
 }
 
-/// An interpreter's trace ends with the line (Python), or has it in front (the others).
+/// The line that says why a program failed: the last one of a Python trace, the first one with a sign of trouble elsewhere.
 fn telling<'a>(lines: &[&'a str]) -> Option<&'a str> {
     let is_frame = |line: &str| FRAMES.iter().any(|frame| line.trim_start().starts_with(frame));
-    let is_plain = |line: &&&str| !line.starts_with([' ', '\t']) && !is_frame(line);
-    if lines.iter().any(|line| line.starts_with("Traceback")) {
-        return lines.iter().rev().find(is_plain).copied();
-    }
-    let says_why = |line: &&&str| {
+    // Source code stands above a line that points into it.
+    let is_source = |at: usize| {
+        lines
+            .get(at + 1)
+            .is_some_and(|below| below.trim().trim_matches('^').is_empty())
+    };
+    let messages = lines.iter().enumerate().filter(|(at, line)| {
+        let is_indented = line.starts_with([' ', '\t']);
+        !is_indented && !is_frame(line) && !is_source(*at)
+    });
+    let messages: Vec<&'a str> = messages.map(|(_, line)| *line).collect();
+    let has_sign = |line: &&str| {
         let line = line.to_lowercase();
         SIGNS.iter().any(|sign| line.contains(sign))
     };
-    let mut plain = lines.iter().filter(is_plain);
-    let at = plain
-        .find(says_why)
-        .or_else(|| lines.iter().rev().find(is_plain))
-        .or(lines.last())?;
-    // A Rust program says where it panicked in one line and why in the next.
-    let next = lines.iter().skip_while(|line| !std::ptr::eq(**line, *at)).nth(1);
-    match next {
-        Some(why) if at.contains("panicked at") && at.ends_with(':') => Some(why),
-        _ => Some(at),
+    if lines.iter().any(|line| line.starts_with("Traceback")) {
+        return messages.last().copied();
     }
+    let at = messages.iter().position(|line| has_sign(&line));
+    let line = at
+        .map(|at| messages[at])
+        .or(messages.last().copied())
+        .or(lines.last().copied())?;
+    // A Rust program says where it panicked in one line and why in the next.
+    if line.contains("panicked at") && line.ends_with(':') {
+        return at.and_then(|at| messages.get(at + 1)).copied().or(Some(line));
+    }
+    Some(line)
 }
 
 #[cfg(test)]
@@ -145,6 +154,10 @@ mod tests {
             (
                 "/a/b.js:3\n  x();\n  ^\n\nTypeError: x is not a function\n    at Object.<anonymous> (/a/b.js:3:3)\n\nNode.js v20.20.2\n",
                 "TypeError: x is not a function",
+            ),
+            (
+                "[eval]:1\nprocess.stdin.once(\"data\",()=>{throw new Error(\"bad record\")})\n    ^\n\nError: bad record\n    at x\n",
+                "Error: bad record",
             ),
             (
                 "thread 'main' panicked at src/main.rs:3:5:\nno newline\nnote: run with `RUST_BACKTRACE=1`\n",
@@ -170,13 +183,13 @@ mod tests {
     fn beginning_and_end_are_kept_without_control_characters() {
         let (reader, mut writer) = pipe().expect("a pipe");
         rustix::io::ioctl_fionbio(&reader, true).expect("does not block");
-        let mut complaint = Complaint::new(reader);
+        let mut error_line = ErrorOutput::new(reader);
         writer.write_all(b"\x1b[31merror\ttabs\x07\n").expect("room");
         for line in 0..10_000 {
             writeln!(writer, "line {line}").expect("room");
-            complaint.read();
+            error_line.read();
         }
-        assert_eq!(complaint.line().as_deref(), Some("\\x1b[31merror    tabs\\x07"));
-        assert!(complaint.end.len() <= KEPT && complaint.end.ends_with(b"line 9999\n"));
+        assert_eq!(error_line.line().as_deref(), Some("\\x1b[31merror    tabs\\x07"));
+        assert!(error_line.end.len() <= KEPT && error_line.end.ends_with(b"line 9999\n"));
     }
 }

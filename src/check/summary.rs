@@ -1,4 +1,4 @@
-//! What a check came to, on one screen: the verdict, the evidence, and what to change.
+//! The result of a check for people: the verdict, a table of the evidence, and what to change.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -51,9 +51,9 @@ pub fn text(what: &str, report: &Report, is_server: bool, style: Style, columns:
         lines.extend(table);
         lines.push(Line::default());
     }
-    if let Some(complaint) = &report.complaint {
+    if let Some(error_line) = &report.error_line {
         lines.push(Line::default().with(Paint::Faint, "  it said"));
-        lines.extend(wrapped("    ", complaint, Paint::Plain, columns));
+        lines.extend(wrapped("    ", error_line, Paint::Plain, columns));
         lines.push(Line::default());
     }
     if !verdict.advice.is_empty() {
@@ -119,12 +119,12 @@ fn table(report: &Report, is_server: bool, columns: usize) -> Vec<Line> {
         lines.push(row("accepted", |sample| sample.accepted, Some(top)));
     }
     lines.push(row("returned", |sample| sample.returned, Some(top)));
-    // What came back is smaller, so the difference is not kept: a backlog would mislead.
+    // Where the difference between input and output is not kept, it is no backlog.
     let base = samples
         .iter()
         .find(|sample| sample.accepted > 0)
         .map_or(0, |first| first.memory);
-    let room = report.peak.map_or(0, |peak| peak.memory.saturating_sub(base)) + quarters[3].disk;
+    let room = report.peak.map_or(0, |peak| peak.memory.saturating_sub(base));
     let is_smaller = report.verdict.finding == Finding::Honours && transforms(quarters[3].backlog(), room);
     let has_backlog = !is_server && !is_smaller;
     if has_backlog {
@@ -243,7 +243,7 @@ mod tests {
                 pid: 4711,
                 name: "node".into(),
             }),
-            complaint: None,
+            error_line: None,
         }
     }
 
@@ -352,7 +352,7 @@ mod tests {
     fn a_program_that_ended_at_once_and_what_it_said() {
         let mut report = report(Finding::Unclear, 0);
         report.samples.truncate(1);
-        report.complaint = Some("a very long line ".repeat(9));
+        report.error_line = Some("a very long line ".repeat(9));
         assert_data_eq!(
             shown(&report, false),
             str![[r#"
