@@ -8,7 +8,7 @@ use crate::error::shown_lines;
 
 /// Bytes that are kept of the beginning, and of the end.
 const KEPT: usize = 4 << 10;
-/// Words that stand in a line that says what failed.
+/// Words by which a line is taken for a message about an error.
 const SIGNS: &[&str] = &[
     "error",
     "exception",
@@ -30,7 +30,7 @@ const SIGNS: &[&str] = &[
     "not in",
     "out of memory",
 ];
-/// How lines begin that only say where it failed.
+/// Beginnings of lines that only say where it failed.
 const FRAMES: &[&str] = &[
     "at ",
     "File \"",
@@ -54,7 +54,7 @@ pub struct ErrorOutput {
 }
 
 impl ErrorOutput {
-    /// Of a pipe that does not block.
+    /// Reads `pipe`, which does not block.
     pub fn new(pipe: PipeReader) -> Self {
         Self {
             pipe: Some(pipe),
@@ -64,10 +64,10 @@ impl ErrorOutput {
         }
     }
 
-    /// Takes what there is now.
+    /// Reads what is there.
     pub fn read(&mut self) {
         let mut buffer = [0; 4096];
-        // One that complains without end gets no more than its turn.
+        // Bounded, so that endless messages do not stop the check.
         for _ in 0..16 {
             let Some(pipe) = &self.pipe else { break };
             match rustix::io::read(pipe, &mut buffer) {
@@ -88,7 +88,7 @@ impl ErrorOutput {
         self.is_cut |= surplus > 0;
     }
 
-    /// The line that says why it failed, with everything escaped that a terminal would obey; `None` where it said nothing.
+    /// The line that says why it failed, with control characters escaped; `None` where there is no output.
     pub fn line(&self) -> Option<String> {
         let gap: &[u8] = if self.is_cut { b"\n" } else { b"" };
         let text = [&self.start, gap, &self.end].concat();
@@ -123,7 +123,7 @@ fn telling<'a>(lines: &[&'a str]) -> Option<&'a str> {
     if lines.iter().any(|line| line.starts_with("Traceback")) {
         return messages.last().copied();
     }
-    let at = messages.iter().position(|line| has_sign(&line));
+    let at = messages.iter().position(has_sign);
     let line = at
         .map(|at| messages[at])
         .or(messages.last().copied())

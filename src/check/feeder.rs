@@ -11,9 +11,9 @@ use super::input::Input;
 
 /// Bytes that are made at a time.
 const BLOCK: usize = 64 << 10;
-/// Pages in a row, before anything else gets its turn.
+/// Writes in a row, before the output is read again.
 const IN_A_ROW: usize = 64;
-/// Bytes of a tenth of a second: enough to see what is kept, and no more than the machine can spare.
+/// The most bytes of a step: 256 MiB a second, so that the check leaves the machine usable.
 const SHARE: u64 = (256 << 20) / 10;
 
 /// The end of the pipe that is ours.

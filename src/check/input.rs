@@ -1,4 +1,4 @@
-//! What a program is fed: random text that no compressor makes much smaller, or a file again and again.
+//! The input of a program: random text that does not compress well, or a file again and again.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -9,14 +9,14 @@ use clap::ValueEnum;
 
 use crate::error::{Failure, Kind, shown};
 
-/// Any number will do; it is the same in every check.
+/// Fixed, so that every check feeds the same text.
 const SEED: u64 = 0x6869_6768;
 /// The alphabet of base64: six bits a character, so the best that a compressor can do is three quarters.
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 /// Bytes of a record that are random text.
 const TEXT: usize = 99;
 
-/// What the random text is made up as.
+/// The format of the random text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum InputKind {
     /// Lines of 99 characters.
@@ -26,18 +26,6 @@ pub enum InputKind {
     Json,
     /// CSV with a header and the same three columns.
     Csv,
-}
-
-impl InputKind {
-    /// What it is, in a sentence about what was read.
-    #[must_use]
-    pub fn phrase(self) -> &'static str {
-        match self {
-            Self::Lines => "lines of random text",
-            Self::Json => "JSON Lines",
-            Self::Csv => "CSV",
-        }
-    }
 }
 
 /// An endless input.

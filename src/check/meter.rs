@@ -1,4 +1,4 @@
-//! What the processes that are checked use, sample by sample.
+//! Measures the processes that are checked, and keeps the samples.
 
 use std::path::Path;
 
@@ -13,9 +13,9 @@ use super::{Ending, Settings};
 #[derive(Debug)]
 pub struct Meter {
     watch: TreeWatch,
-    /// The samples that count.
+    /// The samples so far.
     pub series: Series,
-    /// The process that had the most memory when they had the most together.
+    /// The process with the most memory at the peak of all.
     pub holder: Option<Process<'static>>,
 }
 
@@ -27,7 +27,7 @@ impl Meter {
     pub fn new(trees: Vec<Tree>, folder: Option<&Path>) -> Result<Self, Failure> {
         let mut watch = TreeWatch::new(trees, folder);
         watch
-            .look()
+            .measure()
             .map_err(|error| Failure::io(Kind::Usage, "cannot measure the memory of other processes", error))?;
         Ok(Self {
             watch,
@@ -37,10 +37,10 @@ impl Meter {
     }
 
     /// What they use now.
-    pub fn look(&mut self) -> Result<TreeUse, Failure> {
+    pub fn measure(&mut self) -> Result<TreeUse, Failure> {
         let used = self
             .watch
-            .look()
+            .measure()
             .map_err(|error| Failure::io(Kind::Resources, "cannot look at the processes", error))?;
         if self.series.peak().is_none_or(|peak| used.memory > peak.memory) {
             self.holder = used.largest.and_then(process).or(self.holder.take());

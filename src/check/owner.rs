@@ -1,4 +1,4 @@
-//! Whose memory a server's is: the processes that listen on its port.
+//! Finds the processes of a server by its port.
 
 use crate::error::{Failure, Kind, shown};
 use crate::platform::{Listeners, Tree, listens, process_name};
@@ -8,7 +8,7 @@ use crate::platform::{Listeners, Tree, listens, process_name};
 /// # Errors
 /// [`Kind::Usage`] where a named process is not there or cannot be the server's, and where none is found.
 pub fn trees(named: &[i32], port: u16) -> Result<Vec<Tree>, Failure> {
-    let cannot = |error| Failure::io(Kind::Usage, "cannot look for the server's processes", error);
+    let cannot = |error| Failure::io(Kind::Usage, "cannot find the server's processes", error);
     let found = Listeners::on(port);
     let roots = found.roots().map_err(cannot)?;
     if named.is_empty() {
@@ -30,7 +30,7 @@ pub fn trees(named: &[i32], port: u16) -> Result<Vec<Tree>, Failure> {
         let tree = Tree::Of(*pid);
         if !tree.contains(*pid).map_err(cannot)? {
             return Err(refused(
-                format!("cannot look at process {pid}"),
+                format!("cannot measure process {pid}"),
                 "there is none; --pid is the server's",
             ));
         }

@@ -1,4 +1,4 @@
-//! Checks a program: feeds it, reads it slowly, and looks at it ten times a second.
+//! Checks a program: feeds it, reads its output slowly, and measures it ten times a second.
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, remove_dir_all};
@@ -29,25 +29,24 @@ use super::slow_output::SlowOutput;
 use super::verdict::{Ending, Evidence, judge_program};
 use super::{Moment, Outcome, Pace, Report, Settings, Watcher};
 
-/// How long a program may take to remove its temporary files when it is asked to end.
+/// How long a program may take to remove its temporary files after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long to wait for what has left its process group.
+/// How long to wait for the processes that have left its process group.
 const LAST_GRACE: Duration = Duration::from_secs(2);
-/// So many steps asleep with a closed input: one that is ending closes it, too, but a little before its end.
+/// Steps asleep with a closed input after which a program is not about to end.
 const CLOSED: u32 = 5;
 
 /// Checks the program that `command` names, with its arguments.
 ///
 /// # Errors
-/// Where it cannot be started ([`Kind::Usage`]), where the system does not tell what is needed, where resources are
-/// short, and where the watcher cannot go on. The program and all that it started have ended then, too.
+/// [`Kind::Usage`] where it cannot be started or measured; errors of resources and of `watcher`. The program and all
+/// that it started have ended then, too.
 pub fn check(
     command: &[OsString],
     input: Input,
     settings: &Settings,
     watcher: &mut dyn Watcher,
 ) -> Result<Outcome, Failure> {
-    // First of all: without it there is nothing to be found out.
     let folder = TemporaryFolder::new();
     let meter = Meter::new(vec![Tree::Ours], folder.path())?;
     adopt_orphans();
@@ -76,7 +75,7 @@ struct Check {
     schedule: Schedule,
     pace: Pace,
     meter: Meter,
-    /// Steps in which it lived on with its input closed, and did nothing.
+    /// Steps asleep with its input closed.
     closed: u32,
     settings: Settings,
 }
@@ -105,7 +104,7 @@ impl Check {
                 "none was given",
             ));
         };
-        // What is built here is dropped at once: it holds the program's ends of the pipes.
+        // The command holds the program's ends of the pipes, so it is dropped at once.
         let mut program = Command::new(name);
         program.args(arguments).stdin(stdin).stdout(stdout).stderr(stderr);
         program.envs(folder.path().map(|path| ("TMPDIR", path)));
@@ -144,10 +143,10 @@ impl Check {
 
     /// Ends the program with all that it has started.
     fn end(&mut self, interruption: &Interruption) {
-        // The signal that ended the check leaves the program its grace; a second one does not.
+        // A second signal cuts the grace short.
         interruption.forget();
         self.group.end(|| interruption.signal().is_some());
-        // Those that left the group, and those whose parents have ended.
+        // Processes that left the group.
         wait_until(LAST_GRACE, || !matches!(kill_descendants(), Ok(1..)));
     }
 
@@ -169,11 +168,11 @@ impl Check {
 
     fn step(&mut self, watcher: &mut dyn Watcher) -> Result<Option<Ending>, Failure> {
         let cannot = |error| Failure::io(Kind::Resources, "cannot look at the program", error);
-        let used = self.meter.look()?;
-        // Asked afterwards: one that was still there a moment ago has not been looked at in vain.
+        let used = self.meter.measure()?;
+        // Asked after the measurement, which is of a process that was there then.
         let status = self.group.status().map_err(cannot)?;
         let before = self.meter.series.last().unwrap_or_default();
-        // One that has ended, or is about to, held what it held until then.
+        // A process that is about to end has freed its memory: the last sample before that counts.
         let is_gone = status.is_some() || used.processes == 0;
         let sample = Sample {
             elapsed: self.pace.elapsed(),
@@ -217,7 +216,7 @@ impl Check {
         }
     }
 
-    /// The report, once the program has ended and has removed what it removes.
+    /// The report, once the program has ended and has removed its temporary files.
     fn report(&mut self, ending: &Ending) -> Report {
         let samples = self.meter.series.samples();
         self.error_line.read();
@@ -226,7 +225,7 @@ impl Check {
             verdict: judge_program(self.evidence(&samples), ending),
             peak: self.meter.series.peak(),
             holder: self.meter.holder.take(),
-            // One that gave nothing back may be of no use for the input that it got.
+            // A program that gave nothing back may have refused its input.
             error_line: error_line.filter(|_| {
                 let gave_nothing = samples.last().is_none_or(|last| last.given() == 0);
                 gave_nothing || matches!(ending, Ending::Ended(_) | Ending::InputClosed)
@@ -240,12 +239,12 @@ impl Check {
 struct TemporaryFolder(Option<PathBuf>);
 
 impl TemporaryFolder {
-    /// Where none can be made, the program uses the one that everybody uses.
+    /// Where it cannot be made, the program uses the common one.
     fn new() -> Self {
         let name = format!("highwater-check-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         let made = DirBuilder::new().mode(0o700).create(&path);
-        // So that names can be compared.
+        // Canonical, because it is compared with the paths of open files.
         Self(made.ok().map(|()| path.canonicalize().unwrap_or(path)))
     }
 

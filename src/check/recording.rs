@@ -55,7 +55,7 @@ pub fn end(report: &Report) -> String {
     })
 }
 
-/// The last line of a check that a signal ended: what was seen until then, and no verdict.
+/// The last line of a check that a signal ended, without a verdict.
 #[must_use]
 pub fn interrupted(signal: i32, last: &Sample) -> String {
     line(&Event {

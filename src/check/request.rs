@@ -1,20 +1,20 @@
-//! What the clients of a server ask.
+//! The request of each client.
 
 use super::url::Url;
 
-/// What each client asks.
+/// The request of each client.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
     /// `GET` where it is empty.
     pub method: String,
     /// Names and values; one that the client sends by itself is replaced.
     pub headers: Vec<(String, String)>,
-    /// What is sent behind the head.
+    /// The body.
     pub body: Vec<u8>,
 }
 
 impl Request {
-    /// The whole of it.
+    /// The whole request.
     pub(super) fn bytes(&self, url: &Url) -> Vec<u8> {
         let has_body = !self.body.is_empty();
         let method = match self.method.as_str() {

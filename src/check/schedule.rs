@@ -138,7 +138,7 @@ impl Schedule {
                 self.begin(Phase::Held);
             }
             Phase::Held => {
-                self.look(sample);
+                self.observe(sample);
                 if self.since_first >= self.length * UNDECIDED_LENGTHS {
                     self.begin(Phase::Over);
                 }
@@ -157,7 +157,7 @@ impl Schedule {
         self.done = 0;
     }
 
-    fn look(&mut self, sample: &Sample) {
+    fn observe(&mut self, sample: &Sample) {
         let is_quiet = self
             .previous
             .is_some_and(|previous| previous.accepted == sample.accepted);

@@ -1,8 +1,8 @@
-//! What was measured, over time, and the slope of it.
+//! Samples over time, and their slope.
 
 use std::time::Duration;
 
-/// One look at what is checked.
+/// One measurement.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Sample {
     /// Since the check began.
@@ -13,20 +13,20 @@ pub struct Sample {
     pub memory: u64,
     /// Bytes that it has written to files on storage since the check began.
     pub disk: u64,
-    /// Bytes that it has taken: written by us, without what still waits in the pipe. Of a server: of the requests.
+    /// Bytes that the program has read. 0 of a server.
     pub accepted: u64,
-    /// Bytes that we have read from it.
+    /// Bytes that the check has read from it.
     pub returned: u64,
-    /// Bytes that it has given and we have not read yet: they wait in its output pipe.
+    /// Bytes in its output pipe.
     pub waiting: u64,
     /// Whether one of its processes runs or would if a processor were free.
     pub is_running: bool,
-    /// Whether its output is held: nobody reads it at all.
+    /// Whether its output is not read at all.
     pub is_held: bool,
 }
 
 impl Sample {
-    /// Bytes that it has given, read or not.
+    /// Bytes that it has written, read or not.
     #[must_use]
     pub fn given(&self) -> u64 {
         self.returned + self.waiting
@@ -38,15 +38,14 @@ impl Sample {
         self.elapsed.saturating_sub(earlier.elapsed)
     }
 
-    /// Bytes that it has taken and not given back. Of a program that makes its input larger, 0 for long.
+    /// Bytes that it has read beyond what it has written.
     #[must_use]
     pub fn backlog(&self) -> u64 {
         self.accepted.saturating_sub(self.given())
     }
 }
 
-/// Samples in the order in which they were taken, evenly thinned so that a long check takes no more memory than a
-/// short one.
+/// Samples in the order of time, evenly thinned so that memory is bounded.
 #[derive(Debug, Clone)]
 pub struct Series {
     kept: Vec<Sample>,
@@ -70,10 +69,10 @@ impl Default for Series {
 }
 
 impl Series {
-    /// No more are kept: half an hour's slope then still rests on some hundred points.
+    /// The most samples that are kept.
     const MOST: usize = 512;
 
-    /// Remembers a sample.
+    /// Adds a sample.
     pub fn add(&mut self, sample: Sample) {
         if self.seen.is_multiple_of(self.every) {
             self.kept.push(sample);
@@ -93,7 +92,7 @@ impl Series {
         }
     }
 
-    /// What was kept, and the newest.
+    /// The kept samples and the newest.
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
         let mut samples = self.kept.clone();

@@ -1,4 +1,4 @@
-//! Checks a server: clients read its response slowly, and its memory is looked at ten times a second.
+//! Checks a server: clients read its responses slowly, and it is measured ten times a second.
 
 use rustix::event::PollFd;
 
@@ -110,7 +110,7 @@ impl Check {
                 return Ok(Err(signal));
             }
             if self.pace.wait(&mut [])? {
-                idle.push(self.look(watcher, "looking at it at rest")?);
+                idle.push(self.sample(watcher, "looking at it at rest")?);
             }
         }
         idle.sort_by_key(|sample| sample.memory);
@@ -160,7 +160,7 @@ impl Check {
             return Ok(None);
         }
         self.steps += 1;
-        let sample = self.look(watcher, "reading slowly")?;
+        let sample = self.sample(watcher, "reading slowly")?;
         // What comes first is the server's start, not its pace.
         let counts = self.steps > self.length / 4;
         for reader in &mut self.readers {
@@ -199,8 +199,8 @@ impl Check {
         Ok(is_due)
     }
 
-    fn look(&mut self, watcher: &mut dyn Watcher, doing: &'static str) -> Result<Sample, Failure> {
-        let used = self.meter.look()?;
+    fn sample(&mut self, watcher: &mut dyn Watcher, doing: &'static str) -> Result<Sample, Failure> {
+        let used = self.meter.measure()?;
         let sample = Sample {
             elapsed: self.pace.elapsed(),
             rss: used.rss,

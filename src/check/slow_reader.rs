@@ -18,7 +18,7 @@ use super::url::Url;
 
 /// How long a server may take to accept a client.
 const UNDECIDED_LENGTHS: Duration = Duration::from_secs(5);
-/// The kernel doubles it. Small enough that little waits there, large enough that a loopback's long packets fit.
+/// The kernel doubles it. Small, so that little waits there, but large enough for the long packets of the loopback.
 const RECEIVE_BUFFER: usize = 64 << 10;
 /// The head of a response is no longer.
 const MOST_HEAD: usize = 16 << 10;
@@ -60,7 +60,7 @@ impl SlowReader {
         Ok(Self::ask(socket, url, request, rate))
     }
 
-    /// Connects and leaves, to see whether anybody is there.
+    /// Connects and closes, to find out whether the server is there.
     pub fn probe(url: &Url, addresses: &[SocketAddr]) -> Result<(), Failure> {
         connected_to_any(url, addresses).map(drop)
     }
@@ -104,7 +104,7 @@ impl SlowReader {
         }
     }
 
-    /// Begins a step; answers whether the last one gave as much as it might, or more waits.
+    /// Begins a step; returns whether the last one read its whole share, or more is waiting.
     pub fn step(&mut self) -> bool {
         let had_enough = self.left == 0 || ioctl_fionread(&self.socket).is_ok_and(|waiting| waiting > 0);
         self.left = share_of_step(self.rate, self.step);
@@ -117,7 +117,7 @@ impl SlowReader {
         self.left = bytes;
     }
 
-    /// Reads what may be read now, into a buffer that all clients share.
+    /// Reads what this step allows; `buffer` is scratch.
     pub fn read(&mut self, buffer: &mut [u8]) {
         while self.left > 0 && !self.is_over {
             let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
@@ -196,7 +196,7 @@ impl SlowReader {
         self.is_over
     }
 
-    /// Why this is no response to go by.
+    /// Why this response cannot be judged.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }

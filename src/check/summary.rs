@@ -12,23 +12,23 @@ use super::picture::{drawn, stretched};
 use super::series::{Sample, quarters, second_half, slope};
 use super::verdict::{Finding, NOISE, transforms};
 
-/// The screen is no wider.
+/// The widest result.
 const COLUMNS: usize = 79;
 /// Columns of a row's name, of each of its numbers, and of its curve.
 const NAME: usize = 13;
 const NUMBER: usize = 11;
 const CURVE: usize = 18;
-/// Fewer columns are too few for what is checked, beside the finding.
+/// The least columns for the name beside the finding.
 const TITLE: usize = 24;
 
-/// The screen, no wider than `columns` or what reads well. A server's input is not known, so only its memory and what its clients got are shown.
+/// The result, at most `columns` wide. The input of a server is not known, so it is not shown.
 #[must_use]
 pub fn text(what: &str, report: &Report, is_server: bool, style: Style, columns: usize) -> String {
     let columns = columns.min(COLUMNS);
     let verdict = &report.verdict;
     let (sign, word, paint) = match verdict.finding {
         Finding::Honours => ("✓", "honours backpressure".to_owned(), Paint::Level),
-        // More was not tried, so more cannot be said.
+        // A bound above that would not have been seen.
         Finding::Buffers => {
             let word = format!("buffers, no bound seen up to {}", human_size(verdict.seen));
             ("✗", word, Paint::Busy)
@@ -66,7 +66,7 @@ pub fn text(what: &str, report: &Report, is_server: bool, style: Style, columns:
     lines.iter().map(|line| style.text(line) + "\n").collect()
 }
 
-/// A command or a URL in so many columns: of a program's path its name stays.
+/// A command or a URL in `columns`. A program's path is cut before its name.
 #[must_use]
 pub fn title(what: &str, columns: usize) -> String {
     let (program, rest) = what.split_at(what.find(' ').unwrap_or(what.len()));
@@ -86,7 +86,7 @@ fn table(report: &Report, is_server: bool, columns: usize) -> Vec<Line> {
     if !is_server && quarters[3].accepted == 0 {
         return Vec::new();
     }
-    // What is narrow shows less of the course, but its end.
+    // A narrow table shows the middle and the end.
     let shown: &[usize] = if columns < NAME + 4 * NUMBER {
         &[1, 3]
     } else {
@@ -155,7 +155,7 @@ fn table(report: &Report, is_server: bool, columns: usize) -> Vec<Line> {
     lines
 }
 
-/// A name, and what there is to say behind it.
+/// A row of a name and a text.
 fn fact(name: &str, text: &str, columns: usize) -> Vec<Line> {
     let texts = wrap(text, columns.saturating_sub(NAME + 2)).into_iter().enumerate();
     let lines = texts.map(|(at, text)| {
@@ -187,7 +187,7 @@ fn right(text: &str, columns: usize) -> String {
     " ".repeat(columns.saturating_sub(text.width())) + text
 }
 
-/// Text in lines behind an indent.
+/// Indented lines of a text.
 fn wrapped(indent: &str, text: &str, paint: Paint, columns: usize) -> Vec<Line> {
     let lines = wrap(text, columns.saturating_sub(indent.width())).into_iter();
     lines

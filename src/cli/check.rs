@@ -1,4 +1,4 @@
-//! `highwater check`: its options, who watches it, and how it ends.
+//! `highwater check`: its options, its display, and its exit code.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -50,27 +50,27 @@ pub struct CheckOptions {
     #[arg(long, value_name = "RATE", default_value = "64KiB/s", value_parser = parse_some_rate)]
     rate: u64,
 
-    /// About how long to look; 2s at least
+    /// Duration of the check; at least 2s
     ///
-    /// The time that a program needs to start is not counted. What is clear sooner ends sooner; what is undecided is
-    /// looked at for up to four times as long.
+    /// The start of the program is not counted. A check ends sooner once the verdict is certain, and takes up to four times
+    /// as long while it is undecided.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_length)]
     seconds: Duration,
 
-    /// Stop there [default: a quarter of free memory]
+    /// End at this memory [default: a quarter of free memory]
     ///
-    /// Private and shared memory, and files in memory, of all its processes together. A program that is stopped so has
-    /// shown what it does; a server is left alone.
+    /// Private and shared memory of all its processes, and their files in memory. A program is stopped then, a server is
+    /// left running.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_rss: Option<u64>,
 
-    /// Stop at that much in files [default: 1GiB]
+    /// End at this size of files [default: 1GiB]
     ///
-    /// By default no more than a quarter of what is free, either. A program gets a TMPDIR of its own, which is removed at the end.
+    /// The default is at most a quarter of the free space. A program gets a TMPDIR of its own, which is removed at the end.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_disk: Option<u64>,
 
-    /// Feed this file, again and again
+    /// Feed this file, repeated without end
     #[arg(long, value_name = "FILE", requires = "command")]
     input: Option<PathBuf>,
 
@@ -85,25 +85,25 @@ pub struct CheckOptions {
     )]
     input_kind: InputKind,
 
-    /// The server's process, instead of by its port
+    /// A process of the server [default: found by the port]
     ///
-    /// May be given several times. It and its descendants are measured. One of them must listen on the port of URL; others, such as the application
-    /// behind a proxy, are measured with it.
+    /// May be repeated. Its descendants are measured, too. One process must listen on the port of URL; others, such as the
+    /// application behind a proxy, are measured with it.
     #[arg(long, value_name = "PID", requires = "url", conflicts_with = "command", value_parser = clap::value_parser!(i32).range(1..))]
     pid: Vec<i32>,
 
-    /// How many clients a server gets
+    /// Number of clients of a server
     #[arg(long, value_name = "N", default_value = "10", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     clients: u32,
 
     /// Send this header: 'NAME: VALUE' or @FILE
     ///
-    /// May be given several times. It replaces one that is sent anyway: Accept-Encoding is identity unless it is given. A file has a header a line,
-    /// and keeps secrets out of the command line.
+    /// May be repeated, and replaces a default header, such as Accept-Encoding: identity. A file holds one header a line and
+    /// keeps secrets out of the command line.
     #[arg(long, value_name = "HEADER", requires = "url", conflicts_with = "command")]
     header: Vec<String>,
 
-    /// Ask with this method; GET, or POST with --body, otherwise
+    /// Request method [default: GET, or POST with --body]
     #[arg(long, hide_short_help = true, value_name = "METHOD", requires = "url", conflicts_with = "command", value_parser = parse_method)]
     method: Option<String>,
 
@@ -140,12 +140,12 @@ pub struct CheckOptions {
     color: Color,
 }
 
-/// No check takes longer.
+/// The longest --seconds.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-const EXITS: &str = "Exit codes: 0 it honours, 1 it buffers, 13 cannot tell; others: no check";
+const EXITS: &str = "Exit codes: 0 honours, 1 buffers, 13 cannot tell; others: the check failed";
 
-/// Checks, shows what it came to, and answers the exit code.
+/// Runs a check, shows its result, and returns the exit code.
 pub fn run(options: &CheckOptions) -> ExitCode {
     match checked(options) {
         Ok(code) => ExitCode::from(code),
@@ -161,7 +161,7 @@ fn checked(options: &CheckOptions) -> Result<u8, Failure> {
     let settings = Settings {
         length: options.seconds,
         rate: options.rate,
-        // Where the system does not tell, what any machine of today has.
+        // Where the system does not tell, what any machine has today.
         max_rss: options
             .max_rss
             .unwrap_or_else(|| free_memory().map_or(1 << 30, |free| free / 4)),
@@ -178,7 +178,7 @@ fn checked(options: &CheckOptions) -> Result<u8, Failure> {
         }
     };
     let is_server = options.url.is_some();
-    // One picture is enough where both go to the same terminal.
+    // JSON lines and the picture would mix on one terminal.
     let draws = can_draw() && !(options.json && std::io::stdout().is_terminal());
     let mut display = Display {
         what: &what,
@@ -228,7 +228,7 @@ fn checked(options: &CheckOptions) -> Result<u8, Failure> {
     Ok(report.verdict.finding.exit_code())
 }
 
-/// What each client of a server asks.
+/// The request of each client of a server.
 fn request(options: &CheckOptions) -> Result<Request, Failure> {
     let mut headers = Vec::new();
     for text in &options.header {
@@ -236,7 +236,7 @@ fn request(options: &CheckOptions) -> Result<Request, Failure> {
         let lines = String::from_utf8_lossy(&lines).into_owned();
         for line in lines.lines().filter(|line| !line.trim().is_empty()) {
             headers.push(parse_header(line).ok_or_else(|| {
-                // What is wrong may be a secret.
+                // The text is not shown: it may be a secret.
                 Failure::because(
                     Kind::Usage,
                     "--header: cannot read it",
@@ -338,7 +338,7 @@ struct Record {
 }
 
 impl Record {
-    /// Opens the file and leaves what is in it until the check has begun.
+    /// Opens the file; it is emptied once the check has begun.
     fn open(path: &std::path::Path) -> Result<Self, Failure> {
         let name = shown(path.as_os_str().as_bytes());
         let opened = OwnFile::open(path);
@@ -359,7 +359,7 @@ impl Record {
     }
 }
 
-/// Writes to standard output as much at a time as a pipe takes without waiting in the call: a signal must get through.
+/// Writes to standard output in pieces that a ready pipe takes without blocking, so that signals are handled.
 fn print(text: &str) -> Result<(), Failure> {
     let stdout = std::io::stdout();
     let cannot = |error: std::io::Error| {
@@ -372,7 +372,7 @@ fn print(text: &str) -> Result<(), Failure> {
     for piece in text.as_bytes().chunks(4096) {
         match poll(&mut [PollFd::new(&stdout.as_fd(), PollFlags::OUT)], None) {
             Ok(_) => {}
-            // The only signals that are listened to end the check.
+            // A signal ends the check.
             Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(cannot(error.into())),
         }
@@ -384,21 +384,21 @@ fn print(text: &str) -> Result<(), Failure> {
 
 fn parse_some_rate(text: &str) -> Result<u64, String> {
     match parse_rate(text) {
-        Ok(0) => Err("nothing would ever be read; 1B/s is the least".to_owned()),
+        Ok(0) => Err("at least 1B/s".to_owned()),
         Ok(rate) => Ok(rate),
         Err(misread) => Err(misread.to_string()),
     }
 }
 
 fn parse_length(text: &str) -> Result<Duration, String> {
-    // The option says the unit already.
+    // A bare number is in seconds, as the name of the option says.
     let read = match text.parse() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
         Err(_) => parse_duration(text).map_err(|misread| misread.to_string()),
     };
     match read {
-        Ok(length) if length > LONGEST => Err("more than a day says no more".to_owned()),
-        Ok(length) if length < SHORTEST => Err("less than 2s says nothing".to_owned()),
+        Ok(length) if length > LONGEST => Err("at most a day".to_owned()),
+        Ok(length) if length < SHORTEST => Err("at least 2s".to_owned()),
         read => read,
     }
 }

@@ -1,4 +1,4 @@
-//! What other processes use: one and all that descend from it.
+//! The memory and files of other processes: one and all its descendants.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,26 +14,25 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use super::identity::FileId;
 use super::system;
 
-/// One process, as the kernel lists it.
+/// A process in the list of the kernel.
 #[derive(Debug, Clone, Copy)]
 pub struct Listed {
     /// Its number.
     pub pid: i32,
     /// Its parent's number.
     pub parent: i32,
-    /// Whether its first thread runs, would run if a processor were free, or waits for a disk: not asleep, stopped or
-    /// ended.
+    /// Whether its first thread is running, runnable, or waiting for a disk.
     pub is_running: bool,
-    /// Whether it has ended and only waits to be waited for.
+    /// Whether it has ended and has not been waited for.
     pub is_zombie: bool,
 }
 
 /// The memory of one process, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessMemory {
-    /// All that is resident, the pages of mapped files included.
+    /// Resident pages, those of mapped files included.
     pub resident: u64,
-    /// Its own pages: heaps, stacks, private mappings that were written to.
+    /// Private pages: heaps, stacks, written pages of private mappings.
     pub private: u64,
     /// Pages of shared memory and of files that live in memory.
     pub shared: u64,
@@ -42,9 +41,9 @@ pub struct ProcessMemory {
 /// A regular file that a process has open for writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenFile {
-    /// Which file it is.
+    /// Its identity.
     pub id: FileId,
-    /// Where it is, or was.
+    /// Its path, or the last one that it had.
     pub path: PathBuf,
     /// Bytes that are allocated to it.
     pub allocated: u64,
@@ -57,21 +56,21 @@ pub struct OpenFile {
 /// What a process and its descendants use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TreeUse {
-    /// The sum of their resident sets, in bytes; a page that two of them share counts twice.
+    /// The sum of their resident sets in bytes, in which shared pages count once for each process.
     pub rss: u64,
-    /// Bytes of memory that are theirs: private pages, shared memory, and files in memory that they write.
+    /// Bytes of private and shared memory, and of the files in memory that they write.
     pub memory: u64,
     /// The process that has the most private memory.
     pub largest: Option<i32>,
-    /// Bytes that they have written to files on storage since this was first looked at; 0 where it cannot be told.
+    /// Bytes that they have written to storage since the first measurement; 0 where the system does not tell.
     pub disk: u64,
-    /// Whether any thread of any of them runs or would if it could.
+    /// Whether any of their threads is running or runnable.
     pub is_running: bool,
-    /// How many there are, ended ones left out.
+    /// How many there are, without ended ones.
     pub processes: usize,
 }
 
-/// Whose resources are looked at.
+/// A set of processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tree {
     /// A process and all its descendants.
@@ -81,10 +80,10 @@ pub enum Tree {
 }
 
 impl Tree {
-    /// Whether this process is a member.
+    /// Whether it contains a process.
     ///
     /// # Errors
-    /// As [`TreeWatch::look`].
+    /// As [`TreeWatch::measure`].
     pub fn contains(self, pid: i32) -> io::Result<bool> {
         Ok(self.members()?.iter().any(|process| process.pid == pid))
     }
@@ -97,7 +96,7 @@ impl Tree {
         };
         let parents: HashMap<i32, i32> = all.iter().map(|process| (process.pid, process.parent)).collect();
         let descends = |pid: i32| {
-            // A list that was read while processes came and went may have a loop in it.
+            // Processes come and go while the list is read, so it may contain a loop.
             let ancestors = std::iter::successors(parents.get(&pid), |parent| parents.get(parent));
             ancestors.take(all.len()).any(|ancestor| *ancestor == root)
         };
@@ -108,40 +107,40 @@ impl Tree {
     }
 }
 
-/// Looks at trees again and again, and remembers what is no longer to be seen.
+/// Measures trees repeatedly, and remembers ended processes and closed files.
 #[derive(Debug)]
 pub struct TreeWatch {
     trees: Vec<Tree>,
-    /// What each process had written when it was first seen, and when it was last seen.
+    /// What each process had written at its first and its last measurement.
     written: HashMap<i32, (u64, u64)>,
     files: HashMap<FileId, WrittenFile>,
-    /// What was ever below this folder at once.
+    /// A folder, and the most bytes in it at once.
     folder: Option<(PathBuf, u64)>,
-    looks: u32,
+    count: u32,
 }
 
 #[derive(Debug)]
 struct WrittenFile {
     file: OpenFile,
-    /// Bytes that it had before it was watched.
+    /// Bytes that it had at the first measurement.
     before: u64,
     is_open: bool,
 }
 
-/// What became of files that were written, in bytes.
+/// Bytes in the files that were written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Files that have no name any more.
+    /// Files that are deleted or in the folder for temporary files.
     pub temporary: u64,
-    /// Files that are where they were made.
+    /// Other files.
     pub kept: u64,
 }
 
 impl TreeWatch {
-    /// Open files are looked for at every so many looks: their number has no bound.
+    /// Open files are listed once in so many measurements, because there may be many.
     const FILES_EVERY: u32 = 2;
 
-    /// A watch of all of these. What they write below `folder` is temporary.
+    /// Watches `trees`. What they write below `folder` is temporary.
     #[must_use]
     pub fn new(trees: Vec<Tree>, folder: Option<&Path>) -> Self {
         Self {
@@ -149,15 +148,15 @@ impl TreeWatch {
             written: HashMap::new(),
             files: HashMap::new(),
             folder: folder.map(|folder| (folder.to_owned(), 0)),
-            looks: 0,
+            count: 0,
         }
     }
 
-    /// What they use now.
+    /// Measures them.
     ///
     /// # Errors
     /// `Unsupported` where the system does not list processes; as open(2) otherwise.
-    pub fn look(&mut self) -> io::Result<TreeUse> {
+    pub fn measure(&mut self) -> io::Result<TreeUse> {
         let mut members: Vec<Listed> = Vec::new();
         for tree in &self.trees {
             for process in tree.members()? {
@@ -175,7 +174,7 @@ impl TreeWatch {
             used.processes += 1;
             used.rss += memory.resident;
             private += memory.private;
-            // They share it: a sum would count it once a process.
+            // A sum would count it once for each process.
             shared = shared.max(memory.shared);
             if memory.private >= most {
                 most = memory.private;
@@ -185,7 +184,7 @@ impl TreeWatch {
             let stored = system::stored_bytes(process.pid);
             self.written.entry(process.pid).or_insert((stored, stored)).1 = stored;
         }
-        if self.looks.is_multiple_of(Self::FILES_EVERY) {
+        if self.count.is_multiple_of(Self::FILES_EVERY) {
             self.files.values_mut().for_each(|written| written.is_open = false);
             for process in &members {
                 self.look_at_files(process.pid);
@@ -194,10 +193,10 @@ impl TreeWatch {
                 *most = (*most).max(allocated_below(folder));
             }
         }
-        self.looks += 1;
+        self.count += 1;
         let in_memory = self.files.values().filter(|written| written.file.is_in_memory);
         let in_memory: u64 = in_memory.map(WrittenFile::in_memory_now).sum();
-        // What is mapped is in both.
+        // Mapped files in memory are in both.
         used.memory = private + shared.max(in_memory);
         used.disk = self
             .written
@@ -216,8 +215,8 @@ impl TreeWatch {
                     known.file = file;
                 }
                 Entry::Vacant(place) => {
-                    // One that has a name may have been there before, but then it is not known how large it was.
-                    let before = if self.looks == 0 { file.allocated } else { 0 };
+                    // Only at the first measurement is the size before known.
+                    let before = if self.count == 0 { file.allocated } else { 0 };
                     place.insert(WrittenFile {
                         file,
                         before,
@@ -228,7 +227,7 @@ impl TreeWatch {
         }
     }
 
-    /// What became of the files that were seen to be written.
+    /// The files that were seen open for writing, and those in the folder.
     #[must_use]
     pub fn written(&self) -> Written {
         let mut written = Written::default();
@@ -236,13 +235,13 @@ impl TreeWatch {
             let bytes = file.allocated.saturating_sub(*before);
             let folder = self.folder.as_ref().map(|(folder, _)| folder);
             let is_below = folder.is_some_and(|folder| file.path.starts_with(folder));
-            if file.is_linked && !is_below && has_still(file) {
+            if file.is_linked && !is_below && is_in_place(file) {
                 written.kept += bytes;
             } else {
                 written.temporary += bytes;
             }
         }
-        // Files that are open only for a moment are not all seen, but they are there.
+        // Short-lived descriptors are not all seen.
         let below = self.folder.as_ref().map_or(0, |(_, most)| *most);
         written.temporary = written.temporary.max(below);
         written
@@ -265,16 +264,16 @@ fn allocated_below(folder: &Path) -> u64 {
     sizes.sum()
 }
 
-fn has_still(file: &OpenFile) -> bool {
+fn is_in_place(file: &OpenFile) -> bool {
     rustix::fs::stat(&file.path).is_ok_and(|stat| FileId::of(&stat) == file.id)
 }
 
 impl WrittenFile {
-    /// What a file in memory has grown to: it may have been closed since, and gone on growing, or gone.
+    /// Bytes by which a file in memory has grown, which may have been closed or deleted since it was seen.
     fn in_memory_now(&self) -> u64 {
         let now = match rustix::fs::stat(&self.file.path) {
             Ok(stat) if FileId::of(&stat) == self.file.id => allocated_bytes(&stat),
-            // Without a name it is there as long as it is open.
+            // A deleted file exists as long as it is open.
             _ if self.is_open => self.file.allocated,
             _ => 0,
         };
@@ -282,7 +281,7 @@ impl WrittenFile {
     }
 }
 
-/// Bytes that are allocated to a file: stat(2) counts blocks of 512 bytes.
+/// Bytes that are allocated to a file; stat(2) counts blocks of 512 bytes.
 #[must_use]
 pub fn allocated_bytes(stat: &rustix::fs::Stat) -> u64 {
     u64::try_from(stat.st_blocks).unwrap_or(0) * 512
@@ -291,23 +290,23 @@ pub fn allocated_bytes(stat: &rustix::fs::Stat) -> u64 {
 /// The processes that listen on a TCP port.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listeners {
-    /// Whether anything listens there, seen or not.
+    /// Whether a socket listens there, of a visible process or not.
     pub is_bound: bool,
-    /// Those that can be seen to; other users' processes are not shown to everybody.
+    /// The visible ones: without root, those of the same user.
     pub pids: Vec<i32>,
 }
 
 impl Listeners {
-    /// Looks for them in this process's network namespace.
+    /// Finds them in this process's network namespace.
     #[must_use]
     pub fn on(port: u16) -> Self {
         system::listeners(None, Some(port))
     }
 
-    /// The roots of the trees that they are in: a process whose parent listens, too, is that parent's worker.
+    /// Those without a listening parent: the masters, without their workers.
     ///
     /// # Errors
-    /// As [`TreeWatch::look`].
+    /// As [`TreeWatch::measure`].
     pub fn roots(&self) -> io::Result<Vec<i32>> {
         let all = system::processes()?;
         let is_listener = |pid: &i32| self.pids.contains(pid);
@@ -323,10 +322,10 @@ impl Listeners {
     }
 }
 
-/// Whether a process of this tree listens on the port; one in another network namespace, on any port.
+/// Whether a process of this tree listens on the port, or on any port where its network namespace is another.
 ///
 /// # Errors
-/// As [`TreeWatch::look`].
+/// As [`TreeWatch::measure`].
 pub fn listens(tree: Tree, port: u16) -> io::Result<bool> {
     let members = tree.members()?;
     Ok(members.iter().any(|process| {
@@ -380,7 +379,7 @@ mod tests {
     #[test]
     fn this_process_is_in_its_own_tree_and_not_below_itself() {
         let own = rustix::process::getpid().as_raw_nonzero().get();
-        let used = TreeWatch::new(vec![Tree::Of(own)], None).look().expect("listed");
+        let used = TreeWatch::new(vec![Tree::Of(own)], None).measure().expect("listed");
         assert!(
             used.memory > 100 << 10 && used.rss > used.memory / 2 && used.is_running && used.processes >= 1,
             "{used:?}"
@@ -392,7 +391,7 @@ mod tests {
     #[test]
     fn nobody_is_in_the_tree_of_a_number_that_is_no_process() {
         // The kernel gives no number above 2^22: see proc(5).
-        let used = TreeWatch::new(vec![Tree::Of(1 << 30)], None).look();
+        let used = TreeWatch::new(vec![Tree::Of(1 << 30)], None).measure();
         assert_eq!(used.expect("listed"), TreeUse::default());
     }
 }

@@ -28,9 +28,9 @@ fn wrong_command_lines_say_what_would_be_right() {
         ),
         (&["check", "--input-kind=xml", "--", "cat"], "invalid value 'xml'"),
         (&["check", "--input=/dev/zero", "--", "cat"], "a regular file"),
-        (&["check", "--seconds=1", "--", "cat"], "less than 2s says nothing"),
-        (&["check", "--seconds=1s", "--", "cat"], "less than 2s says nothing"),
-        (&["check", "--rate=0", "--", "cat"], "1B/s is the least"),
+        (&["check", "--seconds=1", "--", "cat"], "at least 2s"),
+        (&["check", "--seconds=1s", "--", "cat"], "at least 2s"),
+        (&["check", "--rate=0", "--", "cat"], "at least 1B/s"),
         (&["check", "--pid=1", "--", "cat"], "cannot be used with"),
         (
             &["check", "http://localhost/", "--pid=1", "--", "cat"],
