@@ -3,6 +3,7 @@
 use rustix::event::PollFd;
 
 use crate::error::Failure;
+use crate::platform::Tree;
 
 use super::interruption::Interruption;
 use super::meter::{Meter, passed};
@@ -47,8 +48,8 @@ pub struct Target {
 /// ([`crate::error::Kind::Connect`]), where the system does not tell what is needed, where resources are short, and where
 /// the watcher cannot go on.
 pub fn check(target: &Target, settings: &Settings, watcher: &mut dyn Watcher) -> Result<Outcome, Failure> {
-    // Without this there is nothing to be found out, and nothing has happened yet where the server cannot be reached.
-    Meter::new(Vec::new(), None)?;
+    // Refuses a system that does not list processes before anything is contacted.
+    Meter::new(vec![Tree::Ours], None)?;
     let addresses = addresses(&target.url)?;
     SlowReader::probe(&target.url, &addresses)?;
     let meter = Meter::new(trees(&target.pids, target.url.address.port)?, None)?;
