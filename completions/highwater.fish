@@ -98,10 +98,18 @@ complete -c highwater -n "__fish_highwater_using_subcommand ctl" -s h -l help -d
 complete -c highwater -n "__fish_highwater_using_subcommand report" -s o -l output -d 'Where to write it; the name says what: .html, .svg or .png' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l rate -d 'How fast the output is read' -r
-complete -c highwater -n "__fish_highwater_using_subcommand check" -l seconds -d 'How long to look; 2s at least' -r
-complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-rss -d 'Stop there [default: a quarter of free memory]' -r
-complete -c highwater -n "__fish_highwater_using_subcommand check" -l pid -d 'The server\'s process' -r
-complete -c highwater -n "__fish_highwater_using_subcommand check" -l clients -d 'How many clients a server gets' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l seconds -d 'Duration of the check; at least 2s' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-rss -d 'End at this memory [default: a quarter of free memory]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-disk -d 'End at this size of files [default: 1GiB]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l input -d 'Feed this file, repeated without end' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l input-kind -d 'Feed random lines, json or csv' -r -f -a "lines\t'Lines of 99 characters'
+json\t'JSON Lines: objects with a number, a name and a text'
+csv\t'CSV with a header and the same three columns'"
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l pid -d 'A process of the server [default: found by the port]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l clients -d 'Number of clients of a server' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l header -d 'Send this header: \'NAME: VALUE\' or @FILE' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l method -d 'Request method [default: GET, or POST with --body]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l body -d 'Send this body: text or @FILE' -r
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l record -d 'Write samples and verdict there, as JSON lines' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l color -d 'When to use colour: auto, always, never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Always'

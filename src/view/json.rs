@@ -134,7 +134,7 @@ pub fn end(snapshot: Option<&Snapshot>, outputs: &[(NodeId, Fate)], exit: &Exit)
 }
 
 /// An object as a line.
-pub(super) fn line(object: &impl Serialize) -> String {
+pub(crate) fn line(object: &impl Serialize) -> String {
     let mut line = Vec::new();
     // A map of numbers and strings always has a JSON form, and memory takes all of it.
     let _ = object.serialize(&mut Serializer::with_formatter(&mut line, SixDigits));
