@@ -98,7 +98,7 @@ pub struct RunSample {
 }
 
 /// One stage at one moment. Sizes in bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageSample {
     /// Its name in the catalog.
     pub name: Cow<'static, str>,

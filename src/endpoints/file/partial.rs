@@ -61,7 +61,7 @@ impl Partial {
         // Another run may have dressed it for its place already.
         let failed = |error: Errno| Failure::io(Kind::Sink, format!("cannot open {}", names.shown(&names.part)), error);
         files::fchmod(&part, PRIVATE).map_err(failed)?;
-        sweep(&names.target);
+        sweep(&names.target, None);
         let journal = names.open_journal(&part, undertaking)?;
         files::fsync(&names.target.folder).map_err(failed)?;
         let descriptor =

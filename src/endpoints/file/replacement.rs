@@ -45,10 +45,10 @@ impl Replacement {
     /// Creates the temporary file beside its target. Where it replaces a file, or gets permissions that were asked for, it is
     /// readable by nobody else until it is whole; else the system gives it at once what it gives every new file.
     pub fn create(target: Target, sync: bool) -> Result<Outgoing, Failure> {
-        temporary::sweep(&target);
         let is_private = !target.leaves_rights_to_system();
         let mode = if is_private { PRIVATE } else { NEW };
         let (fd, name) = temporary::create(&target, mode).map_err(|error| uncreatable(&target, error))?;
+        temporary::sweep(&target, Some(&name));
         let failed = |error| Failure::io(Kind::Sink, "cannot create", error);
         let file = files::fstat(&fd).map(|stat| FileId::of(&stat)).map_err(|error| {
             // It was made a moment ago.
