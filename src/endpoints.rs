@@ -12,13 +12,14 @@ use crate::catalog::{Args, Definition};
 use crate::error::{Failure, Kind, Problem};
 use crate::flow::StageMeter;
 use crate::platform::{Descriptor, FilePlace, Shape, files};
-use crate::stage::{BoxFuture, Facts, Outcome, Phase, Reach, StreamReader, StreamWriter, Undertaking, Undo};
+use crate::stage::{BoxFuture, Facts, Outcome, Phase, Reach, Rollback, StreamReader, StreamWriter, Undertaking};
 
 mod file;
 mod journal;
 mod patience;
 pub mod read;
 mod retry;
+mod revocable;
 mod side_file;
 mod socket;
 mod stdio;
@@ -30,7 +31,7 @@ pub use patience::{Knob, Patience};
 pub use side_file::{OpenSideFile, SideFile};
 pub use unix::OwnSocket;
 
-use journal::Journal;
+pub use journal::Journal;
 
 /// Every kind of place, in the order in which they are listed.
 pub static SCHEMES: &[&Scheme] = &[
@@ -271,7 +272,9 @@ pub struct Outgoing {
     /// Where the bytes go.
     pub descriptor: Descriptor,
     /// What makes them complete and durable there.
-    pub landing: Box<dyn Landing>,
+    pub commit: Box<dyn Commit>,
+    /// Where it is noted how far the write has come, if another run may resume from there.
+    pub journal: Option<Journal>,
     /// Which error a peer that left is.
     pub reader_left: Kind,
 }
@@ -288,12 +291,12 @@ pub enum Holes {
 }
 
 /// The end of a successful write.
-pub trait Landing: Send {
+pub trait Commit: Send {
     /// Whether something is left to commit once all is prepared.
     fn phase(&self) -> Phase {
         Phase::Drained
     }
-    /// Makes what was written safe where it is, short of what can still be taken back.
+    /// Makes what was written safe where it is, short of what can still be rolled back.
     ///
     /// # Errors
     /// If that fails.
@@ -305,7 +308,7 @@ pub trait Landing: Send {
     ///
     /// # Errors
     /// If that cannot be promised.
-    fn land(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome;
+    fn commit(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome;
     /// Where to count what a peer takes meanwhile, so that it is seen to move.
     fn count_with(&mut self, meter: Arc<StageMeter>) {
         let _ = meter;
@@ -318,16 +321,12 @@ pub trait Landing: Send {
     fn wrote(&self, count: u64) {
         let _ = count;
     }
-    /// Whether landing waits until the disk has everything.
+    /// Whether the commit waits until the disk has everything.
     fn is_durable(&self) -> bool {
         false
     }
-    /// How to take back what was done.
-    fn undo(&self) -> Option<Arc<dyn Undo>> {
-        None
-    }
-    /// Where it is noted how far the write has come, if another run may go on with it. Given out once.
-    fn journal(&mut self) -> Option<Journal> {
+    /// How to roll back what was done.
+    fn rollback(&self) -> Option<Arc<dyn Rollback>> {
         None
     }
     /// What was written is not what was meant: removes all that another run would go on with.
@@ -340,11 +339,11 @@ pub trait Landing: Send {
 }
 
 /// The bytes are where they belong; a disk may not have them yet.
-struct Landed {
+struct Kept {
     sync: bool,
 }
 
-impl Landed {
+impl Kept {
     /// What is written to `descriptor` as it is; only files have a disk behind them.
     fn new(descriptor: &Descriptor, writing: Writing) -> Self {
         Self {
@@ -353,8 +352,8 @@ impl Landed {
     }
 }
 
-impl Landing for Landed {
-    fn land(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
+impl Commit for Kept {
+    fn commit(self: Box<Self>, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
         Ok(make_durable(descriptor, self.sync)?)
     }
 

@@ -37,7 +37,7 @@ pub use fan::Fan;
 pub use findings::{Findings, Hashed};
 pub use outer_side::OuterSide;
 pub use resumption::{SourceIdentity, Undertaking};
-pub use rollback::{AtOnce, Rollback};
+pub use rollback::Rollback;
 pub use settlement::{Settle, Settled};
 pub use side_file::SideFile;
 pub use stream::{StreamReader, StreamWriter};
@@ -291,7 +291,7 @@ pub trait DirectSource {
 
 /// An opened sink.
 pub trait Sink: Send {
-    /// How to take back what opening and writing did.
+    /// How to roll back what opening and writing did.
     fn rollback(&self) -> Option<Arc<dyn Rollback>>;
     /// When it commits. One that has something to commit waits for [`Context::commit`] between its last byte and that.
     fn phase(&self) -> Phase;
@@ -319,25 +319,9 @@ pub trait DirectSink {
     ///
     /// # Errors
     /// If that cannot be promised.
-    fn land(&mut self, context: &Context) -> Outcome;
+    fn commit(&mut self, context: &Context) -> Outcome;
     /// What a failed write is, after `written` bytes.
     fn failed(&self, error: io::Error, written: u64) -> Failure;
-}
-
-/// Takes back what a sink did, where the run fails; does nothing once the sink has landed. The engine calls it, also
-/// when the sink's own thread hangs or has panicked.
-pub trait Undo: Send + Sync {
-    /// Takes it back.
-    ///
-    /// # Errors
-    /// Where that fails; the message names what is left behind.
-    fn undo(&self) -> Result<(), Failure>;
-    /// Whether it is too late for that: the sink's work is in its place, and may only have to become durable.
-    fn has_landed(&self) -> bool {
-        false
-    }
-    /// What would be left behind: a temporary file's path.
-    fn name(&self) -> String;
 }
 
 /// A stage with several outputs whose parameters are right.

@@ -44,7 +44,7 @@ fn put(to: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let file = SideFile::named(name).map_err(misnamed)?;
     let file = runtime.block_on(file.open())?;
     let cancel = Cancel::default();
-    match file.write(bytes, &cancel).and_then(|()| file.land(&cancel)) {
+    match file.write(bytes, &cancel).and_then(|()| file.commit(&cancel)) {
         Ok(()) => Ok(()),
         Err(Stop::Failed(failure)) => Err(failure),
         // Nobody stops it.

@@ -16,9 +16,10 @@ use crate::stage::{BoxFuture, Facts, Undertaking};
 
 use super::stdio::Inherited;
 use super::{
-    Endpoint, Existing, Incoming, Landed, Misnamed, OpenReader, OpenWriter, Outgoing, Patience, Scheme, Writing,
+    Endpoint, Existing, Incoming, Kept, Misnamed, OpenReader, OpenWriter, Outgoing, Patience, Scheme, Writing,
 };
 
+mod draft;
 mod in_place;
 mod obstacle;
 mod partial;
@@ -150,7 +151,8 @@ impl File {
         };
         let descriptor = Descriptor::own(fd).map_err(|error| Failure::io(Kind::Sink, "cannot open", error))?;
         Ok(Outgoing {
-            landing: Box::new(Landed::new(&descriptor, writing)),
+            commit: Box::new(Kept::new(&descriptor, writing)),
+            journal: None,
             descriptor,
             reader_left: Kind::Sink,
         })

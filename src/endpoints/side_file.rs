@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Failure, Kind, Stop};
+use crate::flow::block_on;
 use crate::platform::{Interest, Transfer, Woken};
-use crate::stage::{self, Cancel, Facts, Outcome, Undo};
+use crate::stage::{self, Cancel, Facts, Outcome, Rollback};
 
 use super::{
     Endpoint, Misnamed, OpenWriter, Outgoing, Patience, SCHEMES, Writing, file, is_named_by, parse, sync_file,
@@ -66,23 +67,23 @@ impl SideFile {
             return Err(Failure::because(Kind::Usage, "cannot write beside the stream", why));
         };
         Ok(OpenSideFile {
-            undo: out.landing.undo(),
+            rollback: out.commit.rollback(),
             progress: Mutex::new(Progress::Empty(out)),
         })
     }
 }
 
-/// One that is open. Unless it has landed, nothing is left of it when it is dropped.
+/// One that is open. Unless it is committed, nothing is left of it when it is dropped.
 pub struct OpenSideFile {
     progress: Mutex<Progress>,
-    undo: Option<Arc<dyn Undo>>,
+    rollback: Option<Arc<dyn Rollback>>,
 }
 
 /// How far a side file has come.
 enum Progress {
     Empty(Outgoing),
     Written(Outgoing),
-    /// It has landed, or was given up.
+    /// It is committed, or was given up.
     Over,
 }
 
@@ -91,22 +92,23 @@ impl OpenSideFile {
     ///
     /// # Errors
     /// If that fails, or it is not sure to last; or if it cannot be removed, where nothing was written.
-    pub fn land(&self, cancel: &Cancel) -> Outcome {
+    pub fn commit(&self, cancel: &Cancel) -> Outcome {
         match std::mem::replace(&mut *self.progress(), Progress::Over) {
             Progress::Written(mut out) => {
-                out.landing.prepare(&out.descriptor, cancel.alarm()?)?;
-                out.landing.land(&out.descriptor, cancel.alarm()?)
+                out.commit.prepare(&out.descriptor, cancel.alarm()?)?;
+                out.commit.commit(&out.descriptor, cancel.alarm()?)
             }
-            Progress::Empty(_) | Progress::Over => Ok(self.take_back()?),
+            Progress::Empty(_) | Progress::Over => Ok(self.roll_back()?),
         }
     }
 
-    /// Removes what was written, unless it has landed. A second time changes nothing.
+    /// Removes what was written, unless it is committed. A second time changes nothing.
     ///
     /// # Errors
     /// If it cannot be removed; the message names what is left behind.
-    pub fn take_back(&self) -> Result<(), Failure> {
-        self.undo.as_ref().map_or(Ok(()), |undo| undo.undo())
+    pub fn roll_back(&self) -> Result<(), Failure> {
+        let rollback = self.rollback.clone();
+        rollback.map_or(Ok(()), |rollback| block_on(rollback.roll_back()))
     }
 
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
@@ -121,7 +123,7 @@ impl stage::SideFile for OpenSideFile {
             return Err(Failure::because(Kind::Bug, "a bug in highwater", "a side file was written twice").into());
         };
         write_all(&out, bytes, cancel)?;
-        if out.landing.is_durable() {
+        if out.commit.is_durable() {
             sync_file(&out.descriptor)?;
         }
         *progress = Progress::Written(out);
@@ -131,8 +133,8 @@ impl stage::SideFile for OpenSideFile {
 
 impl Drop for OpenSideFile {
     fn drop(&mut self) {
-        // Whoever wants to hear of an error takes it back himself.
-        let _ = self.take_back();
+        // A caller that wants to know of an error rolls it back before.
+        let _ = self.roll_back();
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::{Failure, Kind};
 use crate::platform::{Descriptor, FilePlace, Shape, files, is_sparse};
 use crate::stage::{BoxFuture, Facts};
 
-use super::{Endpoint, Incoming, Landed, OpenReader, OpenWriter, Outgoing, Patience, Scheme, Writing};
+use super::{Endpoint, Incoming, Kept, OpenReader, OpenWriter, Outgoing, Patience, Scheme, Writing};
 
 /// `-`
 pub static SCHEME: Scheme = Scheme {
@@ -143,7 +143,8 @@ impl Endpoint for Inherited {
         Box::pin(async move {
             let descriptor = self.output()?;
             let outgoing = Outgoing {
-                landing: Box::new(Landed::new(&descriptor, writing)),
+                commit: Box::new(Kept::new(&descriptor, writing)),
+                journal: None,
                 descriptor,
                 // The reader of our standard output leaves as `head` does.
                 reader_left: match self.number {

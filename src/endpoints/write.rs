@@ -10,8 +10,8 @@ use crate::error::{self, Failure, Problem, Stop};
 use crate::flow::{Inlet, Wait};
 use crate::platform::{Descriptor, FINDS_HOLES, Interest, Shape, Transfer, Woken};
 use crate::stage::{
-    AtOnce, BoxFuture, Context, DirectSink, Facts, Outcome, Phase, Reach, Rollback, Sink, SinkPlan, StreamWriter,
-    Undertaking, Undo, Work,
+    BoxFuture, Context, DirectSink, Facts, Outcome, Phase, Reach, Rollback, Sink, SinkPlan, StreamWriter, Undertaking,
+    Work,
 };
 
 mod account;
@@ -28,7 +28,7 @@ use sparse::Sparse;
 use writeback::Writeback;
 
 use super::patience::{CONNECTING, LINGER, RETRY, USER_TIMEOUT};
-use super::{Endpoint, Existing, Holes, Knob, Landing, OpenWriter, Patience, Writing, named};
+use super::{Commit, Endpoint, Existing, Holes, Knob, OpenWriter, Patience, Writing, named};
 
 /// The definition of `write`.
 pub static WRITE: Definition = Definition {
@@ -326,27 +326,27 @@ impl SinkPlan for Plan {
             if !self.care.is_none()
                 && let Err(failure) = can_be_read_back(&outgoing.descriptor)
             {
-                if let Some(undo) = outgoing.landing.undo() {
-                    undo.undo()?;
+                if let Some(rollback) = outgoing.commit.rollback() {
+                    rollback.roll_back().await?;
                 }
                 return Err(failure);
             }
-            let account = self.care.account(outgoing.landing.journal());
+            let account = self.care.account(outgoing.journal.take());
             let holes = match (self.sparse, self.expects_holes) {
-                (Sparse::Always, _) | (Sparse::Auto, true) => outgoing.landing.holes(),
+                (Sparse::Always, _) | (Sparse::Auto, true) => outgoing.commit.holes(),
                 (Sparse::Auto, false) | (Sparse::Never, _) => Holes::None,
             };
             // The kernel keeps a source's holes, and finds no others.
             let sees_bytes = match self.sparse {
                 Sparse::Always => holes != Holes::None,
-                Sparse::Never => outgoing.landing.holes() != Holes::None,
+                Sparse::Never => outgoing.commit.holes() != Holes::None,
                 Sparse::Auto => holes == Holes::Punch || holes == Holes::Grow && !FINDS_HOLES,
             };
             let sink: Box<dyn Sink> = Box::new(WritingTo {
-                undo: outgoing.landing.undo(),
-                writeback: Writeback::new(outgoing.landing.is_durable()),
+                rollback: outgoing.commit.rollback(),
+                writeback: Writeback::new(outgoing.commit.is_durable()),
                 descriptor: Arc::new(outgoing.descriptor),
-                landing: Some(outgoing.landing),
+                commit: Some(outgoing.commit),
                 reader_left: outgoing.reader_left,
                 is_direct: account.is_none() && !sees_bytes,
                 holes,
@@ -391,8 +391,8 @@ impl Sink for StreamingTo {
 struct WritingTo {
     descriptor: Arc<Descriptor>,
     /// `Some` until all bytes are written.
-    landing: Option<Box<dyn Landing>>,
-    undo: Option<Arc<dyn Undo>>,
+    commit: Option<Box<dyn Commit>>,
+    rollback: Option<Arc<dyn Rollback>>,
     writeback: Writeback,
     /// Which error a peer that left is.
     reader_left: error::Kind,
@@ -406,12 +406,11 @@ struct WritingTo {
 
 impl Sink for WritingTo {
     fn rollback(&self) -> Option<Arc<dyn Rollback>> {
-        let undo = self.undo.clone()?;
-        Some(Arc::new(AtOnce(undo)))
+        self.rollback.clone()
     }
 
     fn phase(&self) -> Phase {
-        self.landing.as_ref().map_or(Phase::Drained, |landing| landing.phase())
+        self.commit.as_ref().map_or(Phase::Drained, |commit| commit.phase())
     }
 
     fn resumes_at(&self) -> u64 {
@@ -434,27 +433,27 @@ impl DirectSink for WritingTo {
     }
 
     fn is_new_file(&self) -> bool {
-        (self.landing.as_ref()).is_some_and(|landing| landing.holes() == Holes::Grow)
+        (self.commit.as_ref()).is_some_and(|commit| commit.holes() == Holes::Grow)
     }
 
     fn wrote(&mut self, count: u64) {
         self.writeback.wrote(&self.descriptor, count);
-        if let Some(landing) = &self.landing {
-            landing.wrote(count);
+        if let Some(commit) = &self.commit {
+            commit.wrote(count);
         }
     }
 
-    fn land(&mut self, context: &Context) -> Outcome {
-        context.meter.land();
+    fn commit(&mut self, context: &Context) -> Outcome {
+        context.meter.begin_commit();
         let _outside = context.meter.wait(Wait::Outside);
-        match self.landing.take() {
-            Some(mut landing) => {
-                landing.count_with(context.meter.clone());
-                landing.prepare(&self.descriptor, context.cancel.alarm()?)?;
-                if landing.phase() != Phase::Drained {
+        match self.commit.take() {
+            Some(mut commit) => {
+                commit.count_with(context.meter.clone());
+                commit.prepare(&self.descriptor, context.cancel.alarm()?)?;
+                if commit.phase() != Phase::Drained {
                     context.commit.wait_blocking(&context.cancel)?;
                 }
-                landing.land(&self.descriptor, context.cancel.alarm()?)
+                commit.commit(&self.descriptor, context.cancel.alarm()?)
             }
             None => Ok(()),
         }
@@ -482,16 +481,16 @@ impl WritingTo {
             self.write_all(&mut batch, &mut written, context)?;
         }
         self.verify(context)?;
-        self.land(context)
+        self.commit(context)
     }
 
     /// Reads it back, where that is wanted; nobody may go on with what proves wrong.
     fn verify(&self, context: &Context) -> Outcome {
         let Some(account) = &self.account else { return Ok(()) };
         let verified = account.verify(&self.descriptor, context);
-        if let (Err(Stop::Failed(failure)), Some(landing)) = (&verified, &self.landing)
+        if let (Err(Stop::Failed(failure)), Some(commit)) = (&verified, &self.commit)
             && failure.kind() == error::Kind::Integrity
-            && let Err(more) = landing.reject()
+            && let Err(more) = commit.reject()
         {
             tracing::error!("{more}");
         }

@@ -93,7 +93,7 @@ impl Direct {
         }
         let sink = passage.sink;
         self.from.meter.end();
-        sink.land(&self.to).map_err(at_sink)
+        sink.commit(&self.to).map_err(at_sink)
     }
 }
 

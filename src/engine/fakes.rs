@@ -67,7 +67,7 @@ struct Fake {
 pub struct Tally {
     started: AtomicUsize,
     closed: AtomicUsize,
-    undone: AtomicUsize,
+    rolled_back: AtomicUsize,
     /// Bytes that sinks have received.
     taken: AtomicU64,
     /// The sinks in the order in which they committed.
@@ -77,11 +77,11 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// How many stages were started and closed, how many sinks committed, and how many were taken back.
+    /// How many stages were started and closed, how many sinks committed, and how many were rolled back.
     pub fn counts(&self) -> [usize; 4] {
-        let [started, closed, undone] =
-            [&self.started, &self.closed, &self.undone].map(|count| count.load(Ordering::Relaxed));
-        [started, closed, self.committed().len(), undone]
+        let [started, closed, rolled_back] =
+            [&self.started, &self.closed, &self.rolled_back].map(|count| count.load(Ordering::Relaxed));
+        [started, closed, self.committed().len(), rolled_back]
     }
 
     pub fn committed(&self) -> Vec<usize> {
@@ -335,7 +335,7 @@ impl Rollback for Fake {
     fn roll_back(self: Arc<Self>) -> BoxFuture<'static, Result<(), Failure>> {
         Box::pin(async move {
             if !self.is_committed() {
-                self.tally.undone.fetch_add(1, Ordering::Relaxed);
+                self.tally.rolled_back.fetch_add(1, Ordering::Relaxed);
             }
             Ok(())
         })

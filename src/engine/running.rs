@@ -27,7 +27,7 @@ use super::min_rate::Slow;
 use super::opening::{OpenRole, Opened};
 use super::settling::settle;
 use super::stall::Stall;
-use super::start::{Reports, land, start, start_direct};
+use super::start::{Reports, commit, start, start_direct};
 use super::sub_run::SubRun;
 use super::verdict::{Next, Verdict};
 use super::watch::{Watch, WatchedStage};
@@ -346,7 +346,7 @@ impl Run {
         }
     }
 
-    /// Waits for the stages that are still out, decides how the run ended, takes back what a failed one did, and tells the
+    /// Waits for the stages that are still out, decides how the run ended, rolls back what a failed one did, and tells the
     /// sources.
     async fn end(mut self, cause: Option<Ending>, interrupt: &mut Interrupt) -> Ending {
         let is_signalled = cause.as_ref().is_some_and(|ending| ending.signal.is_some());
@@ -362,7 +362,7 @@ impl Run {
             _ => self.decide(),
         };
         if ending.is_good()
-            && let Err(late) = self.land_side_files(interrupt).await
+            && let Err(late) = self.commit_side_files(interrupt).await
         {
             ending = late;
         }
@@ -371,7 +371,7 @@ impl Run {
         } else {
             self.roll_back(&mut left_behind, interrupt).await;
             let side_files = self.stages.values().iter().filter_map(|stage| stage.side_file.as_ref());
-            let failures = side_files.filter_map(|file| file.take_back().err());
+            let failures = side_files.filter_map(|file| file.roll_back().err());
             left_behind.extend(failures.map(|failure| failure.to_string()));
             Settled::RolledBack
         };
@@ -414,7 +414,7 @@ impl Run {
         }
     }
 
-    /// Takes back what is not committed, unless a signal says that nobody waits for that; returns whether something is
+    /// Rolls back what is not committed, unless a signal says that nobody waits for that; returns whether something is
     /// committed.
     async fn roll_back(&self, left_behind: &mut Vec<String>, interrupt: &mut Interrupt) -> bool {
         tokio::select! {
@@ -430,7 +430,7 @@ impl Run {
         stages.map(|text| format!("{text}: {what}")).collect()
     }
 
-    /// A line for each output of a failed run that could not be taken back any more, where there is another one.
+    /// A line for each output of a failed run that could not be rolled back any more, where there is another one.
     fn kept_outputs(&self, ending: &Ending) -> Vec<String> {
         if ending.is_good() || ending.outputs.len() < 2 {
             return Vec::new();
@@ -444,13 +444,13 @@ impl Run {
 
     /// Puts the side files in their places, now that the sinks have committed. A disk that does not answer must not keep
     /// a user who wants to leave, so a thread waits for it.
-    async fn land_side_files(&self, interrupt: &mut Interrupt) -> Result<(), Ending> {
+    async fn commit_side_files(&self, interrupt: &mut Interrupt) -> Result<(), Ending> {
         for (node, stage) in self.stages.iter() {
             let Some(file) = &stage.side_file else { continue };
             let text = &self.watch.stages[node].text;
             tokio::select! {
-                landed = land(node, file.clone(), stage.cancel.clone()) => {
-                    landed.map_err(|failure| Ending::failed(Some(text.clone()), failure))?;
+                committed = commit(node, file.clone(), stage.cancel.clone()) => {
+                    committed.map_err(|failure| Ending::failed(Some(text.clone()), failure))?;
                 }
                 cause = interrupt.next() => {
                     let mut ending = cause.ending();
@@ -555,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_up_when_the_sink_has_landed_changes_nothing() {
+    fn a_deadline_after_the_commit_changes_nothing() {
         for at in 0..3 {
             let case = Case::new(4, Some((at, Way::Hang, Moment::Over)));
             let (ending, tally) = out_of_time(&case, |run| run.verdict.is_whole());

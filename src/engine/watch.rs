@@ -83,7 +83,7 @@ impl Watch {
     pub(super) fn taken(&self) -> Option<u64> {
         let sinks = self.graph.sinks().map(|sink| &self.stages[sink].meter);
         sinks
-            .filter(|sink| !sink.is_landing())
+            .filter(|sink| !sink.is_committing())
             .map(|sink| sink.bytes_out())
             .min()
     }

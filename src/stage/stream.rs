@@ -41,7 +41,7 @@ pub trait StreamWriter: Send {
     fn phase(&self) -> Phase {
         Phase::Drained
     }
-    /// All bytes are written: makes them safe where they are, short of what can still be taken back.
+    /// All bytes are written: makes them safe where they are, short of what can still be rolled back.
     ///
     /// # Errors
     /// If that fails.
@@ -55,7 +55,7 @@ pub trait StreamWriter: Send {
     fn commit(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async { Ok(()) })
     }
-    /// How to take back what was done.
+    /// How to roll back what was done.
     fn rollback(&self) -> Option<Arc<dyn Rollback>> {
         None
     }

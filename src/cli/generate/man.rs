@@ -85,7 +85,7 @@ fn program(command: &clap::Command) -> io::Result<String> {
             roman(", "),
             bold("SIGHUP"),
         ],
-        "end the run; what is not complete is taken back",
+        "end the run; what is not complete is rolled back",
     );
     section(&mut roff, "KEYS");
     for (key, meaning) in KEYS {

@@ -5,19 +5,21 @@
 //! regular file, owned by this user, with no other name.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FlockOperation, OFlags};
 use rustix::io::Errno;
 
-use crate::error::{Failure, Kind, Stop, shown};
+use crate::error::{Failure, Kind, shown};
 use crate::platform::{Descriptor, FileId, FilePlace, files};
-use crate::stage::{Outcome, Phase, Undertaking, Undo};
+use crate::stage::Undertaking;
 
 use super::super::journal::{Found, Journal};
-use super::super::{Holes, Landing, Outgoing, make_durable};
+use super::super::revocable::{Revocable, Revoke};
+use super::super::{Holes, Outgoing};
+use super::draft::Draft;
 use super::target::{PRIVATE, Target};
 use super::temporary::{is_ours, sweep};
 
@@ -26,35 +28,18 @@ const JOURNAL: &str = ".highwater-journal";
 
 /// A part and its journal beside their target, which the part takes the place of when all bytes are durable.
 pub struct Partial {
-    names: Arc<Names>,
-    /// `Some` until the writer takes it.
-    journal: Option<Journal>,
-}
-
-/// The part's and the journal's names, until the run is over.
-struct Names {
     target: Target,
     part: OsString,
     journal: OsString,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Partial,
-    InPlace,
-    /// The run is over, and the part must not take its place any more.
-    Kept,
 }
 
 impl Partial {
     /// Opens what an earlier run of the same undertaking has left, or begins.
     pub fn open(target: Target, undertaking: &Undertaking) -> Result<Outgoing, Failure> {
-        let names = Names {
+        let names = Self {
             part: target.beside(PART),
             journal: target.beside(JOURNAL),
             target,
-            state: Mutex::new(State::Partial),
         };
         let part = names.open_ours(&names.part, OFlags::empty())?;
         names.lock(&part)?;
@@ -68,10 +53,8 @@ impl Partial {
             Descriptor::own(part).map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
         Ok(Outgoing {
             descriptor,
-            landing: Box::new(Self {
-                names: Arc::new(names),
-                journal: Some(journal),
-            }),
+            commit: Box::new(Arc::new(Revocable::new(names))),
+            journal: Some(journal),
             reader_left: Kind::Sink,
         })
     }
@@ -90,7 +73,7 @@ pub fn companions(target: &Target) -> Result<Vec<FilePlace>, Errno> {
     Ok(there)
 }
 
-impl Names {
+impl Partial {
     fn shown(&self, name: &OsStr) -> String {
         shown(self.target.path_of(name).as_os_str().as_bytes())
     }
@@ -187,87 +170,43 @@ impl Names {
     }
 }
 
-impl Landing for Partial {
-    fn phase(&self) -> Phase {
-        Phase::Name
-    }
-
-    fn prepare(&mut self, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        Ok(Self::prepare(self, descriptor)?)
-    }
-
-    fn land(self: Box<Self>, _: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        self.commit()
+impl Draft for Partial {
+    fn is_durable(&self) -> bool {
+        true
     }
 
     fn holes(&self) -> Holes {
         Holes::Grow
     }
 
-    fn is_durable(&self) -> bool {
-        true
+    fn dress(&self, descriptor: &Descriptor) -> Result<(), Failure> {
+        self.target.dress(descriptor)
     }
 
-    fn undo(&self) -> Option<Arc<dyn Undo>> {
-        Some(self.names.clone())
+    fn put_in_place(&self) -> Result<(), Failure> {
+        self.target.put_in_place(&self.part)
     }
 
-    fn journal(&mut self) -> Option<Journal> {
-        self.journal.take()
+    fn conclude(&self) -> Result<(), Failure> {
+        self.target.sync_names()?;
+        // If this run is killed before, the next one finds a journal without a part, and begins.
+        files::unlinkat(&self.target.folder, &self.journal, AtFlags::empty()).map_err(|error| {
+            let operation = format!(
+                "the file is in place, but {} cannot be removed",
+                self.shown(&self.journal)
+            );
+            Failure::io(Kind::Sink, operation, error)
+        })
     }
 
     fn reject(&self) -> Result<(), Failure> {
-        self.names.undo()?;
-        self.names.remove(&self.names.part)?;
-        self.names.remove(&self.names.journal)
+        self.remove(&self.part)?;
+        self.remove(&self.journal)
     }
 }
 
-impl Partial {
-    /// Makes the part whole and durable.
-    fn prepare(&self, descriptor: &Descriptor) -> Result<(), Failure> {
-        self.names.target.dress(descriptor)?;
-        make_durable(descriptor, true)
-    }
-
-    /// Puts it in place and removes its journal.
-    fn commit(&self) -> Outcome {
-        let names = &self.names;
-        {
-            let mut state = names.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if *state == State::Kept {
-                return Err(Stop::Neighbour);
-            }
-            names.target.put_in_place(&names.part)?;
-            *state = State::InPlace;
-        }
-        names.target.sync_names()?;
-        // If this run is killed before, the next one finds a journal without a part, and begins.
-        files::unlinkat(&names.target.folder, &names.journal, AtFlags::empty()).map_err(|error| {
-            let operation = format!(
-                "the file is in place, but {} cannot be removed",
-                names.shown(&names.journal)
-            );
-            Failure::io(Kind::Sink, operation, error)
-        })?;
-        Ok(())
-    }
-}
-
-impl Undo for Names {
-    /// Nothing is taken back: only the target must stay as it is from now on.
-    fn undo(&self) -> Result<(), Failure> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if *state == State::Partial {
-            *state = State::Kept;
-        }
-        Ok(())
-    }
-
-    fn has_landed(&self) -> bool {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) == State::InPlace
-    }
-
+/// Nothing is removed: only the target must stay as it is from now on.
+impl Revoke for Partial {
     fn name(&self) -> String {
         self.shown(&self.part)
     }
@@ -279,6 +218,7 @@ mod tests {
 
     use super::super::super::Writing;
     use super::*;
+    use crate::flow::block_on;
     use crate::stage::SourceIdentity;
 
     fn open(folder: &Path) -> Outgoing {
@@ -306,7 +246,7 @@ mod tests {
         let outgoing = open(folder.path());
         outgoing.descriptor.write(b"abc").expect("written");
         assert_eq!(count(folder.path()), 2);
-        outgoing.landing.reject().expect("removed");
+        outgoing.commit.reject().expect("removed");
         assert_eq!(count(folder.path()), 0);
     }
 
@@ -316,9 +256,14 @@ mod tests {
         std::fs::write(folder.path().join("b"), "old").expect("written");
         let outgoing = open(folder.path());
         outgoing.descriptor.write(b"new").expect("written");
-        outgoing.landing.undo().expect("settles").undo().expect("settled");
+        block_on(outgoing.commit.rollback().expect("can be rolled back").roll_back()).expect("rolled back");
         let alarm = crate::platform::Alarm::new().expect("an alarm");
-        assert!(outgoing.landing.land(&outgoing.descriptor, alarm.descriptor()).is_err());
+        assert!(
+            outgoing
+                .commit
+                .commit(&outgoing.descriptor, alarm.descriptor())
+                .is_err()
+        );
         assert_eq!(std::fs::read(folder.path().join("b")).expect("read"), b"old");
         assert_eq!(count(folder.path()), 3);
     }

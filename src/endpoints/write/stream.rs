@@ -27,7 +27,7 @@ pub async fn write_all(mut writer: Box<dyn StreamWriter>, mut input: Inlet, cont
             batch.advance(count);
         }
     }
-    context.meter.land();
+    context.meter.begin_commit();
     let _outside = context.meter.wait(Wait::Outside);
     tokio::select! {
         biased;

@@ -22,7 +22,7 @@ use crate::stage::{Cancel, Phase, Rollback, Work};
 struct Told {
     ended: Mutex<Vec<u64>>,
     wrote: AtomicU64,
-    landed: AtomicU64,
+    committed: AtomicU64,
     /// How many bytes the sink had taken before it failed.
     failed_after: AtomicU64,
 }
@@ -103,12 +103,12 @@ impl DirectSink for To {
         self.told.wrote.fetch_add(count, Ordering::Relaxed);
     }
 
-    fn land(&mut self, _: &Context) -> Outcome {
+    fn commit(&mut self, _: &Context) -> Outcome {
         assert!(
             self.source.times().ended_at.is_some(),
             "the source has nothing left to do"
         );
-        self.told.landed.fetch_add(1, Ordering::Relaxed);
+        self.told.committed.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -175,7 +175,7 @@ impl Rig {
         let whole: u64 = pieces.iter().sum();
         assert_eq!(*self.told.ended.lock().expect("no panic"), pieces);
         assert_eq!(self.told.wrote.load(Ordering::Relaxed), whole);
-        assert_eq!(self.told.landed.load(Ordering::Relaxed), 1);
+        assert_eq!(self.told.committed.load(Ordering::Relaxed), 1);
         assert_eq!(self.counts(), [whole; 4]);
         assert!(self.meters.iter().all(|meter| meter.open_wait().is_none()));
     }
@@ -346,7 +346,7 @@ fn a_lane_that_was_told_to_stop_moves_nothing() {
         let is_stopped = |outcome: &Outcome| matches!(outcome, Err(Stop::Neighbour));
         assert!(outcomes.iter().all(is_stopped), "{way}: {outcomes:?}");
         assert_eq!(
-            (rig.counts(), rig.told.landed.load(Ordering::Relaxed)),
+            (rig.counts(), rig.told.committed.load(Ordering::Relaxed)),
             ([0; 4], 0),
             "{way}"
         );
@@ -388,7 +388,7 @@ fn a_sink_that_takes_no_more_does_not_keep_a_lane_that_is_told_to_stop() {
     let outcomes = lane.join().expect("no panic");
     assert!(matches!(outcomes, [Err(Stop::Neighbour), Err(Stop::Neighbour)]));
     assert_eq!(rig.told.wrote.load(Ordering::Relaxed), rig.counts()[3]);
-    assert_eq!(rig.told.landed.load(Ordering::Relaxed), 0);
+    assert_eq!(rig.told.committed.load(Ordering::Relaxed), 0);
 }
 
 #[test]
