@@ -4,14 +4,14 @@ use std::fmt;
 
 use rustix::io::Errno;
 
-use crate::catalog::{Args, Build, Definition, check_chain};
+use crate::catalog::{Args, Build, Definition, Misnamed, check_chain};
 use crate::endpoints::{self, SideFile};
 use crate::error::{ChainError, Failure, Problem};
 use crate::flow::Marks;
 use crate::grammar::{Script, format_rate};
 use crate::graph::{Graph, NodeId, NodeMap};
 use crate::platform::FilePlace;
-use crate::stage::{BranchPlan, Content, Conversion, Facts, MemoryUse, SinkPlan, SourcePlan, TransformPlan};
+use crate::stage::{BranchPlan, Content, Conversion, Endpoint, Facts, MemoryUse, ResumeKey, Source, TransformPlan};
 use crate::transforms;
 
 mod budget;
@@ -53,13 +53,13 @@ pub struct Plan {
 /// What a stage will do.
 pub enum StagePlan {
     /// Where bytes come from.
-    Source(Box<dyn SourcePlan>),
+    Source(Source),
     /// What happens to them.
     Transform(Box<dyn TransformPlan>),
     /// Where they part.
     Branch(Box<dyn BranchPlan>),
     /// Where they go.
-    Sink(Box<dyn SinkPlan>),
+    Sink(Box<dyn Endpoint>),
 }
 
 /// One stage, planned.
@@ -68,6 +68,8 @@ pub struct Planned<T> {
     pub name: &'static str,
     /// Its call, normalised and safe to print.
     pub text: String,
+    /// Whether nobody wrote it: it is only where the pipeline happens to begin or to end.
+    pub is_implied: bool,
     /// What counts because the call says nothing else: `level=6`.
     pub defaults: Vec<String>,
     /// The small file that it leaves beside the stream.
@@ -84,6 +86,7 @@ impl<T> Planned<T> {
         Self {
             name,
             text: text.into(),
+            is_implied: false,
             defaults: Vec::new(),
             side_file: None,
             sub_pipelines: Vec::new(),
@@ -110,7 +113,7 @@ pub struct SubPlan {
 }
 
 /// Plans one run of a sub-pipeline over a source.
-pub type PlanRun = dyn Fn(Box<dyn SourcePlan>) -> Result<Plan, Failure> + Send + Sync;
+pub type PlanRun = dyn Fn(Source) -> Result<Plan, Failure> + Send + Sync;
 
 impl fmt::Debug for SubPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,7 +132,7 @@ impl StagePlan {
     pub fn facts(&self) -> Option<Result<Facts, Failure>> {
         match self {
             Self::Source(plan) => Some(plan.facts()),
-            Self::Sink(plan) => Some(plan.facts()),
+            Self::Sink(place) => Some(place.sink_facts()),
             Self::Transform(_) | Self::Branch(_) => None,
         }
     }
@@ -138,10 +141,10 @@ impl StagePlan {
     #[must_use]
     pub fn state_bytes(&self) -> u64 {
         match self {
-            Self::Source(_) => 0,
+            Self::Source(source) => source.state_bytes(),
             Self::Transform(plan) => plan.memory_use().map_or(0, MemoryUse::state_bytes),
             Self::Branch(plan) => plan.state_bytes(),
-            Self::Sink(plan) => plan.state_bytes(),
+            Self::Sink(place) => place.state_bytes(),
         }
     }
 
@@ -156,18 +159,26 @@ impl StagePlan {
 
     /// A sink, if it is one.
     #[must_use]
-    pub fn as_sink(&self) -> Option<&dyn SinkPlan> {
+    pub fn as_sink(&self) -> Option<&dyn Endpoint> {
         match self {
-            Self::Sink(plan) => Some(&**plan),
+            Self::Sink(place) => Some(&**place),
+            _ => None,
+        }
+    }
+
+    /// Where it is put which run this is, where a sink goes on with what an earlier one has written.
+    pub fn resume_key(&mut self) -> Option<&mut Option<ResumeKey>> {
+        match self {
+            Self::Sink(place) => place.resume_key(),
             _ => None,
         }
     }
 
     /// A source, if it is one.
     #[must_use]
-    pub fn as_source(&self) -> Option<&dyn SourcePlan> {
+    pub fn as_source(&self) -> Option<&Source> {
         match self {
-            Self::Source(plan) => Some(&**plan),
+            Self::Source(source) => Some(source),
             _ => None,
         }
     }
@@ -191,7 +202,7 @@ impl Plan {
         let reads = |(definition, _): &(&Definition, Args)| matches!(definition.build, Build::Source(_));
         if !calls.first().is_some_and(reads) {
             let standard = StagePlan::Source(endpoints::read::standard_input());
-            stages.push(Planned::new("read", "read -", standard));
+            stages.push(implied("read", "read -", standard));
             demands.push(Demand::none(whole.clone()));
         }
         for (definition, args) in &mut calls {
@@ -220,12 +231,12 @@ impl Plan {
         let writes = |(definition, _): &(&Definition, Args)| matches!(definition.build, Build::Sink(_));
         if !calls.last().is_some_and(writes) {
             let standard = StagePlan::Sink(endpoints::write::standard_output());
-            stages.push(Planned::new("write", "write -", standard));
+            stages.push(implied("write", "write -", standard));
             demands.push(Demand::none(whole.clone()));
         }
         let mut graph = Graph::chain(demands.len());
         if problems.is_empty() {
-            problems = resuming::problems(&graph, &stages, &demands);
+            problems = resuming::problems(&graph, &mut stages, &demands);
         }
         if problems.is_empty() {
             problems = ports::check(&mut graph, &stages, &demands);
@@ -311,11 +322,19 @@ impl Plan {
 
     /// The source and the sink, where nothing stands between them.
     #[must_use]
-    pub fn bare(&self) -> Option<(&dyn SourcePlan, &dyn SinkPlan)> {
+    pub fn bare(&self) -> Option<(&Source, &dyn Endpoint)> {
         match self.stages.values() {
             [source, sink] => Some((source.plan.as_source()?, sink.plan.as_sink()?)),
             _ => None,
         }
+    }
+}
+
+/// An end that the pipeline's text leaves out.
+fn implied(name: &'static str, text: &str, plan: StagePlan) -> Planned<StagePlan> {
+    Planned {
+        is_implied: true,
+        ..Planned::new(name, text, plan)
     }
 }
 
@@ -342,17 +361,15 @@ fn slower(plan: &dyn TransformPlan, args: &Args, min_rate: Option<u64>) -> Optio
 }
 
 fn planned(definition: &Definition, args: &Args, plan: StagePlan, problems: &mut Vec<Problem>) -> Planned<StagePlan> {
-    let unsaid = definition.params.iter().filter(|param| !args.is_given(param.name));
-    let defaults = unsaid.filter_map(|param| Some(format!("{}={}", param.name, param.default?)));
     let side_file = plan.as_transform().and_then(TransformPlan::side_file);
     let side_file = side_file.and_then(|(param, name)| {
-        let refused = |wrong: endpoints::Misnamed| {
+        let refused = |wrong: Misnamed| {
             problems.push(Problem::at(args.span_of(param), wrong.message).help(wrong.help));
         };
         SideFile::named(name).map_err(refused).ok()
     });
     Planned {
-        defaults: defaults.collect(),
+        defaults: args.defaults(),
         side_file,
         ..Planned::new(definition.name, args.normalised(), plan)
     }

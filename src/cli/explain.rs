@@ -9,7 +9,7 @@ use crate::flow::Marks;
 use crate::grammar::human_size;
 use crate::graph::{Id, NodeId};
 use crate::plan::{Plan, Planned, StagePlan};
-use crate::stage::{SinkPlan, SourcePlan};
+use crate::stage::{Endpoint, Source};
 
 /// No list is wider than this, in columns.
 const COLUMNS: usize = 79;
@@ -23,7 +23,7 @@ pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
     for (node, planned) in plan.stages.iter() {
         stage(&mut text, node, planned);
         match &planned.plan {
-            StagePlan::Source(source) => note(&mut text, &gives(&**source)),
+            StagePlan::Source(source) => note(&mut text, &gives(source)),
             StagePlan::Sink(sink) => note(&mut text, &sink.effect()),
             StagePlan::Transform(_) | StagePlan::Branch(_) => {}
         }
@@ -70,7 +70,7 @@ fn note(text: &mut String, what: &str) {
 }
 
 /// What is known of a source before it is opened.
-fn gives(source: &dyn SourcePlan) -> String {
+fn gives(source: &Source) -> String {
     match source.facts() {
         Ok(facts) => facts
             .size
@@ -93,8 +93,8 @@ fn link(text: &mut String, marks: &Marks) {
 }
 
 /// The direct lane, as far as it can be known before anything is opened.
-fn direct(source: &dyn SourcePlan, sink: &dyn SinkPlan) -> String {
-    let (Ok(source), Ok(sink)) = (source.facts(), sink.facts()) else {
+fn direct(source: &Source, sink: &dyn Endpoint) -> String {
+    let (Ok(source), Ok(sink)) = (source.facts(), sink.sink_facts()) else {
         return "direct, without the link".to_owned();
     };
     match (source.shape, sink.shape) {
@@ -112,10 +112,10 @@ fn costs(plan: &Plan, is_guarded: bool) -> String {
     let lane = match (plan.bare(), memory.has_explicit_marks) {
         (None, _) => "linked".to_owned(),
         (Some(_), _) if memory.is_unbounded => "linked, because backpressure is ignored".to_owned(),
-        (Some((_, sink)), false) if sink.looks_at_bytes() => {
-            "linked, because the sink looks at what it writes".to_owned()
-        }
-        (Some((source, sink)), false) => direct(source, sink),
+        (Some((source, sink)), false) => match source.direct().and_then(|()| sink.direct()) {
+            Ok(()) => direct(source, sink),
+            Err(why) => format!("linked, because {why}"),
+        },
         (Some(_), true) => "linked, because a mark is set".to_owned(),
     };
     let sum = memory.link_bytes() + memory.state;

@@ -6,25 +6,79 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::StageMeter;
-use crate::platform::{Descriptor, Interest, Transfer, Woken, await_alarm, sockets, unsent_bytes};
-use crate::stage::{Outcome, Rollback};
+use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken, await_alarm, sockets, unsent_bytes};
+use crate::stage::{
+    BoxFuture, Commit, Endpoint, Facts, Incoming, OpenReader, OpenWriter, Outcome, Outgoing, Reach, Rollback,
+};
 
+use super::connecting::ConnectOptions;
 use super::revocable::{Revocable, Revoke};
-use super::{Commit, Incoming, Outgoing};
 
-/// A connection to write to, which may take `linger` to drain. One that can be reset is so far, should it be closed.
-pub fn outgoing(stream: impl Into<OwnedFd>, queue: Queue, linger: Option<Duration>) -> Result<Outgoing, Failure> {
-    Ok(Outgoing {
-        descriptor: descriptor(stream, Kind::Sink)?,
-        commit: Box::new(Drained {
-            queue,
-            linger,
-            meter: None,
-            reset: (queue == Queue::Sequence).then(Arc::default),
-        }),
-        journal: None,
-        reader_left: Kind::Sink,
-    })
+/// A connection that is made or accepted.
+pub trait Peer: Send + 'static {
+    /// What its send queue is counted in.
+    const QUEUE: Queue;
+    /// Its name as people may see it.
+    fn shown(&self) -> String;
+    /// What opening it will do.
+    fn effect(&self) -> String;
+    /// How long it is waited for.
+    fn options(&self) -> ConnectOptions;
+    /// Binds a listener; returns the address that peers may connect to.
+    fn bind(&mut self) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+    /// Connects or accepts. A connection to write to that can be reset is so from now on, should it be closed.
+    fn connect(self, place: Kind) -> impl Future<Output = Result<OwnedFd, Failure>> + Send;
+}
+
+/// The place at the other end of a connection.
+pub struct Connection<P>(pub P);
+
+impl<P: Peer> Endpoint for Connection<P> {
+    fn shown(&self) -> String {
+        self.0.shown()
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Far
+    }
+
+    fn direct(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    fn bind(&mut self) -> Result<Option<String>, Failure> {
+        self.0.bind()
+    }
+
+    fn source_facts(&self) -> Result<Facts, Failure> {
+        Ok(Facts::of(Shape::Socket))
+    }
+
+    fn effect(&self) -> String {
+        self.0.effect()
+    }
+
+    fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
+        Box::pin(async move {
+            let stream = self.0.connect(Kind::Source).await?;
+            Ok(Incoming::new(descriptor(stream, Kind::Source)?, None).into())
+        })
+    }
+
+    fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
+        Box::pin(async move {
+            let commit = Box::new(Drained {
+                queue: P::QUEUE,
+                linger: self.0.options().linger,
+                meter: None,
+                reset: (P::QUEUE == Queue::Sequence).then(Arc::default),
+            });
+            let stream = self.0.connect(Kind::Sink).await?;
+            Ok(Outgoing::new(descriptor(stream, Kind::Sink)?, commit).into())
+        })
+    }
 }
 
 /// A connection whose end is a reset, until it is committed: an ordinary end would tell the peer that it has everything.
@@ -35,11 +89,6 @@ impl Revoke for Reset {
     fn name(&self) -> String {
         "the connection".to_owned()
     }
-}
-
-/// A connection to read from.
-pub fn incoming(stream: impl Into<OwnedFd>) -> Result<Incoming, Failure> {
-    Ok(Incoming::new(descriptor(stream, Kind::Source)?, None))
 }
 
 fn descriptor(stream: impl Into<OwnedFd>, place: Kind) -> Result<Descriptor, Failure> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::error::Failure;
 use crate::platform::Descriptor;
-use crate::stage::{Outcome, Phase, Rollback};
+use crate::stage::{Commit, Holes, Outcome, Phase, Rollback};
 
+use super::super::make_durable;
 use super::super::revocable::{Revocable, Revoke};
-use super::super::{Commit, Holes, make_durable};
 
 /// A file on its way to its place.
 pub trait Draft: Revoke + 'static {
@@ -28,10 +28,6 @@ pub trait Draft: Revoke + 'static {
     }
     /// It is in its place: sees to it that it stays there.
     fn conclude(&self) -> Result<(), Failure> {
-        Ok(())
-    }
-    /// What was written proved wrong: removes all that another run would resume from.
-    fn reject(&self) -> Result<(), Failure> {
         Ok(())
     }
 }
@@ -65,10 +61,5 @@ impl<D: Draft> Commit for Arc<Revocable<D>> {
 
     fn rollback(&self) -> Option<Arc<dyn Rollback>> {
         Some(self.clone())
-    }
-
-    fn reject(&self) -> Result<(), Failure> {
-        self.roll_back_now()?;
-        Draft::reject(&***self)
     }
 }

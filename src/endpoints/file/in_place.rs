@@ -13,10 +13,11 @@ use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
 use crate::platform::{Descriptor, FileId, files};
+use crate::stage::{Holes, Outgoing};
 
 use super::super::revocable::{Revocable, Revoke};
-use super::super::{Existing, Holes, Outgoing, Writing};
 use super::draft::Draft;
+use super::options::{Existing, WriteOptions};
 use super::target::{NEW, PRIVATE, Target, set_rights};
 
 /// A file that is written where it is.
@@ -74,7 +75,7 @@ impl Own {
 
 impl InPlace {
     /// Opens the file, or creates it: at its end, or emptied.
-    pub fn open(path: &Path, writing: Writing) -> Result<Outgoing, Errno> {
+    pub fn open(path: &Path, writing: &WriteOptions) -> Result<Outgoing, Errno> {
         let appends = writing.existing == Existing::Append;
         let (fd, created) = open_or_create(path, appends, writing)?;
         let other = files::duplicate(&fd).inspect_err(|_| {
@@ -96,12 +97,7 @@ impl InPlace {
             let _ = file.roll_back_now();
             Errno::from_io_error(&error).unwrap_or(Errno::IO)
         })?;
-        Ok(Outgoing {
-            descriptor,
-            commit: Box::new(file),
-            journal: None,
-            reader_left: Kind::Sink,
-        })
+        Ok(Outgoing::new(descriptor, Box::new(file)))
     }
 
     fn own(&self) -> MutexGuard<'_, Own> {
@@ -120,7 +116,7 @@ impl InPlace {
 }
 
 /// Returns the place as well where the file was created.
-fn open_or_create(path: &Path, appends: bool, writing: Writing) -> Result<(OwnedFd, Option<Target>), Errno> {
+fn open_or_create(path: &Path, appends: bool, writing: &WriteOptions) -> Result<(OwnedFd, Option<Target>), Errno> {
     let how = if appends { OFlags::APPEND } else { OFlags::TRUNC };
     let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY | how;
     if writing.clobber {
@@ -205,19 +201,24 @@ mod tests {
     use std::io::Write;
 
     use super::*;
-    use crate::flow::block_on;
+    use crate::flow::{StageMeter, block_on};
+    use crate::stage::Context;
+    use std::time::Instant;
 
     fn open(path: &Path) -> Outgoing {
-        let writing = Writing {
+        let writing = WriteOptions {
             existing: Existing::Append,
-            ..Writing::default()
+            ..WriteOptions::default()
         };
-        InPlace::open(path, writing).expect("opened")
+        InPlace::open(path, &writing).expect("opened")
     }
 
-    fn write(outgoing: &Outgoing, bytes: &[u8]) {
-        outgoing.descriptor.write(bytes).expect("written");
-        outgoing.commit.wrote(bytes.len() as u64);
+    fn write(outgoing: &mut Outgoing, bytes: &[u8]) {
+        outgoing.descriptor().write(bytes).expect("written");
+        outgoing.took(
+            bytes.len() as u64,
+            &Context::detached(Arc::new(StageMeter::new(Instant::now()))),
+        );
     }
 
     fn write_elsewhere(path: &Path, bytes: &[u8]) {
@@ -226,7 +227,7 @@ mod tests {
     }
 
     fn roll_back(outgoing: &Outgoing) -> Result<(), Failure> {
-        block_on(outgoing.commit.rollback().expect("can be rolled back").roll_back())
+        block_on(outgoing.rollback().expect("can be rolled back").roll_back())
     }
 
     /// A file in a folder of its own, with something in it.
@@ -242,8 +243,8 @@ mod tests {
     #[test]
     fn a_failed_append_cuts_off_its_own_bytes() {
         let (_folder, path) = log("old");
-        let outgoing = open(&path);
-        write(&outgoing, b" and new");
+        let mut outgoing = open(&path);
+        write(&mut outgoing, b" and new");
         assert_eq!(std::fs::read(&path).expect("read"), b"old and new");
         roll_back(&outgoing).expect("rolled back");
         assert_eq!(std::fs::read(&path).expect("read"), b"old");
@@ -252,9 +253,9 @@ mod tests {
     #[test]
     fn a_failed_append_keeps_what_others_wrote() {
         let (_folder, path) = log("old,");
-        let outgoing = open(&path);
+        let mut outgoing = open(&path);
         write_elsewhere(&path, b"theirs,");
-        write(&outgoing, b"ours,");
+        write(&mut outgoing, b"ours,");
         roll_back(&outgoing).expect("rolled back");
         assert_eq!(std::fs::read(&path).expect("read"), b"old,theirs,");
     }
@@ -262,11 +263,11 @@ mod tests {
     #[test]
     fn bytes_before_those_of_others_are_counted() {
         let (_folder, path) = log("old,");
-        let outgoing = open(&path);
-        write(&outgoing, b"one,");
+        let mut outgoing = open(&path);
+        write(&mut outgoing, b"one,");
         write_elsewhere(&path, b"theirs,");
-        write(&outgoing, b"two,");
-        write(&outgoing, b"three,");
+        write(&mut outgoing, b"two,");
+        write(&mut outgoing, b"three,");
         let failure = roll_back(&outgoing).expect_err("four bytes stay");
         let expected = format!(
             "cannot roll back 4 bytes of {}: another process has written to it as well",
@@ -279,8 +280,8 @@ mod tests {
     #[test]
     fn nothing_is_cut_where_others_wrote_last() {
         let (_folder, path) = log("old,");
-        let outgoing = open(&path);
-        write(&outgoing, b"ours,");
+        let mut outgoing = open(&path);
+        write(&mut outgoing, b"ours,");
         write_elsewhere(&path, b"theirs,");
         let failure = roll_back(&outgoing).expect_err("five bytes stay");
         assert!(failure.to_string().contains("5 bytes"), "{failure}");
@@ -290,8 +291,8 @@ mod tests {
     #[test]
     fn a_file_that_was_not_there_is_removed() {
         let (_folder, path) = log("");
-        let outgoing = open(&path);
-        write(&outgoing, b"new");
+        let mut outgoing = open(&path);
+        write(&mut outgoing, b"new");
         roll_back(&outgoing).expect("rolled back");
         assert!(!path.exists());
     }
@@ -299,9 +300,9 @@ mod tests {
     #[test]
     fn a_new_file_stays_where_others_wrote_to_it() {
         let (_folder, path) = log("");
-        let outgoing = open(&path);
+        let mut outgoing = open(&path);
         write_elsewhere(&path, b"theirs");
-        write(&outgoing, b"ours");
+        write(&mut outgoing, b"ours");
         roll_back(&outgoing).expect("rolled back");
         assert_eq!(std::fs::read(&path).expect("there"), b"theirs");
     }
@@ -319,12 +320,12 @@ mod tests {
     #[test]
     fn a_file_written_in_place_is_not_restored() {
         let (_folder, path) = log("old");
-        let writing = Writing {
+        let writing = WriteOptions {
             existing: Existing::Empty,
-            ..Writing::default()
+            ..WriteOptions::default()
         };
-        let outgoing = InPlace::open(&path, writing).expect("opened");
-        write(&outgoing, b"ne");
+        let mut outgoing = InPlace::open(&path, &writing).expect("opened");
+        write(&mut outgoing, b"ne");
         let failure = roll_back(&outgoing).expect_err("it is gone");
         let expected = "it was written where it is, and has 2 bytes of what was to come";
         assert!(failure.to_string().ends_with(expected), "{failure}");

@@ -9,9 +9,9 @@ use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
 use crate::platform::{Descriptor, FileId, files};
+use crate::stage::{Holes, Outgoing};
 
 use super::super::revocable::{Revocable, Revoke};
-use super::super::{Holes, Outgoing};
 use super::draft::Draft;
 use super::obstacle::uncreatable;
 use super::target::{NEW, PRIVATE, Target};
@@ -54,12 +54,7 @@ impl Replacement {
             let _ = replacement.roll_back_now();
             failed(Errno::from_io_error(&error).unwrap_or(Errno::IO))
         })?;
-        Ok(Outgoing {
-            descriptor,
-            commit: Box::new(replacement),
-            journal: None,
-            reader_left: Kind::Sink,
-        })
+        Ok(Outgoing::new(descriptor, Box::new(replacement)))
     }
 }
 
@@ -104,17 +99,17 @@ impl Revoke for Replacement {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Writing;
+    use super::super::options::WriteOptions;
     use super::super::target::spared;
     use super::*;
     use crate::error::Stop;
     use crate::flow::block_on;
-    use crate::stage::Rollback;
+    use crate::stage::{Cancel, Rollback};
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::Path;
 
     fn create(path: &Path) -> Outgoing {
-        let target = Target::find(path, Writing::default()).expect("found");
+        let target = Target::find(path, &WriteOptions::default()).expect("found");
         Replacement::create(target, true).expect("created")
     }
 
@@ -128,10 +123,7 @@ mod tests {
     }
 
     fn commit(mut outgoing: Outgoing) {
-        let alarm = crate::platform::Alarm::new().expect("an alarm");
-        let (descriptor, alarm) = (&outgoing.descriptor, alarm.descriptor());
-        outgoing.commit.prepare(descriptor, alarm).expect("prepared");
-        outgoing.commit.commit(descriptor, alarm).expect("committed");
+        outgoing.commit_at_once(&Cancel::default()).expect("committed");
     }
 
     fn roll_back(rollback: Arc<dyn Rollback>) {
@@ -145,7 +137,7 @@ mod tests {
         std::fs::write(&target, "old").expect("written");
         std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o640)).expect("mode");
         let outgoing = create(&target);
-        outgoing.descriptor.write(b"new").expect("written");
+        outgoing.descriptor().write(b"new").expect("written");
         assert_eq!(std::fs::read(&target).expect("read"), b"old");
         let temporary = folder.path().join(&names(folder.path())[0]);
         assert_eq!(temporary.metadata().expect("there").permissions().mode() & 0o777, 0o600);
@@ -204,17 +196,16 @@ mod tests {
     fn a_file_that_has_come_meanwhile_is_spared_where_that_was_asked_for() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("out");
-        let sparing = Writing {
+        let sparing = WriteOptions {
             clobber: false,
-            ..Writing::default()
+            ..WriteOptions::default()
         };
-        let create = || Replacement::create(Target::find(&path, sparing).expect("found"), true).expect("created");
-        let (first, second) = (create(), create());
-        first.descriptor.write(b"first").expect("written");
-        let rollback = second.commit.rollback().expect("can be rolled back");
+        let create = || Replacement::create(Target::find(&path, &sparing).expect("found"), true).expect("created");
+        let (first, mut second) = (create(), create());
+        first.descriptor().write(b"first").expect("written");
+        let rollback = second.rollback().expect("can be rolled back");
         commit(first);
-        let alarm = crate::platform::Alarm::new().expect("an alarm");
-        match second.commit.commit(&second.descriptor, alarm.descriptor()) {
+        match second.commit_at_once(&Cancel::default()) {
             Err(Stop::Failed(failure)) => assert_eq!(failure.to_string(), spared().to_string()),
             other => panic!("{other:?}"),
         }
@@ -227,18 +218,12 @@ mod tests {
     fn a_rollback_leaves_the_target_and_nothing_else() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("out");
-        let outgoing = create(&target);
-        let rollback = outgoing.commit.rollback().expect("can be rolled back");
+        let mut outgoing = create(&target);
+        let rollback = outgoing.rollback().expect("can be rolled back");
         assert!(rollback.name().contains(".out.highwater-"), "{}", rollback.name());
         roll_back(rollback);
         assert!(names(folder.path()).is_empty());
-        let alarm = crate::platform::Alarm::new().expect("an alarm");
-        assert!(
-            outgoing
-                .commit
-                .commit(&outgoing.descriptor, alarm.descriptor())
-                .is_err()
-        );
+        assert!(outgoing.commit_at_once(&Cancel::default()).is_err());
         assert!(names(folder.path()).is_empty());
     }
 
@@ -249,7 +234,7 @@ mod tests {
         let temporary = folder.path().join(&names(folder.path())[0]);
         std::fs::rename(&temporary, folder.path().join("moved")).expect("moved");
         std::fs::write(&temporary, "theirs").expect("written");
-        roll_back(outgoing.commit.rollback().expect("can be rolled back"));
+        roll_back(outgoing.rollback().expect("can be rolled back"));
         assert_eq!(std::fs::read(&temporary).expect("there"), b"theirs");
     }
 
@@ -260,7 +245,7 @@ mod tests {
         std::fs::create_dir(folder.path().join("deep")).expect("made");
         symlink("deep/real", &link).expect("linked");
         let outgoing = create(&link);
-        outgoing.descriptor.write(b"x").expect("written");
+        outgoing.descriptor().write(b"x").expect("written");
         commit(outgoing);
         assert!(link.symlink_metadata().expect("there").is_symlink());
         assert_eq!(std::fs::read(folder.path().join("deep/real")).expect("read"), b"x");
