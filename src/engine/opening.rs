@@ -13,8 +13,8 @@ use crate::graph::{Graph, NodeId, NodeMap};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::platform::FilePlace;
 use crate::stage::{
-    Branch, Content, Dial, Endpoint, Facts, OpenSource, OpenWriter, PassThrough, Phase, Reach, ResumeKey, Rollback,
-    Settle, Settled, Stage, TransformPlan,
+    Branch, Content, Dial, Endpoint, Facts, OpenSource, OpenWriter, Outside, PassThrough, Phase, Reach, ResumeKey,
+    Rollback, Settle, Settled, Stage, TransformPlan,
 };
 
 use super::commit::Commits;
@@ -46,6 +46,8 @@ pub struct OpenStage<R = OpenRole> {
     pub state: u64,
     /// Whether it may end its input before the input's own end.
     pub ends_early: bool,
+    /// What it waits for when it waits for the outside.
+    pub outside: Option<Outside>,
     /// The rate that it keeps, if it keeps one.
     pub dial: Option<Arc<Dial>>,
     pub role: R,
@@ -68,7 +70,7 @@ pub async fn open(
     let facts = check(&plan)?;
     expect_holes(&mut plan, &facts);
     let listening = bind(&mut plan, observer)?;
-    let mut ends = Opener::new(plan, listening);
+    let mut ends = Opener::new(plan, &facts, listening);
     let opened = tokio::select! {
         opened = ends.open_all() => opened,
         cause = interrupt.next() => Err(cause.ending()),
@@ -242,7 +244,7 @@ struct Opener {
 }
 
 impl Opener {
-    fn new(plan: Plan, listening: NodeMap<Vec<String>>) -> Self {
+    fn new(plan: Plan, facts: &NodeMap<Option<Facts>>, listening: NodeMap<Vec<String>>) -> Self {
         let (wanted, text) = (plan.wanted_of(plan.graph.root()), plan.text());
         let mut side_files = Vec::new();
         let stages = plan.stages.into_entries().zip(listening.into_values());
@@ -259,6 +261,10 @@ impl Opener {
                 ends_early: transform
                     .and_then(TransformPlan::pass_through)
                     .is_some_and(PassThrough::ends_early),
+                outside: facts[node]
+                    .as_ref()
+                    .and_then(|facts| facts.outside)
+                    .or_else(|| transform?.outside()),
                 dial: transform.and_then(TransformPlan::dial).cloned(),
                 role: Opening::Planned(stage.plan),
             }
@@ -456,6 +462,7 @@ impl Opener {
                 sub_pipelines: stage.sub_pipelines,
                 state: stage.state,
                 ends_early: stage.ends_early,
+                outside: stage.outside,
                 dial: stage.dial,
                 role,
             })

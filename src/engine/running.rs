@@ -145,6 +145,7 @@ impl Run {
                 name: stage.name,
                 text: stage.text,
                 listening: stage.listening,
+                outside: stage.outside,
                 meter: Arc::new(StageMeter::new(begun)),
                 findings: Arc::default(),
                 outer_side: Arc::new(OuterSide::new(pipe_room)),

@@ -228,6 +228,7 @@ impl Sampler {
                 name: stage.name.into(),
                 text: stage.text.clone(),
                 listening: stage.listening.clone(),
+                outside: stage.outside,
                 bytes_in: reading.bytes_in,
                 bytes_out: reading.bytes_out,
                 share: has_shares.then(|| share(&before.stages[node].times, &reading.times)),

@@ -144,6 +144,7 @@ pub fn stage(
         name: name.into(),
         text: text.to_owned(),
         listening: Vec::new(),
+        outside: None,
         bytes_in,
         bytes_out,
         share: Some(Share {
