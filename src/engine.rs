@@ -16,6 +16,7 @@ mod bottleneck;
 mod commit;
 mod controls;
 mod direct;
+mod ending;
 #[cfg(test)]
 mod fake_places;
 #[cfg(test)]
