@@ -129,7 +129,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
     # Stages and their parameters, in the :: form.
     $parameters = @{
         'read' = @('path=', 'size=', 'zero-copy=', 'connect-timeout=', 'retry=', 'user-timeout=', 'high=', 'low=')
-        'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'in-place=', 'sparse=', 'connect-timeout=', 'retry=', 'user-timeout=', 'linger=', 'verify=', 'resume=', 'checkpoint=')
+        'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'in-place=', 'sparse=', 'verify=', 'resume=', 'checkpoint=', 'connect-timeout=', 'retry=', 'user-timeout=', 'linger=')
         'gzip' = @('level=', 'threads=', 'member=', 'single=', 'flush=', 'high=', 'low=')
         'gunzip' = @('high=', 'low=')
         'zstd' = @('level=', 'threads=', 'window=', 'flush=', 'high=', 'low=')

@@ -16,6 +16,7 @@ mod bottleneck;
 mod commit;
 mod controls;
 mod direct;
+mod ending;
 #[cfg(test)]
 mod fake_places;
 #[cfg(test)]
@@ -89,7 +90,7 @@ pub struct Ending {
     pub failure: Option<(Option<String>, Failure)>,
     /// The signal that ended the run.
     pub signal: Option<i32>,
-    /// Stages that were not back in time, and what could not be taken back: one line each.
+    /// Stages that were not back in time, and what could not be rolled back: one line each.
     pub left_behind: Vec<String>,
     /// What became of the output of each sink, once the stages were started.
     pub outputs: Vec<(NodeId, Fate)>,

@@ -9,7 +9,7 @@ use crate::flow::Marks;
 use crate::grammar::human_size;
 use crate::graph::{Id, NodeId};
 use crate::plan::{Plan, StagePlan};
-use crate::stage::{SinkPlan, SourcePlan};
+use crate::stage::{Endpoint, Source};
 
 /// No list is wider than this, in columns.
 const COLUMNS: usize = 79;
@@ -65,7 +65,7 @@ fn stage(plan: &Plan, node: NodeId, columns: usize) -> Vec<String> {
         add(line);
     }
     match &stage.plan {
-        StagePlan::Source(source) => add(gives(&**source)),
+        StagePlan::Source(source) => add(gives(source)),
         StagePlan::Sink(sink) => add(sink.effect()),
         StagePlan::Transform(_) | StagePlan::Branch(_) => {}
     }
@@ -81,7 +81,7 @@ fn stage(plan: &Plan, node: NodeId, columns: usize) -> Vec<String> {
 }
 
 /// What is known of a source before it is opened.
-fn gives(source: &dyn SourcePlan) -> String {
+fn gives(source: &Source) -> String {
     match source.facts() {
         Ok(facts) => facts
             .size
@@ -101,8 +101,8 @@ fn link(marks: &Marks) -> String {
 }
 
 /// The direct lane, as far as it can be known before anything is opened.
-fn direct(source: &dyn SourcePlan, sink: &dyn SinkPlan) -> String {
-    let (Ok(source), Ok(sink)) = (source.facts(), sink.facts()) else {
+fn direct(source: &Source, sink: &dyn Endpoint) -> String {
+    let (Ok(source), Ok(sink)) = (source.facts(), sink.sink_facts()) else {
         return "direct, without the link".to_owned();
     };
     match (source.shape, sink.shape) {
@@ -120,10 +120,10 @@ fn costs(plan: &Plan, is_guarded: bool) -> String {
     let lane = match (plan.bare(), memory.has_explicit_marks) {
         (None, _) => "linked".to_owned(),
         (Some(_), _) if memory.is_unbounded => "linked, because backpressure is ignored".to_owned(),
-        (Some((_, sink)), false) if sink.looks_at_bytes() => {
-            "linked, because the sink looks at what it writes".to_owned()
-        }
-        (Some((source, sink)), false) => direct(source, sink),
+        (Some((source, sink)), false) => match source.direct().and_then(|()| sink.direct()) {
+            Ok(()) => direct(source, sink),
+            Err(why) => format!("linked, because {why}"),
+        },
         (Some(_), true) => "linked, because a mark is set".to_owned(),
     };
     let sum = memory.link_bytes() + memory.state;

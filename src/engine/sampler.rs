@@ -229,6 +229,7 @@ impl Sampler {
                 text: stage.text.clone(),
                 output_size: stage.output_size,
                 listening: stage.listening.clone(),
+                outside: stage.outside,
                 bytes_in: reading.bytes_in,
                 bytes_out: reading.bytes_out,
                 share: has_shares.then(|| share(&before.stages[node].times, &reading.times)),

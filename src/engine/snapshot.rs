@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::flow::seconds;
 use crate::grammar::readable_rate;
 use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
-use crate::stage::{Hashed, OutputSize};
+use crate::stage::{Hashed, OutputSize, Outside};
 
 use super::filling::LinkSample;
 use super::progress::Progress;
@@ -107,6 +107,9 @@ pub struct StageSample {
     /// The addresses that it listens on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listening: Vec<String>,
+    /// What it waits for when it waits for the outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Outside>,
     /// Bytes since the start.
     pub bytes_in: u64,
     /// Bytes since the start.

@@ -74,23 +74,23 @@ pub fn start_direct(ends: [NodeId; 2], direct: Direct, reports: &Reports) {
 
 /// Puts the side file of a stage in its place, on a thread of its own where there is one left: everything else is done,
 /// so that is no reason to fail.
-pub async fn land(node: NodeId, file: Arc<OpenSideFile>, cancel: Arc<Cancel>) -> Result<(), Failure> {
-    let (told, landed) = oneshot::channel();
-    let spawned = spawn(format!("{node} landing"), {
+pub async fn commit(node: NodeId, file: Arc<OpenSideFile>, cancel: Arc<Cancel>) -> Result<(), Failure> {
+    let (told, committed) = oneshot::channel();
+    let spawned = spawn(format!("{node} commit"), {
         let (file, cancel) = (file.clone(), cancel.clone());
         move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| file.land(&cancel)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| file.commit(&cancel)));
             let _ = told.send(outcome.unwrap_or_else(|payload| Err(bug(&*payload).into())));
         }
     });
     let outcome = match spawned {
-        Ok(()) => landed.await.unwrap_or(Err(Stop::Neighbour)),
-        Err(_) => file.land(&cancel),
+        Ok(()) => committed.await.unwrap_or(Err(Stop::Neighbour)),
+        Err(_) => file.commit(&cancel),
     };
     outcome.map_err(|stop| match stop {
         Stop::Failed(failure) => failure,
         Stop::Neighbour => {
-            let why = "a side file was taken back before it landed";
+            let why = "a side file was rolled back before its commit";
             Failure::because(Kind::Bug, "a bug in highwater", why)
         }
     })

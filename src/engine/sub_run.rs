@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use crate::error::{Failure, Kind, Stop, bug};
 use crate::plan::SubPlan;
-use crate::stage::{BoxFuture, Cancel, Outcome, SourcePlan, SubPipeline};
+use crate::stage::{BoxFuture, Cancel, Outcome, Source, SubPipeline};
 
 use super::interrupt::Interrupt;
 use super::{Ending, Observer, Settings, Watch, conduct};
@@ -35,7 +35,7 @@ impl SubPipeline for SubRun {
         self.plan.memory
     }
 
-    fn run(&self, source: Box<dyn SourcePlan>) -> BoxFuture<'static, Outcome> {
+    fn run(&self, source: Source) -> BoxFuture<'static, Outcome> {
         let (plan, cancel) = (self.plan.clone(), self.cancel.clone());
         let run = self.runtime.spawn(async move {
             let plan = (plan.plan)(source)?;

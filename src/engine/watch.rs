@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::flow::{Link, Pool, StageMeter};
 use crate::graph::{EdgeMap, Graph, NodeMap};
-use crate::stage::{Budget, Findings, OuterSide, OutputSize};
+use crate::stage::{Budget, Findings, OuterSide, OutputSize, Outside};
 
 use super::controls::Controls;
 use super::direct::Lane;
@@ -39,6 +39,8 @@ pub(super) struct WatchedStage {
     pub(super) text: String,
     /// The addresses that it listens on.
     pub(super) listening: Vec<String>,
+    /// What it waits for when it waits for the outside.
+    pub(super) outside: Option<Outside>,
     pub(super) meter: Arc<StageMeter>,
     pub(super) findings: Arc<Findings>,
     pub(super) outer_side: Arc<OuterSide>,
@@ -85,7 +87,7 @@ impl Watch {
     pub(super) fn taken(&self) -> Option<u64> {
         let sinks = self.graph.sinks().map(|sink| &self.stages[sink].meter);
         sinks
-            .filter(|sink| !sink.is_landing())
+            .filter(|sink| !sink.is_committing())
             .map(|sink| sink.bytes_out())
             .min()
     }
@@ -109,6 +111,7 @@ impl Watch {
             name: "fake",
             text: "fake".to_owned(),
             listening: Vec::new(),
+            outside: None,
             meter: Arc::new(StageMeter::new(start)),
             findings: Arc::default(),
             outer_side: Arc::default(),

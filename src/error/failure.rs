@@ -214,6 +214,17 @@ pub enum Stop {
     Failed(Failure),
 }
 
+impl Stop {
+    /// Changes the failure, if it is one.
+    #[must_use]
+    pub fn map(self, change: impl FnOnce(Failure) -> Failure) -> Self {
+        match self {
+            Self::Neighbour => Self::Neighbour,
+            Self::Failed(failure) => Self::Failed(change(failure)),
+        }
+    }
+}
+
 impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)

@@ -1,6 +1,6 @@
 //! When a sink may make its output final.
 //!
-//! A sink that can still take its output back prepares it first (all bytes are where they can be lost no more) and then
+//! A sink that can still roll its output back prepares it first (all bytes are where they can be lost no more) and then
 //! waits for its turn. The engine gives the turns when every sink of the pipeline is prepared, so that either all outputs
 //! come to be or none, as far as the world allows.
 
@@ -14,7 +14,7 @@ use super::{Cancel, Notices, Outcome};
 /// When a sink is given its turn to commit. Those whose commit is likelier to fail come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// It has nothing to take back: its output is final as it is written.
+    /// It has nothing to roll back: its output is final as it is written.
     Drained,
     /// What it has prepared is committed by somebody else, who may refuse.
     Remote,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::flow::{Inlet, Outlet};
 use crate::graph::Port;
 
-use super::{Context, Dial, Work};
+use super::{Context, Dial, Outside, Work};
 
 /// A transform whose parameters are right.
 ///
@@ -28,6 +28,10 @@ pub trait TransformPlan: Send {
     /// How many of the first bytes it drops. A source that can seek skips them instead, and the engine subtracts what it
     /// has skipped.
     fn leading_skip(&mut self) -> Option<&mut u64> {
+        None
+    }
+    /// What it waits for when it waits for the outside, where it does.
+    fn outside(&self) -> Option<Outside> {
         None
     }
     /// The rate that it keeps, which may be changed while it runs.

@@ -113,6 +113,7 @@ impl Bench {
                 name: fake.name,
                 text: fake.name.to_owned(),
                 listening: Vec::new(),
+                outside: None,
                 meter: Arc::new(StageMeter::new(start)),
                 findings: Arc::default(),
                 outer_side: Arc::default(),

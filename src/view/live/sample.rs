@@ -194,6 +194,7 @@ pub fn stage(
         text: text.to_owned(),
         listening: Vec::new(),
         output_size: OutputSize::Same,
+        outside: None,
         bytes_in,
         bytes_out,
         share: Some(Share {

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::Stop;
 use crate::flow::{Chunk, Inlet, StageMeter, Wait, block_on};
-use crate::stage::Cancel;
+
+use super::Cancel;
 
 /// The chunks of the next write: one large one, or several small ones.
 ///
