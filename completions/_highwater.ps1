@@ -102,8 +102,8 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         'highwater;check' {
             [CompletionResult]::new('--rate', '--rate', [CompletionResultType]::ParameterName, 'How fast the output is read')
             [CompletionResult]::new('--seconds', '--seconds', [CompletionResultType]::ParameterName, 'Duration of the check; at least 2s')
-            [CompletionResult]::new('--max-rss', '--max-rss', [CompletionResultType]::ParameterName, 'End at this memory [default: a quarter of free memory]')
-            [CompletionResult]::new('--max-disk', '--max-disk', [CompletionResultType]::ParameterName, 'End at this size of files [default: 1GiB]')
+            [CompletionResult]::new('--max-rss', '--max-rss', [CompletionResultType]::ParameterName, 'Memory limit [default: a quarter of free memory]')
+            [CompletionResult]::new('--max-disk', '--max-disk', [CompletionResultType]::ParameterName, 'Limit of written files [default: 1GiB]')
             [CompletionResult]::new('--input', '--input', [CompletionResultType]::ParameterName, 'Feed this file, repeated without end')
             [CompletionResult]::new('--input-kind', '--input-kind', [CompletionResultType]::ParameterName, 'Feed random lines, json or csv')
             [CompletionResult]::new('--pid', '--pid', [CompletionResultType]::ParameterName, 'A process of the server [default: found by the port]')

@@ -93,8 +93,8 @@ set edit:completion:arg-completer[highwater] = {|@words|
         &'highwater;check'= {
             cand --rate 'How fast the output is read'
             cand --seconds 'Duration of the check; at least 2s'
-            cand --max-rss 'End at this memory [default: a quarter of free memory]'
-            cand --max-disk 'End at this size of files [default: 1GiB]'
+            cand --max-rss 'Memory limit [default: a quarter of free memory]'
+            cand --max-disk 'Limit of written files [default: 1GiB]'
             cand --input 'Feed this file, repeated without end'
             cand --input-kind 'Feed random lines, json or csv'
             cand --pid 'A process of the server [default: found by the port]'

@@ -99,8 +99,8 @@ complete -c highwater -n "__fish_highwater_using_subcommand report" -s o -l outp
 complete -c highwater -n "__fish_highwater_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l rate -d 'How fast the output is read' -r
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l seconds -d 'Duration of the check; at least 2s' -r
-complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-rss -d 'End at this memory [default: a quarter of free memory]' -r
-complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-disk -d 'End at this size of files [default: 1GiB]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-rss -d 'Memory limit [default: a quarter of free memory]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-disk -d 'Limit of written files [default: 1GiB]' -r
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l input -d 'Feed this file, repeated without end' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l input-kind -d 'Feed random lines, json or csv' -r -f -a "lines\t'Lines of 99 characters'
 json\t'JSON Lines: objects with a number, a name and a text'

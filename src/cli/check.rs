@@ -57,16 +57,17 @@ pub struct CheckOptions {
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_length)]
     seconds: Duration,
 
-    /// End at this memory [default: a quarter of free memory]
+    /// Memory limit [default: a quarter of free memory]
     ///
-    /// Private and shared memory of all its processes, and their files in memory. A program is stopped then, a server is
-    /// left running.
+    /// The check ends there. It counts private and shared memory of all its processes, and their files in memory. A
+    /// program is stopped then, a server is left running.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_rss: Option<u64>,
 
-    /// End at this size of files [default: 1GiB]
+    /// Limit of written files [default: 1GiB]
     ///
-    /// The default is at most a quarter of the free space. A program gets a TMPDIR of its own, which is removed at the end.
+    /// The check ends there. The default is at most a quarter of the free space. A program gets a TMPDIR of its own,
+    /// which is removed at the end.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_disk: Option<u64>,
 
