@@ -176,7 +176,7 @@ mod tests {
             stages,
             str![[r#"
  0  read -
-    by default zero-copy=false connect-timeout=10s
+    by default zero-copy=false
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  1  hash sha256
      ├  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
@@ -186,12 +186,12 @@ mod tests {
      │      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
      │  3  write /a.gz
      │     by default append=false clobber=true sync=true in-place=false
-     │                sparse=auto connect-timeout=10s verify=false resume=false
+     │                sparse=auto verify=false resume=false
      │     creates /a.gz
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  4  write /b
     by default append=false clobber=true sync=true in-place=false sparse=auto
-               connect-timeout=10s verify=false resume=false
+               verify=false resume=false
     creates /b
 "#]]
         );
