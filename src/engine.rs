@@ -24,12 +24,12 @@ mod fake_runs;
 #[cfg(test)]
 mod fakes;
 mod filling;
-mod gate;
 mod guard;
 mod interrupt;
 mod min_rate;
 mod opening;
 mod overrun;
+mod pause_point;
 mod progress;
 mod rounds;
 mod running;
@@ -47,7 +47,7 @@ mod watch;
 
 pub use commit::Fate;
 pub use controls::{Controls, Throttle, Unsteerable, Which};
-pub use direct::Lane;
+pub use direct::DirectPath;
 pub use filling::LinkSample;
 pub use min_rate::MinRate;
 pub use progress::Progress;

@@ -15,15 +15,15 @@ mod batch;
 mod budget;
 mod cancel;
 mod commit;
-mod dial;
 mod endpoint;
+mod external_fd;
 mod fan;
 mod findings;
 mod holes;
 mod incoming;
 mod notice;
-mod outer_side;
 mod outgoing;
+mod rate_control;
 mod resumption;
 mod rollback;
 mod settlement;
@@ -39,14 +39,14 @@ mod writeback;
 pub use budget::{Budget, Claim, LinkShare};
 pub use cancel::Cancel;
 pub use commit::{CommitTurn, Phase};
-pub use dial::Dial;
 pub use endpoint::{Endpoint, Facts, Outside, Reach};
+pub use external_fd::ExternalFd;
 pub use fan::Fan;
 pub use findings::{Findings, Hashed};
 pub use incoming::Incoming;
 pub use notice::{Notice, Notices};
-pub use outer_side::OuterSide;
 pub use outgoing::{Commit, Holes, Outgoing, Verify};
+pub use rate_control::RateControl;
 pub use resumption::{ResumeKey, SourceIdentity};
 pub use rollback::Rollback;
 pub use settlement::{Settle, Settled};
@@ -66,7 +66,7 @@ pub type Outcome = Result<(), Stop>;
 
 impl From<Closed> for Stop {
     fn from(_: Closed) -> Self {
-        Self::Neighbour
+        Self::PeerClosed
     }
 }
 
@@ -90,7 +90,7 @@ pub struct Context {
     /// Where the stage says what it found out about the stream.
     pub findings: Arc<Findings>,
     /// Where a source or a sink shows its descriptor.
-    pub outer_side: Arc<OuterSide>,
+    pub external_fd: Arc<ExternalFd>,
     /// The small file that the stage leaves beside the stream, if it asked for one.
     pub side_file: Option<Arc<dyn SideFile>>,
     /// When a sink may commit.
@@ -114,7 +114,7 @@ impl Context {
             cancel: Arc::default(),
             budget: Arc::new(Budget::new(0, 0, true)),
             findings: Arc::default(),
-            outer_side: Arc::default(),
+            external_fd: Arc::default(),
             side_file: None,
             commit: Arc::new(turn),
             notices,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::engine::Lane;
+use crate::engine::DirectPath;
 use crate::flow::Marks;
 use crate::grammar::human_size;
 use crate::graph::{Id, NodeId};
@@ -100,21 +100,21 @@ fn link(marks: &Marks) -> String {
     }
 }
 
-/// The direct lane, as far as it can be known before anything is opened.
+/// The direct path, as far as it can be known before anything is opened.
 fn direct(source: &Source, sink: &dyn Endpoint) -> String {
     let (Ok(source), Ok(sink)) = (source.facts(), sink.sink_facts()) else {
         return "direct, without the link".to_owned();
     };
     match (source.shape, sink.shape) {
         (Some(from), Some(to)) => {
-            let lane = Lane::best(from, to, source.lends_pages);
+            let lane = DirectPath::best(from, to, source.lends_pages);
             format!("direct, without the link: {}", lane.name())
         }
         _ => "direct, without the link; how depends on each source".to_owned(),
     }
 }
 
-/// The lane, the memory and the threads.
+/// The direct path, the memory and the threads.
 fn costs(plan: &Plan, is_guarded: bool) -> String {
     let memory = &plan.memory;
     let lane = match (plan.bare(), memory.has_explicit_marks) {
@@ -136,7 +136,7 @@ fn costs(plan: &Plan, is_guarded: bool) -> String {
         ""
     };
     format!(
-        "lane     {lane}\n\
+        "path     {lane}\n\
          memory   {unbounded}links {} + state {} = {}, of {} ({who})\n\
          threads  {} at most: a stage's each, the engine's, the view's{guard}; threads= adds more\n",
         human_size(memory.link_bytes()),

@@ -120,7 +120,7 @@ pub fn beside_stream(path: &[u8]) -> Result<Box<dyn Endpoint>, Misnamed> {
 }
 
 /// How often a FIFO without a reader is looked at: nothing announces that one came.
-const GLANCE: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 struct File {
     path: PathBuf,
@@ -225,7 +225,7 @@ impl File {
             match self.open(OFlags::WRONLY) {
                 Ok(fd) => break fd,
                 Err(Errno::NXIO) if self.stat().is_ok_and(|stat| file_type(&stat) == FileType::Fifo) => {
-                    tokio::time::sleep(GLANCE).await;
+                    tokio::time::sleep(POLL_INTERVAL).await;
                 }
                 Err(error) => return Err(self.failed(Kind::Sink, "cannot open", error)),
             }

@@ -51,7 +51,7 @@ impl<T> Revocable<T> {
     pub fn commit(&self, act: impl FnOnce(&T) -> Result<(), Failure>) -> Outcome {
         let mut state = self.state();
         if *state == State::RolledBack {
-            return Err(Stop::Neighbour);
+            return Err(Stop::PeerClosed);
         }
         act(&self.output)?;
         *state = State::Committed;

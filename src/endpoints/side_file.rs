@@ -139,7 +139,7 @@ fn write_all(out: &Outgoing, mut bytes: &[u8], cancel: &Cancel) -> Outcome {
             Transfer::Bytes(count) => bytes = &bytes[count..],
             Transfer::NotReady => {
                 if out.descriptor().wait(Interest::Write, alarm).map_err(failed)? == Woken::Alarm {
-                    return Err(Stop::Neighbour);
+                    return Err(Stop::PeerClosed);
                 }
             }
         }

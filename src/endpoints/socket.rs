@@ -133,10 +133,10 @@ struct Drained {
 
 impl Drained {
     /// How often the send queue is looked at, which no descriptor announces.
-    const GLANCE: Duration = Duration::from_millis(5);
+    const POLL_INTERVAL: Duration = Duration::from_millis(5);
     /// How long a peer may take to end or to reset where the system does not tell what it has: a peer that keeps its own
     /// direction open says nothing at all.
-    const PATIENCE: Duration = Duration::from_millis(500);
+    const DRAIN_LIMIT: Duration = Duration::from_millis(500);
 
     fn count(&self, taken: u64) {
         if let Some(meter) = &self.meter {
@@ -174,21 +174,21 @@ impl Drained {
                     let why = format!("{} within {limit} (linger)", self.queue.rest(unsent));
                     return Err(Failure::because(Kind::Sink, "cannot finish the connection", why).into());
                 }
-                None if peer_ended || left == Some(Duration::ZERO) || waited >= Self::PATIENCE => return Ok(()),
+                None if peer_ended || left == Some(Duration::ZERO) || waited >= Self::DRAIN_LIMIT => return Ok(()),
                 _ => {}
             }
-            let glance = left.map_or(Self::GLANCE, |left| left.min(Self::GLANCE));
+            let poll = left.map_or(Self::POLL_INTERVAL, |left| left.min(Self::POLL_INTERVAL));
             if peer_ended {
-                if await_alarm(alarm, Instant::now() + glance).map_err(Self::failed)? {
-                    return Err(Stop::Neighbour);
+                if await_alarm(alarm, Instant::now() + poll).map_err(Self::failed)? {
+                    return Err(Stop::PeerClosed);
                 }
                 continue;
             }
             match descriptor
-                .wait_for(Interest::Read, alarm, Some(glance))
+                .wait_for(Interest::Read, alarm, Some(poll))
                 .map_err(Self::failed)?
             {
-                Woken::Alarm => return Err(Stop::Neighbour),
+                Woken::Alarm => return Err(Stop::PeerClosed),
                 Woken::TimedOut => {}
                 // What the peer sends is none of our business; its end is.
                 Woken::Ready => match descriptor.read(&mut ignored).map_err(Self::failed)? {

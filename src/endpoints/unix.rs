@@ -95,7 +95,7 @@ struct Connect {
 
 impl Connect {
     /// How often a peer is tried whose queue is full: nothing announces that it has room.
-    const GLANCE: Duration = Duration::from_millis(10);
+    const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
     fn named(path: &[u8], args: &Args) -> Placed {
         Ok(Box::new(Connection(Self {
@@ -110,7 +110,7 @@ impl Connect {
             loop {
                 match sockets::connect_unix(&self.address.path).await {
                     Err(error) if Errno::from_io_error(&error) == Some(Errno::AGAIN) => {
-                        tokio::time::sleep(Self::GLANCE).await;
+                        tokio::time::sleep(Self::POLL_INTERVAL).await;
                     }
                     result => return result,
                 }

@@ -1,4 +1,4 @@
-//! The direct lane: a source and a sink with nothing between them, joined on one thread without a link.
+//! The direct path: a source and a sink with nothing between them, joined on one thread without a link.
 //!
 //! The meters and the cancel live inside the loop, so progress stays true and a signal still ends it. Where bytes pass
 //! through a buffer, the source counts as backpressured while the sink is written, and the sink as idle while the
@@ -6,20 +6,20 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::gate::Gate;
+use super::pause_point::PausePoint;
 use crate::error::Stop;
 use crate::flow::{Lease, Wait};
 use crate::platform::{Descriptor, Shape, Transfer, files, is_sparse};
 use crate::stage::{Context, Holes, Incoming, OpenSource, OpenWriter, Outcome, Outgoing};
 
-mod lane;
+mod path;
 
-pub use lane::Lane;
+pub use path::DirectPath;
 
 /// What a call inside the kernel may move at most, so that a cancelled run never waits long for one to come back.
 const CALL: usize = 16 << 20;
 
-/// Both ends of a direct lane.
+/// Both ends of a direct path.
 pub struct Direct {
     pub source: OpenSource,
     pub sink: OpenWriter,
@@ -30,9 +30,9 @@ pub struct Direct {
     /// What a piece is read into where that is the way.
     pub buffer: Lease,
     /// Where it stops while the sink is paused.
-    pub gate: Arc<Gate>,
+    pub pause_point: Arc<PausePoint>,
     /// Where the way is announced.
-    pub lane: Arc<Mutex<Lane>>,
+    pub lane: Arc<Mutex<DirectPath>>,
 }
 
 /// Which end an error is of.
@@ -62,28 +62,28 @@ impl Direct {
     pub fn run(mut self) -> [Outcome; 2] {
         match self.move_all() {
             Ok(()) => [Ok(()), Ok(())],
-            Err((End::Source, stop)) => [Err(stop), Err(Stop::Neighbour)],
-            Err((End::Sink, stop)) => [Err(Stop::Neighbour), Err(stop)],
+            Err((End::Source, stop)) => [Err(stop), Err(Stop::PeerClosed)],
+            Err((End::Sink, stop)) => [Err(Stop::PeerClosed), Err(stop)],
         }
     }
 
     fn move_all(&mut self) -> AtEnd<()> {
         let Some(sink) = self.sink.as_direct() else {
-            return Err(at_sink(Stop::Neighbour));
+            return Err(at_sink(Stop::PeerClosed));
         };
-        self.to.outer_side.writes(sink.descriptor());
+        self.to.external_fd.writes(sink.descriptor());
         loop {
             let Some(source) = self.source.as_direct() else {
-                return Err(at_source(Stop::Neighbour));
+                return Err(at_source(Stop::PeerClosed));
             };
-            self.from.outer_side.reads(source.descriptor());
+            self.from.external_fd.reads(source.descriptor());
             let mut passage = Passage {
                 source,
                 sink,
                 from: &self.from,
                 to: &self.to,
                 buffer: &mut self.buffer,
-                gate: &self.gate,
+                pause_point: &self.pause_point,
             };
             passage.move_one(&self.lane)?;
             source.check_end().map_err(at_source)?;
@@ -103,13 +103,13 @@ struct Passage<'a> {
     from: &'a Context,
     to: &'a Context,
     buffer: &'a mut Lease,
-    gate: &'a Gate,
+    pause_point: &'a PausePoint,
 }
 
 impl Passage<'_> {
     /// Moves one descriptor of the source to its end, by the fastest way that works.
-    fn move_one(&mut self, announced: &Mutex<Lane>) -> AtEnd<()> {
-        let mut lane = Lane::best(
+    fn move_one(&mut self, announced: &Mutex<DirectPath>) -> AtEnd<()> {
+        let mut lane = DirectPath::best(
             self.source.descriptor().shape(),
             self.sink.descriptor().shape(),
             self.source.lends_pages,
@@ -121,15 +121,15 @@ impl Passage<'_> {
         loop {
             *announced.lock().unwrap_or_else(PoisonError::into_inner) = lane;
             let is_whole = match lane {
-                Lane::CopyFileRange => self.copy_ranges()?,
-                Lane::Splice => self.splice()?,
-                Lane::Copy => self.copy()?,
+                DirectPath::CopyFileRange => self.copy_ranges()?,
+                DirectPath::Splice => self.splice()?,
+                DirectPath::Copy => self.copy()?,
             };
             if is_whole {
                 return Ok(());
             }
             // What could not be moved inside the kernel is read and written, from where that came to.
-            lane = Lane::Copy;
+            lane = DirectPath::Copy;
         }
     }
 
@@ -256,14 +256,14 @@ impl Passage<'_> {
     /// Waits while the sink is paused.
     fn pass_gate(&self) -> AtEnd<()> {
         if self.from.cancel.is_tripped() {
-            return Err(at_source(Stop::Neighbour));
+            return Err(at_source(Stop::PeerClosed));
         }
-        if !self.gate.is_closed() {
+        if !self.pause_point.is_closed() {
             return Ok(());
         }
         let _backpressured = self.from.meter.wait(Wait::Backpressured);
         let _outside = self.to.meter.wait(Wait::Outside);
-        self.gate.wait(&self.from.cancel).map_err(at_sink)
+        self.pause_point.wait(&self.from.cancel).map_err(at_sink)
     }
 
     fn wait_to_read(&self) -> AtEnd<()> {

@@ -130,7 +130,7 @@ impl Fake {
         Poll::Ready(Err(match way {
             Way::Error => Failure::because(Kind::Other, "cannot go on", "it was told so").into(),
             Way::Panic => panic!("it was told so"),
-            Way::Leave => Stop::Neighbour,
+            Way::Leave => Stop::PeerClosed,
             Way::Hang => return Poll::Pending,
         }))
     }
@@ -139,7 +139,7 @@ impl Fake {
         tokio::select! {
             biased;
             outcome = poll_fn(|_| self.poll_reach(moment)) => outcome,
-            () = cancel.tripped() => Err(Stop::Neighbour),
+            () = cancel.tripped() => Err(Stop::PeerClosed),
         }
     }
 

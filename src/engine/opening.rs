@@ -13,8 +13,8 @@ use crate::graph::{Graph, NodeId, NodeMap};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::platform::{FileId, FilePlace};
 use crate::stage::{
-    Branch, Branches, Content, Dial, Endpoint, Facts, OpenSource, OpenWriter, OutputSize, Outside, PassThrough, Phase,
-    Reach, ResumeKey, Rollback, Settle, Settled, Stage, TransformPlan,
+    Branch, Branches, Content, Endpoint, Facts, OpenSource, OpenWriter, OutputSize, Outside, PassThrough, Phase,
+    RateControl, Reach, ResumeKey, Rollback, Settle, Settled, Stage, TransformPlan,
 };
 
 use super::commit::Commits;
@@ -53,7 +53,7 @@ pub struct OpenStage<R = OpenRole> {
     /// What it waits for when it waits for the outside.
     pub outside: Option<Outside>,
     /// The rate that it keeps, if it keeps one.
-    pub dial: Option<Arc<Dial>>,
+    pub rate_control: Option<Arc<RateControl>>,
     pub role: R,
 }
 
@@ -281,7 +281,7 @@ impl Opener {
                     .as_ref()
                     .and_then(|facts| facts.outside)
                     .or_else(|| transform?.outside()),
-                dial: transform.and_then(TransformPlan::dial).cloned(),
+                rate_control: transform.and_then(TransformPlan::rate_control).cloned(),
                 role: Opening::Planned(stage.plan),
             }
         });
@@ -490,7 +490,7 @@ impl Opener {
                 branches: stage.branches,
                 output_size,
                 outside: stage.outside,
-                dial: stage.dial,
+                rate_control: stage.rate_control,
                 role,
             })
         });

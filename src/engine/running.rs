@@ -12,18 +12,18 @@ use crate::graph::{EdgeId, EdgeMap, Graph, Id, NodeId, NodeMap};
 use crate::plan::MemoryPlan;
 use crate::platform::ResidentMemory;
 use crate::stage::{
-    Budget, Cancel, Claim, CommitTurn, Context, Notice, Notices, OpenSource, OpenWriter, Outcome, OuterSide, Settle,
+    Budget, Cancel, Claim, CommitTurn, Context, ExternalFd, Notice, Notices, OpenSource, OpenWriter, Outcome, Settle,
     SideFile, SubPipeline, Work,
 };
 
 use super::commit::Commits;
-use super::controls::{Controls, Hold, Throttle};
+use super::controls::{Controls, SinkPause, Throttle};
 use super::direct::Direct;
-use super::gate::Gate;
 use super::guard::Guard;
 use super::interrupt::Interrupt;
 use super::min_rate::Slow;
 use super::opening::{OpenRole, Opened};
+use super::pause_point::PausePoint;
 use super::stall::Stall;
 use super::start::{Reports, start, start_direct};
 use super::sub_run::SubRun;
@@ -129,10 +129,10 @@ impl Run {
         let mut roles = NodeMap::default();
         let mut standings = NodeMap::default();
         for (node, stage) in opened.stages.into_entries() {
-            throttles.extend(stage.dial.map(|dial| Throttle {
+            throttles.extend(stage.rate_control.map(|rate_control| Throttle {
                 stage: node.number(),
                 name: stage.name,
-                dial,
+                rate_control,
             }));
             watched.push(WatchedStage {
                 name: stage.name,
@@ -141,7 +141,7 @@ impl Run {
                 outside: stage.outside,
                 meter: Arc::new(StageMeter::new(begun)),
                 findings: Arc::default(),
-                outer_side: Arc::new(OuterSide::new(pipe_room)),
+                external_fd: Arc::new(ExternalFd::new(pipe_room)),
                 output_size: stage.output_size,
             });
             let cancel = Arc::<Cancel>::default();
@@ -171,10 +171,10 @@ impl Run {
         let settles = settles.collect();
         let direct = joins_directly(&mut roles, &memory);
         let (pool, links) = links(&memory, direct, most);
-        let gate = Arc::new(Gate::default());
+        let pause_point = Arc::new(PausePoint::default());
         let hold = |node| match graph.input(node) {
-            Some(edge) if !direct => Hold::Link(links[edge].clone()),
-            _ => Hold::Gate(gate.clone()),
+            Some(edge) if !direct => SinkPause::Link(links[edge].clone()),
+            _ => SinkPause::PausePoint(pause_point.clone()),
         };
         let budget = Budget::new(memory.limit, memory.link_bytes(), memory.fixed).with_share(memory.share);
         let (sender, reports) = unbounded_channel();
@@ -201,7 +201,7 @@ impl Run {
             is_stopped: false,
         };
         if direct {
-            run.start_direct(roles, &memory, gate, &sender);
+            run.start_direct(roles, &memory, pause_point, &sender);
         } else {
             run.start_linked(roles, &sender);
         }
@@ -239,7 +239,13 @@ impl Run {
     }
 
     /// Starts a source and a sink without a link between them.
-    fn start_direct(&self, roles: NodeMap<OpenRole>, memory: &MemoryPlan, gate: Arc<Gate>, reports: &Reports) {
+    fn start_direct(
+        &self,
+        roles: NodeMap<OpenRole>,
+        memory: &MemoryPlan,
+        pause_point: Arc<PausePoint>,
+        reports: &Reports,
+    ) {
         let mut source: Option<(NodeId, OpenSource)> = None;
         let mut sink: Option<(NodeId, OpenWriter)> = None;
         for (node, role) in roles.into_entries() {
@@ -259,7 +265,7 @@ impl Run {
             from: self.context(from),
             to: self.context(to),
             buffer: self.watch.pool.lease(largest),
-            gate,
+            pause_point,
             lane: self.watch.lane.clone().unwrap_or_default(),
         };
         start_direct([from, to], direct, reports);
@@ -272,7 +278,7 @@ impl Run {
             cancel: stage.cancel.clone(),
             budget: self.watch.budget.clone(),
             findings: watched.findings.clone(),
-            outer_side: watched.outer_side.clone(),
+            external_fd: watched.external_fd.clone(),
             side_file: stage.side_file.clone().map(|file| file as Arc<dyn SideFile>),
             commit: stage.turn.clone(),
             notices: stage.notices.clone(),
@@ -331,7 +337,7 @@ impl Run {
         let text = &self.watch.stages[node].text;
         match &outcome {
             Ok(()) => tracing::debug!("{text}: done"),
-            Err(Stop::Neighbour) => tracing::debug!("{text}: stopped"),
+            Err(Stop::PeerClosed) => tracing::debug!("{text}: stopped"),
             Err(Stop::Failed(failure)) => tracing::debug!("{text}: failed: {failure}"),
         }
         let next = self.verdict.report(node, outcome);
@@ -370,7 +376,7 @@ fn joins_directly(roles: &mut NodeMap<OpenRole>, memory: &MemoryPlan) -> bool {
 /// Bytes that a pipe at an end may hold, which the ceiling does not count: a small part of it. Behind a throttle they
 /// would be a burst, and before one nobody waits for them.
 fn pipe_room(opened: &Opened) -> u64 {
-    if opened.stages.values().iter().any(|stage| stage.dial.is_some()) {
+    if opened.stages.values().iter().any(|stage| stage.rate_control.is_some()) {
         return 0;
     }
     (opened.memory.limit / 8).min(opened.wanted.unwrap_or(u64::MAX))

@@ -35,7 +35,7 @@ pub struct Snapshot {
     pub stages: NodeMap<StageSample>,
     /// The links; none where the bytes move without.
     pub links: EdgeMap<LinkSample>,
-    /// How the bytes moved: `linked`, or the direct lane's name.
+    /// How the bytes moved: `linked`, or the direct path's name.
     pub lane: &'static str,
     /// The sums that stages have said so far, in the order of the stages.
     pub hashes: Vec<Hashed>,

@@ -106,7 +106,7 @@ impl Verdict {
                 Next::Stop(self.unneeded_before(node))
             }
             Ok(()) => Next::Wait,
-            Err(Stop::Neighbour) => self.lose_branches(),
+            Err(Stop::PeerClosed) => self.lose_branches(),
             Err(Stop::Failed(failure)) => self.fail(node, failure),
         }
     }
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn the_first_real_error_wins_over_its_consequences() {
         let mut verdict = Court::of_chain(&[false, false, false]);
-        assert_eq!(verdict.report(0, Err(Stop::Neighbour)), Next::Wait);
+        assert_eq!(verdict.report(0, Err(Stop::PeerClosed)), Next::Wait);
         assert_eq!(verdict.report(2, failed(Kind::NoSpace)), Next::StopAll);
         assert_eq!(verdict.report(1, failed(Kind::Other)), Next::StopAll);
         assert_eq!(verdict.decided(), Some((2, Kind::NoSpace)));
@@ -322,11 +322,11 @@ mod tests {
     fn a_fault_before_what_take_wanted_is_one() {
         let mut verdict = Court::of_chain(&[false, false, true, false]);
         assert_eq!(verdict.report(1, failed(Kind::Corrupt)), Next::Wait);
-        assert_eq!(verdict.report(2, Err(Stop::Neighbour)), Next::Wait);
+        assert_eq!(verdict.report(2, Err(Stop::PeerClosed)), Next::Wait);
         assert_eq!(verdict.0.missing().map(Id::number).collect::<Vec<_>>(), [0, 3]);
         assert_eq!(verdict.decided(), Some((1, Kind::Corrupt)));
         let mut heard_last = Court::of_chain(&[false, false, true, false]);
-        assert_eq!(heard_last.report(2, Err(Stop::Neighbour)), Next::Wait);
+        assert_eq!(heard_last.report(2, Err(Stop::PeerClosed)), Next::Wait);
         assert_eq!(heard_last.report(1, failed(Kind::Corrupt)), Next::StopAll);
         assert_eq!(heard_last.decided(), Some((1, Kind::Corrupt)));
     }
@@ -375,7 +375,7 @@ mod tests {
     fn a_branch_is_lost_alone() {
         let mut verdict = fork_that_goes_on([false; 6]);
         assert_eq!(verdict.report(3, failed(Kind::NoSpace)), stop(&[2, 3]));
-        assert_eq!(verdict.report(2, Err(Stop::Neighbour)), Next::Wait);
+        assert_eq!(verdict.report(2, Err(Stop::PeerClosed)), Next::Wait);
         assert_eq!(verdict.0.awaited().map(Id::number).collect::<Vec<_>>(), [0, 1, 4, 5]);
         for node in [0, 1, 4, 5] {
             assert!(!verdict.0.is_whole());
@@ -422,7 +422,7 @@ mod tests {
         });
         assert_eq!(verdict.report(1, failed(Kind::Corrupt)), Next::Wait);
         assert!(verdict.0.has_failed(), "nothing commits before it is clear");
-        assert_eq!(verdict.report(2, Err(Stop::Neighbour)), stop(&[1, 2, 3, 0]));
+        assert_eq!(verdict.report(2, Err(Stop::PeerClosed)), stop(&[1, 2, 3, 0]));
         assert!(!verdict.0.has_failed());
     }
 

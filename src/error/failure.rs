@@ -209,7 +209,7 @@ impl std::error::Error for Failure {}
 #[derive(Debug)]
 pub enum Stop {
     /// A neighbour stopped first, or the run was cancelled. Never the cause.
-    Neighbour,
+    PeerClosed,
     /// A real error.
     Failed(Failure),
 }
@@ -219,7 +219,7 @@ impl Stop {
     #[must_use]
     pub fn map(self, change: impl FnOnce(Failure) -> Failure) -> Self {
         match self {
-            Self::Neighbour => Self::Neighbour,
+            Self::PeerClosed => Self::PeerClosed,
             Self::Failed(failure) => Self::Failed(change(failure)),
         }
     }

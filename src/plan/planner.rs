@@ -206,7 +206,7 @@ fn build(definition: &Definition, args: &Args, standing: Standing) -> Result<Sta
 
 /// What is wrong with a stage that never lets the sink have as much as it must.
 fn slower(plan: &dyn TransformPlan, args: &Args, min_rate: Option<u64>) -> Option<Problem> {
-    let (rate, least) = (plan.dial()?.rate(), min_rate?);
+    let (rate, least) = (plan.rate_control()?.rate(), min_rate?);
     (rate < least).then(|| {
         let (rate, least) = (format_rate(rate), format_rate(least));
         let message = format!("{rate} is less than --min-rate {least}: the run could only fail");

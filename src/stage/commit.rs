@@ -47,13 +47,13 @@ impl CommitTurn {
     /// Says that the output is prepared, and waits until it may be committed.
     ///
     /// # Errors
-    /// [`Stop::Neighbour`] when it is to be rolled back instead.
+    /// [`Stop::PeerClosed`] when it is to be rolled back instead.
     pub async fn wait(&self, cancel: &Cancel) -> Outcome {
         let mut granted = self.granted.subscribe();
         self.notices.prepared();
         tokio::select! {
             biased;
-            () = cancel.tripped() => Err(Stop::Neighbour),
+            () = cancel.tripped() => Err(Stop::PeerClosed),
             // The sender is in our hands: it cannot go away.
             _ = granted.wait_for(|granted| *granted) => Ok(()),
         }
@@ -62,7 +62,7 @@ impl CommitTurn {
     /// [`CommitTurn::wait`] for a thread.
     ///
     /// # Errors
-    /// [`Stop::Neighbour`] when it is to be rolled back instead.
+    /// [`Stop::PeerClosed`] when it is to be rolled back instead.
     pub fn wait_blocking(&self, cancel: &Cancel) -> Outcome {
         block_on(self.wait(cancel))
     }

@@ -89,7 +89,7 @@ impl Incoming {
         let _outside = context.meter.wait(Wait::Outside);
         let woken = self.descriptor.wait(Interest::Read, context.cancel.alarm()?);
         match woken.map_err(|error| self.failed(error))? {
-            Woken::Alarm => Err(Stop::Neighbour),
+            Woken::Alarm => Err(Stop::PeerClosed),
             Woken::Ready | Woken::TimedOut => Ok(()),
         }
     }

@@ -180,7 +180,7 @@ impl Outgoing {
         let _outside = context.meter.wait(Wait::Outside);
         let woken = self.descriptor.wait(Interest::Write, context.cancel.alarm()?);
         match woken.map_err(|error| self.failed(error))? {
-            Woken::Alarm => Err(Stop::Neighbour),
+            Woken::Alarm => Err(Stop::PeerClosed),
             Woken::Ready | Woken::TimedOut => Ok(()),
         }
     }
@@ -224,7 +224,7 @@ impl Outgoing {
 
     /// Writes all that comes, and commits it.
     pub(super) fn run(mut self, mut input: Inlet, context: &Context) -> Outcome {
-        context.outer_side.writes(&self.descriptor);
+        context.external_fd.writes(&self.descriptor);
         self.written = self.resumes_at();
         if let Some(verify) = &mut self.verify {
             verify.begin(&self.descriptor, context)?;

@@ -89,7 +89,7 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
                 let _outside = context.meter.wait(Wait::Outside);
                 tokio::select! {
                     biased;
-                    () = context.cancel.tripped() => return Err(Stop::Neighbour),
+                    () = context.cancel.tripped() => return Err(Stop::PeerClosed),
                     count = write => count.map_err(|stop| stop.map(|failure| failure.after(written)))?,
                 }
             };
@@ -102,7 +102,7 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
     let _outside = context.meter.wait(Wait::Outside);
     tokio::select! {
         biased;
-        () = context.cancel.tripped() => return Err(Stop::Neighbour),
+        () = context.cancel.tripped() => return Err(Stop::PeerClosed),
         prepared = writer.prepare() => prepared?,
     }
     if writer.phase() != Phase::Drained {

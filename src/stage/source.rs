@@ -237,7 +237,7 @@ impl OpenSource {
         runtime.block_on(async {
             tokio::select! {
                 opened = self.open_place(next) => opened.map_err(Stop::from),
-                () = context.cancel.tripped() => Err(Stop::Neighbour),
+                () = context.cancel.tripped() => Err(Stop::PeerClosed),
             }
         })?;
         Ok(true)
@@ -278,7 +278,7 @@ impl OpenSource {
         let Some(OpenReader::Descriptor(input)) = &mut self.input else {
             return Ok(());
         };
-        context.outer_side.reads(input.descriptor());
+        context.external_fd.reads(input.descriptor());
         let shape = input.descriptor().shape();
         let mut size = ReadSize::new(shape, out.largest());
         if shape == Shape::Pipe && *left > 0 {
@@ -337,7 +337,7 @@ impl OpenSource {
                     let _outside = context.meter.wait(Wait::Outside);
                     tokio::select! {
                         biased;
-                        () = context.cancel.tripped() => return Err(Stop::Neighbour),
+                        () = context.cancel.tripped() => return Err(Stop::PeerClosed),
                         () = woken() => {}
                     }
                 }
@@ -349,7 +349,7 @@ impl OpenSource {
 /// How much the next read may give. Once nothing more is wanted, only another read could tell whether there is more.
 fn wanted(left: u64) -> Result<usize, Stop> {
     match usize::try_from(left).unwrap_or(usize::MAX) {
-        0 => Err(Stop::Neighbour),
+        0 => Err(Stop::PeerClosed),
         wanted => Ok(wanted),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::flow::{Inlet, Outlet};
 use crate::graph::Port;
 
-use super::{Context, Dial, Outside, Work};
+use super::{Context, Outside, RateControl, Work};
 
 /// A transform whose parameters are right.
 ///
@@ -35,7 +35,7 @@ pub trait TransformPlan: Send {
         None
     }
     /// The rate that it keeps, which may be changed while it runs.
-    fn dial(&self) -> Option<&Arc<Dial>> {
+    fn rate_control(&self) -> Option<&Arc<RateControl>> {
         None
     }
     /// The small file that it leaves beside the stream: the parameter that names it, and its name.

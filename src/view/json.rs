@@ -40,7 +40,7 @@ pub struct Stats<'a> {
     pub stages: Vec<Stage<'a>>,
     /// In the order of the stages that empty them.
     pub links: Vec<Link>,
-    /// `linked`, or the direct lane's name.
+    /// `linked`, or the direct path's name.
     pub lane: Cow<'a, str>,
     /// The sums that were said so far.
     #[serde(default)]

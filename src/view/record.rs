@@ -14,7 +14,7 @@ use crate::engine::Snapshot;
 use crate::error::{Failure, Kind};
 use crate::platform::files;
 
-use super::{GLANCE, json};
+use super::{POLL_INTERVAL, json};
 
 /// The first line of a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -110,7 +110,7 @@ pub struct Event<T> {
 }
 
 /// How often a sample is recorded.
-pub const INTERVAL: Duration = GLANCE;
+pub const INTERVAL: Duration = POLL_INTERVAL;
 
 /// Writes a recording.
 #[derive(Debug)]

@@ -64,7 +64,7 @@ pub struct Witness<'a> {
     pub text: &'a str,
     /// What it waits for when it waits for the outside.
     pub outside: Option<Outside>,
-    /// How it spent its time; nothing of it is known of a direct lane.
+    /// How it spent its time; nothing of it is known of a direct path.
     pub share: Share,
     /// Whether it has nothing left to do.
     pub ended: bool,

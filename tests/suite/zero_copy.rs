@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use crate::harness::{Folder, accept, highwater, noise};
 
-/// The lane that the kernel offers: elsewhere the bytes are copied.
+/// The direct path that the kernel offers: elsewhere the bytes are copied.
 const LANE: &str = if cfg!(all(target_os = "linux", not(feature = "portable-platform"))) {
     "splice"
 } else {

@@ -144,7 +144,7 @@ fn read(descriptor: &Descriptor, length: u64, context: &Context, mut look: impl 
     let mut offset = 0;
     while offset < length {
         if context.cancel.is_tripped() {
-            return Err(Stop::Neighbour);
+            return Err(Stop::PeerClosed);
         }
         let wanted = usize::try_from(length - offset).map_or(BUFFER, |left| left.min(BUFFER));
         let count = {
@@ -224,7 +224,7 @@ mod tests {
         let (descriptor, verifier) = written();
         let context = context();
         context.cancel.trip();
-        assert!(matches!(verifier.verify(&descriptor, &context), Err(Stop::Neighbour)));
+        assert!(matches!(verifier.verify(&descriptor, &context), Err(Stop::PeerClosed)));
         assert_eq!(context.meter.settled(), 0);
     }
 }

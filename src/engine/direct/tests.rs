@@ -1,4 +1,4 @@
-//! Every way that a direct lane moves bytes, between descriptors that are made here: what arrives, what both ends are told
+//! Every way that a direct path moves bytes, between descriptors that are made here: what arrives, what both ends are told
 //! and what the meters say are exact, whatever the system does at once.
 
 use std::fs::File;
@@ -68,12 +68,12 @@ impl Commit for To {
     }
 }
 
-/// A lane, and what can be seen of it from outside.
+/// A direct path, and what can be seen of it from outside.
 struct Rig {
     told: Arc<Told>,
     meters: [Arc<StageMeter>; 2],
     cancel: Arc<Cancel>,
-    gate: Arc<Gate>,
+    pause_point: Arc<PausePoint>,
     /// Where later places are opened.
     runtime: Runtime,
 }
@@ -85,7 +85,7 @@ impl Rig {
             told: Arc::default(),
             meters: [(); 2].map(|()| Arc::new(StageMeter::new(std::time::Instant::now()))),
             cancel: Arc::default(),
-            gate: Arc::default(),
+            pause_point: Arc::default(),
             runtime: reactor().expect("a runtime"),
         };
         let context = |at: usize| Context {
@@ -106,7 +106,7 @@ impl Rig {
             from: context(0),
             to: context(1),
             buffer: Arc::new(Pool::new(size as u64)).lease(size),
-            gate: rig.gate.clone(),
+            pause_point: rig.pause_point.clone(),
             lane: Arc::default(),
         };
         (rig, direct)
@@ -290,7 +290,7 @@ fn a_lane_that_was_told_to_stop_moves_nothing() {
         let (rig, direct) = Rig::new(vec![source], sink, true, 100);
         rig.cancel.trip();
         let outcomes = direct.run();
-        let is_stopped = |outcome: &Outcome| matches!(outcome, Err(Stop::Neighbour));
+        let is_stopped = |outcome: &Outcome| matches!(outcome, Err(Stop::PeerClosed));
         assert!(outcomes.iter().all(is_stopped), "{way}: {outcomes:?}");
         assert_eq!(
             (rig.counts(), rig.told.committed.load(Ordering::Relaxed)),
@@ -305,14 +305,14 @@ fn a_closed_gate_stops_every_way_before_the_sink_until_it_is_opened_or_the_run_e
     for opens in [true, false] {
         for (way, source, sink, other) in ways() {
             let (rig, direct) = Rig::new(vec![source], sink, true, 100);
-            rig.gate.set_closed(true);
+            rig.pause_point.set_closed(true);
             let lane = spawn(direct);
             rig.until(&lane, |rig| {
                 rig.waits() == [Some(Wait::Backpressured), Some(Wait::Outside)]
             });
             assert_eq!(rig.counts()[1..], [0; 3], "{way}");
             if opens {
-                rig.gate.set_closed(false);
+                rig.pause_point.set_closed(false);
             } else {
                 rig.cancel.trip();
             }
@@ -333,7 +333,7 @@ fn a_sink_that_takes_no_more_does_not_keep_a_lane_that_is_told_to_stop() {
     rig.until(&lane, |_| is_full(&other));
     rig.cancel.trip();
     let outcomes = lane.join().expect("no panic");
-    assert!(matches!(outcomes, [Err(Stop::Neighbour), Err(Stop::Neighbour)]));
+    assert!(matches!(outcomes, [Err(Stop::PeerClosed), Err(Stop::PeerClosed)]));
     assert_eq!(rig.told.wrote.load(Ordering::Relaxed), rig.counts()[3]);
     assert_eq!(rig.told.committed.load(Ordering::Relaxed), 0);
 }
@@ -344,7 +344,7 @@ fn an_error_is_of_the_end_where_it_happened() {
     let (_read, write) = pipe();
     let (_, unreadable) = Rig::new(vec![file(&bytes(50)).into(), folder.into()], write, false, 100);
     let [source, sink] = unreadable.run();
-    assert!(matches!(sink, Err(Stop::Neighbour)));
+    assert!(matches!(sink, Err(Stop::PeerClosed)));
     let Err(Stop::Failed(failure)) = source else {
         panic!("{source:?}")
     };
@@ -372,7 +372,7 @@ fn an_error_is_of_the_end_where_it_happened() {
         drop(other);
         let (rig, direct) = Rig::new(vec![source], sink, false, 100);
         let [source, sink] = direct.run();
-        assert!(matches!(source, Err(Stop::Neighbour)), "{way}");
+        assert!(matches!(source, Err(Stop::PeerClosed)), "{way}");
         let Err(Stop::Failed(failure)) = sink else {
             panic!("{way}: {sink:?}")
         };

@@ -116,7 +116,7 @@ impl Bench {
                 outside: None,
                 meter: Arc::new(StageMeter::new(start)),
                 findings: Arc::default(),
-                outer_side: Arc::default(),
+                external_fd: Arc::default(),
             })
             .collect();
         let tallies: Vec<Arc<Tally>> = links.values().iter().map(|_| Arc::default()).collect();
