@@ -71,7 +71,7 @@ pub struct Planned<T> {
     pub name: &'static str,
     /// Its call, normalised and safe to print.
     pub text: String,
-    /// Whether nobody wrote it: it is only where the pipeline happens to begin or to end.
+    /// Whether the text leaves it out: it is only where the pipeline happens to begin or to end.
     pub is_implied: bool,
     /// What counts because the call says nothing else: `level=6`.
     pub defaults: Vec<String>,

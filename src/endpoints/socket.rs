@@ -148,7 +148,7 @@ impl Drained {
         Failure::io(Kind::Sink, "cannot finish the connection", error)
     }
 
-    /// Says the end; answers the queue as it was before.
+    /// Says the end; returns the queue as it was before.
     fn end(descriptor: &Descriptor) -> Result<Fall, Failure> {
         let last = unsent_bytes(descriptor.as_fd()).unwrap_or(0);
         sockets::end_writing(descriptor).map_err(Self::failed)?;

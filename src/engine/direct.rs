@@ -58,7 +58,7 @@ impl Direct {
         source.as_direct().is_some() && sink.as_direct().is_some()
     }
 
-    /// Moves all there is, and lands it. What one end fails with, the other end learns as a neighbour.
+    /// Moves all there is, and commits it. What one end fails with, the other end learns as a neighbour.
     pub fn run(mut self) -> [Outcome; 2] {
         match self.move_all() {
             Ok(()) => [Ok(()), Ok(())],
@@ -115,7 +115,7 @@ impl Passage<'_> {
             self.source.lends_pages,
         );
         if self.source.descriptor().shape() == Shape::Pipe {
-            // A FIFO that nobody has opened for writing yet reads as if it had ended.
+            // A FIFO without a writer so far reads as if it had ended.
             self.wait_to_read()?;
         }
         loop {
@@ -133,7 +133,7 @@ impl Passage<'_> {
         }
     }
 
-    /// Copies inside the kernel, leaving holes where the source has them; answers whether it came to the end. That a call
+    /// Copies inside the kernel, leaving holes where the source has them; returns whether it came to the end. That a call
     /// copied nothing does not say so: some file systems do that with files that have something.
     fn copy_ranges(&mut self) -> AtEnd<bool> {
         let is_sparse = self.keeps_holes();
@@ -158,7 +158,7 @@ impl Passage<'_> {
         self.sink.possible_holes() == Holes::Grow && self.source.descriptor().stat().is_ok_and(|stat| is_sparse(&stat))
     }
 
-    /// Moves both ends over a hole; answers how many bytes of data follow, or `None` where there is no telling.
+    /// Moves both ends over a hole; returns how many bytes of data follow, or `None` where there is no telling.
     fn skip_hole(&mut self) -> AtEnd<Option<u64>> {
         let (source, sink) = (self.source.descriptor(), self.sink.descriptor());
         let failed = |error| at_source(self.source.failed(error));
@@ -179,7 +179,7 @@ impl Passage<'_> {
         Ok((data.end > data.start).then(|| data.end - data.start))
     }
 
-    /// Moves pages; answers whether it came to the end.
+    /// Moves pages; returns whether it came to the end.
     fn splice(&mut self) -> AtEnd<bool> {
         loop {
             self.pass_gate()?;

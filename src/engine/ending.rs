@@ -16,7 +16,7 @@ use super::verdict::Loss;
 /// How long a stage may take to come back after a signal. Every wait ends at once; what takes longer is a disk that does
 /// not answer, or a machine that has no time for us.
 const GRACE: Duration = Duration::from_millis(50);
-/// How long it may take after a failure, where nobody sits and waits.
+/// How long it may take after a failure, where no user waits for it.
 const LONG_GRACE: Duration = Duration::from_secs(2);
 
 impl Run {
@@ -108,7 +108,7 @@ impl Run {
         }
     }
 
-    /// Rolls back what is not committed, unless a signal says that nobody waits for that; returns whether something is
+    /// Rolls back what is not committed, unless a signal says not to wait for that; returns whether something is
     /// committed.
     async fn roll_back(&self, left_behind: &mut Vec<String>, interrupt: &mut Interrupt) -> bool {
         tokio::select! {

@@ -38,7 +38,7 @@ impl Batch {
         }
     }
 
-    /// Waits for the next chunk, and takes those that may go with it; answers whether there is one.
+    /// Waits for the next chunk, and takes those that may go with it; returns whether there is one.
     pub fn fill(&mut self, input: &mut Inlet, meter: &StageMeter, cancel: &Cancel) -> Result<bool, Stop> {
         if !block_on(self.receive(input))? {
             return Ok(false);

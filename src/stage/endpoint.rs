@@ -144,14 +144,7 @@ pub trait Endpoint: Send {
     /// Opens it for reading.
     #[must_use]
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
-        let shown = self.shown();
-        Box::pin(async move {
-            Err(Failure::because(
-                Kind::Source,
-                "cannot read",
-                format!("{shown} is only written"),
-            ))
-        })
+        refused(Kind::Source, "cannot read", format!("{} is only written", self.shown()))
     }
 
     /// What is known of it as a sink, without side effects.
@@ -182,13 +175,11 @@ pub trait Endpoint: Send {
     /// Opens it for writing, and makes the temporary file.
     #[must_use]
     fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
-        let shown = self.shown();
-        Box::pin(async move {
-            Err(Failure::because(
-                Kind::Sink,
-                "cannot write",
-                format!("{shown} is only read"),
-            ))
-        })
+        refused(Kind::Sink, "cannot write", format!("{} is only read", self.shown()))
     }
+}
+
+fn refused<T: Send + 'static>(place: Kind, operation: &str, why: String) -> BoxFuture<'static, Result<T, Failure>> {
+    let failure = Failure::because(place, operation, why);
+    Box::pin(async move { Err(failure) })
 }

@@ -96,7 +96,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// One whose bytes nobody has to see.
+    /// One whose bytes need not be seen.
     #[must_use]
     pub fn new(descriptor: Descriptor, commit: Box<dyn Commit>) -> Self {
         Self {

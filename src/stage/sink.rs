@@ -53,7 +53,7 @@ impl OpenWriter {
         }
     }
 
-    /// What is written, where it can be written without a link: that shows nobody the bytes.
+    /// What is written, where that needs no link: then the bytes pass unseen.
     pub fn as_direct(&mut self) -> Option<&mut Outgoing> {
         match self {
             Self::Descriptor(outgoing) => Some(outgoing).filter(|outgoing| outgoing.is_direct),
@@ -108,6 +108,6 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
     if writer.phase() != Phase::Drained {
         context.commit.wait(&context.cancel).await?;
     }
-    // A commit that was begun is not given up: nobody could say what became of it.
+    // A commit that was begun is not given up: its result would be unknown.
     writer.commit().await
 }

@@ -219,7 +219,7 @@ impl OpenSource {
         }))
     }
 
-    /// Who is to be told how the run was settled, if anybody is.
+    /// What is to be told how the run was settled, if anything is.
     #[must_use]
     pub fn settle(&self) -> Option<Arc<dyn Settle>> {
         match &self.input {
@@ -282,7 +282,7 @@ impl OpenSource {
         let shape = input.descriptor().shape();
         let mut size = ReadSize::new(shape, out.largest());
         if shape == Shape::Pipe && *left > 0 {
-            // A FIFO that nobody has opened for writing yet reads as if it had ended.
+            // A FIFO without a writer so far reads as if it had ended.
             input.wait(context)?;
         }
         loop {

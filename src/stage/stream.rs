@@ -25,7 +25,7 @@ pub trait StreamReader: Send {
     fn position(&self) -> Option<Position> {
         None
     }
-    /// Who is to be told how the run was settled.
+    /// What is to be told how the run was settled.
     fn settle(&self) -> Option<Arc<dyn Settle>> {
         None
     }

@@ -39,7 +39,7 @@ struct Own {
     /// The last ones, as far as they lie together.
     start: u64,
     end: u64,
-    /// How many lie before others' bytes, or nobody knows where.
+    /// How many lie before others' bytes, or at an unknown place.
     elsewhere: u64,
 }
 
@@ -104,7 +104,7 @@ impl InPlace {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Cuts off what is the run's own and nobody has written behind; returns how long the file is then.
+    /// Cuts off what is the run's own and no other process has written behind; returns how long the file is then.
     fn cut_back(&self, own: &mut Own) -> Result<u64, Errno> {
         let length = u64::try_from(files::fstat(&self.fd)?.st_size).unwrap_or(0);
         let Some(shorter) = own.cut(length) else {

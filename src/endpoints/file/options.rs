@@ -230,7 +230,7 @@ fn octal(text: &str, args: &Args) -> Result<u32, Problem> {
 }
 
 impl WriteChecks {
-    /// Whether the bytes are nobody's concern once they are written.
+    /// Whether nothing has to be known of the bytes.
     pub fn is_none(self) -> bool {
         self == Self::default()
     }

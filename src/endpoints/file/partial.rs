@@ -87,7 +87,7 @@ impl Partial {
         Failure::because(kind, format!("cannot go on with {}", self.shown(name)), why)
     }
 
-    /// Opens or creates a file of ours, readable by nobody else. What anybody may have put there instead is refused.
+    /// Opens or creates a file of this user, readable by no other. A file of another kind in its place is refused.
     fn open_ours(&self, name: &OsStr, more: OFlags) -> Result<OwnedFd, Failure> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
         let fd = match files::openat(&self.target.folder, name, flags, PRIVATE) {

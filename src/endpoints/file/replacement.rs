@@ -1,4 +1,4 @@
-//! Replacing a file atomically: whoever looks sees the old file or the whole new one.
+//! Replacing a file atomically: a reader sees the old file or the whole new one.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -22,7 +22,7 @@ pub struct Replacement {
     target: Target,
     /// The temporary file's name, as long as it is ours to remove.
     name: OsString,
-    /// Which file has that name, as long as nobody meddles.
+    /// Which file has that name, unless another program changes it.
     file: FileId,
     /// Whether it gets what belongs to its place only in the end.
     is_private: bool,
@@ -31,7 +31,7 @@ pub struct Replacement {
 
 impl Replacement {
     /// Creates the temporary file beside its target. Where it replaces a file, or gets permissions that were asked for, it is
-    /// readable by nobody else until it is whole; else the system gives it at once what it gives every new file.
+    /// readable by no other user until it is whole; else the system gives it at once what it gives every new file.
     pub fn create(target: Target, sync: bool) -> Result<Outgoing, Failure> {
         let is_private = !target.leaves_rights_to_system();
         let mode = if is_private { PRIVATE } else { NEW };
