@@ -240,8 +240,11 @@ impl File {
         if let Some(key) = &self.key {
             return Partial::open(self.target()?, key, self.options.checks);
         }
-        if (self.stat()).is_ok_and(|stat| file_type(&stat) != FileType::RegularFile) {
-            return self.open_special().await;
+        match self.stat() {
+            Ok(stat) if file_type(&stat) != FileType::RegularFile => return self.open_special().await,
+            Ok(_) | Err(Errno::NOENT) => {}
+            // It may be a device, which must not be replaced.
+            Err(error) => return Err(self.failed(Kind::Sink, "cannot open", error)),
         }
         match self.options.existing {
             Existing::Replace => Replacement::create(self.target()?, self.options.sync),
@@ -361,7 +364,10 @@ impl Endpoint for File {
     }
 
     fn permit(&self) -> Result<(), Failure> {
-        let old = self.stat();
+        let old = match self.stat() {
+            Err(error) if error != Errno::NOENT => return Err(self.failed(Kind::Sink, "cannot open", error)),
+            old => old,
+        };
         if !self.options.clobber && old.is_ok() {
             return Err(target::spared());
         }

@@ -131,7 +131,9 @@ impl Run {
         }
         let kept = ending.outputs.iter().filter(|(_, fate)| *fate == Fate::Committed);
         let texts = kept.map(|(node, _)| &self.watch.stages[*node].text);
+        let failed = ending.failure.as_ref().and_then(|(stage, _)| stage.as_ref());
         texts
+            .filter(|text| Some(*text) != failed)
             .map(|text| format!("{text}: was complete before, and stays"))
             .collect()
     }

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 
 use rustix::process::Signal;
 
-use crate::harness::{Folder, Run, accept, highwater, noise};
+use crate::harness::{Folder, Run, accept, highwater, noise, reset};
 
 const SIZE: usize = 700_000;
 
@@ -76,6 +76,24 @@ fn no_output_remains_where_one_failed() {
 fn a_branch_that_cannot_be_opened_leaves_nothing() {
     let (folder, _) = folder();
     run(&folder, "read src | tee (write a) (write missing/b) | write c").fails(4);
+    assert_eq!(folder.names(), ["src"]);
+}
+
+#[test]
+fn a_peer_that_refuses_or_resets_leaves_no_output() {
+    let (folder, _) = folder();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("has one");
+    let pipeline = format!("read /dev/zero | tee (write a) (write tcp://{address}) | write c");
+    let running = highwater([pipeline.as_str()]).within(&folder).start();
+    let mut peer = accept(&listener);
+    peer.read_exact(&mut [0]).expect("the branch writes");
+    reset(peer);
+    drop(listener);
+    assert!(running.wait().fails(4).contains(&format!("tcp://{address}")));
+    assert_eq!(folder.names(), ["src"]);
+    let refused = highwater([pipeline.as_str()]).within(&folder).run();
+    assert!(refused.fails(9).contains(&format!("tcp://{address}")));
     assert_eq!(folder.names(), ["src"]);
 }
 

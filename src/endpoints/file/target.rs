@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
@@ -52,7 +52,9 @@ impl Target {
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = files::open(&folder_path, directory, Mode::empty())?;
         let old = match files::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Some(stat),
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_file() => Some(stat),
+            // Devices and FIFOs are written to, never replaced.
+            Ok(_) => return Err(Errno::OPNOTSUPP),
             Err(Errno::NOENT) => None,
             Err(error) => return Err(error),
         };

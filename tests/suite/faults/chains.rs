@@ -115,6 +115,8 @@ pub const SPARSE_APPEND: Chain = Chain {
 };
 pub const GZIP: Chain = files("read a | gzip level=1 threads=2 member=8KiB | write b");
 pub const THERE_AND_BACK: Chain = files("read a | gzip level=1 | gunzip | throttle 1GB/s | write b");
+/// The branches write to what cannot be rolled back, so that there is one output to look at.
+pub const BRANCHES: Chain = files("read a | tee (gzip level=1 | write /dev/null) (take 100 | write -) | write b");
 pub const SEVERAL: Chain = files("read a c a | take 1T | write b sync=false");
 pub const APPEND: Chain = Chain {
     appends: true,
