@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::time::Duration;
 
 use highwater::platform::fault::{LOG, RULES};
 use rustix::process::Signal;
@@ -251,7 +252,10 @@ fn come(running: &mut Running, ends: Ends, folder: &Folder) -> Option<Box<dyn St
     let line = running.line();
     let url = line.trim_end().strip_prefix("highwater: listening on ")?;
     if let Some(address) = url.strip_prefix("tcp://") {
-        return Some(Box::new(TcpStream::connect(address).ok()?));
+        let stream = TcpStream::connect(address).ok()?;
+        // A listener that closes in the middle of the handshake may leave this end connected to nothing.
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
+        return Some(Box::new(stream));
     }
     let path = url.strip_prefix("unix:").expect("one or the other");
     Some(Box::new(UnixStream::connect(folder.join(path)).ok()?))
