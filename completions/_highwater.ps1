@@ -149,7 +149,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         'limit' = @('size=', 'high=', 'low=')
         'buffer' = @('size=', 'high=', 'low=')
         'hash' = @('algo=', 'expect=', 'label=', 'to=', 'high=', 'low=')
-        'tee' = @('branch=', 'high=', 'low=')
+        'tee' = @('branch=', 'on-failure=', 'optional=', 'detach=', 'high=', 'low=')
     }
     $words = @($commandAst.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
     if ($wordToComplete -ne '' -and $words.Count -gt 0) {

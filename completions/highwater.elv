@@ -140,7 +140,7 @@ var highwater-parameters = [
     &limit=['size=' 'high=' 'low=']
     &buffer=['size=' 'high=' 'low=']
     &hash=['algo=' 'expect=' 'label=' 'to=' 'high=' 'low=']
-    &tee=['branch=' 'high=' 'low=']
+    &tee=['branch=' 'on-failure=' 'optional=' 'detach=' 'high=' 'low=']
 ]
 var highwater-options = $edit:completion:arg-completer[highwater]
 set edit:completion:arg-completer[highwater] = {|@words|

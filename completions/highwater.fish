@@ -352,6 +352,11 @@ function __highwater_parameters
             echo 'low='\t'low-water mark of that link; half of high unless given'
         case tee
             echo 'branch='\t'a pipeline that gets the stream as well, and ends in a sink'
+            echo 'on-failure=abort'\t'whether a branch that fails ends the run, or the others go on'
+            echo 'on-failure=continue'\t'whether a branch that fails ends the run, or the others go on'
+            echo 'optional=true'\t'exit with 0 although a branch failed; the others go on'
+            echo 'optional=false'\t'exit with 0 although a branch failed; the others go on'
+            echo 'detach='\t'cut a branch loose that takes nothing for so long: exit 8 at the end, or 0 with optional=true'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
     end
