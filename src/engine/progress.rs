@@ -122,6 +122,7 @@ fn float(bytes: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::Need::{Lost, Optional, Required};
     use super::*;
     use crate::graph::Port;
 
@@ -247,7 +248,6 @@ mod tests {
             let stages = [same(1000), same(900)].into_iter().chain(sinks).collect();
             shown(&graph, &stages, Some(1000)).map(|(share, _)| share)
         };
-        use Need::{Lost, Optional, Required};
         assert_eq!(with([Required, Required, Required]), Some(100));
         assert_eq!(with([Optional, Required, Required]), Some(200));
         assert_eq!(with([Optional, Lost, Required]), Some(300));
