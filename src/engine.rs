@@ -50,7 +50,7 @@ pub use controls::{Controls, Throttle, Unsteerable, Which};
 pub use direct::DirectPath;
 pub use filling::LinkSample;
 pub use min_rate::MinRate;
-pub use progress::Progress;
+pub use progress::{Need, Progress};
 pub use sampler::Sampler;
 pub use share::{Parts, Share, Spent};
 pub use snapshot::{Moment, RateLimit, RunSample, Snapshot, StageSample};

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use crate::contender::{Contender, found};
 use crate::data::{Data, Fingerprint, fingerprint};
 use crate::report::{Report, Verdict};
-use crate::run::{Route, Took, output_of, timed, timed_again};
+use crate::run::{Route, Took, output_of, remove_outputs, timed, timed_again};
 
 /// What is done, by us and by others.
 #[derive(Debug)]
@@ -162,7 +162,7 @@ pub fn compare(work: &Work, pairs: usize, data: &Data, report: &mut Report) -> i
             Err(error) => report.note(format!("{}: {}: {error}", work.name, peer.name)),
         }
     }
-    let _ = std::fs::remove_file(&output);
+    remove_outputs(&output);
     report.table(&table(work, &faced, our_size));
     let ratio = |goal: &Goal| {
         let counted = faced

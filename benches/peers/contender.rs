@@ -9,10 +9,11 @@ use std::process::{Command, Stdio};
 pub const OURS: &str = "highwater";
 
 /// Peers that are looked for on PATH.
-pub const PEERS: [&str; 14] = [
+pub const PEERS: [&str; 15] = [
     "cat",
     "dd",
     "cp",
+    "tee",
     "pv",
     "mbuffer",
     "socat",
@@ -37,7 +38,7 @@ pub fn found(program: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// Words of a command line, separated by spaces: the program, its arguments, `< FILE` and `> FILE`. `{in}`, `{out}`,
+/// Words of a command line, separated by spaces, or in single quotes: the program, its arguments, `< FILE` and `> FILE`. `{in}`, `{out}`,
 /// `{port}` and `{sink}` stand for what a run puts there.
 #[derive(Debug, Clone)]
 pub struct Contender {
@@ -68,6 +69,15 @@ impl<'a> Places<'a> {
             sink: "-",
         }
     }
+}
+
+/// Every other part between quotes stands in them.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split('\'').enumerate().flat_map(|(index, part)| {
+        let is_quoted = index % 2 == 1;
+        let separator = if is_quoted { '\'' } else { ' ' };
+        part.split(separator).filter(|word| !word.is_empty())
+    })
 }
 
 impl Contender {
@@ -103,7 +113,7 @@ impl Contender {
     /// What would run it: nothing on standard input, output and error unless it says otherwise.
     pub fn command(&self, places: Places) -> io::Result<Command> {
         let input = self.input.as_deref().unwrap_or(places.input);
-        let mut words = self.line.split(' ').map(|word| {
+        let mut words = words(&self.line).map(|word| {
             word.replace("{in}", &input.to_string_lossy())
                 .replace("{out}", &places.output.to_string_lossy())
                 .replace("{sink}", places.sink)

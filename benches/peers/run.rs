@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, pipe};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,6 +32,8 @@ pub enum Route {
     Pipe,
     /// The same, and from a `cat` before it.
     Pipes,
+    /// As through a pipe, and to the files of [`copies`].
+    Tee,
     /// To a receiver in this process, which counts.
     Tcp,
 }
@@ -145,12 +147,21 @@ fn cat(input: impl Into<Stdio>) -> io::Result<Child> {
     Command::new("cat").stdin(input).stdout(Stdio::null()).spawn()
 }
 
+/// The files that `{out}.1` and `{out}.2` name.
+fn copies(output: &Path) -> [PathBuf; 2] {
+    ["1", "2"].map(|copy| output.with_extension(copy))
+}
+
+/// Removes what an earlier run has written, so that freeing its pages is not measured.
+pub fn remove_outputs(output: &Path) {
+    for path in copies(output).iter().map(PathBuf::as_path).chain([output]) {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
 /// Runs it once, with the time taken.
 pub fn timed(contender: &Contender, route: Route, input: &Path, output: &Path) -> io::Result<Took> {
-    if route == Route::File {
-        // Freeing a file's pages is nobody's work here.
-        let _ = std::fs::remove_file(output);
-    }
+    remove_outputs(output);
     let mut places = Places::new(input, output);
     if route == Route::Null {
         places.sink = "/dev/null";
@@ -174,7 +185,7 @@ pub fn timed(contender: &Contender, route: Route, input: &Path, output: &Path) -
     }
     let mut command = contender.command(places)?;
     let mut sink = None;
-    if matches!(route, Route::Pipe | Route::Pipes) {
+    if matches!(route, Route::Pipe | Route::Pipes | Route::Tee) {
         let (reader, writer) = pipe()?;
         sink = Some(cat(reader)?);
         command.stdout(writer);
@@ -262,7 +273,7 @@ pub fn drain(mut reader: impl Read) -> io::Result<u64> {
 
 /// Runs it once to see what comes out of it.
 pub fn output_of(contender: &Contender, route: Route, input: &Path, output: &Path) -> io::Result<Fingerprint> {
-    let _ = std::fs::remove_file(output);
+    remove_outputs(output);
     let mut places = Places::new(input, output);
     if route == Route::Tcp {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -290,6 +301,13 @@ pub fn output_of(contender: &Contender, route: Route, input: &Path, output: &Pat
     check(contender, child.wait()?)?;
     if let Some(mut feeder) = feeder {
         feeder.wait()?;
+    }
+    if route == Route::Tee {
+        for copy in copies(output) {
+            if fingerprint(File::open(copy)?)? != seen {
+                return Err(io::Error::other(format!("{}: the outputs differ", contender.line())));
+            }
+        }
     }
     Ok(seen)
 }

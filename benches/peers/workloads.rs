@@ -26,6 +26,7 @@ const HALF_OF_CAT: Goal = Goal::of("cat", 0.5, "≤ 0.5 × cat");
 pub fn all(data: &Data) -> io::Result<Vec<Work>> {
     let tar = data.tar(data.lane_size)?;
     let mut works = copies(&tar);
+    works.extend(tee(&data.tar(data.codec_size)?));
     works.extend(gzip(data)?);
     works.extend(zstd(data)?);
     works.push(view(&tar));
@@ -172,6 +173,25 @@ fn copies(tar: &Path) -> Vec<Work> {
         to_tcp,
         linked,
     ]
+}
+
+fn tee(tar: &Path) -> [Work; 2] {
+    let row = |name, ours| copy(name, Route::Tee, tar, ours, &["tee {out}.1 {out}.2 < {in}"]);
+    let cached = row(
+        "tee to two files and a pipe, without waiting for the disk",
+        "highwater -q read {in} :: tee 'write {out}.1 sync=false' 'write {out}.2 sync=false' :: write -",
+    );
+    let mut durable = row(
+        "tee to two files and a pipe, ours on the disk",
+        "highwater -q read {in} :: tee 'write {out}.1' 'write {out}.2' :: write -",
+    );
+    durable.must = Goal::NONE;
+    let cached = Work {
+        must: Goal::of("tee", 1.05, "≤ 1.05 × tee"),
+        aim: Goal::of("tee", 0.9, "≤ 0.9 ×"),
+        ..with_itself(cached)
+    };
+    [cached, durable]
 }
 
 fn gzip(data: &Data) -> io::Result<Vec<Work>> {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Failure, Kind};
+use crate::graph::NodeId;
 use crate::stage::Settled;
 
 use super::Ending;
@@ -56,9 +57,7 @@ impl Run {
             Settled::RolledBack
         };
         ending.outputs = self.commits.fates(&self.verdict);
-        if !is_committed {
-            left_behind.extend(self.kept_outputs(&ending));
-        }
+        left_behind.extend(self.kept_outputs(&ending, is_committed));
         if !settle(&self.settles, how, interrupt).await {
             left_behind.push("the source was not told in time how the run ended".to_owned());
         }
@@ -124,12 +123,15 @@ impl Run {
         stages.map(|text| format!("{text}: {what}")).collect()
     }
 
-    /// A line for each output of a failed run that could not be rolled back any more, where there is another one.
-    fn kept_outputs(&self, ending: &Ending) -> Vec<String> {
-        if ending.is_good() || ending.outputs.len() < 2 {
+    /// A line for each output of a failed run, or of a lost branch, that could not be rolled back any more, where there is
+    /// another one.
+    fn kept_outputs(&self, ending: &Ending, is_committed: bool) -> Vec<String> {
+        if ending.outputs.len() < 2 {
             return Vec::new();
         }
-        let kept = ending.outputs.iter().filter(|(_, fate)| *fate == Fate::Committed);
+        let is_kept =
+            |(node, fate): &&(NodeId, Fate)| *fate == Fate::Committed && (!is_committed || self.verdict.is_lost(*node));
+        let kept = ending.outputs.iter().filter(is_kept);
         let texts = kept.map(|(node, _)| &self.watch.stages[*node].text);
         let failed = ending.failure.as_ref().and_then(|(stage, _)| stage.as_ref());
         texts

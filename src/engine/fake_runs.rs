@@ -9,7 +9,7 @@ use super::settling::settle;
 use super::{Ending, Fate, MinRate, Settings};
 use crate::flow::{Inlet, Outlet};
 use crate::graph::{Graph, Id, NodeId, Port};
-use crate::stage::{BoxFuture, Context, Phase, Settle, Settled, Stage, TransformPlan, Work};
+use crate::stage::{BoxFuture, Branches, Context, Phase, Settle, Settled, Stage, TransformPlan, Work};
 
 /// A source and a fork into so many branches of a transform and a sink.
 fn fork(branches: usize) -> Graph {
@@ -151,6 +151,84 @@ fn a_branch_that_ends_early_leaves_the_others_whole() {
             assert_eq!(tally.counts(), [stages, stages, sinks, 0], "{early}");
             let starved = graph.behind(early).filter(|node| graph.is_sink(*node)).count();
             assert_eq!(tally.taken(), 100_000 * (sinks - starved) as u64, "{early}");
+        }
+    }
+}
+
+/// The innermost branch that a node stands in, where each fork's first `count` outputs are branches: its first node.
+fn branch_of(graph: &Graph, node: NodeId, count: usize) -> Option<NodeId> {
+    let fork = graph.upstream(node)?;
+    let index = graph.downstream(fork).position(|next| next == node)?;
+    if graph.outputs(fork).len() > 1 && index < count {
+        Some(node)
+    } else {
+        branch_of(graph, fork, count)
+    }
+}
+
+/// An error and a panic of each node at each of its moments: only a sink commits.
+fn faults(graph: &Graph) -> Vec<(NodeId, Way, Moment)> {
+    let mut faults = Vec::new();
+    for node in graph.nodes() {
+        for moment in [Moment::Start, Moment::Midway, Moment::End, Moment::Commit] {
+            if moment != Moment::Commit || graph.is_sink(node) {
+                faults.extend([Way::Error, Way::Panic].map(|way| (node, way, moment)));
+            }
+        }
+    }
+    faults
+}
+
+#[test]
+fn a_failed_branch_is_rolled_back_alone() {
+    for (graph, count) in [(fork(2), 1), (fork(2), 2), (fork(5), 4), (nested(), 1), (nested(), 3)] {
+        let stages = graph.nodes().len();
+        for (at, way, moment) in faults(&graph) {
+            for (first, are_optional) in [(Form::Task, false), (Form::Thread, true)] {
+                let case = Case {
+                    first,
+                    branches: Branches {
+                        count,
+                        go_on: true,
+                        are_optional,
+                        detach: None,
+                    },
+                    ..Case::of(graph.clone(), Some((at.number(), way, moment)))
+                };
+                let about = format!("{way:?} of stage {at}, {moment:?}, first a {first:?}, {count} of {graph:?}");
+                let (ending, tally) = case.run();
+                let lost = branch_of(&graph, at, count);
+                let is_lost = |node: NodeId| lost.is_none_or(|top| node == top || graph.is_before(top, node));
+                // A sink whose turn came before stays.
+                let is_committed = |sink: &NodeId| !is_lost(*sink) || (moment == Moment::Commit && *sink < at);
+                let committed: Vec<NodeId> = graph.sinks().filter(is_committed).collect();
+                let is_good = lost.is_some() && are_optional;
+                let code = if way == Way::Panic { 70 } else { 1 };
+                assert_eq!(
+                    ending.exit_code(),
+                    if is_good { 0 } else { code },
+                    "{about}: {ending:?}"
+                );
+                let rolled_back = case.sinks() - committed.len();
+                assert_eq!(
+                    tally.counts(),
+                    [stages, stages, committed.len(), rolled_back],
+                    "{about}"
+                );
+                for (sink, fate) in &ending.outputs {
+                    assert_eq!(*fate == Fate::Committed, committed.contains(sink), "{about}: {sink}");
+                }
+                let told = if is_good {
+                    Settled::Committed
+                } else {
+                    Settled::RolledBack
+                };
+                assert_eq!(tally.settled(), [(told, committed.len())], "{about}");
+                // A line for an optional branch, and for each output that stays of what has failed.
+                let kept = committed.iter().filter(|sink| is_lost(**sink)).count();
+                let lines = kept + usize::from(is_good);
+                assert_eq!(ending.left_behind.len(), lines, "{about}: {ending:?}");
+            }
         }
     }
 }

@@ -12,9 +12,9 @@ use crate::flow::{Chunk, Inlet, Marks, Outlet};
 use crate::graph::{Graph, Id, NodeId};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::stage::{
-    BoxFuture, Branch, BranchPlan, Cancel, Context, Endpoint, Fan, LinkShare, MemoryUse, OpenReader, OpenWriter,
-    Outcome, PassThrough, Phase, Rollback, Settle, Settled, Source, Stage, StreamReader, StreamWriter, TransformPlan,
-    Work,
+    BoxFuture, Branch, BranchPlan, Branches, Cancel, Context, Endpoint, Fan, LinkShare, MemoryUse, OpenReader,
+    OpenWriter, Outcome, PassThrough, Phase, Rollback, Settle, Settled, Source, Stage, StreamReader, StreamWriter,
+    TransformPlan, Work,
 };
 
 /// How a stage fails.
@@ -66,6 +66,8 @@ struct Fake {
     ends_early: bool,
     /// When it commits, where it is a sink.
     phase: Phase,
+    /// What becomes of the pipeline when a branch fails, where it is a fork.
+    branches: Branches,
     is_committed: Arc<AtomicBool>,
     tally: Arc<Tally>,
 }
@@ -348,6 +350,10 @@ impl Stage for Fake {
 }
 
 impl BranchPlan for Fake {
+    fn branches(&self) -> Branches {
+        self.branches
+    }
+
     fn state_bytes(&self) -> u64 {
         1000
     }
@@ -400,10 +406,13 @@ impl Observer for AtFirst {
 #[derive(Clone)]
 pub struct Case {
     pub graph: Graph,
-    /// Where it is, and what. The source ends only where the moment is the end or later.
+    /// Where it is, and what. The source ends only where the moment is the end or later, or
+    /// the pipeline goes on without a failed branch.
     pub fault: Option<(usize, Way, Moment)>,
     /// The stages that want nothing of their input.
     pub ends_early: Vec<usize>,
+    /// What becomes of the pipeline when a branch fails, the same for each fork.
+    pub branches: Branches,
     /// When each sink commits, in the order of the sinks; the last one holds for all that follow.
     pub phases: Vec<Phase>,
     pub first: Form,
@@ -422,6 +431,7 @@ impl Case {
             graph,
             fault,
             ends_early: Vec::new(),
+            branches: Branches::default(),
             phases: vec![Phase::Name],
             first: Form::Task,
             alternates: true,
@@ -444,9 +454,10 @@ impl Case {
             is_source: self.graph.input(node).is_none(),
             form: if is_task { Form::Task } else { Form::Thread },
             fault: fault.map(|(_, way, moment)| (way, moment)),
-            chunks: self.fault.is_none_or(|(_, _, moment)| ends(moment)).then_some(100),
+            chunks: (self.branches.go_on || self.fault.is_none_or(|(_, _, moment)| ends(moment))).then_some(100),
             ends_early: self.ends_early.contains(&at),
             phase: self.phases[sink.min(self.phases.len() - 1)],
+            branches: self.branches,
             is_committed: Arc::default(),
             tally: tally.clone(),
         }

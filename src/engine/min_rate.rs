@@ -133,6 +133,7 @@ fn ending(limit: MinRate, rate: u64) -> Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::Ordering;
 
     const LIMIT: MinRate = MinRate {
         rate: 100,
@@ -236,6 +237,13 @@ mod tests {
         let begun = Instant::now();
         assert_eq!(too_slow_at(&mut slow, &watch, 100).await, None);
         assert_eq!(begun.elapsed(), LIMIT.grace * 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sink_of_a_lost_branch_is_not_judged() {
+        let (watch, mut slow) = (Watch::detached(2), Slow::new(Some(LIMIT)));
+        watch.stages.values()[1].is_lost.store(true, Ordering::Relaxed);
+        assert_eq!(too_slow_at(&mut slow, &watch, 100).await, None);
     }
 
     #[test]

@@ -7,6 +7,18 @@ use crate::stage::OutputSize;
 
 use super::snapshot::StageSample;
 
+/// Whether a run depends on a stage, the most needed first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// The run fails without it.
+    #[default]
+    Required,
+    /// It stands in a branch that may fail.
+    Optional,
+    /// It stands in a branch that has failed.
+    Lost,
+}
+
 /// How much of a run is done.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
@@ -20,15 +32,21 @@ pub struct Progress {
 
 impl Progress {
     /// The progress of a run whose source is expected to give `expected` bytes. `None` where the size of an output cannot be
-    /// known, or is another one than was expected.
+    /// known, or is another one than was expected. Only the sinks of [`Progress::sinks`] count.
     ///
     /// It is exact where no stage changes the number of bytes. Otherwise the size of what such a stage gives is estimated by
     /// what it has given so far.
     #[must_use]
     pub fn of(graph: &Graph, stages: &NodeMap<StageSample>, expected: Option<u64>) -> Option<Self> {
-        let sinks = graph.sinks().map(|sink| Self::of_sink(graph, stages, expected, sink));
+        let sinks = Self::sinks(graph, stages).map(|sink| Self::of_sink(graph, stages, expected, sink));
         let sinks: Vec<Self> = sinks.collect::<Option<_>>()?;
         sinks.into_iter().min_by(|one, other| one.share.total_cmp(&other.share))
+    }
+
+    /// The sinks that the run depends on. Where it depends on none, they are the optional ones that are left.
+    pub fn sinks(graph: &Graph, stages: &NodeMap<StageSample>) -> impl Iterator<Item = NodeId> {
+        let need = graph.sinks().map(|sink| stages[sink].need).min();
+        graph.sinks().filter(move |sink| Some(stages[*sink].need) == need)
     }
 
     fn of_sink(graph: &Graph, stages: &NodeMap<StageSample>, expected: Option<u64>, sink: NodeId) -> Option<Self> {
@@ -104,6 +122,7 @@ fn float(bytes: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::Need::{Lost, Optional, Required};
     use super::*;
     use crate::graph::Port;
 
@@ -214,5 +233,25 @@ mod tests {
         assert_eq!(shown(&graph, &branches(900, 100), Some(1000)), Some((200, Some(40))));
         // In bytes the second branch has less, but it is farther.
         assert_eq!(shown(&graph, &branches(500, 400), Some(1000)), Some((500, Some(50))));
+    }
+
+    #[test]
+    fn only_the_most_needed_sinks_count() {
+        let mut graph = Graph::chain(2);
+        let tee = graph.sinks().next().expect("a sink");
+        for _ in 0..3 {
+            graph.append(tee, Port::Bytes);
+        }
+        let with = |needs: [Need; 3]| {
+            let sinks = needs.into_iter().zip([100, 200, 300]);
+            let sinks = sinks.map(|(need, bytes)| StageSample { need, ..same(bytes) });
+            let stages = [same(1000), same(900)].into_iter().chain(sinks).collect();
+            shown(&graph, &stages, Some(1000)).map(|(share, _)| share)
+        };
+        assert_eq!(with([Required, Required, Required]), Some(100));
+        assert_eq!(with([Optional, Required, Required]), Some(200));
+        assert_eq!(with([Optional, Lost, Required]), Some(300));
+        assert_eq!(with([Lost, Optional, Optional]), Some(200));
+        assert_eq!(with([Lost, Lost, Lost]), Some(100));
     }
 }

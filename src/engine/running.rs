@@ -1,6 +1,7 @@
 //! A pipeline from its first byte to its last report.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
@@ -143,6 +144,8 @@ impl Run {
                 findings: Arc::default(),
                 external_fd: Arc::new(ExternalFd::new(pipe_room)),
                 output_size: stage.output_size,
+                is_optional: false,
+                is_lost: AtomicBool::new(false),
             });
             let cancel = Arc::<Cancel>::default();
             let stage_notices = Notices::new(node, notice_sender.clone());
@@ -158,6 +161,10 @@ impl Run {
             });
             standings.push((stage.ends_early, stage.branches));
             roles.push(stage.role);
+        }
+        let verdict = Verdict::new(graph.clone(), &standings);
+        for (node, stage) in watched.iter_mut() {
+            stage.is_optional = verdict.is_optional(node);
         }
         let sinks = roles.iter().filter_map(|(node, role)| match role {
             OpenRole::Sink(sink) => Some((node, sink.phase(), sink.rollback())),
@@ -191,7 +198,7 @@ impl Run {
                 expected: opened.expected,
                 is_unbounded: memory.is_unbounded,
             }),
-            verdict: Verdict::new(graph.clone(), &standings),
+            verdict,
             graph,
             stages,
             commits,
@@ -348,7 +355,13 @@ impl Run {
     fn obey(&mut self, next: Next) -> bool {
         match next {
             Next::Wait => {}
-            Next::Stop(unneeded) => unneeded.into_iter().for_each(|node| self.stages[node].cancel.trip()),
+            Next::Stop(unneeded) => {
+                for node in unneeded {
+                    self.stages[node].cancel.trip();
+                    let is_lost = self.verdict.is_lost(node);
+                    self.watch.stages[node].is_lost.store(is_lost, Ordering::Relaxed);
+                }
+            }
             Next::StopAll => return true,
         }
         self.verdict.awaited().next().is_none()

@@ -228,6 +228,7 @@ impl Sampler {
                 name: stage.name.into(),
                 text: stage.text.clone(),
                 output_size: stage.output_size,
+                need: stage.need(),
                 listening: stage.listening.clone(),
                 outside: stage.outside,
                 bytes_in: reading.bytes_in,

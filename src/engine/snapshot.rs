@@ -17,7 +17,7 @@ use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
 use crate::stage::{Hashed, OutputSize, Outside};
 
 use super::filling::LinkSample;
-use super::progress::Progress;
+use super::progress::{Need, Progress};
 use super::share::{Share, Spent, optional};
 
 /// A run at one moment.
@@ -117,6 +117,9 @@ pub struct StageSample {
     /// How many bytes it gives for those that come to it.
     #[serde(skip)]
     pub output_size: OutputSize,
+    /// Whether the run depends on it.
+    #[serde(skip)]
+    pub need: Need,
     /// Shares of the interval, or of the whole run at the end; `None` where one system call reads and writes.
     #[serde(flatten, with = "optional")]
     pub share: Option<Share>,
@@ -194,11 +197,13 @@ impl Snapshot {
         &self.stages[self.graph.root()]
     }
 
-    /// The sink that is farthest behind, and its place. Where no size is known it is the one that has taken least.
+    /// Of the sinks that the run depends on the one that is farthest behind, and its place. Where no size is known it is the
+    /// one that has taken least.
     #[must_use]
     pub fn slowest_sink(&self) -> (NodeId, &StageSample) {
         let farthest = Progress::of(&self.graph, &self.stages, self.run.expected).map(|progress| progress.sink);
-        let least = || self.graph.sinks().min_by_key(|sink| self.stages[*sink].bytes_out);
+        let sinks = || Progress::sinks(&self.graph, &self.stages);
+        let least = || sinks().min_by_key(|sink| self.stages[*sink].bytes_out);
         let sink = farthest.or_else(least).unwrap_or(self.graph.root());
         (sink, &self.stages[sink])
     }

@@ -127,7 +127,7 @@ impl Verdict {
     pub fn detach(&mut self, fork: NodeId, output: usize, failure: Failure) -> Next {
         let top = self.graph.downstream(fork).nth(output);
         match top {
-            Some(top) if !self.is_lost(top) => Next::Stop(self.lose(fork, top, top, failure)),
+            Some(top) if !self.is_lost(top) => Next::Stop(self.lose(top, top, failure)),
             _ => Next::Wait,
         }
     }
@@ -137,8 +137,8 @@ impl Verdict {
         let mut stopped = Vec::new();
         for (node, failure) in std::mem::take(&mut self.failures) {
             match self.branch_of(node) {
-                Some((fork, top)) if !self.may_be_unneeded(node) => {
-                    stopped.extend(self.lose(fork, top, node, failure));
+                Some((_, top)) if !self.may_be_unneeded(node) => {
+                    stopped.extend(self.lose(top, node, failure));
                 }
                 _ => self.failures.push((node, failure)),
             }
@@ -150,14 +150,14 @@ impl Verdict {
         }
     }
 
-    /// Counts the branch of `fork` that begins with `top` as lost by a failure in the hands of `node`. Returns the stages
-    /// that have nothing more to do.
-    fn lose(&mut self, fork: NodeId, top: NodeId, node: NodeId, failure: Failure) -> Vec<NodeId> {
+    /// Counts the branch that begins with `top` as lost by a failure in the hands of `node`. Returns the stages that
+    /// have nothing more to do.
+    fn lose(&mut self, top: NodeId, node: NodeId, failure: Failure) -> Vec<NodeId> {
         let mut stopped: Vec<NodeId> = std::iter::once(top).chain(self.graph.behind(top)).collect();
         for node in &stopped {
             self.stages[*node].is_lost = true;
         }
-        let is_optional = self.stages[fork].branches.are_optional;
+        let is_optional = self.is_optional(top);
         self.losses.push(Loss {
             node,
             failure,
@@ -170,11 +170,16 @@ impl Verdict {
     /// The innermost branch that a stage stands in and its pipeline can go on without: the fork, and the branch's first
     /// stage.
     fn branch_of(&self, node: NodeId) -> Option<(NodeId, NodeId)> {
+        self.branches_of(node)
+            .find(|(fork, _)| self.stages[*fork].branches.go_on)
+    }
+
+    /// The branches that a stage stands in, the innermost first: the fork, and the branch's first stage.
+    fn branches_of(&self, node: NodeId) -> impl Iterator<Item = (NodeId, NodeId)> {
         let path = std::iter::once(node).chain(self.graph.before(node));
-        path.zip(self.graph.before(node)).find_map(|(top, fork)| {
-            let branches = self.stages[fork].branches;
+        path.zip(self.graph.before(node)).filter_map(|(top, fork)| {
             let index = self.graph.downstream(fork).position(|next| next == top)?;
-            (branches.go_on && index < branches.count).then_some((fork, top))
+            (index < self.stages[fork].branches.count).then_some((fork, top))
         })
     }
 
@@ -218,6 +223,12 @@ impl Verdict {
     /// Whether a stage stands in a branch that has failed, and the pipeline goes on without it.
     pub fn is_lost(&self, node: NodeId) -> bool {
         self.stages[node].is_lost
+    }
+
+    /// Whether a stage stands in a branch that the run is good without.
+    pub fn is_optional(&self, node: NodeId) -> bool {
+        self.branches_of(node)
+            .any(|(fork, _)| self.stages[fork].branches.are_optional)
     }
 
     /// Whether some stage has failed, as far as can be told now; lost branches do not count.
@@ -400,6 +411,28 @@ mod tests {
         assert_eq!(verdict.report(3, failed(Kind::Sink)), stop(&[2, 3, 1, 0]));
         assert_eq!(verdict.report(0, failed(Kind::Source)), Next::Wait);
         assert!(!verdict.0.has_failed());
+    }
+
+    #[test]
+    fn what_is_lost_in_an_optional_branch_is_optional() {
+        // 0 → 1 → (2 → (3), 4), 5
+        let mut graph = Graph::chain(2);
+        let outer = Id::numbered(1);
+        let inner = graph.append(outer, Port::Bytes);
+        graph.append(inner, Port::Bytes);
+        graph.append(inner, Port::Bytes);
+        graph.append(outer, Port::Bytes);
+        let branches = |at| Branches {
+            count: usize::from(at == 1 || at == 2),
+            go_on: at == 1 || at == 2,
+            are_optional: at == 1,
+            ..Branches::default()
+        };
+        let mut verdict = Court::with_branches(graph, &[false; 6], branches);
+        let optional = (0..6).filter(|node| verdict.0.is_optional(Id::numbered(*node)));
+        assert_eq!(optional.collect::<Vec<_>>(), [2, 3, 4]);
+        assert_eq!(verdict.report(3, failed(Kind::Sink)), stop(&[3]));
+        assert!(verdict.0.take_losses()[0].is_optional);
     }
 
     #[test]

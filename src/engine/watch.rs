@@ -1,5 +1,6 @@
 //! A running chain, as it can be looked at from another thread.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::stage::{Budget, ExternalFd, Findings, OutputSize, Outside};
 
 use super::controls::Controls;
 use super::direct::DirectPath;
+use super::progress::Need;
 
 /// Everything that the picture of a run is made from.
 #[derive(Debug)]
@@ -46,6 +48,21 @@ pub(super) struct WatchedStage {
     pub(super) external_fd: Arc<ExternalFd>,
     /// How many bytes it gives for those that come to it.
     pub(super) output_size: OutputSize,
+    /// Whether it stands in a branch that may fail.
+    pub(super) is_optional: bool,
+    /// Whether it stands in a branch that has failed.
+    pub(super) is_lost: AtomicBool,
+}
+
+impl WatchedStage {
+    /// Whether the run depends on it.
+    pub(super) fn need(&self) -> Need {
+        match (self.is_lost.load(Ordering::Relaxed), self.is_optional) {
+            (true, _) => Need::Lost,
+            (false, true) => Need::Optional,
+            (false, false) => Need::Required,
+        }
+    }
 }
 
 impl Watch {
@@ -83,12 +100,13 @@ impl Watch {
         self.controls.is_paused() || self.meters().any(StageMeter::is_throttling)
     }
 
-    /// Bytes that the sink has taken which has taken least; `None` once each has taken the last one.
+    /// Bytes that the sink has taken which has taken least; `None` once each has taken the last one. Those of lost
+    /// branches do not count.
     pub(super) fn taken(&self) -> Option<u64> {
-        let sinks = self.graph.sinks().map(|sink| &self.stages[sink].meter);
+        let sinks = self.graph.sinks().map(|sink| &self.stages[sink]);
         sinks
-            .filter(|sink| !sink.is_committing())
-            .map(|sink| sink.bytes_out())
+            .filter(|sink| sink.need() != Need::Lost && !sink.meter.is_committing())
+            .map(|sink| sink.meter.bytes_out())
             .min()
     }
 
@@ -116,6 +134,8 @@ impl Watch {
             findings: Arc::default(),
             external_fd: Arc::default(),
             output_size: OutputSize::Same,
+            is_optional: false,
+            is_lost: AtomicBool::new(false),
         };
         Self {
             start,

@@ -42,7 +42,8 @@ impl Chunk {
         &packet.memory.as_slice()[packet.start..packet.end]
     }
 
-    /// The bytes it carries, to be changed in place; `None` where others hold them, too.
+    /// The bytes it carries, to be changed in place; `None` where others hold them, too: another branch of the pipeline. What
+    /// is sent instead is then a copy, with the chunk's records and position.
     pub fn as_mut_slice(&mut self) -> Option<&mut [u8]> {
         let packet = self.packet_mut();
         let (start, end) = (packet.start, packet.end);

@@ -123,7 +123,7 @@ pub trait Endpoint: Send {
         0
     }
 
-    /// What is known of it as a source, without side effects.
+    /// What is known of it as a source, without side effects. By default it is a peer that gives any number of bytes.
     fn source_facts(&self) -> Result<Facts, Failure> {
         Ok(Facts {
             outside: Some(Outside::Peer),
@@ -172,7 +172,7 @@ pub trait Endpoint: Send {
     fn resume_key(&mut self) -> Option<&mut Option<ResumeKey>> {
         None
     }
-    /// Opens it for writing, and makes the temporary file.
+    /// Opens it for writing. What this makes is temporary until the commit.
     #[must_use]
     fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
         refused(Kind::Sink, "cannot write", format!("{} is only read", self.shown()))

@@ -39,7 +39,8 @@ pub trait StreamWriter: Send {
     fn blocks(&self) -> bool {
         false
     }
-    /// When it commits, once it is prepared.
+    /// When it commits, once it is prepared. With [`Phase::Drained`], the default, that is at once; with another phase,
+    /// when every other output of the pipeline is prepared.
     fn phase(&self) -> Phase {
         Phase::Drained
     }
@@ -51,7 +52,8 @@ pub trait StreamWriter: Send {
     fn commit(&mut self) -> BoxFuture<'_, Outcome> {
         Box::pin(async { Ok(()) })
     }
-    /// How to roll back what was done.
+    /// How to roll back what was done; `None` where nothing of it can be. It is asked for before the first byte is
+    /// written, and shares with the writer whether that has committed.
     fn rollback(&self) -> Option<Arc<dyn Rollback>> {
         None
     }

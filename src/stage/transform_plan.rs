@@ -9,7 +9,8 @@ use super::{Context, Outside, RateControl, Work};
 
 /// A transform whose parameters are right.
 ///
-/// What only some transforms have is a capability: a method here that returns it, and `None` for all others.
+/// What only some transforms have is a capability: a method here that returns it, and `None` for all others. A transform
+/// that changes the bytes has a [`Conversion`]; one that passes on all or some of them as they came has a [`PassThrough`].
 pub trait TransformPlan: Send {
     /// Makes the stage.
     fn make(self: Box<Self>) -> Box<dyn Stage>;
@@ -21,7 +22,8 @@ pub trait TransformPlan: Send {
     fn pass_through(&self) -> Option<&dyn PassThrough> {
         None
     }
-    /// What it turns its input into, where it changes the bytes.
+    /// What it turns its input into, where it changes the bytes. Where it does not, records stay the records that they
+    /// were, and holes of a file stay holes.
     fn conversion(&self) -> Option<&dyn Conversion> {
         None
     }

@@ -16,6 +16,8 @@ use super::plain::human_rate;
 pub struct Sentence {
     /// Whom it is about: a stage's text.
     pub subject: String,
+    /// Which branch that stage is in, where the stream forks before it: `its branch of tee`.
+    pub branch: Option<String>,
     /// What it says of it.
     pub what: String,
     /// What shows that it is so, the nearest neighbour last.
@@ -112,6 +114,7 @@ fn held(snapshot: &Snapshot) -> Sentence {
     };
     Sentence {
         subject: "paused".to_owned(),
+        branch: None,
         what,
         evidence,
     }
@@ -133,7 +136,8 @@ fn waiting(share: fn(&Witness<'_>) -> f64, word: &str, stages: &[&Witness<'_>]) 
 pub fn blame_one(graph: &Graph, stages: &NodeMap<Witness<'_>>, node: NodeId, moment: Moment) -> Sentence {
     let stage = &stages[node];
     let why = reason(stage, graph.is_sink(node));
-    let branch = branch_of(graph, stages, node).map_or_else(String::new, |branch| branch + ", and ");
+    let branch = branch_of(graph, stages, node);
+    let governs = (branch.as_ref()).map_or_else(String::new, |branch| format!("{branch} is the bottleneck, and "));
     let is_over = moment == Moment::Ended;
     let is_seen = |stage: &&Witness<'_>| is_over || !stage.ended;
     let mut held: Vec<&Witness<'_>> = graph.before(node).map(|before| &stages[before]).collect();
@@ -147,9 +151,9 @@ pub fn blame_one(graph: &Graph, stages: &NodeMap<Witness<'_>>, node: NodeId, mom
             .collect();
         evidence = waiting(|stage| stage.share.idle, "idle", &below);
         if evidence.is_empty() {
-            format!("{branch}nothing holds it back{why}")
+            format!("{governs}nothing holds it back{why}")
         } else {
-            format!("{branch}everything downstream waits for it{why}")
+            format!("{governs}everything downstream waits for it{why}")
         }
     } else {
         // What a branch holds up has less for the other branches, too.
@@ -160,21 +164,22 @@ pub fn blame_one(graph: &Graph, stages: &NodeMap<Witness<'_>>, node: NodeId, mom
             .filter(is_seen);
         let idle = others.filter(|sink| sink.share.idle > MOST);
         evidence.extend(idle.map(|sink| format!("{} idle {}", sink.text, percent(sink.share.idle))));
-        format!("{branch}everything upstream waits for it{why}")
+        format!("{governs}everything upstream waits for it{why}")
     };
     Sentence {
         subject: stage.text.to_owned(),
+        branch,
         what,
         evidence,
     }
 }
 
-/// Which branch a stage is in, where the stream forks before it: `the branch of tee to write slow.img is the bottleneck`.
+/// Which branch a stage is in, where the stream forks before it: `the branch of tee to write slow.img`.
 fn branch_of(graph: &Graph, stages: &NodeMap<Witness<'_>>, node: NodeId) -> Option<String> {
     let fork = graph.before(node).find(|before| graph.outputs(*before).len() > 1)?;
     let name = stages[fork].name;
     if graph.is_sink(node) {
-        return Some(format!("its branch of {name} is the bottleneck"));
+        return Some(format!("its branch of {name}"));
     }
     let first = graph.edge(graph.towards(fork, node)?).to;
     let mut sinks = graph.behind(first).filter(|behind| graph.is_sink(*behind));
@@ -182,7 +187,7 @@ fn branch_of(graph: &Graph, stages: &NodeMap<Witness<'_>>, node: NodeId) -> Opti
         (Some(only), None) => only,
         _ => first,
     };
-    Some(format!("the branch of {name} to {} is the bottleneck", stages[to].text))
+    Some(format!("the branch of {name} to {}", stages[to].text))
 }
 
 /// A stage that is too slow in a chain where nobody waits, and what that has come to.
@@ -222,6 +227,7 @@ fn overwhelmed(snapshot: &Snapshot, node: NodeId) -> Sentence {
 fn plain(stage: &StageSample, what: &str) -> Sentence {
     Sentence {
         subject: stage.shown().into_owned(),
+        branch: None,
         what: what.to_owned(),
         evidence: Vec::new(),
     }

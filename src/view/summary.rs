@@ -82,16 +82,20 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
         .collect()
 }
 
-/// The bottleneck with as much evidence as fits.
+/// The bottleneck and its branch, with as much evidence as fits.
 fn culprit(blame: &Sentence) -> String {
     let room = COLUMNS - 2 - NAME - NUMBER - 2;
+    let subject = match &blame.branch {
+        Some(branch) => format!("{} in {branch}", blame.subject),
+        None => blame.subject.clone(),
+    };
     let whole = (0..=blame.evidence.len()).rev().find_map(|count| {
         let evidence = blame.evidence[..count].join(", ");
         let gap = if count > 0 { "; " } else { "" };
-        let note = format!("{}{gap}{evidence}", blame.subject);
+        let note = format!("{subject}{gap}{evidence}");
         (note.width() <= room).then_some(note)
     });
-    whole.unwrap_or_else(|| squeezed(&blame.subject, room))
+    whole.unwrap_or_else(|| squeezed(&subject, room))
 }
 
 /// A name, a number, perhaps a rate, perhaps a note.
@@ -129,6 +133,7 @@ mod tests {
     use super::super::live::{Background, sample};
     use super::*;
     use crate::engine::Moment;
+    use crate::graph::Id;
     use snapbox::{assert_data_eq, str};
 
     const STYLE: Style = Style {
@@ -219,9 +224,21 @@ mod tests {
   peak buffers   2.30 MiB  + codecs 2.80 MiB, of 8.00 MiB
   peak rss       9.26 MiB
   longest pause    0.99 s  read big.iso; its link was full 32 times
-  bottleneck               write slow.img; read backpressured 99 %, tee 99 %
+  bottleneck               write slow.img in its branch of tee
 
 "#]]
+        );
+    }
+
+    #[test]
+    fn a_bottleneck_within_a_branch() {
+        let mut snapshot = ended(sample::branched());
+        snapshot.bottleneck = Some(Id::numbered(2));
+        let bill = text(&snapshot, true, STYLE);
+        let row = bill.lines().last().expect("a row");
+        assert_eq!(
+            row.trim_start(),
+            "bottleneck               gzip in the branch of tee to write a.gz"
         );
     }
 

@@ -81,3 +81,31 @@ fn a_failed_run_has_done_what_its_sink_took() {
     let progress = end["progress"].as_f64().expect("a number");
     assert!((progress - sink / 999.0).abs() < 1e-6, "{end}");
 }
+
+#[test]
+fn an_optional_branch_holds_no_progress_back() {
+    let folder = Folder::new();
+    folder.write("a", vec![7; 100_000]);
+    let pipeline = "read a | tee optional=true (throttle 1 | write b) | write c";
+    let mut running = highwater(["--progress", "plain", "--interval", "20ms", pipeline])
+        .within(&folder)
+        .start();
+    let mut line = running.line();
+    // Until the required sink has all of it.
+    while !line.contains("  out 97.7 KiB in write c ") {
+        line = running.line();
+    }
+    assert!(line.contains("  out 97.7 KiB in write c (99 %)  "), "{line}");
+    running.signal(Signal::TERM);
+    running.wait();
+}
+
+#[test]
+fn a_lost_branch_holds_no_progress_back() {
+    let folder = Folder::new();
+    folder.write("a", vec![7; 1000]);
+    let pipeline = "read a | tee on-failure=continue (limit 999 | write b) | write c";
+    let run = highwater(["--stats", "-", pipeline]).within(&folder).run();
+    assert_eq!(run.code, Some(7), "{}", run.stderr);
+    assert_eq!(run.end()["progress"].as_f64(), Some(1.0), "{}", run.end());
+}

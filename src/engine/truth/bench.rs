@@ -2,7 +2,7 @@
 //! many milliseconds for each chunk.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -110,6 +110,8 @@ impl Bench {
             .iter()
             .map(|fake| WatchedStage {
                 output_size: OutputSize::Same,
+                is_optional: false,
+                is_lost: AtomicBool::default(),
                 name: fake.name,
                 text: fake.name.to_owned(),
                 listening: Vec::new(),

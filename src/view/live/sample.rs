@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{LinkSample, Moment, RunSample, Share, Snapshot, Spent, StageSample};
+use crate::engine::{LinkSample, Moment, Need, RunSample, Share, Snapshot, Spent, StageSample};
 use crate::flow::LinkLevels;
 use crate::graph::{EdgeMap, Graph, Id, Port};
 use crate::stage::{OutputSize, Outside};
@@ -194,6 +194,7 @@ pub fn stage(
         text: text.to_owned(),
         listening: Vec::new(),
         output_size: OutputSize::Same,
+        need: Need::Required,
         outside: None,
         bytes_in,
         bytes_out,
