@@ -1,4 +1,4 @@
-//! A consumer that is kept waiting on purpose.
+//! A consumer that is held on purpose.
 
 use super::*;
 

@@ -63,7 +63,7 @@ fn assert_nothing_is_held(link: &Link, pool: &Pool) {
     assert!(pool.levels().peak <= pool.limit());
 }
 
-/// Sends the bytes 0, 1, 2, … in buffers of `size`, one each; `false` if the consumer wanted no more.
+/// Sends the bytes 0, 1, 2, … in buffers of `size`, one each; `false` if the consumer closed its side.
 fn produce(mut outlet: Outlet, link: &Link, count: u8, size: usize, finish: bool) -> bool {
     for byte in 0..count {
         let Ok(mut buffer) = outlet.reserve_blocking(size) else {
@@ -81,7 +81,7 @@ fn produce(mut outlet: Outlet, link: &Link, count: u8, size: usize, finish: bool
     true
 }
 
-/// Receives until the end or until `leave` chunks came; answers how many bytes came, which are in order, and the end.
+/// Receives until the end or until `leave` chunks came; returns the number of bytes, which are in order, and the end.
 fn consume(mut inlet: Inlet, link: &Link, leave: usize) -> (u8, Result<(), Closed>) {
     let mut count = 0;
     for _ in 0..leave {
@@ -217,7 +217,7 @@ fn a_buffer_that_is_dropped_elsewhere_is_back_before_its_credit() {
     });
 }
 
-/// Passes chunks on, and the end as it found it.
+/// Passes on the chunks and the kind of end.
 fn pass_on(mut inlet: Inlet, mut outlet: Outlet) {
     loop {
         match inlet.receive_blocking() {
@@ -341,7 +341,7 @@ fn records_and_positions_arrive() {
     });
 }
 
-/// What of a fan ends early.
+/// Which part of a fan ends early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Early {
     Nothing,
@@ -353,7 +353,7 @@ enum Early {
     All,
 }
 
-/// Passes every chunk to all that want it, and the end as it found it.
+/// Passes every chunk to all open branches, and the kind of end.
 fn share_out(mut inlet: Inlet, mut outlets: Vec<Outlet>) {
     loop {
         match inlet.receive_blocking() {
@@ -364,7 +364,7 @@ fn share_out(mut inlet: Inlet, mut outlets: Vec<Outlet>) {
     }
 }
 
-/// Chunks of two bytes to two branches, in threads of their own.
+/// Chunks of two bytes to two branches, each on a thread of its own.
 fn fan(first: (u64, u64, usize), early: Early) {
     let pool = Arc::new(Pool::new(8 + first.0 + 8));
     let (source, mut outlet, middle) = link(&pool, (8, 4, 2));

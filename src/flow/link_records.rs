@@ -1,4 +1,4 @@
-//! Records, whole ones above all, and positions.
+//! Records and positions.
 
 use super::*;
 use crate::flow::Position;
@@ -10,7 +10,7 @@ fn rig(bytes: (u64, u64, usize), records: (u64, u64)) -> (Rig, Outlet, Inlet) {
     Rig::in_pool(marks, Arc::new(Pool::new(high)))
 }
 
-/// Sends `bytes` in a buffer of `size` as so many records; `false` if the producer is paused instead.
+/// Sends `bytes` in a buffer of `size` as `records` records; returns `false` if the producer is paused instead.
 fn send_records(outlet: &mut Outlet, size: usize, bytes: &[u8], records: u64) -> bool {
     let Some(buffer) = now(outlet.reserve_records(size, records)) else {
         return false;
@@ -32,7 +32,7 @@ fn drain(inlet: &mut Inlet) -> Vec<(Vec<u8>, u64, Option<u128>)> {
         .collect()
 }
 
-/// Granted records, and those that wait or are in the consumer's hand.
+/// Records granted to the producer, and records that wait or that the consumer holds.
 fn records(rig: &Rig) -> (u64, u64) {
     let state = lock(&rig.link.state);
     (state.granted.records, state.level.records)
@@ -401,8 +401,8 @@ fn sent_and_appended_positions_arrive() {
     rig.assert_nothing_is_held();
 }
 
-/// What arrives where `bytes` of so many records, up to position 9, are forwarded into a link of these marks, whose
-/// consumer takes one chunk at a time; bytes are received until all came.
+/// What arrives if `bytes` with `count` records, up to position 9, are forwarded into a link of these marks, whose
+/// consumer takes one chunk at a time.
 fn forwarded(bytes: &[u8], count: u64, marks: Marks) -> Vec<(Vec<u8>, u64, Option<u128>)> {
     let pool = Arc::new(Pool::new(1000 + marks.high));
     let (first, mut source, mut middle) = Rig::in_pool(Marks::new(1000, 0, 250), pool.clone());

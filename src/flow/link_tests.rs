@@ -1,5 +1,5 @@
-//! What a link holds, in three kinds of tests: exact counts here, every schedule of small programs in [`schedules`],
-//! and long random histories against a model in [`model`]. Nothing sleeps, and every run is the same.
+//! Tests of a link: exact counts here, every schedule of small programs in [`schedules`], and long random histories
+//! against a model in [`model`]. They do not sleep, and every run is the same.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -37,7 +37,7 @@ impl Rig {
         Self::in_pool(Marks::new(high, low, chunk), Arc::new(Pool::new(high)))
     }
 
-    /// A link whose mark is only advice.
+    /// A link with advisory marks.
     fn advisory(high: u64, low: u64, chunk: usize) -> (Self, Outlet, Inlet) {
         Self::in_pool(
             Marks::new(high, low, chunk).advisory(),
@@ -80,7 +80,7 @@ impl Rig {
     }
 }
 
-/// Counts how often it is woken.
+/// Counts its wake-ups.
 #[derive(Default)]
 struct Wakes(AtomicUsize);
 
@@ -96,7 +96,7 @@ impl Wake for Wakes {
     }
 }
 
-/// A waker, and how often it was used.
+/// A waker, and the counter of its calls.
 fn counted() -> (Arc<Wakes>, Waker) {
     let woken = Arc::new(Wakes::default());
     (woken.clone(), Waker::from(woken))
@@ -106,7 +106,7 @@ fn poll_with<F: Future>(future: F, waker: &Waker) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(waker))
 }
 
-/// What the future answers at once, or `None` if it has to wait; it does not get to wait.
+/// The result of a future that is ready at once, else `None`; the future is dropped.
 fn now<F: Future>(future: F) -> Option<F::Output> {
     match poll_with(future, Waker::noop()) {
         Poll::Ready(output) => Some(output),
@@ -125,7 +125,7 @@ fn send_in(outlet: &mut Outlet, size: usize, bytes: &[u8]) -> bool {
     true
 }
 
-/// Sends full buffers of `size` until the producer is paused; answers how many bytes that were.
+/// Sends full buffers of `size` until the producer is paused; returns the number of bytes.
 fn fill_up(outlet: &mut Outlet, size: usize) -> u64 {
     let bytes = vec![b'x'; size];
     let mut sent = 0;
@@ -175,7 +175,7 @@ fn exactly_as_many_whole_chunks_get_in_as_fit_under_the_high_mark() {
     }
 }
 
-/// What nobody receives is held, however much it is.
+/// An advisory link with `count` chunks that were not received.
 fn overfilled(count: u64) -> (Rig, Outlet, Inlet) {
     let (rig, mut outlet, inlet) = Rig::advisory(100, 50, 25);
     for _ in 0..count {
@@ -210,7 +210,7 @@ fn a_mark_that_is_advice_bounds_nothing_and_is_counted_where_it_is_passed() {
     rig.assert_nothing_is_held();
 }
 
-/// Sends `count` more chunks; answers how often the mark was passed so far, and the level.
+/// Sends `count` more chunks; returns how often the mark was passed so far, and the level.
 fn fill_some(outlet: &mut Outlet, count: usize) -> (u64, u64) {
     for _ in 0..count {
         assert!(send_in(outlet, 25, &[b'x'; 25]));
@@ -752,7 +752,7 @@ fn the_meters_count_bytes_and_the_time_that_was_waited() {
     assert_eq!(producer.backpressured, later, "no wait is left open");
 }
 
-/// Asks, when it is woken, what the producer had counted by then.
+/// Reads the producer's count when it is woken.
 struct Asks(Arc<StageMeter>, AtomicUsize);
 
 impl Wake for Asks {

@@ -1,4 +1,4 @@
-//! Blocking on a future from a thread: the other half of "one waiting mechanism".
+//! Blocks a thread on a future, so that threads and tasks wait on the same code.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -56,11 +56,11 @@ pub fn block_within<F: Future>(future: F, limit: Duration) -> Option<F::Output> 
 }
 
 thread_local! {
-    /// The parker of this thread while it does not wait: a wait takes it and puts it back.
+    /// The parker of this thread while no wait uses it.
     static IDLE: Cell<Option<Parked>> = const { Cell::new(None) };
 }
 
-/// A thread that waits: its waker, and whether that was called.
+/// The waker of a waiting thread, and whether it was called.
 struct Parked {
     parker: std::sync::Arc<Parker>,
     waker: Waker,
@@ -86,7 +86,7 @@ impl std::ops::Deref for Parking {
 
 impl Drop for Parking {
     fn drop(&mut self) {
-        // Where a wait was begun inside of another one, the outer one's parker stays.
+        // A wait can begin inside of another one; then the outer one's parker stays.
         IDLE.with(|idle| idle.set(self.0.take()));
     }
 }
@@ -118,7 +118,7 @@ impl Parked {
     fn park_within(&self, limit: Duration) {
         if !self.parker.woken.swap(false, Ordering::Acquire) {
             thread::park_timeout(limit);
-            // Swapped, not stored: who woke this thread did something before, which the next poll has to see.
+            // Swapped, not stored: the next poll must see what the waking thread did before.
             self.parker.woken.swap(false, Ordering::Acquire);
         }
     }
@@ -148,7 +148,7 @@ mod tests {
         parking.park();
         assert!(!is_woken());
         parking.waker.wake_by_ref();
-        // As a wait inside the one that is parked does.
+        // A nested wait also unparks this thread.
         thread::park();
         parking.park_within(Duration::from_secs(3600));
         assert!(!is_woken());
