@@ -1,5 +1,5 @@
-//! Stages that fail in every way at every position of a chain or a tree, hang, or want no more: all are closed once, the
-//! one error is theirs, and all outputs are there or none.
+//! Stages that fail in every way at every position of a chain or a tree, hang, or end early: all are closed once, the
+//! one error is theirs, and all outputs are committed or none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::flow::{Inlet, Outlet};
 use crate::graph::{Graph, Id, NodeId, Port};
 use crate::stage::{BoxFuture, Context, Phase, Settle, Settled, Stage, TransformPlan, Work};
 
-/// A source and a fork into so many branches of a transform and a sink.
+/// A source and a fork into `branches` branches of a transform and a sink.
 fn fork(branches: usize) -> Graph {
     let mut graph = Graph::chain(2);
     let fork = Id::numbered(1);
@@ -170,7 +170,7 @@ fn when_every_branch_ends_early_the_source_is_stopped() {
 fn a_pipeline_that_stops_for_no_reason_is_a_bug_and_no_success() {
     for graph in [Graph::chain(3), fork(2)] {
         let stages = graph.nodes().len();
-        // A branch of a fork that leaves without a word ends nothing but its own path.
+        // A branch of a fork that leaves without a reason ends only its own path.
         for at in 0..stages {
             for moment in [Moment::Start, Moment::Midway, Moment::End] {
                 let ends = Case {
@@ -230,7 +230,7 @@ fn a_commit_that_fails_rolls_back_those_that_wait() {
     }
 }
 
-/// Never comes back from being told.
+/// Never returns from `settle`.
 struct Deaf;
 
 impl Settle for Deaf {
@@ -239,7 +239,7 @@ impl Settle for Deaf {
     }
 }
 
-/// Panics when it is told.
+/// Panics in `settle`.
 struct Touchy;
 
 impl Settle for Touchy {
@@ -257,7 +257,7 @@ async fn a_source_is_told_within_two_seconds_or_left_alone() {
     assert!(settle(&[Arc::new(Touchy)], Settled::Committed, &mut interrupt).await);
 }
 
-/// Starts its sub-pipeline so many times, one run after the other, once its input has ended.
+/// Runs its sub-pipeline this many times, one after the other, once its input has ended.
 struct Owner(usize, Arc<Tally>);
 
 impl TransformPlan for Owner {
@@ -279,8 +279,8 @@ impl Stage for Owner {
     }
 }
 
-/// Runs a chain whose second stage starts `case` so many times; returns how it ended, what became of the runs, and of the
-/// chain itself.
+/// Runs a chain whose second stage runs `case` `runs` times; returns how it ended, and the tallies of the runs and of
+/// the chain itself.
 fn owned(case: Case, runs: usize, settings: Settings) -> (Ending, Arc<Tally>, Arc<Tally>) {
     let (outer, inner) = (Arc::<Tally>::default(), Arc::<Tally>::default());
     let mut plan = Case::new(3, None).plan(&outer);

@@ -1,4 +1,4 @@
-//! How much of a run is done, by what has reached its sinks.
+//! How much of a run is done, by the bytes that have reached its sinks.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use super::snapshot::StageSample;
 /// How much of a run is done.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
-    /// The sink which is farthest behind.
+    /// The sink that is farthest behind.
     pub sink: NodeId,
     /// The share of its expected bytes that has reached it.
     pub share: f64,
-    /// How long the rest takes at that sink's rate, where anything reaches it.
+    /// How long the rest takes at that sink's rate, if it receives anything.
     pub remaining: Option<Duration>,
 }
 
 impl Progress {
-    /// The progress of a run whose source is expected to give `expected` bytes. `None` where the size of an output cannot be
-    /// known, or is another one than was expected.
+    /// The progress of a run whose source is expected to give `expected` bytes. `None` if the size of an output cannot
+    /// be known, or differs from the expected one.
     ///
-    /// It is exact where no stage changes the number of bytes. Otherwise the size of what such a stage gives is estimated by
-    /// what it has given so far.
+    /// It is exact where no stage changes the number of bytes. Otherwise the output of such a stage is extrapolated
+    /// from what it has sent so far.
     #[must_use]
     pub fn of(graph: &Graph, stages: &NodeMap<StageSample>, expected: Option<u64>) -> Option<Self> {
         let sinks = graph.sinks().map(|sink| Self::of_sink(graph, stages, expected, sink));
@@ -59,17 +59,17 @@ impl Progress {
     }
 }
 
-/// How many bytes pass a place in the pipeline during the whole run.
+/// How many bytes pass a point of the pipeline during the whole run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Size {
     Known(u64),
-    /// It will be known once more has passed.
+    /// Known once more has passed.
     NothingYet,
     Unknown,
 }
 
 impl Size {
-    /// The size behind a stage that has this size in front of it.
+    /// The size behind a stage with this size in front of it.
     fn behind(self, stage: &StageSample) -> Self {
         match (stage.output_size, self) {
             (OutputSize::Part { skip, most }, Self::Known(size)) => {
@@ -84,7 +84,7 @@ impl Size {
         }
     }
 
-    /// What becomes of `size` bytes if all of them become what those have that came so far.
+    /// Extrapolates `size` from the ratio of the bytes so far.
     fn scaled(size: u64, stage: &StageSample) -> Self {
         if stage.bytes_in > size {
             return Self::Unknown;
@@ -109,7 +109,7 @@ mod tests {
 
     const PART: fn(u64, Option<u64>) -> OutputSize = |skip, most| OutputSize::Part { skip, most };
 
-    /// A stage that has taken and given so much.
+    /// A stage that has received and sent these bytes.
     fn passing(output_size: OutputSize, bytes: [u64; 2]) -> StageSample {
         let [bytes_in, bytes_out] = bytes;
         StageSample {

@@ -1,20 +1,20 @@
-//! Looking at a run at regular moments, and noticing that some of them were missed.
+//! A timer for regular looks at a run, which notices missed ones.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Ten looks in each stretch of time that something is judged over.
+/// Ten looks in each period that something is judged over.
 #[derive(Debug)]
 pub struct Rounds {
     every: Duration,
-    /// How late a look may come, as timers and busy machines have it.
+    /// How late a look may come, which allows for timers and busy machines.
     slack: Duration,
     due: Instant,
 }
 
 impl Rounds {
-    /// What no timer is late by while the process runs, however short the stretch is.
+    /// Timers are never this late while the process runs, however short the period is.
     const LEAST_SLACK: Duration = Duration::from_millis(50);
 
     /// The first look is a tenth of `stretch` from `now`.

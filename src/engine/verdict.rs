@@ -1,13 +1,13 @@
-//! The one error of a run.
+//! Determines the one error of a run.
 //!
-//! The rule is that of Node's `pipeline()`: the first real error wins, and what its neighbours say because of it never
-//! masks it. One thing is added: an error reaches the stages downstream *behind* the bytes that were sent before it, so
-//! if one of them on every path is satisfied with those (`take`), it was no error of this run. The exit code never depends
-//! on which of the two came first.
+//! The rule is that of Node's `pipeline()`: the first real error wins, and what its neighbours report because of it
+//! never masks it. One thing is added: an error reaches the stages downstream *behind* the bytes that were sent before
+//! it, so if a stage on every path ends early with those (`take`), it was no error of this run. The exit code never
+//! depends on which of the two came first.
 //!
-//! A branch whose fork goes on without it ([`Branches::go_on`]) is lost by its first error: its stages are stopped, and
-//! for the rest of the pipeline it is as if it wanted no more. The error is that of the run all the same, unless the
-//! branch is optional.
+//! A branch whose fork continues without it ([`Branches::go_on`]) is lost at its first error: its stages are stopped,
+//! and the rest of the pipeline continues as if the branch had closed its input. The error still is the run's, unless
+//! the branch is optional.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::error::{Failure, Stop};
 use crate::graph::{Graph, NodeId, NodeMap};
 use crate::stage::{Branches, Outcome};
 
-/// What the engine has to do after a stage has reported.
+/// What the engine has to do after a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// Nothing.
     Wait,
-    /// Stop these stages: nobody wants what they have.
+    /// Stop these stages: their output is not needed any more.
     Stop(Vec<NodeId>),
-    /// Stop all of them: the run has failed.
+    /// Stop all stages: the run has failed.
     StopAll,
 }
 
@@ -31,20 +31,20 @@ pub enum Next {
 pub struct Verdict {
     graph: Arc<Graph>,
     stages: NodeMap<Standing>,
-    /// The failures in the order in which they came, but for those of lost branches.
+    /// The failures in the order in which they came, except for those of lost branches.
     failures: Vec<(NodeId, Failure)>,
-    /// The failures that branches were lost by.
+    /// The failures of lost branches.
     losses: Vec<Loss>,
 }
 
-/// What a branch was lost by.
+/// The failure of a lost branch.
 #[derive(Debug)]
 pub struct Loss {
-    /// The stage in whose hands it happened.
+    /// The stage where it happened.
     pub node: NodeId,
     /// What happened.
     pub failure: Failure,
-    /// Whether the run is good without the branch.
+    /// Whether the run can succeed without the branch.
     pub is_optional: bool,
 }
 
@@ -64,7 +64,7 @@ enum Report {
 }
 
 impl Verdict {
-    /// A verdict on stages of which it is known whether each may end its input early, and what becomes of its branches.
+    /// `stages` has for each stage whether it may end its input early, and what happens to its branches.
     pub fn new(graph: Arc<Graph>, stages: &NodeMap<(bool, Branches)>) -> Self {
         let stages = stages.map(|_, (ends_early, branches)| Standing {
             ends_early: *ends_early,
@@ -86,12 +86,12 @@ impl Verdict {
         missing.map(|(node, _)| node)
     }
 
-    /// Those of them that the run depends on.
+    /// The stages that have not reported and that the run depends on.
     pub fn awaited(&self) -> impl Iterator<Item = NodeId> {
         self.missing().filter(|node| !self.is_lost(*node))
     }
 
-    /// Takes a stage's report.
+    /// Handles a stage's report.
     pub fn report(&mut self, node: NodeId, outcome: Outcome) -> Next {
         let is_done = outcome.is_ok();
         self.stages[node].report = if is_done { Report::Done } else { Report::Stopped };
@@ -111,7 +111,7 @@ impl Verdict {
         }
     }
 
-    /// Takes a failure in the hands of a stage, which may go on itself: then it is that of a branch behind it.
+    /// Handles a failure at a stage that may itself continue: then it is the failure of a branch behind it.
     pub fn fail(&mut self, node: NodeId, failure: Failure) -> Next {
         if self.is_lost(node) || self.is_unneeded(node) {
             return Next::Wait;
@@ -123,7 +123,8 @@ impl Verdict {
         }
     }
 
-    /// A fork has cut a branch loose: it is lost, whether or not the pipeline would go on without it otherwise.
+    /// Handles a branch that a fork has detached: it is lost even if the pipeline would not continue without it
+    /// otherwise.
     pub fn detach(&mut self, fork: NodeId, output: usize, failure: Failure) -> Next {
         let top = self.graph.downstream(fork).nth(output);
         match top {
@@ -132,7 +133,7 @@ impl Verdict {
         }
     }
 
-    /// Counts the branches as lost that have failed for certain, where the pipeline goes on without them.
+    /// Marks branches as lost that have definitely failed, if the pipeline continues without them.
     fn lose_branches(&mut self) -> Next {
         let mut stopped = Vec::new();
         for (node, failure) in std::mem::take(&mut self.failures) {
@@ -150,8 +151,8 @@ impl Verdict {
         }
     }
 
-    /// Counts the branch of `fork` that begins with `top` as lost by a failure in the hands of `node`. Returns the stages
-    /// that have nothing more to do.
+    /// Marks the branch of `fork` that begins with `top` as lost by a failure at `node`. Returns the stages that have
+    /// nothing more to do.
     fn lose(&mut self, fork: NodeId, top: NodeId, node: NodeId, failure: Failure) -> Vec<NodeId> {
         let mut stopped: Vec<NodeId> = std::iter::once(top).chain(self.graph.behind(top)).collect();
         for node in &stopped {
@@ -167,8 +168,7 @@ impl Verdict {
         stopped
     }
 
-    /// The innermost branch that a stage stands in and its pipeline can go on without: the fork, and the branch's first
-    /// stage.
+    /// The innermost branch of a stage that its pipeline can continue without: the fork, and the branch's first stage.
     fn branch_of(&self, node: NodeId) -> Option<(NodeId, NodeId)> {
         let path = std::iter::once(node).chain(self.graph.before(node));
         path.zip(self.graph.before(node)).find_map(|(top, fork)| {
@@ -178,7 +178,7 @@ impl Verdict {
         })
     }
 
-    /// The stages before one that are not needed any more, the nearest first.
+    /// The stages before `node` that are not needed any more, the nearest first.
     fn unneeded_before(&self, node: NodeId) -> Vec<NodeId> {
         self.graph
             .before(node)
@@ -186,17 +186,17 @@ impl Verdict {
             .collect()
     }
 
-    /// Whether everything that comes out of a stage has ended its input early.
+    /// Whether every path behind a stage has ended its input early.
     fn is_unneeded(&self, node: NodeId) -> bool {
         self.ends_on_every_path(node, &|report| report == Report::Done)
     }
 
-    /// Whether that is so, or may still come to be.
+    /// Whether that is so, or may still become so.
     fn may_be_unneeded(&self, node: NodeId) -> bool {
         self.ends_on_every_path(node, &|report| report != Report::Stopped)
     }
 
-    /// Whether each path behind a stage has one that ends its input early and whose report is such.
+    /// Whether each path behind a stage has one that ends its input early and whose report matches.
     fn ends_on_every_path(&self, node: NodeId, is_such: &dyn Fn(Report) -> bool) -> bool {
         let ends = |next: NodeId| {
             let stage = self.stages[next];
@@ -205,37 +205,37 @@ impl Verdict {
         !self.graph.is_sink(node) && self.graph.downstream(node).all(ends)
     }
 
-    /// Whether a stage has done its work.
+    /// Whether a stage has ended successfully.
     pub fn is_done(&self, node: NodeId) -> bool {
         self.stages[node].report == Report::Done
     }
 
-    /// Whether a stage is still at work.
+    /// Whether a stage has not reported yet.
     pub fn is_missing(&self, node: NodeId) -> bool {
         self.stages[node].report == Report::None
     }
 
-    /// Whether a stage stands in a branch that has failed, and the pipeline goes on without it.
+    /// Whether a stage is in a lost branch.
     pub fn is_lost(&self, node: NodeId) -> bool {
         self.stages[node].is_lost
     }
 
-    /// Whether some stage has failed, as far as can be told now; lost branches do not count.
+    /// Whether some stage has failed, as far as is known now; lost branches do not count.
     pub fn has_failed(&self) -> bool {
         !self.failures.is_empty()
     }
 
-    /// Whether every sink has done its work, which it only does at a real end; lost branches do not count.
+    /// Whether every sink has succeeded; lost branches do not count.
     pub fn is_whole(&self) -> bool {
         self.graph.sinks().all(|sink| self.is_done(sink) || self.is_lost(sink))
     }
 
-    /// What branches were lost by, in the order in which it happened.
+    /// The failures of lost branches, in the order in which they happened.
     pub fn take_losses(&mut self) -> Vec<Loss> {
         std::mem::take(&mut self.losses)
     }
 
-    /// The first real error but for those of lost branches, with the stage in whose hands it happened.
+    /// The first real error, except for those of lost branches, with the stage where it happened.
     pub fn take_failure(&mut self) -> Option<(NodeId, Failure)> {
         let failures = std::mem::take(&mut self.failures);
         failures.into_iter().next()
@@ -252,7 +252,7 @@ mod tests {
         Err(Failure::because(kind, "cannot", "why").into())
     }
 
-    /// A verdict whose stages are known by their numbers.
+    /// A verdict whose stages are given by their numbers.
     struct Court(Verdict);
 
     impl Court {
@@ -362,7 +362,7 @@ mod tests {
         assert_eq!(verdict.decided(), Some((0, Kind::Source)));
     }
 
-    /// A fork at stage 1 that goes on without its first branch.
+    /// A fork at stage 1 that continues without its first branch.
     fn fork_that_goes_on(ends_early: [bool; 6]) -> Court {
         Court::with_branches(fork(), &ends_early, |at| Branches {
             count: usize::from(at == 1),

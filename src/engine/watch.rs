@@ -1,4 +1,4 @@
-//! A running chain, as it can be looked at from another thread.
+//! A running pipeline, as seen from another thread.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,22 +12,22 @@ use crate::stage::{Budget, ExternalFd, Findings, OutputSize, Outside};
 use super::controls::Controls;
 use super::direct::DirectPath;
 
-/// Everything that the picture of a run is made from.
+/// What snapshots are made from.
 #[derive(Debug)]
 pub struct Watch {
     /// When the stages were started.
     pub(super) start: Instant,
-    /// How the bytes move now, if not through links.
+    /// The current method of a direct path; `None` with links.
     pub(super) lane: Option<Arc<Mutex<DirectPath>>>,
     pub(super) graph: Arc<Graph>,
     pub(super) stages: NodeMap<WatchedStage>,
-    /// None where the bytes move without links.
+    /// Empty on the direct path.
     pub(super) links: EdgeMap<Arc<Link>>,
     pub(super) pool: Arc<Pool>,
     pub(super) budget: Arc<Budget>,
-    /// Bytes that the source is expected to give.
+    /// The bytes that the source is expected to give.
     pub(super) expected: Option<u64>,
-    /// Whether the links' marks are only advice.
+    /// Whether the links' marks are advisory.
     pub(super) is_unbounded: bool,
     pub(super) controls: Controls,
 }
@@ -39,23 +39,23 @@ pub(super) struct WatchedStage {
     pub(super) text: String,
     /// The addresses that it listens on.
     pub(super) listening: Vec<String>,
-    /// What it waits for when it waits for the outside.
+    /// What it waits for outside of the pipeline.
     pub(super) outside: Option<Outside>,
     pub(super) meter: Arc<StageMeter>,
     pub(super) findings: Arc<Findings>,
     pub(super) external_fd: Arc<ExternalFd>,
-    /// How many bytes it gives for those that come to it.
+    /// How many bytes it sends for those that it receives.
     pub(super) output_size: OutputSize,
 }
 
 impl Watch {
-    /// What steers the chain.
+    /// The controls of the pipeline.
     #[must_use]
     pub fn controls(&self) -> &Controls {
         &self.controls
     }
 
-    /// Whether the source has given its first bytes.
+    /// Whether the source has sent its first bytes.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         let mut sources = self.graph.sources();
@@ -71,19 +71,19 @@ impl Watch {
         lane.map_or("linked", DirectPath::name)
     }
 
-    /// Bytes that have moved anywhere in the chain so far, and what peers took since the last one was written: a number that
-    /// only stands still if everything does.
+    /// The number of bytes that have moved anywhere in the pipeline so far, plus what peers have read since the last
+    /// one was written: it only stands still if everything does.
     pub(super) fn motion(&self) -> u64 {
         let moved = |meter: &StageMeter| meter.bytes_in() + meter.bytes_out() + meter.settled();
         self.meters().map(moved).sum()
     }
 
-    /// Whether some stage waits on purpose: a throttle, or a sink that was paused.
+    /// Whether some stage waits on purpose: a throttle, or a paused sink.
     pub(super) fn waits_on_purpose(&self) -> bool {
         self.controls.is_paused() || self.meters().any(StageMeter::is_throttling)
     }
 
-    /// Bytes that the sink has taken which has taken least; `None` once each has taken the last one.
+    /// The least number of bytes that a sink has written; `None` once each has written its last one.
     pub(super) fn taken(&self) -> Option<u64> {
         let sinks = self.graph.sinks().map(|sink| &self.stages[sink].meter);
         sinks
@@ -96,7 +96,7 @@ impl Watch {
         self.stages.values().iter().map(|stage| &*stage.meter)
     }
 
-    /// How long stages have waited on purpose, all of them together.
+    /// How long all stages together have waited on purpose.
     pub(super) fn throttled(&self) -> Duration {
         self.meters().map(|meter| meter.times().throttling).sum()
     }
@@ -104,7 +104,7 @@ impl Watch {
 
 #[cfg(test)]
 impl Watch {
-    /// A chain of which only the meters and a pause_point in front of the sink are there: for trying out what looks at them.
+    /// A pipeline with only the meters and a pause point in front of the sink, for tests.
     pub(super) fn detached(stages: usize) -> Self {
         let start = Instant::now();
         let stage = |_| WatchedStage {

@@ -8,7 +8,7 @@ use crate::platform::{Descriptor, Transfer};
 
 const TENTH: Duration = Duration::from_millis(100);
 
-/// Glances ten times a second, as a view does; answers who was named at each.
+/// Observes ten times a second, as a view does; returns the bottleneck of each time.
 async fn observe(sampler: &mut Sampler, tenths: u32) -> Vec<Option<usize>> {
     let mut named = Vec::new();
     for _ in 0..tenths {
@@ -25,7 +25,7 @@ fn watch(stages: usize) -> (Arc<Watch>, Vec<Arc<StageMeter>>) {
     (watch, meters)
 }
 
-/// Exact, as the clock is: whole numbers of what is asked for in thousandths.
+/// The clock is exact, so parts are whole numbers of thousandths.
 #[allow(clippy::cast_possible_truncation, reason = "small numbers")]
 fn thousandths(part: f64) -> i64 {
     (part * 1000.0).round() as i64
