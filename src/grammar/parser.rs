@@ -1,4 +1,4 @@
-//! Words, bars and groups → stages.
+//! Parses words, bars and groups into stages.
 
 use std::ops::Range;
 
@@ -6,10 +6,10 @@ use super::lexer::{Lexeme, Token, lex};
 use super::{Argument, Call, Form, Group, Script};
 use crate::error::Problem;
 
-/// Reads a whole pipeline.
+/// Parses a whole pipeline.
 ///
-/// The script holds every stage that could be read; it is right only where no problem comes with it. A stage with an
-/// unclosed quote is left out, because what it would have been is not known.
+/// The script holds every stage that could be read; it is complete only if there is no problem. A stage with an
+/// unclosed quote is left out, because its words are unknown.
 #[must_use]
 pub fn parse(text: &[u8]) -> (Script, Vec<Problem>) {
     let (tokens, mut problems) = lex(text);
@@ -31,16 +31,16 @@ pub fn parse(text: &[u8]) -> (Script, Vec<Problem>) {
     (script, problems)
 }
 
-/// Gathers words into calls, and sees where a stage is missing. Both ways of writing a pipeline go through it.
+/// Gathers words into calls, and notices missing stages. Both forms of a pipeline use it.
 pub(super) struct Stages {
     mark: &'static str,
     level: Level,
-    /// The levels around it, the outermost first, each with where the `(` stands that left it.
+    /// The levels around it, the outermost first, each with the place of the `(` that left it.
     around: Vec<(Level, usize)>,
     problems: Vec<Problem>,
 }
 
-/// One pipeline while it is being read: the whole one, or that of a group.
+/// One pipeline while it is being read: the main one, or a group.
 #[derive(Default)]
 struct Level {
     calls: Vec<Call>,
@@ -48,14 +48,14 @@ struct Level {
     before: Option<Range<usize>>,
 }
 
-/// What a stage is made of.
+/// An element of a stage.
 enum Piece {
     Word(Lexeme),
     Group(Group),
 }
 
 impl Stages {
-    /// `mark` is how the separator is written.
+    /// `mark` is the separator in messages.
     pub(super) fn new(mark: &'static str) -> Self {
         Self {
             mark,
@@ -104,14 +104,14 @@ impl Stages {
             }
         }
         group.end_stage();
-        // Where the group has no stage before it, that was said, and it belongs to none.
+        // A group without a stage before it was reported, and belongs to none.
         if !self.level.current.is_empty() {
             let calls = group.calls;
             self.level.current.push(Piece::Group(Group { calls, span }));
         }
     }
 
-    /// Ends the last stage; `text_length` is in bytes. Gives the calls, and adds what was wrong to `problems`.
+    /// Ends the last stage; `text_length` is in bytes. Returns the calls, and adds problems to `problems`.
     pub(super) fn finish(mut self, text_length: usize, problems: &mut Vec<Problem>) -> Vec<Call> {
         let opened = self.around.iter().map(|(_, open)| *open);
         self.problems.extend(opened.map(|open| {
@@ -130,7 +130,7 @@ impl Stages {
         match self.level.before.take() {
             _ if !self.level.current.is_empty() => {}
             Some(before) => self.problems.push(self.no_stage_after(before)),
-            // Where there was something else wrong, that is why nothing is left.
+            // If something else is wrong, that is why nothing is left.
             None if problems.is_empty() && self.problems.is_empty() => {
                 let help = format!(
                     "write stages with `{}` between them; `highwater stages` lists them",
