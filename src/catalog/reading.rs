@@ -1,4 +1,4 @@
-//! The words of a call → [`Args`], or all that is wrong with them.
+//! Reads the words of a call into [`Args`], or reports all problems.
 
 use std::ops::Range;
 
@@ -11,11 +11,11 @@ use crate::error::Problem;
 use crate::error::{brief, shown};
 use crate::grammar::{Argument, Call, Group, Word, quote_value};
 
-/// Reads the words of `call`, whose stage is `def`. `stages` are the names of all stages, of which one may have been
+/// Reads the words of `call`, whose stage is `def`. `stages` are the names of all stages, to detect one that was
 /// written without a separator before it.
 ///
 /// # Errors
-/// Everything that is wrong with them, in no order.
+/// All problems, in no order.
 pub(super) fn read(call: &Call, def: &Definition, stages: &[&str]) -> Result<Args, Vec<Problem>> {
     let params: Vec<&'static Param> = all_params(def).collect();
     let mut reading = Reading {
@@ -61,7 +61,7 @@ struct Reading<'d> {
     entries: Vec<Entry>,
     problems: Vec<Problem>,
     has_unknown_key: bool,
-    /// Whether it was said what a word too many was meant as: then those behind it belong to it.
+    /// Whether a superfluous word was explained: then the words behind it belong to it.
     has_explained_extra: bool,
 }
 
@@ -78,7 +78,7 @@ impl Reading<'_> {
         self.problems.push(problem.label("not quoted").help(help));
     }
 
-    /// Takes an argument for a parameter that takes all that follow, whatever they look like.
+    /// Takes an argument for a parameter that accepts all that follow, whatever they contain.
     fn rest(&mut self, param: &'static Param, argument: &Argument) {
         match argument {
             Argument::Positional(word) => self.value(param, word, &word.span),
@@ -116,14 +116,14 @@ impl Reading<'_> {
                 .push(Problem::at(whole.clone(), format!("`{}` is given twice", param.name)).label("the second time"));
             return;
         }
-        // Also where it cannot be read: it was given, so it is not missing as well.
+        // Also if it cannot be read: it was given, so it is not missing as well.
         entry.span.get_or_insert_with(|| word.span.clone());
         match param.kind.read(&word.bytes) {
             Ok(value) => entry.values.push(value),
             Err(misread) => {
                 let text = brief(&word.bytes);
                 let message = format!("`{}` cannot be `{text}`: {}", param.name, misread.message);
-                // An empty value has nothing to point at but its KEY=.
+                // An empty value has no span to point at but its KEY=.
                 let span = if word.span.is_empty() { whole } else { &word.span };
                 let problem = Problem::at(span.clone(), message);
                 self.problems.push(match misread.suggestion {
@@ -155,7 +155,7 @@ impl Reading<'_> {
         });
     }
 
-    /// How to write `KEY=value` as an endpoint, where the stage takes one as a plain word.
+    /// How to write `KEY=value` as an endpoint, if the stage accepts one as a plain word.
     fn meant_as_a_file(&self, key: &Word, value: &Word) -> Option<String> {
         let mut params = self.def.params.iter();
         let param = params.find(|param| matches!(param.kind, Kind::Endpoint(_)) && param.place.is_positional())?;
@@ -166,7 +166,7 @@ impl Reading<'_> {
         Some(format!("for a file of that name write `{dotted}` or `{name}={named}`"))
     }
 
-    /// A word that no parameter takes. `last` is the word before it that one took, without a `KEY=`.
+    /// Reports a word that no parameter accepts. `last` is the accepted positional word before it.
     fn extra(&mut self, word: &Word, last: Option<(&'static Param, &Word)>, stages: &[&str]) {
         if self.has_explained_extra {
             return;
@@ -176,7 +176,7 @@ impl Reading<'_> {
         let text = shown(&word.bytes);
         if self.params.iter().any(|param| param.place == Place::Groups) {
             self.has_explained_extra = true;
-            // The pipeline is there, if not as one.
+            // The pipeline was given, if in the wrong form.
             self.has_unknown_key = true;
             let help = format!("write it in parentheses: `{}`", positional_form(self.def));
             self.problems.push(problem.label("a pipeline is expected").help(help));
@@ -197,7 +197,7 @@ impl Reading<'_> {
         }
     }
 
-    /// What somebody meant who wrote a parameter as other programs take it: `-9`, `--level=9`, `level = 9`, `1 MB/s`.
+    /// Recognises a parameter in the style of other programs: `-9`, `--level=9`, `level = 9`, `1 MB/s`.
     fn meant_as_a_parameter(&self, text: &str, last: Option<(&'static Param, &Word)>) -> Option<String> {
         if let Some((param, word)) = last
             && !matches!(param.kind, Kind::Endpoint(_) | Kind::Text)
@@ -276,7 +276,7 @@ impl Reading<'_> {
     }
 
     fn check_missing(&mut self, call: &Call) {
-        // What is missing may be what was written with the wrong key, and that has been said.
+        // The missing parameter may be the one with the wrong key, which was reported.
         if self.has_unknown_key {
             return;
         }
@@ -295,7 +295,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Refuses parameters that none of the given places supports, and forgets the defaults of those.
+    /// Refuses parameters that none of the given endpoints supports, and removes the defaults of those.
     fn check_places(&mut self) {
         let (mut supported, mut used): (Vec<&str>, Vec<&str>) = Default::default();
         for (param, entry) in self.params.iter().zip(&self.entries) {
@@ -337,7 +337,7 @@ impl Reading<'_> {
         }
     }
 
-    /// The marks of a link: at least a byte each, and low below high.
+    /// Checks the marks of a link: at least a byte each, and low below high.
     fn check_marks(&mut self) {
         if !self.def.role.feeds_a_link() {
             return;

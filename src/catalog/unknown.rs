@@ -1,19 +1,19 @@
-//! Names that nobody knows: the nearest that is known, or all there are.
+//! Unknown names: suggests the nearest one, or lists all.
 
 use super::{Definition, Role};
 use crate::error::Problem;
 use crate::error::brief;
 use crate::grammar::Word;
 
-/// The name nearest to `given`, if it is near: every third letter may be wrong, one at least; case does not count. Else
-/// the only one that begins with `given`.
+/// The name nearest to `given`, if it is near: every third letter may be wrong, but at least one; case does not count.
+/// Otherwise the only name that begins with `given`.
 pub(super) fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let given = given.to_lowercase();
     let names: Vec<&str> = names.into_iter().collect();
     similar(&given, &names).or_else(|| begun(&given, &names))
 }
 
-/// The one name that `given` is the beginning of; a single letter is none.
+/// The one name that begins with `given`; a single letter is not enough.
 fn begun<'n>(given: &str, names: &[&'n str]) -> Option<&'n str> {
     let mut longer = names.iter().filter(|name| given.len() > 1 && name.starts_with(given));
     let first = longer.next()?;
@@ -36,7 +36,7 @@ fn similar<'n>(given: &str, names: &[&'n str]) -> Option<&'n str> {
 /// The definition of the stage `name`.
 ///
 /// # Errors
-/// If there is none: a sentence that names the nearest, or all.
+/// If there is none, with a sentence that names the nearest, or all.
 pub fn find_by_name<'c>(name: &str, catalog: &[&'c Definition]) -> Result<&'c Definition, String> {
     catalog.iter().find(|def| def.name == name).copied().ok_or_else(|| {
         let names = catalog.iter().map(|def| def.name);
@@ -48,7 +48,7 @@ pub fn find_by_name<'c>(name: &str, catalog: &[&'c Definition]) -> Result<&'c De
     })
 }
 
-/// The problem of a stage that is not in the catalog. Where no name is near, those of `roles` are listed.
+/// The problem of an unknown stage. If no name is near, those of `roles` are listed.
 pub(super) fn unknown_stage(name: &Word, catalog: &[&Definition], roles: &[Role]) -> Problem {
     let text = brief(&name.bytes);
     let problem = Problem::at(name.span.clone(), format!("unknown stage `{text}`"));
