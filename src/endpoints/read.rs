@@ -55,7 +55,7 @@ fn plan(args: &Args) -> Result<Source, Problem> {
     Ok(Source::series(first, places, args.size("size")))
 }
 
-/// The source of a pipeline that names none: standard input.
+/// The source of a pipeline without one: standard input.
 #[must_use]
 pub fn standard_input() -> Source {
     Source::of(Box::new(Inherited::standard()))

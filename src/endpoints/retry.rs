@@ -1,8 +1,8 @@
-//! Trying again to connect.
+//! Retries of failed connections.
 //!
-//! The pauses grow exponentially and are drawn with full jitter: each is random between nothing and a ceiling that doubles,
-//! so that many clients of a server that comes back do not all come at once (Marc Brooker, "Exponential Backoff And
-//! Jitter", AWS Architecture Blog, 2015).
+//! The pauses grow exponentially with full jitter: each is random between zero and a ceiling that doubles, so that many
+//! clients of a server that restarts do not all connect at once (Marc Brooker, "Exponential Backoff And Jitter", AWS
+//! Architecture Blog, 2015).
 
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
@@ -36,10 +36,10 @@ where
     }
 }
 
-/// How long to pause between attempts.
+/// The pauses between attempts.
 #[derive(Debug, Clone)]
 pub struct Backoff {
-    /// The longest that the next pause may be, in milliseconds.
+    /// The longest possible next pause, in milliseconds.
     ceiling: u64,
     /// Marsaglia's xorshift64; never 0.
     random: u64,
@@ -48,10 +48,10 @@ pub struct Backoff {
 impl Backoff {
     /// The ceiling of the first pause, in milliseconds.
     const FIRST: u64 = 100;
-    /// What the ceiling stops growing at, in milliseconds.
+    /// The largest ceiling, in milliseconds.
     const LONGEST: u64 = 10_000;
 
-    /// Pauses that nobody can foresee.
+    /// Random pauses.
     pub fn new() -> Self {
         // The standard library seeds its hashers from the system's randomness.
         Self::seeded(RandomState::new().hash_one(()))
@@ -70,7 +70,7 @@ impl Backoff {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        // Of 64 bits, the last ten thousand values are too few to be seen.
+        // The range is so small compared to 64 bits that the bias of the remainder does not matter.
         let pause = self.random % (self.ceiling + 1);
         self.ceiling = (self.ceiling * 2).min(Self::LONGEST);
         Duration::from_millis(pause)

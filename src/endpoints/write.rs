@@ -65,7 +65,7 @@ fn plan(args: &Args) -> Placed {
     args.required_place("path")
 }
 
-/// The sink of a pipeline that names none: standard output.
+/// The sink of a pipeline without one: standard output.
 #[must_use]
 pub fn standard_output() -> Box<dyn Endpoint> {
     Box::new(Inherited::standard())
