@@ -1,4 +1,4 @@
-//! brotli: RFC 7932. It has no magic number, no checksum and no members.
+//! brotli: RFC 7932. It has neither a magic number nor a checksum nor members.
 
 use async_compression::Level;
 use async_compression::codecs::brotli::params::EncoderParams;
@@ -53,7 +53,7 @@ static FORMAT: Format = Format {
     repeats: false,
 };
 
-/// Bytes that a decoder holds besides its window: above all its Huffman tables. There are up to 256 of each of three
+/// Bytes that a decoder holds besides its window, mostly its Huffman tables. There are up to 256 of each of three
 /// kinds, of up to 1128 entries of four bytes. Measured with ordinary files: up to 2.9 MiB.
 const DECODER: u64 = 3584 << 10;
 
@@ -82,7 +82,7 @@ fn head(head: &[u8]) -> Head {
         (_, bits, _) => 17 + u32::from(bits),
     };
     match window_bits {
-        // While the window grows, there are the old one and the new one.
+        // While the window grows, the old one and the new one exist.
         10..=30 => Head::Member((1 << window_bits) + (1 << window_bits) / 2),
         _ => Head::Foreign,
     }

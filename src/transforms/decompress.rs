@@ -1,4 +1,4 @@
-//! `decompress`: whichever format it is.
+//! `decompress`: detects the format.
 
 use crate::catalog::{Args, Build, Definition, Example, Role};
 use crate::error::Problem;

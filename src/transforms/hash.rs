@@ -1,4 +1,4 @@
-//! `hash`: the sum of what passes.
+//! `hash`: the checksum of the stream.
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{self, Failure, Problem, Stop, brief};
@@ -95,11 +95,11 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
 
 const NAMED_WITH_AT: &str = "a file that holds the sum is named with @: expect=@SHA256SUMS";
 
-/// What the sum must be.
+/// The expected checksum.
 enum Expected {
-    /// This, in lower case.
+    /// This one, in lower case.
     Hex(String),
-    /// What the file of that name says.
+    /// The one in the file of that name.
     In(String),
 }
 
@@ -107,7 +107,7 @@ struct Hash {
     algorithm: Algorithm,
     label: Option<String>,
     expected: Option<Expected>,
-    /// The path of the file to write it to.
+    /// The path of the file that the checksum is written to.
     to: Option<Vec<u8>>,
 }
 
@@ -159,7 +159,7 @@ impl Hash {
         Ok(())
     }
 
-    /// The sum that it must be, if any, and the label that goes with it.
+    /// The expected checksum, if any, and the label.
     fn expectation(&self) -> Result<(Option<String>, String), Failure> {
         let label = || self.label.clone().unwrap_or_else(|| "-".to_owned());
         Ok(match &self.expected {

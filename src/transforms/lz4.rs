@@ -69,15 +69,15 @@ fn head(head: &[u8]) -> Head {
     }
 }
 
-/// What the descriptor says that stands behind the magic number.
+/// Reads the frame descriptor behind the magic number.
 fn frame(descriptor: &[u8]) -> Head {
     let [flags, blocks, ..] = descriptor else {
         return Head::More(MAGIC.len() + 2);
     };
-    // Sizes that the format does not have are for the decoder to refuse.
+    // The decoder refuses sizes that the format does not have.
     let block = 1_u64 << (8 + 2 * u32::from((blocks >> 4 & 7).max(4)));
     let is_linked = flags & 0x20 == 0;
-    // A compressed block, a decompressed one, and what linked blocks refer to.
+    // A compressed block, a decompressed one, and the history that linked blocks refer to.
     Head::Member(2 * block + if is_linked { 128 << 10 } else { 0 })
 }
 

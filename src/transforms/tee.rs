@@ -1,4 +1,4 @@
-//! `tee`: one stream into several pipelines.
+//! `tee`: copies one stream into several pipelines.
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::Problem;

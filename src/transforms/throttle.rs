@@ -1,4 +1,4 @@
-//! `throttle`: a steady rate.
+//! `throttle`: limits the rate.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -60,7 +60,7 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
 
 struct Throttle {
     rate_control: Arc<RateControl>,
-    /// Bytes.
+    /// In bytes.
     burst: u64,
 }
 
@@ -117,7 +117,7 @@ impl Throttle {
     }
 }
 
-/// The output link behind its pace.
+/// The output link and its pace.
 struct Valve {
     pace: Pace,
     rate_control: Arc<RateControl>,
@@ -126,7 +126,7 @@ struct Valve {
 }
 
 impl Valve {
-    /// Passes a chunk, cut into pieces where it is larger than what may pass at once. A record passes whole.
+    /// Passes a chunk, cut into pieces if it is larger than what may pass at once. A record passes whole.
     fn pass(&mut self, mut chunk: Chunk) -> Outcome {
         loop {
             self.pace.set_rate(self.rate_control.rate(), Instant::now);

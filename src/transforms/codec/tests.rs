@@ -1,4 +1,4 @@
-//! Every codec as a stage between two small links: whatever the sizes of pieces, cut anywhere, with any bit flipped.
+//! Every codec as a stage between two small links: with pieces of all sizes, cut anywhere, with any bit flipped.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ fn link(high: u64) -> (Outlet, Inlet) {
     (Outlet::new(link.clone(), meter()), Inlet::new(link, meter()))
 }
 
-/// What the engine would start for a call, under `memory` bytes.
+/// Starts a call as the engine would, under `memory` bytes.
 fn start(call: &str, memory: Option<u64>, input: Inlet, out: Outlet) -> Box<dyn FnOnce() -> Outcome + Send> {
     let (script, problems) = grammar::parse(call.as_bytes());
     assert!(problems.is_empty(), "{call}");
@@ -51,7 +51,7 @@ fn start(call: &str, memory: Option<u64>, input: Inlet, out: Outlet) -> Box<dyn 
     }
 }
 
-/// What comes of `input`, sent in pieces of `piece` bytes through links of `high` bytes, and how it ended.
+/// The output for `input`, sent in pieces of `piece` bytes through links of `high` bytes, and how it ended.
 fn run_with(call: &str, input: &[u8], piece: usize, high: u64, memory: Option<u64>) -> (Vec<u8>, Result<(), Failure>) {
     let (mut feed, inlet) = link(high);
     let (outlet, mut drain) = link(high);
@@ -89,14 +89,14 @@ fn encode(call: &str, input: &[u8]) -> Vec<u8> {
     output
 }
 
-/// What is said of an input that cannot be decompressed.
+/// The error for an input that cannot be decompressed.
 fn refused(call: &str, input: &[u8]) -> String {
     let failure = run(call, input).1.expect_err("is refused");
     assert_eq!(failure.kind(), Kind::Corrupt, "{failure}");
     failure.to_string()
 }
 
-/// Text that compresses well, but not too well.
+/// Text that compresses well, but not extremely.
 fn text(bytes: usize) -> Vec<u8> {
     let mut text = String::new();
     let mut number = 1_u32;
@@ -163,7 +163,7 @@ fn any_cut_is_said_to_be_one() {
     }
 }
 
-/// The other ways to the same data: gzip without sizes, which one thread decodes, and the decoder that finds out itself.
+/// Other ways to the same data: gzip without sizes, which one thread decodes, and the decoder that detects the format.
 fn other_ways() -> impl Iterator<Item = (&'static str, &'static str)> {
     let named = PAIRS.iter().filter(|(_, decoder)| *decoder != "unbrotli");
     let found_out = named.map(|(encoder, _)| (*encoder, "decompress"));
@@ -249,7 +249,7 @@ fn a_flipped_bit_is_found_or_harmless() {
             flipped[bit / 8] ^= 1 << (bit % 8);
             let (output, ending) = run(decoder, &flipped);
             match ending {
-                // A larger window may be more than is allowed.
+                // A larger window may exceed the allowance.
                 Err(failure) => assert!(
                     matches!(failure.kind(), Kind::Corrupt | Kind::Limit),
                     "{decoder}, bit {bit}: {failure}"
@@ -337,7 +337,7 @@ fn lz4_of_the_old_kind_is_named() {
 #[cfg(feature = "zstd")]
 #[test]
 fn a_window_that_is_too_large_ends_at_the_header() {
-    // A frame whose header asks for 256 MiB.
+    // A frame whose header requires 256 MiB.
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 18 << 3, 0x01, 0x00, 0x00];
     let failure = run("unzstd", &frame).1.expect_err("too large");
     assert_eq!(failure.kind(), Kind::Limit);
@@ -359,7 +359,7 @@ fn a_block_that_takes_too_much_is_refused_before_it_is_decoded() {
     assert_eq!(run_with("unxz", &packed, 9, 1 << 20, Some(2 << 20)).0, text(1000));
 }
 
-/// What an encoder gives out of a source that has sent something and not ended.
+/// What an encoder sends while a source has sent something and not ended.
 #[test]
 fn what_came_in_comes_out_soon_where_the_format_allows() {
     for (encoder, decoder) in PAIRS {
@@ -387,7 +387,7 @@ fn what_came_in_comes_out_soon_where_the_format_allows() {
     }
 }
 
-/// A stream that never lets its encoder wait for long is not cut up: it is compressed as if it had come at once.
+/// A stream that never makes its encoder wait for long is not flushed: it is compressed as if it had come at once.
 #[test]
 fn a_steady_stream_is_not_flushed() {
     let data = text(3_000_000);
@@ -395,7 +395,7 @@ fn a_steady_stream_is_not_flushed() {
         let at_once = encode(encoder, &data).len();
         let (output, ending) = run_with(encoder, &data, 1000, 1 << 20, None);
         assert!(ending.is_ok());
-        // On a busy machine even a steady stream may stand still for a moment.
+        // On a busy machine even a steady stream may pause for a moment.
         let most = at_once + at_once / 1000;
         assert!(
             output.len() <= most,
