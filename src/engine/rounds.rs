@@ -32,8 +32,8 @@ impl Rounds {
         tokio::time::sleep_until(self.due).await;
     }
 
-    /// Takes a look; answers whether it comes so late that the process must have been stopped, or the machine asleep:
-    /// nobody is to blame for what did not happen then.
+    /// Starts a look; returns whether it comes so late that the process must have been stopped, or the machine asleep,
+    /// so that the missing progress must not count.
     pub fn comes_late(&mut self, now: Instant) -> bool {
         let late = now.saturating_duration_since(self.due);
         self.due = now + self.every;
