@@ -1,4 +1,4 @@
-//! Whole reports of recordings that are made here or lie in `tests/recordings`.
+//! Whole reports of recordings that are made here or are in `tests/recordings`.
 
 use std::path::Path;
 
@@ -84,7 +84,7 @@ fn a_producer_that_has_ended_is_not_paused() {
     };
     assert_eq!(pause.end, PauseEnd::Drained);
     let (from, to) = (pause.from, pause.to);
-    // It gave its last bytes to the full link, and left.
+    // It sent its last bytes to the full link, and ended.
     let producer = run.last.links[1].from;
     for point in run.points.iter_mut().filter(|point| point.at > from + 1.0) {
         point.ended[producer] = true;
@@ -140,7 +140,7 @@ fn several_runs_are_drawn_over_each_other() {
     ] {
         assert!(page.contains(part), "{part}");
     }
-    // Memory and rates together, a chain each.
+    // Memory and rates together, a pipeline each.
     assert_eq!(page.matches("<section class=\"figure\">").count(), 4);
 }
 
@@ -229,7 +229,7 @@ fn a_png_shows_the_colours_of_the_poster_and_its_letters() {
     };
     assert!(count(0xcb, 0x3b, 0x3b) > 10_000, "busy");
     assert!(count(0xa7, 0xb0, 0xbc) > 10_000, "backpressured");
-    // The ink of the title, which nothing but letters has.
+    // The colour of the title, which only letters have.
     assert!(count(0x10, 0x15, 0x1d) > 1_000, "letters");
 }
 
@@ -259,7 +259,7 @@ fn where_backpressure_was_ignored_nothing_is_said_to_have_paused() {
     }
 }
 
-/// `read | tee (write slow) | write fast`, whose branch pauses and goes on after the other output has ended.
+/// `read | tee (write slow) | write fast`, whose branch pauses and continues after the other output has ended.
 fn branched() -> Recording {
     let stage = |index: usize, name: &str, bytes: u64, ended: bool| {
         format!(

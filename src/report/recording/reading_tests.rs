@@ -2,7 +2,7 @@ use super::*;
 
 const HEADER: &str = r#"{"schema":1,"event":"run","text":"read a | write b","started":"2026-11-21T10:00:00Z","version":"0.1.0","interval_s":0.1}"#;
 
-/// A sample or an end of a chain of two stages, as small as it may be.
+/// A minimal sample or end of a pipeline of two stages.
 fn stats(event: &str, elapsed: f64, more: &str) -> String {
     let stage = |index: u32, name: &str| {
         format!(
@@ -53,7 +53,7 @@ fn a_last_line_that_was_torn_anywhere_is_left_out() {
         let run = run(&format!("{before}{}", &sample[..length]));
         assert_eq!((run.points.len(), run.has_end()), (1, false), "after {length} bytes");
     }
-    // One that lacks only its newline is whole.
+    // A line that lacks only its newline is complete.
     assert_eq!(run(&format!("{before}{sample}")).points.len(), 2);
 }
 
