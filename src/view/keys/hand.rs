@@ -1,4 +1,4 @@
-//! What the keys do.
+//! Executes keys.
 
 use std::time::{Duration, Instant};
 
@@ -8,30 +8,30 @@ use crate::view::live::KeyLine;
 
 use super::steps::{faster, slower};
 
-/// For how long an answer stays on the screen.
+/// For how long a message stays on the screen.
 const LASTING: Duration = Duration::from_secs(3);
 
-/// What the keys have done so far.
+/// The state of the keys.
 #[derive(Debug, Default)]
 pub struct Hand {
-    /// Which of several throttles `+` and `-` turn.
+    /// Which of several throttles `+` and `-` change.
     chosen: usize,
     explains: bool,
-    /// What the last key had to say, and when.
+    /// The last key's message, and when it was shown.
     note: Option<(String, Instant)>,
 }
 
-/// What is left to do for who reads the keys.
+/// What is left to do for the reader of the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyCommand {
-    /// Nothing but to show it.
+    /// Only show it.
     Show,
     /// End the run as Ctrl-C does.
     Quit,
 }
 
 impl Hand {
-    /// Does what a key asks for; answers `None` for keys that mean nothing.
+    /// Executes a key; returns `None` for keys without a meaning.
     pub fn press(&mut self, key: u8, controls: &Controls, now: Instant) -> Option<KeyCommand> {
         match key {
             b'+' | b'=' => self.turn(controls, faster, now),
@@ -67,7 +67,7 @@ impl Hand {
         self.note = Some((note, now));
     }
 
-    /// What the screen shows of it.
+    /// The line about keys on the screen.
     pub fn shown(&self, controls: &Controls, now: Instant) -> KeyLine {
         let throttle = controls.throttles().get(self.chosen);
         KeyLine {
@@ -81,7 +81,7 @@ impl Hand {
     }
 }
 
-/// `throttle`, or `throttle 2` where there are several.
+/// `throttle`, or `throttle 2` if there are several.
 fn called(throttle: &Throttle, controls: &Controls) -> String {
     if controls.throttles().len() > 1 {
         format!("{} {}", throttle.name, throttle.stage)

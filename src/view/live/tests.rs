@@ -25,7 +25,7 @@ fn shown(snapshot: &Snapshot, columns: usize, rows: usize, style: Style) -> Stri
         assert!(line.columns() < columns.max(2), "{line:?}");
     }
     let text: String = lines.iter().map(|line| style.text(line) + "\n").collect();
-    // Escape sequences, so that they can be read.
+    // Makes escape sequences readable.
     text.replace('\x1b', "␛")
 }
 
@@ -38,7 +38,7 @@ fn shown_with(keys: &KeyLine, snapshot: &Snapshot, columns: usize, rows: usize) 
     lines.iter().map(|line| NO_COLOUR.text(line) + "\n").collect()
 }
 
-/// The keys of a chain with one throttle.
+/// The keys of a pipeline with one throttle.
 fn keys() -> KeyLine {
     KeyLine {
         turns: Some("throttle".to_owned()),

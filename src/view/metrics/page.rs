@@ -10,7 +10,7 @@ use crate::graph::NodeMap;
 
 use super::families::{Family, Field, Kind, LINK, RUN, STAGE};
 
-/// What the media type of the page is.
+/// The media type of the page.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const BUILD: Family = info("highwater_build_info", "The program that runs, always 1.");
@@ -32,7 +32,7 @@ const fn info(name: &'static str, help: &'static str) -> Family {
 /// A label and its value, not escaped yet.
 type Label<'a> = (&'a str, &'a str);
 
-/// All that is known of a run; before its stages are started that is only which program it is.
+/// All metrics of a run; before its stages are started only the program's version.
 #[must_use]
 pub fn page(snapshot: Option<&Snapshot>) -> String {
     let mut page = Page::default();
@@ -83,7 +83,7 @@ fn numbers(sample: &impl Serialize) -> Numbers {
     }
 }
 
-/// A stage's numbers, with times in the place of shares: a share of an interval cannot be summed.
+/// A stage's numbers, with times in place of shares: a share of an interval cannot be summed.
 fn times(stage: &StageSample) -> Numbers {
     let mut all = numbers(stage);
     if stage.share.is_some() {
@@ -97,7 +97,7 @@ fn times(stage: &StageSample) -> Numbers {
 struct Page(String);
 
 impl Page {
-    /// The numbers of a table at every place, family by family; a family of which nothing is known is left out.
+    /// The numbers of a table at every place, family by family; a family without known values is left out.
     fn table(&mut self, fields: &[Field], places: &[(Numbers, Vec<Label>)]) {
         for family in fields.chunk_by(|one, next| one.family == next.family) {
             let mut has_head = false;
@@ -149,7 +149,7 @@ impl Page {
     }
 }
 
-/// A label's value as it stands between quotes.
+/// A label's value, escaped for quotes.
 fn escaped(value: &str) -> String {
     value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }
