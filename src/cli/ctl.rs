@@ -1,4 +1,4 @@
-//! `highwater ctl`: steers a run from another terminal.
+//! `highwater ctl`: controls a run from another terminal.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -53,13 +53,13 @@ fn parse_process(text: &str) -> Result<u32, String> {
     }
 }
 
-/// How long a run may take to answer: it has nothing else to do.
+/// How long a run may take to reply: its control thread has no other work.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks the run; answers the line that it has to say.
+/// Sends the request to the run; returns the line of its reply.
 ///
 /// # Errors
-/// Where the words ask for nothing that can be, the run cannot be reached, or refuses.
+/// If the words are not a valid request, or the run cannot be reached or refuses.
 pub fn run(ctl: &Ctl) -> Result<String, Failure> {
     let request = request(ctl)?;
     let operation = || format!("ctl {}", ctl.pid);
@@ -76,7 +76,7 @@ pub fn run(ctl: &Ctl) -> Result<String, Failure> {
     }
 }
 
-/// Reads the words before anybody is disturbed.
+/// Reads the words before a connection is made.
 fn request(ctl: &Ctl) -> Result<Request, Failure> {
     let wrong = |why: String| Failure::because(Kind::Usage, "ctl", shown(why.as_bytes()));
     match (ctl.command, ctl.words.as_slice()) {
@@ -113,7 +113,7 @@ fn rate_of(word: &str) -> Result<u64, String> {
     }
 }
 
-/// Finds the run's socket and connects, or says who is there instead.
+/// Finds the run's socket and connects, or describes the process that has the number.
 fn connect(pid: u32) -> Result<UnixStream, String> {
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
     match process.map(test_kill_process) {
@@ -124,7 +124,7 @@ fn connect(pid: u32) -> Result<UnixStream, String> {
     let user = rustix::process::geteuid().as_raw();
     for folder in place::folders() {
         if place::check(&folder).is_err() {
-            // Nothing of ours can be in there.
+            // A folder of another user cannot hold a socket of ours.
             continue;
         }
         let Ok(stream) = UnixStream::connect(place::socket(&folder, pid)) else {
@@ -136,7 +136,7 @@ fn connect(pid: u32) -> Result<UnixStream, String> {
         return Ok(stream);
     }
     match process_name(pid) {
-        // Whoever runs it chose the name.
+        // The name was chosen by the program's user.
         Some(name) if name != env!("CARGO_PKG_NAME") => {
             Err(format!("the process is `{}`, not highwater", shown(name.as_bytes())))
         }

@@ -1,5 +1,5 @@
-//! The help: one screen for `-h`, and what `--help` says behind the options. All of it follows from clap's definitions,
-//! the catalog and the kinds of failure.
+//! The help: one screen for `-h`, and the sections of `--help` behind the options. All of it follows from clap's
+//! definitions, the catalog and the kinds of failure.
 
 use std::fmt::Write;
 
@@ -18,7 +18,7 @@ const COLUMNS: usize = 80;
 const INDENT: usize = 11;
 const BLANK: &str = "           ";
 
-/// Options that a person needs first.
+/// The options in the short help.
 const FIRST_OPTIONS: [&str; 5] = ["memory", "progress", "quiet", "stats", "timeout"];
 
 /// Enough to run the main job, on one screen.
@@ -87,7 +87,7 @@ fn first_options() -> String {
     text
 }
 
-/// What `--help` says behind the options: the grammar, the stages, the endpoints, the exit codes.
+/// The sections of `--help` behind the options: the grammar, the stages, the endpoints, the exit codes.
 #[must_use]
 pub fn details() -> String {
     let mut text = String::from(GRAMMAR);

@@ -1,4 +1,4 @@
-//! Where `--record` goes.
+//! The file of `--record`.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::own_files::OwnFile;
 /// Begins the recording of a run whose ends are not open yet.
 ///
 /// # Errors
-/// Where the file cannot be one. Then nothing has been changed.
+/// If the file is not suitable. Nothing has been changed then.
 pub fn begin(path: &Path, plan: &Plan) -> Result<Recorder, Failure> {
     let name = shown(path.as_os_str().as_bytes());
     let refused = |why: &str| {

@@ -1,4 +1,4 @@
-//! Where the control sockets of one user's runs are.
+//! The folders of one user's control sockets.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use rustix::io::Errno;
 use crate::error::shown;
 use crate::platform::files;
 
-/// The folders that a run tries in turn, the user's own runtime folder first. Whoever looks for a run looks into all of
-/// them: it may have been started in another environment.
+/// The folders that a run tries in turn, the user's own runtime folder first. A client looks in all of them, because
+/// the run may have been started in another environment.
 pub fn folders() -> Vec<PathBuf> {
     let user = rustix::process::geteuid().as_raw();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
@@ -23,18 +23,18 @@ pub fn folders() -> Vec<PathBuf> {
     folders
 }
 
-/// The socket of one process in one of them.
+/// The socket of one process in a folder.
 pub fn socket(folder: &Path, pid: u32) -> PathBuf {
     folder.join(format!("{pid}.sock"))
 }
 
-/// The process that a socket's name stands for.
+/// The process that a socket's name belongs to.
 pub fn process_of(socket: &Path) -> Option<u32> {
     let name = socket.file_name()?.to_str()?;
     name.strip_suffix(".sock")?.parse().ok()
 }
 
-/// Makes the folder, for this user alone, or accepts the one that is there.
+/// Creates the folder for this user alone, or accepts an existing one.
 pub fn prepare(folder: &Path) -> Result<(), String> {
     match files::make_private_folder(folder) {
         Ok(()) | Err(Errno::EXIST) => check(folder),
@@ -46,7 +46,8 @@ pub fn prepare(folder: &Path) -> Result<(), String> {
     }
 }
 
-/// Whether the folder is ours alone. In a place where everybody may write, somebody else may have made it first.
+/// Checks that only this user can write to the folder. In a world-writable place another user may have created it
+/// first.
 pub fn check(folder: &Path) -> Result<(), String> {
     let refused = |why: &str| Err(format!("{}: {why}", shown(folder.as_os_str().as_bytes())));
     let stat = match files::lstat(folder) {
