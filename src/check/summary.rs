@@ -21,14 +21,14 @@ const CURVE: usize = 18;
 /// The least columns for the name beside the finding.
 const TITLE: usize = 24;
 
-/// The result, at most `columns` wide. The input of a server is not known, so it is not shown.
+/// The result, at most `columns` wide. The input of a server is unknown, so it is not shown.
 #[must_use]
 pub fn text(what: &str, report: &Report, is_server: bool, style: Style, columns: usize) -> String {
     let columns = columns.min(COLUMNS);
     let verdict = &report.verdict;
     let (sign, word, paint) = match verdict.finding {
         Finding::Honours => ("✓", "honours backpressure".to_owned(), Paint::Level),
-        // A bound above that would not have been seen.
+        // A bound above that would not have been noticed.
         Finding::Buffers => {
             let word = format!("buffers, no bound seen up to {}", human_size(verdict.seen));
             ("✗", word, Paint::Busy)
@@ -119,7 +119,7 @@ fn table(report: &Report, is_server: bool, columns: usize) -> Vec<Line> {
         lines.push(row("accepted", |sample| sample.accepted, Some(top)));
     }
     lines.push(row("returned", |sample| sample.returned, Some(top)));
-    // Where the difference between input and output is not kept, it is no backlog.
+    // If the difference between input and output is not kept, it is not a backlog.
     let base = samples
         .iter()
         .find(|sample| sample.accepted > 0)

@@ -1,26 +1,26 @@
-//! The address of a server that is checked.
+//! The URL of a checked server.
 
 use std::fmt;
 
 use crate::net::{Address, AddressError};
 
-/// The port of a URL that names none.
+/// The default port.
 const HTTP: u16 = 80;
 
 /// `http://HOST[:PORT][/PATH]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
-    /// Port 80 where none is given.
+    /// Port 80 if none is given.
     pub address: Address,
-    /// With the query behind it; begins with a slash.
+    /// Including the query; begins with a slash.
     pub path: String,
 }
 
 impl Url {
-    /// Reads one.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// What is wrong, and what would be right.
+    /// The problem, and what is expected.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some(rest) = text.strip_prefix("http://") else {
             return Err(match text.split_once("://") {
@@ -59,7 +59,7 @@ impl Url {
         Ok(Self { address, path })
     }
 
-    /// What the server is told of its own name.
+    /// The `Host` header.
     #[must_use]
     pub fn host_header(&self) -> String {
         match (self.address.host_without_zone(), self.address.port) {
