@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::error::{Failure, Kind};
 
-/// Attempts until one succeeds, or until `retries` more than the first have failed. Only what could not connect is
-/// tried again: being out of descriptors is no matter of time. Dropping the future ends it at once.
+/// Attempts until one succeeds, or until `retries` more than the first have failed. Only failures to connect are
+/// retried: a lack of descriptors does not go away with time. Dropping the future ends it at once.
 pub async fn connect<T, F>(retries: u64, mut backoff: Backoff, mut attempt: impl FnMut() -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,

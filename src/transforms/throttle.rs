@@ -146,7 +146,7 @@ impl Valve {
         Ok(())
     }
 
-    /// If the sink paused us since there were `pauses`, that time earns nothing.
+    /// If the sink paused us since the count was `pauses`, that time earns nothing.
     fn resume_after(&mut self, pauses: u64) {
         if self.out.times_full() != pauses {
             self.pace.paused_until(Instant::now());

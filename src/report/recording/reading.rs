@@ -115,7 +115,7 @@ impl<R: BufRead> Lines<'_, R> {
         serde_json::from_slice(&line.bytes).map_err(|error| self.wrong(format!("{}; {what}", said(&error))))
     }
 
-    /// Time must go on. Where there is none, the object says so.
+    /// Checks that time advances.
     fn check_time(&self, before: Option<f64>, tag: &Tag) -> Result<(), Trouble> {
         /// A hundred years.
         const LONGEST_RUN: f64 = 3.2e9;

@@ -70,7 +70,7 @@ impl Decoding {
         }
     }
 
-    /// The same behind whole members of `format` that were decoded by other means, `offset` bytes in all.
+    /// The same after complete members of `format` that were decoded by other means, `offset` bytes in all.
     pub fn behind(formats: &'static [&'static Format], budget: Arc<Budget>, offset: u64) -> Self {
         Self {
             // Without a member before it, it still has to identify the format.
