@@ -148,7 +148,7 @@ impl Args {
     #[track_caller]
     pub fn places(&self, name: &str) -> Result<Vec<Box<dyn Endpoint>>, Problem> {
         let Kind::Endpoint(schemes) = self.entry(name).kind else {
-            panic!("parameter `{name}` of stage `{}` is no endpoint", self.stage)
+            panic!("parameter `{name}` of stage `{}` is not an endpoint", self.stage)
         };
         let place = |endpoint: &[u8]| {
             let (scheme, rest) = Scheme::find(schemes, endpoint).map_err(|wrong| wrong.of(self))?;

@@ -110,9 +110,9 @@ impl<'c> Checker<'c, '_> {
                 continue;
             }
             if depth == DEEPEST {
-                let problem = Problem::at(group.span.clone(), "groups stand too deep in each other");
+                let problem = Problem::at(group.span.clone(), "groups are nested too deeply");
                 self.problems
-                    .push(problem.help(format!("no more than {DEEPEST} are possible")));
+                    .push(problem.help(format!("at most {DEEPEST} levels are allowed")));
                 continue;
             }
             let owner = Owner { call, depth: depth + 1 };
@@ -188,7 +188,7 @@ fn late_source(call: &Call, def: &Definition, first: &Call) -> Problem {
 
 fn source_in_group(call: &Call, def: &Definition, owner: &Call) -> Problem {
     let owner = brief(&owner.name.bytes);
-    Problem::at(call.span.clone(), format!("`{}` cannot stand in `{owner}`", def.name))
+    Problem::at(call.span.clone(), format!("`{}` cannot be in `{owner}`", def.name))
         .label("a source takes no input")
         .help(format!("leave it out: what reaches `{owner}` goes into its pipelines"))
 }
@@ -212,7 +212,7 @@ fn early_sink(call: &Call, calls: &[Call]) -> Problem {
 fn open_end(call: &Call, owner: &Call) -> Problem {
     let message = format!("a pipeline in `{}` ends in a sink", brief(&owner.name.bytes));
     Problem::at(call.span.clone(), message)
-        .label("this is none")
+        .label("this is not one")
         .help(format!(
             "say where it goes: `{} | write PATH`",
             brief(&call.normalised())
@@ -271,21 +271,21 @@ error: unknown stage `cat`
 1 | cat a | frobnicate | '' x
   | ^^^
   |
-  = help: stages that can stand here: read, gzip, throttle, sum, tee, run
+  = help: stages that are possible here: read, gzip, throttle, sum, tee, run
 
 error: unknown stage `frobnicate`
   |
 1 | cat a | frobnicate | '' x
   |         ^^^^^^^^^^
   |
-  = help: stages that can stand here: gzip, throttle, sum, tee, run
+  = help: stages that are possible here: gzip, throttle, sum, tee, run
 
 error: unknown stage ``
   |
 1 | cat a | frobnicate | '' x
   |                      ^^
   |
-  = help: stages that can stand here: gzip, throttle, sum, tee, run, write
+  = help: stages that are possible here: gzip, throttle, sum, tee, run, write
 "#]],
         );
     }
@@ -366,7 +366,7 @@ error: `write` is not the last stage
         refused(
             "tee (read a | write b) (gzip) (write c | gzip | write d)",
             str![[r#"
-error: `read` cannot stand in `tee`
+error: `read` cannot be in `tee`
   |
 1 | tee (read a | write b) (gzip) (write c | gzip | write d)
   |      ^^^^^^ a source takes no input
@@ -376,7 +376,7 @@ error: `read` cannot stand in `tee`
 error: a pipeline in `tee` ends in a sink
   |
 1 | tee (read a | write b) (gzip) (write c | gzip | write d)
-  |                         ^^^^ this is none
+  |                         ^^^^ this is not one
   |
   = help: say where it goes: `gzip | write PATH`
 

@@ -189,7 +189,7 @@ impl Reading<'_> {
             self.problems.push(problem.label(format!("did you mean `{meant}`?")));
         } else if text.starts_with("--") {
             self.has_explained_extra = true;
-            let help = "options of highwater stand before the pipeline, or behind its closing quote";
+            let help = "options of highwater go before the pipeline, or behind its closing quote";
             self.problems.push(problem.label("no stage has options").help(help));
         } else {
             let help = self.what_it_takes();
@@ -505,7 +505,7 @@ error: `throttle` does not take `--memory`
 1 | throttle 1K --memory 4MiB
   |             ^^^^^^^^ no stage has options
   |
-  = help: options of highwater stand before the pipeline, or behind its closing quote
+  = help: options of highwater go before the pipeline, or behind its closing quote
 "#]],
         );
     }

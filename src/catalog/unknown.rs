@@ -65,10 +65,7 @@ pub(super) fn unknown_stage(name: &Word, catalog: &[&Definition], roles: &[Role]
             .iter()
             .find(|def| matches!(def.role, Role::Source | Role::Sink) && roles.contains(&def.role))
     {
-        return problem.help(format!(
-            "a stage stands first; for the file write `{} {text}`",
-            end.name
-        ));
+        return problem.help(format!("a stage comes first; for the file write `{} {text}`", end.name));
     }
     let fitting: Vec<&str> = catalog
         .iter()
@@ -78,7 +75,7 @@ pub(super) fn unknown_stage(name: &Word, catalog: &[&Definition], roles: &[Role]
     if fitting.is_empty() {
         return problem;
     }
-    problem.help(format!("stages that can stand here: {}", fitting.join(", ")))
+    problem.help(format!("stages that are possible here: {}", fitting.join(", ")))
 }
 
 #[cfg(test)]
@@ -93,7 +90,7 @@ mod tests {
                 super::super::check_pipeline(&script, super::super::sample::CATALOG).expect_err("is refused");
             problems.into_iter().find_map(|problem| problem.help.or(problem.label))
         };
-        let file = "a stage stands first; for the file write";
+        let file = "a stage comes first; for the file write";
         assert_eq!(told("a.iso | write b"), Some(format!("{file} `read a.iso`")));
         assert_eq!(told("read a | ./b"), Some(format!("{file} `write ./b`")));
         assert_eq!(

@@ -31,7 +31,7 @@ pub fn trees(named: &[i32], port: u16) -> Result<Vec<Tree>, Failure> {
         if !tree.contains(*pid).map_err(cannot)? {
             return Err(refused(
                 format!("cannot measure process {pid}"),
-                "there is none; --pid is the server's",
+                "there is no such process; --pid is the server's",
             ));
         }
         if tree.contains(own).map_err(cannot)? {

@@ -111,7 +111,7 @@ impl Check {
                 return Ok(Err(signal));
             }
             if self.pace.wait(&mut [])? {
-                idle.push(self.sample(watcher, "looking at it at rest")?);
+                idle.push(self.sample(watcher, "measuring it at rest")?);
             }
         }
         idle.sort_by_key(|sample| sample.memory);

@@ -164,7 +164,7 @@ impl SlowReader {
         head.extend_from_slice(bytes);
         match http::response(head, MOST_HEAD) {
             Head::Partial => {}
-            Head::TooLong | Head::Malformed => self.fail("what came is no HTTP response".to_owned()),
+            Head::TooLong | Head::Malformed => self.fail("it is not an HTTP response".to_owned()),
             Head::Whole(response) => {
                 self.head = None;
                 self.end = response
@@ -298,7 +298,7 @@ mod tests {
     fn what_is_no_good_response_is_named() {
         for (sent, trouble) in [
             (&b"HTTP/1.1 404 Not Found\r\n\r\n"[..], "HTTP status 404 Not Found"),
-            (b"SSH-2.0-x\r\n\r\n", "no HTTP response"),
+            (b"SSH-2.0-x\r\n\r\n", "not an HTTP response"),
             (b"HTTP/1.1 200 OK\r\n", "before the head"),
             (
                 b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nfew",

@@ -25,9 +25,9 @@ impl Url {
         let Some(rest) = text.strip_prefix("http://") else {
             return Err(match text.split_once("://") {
                 Some(("https", _)) => {
-                    "https is not spoken; check the server's plain port, as http://HOST:PORT/PATH".to_owned()
+                    "https is not supported; check the server's plain port, as http://HOST:PORT/PATH".to_owned()
                 }
-                Some((scheme, _)) => format!("{scheme} is not spoken, only http://HOST:PORT/PATH"),
+                Some((scheme, _)) => format!("{scheme} is not supported, only http://HOST:PORT/PATH"),
                 None => format!(
                     "a server is named as http://HOST:PORT/PATH; for a program write -- in front: highwater check -- {text}"
                 ),
@@ -54,7 +54,7 @@ impl Url {
             return Err("the host is missing: http://HOST:PORT/PATH".to_owned());
         }
         if address.port == 0 {
-            return Err("`0` is no port; it is a number from 1 to 65535".to_owned());
+            return Err("`0` is not a port; it is a number from 1 to 65535".to_owned());
         }
         Ok(Self { address, path })
     }
@@ -116,7 +116,7 @@ mod tests {
             ("https://localhost/", "plain port"),
             ("ftp://localhost/", "only http://"),
             ("http://:80/", "host is missing"),
-            ("http://localhost:web/", "`web` is no port"),
+            ("http://localhost:web/", "`web` is not a port"),
             ("http://me:secret@localhost/", "leave it out"),
             ("http://localhost/a b", "%20"),
             ("http://::1:80/", "http://[::1]:80/"),

@@ -152,7 +152,7 @@ impl ControlServer {
             }
             Request::Resume => {
                 controls.resume();
-                tracing::info!("the sink goes on");
+                tracing::info!("the sink is resumed");
                 Reply::Done("running".to_owned())
             }
             Request::Stats => {

@@ -37,9 +37,9 @@ pub struct Ctl {
 enum Command {
     /// Change a throttle's rate: set throttle rate=5MB/s, or set 2 rate=5MB/s
     Set,
-    /// Let the sink take nothing more; all that is upstream fills to its marks
+    /// Pause the sink; the links upstream fill to their marks
     Pause,
-    /// Let the sink go on
+    /// Resume the sink
     Resume,
     /// Print one sample, a line of JSON
     Stats,
@@ -68,7 +68,7 @@ pub fn run(ctl: &Ctl) -> Result<String, Failure> {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             Failure::because(Kind::Timeout, operation(), "it does not answer")
         }
-        _ => Failure::because(Kind::Connect, operation(), "it ended before it answered"),
+        _ => Failure::because(Kind::Connect, operation(), "it ended before it replied"),
     })?;
     match reply {
         Reply::Done(line) => Ok(line + "\n"),
@@ -100,9 +100,7 @@ fn rate_of(word: &str) -> Result<u64, String> {
     let text = match word.split_once('=') {
         Some(("rate", text)) => text,
         Some((key, _)) => {
-            return Err(format!(
-                "`{key}` cannot be set; what can is rate=, for example rate=5MB/s"
-            ));
+            return Err(format!("`{key}` cannot be set, only rate=, for example rate=5MB/s"));
         }
         None => word,
     };
@@ -118,7 +116,7 @@ fn connect(pid: u32) -> Result<UnixStream, String> {
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
     match process.map(test_kill_process) {
         None | Some(Err(Errno::SRCH)) => return Err("there is no such process".to_owned()),
-        Some(Err(Errno::PERM)) => return Err("the process belongs to somebody else".to_owned()),
+        Some(Err(Errno::PERM)) => return Err("the process belongs to another user".to_owned()),
         Some(_) => {}
     }
     let user = rustix::process::geteuid().as_raw();
@@ -131,7 +129,7 @@ fn connect(pid: u32) -> Result<UnixStream, String> {
             continue;
         };
         if peer_user(&stream).is_some_and(|peer| peer != user) {
-            return Err("the process belongs to somebody else".to_owned());
+            return Err("the process belongs to another user".to_owned());
         }
         return Ok(stream);
     }
@@ -196,7 +194,7 @@ mod tests {
             (
                 Command::Set,
                 &["throttle", "burst=1M"],
-                "ctl: `burst` cannot be set; what can is rate=, for example rate=5MB/s",
+                "ctl: `burst` cannot be set, only rate=, for example rate=5MB/s",
             ),
             (
                 Command::Set,

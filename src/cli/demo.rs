@@ -178,7 +178,7 @@ impl Proportions {
         if top < ceiling * LEAST_CONTRAST {
             let least = human_size(ceiling * LEAST_CONTRAST * 4);
             let free = human_size(free.unwrap_or(0));
-            return Err(format!("{free} of memory are free; to waste some takes {least}"));
+            return Err(format!("{free} of memory are free; the demo needs {least}"));
         }
         let sink_rate = READ / u64::from(seconds);
         #[allow(
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(plan.top, 50 * MIB);
         assert_eq!(
             Proportions::new(8, 5 * MIB, Some(150 * MIB)),
-            Err("150 MiB of memory are free; to waste some takes 156 MiB".to_owned())
+            Err("150 MiB of memory are free; the demo needs 156 MiB".to_owned())
         );
     }
 }

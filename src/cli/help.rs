@@ -122,12 +122,12 @@ Grammar:
 pub fn exit_codes() -> Vec<(String, &'static str)> {
     let done = (
         "0".to_owned(),
-        "done: the output is complete and durable; of a check: it honours",
+        "success: every output is complete and durable; for `check`: the program honours backpressure",
     );
     let kinds = Kind::EVERY.map(|kind| (kind.exit_code().to_string(), kind.meaning()));
     let signals = (
         "129 130 143".to_owned(),
-        "ended by SIGHUP, SIGINT, SIGTERM, after tidying up",
+        "ended by SIGHUP, SIGINT or SIGTERM, after a roll-back",
     );
     let mut codes: Vec<(String, &str)> = std::iter::once(done).chain(kinds).collect();
     // Before 141.
@@ -140,6 +140,8 @@ fn table(rows: Vec<(String, &str)>) -> String {
     let mut text = String::new();
     for (name, what) in rows {
         let blanks = " ".repeat(width - name.width());
+        let indent = " ".repeat(width + 4);
+        let what = textwrap::wrap(what, wrapping(COLUMNS - indent.len())).join(&format!("\n{indent}"));
         let _ = writeln!(text, "  {name}{blanks}  {what}");
     }
     text

@@ -170,13 +170,13 @@ pub struct RunOptions {
 
     /// Stop the run with code 7 before more is resident
     ///
-    /// Looked at every 20 ms, and more often near the limit. Without it only --ignore-backpressure has a limit.
+    /// Checked every 20 ms, and more often near the limit. Without it only --ignore-backpressure has a limit.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = MEMORY)]
     max_rss: Option<u64>,
 
-    /// Show what happens without backpressure: links that never say no
+    /// Show what happens without backpressure: links without a bound
     ///
-    /// Every mark is only advice, so a slow stage lets memory grow without bound, until --max-rss stops the run
+    /// Every mark is advisory, so a slow stage lets memory grow without bound, until --max-rss stops the run
     /// [default: a quarter of free memory]. For demonstrations.
     #[arg(long, help_heading = MEMORY)]
     pub ignore_backpressure: bool,
@@ -367,7 +367,7 @@ fn parse_chunk(text: &str) -> Result<u64, String> {
 
 fn parse_min_rate(text: &str) -> Result<u64, String> {
     match parse_rate(text) {
-        Ok(0) => Err("nothing is slower than 0".to_owned()),
+        Ok(0) => Err("a rate is above 0".to_owned()),
         Ok(rate) => Ok(rate),
         Err(misread) => Err(misread.to_string()),
     }
@@ -385,7 +385,7 @@ fn parse_watch(text: &str) -> Result<u32, String> {
     let seconds = parse_seconds(text)?;
     match u32::try_from(seconds.as_secs()) {
         Ok(whole @ 1..=60) if seconds.subsec_nanos() == 0 => Ok(whole),
-        _ => Err("it is watched for 1 to 60 whole seconds".to_owned()),
+        _ => Err("it takes 1 to 60 whole seconds".to_owned()),
     }
 }
 
@@ -399,7 +399,7 @@ fn parse_limit(text: &str) -> Result<Duration, String> {
 
 fn not_zero(duration: Duration) -> Result<Duration, String> {
     if duration.is_zero() {
-        return Err("it must be longer than nothing".to_owned());
+        return Err("it must be longer than 0".to_owned());
     }
     Ok(duration)
 }

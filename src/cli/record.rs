@@ -29,7 +29,9 @@ pub fn begin(path: &Path, plan: &Plan) -> Result<Recorder, Failure> {
     let io = |operation: &str, error: Errno| Failure::io(Kind::Sink, format!("--record {name}: {operation}"), error);
     match files::stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
         Ok(FileType::Directory) => return Err(refused("is a directory; name a file in it")),
-        Ok(FileType::Fifo | FileType::Socket) => return Err(refused("is no file; a recording waits for nobody")),
+        Ok(FileType::Fifo | FileType::Socket) => {
+            return Err(refused("is not a file; a recording does not wait for a reader"));
+        }
         Ok(_) | Err(Errno::NOENT) => {}
         Err(error) => return Err(io("cannot open", error)),
     }

@@ -36,7 +36,7 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
         Err(error) => {
             let code = refuse(&error, options);
             if !may_name(&script, options.stats.as_deref()) {
-                leave_stats(options, USAGE, "the pipeline cannot be");
+                leave_stats(options, USAGE, "invalid pipeline");
             }
             return code;
         }

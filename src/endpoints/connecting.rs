@@ -64,8 +64,8 @@ pub const USER_TIMEOUT: Param = named(
     "user-timeout",
     Kind::Duration,
     None,
-    "end a TCP connection that gives no answer, or has no room, for so long; else the system's time, about 15 minutes \
-     without an answer",
+    "end a TCP connection whose peer acknowledges nothing, or has no room, for so long; by default after about 15 \
+     minutes without an acknowledgement",
 );
 
 /// The time limit at the end of a connection.
@@ -73,5 +73,5 @@ pub const LINGER: Param = named(
     "linger",
     Kind::Duration,
     None,
-    "how long a peer may take for the rest after the last byte was written; else as long as it takes",
+    "how long a peer may take for the rest after the last byte was written; no limit by default",
 );

@@ -263,7 +263,7 @@ fn can_be_read_back(descriptor: &Descriptor) -> Result<(), Failure> {
         Ok(None) => Err(Failure::because(
             Kind::Usage,
             operation,
-            "it is no regular file any more",
+            "it is not a regular file any more",
         )),
         Err(error) => Err(Failure::io(Kind::Sink, operation, error)),
     }

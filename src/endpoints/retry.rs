@@ -128,7 +128,7 @@ mod tests {
             async { Err::<(), _>(refused()) }
         })
         .await
-        .expect_err("nobody is there");
+        .expect_err("no listener");
         let mut same = Backoff::seeded(SEED);
         let pauses: Duration = (0..5).map(|_| same.next()).sum();
         assert_eq!((attempts.get(), begun.elapsed()), (6, pauses));
@@ -152,7 +152,7 @@ mod tests {
     async fn without_retries_there_is_one_attempt_and_no_word_of_it() {
         let begun = Instant::now();
         let failure = connect(0, Backoff::seeded(SEED), || async { Err::<(), _>(refused()) }).await;
-        let failure = failure.expect_err("nobody is there");
+        let failure = failure.expect_err("no listener");
         assert_eq!(failure.to_string(), "cannot connect to there: Connection refused");
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }

@@ -27,7 +27,7 @@ impl SideFile {
         if scheme.prefix == stdio::SCHEME.prefix {
             return Err(file::carries_stream());
         }
-        let message = format!("{} is no file", scheme.form);
+        let message = format!("{} is not a file", scheme.form);
         Err(Misnamed::new(message, "name a file, a device or a FIFO"))
     }
 
@@ -53,7 +53,7 @@ impl SideFile {
     pub async fn open(self) -> Result<OpenSideFile, Failure> {
         let opened = self.0.open_writer().await?;
         let OpenWriter::Descriptor(out) = opened else {
-            let why = "it is no file, device or FIFO";
+            let why = "it is not a file, a device or a FIFO";
             return Err(Failure::because(Kind::Usage, "cannot write beside the stream", why));
         };
         Ok(OpenSideFile {

@@ -56,13 +56,13 @@ fn options(args: &Args) -> Result<ConnectOptions, Problem> {
 /// Reads what follows `SCHEME://`. The host may be missing for a listener.
 fn address(text: &[u8], scheme: &str) -> Result<Address, Misnamed> {
     let form = format!("write {scheme}://HOST:PORT, for example {scheme}://127.0.0.1:9000 or {scheme}://[::1]:9000");
-    let text = std::str::from_utf8(text).map_err(|_| Misnamed::new("the address is no text", &form))?;
+    let text = std::str::from_utf8(text).map_err(|_| Misnamed::new("the address is not UTF-8", &form))?;
     if text.contains('@') {
         return Err(Misnamed::new(format!("{scheme} takes no credentials"), form));
     }
     if shown(text.as_bytes()) != text {
         // From here on the parts contain no credentials and may be shown.
-        let message = format!("`{}` is no address", brief(text.as_bytes()));
+        let message = format!("`{}` is not an address", brief(text.as_bytes()));
         return Err(Misnamed::new(message, form));
     }
     let text = text.strip_suffix('/').unwrap_or(text);
@@ -231,14 +231,14 @@ mod tests {
     fn a_wrong_address_says_what_would_be_right() {
         for (text, message) in [
             ("host", "the port is missing"),
-            ("host:http", "`http` is no port"),
-            ("host:70000", "`70000` is no port"),
+            ("host:http", "`http` is not a port"),
+            ("host:70000", "`70000` is not a port"),
             ("::1:9000", "an IPv6 host needs brackets"),
             ("[::1:9000", "a bracket of the host is not closed"),
             (":9000", "the host is missing"),
-            ("a/b:1", "`a/b` is no host"),
-            ("\x1b[31mred:1", "`\\x1b[31mred:1` is no address"),
-            ("h:1\n", "`h:1\\n` is no address"),
+            ("a/b:1", "`a/b` is not a host"),
+            ("\x1b[31mred:1", "`\\x1b[31mred:1` is not an address"),
+            ("h:1\n", "`h:1\\n` is not an address"),
             ("host:0", "port 0 cannot be connected to"),
         ] {
             assert_eq!(address(text.as_bytes(), "tcp").expect_err(text).message, message);

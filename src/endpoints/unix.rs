@@ -286,13 +286,13 @@ fn remove_stale(address: &Address) -> Result<(), Unbindable> {
         Err(error) => return Err(error.into()),
     };
     if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
-        return Err(Unbindable::Occupied("it exists and is no socket"));
+        return Err(Unbindable::Occupied("it exists and is not a socket"));
     }
     match probe(&address.name) {
         Err(Errno::CONNREFUSED) => remove_same(&address.path, &stat).map_err(Unbindable::Refused),
         Err(Errno::NOENT) => Ok(()),
         Err(Errno::ACCESS) => Err(Unbindable::Refused(Errno::ACCESS)),
-        Ok(()) | Err(_) => Err(Unbindable::Occupied("somebody listens there already")),
+        Ok(()) | Err(_) => Err(Unbindable::Occupied("another process listens there already")),
     }
 }
 
@@ -370,7 +370,7 @@ mod tests {
         std::fs::write(&address.path, "theirs").expect("written");
         drop(bound);
         assert_eq!(std::fs::read(&address.path).expect("there"), b"theirs");
-        assert_eq!(occupied(&address), "it exists and is no socket");
+        assert_eq!(occupied(&address), "it exists and is not a socket");
     }
 
     #[test]
@@ -379,9 +379,9 @@ mod tests {
         let address = address(&folder.path().join("s"));
         drop(UnixListener::bind(&address.path).expect("bound"));
         let live = Bound::new(&address).unwrap_or_else(|_| panic!("a stale socket is replaced"));
-        assert_eq!(occupied(&address), "somebody listens there already");
+        assert_eq!(occupied(&address), "another process listens there already");
         live.listener.set_nonblocking(true).expect("set");
-        let error = live.listener.accept().expect_err("nobody came");
+        let error = live.listener.accept().expect_err("no connection");
         assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
     }
 

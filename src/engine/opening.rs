@@ -180,7 +180,7 @@ fn check_terminals(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), En
         let content = before.find_map(|plan| plan.as_transform()?.conversion()?.content());
         let compressed = content == Some(Content::Compressed);
         if compressed && is_terminal && plan.stages[node].is_implied {
-            let why = "compressed data is nothing to look at; redirect it, or spell out `| write -`";
+            let why = "compressed data is not readable; redirect it, or spell out `| write -`";
             let failure = Failure::because(Kind::Usage, "will not write to a terminal", why);
             return Err(of_stage(&plan.stages[node], failure));
         }
@@ -417,7 +417,7 @@ impl Opener {
                 Failure::because(Kind::Integrity, "cannot go on", why),
             ));
         }
-        tracing::info!("goes on after {offset} bytes");
+        tracing::info!("resumes after {offset} bytes");
         self.resumed = offset;
         Ok(())
     }
@@ -506,6 +506,6 @@ impl Opener {
 
 /// The source was a regular file when it was checked and is not one any more.
 fn unknowable() -> Failure {
-    let why = "resume=true needs a regular file, and it is none";
-    Failure::because(Kind::Usage, "cannot be known again", why)
+    let why = "resume=true needs a regular file, and this is not one";
+    Failure::because(Kind::Usage, "cannot be identified", why)
 }

@@ -313,7 +313,7 @@ impl Run {
                 false
             }
             Some(Event::Notice(Notice::Detached { fork, output, after })) => {
-                let why = format!("it took nothing for {after:?}, and detach= cut it loose");
+                let why = format!("it accepted nothing for {after:?} and was detached (detach=)");
                 let failure = Failure::because(Kind::Timeout, "cannot keep up", why);
                 let next = self.verdict.detach(fork, output, failure);
                 self.obey(next)

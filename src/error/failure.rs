@@ -64,8 +64,8 @@ impl Kind {
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Other => "any other failure; of a check: it buffers without bound",
-            Self::Usage => "the command line or the pipeline cannot be",
+            Self::Other => "any other failure; for `check`: the program buffers without bound",
+            Self::Usage => "invalid command line or pipeline",
             Self::Source => "a source cannot be opened or read",
             Self::Sink => "a sink cannot be opened, written or made durable",
             Self::NoSpace => "no space, quota or file size left",
@@ -73,12 +73,12 @@ impl Kind {
             Self::Limit => "a limit was reached",
             Self::Timeout => "timeout or stall",
             Self::Connect => "could not connect, listen, resolve or authenticate",
-            Self::Integrity => "the bytes are not those that were promised",
+            Self::Integrity => "the bytes differ from the expected ones",
             Self::Child => "a child process failed",
             Self::Resources => "out of descriptors, threads or memory",
-            Self::Unclear => "a check that cannot tell, and says what to change",
+            Self::Unclear => "for `check`: no verdict; the output says what to change",
             Self::Bug => "a bug in highwater",
-            Self::ReaderLeft => "the reader of standard output left",
+            Self::ReaderLeft => "the reader of standard output closed it",
         }
     }
 

@@ -186,7 +186,7 @@ error: unknown stage `gzp`
         let at = text.find("gzp").unwrap();
         let problem = Problem::at(at..at + 3, "unknown stage `gzp`")
             .label("did you mean `gzip`?")
-            .help("stages that can stand here: gzip, gunzip, zstd, unzstd, throttle, take, skip");
+            .help("stages that are possible here: gzip, gunzip, zstd, unzstd, throttle, take, skip");
         let drawn = error(&text, vec![problem]).render(false, Some(50));
         assert!(drawn.lines().all(|line| line.width() <= 50), "{drawn}");
         let line = |start: &str| drawn.lines().find(|line| line.starts_with(start)).unwrap();

@@ -414,7 +414,7 @@ fn forwarded(bytes: &[u8], count: u64, marks: Marks) -> Vec<(Vec<u8>, u64, Optio
         let mut forward = pin!(outlet.forward(receive(&mut middle)));
         while now(forward.as_mut()).is_none() {
             let waiting = drain(&mut inlet);
-            assert!(!waiting.is_empty(), "it waits for what nobody gives back");
+            assert!(!waiting.is_empty(), "a deadlock");
             chunks.extend(waiting);
         }
     }

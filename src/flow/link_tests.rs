@@ -179,7 +179,7 @@ fn exactly_as_many_whole_chunks_get_in_as_fit_under_the_high_mark() {
 fn overfilled(count: u64) -> (Rig, Outlet, Inlet) {
     let (rig, mut outlet, inlet) = Rig::advisory(100, 50, 25);
     for _ in 0..count {
-        assert!(send_in(&mut outlet, 25, &[b'x'; 25]), "advice pauses nobody");
+        assert!(send_in(&mut outlet, 25, &[b'x'; 25]), "advisory marks never pause");
     }
     (rig, outlet, inlet)
 }
@@ -390,7 +390,7 @@ fn a_pause_ends_with_its_producer() {
             drop(receive(&mut inlet));
         }
         let levels = rig.link.levels();
-        assert_eq!((levels.drains, levels.longest_pause), (0, longest), "nobody resumed");
+        assert_eq!((levels.drains, levels.longest_pause), (0, longest), "no resume");
     }
 }
 

@@ -427,7 +427,7 @@ error: `(` in a word is not quoted
         refused(
             "( read a )",
             str![[r#"
-error: `(` stands where a stage's name should be
+error: `(` where a stage's name is expected
   |
 1 | ( read a )
   | ^

@@ -80,7 +80,7 @@ impl Stages {
     /// Begins a group: `(` at this byte.
     fn open(&mut self, at: usize) {
         if self.level.current.is_empty() {
-            let problem = Problem::at(at..at + 1, "`(` stands where a stage's name should be");
+            let problem = Problem::at(at..at + 1, "`(` where a stage's name is expected");
             self.problems
                 .push(problem.help("a group is an argument of a stage: `tee (gzip | write a.gz)`"));
         }
@@ -147,14 +147,14 @@ impl Stages {
     }
 
     fn no_stage_after(&self, before: Range<usize>) -> Problem {
-        Problem::at(before, format!("no stage after `{}`", self.mark)).help("take it away, or write a stage behind it")
+        Problem::at(before, format!("no stage after `{}`", self.mark)).help("remove it, or write a stage behind it")
     }
 
     fn no_stage(&self, separator: &Range<usize>) -> Problem {
         let mark = self.mark;
         match &self.level.before {
             None => Problem::at(separator.clone(), format!("no stage before `{mark}`"))
-                .help("take it away, or write a stage before it"),
+                .help("remove it, or write a stage before it"),
             Some(before) => Problem::at(
                 before.start..separator.end,
                 format!("no stage between `{mark}` and `{mark}`"),
@@ -259,7 +259,7 @@ error: no stage before `|`
 1 | | gzip
   | ^
   |
-  = help: take it away, or write a stage before it
+  = help: remove it, or write a stage before it
 "#]],
         );
         refused(
@@ -270,7 +270,7 @@ error: no stage after `|`
 1 | gzip |
   |      ^
   |
-  = help: take it away, or write a stage behind it
+  = help: remove it, or write a stage behind it
 "#]],
         );
         refused(
@@ -292,14 +292,14 @@ error: no stage before `|`
 1 | |
   | ^
   |
-  = help: take it away, or write a stage before it
+  = help: remove it, or write a stage before it
 
 error: no stage after `|`
   |
 1 | |
   | ^
   |
-  = help: take it away, or write a stage behind it
+  = help: remove it, or write a stage behind it
 "#]],
         );
     }
@@ -347,14 +347,14 @@ error: no stage after `|`
 1 | tee () (gzip |) (| write a)
   |              ^
   |
-  = help: take it away, or write a stage behind it
+  = help: remove it, or write a stage behind it
 
 error: no stage before `|`
   |
 1 | tee () (gzip |) (| write a)
   |                  ^
   |
-  = help: take it away, or write a stage before it
+  = help: remove it, or write a stage before it
 "#]],
         );
         refused(
@@ -367,7 +367,7 @@ error: a group `(` is never closed
   |
   = help: put a `)` behind its last stage, or write `\(` for the character itself
 
-error: `(` stands where a stage's name should be
+error: `(` where a stage's name is expected
   |
 1 | tee (write a | (write b)
   |                ^
@@ -389,7 +389,7 @@ error: a group `(` is never closed
         refused(
             "(gzip) | write b)",
             str![[r#"
-error: `(` stands where a stage's name should be
+error: `(` where a stage's name is expected
   |
 1 | (gzip) | write b)
   | ^
@@ -401,7 +401,7 @@ error: no stage before `|`
 1 | (gzip) | write b)
   |        ^
   |
-  = help: take it away, or write a stage before it
+  = help: remove it, or write a stage before it
 
 error: `)` closes no group
   |
@@ -441,7 +441,7 @@ error: no stage before `|`
 1 | | read (a) || gzip 'x
   | ^
   |
-  = help: take it away, or write a stage before it
+  = help: remove it, or write a stage before it
 
 error: no stage between `|` and `|`
   |

@@ -169,14 +169,14 @@ error: no stage before `::`
 1 | :: gzip ::
   | ^^
   |
-  = help: take it away, or write a stage before it
+  = help: remove it, or write a stage before it
 
 error: no stage after `::`
   |
 1 | :: gzip ::
   |         ^^
   |
-  = help: take it away, or write a stage behind it
+  = help: remove it, or write a stage behind it
 "#]],
         );
         refused(

@@ -31,8 +31,8 @@ impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PortMissing => f.write_str("the port is missing"),
-            Self::Port(text) => write!(f, "`{text}` is no port"),
-            Self::Host(text) => write!(f, "`{text}` is no host"),
+            Self::Port(text) => write!(f, "`{text}` is not a port"),
+            Self::Host(text) => write!(f, "`{text}` is not a host"),
             Self::OpenBracket => f.write_str("a bracket of the host is not closed"),
             Self::BareIpv6(_) => f.write_str("an IPv6 host needs brackets"),
         }

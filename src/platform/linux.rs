@@ -391,7 +391,7 @@ pub fn unsent_bytes(fd: BorrowedFd<'_>) -> Option<u64> {
 /// Closes a descriptor and returns the system's error.
 #[allow(
     unsafe_code,
-    reason = "the descriptor is given up before it is closed, and nobody else has its number"
+    reason = "the descriptor is given up before it is closed, and no other code has its number"
 )]
 pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
     use std::os::fd::IntoRawFd;

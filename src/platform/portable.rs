@@ -227,7 +227,7 @@ pub fn block_device_size(_stat: &Stat) -> Option<u64> {
 /// Closes a descriptor and returns the system's error.
 #[allow(
     unsafe_code,
-    reason = "the descriptor is given up before it is closed, and nobody else has its number"
+    reason = "the descriptor is given up before it is closed, and no other code has its number"
 )]
 pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
     use std::os::fd::IntoRawFd;

@@ -56,7 +56,8 @@ pub struct Section {
 const FLOW: &str = "From top to bottom as the bytes flow. What stands before the bottleneck is backpressured, its links \
                     are full; what stands behind it is idle.";
 /// The same for a direct path, which has little to show.
-const DIRECT: &str = "No link was needed: one call read and wrote, so that nobody can tell the stages' times apart.";
+const DIRECT: &str = "No link was needed: one system call reads and writes, so the times of the two stages are not \
+                      known separately.";
 
 /// Composes a report.
 pub fn of(recordings: &[Recording]) -> Document {
@@ -179,8 +180,7 @@ fn of_checks(checks: &[(usize, &Check)], is_alone: bool) -> Vec<Section> {
         section(
             "Accepted and returned",
             (!is_alone).then_some(*number),
-            "A program that honours backpressure stops accepting when nobody reads what it returns: its backlog levels \
-             off.",
+            "A program that honours backpressure stops accepting when its output is not read: its backlog levels off.",
             check::bytes(check),
         )
     });

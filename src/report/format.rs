@@ -37,7 +37,7 @@ impl Format {
                     .to_owned(),
             ),
             Some(other) => Err(format!(
-                "no report is written as .{}; the name ends in .html, .svg or .png",
+                "reports cannot be written as .{}; the name ends in .html, .svg or .png",
                 shown(other.as_bytes())
             )),
             None => Err("its name does not say what to write; it ends in .html, .svg or .png".to_owned()),

@@ -123,7 +123,7 @@ fn long_pauses(run: &Run) -> Vec<Moment> {
         let drained = (pause.end == PauseEnd::Drained).then(|| Moment {
             at: pause.to,
             kind: Kind::Drained,
-            text: format!("{from} goes on: the link to {to} has drained"),
+            text: format!("{from} resumes: the link to {to} has drained"),
         });
         std::iter::once(paused).chain(drained)
     };

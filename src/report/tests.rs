@@ -53,7 +53,7 @@ fn a_stall_is_found_in_every_link_and_told_once() {
                 0.6,
                 "gzip paused for 1.50 s: write took nothing, or too little"
             ),
-            (Kind::Drained, 2.1, "gzip goes on: the link to write has drained"),
+            (Kind::Drained, 2.1, "gzip resumes: the link to write has drained"),
             (Kind::Ended, 3.04, "ended with exit code 0"),
         ]
     );
@@ -97,7 +97,7 @@ fn a_producer_that_has_ended_is_not_paused() {
     assert!(
         !told
             .iter()
-            .any(|moment| moment.text.starts_with("gzip goes on") || moment.text.contains("still")),
+            .any(|moment| moment.text.starts_with("gzip resumes") || moment.text.contains("still")),
         "{told:?}"
     );
 }
@@ -317,8 +317,8 @@ fn a_tree_is_asked_for_its_sinks() {
             ),
             (1.0, "tee paused for 2.00 s: write 3 took nothing, or too little"),
             (1.0, "tee paused for 2.00 s: write 2 took nothing, or too little"),
-            (3.0, "tee goes on: the link to write 3 has drained"),
-            (3.0, "tee goes on: the link to write 2 has drained"),
+            (3.0, "tee resumes: the link to write 3 has drained"),
+            (3.0, "tee resumes: the link to write 2 has drained"),
             (5.0, "read has ended"),
             (5.0, "tee has ended"),
             (5.0, "write 3 has ended"),

@@ -236,7 +236,7 @@ mod tests {
         for byte in pattern(count) {
             let mut buffer = outlet.reserve_blocking(1).expect("there is room");
             buffer.fill_from(&[byte]);
-            outlet.send(buffer).expect("somebody reads");
+            outlet.send(buffer).expect("there is a reader");
         }
         outlet.finish();
         inlet

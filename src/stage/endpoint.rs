@@ -113,7 +113,7 @@ pub trait Endpoint: Send {
     /// # Errors
     /// The reason why not.
     fn direct(&self) -> Result<(), &'static str> {
-        Err("an end is no descriptor")
+        Err("an end is not a descriptor")
     }
     /// Binds a listener; returns the address that peers may connect to.
     fn bind(&mut self) -> Result<Option<String>, Failure> {

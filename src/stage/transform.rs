@@ -106,7 +106,7 @@ mod tests {
 
     impl Teller {
         fn say(&self, what: &'static str) {
-            self.said.send(what).expect("somebody listens");
+            self.said.send(what).expect("there is a listener");
         }
     }
 
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(heard.iter().collect::<Vec<_>>(), ["transform", "finish"]);
         assert_eq!(end.try_receive().expect("the rest").as_slice(), b"abcd");
         assert!(matches!(end.receive_blocking(), Ok(None)));
-        assert!(block_on(feed.copy(b"more")).is_err(), "nobody wants more");
+        assert!(block_on(feed.copy(b"more")).is_err(), "the outlet is closed");
     }
 
     #[test]

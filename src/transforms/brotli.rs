@@ -15,10 +15,9 @@ pub static BROTLI: Definition = Definition {
     name: "brotli",
     role: Role::Transform,
     summary: "compress to brotli",
-    details: "The format has neither a magic number nor a checksum: whoever decompresses it has to know what it is, and \
-              bits that flipped on the way may go unnoticed. `highwater explain` says what a level takes.\n\nWhere the \
-              input trickles, what came in is given out within `flush`, so that the other end need not wait for a full \
-              block.",
+    details: "The format has neither a magic number nor a checksum: it cannot be recognised, and flipped bits may go \
+              unnoticed. `highwater explain` says what a level takes.\n\nWhen the input is slow, its output follows \
+              within `flush`, so that the receiver need not wait for a full block.",
     params: &[level(0, 11, "5", "0 is fastest, 11 is smallest and slow"), FLUSH],
     examples: &[Example {
         text: "read page.html | brotli level=9 | write page.html.br",

@@ -25,8 +25,8 @@ pub static GZIP: Definition = Definition {
     name: "gzip",
     role: Role::Transform,
     summary: "compress to gzip, on all processors",
-    details: "The stream is cut into members that are compressed in parallel; any gzip reads them, and highwater reads \
-              them in parallel, too. Where the input trickles, what came in is given out within `flush`. With \
+    details: "The stream is cut into members that are compressed in parallel; any gzip reads them, and highwater \
+              reads them in parallel, too. When the input is slow, its output follows within `flush`. With \
               single=true there is one member, compressed on one thread.",
     params: &[
         level(1, 12, "6", "1 is fastest, 12 is smallest; from 10 on it is far slower"),

@@ -17,8 +17,8 @@ pub static LZ4: Definition = Definition {
     name: "lz4",
     role: Role::Transform,
     summary: "compress to lz4",
-    details: "One frame of linked blocks of 64 KiB with a checksum of its content.\n\nWhere the input trickles, what \
-              came in is given out within `flush`, so that the other end need not wait for a full block.",
+    details: "One frame of linked blocks of 64 KiB with a checksum of its content.\n\nWhen the input is slow, its \
+              output follows within `flush`, so that the receiver need not wait for a full block.",
     params: &[level(1, 12, "1", "1 is fastest, 12 is smallest"), FLUSH],
     examples: &[Example {
         text: "read big.iso | lz4 | write big.iso.lz4",

@@ -26,8 +26,8 @@ pub static XZ: Definition = Definition {
     details: "The levels are those of xz, and so is the memory that they take: 94 MiB at level 6, 9 MiB at level 1. \
               `highwater explain` says how much. Checksums are CRC64.\n\nWith more threads than one the stream is cut \
               into blocks that are compressed independently, each of three times the size of the level's dictionary; \
-              that takes a multiple of the memory.\n\nWhat came in is given out when enough has come: it cannot be \
-              hurried.",
+              that takes a multiple of the memory.\n\nOutput comes when there is enough input: the format cannot be \
+              flushed.",
     params: &[level(0, 9, "6", "0 is fastest, 9 is smallest"), THREADS],
     examples: &[
         Example {

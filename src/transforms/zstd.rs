@@ -17,10 +17,10 @@ pub static ZSTD: Definition = Definition {
     name: "zstd",
     role: Role::Transform,
     summary: "compress to zstd",
-    details: "One frame with a checksum of its content. Levels below 1 are faster still; levels above 19 take hundreds \
-              of megabytes, here and where it is decompressed.\n\nMore threads make it faster, and take more memory: \
-              `highwater explain` says how much.\n\nWhere the input trickles, what came in is given out within \
-              `flush`, so that the other end need not wait for a full block.",
+    details: "One frame with a checksum of its content. Levels below 1 are faster still; levels above 19 take \
+              hundreds of megabytes, here and where it is decompressed.\n\nMore threads make it faster, and take more \
+              memory: `highwater explain` says how much.\n\nWhen the input is slow, its output follows within \
+              `flush`, so that the receiver need not wait for a full block.",
     params: &[
         level(-7, 22, "3", "1 is fast, 19 is small, 22 is smallest; 0 stands for 3"),
         THREADS,

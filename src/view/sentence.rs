@@ -209,9 +209,9 @@ fn overwhelmed(snapshot: &Snapshot, node: NodeId) -> Sentence {
         evidence.push(format!("rising by {}/s", human_rate(link.fill_rate)));
     }
     let what = if is_over {
-        "too slow, and nobody waited for it"
+        "too slow, and no stage waited for it"
     } else {
-        "too slow, and nobody waits for it"
+        "too slow, and no stage waits for it"
     };
     Sentence {
         evidence,

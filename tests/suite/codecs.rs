@@ -444,7 +444,7 @@ fn a_cut_leaves_no_target() {
 #[test]
 fn what_is_no_compressed_stream_is_named() {
     let said = leaves_the_target("unzstd", b"BZh91AY&SY", 6);
-    assert!(said.contains("this is no zstd: it looks like bzip2"), "{said}");
+    assert!(said.contains("this is not zstd: it looks like bzip2"), "{said}");
     let said = leaves_the_target("decompress", b"hello, world", 6);
     assert!(
         said.contains("none of gzip, zstd, xz, bzip2, lz4: it looks like text"),

@@ -328,7 +328,7 @@ mod the_socket {
         killed.wait();
         let folder = stand.folder.join("highwater");
         let left = folder.join(format!("{id}.sock"));
-        assert!(left.exists(), "nobody could remove it");
+        assert!(left.exists(), "it cannot be removed");
         let foreign = folder.join("notes.txt");
         std::fs::write(&foreign, "kept").expect("written");
         let running = stand.run(&[], a_slow_chain(), |run| run);
@@ -357,7 +357,7 @@ mod the_socket {
         let folder = stand.folder.join("highwater");
         std::fs::create_dir(&folder).expect("made");
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o700)).expect("set");
-        // No process here has that number, but somebody listens: a container that shares the folder.
+        // No process here has that number, but there is a listener: a container that shares the folder.
         let path = folder.join("2147483647.sock");
         let theirs = UnixListener::bind(&path).expect("bound");
         let running = stand.run(&[], a_slow_chain(), |run| run);

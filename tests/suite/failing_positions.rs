@@ -64,7 +64,7 @@ fn a_transform() {
         for at in 1..stages - 1 {
             for pipeline in chains("read /dev/zero", "write b", stages, Some((at, "gunzip"))) {
                 let run = highwater([pipeline.as_str()]).within(&folder).run();
-                let expected = "highwater: gunzip: cannot decompress gzip input: this is no gzip: it starts with 00";
+                let expected = "highwater: gunzip: cannot decompress gzip input: this is not gzip: it starts with 00";
                 failed(&folder, &pipeline, &run, 6, expected);
             }
         }

@@ -240,7 +240,7 @@ fn a_unix_peer_that_does_not_read_is_charged_to_us() {
     let mut running = watched("1MiB", "read /dev/zero | skip 0 | write unix:peer")
         .within(&folder)
         .start();
-    let (peer, _) = listener.accept().expect("somebody connects");
+    let (peer, _) = listener.accept().expect("a peer connects");
     // The kernel counts the memory that the bytes take.
     let sample = until(&mut running, |sample| {
         let sent = moved(sample, 2, "bytes_out");

@@ -157,7 +157,7 @@ fn blocked(folder: &Folder, name: &str) -> (Running, SocketAddr, UnixStream) {
     let arguments = ["--metrics", ":0", "--timeout", "100s", &pipeline];
     let mut running = highwater(arguments).within(folder).start();
     let address = served(&mut running);
-    let (peer, _) = listener.accept().expect("somebody connects");
+    let (peer, _) = listener.accept().expect("a peer connects");
     (running, address, peer)
 }
 
@@ -289,7 +289,7 @@ fn an_address_in_use_is_no_run() {
         .run();
     assert_eq!(run.code, Some(2));
     assert!(
-        run.stderr.contains("`localhost` is no port; write HOST:PORT"),
+        run.stderr.contains("`localhost` is not a port; write HOST:PORT"),
         "{}",
         run.stderr
     );

@@ -147,7 +147,7 @@ fn what_cannot_be_a_recording_is_refused_before_anything_is_touched() {
         (
             "fifo",
             "read source | write out",
-            "is no file; a recording waits for nobody",
+            "is not a file; a recording does not wait for a reader",
         ),
         (
             "-",
@@ -260,7 +260,7 @@ fn what_cannot_be_drawn_is_refused_with_its_place() {
             "run.jsonl",
             "r.pdf",
             2,
-            "-o r.pdf: no report is written as .pdf; the name ends in .html, .svg or .png",
+            "-o r.pdf: reports cannot be written as .pdf; the name ends in .html, .svg or .png",
         ),
         (
             "run.jsonl",

@@ -254,7 +254,7 @@ mod refused {
             std::fs::hard_link(&victim, folder.join(name)).expect("linked");
             let run = again(&folder);
             assert!(
-                run.fails(4).contains("it is no plain file of this user"),
+                run.fails(4).contains("it is not a regular file of this user"),
                 "{}",
                 run.stderr
             );
@@ -263,7 +263,7 @@ mod refused {
             folder.fifo(name);
             let run = again(&folder);
             assert!(
-                run.fails(4).contains("it is no plain file of this user"),
+                run.fails(4).contains("it is not a regular file of this user"),
                 "{}",
                 run.stderr
             );

@@ -341,11 +341,14 @@ mod hash {
     fn that_can_be_none_is_refused_before_anything_is_opened() {
         let folder = Folder::new();
         for (expect, message) in [
-            ("e306928", "`e306928` is no crc32c sum: it has 7 digits instead of 8"),
-            ("e306928x", "`e306928x` is no crc32c sum: `x` is no hexadecimal digit"),
+            ("e306928", "`e306928` is not a crc32c sum: it has 7 digits instead of 8"),
+            (
+                "e306928x",
+                "`e306928x` is not a crc32c sum: `x` is not a hexadecimal digit",
+            ),
             (
                 "md5:e3069283",
-                "`md5:e3069283` is no crc32c sum: it says that it is one of md5",
+                "`md5:e3069283` is not a crc32c sum: it says that it is one of md5",
             ),
             ("@", "the file's name is missing"),
         ] {
@@ -529,7 +532,7 @@ mod hash {
         for (name, message) in [
             ("-", "the standard streams carry the stream and nothing else"),
             ("/dev/stdout", "the standard streams carry the stream and nothing else"),
-            ("tcp://localhost:1", "tcp://HOST:PORT is no file"),
+            ("tcp://localhost:1", "tcp://HOST:PORT is not a file"),
         ] {
             let run = run(&folder, &format!("read missing | hash to={name} | write out"));
             assert_eq!(refused(&run), message);
@@ -638,7 +641,7 @@ mod unix_sockets {
         let second = run(&folder, "read in | write unix-listen:s");
         assert_eq!(
             second.fails(9),
-            "highwater: write unix-listen:s: cannot listen on unix:s: somebody listens there already"
+            "highwater: write unix-listen:s: cannot listen on unix:s: another process listens there already"
         );
         let mut stream = UnixStream::connect(folder.join("s")).expect("it still listens");
         stream.write_all(b"hello").expect("written");
@@ -651,7 +654,7 @@ mod unix_sockets {
     fn whose_name_is_something_else_are_refused_and_it_stays() {
         let folder = with_source(b"bytes");
         let refused = run(&folder, "read in | write unix-listen:in");
-        assert!(refused.fails(9).ends_with("it exists and is no socket"));
+        assert!(refused.fails(9).ends_with("it exists and is not a socket"));
         assert_eq!(folder.read("in"), b"bytes");
     }
 

@@ -77,7 +77,7 @@ error: unknown stage `frobnicate`
 1 | frobnicate
   | ^^^^^^^^^^
   |
-  = help: stages that can stand here: read, write, gzip[..]
+  = help: stages that are possible here: read, write, gzip[..]
 --- exit 2
 "#]],
         );
@@ -282,7 +282,7 @@ error: `append` cannot be `perhaps`: it is neither true nor false
             "read a | write b mode=999",
             str![[r#"
 --- stderr
-error: `999` is no file mode
+error: `999` is not a file mode
   |
 1 | read a | write b mode=999
   |                       ^^^
@@ -459,7 +459,7 @@ error: no stage before `|`
 1 | | write b
   | ^
   |
-  = help: take it away, or write a stage before it
+  = help: remove it, or write a stage before it
 --- exit 2
 "#]],
         );
@@ -472,7 +472,7 @@ error: no stage after `|`
 1 | read a |
   |        ^
   |
-  = help: take it away, or write a stage behind it
+  = help: remove it, or write a stage behind it
 --- exit 2
 "#]],
         );
@@ -686,7 +686,7 @@ error: `write` does not take `--memory`
 1 | read a :: write b --memory 1MiB
   |                   ^^^^^^^^ no stage has options
   |
-  = help: options of highwater stand before the pipeline, or behind its closing quote
+  = help: options of highwater go before the pipeline, or behind its closing quote
 --- exit 2
 "#]],
         );
@@ -992,7 +992,7 @@ mod command_lines_that_cannot_be {
             ("--memory", "1Mb", "there is no unit `Mb`; did you mean `1MB`?"),
             ("--chunk", "0", "a chunk has at least one byte"),
             ("--timeout", "5", "a duration needs a unit; did you mean `5s`?"),
-            ("--interval", "0s", "it must be longer than nothing"),
+            ("--interval", "0s", "it must be longer than 0"),
             ("--progress", "lively", "auto, live, plain, json, none"),
         ] {
             names(&[option, value, "read a | write b"], why);
@@ -1298,7 +1298,7 @@ error: window= is for one thread, threads= asks for more
             "read a | gunzip | write b",
             str![[r#"
 --- stderr
-highwater: gunzip: cannot decompress gzip input: this is no gzip: it looks like text: `012345` (at byte 0)
+highwater: gunzip: cannot decompress gzip input: this is not gzip: it looks like text: `012345` (at byte 0)
 --- exit 6
 "#]],
         );

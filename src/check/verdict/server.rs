@@ -135,7 +135,7 @@ fn doubt(clients: &Clients, ending: &Ending, story: &str) -> Option<Verdict> {
         Ending::Done | Ending::InputClosed => {
             if let Some(trouble) = &clients.trouble {
                 (
-                    format!("A client got no response to go by: {trouble}."),
+                    format!("A client got no usable response: {trouble}."),
                     "Give the URL of a large download that the server answers with 200.",
                 )
             } else if clients.served == 0 {

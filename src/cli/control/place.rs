@@ -56,11 +56,11 @@ pub fn check(folder: &Path) -> Result<(), String> {
     };
     let others = Mode::RWXG | Mode::RWXO;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        refused("it is no folder")
+        refused("it is not a folder")
     } else if stat.st_uid != rustix::process::geteuid().as_raw() {
-        refused("it belongs to somebody else")
+        refused("it belongs to another user")
     } else if Mode::from_raw_mode(stat.st_mode).intersects(others) {
-        refused("others may look into it")
+        refused("other users may access it")
     } else {
         Ok(())
     }
@@ -93,9 +93,9 @@ mod tests {
         let file = place.path().join("file");
         std::fs::write(&file, "").expect("written");
         for (path, why) in [
-            (&open, "others may look into it"),
-            (&link, "no folder"),
-            (&file, "no folder"),
+            (&open, "other users may access it"),
+            (&link, "not a folder"),
+            (&file, "not a folder"),
         ] {
             let refused = prepare(path).expect_err("refused");
             assert!(refused.ends_with(why), "{refused}");

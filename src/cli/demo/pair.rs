@@ -77,7 +77,7 @@ impl Pair {
         match self.events.recv_timeout(patience) {
             Ok(line) => read(&line),
             Err(RecvTimeoutError::Timeout) => Heard::Nothing,
-            Err(RecvTimeoutError::Disconnected) => Heard::Gone("the run ended without a word".to_owned()),
+            Err(RecvTimeoutError::Disconnected) => Heard::Gone("the run ended without any output".to_owned()),
         }
     }
 

@@ -19,7 +19,7 @@ const fn flag(name: &'static str, default: &'static str, help: &'static str) -> 
 pub const ZERO_COPY: Param = flag(
     "zero-copy",
     "false",
-    "lend a file's own pages to a pipe or a socket; a file that changes meanwhile changes what was sent",
+    "send a file's pages to a pipe or a socket without a copy; a later change of the file changes what was sent",
 );
 
 /// Waits for the disk.
@@ -225,7 +225,7 @@ fn checkpoint(args: &Args) -> Result<Option<u64>, Problem> {
 fn octal(text: &str, args: &Args) -> Result<u32, Problem> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);
     mode.ok_or_else(|| {
-        Problem::at(args.span_of("mode"), format!("`{text}` is no file mode"))
+        Problem::at(args.span_of("mode"), format!("`{text}` is not a file mode"))
             .help("write permissions in octal, for example mode=644")
     })
 }

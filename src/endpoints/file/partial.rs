@@ -109,7 +109,7 @@ impl Partial {
         };
         let stat = files::fstat(&fd).map_err(|error| Failure::io(Kind::Sink, "cannot open", error))?;
         if !is_ours(&stat) {
-            let why = "it is no plain file of this user with only this name";
+            let why = "it is not a regular file of this user with only this name";
             return Err(self.refused(Kind::Sink, name, why));
         }
         Ok(fd)

@@ -122,7 +122,7 @@ pub fn share(operation: Operation, length: usize) -> rustix::io::Result<usize> {
         }
         Some(Effect::Kill) => {
             let _ = kill_process(getpid(), Signal::KILL);
-            unreachable!("nobody survives that signal")
+            unreachable!("SIGKILL ends the process")
         }
     }
 }

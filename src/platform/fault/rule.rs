@@ -63,10 +63,10 @@ impl Rule {
             is_aside,
             operation: match operation {
                 "interruptible" => None,
-                name => Some(Operation::by_name(name).ok_or_else(|| format!("`{name}` is no operation"))?),
+                name => Some(Operation::by_name(name).ok_or_else(|| format!("`{name}` is not an operation"))?),
             },
-            calls: Calls::parse(calls).ok_or_else(|| format!("`{calls}` is none of 3, 3+, */3 and *"))?,
-            effect: Effect::parse(effect).ok_or_else(|| format!("`{effect}` is no effect"))?,
+            calls: Calls::parse(calls).ok_or_else(|| format!("`{calls}` is not one of 3, 3+, */3 and *"))?,
+            effect: Effect::parse(effect).ok_or_else(|| format!("`{effect}` is not an effect"))?,
         })
     }
 

@@ -136,12 +136,12 @@ impl Decoding {
             return self.corrupt(format!("something else follows the end of the data: {seen}"));
         }
         if let Some(format) = self.format() {
-            return self.corrupt(format!("this is no {}: {seen}", format.name));
+            return self.corrupt(format!("this is not {}: {seen}", format.name));
         }
         let names: Vec<&str> = self.formats.iter().map(|format| format.name).collect();
         let names = names.join(", ");
         self.corrupt(format!(
-            "this is none of {names}: {seen}; brotli cannot be recognised, use unbrotli for it"
+            "this is not any of {names}: {seen}; brotli cannot be recognised, use unbrotli for it"
         ))
     }
 

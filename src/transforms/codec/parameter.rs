@@ -9,7 +9,7 @@ pub const FLUSH: Param = Param {
     place: Place::Named,
     required: false,
     default: Some("25ms"),
-    help: "give out what came in after this time without more; a stream that keeps flowing is never cut up",
+    help: "flush after this time without input; a steady stream is never flushed",
 };
 
 /// The parameter `level`, from `min` to `max`.

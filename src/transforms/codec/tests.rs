@@ -73,7 +73,7 @@ fn run_with(call: &str, input: &[u8], piece: usize, high: u64, memory: Option<u6
         let ending = match worker.join().expect("no panic") {
             Ok(()) => Ok(()),
             Err(Stop::Failed(failure)) => Err(failure),
-            Err(Stop::PeerClosed) => panic!("{call}: nobody stopped"),
+            Err(Stop::PeerClosed) => panic!("{call}: no side stopped"),
         };
         (output, ending)
     })
@@ -283,7 +283,7 @@ fn something_else_is_named() {
         assert!(said.contains("it looks like"), "{decoder}: {said}");
     }
     let said = refused("decompress", b"hello, world");
-    assert!(said.contains("none of gzip"), "{said}");
+    assert!(said.contains("not any of gzip"), "{said}");
     assert!(
         said.contains("it looks like text: `hello,`") && said.contains("unbrotli"),
         "{said}"

@@ -53,7 +53,7 @@ impl Algorithm {
             text
         };
         if let Some(wrong) = text.chars().find(|c| !c.is_ascii_hexdigit()) {
-            return Err(format!("`{}` is no hexadecimal digit", wrong.escape_debug()));
+            return Err(format!("`{}` is not a hexadecimal digit", wrong.escape_debug()));
         }
         if text.len() != self.digits() {
             return Err(format!("it has {} digits instead of {}", text.len(), self.digits()));
@@ -176,9 +176,9 @@ mod tests {
     fn what_is_no_sum_says_why() {
         let why = |text| Algorithm::Crc32c.check_hex(text).expect_err(text);
         assert_eq!(why("e306928"), "it has 7 digits instead of 8");
-        assert_eq!(why("e306928x"), "`x` is no hexadecimal digit");
+        assert_eq!(why("e306928x"), "`x` is not a hexadecimal digit");
         assert_eq!(why(""), "it has 0 digits instead of 8");
-        assert_eq!(why("e3:06928"), "`:` is no hexadecimal digit");
+        assert_eq!(why("e3:06928"), "`:` is not a hexadecimal digit");
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn conclusion(contrast: &Contrast, ignoring: &End, heeding: &End) -> String {
         text += " the memory, and the longer it lasts, the more.";
     }
     if heeding.code == 0 && heeding.peak <= contrast.ceiling {
-        text += " Heeding it, the level stands.";
+        text += " With backpressure, the level stays.";
     }
     text.trim_start().to_owned()
 }

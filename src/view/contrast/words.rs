@@ -40,10 +40,10 @@ pub fn story(contrast: &Contrast, columns: usize) -> Vec<Line> {
         return Vec::new();
     }
     let text = if contrast.ignoring.end.is_none() {
-        "The links never say no. What the reader does not take stays in memory: the water rises."
+        "Links without a bound. What the reader does not take stays in memory: the level rises."
     } else {
         "Now a full link pauses the source at its high-water mark, until the reader has drained it to the low one: \
-         the water stands."
+         the level stays."
     };
     wrapped(text, columns.saturating_sub(1).min(110))
 }

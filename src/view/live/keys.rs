@@ -52,8 +52,8 @@ pub fn hint(keys: &KeyLine, is_paused: bool, columns: usize) -> Line {
 /// The keys of the live view, and what they do.
 pub const KEYS: &[(&str, &str)] = &[
     ("+ -", "a throttle's rate, up or down by about an eighth"),
-    ("space", "the sink takes nothing more, or goes on"),
-    ("?", "explains what the screen shows"),
+    ("space", "pauses the sink, or resumes it"),
+    ("?", "explains the screen"),
     ("tab", "the next throttle, where there are several"),
     ("q", "ends the run, as Ctrl-C does"),
 ];
@@ -85,7 +85,7 @@ const SIGNS: &[(Paint, &str, &str)] = &[
     (
         Paint::Level,
         "╰ ━━━┿──",
-        "a link's level; the bar's end is its high-water mark, ┿ the low one, at which a paused stage goes on",
+        "a link's level; the bar's end is its high-water mark, ┿ the low one, at which a paused stage resumes",
     ),
     (
         Paint::Plain,

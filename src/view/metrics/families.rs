@@ -78,12 +78,12 @@ pub static RUN: &[Field] = &[
     gauge(
         "buffered_bytes",
         "highwater_buffered_bytes",
-        "Buffers that chunks of the stream pin.",
+        "Buffers that chunks of the stream hold.",
     ),
     gauge(
         "buffered_peak_bytes",
         "highwater_buffered_peak_bytes",
-        "The most that was ever pinned.",
+        "The most that was ever held.",
     ),
     gauge(
         "pool_free_bytes",
@@ -145,7 +145,7 @@ pub static STAGE: &[Field] = &[
     gauge(
         "kernel_queue_bytes",
         "highwater_stage_kernel_queue_bytes",
-        "What waits in the kernel in a source's or a sink's pipe or socket; absent where there is none.",
+        "Bytes in the kernel queue of a source's or a sink's pipe or socket; absent without one.",
     ),
     gauge(
         "kernel_queue_capacity_bytes",
@@ -169,7 +169,7 @@ pub static LINK: &[Field] = &[
     gauge(
         "buffered_bytes",
         "highwater_link_buffered_bytes",
-        "What chunks pin that wait in a link or are in its consumer's hand.",
+        "Bytes held by chunks that wait in a link or that its consumer holds.",
     ),
     gauge(
         "peak_bytes",
@@ -219,7 +219,7 @@ pub static LINK: &[Field] = &[
     gauge(
         "buffered_records",
         "highwater_link_buffered_records",
-        "Records that wait in a link or are in its consumer's hand; absent where only bytes bound it.",
+        "Records that wait in a link or that its consumer holds; absent where only bytes bound it.",
     ),
     gauge(
         "peak_records",

@@ -75,20 +75,20 @@ mod tests {
         for (text, why) in [
             (
                 "",
-                "`` is no port; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
+                "`` is not a port; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
             ),
             (
                 "localhost",
-                "`localhost` is no port; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
+                "`localhost` is not a port; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
             ),
             (
                 ":70000",
-                "`70000` is no port; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
+                "`70000` is not a port; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
             ),
             ("::1:9100", "an IPv6 host needs brackets: [::1]:9100"),
             (
                 "http://a:1",
-                "`http://a` is no host; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
+                "`http://a` is not a host; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
             ),
         ] {
             assert_eq!(parse_address(text), Err(why.to_owned()));

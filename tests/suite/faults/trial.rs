@@ -225,9 +225,9 @@ impl Peer {
     }
 
     fn accept(&self) -> Box<dyn Stream> {
-        let somebody = "somebody connects";
+        let somebody = "a peer connects";
         match self {
-            Self::None => unreachable!("nobody listens"),
+            Self::None => unreachable!("no listener"),
             Self::Tcp(listener) => Box::new(listener.accept().expect(somebody).0),
             Self::Unix(listener, _) => Box::new(listener.accept().expect(somebody).0),
         }

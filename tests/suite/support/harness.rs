@@ -375,7 +375,7 @@ pub fn xorshift(seed: u64) -> impl Iterator<Item = u64> {
 
 /// Lets `listener` accept one peer.
 pub fn accept(listener: &std::net::TcpListener) -> TcpStream {
-    listener.accept().expect("somebody connects").0
+    listener.accept().expect("a peer connects").0
 }
 
 /// Closes a connection with a reset instead of an end: `SO_LINGER` of 0.

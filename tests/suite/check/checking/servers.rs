@@ -130,5 +130,9 @@ fn only_the_processes_of_the_server_are_measured() {
     let above = highwater(["check", &url, "--pid", &above]).run();
     assert!(above.fails(2).contains("was started from it"), "{}", above.stderr);
     let nobody = highwater(["check", &url, "--pid", "1073741824"]).run();
-    assert!(nobody.fails(2).contains("there is none"), "{}", nobody.stderr);
+    assert!(
+        nobody.fails(2).contains("there is no such process"),
+        "{}",
+        nobody.stderr
+    );
 }

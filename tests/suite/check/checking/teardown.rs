@@ -26,7 +26,7 @@ fn check_of_a_family(signal: Option<Signal>) -> crate::harness::Run {
     }
     let run = running.wait();
     let mut rest = String::new();
-    std::io::Read::read_to_string(&mut lines, &mut rest).expect("everybody has closed it");
+    std::io::Read::read_to_string(&mut lines, &mut rest).expect("all have closed it");
     run
 }
 
