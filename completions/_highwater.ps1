@@ -35,7 +35,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--stall-timeout', '--stall-timeout', [CompletionResultType]::ParameterName, 'End with code 8 if no byte moves for so long')
             [CompletionResult]::new('--min-rate', '--min-rate', [CompletionResultType]::ParameterName, 'End with code 8 if the sink takes less on average')
             [CompletionResult]::new('--min-rate-grace', '--min-rate-grace', [CompletionResultType]::ParameterName, 'How long --min-rate is averaged over, and how long a run has before it counts')
-            [CompletionResult]::new('--ignore-backpressure', '--ignore-backpressure', [CompletionResultType]::ParameterName, 'Show what happens without backpressure: links that never say no')
+            [CompletionResult]::new('--ignore-backpressure', '--ignore-backpressure', [CompletionResultType]::ParameterName, 'Show what happens without backpressure: links without a bound')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
@@ -80,7 +80,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--stall-timeout', '--stall-timeout', [CompletionResultType]::ParameterName, 'End with code 8 if no byte moves for so long')
             [CompletionResult]::new('--min-rate', '--min-rate', [CompletionResultType]::ParameterName, 'End with code 8 if the sink takes less on average')
             [CompletionResult]::new('--min-rate-grace', '--min-rate-grace', [CompletionResultType]::ParameterName, 'How long --min-rate is averaged over, and how long a run has before it counts')
-            [CompletionResult]::new('--ignore-backpressure', '--ignore-backpressure', [CompletionResultType]::ParameterName, 'Show what happens without backpressure: links that never say no')
+            [CompletionResult]::new('--ignore-backpressure', '--ignore-backpressure', [CompletionResultType]::ParameterName, 'Show what happens without backpressure: links without a bound')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Show nothing but errors')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
@@ -149,7 +149,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         'limit' = @('size=', 'high=', 'low=')
         'buffer' = @('size=', 'high=', 'low=')
         'hash' = @('algo=', 'expect=', 'label=', 'to=', 'high=', 'low=')
-        'tee' = @('branch=', 'high=', 'low=')
+        'tee' = @('branch=', 'on-failure=', 'optional=', 'detach=', 'high=', 'low=')
     }
     $words = @($commandAst.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
     if ($wordToComplete -ne '' -and $words.Count -gt 0) {

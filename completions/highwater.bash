@@ -378,7 +378,7 @@ _highwater_parameters() {
         limit) echo 'size= size=SIZE high= high=SIZE low= low=SIZE' ;;
         buffer) echo 'size= size=SIZE high= high=SIZE low= low=SIZE' ;;
         hash) echo 'algo=sha256 algo=sha512 algo=blake3 algo=crc32c algo=md5 expect= expect=TEXT label= label=TEXT to= to=ENDPOINT high= high=SIZE low= low=SIZE' ;;
-        tee) echo 'branch= branch=PIPELINE high= high=SIZE low= low=SIZE' ;;
+        tee) echo 'branch= branch=PIPELINE on-failure=abort on-failure=continue optional=true optional=false detach= detach=DURATION high= high=SIZE low= low=SIZE' ;;
     esac
 }
 

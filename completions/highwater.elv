@@ -32,7 +32,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --stall-timeout 'End with code 8 if no byte moves for so long'
             cand --min-rate 'End with code 8 if the sink takes less on average'
             cand --min-rate-grace 'How long --min-rate is averaged over, and how long a run has before it counts'
-            cand --ignore-backpressure 'Show what happens without backpressure: links that never say no'
+            cand --ignore-backpressure 'Show what happens without backpressure: links without a bound'
             cand -q 'Show nothing but errors'
             cand --quiet 'Show nothing but errors'
             cand -h 'Print help (see more with ''--help'')'
@@ -74,7 +74,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --stall-timeout 'End with code 8 if no byte moves for so long'
             cand --min-rate 'End with code 8 if the sink takes less on average'
             cand --min-rate-grace 'How long --min-rate is averaged over, and how long a run has before it counts'
-            cand --ignore-backpressure 'Show what happens without backpressure: links that never say no'
+            cand --ignore-backpressure 'Show what happens without backpressure: links without a bound'
             cand -q 'Show nothing but errors'
             cand --quiet 'Show nothing but errors'
             cand -h 'Print help (see more with ''--help'')'
@@ -140,7 +140,7 @@ var highwater-parameters = [
     &limit=['size=' 'high=' 'low=']
     &buffer=['size=' 'high=' 'low=']
     &hash=['algo=' 'expect=' 'label=' 'to=' 'high=' 'low=']
-    &tee=['branch=' 'high=' 'low=']
+    &tee=['branch=' 'on-failure=' 'optional=' 'detach=' 'high=' 'low=']
 ]
 var highwater-options = $edit:completion:arg-completer[highwater]
 set edit:completion:arg-completer[highwater] = {|@words|

@@ -130,7 +130,7 @@ fn the_demo_tells_its_story_without_a_terminal() {
     let text = String::from_utf8(run.succeeds()).expect("text");
     let places = [
         "A fast source and a slow reader",
-        "The links never say no.",
+        "Links without a bound.",
         "Now a full link pauses the source",
         "1  Backpressure ignored",
         "█",
@@ -186,7 +186,7 @@ fn an_interrupted_demo_ends_both_its_processes() {
         .expect("sh starts");
     let mut stdout = BufReader::new(demo.stdout.take().expect("stdout is a pipe"));
     let mut line = String::new();
-    while !line.contains("The links never say no.") {
+    while !line.contains("Links without a bound.") {
         line.clear();
         assert!(stdout.read_line(&mut line).expect("text") > 0, "it ended too soon");
     }
