@@ -119,7 +119,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(600);
 
     #[test]
-    fn a_group_that_ends_when_asked_needs_no_grace() {
+    fn terminating_group_needs_no_grace() {
         let mut group = group("echo ready; sleep 1000 | sleep 1000", LONG);
         assert!(group.end(|| false));
         let status = group.status().expect("its status is kept").expect("it has ended");
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_ignores_the_request_is_killed() {
+    fn group_that_ignores_sigterm_is_killed() {
         let mut group = group("trap '' TERM; echo ready; sleep 1000 & sleep 1000", Duration::ZERO);
         assert!(group.end(|| false));
         assert_eq!(group.status().expect("waited for").expect("ended").signal(), Some(9));

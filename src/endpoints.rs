@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_that_means_something_else_is_not_taken_for_a_slip() {
+    fn foreign_scheme_is_not_a_typo() {
         for other in ["http", "https", "ftp", "udp"] {
             let (_, help) = place(&format!("read {other}://host/x")).err().expect("unknown");
             assert!(help.starts_with("known endpoints: "), "{help}");

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn two_nodes_fork_at_the_last_one_that_feeds_both() {
+    fn fork_is_the_last_common_node() {
         let tree = tree();
         assert_eq!(tree.fork(NodeId(3), NodeId(7)), Some(NodeId(1)));
         assert_eq!(tree.fork(NodeId(6), NodeId(7)), Some(NodeId(5)));
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_a_tree_or_nothing() {
+    fn joined_accepts_only_trees() {
         let read = Graph::joined(4, &[(0, 1), (1, 2), (1, 3)]).expect("a tree");
         assert_eq!(numbers(read.downstream(NodeId(1))), [2, 3]);
         assert_eq!(Graph::joined(3, &[(0, 1)]), None, "a stage without input");

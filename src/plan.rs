@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_the_user_sets_outranks_the_stages_own() {
+    fn users_mark_outranks_the_stages() {
         let highs = |text| {
             let planned = plan(text, Limits::default()).unwrap_or_else(|error| panic!("{error:?}"));
             planned
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stage_leaves_open_takes_no_more_than_half_of_a_given_ceiling() {
+    fn open_state_takes_half_the_ceiling() {
         let state = |memory: u64| {
             let limits = Limits {
                 memory: Some(memory << 10),
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_start_in_the_middle_is_pointed_at() {
+    fn resume_points_at_the_unsuitable_stage() {
         let text = "read a | throttle 1MB/s | gzip | write b resume=true";
         let refused = plan(text, Limits::default()).err().expect("gzip needs the beginning");
         let [problem] = &refused.problems[..] else {
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_throttle_below_the_least_rate_is_refused_unless_what_follows_may_grow() {
+    fn too_slow_throttle_is_refused() {
         let refusal = ["1kB/s is less than --min-rate 2kB/s: the run could only fail"];
         assert_eq!(problems("throttle 1kB/s", 2000), refusal);
         assert_eq!(problems("gunzip | throttle 1kB/s | gzip", 2000), refusal);

@@ -262,7 +262,7 @@ error: unknown stage `gzp`
     }
 
     #[test]
-    fn where_none_is_near_those_that_fit_are_listed() {
+    fn unknown_stage_lists_fitting_ones() {
         refused(
             "cat a | frobnicate | '' x",
             str![[r#"
@@ -362,7 +362,7 @@ error: `write` is not the last stage
     }
 
     #[test]
-    fn a_branch_is_wrong_in_its_own_words() {
+    fn errors_in_branches_point_into_them() {
         refused(
             "tee (read a | write b) (gzip) (write c | gzip | write d)",
             str![[r#"

@@ -397,7 +397,7 @@ error: `sum` has no parameter `colour`
     }
 
     #[test]
-    fn an_unknown_key_may_have_been_a_file() {
+    fn unknown_key_may_be_a_file_name() {
         refused(
             "read a=b",
             str![[r#"
@@ -469,7 +469,7 @@ error: `throttle` does not take `2K`
     }
 
     #[test]
-    fn a_word_too_many_may_be_a_parameter_as_others_write_it() {
+    fn extra_word_may_be_a_foreign_parameter() {
         for (text, meant) in [
             ("sum 1 -9", "level=9"),
             ("sum 1 9", "level=9"),
@@ -485,7 +485,7 @@ error: `throttle` does not take `2K`
     }
 
     #[test]
-    fn a_word_too_many_may_be_a_stage_or_an_option() {
+    fn extra_word_may_be_a_stage() {
         refused(
             "throttle 1K write x",
             str![[r#"
@@ -538,7 +538,7 @@ error: `level` is given twice
     }
 
     #[test]
-    fn a_bad_size_or_rate_gets_the_nearest_right_one() {
+    fn bad_size_or_rate_gets_a_suggestion() {
         refused(
             "throttle 8Mb/s",
             str![[r#"
@@ -571,7 +571,7 @@ error: `size` cannot be `lots`: a size begins with a digit
     }
 
     #[test]
-    fn a_bad_duration_gets_the_nearest_right_one() {
+    fn bad_duration_gets_a_suggestion() {
         refused(
             "sum 1 wait=5",
             str![[r#"
@@ -595,7 +595,7 @@ error: `wait` cannot be `soon`: a duration begins with a digit
     }
 
     #[test]
-    fn a_bad_number_flag_or_choice_gets_the_nearest_right_one() {
+    fn bad_number_or_choice_gets_a_suggestion() {
         refused(
             "sum 1 level=11",
             str![[r#"

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_where_a_stage_stands_is_told_its_stage() {
+    fn file_in_place_of_stage_suggests_read() {
         let told = |text: &str| {
             let (script, _) = crate::grammar::parse(text.as_bytes());
             let problems =

@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn beginning_and_end_are_kept_without_control_characters() {
+    fn error_output_keeps_both_ends() {
         let (reader, mut writer) = pipe().expect("a pipe");
         rustix::io::ioctl_fionbio(&reader, true).expect("does not block");
         let mut error_line = ErrorOutput::new(reader);

@@ -105,7 +105,7 @@ mod tests {
     use std::io::Read;
 
     #[test]
-    fn what_waits_in_the_pipe_is_not_taken() {
+    fn bytes_in_the_pipe_are_not_taken() {
         let (mut reader, writer) = std::io::pipe().expect("a pipe");
         crate::platform::shrink_pipe(writer.as_fd());
         rustix::io::ioctl_fionbio(&writer, true).expect("does not block");

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn json_and_csv_are_what_they_are_called() {
+    fn json_and_csv_input_is_valid() {
         let json = text(InputKind::Json, 10_000);
         let (whole, _) = json.rsplit_once('\n').expect("lines");
         for (number, line) in whole.lines().enumerate() {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compressor_gains_no_more_than_a_quarter() {
+    fn random_text_compresses_by_a_quarter() {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         gzip.write_all(text(InputKind::Lines, 1 << 20).as_bytes())
             .expect("memory");

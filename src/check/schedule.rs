@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_blocks_is_still_after_three_seconds() {
+    fn blocked_program_is_still_after_three_seconds() {
         assert_eq!(
             steps_until_still(false, |step| 10 * u64::from(step.min(3))),
             Some(3 + STOPPED_AFTER)
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_never_reads_is_waited_for() {
+    fn program_that_never_reads_is_awaited() {
         let mut schedule = Schedule::new(LENGTH);
         let steps = (1..1000).find(|_| schedule.step(&sample(0, 0, false)) == Phase::Over);
         assert_eq!((steps, schedule.reaction()), (Some(100), None));
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_still_program_without_output_is_told_apart() {
+    fn still_program_without_output_is_recognised() {
         let mut schedule = Schedule::new(LENGTH);
         schedule.step(&sample(1, 0, false));
         while schedule.step(&sample(5, 0, false)) == Phase::Reading {}

@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slope_is_not_misled_by_a_few_points() {
+    fn slope_tolerates_outliers() {
         let mut line: Vec<Sample> = (0..21).map(|t| at(t, 1000 + 50 * t)).collect();
         assert!(close(slope(&line, |sample| sample.memory), 500.0));
         assert!(close(rise(&line, |sample| sample.memory), 1000.0));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_series_is_thinned_and_keeps_its_ends() {
+    fn long_series_is_thinned() {
         let mut series = Series::default();
         for t in 0..10_000 {
             series.add(at(t, t));
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_in_the_output_pipe_is_no_backlog() {
+    fn output_pipe_is_not_backlog() {
         let sample = Sample {
             accepted: 100,
             returned: 60,

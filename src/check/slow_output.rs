@@ -87,7 +87,7 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn a_step_reads_its_share_and_a_held_one_nothing() {
+    fn step_reads_its_share() {
         let (reader, mut writer) = std::io::pipe().expect("a pipe");
         rustix::io::ioctl_fionbio(&reader, true).expect("does not block");
         let mut output = SlowOutput::new(reader, 1000);

@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_is_read_as_far_as_is_allowed() {
+    fn response_is_read_within_allowance() {
         let (mut client, mut server, request) = pair(&Request::default(), 1000);
         assert!(
             request.starts_with("GET /export HTTP/1.1\r\nHost: 127.0.0.1:"),
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_has_the_headers_and_the_body_that_were_given() {
+    fn request_has_given_headers_and_body() {
         let request = Request {
             headers: vec![
                 ("accept-encoding".to_owned(), "gzip".to_owned()),

@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_ended_at_once_and_what_it_said() {
+    fn summary_quotes_a_failed_program() {
         let mut report = report(Finding::Unclear, 0);
         report.samples.truncate(1);
         report.error_line = Some("a very long line ".repeat(9));
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_keeps_its_name_when_its_path_is_long() {
+    fn title_keeps_the_programs_name() {
         let what = "/nix/store/a0b1c2d3e4f5-nodejs-20.11.1/bin/node export.js --all";
         assert_eq!(title(what, 80), what);
         assert_eq!(title(what, 30), "…/node export.js --all");

@@ -103,14 +103,14 @@ mod tests {
     }
 
     #[test]
-    fn the_host_header_names_no_zone_and_no_usual_port() {
+    fn host_header_omits_zone_and_port() {
         let url = Url::parse("http://[fe80::1%25lo]:80/a").expect("an address");
         assert_eq!(url.host_header(), "[fe80::1]");
         assert_eq!(url.to_string(), "http://[fe80::1%lo]/a");
     }
 
     #[test]
-    fn a_wrong_address_says_what_would_be_right() {
+    fn wrong_check_url_suggests_a_correction() {
         for (text, hint) in [
             ("cat", "highwater check -- cat"),
             ("https://localhost/", "plain port"),

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_written_as_in_a_pipeline() {
+    fn ctl_rate_is_written_as_in_pipelines() {
         for words in [
             ["throttle", "rate=5MB/s"],
             ["throttle", "5MB/s"],

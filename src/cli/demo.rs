@@ -244,7 +244,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn there_is_time_to_see_it_rise_and_room_to_see_it_stand() {
+    fn demo_fills_its_time_and_plot() {
         let plan = Proportions::new(8, 5 * MIB, Some(16 << 30)).expect("enough memory");
         assert_eq!((plan.ceiling, plan.top), (13 * MIB, 156 * MIB));
         assert_eq!(plan.source(), "read /dev/zero | throttle 26MB/s");
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_small_machine_gets_a_quarter_of_what_it_has_or_nothing() {
+    fn small_machine_gets_a_quarter_of_memory() {
         let plan = Proportions::new(8, 5 * MIB, Some(200 * MIB)).expect("enough memory");
         assert_eq!(plan.top, 50 * MIB);
         assert_eq!(

@@ -159,14 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn the_details_are_no_wider_than_a_terminal() {
+    fn details_fit_the_terminal_width() {
         let text = details();
         let wide: Vec<&str> = text.lines().filter(|line| line.width() > COLUMNS).collect();
         assert!(wide.is_empty(), "{wide:#?}");
     }
 
     #[test]
-    fn every_kind_has_a_code_of_its_own() {
+    fn every_kind_has_its_own_code() {
         let mut codes: Vec<u8> = Kind::EVERY.iter().map(|kind| kind.exit_code()).collect();
         codes.dedup();
         assert_eq!(codes.len(), Kind::EVERY.len());

@@ -533,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn without_backpressure_there_is_always_a_limit_that_the_machine_has() {
+    fn ignored_backpressure_always_has_a_limit() {
         const WRONG: &str = "--ignore-backpressure";
         assert_eq!(limit(&[], Some(100)), Ok(None));
         assert_eq!(limit(&["--max-rss", "9G"], Some(100)), Ok(Some(9 << 30)));

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_stay_below_a_ceiling_that_doubles_and_use_all_of_it() {
+    fn pauses_stay_below_a_doubling_ceiling() {
         let ceilings = [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000];
         let mut sums = [0; 10];
         for seed in 1..=1000_u64 {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_pauses_are_kept_to_the_millisecond_and_the_failure_counts_the_attempts() {
+    async fn pauses_and_attempts_are_exact() {
         let begun = Instant::now();
         let attempts = Cell::new(0);
         let failure = connect(5, Backoff::seeded(SEED), || {
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_retries_there_is_one_attempt_and_no_word_of_it() {
+    async fn no_retries_means_one_attempt() {
         let begun = Instant::now();
         let failure = connect(0, Backoff::seeded(SEED), || async { Err::<(), _>(refused()) }).await;
         let failure = failure.expect_err("no listener");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_time_does_not_mend_is_not_tried_again() {
+    async fn permanent_errors_are_not_retried() {
         let attempts = Cell::new(0);
         let failure = connect(9, Backoff::seeded(SEED), || {
             attempts.set(attempts.get() + 1);

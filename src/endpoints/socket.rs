@@ -238,13 +238,13 @@ mod tests {
     use crate::platform::Alarm;
 
     #[test]
-    fn only_what_a_queue_falls_by_is_motion() {
+    fn only_shrinking_queue_is_motion() {
         let mut fall = Fall { last: 900 };
         assert_eq!([900, 901, 350, 350, 1].map(|now| fall.to(now)), [0, 0, 551, 0, 349]);
     }
 
     #[test]
-    fn what_a_peer_takes_while_the_connection_drains_is_counted_to_the_last_byte() {
+    fn drained_bytes_are_counted_exactly() {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
         let descriptor = descriptor(ours, Kind::Sink).expect("usable");
         assert_eq!(descriptor.write(&[7; 5000]).expect("written"), Transfer::Bytes(5000));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_itself_is_no_byte_that_is_missing() {
+    fn end_marker_is_not_a_missing_byte() {
         assert_eq!(Queue::Sequence.rest(1), "the peer did not acknowledge the end");
         assert_eq!(Queue::Sequence.rest(2), "the peer did not acknowledge the last byte");
         assert_eq!(

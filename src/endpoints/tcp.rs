@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_address_says_what_would_be_right() {
+    fn wrong_tcp_address_suggests_a_correction() {
         for (text, message) in [
             ("host", "the port is missing"),
             ("host:http", "`http` is not a port"),

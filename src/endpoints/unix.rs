@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_is_ours_alone_and_goes_with_the_listener() {
+    fn socket_name_is_private_and_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let address = address(&folder.path().join("s"));
         let bound = Bound::new(&address).unwrap_or_else(|_| panic!("bound"));
@@ -362,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_became_somebody_elses_is_left_alone() {
+    fn foreign_socket_name_is_left_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let address = address(&folder.path().join("s"));
         let bound = Bound::new(&address).unwrap_or_else(|_| panic!("bound"));
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stale_socket_is_replaced_and_a_live_one_is_not_disturbed() {
+    fn only_stale_sockets_are_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let address = address(&folder.path().join("s"));
         drop(UnixListener::bind(&address.path).expect("bound"));
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_fits_no_address_is_refused() {
+    fn overlong_socket_path_is_refused() {
         let long = "x".repeat(108);
         for (path, message) in [
             ("", "the path is missing"),

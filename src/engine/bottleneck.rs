@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_branches_the_fuller_one_is_named() {
+    fn fuller_branch_is_named() {
         assert_eq!(in_fork([0.1, 0.1, 1.0, 1.0], [1.0, 1.0, 0.5]), Some(2));
         assert_eq!(in_fork([0.1, 0.1, 1.0, 1.0], [1.0, 0.5, 1.0]), Some(3));
     }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equals_it_is_the_last_and_stays_so() {
+    fn last_of_equal_stages_is_named() {
         assert_eq!(in_chain(&[Some(1.0), Some(0.998)], None), Some(1));
         assert_eq!(in_chain(&[Some(1.0), Some(0.998)], Some(0)), Some(1));
         assert_eq!(in_chain(&[Some(1.0), Some(0.98)], Some(1)), Some(1), "not outdone");

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_throttle_is_found_by_its_name_or_its_place() {
+    fn throttle_is_found_by_name_or_index() {
         let one = controls(&[2]);
         assert_eq!(one.throttle(&by_name()).map(|found| found.stage), Ok(2));
         assert_eq!(one.throttle(&Which::Index(2)).map(|found| found.stage), Ok(2));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_set_and_never_becomes_nothing() {
+    fn set_rate_is_never_zero() {
         let controls = controls(&[1]);
         let throttle = controls.throttle(&by_name()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(throttle.rate_control.set(5_000), 1_000);

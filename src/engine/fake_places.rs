@@ -242,7 +242,7 @@ async fn streams_carry_every_byte_and_commit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_at_any_call_rolls_all_back_in_time() {
+async fn failure_at_any_call_rolls_back() {
     let whole = [script(None), script(None), script(None)];
     run(plan(&whole[0], [&whole[1], &whole[2]]), Arc::default()).await;
     for failing in 0..3 {
@@ -266,7 +266,7 @@ async fn a_fault_at_any_call_rolls_all_back_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_stopped_ends_its_wait() {
+async fn stopped_stream_ends_its_wait() {
     let (source, sinks) = (script(None), [script(None), script(None)]);
     let owner = Arc::<Cancel>::default();
     owner.trip();

@@ -53,14 +53,14 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(5);
 
     #[test]
-    fn a_link_that_fills_says_when_it_will_be_full() {
+    fn filling_link_predicts_when_full() {
         let link = sample(100, 600, WINDOW);
         assert_eq!(format!("{}", link.fill_rate), "100");
         assert_eq!(link.full_in, Some(Duration::from_secs(4)));
     }
 
     #[test]
-    fn a_link_that_drains_or_rests_never_will() {
+    fn draining_link_predicts_nothing() {
         assert_eq!(format!("{}", sample(600, 100, WINDOW).fill_rate), "-100");
         assert_eq!(sample(600, 100, WINDOW).full_in, None);
         assert_eq!(sample(1000, 1000, WINDOW).full_in, None);

@@ -125,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_stops_the_links_and_the_run() {
+    fn guard_stops_links_and_run() {
         assert_eq!(guarded(0, 100), 7, "resident");
         assert_eq!(guarded(u64::MAX, 0), 7, "granted");
     }
 
     #[test]
-    fn it_looks_the_more_often_the_less_is_left() {
+    fn guard_looks_more_often_near_the_limit() {
         let looks = [0, 1 << 20, 16 << 20, 64 << 20, 1 << 30, u64::MAX].map(until_next_look);
         assert_eq!(looks.map(|look| look.as_millis()), [1, 1, 3, 15, 20, 20]);
     }

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_rate_is_enough_and_a_byte_less_is_not() {
+    fn exactly_the_least_rate_suffices() {
         assert_eq!(slow_at(unthrottled([100; 100])), None);
         let mut bytes = [100; 100];
         bytes[50] = 99;
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_has_the_grace_time_to_begin() {
+    fn run_has_a_grace_time() {
         let late = |bytes| unthrottled([0; 9].into_iter().chain([bytes]).chain([100; 50]));
         assert_eq!(slow_at(late(1000)), None);
         assert_eq!(slow_at(late(999)), Some((10, 99)));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_long_ago_pays_for_nothing() {
+    fn old_bytes_do_not_count() {
         let then_none = unthrottled([1_000_000; 20].into_iter().chain([0; 100]));
         assert_eq!(slow_at(then_none), Some((30, 0)));
     }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_sink_that_was_paused_begins_anew_whatever_it_had_taken_before() {
+    async fn pause_restarts_the_grace_time() {
         let (watch, mut slow) = (Watch::detached(2), Slow::new(Some(LIMIT)));
         watch.stages.values()[1].meter.add_out(1_000_000);
         watch.controls().pause();
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_sink_that_has_written_its_last_byte_is_looked_at_no_more_often_and_not_judged() {
+    async fn finished_sink_is_not_judged() {
         let (watch, mut slow) = (Watch::detached(2), Slow::new(Some(LIMIT)));
         watch.stages.values()[1].meter.begin_commit();
         let begun = Instant::now();

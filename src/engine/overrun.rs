@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_a_bound_says_what_would_have_come_of_it() {
+    fn unbounded_run_explains_the_consequence() {
         assert_eq!(
             said(CLIMBED),
             "stopped at 1.90 GiB resident (--max-rss): 149 times the ceiling of a bounded run; at this rate memory would \

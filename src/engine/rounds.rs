@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn looks_come_ten_to_a_stretch_and_none_is_late() {
+    async fn ten_looks_per_period_are_on_time() {
         let begun = Instant::now();
         let mut rounds = Rounds::new(Duration::from_secs(5), begun);
         for _ in 0..10 {
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_after_a_stop_is_late_and_the_next_one_is_not() {
+    fn look_after_a_stop_is_late() {
         let begun = Instant::now();
         let mut rounds = Rounds::new(Duration::from_secs(1), begun);
         let after_the_stop = begun + Duration::from_secs(10);
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_is_late_beyond_half_a_stretch_but_never_before_what_timers_are_late_by() {
+    fn lateness_begins_beyond_timer_slack() {
         for (stretch, slack) in [(1000, 500), (100, 50), (20, 50)] {
             let [stretch, slack] = [stretch, slack].map(Duration::from_millis);
             let begun = Instant::now();

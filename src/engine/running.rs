@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_time_ends_every_wait() {
+    fn timeout_ends_every_wait() {
         for graph in shapes() {
             let stages = graph.nodes().len();
             for first in [Form::Task, Form::Thread] {
@@ -454,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_that_is_back_holds_no_state() {
+    fn ended_stage_holds_no_state() {
         let case = Case::new(4, None);
         let (ending, _) = out_of_time(&case, |run| {
             let state = run.watch.budget.state();

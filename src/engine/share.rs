@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_add_up_and_an_ended_stage_is_idle() {
+    fn ended_stage_counts_as_idle() {
         let before = StageTimes::default();
         let now = StageTimes {
             at: millis(1000),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_add_up_whatever_was_counted_on_the_wrong_side() {
+    fn shares_add_up_despite_late_records() {
         let now = |idle, backpressured, ended_at: Option<u64>| StageTimes {
             at: millis(2000),
             idle: millis(idle),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_spent_adds_up_and_never_becomes_less() {
+    fn spent_time_never_decreases() {
         let mut spent = Spent::default();
         let times = |at, idle, backpressured, ended_at: Option<u64>| StageTimes {
             at: millis(at),

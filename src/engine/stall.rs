@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_stalls_when_its_time_without_a_byte_is_up() {
+    fn run_stalls_at_its_limit() {
         assert_eq!(stalls_at([(0, false); 20]), Some(10));
         assert_eq!(stalls_at([(1, false); 20]), Some(11));
         assert_eq!(stalls_at((0..100).map(|at| (at / 9, false))), None);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_was_stopped_has_not_stalled() {
+    fn stopped_process_has_not_stalled() {
         let begun = Instant::now();
         let mut watched = Stall::new(Some(LIMIT)).watched.expect("watched");
         assert!(!watched.has_stalled(0, false, begun + LIMIT * 100), "after SIGCONT");
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_waits_on_purpose_has_not_stalled_and_bytes_anywhere_are_motion() {
+    async fn waiting_on_purpose_is_no_stall() {
         let watch = Watch::detached(3);
         let mut stall = Stall::new(Some(LIMIT));
         let throttle = watch.stages.values()[1].meter.clone();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_chain_that_does_not_open_stalls_too() {
+    async fn unopened_pipeline_stalls_too() {
         let begun = Instant::now();
         let ending = stalled(Some(LIMIT)).await;
         assert_eq!((begun.elapsed(), ending.exit_code()), (LIMIT, 8));

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_ended_stage_is_reported_once_whatever_way_it_ended() {
+    async fn stage_end_is_reported_once() {
         fn panics() -> Outcome {
             panic!("it was told so")
         }

@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_real_error_wins_over_its_consequences() {
+    fn first_real_error_wins() {
         let mut verdict = Court::of_chain(&[false, false, false]);
         assert_eq!(verdict.report(0, Err(Stop::PeerClosed)), Next::Wait);
         assert_eq!(verdict.report(2, failed(Kind::NoSpace)), Next::StopAll);
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_behind_what_take_wanted_is_none_whichever_comes_first() {
+    fn error_behind_takes_bytes_is_ignored() {
         let mut fault_first = Court::of_chain(&[false, false, true, false]);
         assert_eq!(fault_first.report(1, failed(Kind::Corrupt)), Next::Wait);
         assert_eq!(fault_first.report(2, Ok(())), stop(&[1, 0]));
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_before_what_take_wanted_is_one() {
+    fn error_before_takes_bytes_counts() {
         let mut verdict = Court::of_chain(&[false, false, true, false]);
         assert_eq!(verdict.report(1, failed(Kind::Corrupt)), Next::Wait);
         assert_eq!(verdict.report(2, Err(Stop::PeerClosed)), Next::Wait);
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_behind_take_is_one_at_once() {
+    fn error_behind_take_counts_at_once() {
         let mut verdict = Court::of_chain(&[false, true, false]);
         assert_eq!(verdict.report(2, failed(Kind::Sink)), Next::StopAll);
         assert_eq!(verdict.report(1, Ok(())), stop(&[0]));
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_that_ends_early_stops_no_other() {
+    fn early_ending_branch_stops_no_other() {
         let mut verdict = Court::of(fork(), &[false, false, true, false, true, false]);
         assert_eq!(verdict.report(2, Ok(())), stop(&[]));
         assert_eq!(
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_one_branch_still_needs_is_one() {
+    fn error_needed_by_one_branch_counts() {
         let mut verdict = Court::of(fork(), &[false, false, true, false, false, false]);
         assert_eq!(verdict.report(2, Ok(())), stop(&[]));
         assert_eq!(verdict.report(0, failed(Kind::Source)), Next::StopAll);
@@ -414,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_behind_which_a_branch_may_have_enough_loses_it_late() {
+    fn late_error_loses_an_early_ending_branch() {
         let mut verdict = Court::with_branches(Graph::chain(4), &[false, false, true, false], |at| Branches {
             count: usize::from(at == 0),
             go_on: at == 0,
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_whole_when_every_sink_is() {
+    fn run_is_whole_with_all_sinks() {
         let mut verdict = Court::of(fork(), &[false; 6]);
         verdict.report(3, Ok(()));
         assert!(!verdict.0.is_whole());

@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_stands_beside_the_caret_and_a_help_below() {
+    fn label_and_help_are_placed() {
         let problem = Problem::at(9..12, "unknown stage `gzp`")
             .label("did you mean `gzip`?")
             .help("`highwater stages` lists all stages");
@@ -181,7 +181,7 @@ error: unknown stage `gzp`
     }
 
     #[test]
-    fn on_a_terminal_no_line_is_wrapped_by_it() {
+    fn terminal_width_bounds_every_line() {
         let text = format!("read {} | gzp | write b", "長い名前".repeat(9));
         let at = text.find("gzp").unwrap();
         let problem = Problem::at(at..at + 3, "unknown stage `gzp`")
@@ -219,7 +219,7 @@ error: second
     }
 
     #[test]
-    fn a_pipeline_of_several_lines_shows_the_right_one() {
+    fn multi_line_pipeline_shows_the_right_line() {
         let text = "read a\n| gzp\n| write b";
         check(
             &error(text, vec![Problem::at(9..12, "unknown")]),
@@ -233,7 +233,7 @@ error: unknown
     }
 
     #[test]
-    fn a_span_over_several_lines_marks_its_first_line() {
+    fn multi_line_span_marks_its_first_line() {
         let text = "read a\n| gzp\n| write b";
         check(
             &error(text, vec![Problem::at(0..12, "wide")]),
@@ -247,7 +247,7 @@ error: wide
     }
 
     #[test]
-    fn control_characters_and_stray_bytes_are_escaped_and_the_caret_still_fits() {
+    fn escaped_bytes_keep_the_caret_aligned() {
         let text = b"read \x1b[2J\xff\t | gzp";
         check(
             &error(text, vec![Problem::at(14..17, "unknown")]),
@@ -261,7 +261,7 @@ error: unknown
     }
 
     #[test]
-    fn the_end_of_the_text_can_be_marked() {
+    fn end_of_text_can_be_marked() {
         check(
             &error("a |", vec![Problem::at(3..3, "no stage")]),
             str![[r#"
@@ -287,7 +287,7 @@ error: empty
     }
 
     #[test]
-    fn a_very_long_line_is_cut_around_the_caret() {
+    fn long_line_is_cut_around_the_caret() {
         let text = format!("read {} | gzp | write {}", "a".repeat(400), "b".repeat(400));
         let problem = Problem::at(408..411, "unknown stage `gzp`").label("did you mean `gzip`?");
         check(
@@ -316,7 +316,7 @@ error: long
     }
 
     #[test]
-    fn colour_adds_escapes_only_around_the_same_text() {
+    fn colour_only_adds_escapes() {
         let error = error("a | b", vec![Problem::at(4..5, "no")]);
         assert!(error.render(true, None).contains("\u{1b}["));
         assert!(!error.render(false, None).contains('\u{1b}'));

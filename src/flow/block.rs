@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_blocks_start_at_a_cache_line_and_have_their_size() {
+    fn large_blocks_start_at_a_cache_line() {
         for capacity in [1, 4095, 4096, 65_536, 262_144, 1_000_001] {
             let block = Block::zeroed(capacity);
             assert_eq!(block.len(), capacity);

@@ -134,7 +134,7 @@ fn short_sends_arrive_however_they_are_appended() {
 }
 
 #[test]
-fn what_is_aborted_says_so_behind_the_bytes() {
+fn abort_arrives_behind_the_bytes() {
     interleave(|| transfer((2, 1, 1), false));
 }
 
@@ -177,7 +177,7 @@ fn cancelling_reaches_both_threads_at_any_moment() {
 }
 
 #[test]
-fn nobody_is_seen_to_have_received_more_than_was_sent() {
+fn received_count_never_exceeds_sent() {
     interleave(|| {
         let link = Link::new(Marks::new(2, 1, 1), Arc::new(Pool::new(2)));
         let [sender, receiver] = [(); 2].map(|()| Arc::new(StageMeter::new(Instant::now())));
@@ -204,7 +204,7 @@ fn nobody_is_seen_to_have_received_more_than_was_sent() {
 }
 
 #[test]
-fn a_buffer_that_is_dropped_elsewhere_is_back_before_its_credit() {
+fn buffer_returns_before_its_credit() {
     interleave(|| {
         let pool = Arc::new(Pool::new(2));
         let (link, mut outlet, inlet) = link(&pool, (2, 2, 1));
@@ -474,7 +474,7 @@ fn a_wait_inside_another_loses_no_wake() {
 
 #[test]
 #[should_panic(expected = "deadlock")]
-fn a_wake_up_that_never_comes_is_seen() {
+fn lost_wake_up_is_detected() {
     interleave(|| {
         let pool = Arc::new(Pool::new(1));
         let (_link, _outlet, mut inlet) = link(&pool, (1, 0, 1));

@@ -274,7 +274,7 @@ fn explores(what: &str, at_least: usize, build: impl Fn() -> Program) {
 }
 
 #[test]
-fn the_scheduler_explores_every_order_and_sees_a_deadlock() {
+fn scheduler_explores_every_order() {
     let orders = Rc::new(RefCell::new(std::collections::BTreeSet::new()));
     let count = explore(|| {
         let order = Rc::new(RefCell::new(String::new()));
@@ -302,7 +302,7 @@ fn the_scheduler_explores_every_order_and_sees_a_deadlock() {
 
 #[test]
 #[should_panic(expected = "deadlock: stuck is never woken")]
-fn a_task_that_nobody_wakes_is_a_deadlock() {
+fn unwoken_task_is_a_deadlock() {
     explore(|| Program {
         tasks: vec![task("stuck", std::future::pending())],
         always: Box::new(|| ()),
@@ -341,7 +341,7 @@ fn every_schedule_that_appends_delivers_everything() {
 }
 
 #[test]
-fn every_schedule_that_aborts_says_so_behind_the_bytes() {
+fn aborted_stream_says_so_in_every_schedule() {
     explores("abort", 1_848, || {
         program(pair((2, 1, 1), 3, false, usize::MAX), |_, log, _| {
             assert_eq!(*log.received.borrow(), [0, 1, 2], "what was sent is delivered first");
@@ -364,7 +364,7 @@ fn every_schedule_ends_when_the_consumer_leaves() {
 }
 
 #[test]
-fn every_schedule_ends_when_it_is_cancelled_at_any_moment() {
+fn cancel_ends_every_schedule() {
     for (marks, expected) in [((1, 0, 1), 6_160), ((2, 1, 1), 11_224)] {
         explores(&format!("cancel {marks:?}"), expected, || {
             let (rig, log, mut tasks) = pair(marks, 3, true, usize::MAX);
@@ -429,7 +429,7 @@ async fn consume_impatiently(mut inlet: Inlet, log: Rc<Log>) {
 }
 
 #[test]
-fn every_schedule_ends_when_waits_are_given_up() {
+fn dropped_waits_end_in_every_schedule() {
     explores("impatient", 13_131, || {
         let (rig, outlet, inlet) = Rig::new(8, 4, 2);
         let (rig, log) = (Rc::new(rig), Rc::new(Log::default()));

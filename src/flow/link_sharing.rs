@@ -21,7 +21,7 @@ const MARKS: Marks = Marks {
 };
 
 #[test]
-fn a_shared_block_counts_once_in_the_pool() {
+fn shared_block_counts_once() {
     let (rig, mut source, mut middle, [(a, mut to_a, mut from_a), (b, mut to_b, mut from_b)]) = branches([MARKS; 2]);
     assert!(send_in(&mut source, 8, b"abcdefgh"));
     let mut chunk = receive(&mut middle);

@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_is_counted_once_while_open_and_once_after() {
+    fn wait_is_counted_once() {
         let meter = StageMeter::new(Instant::now());
         let wait = meter.wait(Wait::Backpressured);
         let open = meter.times();
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn times_are_exact_and_read_at_one_moment() {
+    async fn times_are_read_at_one_moment() {
         let pass = async |millis| tokio::time::sleep(Duration::from_millis(millis)).await;
         let meter = StageMeter::new(Instant::now());
         pass(3).await;
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_end_is_exact_even_at_the_very_start() {
+    async fn end_at_the_start_is_exact() {
         let meters = [(); 2].map(|()| StageMeter::new(Instant::now()));
         meters[0].end();
         tokio::time::advance(Duration::from_millis(26)).await;
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_can_tell_that_a_wait_has_ended_by_a_version_that_never_comes_again() {
+    fn meter_version_never_repeats() {
         let meter = StageMeter::new(Instant::now());
         for version in [2, 4, 6] {
             drop(meter.wait(Wait::Idle));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_kept_as_it_was_first_said() {
+    fn first_end_is_kept() {
         let meter = StageMeter::new(Instant::now());
         assert_eq!(meter.times().ended_at, None);
         meter.end();

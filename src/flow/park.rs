@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_is_used_up_by_one_park_whoever_took_its_token() {
+    fn one_park_consumes_one_wake() {
         let parking = Parking::new();
         let is_woken = || parking.parker.woken.load(Ordering::Relaxed);
         parking.waker.wake_by_ref();
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_inside_another_takes_no_wake_from_it() {
+    fn nested_wait_keeps_the_outer_wake() {
         let mut polls = 0;
         let outer = waker();
         block_on(std::future::poll_fn(|context| {

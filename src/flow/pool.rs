@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_that_came_back_is_handed_out_again() {
+    fn returned_buffer_is_reused() {
         let pool = Pool::new(100);
         let mut first = pool.take(60);
         first[0] = 7;
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn free_buffers_make_room_for_one_of_another_size() {
+    fn free_buffers_make_room_for_others() {
         let pool = Pool::new(100);
         let (a, b) = (pool.take(60), pool.take(40));
         pool.give(a);
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_buffer_that_came_back_last_is_handed_out_first() {
+    fn last_returned_buffer_is_reused_first() {
         let pool = Pool::new(100);
         let mut buffers = [pool.take(30), pool.take(30)];
         for (buffer, mark) in buffers.iter_mut().zip(1..) {
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_that_was_asked_for_too_much_stays_exhausted() {
+    fn overdrawn_pool_stays_exhausted() {
         let pool = Pool::advisory(10, 100);
         assert!(pool.has_room_for(100) && !pool.is_exhausted());
         assert!(!pool.has_room_for(101) && pool.is_exhausted());

@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_quote_is_marked_where_it_opens() {
+    fn open_quote_is_marked_at_its_start() {
         refused(
             "read 'big.iso | gzip",
             str![[r#"

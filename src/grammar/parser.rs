@@ -432,7 +432,7 @@ error: `)` closes no group
     }
 
     #[test]
-    fn everything_is_reported_at_once_and_the_rest_is_kept() {
+    fn all_problems_are_reported_together() {
         refused(
             "| read (a) || gzip 'x",
             str![[r#"

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_looks_named_is_quoted_but_a_value_is_not() {
+    fn word_like_a_key_is_quoted() {
         assert_eq!(quoted("a=b"), "'a=b'");
         assert_eq!(quote_value(b"a=b"), b"a=b");
         assert_eq!(quote_value(b""), b"");

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_what_the_text_form_would_say() {
+    fn words_have_the_text_forms_text() {
         let (script, problems) = words(&["read", "a b", "::", "gzip", "level=9", "::", "write", "path=x (1)"]);
         assert_eq!(problems, []);
         assert_eq!(script.text, b"read 'a b' :: gzip level=9 :: write path='x (1)'");
@@ -193,7 +193,7 @@ error: the pipeline is empty
     }
 
     #[test]
-    fn the_spans_of_a_group_point_into_its_word() {
+    fn group_spans_point_into_their_word() {
         let (script, _) = words(&["tee", "gzip | write 'a b'", "gzip"]);
         let group = |index: usize| match &script.calls[0].arguments[index] {
             Argument::Positional(word) => group_from_word(word),

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_known_when_it_is_whole() {
+    fn request_is_complete_at_its_empty_line() {
         let whole = |method, target| Head::Whole(Request { method, target });
         for (text, expected) in [
             ("", Head::Partial),

@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn by_default_a_link_has_a_mebibyte_and_the_chain_eight() {
+    fn default_link_has_a_mebibyte() {
         let plan = plan(vec![demand(0, None), demand(300_000, None)], None).expect("fits");
         assert_eq!((plan.limit, plan.state), (8 << 20, 300_000));
         assert!(
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn advice_changes_no_mark_but_what_it_means() {
+    fn advisory_marks_keep_their_sizes() {
         let demands = || vec![demand(0, None), demand(300_000, Some(3 << 20))];
         let limits = Limits {
             ignore_backpressure: true,
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_pipeline_names_raises_the_default_but_never_a_given_ceiling() {
+    fn pipeline_raises_only_the_default_ceiling() {
         let chain = || vec![demand(95 << 20, None), demand(0, Some(64 << 20))];
         assert_eq!(plan(chain(), None).expect("raised").limit, 160 << 20);
         let refused = plan(chain(), Some(100 << 20)).expect_err("too little");
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_decoder_may_claim_is_left_to_it() {
+    fn decoder_claims_are_left_room() {
         let decoder = Demand {
             claims_later: true,
             ..demand(512 << 10, None)
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_given_ceiling_is_shared_with_claims_and_never_raised() {
+    fn only_given_ceilings_shrink_links() {
         let decoder = || Demand {
             claims_later: true,
             ..demand(512 << 10, None)
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_of_either_kind_is_one_that_the_user_wants_to_see() {
+    fn explicit_mark_forces_a_link() {
         let low = |low| Demand {
             low: Some(low),
             ..demand(0, Some(8192))
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_machine_can_have_is_refused_with_whatever_ceiling() {
+    fn impossible_memory_is_refused() {
         let huge = || vec![demand(0, Some(MOST / 2)), demand(MOST / 2 + 1, Some(LEAST_HIGH))];
         let beyond = || vec![demand(u64::MAX, Some(u64::MAX)), demand(u64::MAX, None)];
         let chains: [(&dyn Fn() -> Vec<Demand>, u64); 2] = [(&huge, MOST / 2 + 1 + LEAST_HIGH), (&beyond, u64::MAX)];

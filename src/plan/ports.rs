@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mismatch_names_the_stage_that_would_do() {
+    fn mismatch_names_a_converting_stage() {
         let (_, problems) = checked(vec![
             Converter(Port::Bytes, Port::Lines, &[]),
             Converter(Port::Json, Port::Json, &["from-json", "from-csv"]),

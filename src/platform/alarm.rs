@@ -64,7 +64,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn only_an_alarm_that_rings_ends_the_wait() {
+    fn only_a_rung_alarm_ends_the_wait() {
         let alarm = Alarm::new().expect("an alarm");
         let soon = Instant::now() + Duration::from_millis(1);
         assert!(!alarm.wait_until(soon).expect("waited"));

@@ -438,7 +438,7 @@ mod tests {
     use rustix::pipe::{PipeFlags, pipe_with};
 
     #[test]
-    fn an_empty_pipe_is_not_ready_and_the_alarm_ends_the_wait() {
+    fn alarm_ends_wait_for_empty_pipe() {
         let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).expect("a pipe");
         let (read, write) = (
             Descriptor::own(read).expect("own"),
@@ -472,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn several_slices_are_written_in_order_by_every_manner() {
+    fn slices_are_written_in_order() {
         let pieces = [&[1; 3000][..], &[2; 1000], &[3; 5000]];
         let slices = pieces.map(IoSlice::new);
         let whole = pieces.concat();
@@ -492,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_slice_that_does_not_fit_is_cut() {
+    fn oversized_first_slice_is_cut() {
         let large = [7; 10_000];
         let slices = [IoSlice::new(&large), IoSlice::new(b"x")];
         assert_eq!(first_bytes(&slices, PIPE_BUF), (0, &large[..PIPE_BUF]));

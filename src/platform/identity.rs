@@ -134,7 +134,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn every_way_to_a_file_leads_to_the_same_place_whether_it_is_there_or_not() {
+    fn every_path_to_a_file_is_equal() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| FilePlace::find(&folder.path().join(name));
         symlink("file", folder.path().join("link")).expect("made");
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_has_no_place_and_no_folder_is_an_error() {
+    fn only_regular_files_have_a_place() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(FilePlace::find(folder.path()), Ok(None));
         assert_eq!(FilePlace::find(Path::new("/dev/null")), Ok(None));

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_of_our_own_is_not_inherited() {
+    fn own_descriptor_is_not_inherited() {
         let file = tempfile::tempfile().expect("a file");
         let own = inherited(file.as_raw_fd(), OFlags::RDONLY);
         assert_eq!(own.map(|fd| fd.as_raw_fd()), Err(Errno::BADF));

@@ -45,7 +45,7 @@ mod tests {
     use rustix::pipe::{PipeFlags, pipe_with};
 
     #[test]
-    fn both_ends_of_a_pipe_tell_the_same() {
+    fn both_pipe_ends_report_the_same() {
         let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).expect("a pipe");
         assert_eq!(rustix::io::write(&write, &[7; 4321]), Ok(4321));
         let size = rustix::pipe::fcntl_getpipe_size(&read).expect("a pipe");

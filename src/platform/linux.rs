@@ -492,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_peer_is_asked_and_one_that_does_not_read_is_never_given_up() {
+    fn keepalive_never_drops_a_responding_peer() {
         let stream = stream();
         keep_alive(stream.as_fd(), None).expect("set");
         let minute = Duration::from_secs(60);
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_timeout_sets_the_pace_of_the_questions() {
+    fn user_timeout_sets_the_probe_interval() {
         let second = Duration::from_secs(1);
         for (limit, pause, milliseconds) in [
             (second * 5, second * 5, 5000),

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn free_memory_is_plausible_where_it_is_known() {
+    fn free_memory_is_plausible() {
         assert!(free_memory().is_none_or(|free| free > 1 << 20));
     }
 }

@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_in_its_own_tree_and_not_below_itself() {
+    fn process_is_in_its_own_tree() {
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let used = TreeWatch::new(vec![Tree::Of(own)], None).measure().expect("listed");
         assert!(
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_in_the_tree_of_a_number_that_is_no_process() {
+    fn tree_of_unknown_process_is_empty() {
         // The kernel gives no number above 2^22: see proc(5).
         let used = TreeWatch::new(vec![Tree::Of(1 << 30)], None).measure();
         assert_eq!(used.expect("listed"), TreeUse::default());

@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_text_is_broken_between_words_and_long_words_anywhere() {
+    fn long_text_breaks_between_words() {
         assert_eq!(
             wrapped("read a | gzip | write b", 10),
             ["read a |", "gzip |", "write b"]

@@ -24,7 +24,7 @@ fn drawn(recordings: &[Recording], format: Format) -> String {
 }
 
 #[test]
-fn a_stall_is_found_in_every_link_and_told_once() {
+fn stall_is_reported_once() {
     let recording = recorded("stalled.jsonl");
     let run = run(&recording);
     let found: Vec<(f64, f64)> = pauses(run, 1).iter().map(|pause| (pause.from, pause.to)).collect();
@@ -60,7 +60,7 @@ fn a_stall_is_found_in_every_link_and_told_once() {
 }
 
 #[test]
-fn a_killed_run_is_judged_by_its_samples() {
+fn killed_run_is_judged_by_samples() {
     let recording = recorded("killed.jsonl");
     let run = run(&recording);
     assert_eq!(verdict::bottleneck(run), Some(2));
@@ -73,7 +73,7 @@ fn a_killed_run_is_judged_by_its_samples() {
 }
 
 #[test]
-fn a_producer_that_has_ended_is_not_paused() {
+fn ended_producer_is_not_paused() {
     let mut recording = recorded("stalled.jsonl");
     let Body::Run(run) = &mut recording.body else {
         panic!("a run");
@@ -103,7 +103,7 @@ fn a_producer_that_has_ended_is_not_paused() {
 }
 
 #[test]
-fn a_stage_that_ends_early_and_a_silence_are_told() {
+fn early_end_and_silence_are_moments() {
     let mut recording = recorded("stalled.jsonl");
     let Body::Run(run) = &mut recording.body else {
         panic!("a run");
@@ -201,7 +201,7 @@ fn a_long_run_makes_no_large_report() {
 }
 
 #[test]
-fn a_run_that_never_started_says_so_and_draws_nothing() {
+fn unstarted_run_draws_nothing() {
     let mut recording = recorded("stalled.jsonl");
     let Body::Run(run) = &mut recording.body else {
         panic!("a run");
@@ -218,7 +218,7 @@ fn a_run_that_never_started_says_so_and_draws_nothing() {
 
 #[cfg(feature = "png")]
 #[test]
-fn a_png_shows_the_colours_of_the_poster_and_its_letters() {
+fn png_has_colours_and_letters() {
     let drawn = draw(&[recorded("stalled.jsonl")], Format::Png).expect("drawn");
     let image = resvg::tiny_skia::Pixmap::decode_png(&drawn).expect("a PNG");
     let count = |red, green, blue| {
@@ -234,7 +234,7 @@ fn a_png_shows_the_colours_of_the_poster_and_its_letters() {
 }
 
 #[test]
-fn where_backpressure_was_ignored_nothing_is_said_to_have_paused() {
+fn ignored_backpressure_shows_no_pauses() {
     let mut recording = recorded("stalled.jsonl");
     let Body::Run(run) = &mut recording.body else {
         panic!("a run");

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_in_the_link_goes_out_in_as_few_writes_as_the_system_allows() {
+    fn waiting_chunks_need_few_writes() {
         let count = 3 * Batch::MOST;
         let (meter, cancel) = (StageMeter::new(Instant::now()), Cancel::default());
         let mut input = full_of_single_bytes(count);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_of_small_writes_is_waited_for_from_the_fifth_on() {
+    fn small_writes_are_delayed_from_the_fifth() {
         let mut rhythm = Rhythm::default();
         let mut now = Instant::now();
         let mut delays = 0;
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_write_after_a_pause_is_never_delayed() {
+    fn first_write_after_a_pause_is_immediate() {
         let mut rhythm = Rhythm::default();
         let start = Instant::now();
         assert!(!rhythm.is_close(start));
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_that_brings_nothing_makes_the_next_one_rarer() {
+    fn fruitless_delay_makes_delays_rarer() {
         let mut rhythm = Rhythm {
             streak: 10,
             ..Rhythm::default()
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_that_brings_little_makes_the_next_one_longer() {
+    fn short_gain_makes_delays_longer() {
         let mut rhythm = Rhythm::default();
         (0..20).for_each(|_| rhythm.waited(10, 11));
         assert_eq!(rhythm.delay, Rhythm::LONGEST);

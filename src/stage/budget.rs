@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_that_would_do_does_and_one_byte_less_does_not() {
+    fn least_sufficient_ceiling_is_exact() {
         let share = LinkShare {
             state: 500,
             given: 70,
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_ceiling_is_raised_up_to_the_allowance() {
+    fn open_ceiling_rises_to_the_allowance() {
         let budget = Arc::new(Budget::new(100, 60, false));
         let _claim = budget.claim(1000).expect("within the allowance");
         assert_eq!((budget.limit(), budget.state()), (1060, 1000));

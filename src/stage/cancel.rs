@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_for_a_descriptor_ends_whether_it_began_before_the_trip_or_after() {
+    fn cancel_ends_descriptor_waits() {
         let late = Instant::now() + Duration::from_secs(3600);
         let tripped = Cancel::default();
         tripped.trip();

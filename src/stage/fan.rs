@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_branch_that_takes_nothing_is_cut_loose() {
+    async fn stalled_branch_is_detached() {
         let pool = Arc::new(Pool::new(128));
         let (_, mut source, mut middle) = link(&pool, 64);
         let [(_, a, mut from_a), (_, b, mut from_b)] = [(); 2].map(|()| link(&pool, 32));
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fan_that_is_dropped_aborts_every_branch() {
+    fn dropped_fan_aborts_every_branch() {
         let pool = Arc::new(Pool::new(64));
         let [(_, a, mut from_a), (_, b, mut from_b)] = [(); 2].map(|()| link(&pool, 32));
         drop(Fan::new(vec![a, b]));

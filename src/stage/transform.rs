@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn it_gives_out_what_it_has_before_it_waits_and_what_it_can_when_it_has_waited() {
+    fn transform_sends_before_it_waits() {
         let (mut feed, input) = link();
         let (out, mut end) = link();
         let (teller, heard) = teller(2, Want::More);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_enough_is_finished_and_ends_the_stream() {
+    fn satisfied_transform_ends_the_stream() {
         let (mut feed, input) = link();
         let (out, mut end) = link();
         let (teller, heard) = teller(0, Want::Enough);
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_was_not_whole_ends_nothing() {
+    fn truncated_input_ends_nothing() {
         let (feed, input) = link();
         let (out, mut end) = link();
         let (teller, heard) = teller(0, Want::More);

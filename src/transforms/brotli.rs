@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_is_read_from_the_first_bits() {
+    fn window_is_read_from_first_bits() {
         assert_eq!(head(&[0x06]), window(16));
         assert_eq!(head(&[0x0b]), window(22));
         assert_eq!(head(&[0x0f]), window(24));

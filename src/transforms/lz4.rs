@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_block_size_tells_what_a_frame_takes() {
+    fn block_size_determines_the_memory() {
         assert_eq!(head(&[0x04, 0x22, 0x4d, 0x18, 0x64, 0x40]), Head::Member(128 << 10));
         assert_eq!(
             head(&[0x04, 0x22, 0x4d, 0x18, 0x44, 0x70]),

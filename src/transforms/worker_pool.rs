@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jobs_come_back_in_order_whoever_is_faster() {
+    fn jobs_return_in_order() {
         let mut pool = WorkerPool::spawn("worker", 3, || {
             |job: &mut (u64, u64)| {
                 // Early jobs take longer.
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "the third")]
-    fn a_workers_panic_reaches_the_employer_in_its_turn() {
+    fn worker_panic_reaches_the_owner() {
         let mut pool =
             WorkerPool::spawn("worker", 2, || |job: &mut u32| assert!(*job != 3, "the third")).expect("threads");
         for job in 1..=4 {
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crew_with_jobs_left_can_be_dismissed() {
+    fn pool_with_jobs_can_be_dropped() {
         let mut pool = WorkerPool::spawn("worker", 1, || |_: &mut u32| {}).expect("threads");
         for job in 0..100 {
             pool.submit(job);

@@ -191,7 +191,7 @@ mod tests {
     use crate::engine::Moment;
 
     #[test]
-    fn every_line_is_there_as_soon_as_it_is_written_and_can_be_read_back() {
+    fn every_line_is_written_at_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("run.jsonl");
         let mut recorder = Recorder::new(
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_said_once_and_ends_the_recording() {
+    fn full_disk_ends_the_recording_once() {
         let full = File::options().write(true).open("/dev/full").expect("there is one");
         let mut recorder = Recorder::new(full.into(), false, &Header::now("run", "a | b"));
         let trouble = recorder.trouble().expect("nothing fits");

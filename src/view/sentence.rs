@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sink_that_is_not_durable_yet_finishes() {
+    fn syncing_sink_is_finishing() {
         let mut snapshot = branched();
         snapshot
             .links
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_called_like_a_scheme_waits_for_its_disk() {
+    fn file_named_like_scheme_waits_for_disk() {
         let witness = |text, busy, outside| Witness {
             name: "read",
             text,

@@ -90,7 +90,7 @@ fn report(folder: &Folder) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_report_is_shown_on_a_light_screen() {
+fn report_renders_on_a_light_screen() {
     let folder = Folder::new();
     let Some(shown) = open(&folder, &report(&folder), false) else {
         return;
@@ -102,7 +102,7 @@ fn a_report_is_shown_on_a_light_screen() {
 }
 
 #[test]
-fn a_report_is_shown_on_a_dark_screen() {
+fn report_renders_on_a_dark_screen() {
     let folder = Folder::new();
     let Some(shown) = open(&folder, &report(&folder), true) else {
         return;

@@ -116,32 +116,32 @@ fn round_trips(codec: &Codec) {
 }
 
 #[test]
-fn gzip_and_the_real_one_understand_each_other() {
+fn gzip_interoperates_with_its_tool() {
     round_trips(&GZIP);
 }
 
 #[test]
-fn zstd_and_the_real_one_understand_each_other() {
+fn zstd_interoperates_with_its_tool() {
     round_trips(&ZSTD);
 }
 
 #[test]
-fn xz_and_the_real_one_understand_each_other() {
+fn xz_interoperates_with_its_tool() {
     round_trips(&XZ);
 }
 
 #[test]
-fn bzip2_and_the_real_one_understand_each_other() {
+fn bzip2_interoperates_with_its_tool() {
     round_trips(&BZIP2);
 }
 
 #[test]
-fn lz4_and_the_real_one_understand_each_other() {
+fn lz4_interoperates_with_its_tool() {
     round_trips(&LZ4);
 }
 
 #[test]
-fn brotli_and_the_real_one_understand_each_other() {
+fn brotli_interoperates_with_its_tool() {
     round_trips(&BROTLI);
 }
 
@@ -556,7 +556,7 @@ fn what_is_resident_is_what_was_stated() {
 
 /// What a bomb may hold is bounded like everything else; a limit ends it, and the target stays.
 #[test]
-fn bombs_are_ended_by_take_and_by_limit() {
+fn take_and_limit_end_bombs() {
     let ours = [
         "gzip",
         "gzip single=true",
@@ -625,7 +625,7 @@ fn named_ceiling(said: &str) -> String {
 }
 
 #[test]
-fn too_little_for_an_encoder_is_refused_before_anything_is_opened() {
+fn encoder_memory_is_checked_before_opening() {
     for codec in ALL {
         let folder = Folder::new();
         let pipeline = format!("read missing | {} | write b", codec.encoder);
@@ -639,7 +639,7 @@ fn too_little_for_an_encoder_is_refused_before_anything_is_opened() {
 }
 
 #[test]
-fn too_little_for_a_decoder_is_said_at_its_header_and_what_would_do_does() {
+fn decoder_memory_error_names_the_option() {
     let bytes = &real_files()[..3 << 20];
     for (codec, arguments) in [
         (&ZSTD, &["--no-content-size"][..]),
@@ -705,7 +705,7 @@ fn windows_of_zstd() {
 }
 
 #[test]
-fn a_large_window_of_zstd_finds_what_repeats_far_apart() {
+fn large_zstd_window_finds_distant_repeats() {
     const PART: usize = 3 << 20;
     let bytes = noise(PART, 60).repeat(2);
     let pack = |stage: &str| highwater([stage]).input(bytes.as_slice()).run().succeeds();
@@ -722,7 +722,7 @@ fn a_large_window_of_zstd_finds_what_repeats_far_apart() {
 
 /// What has come in comes out while the source is still open.
 #[test]
-fn a_trickle_comes_out_while_the_source_is_open() {
+fn slow_input_is_flushed() {
     for codec in [&GZIP, &ZSTD, &LZ4] {
         let mut running = Command::new(env!("CARGO_BIN_EXE_highwater"))
             .args(["-q", codec.encoder])

@@ -35,7 +35,7 @@ mod connections {
     use super::*;
 
     #[test]
-    fn that_cannot_stand_create_no_sink_and_consume_no_source() {
+    fn unusable_connections_create_no_sink() {
         let (_refusing, refused) = refusing();
         for (url, said) in [
             (
@@ -68,7 +68,7 @@ mod connections {
     }
 
     #[test]
-    fn that_cannot_be_listened_for_leave_the_source_unread() {
+    fn failed_listeners_leave_the_source_unread() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let address = listener.local_addr().expect("bound");
         let folder = Folder::new();
@@ -89,7 +89,7 @@ mod connections {
     }
 
     #[test]
-    fn that_nobody_makes_end_by_a_timeout_and_leave_the_source_unread() {
+    fn connection_timeout_leaves_the_source_unread() {
         let folder = Folder::new();
         for option in ["--timeout", "--stall-timeout"] {
             let (stdin, ours) = source(&folder);

@@ -106,7 +106,7 @@ mod a_pause {
     }
 
     #[test]
-    fn fills_the_link_to_its_mark_and_leaves_the_sink_where_it_was() {
+    fn pause_fills_links_and_spares_sink() {
         holds_what_comes_after_it("read - high=64KiB | write -", |running| {
             for _ in 0..3 {
                 let held = until(running, |sample| sample["links"][0]["times_full"] == 1);
@@ -171,7 +171,7 @@ mod a_pause {
     }
 
     #[test]
-    fn is_the_sinks_own_time_and_makes_it_the_bottleneck() {
+    fn pause_makes_the_sink_the_bottleneck() {
         let stand = Stand::new();
         let pipeline = "read /dev/zero | throttle 10MB/s high=64KiB | write /dev/null";
         let mut running = stand.run(&[], pipeline, |run| run);
@@ -286,7 +286,7 @@ mod a_process {
     }
 
     #[test]
-    fn that_is_no_number_is_a_wrong_command_line() {
+    fn non_numeric_process_is_a_usage_error() {
         assert_eq!(Stand::new().ctl_pid("0", &["pause"]).code, Some(2));
         assert_eq!(Stand::new().ctl_pid("read", &["pause"]).code, Some(2));
     }
@@ -296,7 +296,7 @@ mod the_socket {
     use super::*;
 
     #[test]
-    fn is_ours_alone_and_goes_with_the_run() {
+    fn control_socket_is_private_and_removed() {
         let stand = Stand::new();
         let running = stand.run(&[], a_slow_chain(), |run| run);
         let folder = stand.folder.join("highwater");
@@ -320,7 +320,7 @@ mod the_socket {
     }
 
     #[test]
-    fn of_a_run_that_was_killed_is_removed_by_the_next() {
+    fn killed_runs_socket_is_removed_later() {
         let stand = Stand::new();
         let killed = stand.run(&[], a_slow_chain(), |run| run);
         killed.signal(Signal::KILL);
@@ -338,7 +338,7 @@ mod the_socket {
     }
 
     #[test]
-    fn is_not_made_in_a_folder_that_others_may_look_into() {
+    fn shared_folder_gets_no_socket() {
         let stand = Stand::new();
         let open = stand.folder.join("highwater");
         std::fs::create_dir(&open).expect("made");
@@ -352,7 +352,7 @@ mod the_socket {
     }
 
     #[test]
-    fn of_a_live_process_in_another_world_is_left_alone() {
+    fn foreign_namespace_socket_is_left_alone() {
         let stand = Stand::new();
         let folder = stand.folder.join("highwater");
         std::fs::create_dir(&folder).expect("made");

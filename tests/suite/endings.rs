@@ -189,7 +189,7 @@ mod readers_that_leave {
     }
 
     #[test]
-    fn of_a_fifo_are_an_error_of_the_sink() {
+    fn fifo_write_errors_belong_to_sink() {
         let folder = Folder::new();
         let fifo = folder.fifo("b");
         let running = highwater(["read /dev/zero | write b"]).within(&folder).start();
@@ -274,7 +274,7 @@ mod timeouts {
     }
 
     #[test]
-    fn of_a_stall_end_a_run_in_which_nothing_moves() {
+    fn stall_timeout_ends_a_stuck_run() {
         let (running, peer) = blocked_writer(&["--stall-timeout", "200ms"]);
         let run = running.wait();
         assert_eq!(
@@ -285,7 +285,7 @@ mod timeouts {
     }
 
     #[test]
-    fn of_a_stall_spare_a_throttle_that_waits_on_purpose() {
+    fn stall_timeout_spares_a_throttle() {
         let arguments = ["--stall-timeout", "50ms", "read /dev/zero | throttle 5/s | take 2"];
         assert_eq!(highwater(arguments).run().succeeds(), [0, 0]);
     }
@@ -338,7 +338,7 @@ mod peers {
     }
 
     #[test]
-    fn that_close_a_sink_before_everything_was_read() {
+    fn early_close_fails_the_sink() {
         // All of it fits into the kernel's buffers, so only the end can tell.
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let url = listener.local_addr().expect("bound");
@@ -384,7 +384,7 @@ mod faults_behind_what_was_wanted {
     }
 
     #[test]
-    fn are_one_every_time_where_take_wanted_more() {
+    fn error_counts_where_take_wanted_more() {
         let folder = folder();
         folder.write("a", faulty(100_000));
         for _ in 0..50 {
@@ -397,7 +397,7 @@ mod faults_behind_what_was_wanted {
     }
 
     #[test]
-    fn are_one_every_time_in_front_of_a_take_before_the_decoder() {
+    fn error_counts_before_take_and_decoder() {
         let folder = folder();
         folder.write("a", faulty(100_000));
         for _ in 0..50 {
@@ -413,7 +413,7 @@ mod faults_behind_what_was_wanted {
 /// The standard library opens /dev/null in the place of closed descriptors; bytes that go there would be lost in silence.
 #[test]
 #[cfg_attr(feature = "portable-platform", ignore = "the portable platform cannot tell")]
-fn a_closed_standard_descriptor_is_an_error_where_it_is_needed() {
+fn closed_standard_descriptor_is_an_error() {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("in"), b"text").expect("written");
     let run = |script: &str| {
@@ -447,7 +447,7 @@ fn a_closed_standard_descriptor_is_an_error_where_it_is_needed() {
 }
 
 #[test]
-fn without_descriptors_the_run_says_so_and_leaves_nothing() {
+fn missing_descriptors_leave_nothing() {
     let folder = folder();
     let script = "ulimit -n 5; exec \"$1\" 'read a | gzip | throttle 1GB/s | write b'";
     let output = std::process::Command::new("sh")
@@ -477,7 +477,7 @@ mod connections_of_runs_that_fail {
     }
 
     #[test]
-    fn are_reset_so_that_the_peer_does_not_take_what_it_has_for_everything() {
+    fn failed_tcp_run_resets_the_peer() {
         let folder = Folder::new();
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let url = listener.local_addr().expect("bound");
@@ -491,7 +491,7 @@ mod connections_of_runs_that_fail {
     }
 
     #[test]
-    fn are_reset_by_a_signal_as_well_be_it_kill() {
+    fn signalled_tcp_run_resets_the_peer() {
         for signal in [Signal::TERM, Signal::KILL] {
             let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
             let text = format!("read /dev/zero | write tcp://{}", listener.local_addr().expect("bound"));

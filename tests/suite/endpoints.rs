@@ -62,7 +62,7 @@ mod files {
     }
 
     #[test]
-    fn keep_their_mode_or_get_the_one_that_is_given() {
+    fn written_files_keep_or_get_modes() {
         let folder = Folder::new();
         folder.write("a", "new");
         for (mode, pipeline, expected) in [
@@ -112,7 +112,7 @@ mod files {
     }
 
     #[test]
-    fn that_were_appended_to_are_cut_back_where_the_run_fails() {
+    fn failed_append_is_cut_back() {
         let folder = Folder::new();
         let mut member = highwater(["gzip"]).input(noise(3 << 20, 1)).run().succeeds();
         member.truncate(member.len() - 1);
@@ -202,14 +202,14 @@ mod files {
     }
 
     #[test]
-    fn that_say_nothing_of_their_size_are_read_to_the_end() {
+    fn unsized_files_are_read_to_the_end() {
         let output = highwater(["read /proc/self/status"]).run().succeeds();
         assert!(output.starts_with(b"Name:"));
     }
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn without_a_size_are_copied_whole_into_another() {
+    fn unsized_files_are_copied_whole() {
         let folder = Folder::new();
         highwater(["read /proc/version | write b"])
             .within(&folder)
@@ -410,7 +410,7 @@ mod standard_streams {
     }
 
     #[test]
-    fn may_be_a_file_that_others_append_to() {
+    fn standard_output_may_be_shared() {
         let folder = Folder::new();
         folder.write("b", "kept ");
         let output = OpenOptions::new().append(true).open(folder.join("b")).expect("opened");
@@ -432,7 +432,7 @@ mod tcp {
     }
 
     #[test]
-    fn peers_that_are_connected_to_get_everything_and_then_the_end() {
+    fn connected_peer_gets_all_and_end() {
         let bytes = noise(3 << 20, 6);
         let (listener, url) = listener();
         let running = highwater([format!("write {url}")]).input(bytes.as_slice()).start();
@@ -443,7 +443,7 @@ mod tcp {
     }
 
     #[test]
-    fn peers_that_are_connected_to_are_read_to_their_end() {
+    fn connected_peer_is_read_to_end() {
         let bytes = noise(3 << 20, 7);
         let (listener, url) = listener();
         let running = highwater([format!("read {url}")]).start();
@@ -519,7 +519,7 @@ mod tcp {
     }
 
     #[test]
-    fn a_peer_that_ends_its_own_direction_still_gets_ours() {
+    fn half_closed_peer_gets_everything() {
         let bytes = noise(3 << 20, 10);
         let (listener, url) = listener();
         let running = highwater([format!("write {url}")]).input(bytes.as_slice()).start();
@@ -532,7 +532,7 @@ mod tcp {
     }
 
     #[test]
-    fn a_host_that_cannot_be_resolved_is_no_peer() {
+    fn unresolvable_host_is_an_error() {
         let folder = Folder::new();
         folder.write("a", "x");
         let run = highwater(["read a | write tcp://nowhere.invalid:1"])

@@ -37,7 +37,7 @@ fn generated(project: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn what_is_committed_is_what_the_code_generates() {
+fn committed_files_match_generated_ones() {
     if env::var_os("HIGHWATER_REGENERATE").is_some_and(|value| value == "1") {
         generate(Path::new(PROJECT));
     }

@@ -57,7 +57,7 @@ fn unread(by: impl AsFd) -> u64 {
     any(not(target_os = "linux"), feature = "portable-platform"),
     ignore = "only Linux tells"
 )]
-fn a_pipe_that_nobody_reads_holds_what_was_written() {
+fn unread_pipe_holds_what_was_written() {
     const COUNT: u64 = 300_000;
     // Spliced by the direct path, and passed through links.
     for pipeline in ["read - | write -", "read - | skip 0 | write -"] {
@@ -121,7 +121,7 @@ fn sizes_during(memory: &str, pipeline: &str, set: Option<usize>) -> [u64; 2] {
     any(not(target_os = "linux"), feature = "portable-platform"),
     ignore = "only Linux tells"
 )]
-fn pipes_are_enlarged_as_far_as_memory_allows() {
+fn pipes_grow_as_memory_allows() {
     const DEFAULT: u64 = 64 << 10;
     for (memory, pipeline, size) in [
         ("8MiB", "read - | write -", 1 << 20),
@@ -147,7 +147,7 @@ fn pipes_are_enlarged_as_far_as_memory_allows() {
     any(not(target_os = "linux"), feature = "portable-platform"),
     ignore = "only Linux tells"
 )]
-fn a_pipe_whose_size_was_set_keeps_it() {
+fn pipe_with_set_size_keeps_it() {
     for size in [4 << 10, 32 << 10, 128 << 10] {
         for pipeline in ["read - | write -", "read - | hash | write -"] {
             assert_eq!(
@@ -184,7 +184,7 @@ fn pipes_are_left_as_they_were_found() {
 }
 
 #[test]
-fn what_the_source_has_not_read_waits_before_it() {
+fn unread_input_waits_before_the_source() {
     const COUNT: u64 = 50_000;
     let (input, mut feed) = std::io::pipe().expect("a pipe");
     feed.write_all(&noise(50_000, 4)).expect("there is room");
@@ -212,7 +212,7 @@ fn what_the_source_has_not_read_waits_before_it() {
     any(not(target_os = "linux"), feature = "portable-platform"),
     ignore = "only Linux tells"
 )]
-fn a_tcp_peer_that_does_not_read_leaves_it_in_both_kernels() {
+fn unread_tcp_data_is_in_both_kernels() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let url = listener.local_addr().expect("bound");
     for through in ["", "| skip 0 "] {
@@ -234,7 +234,7 @@ fn a_tcp_peer_that_does_not_read_leaves_it_in_both_kernels() {
     any(not(target_os = "linux"), feature = "portable-platform"),
     ignore = "only Linux tells"
 )]
-fn a_unix_peer_that_does_not_read_is_charged_to_us() {
+fn unread_unix_data_is_charged_to_us() {
     let folder = Folder::new();
     let listener = UnixListener::bind(folder.join("peer")).expect("bound");
     let mut running = watched("1MiB", "read /dev/zero | skip 0 | write unix:peer")

@@ -111,7 +111,7 @@ fn same_modes(folder: &Folder, names: [&str; 2]) {
 }
 
 #[test]
-fn plus_and_minus_turn_the_throttle_and_q_quits_as_ctrl_c_does() {
+fn plus_minus_and_q_act() {
     let commands = "stty -a >before
         $hw 'read /dev/zero | throttle 1MB/s | write /dev/null'; echo $? >code
         stty -a >after";
@@ -130,7 +130,7 @@ fn plus_and_minus_turn_the_throttle_and_q_quits_as_ctrl_c_does() {
 }
 
 #[test]
-fn space_pauses_and_resumes_and_without_a_throttle_plus_says_so() {
+fn space_pauses_and_resumes() {
     let commands = "$hw 'read /dev/zero high=64KiB | write /dev/null'; echo $? >code";
     let Some(mut terminal) = Terminal::run(commands) else {
         return;
@@ -152,7 +152,7 @@ fn space_pauses_and_resumes_and_without_a_throttle_plus_says_so() {
 }
 
 #[test]
-fn the_terminal_is_as_it_was_after_a_signal_and_after_ctrl_c() {
+fn terminal_is_restored_after_signals() {
     for (signal, code) in [
         (Some(Signal::TERM), "143\n"),
         (Some(Signal::QUIT), "131\n"),
@@ -177,7 +177,7 @@ fn the_terminal_is_as_it_was_after_a_signal_and_after_ctrl_c() {
 }
 
 #[test]
-fn a_stopped_run_leaves_the_terminal_and_takes_it_again_in_the_foreground() {
+fn stopped_run_returns_the_terminal() {
     let commands = "set -m; stty -a >before
         $hw 'read /dev/zero | throttle 1MB/s | write /dev/null'
         stty -a >stopped; jobs -p >pid; echo has-stopped; read -r line; echo \"$line\" >typed
@@ -202,7 +202,7 @@ fn a_stopped_run_leaves_the_terminal_and_takes_it_again_in_the_foreground() {
 }
 
 #[test]
-fn a_run_that_no_shell_could_continue_is_not_stopped() {
+fn run_without_shell_is_not_stopped() {
     // Without job control the shell and its programs are one orphaned process group.
     let commands = "$hw 'read /dev/zero | throttle 1MB/s | write /dev/null'; echo $? >code";
     let Some(mut terminal) = Terminal::run(commands) else {
@@ -217,7 +217,7 @@ fn a_run_that_no_shell_could_continue_is_not_stopped() {
 }
 
 #[test]
-fn a_run_in_the_background_reads_nothing_and_is_not_stopped() {
+fn background_run_reads_no_keys() {
     let commands = "set -m; stty -a >before
         $hw --stats end 'read /dev/zero | throttle 10MB/s | take 5MB | write out' &
         read -r line; echo \"$line\" >typed; stty -a >during; wait $!; echo $? >code; stty -a >after";
@@ -236,7 +236,7 @@ fn a_run_in_the_background_reads_nothing_and_is_not_stopped() {
 }
 
 #[test]
-fn what_a_stage_reads_from_the_terminal_goes_to_the_stage() {
+fn terminal_source_gets_the_keys() {
     let commands = "$hw --progress live 'read - | take 4 | write out'; echo $? >code";
     let Some(mut terminal) = Terminal::run(commands) else {
         return;
@@ -250,7 +250,7 @@ fn what_a_stage_reads_from_the_terminal_goes_to_the_stage() {
 }
 
 #[test]
-fn a_terminal_that_changes_its_size_changes_neither_bytes_nor_code() {
+fn resize_changes_neither_bytes_nor_code() {
     let commands = "mkfifo in go; echo ready
         (read line <go; stty cols 45 rows 8 </dev/tty; echo resized) &
         $hw 'read in | throttle 100MB/s | write out'; echo $? >code; wait";

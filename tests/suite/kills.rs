@@ -48,7 +48,7 @@ fn is_temporary(name: &str) -> bool {
 }
 
 #[test]
-fn a_killed_write_leaves_the_old_file_or_the_whole_new_one() {
+fn killed_write_is_old_or_new() {
     let folder = Folder::new();
     let new = noise(SIZE, 1);
     folder.write("a", &new);
@@ -77,7 +77,7 @@ fn a_killed_write_leaves_the_old_file_or_the_whole_new_one() {
 }
 
 #[test]
-fn a_signal_at_any_moment_leaves_the_target_untouched_or_comes_too_late() {
+fn signal_leaves_target_old_or_new() {
     let folder = Folder::new();
     let new = noise(SIZE, 2);
     folder.write("a", &new);
@@ -105,7 +105,7 @@ fn a_signal_at_any_moment_leaves_the_target_untouched_or_comes_too_late() {
 }
 
 #[test]
-fn a_write_that_is_killed_again_and_again_and_gone_on_with_ends_whole() {
+fn repeatedly_killed_write_ends_whole() {
     const LARGE: usize = 1 << 20;
     let folder = Folder::new();
     let bytes = noise(LARGE, 3);
@@ -138,7 +138,7 @@ fn a_write_that_is_killed_again_and_again_and_gone_on_with_ends_whole() {
 
 /// The second fsync is that of the folder: then the new file is in its place, and the signal changes nothing any more.
 #[test]
-fn a_signal_that_comes_when_the_new_file_is_in_place_is_too_late() {
+fn signal_after_rename_is_too_late() {
     for count in [1, 2] {
         let folder = Folder::new();
         folder.write("a", "new");
@@ -193,7 +193,7 @@ const STEPS: [&str; 8] = [
 ];
 
 #[test]
-fn whichever_step_it_is_killed_at_a_write_is_old_or_whole() {
+fn kill_at_any_step_is_atomic() {
     let folder = Folder::new();
     let new = noise(100_000, 4);
     folder.write("a", &new);
@@ -227,7 +227,7 @@ fn whichever_step_it_is_killed_at_a_write_is_old_or_whole() {
 }
 
 #[test]
-fn whichever_step_it_is_killed_at_a_write_can_be_gone_on_with() {
+fn kill_at_any_step_is_resumable() {
     let folder = Folder::new();
     let bytes = noise(100_000, 5);
     folder.write("a", &bytes);

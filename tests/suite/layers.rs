@@ -158,7 +158,7 @@ fn a_call_is_told_from_a_type() {
 
 /// So that a test can make any of them fail.
 #[test]
-fn whatever_a_run_asks_of_the_system_passes_the_platform() {
+fn all_system_calls_pass_the_platform() {
     let mut wrong = Vec::new();
     for path in sources(&root().join("src")) {
         let name = path
@@ -198,7 +198,7 @@ fn whatever_a_run_asks_of_the_system_passes_the_platform() {
 }
 
 #[test]
-fn every_layer_stands_where_the_map_has_it() {
+fn layers_match_the_map() {
     let named: BTreeSet<&str> = LAYERS.iter().copied().flatten().copied().collect();
     let files = sources(&root().join("src"));
     let there: BTreeSet<String> = files.iter().filter_map(|path| layer_of(path)).collect();
@@ -243,7 +243,7 @@ fn only_the_platform_knows_the_system() {
 }
 
 #[test]
-fn every_example_in_the_catalog_can_be_planned() {
+fn catalog_examples_can_be_planned() {
     for definition in catalog() {
         assert!(!definition.examples.is_empty(), "{} has no example", definition.name);
         for example in definition.examples {
@@ -289,7 +289,7 @@ fn highwater_call(line: &str) -> Option<Vec<String>> {
 }
 
 #[test]
-fn every_command_line_in_the_readme_can_be_planned() {
+fn readme_commands_can_be_planned() {
     let readme = read_to_string(root().join("README.md")).expect("README.md");
     let folder = Folder::new();
     let mut is_shell = false;

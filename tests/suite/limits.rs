@@ -50,7 +50,7 @@ fn untouched(folder: &Folder) {
 
 /// `ulimit -f` counts blocks of 512 bytes.
 #[test]
-fn a_file_may_be_no_larger_than_the_limit_whether_its_signal_is_ignored_or_not() {
+fn file_size_limit_is_reported() {
     for signal in ["", "trap '' XFSZ;"] {
         for pipeline in [
             "read a | write b",
@@ -75,7 +75,7 @@ fn a_file_may_be_no_larger_than_the_limit_whether_its_signal_is_ignored_or_not()
 }
 
 #[test]
-fn few_descriptors_are_enough_or_are_said_to_be_too_few() {
+fn few_descriptors_suffice_or_are_reported() {
     // Three standard ones, six of the reactor, one more for signals, two for the memory, two sources, a folder and a
     // temporary file, and an alarm for each of five stages that comes to wait; the rest is for what whoever started the
     // tests has left open. How many are open at once is a matter of scheduling.
@@ -134,7 +134,7 @@ fn nobody(folder: &Folder) -> Option<Command> {
 
 /// `RLIMIT_NPROC` counts the threads of all processes of a user.
 #[test]
-fn few_threads_are_enough_or_are_said_to_be_too_few() {
+fn few_threads_suffice_or_are_reported() {
     if peer("prlimit").is_none() {
         return;
     }
@@ -202,8 +202,8 @@ fn threads(pipeline: &str) -> u64 {
 }
 
 #[test]
-fn a_full_disk_leaves_the_old_file_and_no_other() {
-    let name = "limits::a_full_disk_leaves_the_old_file_and_no_other";
+fn full_disk_keeps_the_old_file() {
+    let name = "limits::full_disk_keeps_the_old_file";
     isolated(&Namespace::Mounts, name, || {
         let folder = Folder::new();
         let _disk = Mount::at(folder.path());
@@ -219,8 +219,8 @@ fn a_full_disk_leaves_the_old_file_and_no_other() {
 }
 
 #[test]
-fn a_disk_that_cannot_be_written_to_is_left_as_it_is() {
-    let name = "limits::a_disk_that_cannot_be_written_to_is_left_as_it_is";
+fn unwritable_disk_is_unchanged() {
+    let name = "limits::unwritable_disk_is_unchanged";
     isolated(&Namespace::Mounts, name, || {
         let folder = folder();
         let source = format!("read {}", folder.join("a").display());
@@ -249,7 +249,7 @@ fn a_disk_that_cannot_be_written_to_is_left_as_it_is() {
 }
 
 #[test]
-fn statistics_on_a_full_disk_are_a_failure_of_their_own() {
+fn statistics_on_full_disk_fail() {
     let folder = folder();
     let run = highwater(["--stats", "/dev/full", "read a | write b"])
         .within(&folder)
@@ -266,7 +266,7 @@ fn statistics_on_a_full_disk_are_a_failure_of_their_own() {
 }
 
 #[test]
-fn a_memory_limit_of_16_mebibytes_holds_while_the_sink_stalls() {
+fn memory_limit_holds_during_stalls() {
     let bytes = 16 << 20;
     let bounds = [MemoryBound::group(bytes), MemoryBound::data(bytes)];
     for bound in bounds.into_iter().flatten() {
@@ -318,7 +318,7 @@ fn flags(of: impl AsFd) -> OFlags {
 }
 
 #[test]
-fn standard_output_that_does_not_block_gets_everything_and_keeps_its_flags() {
+fn nonblocking_standard_output_keeps_its_flags() {
     let bytes = noise(3 << 20, 2);
     let folder = Folder::new();
     folder.write("a", &bytes);
@@ -344,7 +344,7 @@ fn standard_output_that_does_not_block_gets_everything_and_keeps_its_flags() {
 }
 
 #[test]
-fn a_reader_of_standard_error_that_stops_holds_nothing_up() {
+fn stuck_standard_error_blocks_nothing() {
     let folder = folder();
     let (drain, stderr) = std::io::pipe().expect("a pipe");
     // Full, and nobody reads.
@@ -366,7 +366,7 @@ fn a_reader_of_standard_error_that_stops_holds_nothing_up() {
 }
 
 #[test]
-fn stopped_and_told_to_go_on_it_delivers_everything() {
+fn continued_process_delivers_everything() {
     let folder = folder();
     let arguments = ["--stall-timeout", "1h", "--progress", "json", "--interval", "1ms"];
     let pipeline = "read a | throttle 2MB/s | write b";
@@ -390,7 +390,7 @@ fn stopped_and_told_to_go_on_it_delivers_everything() {
 /// started then, and ends by the same limit, is the clock. The peer and all of its bytes come while it is stopped: when it
 /// goes on it need not wait for anybody.
 #[test]
-fn stopped_for_longer_than_a_stall_timeout_it_goes_on() {
+fn long_stop_is_not_a_stall() {
     const WAITING: [&str; 3] = ["--stall-timeout", "300ms", "read tcp-listen://:0"];
     let Some(mut strace) = strace() else { return };
     strace.args(["-f", "-qq", "-e", "trace=/^epoll_p?wait$"]);
@@ -423,7 +423,7 @@ fn stopped_for_longer_than_a_stall_timeout_it_goes_on() {
 
 /// The same faults as in the sweep, made by somebody who knows nothing of the program.
 #[test]
-fn faults_that_strace_injects_end_as_they_should() {
+fn injected_faults_end_as_specified() {
     if strace().is_none() {
         return;
     }

@@ -49,7 +49,7 @@ fn stays_below(run: &Run, limit: u64) {
     feature = "portable-platform",
     ignore = "the portable peak is not that of this program alone"
 )]
-fn four_times_the_bytes_take_no_more_memory() {
+fn more_bytes_need_no_more_memory() {
     let peak = |size: &str| {
         let pipeline = format!("read /dev/zero | take {size} | throttle 2GB/s | write /dev/null");
         // The ceiling is low, because how full the last link was at its fullest is a matter of scheduling.
@@ -91,7 +91,7 @@ fn no_sample_is_above_the_ceiling() {
 }
 
 #[test]
-fn a_trickle_into_a_slow_sink_stays_below_the_ceiling() {
+fn trickle_stays_below_the_ceiling() {
     use std::io::Write;
     let (input, mut feed) = std::io::pipe().expect("a pipe");
     let arguments = [

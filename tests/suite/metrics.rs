@@ -162,7 +162,7 @@ fn blocked(folder: &Folder, name: &str) -> (Running, SocketAddr, UnixStream) {
 }
 
 #[test]
-fn the_page_has_the_exact_numbers_of_a_run_that_stands_still() {
+fn paused_run_has_exact_metrics() {
     let folder = Folder::new();
     let name = r#"a "b" \c"#;
     let (running, address, mut peer) = blocked(&folder, name);
@@ -229,7 +229,7 @@ fn the_page_has_the_exact_numbers_of_a_run_that_stands_still() {
 }
 
 #[test]
-fn the_page_is_there_before_the_run_has_begun() {
+fn metrics_exist_before_the_run() {
     let pipeline = "read tcp-listen://127.0.0.1:0 | skip 0 | write /dev/null";
     let mut running = highwater(["--metrics", "127.0.0.1:0", pipeline]).start();
     let address = served(&mut running);
@@ -240,7 +240,7 @@ fn the_page_is_there_before_the_run_has_begun() {
 }
 
 #[test]
-fn other_requests_are_refused_and_bad_ones_do_no_harm() {
+fn bad_metrics_requests_are_refused() {
     let folder = Folder::new();
     let (running, address, mut peer) = blocked(&folder, "a");
     // They say nothing, or half of a request, and stay.

@@ -60,7 +60,7 @@ mod silent_peers {
     }
 
     #[test]
-    fn are_asked_whether_they_are_there_and_are_given_up_only_where_that_is_wanted() {
+    fn silent_peers_are_probed() {
         let asked = [
             "SO_KEEPALIVE, [1]",
             "TCP_KEEPIDLE, [60]",
@@ -106,8 +106,8 @@ mod vanished_peers {
     }
 
     #[test]
-    fn of_a_sink_are_given_up_where_a_user_timeout_says_so() {
-        let name = "misbehaving::vanished_peers::of_a_sink_are_given_up_where_a_user_timeout_says_so";
+    fn user_timeout_ends_a_silent_sink() {
+        let name = "misbehaving::vanished_peers::user_timeout_ends_a_silent_sink";
         isolated(&Namespace::Network, name, || {
             let folder = Folder::new();
             let (listener, url) = listener();
@@ -138,8 +138,8 @@ mod vanished_peers {
 
     /// Nothing is owed to it: only keepalive finds out, which is asked once a second at most.
     #[test]
-    fn of_a_source_are_given_up_where_a_user_timeout_says_so() {
-        let name = "misbehaving::vanished_peers::of_a_source_are_given_up_where_a_user_timeout_says_so";
+    fn user_timeout_ends_a_silent_source() {
+        let name = "misbehaving::vanished_peers::user_timeout_ends_a_silent_source";
         isolated(&Namespace::Network, name, || {
             let (listener, url) = listener();
             let mut running = highwater([format!("read {url} user-timeout=100ms")]).start();
@@ -162,7 +162,7 @@ mod peers {
     use super::*;
 
     #[test]
-    fn that_reset_a_source_are_told_with_the_offset() {
+    fn resetting_source_is_reported_with_offset() {
         let toxic = Toxic::tcp([Toxin::Write(noise(1000, 1)), Toxin::HANG, Reset]);
         let mut running = highwater([format!("read {}", toxic.url)]).start();
         let mut out = running.take_stdout();
@@ -177,7 +177,7 @@ mod peers {
     }
 
     #[test]
-    fn that_reset_or_leave_a_sink_are_told_with_the_offset() {
+    fn resetting_sink_is_reported_with_offset() {
         let folder = Folder::new();
         for end in [Reset, Close] {
             let toxins = [Toxin::Read(100_000), end];
@@ -196,7 +196,7 @@ mod peers {
     }
 
     #[test]
-    fn that_end_their_direction_on_a_unix_socket_still_get_ours() {
+    fn half_closed_unix_peer_gets_everything() {
         let folder = Folder::new();
         let bytes = noise(1 << 20, 2);
         let toxic = Toxic::unix(&folder, [HalfClose, ReadToEnd(64 << 10)]);
@@ -221,7 +221,7 @@ mod peers {
     }
 
     #[test]
-    fn that_send_or_take_a_byte_at_a_time_change_nothing() {
+    fn byte_at_a_time_peers_change_nothing() {
         let folder = Folder::new();
         let bytes = noise(2000, 3);
         let toxic = Toxic::tcp(writes(&bytes, 1).chain([Close]));
@@ -253,7 +253,7 @@ mod peers {
     }
 
     #[test]
-    fn that_stop_reading_fill_the_buffers_to_their_marks_and_no_further() {
+    fn unread_data_stops_at_the_marks() {
         let toxic = Toxic::tcp([Toxin::Read(1), Toxin::HANG]);
         let pipeline = format!("read /dev/zero | buffer 1MiB | write {}", toxic.url);
         let mut running = highwater(["--progress", "json", "--interval", "20ms", &pipeline]).start();
@@ -285,7 +285,7 @@ mod peers {
 
     #[test]
     #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
-    fn that_stop_reading_are_given_up_where_a_user_timeout_says_so() {
+    fn user_timeout_ends_a_full_window() {
         let toxic = Toxic::tcp([Toxin::Read(1), Toxin::HANG]);
         let run = highwater([format!("read /dev/zero | write {} user-timeout=100ms", toxic.url)]).run();
         let said = run.fails(4);
@@ -294,7 +294,7 @@ mod peers {
     }
 
     #[test]
-    fn that_take_too_little_end_a_run_with_a_min_rate() {
+    fn min_rate_ends_a_slow_sink() {
         let toxic = Toxic::tcp([Toxin::Read(1), Toxin::HANG]);
         let pipeline = format!("read /dev/zero | write {}", toxic.url);
         let arguments = ["--min-rate", "1TB/s", "--min-rate-grace", "200ms", &pipeline];
@@ -309,7 +309,7 @@ mod peers {
     }
 
     #[test]
-    fn that_take_enough_are_left_alone_by_a_min_rate() {
+    fn min_rate_spares_a_fast_sink() {
         let arguments = ["--min-rate", "1/s", "--min-rate-grace", "1h", "read /dev/zero | take 2"];
         assert_eq!(highwater(arguments).run().succeeds(), [0, 0]);
         let run = highwater(["--min-rate", "1MB/s", "throttle 1kB/s"]).run();
@@ -369,7 +369,7 @@ mod drains {
 
     #[test]
     #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
-    fn end_when_linger_runs_out_and_say_what_is_missing() {
+    fn linger_timeout_reports_missing_bytes() {
         let folder = Folder::new();
         let toxins = [Toxin::Read(1), Toxin::HANG];
         let linger = |toxic: &Toxic| {
@@ -398,7 +398,7 @@ mod drains {
     }
 
     #[test]
-    fn that_end_in_time_are_not_held_up_by_linger() {
+    fn linger_does_not_delay_a_peer() {
         let toxic = Toxic::tcp([ReadToEnd(64 << 10)]);
         let bytes = noise(SIZE, 7);
         let run = highwater([format!("write {} linger=1h", toxic.url)])

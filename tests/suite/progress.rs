@@ -63,7 +63,7 @@ fn an_end_has_done_what_was_expected() {
 }
 
 #[test]
-fn a_failed_run_has_done_what_its_sink_took() {
+fn failed_run_shows_its_sinks_progress() {
     let folder = Folder::new();
     folder.write("a", vec![7; 1000]);
     let run = highwater([

@@ -58,7 +58,7 @@ mod rights {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "there are no lists and attributes there")]
-    fn of_a_new_file_are_those_of_cat() {
+    fn new_file_has_the_permissions_of_cat() {
         let Some(folder) = with_default_list() else { return };
         let expected = list(&folder, "d/expected");
         assert!(expected.contains("user:65534:rw-"), "{expected}");
@@ -92,7 +92,7 @@ mod rights {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "there are no lists and attributes there")]
-    fn that_the_old_file_did_not_give_are_not_given() {
+    fn old_files_missing_permissions_stay_missing() {
         let Some(folder) = with_default_list() else { return };
         for pipeline in ["read a | write d/b", "read a | write d/b resume=true"] {
             folder.write("d/b", "old");
@@ -106,7 +106,7 @@ mod rights {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "there are no lists and attributes there")]
-    fn that_were_asked_for_are_all_there_are() {
+    fn given_mode_is_exact() {
         let Some(folder) = with_default_list() else { return };
         for pipeline in ["write d/b mode=640", "write d/b mode=640 append=true"] {
             copy(&folder, &format!("read a | {pipeline}"));
@@ -134,7 +134,7 @@ mod rights {
     }
 
     #[test]
-    fn of_an_existing_file_are_set_where_asked_for() {
+    fn given_mode_changes_an_existing_file() {
         let folder = folder();
         for how in ["append=true", "in-place=true"] {
             folder.write("b", "old");
@@ -148,7 +148,7 @@ mod names {
     use super::*;
 
     #[test]
-    fn that_end_in_a_slash_make_no_file() {
+    fn name_ending_in_slash_makes_no_file() {
         let folder = folder();
         symlink("ghost/", folder.join("link")).expect("linked");
         for (pipeline, code) in [
@@ -206,7 +206,7 @@ mod attributes {
     }
 
     #[test]
-    fn that_were_given_to_the_old_contents_are_not() {
+    fn special_bits_are_not_kept() {
         let folder = folder();
         folder.write("b", "old");
         if tool(&folder, &["setcap", "cap_net_raw=ep", "b"]).is_none() {
@@ -262,7 +262,7 @@ mod obstacles {
     }
 
     #[test]
-    fn like_a_folder_that_cannot_be_written_to() {
+    fn unwritable_folder_is_reported_first() {
         let Some(_) = nobody() else { return };
         let folder = with_target();
         open_to_all(&folder);
@@ -285,7 +285,7 @@ mod obstacles {
     }
 
     #[test]
-    fn like_ones_own_file_that_is_read_only() {
+    fn own_read_only_file_is_refused() {
         let Some(setpriv) = nobody() else { return };
         let folder = with_target();
         open_to_all(&folder);
@@ -406,7 +406,7 @@ mod in_place {
     use super::*;
 
     #[test]
-    fn every_name_of_the_file_has_the_new_contents() {
+    fn in_place_changes_every_name() {
         let folder = folder();
         folder.write("b", "old and longer");
         std::fs::hard_link(folder.join("b"), folder.join("c")).expect("linked");
@@ -416,7 +416,7 @@ mod in_place {
     }
 
     #[test]
-    fn a_failed_run_says_what_the_file_has() {
+    fn failed_in_place_reports_the_content() {
         let folder = folder();
         folder.write("b", "old");
         let run = run(&folder, "read a | limit 2 | write b in-place=true");
@@ -434,7 +434,7 @@ mod in_place {
     }
 
     #[test]
-    fn nothing_is_read_back_or_gone_on_with() {
+    fn in_place_excludes_verify_and_resume() {
         let folder = folder();
         for how in ["verify", "resume"] {
             let run = run(&folder, &format!("read a | write b in-place=true {how}=true"));
@@ -467,7 +467,7 @@ mod appending {
     }
 
     #[test]
-    fn a_stopped_run_takes_its_own_bytes_back() {
+    fn stopped_append_removes_its_bytes() {
         let folder = folder();
         folder.write("b", "old");
         let (running, _source) = begun(&folder);

@@ -80,12 +80,12 @@ fn again(folder: &Folder) -> Run {
 }
 
 #[test]
-fn what_an_interrupted_run_has_written_is_not_written_again() {
+fn interrupted_run_is_not_rewritten() {
     goes_on(&interrupted());
 }
 
 #[test]
-fn what_changes_no_byte_may_differ_between_runs() {
+fn byte_preserving_stages_may_differ() {
     for pipeline in [
         "read a | throttle 1GB/s | write b resume=true",
         "read ./a high=1MiB low=16KiB | buffer 1MiB | write b resume=true checkpoint=1MiB verify=true",
@@ -96,7 +96,7 @@ fn what_changes_no_byte_may_differ_between_runs() {
 }
 
 #[test]
-fn a_signal_leaves_the_part_and_the_old_target() {
+fn signal_keeps_part_and_old_target() {
     let folder = folder();
     folder.write("b", "old");
     let running = begun(&folder);
@@ -107,7 +107,7 @@ fn a_signal_leaves_the_part_and_the_old_target() {
 }
 
 #[test]
-fn a_part_is_nobody_elses_to_read_and_the_target_is_as_the_old_one() {
+fn part_is_private_until_renamed() {
     let folder = folder();
     let old = folder.write("b", "old");
     std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o640)).expect("set");
@@ -181,7 +181,7 @@ mod refused {
     }
 
     #[test]
-    fn where_the_part_is_not_what_the_journal_says() {
+    fn changed_part_is_refused() {
         let folder = interrupted();
         let part = OpenOptions::new()
             .read(true)
@@ -195,7 +195,7 @@ mod refused {
     }
 
     #[test]
-    fn where_the_part_is_shorter_than_the_journal_says() {
+    fn shortened_part_is_refused() {
         let folder = interrupted();
         let part = OpenOptions::new().write(true).open(folder.join(PART)).expect("opened");
         part.set_len(CHECKPOINT - 1).expect("cut");
@@ -203,7 +203,7 @@ mod refused {
     }
 
     #[test]
-    fn where_the_journal_is_missing_or_no_journal() {
+    fn missing_or_invalid_journal_is_refused() {
         let folder = interrupted();
         std::fs::remove_file(folder.join(JOURNAL)).expect("removed");
         let run = again(&folder);
@@ -217,7 +217,7 @@ mod refused {
     }
 
     #[test]
-    fn where_the_source_is_the_part_or_the_journal() {
+    fn part_or_journal_as_source_is_refused() {
         let folder = interrupted();
         for name in [PART, JOURNAL] {
             let before = folder.read(name);

@@ -131,7 +131,7 @@ mod sources {
     use super::*;
 
     #[test]
-    fn that_are_slow_late_or_uneven_are_read_to_the_last_byte() {
+    fn slow_sources_are_read_completely() {
         let bytes = noise(120_000, 1);
         for steps in uneven(|piece| writes(&bytes, piece)) {
             for chain in CHAINS {
@@ -174,7 +174,7 @@ mod sources {
     }
 
     #[test]
-    fn that_are_slow_to_close_leave_the_target_untouched_until_they_do() {
+    fn slow_closing_source_delays_the_commit() {
         const TICKS: usize = 5;
         let bytes = noise(50_000, 3);
         // The end of its direction is the end, whether or not the connection goes on.
@@ -208,7 +208,7 @@ mod sinks {
     use super::*;
 
     #[test]
-    fn that_are_slow_late_or_uneven_get_every_byte() {
+    fn slow_sinks_get_every_byte() {
         let bytes = noise(120_000, 4);
         for mut steps in uneven(|piece| reads(bytes.len(), piece)) {
             steps.push(ReadToEnd(1));
@@ -233,7 +233,7 @@ mod sinks {
     }
 
     #[test]
-    fn that_take_nothing_yet_are_the_bottleneck_behind_full_links_and_get_every_byte() {
+    fn stalled_sink_is_the_bottleneck() {
         // More than a system takes for a connection on top of what the links hold.
         let bytes = noise(8 << 20, 5);
         let mut steps: Vec<Toxin> = late(reads(bytes.len(), 1 << 20), repeat(1)).collect();
@@ -253,7 +253,7 @@ mod sinks {
     }
 
     #[test]
-    fn that_are_slow_to_close_are_not_waited_for_once_they_have_everything() {
+    fn slow_closing_sink_is_not_awaited() {
         let bytes = noise(50_000, 6);
         // Whether or not they look for the end: time goes on for ever as long as the run does.
         for taken in [ReadToEnd(1000), Toxin::Read(bytes.len())] {
@@ -320,7 +320,7 @@ mod stall_timeouts {
     }
 
     #[test]
-    fn are_for_peers_that_say_nothing_and_not_for_those_that_say_little() {
+    fn stall_timeout_spares_slow_sources() {
         let bytes = noise(TICKS, 7);
         let steps: Vec<Toxin> = late(writes(&bytes, 1), repeat(1)).collect();
         for (folder, toxic) in peers(&steps) {
@@ -335,7 +335,7 @@ mod stall_timeouts {
     }
 
     #[test]
-    fn are_for_peers_that_take_nothing_and_not_for_those_that_take_little() {
+    fn stall_timeout_spares_slow_sinks() {
         // Several times what a system takes for a connection: what it has taken already is not seen to move.
         const PIECE: usize = 200_000;
         let bytes = noise(TICKS * PIECE, 8);

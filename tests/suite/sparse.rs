@@ -116,7 +116,7 @@ fn always_finds_zeros_and_never_leaves_holes() {
 }
 
 #[test]
-fn are_not_made_of_zeros_that_were_written() {
+fn auto_makes_no_holes_of_zeros() {
     let folder = Folder::new();
     folder.write("a", vec![0; 1 << 20]);
     highwater(["read a | throttle 1GB/s | write b"])

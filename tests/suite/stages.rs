@@ -36,7 +36,7 @@ mod limit {
     use super::*;
 
     #[test]
-    fn passes_exactly_its_size_and_not_a_byte_more() {
+    fn limit_passes_exactly_its_size() {
         let folder = with_source(&noise(1 << 20, 1));
         assert!(run(&folder, "read in | limit 1MiB | write out").succeeds().is_empty());
         assert_eq!(folder.read("out"), folder.read("in"));
@@ -51,7 +51,7 @@ mod limit {
     }
 
     #[test]
-    fn gives_what_may_pass_to_a_take_behind_it() {
+    fn limit_feeds_a_following_take() {
         let folder = with_source(&noise(100_000, 2));
         let out = run(&folder, "read in | limit 1000 | take 1000").succeeds();
         assert_eq!(out, folder.read("in")[..1000]);
@@ -191,7 +191,7 @@ mod buffer {
     }
 
     #[test]
-    fn of_no_size_or_beyond_the_ceiling_is_refused() {
+    fn buffer_size_is_checked() {
         let folder = with_source(b"x");
         assert_eq!(
             refused(&run(&folder, "read in | buffer 0 | write out")),
@@ -220,7 +220,7 @@ mod buffer {
     }
 
     #[test]
-    fn says_whether_it_fills_and_when_it_will_be_full() {
+    fn link_predicts_when_full() {
         let mut running = highwater([
             "--progress",
             "json",
@@ -267,7 +267,7 @@ mod hash {
     }
 
     #[test]
-    fn agrees_with_the_tools_that_people_check_with() {
+    fn hash_agrees_with_common_tools() {
         for (algorithm, tool, _) in ALGORITHMS {
             if tool.is_empty() {
                 continue;
@@ -328,7 +328,7 @@ mod hash {
     }
 
     #[test]
-    fn that_is_as_expected_passes_in_either_case() {
+    fn expected_hash_ignores_case() {
         let folder = with_source(b"123456789");
         for sum in ["e3069283", "E3069283"] {
             let run = run(&folder, &format!("read in | hash crc32c expect={sum} | write out"));
@@ -338,7 +338,7 @@ mod hash {
     }
 
     #[test]
-    fn that_can_be_none_is_refused_before_anything_is_opened() {
+    fn invalid_hash_is_refused_before_opening() {
         let folder = Folder::new();
         for (expect, message) in [
             ("e306928", "`e306928` is not a crc32c sum: it has 7 digits instead of 8"),
@@ -362,7 +362,7 @@ mod hash {
     }
 
     #[test]
-    fn goes_to_a_file_that_the_real_tool_checks_and_comes_back() {
+    fn hash_file_is_accepted_by_tools() {
         let folder = with_source(&noise(300_000, 6));
         assert_eq!(
             run(&folder, "read in | hash label=in to=SUMS | write out").code,
@@ -384,7 +384,7 @@ mod hash {
     }
 
     #[test]
-    fn is_found_by_its_label_in_either_form() {
+    fn hash_label_is_found() {
         let folder = with_source(b"123456789");
         let md5 = "25f9e794323b453885f5181f1b624d0b";
         for sums in [
@@ -477,7 +477,7 @@ mod hash {
     }
 
     #[test]
-    fn of_what_was_not_read_whole_is_none_and_no_failure() {
+    fn partial_stream_has_no_hash() {
         let wrong = "0".repeat(64);
         let text = format!("read /dev/zero | hash expect={wrong} label=z | take 5");
         let run = highwater(["-q", "--stats", "-", &text]).run();
@@ -488,7 +488,7 @@ mod hash {
     }
 
     #[test]
-    fn whose_file_cannot_be_written_fails_the_run() {
+    fn unwritable_hash_file_fails_the_run() {
         let folder = with_source(b"x");
         let mut unread = folder.open("in");
         let run = highwater(["hash to=missing/SUMS | write out"])
@@ -502,7 +502,7 @@ mod hash {
     }
 
     #[test]
-    fn whose_file_is_a_file_of_the_chain_is_refused_before_anything_is_opened() {
+    fn hash_file_must_not_be_an_end() {
         let folder = with_source(b"precious");
         folder.write("old", "old");
         for (chain, other) in [
@@ -540,7 +540,7 @@ mod hash {
     }
 
     #[test]
-    fn leaves_its_file_as_it_was_where_the_sink_fails_or_is_not_given_everything() {
+    fn hash_file_survives_a_failed_sink() {
         let folder = with_source(&noise(300_000, 7));
         folder.write("SUMS", "old");
         assert_eq!(run(&folder, "read in | hash to=SUMS | write /dev/full").code, Some(5));
@@ -558,7 +558,7 @@ mod hash {
     }
 
     #[test]
-    fn removes_its_temporary_file_when_a_signal_ends_the_run() {
+    fn signal_removes_the_hash_temporary() {
         let folder = with_source(b"");
         folder.write("SUMS", "old");
         let chain = "read /dev/zero | hash to=SUMS | throttle 1MB/s | write out";
@@ -606,7 +606,7 @@ mod unix_sockets {
     }
 
     #[test]
-    fn carry_exact_bytes_both_ways_and_leave_no_name() {
+    fn unix_sockets_carry_exact_bytes() {
         let folder = with_source(&noise(3_000_001, 7));
         for (first, second) in [
             ("read unix-listen:s | write out", "read in | write unix:s"),
@@ -634,7 +634,7 @@ mod unix_sockets {
     }
 
     #[test]
-    fn that_are_stale_are_replaced_and_live_ones_are_not_disturbed() {
+    fn only_stale_unix_sockets_are_replaced() {
         let folder = with_source(b"bytes");
         drop(UnixListener::bind(folder.join("s")).expect("bound"));
         let running = listen(&folder, "read unix-listen:s | write out");
@@ -651,7 +651,7 @@ mod unix_sockets {
     }
 
     #[test]
-    fn whose_name_is_something_else_are_refused_and_it_stays() {
+    fn foreign_unix_name_is_refused() {
         let folder = with_source(b"bytes");
         let refused = run(&folder, "read in | write unix-listen:in");
         assert!(refused.fails(9).ends_with("it exists and is not a socket"));
@@ -670,14 +670,14 @@ mod unix_sockets {
     }
 
     #[test]
-    fn leave_no_name_when_the_source_is_missing() {
+    fn missing_source_leaves_no_socket() {
         let folder = Folder::new();
         assert_eq!(run(&folder, "read missing | write unix-listen:s").code, Some(3));
         assert!(folder.names().is_empty());
     }
 
     #[test]
-    fn whose_peer_leaves_before_it_has_read_everything_are_an_error() {
+    fn unix_peer_leaving_early_is_an_error() {
         let folder = with_source(&noise(50_000, 8));
         let running = listen(&folder, "read in | write unix-listen:s");
         let mut stream = UnixStream::connect(folder.join("s")).expect("connected");
@@ -687,7 +687,7 @@ mod unix_sockets {
     }
 
     #[test]
-    fn with_too_long_a_path_are_refused_at_once() {
+    fn overlong_unix_path_is_refused() {
         let folder = Folder::new();
         let path = "x".repeat(108);
         for text in [
@@ -734,7 +734,7 @@ mod small_chunks {
     }
 
     #[test]
-    fn of_the_smallest_links_pass_every_form_of_gzip() {
+    fn smallest_links_pass_all_gzip_forms() {
         let folder = with_source(&noise(3000, 12));
         for text in [
             "read in high=1 | gzip single=true flush=1ms high=1 | gunzip high=1 | write out",
@@ -770,7 +770,7 @@ mod options {
     use super::*;
 
     #[test]
-    fn a_stall_timeout_ends_a_wait_for_a_peer() {
+    fn stall_timeout_ends_a_peer_wait() {
         let folder = Folder::new();
         let run = highwater(["--stall-timeout", "50ms", "read unix-listen:s | write out"])
             .within(&folder)
@@ -841,7 +841,7 @@ mod options {
     }
 
     #[test]
-    fn quiet_shows_nothing_and_goes_with_no_progress() {
+    fn quiet_excludes_progress() {
         let folder = with_source(b"x");
         highwater(["-q", "read in | write out"])
             .within(&folder)
@@ -857,7 +857,7 @@ mod options {
     }
 
     #[test]
-    fn stats_and_record_never_write_to_a_file_of_the_chain() {
+    fn own_files_must_not_be_ends() {
         let folder = with_source(b"precious");
         std::os::unix::fs::symlink("new", folder.join("link")).expect("made");
         for (option, file, chain, other) in [
@@ -961,7 +961,7 @@ mod options {
     }
 
     #[test]
-    fn size_is_what_a_stream_is_expected_to_give() {
+    fn size_sets_the_expected_bytes() {
         let run = highwater(["-q", "--stats", "-", "read - size=10MB | write /dev/null"])
             .input("x")
             .run();

@@ -146,7 +146,7 @@ fn file_to_file_is_a_few_calls() {
 }
 
 #[test]
-fn the_disk_begins_before_the_end_where_it_is_waited_for() {
+fn writeback_begins_before_the_end() {
     let Some(bench) = Bench::new() else { return };
     let (data, copy) = (bench.data(SIZE), bench.path("copy"));
     for marks in [&[][..], &["high=1MiB"]] {

@@ -52,7 +52,7 @@ fn the_live_view_is_drawn_and_cleared() {
 }
 
 #[test]
-fn the_live_view_draws_ascii_in_locale_c() {
+fn locale_c_draws_ascii() {
     let folder = folder_with_a_mebibyte();
     let arguments = "--color never 'read in high=64KiB | throttle 1MiB/s | write out'";
     let Some(seen) = in_locale("C", arguments, folder.path()) else {
@@ -63,7 +63,7 @@ fn the_live_view_draws_ascii_in_locale_c() {
 }
 
 #[test]
-fn what_is_done_at_once_shows_only_its_bill() {
+fn short_run_shows_only_its_summary() {
     let folder = folder_with_a_mebibyte();
     let Some(seen) = on_a_terminal("'read in | write out'", folder.path()) else {
         return;
@@ -74,7 +74,7 @@ fn what_is_done_at_once_shows_only_its_bill() {
 }
 
 #[test]
-fn a_terminal_that_gets_the_bytes_gets_no_picture() {
+fn data_on_terminal_prevents_the_picture() {
     let folder = folder_with_a_mebibyte();
     let Some(seen) = on_a_terminal("'read in | throttle 2MiB/s | take 700K'", folder.path()) else {
         return;

@@ -1117,7 +1117,7 @@ highwater: write ./a append=true: would overwrite what is read: it is the same f
     }
 
     #[test]
-    fn target_that_is_a_hard_link_of_the_source() {
+    fn hard_link_of_the_source_is_refused() {
         let folder = folder();
         std::fs::hard_link(folder.join("a"), folder.join("b")).expect("linked");
         let run = highwater(["read a | write b"]).within(&folder).run();
@@ -1133,7 +1133,7 @@ highwater: write b: would overwrite what is read: it is the same file as the sou
     }
 
     #[test]
-    fn target_that_is_a_symbolic_link_to_the_source() {
+    fn symbolic_link_to_the_source_is_refused() {
         let folder = folder();
         std::os::unix::fs::symlink("a", folder.join("b")).expect("linked");
         says(
@@ -1350,7 +1350,7 @@ mod answers {
     }
 
     #[test]
-    fn every_stage_is_listed_and_has_a_page() {
+    fn every_stage_has_a_page() {
         let list = said(&["stages"]);
         for stage in catalog() {
             let line = list
@@ -1492,7 +1492,7 @@ quietly
     }
 
     #[test]
-    fn the_shells_own_words_are_not_lexed_again() {
+    fn shell_words_are_not_lexed_again() {
         let folder = folder();
         folder.write("it's | a \"file\"", "odd\n");
         folder.write("-q", "option\n");
@@ -1503,7 +1503,7 @@ quietly
     }
 
     #[test]
-    fn json_ends_with_the_end_and_no_summary() {
+    fn json_ends_without_a_summary() {
         let folder = folder();
         let run = highwater(["--progress", "json", "read a | write b"])
             .within(&folder)
@@ -1547,7 +1547,7 @@ quietly
     }
 
     #[test]
-    fn nothing_on_standard_error_can_hold_up_the_data() {
+    fn stuck_standard_error_never_blocks_data() {
         let folder = folder();
         let invocation: Invocation = highwater(["read a", "--progress", "json"]).within(&folder);
         let run = invocation.stdin(Stdio::null()).run();

@@ -44,7 +44,7 @@ fn pages_go_into_a_connection() {
 }
 
 #[test]
-fn several_files_and_a_file_without_a_size_arrive_whole() {
+fn several_and_unsized_files_arrive_whole() {
     let folder = Folder::new();
     folder.write("a", noise(70_000, 3));
     folder.write("empty", []);

@@ -247,7 +247,7 @@ fn the_memory_limit_needs_a_backlog() {
 }
 
 #[test]
-fn the_disk_limit_is_judged_by_the_files() {
+fn disk_limit_is_judged_by_files() {
     let limit = Ending::TooMuchDisk(64 * MIB);
     let reading = samples(|t| (t * MIB, 0, 9 * MIB));
     let files = |temporary, kept| Written {
@@ -268,7 +268,7 @@ fn the_disk_limit_is_judged_by_the_files() {
 }
 
 #[test]
-fn an_early_end_is_judged_by_the_memory() {
+fn early_end_is_judged_by_memory() {
     let ended = Ending::Ended("with signal 6".to_owned());
     let none = Reaction::default();
     let nothing = judged(&samples(|_| (0, 0, MIB))[..1], &ended, none, NONE);

@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn files_without_bound_buffer_though_memory_is_flat() {
+    fn unbounded_files_count_as_buffering() {
         let verdict = judged(|t| (52 * MIB, t * 4 * MIB), &clients());
         assert_eq!(verdict.finding, Finding::Buffers, "{verdict:?}");
         assert!(verdict.sentence.contains("wrote 400 MiB to files"), "{verdict:?}");
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_wait_for_their_turn_are_told_apart() {
+    fn queued_clients_are_recognised() {
         let one = Clients { served: 1, ..clients() };
         let verdict = judged(|_| (52 * MIB, 0), &one);
         assert_eq!(verdict.finding, Finding::Honours);
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_tells_nothing_is_no_acquittal() {
+    fn short_response_proves_nothing() {
         let short = Clients {
             shortest: Some(1000),
             ..clients()

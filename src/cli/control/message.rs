@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_comes_back_as_it_was_sent() {
+    fn message_survives_a_round_trip() {
         let set = Request::Set {
             stage: "throttle".to_owned(),
             rate: 5,

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_made_for_this_user_alone() {
+    fn control_folder_is_private() {
         let place = tempfile::tempdir().expect("a folder");
         let folder = place.path().join("highwater");
         assert_eq!(prepare(&folder), Ok(()));

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_stopped_ends_at_its_peak() {
+    fn stopped_run_ends_at_its_peak() {
         let line = format!(r#"{{"elapsed_s":2,{STAGES},"exit":{{"code":7,"error":"stopped"}}}}"#);
         let Heard::End(end) = read(&line) else {
             panic!("an end");

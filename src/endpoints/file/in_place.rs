@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_append_cuts_off_its_own_bytes() {
+    fn failed_append_cuts_off_its_bytes() {
         let (_folder, path) = log("old");
         let mut outgoing = open(&path);
         write(&mut outgoing, b" and new");
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_not_there_is_removed() {
+    fn created_file_is_removed() {
         let (_folder, path) = log("");
         let mut outgoing = open(&path);
         write(&mut outgoing, b"new");
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_stays_where_others_wrote_to_it() {
+    fn created_file_with_foreign_bytes_stays() {
         let (_folder, path) = log("");
         let mut outgoing = open(&path);
         write_elsewhere(&path, b"theirs");
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_taken_a_new_files_name_is_not_removed() {
+    fn foreign_file_under_new_name_stays() {
         let (folder, path) = log("");
         let outgoing = open(&path);
         std::fs::rename(&path, folder.path().join("log.1")).expect("moved");
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_written_in_place_is_not_restored() {
+    fn emptied_file_is_not_restored() {
         let (_folder, path) = log("old");
         let writing = WriteOptions {
             existing: Existing::Empty,

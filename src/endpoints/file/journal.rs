@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_torn_off_the_records_before_it_count() {
+    fn records_before_a_tear_count() {
         let (bytes, ends) = journal();
         for length in 0..=bytes.len() {
             let found = Found::read(&bytes[..length]).expect("read");
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_was_changed_does_not_count_nor_what_follows_it() {
+    fn changed_record_ends_the_journal() {
         let (bytes, ends) = journal();
         for at in ends[0]..ends[1] {
             let mut bytes = bytes.clone();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_torn_is_cut_off_before_more_is_noted() {
+    fn torn_records_are_cut_off_first() {
         let (bytes, ends) = journal();
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(&file, &bytes[..ends[2] - 3]).expect("written");

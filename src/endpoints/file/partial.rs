@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn once_the_run_has_failed_the_target_stays_and_so_does_the_part() {
+    fn failed_run_keeps_target_and_part() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("b"), "old").expect("written");
         let mut outgoing = open(folder.path());

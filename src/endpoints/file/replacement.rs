@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_made_the_old_file_a_special_program_is_not_taken_over() {
+    fn replacement_drops_setuid_and_capabilities() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("out");
         std::fs::write(&target, "old").expect("written");
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_has_come_meanwhile_is_spared_where_that_was_asked_for() {
+    fn clobber_false_spares_a_new_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("out");
         let sparing = WriteOptions {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_leaves_the_target_and_nothing_else() {
+    fn replacement_rollback_leaves_only_the_target() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("out");
         let mut outgoing = create(&target);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_has_put_under_its_name_is_not_removed() {
+    fn foreign_file_under_temporary_name_stays() {
         let folder = tempfile::tempdir().expect("a folder");
         let outgoing = create(&folder.path().join("out"));
         let temporary = folder.path().join(&names(folder.path())[0]);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_followed_to_the_real_file_or_to_where_it_will_be() {
+    fn links_are_followed_to_the_target() {
         let folder = tempfile::tempdir().expect("a folder");
         let link = folder.path().join("link");
         std::fs::create_dir(folder.path().join("deep")).expect("made");
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_full_length_still_has_room_for_a_temporary() {
+    fn longest_name_has_room_for_temporary() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("x".repeat(255));
         commit(create(&target));

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_it_is_read_back_and_counts_as_motion() {
+    fn reading_back_counts_as_motion() {
         let (descriptor, verifier) = written();
         let context = context();
         verifier.verify(&descriptor, &context).expect("the same");
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_more_or_less_or_another_one_is_found() {
+    fn any_differing_byte_is_found() {
         let (descriptor, verifier) = written();
         let size = verifier.bytes;
         let last = u8::try_from((size - 1) % 251).expect("below 251");
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_back_ends_when_the_stage_is_told_to_stop() {
+    fn cancel_ends_reading_back() {
         let (descriptor, verifier) = written();
         let context = context();
         context.cancel.trip();

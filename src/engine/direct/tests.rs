@@ -194,7 +194,7 @@ fn spawn(direct: Direct) -> JoinHandle<[Outcome; 2]> {
 }
 
 #[test]
-fn files_into_a_pipe_arrive_in_order_however_little_it_takes_at_once() {
+fn files_reach_a_pipe_in_order() {
     let whole = bytes(5_000_000);
     let (first, second) = whole.split_at(3_000_001);
     let (read, write) = pipe();
@@ -211,7 +211,7 @@ fn files_into_a_pipe_arrive_in_order_however_little_it_takes_at_once() {
 }
 
 #[test]
-fn a_file_goes_on_from_its_offset_behind_what_the_other_one_has() {
+fn file_is_copied_from_its_offset() {
     let mut source = file(&bytes(100_000));
     source.seek(SeekFrom::Start(7)).expect("a regular file");
     let mut sink = file(b"before");
@@ -222,7 +222,7 @@ fn a_file_goes_on_from_its_offset_behind_what_the_other_one_has() {
 }
 
 #[test]
-fn holes_are_counted_and_stay_where_they_were() {
+fn holes_are_kept_and_counted() {
     const MIB: u64 = 1 << 20;
     for is_new_file in [true, false] {
         let mut source = file(b"begins");
@@ -242,7 +242,7 @@ fn holes_are_counted_and_stay_where_they_were() {
 }
 
 #[test]
-fn a_pipe_that_nobody_has_opened_yet_is_waited_for() {
+fn unopened_fifo_is_waited_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("fifo");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
@@ -285,7 +285,7 @@ fn ways() -> Vec<(&'static str, OwnedFd, OwnedFd, OwnedFd)> {
 }
 
 #[test]
-fn a_lane_that_was_told_to_stop_moves_nothing() {
+fn cancelled_direct_path_moves_nothing() {
     for (way, source, sink, _other) in ways() {
         let (rig, direct) = Rig::new(vec![source], sink, true, 100);
         rig.cancel.trip();
@@ -301,7 +301,7 @@ fn a_lane_that_was_told_to_stop_moves_nothing() {
 }
 
 #[test]
-fn a_closed_gate_stops_every_way_before_the_sink_until_it_is_opened_or_the_run_ends() {
+fn closed_pause_point_stops_every_method() {
     for opens in [true, false] {
         for (way, source, sink, other) in ways() {
             let (rig, direct) = Rig::new(vec![source], sink, true, 100);
@@ -325,7 +325,7 @@ fn a_closed_gate_stops_every_way_before_the_sink_until_it_is_opened_or_the_run_e
 }
 
 #[test]
-fn a_sink_that_takes_no_more_does_not_keep_a_lane_that_is_told_to_stop() {
+fn full_sink_does_not_block_a_cancel() {
     let (_read, write) = pipe();
     let other = Descriptor::own(write.try_clone().expect("a descriptor")).expect("open");
     let (rig, direct) = Rig::new(vec![file(&bytes(3_000_000)).into()], write, false, 300_007);
@@ -339,7 +339,7 @@ fn a_sink_that_takes_no_more_does_not_keep_a_lane_that_is_told_to_stop() {
 }
 
 #[test]
-fn an_error_is_of_the_end_where_it_happened() {
+fn error_belongs_to_its_end() {
     let folder = File::open(std::env::temp_dir()).expect("a folder");
     let (_read, write) = pipe();
     let (_, unreadable) = Rig::new(vec![file(&bytes(50)).into(), folder.into()], write, false, 100);
@@ -381,7 +381,7 @@ fn an_error_is_of_the_end_where_it_happened() {
 }
 
 #[test]
-fn a_lane_reports_both_ends_when_they_have_ended() {
+fn direct_path_reports_both_ends() {
     let (read, write) = pipe();
     drop(read);
     for (sink, is_whole) in [(file(b"").into(), true), (write, false)] {

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_hidden_and_what_follows_keeps_its_place() {
+    fn redacted_credentials_keep_later_offsets() {
         assert_eq!(
             shown(b"read https://me:\xffsecr\xc3\xa9t@host/a"),
             "read https://***@host/a"

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn readable_rates_have_the_unit_that_people_think_in() {
+    fn readable_rates_have_common_units() {
         for (rate, text) in [
             (1, "1/s"),
             (900, "900/s"),

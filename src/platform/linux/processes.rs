@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_brackets_in_it_is_no_field() {
+    fn process_name_may_contain_brackets() {
         let process = listed(42, "42 (a) R 7) S 17 42 42 0 -1 4194304").expect("read");
         assert_eq!(process.parent, 17);
         assert!(!process.is_running && !process.is_zombie);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listening_socket_is_told_from_a_connected_one() {
+    fn listening_sockets_are_recognised() {
         let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 126 1";
         assert_eq!(listening_socket(line), Some((8080, 126)));
         assert_eq!(listening_socket(&line.replace(" 0A ", " 01 ")), None);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_file_is_seen_with_its_size_and_name() {
+    fn open_file_has_size_and_name() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         rustix::io::write(&file, &vec![1; 100_000]).expect("room");
         rustix::fs::fsync(&file).expect("written");

@@ -60,7 +60,7 @@ mod tests {
     use crate::report::chart::time_axis;
 
     #[test]
-    fn pins_keep_clear_of_each_other_and_in_their_order() {
+    fn pins_do_not_overlap() {
         let moment = |at: f64| Moment {
             at,
             kind: Kind::Paused,

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_to_pass_over_says_how_long_it_is() {
+    fn skippable_frame_states_its_length() {
         let frame = [0x5a, 0x2a, 0x4d, 0x18, 3, 1, 0, 0];
         assert_eq!(skippable(&frame), Head::Skippable(8 + 259));
         assert_eq!(skippable(&frame[..5]), Head::More(8));

@@ -109,7 +109,7 @@ fn text(bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn pieces_and_links_of_any_size_make_no_difference() {
+fn piece_and_link_sizes_do_not_matter() {
     let data = text(20_000);
     for (encoder, decoder) in PAIRS {
         let packed = encode(encoder, &data);
@@ -171,7 +171,7 @@ fn other_ways() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 #[test]
-fn any_cut_is_refused_on_the_other_ways_as_well() {
+fn other_ways_refuse_any_cut() {
     for (encoder, decoder) in other_ways() {
         let packed = encode(encoder, &text(300));
         for at in 0..packed.len() {
@@ -181,7 +181,7 @@ fn any_cut_is_refused_on_the_other_ways_as_well() {
 }
 
 #[test]
-fn a_cut_between_members_is_an_end_and_nowhere_else() {
+fn cut_is_accepted_only_between_members() {
     let data = vec![b'x'; 4 * (8 << 10)];
     let packed = encode("gzip member=8KiB", &data);
     let ends = (1..packed.len()).filter(|at| {
@@ -199,7 +199,7 @@ fn a_cut_between_members_is_an_end_and_nowhere_else() {
 }
 
 #[test]
-fn many_members_and_empty_ones_are_one_stream() {
+fn many_and_empty_members_are_one_stream() {
     for (encoder, decoder) in PAIRS.iter().copied().chain(other_ways()) {
         if decoder == "unbrotli" {
             continue;
@@ -229,7 +229,7 @@ fn something_else_behind_the_data_is_refused() {
 }
 
 #[test]
-fn what_came_before_a_cut_is_given_out() {
+fn output_before_a_cut_is_sent() {
     for (encoder, decoder) in PAIRS {
         let data = text(300_000);
         let packed = encode(encoder, &data);
@@ -292,7 +292,7 @@ fn something_else_is_named() {
 }
 
 #[test]
-fn zero_bytes_behind_the_data_are_as_each_format_has_them() {
+fn padding_zeros_follow_each_format() {
     let padded = |packed: Vec<u8>, zeros: usize| [packed, vec![0; zeros]].concat();
     let gzip = || encode("gzip", b"data");
     assert_eq!(run("gunzip", &padded(gzip(), 5)).0, b"data");
@@ -336,7 +336,7 @@ fn lz4_of_the_old_kind_is_named() {
 
 #[cfg(feature = "zstd")]
 #[test]
-fn a_window_that_is_too_large_ends_at_the_header() {
+fn oversized_window_fails_at_the_header() {
     // A frame whose header requires 256 MiB.
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 18 << 3, 0x01, 0x00, 0x00];
     let failure = run("unzstd", &frame).1.expect_err("too large");
@@ -349,7 +349,7 @@ fn a_window_that_is_too_large_ends_at_the_header() {
 
 #[cfg(feature = "xz")]
 #[test]
-fn a_block_that_takes_too_much_is_refused_before_it_is_decoded() {
+fn oversized_block_fails_before_decoding() {
     let packed = encode("xz level=1", &text(1000));
     let failure = run_with("unxz", &packed, 9, 1 << 20, Some(1 << 20))
         .1
@@ -361,7 +361,7 @@ fn a_block_that_takes_too_much_is_refused_before_it_is_decoded() {
 
 /// What an encoder sends while a source has sent something and not ended.
 #[test]
-fn what_came_in_comes_out_soon_where_the_format_allows() {
+fn encoder_output_comes_soon() {
     for (encoder, decoder) in PAIRS {
         if matches!(*decoder, "unxz" | "bunzip2") {
             continue;

@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_in_a_header_is_believed_only_within_the_budget() {
+    fn header_size_is_trusted_within_budget() {
         let mut unpacker = unpacker(Budget::new(256 << 10, 0, true));
         assert!(!unpacker.may_gather(LARGEST));
         assert_eq!(unpacker.context.budget.state(), 0);
@@ -312,14 +312,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_to_be_cut_out_is_not_gathered_at_all() {
+    fn oversized_member_is_not_gathered() {
         let mut unpacker = unpacker(Budget::new(LARGEST as u64 * 4, 0, false));
         assert!(!unpacker.may_gather(LARGEST + 1));
         assert!(unpacker.may_gather(LARGEST));
     }
 
     #[test]
-    fn fewer_threads_are_hired_where_the_memory_is_short() {
+    fn short_memory_starts_fewer_threads() {
         let budget = Arc::new(Budget::new(10_000, 2000, true));
         // A member takes 1000 bytes on either side; the third thread's would be the fifth.
         let (threads, claim) = claim_for(7, 1000, &budget).expect("room");

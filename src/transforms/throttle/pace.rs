@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn no_window_of_100_ms_is_fast_after_a_stop() {
+    fn stop_causes_no_fast_window() {
         let start = Instant::now();
         let mut pace = Pace::new(1_000_000, 0, start);
         let mut now = start + Duration::from_secs(60);
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_rate_is_exact_from_the_moment_that_it_is_set() {
+    fn new_rate_is_exact_at_once() {
         let start = Instant::now();
         for (before, after) in [
             (1_000_000, 5_000_000),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_rate_keeps_no_credit_of_the_old_one() {
+    fn new_rate_drops_old_credit() {
         let start = Instant::now();
         let later = start + Duration::from_secs(10);
         // Ten seconds late, and with a burst that those would have earned.
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_rate_allows_the_same_burst_from_then_on() {
+    fn new_rate_keeps_the_burst() {
         let start = Instant::now();
         let later = start + Duration::from_secs(10);
         let mut pace = Pace::new(1_000_000, 100_000, start);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbours_pause_earns_nothing_unless_a_burst_is_allowed() {
+    fn neighbours_pause_earns_only_the_burst() {
         let start = Instant::now();
         let later = start + Duration::from_secs(10);
         let mut pace = Pace::new(1_000_000, 0, start);

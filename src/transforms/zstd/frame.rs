@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_head_says_how_much_it_takes() {
+    fn short_head_states_the_needed_bytes() {
         assert_eq!(head(&[]), Head::More(5));
         assert_eq!(head(&MAGIC[..3]), Head::More(5));
         assert_eq!(head(&with_magic(&[0x04])), Head::More(6));

@@ -64,7 +64,7 @@ fn ascii_is_enough() {
 
 /// Before anything has begun, and in the middle of the first and of the second run.
 #[test]
-fn what_is_not_over_is_told_as_it_goes() {
+fn unfinished_demo_tells_its_state() {
     let mut second = recorded();
     second.heeding.end = None;
     second.heeding.points.truncate(12);
@@ -112,7 +112,7 @@ fn water_is_another_colour_above_the_ceiling() {
 }
 
 #[test]
-fn no_width_and_no_number_is_too_odd() {
+fn any_width_and_number_is_drawn() {
     let mut odd = recorded();
     (odd.top, odd.ceiling, odd.span) = (0, u64::MAX, Duration::ZERO);
     for columns in 0..130 {

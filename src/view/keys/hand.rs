@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_throttles_the_tab_key_chooses_one() {
+    fn tab_chooses_one_of_several_throttles() {
         let controls = Controls::detached(&[(1, 1_000), (3, 1_000)]);
         let rates = || {
             controls
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_goes_after_a_while_and_an_explanation_stays() {
+    fn message_expires_but_explanation_stays() {
         let (controls, mut hand) = (Controls::detached(&[]), Hand::default());
         let now = Instant::now();
         hand.press(b'-', &controls, now);

@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn from_10_bytes_a_second_on_a_step_is_no_more_than_a_quarter() {
+    fn rate_steps_are_at_most_a_quarter() {
         let mut rate = 20;
         while rate < 1_000_000_000_000 {
             let next = faster(rate);

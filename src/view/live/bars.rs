@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_shows_its_mark_and_never_lies_about_empty_and_full() {
+    fn level_bar_shows_empty_and_full() {
         let level = |value, width| text(&super::level(value, 100, Some(50), width));
         assert_eq!(level(0, 10), "─────┼────");
         assert_eq!(level(1, 10), "━────┼────");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_begins_at_zero_and_shows_the_newest() {
+    fn curve_begins_at_zero() {
         assert_eq!(curve(&[], 4), "");
         assert_eq!(curve(&[9, 0, 4, 8, 8], 4), "▁▃▅▅");
         assert_eq!(curve_below(&[0, 1, 50, 100, 200], 100), "▁▁▄██");

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_names_lose_their_middle_and_wide_letters_count_twice() {
+    fn long_names_lose_their_middle() {
         assert_eq!(squeezed("read big.iso", 12), "read big.iso");
         assert_eq!(squeezed("read /very/long/path/big.iso", 15), "read /v…big.iso");
         assert_eq!(squeezed("read 日本語のファイル", 13), "read …ァイル");
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_line_takes_no_more_than_it_may() {
+    fn cut_line_fits_its_columns() {
         let line = Line::default()
             .with(Paint::Strong, "日本語")
             .with(Paint::Plain, " and more");

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_drawn_over_the_last_one() {
+    fn picture_overwrites_the_last_one() {
         let mut state = State::default();
         assert_eq!(
             draw(&mut state, 0, &["one", "two"], 80),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_narrower_terminal_has_wrapped_is_taken_back() {
+    fn lines_wrapped_by_resize_are_cleared() {
         let mut state = State::default();
         draw(&mut state, 0, &["\x1b[1m12345678\x1b[0m", "12"], 80);
         assert_eq!(draw(&mut state, 2, &["123"], 4), "\r\x1b[2A\x1b[J123");

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_known_when_it_is_whole() {
+    fn metrics_request_is_complete_at_empty_line() {
         for (request, meaning) in [
             ("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", Request::Page),
             ("GET /metrics?name=x HTTP/1.0\r\n\r\n", Request::Page),

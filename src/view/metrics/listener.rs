@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_address_says_what_would_be_right() {
+    fn wrong_metrics_address_suggests_a_correction() {
         for (text, why) in [
             (
                 "",

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn before_the_start_there_is_only_the_program() {
+    fn page_before_start_has_the_version() {
         assert_eq!(page(None).lines().filter(|line| !line.starts_with('#')).count(), 1);
     }
 }

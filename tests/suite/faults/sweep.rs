@@ -237,40 +237,40 @@ sweeps! {
     fn a_file_to_a_file() { DIRECT }
 
     #[test]
-    fn a_file_to_a_file_where_the_kernel_copies_nothing() { NOT_COPIED }
+    fn file_to_file_without_copy_file_range() { NOT_COPIED }
 
     #[test]
-    fn a_file_to_a_file_where_there_are_no_locks() { NOT_LOCKED }
+    fn file_to_file_without_locks() { NOT_LOCKED }
 
     #[test]
-    fn a_file_with_a_hole_to_a_file() { SPARSE, SPARSE_NOT_COPIED, SPARSE_THROUGH_A_LINK, SPARSE_APPEND }
+    fn sparse_file_to_file() { SPARSE, SPARSE_NOT_COPIED, SPARSE_THROUGH_A_LINK, SPARSE_APPEND }
 
     #[test]
     fn a_file_through_gzip_to_a_file() { GZIP }
 
     #[test]
-    fn a_file_through_several_stages_to_a_file() { THERE_AND_BACK }
+    fn file_through_stages_to_file() { THERE_AND_BACK }
 
     #[test]
-    fn several_files_to_one_that_is_not_synced() { SEVERAL }
+    fn several_files_to_unsynced_file() { SEVERAL }
 
     #[test]
-    fn a_file_to_one_that_was_not_there() { NEW, APPEND_TO_NEW, NEW_IN_PLACE }
+    fn file_to_new_file() { NEW, APPEND_TO_NEW, NEW_IN_PLACE }
 
     #[test]
     fn a_file_to_the_end_of_another() { APPEND }
 
     #[test]
-    fn a_file_to_one_that_is_read_back() { VERIFY }
+    fn file_to_verified_file() { VERIFY }
 
     #[test]
-    fn a_file_to_one_that_another_run_can_go_on_with() { RESUME }
+    fn file_to_resumable_file() { RESUME }
 
     #[test]
-    fn a_file_to_one_that_is_gone_on_with() { RESUMED }
+    fn file_to_resumed_file() { RESUMED }
 
     #[test]
-    fn a_file_to_one_that_is_gone_on_with_and_read_back() { RESUMED_AND_VERIFIED }
+    fn file_to_resumed_and_verified_file() { RESUMED_AND_VERIFIED }
 
     #[test]
     fn a_file_and_its_sum() { SUM }
@@ -291,10 +291,10 @@ sweeps! {
     fn a_peer_to_a_file() { PEER_WRITES }
 
     #[test]
-    fn a_file_to_a_peer_on_this_machine() { UNIX_PEER_READS, UNIX_PEER_COMES_TO_READ }
+    fn file_to_unix_peer() { UNIX_PEER_READS, UNIX_PEER_COMES_TO_READ }
 
     #[test]
-    fn a_peer_on_this_machine_to_a_file() { UNIX_PEER_WRITES, UNIX_PEER_COMES_TO_WRITE }
+    fn unix_peer_to_file() { UNIX_PEER_WRITES, UNIX_PEER_COMES_TO_WRITE }
 }
 
 /// So that a new operation is not forgotten, nor one whose only chain has lost it.

@@ -31,13 +31,13 @@ fn check_of_a_family(signal: Option<Signal>) -> crate::harness::Run {
 }
 
 #[test]
-fn a_program_ends_with_all_that_it_has_started() {
+fn check_ends_all_descendants() {
     let run = check_of_a_family(None);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
-fn an_interrupt_ends_it_all_and_the_shell_sees_130() {
+fn interrupted_check_exits_with_130() {
     for signal in [Signal::INT, Signal::TERM] {
         let run = check_of_a_family(Some(signal));
         assert_eq!(run.signal, Some(signal.as_raw()));
