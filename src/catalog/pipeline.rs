@@ -434,7 +434,7 @@ error: `branch` cannot be `x`: it is not in parentheses
     }
 
     #[test]
-    fn what_takes_the_rest_takes_anything() {
+    fn rest_parameter_accepts_anything() {
         let (script, _) = parse(b"run env=A=b env=C=d tar if=x -x -- level='1 2'");
         let (_, args) = check(&script.calls[0], CATALOG).unwrap();
         assert_eq!(

@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_repeated_is_refused() {
+    fn unrepeatable_input_is_refused() {
         let empty = tempfile::NamedTempFile::new().expect("a file");
         assert_eq!(Input::repeated(empty.path()).expect_err("empty").kind(), Kind::Usage);
         assert_eq!(

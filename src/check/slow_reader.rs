@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_good_response_is_named() {
+    fn bad_response_is_described() {
         for (sent, trouble) in [
             (&b"HTTP/1.1 404 Not Found\r\n\r\n"[..], "HTTP status 404 Not Found"),
             (b"SSH-2.0-x\r\n\r\n", "not an HTTP response"),

@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_out_smaller_has_no_backlog() {
+    fn smaller_output_is_not_backlog() {
         let mut report = report(Finding::Honours, MIB);
         for sample in &mut report.samples {
             sample.memory = 40 * MIB;

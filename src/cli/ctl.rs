@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_says_what_can() {
+    fn invalid_ctl_request_suggests_a_valid_one() {
         for (command, words, why) in [
             (
                 Command::Set,

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_the_busiest_stage() {
+    fn bottleneck_is_the_busiest_stage() {
         assert_eq!(
             in_chain(&[Some(0.01), Some(0.01), Some(1.0), Some(0.03)], None),
             Some(2)

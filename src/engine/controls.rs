@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_says_what_can() {
+    fn unknown_throttle_lists_the_known() {
         let text = |throttles: &[usize], which: &Which| {
             let error = controls(throttles).throttle(which).map(|found| found.stage);
             error.expect_err("nothing is meant").to_string()

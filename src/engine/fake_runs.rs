@@ -77,7 +77,7 @@ fn failure_anywhere_closes_all_once() {
 }
 
 #[test]
-fn without_a_fault_every_sink_commits_once() {
+fn every_sink_commits_once() {
     for graph in shapes() {
         for first in [Form::Task, Form::Thread] {
             let case = Case {

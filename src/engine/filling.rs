@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn in_no_time_nothing_fills() {
+    fn zero_time_has_no_fill_rate() {
         let link = sample(100, 600, Duration::ZERO);
         assert_eq!((format!("{}", link.fill_rate), link.full_in), ("0".to_owned(), None));
     }

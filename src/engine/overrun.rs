@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_not_said() {
+    fn unknown_values_are_left_out() {
         let blind = Overrun { free: None, ..CLIMBED };
         let at_once = Overrun {
             rss: 5 * MIB,

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_in_links_is_not_done() {
+    fn bytes_in_links_are_not_done() {
         assert_eq!(
             progress(Some(1000), [same(1000), same(300), same(250)]),
             Some((250, Some(75)))

@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_fork_is_never_lost() {
+    fn stages_after_a_fork_are_never_lost() {
         let mut verdict = fork_that_goes_on([false; 6]);
         assert_eq!(verdict.report(5, failed(Kind::Sink)), Next::StopAll);
         assert_eq!(verdict.decided(), Some((5, Kind::Sink)));

@@ -122,7 +122,7 @@ fn transfer(marks: (u64, u64, usize), finish: bool) {
 }
 
 #[test]
-fn what_is_finished_arrives() {
+fn finished_stream_arrives() {
     interleave(|| transfer((1, 0, 1), true));
     interleave(|| transfer((2, 1, 1), true));
     interleave(|| transfer((3, 3, 1), true));

@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_outside_is_at_the_end() {
+    fn values_out_of_range_are_clamped() {
         let axis = Axis {
             max: 10.0,
             from: 100.0,

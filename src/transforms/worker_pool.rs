@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn without_threads_submitting_does_the_work() {
+    fn pool_without_threads_works_in_submit() {
         let submitter = std::thread::current().id();
         let mut pool =
             WorkerPool::alone(|job: &mut Option<std::thread::ThreadId>| *job = Some(std::thread::current().id()));

@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_above_has_none() {
+    fn value_below_mark_has_no_excess() {
         assert_eq!(excess(10, 10), None);
         assert_eq!(excess(10, 0), None);
     }

@@ -395,7 +395,7 @@ fn unxz_warns_of_an_unknown_check() {
 }
 
 #[test]
-fn what_precedes_a_fault_reaches_take() {
+fn data_before_a_fault_reaches_take() {
     for codec in ALL {
         let Some(packed) = by_tool(codec, &["-1"], b"hello") else {
             continue;
@@ -442,7 +442,7 @@ fn a_cut_leaves_no_target() {
 }
 
 #[test]
-fn what_is_no_compressed_stream_is_named() {
+fn foreign_input_is_described() {
     let said = leaves_the_target("unzstd", b"BZh91AY&SY", 6);
     assert!(said.contains("this is not zstd: it looks like bzip2"), "{said}");
     let said = leaves_the_target("decompress", b"hello, world", 6);
@@ -501,7 +501,7 @@ fn stated(stage: &str) -> u64 {
 const SLACK: u64 = 4 << 20;
 
 #[test]
-fn what_is_resident_is_what_was_stated() {
+fn resident_memory_matches_the_stated() {
     if cfg!(feature = "portable-platform") {
         return;
     }

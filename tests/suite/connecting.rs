@@ -140,7 +140,7 @@ mod retries {
     }
 
     #[test]
-    fn that_all_fail_are_counted() {
+    fn failed_retries_are_counted() {
         let folder = Folder::new();
         let (_refusing, address) = refusing();
         let (stdin, ours) = source(&folder);
@@ -153,7 +153,7 @@ mod retries {
     }
 
     #[test]
-    fn end_at_once_when_a_signal_comes() {
+    fn signal_ends_retries_at_once() {
         let folder = Folder::new();
         let arguments = ["--log", "info", "read unix:nobody retry=1000000 | write b"];
         let mut running = highwater(arguments).within(&folder).start();
@@ -164,7 +164,7 @@ mod retries {
     }
 
     #[test]
-    fn are_refused_by_other_places() {
+    fn retry_is_refused_elsewhere() {
         let folder = Folder::new();
         folder.write("a", "x");
         for pipeline in [

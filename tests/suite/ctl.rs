@@ -131,7 +131,7 @@ mod a_pause {
     }
 
     #[test]
-    fn ends_at_once_with_the_run() {
+    fn run_end_ends_a_pause() {
         for pipeline in ["read - high=64KiB | write -", "read - | write -"] {
             let stand = Stand::new();
             let (stdin, mut feed) = std::io::pipe().expect("a pipe");
@@ -147,7 +147,7 @@ mod a_pause {
     }
 
     #[test]
-    fn is_neither_a_stall_nor_too_slow() {
+    fn pause_is_not_a_stall() {
         // Far longer than a busy machine lets anything stand still.
         let stalled = ["--stall-timeout", "3s"];
         let slow = ["--min-rate", "1/s", "--min-rate-grace", "3s"];
@@ -192,7 +192,7 @@ mod a_rate {
     const SLOW: &str = "read /dev/zero | throttle 1/s | take 1MB";
 
     #[test]
-    fn is_changed_while_the_run_goes_on() {
+    fn rate_is_changed_during_a_run() {
         for stage in ["throttle", "1"] {
             let stand = Stand::new();
             let running = stand.run(&[], SLOW, |run| run);
@@ -205,7 +205,7 @@ mod a_rate {
     }
 
     #[test]
-    fn is_that_of_one_throttle_of_several() {
+    fn rate_selects_one_of_several_throttles() {
         let stand = Stand::new();
         let pipeline = "read /dev/zero | throttle 1/s | throttle 2/s | take 1MB";
         let mut running = stand.run(&[], pipeline, |run| run);
@@ -227,7 +227,7 @@ mod a_rate {
     }
 
     #[test]
-    fn is_refused_where_nothing_keeps_one() {
+    fn rate_is_refused_without_a_throttle() {
         let stand = Stand::new();
         let (stdin, feed) = std::io::pipe().expect("a pipe");
         let running = stand.run(&[], "read - | write -", |run| run.stdin(stdin));
@@ -239,7 +239,7 @@ mod a_rate {
     }
 
     #[test]
-    fn that_cannot_be_disturbs_nobody() {
+    fn invalid_rate_does_not_reach_the_run() {
         let stand = Stand::new();
         // The words are read before a process is looked for.
         let run = stand.ctl_pid("2147483647", &["set", "throttle", "rate=8Mb/s"]);
@@ -270,13 +270,13 @@ mod a_process {
     use super::*;
 
     #[test]
-    fn that_is_not_there_is_no_connection() {
+    fn missing_process_is_a_connection_error() {
         let run = Stand::new().ctl_pid("2147483647", &["pause"]);
         assert_eq!(run.fails(9), "highwater: ctl 2147483647: there is no such process");
     }
 
     #[test]
-    fn that_is_another_program_is_no_connection() {
+    fn foreign_process_is_a_connection_error() {
         let run = Stand::new().ctl_pid(&std::process::id().to_string(), &["pause"]);
         let line = run.fails(9);
         assert!(
@@ -309,7 +309,7 @@ mod the_socket {
     }
 
     #[test]
-    fn is_there_for_a_quiet_run_too() {
+    fn quiet_run_has_a_control_socket() {
         let stand = Stand::new();
         let arguments = ["-q", "--log", "debug", a_slow_chain()];
         let mut running = stand.in_its_place(highwater(arguments)).start();

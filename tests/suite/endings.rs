@@ -139,7 +139,7 @@ mod signals {
     }
 
     #[test]
-    fn that_were_ignored_stay_so() {
+    fn ignored_signals_stay_ignored() {
         for (name, signal) in [("HUP", Signal::HUP), ("INT", Signal::INT), ("TERM", Signal::TERM)] {
             let folder = folder();
             let fifo = folder.fifo("a");
@@ -165,7 +165,7 @@ mod readers_that_leave {
     use super::*;
 
     #[test]
-    fn end_the_run_quietly() {
+    fn leaving_reader_ends_the_run_quietly() {
         for pipeline in [
             "read /dev/zero",
             "read /dev/zero | gzip level=1",
@@ -181,7 +181,7 @@ mod readers_that_leave {
     }
 
     #[test]
-    fn that_left_before_the_start_are_noticed() {
+    fn reader_gone_before_start_is_noticed() {
         let (drain, output) = std::io::pipe().expect("a pipe");
         drop(drain);
         let run = highwater(["read /dev/zero"]).stdout(output).run();
@@ -206,7 +206,7 @@ mod readers_that_leave {
     }
 
     #[test]
-    fn of_standard_error_change_nothing() {
+    fn closed_standard_error_changes_nothing() {
         let folder = Folder::new();
         let bytes = noise(1 << 20, 1);
         folder.write("a", &bytes);
@@ -234,7 +234,7 @@ mod timeouts {
     use super::*;
 
     #[test]
-    fn end_a_run_that_takes_too_long() {
+    fn timeout_ends_a_long_run() {
         let folder = folder();
         let run = highwater(["--timeout", "50ms", "read /dev/zero | throttle 1kB/s | write b"])
             .within(&folder)
@@ -247,7 +247,7 @@ mod timeouts {
     }
 
     #[test]
-    fn end_a_wait_for_a_peer() {
+    fn timeout_ends_a_peer_wait() {
         let folder = folder();
         let run = highwater(["--timeout", "50ms", "read tcp-listen://:0 | write b"])
             .within(&folder)
@@ -258,7 +258,7 @@ mod timeouts {
     }
 
     #[test]
-    fn end_a_wait_for_a_fifo() {
+    fn timeout_ends_a_fifo_wait() {
         let folder = folder();
         folder.fifo("a");
         let run = highwater(["--timeout", "50ms", "read a | write b"])
@@ -291,7 +291,7 @@ mod timeouts {
     }
 
     #[test]
-    fn that_are_not_reached_change_nothing() {
+    fn unreached_timeout_changes_nothing() {
         let arguments = ["--timeout", "1h", "--stall-timeout", "1h", "read /dev/zero | take 2"];
         assert_eq!(highwater(arguments).run().succeeds(), [0, 0]);
     }
@@ -301,7 +301,7 @@ mod peers {
     use super::*;
 
     #[test]
-    fn that_reset_a_source() {
+    fn reset_fails_the_source() {
         let folder = folder();
         let mut running = highwater(["read tcp-listen://:0 | write b"]).within(&folder).start();
         let mut peer = running.connect();
@@ -318,7 +318,7 @@ mod peers {
     }
 
     #[test]
-    fn that_reset_a_sink() {
+    fn reset_fails_the_sink() {
         let (running, peer) = blocked_writer(&[]);
         reset(peer);
         let run = running.wait();
@@ -331,7 +331,7 @@ mod peers {
     }
 
     #[test]
-    fn that_close_a_sink_early() {
+    fn early_close_is_noticed() {
         let (running, peer) = blocked_writer(&[]);
         drop(peer);
         running.wait().fails(4);
@@ -371,7 +371,7 @@ mod faults_behind_what_was_wanted {
     }
 
     #[test]
-    fn are_none_every_time() {
+    fn fault_behind_take_is_never_an_error() {
         let folder = folder();
         folder.write("a", faulty(100_000));
         for _ in 0..50 {
@@ -506,7 +506,7 @@ mod connections_of_runs_that_fail {
     }
 
     #[test]
-    fn are_reset_where_the_source_never_comes() {
+    fn missing_source_resets_the_peer() {
         let (sink, source) = (["127.0.0.1:0"; 2])
             .map(|any| TcpListener::bind(any).expect("bound"))
             .into();
@@ -532,7 +532,7 @@ mod connections_of_runs_that_fail {
     }
 
     #[test]
-    fn end_as_usual_where_the_run_does() {
+    fn successful_run_does_not_reset() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let text = format!("write tcp://{}", listener.local_addr().expect("bound"));
         let running = highwater([text]).input(noise(300_000, 9)).start();

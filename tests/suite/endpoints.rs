@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 use crate::harness::{Folder, accept, highwater, noise};
 
 #[test]
-fn what_a_stage_waits_for_is_said() {
+fn outside_wait_is_named() {
     let folder = Folder::new();
     folder.write("unix.tar", "x");
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
@@ -45,7 +45,7 @@ mod files {
     }
 
     #[test]
-    fn are_replaced_by_a_new_file() {
+    fn written_file_is_replaced() {
         let folder = Folder::new();
         folder.write("a", "new");
         folder.write("b", "old and longer");
@@ -82,7 +82,7 @@ mod files {
     }
 
     #[test]
-    fn are_found_through_symbolic_links_which_stay() {
+    fn symbolic_links_are_followed_and_kept() {
         let folder = Folder::new();
         folder.write("a", "new");
         std::fs::create_dir(folder.join("deep")).expect("made");
@@ -96,7 +96,7 @@ mod files {
     }
 
     #[test]
-    fn are_appended_to() {
+    fn append_adds_to_a_file() {
         let folder = Folder::new();
         folder.write("a", "more");
         folder.write("b", "some ");
@@ -131,7 +131,7 @@ mod files {
     }
 
     #[test]
-    fn that_exist_can_be_spared() {
+    fn clobber_false_spares_a_file() {
         let folder = Folder::new();
         folder.write("a", "new");
         copy(&folder, "read a | write b clobber=false");
@@ -143,7 +143,7 @@ mod files {
     }
 
     #[test]
-    fn without_sync_are_whole_all_the_same() {
+    fn unsynced_file_is_complete() {
         let folder = Folder::new();
         let bytes = noise(1 << 20, 2);
         folder.write("a", &bytes);
@@ -152,7 +152,7 @@ mod files {
     }
 
     #[test]
-    fn are_read_one_after_the_other() {
+    fn several_files_are_read_in_turn() {
         let folder = Folder::new();
         for name in ["a", "b", "c"] {
             folder.write(name, name.repeat(3));
@@ -168,7 +168,7 @@ mod files {
     }
 
     #[test]
-    fn with_odd_names_are_found() {
+    fn odd_file_names_are_found() {
         let folder = Folder::new();
         for (name, spelled) in [
             ("a b", "'a b'"),
@@ -186,7 +186,7 @@ mod files {
     }
 
     #[test]
-    fn whose_names_are_no_text_are_found() {
+    fn non_utf8_file_names_are_found() {
         use std::os::unix::ffi::OsStrExt;
         let folder = Folder::new();
         let name = std::ffi::OsStr::from_bytes(b"\xff\xfe");
@@ -219,7 +219,7 @@ mod files {
     }
 
     #[test]
-    fn that_are_devices_may_be_both_ends() {
+    fn device_may_be_both_ends() {
         let output = highwater(["read /dev/zero | take 10 | write /dev/null"])
             .run()
             .succeeds();
@@ -233,7 +233,7 @@ mod pieces {
     use super::*;
 
     #[test]
-    fn are_cut_out_exactly() {
+    fn skip_and_take_cut_exactly() {
         let folder = Folder::new();
         let bytes = noise(700_001, 3);
         folder.write("a", &bytes);
@@ -310,7 +310,7 @@ mod fifos {
     use super::*;
 
     #[test]
-    fn are_written_in_place() {
+    fn fifo_is_written_in_place() {
         let folder = Folder::new();
         let fifo = folder.fifo("b");
         folder.write("a", "through");
@@ -326,7 +326,7 @@ mod fifos {
     }
 
     #[test]
-    fn are_waited_for_as_sources() {
+    fn fifo_source_is_waited_for() {
         let folder = Folder::new();
         let fifo = folder.fifo("a");
         let running = highwater(["read a | write b"]).within(&folder).start();
@@ -346,7 +346,7 @@ mod standard_streams {
     }
 
     #[test]
-    fn keep_their_flags() {
+    fn standard_streams_keep_their_flags() {
         let bytes = noise(2 << 20, 4);
         let (input, mut feed) = std::io::pipe().expect("a pipe");
         let (mut drain, output) = std::io::pipe().expect("a pipe");
@@ -376,7 +376,7 @@ mod standard_streams {
     }
 
     #[test]
-    fn that_do_not_block_are_left_so() {
+    fn nonblocking_streams_stay_nonblocking() {
         let (input, mut feed) = std::io::pipe().expect("a pipe");
         let our_input = input.try_clone().expect("shared");
         let set = flags(&our_input) | OFlags::NONBLOCK;
@@ -389,7 +389,7 @@ mod standard_streams {
     }
 
     #[test]
-    fn may_be_sockets() {
+    fn standard_streams_may_be_sockets() {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
         let (our_out, their_out) = std::os::unix::net::UnixStream::pair().expect("a pair");
         let bytes = noise(1 << 20, 5);

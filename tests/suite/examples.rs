@@ -99,7 +99,7 @@ fn run(line: &str, folder: &Path) {
 }
 
 #[test]
-fn of_the_catalog_work() {
+fn catalog_examples_work() {
     let mut count = 0;
     for definition in catalog() {
         for example in definition.examples {
@@ -116,7 +116,7 @@ fn of_the_catalog_work() {
 }
 
 #[test]
-fn of_the_readme_work() {
+fn readme_examples_work() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("a README");
     let blocks = readme
         .split("```sh\n")

@@ -209,7 +209,7 @@ mod peers {
     }
 
     #[test]
-    fn that_end_their_direction_have_sent_everything() {
+    fn half_closing_source_has_sent_everything() {
         let folder = Folder::new();
         let toxic = Toxic::tcp([Toxin::Write(b"all".to_vec()), HalfClose, Toxin::HANG]);
         highwater([format!("read {} | write b", toxic.url)])
@@ -238,7 +238,7 @@ mod peers {
     }
 
     #[test]
-    fn that_stop_sending_leave_the_target_untouched() {
+    fn silent_source_leaves_target_untouched() {
         let folder = Folder::new();
         folder.write("b", "old");
         let toxic = Toxic::tcp([Toxin::Write(noise(100_000, 4)), Toxin::HANG]);
@@ -354,7 +354,7 @@ mod drains {
     // Where the system does not tell what the peer has, a run does not wait that long.
     #[test]
     #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
-    fn that_the_peer_resets_are_an_error() {
+    fn reset_during_drain_is_an_error() {
         let folder = Folder::new();
         let toxins = [Toxin::Read(1), Toxin::HANG, Reset];
         for toxic in [Toxic::tcp(toxins.clone()), Toxic::unix(&folder, toxins.clone())] {

@@ -79,7 +79,7 @@ mod rights {
     }
 
     #[test]
-    fn of_side_files_are_those_of_cat() {
+    fn side_file_has_the_permissions_of_cat() {
         let Some(folder) = with_default_list() else { return };
         let expected = list(&folder, "d/expected");
         let arguments = ["-q", "--stats", "d/stats", "--record", "d/record"];
@@ -173,7 +173,7 @@ mod names {
     }
 
     #[test]
-    fn of_folders_are_no_targets() {
+    fn folder_name_is_not_a_target() {
         let folder = folder();
         std::fs::create_dir(folder.join("d")).expect("made");
         for name in ["d", "d/", "d/."] {
@@ -192,7 +192,7 @@ mod attributes {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "there are no lists and attributes there")]
-    fn are_kept() {
+    fn extended_attributes_are_kept() {
         let folder = folder();
         for pipeline in ["read a | write b", "read a | write b resume=true mode=600"] {
             folder.write("b", "old");
@@ -272,7 +272,7 @@ mod obstacles {
     }
 
     #[test]
-    fn like_a_sticky_folder_of_somebody_else() {
+    fn foreign_sticky_folder_is_an_obstacle() {
         let Some(_) = nobody() else { return };
         let folder = with_target();
         open_to_all(&folder);
@@ -299,7 +299,7 @@ mod obstacles {
     }
 
     #[test]
-    fn like_another_users_file_whose_owner_changes() {
+    fn foreign_file_loses_its_owner() {
         let Some(setpriv) = nobody() else { return };
         let folder = with_target();
         open_to_all(&folder);
@@ -310,8 +310,8 @@ mod obstacles {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "the system does not tell there")]
-    fn like_a_mount() {
-        isolated(&Namespace::Mounts, "replacing::obstacles::like_a_mount", || {
+    fn mount_point_is_an_obstacle() {
+        isolated(&Namespace::Mounts, "replacing::obstacles::mount_point_is_an_obstacle", || {
             let folder = with_target();
             let _mount = Mount::bind(&folder.write("mounted", "old"), &folder.join("d/b"));
             is_in_the_way(&folder, || Command::new("env"), "something is mounted there");
@@ -344,7 +344,7 @@ mod obstacles {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "the system does not tell there")]
-    fn like_a_folder_that_can_only_grow() {
+    fn append_only_folder_is_an_obstacle() {
         let folder = with_target();
         let Some(_flag) = Flag::set(folder.join("d"), "a") else {
             return;
@@ -358,7 +358,7 @@ mod obstacles {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "the system does not tell there")]
-    fn like_a_file_that_can_only_grow() {
+    fn append_only_file_is_an_obstacle() {
         let folder = with_target();
         let Some(_flag) = Flag::set(folder.join("d/b"), "a") else {
             return;
@@ -371,7 +371,7 @@ mod obstacles {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn like_a_file_of_the_kernel() {
+    fn proc_file_is_an_obstacle() {
         let folder = folder();
         let name = "/proc/self/comm";
         let run = run(&folder, &format!("read a | write {name}"));
@@ -385,7 +385,7 @@ mod obstacles {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "the system does not tell there")]
-    fn like_a_descriptor_of_another_process() {
+    fn foreign_descriptor_is_an_obstacle() {
         let folder = folder();
         folder.write("b", "old");
         let own = folder.open("b");
@@ -516,7 +516,7 @@ mod leftovers {
     }
 
     #[test]
-    fn of_killed_runs_are_swept() {
+    fn leftovers_of_killed_runs_are_swept() {
         for how in ["", "resume=true"] {
             let folder = folder();
             let runs = ["f", "g"].map(|fifo| {
@@ -535,7 +535,7 @@ mod leftovers {
     }
 
     #[test]
-    fn of_running_ones_are_not() {
+    fn temporaries_of_live_runs_stay() {
         let folder = folder();
         folder.fifo("f");
         let (running, source) = begun(&folder, "f");
@@ -548,7 +548,7 @@ mod leftovers {
     }
 
     #[test]
-    fn that_are_somebody_elses_stay() {
+    fn foreign_hidden_files_stay() {
         let folder = folder();
         folder.write("victim", "precious");
         std::fs::hard_link(folder.join("victim"), folder.join(".b.highwater-00000000")).expect("linked");

@@ -136,7 +136,7 @@ mod refused {
     }
 
     #[test]
-    fn where_the_source_was_written_to() {
+    fn modified_source_is_refused() {
         let folder = interrupted();
         let source = OpenOptions::new().write(true).open(folder.join("a")).expect("opened");
         source.write_all_at(b"other", 0).expect("written");
@@ -151,7 +151,7 @@ mod refused {
     }
 
     #[test]
-    fn where_the_source_has_another_size() {
+    fn resized_source_is_refused() {
         let folder = interrupted();
         let source = OpenOptions::new().append(true).open(folder.join("a")).expect("opened");
         source.write_all_at(b"more", 0).expect("written");
@@ -159,7 +159,7 @@ mod refused {
     }
 
     #[test]
-    fn where_the_source_is_another_file() {
+    fn replaced_source_is_refused() {
         let folder = interrupted();
         let modified = folder.join("a").metadata().expect("there").modified().expect("known");
         let other = folder.write("c", noise(SIZE, 7));
@@ -170,7 +170,7 @@ mod refused {
     }
 
     #[test]
-    fn where_it_belongs_to_another_source() {
+    fn part_of_another_source_is_refused() {
         let folder = interrupted();
         let other = folder.write("c", noise(SIZE, 8));
         let run = highwater(["read c | write b resume=true"]).within(&folder).run();
@@ -241,7 +241,7 @@ mod refused {
 
     /// Somebody has put something at one of the names that are known beforehand.
     #[test]
-    fn where_something_was_planted() {
+    fn planted_part_is_refused() {
         for name in [PART, JOURNAL] {
             let folder = folder();
             let victim = folder.write("victim", "precious");

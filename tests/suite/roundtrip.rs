@@ -39,7 +39,7 @@ fn same(left: &[u8], right: &[u8]) {
 }
 
 #[test]
-fn what_we_compress_the_real_gzip_decompresses() {
+fn gzip_tool_decompresses_our_output() {
     for size in SIZES {
         let bytes = noise(size, 1);
         let folder = Folder::new();
@@ -54,7 +54,7 @@ fn what_we_compress_the_real_gzip_decompresses() {
 }
 
 #[test]
-fn what_the_real_gzip_compressed_we_decompress() {
+fn gunzip_decompresses_the_tools_output() {
     for size in SIZES {
         let bytes = noise(size, 2);
         let folder = Folder::new();

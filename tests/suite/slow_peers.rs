@@ -151,7 +151,7 @@ mod sources {
     }
 
     #[test]
-    fn that_say_nothing_yet_are_the_bottleneck() {
+    fn silent_source_is_the_bottleneck() {
         let bytes = noise(50_000, 2);
         let steps: Vec<Toxin> = [Wait(1)].into_iter().chain(writes(&bytes, 10_000)).collect();
         for (folder, toxic) in peers(&steps) {

@@ -80,7 +80,7 @@ fn stay_where_others_may_write() {
 }
 
 #[test]
-fn of_standard_input_stay() {
+fn holes_of_standard_input_stay() {
     let Some(folder) = folder() else { return };
     for pipeline in ["write b", "throttle 1GB/s | write b"] {
         let run = highwater(["-q", pipeline])

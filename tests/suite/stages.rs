@@ -59,7 +59,7 @@ mod limit {
     }
 
     #[test]
-    fn ends_an_endless_stream() {
+    fn limit_ends_an_endless_stream() {
         let folder = Folder::new();
         let run = run(&folder, "read /dev/zero | limit 10MB | write out");
         assert!(run.fails(7).ends_with("more than 10MB came"));
@@ -107,7 +107,7 @@ mod take {
     ];
 
     #[test]
-    fn leaves_the_rest_of_a_file() {
+    fn take_leaves_the_rest_of_file() {
         let bytes = noise(BYTES, 31);
         let folder = with_source(&bytes);
         for (pipeline, code, wanted) in CHAINS {
@@ -122,7 +122,7 @@ mod take {
     }
 
     #[test]
-    fn leaves_the_rest_of_a_pipe() {
+    fn take_leaves_the_rest_of_pipe() {
         let bytes = noise(BYTES, 32);
         for (pipeline, code, wanted) in CHAINS {
             let (reader, mut writer) = std::io::pipe().expect("a pipe");
@@ -134,7 +134,7 @@ mod take {
     }
 
     #[test]
-    fn leaves_the_rest_of_a_connection() {
+    fn take_leaves_the_rest_of_connection() {
         let bytes = noise(BYTES, 33);
         for (pipeline, code, wanted) in CHAINS {
             let (reader, mut writer) = UnixStream::pair().expect("a pair");
@@ -156,7 +156,7 @@ mod take {
     }
 
     #[test]
-    fn says_how_much_is_expected() {
+    fn take_sets_the_expected_bytes() {
         let folder = with_source(&noise(1000, 34));
         let run = highwater(["-q", "--stats", "-", "read in | skip 100 | take 512 | write out"])
             .within(&folder)
@@ -169,7 +169,7 @@ mod buffer {
     use super::*;
 
     #[test]
-    fn is_a_link_with_its_own_marks() {
+    fn buffer_is_a_link_with_marks() {
         let folder = with_source(&noise(3 << 20, 3));
         let run = highwater(["--stats", "-", "-q", "read in | buffer 16MiB low=2MiB | write out"])
             .within(&folder)
@@ -214,7 +214,7 @@ mod buffer {
     }
 
     #[test]
-    fn of_one_byte_still_moves() {
+    fn buffer_of_one_byte_works() {
         let folder = with_source(&noise(5000, 4));
         assert_eq!(run(&folder, "read in | buffer 1").succeeds(), folder.read("in"));
     }
@@ -286,7 +286,7 @@ mod hash {
     }
 
     #[test]
-    fn of_known_bytes_is_as_published() {
+    fn hash_matches_published_values() {
         assert_eq!(said("crc32c", b"123456789"), "e3069283");
         assert_eq!(
             said("blake3", b"abc"),
@@ -311,7 +311,7 @@ mod hash {
     }
 
     #[test]
-    fn that_differs_leaves_the_target_untouched() {
+    fn wrong_hash_leaves_target_untouched() {
         let folder = with_source(b"123456789");
         for (algorithm, _, digits) in ALGORITHMS {
             folder.write("out", "old");
@@ -527,7 +527,7 @@ mod hash {
     }
 
     #[test]
-    fn whose_file_is_none_is_refused() {
+    fn invalid_hash_file_is_refused() {
         let folder = with_source(b"x");
         for (name, message) in [
             ("-", "the standard streams carry the stream and nothing else"),
@@ -622,7 +622,7 @@ mod unix_sockets {
     }
 
     #[test]
-    fn are_ours_alone_whatever_the_umask() {
+    fn unix_socket_is_private() {
         let folder = Folder::new();
         let running = listen(&folder, "read unix-listen:s | write out");
         let metadata = std::fs::symlink_metadata(folder.join("s")).expect("there");
@@ -659,7 +659,7 @@ mod unix_sockets {
     }
 
     #[test]
-    fn without_a_peer_are_no_connection() {
+    fn missing_unix_peer_is_a_connection_error() {
         let folder = with_source(b"bytes");
         let run = run(&folder, "read unix:s | write out");
         assert_eq!(
@@ -746,7 +746,7 @@ mod small_chunks {
     }
 
     #[test]
-    fn of_a_dialogue_are_not_held_back() {
+    fn dialogue_is_not_delayed() {
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_highwater"))
             .args(["-q", "read - high=1MiB | write -"])
             .stdin(Stdio::piped())

@@ -117,7 +117,7 @@ fn full_branch_is_detached() {
 }
 
 #[test]
-fn what_follows_a_tee_is_never_optional() {
+fn stages_after_tee_are_never_optional() {
     let (folder, _) = folder();
     run(
         &folder,

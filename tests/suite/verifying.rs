@@ -23,7 +23,7 @@ fn verified_file_is_renamed() {
 }
 
 #[test]
-fn what_the_disk_has_otherwise_does_not() {
+fn differing_file_is_not_renamed() {
     let folder = Folder::new();
     folder.write("b", "old");
     let fifo = folder.fifo("a");

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_alone_is_refused() {
+    fn shared_control_folder_is_refused() {
         let place = tempfile::tempdir().expect("a folder");
         let open = place.path().join("open");
         std::fs::create_dir(&open).expect("made");

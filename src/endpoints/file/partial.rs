@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_proves_wrong_is_removed() {
+    fn rejected_part_is_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut outgoing = open(folder.path());
         outgoing.descriptor().write(b"abc").expect("written");

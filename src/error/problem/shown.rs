@@ -136,12 +136,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_visible_stays() {
+    fn visible_characters_stay() {
         assert_eq!(shown("read é 文件".as_bytes()), "read é 文件");
     }
 
     #[test]
-    fn what_is_not_is_escaped() {
+    fn invisible_characters_are_escaped() {
         assert_eq!(shown(b"a\n\t\x1b\x7f\xff"), r"a\n\t\x1b\x7f\xff");
         assert_eq!(shown("\u{202e}\u{a0}\u{85}".as_bytes()), r"\u{202e}\u{a0}\u{85}");
         let tags = "\u{e0041}\u{fe0f}\u{3164}\u{180e}\u{fff9}";

@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_right_spelling_gets_none() {
+    fn hopeless_duration_gets_no_suggestion() {
         refused("5y", "there is no unit `y`", None);
         refused("", "a duration is expected", None);
         refused("soon", "a duration begins with a digit", None);

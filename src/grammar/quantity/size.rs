@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_right_spelling_gets_none() {
+    fn hopeless_size_gets_no_suggestion() {
         refused("", "a size is expected", None);
         refused("lots", "a size begins with a digit", None);
         refused("-x", "a size cannot be negative", None);

@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rule_says_so() {
+    fn invalid_fault_rule_is_refused() {
         for text in ["write", "wirte:1:EIO", "write:0:EIO", "write:1:EWHAT"] {
             assert!(Rule::parse(text).is_err(), "{text}");
         }

@@ -58,7 +58,7 @@ fn torn_last_line_is_left_out() {
 }
 
 #[test]
-fn what_is_not_known_is_passed_over() {
+fn unknown_events_are_skipped() {
     let later = stats("sample", 0.1, r#","colour":"blue""#);
     let text = [HEADER, r#"{"event":"valve","rate":3}"#, "", &later, ""].join("\n");
     assert_eq!(run(&text).points.len(), 1);

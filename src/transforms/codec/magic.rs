@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_it_looks_like_is_named() {
+    fn foreign_input_is_described() {
         assert_eq!(describe(&[0x28, 0xb5, 0x2f, 0xfd, 0, 0]), "it looks like zstd");
         assert_eq!(describe(b"hello\n"), "it looks like text: `hello\\n`");
         assert_eq!(describe(&[0, 1]), "it starts with 00 01");

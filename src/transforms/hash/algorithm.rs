@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sum_says_why() {
+    fn invalid_checksum_says_why() {
         let why = |text| Algorithm::Crc32c.check_hex(text).expect_err(text);
         assert_eq!(why("e306928"), "it has 7 digits instead of 8");
         assert_eq!(why("e306928x"), "`x` is not a hexadecimal digit");

@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_said() {
+    fn missing_checksum_is_reported() {
         let two = format!("{A}  a\n{B}  b\n");
         assert_eq!(found(&two, None), Err("2 sums: say which with label=".to_owned()));
         assert_eq!(found(&two, Some("c")), Err("no md5 sum for `c`".to_owned()));

@@ -107,7 +107,7 @@ mod tests {
     const MILLI: Duration = Duration::from_millis(1);
 
     #[test]
-    fn it_starts_empty_and_is_exact() {
+    fn pace_starts_empty_and_is_exact() {
         let start = Instant::now();
         for rate in [1, 7, 1_000, 999_983, 1_000_000, 10_000_000_000] {
             let mut pace = Pace::new(rate, 0, start);

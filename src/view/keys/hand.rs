@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_throttle_they_say_so() {
+    fn plus_without_throttle_says_so() {
         let (controls, mut hand) = (Controls::detached(&[]), Hand::default());
         assert_eq!(press(&mut hand, b"+", &controls), [Some(KeyCommand::Show)]);
         assert!(note(&hand, &controls).is_some_and(|note| note.starts_with("no throttle in this chain")));

@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_host_it_is_loopback() {
+    fn metrics_default_to_loopback() {
         for (text, host, port) in [
             ("9100", "127.0.0.1", 9100),
             (":9100", "127.0.0.1", 9100),

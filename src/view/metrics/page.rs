@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_left_out() {
+    fn unknown_metrics_are_left_out() {
         let mut snapshot = sample::throttled();
         let has = |snapshot: &Snapshot, name: &str| page(Some(snapshot)).contains(name);
         assert!(has(&snapshot, "highwater_expected_bytes") && !has(&snapshot, "kernel_queue"));

@@ -311,7 +311,7 @@ fn unsynced_folder_is_reported() {
 }
 
 #[test]
-fn what_cannot_be_rolled_back_is_named() {
+fn failed_rollback_names_the_leftover() {
     let trial = Trial::of(&GZIP, "write:1:ENOSPC,unlink:*:EIO");
     let said = trial.said();
     assert_eq!((trial.run.code, said.len()), (Some(5), 2), "{}", trial.run.stderr);

@@ -310,7 +310,7 @@ fn every_operation_is_swept() {
 
 /// Where the clean runs are compared with themselves only, this says that they were right.
 #[test]
-fn without_a_fault_the_bytes_are_exact() {
+fn faultless_run_copies_exactly() {
     let bytes = source();
     for chain in SWEPT {
         let trial = Trial::of(chain, chain.always);

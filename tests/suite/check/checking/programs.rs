@@ -187,7 +187,7 @@ fn crash_line_is_quoted() {
 }
 
 #[test]
-fn what_reads_a_part_is_no_proof() {
+fn partial_reader_proves_nothing() {
     check(&["--", "head", "-c", "10000"])
         .is("unclear")
         .says("ended with code 0");
