@@ -1,4 +1,4 @@
-//! What a chain is as a whole, whatever its stages are.
+//! Properties of whole pipelines, independent of their stages.
 
 use serde_json::Value;
 

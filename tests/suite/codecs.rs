@@ -1,5 +1,5 @@
-//! Every codec against its real tool: both ways, at every size, over whatever odd files the tool can make; and the
-//! memory that it takes against what the plan says.
+//! Every codec against its real tool: both ways, at every size, over unusual files that the tool can make; and its
+//! memory against the plan.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -15,7 +15,7 @@ struct Codec {
     encoder: &'static str,
     decoder: &'static str,
     tool: &'static str,
-    /// What makes both fast enough for 20 MiB.
+    /// The levels at which both handle 20 MiB quickly.
     fast: (&'static str, &'static str),
 }
 
@@ -73,7 +73,7 @@ fn real_files() -> &'static [u8] {
     })
 }
 
-/// What the real tool makes of `bytes`, called with `arguments`.
+/// The output of the real tool for `bytes`, called with `arguments`.
 fn by_tool(codec: &Codec, arguments: &[&str], bytes: &[u8]) -> Option<Vec<u8>> {
     let mut tool = peer(codec.tool)?;
     tool.args(arguments).arg("-c");
@@ -145,7 +145,7 @@ fn brotli_interoperates_with_its_tool() {
     round_trips(&BROTLI);
 }
 
-/// Files of every level that the tool has, and of every level that we have.
+/// Files of every level of the tool, and of every level of ours.
 #[test]
 fn every_level() {
     let bytes = &real_files()[..100_000];
@@ -198,7 +198,7 @@ fn several_threads() {
     }
 }
 
-/// Whatever the tools can be told to make.
+/// Unusual files that the tools can make.
 #[test]
 fn odd_files_of_the_real_tools() {
     let bytes = &real_files()[..1_000_000];
@@ -340,7 +340,7 @@ fn gunzip_rejects_reserved_flags() {
     );
 }
 
-/// The size in a member's header is only a hint, and hides nothing.
+/// The size in a member's header is only a hint: a wrong one hides no data.
 #[test]
 fn gunzip_sees_past_a_wrong_member_size() {
     let bytes = noise(2000, 9);
@@ -470,7 +470,7 @@ fn statistics(pipeline: &str, folder: &Folder) -> Value {
     run.end()
 }
 
-/// The most that was resident beyond what the same chain takes without the stage.
+/// The resident memory beyond what the same pipeline uses without the stage.
 fn resident(stage: &str, folder: &Folder) -> u64 {
     let peak = |pipeline: &str| number(&statistics(pipeline, folder), "rss_peak_bytes");
     let with = peak(&format!("read a | {stage} | write /dev/null"));
@@ -497,7 +497,7 @@ fn stated(stage: &str) -> u64 {
     format!("{bytes:.0}").parse().expect("a number")
 }
 
-/// What a stage may take beyond what it states: its code, its thread, and links that were not full without it.
+/// What a stage may use beyond what it states: its code, its thread, and links that were not full without it.
 const SLACK: u64 = 4 << 20;
 
 #[test]
@@ -554,7 +554,7 @@ fn resident_memory_matches_the_stated() {
     }
 }
 
-/// What a bomb may hold is bounded like everything else; a limit ends it, and the target stays.
+/// A bomb is bounded like everything else; a limit ends it, and the target stays.
 #[test]
 fn take_and_limit_end_bombs() {
     let ours = [
@@ -596,7 +596,7 @@ fn take_and_limit_end_bombs() {
     }
 }
 
-/// A bomb takes no more memory than any stream of its format; `take` ends it.
+/// A bomb uses no more memory than any stream of its format; `take` ends it.
 #[test]
 fn bombs_stay_flat() {
     if cfg!(feature = "portable-platform") {
@@ -663,7 +663,7 @@ fn decoder_memory_error_names_the_option() {
             let run = highwater(["--memory", little, &pipeline]).within(&folder).run();
             let mut ceiling = named_ceiling(run.fails(7));
             assert_eq!(folder.read("b"), b"old");
-            // The claims of `decompress` are two: the least may have to be said twice.
+            // `decompress` claims twice, so the error may name a ceiling twice.
             for _ in 0..2 {
                 let run = highwater(["--memory", &ceiling, &pipeline]).within(&folder).run();
                 if run.code == Some(0) {
@@ -720,7 +720,7 @@ fn large_zstd_window_finds_distant_repeats() {
     }
 }
 
-/// What has come in comes out while the source is still open.
+/// Output arrives while the source is still open.
 #[test]
 fn slow_input_is_flushed() {
     for codec in [&GZIP, &ZSTD, &LZ4] {
@@ -736,7 +736,7 @@ fn slow_input_is_flushed() {
         for byte in b"drip" {
             stdin.write_all(&[*byte]).expect("written");
             let mut some = [0; 100];
-            // Nothing else is sent before it: what was held back until there is more would never come.
+            // Nothing else is sent before it, so delayed output would never arrive.
             let count = stdout.read(&mut some).expect("something comes");
             all.extend_from_slice(&some[..count]);
         }

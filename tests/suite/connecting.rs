@@ -1,4 +1,4 @@
-//! Connections that cannot be made, or not yet.
+//! Connections that fail, or succeed only later.
 
 use std::fs::File;
 use std::io::{Seek, Write};
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::harness::{Folder, Running, highwater};
 use crate::toxic::{Toxic, Toxin};
 
-/// A port that is ours and refuses whoever comes.
+/// A port of ours that refuses connections.
 fn refusing() -> (OwnedFd, SocketAddr) {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
     rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("bound");
@@ -19,7 +19,7 @@ fn refusing() -> (OwnedFd, SocketAddr) {
     (socket, SocketAddr::try_from(address).expect("an address"))
 }
 
-/// A source of which it can be told whether anything was read from it.
+/// A source that shows whether anything was read from it.
 fn source(folder: &Folder) -> (File, File) {
     folder.write("a", "not to be read");
     let file = folder.open("a");

@@ -46,7 +46,7 @@ fn guard_stops_growing_memory() {
     assert_eq!(limit, 8 * MIB, "what it would be");
     let held = number(&end, "buffered_peak_bytes");
     assert!(held > limit && held <= 96 * MIB, "{held} bytes");
-    // Every byte of what was held was read into, so it is resident, too.
+    // Every held byte was read into a buffer, so it is resident, too.
     assert!(number(&end, "rss_peak_bytes") > held, "{end}");
     let link = &end["links"][0];
     assert!(number(link, "peak_bytes") > number(link, "high_bytes"), "{link}");
@@ -143,7 +143,7 @@ fn demo_runs_without_a_terminal() {
     assert!(places.is_sorted(), "{text}");
     assert!(!text.contains('\x1b'), "nothing moves the cursor: {text}");
     let mut left = folder.names();
-    // Where runs listen for `ctl`; it stays, as every user's own folder of its kind.
+    // The folder of control sockets stays, as it belongs to the user and not to the run.
     left.retain(|name| {
         !name.starts_with("highwater-")
             || !std::fs::read_dir(folder.join(name)).is_ok_and(|mut all| all.next().is_none())
@@ -172,7 +172,7 @@ fn an_interrupted_demo_ends_both_its_processes() {
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, Stdio};
 
-    // A second name for standard output, which those that the demo starts inherit: its end is the end of all of them.
+    // A duplicate of standard output, which the demo's processes inherit: its end is the end of all of them.
     let mut demo = Command::new("sh")
         .args([
             "-c",

@@ -1,4 +1,4 @@
-//! Steering a run from another terminal: `highwater ctl`.
+//! Controlling a run from another terminal: `highwater ctl`.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::harness::{Folder, Invocation, Run, Running, highwater, noise};
 
-/// Runs whose sockets are in a folder of their own, and reports twenty times a second: the first report comes after the
-/// socket is there.
+/// Runs whose sockets are in a folder of their own, and that report twenty times a second: the socket exists before the
+/// first report.
 struct Stand {
     folder: Folder,
 }
@@ -27,7 +27,7 @@ impl Stand {
             .environment("TMPDIR", place)
     }
 
-    /// A run that has said its first sample.
+    /// A run that has reported its first sample.
     fn run(&self, options: &[&str], pipeline: &str, prepare: impl FnOnce(Invocation) -> Invocation) -> Running {
         let always = ["--progress", "json", "--interval", "50ms"];
         let arguments = always.iter().chain(options).chain([&pipeline]);
@@ -44,7 +44,7 @@ impl Stand {
         self.in_its_place(highwater(["ctl", pid].iter().chain(words))).run()
     }
 
-    /// What `ctl` answers, which must be a success.
+    /// The reply of a successful `ctl`.
     #[track_caller]
     fn answer(&self, running: &Running, words: &[&str]) -> String {
         String::from_utf8(self.ctl(running, words).succeeds()).expect("text")
@@ -58,7 +58,7 @@ fn sample(running: &mut Running) -> Value {
     sample
 }
 
-/// Reads samples until one is as it should be: there is an end to that, or the run hangs.
+/// Reads samples until one matches; a run that never gets there hangs.
 fn until(running: &mut Running, is_so: impl Fn(&Value) -> bool) -> Value {
     loop {
         let sample = sample(running);
@@ -73,8 +73,8 @@ mod a_pause {
 
     const PASSED: usize = 1000;
 
-    /// Lets a thousand bytes pass a run from standard input to standard output, pauses it, sends more, and checks with
-    /// `look` what is to be seen; then everything must arrive.
+    /// Passes a thousand bytes from standard input to standard output, pauses the run, sends more, and checks the
+    /// samples with `look`; then everything must arrive.
     fn holds_what_comes_after_it(pipeline: &str, look: impl FnOnce(&mut Running)) {
         let stand = Stand::new();
         let (stdin, mut feed) = std::io::pipe().expect("a pipe");
@@ -148,7 +148,7 @@ mod a_pause {
 
     #[test]
     fn pause_is_not_a_stall() {
-        // Far longer than a busy machine lets anything stand still.
+        // Far longer than a busy machine pauses anything.
         let stalled = ["--stall-timeout", "3s"];
         let slow = ["--min-rate", "1/s", "--min-rate-grace", "3s"];
         for options in [&stalled[..], &slow] {
@@ -345,7 +345,7 @@ mod the_socket {
         std::fs::set_permissions(&open, PermissionsExt::from_mode(0o755)).expect("set");
         let running = stand.run(&[], a_slow_chain(), |run| run);
         assert_eq!(std::fs::read_dir(&open).expect("there").count(), 0);
-        // It is in the next place, where it is found as well.
+        // Its socket is in the next folder, where it is found as well.
         stand.answer(&running, &["stats"]);
         running.signal(Signal::TERM);
         running.wait();

@@ -1,4 +1,4 @@
-//! Paths that mean an open descriptor: what is open there is read and written, never replaced or emptied.
+//! Paths that name an open descriptor: the open file is read and written, never replaced or emptied.
 
 use std::process::Command;
 

@@ -18,7 +18,7 @@ fn folder() -> Folder {
     folder
 }
 
-/// Nothing has changed and nothing is left.
+/// Nothing has changed, and no file is left.
 #[track_caller]
 fn untouched(folder: &Folder) {
     assert_eq!(folder.read("b"), b"old");
@@ -30,8 +30,8 @@ fn untouched(folder: &Folder) {
     assert!(hidden.is_empty(), "{hidden:?}");
 }
 
-/// A listener that nobody reads from, and a run that has filled it: the first byte has arrived, and the rest is more
-/// than all buffers between hold, so it is, or soon will be, blocked in a write.
+/// A listener that does not read, and a run that has filled it: the first byte has arrived, and the rest exceeds all
+/// buffers in between, so the run is, or soon will be, blocked in a write.
 fn blocked_writer(options: &[&str]) -> (Running, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let url = listener.local_addr().expect("bound");
@@ -51,7 +51,7 @@ mod signals {
             let folder = folder();
             let fifo = folder.fifo("a");
             let running = highwater(["read a | gzip | write b"]).within(&folder).start();
-            // It has been opened for reading, so the run has begun to wait for bytes.
+            // It was opened for reading, so the run waits for bytes.
             let mut writer = std::fs::OpenOptions::new().write(true).open(fifo).expect("a reader");
             writer.write_all(b"some").expect("written");
             running.signal(signal);
@@ -339,7 +339,7 @@ mod peers {
 
     #[test]
     fn early_close_fails_the_sink() {
-        // All of it fits into the kernel's buffers, so only the end can tell.
+        // All of it fits in the kernel's buffers, so only the end can show the error.
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let url = listener.local_addr().expect("bound");
         let folder = Folder::new();
@@ -349,7 +349,7 @@ mod peers {
             .start();
         let mut writer = std::fs::OpenOptions::new().write(true).open(fifo).expect("a reader");
         let mut peer = accept(&listener);
-        // A peer that leaves before the connection stands is another error.
+        // A peer that leaves before the connection is made is another error.
         writer.write_all(b"!").expect("written");
         peer.read_exact(&mut [0]).expect("a byte");
         reset(peer);
@@ -362,7 +362,7 @@ mod peers {
 mod faults_behind_what_was_wanted {
     use super::*;
 
-    /// A stream that is good for `good` bytes and then is not.
+    /// A stream with an error after `good` bytes.
     fn faulty(good: usize) -> Vec<u8> {
         let mut member = highwater(["gzip"]).input(noise(good, 2)).run().succeeds();
         let end = member.len() - 8;
@@ -410,7 +410,7 @@ mod faults_behind_what_was_wanted {
     }
 }
 
-/// The standard library opens /dev/null in the place of closed descriptors; bytes that go there would be lost in silence.
+/// The standard library opens /dev/null in the place of closed descriptors, where bytes would be lost silently.
 #[test]
 #[cfg_attr(feature = "portable-platform", ignore = "the portable platform cannot tell")]
 fn closed_standard_descriptor_is_an_error() {
@@ -461,7 +461,7 @@ fn missing_descriptors_leave_nothing() {
     untouched(&folder);
 }
 
-/// What a peer that is written to sees when the run does not end well.
+/// What a sink's peer sees when the run fails.
 mod connections_of_runs_that_fail {
     use std::io::{ErrorKind, Read};
     use std::net::TcpListener;
@@ -520,7 +520,7 @@ mod connections_of_runs_that_fail {
             (bytes.len(), ended.expect_err("cut").kind()),
             (0, ErrorKind::ConnectionReset)
         );
-        // Nor where somebody stops waiting for it.
+        // Nor if the wait for it is ended.
         let text = format!("read tcp-listen://:0 | write {}", url(&sink));
         let mut running = highwater([text]).start();
         running.address();

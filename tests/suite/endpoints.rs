@@ -1,4 +1,4 @@
-//! The places that bytes come from and go to, and what is left as it was found.
+//! The endpoints, and what they leave unchanged.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::{Read, Write};
@@ -492,7 +492,7 @@ mod tcp {
     #[test]
     fn ipv6_hosts_stand_in_brackets() {
         let Ok(listener) = TcpListener::bind("[::1]:0") else {
-            // Nothing that could be installed is missing, so nothing is required.
+            // No installable program is missing, so nothing is required.
             eprintln!("skipped: there is no IPv6 here");
             return;
         };

@@ -1,4 +1,4 @@
-//! What waits in the kernel's pipes and sockets is what an outside observer sees there.
+//! The reported kernel queues of pipes and sockets match what an outside observer measures.
 
 use std::io::{PipeReader, Write};
 use std::net::TcpListener;
@@ -12,14 +12,14 @@ use serde_json::Value;
 
 use crate::harness::{Folder, Running, accept, highwater, noise};
 
-/// Samples that come fast, from a run that ends by itself should a test wait for what never comes.
+/// Fast samples, from a run that ends by itself in case a test waits forever.
 const WATCHED: [&str; 6] = ["--progress", "json", "--interval", "20ms", "--timeout", "100s"];
 
 fn watched(memory: &str, pipeline: &str) -> crate::harness::Invocation {
     highwater(WATCHED.into_iter().chain(["--memory", memory, pipeline]))
 }
 
-/// Reads samples until one is as it should be; everything stands still by then, or soon.
+/// Reads samples until one is right; everything stands still by then, or soon.
 #[track_caller]
 fn until(running: &mut Running, is_right: impl Fn(&Value) -> bool) -> Value {
     let mut last = String::new();
@@ -74,7 +74,7 @@ fn unread_pipe_holds_what_was_written() {
             capacity(&sample, sink),
             fcntl_getpipe_size(&reader).ok().map(|size| size as u64)
         );
-        // All of it was read, and the pipe that it came through is still there.
+        // All of it was read, and the pipe still exists.
         let feed = feeding.join().expect("no panic").expect("written");
         assert_eq!((queued(&sample, 0), unread(&feed)), (Some(0), 0));
         assert_eq!(
@@ -82,12 +82,12 @@ fn unread_pipe_holds_what_was_written() {
             fcntl_getpipe_size(&feed).ok().map(|size| size as u64)
         );
         drop(feed);
-        // Everything was written, so it ends well although nobody has read a byte of it.
+        // Everything was written, so it succeeds although no byte was read from it.
         assert_eq!(running.wait().code, Some(0));
     }
 }
 
-/// The sizes of a new pipe at either end of a run in full course that has `memory`, and what its sample says.
+/// The sizes of a new pipe at either end of a run with `memory`, and its reported sizes.
 fn sizes_during(memory: &str, pipeline: &str, set: Option<usize>) -> [u64; 2] {
     let (input, mut feed) = std::io::pipe().expect("a pipe");
     let (reader, output) = std::io::pipe().expect("a pipe");
@@ -104,13 +104,13 @@ fn sizes_during(memory: &str, pipeline: &str, set: Option<usize>) -> [u64; 2] {
     });
     let sizes = [feed.as_fd(), reader.as_fd()].map(|pipe| fcntl_getpipe_size(pipe).expect("a pipe") as u64);
     let told = [capacity(&sample, 0), capacity(&sample, sink)];
-    // What has stopped reading holds no pipe any more.
+    // A stage that has stopped reading holds no pipe any more.
     assert_eq!(
         (told[0].unwrap_or(sizes[0]), told[1]),
         (sizes[0], Some(sizes[1])),
         "{pipeline}"
     );
-    // A pipe of one page is full as long as nobody reads it.
+    // A pipe of one page is full as long as it is not read.
     drop((feed, reader));
     running.wait();
     sizes

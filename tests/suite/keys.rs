@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Folder, noise, peer};
 
-/// A terminal that says nothing for so long has nothing more to say: far more than any test needs.
+/// Longer than any test needs: after this silence the terminal prints nothing more.
 const FAR_TOO_LONG: Duration = Duration::from_secs(120);
 
 /// The last thing in the line of keys.
@@ -21,12 +21,12 @@ struct Terminal {
     script: Child,
     keyboard: ChildStdin,
     screen: Receiver<Vec<u8>>,
-    /// What the screen has got and nobody has looked for yet.
+    /// The unread output on the screen.
     seen: String,
 }
 
 impl Terminal {
-    /// Runs a shell script in which `$hw` is the program; `None` where there is no `script` and need not be.
+    /// Runs a shell script in which `$hw` is the program; `None` if there is no `script` and it is optional.
     fn run(commands: &str) -> Option<Self> {
         let folder = Folder::new();
         peer("bash")?;
@@ -65,7 +65,7 @@ impl Terminal {
         })
     }
 
-    /// Waits until the screen gets `text`; forgets what came before.
+    /// Waits until the screen shows `text`; drops the output before it.
     #[track_caller]
     fn until(&mut self, text: &str) {
         loop {
@@ -94,7 +94,7 @@ impl Terminal {
         String::from_utf8(self.folder.read(name)).expect("text")
     }
 
-    /// Waits for the shell's end; answers the folder that it worked in.
+    /// Waits for the shell's end; returns its folder.
     fn end(mut self) -> Folder {
         while self.screen.recv_timeout(FAR_TOO_LONG).is_ok() {}
         drop(self.keyboard);
@@ -158,7 +158,7 @@ fn terminal_is_restored_after_signals() {
         (Some(Signal::QUIT), "131\n"),
         (None, "130\n"),
     ] {
-        // Ctrl-C goes to the shell as well, which must live to say how it ended.
+        // Ctrl-C reaches the shell as well, which must survive to print how the run ended.
         let commands = "trap : INT; ulimit -c 0; stty -a >before
             bash -c 'echo $$ >pid; exec \"$0\" \"read /dev/zero | throttle 1MB/s | write /dev/null\"' $hw
             echo $? >code; stty -a >after";
@@ -188,7 +188,7 @@ fn stopped_run_returns_the_terminal() {
     terminal.until(HINT);
     terminal.types("\x1a");
     terminal.until("has-stopped");
-    // A line for the shell: nobody else may have it.
+    // A line for the shell, which only the shell may receive.
     terminal.types("-q-\n");
     terminal.until(HINT);
     terminal.types("+");

@@ -1,4 +1,4 @@
-//! The house itself: no layer knows one above it, and what the documents show can be done.
+//! No layer uses one above it, and the commands in the documents are valid.
 
 use std::collections::BTreeSet;
 use std::fs::read_to_string;
@@ -9,7 +9,7 @@ use highwater::plan::{Limits, Plan, catalog};
 
 use crate::harness::{Folder, highwater};
 
-/// From the bottom up; layers in one row know nothing of each other.
+/// From the bottom up; layers in one row do not use each other.
 const LAYERS: &[&[&str]] = &[
     &["error"],
     &["platform"],
@@ -106,7 +106,7 @@ fn no_layer_knows_one_above_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What asks something of the system that may fail, other than through [`highwater::platform`].
+/// Calls to the system that may fail and do not go through [`highwater::platform`].
 const SYSTEM_CALLS: &[&str] = &[
     "rustix::fs::",
     "rustix::io::",
@@ -133,10 +133,10 @@ const SYSTEM_CALLS: &[&str] = &[
     ".try_clone_to_owned()",
 ];
 
-/// Whose very types make such calls: a file or a peer that is read through the standard library's or tokio's traits.
+/// Modules whose types make such calls: a file or a peer that is used through the standard library's or tokio's traits.
 const CALLERS: &[&str] = &["std::fs", "tokio::fs", "tokio::net", "tokio::process"];
 
-/// Types stand for no call. What begins with a dot is called on something.
+/// Types are not calls. A sign that begins with a dot is a method.
 fn is_call(code: &str, sign: &str) -> bool {
     code.match_indices(sign).any(|(at, _)| {
         let alone = sign.starts_with('.') || !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
@@ -167,7 +167,7 @@ fn all_system_calls_pass_the_platform() {
             .to_string_lossy()
             .into_owned();
         let is_test = name.ends_with("tests.rs") || name.ends_with("bench.rs") || name.starts_with("src/flow/link_");
-        // These run no chain.
+        // These files run no pipeline.
         let is_aside = [
             "src/cli/ctl.rs",
             "src/cli/demo",
@@ -261,7 +261,7 @@ fn catalog_examples_can_be_planned() {
     }
 }
 
-/// The first command of a shell line as words, where it is highwater; up to a pipe, a redirection or the end.
+/// The first command of a shell line as words, if it is highwater; up to a pipe, a redirection or the end.
 fn highwater_call(line: &str) -> Option<Vec<String>> {
     let start = line
         .match_indices("highwater")

@@ -10,7 +10,7 @@ use crate::toxic::{Toxic, Toxin, writes};
 
 use Toxin::{Close, HalfClose, ReadToEnd, Reset};
 
-/// Reads samples of `--progress json` until one is as `wanted`, and answers it.
+/// Reads samples of `--progress json` until one is as `wanted`, and returns it.
 #[track_caller]
 fn sample(running: &mut Running, wanted: impl Fn(&Value) -> bool) -> Value {
     loop {
@@ -24,7 +24,7 @@ fn sample(running: &mut Running, wanted: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-/// Resident bytes of the process's own, without the program's code, which comes and goes; 0 where the system does not tell.
+/// Resident bytes of the process without the program's code, which is paged in and out; 0 if the system does not tell.
 fn own_bytes(running: &Running) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
@@ -37,7 +37,7 @@ mod silent_peers {
     use super::*;
     use crate::harness::peer;
 
-    /// What a run with the stage `stage` says to its sockets.
+    /// The socket options that a run with the stage `stage` sets.
     fn options(stage: &str) -> Option<String> {
         let folder = Folder::new();
         let mut strace = peer("strace")?;
@@ -86,7 +86,7 @@ mod silent_peers {
     }
 }
 
-/// From some moment on nothing comes from there any more, no end and no reset either.
+/// From some moment on nothing arrives any more, neither an end nor a reset.
 #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
 mod vanished_peers {
     use std::io::Write;
@@ -97,7 +97,7 @@ mod vanished_peers {
     use crate::harness::accept;
     use crate::namespace::{Namespace, isolated, loopback};
 
-    /// In a network with nobody else in it.
+    /// In a network namespace of its own.
     fn listener() -> (TcpListener, String) {
         loopback("up");
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
@@ -115,7 +115,7 @@ mod vanished_peers {
             let running = highwater(["--stats", "stats", &pipeline]).within(&folder).start();
             let mut peer = accept(&listener);
             let (flows, flowing) = channel();
-            // It reads all that comes for as long as the process lives: it has room, and would answer.
+            // It reads everything as long as the process lives: it has room, and would acknowledge.
             std::thread::spawn(move || {
                 let mut received = 0;
                 while let Ok(count @ 1..) = peer.read(&mut [0; 4096]) {
@@ -136,7 +136,7 @@ mod vanished_peers {
         });
     }
 
-    /// Nothing is owed to it: only keepalive finds out, which is asked once a second at most.
+    /// Nothing is unacknowledged: only keepalive notices, at most once a second.
     #[test]
     fn user_timeout_ends_a_silent_source() {
         let name = "misbehaving::vanished_peers::user_timeout_ends_a_silent_source";
@@ -317,7 +317,7 @@ mod peers {
     }
 }
 
-/// All of it fits between us and the peer, so that the end is all that is left to wait for.
+/// All of it fits between us and the peer, so only the end is left to wait for.
 mod drains {
     use super::*;
 
@@ -351,7 +351,7 @@ mod drains {
         }
     }
 
-    // Where the system does not tell what the peer has, a run does not wait that long.
+    // If the system does not tell what the peer has, a run does not wait that long.
     #[test]
     #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
     fn reset_during_drain_is_an_error() {

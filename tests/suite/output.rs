@@ -1,4 +1,4 @@
-//! Where text for people goes, and in which characters.
+//! Where text for people is written, and in which character set.
 
 use std::fs::OpenOptions;
 

@@ -1,10 +1,10 @@
-//! How much is said to be done while a run goes on, and at its end.
+//! The reported progress during a run and at its end.
 
 use rustix::process::Signal;
 
 use crate::harness::{Folder, highwater};
 
-/// A pipeline is started, asked while it waits for tokens or for its input, and ended.
+/// A pipeline is started, sampled while it waits for tokens or for its input, and ended.
 #[test]
 fn bytes_behind_a_throttle_are_not_done() {
     let folder = Folder::new();

@@ -1,4 +1,4 @@
-//! What becomes of a file that is replaced, and of one that cannot be.
+//! What happens to a file that is replaced, and to one that cannot be.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -27,7 +27,7 @@ fn mode(path: &Path) -> u32 {
     path.metadata().expect("there").mode() & 0o7777
 }
 
-/// Runs another program in a folder; `None` where it is missing or refuses.
+/// Runs another program in a folder; `None` if it is missing or fails.
 fn tool(folder: &Folder, words: &[&str]) -> Option<String> {
     let output = peer(words[0])?.args(&words[1..]).current_dir(folder.path()).output();
     let output = output.expect("it starts");
@@ -46,7 +46,7 @@ mod rights {
         tool(folder, &["getfacl", "--omit-header", "--numeric", name]).expect("a list")
     }
 
-    /// A folder `d` with a default list that gives user 65534 rights; `cat` has made `d/expected` in it.
+    /// A folder `d` with a default list that gives permissions to user 65534; `cat` has made `d/expected` in it.
     fn with_default_list() -> Option<Folder> {
         let folder = folder();
         std::fs::create_dir(folder.join("d")).expect("made");
@@ -220,7 +220,7 @@ mod attributes {
 mod obstacles {
     use super::*;
 
-    /// The run fails before it waits for a client, and in-place=true goes well.
+    /// The run fails before it waits for a client, and in-place=true succeeds.
     #[track_caller]
     fn is_in_the_way(folder: &Folder, under: impl Fn() -> Command, why: &str) {
         let attempt = |pipeline: &str| highwater([pipeline]).under(under()).within(folder).run();
@@ -244,7 +244,7 @@ mod obstacles {
         folder
     }
 
-    /// Another user than the folder's, without privileges; `None` where this process may not become one.
+    /// Another user than the folder's, without privileges; `None` if this process may not become one.
     fn nobody() -> Option<Command> {
         let mut setpriv = peer("setpriv")?;
         if !rustix::process::geteuid().is_root() {
@@ -318,7 +318,7 @@ mod obstacles {
         });
     }
 
-    /// Sets a flag of chattr(1), and takes it back in the end.
+    /// Sets a flag of chattr(1), and removes it when this is dropped.
     struct Flag(std::path::PathBuf, &'static str);
 
     impl Flag {
@@ -494,7 +494,7 @@ mod appending {
 mod leftovers {
     use super::*;
 
-    /// Starts a run that will not come to its end.
+    /// Starts a run that will not end by itself.
     fn begun(folder: &Folder, fifo: &str) -> (crate::harness::Running, std::fs::File) {
         let arguments = ["--progress", "json", "--interval", "1ms"].map(str::to_owned);
         let pipeline = format!("read {fifo} | throttle 1GB/s | write b");

@@ -1,4 +1,4 @@
-//! `--record` and `highwater report`: what is written while a chain runs, and what is drawn of it.
+//! `--record` and `highwater report`: what is written while a pipeline runs, and the report of it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use snapbox::{Data, assert_data_eq};
 
 use crate::harness::{Folder, highwater};
 
-/// A recording that was made by hand: `stalled`, `killed` or `check`.
+/// A hand-made recording: `stalled`, `killed` or `check`.
 fn recording(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
     folder.join(format!("{name}.jsonl"))
@@ -212,7 +212,7 @@ fn unsuitable_recording_is_refused_first() {
     );
 }
 
-/// The golden reports lie beside the recordings: `SNAPSHOTS=overwrite` writes them anew.
+/// The golden reports are beside the recordings: `SNAPSHOTS=overwrite` rewrites them.
 #[test]
 fn a_report_is_the_same_every_time() {
     let folder = Folder::new();

@@ -1,4 +1,4 @@
-//! `write F resume=true`: what stays where a run ends early, and what another run makes of it.
+//! `write F resume=true`: what stays after a run that ended early, and how another run continues it.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
@@ -14,7 +14,7 @@ const JOURNAL: &str = ".b.highwater-journal";
 const SIZE: usize = 256 << 10;
 const CHECKPOINT: u64 = 16 << 10;
 const PIPELINE: &str = "read a | write b resume=true checkpoint=16KiB";
-/// It takes longer than anybody waits.
+/// It takes longer than any test waits.
 const SLOW: &str = "read a | throttle 1kB/s | write b resume=true";
 
 fn folder() -> Folder {
@@ -23,7 +23,7 @@ fn folder() -> Folder {
     folder
 }
 
-/// A run that has written something, and will not come to its end.
+/// A run that has written something, and will not end by itself.
 fn begun(folder: &Folder) -> Running {
     let arguments = ["--progress", "json", "--interval", "1ms", SLOW];
     let mut running = highwater(arguments).within(folder).start();
@@ -31,7 +31,8 @@ fn begun(folder: &Folder) -> Running {
     running
 }
 
-/// Runs it into a limit of the file size, which lies behind a few checkpoints: blocks of `ulimit` have 512 bytes or 1 KiB.
+/// Runs it into a limit of the file size, which is behind a few checkpoints: blocks of `ulimit` have 512 bytes or 1
+/// KiB.
 fn interrupt(folder: &Folder) {
     let script = "ulimit -f 128; exec \"$0\" \"$@\"";
     let output = Command::new("sh")
@@ -59,7 +60,7 @@ fn interrupted() -> Folder {
     folder
 }
 
-/// Runs it again, which must go on and end well.
+/// Runs it again, which must continue and succeed.
 #[track_caller]
 fn goes_on(folder: &Folder) {
     goes_on_with(folder, PIPELINE);
@@ -124,7 +125,7 @@ fn part_is_private_until_renamed() {
 mod refused {
     use super::*;
 
-    /// Ends with `code` and a line that has `why` in it, and changes nothing.
+    /// Ends with `code` and a line that contains `why`, and changes nothing.
     #[track_caller]
     fn refuses(folder: &Folder, code: i32, why: &str) {
         let contents = || [PART, JOURNAL].map(|name| std::fs::read(folder.join(name)).ok());
@@ -239,7 +240,7 @@ mod refused {
         assert_eq!(running.wait().signal, Some(9));
     }
 
-    /// Somebody has put something at one of the names that are known beforehand.
+    /// Another file has been put under one of the predictable names.
     #[test]
     fn planted_part_is_refused() {
         for name in [PART, JOURNAL] {

@@ -1,4 +1,4 @@
-//! gzip and gunzip against the real gzip, at every size at which something could go wrong.
+//! gzip and gunzip against the real gzip, at every critical size.
 
 use crate::harness::{Folder, Run, highwater, noise, peer, through};
 
@@ -22,7 +22,7 @@ fn gunzip(bytes: &[u8]) -> Option<(bool, Vec<u8>)> {
     Some(through(gzip, bytes))
 }
 
-/// What our own gzip makes of it, for tests that need no other.
+/// Our gzip's output, for tests that need no other.
 fn compressed(bytes: &[u8]) -> Vec<u8> {
     highwater(["gzip"]).input(bytes).run().succeeds()
 }
@@ -182,7 +182,7 @@ fn truncation_at_any_byte_is_refused() {
     for end in 0..whole.len() {
         corrupt(&folder, &whole[..end]).fails(6);
     }
-    // The border between two members is where a cut cannot be told from an end.
+    // A cut at the border between two members looks like an end.
     let two = [whole.as_slice(), &whole].concat();
     for end in whole.len() + 1..two.len() {
         corrupt(&folder, &two[..end]).fails(6);

@@ -1,4 +1,4 @@
-//! What nobody else is to see or to touch.
+//! What must not be shown to, or changed by, others.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use crate::harness::{Folder, highwater, noise, strace};
 
-/// Every way in which a run speaks.
+/// Every kind of output of a run.
 const VIEWS: [&[&str]; 7] = [
     &[],
     &["-q"],
@@ -50,7 +50,7 @@ fn credentials_in_a_url_are_never_shown() {
     }
 }
 
-/// Command lines that cannot be, or that fail, and that quote `word`.
+/// Command lines that are invalid or fail, and whose error quotes `word`.
 fn complaints(word: &OsStr) -> Vec<Vec<&OsStr>> {
     let fixed: [&[&str]; 14] = [
         &["--memory", "WORD", "read a"],
@@ -263,7 +263,7 @@ fn planted_links_are_not_followed() {
     let folder = Folder::new();
     folder.write("a", "text");
     for (pipeline, hidden, mode) in [
-        // The system takes from it what the umask says.
+        // The system removes the bits of the umask from it.
         ("read a | write b", ".b.highwater-", "0666"),
         ("read a | write b", ".b.highwater-", "0600"),
         ("read a | write c mode=644", ".c.highwater-", "0600"),

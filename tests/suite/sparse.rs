@@ -1,4 +1,4 @@
-//! Holes: zeros that take no room on the disk.
+//! Holes: zeros that use no room on the disk.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};

@@ -1,5 +1,5 @@
-//! The stages and endpoints that are no codecs, and the options of a run: the binary, real files, real sockets, and the
-//! real tools as judges. Nothing here sleeps: a test goes on when it has read a line or an end.
+//! The stages and endpoints other than codecs, and the options of a run: the binary, real files, real sockets, and the
+//! real tools as a reference. The tests do not sleep: each step waits for a line or an end.
 
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::FileTypeExt;
@@ -254,7 +254,7 @@ mod hash {
         ("crc32c", "", 8),
     ];
 
-    /// The sum that `hash` says of `bytes`.
+    /// The checksum that `hash` prints for `bytes`.
     fn said(algorithm: &str, bytes: &[u8]) -> String {
         let run = highwater(["-q", &format!("hash {algorithm} label=x")])
             .input(bytes)
@@ -410,7 +410,7 @@ mod hash {
         );
     }
 
-    /// What is written by the tools that people make sums with, of files with names that need care.
+    /// Checksum files of the usual tools, with file names that need escaping.
     #[test]
     fn reads_what_the_real_tools_write() {
         let names = ["in", "a b", "a (1)", "p) = q", "back\\slash", "new\nline"];
@@ -593,7 +593,7 @@ mod hash {
 mod unix_sockets {
     use super::*;
 
-    /// Waits until it has said that it listens.
+    /// Waits until it has printed that it listens.
     fn listening(running: &mut Running) {
         let line = running.line();
         assert!(line.starts_with("highwater: listening on unix:"), "{line}");

@@ -102,7 +102,7 @@ fn full_branch_is_detached() {
         let (folder, bytes) = folder();
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let address = listener.local_addr().expect("has one");
-        // The peer takes nothing, and the kernel's buffers are smaller than what there is.
+        // The peer reads nothing, and the kernel's buffers are smaller than the stream.
         let pipeline = format!(
             "read /dev/zero | take 64MiB | tee detach=300ms {options} (write tcp://{address}) | hash sha256 | write c"
         );

@@ -14,7 +14,7 @@ use highwater::plan::catalog;
 
 use crate::harness::{Folder, Invocation, Run, highwater};
 
-/// Compares all that a run said, and how it ended.
+/// Compares all output of a run, and how it ended.
 #[track_caller]
 fn says(run: &Run, expected: Inline) {
     let mut text = String::from_utf8(run.stdout.clone()).expect("stdout is text");
@@ -37,7 +37,7 @@ fn folder() -> Folder {
     folder
 }
 
-/// Runs a pipeline in one argument, in a folder where nothing must have changed afterwards.
+/// Runs a pipeline in one argument, in a folder that must not change.
 #[track_caller]
 fn refused(pipeline: &str, expected: Inline) {
     refused_with(&[pipeline], expected);

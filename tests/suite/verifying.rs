@@ -1,4 +1,4 @@
-//! `write F verify=true`: what was written is read back before it takes its place.
+//! `write F verify=true`: the written file is read back before the rename.
 
 use std::fs::OpenOptions;
 use std::io::Write;

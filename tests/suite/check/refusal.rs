@@ -1,4 +1,4 @@
-//! Where the system does not tell what a check needs.
+//! Systems that do not list processes.
 
 use crate::harness::highwater;
 

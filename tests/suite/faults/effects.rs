@@ -1,4 +1,4 @@
-//! Faults that are no errors of one call: short transfers, interruptions, slowness, panics, and sudden death.
+//! Faults other than an error of one call: short transfers, interruptions, slowness, panics, and kills.
 
 use std::io::{BufRead, BufReader};
 
@@ -43,7 +43,7 @@ const EVERY: [Chain; 18] = [
 /// Every transfer moves one byte.
 const SHORT: &str = "read:*:short,write:*:short,splice:*:short,send-file:*:short,copy-file-range:*:short";
 
-/// The chain delivers the same bytes as without the rules, and has nothing to say.
+/// The pipeline delivers the same bytes as without the rules, and prints nothing.
 fn changes_nothing(chain: &Chain, rules: &str, bytes: usize) {
     let bytes = noise(bytes, 3);
     let (clean, trial) = (Trial::with(chain, "", &bytes), Trial::with(chain, rules, &bytes));
@@ -126,7 +126,7 @@ fn fallback_does_not_repeat_moved_bytes() {
     }
 }
 
-/// Nothing but a file has a disk behind it.
+/// Only a file has a disk behind it.
 #[test]
 fn redirected_standard_output_is_durable() {
     for (rule, sink, code) in [
@@ -149,7 +149,7 @@ fn redirected_standard_output_is_durable() {
     }
 }
 
-/// Asked again, whoever says so would say so for ever.
+/// A driver that accepts nothing would do so forever.
 #[test]
 fn empty_write_is_an_error() {
     for chain in [GZIP, SEVERAL, APPEND, LINKED_PIPES, PEER_READS] {
@@ -248,7 +248,7 @@ fn killed_resumable_write_resumes_exactly() {
     }
 }
 
-/// What is read back is never taken for what was written because it could not be read.
+/// A failed read-back is never taken for a match.
 #[test]
 fn incomplete_read_back_fails() {
     for chain in [VERIFY, RESUME_AND_VERIFY] {
@@ -344,7 +344,7 @@ fn failing_standard_error_changes_nothing() {
 
 #[test]
 fn failing_close_is_an_error() {
-    // What a network file system has to say, it may say at the close, of standard output as well.
+    // A network file system may report an error at close, of standard output as well.
     let folder = Folder::new();
     folder.write("a", noise(1000, 1));
     let output = std::fs::File::create(folder.join("b")).expect("created");
@@ -378,7 +378,7 @@ fn signal_does_not_wait_for_disk() {
             line.clear();
             assert_ne!(log.read_line(&mut line).expect("text"), 0, "it never came to {reached}");
         }
-        // It may have more to say, and must not wait for us.
+        // More may be logged, and the log must not block the run.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         running.signal(Signal::TERM);
         let run = running.wait();
@@ -392,7 +392,7 @@ fn signal_does_not_wait_for_disk() {
     }
 }
 
-/// The folder does not answer, with the new file in its place: that is worth a while, unless somebody asks twice.
+/// The folder's fsync hangs with the new file in its place: that is worth a while, unless a second signal arrives.
 #[test]
 fn second_signal_leaves_at_once() {
     let folder = Folder::new();
@@ -415,7 +415,7 @@ fn second_signal_leaves_at_once() {
         );
     }
     std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-    // Two different ones, so that they cannot become one on their way.
+    // Two different ones, so that they cannot be merged into one.
     running.signal(Signal::INT);
     running.signal(Signal::TERM);
     let run = running.wait();
@@ -424,7 +424,7 @@ fn second_signal_leaves_at_once() {
     assert_eq!(folder.read("b"), folder.read("a"), "it is the whole new one");
 }
 
-/// What a run that lasts asked of the system for its control socket. Its source ends when it has one, or cannot have one.
+/// The operations of a run for its control socket. Its source ends when it has one, or failed to make one.
 fn with_a_control_socket(rule: &str) -> Vec<String> {
     let (folder, notes) = (Folder::new(), Folder::new());
     let bytes = noise(1000, 8);

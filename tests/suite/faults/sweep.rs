@@ -12,14 +12,14 @@ use super::chains::{
 };
 use super::trial::{KEPT, Place, Trial, source, source_with};
 
-/// What comes of a fault.
+/// The result of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
-    /// The run goes another way.
+    /// The run falls back.
     Success,
     /// The run fails.
     Failure,
-    /// It depends on what the call was for: some are hints, or are asked twice.
+    /// It depends on the purpose of the call: some are hints, or are retried.
     Either,
 }
 
@@ -36,7 +36,7 @@ const FAULTS: &[(&str, &[(&str, Expected)])] = &[
     ("connect", &[("ECONNREFUSED", Failure), ("ETIMEDOUT", Failure)]),
     ("copy-file-range", &[("EXDEV", Success), ("EIO", Success)]),
     ("duplicate", &[("EMFILE", Failure)]),
-    // Held by another run; not to be had at all.
+    // Held by another run; not supported.
     ("lock", &[("EAGAIN", Failure), ("ENOLCK", Failure)]),
     ("mode", &[("EPERM", Failure)]),
     ("open", &[("EMFILE", Either), ("EACCES", Either)]),
@@ -47,7 +47,7 @@ const FAULTS: &[(&str, &[(&str, Expected)])] = &[
     ("random", &[("ENOSYS", Failure)]),
     ("reactor", &[("EMFILE", Failure)]),
     ("read", &[("EIO", Failure)]),
-    // That a name may be one of a descriptor is looked at apart.
+    // The case of a descriptor's name is tested separately.
     ("read-link", &[("EIO", Either)]),
     ("rename", &[("EXDEV", Failure), ("EROFS", Failure), ("EISDIR", Failure)]),
     ("resolve", &[("EIO", Failure)]),
@@ -68,20 +68,20 @@ const FAULTS: &[(&str, &[(&str, Expected)])] = &[
     ("writeback", &[("EIO", Success)]),
 ];
 
-/// What is said where all bytes are in their place, and something that comes then has failed.
+/// The beginning of an error that happens after all bytes are in their place.
 const IN_PLACE: &str = "the file is in place, but ";
 
 impl Expected {
-    /// What comes of a fault of that operation in this chain, where it differs from what is to be expected elsewhere.
+    /// The result of a fault of that operation in this pipeline, if it differs from the general one.
     fn of(self, chain: &Chain, operation: &str) -> Self {
         match (operation, chain.ends) {
-            // Once is too few for it.
+            // It is retried, so one failure is not enough.
             ("connect" | "resolve", _) if chain.retries => Success,
-            // A temporary that cannot be locked gets a name that nobody sweeps.
+            // A temporary that cannot be locked gets a random name, which is never swept.
             ("lock", _) if !chain.resumes => Success,
-            // A socket that was not given its mode without a name is given it by its name.
+            // A socket whose mode could not be set before it had a name gets it by its name.
             ("mode", Ends::PeerReads(Meeting::UnixListen)) => Success,
-            // What is left of a killed run is swept another time.
+            // Leftovers of a killed run are swept another time.
             ("mode", Ends::PeerWrites(Meeting::UnixListen)) | ("lock", _) => Either,
             _ => self,
         }
@@ -101,7 +101,7 @@ fn sweep(chain: &Chain) {
     for (operation, count) in clean.counts() {
         let faults = FAULTS.iter().find(|(name, _)| *name == operation);
         let (_, faults) = faults.unwrap_or_else(|| panic!("nothing is known of {operation}"));
-        // Nobody comes to an address that was never said.
+        // Without the printed address no peer connects.
         let is_heard = operation != "say" || !chain.ends.meeting().is_some_and(Meeting::is_ours);
         for number in 1..=count {
             for (error, expected) in faults.iter().filter(|_| is_heard) {
@@ -110,12 +110,12 @@ fn sweep(chain: &Chain) {
                 let trial = place.run(&format!("{rule},{}", chain.always));
                 let was_hit = trial.was_hit_at(&operation, number);
                 let what = format!("{}: {rule}: {:?}: {}", chain.text, trial.run.code, trial.run.stderr);
-                // Whether anybody has to wait depends on how fast a peer is.
+                // Whether there is a wait depends on the speed of a peer.
                 let is_local = matches!(chain.ends, Ends::Files | Ends::NewFile);
                 let is_sure = number == 1 && is_local && !matches!(operation.as_str(), "poll" | "alarm");
                 assert!(was_hit || !is_sure, "nothing was tried: {what}");
                 tried += usize::from(was_hit);
-                // How often a pipe or a peer is asked depends on how fast it is.
+                // The number of calls on a pipe or a peer depends on its speed.
                 let expected = if was_hit {
                     expected.of(chain, &operation)
                 } else {
@@ -160,24 +160,24 @@ fn failed(trial: &Trial, chain: &Chain, operation: &str, error: &str, whole: &[u
             assert!(matches!(operation, "sync" | "unlink"), "{what}");
             assert!(trial.output == whole, "{what}");
         }
-        // What is to be said of a run can be written when it is over.
+        // The end object can be written when the run is over.
         _ if said[0].starts_with("highwater: --stats s: cannot write: ") => assert!(trial.output == whole, "{what}"),
-        // A sum is committed after the sink.
+        // A checksum file is committed after the sink.
         _ if said[0].starts_with("highwater: hash ") => {
             assert!(trial.output == b"old" || trial.output == whole, "a mixture: {what}");
         }
-        // That it is not there at all is for the caller to see.
+        // The caller checks that it does not exist.
         Ends::NewFile => {}
         Ends::Files | Ends::PeerWrites(_) => assert!(trial.output == b"old", "the target was touched: {what}"),
         Ends::Pipes | Ends::PeerReads(_) => assert!(whole.starts_with(&trial.output), "other bytes: {what}"),
     }
 }
 
-/// The small file is whole, or not there: a sum is that of all bytes, the end object says how the run ended.
+/// The small file is complete or absent: a checksum is that of all bytes, the end object has the exit code.
 fn check_side_file(trial: &Trial, chain: &Chain, operation: &str, clean: Option<&[u8]>, what: &str) {
     if chain.options.contains(&"--stats") {
         let is_refused = trial.said().iter().any(|line| line.starts_with("highwater: --stats "));
-        // It may be an end of the chain that could not be looked at: then it is left alone.
+        // It may be an end of the pipeline that could not be examined: then it is left alone.
         let is_spared = operation == "stat" && trial.side_file.is_none();
         if !is_refused && !is_spared {
             let text = trial.side_file.as_deref().expect("the end object");
@@ -192,13 +192,13 @@ fn check_side_file(trial: &Trial, chain: &Chain, operation: &str, clean: Option<
     }
 }
 
-/// Nothing is left but what can be known again, or could not be taken away.
+/// Only recognisable leftovers, or those that could not be removed, are left.
 fn check_left(trial: &Trial, chain: &Chain, operation: &str, what: &str) {
     let is_in_place = trial.run.stderr.contains(IN_PLACE);
     let may_be_left: &[&str] = match chain.ends {
         _ if chain.resumes && trial.run.code != Some(0) => &KEPT,
         Ends::NewFile if is_in_place => &["d"],
-        // Whoever listens there next replaces it.
+        // The next listener replaces it.
         _ if chain.ends.meeting() == Some(Meeting::UnixListen) && matches!(operation, "stat" | "unlink") => &["s"],
         _ => &[],
     };
@@ -297,7 +297,7 @@ sweeps! {
     fn unix_peer_to_file() { UNIX_PEER_WRITES, UNIX_PEER_COMES_TO_WRITE }
 }
 
-/// So that a new operation is not forgotten, nor one whose only chain has lost it.
+/// Notices a new operation without a test, and one whose only pipeline has lost it.
 #[test]
 fn every_operation_is_swept() {
     let all: BTreeSet<String> = Operation::EVERY.into_iter().map(Operation::name).collect();
@@ -308,7 +308,7 @@ fn every_operation_is_swept() {
     assert_eq!(reached, all, "each is made by a chain that is swept");
 }
 
-/// Where the clean runs are compared with themselves only, this says that they were right.
+/// The clean runs are otherwise compared only with themselves; this checks that they were right.
 #[test]
 fn faultless_run_copies_exactly() {
     let bytes = source();

@@ -92,7 +92,7 @@ fn a_consumer_says_what_went_to_files() {
     let file = folder.path().join("copy");
     let script = format!("tee '{}' > /dev/null", file.display());
     let verdict = check(&["--", "sh", "-c", &script]).is("honours");
-    // Where the folder is in memory, its files are memory.
+    // If the folder is in memory, its files are memory.
     if verdict.number("disk_bytes") > 0 {
         verdict.says("went to files");
     }

@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use super::{check, program};
 use crate::harness::{highwater, peer};
 
-/// A server that ends with this.
+/// A server that ends when this is dropped.
 struct Server {
     child: Child,
     port: String,
@@ -125,7 +125,7 @@ fn only_server_processes_are_measured() {
         wrong.stderr
     );
     assert_eq!(both.code, Some(0), "{}", both.stderr);
-    // What has started the check and the server is neither.
+    // The parent of the check and the server is neither of them.
     let above = std::process::id().to_string();
     let above = highwater(["check", &url, "--pid", &above]).run();
     assert!(above.fails(2).contains("was started from it"), "{}", above.stderr);

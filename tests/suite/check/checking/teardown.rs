@@ -6,12 +6,12 @@ use rustix::process::Signal;
 
 use crate::harness::{Folder, highwater};
 
-/// Starts three generations, the last in a session of its own and deaf to a polite request; all of them hold FIFO open.
+/// Starts three generations, the last in a session of its own and ignoring SIGTERM; all of them hold FIFO open.
 const FAMILY: &str = "exec 9> fifo; echo ready >&9; trap '' TERM; \
                       setsid sh -c 'trap \"\" TERM; sleep 1000 & sleep 1000' & sleep 1000 & cat";
 
-/// Runs a check of the family to its end, by `signal` where one is given. Reading the FIFO to its end is what waits for
-/// all of its processes.
+/// Runs a check of the family to its end, with `signal` if given. Reading the FIFO to its end waits for all of its
+/// processes.
 fn check_of_a_family(signal: Option<Signal>) -> crate::harness::Run {
     let folder = Folder::new();
     let fifo = folder.fifo("fifo");

@@ -1,4 +1,4 @@
-//! What cannot be checked, and what a check writes.
+//! Invalid checks, and what a check writes.
 
 use std::io::BufRead;
 
