@@ -311,11 +311,15 @@ mod obstacles {
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "the system does not tell there")]
     fn mount_point_is_an_obstacle() {
-        isolated(&Namespace::Mounts, "replacing::obstacles::mount_point_is_an_obstacle", || {
-            let folder = with_target();
-            let _mount = Mount::bind(&folder.write("mounted", "old"), &folder.join("d/b"));
-            is_in_the_way(&folder, || Command::new("env"), "something is mounted there");
-        });
+        isolated(
+            &Namespace::Mounts,
+            "replacing::obstacles::mount_point_is_an_obstacle",
+            || {
+                let folder = with_target();
+                let _mount = Mount::bind(&folder.write("mounted", "old"), &folder.join("d/b"));
+                is_in_the_way(&folder, || Command::new("env"), "something is mounted there");
+            },
+        );
     }
 
     /// Sets a flag of chattr(1), and removes it when this is dropped.
