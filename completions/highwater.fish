@@ -48,7 +48,7 @@ complete -c highwater -n "__fish_highwater_needs_command" -l timeout -d 'End wit
 complete -c highwater -n "__fish_highwater_needs_command" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l min-rate -d 'End with code 8 if the sink takes less on average' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
-complete -c highwater -n "__fish_highwater_needs_command" -l ignore-backpressure -d 'Show what happens without backpressure: links that never say no'
+complete -c highwater -n "__fish_highwater_needs_command" -l ignore-backpressure -d 'Show what happens without backpressure: links without a bound'
 complete -c highwater -n "__fish_highwater_needs_command" -s q -l quiet -d 'Show nothing but errors'
 complete -c highwater -n "__fish_highwater_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_needs_command" -s V -l version -d 'Print version'
@@ -91,7 +91,7 @@ complete -c highwater -n "__fish_highwater_using_subcommand explain" -l timeout 
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate -d 'End with code 8 if the sink takes less on average' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
-complete -c highwater -n "__fish_highwater_using_subcommand explain" -l ignore-backpressure -d 'Show what happens without backpressure: links that never say no'
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l ignore-backpressure -d 'Show what happens without backpressure: links without a bound'
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -s q -l quiet -d 'Show nothing but errors'
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_using_subcommand ctl" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -144,7 +144,7 @@ function __highwater_stages
         'skip' 'drop the first bytes and pass the rest' \
         'limit' 'fail once more than so many bytes have come' \
         'buffer' 'keep so many bytes ready between two stages' \
-        'hash' 'sum what passes, and check it' \
+        'hash' 'compute a checksum of the stream, and check it' \
         'tee' 'send the stream into other pipelines as well'
 end
 
@@ -153,11 +153,11 @@ function __highwater_parameters
         case read
             echo 'path='\t'what to read: a path, - or a URL; several are read in turn'
             echo 'size='\t'how much a stream is expected to give; for the time left, not a limit'
-            echo 'zero-copy=true'\t'lend a file\'s own pages to a pipe or a socket; a file that changes meanwhile changes what was sent'
-            echo 'zero-copy=false'\t'lend a file\'s own pages to a pipe or a socket; a file that changes meanwhile changes what was sent'
+            echo 'zero-copy=true'\t'send a file\'s pages to a pipe or a socket without a copy; a later change of the file changes what was sent'
+            echo 'zero-copy=false'\t'send a file\'s pages to a pipe or a socket without a copy; a later change of the file changes what was sent'
             echo 'connect-timeout='\t'how long it may take to resolve and connect'
             echo 'retry='\t'how often to try again to connect, after pauses that grow to 10s; connect-timeout= is for each attempt'
-            echo 'user-timeout='\t'end a TCP connection that gives no answer, or has no room, for so long; else the system\'s time, about 15 minutes without an answer'
+            echo 'user-timeout='\t'end a TCP connection whose peer acknowledges nothing, or has no room, for so long; by default after about 15 minutes without an acknowledgement'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
         case write
@@ -181,8 +181,8 @@ function __highwater_parameters
             echo 'checkpoint='\t'with resume=true, after how many bytes the journal is brought up to date; 64MiB unless given'
             echo 'connect-timeout='\t'how long it may take to resolve and connect'
             echo 'retry='\t'how often to try again to connect, after pauses that grow to 10s; connect-timeout= is for each attempt'
-            echo 'user-timeout='\t'end a TCP connection that gives no answer, or has no room, for so long; else the system\'s time, about 15 minutes without an answer'
-            echo 'linger='\t'how long a peer may take for the rest after the last byte was written; else as long as it takes'
+            echo 'user-timeout='\t'end a TCP connection whose peer acknowledges nothing, or has no room, for so long; by default after about 15 minutes without an acknowledgement'
+            echo 'linger='\t'how long a peer may take for the rest after the last byte was written; no limit by default'
         case gzip
             echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'level=2'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
@@ -200,7 +200,7 @@ function __highwater_parameters
             echo 'member='\t'bytes of input in a member; else 448KiB, or 256KiB where --memory is tight, and 64KiB from level 10 on'
             echo 'single=true'\t'one member, for readers that know no more'
             echo 'single=false'\t'one member, for readers that know no more'
-            echo 'flush='\t'give out what came in after this time without more; a stream that keeps flowing is never cut up'
+            echo 'flush='\t'flush after this time without input; a steady stream is never flushed'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
         case gunzip
@@ -239,7 +239,7 @@ function __highwater_parameters
             echo 'level=22'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
             echo 'threads='\t'compress on so many threads; each takes its own share of memory'
             echo 'window='\t'how far back repetitions are looked for; a power of two up to 2GiB. Above the level\'s own it takes as much more memory here, and above 128MiB more than decoders give without being asked'
-            echo 'flush='\t'give out what came in after this time without more; a stream that keeps flowing is never cut up'
+            echo 'flush='\t'flush after this time without input; a steady stream is never flushed'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
         case unzstd
@@ -290,7 +290,7 @@ function __highwater_parameters
             echo 'level=10'\t'1 is fastest, 12 is smallest'
             echo 'level=11'\t'1 is fastest, 12 is smallest'
             echo 'level=12'\t'1 is fastest, 12 is smallest'
-            echo 'flush='\t'give out what came in after this time without more; a stream that keeps flowing is never cut up'
+            echo 'flush='\t'flush after this time without input; a steady stream is never flushed'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
         case unlz4
@@ -309,7 +309,7 @@ function __highwater_parameters
             echo 'level=9'\t'0 is fastest, 11 is smallest and slow'
             echo 'level=10'\t'0 is fastest, 11 is smallest and slow'
             echo 'level=11'\t'0 is fastest, 11 is smallest and slow'
-            echo 'flush='\t'give out what came in after this time without more; a stream that keeps flowing is never cut up'
+            echo 'flush='\t'flush after this time without input; a steady stream is never flushed'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
         case unbrotli
@@ -340,12 +340,12 @@ function __highwater_parameters
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
         case hash
-            echo 'algo=sha256'\t'which sum; crc32c and md5 tell accidents, not forgeries'
-            echo 'algo=sha512'\t'which sum; crc32c and md5 tell accidents, not forgeries'
-            echo 'algo=blake3'\t'which sum; crc32c and md5 tell accidents, not forgeries'
-            echo 'algo=crc32c'\t'which sum; crc32c and md5 tell accidents, not forgeries'
-            echo 'algo=md5'\t'which sum; crc32c and md5 tell accidents, not forgeries'
-            echo 'expect='\t'the sum that it must be, HEX or ALGO:HEX, or @FILE that holds it'
+            echo 'algo=sha256'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
+            echo 'algo=sha512'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
+            echo 'algo=blake3'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
+            echo 'algo=crc32c'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
+            echo 'algo=md5'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
+            echo 'expect='\t'the expected checksum: HEX, ALGO:HEX, or @FILE with it'
             echo 'label='\t'what to call the stream, here and in files of sums; - unless given'
             echo 'to='\t'a file to write the sum to, as sha256sum does, once the sink has everything'
             echo 'high='\t'high-water mark of the link behind this stage'

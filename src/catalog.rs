@@ -1,6 +1,6 @@
-//! What a stage is to the rest of the program: its name, its parameters, its words for the user, and what builds it.
+//! Definitions of stages: name, parameters, texts for the user, and the function that builds the stage.
 //!
-//! A stage is one [`Definition`]; a catalog is a list of them. From the definitions alone come the checks of a script
+//! A stage is one [`Definition`]; a catalog is a list of them. Only the definitions determine the checks of a script
 //! ([`check_pipeline`]), the error messages, and what `highwater stages` prints ([`list`], [`describe`]).
 
 mod arguments;
@@ -27,18 +27,18 @@ pub use unknown::find_by_name;
 /// Where in a pipeline a stage can stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Takes no input: only the first.
+    /// No input: only the first.
     Source,
     /// Anywhere.
     Transform,
-    /// Anywhere but first; what reaches it goes on, and into pipelines of its own as well.
+    /// Anywhere but first; passes its input on, and into pipelines of its own as well.
     Branch,
-    /// Gives no output: only the last.
+    /// No output: only the last.
     Sink,
 }
 
 impl Role {
-    /// The stages of this role as a heading.
+    /// The heading of the stages of this role.
     #[must_use]
     pub fn heading(self) -> &'static str {
         match self {
@@ -63,9 +63,9 @@ pub enum Place {
     Positional,
     /// All further words without a `KEY=`; may be given any number of times.
     PositionalMany,
-    /// All further words as they are, whatever they look like.
+    /// All further words, unchanged, whatever they contain.
     Rest,
-    /// Pipelines in parentheses, any number of them; each is one word where the shell's own words are stages.
+    /// Any number of pipelines in parentheses; in the form of the shell's own words each is one word.
     Groups,
     /// Only as `name=value`.
     Named,
@@ -98,13 +98,13 @@ pub struct Param {
     pub place: Place,
     /// Whether it must be given.
     pub required: bool,
-    /// What counts where it is not given, as a user would write it. It must be readable as `kind`.
+    /// The value if it is not given, as a user would write it. It must be readable as `kind`.
     pub default: Option<&'static str>,
     /// What it does, in one line without a full stop.
     pub help: &'static str,
 }
 
-/// A pipeline that shows a stage at work.
+/// A pipeline that shows how a stage is used.
 #[derive(Clone, Copy, Debug)]
 pub struct Example {
     /// The whole pipeline.
@@ -122,17 +122,17 @@ pub struct Definition {
     pub role: Role,
     /// What it does, in one line without a full stop.
     pub summary: &'static str,
-    /// All else there is to say. An empty line parts paragraphs; other newlines are spaces.
+    /// Further explanation. An empty line separates paragraphs; other newlines are spaces.
     pub details: &'static str,
-    /// Its own parameters, positional ones first. [`LINK_PARAMS`] come on top.
+    /// Its own parameters, positional ones first. [`LINK_PARAMS`] are added.
     pub params: &'static [Param],
-    /// Pipelines that run as they stand.
+    /// Pipelines that run as they are.
     pub examples: &'static [Example],
-    /// What builds it.
+    /// The function that builds it.
     pub build: Build,
 }
 
-/// What every stage that feeds a link takes as well.
+/// Further parameters of every stage that feeds a link.
 pub const LINK_PARAMS: &[Param] = &[
     Param {
         name: "high",

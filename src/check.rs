@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shares_of_ten_steps_are_the_rate() {
+    fn ten_step_shares_add_up() {
         for rate in [1, 7, 64 << 10, 1_000_003] {
             assert_eq!((0..10).map(|step| share_of_step(rate, step)).sum::<u64>(), rate);
             assert_eq!((995..1005).map(|step| share_of_step(rate, step)).sum::<u64>(), rate);

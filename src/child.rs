@@ -11,7 +11,7 @@ use crate::platform::lead_group;
 
 /// How long to wait for a group that was killed: the kernel may be busy freeing its memory.
 const KILL_LIMIT: Duration = Duration::from_secs(2);
-/// How often a group is looked at that is to end.
+/// How often a group that is to end is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// A child that leads its process group. The group ends when this is dropped, at the latest.
@@ -28,9 +28,6 @@ impl Group {
     /// Starts a program in a process group of its own.
     ///
     /// The kernel kills the child, not its descendants, when the calling thread ends, so the thread must outlive it.
-    ///
-    /// # Errors
-    /// As fork(2) and execve(2).
     pub fn spawn(command: &mut Command, grace: Duration) -> io::Result<Self> {
         Ok(Self {
             child: lead_group(command).spawn()?,
@@ -39,20 +36,17 @@ impl Group {
         })
     }
 
-    /// The child's status once it has ended; its group may live on.
-    ///
-    /// # Errors
-    /// As waitpid(2).
+    /// The child's status once it has ended; other members of its group may still run.
     pub fn status(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
     }
 
-    /// Ends the group: SIGTERM, SIGKILL for what is left after the grace, and a bounded wait. `hurry` cuts the grace
+    /// Ends the group: SIGTERM, SIGKILL for the members that are left after the grace, and a bounded wait. `hurry` cuts the grace
     /// short. Returns whether all its processes have ended.
     pub fn end(&mut self, mut hurry: impl FnMut() -> bool) -> bool {
         if !self.is_over {
             self.signal(Signal::TERM);
-            // What is stopped must run to end.
+            // A stopped process must run to end.
             self.signal(Signal::CONT);
             wait_until(self.grace, || self.reap() || hurry());
             if !self.is_over {
@@ -64,11 +58,11 @@ impl Group {
     }
 
     fn signal(&self, signal: Signal) {
-        // A group that has ended meanwhile is what is wanted.
+        // A group that has ended meanwhile is no error.
         let _ = kill_process_group(Pid::from_child(&self.child), signal);
     }
 
-    /// Takes the status of the members that have ended and are children of this process; returns whether none is left.
+    /// Reaps the members that have ended and are children of this process; returns whether none is left.
     fn reap(&mut self) -> bool {
         let group = Pid::from_child(&self.child);
         // The leader's status is kept for `status`, so that the others are only waited for when it is known.
@@ -109,9 +103,9 @@ mod tests {
     use std::os::unix::process::ExitStatusExt;
     use std::process::Stdio;
 
-    /// Runs a script until it has said that it is ready.
+    /// Runs a script until it has printed that it is ready.
     fn group(script: &str, grace: Duration) -> Group {
-        // Members whose parent ends first are waited for here, whether or not the first process of this system does.
+        // Reaps members whose parent ends first here, because the first process of this system may not.
         crate::platform::adopt_orphans();
         let mut command = Command::new("sh");
         command.args(["-c", script]).stdout(Stdio::piped());
@@ -125,7 +119,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(600);
 
     #[test]
-    fn a_group_that_ends_when_asked_needs_no_grace() {
+    fn terminating_group_needs_no_grace() {
         let mut group = group("echo ready; sleep 1000 | sleep 1000", LONG);
         assert!(group.end(|| false));
         let status = group.status().expect("its status is kept").expect("it has ended");
@@ -133,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_that_ignores_the_request_is_killed() {
+    fn group_that_ignores_sigterm_is_killed() {
         let mut group = group("trap '' TERM; echo ready; sleep 1000 & sleep 1000", Duration::ZERO);
         assert!(group.end(|| false));
         assert_eq!(group.status().expect("waited for").expect("ended").signal(), Some(9));

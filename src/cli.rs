@@ -34,10 +34,10 @@ mod transfer;
 use options::{Color, Command, Invocation, RunOptions};
 use transfer::transfer;
 
-/// The exit code of a command line or a pipeline that cannot be.
+/// The exit code of an invalid command line or pipeline.
 const USAGE: u8 = 2;
 
-/// Runs the command line to its exit code. Where a signal ended the run, the process ends by that signal instead.
+/// Runs the command line and returns its exit code. If a signal ended the run, the process ends by that signal instead.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     platform::share_one_heap();
     keep_panics();
@@ -130,9 +130,9 @@ fn stages(name: Option<&str>) -> ExitCode {
     }
 }
 
-/// Writes what was asked for to standard output, whose reader may leave early.
+/// Writes to standard output, whose reader may close it early.
 fn print(text: &str) -> ExitCode {
-    // Rust opens /dev/null where there is none.
+    // Rust opens /dev/null if there is none.
     if let Err(error) = Descriptor::standard_output() {
         return unwritable(error);
     }
@@ -141,7 +141,7 @@ fn print(text: &str) -> ExitCode {
     written.map_or_else(unwritable, |()| ExitCode::SUCCESS)
 }
 
-/// Says why standard output cannot be written; not where its reader has left.
+/// Reports that standard output cannot be written; a reader that closed it is no error.
 fn unwritable(error: std::io::Error) -> ExitCode {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         return ExitCode::from(Kind::ReaderLeft.exit_code());
@@ -149,13 +149,13 @@ fn unwritable(error: std::io::Error) -> ExitCode {
     fail(&Failure::io(Kind::Sink, "cannot write to standard output", error))
 }
 
-/// Says what failed, and returns the exit code for it.
+/// Prints a failure, and returns its exit code.
 fn fail(failure: &Failure) -> ExitCode {
     say(&format!("highwater: {failure}\n"));
     ExitCode::from(failure.kind().exit_code())
 }
 
-/// The parser's help or error, with its colours where the stream shows them.
+/// The parser's help or error, with colours if the stream shows them.
 fn rendered(error: &clap::Error, stream: &impl IsTerminal) -> String {
     let text = error.render();
     if Color::Auto.applies_to(stream.is_terminal()) {

@@ -1,6 +1,6 @@
-//! The places that bytes come from and go to: one file per kind of place, and the two stages that use them all.
+//! The endpoints, one file per kind, and the two stages that use them all.
 //!
-//! An endpoint is named by a path or by a URL whose scheme picks the kind. A new kind is one file with one
+//! An endpoint is named by a path or by a URL whose scheme selects the kind. A new kind is one file with one
 //! [`Scheme`], which declares its parameters, and one line in [`SCHEMES`].
 
 use std::os::fd::BorrowedFd;
@@ -25,7 +25,7 @@ pub mod write;
 pub use side_file::{OpenSideFile, SideFile};
 pub use unix::OwnSocket;
 
-/// Every kind of place, in the order in which they are listed.
+/// Every scheme, in the order in which they are listed.
 pub static SCHEMES: &[&Scheme] = &[
     &file::SCHEME,
     &stdio::SCHEME,
@@ -35,16 +35,16 @@ pub static SCHEMES: &[&Scheme] = &[
     &unix::LISTEN,
 ];
 
-/// The stages that are made of endpoints.
+/// The stages that use endpoints.
 pub static STAGES: &[&Definition] = &[&read::READ, &write::WRITE];
 
-/// The bytes are where they belong; a disk may not have them yet.
+/// The commit of output that is final as it is written; a disk may not have it yet.
 struct Kept {
     sync: bool,
 }
 
 impl Kept {
-    /// What is written to `descriptor` as it is; only files have a disk behind them.
+    /// Output that is written to `descriptor` as it is; only files have a disk behind them.
     fn new(descriptor: &Descriptor, sync: bool) -> Self {
         Self {
             sync: sync && descriptor.shape() == Shape::File,
@@ -67,8 +67,8 @@ fn sync_file(descriptor: &Descriptor) -> Result<(), Failure> {
     files::sync_if_possible(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))
 }
 
-/// Waits until the disk has everything, where that is wanted, and asks for an error that is told only
-/// when a file is closed.
+/// Waits until the disk has everything, if `sync` is set, and asks for an error that is reported only when a file is
+/// closed.
 fn make_durable(descriptor: &Descriptor, sync: bool) -> Result<(), Failure> {
     if sync {
         sync_file(descriptor)?;
@@ -83,7 +83,7 @@ mod tests {
     use crate::grammar::parse;
     use crate::stage::Endpoint;
 
-    /// The place that a call of `read` or `write` names, or what is wrong with it.
+    /// The endpoint of a call of `read` or `write`, or its problem.
     fn place(call: &str) -> Result<Box<dyn Endpoint>, (String, String)> {
         let (script, problems) = parse(call.as_bytes());
         assert_eq!(problems, []);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_that_means_something_else_is_not_taken_for_a_slip() {
+    fn foreign_scheme_is_not_a_typo() {
         for other in ["http", "https", "ftp", "udp"] {
             let (_, help) = place(&format!("read {other}://host/x")).err().expect("unknown");
             assert!(help.starts_with("known endpoints: "), "{help}");

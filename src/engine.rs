@@ -1,8 +1,8 @@
-//! Runs a plan: opens its endpoints in order, starts its stages, decides the one error, and joins everything.
+//! Runs a plan: opens its endpoints in order, starts its stages, determines the run's one error, and joins everything.
 //!
-//! The engine runs on the thread that calls it, on a single-threaded runtime: connections, timers and stages that only
-//! wait live there; stages that touch disks or compute have threads of their own. It prints nothing. Who wants to see
-//! something implements [`Observer`] and looks at the [`Watch`] from a thread of its own.
+//! The engine runs on the calling thread, on a single-threaded runtime: connections, timers and stages that only wait
+//! run there; stages that touch disks or compute have threads of their own. It prints nothing. A view implements
+//! [`Observer`] and reads the [`Watch`] from a thread of its own.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,46 +58,46 @@ pub use watch::Watch;
 
 use interrupt::Interrupt;
 
-/// What ends a run from outside.
+/// The limits that can end a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Settings {
     /// The whole run must end within this time.
     pub timeout: Option<Duration>,
-    /// Some byte must move within this time, a throttle's own wait excepted.
+    /// Some byte must move within this time; the waits of a throttle do not count.
     pub stall_timeout: Option<Duration>,
     /// Resident memory, in bytes, at which the run is stopped.
     pub max_rss: Option<u64>,
-    /// How much the sink must take.
+    /// The lowest rate of the sink.
     pub min_rate: Option<MinRate>,
-    /// A run that is over within this time is not worth looking at.
+    /// A run that ends within this time is not shown.
     pub brief: Duration,
 }
 
-/// Who wants to know what happens.
+/// Notified of the events of a run.
 pub trait Observer {
     /// A listener is bound: peers may connect to `url` now.
     fn listening(&mut self, url: &str);
     /// Everything is open and the stages are about to run.
     fn started(&mut self, watch: &Arc<Watch>);
-    /// The run is not over after [`Settings::brief`]: whoever wants to watch it begins now.
+    /// The run has lasted longer than [`Settings::brief`]: a view starts now.
     fn goes_on(&mut self) {}
 }
 
 /// How a run ended.
 #[derive(Debug, Default)]
 pub struct Ending {
-    /// The one error, and the text of the stage in whose hands it happened; `None` for the run as a whole.
+    /// The one error, and the text of the stage where it happened; `None` for the run as a whole.
     pub failure: Option<(Option<String>, Failure)>,
     /// The signal that ended the run.
     pub signal: Option<i32>,
-    /// Stages that were not back in time, and what could not be rolled back: one line each.
+    /// Stages that did not stop in time, and outputs that could not be rolled back: one line each.
     pub left_behind: Vec<String>,
-    /// What became of the output of each sink, once the stages were started.
+    /// The state of the output of each sink, once the stages were started.
     pub outputs: Vec<(NodeId, Fate)>,
 }
 
 impl Ending {
-    /// The exit code of the contract; a run that a signal ended is ended by raising it again.
+    /// The exit code of the contract. A run that was ended by a signal exits by raising it again.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match (&self.failure, self.signal) {
@@ -107,7 +107,7 @@ impl Ending {
         }
     }
 
-    /// Whether the run did what it was to do.
+    /// Whether the run succeeded.
     fn is_good(&self) -> bool {
         self.failure.is_none() && self.signal.is_none()
     }
@@ -126,7 +126,7 @@ pub fn run(plan: Plan, settings: Settings, observer: &mut (dyn Observer + Send))
         Ok(runtime) => runtime,
         Err(error) => return Ending::failed(None, Failure::io(Kind::Resources, "cannot start", error)),
     };
-    // One that the clock cannot tell never comes.
+    // A deadline too far ahead for the clock never comes.
     let deadline = settings.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     runtime.block_on(async {
         match Interrupt::new(deadline) {

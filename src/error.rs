@@ -1,4 +1,4 @@
-//! The two kinds of error: a chain that cannot be ([`ChainError`]), and a run that failed ([`Failure`]).
+//! The two kinds of error: an invalid pipeline ([`ChainError`]), and a run that failed ([`Failure`]).
 
 mod failure;
 mod panic;

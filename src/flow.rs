@@ -1,15 +1,15 @@
-//! The bounded heart: chunks in recycled buffers, links with hard marks, and the meters that watch both.
+//! Chunks in recycled buffers, links with hard bounds, and the meters that measure both.
 //!
-//! Data moves as [`Chunk`]s. A producer asks its [`Outlet`] for a [`Buffer`] *before* it reads, so that being
-//! backpressured means holding nothing; it fills the buffer and sends it. The consumer takes chunks from its
-//! [`Inlet`]; dropping a chunk gives its credit back to the link and its buffer back to the [`Pool`].
+//! Data moves as [`Chunk`]s. A producer asks its [`Outlet`] for a [`Buffer`] *before* it reads, so that a backpressured
+//! producer holds no data; it fills the buffer and sends it. The consumer takes chunks from its [`Inlet`]; dropping a
+//! chunk gives its credit back to the link and its buffer back to the [`Pool`].
 //!
 //! Invariants, each held by a test in this folder:
-//! - the buffers and the records that a link has granted never exceed its high-water marks, unless those are said to be
-//!   only advice;
-//! - a block that several links share counts once in the pool and on each of the links, and nobody writes to it;
-//! - the buffers alive, in use or free, never exceed the pool's limit, which is the sum of the high-water marks; where
-//!   those are advice, it bounds only the free ones;
+//! - the buffers and the records that a link has granted never exceed its high-water marks, unless the marks are
+//!   advisory;
+//! - a block that several links share counts once in the pool and on each of the links, and is not written to;
+//! - the buffers alive, in use or free, never exceed the pool's limit, which is the sum of the high-water marks; if
+//!   those are advisory, it bounds only the free ones;
 //! - bytes arrive in order, once, and every wait ends when the other side goes away;
 //! - only [`Outlet::finish`] ends a stream: an outlet dropped without it aborts the stream.
 

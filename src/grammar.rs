@@ -1,16 +1,16 @@
-//! Text, or the shell's own words → calls with spans; knows no stage by name.
+//! Parses a text, or the shell's own words, into calls with spans; knows no stage by name.
 //!
 //! ```text
 //! pipeline := stage ( "|" stage )*
 //! stage    := NAME ( word | KEY "=" word | "(" pipeline ")" )*
 //! ```
 //!
-//! Words are those of a POSIX shell with one level of unquoting and without any expansion: `'…'` is literal, `"…"` knows
-//! `\"` and `\\`, a backslash outside quotes takes the next byte literally (and joins two lines before a newline), and an
-//! unquoted newline is a space. `KEY` is `[a-z][a-z0-9-]*`; `KEY=` counts only where it is unquoted. An unquoted `(` opens a
-//! group where a word could begin, and the `)` that closes it ends the word before it as well.
+//! Words are those of a POSIX shell with one level of unquoting and without any expansion: `'…'` is literal, `"…"`
+//! knows `\"` and `\\`, a backslash outside quotes takes the next byte literally (and joins two lines before a
+//! newline), and an unquoted newline is a space. `KEY` is `[a-z][a-z0-9-]*`; `KEY=` counts only where it is unquoted.
+//! An unquoted `(` opens a group where a word could begin, and the `)` that closes it ends the word before it as well.
 //!
-//! Neither way in stops at the first problem: what could be read comes back together with all that was wrong.
+//! Neither parser stops at the first problem: it returns what could be read together with all problems.
 
 mod lexer;
 mod parser;
@@ -30,16 +30,16 @@ pub use words::{SEPARATOR, from_words, group_from_word};
 /// One word, unquoted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// The word itself: any bytes, because any file name may stand here.
+    /// The word itself: any bytes, because file names may hold any.
     pub bytes: Vec<u8>,
-    /// Where it is written, quotes included, in bytes of the script's text.
+    /// Its place, quotes included, in bytes of the script's text.
     pub span: Range<usize>,
 }
 
 /// What follows a stage's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Argument {
-    /// A word whose meaning comes from its place.
+    /// A word whose parameter follows from its position.
     Positional(Word),
     /// A word that names its parameter: `KEY=value`.
     Named {
@@ -50,7 +50,7 @@ pub enum Argument {
         /// The whole word, in bytes of the script's text.
         span: Range<usize>,
     },
-    /// A pipeline of the stage's own: `( pipeline )`.
+    /// A pipeline as an argument: `( pipeline )`.
     Group(Group),
 }
 
@@ -73,7 +73,7 @@ impl Argument {
         }
     }
 
-    /// The argument in its plainest spelling that parses back.
+    /// The argument in its simplest spelling that parses back.
     #[must_use]
     pub fn text(&self) -> Vec<u8> {
         match self {
@@ -99,7 +99,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// The call in its plainest spelling that parses back: single spaces, and quotes only where they are needed.
+    /// The call in its simplest spelling that parses back: single spaces, and quotes only where they are needed.
     #[must_use]
     pub fn normalised(&self) -> Vec<u8> {
         let mut text = quote(&self.name.bytes);
@@ -130,7 +130,7 @@ pub enum Form {
     Words,
 }
 
-/// A pipeline as it was written: the text, and the stages that could be read from it.
+/// A parsed pipeline: the text, and the stages that could be read from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script {
     /// The text that every span points into.
@@ -141,7 +141,7 @@ pub struct Script {
     pub calls: Vec<Call>,
 }
 
-/// How many bytes of `word` are a `KEY` with an `=` right behind it.
+/// The number of bytes of `word` that are a `KEY` followed by `=`.
 fn key_length(word: &[u8]) -> Option<usize> {
     let length = word.iter().position(|&byte| byte == b'=')?;
     let (first, rest) = word[..length].split_first()?;

@@ -1,7 +1,7 @@
 //! The shape of a pipeline: a tree of nodes joined by edges, and what flows over each edge.
 //!
-//! Nodes are stages and edges are links. The graph is the only place that knows how they hang together; everybody else
-//! asks it and keeps what belongs to a node or an edge in a [`NodeMap`] or an [`EdgeMap`].
+//! Nodes are stages and edges are links. Only the graph knows how they are joined; other code queries it and keeps
+//! values of a node or an edge in a [`NodeMap`] or an [`EdgeMap`].
 //!
 //! A node has at most one input and any number of outputs, and a node's id is greater than that of the node before it.
 //! So walking the ids upwards visits every node after what feeds it, and walking them downwards before it.
@@ -12,7 +12,7 @@ use std::fmt;
 
 pub use map::{EdgeMap, Id, IdMap, NodeMap};
 
-/// A stage of a pipeline. Its number is its `index` in everything that people and scripts see.
+/// A stage of a pipeline. Its number is the `index` in all output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(usize);
 
@@ -60,7 +60,7 @@ pub enum Port {
 }
 
 impl Port {
-    /// What it is called in errors and documents.
+    /// Its name in errors and documents.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl Port {
     }
 }
 
-/// One link: which stage fills it, which one empties it, and with what.
+/// One link: the stage that fills it, the stage that empties it, and what flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Edge {
     /// The stage that fills it.
@@ -111,7 +111,7 @@ impl Graph {
     /// A pipeline without branches: `stages` nodes in a row, joined by bytes.
     ///
     /// # Panics
-    /// If there is none.
+    /// If `stages` is 0.
     #[must_use]
     pub fn chain(stages: usize) -> Self {
         assert!(stages > 0, "a pipeline has a stage");
@@ -123,9 +123,9 @@ impl Graph {
         graph
     }
 
-    /// The graph whose stages are joined like that, as it is read from a recording.
+    /// The graph of a recording, with `stages` stages and these links.
     ///
-    /// `None` where that is no tree in which every stage but the first comes after the one that feeds it.
+    /// `None` unless it is a tree in which every stage but the first comes after the one that feeds it.
     #[must_use]
     pub fn joined(stages: usize, links: &[(usize, usize)]) -> Option<Self> {
         let mut graph = Self::new();
@@ -149,32 +149,32 @@ impl Graph {
         to
     }
 
-    /// Says what flows out of a node.
+    /// Sets what flows out of a node.
     pub fn set_output_port(&mut self, node: NodeId, port: Port) {
         for edge in &self.downstream[node] {
             self.edges[*edge].port = port;
         }
     }
 
-    /// The node that everything flows from.
+    /// The node without an input.
     #[must_use]
     pub fn root(&self) -> NodeId {
         NodeId(0)
     }
 
-    /// Every node, each after the one that feeds it.
+    /// All nodes, each after the one that feeds it.
     #[must_use]
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = NodeId> + ExactSizeIterator + use<> {
         self.upstream.ids()
     }
 
-    /// Every edge.
+    /// All edges.
     #[must_use]
     pub fn edges(&self) -> impl DoubleEndedIterator<Item = EdgeId> + ExactSizeIterator + use<> {
         self.edges.ids()
     }
 
-    /// What an edge joins.
+    /// The nodes that an edge joins.
     #[must_use]
     pub fn edge(&self, edge: EdgeId) -> Edge {
         self.edges[edge]
@@ -204,18 +204,18 @@ impl Graph {
         self.outputs(node).iter().map(|edge| self.edges[*edge].to)
     }
 
-    /// The nodes that nothing feeds.
+    /// The nodes without an input.
     pub fn sources(&self) -> impl Iterator<Item = NodeId> {
         self.nodes().filter(|node| self.input(*node).is_none())
     }
 
-    /// The nodes that feed nothing.
+    /// The nodes without an output.
     #[must_use]
     pub fn sinks(&self) -> impl DoubleEndedIterator<Item = NodeId> {
         self.nodes().filter(|node| self.is_sink(*node))
     }
 
-    /// Whether a node feeds nothing.
+    /// Whether a node has no output.
     #[must_use]
     pub fn is_sink(&self, node: NodeId) -> bool {
         self.outputs(node).is_empty()
@@ -231,7 +231,7 @@ impl Graph {
         self.nodes().filter(move |other| self.is_before(node, *other))
     }
 
-    /// Whether what comes out of `first` reaches `second`. No node is before itself.
+    /// Whether the output of `first` reaches `second`. No node is before itself.
     #[must_use]
     pub fn is_before(&self, first: NodeId, second: NodeId) -> bool {
         self.before(second).any(|node| node == first)
@@ -251,13 +251,13 @@ impl Graph {
         self.outputs(node).iter().find(leads).copied()
     }
 
-    /// Whether an edge is the last one out of its node: the stream goes on there, and the others are branches.
+    /// Whether an edge is the last one out of its node, where the stream continues; the others are branches.
     #[must_use]
     pub fn goes_on(&self, edge: EdgeId) -> bool {
         self.outputs(self.edges[edge].from).last() == Some(&edge)
     }
 
-    /// How many branches a node is in, one within the other.
+    /// The number of nested branches that a node is in.
     #[must_use]
     pub fn branch_depth(&self, node: NodeId) -> usize {
         let path = std::iter::once(node).chain(self.before(node));
@@ -265,7 +265,7 @@ impl Graph {
         inputs.filter(|edge| !self.goes_on(*edge)).count()
     }
 
-    /// How many edges are between two nodes.
+    /// The number of edges between two nodes.
     #[must_use]
     pub fn distance(&self, one: NodeId, other: NodeId) -> usize {
         let height = |node| self.before(node).count();
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn two_nodes_fork_at_the_last_one_that_feeds_both() {
+    fn fork_is_the_last_common_node() {
         let tree = tree();
         assert_eq!(tree.fork(NodeId(3), NodeId(7)), Some(NodeId(1)));
         assert_eq!(tree.fork(NodeId(6), NodeId(7)), Some(NodeId(5)));
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_a_tree_or_nothing() {
+    fn joined_accepts_only_trees() {
         let read = Graph::joined(4, &[(0, 1), (1, 2), (1, 3)]).expect("a tree");
         assert_eq!(numbers(read.downstream(NodeId(1))), [2, 3]);
         assert_eq!(Graph::joined(3, &[(0, 1)]), None, "a stage without input");

@@ -1,17 +1,17 @@
 //! highwater moves bytes through a chain of stages, keeps the memory of the whole chain under one hard ceiling, and shows
 //! where the bytes are while it does.
 //!
-//! # The map of this house
-//! A layer knows only the layers below it; a test holds them to that. From the bottom up:
+//! # Layers
+//! A layer uses only the layers below it, which a test checks. From the bottom up:
 //!
 //! | layer | what it is |
 //! |---|---|
-//! | [`error`] | a chain that cannot be, and a run that failed |
-//! | [`platform`] | the only home of system-specific code |
+//! | [`error`] | errors: an invalid pipeline, and a run that failed |
+//! | [`platform`] | all system-specific code |
 //! | [`child`] | child processes that lead a process group, and its end |
-//! | [`flow`] | chunks, pool, links, meters: the bounded heart |
+//! | [`flow`] | chunks, pool, links and meters |
 //! | [`graph`] | the shape of a pipeline: a tree of nodes joined by typed edges |
-//! | [`stage`] | what a stage is, planned and running; the budget and the cancel it is lent |
+//! | [`stage`] | planned and running stages; their budget and their cancel |
 //! | [`grammar`] | text to calls with spans; knows no stage by name |
 //! | [`catalog`] | what a stage is to the rest of the program: name, parameters, examples, constructor |
 //! | [`net`] | addresses and HTTP heads, for endpoints, metrics and checks |

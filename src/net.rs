@@ -1,4 +1,4 @@
-//! Addresses and HTTP heads: what endpoints, metrics and checks share of the network protocols.
+//! Addresses and HTTP heads, shared by endpoints, metrics and checks.
 
 mod address;
 pub mod http;

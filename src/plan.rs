@@ -1,4 +1,4 @@
-//! From checked calls to a pipeline's graph with a memory budget. Nothing is opened, nothing is touched.
+//! Turns checked calls into a pipeline's graph with a memory budget. Nothing is opened or changed.
 
 use std::fmt;
 
@@ -22,28 +22,28 @@ mod resuming;
 pub use budget::MemoryPlan;
 use planner::Planner;
 
-/// All stages that there are.
+/// The definitions of all stages.
 #[must_use]
 pub fn catalog() -> Vec<&'static Definition> {
     [endpoints::STAGES, transforms::STAGES].concat()
 }
 
-/// What the command line says that a pipeline must fit.
+/// The limits that the command line sets for a pipeline.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
     /// The hard ceiling in bytes, if the user set one.
     pub memory: Option<u64>,
     /// The largest chunk in bytes, if the user set one.
     pub chunk: Option<u64>,
-    /// Whether every mark is only advice, so that nothing bounds the memory.
+    /// Whether every mark is advisory, so that nothing bounds the memory.
     pub ignore_backpressure: bool,
-    /// What the sink must take, in bytes per second, if the user said so.
+    /// The lowest rate of the sink, in bytes per second, if the user set one.
     pub min_rate: Option<u64>,
 }
 
 /// A pipeline that can be run.
 pub struct Plan {
-    /// How its stages hang together.
+    /// How its stages are joined.
     pub graph: Graph,
     /// Its stages.
     pub stages: NodeMap<Planned<StagePlan>>,
@@ -57,9 +57,9 @@ pub struct Plan {
 pub enum StagePlan {
     /// Where bytes come from.
     Source(Source),
-    /// What happens to them.
+    /// What happens to the bytes.
     Transform(Box<dyn TransformPlan>),
-    /// Where they part.
+    /// Where the stream splits.
     Branch(Box<dyn BranchPlan>),
     /// Where they go.
     Sink(Box<dyn Endpoint>),
@@ -71,11 +71,11 @@ pub struct Planned<T> {
     pub name: &'static str,
     /// Its call, normalised and safe to print.
     pub text: String,
-    /// Whether the text leaves it out: it is only where the pipeline happens to begin or to end.
+    /// Whether it is not written in the text, but added at the beginning or the end of the pipeline.
     pub is_implied: bool,
-    /// What counts because the call says nothing else: `level=6`.
+    /// The default values of parameters that are not given: `level=6`.
     pub defaults: Vec<String>,
-    /// The small file that it leaves beside the stream.
+    /// The small file that it writes beside the stream.
     pub side_file: Option<SideFile>,
     /// The pipelines that it starts itself.
     pub sub_pipelines: Vec<SubPlan>,
@@ -84,7 +84,7 @@ pub struct Planned<T> {
 }
 
 impl<T> Planned<T> {
-    /// A stage that leaves no file and starts no pipeline.
+    /// A stage without side files and pipelines of its own.
     pub fn new(name: &'static str, text: impl Into<String>, plan: T) -> Self {
         Self {
             name,
@@ -99,7 +99,7 @@ impl<T> Planned<T> {
 }
 
 impl Planned<StagePlan> {
-    /// Bytes of memory that it holds besides its links, those of the pipelines that it starts included.
+    /// Bytes of memory that it holds besides its links, including those of the pipelines that it starts.
     #[must_use]
     pub fn state_bytes(&self) -> u64 {
         let runs = self.sub_pipelines.iter().map(|sub| sub.memory);
@@ -111,7 +111,7 @@ impl Planned<StagePlan> {
 pub struct SubPlan {
     /// Plans one run of it over a source.
     pub plan: Box<PlanRun>,
-    /// Bytes of memory that one run takes at most: part of the stage's own state.
+    /// The most memory that one run uses, in bytes: part of the stage's own state.
     pub memory: u64,
 }
 
@@ -127,10 +127,10 @@ impl fmt::Debug for SubPlan {
 }
 
 impl StagePlan {
-    /// What can be known of a source or a sink without touching it; `None` for what stands between.
+    /// What is known of a source or a sink without side effects; `None` for other stages.
     ///
     /// # Errors
-    /// Where it is already clear that opening must fail.
+    /// If opening is certain to fail.
     #[must_use]
     pub fn facts(&self) -> Option<Result<Facts, Failure>> {
         match self {
@@ -169,7 +169,7 @@ impl StagePlan {
         }
     }
 
-    /// Where it is put which run this is, where a sink goes on with what an earlier one has written.
+    /// Where the resume key is stored, if this is a sink that continues an earlier run.
     pub fn resume_key(&mut self) -> Option<&mut Option<ResumeKey>> {
         match self {
             Self::Sink(place) => place.resume_key(),
@@ -188,7 +188,7 @@ impl StagePlan {
 }
 
 impl Plan {
-    /// Checks a script against the catalog and plans it. `problems` are those that reading it has found already.
+    /// Checks a script against the catalog and plans it. `problems` are those found while reading it.
     ///
     /// # Errors
     /// All problems together, in the script's own text.
@@ -205,11 +205,11 @@ impl Plan {
         })
     }
 
-    /// The regular files that the pipeline reads and writes, each with whose it is, as far as that can be known before
-    /// anything is opened.
+    /// The regular files that the pipeline reads and writes, each with the text of its stage, as far as known before
+    /// anything is opened. Missing files and other kinds of endpoint are left out.
     ///
     /// # Errors
-    /// If there may be a file that cannot be looked at; with its stage. One that is missing, or is no file, is none.
+    /// If a file cannot be examined; with its stage.
     pub fn files(&self) -> Result<Vec<(FilePlace, String)>, (NodeId, Failure)> {
         let mut found = Vec::new();
         let mut add = |node, facts: Result<Facts, Failure>, whose: &str| {
@@ -240,12 +240,12 @@ impl Plan {
         Ok(found)
     }
 
-    /// Bytes of state that the stages say they need.
+    /// Bytes of state of each stage.
     pub fn states(&self) -> impl Iterator<Item = u64> {
         self.stages.values().iter().map(Planned::state_bytes)
     }
 
-    /// Bytes that all stages behind `node` together want of it at most; `None` where there is no bound.
+    /// The most bytes that all stages behind `node` together need of it; `None` if there is no bound.
     #[must_use]
     pub fn wanted_of(&self, node: NodeId) -> Option<u64> {
         let wanted_by = |next: NodeId| match &self.stages[next].plan {
@@ -253,19 +253,19 @@ impl Plan {
             StagePlan::Branch(_) => self.wanted_of(next),
             StagePlan::Source(_) | StagePlan::Sink(_) => None,
         };
-        // What one wants without a bound has none for any.
+        // If one stage has no bound, there is none for all.
         let wanted: Option<Vec<u64>> = self.graph.downstream(node).map(wanted_by).collect();
         wanted?.into_iter().max()
     }
 
-    /// The sources and sinks, each with what can be known of it.
+    /// The sources and sinks, each with its facts.
     pub fn ends(&self) -> impl Iterator<Item = (NodeId, Result<Facts, Failure>)> {
         self.stages
             .iter()
             .filter_map(|(node, stage)| Some((node, stage.plan.facts()?)))
     }
 
-    /// The source and the sink, where nothing stands between them.
+    /// The source and the sink, if there is no stage between them.
     #[must_use]
     pub fn bare(&self) -> Option<(&Source, &dyn Endpoint)> {
         match self.stages.values() {
@@ -277,7 +277,7 @@ impl Plan {
 
 /// The marks of a link that may hold `high` bytes.
 fn marks(high: u64, low: Option<u64>, limits: Limits) -> Marks {
-    /// What a source reads at once where nothing is said: large enough that a system call's own cost does not show.
+    /// The default size of a source's reads: large enough that the cost of a system call does not show.
     const CHUNK: u64 = 256 << 10;
     let chunk = usize::try_from(limits.chunk.unwrap_or(CHUNK)).unwrap_or(usize::MAX);
     let marks = Marks::new(high, low.unwrap_or(high / 2).min(high), chunk);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_the_user_sets_outranks_the_stages_own() {
+    fn users_mark_outranks_the_stages() {
         let highs = |text| {
             let planned = plan(text, Limits::default()).unwrap_or_else(|error| panic!("{error:?}"));
             planned
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stage_leaves_open_takes_no_more_than_half_of_a_given_ceiling() {
+    fn open_state_takes_half_the_ceiling() {
         let state = |memory: u64| {
             let limits = Limits {
                 memory: Some(memory << 10),
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_start_in_the_middle_is_pointed_at() {
+    fn resume_points_at_the_unsuitable_stage() {
         let text = "read a | throttle 1MB/s | gzip | write b resume=true";
         let refused = plan(text, Limits::default()).err().expect("gzip needs the beginning");
         let [problem] = &refused.problems[..] else {
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_throttle_below_the_least_rate_is_refused_unless_what_follows_may_grow() {
+    fn too_slow_throttle_is_refused() {
         let refusal = ["1kB/s is less than --min-rate 2kB/s: the run could only fail"];
         assert_eq!(problems("throttle 1kB/s", 2000), refusal);
         assert_eq!(problems("gunzip | throttle 1kB/s | gzip", 2000), refusal);

@@ -1,7 +1,7 @@
-//! The only home of system-specific code.
+//! All system-specific code.
 //!
-//! Everything above this module is the same on every Unix. What differs stands in two files with the same functions:
-//! `linux`, and `portable` for the rest (the feature `portable-platform` forces it, so that it can be tried on Linux).
+//! Everything above this module is the same on every Unix. What differs is in two files with the same functions:
+//! `linux`, and `portable` for all other systems (the feature `portable-platform` selects it on Linux for tests).
 
 mod alarm;
 mod descriptor;

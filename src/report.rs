@@ -1,4 +1,4 @@
-//! Draws recordings: memory against the ceiling, each stage's time, each link's level, rates, and the moments that matter.
+//! Draws recordings: memory against the ceiling, each stage's time, each link's level, rates, and notable moments.
 //!
 //! A report is one file, which needs neither scripts nor a network, and the same recordings give the same bytes.
 
@@ -28,10 +28,10 @@ pub use recording::{Recording, Trouble, read};
 
 use crate::error::Failure;
 
-/// Draws recordings, in the order in which they are named.
+/// Draws recordings, in the given order.
 ///
 /// # Errors
-/// Where a picture in pixels would be too large, or this program cannot draw any.
+/// If a picture in pixels would be too large, or this program was built without them.
 pub fn draw(recordings: &[Recording], format: Format) -> Result<Vec<u8>, Failure> {
     let document = document::of(recordings);
     match format {

@@ -1,7 +1,8 @@
-//! What a stage is, planned and running.
+//! Planned and running stages.
 //!
-//! A stage is *planned* from its checked parameters (nothing is touched yet), then *opened* (a source or a sink, which is
-//! a place) or made (a transform), then *started* with its links. The engine knows these traits, and no stage by name.
+//! A stage is *planned* from its checked parameters without side effects, then *opened* (a source or a sink, which is
+//! an endpoint) or made (a transform), then *started* with its links. The engine uses these traits and knows no stage
+//! by name.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -70,24 +71,24 @@ impl From<Closed> for Stop {
     }
 }
 
-/// What a stage is started as. Waiting runs on the reactor; disk I/O and CPU work get a thread of their own.
+/// The form in which a stage is started. Waiting runs on the reactor; disk I/O and CPU work get a thread of their own.
 pub enum Work {
     /// Polled on the engine's runtime; must never block.
     Task(BoxFuture<'static, Outcome>),
-    /// Given a named thread; may block, in waits that a cancel ends.
+    /// Run on a named thread; may block, but only in waits that a cancel ends.
     Thread(Box<dyn FnOnce() -> Outcome + Send>),
 }
 
-/// What the engine lends a running stage.
+/// What the engine passes to a running stage.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// Where the stage counts its bytes and waits.
     pub meter: Arc<StageMeter>,
-    /// Trips when the stage is to stop.
+    /// Trips when the stage has to stop.
     pub cancel: Arc<Cancel>,
     /// Where a stage claims memory that was not known when the chain was planned.
     pub budget: Arc<Budget>,
-    /// Where the stage says what it found out about the stream.
+    /// Where the stage reports what it found out about the stream.
     pub findings: Arc<Findings>,
     /// Where a source or a sink shows its descriptor.
     pub external_fd: Arc<ExternalFd>,
@@ -95,14 +96,14 @@ pub struct Context {
     pub side_file: Option<Arc<dyn SideFile>>,
     /// When a sink may commit.
     pub commit: Arc<CommitTurn>,
-    /// Where the stage says what happened to a branch.
+    /// Where the stage reports what happened to a branch.
     pub notices: Notices,
     /// The pipelines that the stage starts itself, in the order in which it owns them.
     pub sub_pipelines: Vec<Arc<dyn SubPipeline>>,
 }
 
 impl Context {
-    /// What a stage is lent that runs alone, without an engine: in a test or under a fuzzer.
+    /// A context for a stage that runs alone, without an engine: in a test or under a fuzzer.
     #[must_use]
     pub fn detached(meter: Arc<StageMeter>) -> Self {
         let (sender, _) = tokio::sync::mpsc::unbounded_channel();
@@ -123,26 +124,26 @@ impl Context {
     }
 }
 
-/// What becomes of a pipeline when one of a fork's branches fails.
+/// What happens to a pipeline when one of a fork's branches fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Branches {
-    /// How many of the outputs lead into branches. One more leads to what follows.
+    /// The number of outputs that lead into branches. One more leads to the stage that follows.
     pub count: usize,
-    /// Whether the others go on, so that only the output of the failed one is rolled back.
+    /// Whether the others continue, so that only the output of the failed one is rolled back.
     pub go_on: bool,
-    /// Whether the run is good without the failed one.
+    /// Whether the run can succeed without the failed one.
     pub are_optional: bool,
-    /// How long a branch may take nothing before it is cut loose, which is a failure of that branch alone.
+    /// How long a branch may accept nothing before it is detached, which is a failure of that branch alone.
     pub detach: Option<Duration>,
 }
 
-/// A stage with several outputs whose parameters are right.
+/// A stage with several outputs and checked parameters.
 pub trait BranchPlan: Send {
-    /// What becomes of the pipeline when a branch fails; without this the whole run fails.
+    /// What happens to the pipeline when a branch fails; by default the whole run fails.
     fn branches(&self) -> Branches {
         Branches::default()
     }
-    /// Bytes of memory that it holds besides its links.
+    /// Bytes of memory that the stage holds besides its links.
     fn state_bytes(&self) -> u64 {
         0
     }
@@ -150,7 +151,7 @@ pub trait BranchPlan: Send {
     fn make(self: Box<Self>) -> Box<dyn Branch>;
 }
 
-/// A stage with several outputs. An output whose outlet is closed wants no more; the others go on.
+/// A stage with several outputs. When an outlet is closed, the stage continues with the others.
 pub trait Branch: Send {
     /// Starts the stage; `out` has an outlet for each output, in the order of its branches.
     fn start(self: Box<Self>, input: Inlet, out: Vec<Outlet>, context: Context) -> Work;

@@ -68,7 +68,7 @@ mod tests {
     use crate::grammar::parse_duration;
 
     #[test]
-    fn what_an_encoder_holds_back_is_flushed_within_fifty_milliseconds() {
+    fn encoders_flush_within_fifty_milliseconds() {
         let params = STAGES.iter().flat_map(|stage| stage.params);
         let defaults: Vec<Duration> = params
             .filter(|param| param.name == "flush")

@@ -1,9 +1,9 @@
-//! What people and scripts see of a run. Each view turns a snapshot into text; none touches the data path.
+//! Views of a run for people and scripts. Each view turns a snapshot into text; none touches the data path.
 //!
-//! Who watches may also steer: the live view has keys, which turn the run's controls.
+//! The live view also has keys, which change the run's controls.
 //!
-//! A [`View`] has a thread of its own. It looks at the run ten times a second, writes when there is something to say,
-//! and never waits for a reader of standard error that has stopped reading.
+//! A [`View`] has a thread of its own. It looks at the run ten times a second, writes when there is something new, and
+//! never waits for a reader of standard error that has stopped reading.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,10 +31,10 @@ use keys::Keys;
 use live::Painter;
 use record::Recorder;
 
-/// What to show while a chain runs.
+/// What to show while a pipeline runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// One picture, drawn again and again at the same place.
+    /// One picture, redrawn at the same place.
     Live,
     /// One line each interval.
     Plain,
@@ -51,7 +51,7 @@ pub struct Settings {
     pub progress: Progress,
     /// How often.
     pub interval: Duration,
-    /// Set from outside: one plain line is wanted now.
+    /// Set by a signal: one plain line is to be written now.
     pub asked: Arc<AtomicBool>,
     /// How the live view looks.
     pub style: live::Style,
@@ -59,21 +59,21 @@ pub struct Settings {
     pub keys: bool,
 }
 
-/// How often the view looks, whatever its interval: often enough to name the bottleneck.
+/// How often the view takes a reading, whatever its interval: often enough to name the bottleneck.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How often the live view is drawn: faster cannot be read.
+/// How often the live view is drawn: a faster one could not be read.
 const FRAME: Duration = Duration::from_millis(200);
 /// How long the view's thread may take to end: it may be waiting for its reader.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a reader of standard error may take before it misses something.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What the view's thread is told.
+/// Messages to the view's thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Event {
     /// The run is over.
     Over,
-    /// A key has changed what is to be seen.
+    /// A key has changed what is shown.
     Redraw,
 }
 
@@ -81,14 +81,14 @@ enum Event {
 #[derive(Debug)]
 pub struct View {
     events: Sender<Event>,
-    /// The snapshot of the whole run, once it is over; `None` where no thread could be had.
+    /// The snapshot of the whole run, once it is over; `None` if no thread could be started.
     end: Option<Receiver<(Snapshot, Option<Recorder>)>>,
-    /// For the case that no thread could be had.
+    /// Used if no thread could be started.
     watch: Arc<Watch>,
 }
 
 impl View {
-    /// Starts to look at a run, and to record it if that is wanted.
+    /// Starts to observe a run, and to record it with `recorder`.
     #[must_use]
     pub fn start(watch: &Arc<Watch>, settings: Settings, recorder: Option<Recorder>) -> Self {
         let (events, happened) = channel();
@@ -117,11 +117,11 @@ impl View {
         }
     }
 
-    /// Ends the view and leaves a clean screen; answers the snapshot of the whole run, and the recording to be ended.
-    /// Waits neither for a terminal that has stopped reading nor for a recording's dead disk.
+    /// Ends the view and leaves a clean screen; returns the snapshot of the whole run, and the recording to be ended.
+    /// Waits neither for a terminal that has stopped reading nor for a recording's failed disk.
     #[must_use]
     pub fn finish(self) -> (Snapshot, Option<Recorder>) {
-        // Whatever the screen still does, the terminal's modes are back before anything else is said.
+        // The terminal's modes are restored before anything else is written, even if the screen is still being drawn.
         release_keyboard();
         let _ = self.events.send(Event::Over);
         let ended = self.end.and_then(|end| end.recv_timeout(STOP_TIMEOUT).ok());
@@ -130,15 +130,15 @@ impl View {
     }
 }
 
-/// Writes text for people to standard error, as the locale can show it.
+/// Writes text to standard error, in the character set of the locale.
 pub fn say(text: &str) {
     say_exactly(&ascii::for_locale(text));
 }
 
-/// Writes text to standard error as it is, above the live view if there is one; a reader that does not take it in time
-/// misses it.
+/// Writes text to standard error unchanged, above the live view if there is one; a reader that does not accept it in
+/// time misses it.
 pub fn say_exactly(text: &str) {
-    /// Whether the reader has been waited for in vain. Nobody waits for it twice.
+    /// Whether a write has timed out. The timeout applies once.
     static STUCK: AtomicBool = AtomicBool::new(false);
     if !live::print_above(text) {
         let patience = if STUCK.load(Ordering::Relaxed) {
@@ -150,7 +150,7 @@ pub fn say_exactly(text: &str) {
     }
 }
 
-/// Decides at each glance whether there is something to say.
+/// Decides at each reading whether to write something.
 struct Ticker {
     sampler: Sampler,
     settings: Settings,
@@ -190,7 +190,7 @@ impl Ticker {
         }
         if self.settings.progress != Progress::None && now >= self.next_report {
             self.report();
-            // What was missed is not made up for.
+            // Missed reports are skipped.
             while self.next_report <= now {
                 self.next_report += interval(&self.settings);
             }
@@ -225,14 +225,14 @@ impl Ticker {
         }
     }
 
-    /// Leaves a clean screen; answers the snapshot of the whole run.
+    /// Leaves a clean screen; returns the snapshot of the whole run.
     fn end(mut self) -> (Snapshot, Option<Recorder>) {
         drop(self.painter.take());
         (self.sampler.end(), self.recording.map(|(_, recorder)| recorder))
     }
 }
 
-/// How often there is something to say.
+/// How often something is written.
 fn interval(settings: &Settings) -> Duration {
     if settings.progress == Progress::Live {
         FRAME

@@ -1,5 +1,5 @@
-//! Compares what codecs allocate with what the plan states. A binary of its own, with one test: its counting allocator
-//! is the whole process's, and would count what other tests allocate.
+//! Compares the allocations of codecs with what the plan states. A separate binary with one test: its counting
+//! allocator is global, and would count the allocations of other tests.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use flate2::Compression;
 use highwater::grammar;
 use highwater::plan::{Limits, Plan};
 
-/// Bytes that are allocated now, and the most that ever were since the mark was set.
+/// Bytes that are allocated now, and the most since the mark was set.
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
@@ -44,7 +44,7 @@ fn peak_of<T>(work: impl FnOnce() -> T) -> (usize, T) {
     (PEAK.load(Ordering::Relaxed) - before, result)
 }
 
-/// Runs a step of a codec until it has taken all of `input`; gives out into `output`, which is large enough.
+/// Runs a step of a codec until it has read all of `input`; writes to `output`, which is large enough.
 fn encode(level: u32, input: &[u8], output: &mut [u8]) -> usize {
     let mut encoder = GzipEncoder::new(Compression::new(level).into());
     let mut output = WriteBuffer::new_initialized(output);
@@ -67,7 +67,7 @@ fn decode(input: &[u8], output: &mut [u8]) -> usize {
     output.written_len()
 }
 
-/// What the plan says that the only transform of a chain holds.
+/// What the plan states for the only transform of a pipeline.
 fn stated(stage: &str) -> usize {
     let (script, problems) = grammar::parse(format!("read a | {stage} | write b").as_bytes());
     let plan = Plan::new(&script, problems, Limits::default()).expect("a plan");

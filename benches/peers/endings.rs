@@ -54,7 +54,7 @@ const CASES: [(&str, Cause, &str); 7] = [
         "read {in} :: zstd level=19 :: write {out}",
     ),
     (
-        "TCP, nobody reading",
+        "TCP, no reader",
         Cause::Interrupt,
         "read /dev/zero :: write tcp://127.0.0.1:{port}",
     ),

@@ -79,7 +79,7 @@ pub fn measure(is_quick: bool, data: &Data, report: &mut Report) -> io::Result<(
         let (small, large) = (small?, large?);
         let growth = large.median - small.median;
         let mut table = format!(
-            "### {}\n\n`{}`, nobody reading\n\n| tool | peak, MB |\n|---|---|\n| highwater | {stalled} |\n",
+            "### {}\n\n`{}`, no reader\n\n| tool | peak, MB |\n|---|---|\n| highwater | {stalled} |\n",
             row.name,
             ours.line()
         );

@@ -8,7 +8,7 @@ use super::{Kind, Param, Role, Scheme};
 use crate::error::Problem;
 use crate::stage::Endpoint;
 
-/// One parameter of the call's stage, and what was given for it.
+/// One parameter of the call's stage, and its values.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) name: &'static str,
@@ -16,7 +16,7 @@ pub(super) struct Entry {
     pub(super) default: Option<&'static str>,
     /// What was given, in order, or the default.
     pub(super) values: Vec<Value>,
-    /// Where the first one is written; none for a default.
+    /// The place of the first value; `None` for a default.
     pub(super) span: Option<Range<usize>>,
 }
 
@@ -34,8 +34,8 @@ impl Entry {
 
 /// The arguments of one call, checked against its stage's definition; defaults are filled in.
 ///
-/// Every getter panics when it is asked for a parameter that the definition does not have, or has with another kind:
-/// that is a mistake in the stage, which its first test finds.
+/// A getter panics if the definition has no such parameter, or one of another kind: that is a bug in the stage, which
+/// its first test finds.
 #[derive(Clone, Debug)]
 pub struct Args {
     pub(super) stage: &'static str,
@@ -48,7 +48,7 @@ pub struct Args {
     pub(super) state_limit: u64,
 }
 
-/// A getter for one kind of value: what was given last, or the default.
+/// A getter for one kind of value: the last one given, or the default.
 macro_rules! getter {
     ($(#[$doc:meta])* $name:ident, $variant:ident, $type:ty) => {
         $(#[$doc])*
@@ -81,11 +81,11 @@ impl Args {
         integer, Integer, i64
     );
     getter!(
-        /// One of its parameter's words.
+        /// One of the parameter's words.
         choice, Choice, &'static str
     );
 
-    /// Whether a flag is set; one that was not given and has no default is not.
+    /// Whether a flag is set; without a value or a default it is not.
     #[must_use]
     #[track_caller]
     pub fn flag(&self, name: &str) -> bool {
@@ -118,7 +118,7 @@ impl Args {
             .collect()
     }
 
-    /// All words given, in order, as they are.
+    /// All words given, in order, unchanged.
     #[must_use]
     #[track_caller]
     pub fn words(&self, name: &str) -> Vec<&[u8]> {
@@ -138,17 +138,17 @@ impl Args {
         self.endpoints(name).pop()
     }
 
-    /// The places that the endpoints given lead to, in order.
+    /// The given endpoints, in order.
     ///
     /// # Errors
-    /// The first that cannot be.
+    /// The problem of the first invalid one.
     ///
     /// # Panics
     /// As the getters do.
     #[track_caller]
     pub fn places(&self, name: &str) -> Result<Vec<Box<dyn Endpoint>>, Problem> {
         let Kind::Endpoint(schemes) = self.entry(name).kind else {
-            panic!("parameter `{name}` of stage `{}` is no endpoint", self.stage)
+            panic!("parameter `{name}` of stage `{}` is not an endpoint", self.stage)
         };
         let place = |endpoint: &[u8]| {
             let (scheme, rest) = Scheme::find(schemes, endpoint).map_err(|wrong| wrong.of(self))?;
@@ -158,23 +158,23 @@ impl Args {
         self.endpoints(name).into_iter().map(place).collect()
     }
 
-    /// The place of a required parameter.
+    /// The endpoint of a required parameter.
     ///
     /// # Errors
-    /// If it cannot be.
+    /// If it is invalid.
     #[track_caller]
     pub fn required_place(&self, name: &str) -> Result<Box<dyn Endpoint>, Problem> {
         let place = self.places(name)?.pop();
         Ok(self.required(name, place))
     }
 
-    /// Whether one of the places that were given supports the parameter.
+    /// Whether one of the given endpoints supports the parameter.
     #[must_use]
     pub fn supports(&self, name: &str) -> bool {
         self.entries.iter().any(|entry| entry.name == name)
     }
 
-    /// What counts because the call says nothing else: `level=6`.
+    /// The default values of parameters that are not given: `level=6`.
     #[must_use]
     pub fn defaults(&self) -> Vec<String> {
         let unsaid = self.entries.iter().filter(|entry| entry.span.is_none());
@@ -214,31 +214,31 @@ impl Args {
         self.size("low")
     }
 
-    /// Bytes of memory that the stage may hold besides its links where its parameters leave that open.
+    /// Bytes of memory that the stage may hold besides its links if its parameters leave that open.
     #[must_use]
     pub fn state_limit(&self) -> u64 {
         self.state_limit
     }
 
-    /// Sets that; there is no limit otherwise.
+    /// Sets that limit; by default there is none.
     pub fn limit_state(&mut self, bytes: u64) {
         self.state_limit = bytes;
     }
 
-    /// How many pipelines were given.
+    /// The number of given pipelines.
     #[must_use]
     pub fn pipelines(&self) -> usize {
         self.pipelines
     }
 
-    /// Whether the user wrote it, rather than its default or nothing counting.
+    /// Whether the user wrote it, as opposed to a default or no value.
     #[must_use]
     #[track_caller]
     pub fn is_given(&self, name: &str) -> bool {
         self.entry(name).span.is_some()
     }
 
-    /// Where the (first) value is written, or the whole call where it is not.
+    /// The place of the (first) value, or of the whole call if there is none.
     #[must_use]
     #[track_caller]
     pub fn span_of(&self, name: &str) -> Range<usize> {
@@ -252,9 +252,9 @@ impl Args {
         self.span.clone()
     }
 
-    /// The call as the user wrote it, with single spaces and only the quotes it needs: `throttle 1MB/s`. The pipelines in
-    /// it are left out, because their stages have texts of their own. For eyes:
-    /// control characters and bytes that are not UTF-8 are escaped.
+    /// The call as the user wrote it, with single spaces and only the quotes it needs: `throttle 1MB/s`. The pipelines
+    /// in it are left out, because their stages have texts of their own. For output: control characters and bytes that
+    /// are not UTF-8 are escaped.
     #[must_use]
     pub fn normalised(&self) -> &str {
         &self.text

@@ -1,26 +1,26 @@
-//! What a stage's definition builds.
+//! The functions that build a stage.
 
 use crate::error::Problem;
 use crate::stage::{BranchPlan, Source, TransformPlan};
 
 use super::{Args, Placed};
 
-/// Makes a stage's plan from its checked arguments. What the arguments cannot be together is the stage's to refuse.
+/// Makes a stage's plan from its checked arguments. The function refuses invalid combinations of them.
 #[derive(Clone, Copy, Debug)]
 pub enum Build {
-    /// Stands first.
+    /// The first stage.
     Source(fn(&Args) -> Result<Source, Problem>),
-    /// Stands anywhere.
+    /// A stage at any position.
     Transform(fn(&Args) -> Result<Box<dyn TransformPlan>, Problem>),
-    /// Stands where the stream parts.
+    /// A stage where the stream splits.
     Branch(fn(&Args) -> Result<Box<dyn BranchPlan>, Problem>),
-    /// Stands last.
+    /// The last stage.
     Sink(fn(&Args) -> Placed),
-    /// Stands anywhere, and is something else at each place.
+    /// A stage at any position, with a different plan at each.
     Anywhere {
         /// At the beginning.
         source: fn(&Args) -> Result<Source, Problem>,
-        /// Between two stages, and at the end of the main pipeline, where standard output comes after it.
+        /// Between two stages, and at the end of the main pipeline, before standard output.
         transform: fn(&Args) -> Result<Box<dyn TransformPlan>, Problem>,
         /// At the end of a branch.
         sink: fn(&Args) -> Placed,

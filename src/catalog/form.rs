@@ -1,16 +1,15 @@
-//! How a stage is written, as a form to fill in: `throttle RATE`, `read PATH…`.
+//! Formats how a stage is written: `throttle RATE`, `read PATH…`.
 
 use super::{Definition, Kind, LINK_PARAMS, Param, Place};
 
-/// All parameters of a stage: its own, those of the places that it uses, then those that every stage that feeds a link
-/// takes.
+/// All parameters of a stage: its own, those of its endpoints, and those of every stage that feeds a link.
 pub fn all_params(def: &Definition) -> impl Iterator<Item = &'static Param> + use<> {
     let common = if def.role.feeds_a_link() { LINK_PARAMS } else { &[] };
     let places = place_params(def).into_iter().map(|(param, _)| param);
     def.params.iter().chain(places).chain(common)
 }
 
-/// The parameters that only some places support, each with the forms of those places.
+/// The parameters that only some endpoints support, each with the forms of those endpoints.
 #[must_use]
 pub fn place_params(def: &Definition) -> Vec<(&'static Param, Vec<&'static str>)> {
     let mut found: Vec<(&Param, Vec<&str>)> = Vec::new();
@@ -29,7 +28,7 @@ pub fn place_params(def: &Definition) -> Vec<(&'static Param, Vec<&'static str>)
     found
 }
 
-/// All parameters under their headings: first those that hold everywhere, then those of the same places together.
+/// All parameters under their headings: first the general ones, then those of the same endpoints together.
 #[must_use]
 pub fn headed_params(def: &Definition) -> Vec<(String, Vec<&'static Param>)> {
     let of_places = place_params(def);
@@ -47,7 +46,7 @@ pub fn headed_params(def: &Definition) -> Vec<(String, Vec<&'static Param>)> {
     groups
 }
 
-/// The name and the words that belong to it without a `KEY=`, and those without which it cannot be: `throttle RATE`.
+/// The name with its positional and its required parameters: `throttle RATE`.
 #[must_use]
 pub fn positional_form(def: &Definition) -> String {
     let words = def

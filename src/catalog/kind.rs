@@ -1,12 +1,12 @@
-//! What the value of a parameter can be, and how each kind is read.
+//! The kinds of parameter values, and how each is read.
 
 use std::time::Duration;
 
 use super::Scheme;
 use crate::grammar::{Misread, parse_duration, parse_rate, parse_size};
 
-/// What the value of a parameter is. A new kind is a variant here, one of `Value`, an arm in each method below, and
-/// a getter in `arguments`.
+/// The kind of a parameter's value. A new kind needs a variant here, one of `Value`, an arm in each method below, and a
+/// getter in `arguments`.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// Bytes: `64K`, `1.5MiB`, `10MB`.
@@ -15,17 +15,17 @@ pub enum Kind {
     Rate,
     /// `500ms`, `5s`, `2m`, `1h`.
     Duration,
-    /// A place of one of these kinds, or a path where there are none: any bytes but none at all.
+    /// An endpoint with one of these schemes, or a path if there are none: any bytes, at least one.
     Endpoint(&'static [&'static Scheme]),
     /// Any bytes.
     Bytes,
     /// Any UTF-8 text.
     Text,
-    /// A pipeline in parentheses, which is no value.
+    /// A pipeline in parentheses, which has no value.
     Pipeline,
     /// `true`, `yes`, `1`, or `false`, `no`, `0`.
     Flag,
-    /// A whole number within bounds, both included.
+    /// A whole number within inclusive bounds.
     Integer {
         /// The least.
         min: i64,
@@ -51,7 +51,7 @@ pub(super) enum Value {
 }
 
 impl Kind {
-    /// What stands for a value in a table: `SIZE`, `1..9`, `crc32|sha256`.
+    /// The placeholder for a value in a table: `SIZE`, `1..9`, `crc32|sha256`.
     #[must_use]
     pub fn placeholder(self) -> String {
         match self {
@@ -73,7 +73,7 @@ impl Kind {
         }
     }
 
-    /// How a value is written, for someone whose spelling was near none.
+    /// How a value is written, for an error without a near spelling.
     pub(super) fn how(self) -> String {
         match self {
             Self::Size => "a size is bytes: 512, 64K or 64KiB (powers of 1024), 10MB (powers of 1000)".into(),
@@ -91,7 +91,7 @@ impl Kind {
     /// Reads a value.
     ///
     /// # Errors
-    /// Where `bytes` is no such value, with the nearest that would be.
+    /// If `bytes` is not a valid value, with the nearest one that is.
     pub(super) fn read(self, bytes: &[u8]) -> Result<Value, Misread> {
         let text = || str::from_utf8(bytes).map_err(|_| Misread::new("it is not UTF-8"));
         match self {

@@ -1,10 +1,10 @@
-//! What `highwater stages` prints, at most 80 columns wide.
+//! Formats the output of `highwater stages`, at most 80 columns wide.
 
 use super::form::{all_params, headed_params, positional_form, word_form};
 use super::{Definition, Example, Param, Role};
 use crate::error::wrapping;
 
-/// Nothing is wider than this, in columns.
+/// The maximum width, in columns.
 const COLUMNS: usize = 80;
 
 /// All stages, grouped by role, each with its positional form and its summary. Ends in a newline.
@@ -29,7 +29,7 @@ pub fn list(catalog: &[&Definition]) -> String {
     groups.join("\n")
 }
 
-/// All there is to say about one stage. Ends in a newline.
+/// The description of one stage. Ends in a newline.
 #[must_use]
 pub fn describe(def: &Definition) -> String {
     let mut sections = vec![usage(def), paragraph(&format!("{}.", def.summary))];
@@ -85,8 +85,8 @@ fn help(param: &Param) -> String {
     }
 }
 
-/// One row of a table: cells, each padded to its width, then `text`, wrapped in the room that is left. A cell that is
-/// wider than its column has the text start on the next line.
+/// One row of a table: cells, each padded to its width, then `text`, wrapped in the remaining width. If a cell is wider
+/// than its column, the text starts on the next line.
 fn row(cells: &[(String, usize)], text: &str) -> String {
     let indent = cells.iter().map(|(_, width)| width + 2).sum::<usize>() + 2;
     let mut line = String::from("  ");
@@ -104,7 +104,7 @@ fn columns(text: &str) -> usize {
     text.chars().count()
 }
 
-/// `text` as lines, all but the first indented by `indent` columns, as the first is by what stands before it.
+/// Wraps `text`; all lines but the first are indented by `indent` columns.
 fn wrap(text: &str, indent: usize) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let text = words.join(" ");
@@ -112,7 +112,7 @@ fn wrap(text: &str, indent: usize) -> String {
     lines.join(&format!("\n{}", " ".repeat(indent)))
 }
 
-/// As one word of a POSIX shell.
+/// Quotes `text` as one word of a POSIX shell.
 fn shell_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -1,4 +1,4 @@
-//! A whole script against a catalog: every call, those in groups included, and every stage's place.
+//! Checks a whole script against a catalog: every call, including those in groups, and every stage's position.
 
 use super::reading::read;
 use super::unknown::unknown_stage;
@@ -7,12 +7,12 @@ use crate::error::Problem;
 use crate::error::{brief, shown};
 use crate::grammar::{Argument, Call, Form, Script, group_from_word};
 
-/// One call that is right, with the pipelines in it.
+/// A valid call, with the pipelines in it.
 #[derive(Debug)]
 pub struct Checked<'c> {
     /// Its stage.
     pub definition: &'c Definition,
-    /// Its words.
+    /// Its arguments.
     pub args: Args,
     /// The pipelines in it, in order.
     pub groups: Vec<Vec<Self>>,
@@ -23,7 +23,7 @@ pub struct Checked<'c> {
 /// Finds the stage of one call and checks its words.
 ///
 /// # Errors
-/// All that is wrong with the call, wherever it stands.
+/// All problems of the call, at any position.
 pub fn check<'c>(call: &Call, catalog: &[&'c Definition]) -> Result<(&'c Definition, Args), Vec<Problem>> {
     let roles = [Role::Source, Role::Transform, Role::Branch, Role::Sink];
     let def = find(call, catalog, &roles).map_err(|problem| vec![problem])?;
@@ -32,10 +32,10 @@ pub fn check<'c>(call: &Call, catalog: &[&'c Definition]) -> Result<(&'c Definit
 
 /// Checks every call of a script and the order of its stages.
 ///
-/// A script may lack stages that could not be read; the rest is checked all the same.
+/// A script may lack stages that could not be read; the rest is still checked.
 ///
 /// # Errors
-/// All that is wrong.
+/// All problems.
 pub fn check_pipeline<'c>(script: &Script, catalog: &[&'c Definition]) -> Result<Vec<Checked<'c>>, Vec<Problem>> {
     let mut checker = Checker {
         catalog,
@@ -51,7 +51,7 @@ pub fn check_pipeline<'c>(script: &Script, catalog: &[&'c Definition]) -> Result
     }
 }
 
-/// How deep groups may stand in groups: deeper than anybody writes, and shallower than a thread's stack.
+/// How deep groups may be nested: deeper than any real pipeline, and within a thread's stack.
 const DEEPEST: usize = 64;
 
 struct Checker<'c, 'l> {
@@ -61,7 +61,7 @@ struct Checker<'c, 'l> {
     problems: Vec<Problem>,
 }
 
-/// The stage that a group belongs to, and how deep it stands.
+/// The stage that a group belongs to, and its depth.
 #[derive(Clone, Copy)]
 struct Owner<'a> {
     call: &'a Call,
@@ -69,7 +69,7 @@ struct Owner<'a> {
 }
 
 impl<'c> Checker<'c, '_> {
-    /// Checks the stages of the main pipeline, or of a group that `owner` has.
+    /// Checks the stages of the main pipeline, or of a group of `owner`.
     fn pipeline(&mut self, calls: &[Call], owner: Option<Owner>) -> Vec<Checked<'c>> {
         let mut checked = Vec::new();
         for (index, call) in calls.iter().enumerate() {
@@ -110,9 +110,9 @@ impl<'c> Checker<'c, '_> {
                 continue;
             }
             if depth == DEEPEST {
-                let problem = Problem::at(group.span.clone(), "groups stand too deep in each other");
+                let problem = Problem::at(group.span.clone(), "groups are nested too deeply");
                 self.problems
-                    .push(problem.help(format!("no more than {DEEPEST} are possible")));
+                    .push(problem.help(format!("at most {DEEPEST} levels are allowed")));
                 continue;
             }
             let owner = Owner { call, depth: depth + 1 };
@@ -126,7 +126,7 @@ impl<'c> Checker<'c, '_> {
         })
     }
 
-    /// The call with its plain words as groups, where the shell's own words were given and its stage takes groups.
+    /// The call with its plain words as groups, if the shell's own words were given and its stage takes groups.
     fn with_groups(&mut self, call: &Call, def: &Definition) -> Call {
         let mut call = call.clone();
         if self.form == Form::Words && takes_groups(def) {
@@ -146,7 +146,7 @@ fn takes_groups(def: &Definition) -> bool {
     def.params.iter().any(|param| param.place == Place::Groups)
 }
 
-/// Whether it gives nothing that would have to go somewhere.
+/// Whether it has no output.
 fn can_end_group(def: &Definition) -> bool {
     matches!(def.role, Role::Sink | Role::Branch) || matches!(def.build, Build::Anywhere { .. })
 }
@@ -163,7 +163,7 @@ fn find<'c>(call: &Call, catalog: &[&'c Definition], roles: &[Role]) -> Result<&
         .ok_or_else(|| unknown_stage(&call.name, catalog, roles))
 }
 
-/// The roles that can stand at a place.
+/// The roles that are possible at a position.
 fn fitting(is_first: bool, is_last: bool, is_in_group: bool) -> &'static [Role] {
     match (is_first, is_last) {
         (true, true) => &[Role::Source, Role::Transform, Role::Branch, Role::Sink],
@@ -188,7 +188,7 @@ fn late_source(call: &Call, def: &Definition, first: &Call) -> Problem {
 
 fn source_in_group(call: &Call, def: &Definition, owner: &Call) -> Problem {
     let owner = brief(&owner.name.bytes);
-    Problem::at(call.span.clone(), format!("`{}` cannot stand in `{owner}`", def.name))
+    Problem::at(call.span.clone(), format!("`{}` cannot be in `{owner}`", def.name))
         .label("a source takes no input")
         .help(format!("leave it out: what reaches `{owner}` goes into its pipelines"))
 }
@@ -212,7 +212,7 @@ fn early_sink(call: &Call, calls: &[Call]) -> Problem {
 fn open_end(call: &Call, owner: &Call) -> Problem {
     let message = format!("a pipeline in `{}` ends in a sink", brief(&owner.name.bytes));
     Problem::at(call.span.clone(), message)
-        .label("this is none")
+        .label("this is not one")
         .help(format!(
             "say where it goes: `{} | write PATH`",
             brief(&call.normalised())
@@ -262,7 +262,7 @@ error: unknown stage `gzp`
     }
 
     #[test]
-    fn where_none_is_near_those_that_fit_are_listed() {
+    fn unknown_stage_lists_fitting_ones() {
         refused(
             "cat a | frobnicate | '' x",
             str![[r#"
@@ -271,21 +271,21 @@ error: unknown stage `cat`
 1 | cat a | frobnicate | '' x
   | ^^^
   |
-  = help: stages that can stand here: read, gzip, throttle, sum, tee, run
+  = help: stages that are possible here: read, gzip, throttle, sum, tee, run
 
 error: unknown stage `frobnicate`
   |
 1 | cat a | frobnicate | '' x
   |         ^^^^^^^^^^
   |
-  = help: stages that can stand here: gzip, throttle, sum, tee, run
+  = help: stages that are possible here: gzip, throttle, sum, tee, run
 
 error: unknown stage ``
   |
 1 | cat a | frobnicate | '' x
   |                      ^^
   |
-  = help: stages that can stand here: gzip, throttle, sum, tee, run, write
+  = help: stages that are possible here: gzip, throttle, sum, tee, run, write
 "#]],
         );
     }
@@ -362,11 +362,11 @@ error: `write` is not the last stage
     }
 
     #[test]
-    fn a_branch_is_wrong_in_its_own_words() {
+    fn errors_in_branches_point_into_them() {
         refused(
             "tee (read a | write b) (gzip) (write c | gzip | write d)",
             str![[r#"
-error: `read` cannot stand in `tee`
+error: `read` cannot be in `tee`
   |
 1 | tee (read a | write b) (gzip) (write c | gzip | write d)
   |      ^^^^^^ a source takes no input
@@ -376,7 +376,7 @@ error: `read` cannot stand in `tee`
 error: a pipeline in `tee` ends in a sink
   |
 1 | tee (read a | write b) (gzip) (write c | gzip | write d)
-  |                         ^^^^ this is none
+  |                         ^^^^ this is not one
   |
   = help: say where it goes: `gzip | write PATH`
 
@@ -434,7 +434,7 @@ error: `branch` cannot be `x`: it is not in parentheses
     }
 
     #[test]
-    fn what_takes_the_rest_takes_anything() {
+    fn rest_parameter_accepts_anything() {
         let (script, _) = parse(b"run env=A=b env=C=d tar if=x -x -- level='1 2'");
         let (_, args) = check(&script.calls[0], CATALOG).unwrap();
         assert_eq!(

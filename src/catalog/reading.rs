@@ -1,4 +1,4 @@
-//! The words of a call → [`Args`], or all that is wrong with them.
+//! Reads the words of a call into [`Args`], or reports all problems.
 
 use std::ops::Range;
 
@@ -11,11 +11,11 @@ use crate::error::Problem;
 use crate::error::{brief, shown};
 use crate::grammar::{Argument, Call, Group, Word, quote_value};
 
-/// Reads the words of `call`, whose stage is `def`. `stages` are the names of all stages, of which one may have been
+/// Reads the words of `call`, whose stage is `def`. `stages` are the names of all stages, to detect one that was
 /// written without a separator before it.
 ///
 /// # Errors
-/// Everything that is wrong with them, in no order.
+/// All problems, in no order.
 pub(super) fn read(call: &Call, def: &Definition, stages: &[&str]) -> Result<Args, Vec<Problem>> {
     let params: Vec<&'static Param> = all_params(def).collect();
     let mut reading = Reading {
@@ -61,7 +61,7 @@ struct Reading<'d> {
     entries: Vec<Entry>,
     problems: Vec<Problem>,
     has_unknown_key: bool,
-    /// Whether it was said what a word too many was meant as: then those behind it belong to it.
+    /// Whether a superfluous word was explained: then the words behind it belong to it.
     has_explained_extra: bool,
 }
 
@@ -80,7 +80,7 @@ impl Reading<'_> {
         self.problems.push(problem.label("not quoted").help(help));
     }
 
-    /// Takes an argument for a parameter that takes all that follow, whatever they look like.
+    /// Takes an argument for a parameter that accepts all that follow, whatever they contain.
     fn rest(&mut self, param: &'static Param, argument: &Argument) {
         match argument {
             Argument::Positional(word) => self.value(param, word, &word.span),
@@ -118,14 +118,14 @@ impl Reading<'_> {
                 .push(Problem::at(whole.clone(), format!("`{}` is given twice", param.name)).label("the second time"));
             return;
         }
-        // Also where it cannot be read: it was given, so it is not missing as well.
+        // Also if it cannot be read: it was given, so it is not missing as well.
         entry.span.get_or_insert_with(|| word.span.clone());
         match param.kind.read(&word.bytes) {
             Ok(value) => entry.values.push(value),
             Err(misread) => {
                 let text = brief(&word.bytes);
                 let message = format!("`{}` cannot be `{text}`: {}", param.name, misread.message);
-                // An empty value has nothing to point at but its KEY=.
+                // An empty value has no span to point at but its KEY=.
                 let span = if word.span.is_empty() { whole } else { &word.span };
                 let problem = Problem::at(span.clone(), message);
                 self.problems.push(match misread.suggestion {
@@ -157,7 +157,7 @@ impl Reading<'_> {
         });
     }
 
-    /// How to write `KEY=value` as an endpoint, where the stage takes one as a plain word.
+    /// How to write `KEY=value` as an endpoint, if the stage accepts one as a plain word.
     fn meant_as_a_file(&self, key: &Word, value: &Word) -> Option<String> {
         let mut params = self.def.params.iter();
         let param = params.find(|param| matches!(param.kind, Kind::Endpoint(_)) && param.place.is_positional())?;
@@ -168,7 +168,7 @@ impl Reading<'_> {
         Some(format!("for a file of that name write `{dotted}` or `{name}={named}`"))
     }
 
-    /// A word that no parameter takes. `last` is the word before it that one took, without a `KEY=`.
+    /// Reports a word that no parameter accepts. `last` is the accepted positional word before it.
     fn extra(&mut self, word: &Word, last: Option<(&'static Param, &Word)>, stages: &[&str]) {
         if self.has_explained_extra {
             return;
@@ -178,7 +178,7 @@ impl Reading<'_> {
         let text = shown(&word.bytes);
         if self.params.iter().any(|param| param.place == Place::Groups) {
             self.has_explained_extra = true;
-            // The pipeline is there, if not as one.
+            // The pipeline was given, if in the wrong form.
             self.has_unknown_key = true;
             let help = format!("write it in parentheses: `{}`", positional_form(self.def));
             self.problems.push(problem.label("a pipeline is expected").help(help));
@@ -191,7 +191,7 @@ impl Reading<'_> {
             self.problems.push(problem.label(format!("did you mean `{meant}`?")));
         } else if text.starts_with("--") {
             self.has_explained_extra = true;
-            let help = "options of highwater stand before the pipeline, or behind its closing quote";
+            let help = "options of highwater go before the pipeline, or behind its closing quote";
             self.problems.push(problem.label("no stage has options").help(help));
         } else {
             let help = self.what_it_takes();
@@ -199,7 +199,7 @@ impl Reading<'_> {
         }
     }
 
-    /// What somebody meant who wrote a parameter as other programs take it: `-9`, `--level=9`, `level = 9`, `1 MB/s`.
+    /// Recognises a parameter in the style of other programs: `-9`, `--level=9`, `level = 9`, `1 MB/s`.
     fn meant_as_a_parameter(&self, text: &str, last: Option<(&'static Param, &Word)>) -> Option<String> {
         if let Some((param, word)) = last
             && !matches!(param.kind, Kind::Endpoint(_) | Kind::Text)
@@ -278,7 +278,7 @@ impl Reading<'_> {
     }
 
     fn check_missing(&mut self, call: &Call) {
-        // What is missing may be what was written with the wrong key, and that has been said.
+        // The missing parameter may be the one with the wrong key, which was reported.
         if self.has_unknown_key {
             return;
         }
@@ -297,7 +297,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Refuses parameters that none of the given places supports, and forgets the defaults of those.
+    /// Refuses parameters that none of the given endpoints supports, and removes the defaults of those.
     fn check_places(&mut self) {
         let (mut supported, mut used): (Vec<&str>, Vec<&str>) = Default::default();
         for (param, entry) in self.params.iter().zip(&self.entries) {
@@ -339,7 +339,7 @@ impl Reading<'_> {
         }
     }
 
-    /// The marks of a link: at least a byte each, and low below high.
+    /// Checks the marks of a link: at least a byte each, and low below high.
     fn check_marks(&mut self) {
         if !self.def.role.feeds_a_link() {
             return;
@@ -399,7 +399,7 @@ error: `sum` has no parameter `colour`
     }
 
     #[test]
-    fn an_unknown_key_may_have_been_a_file() {
+    fn unknown_key_may_be_a_file_name() {
         refused(
             "read a=b",
             str![[r#"
@@ -471,7 +471,7 @@ error: `throttle` does not take `2K`
     }
 
     #[test]
-    fn a_word_too_many_may_be_a_parameter_as_others_write_it() {
+    fn extra_word_may_be_a_foreign_parameter() {
         for (text, meant) in [
             ("sum 1 -9", "level=9"),
             ("sum 1 9", "level=9"),
@@ -487,7 +487,7 @@ error: `throttle` does not take `2K`
     }
 
     #[test]
-    fn a_word_too_many_may_be_a_stage_or_an_option() {
+    fn extra_word_may_be_a_stage() {
         refused(
             "throttle 1K write x",
             str![[r#"
@@ -507,7 +507,7 @@ error: `throttle` does not take `--memory`
 1 | throttle 1K --memory 4MiB
   |             ^^^^^^^^ no stage has options
   |
-  = help: options of highwater stand before the pipeline, or behind its closing quote
+  = help: options of highwater go before the pipeline, or behind its closing quote
 "#]],
         );
     }
@@ -540,7 +540,7 @@ error: `level` is given twice
     }
 
     #[test]
-    fn a_bad_size_or_rate_gets_the_nearest_right_one() {
+    fn bad_size_or_rate_gets_a_suggestion() {
         refused(
             "throttle 8Mb/s",
             str![[r#"
@@ -573,7 +573,7 @@ error: `size` cannot be `lots`: a size begins with a digit
     }
 
     #[test]
-    fn a_bad_duration_gets_the_nearest_right_one() {
+    fn bad_duration_gets_a_suggestion() {
         refused(
             "sum 1 wait=5",
             str![[r#"
@@ -597,7 +597,7 @@ error: `wait` cannot be `soon`: a duration begins with a digit
     }
 
     #[test]
-    fn a_bad_number_flag_or_choice_gets_the_nearest_right_one() {
+    fn bad_number_or_choice_gets_a_suggestion() {
         refused(
             "sum 1 level=11",
             str![[r#"

@@ -169,7 +169,7 @@ pub(super) const CATALOG: &[&Definition] = &[
     },
 ];
 
-/// The arguments of a chain of one stage.
+/// The arguments of a pipeline of one stage.
 #[track_caller]
 pub(super) fn args(text: &str) -> Args {
     let (script, problems) = parse(text.as_bytes());
@@ -177,7 +177,7 @@ pub(super) fn args(text: &str) -> Args {
     check(&script.calls[0], CATALOG).unwrap().1
 }
 
-/// Compares all that is wrong with a chain, drawn, with what is expected.
+/// Compares the rendered problems of a pipeline with the expected ones.
 #[track_caller]
 pub(super) fn refused(text: &str, expected: snapbox::data::Inline) {
     let (script, mut problems) = parse(text.as_bytes());

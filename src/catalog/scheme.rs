@@ -1,47 +1,47 @@
-//! The kinds of place that an endpoint's name can lead to.
+//! The schemes of endpoints.
 
 use super::{Args, Param, Role};
 use crate::error::Problem;
 use crate::stage::Endpoint;
 
-/// One kind of place.
+/// One scheme.
 #[derive(Debug)]
 pub struct Scheme {
     /// How it is written: `tcp://HOST:PORT`.
     pub form: &'static str,
-    /// What it starts with.
+    /// The prefix of its names.
     pub prefix: &'static str,
     /// What it is, in a phrase.
     pub summary: &'static str,
-    /// How it is read; `None` where it cannot be.
+    /// How it is read; `None` if it cannot be.
     pub read: Option<Access>,
-    /// How it is written; `None` where it cannot be.
+    /// How it is written; `None` if it cannot be.
     pub write: Option<Access>,
 }
 
-/// What a stage may say of a place, and what makes the place of it.
+/// The parameters of an endpoint, and the function that makes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Access {
-    /// The parameters that it supports beside those that every place has. One of the same name means the same everywhere.
+    /// Its parameters besides those of every endpoint. The same name has the same meaning everywhere.
     pub params: &'static [Param],
-    /// Makes the place from what follows the prefix, and its own parameters.
+    /// Makes the endpoint from the text behind the prefix, and its own parameters.
     pub place: fn(&[u8], &Args) -> Placed,
 }
 
-/// A place, or why it cannot be.
+/// An endpoint, or why it is invalid.
 pub type Placed = Result<Box<dyn Endpoint>, Problem>;
 
-/// An endpoint's name that cannot be: what is wrong, and what would be right.
+/// An invalid name of an endpoint: the problem, and how to correct it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Misnamed {
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What would be right.
+    /// How to correct it.
     pub help: String,
 }
 
 impl Misnamed {
-    /// With these texts.
+    /// An invalid name with these texts.
     pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -57,7 +57,7 @@ impl Misnamed {
 }
 
 impl Scheme {
-    /// Finds the kind of place that has this name, and what follows its prefix. The first kind is that of plain paths.
+    /// Finds the scheme of a name, and what follows its prefix. The first scheme is that of plain paths.
     ///
     /// # Errors
     /// If the scheme is unknown.
@@ -82,7 +82,7 @@ impl Scheme {
         ))
     }
 
-    /// `-` stands alone; every other prefix is followed by the name.
+    /// `-` is a whole name; every other prefix is followed by more.
     fn is_named_by(&self, name: &[u8]) -> bool {
         match self.prefix {
             "-" => name == b"-",
@@ -101,7 +101,7 @@ impl Scheme {
     }
 }
 
-/// The scheme of something that looks like a URL and is none of ours; a path with a colon in it is a path.
+/// The scheme of an unknown URL; a path with a colon in it is a path.
 fn unknown(name: &[u8]) -> Option<&str> {
     let at = name.windows(3).position(|three| three == b"://")?;
     let scheme = std::str::from_utf8(&name[..at]).ok()?;

@@ -1,19 +1,19 @@
-//! Names that nobody knows: the nearest that is known, or all there are.
+//! Unknown names: suggests the nearest one, or lists all.
 
 use super::{Definition, Role};
 use crate::error::Problem;
 use crate::error::brief;
 use crate::grammar::Word;
 
-/// The name nearest to `given`, if it is near: every third letter may be wrong, one at least; case does not count. Else
-/// the only one that begins with `given`.
+/// The name nearest to `given`, if it is near: every third letter may be wrong, but at least one; case does not count.
+/// Otherwise the only name that begins with `given`.
 pub(super) fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let given = given.to_lowercase();
     let names: Vec<&str> = names.into_iter().collect();
     similar(&given, &names).or_else(|| begun(&given, &names))
 }
 
-/// The one name that `given` is the beginning of; a single letter is none.
+/// The one name that begins with `given`; a single letter is not enough.
 fn begun<'n>(given: &str, names: &[&'n str]) -> Option<&'n str> {
     let mut longer = names.iter().filter(|name| given.len() > 1 && name.starts_with(given));
     let first = longer.next()?;
@@ -36,7 +36,7 @@ fn similar<'n>(given: &str, names: &[&'n str]) -> Option<&'n str> {
 /// The definition of the stage `name`.
 ///
 /// # Errors
-/// If there is none: a sentence that names the nearest, or all.
+/// If there is none, with a sentence that names the nearest, or all.
 pub fn find_by_name<'c>(name: &str, catalog: &[&'c Definition]) -> Result<&'c Definition, String> {
     catalog.iter().find(|def| def.name == name).copied().ok_or_else(|| {
         let names = catalog.iter().map(|def| def.name);
@@ -48,7 +48,7 @@ pub fn find_by_name<'c>(name: &str, catalog: &[&'c Definition]) -> Result<&'c De
     })
 }
 
-/// The problem of a stage that is not in the catalog. Where no name is near, those of `roles` are listed.
+/// The problem of an unknown stage. If no name is near, those of `roles` are listed.
 pub(super) fn unknown_stage(name: &Word, catalog: &[&Definition], roles: &[Role]) -> Problem {
     let text = brief(&name.bytes);
     let problem = Problem::at(name.span.clone(), format!("unknown stage `{text}`"));
@@ -65,10 +65,7 @@ pub(super) fn unknown_stage(name: &Word, catalog: &[&Definition], roles: &[Role]
             .iter()
             .find(|def| matches!(def.role, Role::Source | Role::Sink) && roles.contains(&def.role))
     {
-        return problem.help(format!(
-            "a stage stands first; for the file write `{} {text}`",
-            end.name
-        ));
+        return problem.help(format!("a stage comes first; for the file write `{} {text}`", end.name));
     }
     let fitting: Vec<&str> = catalog
         .iter()
@@ -78,7 +75,7 @@ pub(super) fn unknown_stage(name: &Word, catalog: &[&Definition], roles: &[Role]
     if fitting.is_empty() {
         return problem;
     }
-    problem.help(format!("stages that can stand here: {}", fitting.join(", ")))
+    problem.help(format!("stages that are possible here: {}", fitting.join(", ")))
 }
 
 #[cfg(test)]
@@ -86,14 +83,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_where_a_stage_stands_is_told_its_stage() {
+    fn file_in_place_of_stage_suggests_read() {
         let told = |text: &str| {
             let (script, _) = crate::grammar::parse(text.as_bytes());
             let problems =
                 super::super::check_pipeline(&script, super::super::sample::CATALOG).expect_err("is refused");
             problems.into_iter().find_map(|problem| problem.help.or(problem.label))
         };
-        let file = "a stage stands first; for the file write";
+        let file = "a stage comes first; for the file write";
         assert_eq!(told("a.iso | write b"), Some(format!("{file} `read a.iso`")));
         assert_eq!(told("read a | ./b"), Some(format!("{file} `write ./b`")));
         assert_eq!(

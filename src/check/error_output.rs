@@ -1,4 +1,4 @@
-//! What a program writes to its standard error, and the line of it that says why it failed.
+//! A program's standard error, and the line of it that tells why it failed.
 
 use std::io::PipeReader;
 
@@ -8,7 +8,7 @@ use crate::error::shown_lines;
 
 /// Bytes that are kept of the beginning, and of the end.
 const KEPT: usize = 4 << 10;
-/// Words by which a line is taken for a message about an error.
+/// Words that mark a line as an error message.
 const SIGNS: &[&str] = &[
     "error",
     "exception",
@@ -30,7 +30,7 @@ const SIGNS: &[&str] = &[
     "not in",
     "out of memory",
 ];
-/// Beginnings of lines that only say where it failed.
+/// Beginnings of lines that only tell where it failed.
 const FRAMES: &[&str] = &[
     "at ",
     "File \"",
@@ -64,7 +64,7 @@ impl ErrorOutput {
         }
     }
 
-    /// Reads what is there.
+    /// Reads what is available.
     pub fn read(&mut self) {
         let mut buffer = [0; 4096];
         // Bounded, so that endless messages do not stop the check.
@@ -88,7 +88,7 @@ impl ErrorOutput {
         self.is_cut |= surplus > 0;
     }
 
-    /// The line that says why it failed, with control characters escaped; `None` where there is no output.
+    /// The line that tells why it failed, with control characters escaped; `None` without output.
     pub fn line(&self) -> Option<String> {
         let gap: &[u8] = if self.is_cut { b"\n" } else { b"" };
         let text = [&self.start, gap, &self.end].concat();
@@ -102,10 +102,10 @@ impl ErrorOutput {
     }
 }
 
-/// The line that says why a program failed: the last one of a Python trace, the first one with a sign of trouble elsewhere.
+/// The line that tells why a program failed: the last one of a Python trace, else the first one with an error word.
 fn telling<'a>(lines: &[&'a str]) -> Option<&'a str> {
     let is_frame = |line: &str| FRAMES.iter().any(|frame| line.trim_start().starts_with(frame));
-    // Source code stands above a line that points into it.
+    // Source code is above a line that points into it.
     let is_source = |at: usize| {
         lines
             .get(at + 1)
@@ -128,7 +128,7 @@ fn telling<'a>(lines: &[&'a str]) -> Option<&'a str> {
         .map(|at| messages[at])
         .or(messages.last().copied())
         .or(lines.last().copied())?;
-    // A Rust program says where it panicked in one line and why in the next.
+    // A Rust program prints where it panicked in one line and why in the next.
     if line.contains("panicked at") && line.ends_with(':') {
         return at.and_then(|at| messages.get(at + 1)).copied().or(Some(line));
     }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn beginning_and_end_are_kept_without_control_characters() {
+    fn error_output_keeps_both_ends() {
         let (reader, mut writer) = pipe().expect("a pipe");
         rustix::io::ioctl_fionbio(&reader, true).expect("does not block");
         let mut error_line = ErrorOutput::new(reader);

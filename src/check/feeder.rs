@@ -1,4 +1,4 @@
-//! Feeds a program through a small pipe, as fast as it takes it.
+//! Feeds a program through a small pipe, as fast as it reads.
 
 use std::io::PipeWriter;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,14 +9,14 @@ use crate::error::{Failure, Kind};
 
 use super::input::Input;
 
-/// Bytes that are made at a time.
+/// Bytes that are generated at a time.
 const BLOCK: usize = 64 << 10;
-/// Writes in a row, before the output is read again.
+/// Consecutive writes, before the output is read again.
 const IN_A_ROW: usize = 64;
 /// The most bytes of a step: 256 MiB a second, so that the check leaves the machine usable.
 const SHARE: u64 = (256 << 20) / 10;
 
-/// The end of the pipe that is ours.
+/// Our end of the pipe.
 #[derive(Debug)]
 pub struct Feeder {
     /// `None` once the program has closed its end.
@@ -27,7 +27,7 @@ pub struct Feeder {
     written: u64,
     /// Bytes that may be written in this step.
     left: u64,
-    /// What it had taken when it closed its end.
+    /// Bytes that it had read when it closed its end.
     taken: u64,
 }
 
@@ -45,7 +45,7 @@ impl Feeder {
         }
     }
 
-    /// What to wait for, as long as something may be written.
+    /// The descriptor to wait for, as long as something may be written.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         self.pipe.as_ref().filter(|_| self.left > 0).map(AsFd::as_fd)
     }
@@ -55,7 +55,7 @@ impl Feeder {
         self.left = SHARE;
     }
 
-    /// Gives the program as much as it takes now.
+    /// Writes as much as the program reads now.
     pub fn feed(&mut self) -> Result<(), Failure> {
         for _ in 0..IN_A_ROW {
             let Some(pipe) = self.pipe.as_ref().filter(|_| self.left > 0) else {
@@ -84,7 +84,7 @@ impl Feeder {
         Ok(())
     }
 
-    /// Bytes that the program has taken: without what still waits in the pipe.
+    /// Bytes that the program has read: without what still waits in the pipe.
     pub fn accepted(&self) -> Result<u64, Failure> {
         let Some(pipe) = &self.pipe else { return Ok(self.taken) };
         let waiting = rustix::io::ioctl_fionread(pipe)
@@ -105,7 +105,7 @@ mod tests {
     use std::io::Read;
 
     #[test]
-    fn what_waits_in_the_pipe_is_not_taken() {
+    fn bytes_in_the_pipe_are_not_taken() {
         let (mut reader, writer) = std::io::pipe().expect("a pipe");
         crate::platform::shrink_pipe(writer.as_fd());
         rustix::io::ioctl_fionbio(&writer, true).expect("does not block");

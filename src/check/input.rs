@@ -1,4 +1,4 @@
-//! The input of a program: random text that does not compress well, or a file again and again.
+//! The input of a program: random text that does not compress well, or a repeated file.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -31,7 +31,7 @@ pub enum InputKind {
 /// An endless input.
 #[derive(Debug)]
 pub enum Input {
-    /// Made here.
+    /// Generated here.
     Random(Records),
     /// Read from its beginning again whenever it has ended.
     Repeated(PathBuf, File),
@@ -47,7 +47,7 @@ impl Input {
     /// A file's bytes.
     ///
     /// # Errors
-    /// Where it cannot be read, or holds nothing.
+    /// If it cannot be read, or is empty.
     pub fn repeated(path: &Path) -> Result<Self, Failure> {
         let cannot = |error| {
             Failure::io(
@@ -71,7 +71,7 @@ impl Input {
     /// Fills `block` with what comes next.
     ///
     /// # Errors
-    /// Where a file cannot be read any more.
+    /// If a file cannot be read any more.
     pub fn fill(&mut self, block: &mut [u8]) -> Result<(), Failure> {
         match self {
             Self::Random(records) => records.fill(block),
@@ -114,7 +114,7 @@ pub struct Records {
     kind: InputKind,
     state: u64,
     number: u64,
-    /// The current record, and how much of it has been given.
+    /// The current record, and how much of it was used.
     record: Vec<u8>,
     at: usize,
 }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn json_and_csv_are_what_they_are_called() {
+    fn json_and_csv_input_is_valid() {
         let json = text(InputKind::Json, 10_000);
         let (whole, _) = json.rsplit_once('\n').expect("lines");
         for (number, line) in whole.lines().enumerate() {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_compressor_gains_no_more_than_a_quarter() {
+    fn random_text_compresses_by_a_quarter() {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         gzip.write_all(text(InputKind::Lines, 1 << 20).as_bytes())
             .expect("memory");
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_repeated_is_refused() {
+    fn unrepeatable_input_is_refused() {
         let empty = tempfile::NamedTempFile::new().expect("a file");
         assert_eq!(Input::repeated(empty.path()).expect_err("empty").kind(), Kind::Usage);
         assert_eq!(

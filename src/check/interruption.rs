@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::error::{Failure, Kind};
 use crate::platform::{TERMINATING, is_ignored};
 
-/// Remembers which signal came. One that was ignored when the process started stays so.
+/// Records which signal arrived. A signal that was ignored when the process started stays ignored.
 pub struct Interruption {
     came: Vec<(i32, Arc<AtomicBool>)>,
 }
@@ -25,14 +25,14 @@ impl Interruption {
         Ok(Self { came })
     }
 
-    /// Forgets what has come, so that only a further signal is seen.
+    /// Forgets earlier signals, so that only a further one is seen.
     pub fn forget(&self) {
         for (_, flag) in &self.came {
             flag.store(false, Ordering::Relaxed);
         }
     }
 
-    /// The signal that came, if one did.
+    /// The signal that arrived, if any.
     pub fn signal(&self) -> Option<i32> {
         let came = self.came.iter().find(|(_, flag)| flag.load(Ordering::Relaxed));
         came.map(|(signal, _)| *signal)

@@ -1,4 +1,4 @@
-//! Measures the processes that are checked, and keeps the samples.
+//! Measures the checked processes, and keeps the samples.
 
 use std::path::Path;
 
@@ -20,10 +20,10 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Looks for the first time, to see whether that can be done. What is written below `folder` is temporary.
+    /// Measures for the first time, to find out whether that is possible. Files below `folder` are temporary.
     ///
     /// # Errors
-    /// [`Kind::Usage`] where the system does not tell what is needed.
+    /// [`Kind::Usage`] if the system cannot measure processes.
     pub fn new(trees: Vec<Tree>, folder: Option<&Path>) -> Result<Self, Failure> {
         let mut watch = TreeWatch::new(trees, folder);
         watch
@@ -36,7 +36,7 @@ impl Meter {
         })
     }
 
-    /// What they use now.
+    /// The present use of the processes.
     pub fn measure(&mut self) -> Result<TreeUse, Failure> {
         let used = self
             .watch
@@ -48,7 +48,7 @@ impl Meter {
         Ok(used)
     }
 
-    /// What became of the files that they wrote.
+    /// The files that they wrote.
     pub fn written(&self) -> Written {
         self.watch.written()
     }

@@ -6,7 +6,7 @@ use crate::platform::{Listeners, Tree, listens, process_name};
 /// The trees to measure: those that were named, or the one that listens on `port`.
 ///
 /// # Errors
-/// [`Kind::Usage`] where a named process is not there or cannot be the server's, and where none is found.
+/// [`Kind::Usage`] if a named process does not exist or cannot be the server's, or none is found.
 pub fn trees(named: &[i32], port: u16) -> Result<Vec<Tree>, Failure> {
     let cannot = |error| Failure::io(Kind::Usage, "cannot find the server's processes", error);
     let found = Listeners::on(port);
@@ -31,7 +31,7 @@ pub fn trees(named: &[i32], port: u16) -> Result<Vec<Tree>, Failure> {
         if !tree.contains(*pid).map_err(cannot)? {
             return Err(refused(
                 format!("cannot measure process {pid}"),
-                "there is none; --pid is the server's",
+                "there is no such process; --pid is the server's",
             ));
         }
         if tree.contains(own).map_err(cannot)? {

@@ -1,4 +1,4 @@
-//! The picture of a running check: four curves and what is being done.
+//! The picture of a running check: four curves and the current phase.
 
 use crate::grammar::{format_rate, human_size};
 use crate::view::clock::passing;
@@ -12,13 +12,13 @@ use super::{Moment, Settings};
 /// Columns of a curve's name, and of its number.
 const NAME: usize = 12;
 const NUMBER: usize = 9;
-/// Columns of what stands behind a curve, and how wide a terminal must be for that.
+/// Columns of the text behind a curve, and the width of the terminal that it needs.
 const NOTES: usize = 26;
 const WITH_NOTES: usize = 70;
 /// The widest curve.
 const CURVE: usize = 44;
 
-/// What is drawn.
+/// The state of the picture.
 #[derive(Debug)]
 pub struct Picture {
     /// The program and its arguments, or the server.
@@ -29,7 +29,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A picture of nothing yet.
+    /// A picture without samples.
     #[must_use]
     pub fn new(text: String, settings: Settings, is_server: bool) -> Self {
         Self {
@@ -118,7 +118,7 @@ pub fn drawn(values: &[u64], top: Option<u64>) -> String {
     }
 }
 
-/// One value for each column of `width`, as far as the check has come.
+/// One value for each column of `width`, for the elapsed part of the check.
 #[must_use]
 #[allow(
     clippy::cast_possible_truncation,

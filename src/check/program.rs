@@ -39,8 +39,8 @@ const CLOSED: u32 = 5;
 /// Checks the program that `command` names, with its arguments.
 ///
 /// # Errors
-/// [`Kind::Usage`] where it cannot be started or measured; errors of resources and of `watcher`. The program and all
-/// that it started have ended then, too.
+/// [`Kind::Usage`] if it cannot be started or measured; errors of resources and of `watcher`. Also then, the program
+/// and its descendants have ended.
 pub fn check(
     command: &[OsString],
     input: Input,
@@ -141,16 +141,16 @@ impl Check {
         }
     }
 
-    /// Ends the program with all that it has started.
+    /// Ends the program and all its descendants.
     fn end(&mut self, interruption: &Interruption) {
-        // A second signal cuts the grace short.
+        // A second signal ends the grace time.
         interruption.forget();
         self.group.end(|| interruption.signal().is_some());
         // Processes that left the group.
         wait_until(LAST_GRACE, || !matches!(kill_descendants(), Ok(1..)));
     }
 
-    /// Moves what can be moved until the next step is due, and takes that.
+    /// Moves bytes until the next step is due, and takes that step.
     fn turn(&mut self, watcher: &mut dyn Watcher) -> Result<Option<Ending>, Failure> {
         let mut waited_for = Vec::with_capacity(3);
         let feeding = self.feeder.descriptor();
@@ -169,10 +169,10 @@ impl Check {
     fn step(&mut self, watcher: &mut dyn Watcher) -> Result<Option<Ending>, Failure> {
         let cannot = |error| Failure::io(Kind::Resources, "cannot look at the program", error);
         let used = self.meter.measure()?;
-        // Asked after the measurement, which is of a process that was there then.
+        // Read after the measurement, so that the measured process existed.
         let status = self.group.status().map_err(cannot)?;
         let before = self.meter.series.last().unwrap_or_default();
-        // A process that is about to end has freed its memory: the last sample before that counts.
+        // A process that is about to end has freed its memory: the previous sample counts.
         let is_gone = status.is_some() || used.processes == 0;
         let sample = Sample {
             elapsed: self.pace.elapsed(),
@@ -225,7 +225,7 @@ impl Check {
             verdict: judge_program(self.evidence(&samples), ending),
             peak: self.meter.series.peak(),
             holder: self.meter.holder.take(),
-            // A program that gave nothing back may have refused its input.
+            // A program that returned nothing may have refused its input.
             error_line: error_line.filter(|_| {
                 let gave_nothing = samples.last().is_none_or(|last| last.given() == 0);
                 gave_nothing || matches!(ending, Ending::Ended(_) | Ending::InputClosed)
@@ -235,11 +235,11 @@ impl Check {
     }
 }
 
-/// A folder for a program's temporary files, which is removed with all that is left in it.
+/// A folder for a program's temporary files, which is removed with its content.
 struct TemporaryFolder(Option<PathBuf>);
 
 impl TemporaryFolder {
-    /// Where it cannot be made, the program uses the common one.
+    /// If it cannot be made, the program uses the common one.
     fn new() -> Self {
         let name = format!("highwater-check-{}", std::process::id());
         let path = std::env::temp_dir().join(name);

@@ -13,7 +13,7 @@ pub fn check(text: &str) -> String {
     line(&Header::now("check", text))
 }
 
-/// One sample. What a server has taken cannot be known, and is null.
+/// One sample. The bytes that a server has read are unknown, and null.
 #[must_use]
 pub fn sample(sample: &Sample, is_server: bool) -> String {
     let known = |bytes| (!is_server).then_some(bytes);
@@ -77,7 +77,7 @@ pub fn interrupted(signal: i32, last: &Sample) -> String {
     })
 }
 
-/// What was seen until a signal came.
+/// What was seen until a signal arrived.
 #[must_use]
 pub fn interrupted_sentence(last: &Sample) -> String {
     format!(

@@ -5,7 +5,7 @@ use super::url::Url;
 /// The request of each client.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// `GET` where it is empty.
+    /// `GET` if it is empty.
     pub method: String,
     /// Names and values; one that the client sends by itself is replaced.
     pub headers: Vec<(String, String)>,

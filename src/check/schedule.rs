@@ -1,5 +1,6 @@
-//! The phases of a check of a program, in steps of a tenth of a second: first its output is read slowly, then not at all
-//! (held). A program that reads on although its output is held has no backpressure, whatever it makes of its input.
+//! The phases of a check of a program, in steps of a tenth of a second: first its output is read slowly, then not at
+//! all (held). A program that keeps reading although its output is held has no backpressure, whatever it does with its
+//! input.
 
 use std::time::Duration;
 
@@ -10,11 +11,11 @@ use super::verdict::{Certainty, Verdict};
 pub const STEP: Duration = Duration::from_millis(100);
 /// Steps without input after which a program has stopped: longer than common timers.
 const STOPPED_AFTER: u32 = 30;
-/// The same while a process of it runs: it may only be slow.
+/// The same while one of its processes runs: it may only be slow.
 const STOPPED_AFTER_BUSY: u32 = 50;
 /// Steps without input after which a program may have stopped.
 const PAUSED_AFTER: u32 = 5;
-/// An undecided check goes on for so many times its length.
+/// An undecided check may take this many times its length.
 const UNDECIDED_LENGTHS: u32 = 4;
 /// How many lengths a program may take until it reads, asleep and busy.
 const IDLE_START_LENGTHS: u32 = 2;
@@ -26,7 +27,7 @@ const LARGE_BACKLOG: u64 = 256 << 20;
 /// Steps between two verdicts.
 const JUDGE_INTERVAL: u32 = 5;
 
-/// What the check does.
+/// The phase of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     /// The program has not read a byte yet.
@@ -42,7 +43,7 @@ pub enum Phase {
 /// Whether the program reads its input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Intake {
-    /// It has read something a moment ago.
+    /// It has read something recently.
     Continues,
     /// It has read nothing for a while.
     #[default]
@@ -56,11 +57,11 @@ pub enum Intake {
 pub struct Reaction {
     /// Bytes that it read.
     pub taken: u64,
-    /// Whether it goes on reading.
+    /// Whether it keeps reading.
     pub intake: Intake,
-    /// Whether a process of it runs.
+    /// Whether one of its processes runs.
     pub is_busy: bool,
-    /// Whether output was waiting for all the time since it last read.
+    /// Whether output was waiting all the time since its last read.
     pub is_output_full: bool,
 }
 
@@ -74,14 +75,14 @@ pub struct Schedule {
     total: u32,
     since_first: u32,
     length: u32,
-    /// What it had read when its output began to be held.
+    /// Bytes it had read when its output began to be held.
     before: u64,
     previous: Option<Sample>,
     /// Steps since it last read.
     quiet: u32,
     /// Steps since it last read or ran.
     asleep: u32,
-    /// The most steps without input after which it read on, while its output was held.
+    /// The longest pause, in steps, after which it resumed reading while its output was held.
     longest_pause: u32,
     is_output_full: bool,
 }
@@ -104,7 +105,7 @@ impl Schedule {
         }
     }
 
-    /// What the check does now.
+    /// The current phase.
     pub fn phase(&self) -> Phase {
         self.phase
     }
@@ -117,7 +118,7 @@ impl Schedule {
         }
     }
 
-    /// Takes in a sample; returns the phase that follows.
+    /// Adds a sample; returns the next phase.
     pub fn step(&mut self, sample: &Sample) -> Phase {
         self.done += 1;
         self.total += 1;
@@ -177,7 +178,7 @@ impl Schedule {
         self.phase == Phase::Held && self.done > 0 && self.done.is_multiple_of(JUDGE_INTERVAL)
     }
 
-    /// Ends the check where this verdict needs no more evidence.
+    /// Ends the check if this verdict needs no more evidence.
     pub fn settle(&mut self, verdict: &Verdict) -> Phase {
         let is_enough = match verdict.certainty {
             Certainty::Final => true,
@@ -190,10 +191,10 @@ impl Schedule {
         self.phase
     }
 
-    /// What the program did while its output was held; `None` where it never was.
+    /// What the program did while its output was held; `None` if it never was.
     pub fn reaction(&self) -> Option<Reaction> {
         let last = self.previous.filter(|last| last.is_held)?;
-        // A program that read on after a pause may pause as long again.
+        // A program that resumed after a pause may pause as long again.
         let pause = self.longest_pause * 2;
         let has_stopped = self.asleep >= STOPPED_AFTER.max(pause) || self.quiet >= STOPPED_AFTER_BUSY.max(pause);
         Some(Reaction {
@@ -233,7 +234,7 @@ mod tests {
         schedule
     }
 
-    /// Steps until a program is still that takes what `taken` says; `None` where it never is.
+    /// Steps until a program that reads what `taken` says has stopped; `None` if it never does.
     fn steps_until_still(is_running: bool, taken: impl Fn(u32) -> u64) -> Option<u32> {
         let mut schedule = held();
         (1..).find_map(|step| {
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_blocks_is_still_after_three_seconds() {
+    fn blocked_program_is_still_after_three_seconds() {
         assert_eq!(
             steps_until_still(false, |step| 10 * u64::from(step.min(3))),
             Some(3 + STOPPED_AFTER)
@@ -292,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_pause_makes_the_wait_longer() {
-        // It goes on once, after 2.5 seconds.
+        // It resumes once, after 2.5 seconds.
         assert_eq!(steps_until_still(false, |step| u64::from(step > 25)), Some(26 + 50));
     }
 
@@ -304,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_never_reads_is_waited_for() {
+    fn program_that_never_reads_is_awaited() {
         let mut schedule = Schedule::new(LENGTH);
         let steps = (1..1000).find(|_| schedule.step(&sample(0, 0, false)) == Phase::Over);
         assert_eq!((steps, schedule.reaction()), (Some(100), None));
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_still_program_without_output_is_told_apart() {
+    fn still_program_without_output_is_recognised() {
         let mut schedule = Schedule::new(LENGTH);
         schedule.step(&sample(1, 0, false));
         while schedule.step(&sample(5, 0, false)) == Phase::Reading {}

@@ -7,19 +7,19 @@ use std::time::Duration;
 pub struct Sample {
     /// Since the check began.
     pub elapsed: Duration,
-    /// Bytes that its processes have resident, the pages of mapped files included.
+    /// Resident bytes of its processes, including the pages of mapped files.
     pub rss: u64,
-    /// Bytes of memory that are its own: private, shared, and in files that live in memory.
+    /// Bytes of its own memory: private, shared, and in files that live in memory.
     pub memory: u64,
     /// Bytes that it has written to files on storage since the check began.
     pub disk: u64,
-    /// Bytes that the program has read. 0 of a server.
+    /// Bytes that the program has read. 0 for a server.
     pub accepted: u64,
     /// Bytes that the check has read from it.
     pub returned: u64,
     /// Bytes in its output pipe.
     pub waiting: u64,
-    /// Whether one of its processes runs or would if a processor were free.
+    /// Whether one of its processes runs or is runnable.
     pub is_running: bool,
     /// Whether its output is not read at all.
     pub is_held: bool,
@@ -49,7 +49,7 @@ impl Sample {
 #[derive(Debug, Clone)]
 pub struct Series {
     kept: Vec<Sample>,
-    /// Only every so many samples are kept.
+    /// Only every `every`th sample is kept.
     every: usize,
     seen: usize,
     last: Option<Sample>,
@@ -100,7 +100,7 @@ impl Series {
         samples
     }
 
-    /// The one with the most memory, whether or not it was kept.
+    /// The sample with the most memory, whether or not it was kept.
     #[must_use]
     pub fn peak(&self) -> Option<Sample> {
         self.peak
@@ -113,7 +113,7 @@ impl Series {
     }
 }
 
-/// The samples that stand at 25, 50, 75 and 100 % of the time; `None` of no samples.
+/// The samples at 25, 50, 75 and 100 % of the time; `None` without samples.
 #[must_use]
 pub fn quarters(samples: &[Sample]) -> Option<[Sample; 4]> {
     let (first, last) = (samples.first()?, samples.last()?);
@@ -125,7 +125,7 @@ pub fn quarters(samples: &[Sample]) -> Option<[Sample; 4]> {
     Some([at(1), at(2), at(3), *last])
 }
 
-/// The samples of the second half of the time: what comes first is warming up.
+/// The samples of the second half of the time: the first half is warm-up.
 #[must_use]
 pub fn second_half(samples: &[Sample]) -> &[Sample] {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
@@ -135,12 +135,12 @@ pub fn second_half(samples: &[Sample]) -> &[Sample] {
     &samples[samples.partition_point(|sample| sample.elapsed < middle)..]
 }
 
-/// The slope of a value per second: the median of the slopes of all pairs of points, which a quarter of the points can
-/// lie about without being believed. Theil, "A rank-invariant method of linear and polynomial regression analysis",
-/// 1950; Sen, 1968. 0 of fewer than two points in time.
+/// The slope of a value per second: the median of the slopes of all pairs of points, which tolerates that a quarter of
+/// the points are wrong. Theil, "A rank-invariant method of linear and polynomial regression analysis", 1950; Sen,
+/// 1968. 0 for fewer than two points in time.
 #[must_use]
 pub fn slope(samples: &[Sample], value: impl Fn(&Sample) -> u64) -> f64 {
-    // All pairs of more would take long, and say the same.
+    // All pairs of more points would take long, for the same result.
     const POINTS: usize = 128;
     let points: Vec<(f64, f64)> = samples
         .iter()
@@ -164,7 +164,7 @@ pub fn rise(samples: &[Sample], value: impl Fn(&Sample) -> u64) -> f64 {
     }
 }
 
-/// The middle one; 0 of none.
+/// The middle value; 0 for none.
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     match values.len() {
@@ -174,7 +174,7 @@ fn median(values: &mut [f64]) -> f64 {
     }
 }
 
-/// Bytes, to reckon with.
+/// Bytes as a float.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "exact below 2^53 bytes")]
 pub fn float(bytes: u64) -> f64 {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slope_is_not_misled_by_a_few_points() {
+    fn slope_tolerates_outliers() {
         let mut line: Vec<Sample> = (0..21).map(|t| at(t, 1000 + 50 * t)).collect();
         assert!(close(slope(&line, |sample| sample.memory), 500.0));
         assert!(close(rise(&line, |sample| sample.memory), 1000.0));
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_series_is_thinned_and_keeps_its_ends() {
+    fn long_series_is_thinned() {
         let mut series = Series::default();
         for t in 0..10_000 {
             series.add(at(t, t));
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_in_the_output_pipe_is_no_backlog() {
+    fn output_pipe_is_not_backlog() {
         let sample = Sample {
             accepted: 100,
             returned: 60,

@@ -15,40 +15,40 @@ use super::url::Url;
 use super::verdict::{Certainty, Clients, Ending, Finding, ServerEvidence, Verdict, judge_server};
 use super::{Moment, Outcome, Pace, Report, Settings, Watcher};
 
-/// Steps in which the server is looked at before the clients come.
+/// Steps in which the idle server is measured before the clients connect.
 const IDLE_STEPS: usize = 5;
-/// What sockets hold by themselves, and more: a response that is over sooner has told nothing.
+/// More than sockets hold by themselves: a shorter response proves nothing.
 const TELLING: u64 = 8 << 20;
-/// Steps without a byte in which a response that should go on is waited for, and all steps of that.
+/// Steps without a byte after which a response that should continue is given up, and the limit of all steps of that.
 const QUIET_STEPS: u32 = 10;
 const READ_ON_STEPS: u32 = 30;
-/// An undecided check goes on for up to so many times its length.
+/// An undecided check may take up to this many times its length.
 const UNDECIDED_LENGTHS: u32 = 4;
-/// From this step on a clear verdict ends the check, and it is looked for once in so many steps.
+/// From this step on a clear verdict ends the check; it is computed once in so many steps.
 const FIRST_LOOK: u32 = 20;
 const JUDGE_INTERVAL: u32 = 5;
 
-/// The server that is checked.
+/// The checked server.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Where it is.
     pub url: Url,
-    /// Its processes; none to have them found by the port.
+    /// Its processes; empty to find them by the port.
     pub pids: Vec<i32>,
-    /// How many clients come.
+    /// The number of clients.
     pub clients: u32,
-    /// What they ask.
+    /// Their request.
     pub request: Request,
 }
 
 /// Checks a server.
 ///
 /// # Errors
-/// Where its process is not found or not the server's ([`crate::error::Kind::Usage`]), where it cannot be reached
-/// ([`crate::error::Kind::Connect`]), where the system does not tell what is needed, where resources are short, and where
-/// the watcher cannot go on.
+/// If its process is not found or not the server's ([`crate::error::Kind::Usage`]), if it cannot be reached
+/// ([`crate::error::Kind::Connect`]), if the system cannot measure processes, if resources are short, or if the watcher
+/// fails.
 pub fn check(target: &Target, settings: &Settings, watcher: &mut dyn Watcher) -> Result<Outcome, Failure> {
-    // Refuses a system that does not list processes before anything is contacted.
+    // Refuses a system that does not list processes before the server is contacted.
     Meter::new(vec![Tree::Ours], None)?;
     let addresses = addresses(&target.url)?;
     SlowReader::probe(&target.url, &addresses)?;
@@ -85,19 +85,19 @@ struct Check {
     readers: Vec<SlowReader>,
     buffer: Vec<u8>,
     pace: Pace,
-    /// Steps since the clients came.
+    /// Steps since the clients connected.
     steps: u32,
     length: u32,
-    /// The server before they came.
+    /// The server before they connected.
     idle: Sample,
-    /// How many times a client that is served had bytes waiting at the end of a step, of how many times it was asked.
+    /// How often a served client had bytes waiting at the end of a step, out of how many looks.
     ready: u64,
     asked: u64,
     settings: Settings,
 }
 
 impl Check {
-    /// Returns the verdict, or the signal that came before it.
+    /// Returns the verdict, or the signal that arrived before it.
     fn run(
         &mut self,
         target: &Target,
@@ -111,7 +111,7 @@ impl Check {
                 return Ok(Err(signal));
             }
             if self.pace.wait(&mut [])? {
-                idle.push(self.sample(watcher, "looking at it at rest")?);
+                idle.push(self.sample(watcher, "measuring it at rest")?);
             }
         }
         idle.sort_by_key(|sample| sample.memory);
@@ -131,7 +131,7 @@ impl Check {
         let clients = self.clients();
         let is_fine = clients.trouble.is_none() && clients.shortest.is_none();
         if ending == Ending::Done && is_fine && clients.length.is_none_or(|length| length < TELLING) {
-            // Their sockets hold something, too, so it must be seen whether there was more to read than that.
+            // Their sockets hold something, too, so there must have been more to read than that.
             if let Err(signal) = self.read_on(interruption)? {
                 return Ok(Err(signal));
             }
@@ -155,14 +155,14 @@ impl Check {
         judge_server(evidence, ending)
     }
 
-    /// Reads until the next step is due, and takes that.
+    /// Reads until the next step is due, and takes that step.
     fn turn(&mut self, watcher: &mut dyn Watcher) -> Result<Option<Ending>, Failure> {
         if !self.move_bytes()? {
             return Ok(None);
         }
         self.steps += 1;
         let sample = self.sample(watcher, "reading slowly")?;
-        // What comes first is the server's start, not its pace.
+        // The beginning shows the server's start, not its pace.
         let counts = self.steps > self.length / 4;
         for reader in &mut self.readers {
             let had_enough = reader.step();
@@ -188,7 +188,7 @@ impl Check {
         Ok(is_enough.then_some(Ending::Done))
     }
 
-    /// Reads until something has come or the next step is due; returns whether it is.
+    /// Reads until something arrives or the next step is due; returns whether it is.
     fn move_bytes(&mut self) -> Result<bool, Failure> {
         let waiting: Vec<_> = self.readers.iter().filter_map(SlowReader::descriptor).collect();
         let mut waited_for: Vec<PollFd<'_>> = waiting.iter().map(|(fd, flags)| PollFd::new(fd, *flags)).collect();
@@ -219,7 +219,7 @@ impl Check {
         Ok(sample)
     }
 
-    /// What the clients have met with so far.
+    /// What the clients have observed so far.
     fn clients(&self) -> Clients {
         let short = self.readers.iter().filter(|reader| reader.is_over());
         let shortest = short
@@ -235,12 +235,12 @@ impl Check {
                 .find_map(|reader| reader.trouble().map(str::to_owned)),
             shortest,
             length: self.readers.iter().find_map(SlowReader::length),
-            // Nine of ten: a busy machine lets a server miss a turn.
+            // Nine of ten: on a busy machine a server may miss a turn.
             are_the_slow_ones: self.asked > 0 && self.ready * 10 >= self.asked * 9,
         }
     }
 
-    /// Lets one client read on as fast as it can, for a while.
+    /// Lets one client read as fast as it can, for a while.
     fn read_on(&mut self, interruption: &Interruption) -> Result<Result<(), i32>, Failure> {
         self.readers.sort_by_key(|reader| std::cmp::Reverse(reader.received()));
         self.readers.truncate(1);

@@ -1,4 +1,4 @@
-//! Reads a program's output at a steady, slow rate, and throws it away.
+//! Reads a program's output at a steady, slow rate, and discards it.
 
 use std::io::PipeReader;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -9,13 +9,13 @@ use crate::error::{Failure, Kind};
 
 use super::share_of_step;
 
-/// The end of the pipe that is ours.
+/// Our end of the pipe.
 #[derive(Debug)]
 pub struct SlowOutput {
     pipe: PipeReader,
     rate: u64,
     step: u64,
-    /// Bytes that may be read in this step; what was not there to be read is not made up for.
+    /// Bytes that may be read in this step; unused ones do not carry over.
     left: u64,
     returned: u64,
     is_over: bool,
@@ -36,12 +36,12 @@ impl SlowOutput {
         }
     }
 
-    /// What to wait for, as long as something may be read.
+    /// The descriptor to wait for, as long as something may be read.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         (self.left > 0 && !self.is_over).then(|| self.pipe.as_fd())
     }
 
-    /// Begins a step in which there is something to read, or nothing.
+    /// Begins a step, in which nothing is read if `is_held`.
     pub fn step(&mut self, is_held: bool) {
         self.left = if is_held {
             0
@@ -51,7 +51,7 @@ impl SlowOutput {
         self.step += 1;
     }
 
-    /// Reads what may be read now.
+    /// Reads what this step allows.
     pub fn read(&mut self) -> Result<(), Failure> {
         while self.left > 0 && !self.is_over {
             let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.buffer.len());
@@ -74,7 +74,7 @@ impl SlowOutput {
         self.returned
     }
 
-    /// Bytes that could be read.
+    /// Bytes that are waiting to be read.
     pub fn waiting(&self) -> Result<u64, Failure> {
         rustix::io::ioctl_fionread(&self.pipe)
             .map_err(|error| Failure::io(Kind::Bug, "cannot see what the program has written", error))
@@ -87,7 +87,7 @@ mod tests {
     use std::io::Write;
 
     #[test]
-    fn a_step_reads_its_share_and_a_held_one_nothing() {
+    fn step_reads_its_share() {
         let (reader, mut writer) = std::io::pipe().expect("a pipe");
         rustix::io::ioctl_fionbio(&reader, true).expect("does not block");
         let mut output = SlowOutput::new(reader, 1000);

@@ -1,4 +1,4 @@
-//! A client that asks for one response and reads it slowly.
+//! A client that requests one response and reads it slowly.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,9 +18,10 @@ use super::url::Url;
 
 /// How long a server may take to accept a client.
 const UNDECIDED_LENGTHS: Duration = Duration::from_secs(5);
-/// The kernel doubles it. Small, so that little waits there, but large enough for the long packets of the loopback.
+/// The kernel doubles it. Small, so that little data waits there, but large enough for the long packets of the
+/// loopback.
 const RECEIVE_BUFFER: usize = 64 << 10;
-/// The head of a response is no longer.
+/// The longest head of a response.
 const MOST_HEAD: usize = 16 << 10;
 
 /// One client.
@@ -34,18 +35,18 @@ pub struct SlowReader {
     step: u64,
     left: u64,
     received: u64,
-    /// What has come of the head; `None` once it was read.
+    /// The bytes of the head so far; `None` once it was read.
     head: Option<Vec<u8>>,
-    /// Where the response ends, counted in bytes received, if the head says so.
+    /// The end of the response, counted in bytes received, if the head states it.
     end: Option<u64>,
     is_over: bool,
     trouble: Option<String>,
 }
 
-/// Where a server can be reached.
+/// The addresses of a server.
 ///
 /// # Errors
-/// [`Kind::Connect`] where the name is not known.
+/// [`Kind::Connect`] if the name is not known.
 pub fn addresses(url: &Url) -> Result<Vec<SocketAddr>, Failure> {
     let found = (url.address.host.as_str(), url.address.port).to_socket_addrs();
     let found =
@@ -54,13 +55,13 @@ pub fn addresses(url: &Url) -> Result<Vec<SocketAddr>, Failure> {
 }
 
 impl SlowReader {
-    /// Connects to the first of the addresses that answers, and asks.
+    /// Connects to the first reachable address, and sends the request.
     pub fn start(url: &Url, addresses: &[SocketAddr], request: &Request, rate: u64) -> Result<Self, Failure> {
         let socket = connected_to_any(url, addresses)?;
         Ok(Self::ask(socket, url, request, rate))
     }
 
-    /// Connects and closes, to find out whether the server is there.
+    /// Connects and closes, to find out whether the server is reachable.
     pub fn probe(url: &Url, addresses: &[SocketAddr]) -> Result<(), Failure> {
         connected_to_any(url, addresses).map(drop)
     }
@@ -83,7 +84,7 @@ impl SlowReader {
         reader
     }
 
-    /// What to wait for, as long as there is something to send or something may be read.
+    /// The descriptor to wait for, as long as there is something to send or something may be read.
     pub fn descriptor(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
         let mut flags = PollFlags::empty();
         flags.set(PollFlags::OUT, self.sent < self.request.len());
@@ -91,14 +92,14 @@ impl SlowReader {
         (!flags.is_empty() && !self.is_over).then(|| (self.socket.as_fd(), flags))
     }
 
-    /// Sends what the server takes of the request now.
+    /// Sends as much of the request as the server accepts now.
     pub fn send(&mut self) {
         while self.sent < self.request.len() && !self.is_over {
             match send(&self.socket, &self.request[self.sent..], SendFlags::NOSIGNAL) {
                 Ok(count) => self.sent += count,
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR) => {}
-                // A server may answer before it has read a body, and says why in its answer.
+                // A server may respond before it has read a body, and explain that in its response.
                 Err(_) => self.sent = self.request.len(),
             }
         }
@@ -163,7 +164,7 @@ impl SlowReader {
         head.extend_from_slice(bytes);
         match http::response(head, MOST_HEAD) {
             Head::Partial => {}
-            Head::TooLong | Head::Malformed => self.fail("what came is no HTTP response".to_owned()),
+            Head::TooLong | Head::Malformed => self.fail("it is not an HTTP response".to_owned()),
             Head::Whole(response) => {
                 self.head = None;
                 self.end = response
@@ -186,12 +187,12 @@ impl SlowReader {
         self.received
     }
 
-    /// Bytes of the whole response, where its head says so.
+    /// The length of the whole response, if its head states it.
     pub fn length(&self) -> Option<u64> {
         self.end
     }
 
-    /// Whether nothing more will come.
+    /// Whether nothing more will arrive.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
@@ -261,7 +262,7 @@ mod tests {
         (client, server, String::from_utf8(request).expect("text"))
     }
 
-    /// Lets the client read `bytes`, however they come.
+    /// Lets the client read `bytes`, in any pieces.
     fn read(client: &mut SlowReader, bytes: u64) {
         let mut buffer = [0; 4096];
         client.allow(bytes);
@@ -272,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_is_read_as_far_as_is_allowed() {
+    fn response_is_read_within_allowance() {
         let (mut client, mut server, request) = pair(&Request::default(), 1000);
         assert!(
             request.starts_with("GET /export HTTP/1.1\r\nHost: 127.0.0.1:"),
@@ -294,10 +295,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_good_response_is_named() {
+    fn bad_response_is_described() {
         for (sent, trouble) in [
             (&b"HTTP/1.1 404 Not Found\r\n\r\n"[..], "HTTP status 404 Not Found"),
-            (b"SSH-2.0-x\r\n\r\n", "no HTTP response"),
+            (b"SSH-2.0-x\r\n\r\n", "not an HTTP response"),
             (b"HTTP/1.1 200 OK\r\n", "before the head"),
             (
                 b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nfew",
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_has_the_headers_and_the_body_that_were_given() {
+    fn request_has_given_headers_and_body() {
         let request = Request {
             headers: vec![
                 ("accept-encoding".to_owned(), "gzip".to_owned()),

@@ -21,14 +21,14 @@ const CURVE: usize = 18;
 /// The least columns for the name beside the finding.
 const TITLE: usize = 24;
 
-/// The result, at most `columns` wide. The input of a server is not known, so it is not shown.
+/// The result, at most `columns` wide. The input of a server is unknown, so it is not shown.
 #[must_use]
 pub fn text(what: &str, report: &Report, is_server: bool, style: Style, columns: usize) -> String {
     let columns = columns.min(COLUMNS);
     let verdict = &report.verdict;
     let (sign, word, paint) = match verdict.finding {
         Finding::Honours => ("✓", "honours backpressure".to_owned(), Paint::Level),
-        // A bound above that would not have been seen.
+        // A bound above that would not have been noticed.
         Finding::Buffers => {
             let word = format!("buffers, no bound seen up to {}", human_size(verdict.seen));
             ("✗", word, Paint::Busy)
@@ -119,7 +119,7 @@ fn table(report: &Report, is_server: bool, columns: usize) -> Vec<Line> {
         lines.push(row("accepted", |sample| sample.accepted, Some(top)));
     }
     lines.push(row("returned", |sample| sample.returned, Some(top)));
-    // Where the difference between input and output is not kept, it is no backlog.
+    // If the difference between input and output is not kept, it is not a backlog.
     let base = samples
         .iter()
         .find(|sample| sample.accepted > 0)
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_ended_at_once_and_what_it_said() {
+    fn summary_quotes_a_failed_program() {
         let mut report = report(Finding::Unclear, 0);
         report.samples.truncate(1);
         report.error_line = Some("a very long line ".repeat(9));
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_keeps_its_name_when_its_path_is_long() {
+    fn title_keeps_the_programs_name() {
         let what = "/nix/store/a0b1c2d3e4f5-nodejs-20.11.1/bin/node export.js --all";
         assert_eq!(title(what, 80), what);
         assert_eq!(title(what, 30), "…/node export.js --all");
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_out_smaller_has_no_backlog() {
+    fn smaller_output_is_not_backlog() {
         let mut report = report(Finding::Honours, MIB);
         for sample in &mut report.samples {
             sample.memory = 40 * MIB;

@@ -1,33 +1,33 @@
-//! The address of a server that is checked.
+//! The URL of a checked server.
 
 use std::fmt;
 
 use crate::net::{Address, AddressError};
 
-/// The port of a URL that names none.
+/// The default port.
 const HTTP: u16 = 80;
 
 /// `http://HOST[:PORT][/PATH]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
-    /// Port 80 where none is given.
+    /// Port 80 if none is given.
     pub address: Address,
-    /// With the query behind it; begins with a slash.
+    /// Including the query; begins with a slash.
     pub path: String,
 }
 
 impl Url {
-    /// Reads one.
+    /// Parses a URL.
     ///
     /// # Errors
-    /// What is wrong, and what would be right.
+    /// The problem, and what is expected.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some(rest) = text.strip_prefix("http://") else {
             return Err(match text.split_once("://") {
                 Some(("https", _)) => {
-                    "https is not spoken; check the server's plain port, as http://HOST:PORT/PATH".to_owned()
+                    "https is not supported; check the server's plain port, as http://HOST:PORT/PATH".to_owned()
                 }
-                Some((scheme, _)) => format!("{scheme} is not spoken, only http://HOST:PORT/PATH"),
+                Some((scheme, _)) => format!("{scheme} is not supported, only http://HOST:PORT/PATH"),
                 None => format!(
                     "a server is named as http://HOST:PORT/PATH; for a program write -- in front: highwater check -- {text}"
                 ),
@@ -54,12 +54,12 @@ impl Url {
             return Err("the host is missing: http://HOST:PORT/PATH".to_owned());
         }
         if address.port == 0 {
-            return Err("`0` is no port; it is a number from 1 to 65535".to_owned());
+            return Err("`0` is not a port; it is a number from 1 to 65535".to_owned());
         }
         Ok(Self { address, path })
     }
 
-    /// What the server is told of its own name.
+    /// The `Host` header.
     #[must_use]
     pub fn host_header(&self) -> String {
         match (self.address.host_without_zone(), self.address.port) {
@@ -103,20 +103,20 @@ mod tests {
     }
 
     #[test]
-    fn the_host_header_names_no_zone_and_no_usual_port() {
+    fn host_header_omits_zone_and_port() {
         let url = Url::parse("http://[fe80::1%25lo]:80/a").expect("an address");
         assert_eq!(url.host_header(), "[fe80::1]");
         assert_eq!(url.to_string(), "http://[fe80::1%lo]/a");
     }
 
     #[test]
-    fn a_wrong_address_says_what_would_be_right() {
+    fn wrong_check_url_suggests_a_correction() {
         for (text, hint) in [
             ("cat", "highwater check -- cat"),
             ("https://localhost/", "plain port"),
             ("ftp://localhost/", "only http://"),
             ("http://:80/", "host is missing"),
-            ("http://localhost:web/", "`web` is no port"),
+            ("http://localhost:web/", "`web` is not a port"),
             ("http://me:secret@localhost/", "leave it out"),
             ("http://localhost/a b", "%20"),
             ("http://::1:80/", "http://[::1]:80/"),

@@ -10,11 +10,11 @@ use crate::grammar::human_size;
 
 use super::series::{Sample, float, rise, second_half};
 
-/// Less than this may be the heap of any program.
+/// Smaller changes may be the heap of any program.
 pub const NOISE: u64 = 1 << 20;
 /// Bytes by which a runtime may grow in a short check: compiled code, a young heap that grows to its size.
 const WARM_UP: u64 = 16 << 20;
-/// A kept byte of input takes at least so much memory: the input does not compress to a quarter.
+/// A kept byte of input takes at least this much memory: the input does not compress to a quarter.
 const LEAST_PER_BYTE: f64 = 0.25;
 
 /// What was found out.
@@ -22,14 +22,14 @@ const LEAST_PER_BYTE: f64 = 0.25;
 pub enum Finding {
     /// It reads no more than it can pass on.
     Honours,
-    /// It reads what it is given, and keeps it in memory or in files.
+    /// It reads all input at once, and keeps it in memory or in files.
     Buffers,
-    /// The evidence is not enough.
+    /// The evidence is not sufficient.
     Unclear,
 }
 
 impl Finding {
-    /// The exit code that says so.
+    /// The exit code of the finding.
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
@@ -39,7 +39,7 @@ impl Finding {
         }
     }
 
-    /// The word for it in a recording.
+    /// Its name in a recording.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -50,7 +50,7 @@ impl Finding {
     }
 }
 
-/// Whether looking longer could change a verdict.
+/// Whether a longer check could change a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Certainty {
     /// It could not.
@@ -68,11 +68,11 @@ pub struct Verdict {
     pub finding: Finding,
     /// The evidence in a few sentences.
     pub sentence: String,
-    /// What to change: in the program, or in the check. Empty where there is nothing.
+    /// What to change: in the program, or in the check. Empty if there is nothing.
     pub advice: &'static str,
     /// Whether it needs more evidence.
     pub certainty: Certainty,
-    /// Bytes that it was seen to keep, of a program that buffers.
+    /// Bytes that a buffering program was seen to keep.
     pub seen: u64,
 }
 
@@ -118,7 +118,7 @@ impl Verdict {
         Self { certainty, ..self }
     }
 
-    /// Adds how the check ended, where it did not run to its own end.
+    /// Adds how the check ended, if it was not completed.
     fn followed_by(self, ending: &Ending) -> Self {
         let how = match ending {
             Ending::Done | Ending::InputClosed => return self,
@@ -138,17 +138,17 @@ impl Verdict {
 pub enum Ending {
     /// The check ran to its end.
     Done,
-    /// What was checked passed this limit of memory, in bytes.
+    /// The memory exceeded this limit, in bytes.
     TooLarge(u64),
-    /// What was checked passed this limit of files, in bytes.
+    /// The files exceeded this limit, in bytes.
     TooMuchDisk(u64),
-    /// What was checked exited; how, in words: `with code 3`.
+    /// The program or server exited; how, in words: `with code 3`.
     Ended(String),
     /// The program has closed its standard input.
     InputClosed,
 }
 
-/// What the memory did in the second half of the time.
+/// The development of the memory in the second half of the time.
 #[derive(Debug, Clone, Copy)]
 struct Memory {
     /// Bytes by which it rose, by its robust slope.
@@ -163,7 +163,7 @@ impl Memory {
     fn of(samples: &[Sample]) -> Self {
         let late = second_half(samples);
         let rise = rise(late, |sample| sample.memory);
-        // Four times the typical distance from the line: the saw-tooth of a garbage collector is no trend.
+        // Four times the typical distance from the line: the saw-tooth of a garbage collector is not a trend.
         let threshold = float(NOISE).max(4.0 * scatter(late, rise));
         Self {
             rise,
@@ -201,7 +201,7 @@ fn middle(values: &mut [f64]) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
 
-/// Bytes for a sentence; what has sunk is 0.
+/// Bytes for a sentence; a decrease is shown as 0.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

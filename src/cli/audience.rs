@@ -1,4 +1,4 @@
-//! Who sees a run while it goes on.
+//! The views, recordings and controls of one run.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use crate::view::{self, Progress, View, say};
 
 use super::control::Control;
 
-/// Shows a run to whoever sits at standard error.
+/// Shows a run on standard error.
 pub struct Audience {
-    /// Who shows it to machines.
+    /// The metrics server.
     metrics: Option<Server>,
     settings: view::Settings,
-    /// The recording, while no view writes it.
+    /// The recording, until a view writes it.
     recorder: Option<Recorder>,
     /// The run, once it has started.
     watch: Option<Arc<Watch>>,
     view: Option<View>,
-    /// What another terminal may steer it by.
+    /// The socket of `highwater ctl`.
     control: Option<Control>,
 }
 
 impl Audience {
-    /// Nobody has seen anything yet.
+    /// Nothing is shown yet.
     pub fn new(settings: view::Settings, recorder: Option<Recorder>, metrics: Option<Server>) -> Self {
         Self {
             metrics,
@@ -36,7 +36,7 @@ impl Audience {
         }
     }
 
-    /// What is shown while the chain runs.
+    /// What is shown while the pipeline runs.
     pub fn progress(&self) -> Progress {
         self.settings.progress
     }
@@ -49,7 +49,7 @@ impl Audience {
         self.warn();
     }
 
-    /// Ends the view, if there was time for one; answers the snapshot of the whole run, if it got that far.
+    /// Ends the view, if one was started; returns the snapshot of the whole run, if it was started.
     pub fn finish(&mut self) -> Option<Snapshot> {
         self.control = None;
         drop(self.metrics.take());
@@ -61,7 +61,7 @@ impl Audience {
         Some(snapshot)
     }
 
-    /// Says that the recording has stopped, if it has.
+    /// Reports that the recording has stopped, if it has.
     pub fn warn(&mut self) {
         if let Some(error) = self.recorder.as_mut().and_then(Recorder::trouble) {
             say(&stopped(error));

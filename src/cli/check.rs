@@ -179,7 +179,7 @@ fn checked(options: &CheckOptions) -> Result<u8, Failure> {
         }
     };
     let is_server = options.url.is_some();
-    // JSON lines and the picture would mix on one terminal.
+    // JSON lines and the picture would be mixed on one terminal.
     let draws = can_draw() && !(options.json && std::io::stdout().is_terminal());
     let mut display = Display {
         what: &what,
@@ -256,7 +256,7 @@ fn request(options: &CheckOptions) -> Result<Request, Failure> {
     })
 }
 
-/// The text itself, or what is in the file behind an `@`.
+/// The text itself, or the content of the file behind an `@`.
 fn at_file(option: &str, text: &str) -> Result<Vec<u8>, Failure> {
     let Some(path) = text.strip_prefix('@') else {
         return Ok(text.as_bytes().to_vec());
@@ -322,7 +322,7 @@ impl Watcher for Display<'_> {
         self.write(&recording::sample(sample, self.is_server))?;
         if let Some((painter, picture)) = &mut self.picture {
             picture.add(sample);
-            // Five times a second: faster cannot be read.
+            // Five times a second: a faster picture could not be read.
             if self.count.is_multiple_of(2) {
                 painter.show(&picture.lines(moment, Painter::columns()));
             }
@@ -370,7 +370,7 @@ fn print(text: &str) -> Result<(), Failure> {
         };
         Failure::io(place, "cannot write to standard output", error)
     };
-    // Rust opens /dev/null where there is none.
+    // Rust opens /dev/null if there is none.
     Descriptor::standard_output().map_err(cannot)?;
     for piece in text.as_bytes().chunks(4096) {
         match poll(&mut [PollFd::new(&stdout.as_fd(), PollFlags::OUT)], None) {

@@ -1,9 +1,9 @@
-//! The socket through which `highwater ctl` steers a run from another terminal.
+//! The socket through which `highwater ctl` controls a run from another terminal.
 //!
-//! Every run that lasts has one, also a quiet one: a run is steered when somebody finds that it should be, not when it is
-//! started. It is made when a run has lasted long enough to be looked at, so short ones pay nothing, and by a thread that
-//! no byte of the stream passes. Where it cannot be made, the run goes on without. Only the same user may connect: he may
-//! stop and end the process anyway, so nothing is given away.
+//! Every run that lasts has one, even with `-q`: the need to control a run arises later than its start. It is made when
+//! a run has lasted for a while, so short ones pay nothing, and by a thread that no byte of the stream passes. If it
+//! cannot be made, the run continues without it. Only the same user may connect, who could stop and end the process
+//! anyway.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -27,12 +27,12 @@ pub mod place;
 
 use message::{Reply, Request};
 
-/// How long a peer may take for its one line.
+/// How long a client may take for its one line.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A run's control socket; its name goes when this is dropped.
+/// A run's control socket, removed when this is dropped.
 pub struct Control {
-    /// `Some` until then.
+    /// `Some` until it is dropped.
     socket: Option<OwnSocket>,
 }
 
@@ -43,7 +43,7 @@ impl Drop for Control {
 }
 
 impl Control {
-    /// Listens, if there is a place where that can be.
+    /// Listens, if there is a suitable folder.
     pub fn start(watch: &Arc<Watch>) -> Option<Self> {
         match aside(|| Self::listen(watch.clone())) {
             Ok(control) => Some(control),
@@ -64,7 +64,7 @@ impl Control {
     }
 }
 
-/// The socket in the first folder that will do. What runs that were killed have left there is removed.
+/// Binds the socket in the first suitable folder. Sockets of killed runs are removed there.
 fn bind() -> Result<OwnSocket, String> {
     let mut why = String::new();
     for folder in place::folders() {
@@ -83,7 +83,7 @@ fn bind() -> Result<OwnSocket, String> {
     Err(why)
 }
 
-/// Removes the sockets of processes that are no more.
+/// Removes the sockets of processes that have ended.
 fn sweep(folder: &std::path::Path) {
     for path in files::entries(folder).unwrap_or_default() {
         let pid = place::process_of(&path).and_then(|pid| rustix::process::Pid::from_raw(pid.try_into().ok()?));
@@ -93,7 +93,7 @@ fn sweep(folder: &std::path::Path) {
     }
 }
 
-/// Serves one peer after the other, until the process ends.
+/// Serves one client after the other, until the process ends.
 fn serve(listener: &UnixListener, mut desk: ControlServer) {
     loop {
         match accept_unix_blocking(listener) {
@@ -114,13 +114,13 @@ fn serve(listener: &UnixListener, mut desk: ControlServer) {
 /// Answers requests.
 struct ControlServer {
     watch: Arc<Watch>,
-    /// What the shares of the next sample are relative to; made when the first is asked for.
+    /// What the shares of the next sample are relative to; made at the first request.
     sampler: Option<Sampler>,
 }
 
 impl ControlServer {
     fn serve(&mut self, stream: &UnixStream) -> io::Result<()> {
-        // What a system does not say, the modes of the folder and the socket have seen to.
+        // On systems without this check, the modes of the folder and the socket protect it.
         if peer_user(stream).is_some_and(|user| user != rustix::process::geteuid().as_raw()) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
@@ -152,7 +152,7 @@ impl ControlServer {
             }
             Request::Resume => {
                 controls.resume();
-                tracing::info!("the sink goes on");
+                tracing::info!("the sink is resumed");
                 Reply::Done("running".to_owned())
             }
             Request::Stats => {

@@ -1,4 +1,4 @@
-//! `highwater ctl`: steers a run from another terminal.
+//! `highwater ctl`: controls a run from another terminal.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -37,9 +37,9 @@ pub struct Ctl {
 enum Command {
     /// Change a throttle's rate: set throttle rate=5MB/s, or set 2 rate=5MB/s
     Set,
-    /// Let the sink take nothing more; all that is upstream fills to its marks
+    /// Pause the sink; the links upstream fill to their marks
     Pause,
-    /// Let the sink go on
+    /// Resume the sink
     Resume,
     /// Print one sample, a line of JSON
     Stats,
@@ -53,13 +53,13 @@ fn parse_process(text: &str) -> Result<u32, String> {
     }
 }
 
-/// How long a run may take to answer: it has nothing else to do.
+/// How long a run may take to reply: its control thread has no other work.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks the run; answers the line that it has to say.
+/// Sends the request to the run; returns the line of its reply.
 ///
 /// # Errors
-/// Where the words ask for nothing that can be, the run cannot be reached, or refuses.
+/// If the words are not a valid request, or the run cannot be reached or refuses.
 pub fn run(ctl: &Ctl) -> Result<String, Failure> {
     let request = request(ctl)?;
     let operation = || format!("ctl {}", ctl.pid);
@@ -68,7 +68,7 @@ pub fn run(ctl: &Ctl) -> Result<String, Failure> {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             Failure::because(Kind::Timeout, operation(), "it does not answer")
         }
-        _ => Failure::because(Kind::Connect, operation(), "it ended before it answered"),
+        _ => Failure::because(Kind::Connect, operation(), "it ended before it replied"),
     })?;
     match reply {
         Reply::Done(line) => Ok(line + "\n"),
@@ -76,7 +76,7 @@ pub fn run(ctl: &Ctl) -> Result<String, Failure> {
     }
 }
 
-/// Reads the words before anybody is disturbed.
+/// Reads the words before a connection is made.
 fn request(ctl: &Ctl) -> Result<Request, Failure> {
     let wrong = |why: String| Failure::because(Kind::Usage, "ctl", shown(why.as_bytes()));
     match (ctl.command, ctl.words.as_slice()) {
@@ -100,9 +100,7 @@ fn rate_of(word: &str) -> Result<u64, String> {
     let text = match word.split_once('=') {
         Some(("rate", text)) => text,
         Some((key, _)) => {
-            return Err(format!(
-                "`{key}` cannot be set; what can is rate=, for example rate=5MB/s"
-            ));
+            return Err(format!("`{key}` cannot be set, only rate=, for example rate=5MB/s"));
         }
         None => word,
     };
@@ -113,30 +111,30 @@ fn rate_of(word: &str) -> Result<u64, String> {
     }
 }
 
-/// Finds the run's socket and connects, or says who is there instead.
+/// Finds the run's socket and connects, or describes the process that has the number.
 fn connect(pid: u32) -> Result<UnixStream, String> {
     let process = i32::try_from(pid).ok().and_then(Pid::from_raw);
     match process.map(test_kill_process) {
         None | Some(Err(Errno::SRCH)) => return Err("there is no such process".to_owned()),
-        Some(Err(Errno::PERM)) => return Err("the process belongs to somebody else".to_owned()),
+        Some(Err(Errno::PERM)) => return Err("the process belongs to another user".to_owned()),
         Some(_) => {}
     }
     let user = rustix::process::geteuid().as_raw();
     for folder in place::folders() {
         if place::check(&folder).is_err() {
-            // Nothing of ours can be in there.
+            // A folder of another user cannot hold a socket of ours.
             continue;
         }
         let Ok(stream) = UnixStream::connect(place::socket(&folder, pid)) else {
             continue;
         };
         if peer_user(&stream).is_some_and(|peer| peer != user) {
-            return Err("the process belongs to somebody else".to_owned());
+            return Err("the process belongs to another user".to_owned());
         }
         return Ok(stream);
     }
     match process_name(pid) {
-        // Whoever runs it chose the name.
+        // The name was chosen by the program's user.
         Some(name) if name != env!("CARGO_PKG_NAME") => {
             Err(format!("the process is `{}`, not highwater", shown(name.as_bytes())))
         }
@@ -166,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_written_as_in_a_pipeline() {
+    fn ctl_rate_is_written_as_in_pipelines() {
         for words in [
             ["throttle", "rate=5MB/s"],
             ["throttle", "5MB/s"],
@@ -181,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_says_what_can() {
+    fn invalid_ctl_request_suggests_a_valid_one() {
         for (command, words, why) in [
             (
                 Command::Set,
@@ -196,7 +194,7 @@ mod tests {
             (
                 Command::Set,
                 &["throttle", "burst=1M"],
-                "ctl: `burst` cannot be set; what can is rate=, for example rate=5MB/s",
+                "ctl: `burst` cannot be set, only rate=, for example rate=5MB/s",
             ),
             (
                 Command::Set,

@@ -1,6 +1,6 @@
 //! `highwater demo`: a fast source and a slow reader, first without backpressure, then with it, side by side.
 //!
-//! Each run is a process of its own, so that what is shown is its own resident memory, and the second starts clean.
+//! Each run is a process of its own, so that its resident memory is shown separately, and the second one starts clean.
 
 use std::fmt::Write as _;
 use std::io;
@@ -28,18 +28,18 @@ use pair::{Heard, Pair};
 use recordings::Recordings;
 use screen::{Screen, columns};
 
-/// What a bounded chain may hold, in bytes: the default of `--memory`.
+/// What a bounded pipeline may hold, in bytes: the default of `--memory`.
 const CEILING: u64 = 8 << 20;
-/// What the reader takes of all that the two runs show, in bytes.
+/// How many bytes the reader reads in both runs.
 const READ: u64 = 16_000_000;
-/// The part of the time after which the run without a bound should have reached its end.
+/// The part of the time after which the unbounded run should have reached its end.
 const STOPPED_AT: f64 = 0.85;
-/// Without so many ceilings of free memory there is nothing to be seen.
+/// With fewer ceilings of free memory there would be no visible difference.
 const LEAST_CONTRAST: u64 = 3;
-/// And no more is wasted, however large the program itself is.
+/// The most memory used, however large the program itself is.
 const MOST_WASTED: u64 = 512 << 20;
 
-/// Runs both chains for about `seconds` each, shows them, and draws what was recorded into the file `report`.
+/// Runs both pipelines for about `seconds` each, shows them, and draws the recordings into the file `report`.
 pub fn run(seconds: u32, report: Option<&Path>, is_ascii: bool, color: Color) -> ExitCode {
     if let Some(Err(why)) = report.map(Format::of) {
         say(&format!("highwater: demo: --report: {why}\n"));
@@ -101,14 +101,14 @@ pub fn run(seconds: u32, report: Option<&Path>, is_ascii: bool, color: Color) ->
     screen.check().map_or_else(super::unwritable, |()| ExitCode::SUCCESS)
 }
 
-/// Why the demo did not come to its end.
+/// Why the demo ended early.
 enum Stopped {
     Signal(i32),
     Unwritable(io::Error),
     Failed(String),
 }
 
-/// Runs one of the chains to its end, drawing as it goes.
+/// Runs one of the pipelines to its end, drawing meanwhile.
 fn watch(
     contrast: &mut Contrast,
     is_ignoring: bool,
@@ -116,12 +116,12 @@ fn watch(
     screen: &mut Screen,
     signal: impl Fn() -> usize,
 ) -> Result<(), Stopped> {
-    /// A chain that is so much slower than planned is not waited for.
+    /// A pipeline that is slower than planned by this factor is not waited for.
     const MOST: u32 = 30;
     screen.tell(&story(contrast, columns()));
     loop {
         let heard = pair.hear(Duration::from_millis(100));
-        // Ctrl-C ends the processes as well, and what they say of it is of no interest.
+        // Ctrl-C ends the child processes as well, and their messages about it do not matter.
         if let Ok(number @ 1..) = i32::try_from(signal()) {
             return Err(Stopped::Signal(number));
         }
@@ -136,8 +136,8 @@ fn watch(
             Heard::Nothing => {}
             Heard::Point(point) => {
                 course.points.push(point);
-                // A stream that is bounded goes on for as long as one looks; so it is cut at its source, a little early:
-                // what its links hold still has to come.
+                // A bounded stream runs forever, so it is cut at its source, a little early: the contents of its links
+                // still follow.
                 let is_seen = !is_ignoring && point.at >= span * 15 / 16;
                 if is_seen || point.at >= span * MOST {
                     pair.cut();
@@ -157,20 +157,20 @@ fn watch(
     }
 }
 
-/// How fast and how far both runs go. Sizes in bytes, rates in bytes per second.
+/// The rates and sizes of both runs. Sizes in bytes, rates in bytes per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proportions {
     seconds: u32,
-    /// What a bounded run takes at most, the program included.
+    /// The most that a bounded run uses, including the program.
     ceiling: u64,
-    /// Where the run without a bound is stopped.
+    /// Where the unbounded run is stopped.
     top: u64,
     source_rate: u64,
     sink_rate: u64,
 }
 
 impl Proportions {
-    /// Twelve ceilings, or a quarter of what is free; fast enough to get there in most of the time. `resident` is the
+    /// Twelve ceilings, or a quarter of free memory; fast enough to get there in most of the time. `resident` is the
     /// program itself.
     fn new(seconds: u32, resident: u64, free: Option<u64>) -> Result<Self, String> {
         let ceiling = (CEILING + resident).next_multiple_of(1 << 20);
@@ -178,7 +178,7 @@ impl Proportions {
         if top < ceiling * LEAST_CONTRAST {
             let least = human_size(ceiling * LEAST_CONTRAST * 4);
             let free = human_size(free.unwrap_or(0));
-            return Err(format!("{free} of memory are free; to waste some takes {least}"));
+            return Err(format!("{free} of memory are free; the demo needs {least}"));
         }
         let sink_rate = READ / u64::from(seconds);
         #[allow(
@@ -214,12 +214,12 @@ impl Proportions {
         format!("read /dev/zero | throttle {}", rate(self.source_rate))
     }
 
-    /// The pipeline that is looked at.
+    /// The pipeline that is shown.
     fn chain(&self) -> String {
         format!("throttle {} | write /dev/null", rate(self.sink_rate))
     }
 
-    /// What was run, to be tried by hand.
+    /// The commands of both runs, to be tried by hand.
     fn commands(&self) -> Vec<Line> {
         let mut text = String::from("\n  To see it as it runs:\n");
         let _ = writeln!(text, "    highwater -q '{}' |", self.source());
@@ -228,7 +228,7 @@ impl Proportions {
     }
 }
 
-/// As it is written in a pipeline: `30MB/s`.
+/// As written in a pipeline: `30MB/s`.
 fn rate(rate: u64) -> String {
     if rate.is_multiple_of(1_000_000) {
         format!("{}MB/s", rate / 1_000_000)
@@ -244,7 +244,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[test]
-    fn there_is_time_to_see_it_rise_and_room_to_see_it_stand() {
+    fn demo_fills_its_time_and_plot() {
         let plan = Proportions::new(8, 5 * MIB, Some(16 << 30)).expect("enough memory");
         assert_eq!((plan.ceiling, plan.top), (13 * MIB, 156 * MIB));
         assert_eq!(plan.source(), "read /dev/zero | throttle 26MB/s");
@@ -254,12 +254,12 @@ mod tests {
     }
 
     #[test]
-    fn a_small_machine_gets_a_quarter_of_what_it_has_or_nothing() {
+    fn small_machine_gets_a_quarter_of_memory() {
         let plan = Proportions::new(8, 5 * MIB, Some(200 * MIB)).expect("enough memory");
         assert_eq!(plan.top, 50 * MIB);
         assert_eq!(
             Proportions::new(8, 5 * MIB, Some(150 * MIB)),
-            Err("150 MiB of memory are free; to waste some takes 156 MiB".to_owned())
+            Err("150 MiB of memory are free; the demo needs 156 MiB".to_owned())
         );
     }
 }

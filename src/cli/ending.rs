@@ -1,4 +1,4 @@
-//! What is said of a run when it is over.
+//! What is reported when a run is over.
 
 use std::process::ExitCode;
 
@@ -12,8 +12,8 @@ use super::audience::Audience;
 use super::options::RunOptions;
 use super::stats::StatsFile;
 
-/// Says how a run ended to everybody who is to know, and answers its exit code. Where a signal ended it, the process ends
-/// by that signal instead.
+/// Reports how a run ended in all outputs, and returns its exit code. If a signal ended it, the process ends by that
+/// signal instead.
 pub fn conclude(
     ending: &Ending,
     snapshot: Option<&Snapshot>,

@@ -1,4 +1,4 @@
-//! What a pipeline would do, and where its memory would go.
+//! `highwater explain`: what a pipeline would do, and where its memory would go.
 
 use std::fmt::Write;
 
@@ -11,16 +11,16 @@ use crate::graph::{Id, NodeId};
 use crate::plan::{Plan, StagePlan};
 use crate::stage::{Endpoint, Source};
 
-/// No list is wider than this, in columns.
+/// The largest width, in columns.
 const COLUMNS: usize = 79;
-/// Columns before what is said of a stage.
+/// Columns before the description of a stage.
 const INDENT: usize = 4;
 /// The line along a branch.
 const RAIL: &str = "     │ ";
 /// Branches that are nested deeper are indented no farther.
 const DEEPEST: usize = 4;
 
-/// The plan as a person wants it: the pipeline from top to bottom, then what it costs.
+/// The plan for people: the pipeline from top to bottom, then its costs.
 #[must_use]
 pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
     let mut text = String::new();
@@ -45,7 +45,7 @@ pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
     text
 }
 
-/// What there is to say of a stage: its parameters as given, those that it takes without being told, and what it does.
+/// The description of a stage: its parameters as given, its defaults, and what it does.
 fn stage(plan: &Plan, node: NodeId, columns: usize) -> Vec<String> {
     let stage = &plan.stages[node];
     let mut lines = vec![format!("{:>2}  {}", node.number(), stage.text)];
@@ -100,7 +100,7 @@ fn link(marks: &Marks) -> String {
     }
 }
 
-/// The direct path, as far as it can be known before anything is opened.
+/// The direct path, as far as it is known before anything is opened.
 fn direct(source: &Source, sink: &dyn Endpoint) -> String {
     let (Ok(source), Ok(sink)) = (source.facts(), sink.sink_facts()) else {
         return "direct, without the link".to_owned();

@@ -1,5 +1,5 @@
-//! What follows from the program and is committed beside it: the manual pages, the completions, the tables of the
-//! README and the picture in it. A test compares them with what this writes.
+//! Generates the files that follow from the program and are committed beside it: the manual pages, the completions, the
+//! tables of the README and its pictures. A test compares them with the generated ones.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -33,7 +33,7 @@ pub enum What {
 /// A file: its path below the project's directory, and its text.
 type Generated = (String, String);
 
-/// Writes what is wanted below the directory `to`.
+/// Writes the selected files below the directory `to`.
 pub fn write(what: What, to: &Path) -> Result<(), Failure> {
     let failed = |what, path: &Path, error| {
         let name = shown(path.as_os_str().as_bytes());

@@ -1,5 +1,5 @@
-//! The help: one screen for `-h`, and what `--help` says behind the options. All of it follows from clap's definitions,
-//! the catalog and the kinds of failure.
+//! The help: one screen for `-h`, and the sections of `--help` behind the options. All of it follows from clap's
+//! definitions, the catalog and the kinds of failure.
 
 use std::fmt::Write;
 
@@ -18,7 +18,7 @@ const COLUMNS: usize = 80;
 const INDENT: usize = 11;
 const BLANK: &str = "           ";
 
-/// Options that a person needs first.
+/// The options in the short help.
 const FIRST_OPTIONS: [&str; 5] = ["memory", "progress", "quiet", "stats", "timeout"];
 
 /// Enough to run the main job, on one screen.
@@ -87,7 +87,7 @@ fn first_options() -> String {
     text
 }
 
-/// What `--help` says behind the options: the grammar, the stages, the endpoints, the exit codes.
+/// The sections of `--help` behind the options: the grammar, the stages, the endpoints, the exit codes.
 #[must_use]
 pub fn details() -> String {
     let mut text = String::from(GRAMMAR);
@@ -122,12 +122,12 @@ Grammar:
 pub fn exit_codes() -> Vec<(String, &'static str)> {
     let done = (
         "0".to_owned(),
-        "done: the output is complete and durable; of a check: it honours",
+        "success: every output is complete and durable; for `check`: the program honours backpressure",
     );
     let kinds = Kind::EVERY.map(|kind| (kind.exit_code().to_string(), kind.meaning()));
     let signals = (
         "129 130 143".to_owned(),
-        "ended by SIGHUP, SIGINT, SIGTERM, after tidying up",
+        "ended by SIGHUP, SIGINT or SIGTERM, after a roll-back",
     );
     let mut codes: Vec<(String, &str)> = std::iter::once(done).chain(kinds).collect();
     // Before 141.
@@ -140,6 +140,8 @@ fn table(rows: Vec<(String, &str)>) -> String {
     let mut text = String::new();
     for (name, what) in rows {
         let blanks = " ".repeat(width - name.width());
+        let indent = " ".repeat(width + 4);
+        let what = textwrap::wrap(what, wrapping(COLUMNS - indent.len())).join(&format!("\n{indent}"));
         let _ = writeln!(text, "  {name}{blanks}  {what}");
     }
     text
@@ -157,14 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn the_details_are_no_wider_than_a_terminal() {
+    fn details_fit_the_terminal_width() {
         let text = details();
         let wide: Vec<&str> = text.lines().filter(|line| line.width() > COLUMNS).collect();
         assert!(wide.is_empty(), "{wide:#?}");
     }
 
     #[test]
-    fn every_kind_has_a_code_of_its_own() {
+    fn every_kind_has_its_own_code() {
         let mut codes: Vec<u8> = Kind::EVERY.iter().map(|kind| kind.exit_code()).collect();
         codes.dedup();
         assert_eq!(codes.len(), Kind::EVERY.len());

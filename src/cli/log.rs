@@ -26,7 +26,7 @@ pub enum LogLevel {
     Trace,
 }
 
-/// Starts to log. Once a process.
+/// Starts to log. To be called once a process.
 pub fn start(level: LogLevel) {
     let level = match level {
         LogLevel::Error => Level::ERROR,
@@ -65,7 +65,7 @@ where
     }
 }
 
-/// Standard error, patiently.
+/// Standard error with a bounded wait.
 struct StandardError;
 
 impl<'a> MakeWriter<'a> for StandardError {

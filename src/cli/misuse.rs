@@ -1,4 +1,4 @@
-//! What is said of a command line that cannot be: the parser's own words, safe to print.
+//! Prints the parser's errors about the command line, safe to print.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -8,9 +8,8 @@ use clap::error::ContextValue;
 use crate::error::{shown, shown_lines};
 use crate::view::say;
 
-/// Prints what the parser has to say of these arguments. It quotes them as they are; where that is not safe, because there
-/// is a control character or a credential in one of them, the message goes without colour and with what is to be escaped
-/// or hidden.
+/// Prints the parser's error about these arguments. It quotes them unchanged; if that is not safe, because there is a
+/// control character or a credential in one of them, the message is printed without colour, and escaped or redacted.
 pub fn print(error: clap::Error, arguments: &[OsString]) {
     let is_safe = |argument: &OsString| shown(argument.as_bytes()).as_bytes() == argument.as_bytes();
     if arguments.iter().all(is_safe) {
@@ -32,6 +31,6 @@ fn text(mut error: clap::Error) -> String {
         };
         error.insert(kind, value);
     }
-    // Without the parser's colours. What a reader of a value says is no context, and is made safe here.
+    // Without the parser's colours. The message of a value's parser is not part of the context, and is made safe here.
     shown_lines(error.render().to_string().as_bytes())
 }

@@ -1,4 +1,4 @@
-//! What the command line says.
+//! Parses the command line.
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -21,11 +21,11 @@ use super::generate::What;
 use super::help;
 use super::log::LogLevel;
 
-/// The ways to call it.
+/// The forms of a call.
 const USAGE: &str = "highwater [OPTIONS] 'STAGE | STAGE | …' [OPTIONS]\n       highwater [OPTIONS] WORD… :: WORD… :: …\n       \
                      … | highwater [OPTIONS] | …";
 
-/// What is to be done.
+/// What to do.
 pub enum Invocation {
     /// A pipeline in one argument.
     Pipeline { text: Vec<u8>, options: RunOptions },
@@ -35,9 +35,9 @@ pub enum Invocation {
     Filter { options: RunOptions },
     /// The short help.
     Help,
-    /// Nobody said what to do.
+    /// No words and no input: an error.
     Nothing,
-    /// Something that runs no pipeline.
+    /// A subcommand, which runs no pipeline.
     Command(Command),
 }
 
@@ -72,18 +72,18 @@ pub struct CommandLine {
     command: Option<Command>,
 }
 
-/// The whole command line for clap, with what follows from the catalog.
+/// The whole command line for clap, including what follows from the catalog.
 #[must_use]
 pub fn command() -> clap::Command {
     let help = Arg::new("help").short('h').long("help");
     let help = help.action(ArgAction::Help).help("Show this help");
-    // Only the whole has a short help of its own.
+    // Only the program itself has a short help.
     CommandLine::command()
         .after_long_help(help::details())
         .mut_subcommands(|subcommand| subcommand.arg(&help))
 }
 
-/// The options and subcommands without the pipeline's words, which clap's completions would take a subcommand for.
+/// The options and subcommands without the pipeline's words, which clap's completions would take for a subcommand.
 pub fn command_without_pipeline() -> clap::Command {
     let options = OptionsOnly::command().version(env!("CARGO_PKG_VERSION"));
     Command::augment_subcommands(options.disable_help_subcommand(true))
@@ -170,13 +170,13 @@ pub struct RunOptions {
 
     /// Stop the run with code 7 before more is resident
     ///
-    /// Looked at every 20 ms, and more often near the limit. Without it only --ignore-backpressure has a limit.
+    /// Checked every 20 ms, and more often near the limit. Without it only --ignore-backpressure has a limit.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = MEMORY)]
     max_rss: Option<u64>,
 
-    /// Show what happens without backpressure: links that never say no
+    /// Show what happens without backpressure: links without a bound
     ///
-    /// Every mark is only advice, so a slow stage lets memory grow without bound, until --max-rss stops the run
+    /// Every mark is advisory, so a slow stage lets memory grow without bound, until --max-rss stops the run
     /// [default: a quarter of free memory]. For demonstrations.
     #[arg(long, help_heading = MEMORY)]
     pub ignore_backpressure: bool,
@@ -284,7 +284,7 @@ impl Color {
     }
 }
 
-/// Whether the terminal only knows how to print.
+/// Whether the terminal cannot move its cursor.
 #[must_use]
 pub fn is_dumb() -> bool {
     std::env::var_os("TERM").is_none_or(|term| term == "dumb")
@@ -317,13 +317,13 @@ impl RunOptions {
         }
     }
 
-    /// Resident memory at which the run is stopped, in bytes. Without backpressure there is always one, and the machine
-    /// has it to give.
+    /// Resident memory at which the run is stopped, in bytes. Without backpressure there is always one, within the free
+    /// memory.
     ///
     /// # Errors
-    /// What is wrong with the limit that was given.
+    /// The problem of the given limit.
     pub fn resident_limit(&self, free: impl FnOnce() -> Option<u64>) -> Result<Option<u64>, String> {
-        /// Where the system does not tell what is free: little enough for any machine.
+        /// Used if free memory is unknown: small enough for any machine.
         const MODEST: u64 = 256 << 20;
         if !self.ignore_backpressure {
             return Ok(self.max_rss);
@@ -367,7 +367,7 @@ fn parse_chunk(text: &str) -> Result<u64, String> {
 
 fn parse_min_rate(text: &str) -> Result<u64, String> {
     match parse_rate(text) {
-        Ok(0) => Err("nothing is slower than 0".to_owned()),
+        Ok(0) => Err("a rate is above 0".to_owned()),
         Ok(rate) => Ok(rate),
         Err(misread) => Err(misread.to_string()),
     }
@@ -380,12 +380,12 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     parse_duration(&spelled).map_err(|misread| misread.to_string())
 }
 
-/// How long to watch a run of the demo: seconds, as `8` or as a duration.
+/// The time of each run of the demo: seconds, as `8` or as a duration.
 fn parse_watch(text: &str) -> Result<u32, String> {
     let seconds = parse_seconds(text)?;
     match u32::try_from(seconds.as_secs()) {
         Ok(whole @ 1..=60) if seconds.subsec_nanos() == 0 => Ok(whole),
-        _ => Err("it is watched for 1 to 60 whole seconds".to_owned()),
+        _ => Err("it takes 1 to 60 whole seconds".to_owned()),
     }
 }
 
@@ -399,12 +399,12 @@ fn parse_limit(text: &str) -> Result<Duration, String> {
 
 fn not_zero(duration: Duration) -> Result<Duration, String> {
     if duration.is_zero() {
-        return Err("it must be longer than nothing".to_owned());
+        return Err("it must be longer than 0".to_owned());
     }
     Ok(duration)
 }
 
-/// The options alone, those before a pipeline in one argument and those behind it together.
+/// The options alone: those before a pipeline in one argument and those behind it together.
 #[derive(Debug, Parser)]
 #[command(name = "highwater", override_usage = USAGE)]
 struct OptionsOnly {
@@ -414,7 +414,7 @@ struct OptionsOnly {
 
 /// Reads the command line.
 ///
-/// Everything from the first word on belongs to the pipeline, because a stage's words may look like options. But where
+/// Everything from the first word on belongs to the pipeline, because a stage's words may look like options. But if
 /// that first word is a whole pipeline, options may follow it.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -441,7 +441,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         };
     };
     if first == "help" {
-        // What other programs have as a subcommand. No stage is called so.
+        // A subcommand of other programs. No stage has that name.
         return match rest {
             [] => Ok(Invocation::Help),
             [name, ..] if definition.find_subcommand(name).is_some() => {
@@ -461,7 +461,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         _ => (before, false),
     };
     if first.as_bytes().starts_with(b"-") && !is_escaped {
-        // No stage has such a name: it is an option that there is not, and the parser knows how to say so.
+        // No stage has such a name, so it is an unknown option, and clap reports it.
         OptionsOnly::try_parse_from(before.iter().chain(&words))?;
     }
     match OptionsOnly::try_parse_from(before.iter().chain(rest)) {
@@ -533,7 +533,7 @@ mod tests {
     }
 
     #[test]
-    fn without_backpressure_there_is_always_a_limit_that_the_machine_has() {
+    fn ignored_backpressure_always_has_a_limit() {
         const WRONG: &str = "--ignore-backpressure";
         assert_eq!(limit(&[], Some(100)), Ok(None));
         assert_eq!(limit(&["--max-rss", "9G"], Some(100)), Ok(Some(9 << 30)));

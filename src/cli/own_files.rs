@@ -1,4 +1,4 @@
-//! The files that a run writes about itself: none of them may be a file that its chain reads or writes.
+//! The files that a run writes about itself: none of them may be a file that its pipeline reads or writes.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -13,16 +13,16 @@ use crate::platform::{FilePlace, duplicate_inherited, files, named_descriptor};
 /// One of these files, open for writing.
 pub struct OwnFile {
     pub file: OwnedFd,
-    /// Whether what is written belongs behind what others wrote: the name means a descriptor that was inherited.
+    /// Whether output is appended to that of others: the name refers to an inherited descriptor.
     pub is_shared: bool,
 }
 
 impl OwnFile {
-    /// Opens or creates it, and leaves what is in it.
+    /// Opens or creates it, and leaves its content.
     pub fn open(path: &Path) -> rustix::io::Result<Self> {
         if let Some(number) = named_descriptor(path) {
             let file = duplicate_inherited(number, OFlags::WRONLY)?;
-            // A pipe or a terminal is opened by its name, for a description that waits.
+            // A pipe or a terminal is opened by its name, for a blocking open file description.
             if matches!(file_type(&file)?, FileType::RegularFile | FileType::Socket) {
                 return Ok(Self { file, is_shared: true });
             }
@@ -34,7 +34,7 @@ impl OwnFile {
         })
     }
 
-    /// Makes what was written durable, if it is a file of its own: a run that ended well promises that of all it leaves.
+    /// Makes the content durable, if it is a file of its own: a successful run promises that for all its files.
     pub fn sync(&self) -> rustix::io::Result<()> {
         if !self.is_shared && file_type(&self.file)?.is_file() {
             return files::sync_if_possible(&self.file);
@@ -42,7 +42,7 @@ impl OwnFile {
         Ok(())
     }
 
-    /// Removes what is in it, if it is a file of its own.
+    /// Empties it, if it is a file of its own.
     pub fn empty(&self) -> rustix::io::Result<()> {
         if !self.is_shared && file_type(&self.file)?.is_file() {
             files::ftruncate(&self.file, 0)?;
@@ -55,20 +55,20 @@ fn file_type(file: &OwnedFd) -> rustix::io::Result<FileType> {
     Ok(FileType::from_raw_mode(files::fstat(file)?.st_mode))
 }
 
-/// The regular files that are taken already, each with whose it is.
+/// The regular files that are in use, each with its user.
 pub struct Taken(Vec<(FilePlace, String)>);
 
 impl Taken {
-    /// Those of a chain.
+    /// The files of a pipeline.
     pub fn by(files: Vec<(FilePlace, String)>) -> Self {
         Self(files)
     }
 
-    /// Takes the file that `option` names, before it is opened. What is no regular file can be shared, and that
-    /// there is no such folder is for whoever opens it to say.
+    /// Adds the file that `option` names, before it is opened. Anything but a regular file can be shared, and a missing
+    /// folder is reported when the file is opened.
     ///
     /// # Errors
-    /// If it is taken already, or cannot be looked at.
+    /// If it is in use already, or cannot be examined.
     pub fn take(&mut self, option: &str, path: &Path) -> Result<(), Failure> {
         let name = shown(path.as_os_str().as_bytes());
         let place = match FilePlace::find(path) {

@@ -1,4 +1,4 @@
-//! Where `--record` goes.
+//! The file of `--record`.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -16,7 +16,7 @@ use super::own_files::OwnFile;
 /// Begins the recording of a run whose ends are not open yet.
 ///
 /// # Errors
-/// Where the file cannot be one. Then nothing has been changed.
+/// If the file is not suitable. Nothing has been changed then.
 pub fn begin(path: &Path, plan: &Plan) -> Result<Recorder, Failure> {
     let name = shown(path.as_os_str().as_bytes());
     let refused = |why: &str| {
@@ -29,7 +29,9 @@ pub fn begin(path: &Path, plan: &Plan) -> Result<Recorder, Failure> {
     let io = |operation: &str, error: Errno| Failure::io(Kind::Sink, format!("--record {name}: {operation}"), error);
     match files::stat(path).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
         Ok(FileType::Directory) => return Err(refused("is a directory; name a file in it")),
-        Ok(FileType::Fifo | FileType::Socket) => return Err(refused("is no file; a recording waits for nobody")),
+        Ok(FileType::Fifo | FileType::Socket) => {
+            return Err(refused("is not a file; a recording does not wait for a reader"));
+        }
         Ok(_) | Err(Errno::NOENT) => {}
         Err(error) => return Err(io("cannot open", error)),
     }

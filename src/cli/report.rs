@@ -1,4 +1,4 @@
-//! `highwater report`: reads recordings and writes what is drawn of them.
+//! `highwater report`: reads recordings and writes their report.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::stage::{Cancel, SideFile as _};
 /// Draws `recordings` into the file at `to`, all or nothing.
 ///
 /// # Errors
-/// With the message and the exit code. Nothing is written where a recording cannot be read.
+/// The message and the exit code. Nothing is written if a recording cannot be read.
 pub fn write(recordings: &[PathBuf], to: &Path) -> Result<(), (String, u8)> {
     let name = shown(to.as_os_str().as_bytes());
     let refused = |why: String| (format!("report: -o {name}: {why}"), Kind::Usage.exit_code());
@@ -48,7 +48,7 @@ fn put(to: &Path, bytes: &[u8]) -> Result<(), Failure> {
     match file.write(bytes, &cancel).and_then(|()| file.commit(&cancel)) {
         Ok(()) => Ok(()),
         Err(Stop::Failed(failure)) => Err(failure),
-        // Nobody stops it.
+        // It is never told to stop.
         Err(_) => Err(Failure::because(Kind::Other, "cannot write", "it was told to stop")),
     }
 }

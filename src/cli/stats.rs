@@ -1,4 +1,4 @@
-//! Where `--stats` goes.
+//! The file of `--stats`.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::view::say_exactly;
 
 use super::own_files::OwnFile;
 
-/// The file that gets the end object, opened before the run so that a wrong name is noticed in time.
+/// The file of the end object, opened before the run so that a wrong name is noticed in time.
 pub struct StatsFile {
     /// `None` is standard error.
     file: Option<OwnFile>,
@@ -17,7 +17,7 @@ pub struct StatsFile {
 }
 
 impl StatsFile {
-    /// Opens the file and leaves what is in it until the end.
+    /// Opens the file and leaves its content until the end.
     pub fn open(path: &Path) -> Result<Self, Failure> {
         let name = shown(path.as_os_str().as_bytes());
         if path.as_os_str() == "-" {
@@ -28,7 +28,7 @@ impl StatsFile {
         Ok(Self { file: Some(file), name })
     }
 
-    /// Replaces what was in the file by the end object.
+    /// Replaces the file's content by the end object.
     pub fn write(self, end: &str) -> Result<(), Failure> {
         let Some(file) = self.file else {
             say_exactly(end);

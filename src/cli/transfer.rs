@@ -1,4 +1,4 @@
-//! Runs a pipeline: what is opened for it beforehand, and what ends it from outside.
+//! Runs a pipeline: the files opened for it beforehand, and what ends it from outside.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -25,7 +25,7 @@ use super::own_files::Taken;
 use super::stats::StatsFile;
 use super::{USAGE, limits, log, record, refuse};
 
-/// What is over within this time needs no view, and the thread of one is a good part of its cost.
+/// A run that ends within this time needs no view, whose thread would be a good part of its cost.
 const BRIEF: Duration = Duration::from_millis(100);
 
 /// Runs a pipeline.
@@ -36,7 +36,7 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
         Err(error) => {
             let code = refuse(&error, options);
             if !may_name(&script, options.stats.as_deref()) {
-                leave_stats(options, USAGE, "the pipeline cannot be");
+                leave_stats(options, USAGE, "invalid pipeline");
             }
             return code;
         }
@@ -66,7 +66,7 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
         leave_stats(options, code, message);
         return ExitCode::from(code);
     }
-    // Before anything is opened or made: whoever cannot be watched has done nothing yet.
+    // Before anything is opened or made: a run whose metrics cannot be served must have no effect.
     let metrics = match options.metrics.as_ref().map(serve).transpose() {
         Ok(metrics) => metrics,
         Err(failure) => return no_metrics(&failure, options),
@@ -107,13 +107,13 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
     conclude(&ending, snapshot.as_ref(), &mut audience, stats, options)
 }
 
-/// Whether a pipeline that cannot be planned may have that file for a source or a sink: then nobody must write to it.
+/// Whether an invalid pipeline may have that file as a source or a sink: then it must not be written to.
 fn may_name(script: &Script, path: Option<&Path>) -> bool {
     let name = path.and_then(Path::file_name).map(OsStrExt::as_bytes);
     name.is_some_and(|name| script.text.windows(name.len()).any(|part| part == name))
 }
 
-/// Why a run cannot write what it is to write about itself.
+/// Why a run cannot write a file about itself.
 struct Unfit {
     code: u8,
     message: String,
@@ -121,7 +121,7 @@ struct Unfit {
     leaves_stats: bool,
 }
 
-/// Checks the files that the run is to write about itself, before anything is opened.
+/// Checks the files that the run writes about itself, before anything is opened.
 fn check_own_files(plan: &Plan, options: &RunOptions) -> Result<(), Unfit> {
     let stats = options.stats.as_deref().filter(|path| path.as_os_str() != "-");
     if stats.is_none() && options.record.is_none() {
@@ -154,14 +154,14 @@ pub fn unwatchable(max_rss: Option<u64>) -> Option<&'static str> {
     is_unknown.then_some("--max-rss: the system does not tell how much memory is resident: is /proc mounted?")
 }
 
-/// Binds the address of the metrics, and answers whoever comes.
+/// Binds the address of the metrics, and serves them.
 fn serve(wanted: &Address) -> Result<Server, Failure> {
     let listener = Listener::bind(wanted)?;
     let url = listener.url();
     Server::start(listener).inspect(|_| say(&format!("highwater: metrics on {url}\n")))
 }
 
-/// Says why there can be no metrics, and so no run.
+/// Reports that the metrics cannot be served, so the run is not started.
 fn no_metrics(failure: &Failure, options: &RunOptions) -> ExitCode {
     let code = failure.kind().exit_code();
     let message = format!("--metrics: {failure}");
@@ -170,7 +170,7 @@ fn no_metrics(failure: &Failure, options: &RunOptions) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Leaves the end object of a run that never began.
+/// Writes the end object of a run that never began.
 fn leave_stats(options: &RunOptions, code: u8, error: &str) {
     if let Some(stats) = &options.stats {
         let _ = StatsFile::open(stats).and_then(|file| file.write(&never_began(code, error)));
@@ -183,13 +183,13 @@ fn never_began(code: u8, error: &str) -> String {
     json::end(None, &[], &json::Exit { code, error })
 }
 
-/// Whether a terminal is where the bytes come from or go to: it shows them, so it cannot show a picture as well.
+/// Whether a terminal is a source or a sink: then it cannot show a picture as well.
 fn uses_terminal(plan: &Plan) -> bool {
     plan.ends().any(|(_, facts)| facts.is_ok_and(|facts| facts.is_terminal))
 }
 
-/// Whether keys may be read from the terminal: not where a stage reads it, nor where standard output is a pipe, whose
-/// reader may ask there for a password, or show pages.
+/// Whether keys may be read from the terminal: not if a stage reads it, nor if standard output is a pipe, whose reader
+/// may ask there for a password, or show pages.
 fn may_take_keys(plan: &Plan) -> bool {
     let mut sources = plan.ends().filter(|(node, _)| plan.graph.input(*node).is_none());
     let is_read = sources.any(|(_, facts)| facts.is_ok_and(|facts| facts.is_terminal));
@@ -198,7 +198,7 @@ fn may_take_keys(plan: &Plan) -> bool {
     !is_read && !has_reader
 }
 
-/// What ends the run from outside. What is recorded is recorded from its first moment.
+/// The limits of the run. A recording begins at its first moment.
 fn settings(options: &RunOptions, max_rss: Option<u64>, is_recorded: bool) -> engine::Settings {
     engine::Settings {
         timeout: options.timeout,

@@ -1,25 +1,25 @@
-//! How long a connection is waited for: while it is made, while it stands, and when it ends.
+//! Time limits of a connection: to make it, while it is open, and at its end.
 
 use std::time::Duration;
 
 use crate::catalog::{Args, Kind, Param, Place};
 
-/// What the user allows a connection.
+/// The time limits that the user set for a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ConnectOptions {
-    /// The time for one attempt to resolve and connect; accepting waits as long as it takes.
+    /// The time for one attempt to resolve and connect; accepting has no limit.
     pub connect: Duration,
-    /// How many more attempts are made where the first fails.
+    /// The number of further attempts if the first fails.
     pub retries: u64,
-    /// How long the peer's system may leave what was sent without an answer, or without room; `None` for as long as the
-    /// system has it.
+    /// How long the peer's system may leave sent data unacknowledged or its window closed; `None` for the system's
+    /// default.
     pub unanswered: Option<Duration>,
-    /// How long the peer may take for what is left after the last byte was written; `None` for as long as it takes.
+    /// How long the peer may take for the rest after the last byte was written; `None` for no limit.
     pub linger: Option<Duration>,
 }
 
 impl ConnectOptions {
-    /// What a call says of what it supports.
+    /// Reads the parameters that the call's endpoint supports.
     pub fn of(args: &Args) -> Self {
         let duration = |param: Param| args.supports(param.name).then(|| args.duration(param.name)).flatten();
         let retries = args.supports(RETRY.name).then(|| args.integer(RETRY.name));
@@ -51,7 +51,7 @@ pub const CONNECT_TIMEOUT: Param = named(
     "how long it may take to resolve and connect",
 );
 
-/// Trying again to connect.
+/// Retries of a failed connection.
 pub const RETRY: Param = named(
     "retry",
     Kind::Integer { min: 0, max: i64::MAX },
@@ -64,14 +64,14 @@ pub const USER_TIMEOUT: Param = named(
     "user-timeout",
     Kind::Duration,
     None,
-    "end a TCP connection that gives no answer, or has no room, for so long; else the system's time, about 15 minutes \
-     without an answer",
+    "end a TCP connection whose peer acknowledges nothing, or has no room, for so long; by default after about 15 \
+     minutes without an acknowledgement",
 );
 
-/// Waiting at the end.
+/// The time limit at the end of a connection.
 pub const LINGER: Param = named(
     "linger",
     Kind::Duration,
     None,
-    "how long a peer may take for the rest after the last byte was written; else as long as it takes",
+    "how long a peer may take for the rest after the last byte was written; no limit by default",
 );

@@ -1,4 +1,4 @@
-//! Files, and whatever else has a path: devices and FIFOs.
+//! Files and everything else that has a path: devices and FIFOs.
 
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -92,13 +92,13 @@ fn checked(path: &[u8]) -> Result<PathBuf, Misnamed> {
     Ok(PathBuf::from(OsStr::from_bytes(path)))
 }
 
-/// The descriptor that a path such as /dev/fd/3 stands for.
+/// The descriptor that a path such as /dev/fd/3 names.
 fn open_descriptor(path: &Path) -> Option<Inherited> {
     let number = named_descriptor(path)?;
     Some(Inherited::numbered(number, shown(path.as_os_str().as_bytes())))
 }
 
-/// What is said of a standard stream where a file beside the stream is named.
+/// The error for a standard stream in place of a file beside the stream.
 pub fn carries_stream() -> Misnamed {
     Misnamed::new(
         "the standard streams carry the stream and nothing else",
@@ -106,10 +106,10 @@ pub fn carries_stream() -> Misnamed {
     )
 }
 
-/// The place of a small file that is written beside the stream.
+/// The endpoint of a small file that is written beside the stream.
 ///
 /// # Errors
-/// If the path cannot be, or is that of a standard stream.
+/// If the path is invalid, or that of a standard stream.
 pub fn beside_stream(path: &[u8]) -> Result<Box<dyn Endpoint>, Misnamed> {
     let path = checked(path)?;
     Ok(match open_descriptor(&path) {
@@ -119,23 +119,23 @@ pub fn beside_stream(path: &[u8]) -> Result<Box<dyn Endpoint>, Misnamed> {
     })
 }
 
-/// How often a FIFO without a reader is looked at: nothing announces that one came.
+/// How often a FIFO without a reader is tried: no event announces a reader.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 struct File {
     path: PathBuf,
-    /// Whether its own pages may go out.
+    /// Whether its pages may be sent without a copy.
     lends_pages: bool,
     options: WriteOptions,
     /// Whether the source has holes, and its bytes arrive unchanged.
     expects_holes: bool,
-    /// Which run this is, where another one may go on with it.
+    /// The resume key, if a later run may continue this one.
     key: Option<ResumeKey>,
 }
 
-/// What somebody meant who wrote what is no name of a file, but might be something else elsewhere.
+/// Guesses what was meant by a name that is not a file but means something elsewhere.
 fn meant(name: &[u8]) -> Option<&'static str> {
-    /// `“ ” „ ‘ ’ « »`: what word processors and web pages put in the place of quotes.
+    /// `“ ” „ ‘ ’ « »`: typographic quotes, which word processors and web pages substitute.
     const TYPOGRAPHIC: [&str; 7] = [
         "\u{201c}", "\u{201d}", "\u{201e}", "\u{2018}", "\u{2019}", "\u{ab}", "\u{bb}",
     ];
@@ -154,7 +154,7 @@ fn meant(name: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// A file's length for people.
+/// A file's length in readable form.
 fn human_length(stat: &Stat) -> String {
     human_size(u64::try_from(stat.st_size).unwrap_or(0))
 }
@@ -174,7 +174,7 @@ impl File {
         files::stat(&self.path)
     }
 
-    /// Says of a missing file what was not expanded, if its name looks as if it should have been.
+    /// For a missing file, also explains what was not expanded, if its name looks as if it should have been.
     fn failed(&self, place: Kind, operation: &str, error: Errno) -> Failure {
         let name = self.path.as_os_str().as_bytes();
         if error == Errno::NOENT
@@ -214,12 +214,12 @@ impl File {
         files::open(&self.path, flags, Mode::empty())
     }
 
-    /// The place of the file that it leads to.
+    /// The target that the path leads to.
     fn target(&self) -> Result<Target, Failure> {
         Target::find(&self.path, &self.options).map_err(|error| self.failed(Kind::Sink, "cannot create", error))
     }
 
-    /// Opens a device or a FIFO where it is; a FIFO waits for its reader.
+    /// Opens a device or a FIFO in place; a FIFO waits for its reader.
     async fn open_special(&self) -> Result<Outgoing, Failure> {
         let fd = loop {
             match self.open(OFlags::WRONLY) {
@@ -235,7 +235,7 @@ impl File {
         Ok(Outgoing::new(descriptor, commit))
     }
 
-    /// Opens it for writing, as the options say.
+    /// Opens it for writing, according to the options.
     async fn open_any(&self) -> Result<Outgoing, Failure> {
         if let Some(key) = &self.key {
             return Partial::open(self.target()?, key, self.options.checks);
@@ -258,7 +258,7 @@ impl File {
     }
 }
 
-/// It was a regular file, or was not there, when the pipeline was planned.
+/// Checks that the file is still regular, as it was (or absent) when the pipeline was planned.
 fn can_be_read_back(descriptor: &Descriptor) -> Result<(), Failure> {
     let operation = "cannot be read back";
     match descriptor.file_id() {
@@ -266,7 +266,7 @@ fn can_be_read_back(descriptor: &Descriptor) -> Result<(), Failure> {
         Ok(None) => Err(Failure::because(
             Kind::Usage,
             operation,
-            "it is no regular file any more",
+            "it is not a regular file any more",
         )),
         Err(error) => Err(Failure::io(Kind::Sink, operation, error)),
     }
@@ -277,7 +277,7 @@ fn file_type(stat: &Stat) -> FileType {
 }
 
 fn size(stat: &Stat) -> Option<u64> {
-    // Files of /proc say 0 whatever they hold.
+    // Files of /proc state a size of 0 whatever they hold.
     u64::try_from(stat.st_size).ok().filter(|size| *size > 0)
 }
 
@@ -319,7 +319,7 @@ impl Endpoint for File {
 
     fn can_resume(&self) -> Result<(), &'static str> {
         match self.stat().map(|stat| file_type(&stat)) {
-            // One that is missing is created, or missed when it is opened.
+            // A missing file is created, or reported when it is opened.
             Ok(FileType::RegularFile | FileType::Directory) | Err(_) => Ok(()),
             Ok(FileType::Fifo) => Err("a FIFO"),
             Ok(FileType::Socket) => Err("a socket"),
@@ -422,7 +422,7 @@ impl Endpoint for File {
             }
             let facts = facts(&stat);
             if !facts.files.is_empty() {
-                // Only a hint: whoever refuses it loses speed, not bytes.
+                // Only a hint: without it speed is lost, not bytes.
                 let _ = files::advise_sequential(&descriptor);
             }
             let mut incoming = Incoming::new(descriptor, facts.size);
@@ -448,7 +448,7 @@ impl Endpoint for File {
             }
             let possible = outgoing.possible_holes();
             outgoing.holes = self.options.holes(possible, self.expects_holes);
-            // The kernel keeps a source's holes, and finds no others.
+            // The kernel keeps a source's holes, but finds no others.
             let sees_bytes = match sparse {
                 Sparse::Always => outgoing.holes != Holes::None,
                 Sparse::Never => possible != Holes::None,

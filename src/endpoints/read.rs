@@ -13,11 +13,12 @@ pub static READ: Definition = Definition {
     role: Role::Source,
     summary: "read files, standard input or a connection, one after the other",
     details: "A chain whose first stage is no source reads standard input, as `read -` does.\n\nWith `zero-copy=true` \
-              and nothing between, a file's pages are handed to the sink's pipe or connection instead of being copied. \
-              That is faster, and it is an alias: who writes to the file before the other side has read what was sent \
-              changes it there too. Use it for files that nobody writes to.\n\nA pipe that has the system's default size, \
-              here or at the sink, is enlarged while it is open, as far as 1 MiB, an eighth of the memory ceiling and the \
-              user's quota of pipes allow. One whose size was set, and those of a chain with a throttle, stay as they are.",
+              and nothing between, a file's pages are handed to the sink's pipe or connection instead of being \
+              copied. That is faster, but the pages are shared: if the file is changed before the other side has read \
+              them, the change arrives there too. Use it only for files that are not written to meanwhile.\n\nA pipe \
+              that has the system's default size, here or at the sink, is enlarged while it is open, as far as 1 MiB, \
+              an eighth of the memory ceiling and the user's quota of pipes allow. One whose size was set, and those \
+              of a chain with a throttle, stay as they are.",
     params: &[
         Param {
             name: "path",
@@ -55,7 +56,7 @@ fn plan(args: &Args) -> Result<Source, Problem> {
     Ok(Source::series(first, places, args.size("size")))
 }
 
-/// The source of a pipeline that names none: standard input.
+/// The source of a pipeline without one: standard input.
 #[must_use]
 pub fn standard_input() -> Source {
     Source::of(Box::new(Inherited::standard()))

@@ -1,8 +1,8 @@
-//! Trying again to connect.
+//! Retries of failed connections.
 //!
-//! The pauses grow exponentially and are drawn with full jitter: each is random between nothing and a ceiling that doubles,
-//! so that many clients of a server that comes back do not all come at once (Marc Brooker, "Exponential Backoff And
-//! Jitter", AWS Architecture Blog, 2015).
+//! The pauses grow exponentially with full jitter: each is random between zero and a ceiling that doubles, so that many
+//! clients of a server that restarts do not all connect at once (Marc Brooker, "Exponential Backoff And Jitter", AWS
+//! Architecture Blog, 2015).
 
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::error::{Failure, Kind};
 
-/// Attempts until one succeeds, or until `retries` more than the first have failed. Only what could not connect is
-/// tried again: being out of descriptors is no matter of time. Dropping the future ends it at once.
+/// Attempts until one succeeds, or until `retries` more than the first have failed. Only failures to connect are
+/// retried: a lack of descriptors does not go away with time. Dropping the future ends it at once.
 pub async fn connect<T, F>(retries: u64, mut backoff: Backoff, mut attempt: impl FnMut() -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Failure>>,
@@ -36,10 +36,10 @@ where
     }
 }
 
-/// How long to pause between attempts.
+/// The pauses between attempts.
 #[derive(Debug, Clone)]
 pub struct Backoff {
-    /// The longest that the next pause may be, in milliseconds.
+    /// The longest possible next pause, in milliseconds.
     ceiling: u64,
     /// Marsaglia's xorshift64; never 0.
     random: u64,
@@ -48,10 +48,10 @@ pub struct Backoff {
 impl Backoff {
     /// The ceiling of the first pause, in milliseconds.
     const FIRST: u64 = 100;
-    /// What the ceiling stops growing at, in milliseconds.
+    /// The largest ceiling, in milliseconds.
     const LONGEST: u64 = 10_000;
 
-    /// Pauses that nobody can foresee.
+    /// Random pauses.
     pub fn new() -> Self {
         // The standard library seeds its hashers from the system's randomness.
         Self::seeded(RandomState::new().hash_one(()))
@@ -70,7 +70,7 @@ impl Backoff {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        // Of 64 bits, the last ten thousand values are too few to be seen.
+        // The range is so small compared to 64 bits that the bias of the remainder does not matter.
         let pause = self.random % (self.ceiling + 1);
         self.ceiling = (self.ceiling * 2).min(Self::LONGEST);
         Duration::from_millis(pause)
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_stay_below_a_ceiling_that_doubles_and_use_all_of_it() {
+    fn pauses_stay_below_a_doubling_ceiling() {
         let ceilings = [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000];
         let mut sums = [0; 10];
         for seed in 1..=1000_u64 {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_pauses_are_kept_to_the_millisecond_and_the_failure_counts_the_attempts() {
+    async fn pauses_and_attempts_are_exact() {
         let begun = Instant::now();
         let attempts = Cell::new(0);
         let failure = connect(5, Backoff::seeded(SEED), || {
@@ -128,7 +128,7 @@ mod tests {
             async { Err::<(), _>(refused()) }
         })
         .await
-        .expect_err("nobody is there");
+        .expect_err("no listener");
         let mut same = Backoff::seeded(SEED);
         let pauses: Duration = (0..5).map(|_| same.next()).sum();
         assert_eq!((attempts.get(), begun.elapsed()), (6, pauses));
@@ -149,16 +149,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_retries_there_is_one_attempt_and_no_word_of_it() {
+    async fn no_retries_means_one_attempt() {
         let begun = Instant::now();
         let failure = connect(0, Backoff::seeded(SEED), || async { Err::<(), _>(refused()) }).await;
-        let failure = failure.expect_err("nobody is there");
+        let failure = failure.expect_err("no listener");
         assert_eq!(failure.to_string(), "cannot connect to there: Connection refused");
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_time_does_not_mend_is_not_tried_again() {
+    async fn permanent_errors_are_not_retried() {
         let attempts = Cell::new(0);
         let failure = connect(9, Backoff::seeded(SEED), || {
             attempts.set(attempts.get() + 1);

@@ -1,4 +1,4 @@
-//! Outputs on this machine that can be rolled back until they are committed.
+//! Local outputs that can be rolled back until they are committed.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::{Failure, Stop};
 use crate::stage::{BoxFuture, Outcome, Rollback};
 
-/// How an output is rolled back, which takes no time worth waiting for.
+/// How an output is rolled back without a noticeable wait.
 pub trait Revoke: Send + Sync {
-    /// Takes it back, as far as that can be done.
+    /// Rolls it back, as far as possible.
     ///
     /// # Errors
-    /// Where that fails; the message names what is left behind.
+    /// If that fails; the message names what is left behind.
     fn revoke(&self) -> Result<(), Failure> {
         Ok(())
     }
@@ -19,7 +19,7 @@ pub trait Revoke: Send + Sync {
     fn name(&self) -> String;
 }
 
-/// An output that is either committed or rolled back, and that once.
+/// An output that is either committed or rolled back, once.
 #[derive(Debug, Default)]
 pub struct Revocable<T> {
     output: T,

@@ -1,4 +1,4 @@
-//! Small files that stages leave beside the stream, as atomically as the stream's own.
+//! Small files that stages write beside the stream, as atomically as the main output.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +11,14 @@ use crate::stage::{self, Cancel, Endpoint, Facts, OpenWriter, Outcome, Outgoing,
 
 use super::{SCHEMES, file, stdio, sync_file};
 
-/// One that is named and not yet opened. What is no regular file is written in place.
+/// A side file that is not opened yet. Anything but a regular file is written in place.
 pub struct SideFile(Box<dyn Endpoint>);
 
 impl SideFile {
     /// Reads its name: a path, plain or as `file:PATH`.
     ///
     /// # Errors
-    /// If it is no path, or a standard stream.
+    /// If it is not a path, or is a standard stream.
     pub fn named(name: &[u8]) -> Result<Self, Misnamed> {
         let (scheme, path) = Scheme::find(SCHEMES, name)?;
         if scheme.prefix == file::SCHEME.prefix {
@@ -27,14 +27,14 @@ impl SideFile {
         if scheme.prefix == stdio::SCHEME.prefix {
             return Err(file::carries_stream());
         }
-        let message = format!("{} is no file", scheme.form);
+        let message = format!("{} is not a file", scheme.form);
         Err(Misnamed::new(message, "name a file, a device or a FIFO"))
     }
 
-    /// What can be known of it without touching it.
+    /// What is known of it without side effects.
     ///
     /// # Errors
-    /// Where it is already clear that it cannot be opened.
+    /// If opening is certain to fail.
     pub fn facts(&self) -> Result<Facts, Failure> {
         self.0.permit()?;
         self.0.sink_facts()
@@ -53,7 +53,7 @@ impl SideFile {
     pub async fn open(self) -> Result<OpenSideFile, Failure> {
         let opened = self.0.open_writer().await?;
         let OpenWriter::Descriptor(out) = opened else {
-            let why = "it is no file, device or FIFO";
+            let why = "it is not a file, a device or a FIFO";
             return Err(Failure::because(Kind::Usage, "cannot write beside the stream", why));
         };
         Ok(OpenSideFile {
@@ -63,25 +63,25 @@ impl SideFile {
     }
 }
 
-/// One that is open. Unless it is committed, nothing is left of it when it is dropped.
+/// An open side file. Unless it is committed, it is removed when this is dropped.
 pub struct OpenSideFile {
     progress: Mutex<Progress>,
     rollback: Option<Arc<dyn Rollback>>,
 }
 
-/// How far a side file has come.
+/// The progress of a side file.
 enum Progress {
     Empty(Outgoing),
     Written(Outgoing),
-    /// It is committed, or was given up.
+    /// It is committed or was rolled back.
     Over,
 }
 
 impl OpenSideFile {
-    /// Puts it in its place, if anything was written.
+    /// Renames it to its final name, if anything was written.
     ///
     /// # Errors
-    /// If that fails, or it is not sure to last; or if it cannot be removed, where nothing was written.
+    /// If that fails or cannot be made durable; or if an unwritten file cannot be removed.
     pub fn commit(&self, cancel: &Cancel) -> Outcome {
         match std::mem::replace(&mut *self.progress(), Progress::Over) {
             Progress::Written(mut out) => out.commit_at_once(cancel),
@@ -89,7 +89,7 @@ impl OpenSideFile {
         }
     }
 
-    /// Removes what was written, unless it is committed. A second time changes nothing.
+    /// Removes what was written, unless it is committed. A second call changes nothing.
     ///
     /// # Errors
     /// If it cannot be removed; the message names what is left behind.
@@ -120,7 +120,7 @@ impl stage::SideFile for OpenSideFile {
 
 impl Drop for OpenSideFile {
     fn drop(&mut self) {
-        // A caller that wants to know of an error rolls it back before.
+        // A caller that needs the error rolls it back before.
         let _ = self.roll_back();
     }
 }

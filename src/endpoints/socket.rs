@@ -1,4 +1,4 @@
-//! What connections of every family share: how they are read and written, and how they end.
+//! Reading, writing and ending connections of every family.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -16,23 +16,23 @@ use super::revocable::{Revocable, Revoke};
 
 /// A connection that is made or accepted.
 pub trait Peer: Send + 'static {
-    /// What its send queue is counted in.
+    /// The unit of its send queue.
     const QUEUE: Queue;
-    /// Its name as people may see it.
+    /// Its name for messages.
     fn shown(&self) -> String;
     /// What opening it will do.
     fn effect(&self) -> String;
-    /// How long it is waited for.
+    /// Its time limits.
     fn options(&self) -> ConnectOptions;
     /// Binds a listener; returns the address that peers may connect to.
     fn bind(&mut self) -> Result<Option<String>, Failure> {
         Ok(None)
     }
-    /// Connects or accepts. A connection to write to that can be reset is so from now on, should it be closed.
+    /// Connects or accepts. A connection to write to that can be reset is set to end in a reset from now on.
     fn connect(self, place: Kind) -> impl Future<Output = Result<OwnedFd, Failure>> + Send;
 }
 
-/// The place at the other end of a connection.
+/// The endpoint at the other end of a connection.
 pub struct Connection<P>(pub P);
 
 impl<P: Peer> Endpoint for Connection<P> {
@@ -81,7 +81,7 @@ impl<P: Peer> Endpoint for Connection<P> {
     }
 }
 
-/// A connection whose end is a reset, until it is committed: an ordinary end would tell the peer that it has everything.
+/// A connection that ends in a reset until it is committed: an ordinary end would tell the peer that it has everything.
 #[derive(Debug, Default)]
 struct Reset;
 
@@ -95,22 +95,22 @@ fn descriptor(stream: impl Into<OwnedFd>, place: Kind) -> Result<Descriptor, Fai
     Descriptor::own(stream).map_err(|error| unusable(place, error))
 }
 
-/// A connection that stands and cannot be used.
+/// The failure of a connection that was made but cannot be used.
 pub fn unusable(place: Kind, error: std::io::Error) -> Failure {
     Failure::io(place, "cannot use the connection", error)
 }
 
-/// What a family's send queue is counted in.
+/// The unit of a family's send queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queue {
-    /// Bytes, until the peer's system acknowledges them; the end counts as one more, and is the last of them.
+    /// Bytes, until the peer's system acknowledges them; the end counts as one more.
     Sequence,
     /// Memory, until the peer reads it.
     Buffers,
 }
 
 impl Queue {
-    /// What the peer has not taken of a queue that is not empty.
+    /// Describes what the peer has not read of a queue that is not empty.
     fn rest(self, unsent: u64) -> String {
         match (self, unsent.saturating_sub(1)) {
             (Self::Buffers, _) => "the peer did not read everything".to_owned(),
@@ -121,21 +121,21 @@ impl Queue {
     }
 }
 
-/// Says the end to the peer, and waits until its kernel has everything.
+/// Ends the connection, and waits until the peer's kernel has everything.
 struct Drained {
     queue: Queue,
     /// `None` waits as long as every other write does.
     linger: Option<Duration>,
     meter: Option<Arc<StageMeter>>,
-    /// Only TCP can tell a peer that what it has is not all.
+    /// Only TCP can tell a peer that the stream is incomplete.
     reset: Option<Arc<Revocable<Reset>>>,
 }
 
 impl Drained {
-    /// How often the send queue is looked at, which no descriptor announces.
+    /// How often the send queue is measured, because no event announces a change.
     const POLL_INTERVAL: Duration = Duration::from_millis(5);
-    /// How long a peer may take to end or to reset where the system does not tell what it has: a peer that keeps its own
-    /// direction open says nothing at all.
+    /// How long a peer may take to end or to reset if the system does not tell what it has: a peer that keeps its own
+    /// direction open sends nothing at all.
     const DRAIN_LIMIT: Duration = Duration::from_millis(500);
 
     fn count(&self, taken: u64) {
@@ -148,7 +148,7 @@ impl Drained {
         Failure::io(Kind::Sink, "cannot finish the connection", error)
     }
 
-    /// Says the end; returns the queue as it was before.
+    /// Shuts the sending side down; returns the queue as it was before.
     fn end(descriptor: &Descriptor) -> Result<Fall, Failure> {
         let last = unsent_bytes(descriptor.as_fd()).unwrap_or(0);
         sockets::end_writing(descriptor).map_err(Self::failed)?;
@@ -162,7 +162,7 @@ impl Drained {
         let mut peer_ended = false;
         loop {
             let unsent = unsent_bytes(descriptor.as_fd());
-            // A peer that left without reading everything empties the queue, too.
+            // A peer that closed without reading everything empties the queue, too.
             sockets::pending_error(descriptor).map_err(Self::failed)?;
             self.count(unsent.map_or(0, |unsent| fall.to(unsent)));
             let waited = begun.elapsed();
@@ -190,7 +190,7 @@ impl Drained {
             {
                 Woken::Alarm => return Err(Stop::PeerClosed),
                 Woken::TimedOut => {}
-                // What the peer sends is none of our business; its end is.
+                // The data that the peer sends is ignored; only its end matters.
                 Woken::Ready => match descriptor.read(&mut ignored).map_err(Self::failed)? {
                     Transfer::Bytes(0) => peer_ended = true,
                     Transfer::Bytes(_) | Transfer::NotReady => {}
@@ -217,7 +217,7 @@ impl Commit for Drained {
     }
 }
 
-/// How far a queue falls from one look to the next.
+/// How much a queue shrinks from one look to the next.
 #[derive(Debug)]
 struct Fall {
     last: u64,
@@ -238,13 +238,13 @@ mod tests {
     use crate::platform::Alarm;
 
     #[test]
-    fn only_what_a_queue_falls_by_is_motion() {
+    fn only_shrinking_queue_is_motion() {
         let mut fall = Fall { last: 900 };
         assert_eq!([900, 901, 350, 350, 1].map(|now| fall.to(now)), [0, 0, 551, 0, 349]);
     }
 
     #[test]
-    fn what_a_peer_takes_while_the_connection_drains_is_counted_to_the_last_byte() {
+    fn drained_bytes_are_counted_exactly() {
         let (ours, mut theirs) = UnixStream::pair().expect("a pair");
         let descriptor = descriptor(ours, Kind::Sink).expect("usable");
         assert_eq!(descriptor.write(&[7; 5000]).expect("written"), Transfer::Bytes(5000));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_itself_is_no_byte_that_is_missing() {
+    fn end_marker_is_not_a_missing_byte() {
         assert_eq!(Queue::Sequence.rest(1), "the peer did not acknowledge the end");
         assert_eq!(Queue::Sequence.rest(2), "the peer did not acknowledge the last byte");
         assert_eq!(

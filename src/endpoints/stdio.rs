@@ -33,7 +33,7 @@ pub struct Inherited {
     /// `None` is standard input as a source, and standard output as a sink.
     number: Option<RawFd>,
     shown: String,
-    /// Whether a file's own pages may go out.
+    /// Whether a file's pages may be sent without a copy.
     lends_pages: bool,
     /// Whether to wait until the disk has everything.
     sync: bool,
@@ -50,7 +50,7 @@ impl Inherited {
         }
     }
 
-    /// The descriptor of that number, which the user called `shown`.
+    /// The descriptor with that number, which the user called `shown`.
     pub fn numbered(number: RawFd, shown: String) -> Self {
         Self {
             number: Some(number),
@@ -59,7 +59,7 @@ impl Inherited {
         }
     }
 
-    /// With what a call of `read` says.
+    /// Applies the parameters of `read`.
     pub fn read_as(self, args: &Args) -> Self {
         Self {
             lends_pages: args.flag(ZERO_COPY.name),
@@ -67,7 +67,7 @@ impl Inherited {
         }
     }
 
-    /// With what a call of `write` says.
+    /// Applies the parameters of `write`.
     pub fn written_as(self, args: &Args) -> Self {
         Self {
             sync: args.flag(SYNC.name),
@@ -188,7 +188,8 @@ impl Endpoint for Inherited {
             let commit = Box::new(Kept::new(&descriptor, self.sync));
             let mut outgoing = Outgoing::new(descriptor, commit);
             if matches!(self.number, None | Some(1)) {
-                // The reader of our standard output leaves as `head` does.
+                // When the reader of our standard output closes it, as `head` does, the run ends with a code of its
+                // own.
                 outgoing.reader_left = Kind::ReaderLeft;
             }
             Ok(outgoing.into())

@@ -43,7 +43,7 @@ pub static LISTEN: Scheme = Scheme {
     }),
 };
 
-/// What a call says of a TCP connection.
+/// The time limits of a TCP connection in a call.
 fn options(args: &Args) -> Result<ConnectOptions, Problem> {
     let name = USER_TIMEOUT.name;
     if args.is_given(name) && !HAS_USER_TIMEOUT {
@@ -53,16 +53,16 @@ fn options(args: &Args) -> Result<ConnectOptions, Problem> {
     Ok(ConnectOptions::of(args))
 }
 
-/// Reads what follows `SCHEME://`. The host may be missing where it is listened on.
+/// Reads what follows `SCHEME://`. The host may be missing for a listener.
 fn address(text: &[u8], scheme: &str) -> Result<Address, Misnamed> {
     let form = format!("write {scheme}://HOST:PORT, for example {scheme}://127.0.0.1:9000 or {scheme}://[::1]:9000");
-    let text = std::str::from_utf8(text).map_err(|_| Misnamed::new("the address is no text", &form))?;
+    let text = std::str::from_utf8(text).map_err(|_| Misnamed::new("the address is not UTF-8", &form))?;
     if text.contains('@') {
         return Err(Misnamed::new(format!("{scheme} takes no credentials"), form));
     }
     if shown(text.as_bytes()) != text {
-        // From here on the parts may be said as they are.
-        let message = format!("`{}` is no address", brief(text.as_bytes()));
+        // From here on the parts contain no credentials and may be shown.
+        let message = format!("`{}` is not an address", brief(text.as_bytes()));
         return Err(Misnamed::new(message, form));
     }
     let text = text.strip_suffix('/').unwrap_or(text);
@@ -83,7 +83,7 @@ fn address(text: &[u8], scheme: &str) -> Result<Address, Misnamed> {
     Ok(address)
 }
 
-/// Tries every address that the host has, within `limit`.
+/// Tries every address of the host, within `limit`.
 async fn connect_to_any(peer: &Address, place: Kind, limit: Duration) -> Result<TcpStream, Failure> {
     let attempt = async {
         let addresses = sockets::resolve(&peer.host, peer.port)
@@ -113,7 +113,7 @@ async fn connect_to_any(peer: &Address, place: Kind, limit: Duration) -> Result<
     })
 }
 
-/// Connects to one address. From its first moment on, a connection to write to is one that a failure resets.
+/// Connects to one address. A connection to write to is set to end in a reset before it is made.
 async fn connect(address: SocketAddr, place: Kind) -> Result<TcpStream, Failure> {
     let failed = |error| Failure::io(Kind::Connect, format!("cannot connect to {address}"), error);
     let socket = sockets::tcp_socket(address).map_err(failed)?;
@@ -123,9 +123,9 @@ async fn connect(address: SocketAddr, place: Kind) -> Result<TcpStream, Failure>
     sockets::connect_tcp(socket, address).await.map_err(failed)
 }
 
-/// The stream as the stages use it.
+/// Prepares the stream for the stages.
 fn ready(stream: TcpStream, place: Kind, options: ConnectOptions) -> Result<OwnedFd, Failure> {
-    // What is small waits for nothing, and what is large fills segments anyway.
+    // Small writes are sent at once; large ones fill segments anyway.
     let ready = sockets::send_at_once(&stream).and_then(|()| sockets::keep_alive(stream.as_fd(), options.unanswered));
     ready.map_err(|error| socket::unusable(place, error))?;
     Ok(stream.into())
@@ -228,17 +228,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wrong_address_says_what_would_be_right() {
+    fn wrong_tcp_address_suggests_a_correction() {
         for (text, message) in [
             ("host", "the port is missing"),
-            ("host:http", "`http` is no port"),
-            ("host:70000", "`70000` is no port"),
+            ("host:http", "`http` is not a port"),
+            ("host:70000", "`70000` is not a port"),
             ("::1:9000", "an IPv6 host needs brackets"),
             ("[::1:9000", "a bracket of the host is not closed"),
             (":9000", "the host is missing"),
-            ("a/b:1", "`a/b` is no host"),
-            ("\x1b[31mred:1", "`\\x1b[31mred:1` is no address"),
-            ("h:1\n", "`h:1\\n` is no address"),
+            ("a/b:1", "`a/b` is not a host"),
+            ("\x1b[31mred:1", "`\\x1b[31mred:1` is not an address"),
+            ("h:1\n", "`h:1\\n` is not an address"),
             ("host:0", "port 0 cannot be connected to"),
         ] {
             assert_eq!(address(text.as_bytes(), "tcp").expect_err(text).message, message);

@@ -49,7 +49,7 @@ pub static LISTEN: Scheme = Scheme {
     }),
 };
 
-/// A path that fits into a socket's address.
+/// A path that fits in a socket's address.
 #[derive(Debug, Clone)]
 struct Address {
     path: PathBuf,
@@ -68,7 +68,7 @@ impl Address {
         if path.contains(&0) {
             return Err(Misnamed::new("a path cannot hold a zero byte", "remove it"));
         }
-        // Nothing else can be wrong with it.
+        // No other error is possible.
         let too_long = || {
             Misnamed::new(
                 format!("a path of {} bytes is too long for a Unix socket", path.len()),
@@ -77,7 +77,7 @@ impl Address {
         };
         let name = SocketAddrUnix::new(path).map_err(|_| too_long())?;
         let path = PathBuf::from(OsStr::from_bytes(path));
-        // Linux would do without the zero byte at the end; the standard library, which connects, does not.
+        // Linux needs no zero byte at the end; the standard library, which connects, does.
         std::os::unix::net::SocketAddr::from_pathname(&path).map_err(|_| too_long())?;
         Ok(Self { path, name })
     }
@@ -94,7 +94,7 @@ struct Connect {
 }
 
 impl Connect {
-    /// How often a peer is tried whose queue is full: nothing announces that it has room.
+    /// How often a peer with a full queue is tried: no event announces that it has room.
     const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
     fn named(path: &[u8], args: &Args) -> Placed {
@@ -199,20 +199,20 @@ impl Peer for Listen {
         let stream = sockets::accept_unix(listener)
             .await
             .map_err(|error| Failure::io(Kind::Connect, operation, error))?;
-        // There is one peer, and here it is: from now on the name would only mislead.
+        // One peer is all that is accepted, so the name is of no more use.
         drop(name);
         Ok(stream.into())
     }
 }
 
-/// A socket of our own that only this user can connect to; its name goes when this is dropped.
+/// A socket of this process that only this user can connect to; its name is removed when this is dropped.
 pub struct OwnSocket(Bound);
 
 impl OwnSocket {
-    /// Listens at `path`. A stale socket is replaced, a live one is not disturbed.
+    /// Listens at `path`. A stale socket is replaced, a live one is left alone.
     ///
     /// # Errors
-    /// Why that cannot be, in a phrase.
+    /// The reason, in a phrase.
     pub fn at(path: &Path) -> Result<Self, String> {
         let address = Address::parse(path.as_os_str().as_bytes(), "unix").map_err(|misnamed| misnamed.message)?;
         let bound = Bound::new(&address).map_err(|problem| match problem {
@@ -223,17 +223,14 @@ impl OwnSocket {
     }
 
     /// Another handle of the listener, on which accepting waits.
-    ///
-    /// # Errors
-    /// If no descriptor is left.
     pub fn listener(&self) -> std::io::Result<UnixListener> {
         sockets::waiting_listener(&self.0.listener)
     }
 
-    /// Removes the socket at `path` if nobody has it open any more.
+    /// Removes the socket at `path` if no process has it open.
     pub fn forget(path: &Path) {
         if let Ok(address) = Address::parse(path.as_os_str().as_bytes(), "unix") {
-            // Whatever it is instead, it is somebody's.
+            // Any other kind of file is left alone.
             let _ = remove_stale(&address);
         }
     }
@@ -245,7 +242,7 @@ struct Bound {
     name: Name,
 }
 
-/// Why a name cannot be had.
+/// Why a name cannot be bound.
 enum Unbindable {
     Refused(Errno),
     Occupied(&'static str),
@@ -258,8 +255,8 @@ impl From<Errno> for Unbindable {
 }
 
 impl Bound {
-    /// Binds and listens. Nobody else can connect at any moment: the socket is given its mode before it has a name, and
-    /// where a system does not heed that, before it listens.
+    /// Binds and listens. No other user can connect at any moment: the socket is given its mode before it has a name,
+    /// and on systems that ignore that, before it listens.
     fn new(address: &Address) -> Result<Self, Unbindable> {
         let owner_only = Mode::RUSR | Mode::WUSR;
         remove_stale(address)?;
@@ -267,7 +264,7 @@ impl Bound {
         let _ = files::fchmod(&fd, owner_only);
         sockets::bind_unix(&fd, &address.name)?;
         let name = Name::of(&address.path).inspect_err(|_| {
-            // It was not there before.
+            // It did not exist before.
             let _ = files::unlink(&address.path);
         })?;
         if Mode::from_raw_mode(name.stat.st_mode) != owner_only {
@@ -281,7 +278,7 @@ impl Bound {
     }
 }
 
-/// Removes a socket that nobody has open any more.
+/// Removes a socket that no process has open.
 fn remove_stale(address: &Address) -> Result<(), Unbindable> {
     let stat = match files::lstat(&address.path) {
         Ok(stat) => stat,
@@ -289,24 +286,24 @@ fn remove_stale(address: &Address) -> Result<(), Unbindable> {
         Err(error) => return Err(error.into()),
     };
     if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
-        return Err(Unbindable::Occupied("it exists and is no socket"));
+        return Err(Unbindable::Occupied("it exists and is not a socket"));
     }
     match probe(&address.name) {
         Err(Errno::CONNREFUSED) => remove_same(&address.path, &stat).map_err(Unbindable::Refused),
         Err(Errno::NOENT) => Ok(()),
         Err(Errno::ACCESS) => Err(Unbindable::Refused(Errno::ACCESS)),
-        Ok(()) | Err(_) => Err(Unbindable::Occupied("somebody listens there already")),
+        Ok(()) | Err(_) => Err(Unbindable::Occupied("another process listens there already")),
     }
 }
 
-/// Knocks with a datagram socket: where somebody has the name's stream socket open, that is the wrong kind, and they hear
-/// nothing of it; where nobody has, it is refused.
+/// Probes with a datagram socket: if a process has the name's stream socket open, that is the wrong type, and the
+/// process does not notice; otherwise the connection is refused.
 fn probe(name: &SocketAddrUnix) -> Result<(), Errno> {
     let knocker = sockets::unix_socket(SocketType::DGRAM)?;
     sockets::connect(&knocker, name)
 }
 
-/// A socket's name, removed when this is dropped, if it still leads to that socket. Where that fails, the next listener
+/// A socket's name, removed when this is dropped, if it still leads to that socket. If that fails, the next listener
 /// finds a stale socket and replaces it.
 struct Name {
     path: PathBuf,
@@ -322,7 +319,7 @@ impl Name {
     }
 }
 
-/// Removes what has that path, if it is still what `stat` describes.
+/// Removes the file at that path, if it is still the one that `stat` describes.
 fn remove_same(path: &Path, stat: &Stat) -> Result<(), Errno> {
     let now = files::lstat(path)?;
     if (now.st_dev, now.st_ino) == (stat.st_dev, stat.st_ino) {
@@ -354,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_is_ours_alone_and_goes_with_the_listener() {
+    fn socket_name_is_private_and_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let address = address(&folder.path().join("s"));
         let bound = Bound::new(&address).unwrap_or_else(|_| panic!("bound"));
@@ -365,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_became_somebody_elses_is_left_alone() {
+    fn foreign_socket_name_is_left_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let address = address(&folder.path().join("s"));
         let bound = Bound::new(&address).unwrap_or_else(|_| panic!("bound"));
@@ -373,23 +370,23 @@ mod tests {
         std::fs::write(&address.path, "theirs").expect("written");
         drop(bound);
         assert_eq!(std::fs::read(&address.path).expect("there"), b"theirs");
-        assert_eq!(occupied(&address), "it exists and is no socket");
+        assert_eq!(occupied(&address), "it exists and is not a socket");
     }
 
     #[test]
-    fn a_stale_socket_is_replaced_and_a_live_one_is_not_disturbed() {
+    fn only_stale_sockets_are_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let address = address(&folder.path().join("s"));
         drop(UnixListener::bind(&address.path).expect("bound"));
         let live = Bound::new(&address).unwrap_or_else(|_| panic!("a stale socket is replaced"));
-        assert_eq!(occupied(&address), "somebody listens there already");
+        assert_eq!(occupied(&address), "another process listens there already");
         live.listener.set_nonblocking(true).expect("set");
-        let error = live.listener.accept().expect_err("nobody came");
+        let error = live.listener.accept().expect_err("no connection");
         assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
     }
 
     #[test]
-    fn a_path_that_fits_no_address_is_refused() {
+    fn overlong_socket_path_is_refused() {
         let long = "x".repeat(108);
         for (path, message) in [
             ("", "the path is missing"),

@@ -11,35 +11,35 @@ pub static WRITE: Definition = Definition {
     name: "write",
     role: Role::Sink,
     summary: "write a file, standard output or a connection",
-    details: "A file is replaced atomically: the bytes go to a temporary file beside it, which takes its place when all \
-              of them are on the disk. Whatever happens before, the old file stays as it was. The new one gets its \
-              permissions, its access control list, its extended attributes and, where the system allows it, its owner, \
-              but nothing that was given to the old contents: setuid, setgid and sticky bits, capabilities. A file that was \
-              not there gets what the system gives every new file. mode= sets exactly those permissions, without a list. \
-              A file with several names becomes a file of its own, and the others keep the old contents, with a warning. \
-              A file that you may not write to is not replaced.\n\n\
-              in-place=true is for what cannot be replaced, such as a mount, a file in a folder that you may not write to, \
-              or one of /proc or /sys, and for files with several names. It empties the file and writes to it where it is: \
-              if the run fails, the old contents are gone, and the error says how much of the new ones there is. \
-              append=true cuts its own bytes off again if the run fails. Where another process has written behind them, \
-              they stay, and the error says how many they are.\n\n\
-              sparse=auto keeps the holes of a source that is a file, if its bytes arrive unchanged. always leaves a hole \
-              wherever a block is zeros, also behind a decoder; never leaves none. Standard output and other descriptors \
-              get no holes, because others may write there as well.\n\n\
-              Devices and FIFOs are written in place. A path that names a descriptor, such as /dev/fd/3 or /dev/stderr, means \
-              what is open there, for `read` as well. Standard output that is a file is on the disk when the run ends well, \
-              unless sync=false is given; making its name durable is up to whoever made it. A chain whose last stage is no \
-              sink writes standard output, as `write -` does.\n\nA \
-              connection is done when the peer's system has acknowledged everything; on a Unix socket, when the peer has \
-              read it. `linger=` bounds that wait, which is otherwise as long as the peer takes, as for every write. A \
-              peer that vanishes is noticed by TCP's own means within about a quarter of an hour; `user-timeout=` makes \
-              that sooner, and gives up a peer that only stops reading, too.\n\n\
-              verify=true reads the temporary file back before it takes its place, from the disk where the system can drop \
-              what it has in memory, and compares sums: what differs is exit code 10.\n\n\
-              resume=true is for large files. If the run ends early, whatever ends it, what was written stays in \
-              .NAME.highwater-part beside the target, and .NAME.highwater-journal says how much of it is sure. Another \
-              run of the same source into the same target checks that and goes on from there; its throttle, buffer, marks \
-              and checkpoint may differ. It refuses where the source has changed (exit code 10). It takes one regular file as the source, and nothing but throttle and buffer in between.",
+    details: "A file is replaced atomically: the bytes go to a temporary file beside it, which takes its place when \
+              all of them are on the disk. Whatever happens before, the old file stays as it was. The new one gets \
+              its permissions, its access control list, its extended attributes and, where the system allows it, its \
+              owner, but nothing that applied only to the old contents: setuid, setgid and sticky bits, capabilities. \
+              A new file gets the system's default permissions. mode= sets exactly those permissions, without a list. \
+              A file with several names becomes a file of its own, and the others keep the old contents, with a \
+              warning. A file that you may not write to is not replaced.\n\nin-place=true is for files that cannot be \
+              replaced, such as a mount, a file in a folder that you may not write to, or one of /proc or /sys, and \
+              for files with several names. It empties the file and writes to it where it is: if the run fails, the \
+              old contents are gone, and the error says how much of the new ones there is. append=true cuts its own \
+              bytes off again if the run fails. Where another process has written behind them, they stay, and the \
+              error says how many they are.\n\nsparse=auto keeps the holes of a source that is a file, if its bytes \
+              arrive unchanged. always leaves a hole wherever a block is zeros, also behind a decoder; never leaves \
+              none. Standard output and other descriptors get no holes, because others may write there as \
+              well.\n\nDevices and FIFOs are written in place. A path that names a descriptor, such as /dev/fd/3 or \
+              /dev/stderr, means what is open there, for `read` as well. Standard output that is a file is on the \
+              disk when the run ends well, unless sync=false is given; making its name durable is left to the program \
+              that created it. A chain whose last stage is no sink writes standard output, as `write -` does.\n\nA \
+              connection is done when the peer's system has acknowledged everything; on a Unix socket, when the peer \
+              has read it. `linger=` bounds that wait, which is otherwise as long as the peer takes, as for every \
+              write. A peer that vanishes is noticed by TCP's own means within about a quarter of an hour; \
+              `user-timeout=` makes that sooner, and gives up a peer that only stops reading, too.\n\nverify=true \
+              reads the temporary file back before it takes its place, from the disk where the system can drop what \
+              it has in memory, and compares sums: what differs is exit code 10.\n\nresume=true is for large files. \
+              If the run ends early, whatever ends it, what was written stays in .NAME.highwater-part beside the \
+              target, and .NAME.highwater-journal says how much of it is on the disk. Another run of the same source \
+              into the same target checks that and goes on from there; its throttle, buffer, marks and checkpoint may \
+              differ. It fails if the source has changed (exit code 10). It takes one regular file as the source, and \
+              nothing but throttle and buffer in between.",
     params: &[Param {
         name: "path",
         kind: Kind::Endpoint(SCHEMES),
@@ -65,7 +65,7 @@ fn plan(args: &Args) -> Placed {
     args.required_place("path")
 }
 
-/// The sink of a pipeline that names none: standard output.
+/// The sink of a pipeline without one: standard output.
 #[must_use]
 pub fn standard_output() -> Box<dyn Endpoint> {
     Box::new(Inherited::standard())

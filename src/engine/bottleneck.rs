@@ -1,20 +1,21 @@
-//! Which stage everything else waits for.
+//! Finds the stage that all others wait for.
 //!
-//! In a chain of bounded buffers every stage but the slowest waits: those before it for room, those behind it for input.
-//! So the bottleneck is the stage that is busy for the largest part of its time, its waits for a disk, a peer or a
-//! throttle's tokens included; this is the utilisation law of queueing theory. Looking only at who is backpressured for
-//! more than half of the time would miss a stage that is no more than twice as slow as the one before it.
+//! In a pipeline of bounded buffers every stage but the slowest waits: those before it for room, those behind it for
+//! input. So the bottleneck is the stage that is busy for the largest part of its time, including its waits for a disk,
+//! a peer or a throttle's tokens; this is the utilisation law of queueing theory. To look only at which stages are
+//! backpressured for more than half of the time would miss a stage that is no more than twice as slow as the one before
+//! it.
 
 use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
 
-/// Shares that differ by less count as the same: what the clock and the scheduler make of equal ones.
+/// Shares that differ by less count as equal: the inaccuracy of the clock and the scheduler.
 const SAME: f64 = 0.005;
 
-/// By how much the stage that was named must be outdone by one before it, so that two equal ones do not take turns. No
-/// more than the accuracy that the shares are promised with.
+/// An earlier stage must exceed the current bottleneck by this much, so that two equal ones do not alternate. No more
+/// than the promised accuracy of the shares.
 const OUTDONE: f64 = 0.03;
 
-/// The bottleneck among the stages of a pipeline, given each one's busy share, or `None` where it has ended, how full each
+/// The bottleneck among the stages of a pipeline, given each one's busy share, or `None` if it has ended, how full each
 /// link is, and which stage was the bottleneck until now.
 ///
 /// Of several that are equally busy it is the one that holds up the others: of two on one path the later one, since as
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
     use crate::graph::{Id, Port};
 
-    /// The bottleneck of a chain.
+    /// The bottleneck of a pipeline without branches.
     fn in_chain(busy: &[Option<f64>], named: Option<usize>) -> Option<usize> {
         let graph = Graph::chain(busy.len());
         let busy = busy.iter().copied().collect();
@@ -59,7 +60,7 @@ mod tests {
         bottleneck(&graph, &busy, &fullness, named.map(Id::numbered)).map(Id::number)
     }
 
-    /// The bottleneck of a source and a fork into two sinks, whose links are so full.
+    /// The bottleneck of a source and a fork into two sinks, with links of this fullness.
     fn in_fork(busy: [f64; 4], fullness: [f64; 3]) -> Option<usize> {
         let mut graph = Graph::chain(2);
         let fork = graph.nodes().next_back().expect("two nodes");
@@ -76,18 +77,19 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_branches_the_fuller_one_is_named() {
+    fn fuller_branch_is_named() {
         assert_eq!(in_fork([0.1, 0.1, 1.0, 1.0], [1.0, 1.0, 0.5]), Some(2));
         assert_eq!(in_fork([0.1, 0.1, 1.0, 1.0], [1.0, 0.5, 1.0]), Some(3));
     }
 
     #[test]
-    fn it_is_the_busiest_stage() {
+    fn bottleneck_is_the_busiest_stage() {
         assert_eq!(
             in_chain(&[Some(0.01), Some(0.01), Some(1.0), Some(0.03)], None),
             Some(2)
         );
-        // Those before it wait for less than half of the time, and one of them for more: both are no reason to blame another.
+        // The stages before it wait for less than half of the time, and one stage for more: neither makes another stage
+        // the bottleneck.
         assert_eq!(in_chain(&[Some(0.6), Some(1.0), Some(0.1)], None), Some(1));
         assert_eq!(in_chain(&[Some(0.2), Some(0.6), Some(1.0)], None), Some(2));
         assert_eq!(in_chain(&[Some(0.9), Some(0.5), Some(0.0)], None), Some(0));
@@ -101,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equals_it_is_the_last_and_stays_so() {
+    fn last_of_equal_stages_is_named() {
         assert_eq!(in_chain(&[Some(1.0), Some(0.998)], None), Some(1));
         assert_eq!(in_chain(&[Some(1.0), Some(0.998)], Some(0)), Some(1));
         assert_eq!(in_chain(&[Some(1.0), Some(0.98)], Some(1)), Some(1), "not outdone");

@@ -1,8 +1,8 @@
-//! All outputs or none, as far as the world allows.
+//! Commits all outputs or none, as far as that is possible.
 //!
-//! Sinks that cannot take anything back are through when they report. The others say that they are prepared and wait.
-//! When each is one or the other, they commit one by one: first those where somebody else may refuse, then those that
-//! only change a name. If one fails, those that still wait are rolled back.
+//! Sinks that cannot be rolled back are complete when they report their end. The others report that they are prepared,
+//! and wait. Once every sink has done one or the other, they commit one by one: first those whose commit a remote
+//! service may refuse, then those that only rename a file. If one fails, those that still wait are rolled back.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::verdict::Verdict;
 /// How long a roll-back may take that needs a child or a peer: two seconds of grace and one to end it by force.
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(3);
 
-/// The sinks of a run on their way to a commit.
+/// The sinks of a run, until they are committed.
 pub struct Commits(Vec<Output>);
 
 struct Output {
@@ -34,12 +34,12 @@ enum Step {
     Granted,
 }
 
-/// What became of the output of one sink.
+/// The state of the output of one sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
-    /// It is complete, and durable where the sink promises that.
+    /// Complete, and durable if the sink promises that.
     Committed,
-    /// Nothing of it is there, or no more than the sink said it could not roll back.
+    /// Removed, except for what the sink reported it could not roll back.
     RolledBack,
 }
 
@@ -54,15 +54,15 @@ impl Commits {
         Self(outputs.collect())
     }
 
-    /// Notes that a sink waits for its turn.
+    /// Records that a sink waits for its turn.
     pub fn prepared(&mut self, node: NodeId) {
         if let Some(output) = self.0.iter_mut().find(|output| output.node == node) {
             output.step = Step::Prepared;
         }
     }
 
-    /// The sink whose turn it is: once every sink but those of lost branches is prepared or through, and none has failed
-    /// or is just committing.
+    /// The sink whose turn it is: once every sink but those of lost branches is prepared or complete, and none has
+    /// failed or is committing.
     pub fn next(&mut self, verdict: &Verdict) -> Option<NodeId> {
         let is_ready = |output: &Output| {
             output.step != Step::Writing || verdict.is_done(output.node) || verdict.is_lost(output.node)
@@ -78,7 +78,7 @@ impl Commits {
         Some(next.node)
     }
 
-    /// Whether nobody is left but sinks that wait for a turn which never comes, because another output failed.
+    /// Whether only sinks are left that wait for a turn which never comes, because another output failed.
     pub fn is_stuck(&self, verdict: &Verdict) -> bool {
         let waits = |node: NodeId| {
             let mut outputs = self.0.iter();
@@ -87,8 +87,8 @@ impl Commits {
         verdict.awaited().all(waits)
     }
 
-    /// Rolls back what is not committed, all at the same time, and returns whether something is. What takes too long is
-    /// left alone. A second time changes nothing.
+    /// Rolls back what is not committed, all at the same time, and returns whether an output is committed. A roll-back
+    /// that takes too long is abandoned. A second call changes nothing.
     pub async fn roll_back(&self, left_behind: &mut Vec<String>) -> bool {
         let rollbacks = || self.0.iter().filter_map(|output| output.rollback.clone());
         let mut pending: Vec<_> = rollbacks()
@@ -119,7 +119,7 @@ impl Commits {
         rollbacks().any(|rollback| rollback.is_committed())
     }
 
-    /// What became of each output, once the run is over.
+    /// The state of each output, once the run is over.
     pub fn fates(&self, verdict: &Verdict) -> Vec<(NodeId, Fate)> {
         let fate = |output: &Output| {
             let is_in_place = output.rollback.as_ref().is_some_and(|rollback| rollback.is_committed());

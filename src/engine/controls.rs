@@ -1,4 +1,4 @@
-//! Steering a chain while it runs: a throttle's rate, and a pause of the sink.
+//! Controls of a running pipeline: the rate of a throttle, and a pause of the sinks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use crate::stage::RateControl;
 
 use super::pause_point::PausePoint;
 
-/// The controls of one running pipeline. They may be used from any thread; nothing here waits.
+/// The controls of one running pipeline. They may be used from any thread and never wait.
 ///
-/// A pause holds every sink. It takes nothing more: what it has in hand it still writes, then the link in front of it fills to its mark,
-/// and so does every one above. The time is the sink's, busy and waiting on the outside (for whoever paused it), so it is
-/// the bottleneck, as it should be. A direct path stops between two calls. A cancel ends a pause at once; `--timeout` runs
-/// on, `--stall-timeout` and `--min-rate` do not.
+/// A pause holds every sink. A sink finishes its current write, then the link in front of it fills to its mark, and so
+/// do all links upstream. The time counts as the sink's, busy and waiting on the outside, so it becomes the bottleneck.
+/// A direct path stops between two calls. A cancel ends a pause at once; `--timeout` keeps running, `--stall-timeout`
+/// and `--min-rate` do not.
 #[derive(Debug)]
 pub struct Controls {
     sinks: Vec<SinkPause>,
     throttles: Vec<Throttle>,
 }
 
-/// What keeps the sink waiting.
+/// What holds the sink.
 #[derive(Debug)]
 pub(super) enum SinkPause {
     /// The link in front of it.
@@ -29,10 +29,10 @@ pub(super) enum SinkPause {
     PausePoint(Arc<PausePoint>),
 }
 
-/// A stage whose rate can be changed.
+/// A stage with an adjustable rate.
 #[derive(Debug)]
 pub struct Throttle {
-    /// Its place in the chain.
+    /// Its index in the pipeline.
     pub stage: usize,
     /// Its name in the catalog.
     pub name: &'static str,
@@ -40,23 +40,23 @@ pub struct Throttle {
     pub rate_control: Arc<RateControl>,
 }
 
-/// Which stage is meant.
+/// Selects a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
-    /// The one at that place, counted from 0.
+    /// The stage at that index, counted from 0.
     Index(usize),
-    /// The only one of that name.
+    /// The only stage of that name.
     Name(String),
 }
 
-/// Why no stage, or not one alone, has a rate that could be set. Each says what there is instead.
+/// Why no single stage has a rate that could be set. Each variant names the stages that have one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unsteerable {
-    /// The chain keeps no rate.
+    /// The pipeline has no throttle.
     NoThrottle,
-    /// Not that one, but those.
+    /// The selected stage has no rate; those have one.
     NotThat(Which, Vec<(usize, &'static str)>),
-    /// Several have that name.
+    /// Several stages have that name.
     Several(Vec<(usize, &'static str)>),
 }
 
@@ -65,7 +65,7 @@ impl Controls {
         Self { sinks, throttles }
     }
 
-    /// Controls of a chain that is not there, with throttles at these stages and rates: for trying out what turns them.
+    /// Controls without a pipeline, with throttles at these stages and rates, for tests.
     #[cfg(test)]
     pub(crate) fn detached(throttles: &[(usize, u64)]) -> Self {
         let throttles = throttles.iter().map(|(stage, rate)| Throttle {
@@ -76,12 +76,12 @@ impl Controls {
         Self::new(vec![SinkPause::PausePoint(Arc::default())], throttles.collect())
     }
 
-    /// Lets the sinks take nothing more. One that is paused already stays so.
+    /// Holds the sinks. A second call changes nothing.
     pub fn pause(&self) {
         self.sinks.iter().for_each(|sink| sink.set_held(true));
     }
 
-    /// Lets the sinks go on.
+    /// Releases the sinks.
     pub fn resume(&self) {
         self.sinks.iter().for_each(|sink| sink.set_held(false));
     }
@@ -92,16 +92,16 @@ impl Controls {
         self.sinks.iter().any(SinkPause::is_held)
     }
 
-    /// The stages that keep a rate, in the order of the chain.
+    /// The stages with an adjustable rate, in the order of the pipeline.
     #[must_use]
     pub fn throttles(&self) -> &[Throttle] {
         &self.throttles
     }
 
-    /// The throttle that is meant.
+    /// Finds the selected throttle.
     ///
     /// # Errors
-    /// Where there is none, or more than one of that name.
+    /// If there is none, or more than one of that name.
     pub fn throttle(&self, which: &Which) -> Result<&Throttle, Unsteerable> {
         if self.throttles.is_empty() {
             return Err(Unsteerable::NoThrottle);
@@ -118,7 +118,7 @@ impl Controls {
         }
     }
 
-    /// The rate of the stage at that place now, and the one that its text says.
+    /// The current rate of the stage at that index, and the one that its text sets.
     pub(super) fn rate_of(&self, stage: usize) -> Option<(u64, u64)> {
         let throttle = self.throttles.iter().find(|one| one.stage == stage)?;
         Some((throttle.rate_control.rate(), throttle.rate_control.initial()))
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_throttle_is_found_by_its_name_or_its_place() {
+    fn throttle_is_found_by_name_or_index() {
         let one = controls(&[2]);
         assert_eq!(one.throttle(&by_name()).map(|found| found.stage), Ok(2));
         assert_eq!(one.throttle(&Which::Index(2)).map(|found| found.stage), Ok(2));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_says_what_can() {
+    fn unknown_throttle_lists_the_known() {
         let text = |throttles: &[usize], which: &Which| {
             let error = controls(throttles).throttle(which).map(|found| found.stage);
             error.expect_err("nothing is meant").to_string()
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_set_and_never_becomes_nothing() {
+    fn set_rate_is_never_zero() {
         let controls = controls(&[1]);
         let throttle = controls.throttle(&by_name()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(throttle.rate_control.set(5_000), 1_000);

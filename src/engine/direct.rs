@@ -1,8 +1,8 @@
-//! The direct path: a source and a sink with nothing between them, joined on one thread without a link.
+//! The direct path: a source and a sink with no stage between them, joined on one thread without a link.
 //!
-//! The meters and the cancel live inside the loop, so progress stays true and a signal still ends it. Where bytes pass
+//! The loop updates the meters and checks for a cancel, so progress stays true and a signal ends it. Where bytes pass
 //! through a buffer, the source counts as backpressured while the sink is written, and the sink as idle while the
-//! source is read: just what a link of one buffer would show.
+//! source is read, as with a link of one buffer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,26 +16,26 @@ mod path;
 
 pub use path::DirectPath;
 
-/// What a call inside the kernel may move at most, so that a cancelled run never waits long for one to come back.
+/// The most that one call inside the kernel may move, so that a cancelled run never waits long for it.
 const CALL: usize = 16 << 20;
 
 /// Both ends of a direct path.
 pub struct Direct {
     pub source: OpenSource,
     pub sink: OpenWriter,
-    /// What the source is lent.
+    /// The context of the source.
     pub from: Context,
-    /// What the sink is lent.
+    /// The context of the sink.
     pub to: Context,
-    /// What a piece is read into where that is the way.
+    /// The buffer for pieces that are read and written.
     pub buffer: Lease,
     /// Where it stops while the sink is paused.
     pub pause_point: Arc<PausePoint>,
-    /// Where the way is announced.
+    /// Where the current method is published.
     pub lane: Arc<Mutex<DirectPath>>,
 }
 
-/// Which end an error is of.
+/// The end at which an error happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Source,
@@ -58,7 +58,7 @@ impl Direct {
         source.as_direct().is_some() && sink.as_direct().is_some()
     }
 
-    /// Moves all there is, and commits it. What one end fails with, the other end learns as a neighbour.
+    /// Moves everything and commits it. A failure of one end is reported to the other as [`Stop::PeerClosed`].
     pub fn run(mut self) -> [Outcome; 2] {
         match self.move_all() {
             Ok(()) => [Ok(()), Ok(())],
@@ -96,7 +96,7 @@ impl Direct {
     }
 }
 
-/// A source on its way into a sink.
+/// A source and a sink during the copy.
 struct Passage<'a> {
     source: &'a mut Incoming,
     sink: &'a mut Outgoing,
@@ -107,7 +107,7 @@ struct Passage<'a> {
 }
 
 impl Passage<'_> {
-    /// Moves one descriptor of the source to its end, by the fastest way that works.
+    /// Moves one descriptor of the source to its end, by the fastest method that works.
     fn move_one(&mut self, announced: &Mutex<DirectPath>) -> AtEnd<()> {
         let mut lane = DirectPath::best(
             self.source.descriptor().shape(),
@@ -115,7 +115,7 @@ impl Passage<'_> {
             self.source.lends_pages,
         );
         if self.source.descriptor().shape() == Shape::Pipe {
-            // A FIFO without a writer so far reads as if it had ended.
+            // A FIFO that has had no writer yet reads as if it had ended.
             self.wait_to_read()?;
         }
         loop {
@@ -128,13 +128,13 @@ impl Passage<'_> {
             if is_whole {
                 return Ok(());
             }
-            // What could not be moved inside the kernel is read and written, from where that came to.
+            // What could not be moved inside the kernel is read and written, from the current offsets.
             lane = DirectPath::Copy;
         }
     }
 
-    /// Copies inside the kernel, leaving holes where the source has them; returns whether it came to the end. That a call
-    /// copied nothing does not say so: some file systems do that with files that have something.
+    /// Copies inside the kernel, leaving holes where the source has them; returns whether it reached the end. A call
+    /// that copied nothing does not prove that: some file systems copy nothing from files that have content.
     fn copy_ranges(&mut self) -> AtEnd<bool> {
         let is_sparse = self.keeps_holes();
         loop {
@@ -158,7 +158,8 @@ impl Passage<'_> {
         self.sink.possible_holes() == Holes::Grow && self.source.descriptor().stat().is_ok_and(|stat| is_sparse(&stat))
     }
 
-    /// Moves both ends over a hole; returns how many bytes of data follow, or `None` where there is no telling.
+    /// Moves both ends over a hole; returns the number of data bytes that follow, or `None` if the file system does not
+    /// tell.
     fn skip_hole(&mut self) -> AtEnd<Option<u64>> {
         let (source, sink) = (self.source.descriptor(), self.sink.descriptor());
         let failed = |error| at_source(self.source.failed(error));
@@ -179,22 +180,22 @@ impl Passage<'_> {
         Ok((data.end > data.start).then(|| data.end - data.start))
     }
 
-    /// Moves pages; returns whether it came to the end.
+    /// Moves pages; returns whether it reached the end.
     fn splice(&mut self) -> AtEnd<bool> {
         loop {
             self.pass_gate()?;
             let (source, sink) = (self.source.descriptor(), self.sink.descriptor());
             match source.splice_to(sink, CALL) {
                 Ok(None) => return Ok(false),
-                // Of a file, the end is where its size says; some never say it.
+                // The end of a file is at its size; some files never state it.
                 Ok(Some(Transfer::Bytes(0))) => return Ok(source.shape() != Shape::File || is_at_end(source)),
                 Ok(Some(Transfer::Bytes(count))) => self.count(count as u64),
-                // Either end may be the one that is not ready.
+                // Either end may not be ready.
                 Ok(Some(Transfer::NotReady)) => {
                     self.wait_to_read()?;
                     self.wait_to_write()?;
                 }
-                // A source that is a connection can fail in every way but that of a pipe whose reader left.
+                // A connection as the source can fail in every way but with a broken pipe, which is the sink's.
                 Err(error) if source.shape() == Shape::Socket && !is_broken_pipe(&error) => {
                     return Err(at_source(self.source.failed(error)));
                 }
@@ -203,7 +204,7 @@ impl Passage<'_> {
         }
     }
 
-    /// Reads and writes to the end, leaving holes where the source has them.
+    /// Reads and writes to the end, leaving holes where the source has them; returns whether it reached the end.
     fn copy(&mut self) -> AtEnd<bool> {
         let mut is_sparse = self.keeps_holes();
         loop {
@@ -211,7 +212,7 @@ impl Passage<'_> {
             if is_sparse {
                 match self.skip_hole()? {
                     Some(data) => most = usize::try_from(data).map_or(most, |data| data.min(most)),
-                    // Whether that is the end, reading finds out.
+                    // Reading finds out whether that is the end.
                     None => is_sparse = false,
                 }
             }
@@ -230,7 +231,7 @@ impl Passage<'_> {
         }
     }
 
-    /// Writes the first `count` bytes of the buffer, waiting for room as often as it takes.
+    /// Writes the first `count` bytes of the buffer, waiting for room as often as needed.
     fn write(&mut self, count: usize) -> AtEnd<()> {
         let mut done = 0;
         while done < count {
@@ -289,7 +290,7 @@ fn is_broken_pipe(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::BrokenPipe
 }
 
-/// Whether a file that has a size was read to it.
+/// Whether a file with a known size was read to its end.
 fn is_at_end(descriptor: &Descriptor) -> bool {
     let size = descriptor.stat().ok().and_then(|stat| u64::try_from(stat.st_size).ok());
     size.is_some_and(|size| size > 0 && files::tell(descriptor) == Ok(size))

@@ -1,4 +1,4 @@
-//! How a run ends: the stages come back, the one error is decided, outputs are rolled back or stay, and the sources are told.
+//! Ends a run: waits for the stages, determines the one error, rolls outputs back or keeps them, and tells the sources.
 
 use std::time::Duration;
 
@@ -14,25 +14,24 @@ use super::settling::settle;
 use super::start::commit;
 use super::verdict::Loss;
 
-/// How long a stage may take to come back after a signal. Every wait ends at once; what takes longer is a disk that does
-/// not answer, or a machine that has no time for us.
+/// How long a stage may take to stop after a signal. Every wait ends at once; only a disk that does not respond or an
+/// overloaded machine takes longer.
 const GRACE: Duration = Duration::from_millis(50);
-/// How long it may take after a failure, where no user waits for it.
+/// The same after a failure, where no user waits for it.
 const LONG_GRACE: Duration = Duration::from_secs(2);
 
 impl Run {
-    /// Waits for the stages that are still out, decides how the run ended, rolls back what a failed one did, and tells the
-    /// sources.
+    /// Waits for the remaining stages, determines how the run ended, rolls a failed run back, and tells the sources.
     pub async fn end(mut self, cause: Option<Ending>, interrupt: &mut Interrupt) -> Ending {
         let is_signalled = cause.as_ref().is_some_and(|ending| ending.signal.is_some());
         if self.verdict.missing().next().is_some() {
-            // Before the time runs: without a bound, what links hold takes a while to be freed.
+            // Before the time runs: without a bound, the contents of links take a while to be freed.
             self.stop();
         }
         let mut left_behind = Vec::new();
         self.wait_for_stages(is_signalled, &mut left_behind, interrupt).await;
         let mut ending = match cause {
-            // A signal or a deadline that comes when the sinks have committed changes nothing any more.
+            // A signal or a deadline that comes after the sinks have committed changes nothing any more.
             Some(cause) if !self.verdict.is_whole() => cause,
             _ => self.decide(),
         };
@@ -66,7 +65,7 @@ impl Run {
         ending
     }
 
-    /// The first lost branch that is not optional makes the run a failed one; of the others there is a line.
+    /// The first lost branch that is not optional makes the run fail; each of the others gets a line.
     fn count_losses(&self, losses: Vec<Loss>, ending: &mut Ending, left_behind: &mut Vec<String>) {
         for loss in losses {
             let text = &self.watch.stages[loss.node].text;
@@ -78,7 +77,7 @@ impl Run {
         }
     }
 
-    /// Waits for the stages that are still out, as long as they may take.
+    /// Waits for the remaining stages, up to their time limit.
     async fn wait_for_stages(&mut self, is_signalled: bool, left_behind: &mut Vec<String>, interrupt: &mut Interrupt) {
         let grace = tokio::time::sleep(if is_signalled { GRACE } else { LONG_GRACE });
         tokio::pin!(grace);
@@ -89,7 +88,8 @@ impl Run {
                     self.take_report(node, outcome);
                 }
                 () = &mut grace => {
-                    // From now on an output is in its place or never will be. If it is, the end of it is worth waiting for.
+                    // From now on each output is committed or never will be. If one is, its completion is worth waiting
+                    // for.
                     let is_committed = self.roll_back(left_behind, interrupt).await;
                     if is_committed && !std::mem::replace(&mut is_committing, true) {
                         grace.as_mut().reset(tokio::time::Instant::now() + LONG_GRACE);
@@ -98,7 +98,7 @@ impl Run {
                     left_behind.extend(self.missing("did not stop in time; left alone"));
                     break;
                 }
-                // A second signal is meant.
+                // A second signal means to leave at once.
                 Cause::Signal(_) = interrupt.next() => {
                     left_behind.extend(self.missing("not waited for"));
                     break;
@@ -107,8 +107,7 @@ impl Run {
         }
     }
 
-    /// Rolls back what is not committed, unless a signal says not to wait for that; returns whether something is
-    /// committed.
+    /// Rolls back what is not committed, unless another signal ends that; returns whether an output is committed.
     async fn roll_back(&self, left_behind: &mut Vec<String>, interrupt: &mut Interrupt) -> bool {
         tokio::select! {
             biased;
@@ -117,7 +116,7 @@ impl Run {
         }
     }
 
-    /// A line for each stage that is not back.
+    /// A line for each stage that has not stopped.
     fn missing(&self, what: &str) -> Vec<String> {
         let stages = self.verdict.missing().map(|node| &self.watch.stages[node].text);
         stages.map(|text| format!("{text}: {what}")).collect()
@@ -140,8 +139,8 @@ impl Run {
             .collect()
     }
 
-    /// Puts the side files in their places, now that the sinks have committed. A disk that does not answer must not keep
-    /// a user who wants to leave, so a thread waits for it.
+    /// Commits the side files, now that the sinks have committed. A disk that does not respond must not keep a user who
+    /// wants to leave, so a thread waits for it.
     async fn commit_side_files(&self, interrupt: &mut Interrupt) -> Result<(), Ending> {
         let kept = self.stages.iter().filter(|(node, _)| !self.verdict.is_lost(*node));
         for (node, stage) in kept {

@@ -1,5 +1,5 @@
-//! Places that are no descriptors, as source and sink of a whole run: they give and take what they like, fail at every
-//! call, refuse to commit, and take their time to be rolled back.
+//! Fake endpoints that are not descriptors, as source and sink of a whole run: they read and write random amounts, fail
+//! at every call, refuse to commit, and are slow to roll back.
 
 use std::io::IoSlice;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -23,13 +23,13 @@ use crate::stage::{
 /// How many bytes the source gives.
 const BYTES: usize = 20_000;
 
-/// What the fake places of a run do, and what became of them.
+/// What the fake endpoints of a run do, and their results.
 #[derive(Default)]
 struct Script {
     /// Calls of any kind so far, and the one that fails.
     calls: AtomicUsize,
     fails_at: Option<usize>,
-    /// For the sizes of what is given and taken.
+    /// The seed of the sizes of reads and writes.
     seed: AtomicUsize,
     phase: Option<Phase>,
     taken: Mutex<Vec<u8>>,
@@ -40,7 +40,7 @@ struct Script {
 }
 
 impl Script {
-    /// Counts a call, and fails it if it is the one.
+    /// Counts a call, and fails if it is the chosen one.
     fn call(&self) -> Result<(), Failure> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         if self.fails_at == Some(call) {
@@ -49,7 +49,7 @@ impl Script {
         Ok(())
     }
 
-    /// The next of a series of numbers below `bound` that looks random (the generator of POSIX's example of `rand`).
+    /// The next of a series of pseudo-random numbers below `bound` (the generator of POSIX's example of `rand`).
     fn next(&self, bound: usize) -> usize {
         let seed = self.seed.load(Ordering::Relaxed);
         let seed = seed.wrapping_mul(1_103_515_245).wrapping_add(12_345) & 0x7fff_ffff;
@@ -57,7 +57,7 @@ impl Script {
         (seed >> 8) % bound
     }
 
-    /// Whether there is nothing now; then the task is woken at once.
+    /// Whether nothing is available now; then the task is woken at once.
     fn is_pending(&self, context: &task::Context<'_>) -> bool {
         let is_pending = self.next(3) == 0;
         if is_pending {
@@ -71,7 +71,7 @@ fn byte(at: usize) -> u8 {
     u8::try_from(at % 251).unwrap_or(0)
 }
 
-/// A place that is no descriptor.
+/// An endpoint that is not a descriptor.
 struct Fake(Arc<Script>);
 
 struct Reader {
@@ -186,7 +186,7 @@ impl Rollback for Script {
     }
 }
 
-/// A fake place, a transform and a fork into two fake places.
+/// A fake endpoint, a transform and a fork into two fake endpoints.
 fn plan(source: &Arc<Script>, sinks: [&Arc<Script>; 2]) -> Plan {
     let mut graph = Graph::chain(2);
     let fork = graph.append(Id::numbered(1), crate::graph::Port::Bytes);
@@ -242,7 +242,7 @@ async fn streams_carry_every_byte_and_commit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fault_at_any_call_rolls_all_back_in_time() {
+async fn failure_at_any_call_rolls_back() {
     let whole = [script(None), script(None), script(None)];
     run(plan(&whole[0], [&whole[1], &whole[2]]), Arc::default()).await;
     for failing in 0..3 {
@@ -266,7 +266,7 @@ async fn a_fault_at_any_call_rolls_all_back_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_stopped_ends_its_wait() {
+async fn stopped_stream_ends_its_wait() {
     let (source, sinks) = (script(None), [script(None), script(None)]);
     let owner = Arc::<Cancel>::default();
     owner.trip();

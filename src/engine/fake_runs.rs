@@ -1,5 +1,5 @@
-//! Stages that fail in every way at every position of a chain or a tree, hang, or want no more: all are closed once, the
-//! one error is theirs, and all outputs are there or none.
+//! Stages that fail in every way at every position of a chain or a tree, hang, or end early: all are closed once, the
+//! one error is theirs, and all outputs are committed or none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::flow::{Inlet, Outlet};
 use crate::graph::{Graph, Id, NodeId, Port};
 use crate::stage::{BoxFuture, Branches, Context, Phase, Settle, Settled, Stage, TransformPlan, Work};
 
-/// A source and a fork into so many branches of a transform and a sink.
+/// A source and a fork into `branches` branches of a transform and a sink.
 fn fork(branches: usize) -> Graph {
     let mut graph = Graph::chain(2);
     let fork = Id::numbered(1);
@@ -43,7 +43,7 @@ pub(super) fn shapes() -> Vec<Graph> {
 }
 
 #[test]
-fn a_fault_anywhere_closes_all_and_is_reported_once() {
+fn failure_anywhere_closes_all_once() {
     for graph in shapes() {
         let stages = graph.nodes().len();
         for at in 0..stages {
@@ -77,7 +77,7 @@ fn a_fault_anywhere_closes_all_and_is_reported_once() {
 }
 
 #[test]
-fn without_a_fault_every_sink_commits_once() {
+fn every_sink_commits_once() {
     for graph in shapes() {
         for first in [Form::Task, Form::Thread] {
             let case = Case {
@@ -100,7 +100,7 @@ fn without_a_fault_every_sink_commits_once() {
 }
 
 #[test]
-fn times_longer_than_the_clock_can_tell_never_come() {
+fn huge_time_limits_never_come() {
     let settings = Settings {
         timeout: Some(Duration::MAX),
         stall_timeout: Some(Duration::MAX),
@@ -120,7 +120,7 @@ fn times_longer_than_the_clock_can_tell_never_come() {
 }
 
 #[test]
-fn a_stage_that_wants_no_more_stops_those_before_it() {
+fn early_end_stops_the_stages_before() {
     for first in [Form::Task, Form::Thread] {
         let case = Case {
             ends_early: vec![2],
@@ -134,7 +134,7 @@ fn a_stage_that_wants_no_more_stops_those_before_it() {
 }
 
 #[test]
-fn a_branch_that_ends_early_leaves_the_others_whole() {
+fn early_branch_end_keeps_the_others() {
     for graph in [fork(2), fork(5), nested()] {
         let ending_early = graph.nodes().filter(|node| {
             let is_fork = graph.outputs(*node).len() > 1;
@@ -234,7 +234,7 @@ fn a_failed_branch_is_rolled_back_alone() {
 }
 
 #[test]
-fn when_every_branch_ends_early_the_source_is_stopped() {
+fn source_stops_when_all_branches_end() {
     let case = Case {
         ends_early: vec![2, 4, 6],
         ..Case::of(fork(3), Some((0, Way::Hang, Moment::Midway)))
@@ -245,10 +245,10 @@ fn when_every_branch_ends_early_the_source_is_stopped() {
 }
 
 #[test]
-fn a_pipeline_that_stops_for_no_reason_is_a_bug_and_no_success() {
+fn stop_without_reason_is_a_bug() {
     for graph in [Graph::chain(3), fork(2)] {
         let stages = graph.nodes().len();
-        // A branch of a fork that leaves without a word ends nothing but its own path.
+        // A branch of a fork that leaves without a reason ends only its own path.
         for at in 0..stages {
             for moment in [Moment::Start, Moment::Midway, Moment::End] {
                 let ends = Case {
@@ -269,7 +269,7 @@ fn a_pipeline_that_stops_for_no_reason_is_a_bug_and_no_success() {
 }
 
 #[test]
-fn sinks_commit_by_phase_and_then_in_order() {
+fn sinks_commit_by_phase_then_order() {
     let case = Case {
         phases: vec![Phase::Name, Phase::Remote, Phase::Drained, Phase::Remote, Phase::Name],
         ..Case::of(fork(5), None)
@@ -280,7 +280,7 @@ fn sinks_commit_by_phase_and_then_in_order() {
 }
 
 #[test]
-fn a_commit_that_fails_rolls_back_those_that_wait() {
+fn failed_commit_rolls_back_the_waiting() {
     for (failing, committed) in [
         (5, vec![7]),
         (9, vec![7, 5]),
@@ -308,7 +308,7 @@ fn a_commit_that_fails_rolls_back_those_that_wait() {
     }
 }
 
-/// Never comes back from being told.
+/// Never returns from `settle`.
 struct Deaf;
 
 impl Settle for Deaf {
@@ -317,7 +317,7 @@ impl Settle for Deaf {
     }
 }
 
-/// Panics when it is told.
+/// Panics in `settle`.
 struct Touchy;
 
 impl Settle for Touchy {
@@ -327,7 +327,7 @@ impl Settle for Touchy {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_is_told_within_two_seconds_or_left_alone() {
+async fn source_is_settled_within_two_seconds() {
     let begun = tokio::time::Instant::now();
     let mut interrupt = super::interrupt::Interrupt::by(Arc::default());
     assert!(!settle(&[Arc::new(Deaf)], Settled::Committed, &mut interrupt).await);
@@ -335,7 +335,7 @@ async fn a_source_is_told_within_two_seconds_or_left_alone() {
     assert!(settle(&[Arc::new(Touchy)], Settled::Committed, &mut interrupt).await);
 }
 
-/// Starts its sub-pipeline so many times, one run after the other, once its input has ended.
+/// Runs its sub-pipeline this many times, one after the other, once its input has ended.
 struct Owner(usize, Arc<Tally>);
 
 impl TransformPlan for Owner {
@@ -357,8 +357,8 @@ impl Stage for Owner {
     }
 }
 
-/// Runs a chain whose second stage starts `case` so many times; returns how it ended, what became of the runs, and of the
-/// chain itself.
+/// Runs a chain whose second stage runs `case` `runs` times; returns how it ended, and the tallies of the runs and of
+/// the chain itself.
 fn owned(case: Case, runs: usize, settings: Settings) -> (Ending, Arc<Tally>, Arc<Tally>) {
     let (outer, inner) = (Arc::<Tally>::default(), Arc::<Tally>::default());
     let mut plan = Case::new(3, None).plan(&outer);
@@ -370,7 +370,7 @@ fn owned(case: Case, runs: usize, settings: Settings) -> (Ending, Arc<Tally>, Ar
 }
 
 #[test]
-fn a_stage_runs_its_own_pipeline_any_number_of_times() {
+fn stage_runs_its_sub_pipeline_repeatedly() {
     let (ending, inner, outer) = owned(Case::of(fork(2), None), 7, Settings::default());
     assert_eq!(ending.exit_code(), 0, "{ending:?}");
     assert_eq!(inner.counts(), [7 * 6, 7 * 6, 7 * 2, 0]);
@@ -379,7 +379,7 @@ fn a_stage_runs_its_own_pipeline_any_number_of_times() {
 }
 
 #[test]
-fn what_fails_in_a_stages_own_pipeline_fails_the_stage() {
+fn sub_pipeline_failure_fails_the_stage() {
     let case = Case::of(fork(2), Some((3, Way::Error, Moment::End)));
     let (ending, inner, outer) = owned(case, 7, Settings::default());
     assert_eq!(ending.exit_code(), 1);
@@ -391,7 +391,7 @@ fn what_fails_in_a_stages_own_pipeline_fails_the_stage() {
 }
 
 #[test]
-fn a_stage_that_is_stopped_stops_its_own_pipeline() {
+fn stopped_stage_stops_its_sub_pipeline() {
     let case = Case::of(fork(2), Some((3, Way::Hang, Moment::End)));
     let settings = Settings {
         timeout: Some(Duration::from_millis(50)),

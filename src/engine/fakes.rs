@@ -1,4 +1,4 @@
-//! Pipelines of fake stages, one of which may fail, hang, or want no more, at any moment.
+//! Pipelines of fake stages, one of which may fail, hang, or end early, at any moment.
 
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -22,31 +22,31 @@ use crate::stage::{
 pub enum Way {
     Error,
     Panic,
-    /// It stops as if a neighbour had, with no reason.
+    /// It stops as if its peer had closed, without a reason.
     Leave,
-    /// It waits for nothing but to be told to stop.
+    /// It waits until it is told to stop.
     Hang,
 }
 
-/// When it does.
+/// The moment of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     /// Before the first chunk.
     Start,
     /// After some.
     Midway,
-    /// When its input has ended and everything was passed on.
+    /// When its input has ended and all of it was passed on.
     End,
-    /// When it is its turn to commit.
+    /// When its commit is granted.
     Commit,
-    /// When it has said its own end, too; a place has nothing left to do then.
+    /// After it has ended; an endpoint has nothing left to do then.
     Over,
 }
 
-/// How much a source gives at once, in bytes.
+/// The size of a source's chunks, in bytes.
 const CHUNK: usize = 1000;
 
-/// What a stage is started as.
+/// The form in which a stage is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     Task,
@@ -60,11 +60,11 @@ struct Fake {
     form: Form,
     fault: Option<(Way, Moment)>,
     is_source: bool,
-    /// Chunks that it gives, where it is the source; `None` for as many as are taken.
+    /// The number of chunks that it sends, if it is the source; `None` for an endless stream.
     chunks: Option<usize>,
-    /// Whether it wants nothing of its input, and ends well at once.
+    /// Whether it reads nothing of its input, and ends successfully at once.
     ends_early: bool,
-    /// When it commits, where it is a sink.
+    /// When it commits, if it is a sink.
     phase: Phase,
     /// What becomes of the pipeline when a branch fails, where it is a fork.
     branches: Branches,
@@ -72,7 +72,7 @@ struct Fake {
     tally: Arc<Tally>,
 }
 
-/// What became of a pipeline of fakes.
+/// The results of a pipeline of fakes.
 #[derive(Default)]
 pub struct Tally {
     started: AtomicUsize,
@@ -107,7 +107,7 @@ impl Tally {
     }
 }
 
-/// Counts a stage as closed, whatever way it goes.
+/// Counts a stage as closed, however it ends.
 struct Open(Arc<Tally>);
 
 impl Open {
@@ -124,7 +124,7 @@ impl Drop for Open {
 }
 
 impl Fake {
-    /// Fails, if now is the moment; waits forever, if it is to hang.
+    /// Fails or waits forever if this is the chosen moment.
     fn poll_reach(&self, moment: Moment) -> Poll<Outcome> {
         let Some((way, _)) = self.fault.filter(|(_, due)| *due == moment) else {
             return Poll::Ready(Ok(()));
@@ -204,7 +204,7 @@ impl Out {
     }
 }
 
-/// A source or a sink of fakes, which the seam between the engine and its places drives.
+/// A fake source or sink behind the endpoint traits.
 struct Place {
     fake: Fake,
     _open: Open,
@@ -409,7 +409,7 @@ pub struct Case {
     /// Where it is, and what. The source ends only where the moment is the end or later, or
     /// the pipeline goes on without a failed branch.
     pub fault: Option<(usize, Way, Moment)>,
-    /// The stages that want nothing of their input.
+    /// The stages that read nothing of their input.
     pub ends_early: Vec<usize>,
     /// What becomes of the pipeline when a branch fails, the same for each fork.
     pub branches: Branches,
@@ -511,7 +511,7 @@ pub fn source(tally: &Arc<Tally>) -> Source {
     Source::of(Box::new(case.fake(case.graph.root(), tally)))
 }
 
-/// A sub-pipeline: the case, over whatever source it is given.
+/// A sub-pipeline: the case, over any source.
 pub fn sub_plan(case: Case, tally: Arc<Tally>) -> SubPlan {
     SubPlan {
         memory: 10_000,

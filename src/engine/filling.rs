@@ -1,4 +1,4 @@
-//! Whether a link is filling for good, and when it will be full.
+//! Whether a link fills steadily, and when it will be full.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use crate::flow::{LinkLevels, seconds};
 
 use super::share::ratio;
 
-/// One link at one moment. What it is filled with and emptied by, the graph knows.
+/// One link at one moment. The graph has its stages.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LinkSample {
-    /// What it holds, and what happened to it since the start.
+    /// Its levels, and its counters since the start.
     #[serde(flatten)]
     pub levels: LinkLevels,
-    /// By how many bytes per second its level rose over the last seconds; negative where it fell.
+    /// By how many bytes per second its level rose over the last seconds; negative if it fell.
     #[serde(rename = "fill_bytes_per_s", default)]
     pub fill_rate: f64,
-    /// When it will be full if that goes on; `None` where it is not filling.
+    /// When it will be full at that rate; `None` if it is not filling.
     #[serde(rename = "full_in_s", with = "seconds::optional", default)]
     pub full_in: Option<Duration>,
 }
 
 impl LinkSample {
-    /// A link that held `before` bytes so much `time` ago.
+    /// A link that held `before` bytes `time` ago.
     #[allow(clippy::cast_precision_loss, reason = "levels are far below 2^53")]
     pub(super) fn new(levels: LinkLevels, before: u64, time: Duration) -> Self {
         let fill_rate = ratio(levels.buffered as f64 - before as f64, time.as_secs_f64());
@@ -53,21 +53,21 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(5);
 
     #[test]
-    fn a_link_that_fills_says_when_it_will_be_full() {
+    fn filling_link_predicts_when_full() {
         let link = sample(100, 600, WINDOW);
         assert_eq!(format!("{}", link.fill_rate), "100");
         assert_eq!(link.full_in, Some(Duration::from_secs(4)));
     }
 
     #[test]
-    fn a_link_that_drains_or_rests_never_will() {
+    fn draining_link_predicts_nothing() {
         assert_eq!(format!("{}", sample(600, 100, WINDOW).fill_rate), "-100");
         assert_eq!(sample(600, 100, WINDOW).full_in, None);
         assert_eq!(sample(1000, 1000, WINDOW).full_in, None);
     }
 
     #[test]
-    fn in_no_time_nothing_fills() {
+    fn zero_time_has_no_fill_rate() {
         let link = sample(100, 600, Duration::ZERO);
         assert_eq!((format!("{}", link.fill_rate), link.full_in), ("0".to_owned(), None));
     }

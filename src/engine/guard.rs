@@ -1,4 +1,4 @@
-//! Stops a run before it takes more memory than it may.
+//! Stops a run before it exceeds its memory limit.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, OnceLock};
@@ -13,10 +13,10 @@ use super::Ending;
 use super::overrun::Overrun;
 use super::watch::Watch;
 
-/// Looks at the resident memory from a thread of its own, which no stage can hold up.
+/// Measures the resident memory on a thread of its own, which no stage can block.
 pub struct Guard {
     found: Arc<Found>,
-    /// Dropped, it ends the thread.
+    /// Dropping it ends the thread.
     _over: Option<Sender<()>>,
 }
 
@@ -27,8 +27,8 @@ struct Found {
 }
 
 impl Guard {
-    /// A guard that lets at most `limit` bytes become resident, or one that never says anything. `before` was resident
-    /// before the stages were started.
+    /// A guard that allows at most `limit` resident bytes, or one that never trips. `before` bytes were resident before
+    /// the stages were started.
     pub fn start(limit: Option<u64>, before: u64, watch: &Arc<Watch>) -> Result<Self, Failure> {
         let found = Arc::new(Found::default());
         let Some(limit) = limit else {
@@ -40,7 +40,7 @@ impl Guard {
             let memory = ResidentMemory::open();
             loop {
                 let rss = memory.now();
-                // What is granted is bounded exactly, however late this thread has its turn; all else is looked at.
+                // Granted buffers are bounded exactly, however late this thread runs; all other memory is measured.
                 if rss > limit || watch.pool.is_exhausted() {
                     let overrun = Overrun {
                         rss,
@@ -52,7 +52,7 @@ impl Guard {
                         is_unbounded: watch.is_unbounded,
                     };
                     let _ = teller.overrun.set(overrun);
-                    // At once: nobody else has to be scheduled first for the memory to stop growing.
+                    // Done here, at once: no other thread has to be scheduled first for the memory to stop growing.
                     watch.links.values().iter().for_each(|link| link.cancel());
                     teller.told.notify_one();
                     return;
@@ -88,8 +88,8 @@ impl Guard {
     }
 }
 
-/// How long it takes at least until `headroom` more bytes are resident: faster than 4 GiB/s no machine of today fills
-/// pages that it has to clear first.
+/// The least time until `headroom` more bytes can be resident: no current machine fills new pages, which have to be
+/// cleared first, faster than 4 GiB/s.
 fn until_next_look(headroom: u64) -> Duration {
     const FASTEST: u64 = 4 << 30;
     let millis = headroom.saturating_mul(1000) / FASTEST;
@@ -101,8 +101,8 @@ mod tests {
     use super::*;
     use crate::flow::{Closed, Link, Marks, Outlet, Pool, block_within};
 
-    /// Starts a guard over a link without a bound whose pool has room for `most` bytes, lets the producer reach for more,
-    /// and answers the exit code.
+    /// Starts a guard over an unbounded link whose pool has room for `most` bytes, lets the producer exceed it, and
+    /// returns the exit code.
     fn guarded(limit: u64, most: u64) -> u8 {
         let pool = Arc::new(Pool::advisory(4, most));
         let link = Link::new(Marks::new(4, 2, 1).advisory(), pool.clone());
@@ -125,13 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_stops_the_links_and_the_run() {
+    fn guard_stops_links_and_run() {
         assert_eq!(guarded(0, 100), 7, "resident");
         assert_eq!(guarded(u64::MAX, 0), 7, "granted");
     }
 
     #[test]
-    fn it_looks_the_more_often_the_less_is_left() {
+    fn guard_looks_more_often_near_the_limit() {
         let looks = [0, 1 << 20, 16 << 20, 64 << 20, 1 << 30, u64::MAX].map(until_next_look);
         assert_eq!(looks.map(|look| look.as_millis()), [1, 1, 3, 15, 20, 20]);
     }

@@ -1,4 +1,4 @@
-//! What ends a run from outside: signals and the deadline.
+//! What ends a run from outside: signals, the deadline and the owner of a sub-pipeline.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -10,19 +10,19 @@ use crate::error::{Failure, Kind};
 use crate::platform::{TERMINATING, is_ignored, listen_to};
 use crate::stage::Cancel;
 
-/// Something from outside that ends the run.
+/// A cause from outside that ends the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// One of the terminating signals.
     Signal(i32),
     /// The run's time is up.
     Deadline,
-    /// The stage whose run this is was told to stop.
+    /// The stage that owns this run was told to stop.
     Owner,
 }
 
 impl Cause {
-    /// The failure that this is, or the signal.
+    /// The failure or the signal as an [`Ending`](super::Ending).
     pub fn ending(self) -> super::Ending {
         match self {
             Self::Signal(signal) => super::Ending {
@@ -41,7 +41,7 @@ impl Cause {
     }
 }
 
-/// Listens to the signals that end a run. One that was ignored when the process started stays so.
+/// Listens for the signals that end a run. A signal that was ignored when the process started stays ignored.
 pub struct Interrupt {
     signals: Vec<(i32, Signal)>,
     deadline: Option<tokio::time::Instant>,
@@ -63,7 +63,7 @@ impl Interrupt {
         })
     }
 
-    /// Ends when `owner` is tripped, and for no other reason.
+    /// Trips only when `owner` does.
     pub fn by(owner: Arc<Cancel>) -> Self {
         Self {
             signals: Vec::new(),
@@ -77,7 +77,7 @@ impl Interrupt {
         while !matches!(self.next().await, Cause::Signal(_)) {}
     }
 
-    /// Waits for the next cause. The deadline and the owner's word come once.
+    /// Waits for the next cause. The deadline and the owner's cancel are reported once.
     pub async fn next(&mut self) -> Cause {
         let owner = self.owner.clone();
         let stopped = async {

@@ -1,4 +1,4 @@
-//! `--min-rate`: a run whose sink takes too little ends.
+//! `--min-rate`: ends a run whose sink is too slow.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,34 +12,34 @@ use super::Ending;
 use super::rounds::Rounds;
 use super::watch::Watch;
 
-/// How much the sink must take.
+/// The lowest rate of the sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MinRate {
     /// Bytes per second, on average over the grace time.
     pub rate: u64,
-    /// How long the average goes back, and how long a run has before it is judged.
+    /// The period of the average, and how long a run has before it is judged.
     pub grace: Duration,
 }
 
-/// Notices that the sink takes too little.
+/// Notices that the sink is too slow.
 pub struct Slow {
     judge: Option<Judge>,
 }
 
-/// What had happened at a moment.
+/// The counters at one moment.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     at: Instant,
-    /// Bytes that the sink had taken.
+    /// Bytes that the sink has written.
     taken: u64,
-    /// How long throttles had waited on purpose.
+    /// How long throttles have waited on purpose.
     throttled: Duration,
 }
 
 struct Judge {
     limit: MinRate,
     rounds: Rounds,
-    /// The oldest is the youngest of those that are at least as old as the grace time, where there is one.
+    /// The oldest is the latest one that is at least as old as the grace time, if there is one.
     readings: VecDeque<Reading>,
 }
 
@@ -50,7 +50,7 @@ impl Slow {
         }
     }
 
-    /// Waits until it is worth looking.
+    /// Waits until the next look is due.
     pub async fn tick(&self) {
         match &self.judge {
             Some(judge) => judge.rounds.due().await,
@@ -58,15 +58,15 @@ impl Slow {
         }
     }
 
-    /// Whether the sink has taken too little for too long. What comes after its last byte is not judged: that is the time
-    /// that a disk takes to sync, or that a peer takes for what its system has already.
+    /// Returns the ending if the sink has been too slow for too long. The time after its last byte is not judged: it is
+    /// what a disk needs to sync, or a peer to read what its system has already.
     pub fn look(&mut self, watch: &Watch) -> Option<Ending> {
         let judge = self.judge.as_mut()?;
         let at = Instant::now();
-        // Whatever there is to see now, the next look is due later.
+        // The next look is due later, whatever this one shows.
         let comes_late = judge.rounds.comes_late(at);
         if comes_late || watch.controls().is_paused() {
-            // Nobody takes anything who was stopped or told not to; once told to go on, it has its grace again.
+            // A paused or stopped sink writes nothing; once resumed, it has its grace time again.
             judge.readings.clear();
         }
         let reading = Reading {
@@ -92,8 +92,8 @@ impl Judge {
         }
     }
 
-    /// The rate in bytes per second, where it is below the least one. Time in which a throttle waited does not count, but
-    /// what was taken in it does; where throttles waited nearly all the time, nothing is judged: what is left is the work
+    /// The rate in bytes per second, if it is below the lowest one. Time in which a throttle waited does not count, but
+    /// the bytes written in it do; if throttles waited nearly all the time, nothing is judged: what is left is the work
     /// of the throttle itself.
     fn is_below(&mut self, now: Reading) -> Option<u64> {
         self.readings.push_back(now);
@@ -140,8 +140,8 @@ mod tests {
         grace: Duration::from_secs(10),
     };
 
-    /// Looks once a second at a sink that takes so many bytes in each, of which a throttle waits so long; answers the second
-    /// at which it was too slow, and the rate.
+    /// Looks once a second at a sink that writes this many bytes in each second, of which a throttle waits this long;
+    /// returns the second at which it was too slow, and the rate.
     fn slow_at(seconds: impl IntoIterator<Item = (u64, Duration)>) -> Option<(u32, u64)> {
         let begun = Instant::now();
         let mut judge = Judge::new(LIMIT, begun);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_rate_is_enough_and_a_byte_less_is_not() {
+    fn exactly_the_least_rate_suffices() {
         assert_eq!(slow_at(unthrottled([100; 100])), None);
         let mut bytes = [100; 100];
         bytes[50] = 99;
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_has_the_grace_time_to_begin() {
+    fn run_has_a_grace_time() {
         let late = |bytes| unthrottled([0; 9].into_iter().chain([bytes]).chain([100; 50]));
         assert_eq!(slow_at(late(1000)), None);
         assert_eq!(slow_at(late(999)), Some((10, 99)));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_long_ago_pays_for_nothing() {
+    fn old_bytes_do_not_count() {
         let then_none = unthrottled([1_000_000; 20].into_iter().chain([0; 100]));
         assert_eq!(slow_at(then_none), Some((30, 0)));
     }
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(slow_at([(0, waits(3000)); 100]), None, "several throttles");
     }
 
-    /// Looks whenever it is due, on a paused clock; answers at which look the sink was too slow.
+    /// Looks whenever it is due, on a paused clock; returns at which look the sink was too slow.
     async fn too_slow_at(slow: &mut Slow, watch: &Watch, looks: usize) -> Option<usize> {
         for look in 1..=looks {
             let before = Instant::now();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_sink_that_was_paused_begins_anew_whatever_it_had_taken_before() {
+    async fn pause_restarts_the_grace_time() {
         let (watch, mut slow) = (Watch::detached(2), Slow::new(Some(LIMIT)));
         watch.stages.values()[1].meter.add_out(1_000_000);
         watch.controls().pause();
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_sink_that_has_written_its_last_byte_is_looked_at_no_more_often_and_not_judged() {
+    async fn finished_sink_is_not_judged() {
         let (watch, mut slow) = (Watch::detached(2), Slow::new(Some(LIMIT)));
         watch.stages.values()[1].meter.begin_commit();
         let begun = Instant::now();

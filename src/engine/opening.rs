@@ -1,9 +1,9 @@
-//! Opening a pipeline's ends in the order that loses nothing.
+//! Opens the ends of a pipeline in an order in which a failure loses nothing.
 //!
 //! Checks without side effects come first, then listeners are bound, then near sources are opened, then far sinks, far
-//! sources, and last the near sinks, whose temporary files are the first things on disk but for those of side files, which
-//! come just before any sink. So a connection that fails leaves no file behind, a source that is missing is noticed before
-//! any sink exists, and no byte is read for a sum that could not be written.
+//! sources, side files, and last the near sinks, which make their temporary files. So a connection that fails leaves no
+//! file behind, a missing source is noticed before any sink exists, and no byte is read for a checksum that could not
+//! be written.
 
 use std::sync::Arc;
 
@@ -29,35 +29,35 @@ pub struct Opened {
     pub memory: MemoryPlan,
     /// Bytes that the source is expected to give.
     pub expected: Option<u64>,
-    /// Bytes that the source is asked for at most.
+    /// The most bytes that are read from the source.
     pub wanted: Option<u64>,
 }
 
-/// A stage, ready to be started, or on its way there.
+/// A stage that is open, or is being opened.
 pub struct OpenStage<R = OpenRole> {
     pub name: &'static str,
     pub text: String,
     /// Addresses that it has bound.
     pub listening: Vec<String>,
-    /// The small file that it leaves beside the stream.
+    /// The small file that it writes beside the stream.
     pub side_file: Option<Arc<OpenSideFile>>,
     pub sub_pipelines: Vec<SubPlan>,
     /// Bytes that it holds besides its links.
     pub state: u64,
     /// Whether it may end its input before the input's own end.
     pub ends_early: bool,
-    /// What becomes of its branches, if it has any.
+    /// What happens to its branches, if it has any.
     pub branches: Branches,
-    /// How many bytes it gives for those that come to it.
+    /// How many bytes it sends for those that it receives.
     pub output_size: OutputSize,
-    /// What it waits for when it waits for the outside.
+    /// What it waits for outside of the pipeline.
     pub outside: Option<Outside>,
-    /// The rate that it keeps, if it keeps one.
+    /// The rate that it keeps, if any.
     pub rate_control: Option<Arc<RateControl>>,
     pub role: R,
 }
 
-/// What a stage is started as.
+/// The opened form of a stage.
 pub enum OpenRole {
     Source(OpenSource),
     Transform(Box<dyn Stage>),
@@ -65,7 +65,7 @@ pub enum OpenRole {
     Sink(OpenWriter),
 }
 
-/// Opens every end, or says why that cannot be.
+/// Opens every end, or returns why that failed.
 pub async fn open(
     mut plan: Plan,
     observer: &mut (dyn Observer + Send),
@@ -95,7 +95,7 @@ pub async fn open(
     }
 }
 
-/// What can be known of each end before anything is touched, if none of it stands in the way.
+/// The facts of each end, before anything is touched, if they are all right.
 fn check(plan: &Plan) -> Result<NodeMap<Option<Facts>>, Ending> {
     let mut facts = NodeMap::default();
     for stage in plan.stages.values() {
@@ -112,7 +112,7 @@ fn check(plan: &Plan) -> Result<NodeMap<Option<Facts>>, Ending> {
     Ok(facts)
 }
 
-/// Tells the sinks that a file's holes arrive as they are, where its bytes do.
+/// Tells the sinks of a sparse file whose bytes arrive unchanged to leave holes.
 fn expect_holes(plan: &mut Plan, facts: &NodeMap<Option<Facts>>) {
     let is_sparse = |node: NodeId| facts[node].as_ref().is_some_and(|facts| facts.is_sparse);
     let arrives = |plan: &Plan, sink| {
@@ -135,7 +135,7 @@ fn of_stage<T>(stage: &Planned<T>, failure: Failure) -> Ending {
     Ending::failed(Some(stage.text.clone()), failure)
 }
 
-/// No sink may be a file that is read, or that another sink writes.
+/// Refuses a sink that is a file which is read, or which another sink writes.
 fn check_files(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), Ending> {
     let mut taken: Vec<(&FilePlace, Option<NodeId>)> = Vec::new();
     let mut streams: Vec<(FileId, NodeId)> = Vec::new();
@@ -172,7 +172,7 @@ fn check_files(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), Ending
     Ok(())
 }
 
-/// No compressed bytes go to a terminal unless it was named.
+/// Refuses to write compressed bytes to a terminal that was not named.
 fn check_terminals(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), Ending> {
     for node in plan.graph.sinks() {
         let is_terminal = facts[node].as_ref().is_some_and(|facts| facts.is_terminal);
@@ -180,7 +180,7 @@ fn check_terminals(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), En
         let content = before.find_map(|plan| plan.as_transform()?.conversion()?.content());
         let compressed = content == Some(Content::Compressed);
         if compressed && is_terminal && plan.stages[node].is_implied {
-            let why = "compressed data is nothing to look at; redirect it, or spell out `| write -`";
+            let why = "compressed data is not readable; redirect it, or spell out `| write -`";
             let failure = Failure::because(Kind::Usage, "will not write to a terminal", why);
             return Err(of_stage(&plan.stages[node], failure));
         }
@@ -188,7 +188,7 @@ fn check_terminals(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), En
     Ok(())
 }
 
-/// What a side file must not be: an end of the pipeline, or another side file.
+/// Refuses a side file that is an end of the pipeline or another side file.
 fn check_side_files(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), Ending> {
     let mut taken: Vec<(FilePlace, String)> = Vec::new();
     for (node, facts) in facts.iter() {
@@ -214,7 +214,7 @@ fn check_side_files(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), E
     Ok(())
 }
 
-/// Binds every listener, and says where peers may connect.
+/// Binds every listener, and reports where peers may connect.
 fn bind(plan: &mut Plan, observer: &mut (dyn Observer + Send)) -> Result<NodeMap<Vec<String>>, Ending> {
     let mut listening = NodeMap::default();
     for stage in plan.stages.values_mut() {
@@ -231,11 +231,11 @@ fn bind(plan: &mut Plan, observer: &mut (dyn Observer + Send)) -> Result<NodeMap
     Ok(listening)
 }
 
-/// How far a stage has come.
+/// The progress of opening a stage.
 enum Opening {
     Planned(StagePlan),
     Open(OpenRole),
-    /// It is being opened, or could not be.
+    /// It is being opened, or failed to open.
     Gone,
 }
 
@@ -244,11 +244,11 @@ struct Opener {
     stages: NodeMap<OpenStage<Opening>>,
     side_files: Vec<(NodeId, SideFile)>,
     memory: MemoryPlan,
-    /// The pipeline, for a sink that goes on with what an earlier run of it has written.
+    /// The pipeline's text, for a sink that continues an earlier run of it.
     text: String,
-    /// How many bytes the pipeline wants at most, those that the source moves past included.
+    /// The most bytes that the pipeline reads, including those that the source skips.
     wanted: Option<u64>,
-    /// How many bytes the source has moved past.
+    /// How many bytes the source has skipped.
     skipped: u64,
     /// How many bytes an earlier run has written.
     resumed: u64,
@@ -305,7 +305,7 @@ impl Opener {
         })
     }
 
-    /// The open sources that want to know how the run ends.
+    /// The open sources that are told how the run ends.
     fn settles(&self) -> Vec<Arc<dyn Settle>> {
         let roles = self.stages.values().iter().map(|stage| &stage.role);
         let open = roles.filter_map(|role| match role {
@@ -358,7 +358,7 @@ impl Opener {
         Ok(())
     }
 
-    /// Opens the side files. Those that are open when a later one, or a sink, cannot be are dropped, and so rolled back.
+    /// Opens the side files. If a later one or a sink fails to open, they are dropped and so rolled back.
     async fn open_side_files(&mut self) -> Result<(), Ending> {
         for (node, file) in std::mem::take(&mut self.side_files) {
             let opened = file.open().await;
@@ -390,7 +390,7 @@ impl Opener {
         Ending::failed(Some(self.stages[node].text.clone()), failure)
     }
 
-    /// Which run it is that a sink may go on with: the plan sees to it that such a pipeline reads one file.
+    /// The key of the run that a sink may continue; the plan has checked that such a pipeline reads one file.
     fn key(&self) -> Result<ResumeKey, Ending> {
         let root = self.graph.root();
         let identity = match &self.stages[root].role {
@@ -417,13 +417,13 @@ impl Opener {
                 Failure::because(Kind::Integrity, "cannot go on", why),
             ));
         }
-        tracing::info!("goes on after {offset} bytes");
+        tracing::info!("resumes after {offset} bytes");
         self.resumed = offset;
         Ok(())
     }
 
-    /// Moves the source past what the first transform would drop, and tells it how much it is asked for. This is the last
-    /// step that can fail, so that a failed start leaves a shared standard input where it was.
+    /// Moves the source past what the first transform would drop, and sets how much it reads. This is the last step
+    /// that can fail, so that a failed start leaves a shared standard input where it was.
     fn position_source(&mut self) -> Result<(), Ending> {
         let leading = self.leading_skip().map_or(0, |left| *left);
         if leading > 0 {
@@ -441,7 +441,7 @@ impl Opener {
         Ok(())
     }
 
-    /// How many of the first bytes the first transform still has to drop.
+    /// The number of leading bytes that the first transform still has to drop.
     fn leading_skip(&mut self) -> Option<&mut u64> {
         let first = self.graph.downstream(self.graph.root()).next()?;
         match &mut self.stages[first].role {
@@ -450,7 +450,7 @@ impl Opener {
         }
     }
 
-    /// Moves the source `bytes` ahead where it can; returns by how many it did.
+    /// Moves the source `bytes` ahead if it can; returns by how many it did.
     fn skip(&mut self, bytes: u64) -> Result<u64, Ending> {
         let root = self.graph.root();
         let skipped = match &mut self.stages[root].role {
@@ -471,7 +471,7 @@ impl Opener {
             let role = match stage.role {
                 Opening::Open(role) => role,
                 Opening::Planned(StagePlan::Transform(plan)) => {
-                    // Only now is it known what a source has skipped in its place.
+                    // Only now is it known what the source has skipped in place of the transform.
                     let passing = plan.pass_through();
                     output_size = passing.map_or(OutputSize::Changed, PassThrough::output_size);
                     OpenRole::Transform(plan.make())
@@ -504,8 +504,8 @@ impl Opener {
     }
 }
 
-/// What was a regular file a moment ago is none any more.
+/// The source was a regular file when it was checked and is not one any more.
 fn unknowable() -> Failure {
-    let why = "resume=true needs a regular file, and it is none";
-    Failure::because(Kind::Usage, "cannot be known again", why)
+    let why = "resume=true needs a regular file, and this is not one";
+    Failure::because(Kind::Usage, "cannot be identified", why)
 }

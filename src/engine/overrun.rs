@@ -1,24 +1,24 @@
-//! What would have happened, had a run not been stopped at its limit of resident memory.
+//! Explains what would have happened if a run had not been stopped at its limit of resident memory.
 
 use std::time::Duration;
 
 use crate::error::{Failure, Kind};
 use crate::grammar::human_size;
 
-/// A run that took more memory than it may. Sizes in bytes.
+/// A run that exceeded its memory limit. Sizes in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overrun {
     /// Resident when it was noticed.
     pub rss: u64,
-    /// What may be resident.
+    /// The limit.
     pub limit: u64,
     /// Resident before the first byte moved: the program itself.
     pub before: u64,
-    /// Since then.
+    /// The time since then.
     pub elapsed: Duration,
-    /// What the machine still had; `None` where it does not tell.
+    /// What the machine had left; `None` if unknown.
     pub free: Option<u64>,
-    /// What links and stages of a bounded run hold at most.
+    /// The most that links and stages of a bounded run hold.
     pub ceiling: u64,
     /// Whether the links were without a bound.
     pub is_unbounded: bool,
@@ -31,12 +31,12 @@ impl Overrun {
         Failure::because(Kind::Limit, what, self.consequence())
     }
 
-    /// The program and all that the same chain holds where its marks are heeded.
+    /// What the program and the same pipeline with hard marks hold.
     fn bounded(&self) -> u64 {
         self.before + self.ceiling
     }
 
-    /// What it means, and what would have come of it.
+    /// What it means, and what it would have led to.
     fn consequence(&self) -> String {
         if !self.is_unbounded {
             return format!("more than {} was not wanted", human_size(self.limit));
@@ -56,7 +56,7 @@ impl Overrun {
         text + &format!("; without --ignore-backpressure the same chain stays below {whole}")
     }
 
-    /// When all memory would have been taken at the mean rate so far.
+    /// When all memory would have been used at the mean rate so far.
     fn full_in(&self) -> Option<Duration> {
         let taken = self.rss.checked_sub(self.before).filter(|taken| *taken > 0)?;
         let nanos = u128::from(self.free?) * self.elapsed.as_nanos() / u128::from(taken);
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_without_a_bound_says_what_would_have_come_of_it() {
+    fn unbounded_run_explains_the_consequence() {
         assert_eq!(
             said(CLIMBED),
             "stopped at 1.90 GiB resident (--max-rss): 149 times the ceiling of a bounded run; at this rate memory would \
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_not_said() {
+    fn unknown_values_are_left_out() {
         let blind = Overrun { free: None, ..CLIMBED };
         let at_once = Overrun {
             rss: 5 * MIB,

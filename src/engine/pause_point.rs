@@ -1,4 +1,4 @@
-//! Where a direct path stops on purpose, between two calls.
+//! Where a direct path can be paused, between two calls.
 
 use tokio::sync::watch;
 
@@ -26,7 +26,7 @@ impl PausePoint {
         self.is_closed.send_replace(is_closed);
     }
 
-    /// Whether nobody gets through.
+    /// Whether it is closed.
     pub fn is_closed(&self) -> bool {
         *self.is_closed.borrow()
     }
@@ -34,14 +34,14 @@ impl PausePoint {
     /// Waits on this thread until the pause point is open.
     ///
     /// # Errors
-    /// [`Stop::PeerClosed`] when the stage is told to stop.
+    /// [`Stop::PeerClosed`] if the stage is told to stop.
     pub fn wait(&self, cancel: &Cancel) -> Outcome {
         let mut watched = self.is_closed.subscribe();
         block_on(async {
             tokio::select! {
                 biased;
                 () = cancel.tripped() => Err(Stop::PeerClosed),
-                // The sender is in our hands: it cannot go away.
+                // This struct owns the sender, so it cannot be dropped meanwhile.
                 _ = watched.wait_for(|is_closed| !is_closed) => Ok(()),
             }
         })

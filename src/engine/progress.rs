@@ -1,4 +1,4 @@
-//! How much of a run is done, by what has reached its sinks.
+//! How much of a run is done, by the bytes that have reached its sinks.
 
 use std::time::Duration;
 
@@ -22,11 +22,11 @@ pub enum Need {
 /// How much of a run is done.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
-    /// The sink which is farthest behind.
+    /// The sink that is farthest behind.
     pub sink: NodeId,
     /// The share of its expected bytes that has reached it.
     pub share: f64,
-    /// How long the rest takes at that sink's rate, where anything reaches it.
+    /// How long the rest takes at that sink's rate, if it receives anything.
     pub remaining: Option<Duration>,
 }
 
@@ -34,8 +34,8 @@ impl Progress {
     /// The progress of a run whose source is expected to give `expected` bytes. `None` where the size of an output cannot be
     /// known, or is another one than was expected. Only the sinks of [`Progress::sinks`] count.
     ///
-    /// It is exact where no stage changes the number of bytes. Otherwise the size of what such a stage gives is estimated by
-    /// what it has given so far.
+    /// It is exact where no stage changes the number of bytes. Otherwise the output of such a stage is extrapolated
+    /// from what it has sent so far.
     #[must_use]
     pub fn of(graph: &Graph, stages: &NodeMap<StageSample>, expected: Option<u64>) -> Option<Self> {
         let sinks = Self::sinks(graph, stages).map(|sink| Self::of_sink(graph, stages, expected, sink));
@@ -77,17 +77,17 @@ impl Progress {
     }
 }
 
-/// How many bytes pass a place in the pipeline during the whole run.
+/// How many bytes pass a point of the pipeline during the whole run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Size {
     Known(u64),
-    /// It will be known once more has passed.
+    /// Known once more has passed.
     NothingYet,
     Unknown,
 }
 
 impl Size {
-    /// The size behind a stage that has this size in front of it.
+    /// The size behind a stage with this size in front of it.
     fn behind(self, stage: &StageSample) -> Self {
         match (stage.output_size, self) {
             (OutputSize::Part { skip, most }, Self::Known(size)) => {
@@ -102,7 +102,7 @@ impl Size {
         }
     }
 
-    /// What becomes of `size` bytes if all of them become what those have that came so far.
+    /// Extrapolates `size` from the ratio of the bytes so far.
     fn scaled(size: u64, stage: &StageSample) -> Self {
         if stage.bytes_in > size {
             return Self::Unknown;
@@ -128,7 +128,7 @@ mod tests {
 
     const PART: fn(u64, Option<u64>) -> OutputSize = |skip, most| OutputSize::Part { skip, most };
 
-    /// A stage that has taken and given so much.
+    /// A stage that has received and sent these bytes.
     fn passing(output_size: OutputSize, bytes: [u64; 2]) -> StageSample {
         let [bytes_in, bytes_out] = bytes;
         StageSample {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_in_links_is_not_done() {
+    fn bytes_in_links_are_not_done() {
         assert_eq!(
             progress(Some(1000), [same(1000), same(300), same(250)]),
             Some((250, Some(75)))

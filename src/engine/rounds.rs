@@ -1,20 +1,20 @@
-//! Looking at a run at regular moments, and noticing that some of them were missed.
+//! A timer for regular looks at a run, which notices missed ones.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Ten looks in each stretch of time that something is judged over.
+/// Ten looks in each period that something is judged over.
 #[derive(Debug)]
 pub struct Rounds {
     every: Duration,
-    /// How late a look may come, as timers and busy machines have it.
+    /// How late a look may come, which allows for timers and busy machines.
     slack: Duration,
     due: Instant,
 }
 
 impl Rounds {
-    /// What no timer is late by while the process runs, however short the stretch is.
+    /// Timers are never this late while the process runs, however short the period is.
     const LEAST_SLACK: Duration = Duration::from_millis(50);
 
     /// The first look is a tenth of `stretch` from `now`.
@@ -32,8 +32,8 @@ impl Rounds {
         tokio::time::sleep_until(self.due).await;
     }
 
-    /// Takes a look; answers whether it comes so late that the process must have been stopped, or the machine asleep:
-    /// nobody is to blame for what did not happen then.
+    /// Starts a look; returns whether it comes so late that the process must have been stopped, or the machine asleep,
+    /// so that the missing progress must not count.
     pub fn comes_late(&mut self, now: Instant) -> bool {
         let late = now.saturating_duration_since(self.due);
         self.due = now + self.every;
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn looks_come_ten_to_a_stretch_and_none_is_late() {
+    async fn ten_looks_per_period_are_on_time() {
         let begun = Instant::now();
         let mut rounds = Rounds::new(Duration::from_secs(5), begun);
         for _ in 0..10 {
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_after_a_stop_is_late_and_the_next_one_is_not() {
+    fn look_after_a_stop_is_late() {
         let begun = Instant::now();
         let mut rounds = Rounds::new(Duration::from_secs(1), begun);
         let after_the_stop = begun + Duration::from_secs(10);
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_is_late_beyond_half_a_stretch_but_never_before_what_timers_are_late_by() {
+    fn lateness_begins_beyond_timer_slack() {
         for (stretch, slack) in [(1000, 500), (100, 50), (20, 50)] {
             let [stretch, slack] = [stretch, slack].map(Duration::from_millis);
             let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! A pipeline from its first byte to its last report.
+//! A pipeline from its first byte to the last report of a stage.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,14 +77,14 @@ pub async fn run(
             }
         }
     };
-    // The guard stops the links itself: the stages may all be back before it is heard. What was done by then is done.
+    // The guard cancels the links itself, so the stages may all have stopped before its report arrives.
     let cause = cause.or_else(|| guard.said());
     run.end(cause, interrupt).await
 }
 
-/// What a running stage tells the engine.
+/// What a running stage reports to the engine.
 enum Event {
-    /// Something that happened while it goes on.
+    /// An event while it continues.
     Notice(Notice),
     /// Its work is over.
     Ended(NodeId, Outcome),
@@ -96,7 +96,7 @@ pub struct Run {
     pub watch: Arc<Watch>,
     pub stages: NodeMap<Running>,
     pub commits: Commits,
-    /// The sources that want to know how the run is settled.
+    /// The sources that are told how the run ends.
     pub settles: Vec<Arc<dyn Settle>>,
     pub reports: UnboundedReceiver<(NodeId, Outcome)>,
     notices: UnboundedReceiver<Notice>,
@@ -118,7 +118,7 @@ pub struct Running {
 }
 
 impl Run {
-    /// Joins the stages and starts them. Links without a bound stop growing when `most` bytes are in use.
+    /// Joins the stages and starts them. Unbounded links stop growing when `most` bytes are in use.
     fn start(opened: Opened, most: u64) -> Self {
         let pipe_room = pipe_room(&opened);
         let (graph, memory) = (opened.graph, opened.memory);
@@ -303,7 +303,7 @@ impl Run {
         Outlet::new(self.watch.links[edge].clone(), producer.meter.clone())
     }
 
-    /// The next thing that a stage tells; `None` when none of them can any more.
+    /// The next event of a stage; `None` once all stages have ended.
     async fn next_event(&mut self) -> Option<Event> {
         tokio::select! {
             Some(notice) = self.notices.recv() => Some(Event::Notice(notice)),
@@ -311,7 +311,7 @@ impl Run {
         }
     }
 
-    /// Takes what a stage tells; returns whether the run is over, because all are back or because one has failed.
+    /// Handles an event; returns whether the run is over, because all stages have ended or because one has failed.
     fn take_event(&mut self, event: Option<Event>) -> bool {
         let is_over = match event {
             None => true,
@@ -320,7 +320,7 @@ impl Run {
                 false
             }
             Some(Event::Notice(Notice::Detached { fork, output, after })) => {
-                let why = format!("it took nothing for {after:?}, and detach= cut it loose");
+                let why = format!("it accepted nothing for {after:?} and was detached (detach=)");
                 let failure = Failure::because(Kind::Timeout, "cannot keep up", why);
                 let next = self.verdict.detach(fork, output, failure);
                 self.obey(next)
@@ -351,7 +351,7 @@ impl Run {
         self.obey(next)
     }
 
-    /// Does what the verdict asks for; returns whether the run is over.
+    /// Does what the verdict requires; returns whether the run is over.
     fn obey(&mut self, next: Next) -> bool {
         match next {
             Next::Wait => {}
@@ -386,8 +386,8 @@ fn joins_directly(roles: &mut NodeMap<OpenRole>, memory: &MemoryPlan) -> bool {
     }
 }
 
-/// Bytes that a pipe at an end may hold, which the ceiling does not count: a small part of it. Behind a throttle they
-/// would be a burst, and before one nobody waits for them.
+/// The bytes that a pipe at an end may hold, which the ceiling does not count: a small part of it. Behind a throttle a
+/// larger pipe would cause a burst, and before one it would gain nothing.
 fn pipe_room(opened: &Opened) -> u64 {
     if opened.stages.values().iter().any(|stage| stage.rate_control.is_some()) {
         return 0;
@@ -418,7 +418,7 @@ mod tests {
     use super::super::opening::open;
     use super::*;
 
-    /// Runs a chain until `is_there`, when its time is up.
+    /// Runs a chain that times out once `is_there` is true.
     fn out_of_time(case: &Case, is_there: fn(&Run) -> bool) -> (Ending, Arc<Tally>) {
         let tally = Arc::<Tally>::default();
         let runtime = crate::platform::reactor().expect("a runtime");
@@ -436,12 +436,12 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_the_time_ends_every_wait() {
+    fn timeout_ends_every_wait() {
         for graph in shapes() {
             let stages = graph.nodes().len();
             for first in [Form::Task, Form::Thread] {
-                // One waits for nothing but to be told, the others at links that stay full or empty; in the last case all
-                // go on.
+                // One waits until it is told to stop, the others at links that stay full or empty; in the last case all
+                // continue.
                 for at in 0..=stages {
                     let case = Case {
                         first,
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_that_is_back_holds_no_state() {
+    fn ended_stage_holds_no_state() {
         let case = Case::new(4, None);
         let (ending, _) = out_of_time(&case, |run| {
             let state = run.watch.budget.state();

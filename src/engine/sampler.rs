@@ -1,4 +1,4 @@
-//! Turning a running chain's counters into pictures of one moment.
+//! Turns the counters of a running pipeline into snapshots.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,29 +15,29 @@ use super::share::{Spent, ratio, share};
 use super::snapshot::{Moment, RateLimit, RunSample, Snapshot, StageSample};
 use super::watch::Watch;
 
-/// Takes snapshots, and remembers what shares and rates are relative to.
+/// Takes snapshots, and keeps the readings that shares and rates are relative to.
 #[derive(Debug)]
 pub struct Sampler {
     watch: Arc<Watch>,
     memory: ResidentMemory,
-    /// What the counters said at the end of the last interval that was reported.
+    /// The counters at the end of the last interval that was reported.
     reported: Reading,
     /// Readings of the last seconds, the oldest first.
     recent: VecDeque<Reading>,
     /// The bottleneck by the shares of the last seconds.
     named: Option<NodeId>,
-    /// What is remembered of each stage.
+    /// What is kept of each stage.
     past: NodeMap<Past>,
 }
 
-/// What is remembered of a stage.
+/// What is kept of a stage.
 #[derive(Debug, Clone, Copy, Default)]
 struct Past {
     /// For how long it was the bottleneck.
     blamed: Duration,
-    /// The most that was seen in the kernel on its outer side.
+    /// The most that was seen in the kernel queue of its outer side.
     queue_peak: u64,
-    /// How it had spent its time when it was last looked at.
+    /// How it had spent its time at the last reading.
     spent: Spent,
 }
 
@@ -61,7 +61,7 @@ struct StageReading {
 }
 
 impl Reading {
-    /// What the counters said at the start.
+    /// The counters at the start.
     fn zero(watch: &Watch) -> Self {
         Self {
             at: Duration::ZERO,
@@ -71,7 +71,7 @@ impl Reading {
     }
 }
 
-/// Over this time shares are smoothed to name the bottleneck, and rates are taken.
+/// The period over which shares are smoothed to name the bottleneck, and rates are taken.
 const RECENT: Duration = Duration::from_secs(5);
 
 impl Sampler {
@@ -89,7 +89,8 @@ impl Sampler {
         }
     }
 
-    /// Looks, so that the bottleneck and the rates rest on more than two readings. To be called ten times a second.
+    /// Takes a reading, so that the bottleneck and the rates are based on more than two. To be called ten times a
+    /// second.
     pub fn observe(&mut self) {
         let reading = self.read();
         let since = self.recent.back().map_or(Duration::ZERO, |last| last.at);
@@ -121,22 +122,24 @@ impl Sampler {
         self.snapshot(Moment::Running, &recent, &now, &recent, self.named)
     }
 
-    /// A snapshot whose shares are those of the last seconds, for whoever looks at times of their own: nothing becomes relative to it.
+    /// A snapshot whose shares are those of the last seconds, for callers that look at times of their own: it does not
+    /// end an interval.
     pub fn look(&mut self) -> Snapshot {
         let now = self.read();
         let recent = self.recent.front().cloned().unwrap_or_else(|| now.clone());
         self.snapshot(Moment::Running, &recent, &now, &recent, self.named)
     }
 
-    /// The snapshot of a run that is over: shares and rates of all of it, and the stage that was the bottleneck longest.
+    /// The snapshot of a run that is over: shares and rates of all of it, and the stage that was the bottleneck
+    /// longest.
     pub fn end(&mut self) -> Snapshot {
         let now = self.read();
         let zero = Reading::zero(&self.watch);
         self.snapshot(Moment::Ended, &zero, &now, &zero, self.longest_bottleneck(&now))
     }
 
-    /// Reads every counter. The last stage is asked first, and what it sent before what it received: however they run
-    /// meanwhile, none is seen to have received more than the one before it has sent.
+    /// Reads every counter. The last stage is read first, and its sent bytes before its received ones, so no stage is
+    /// ever seen to have received more than the one before it has sent.
     fn read(&mut self) -> Reading {
         let mut stages = self.watch.stages.map(|_, _| StageReading::default());
         for (node, stage) in self.watch.stages.iter().rev() {
@@ -172,7 +175,7 @@ impl Sampler {
         bottleneck(&self.watch.graph, &busy, &self.fullness(), self.named)
     }
 
-    /// How full each link is: parts of its high-water mark.
+    /// How full each link is, as a part of its high-water mark.
     #[allow(clippy::cast_precision_loss, reason = "levels are far below 2^53")]
     fn fullness(&self) -> EdgeMap<f64> {
         self.watch.links.map(|_, link| {
@@ -181,8 +184,8 @@ impl Sampler {
         })
     }
 
-    /// Where nobody is backpressured because no mark is heeded, the stage that is too slow is seen by what has gathered in
-    /// front of it.
+    /// With advisory marks no stage is backpressured; the slowest stage is then the one with the most data in front of
+    /// it.
     fn overwhelmed(&self, level: fn(&LinkLevels) -> u64) -> Option<NodeId> {
         let is_past = |link: &Link| {
             let levels = link.levels();
@@ -193,7 +196,7 @@ impl Sampler {
         past.map(|(edge, _)| self.watch.graph.edge(edge).to)
     }
 
-    /// The stage that was the bottleneck for the longest time. A run too short to be looked at is judged by how long each
+    /// The stage that was the bottleneck for the longest time. A run too short for a reading is judged by how long each
     /// stage was busy in it.
     fn longest_bottleneck(&self, now: &Reading) -> Option<NodeId> {
         let longest = self.past.iter().rev().max_by_key(|(_, past)| past.blamed)?;
@@ -219,7 +222,7 @@ impl Sampler {
     ) -> Snapshot {
         let time = now.at.saturating_sub(recent.at);
         let lane = self.watch.lane_name();
-        // Where one call reads and writes, nobody can tell which of the two took the time.
+        // If one call reads and writes, the time cannot be attributed to either side.
         let has_shares = lane == "linked" || lane == DirectPath::Copy.name();
         let stages = self.watch.stages.map(|node, stage| {
             let (reading, past) = (&now.stages[node], &self.past[node]);
@@ -267,7 +270,7 @@ impl Sampler {
                 expected: self.watch.expected,
                 progress: None,
                 remaining: None,
-                // Nobody can keep a sink waiting that is through.
+                // A sink that has finished cannot be paused.
                 paused: self.watch.controls.is_paused() && self.watch.graph.sinks().any(is_sink_running),
             },
             graph: self.watch.graph.clone(),

@@ -1,4 +1,4 @@
-//! What stages did with their time, as parts of it and in all.
+//! How stages spent their time, as shares and in total.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub type Share = Parts<f64>;
 pub type Spent = Parts<Duration>;
 
 impl<T> Parts<T> {
-    /// Something made of each part.
+    /// Maps each part.
     #[must_use]
     pub fn map<U>(self, mut make: impl FnMut(T) -> U) -> Parts<U> {
         Parts {
@@ -61,8 +61,8 @@ pub(super) mod optional {
 }
 
 impl Spent {
-    /// Goes on to a later reading. Nothing ever becomes less: a wait that a thread had begun or ended, and not yet said so
-    /// when it was held up, may have been counted on the wrong side for that long.
+    /// Advances to a later reading. No part ever shrinks: a wait whose beginning or end a thread had not recorded yet
+    /// when it was preempted may have been counted as another part for that long.
     pub(super) fn advance_to(&mut self, times: &StageTimes) {
         let ended = times
             .ended_at
@@ -81,7 +81,7 @@ pub(super) fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }
 
-/// The shares of the time between two readings of a stage. From its end on, a stage is idle.
+/// The shares of the time between two readings of a stage. After its end, a stage is idle.
 pub(super) fn share(before: &StageTimes, now: &StageTimes) -> Share {
     let whole = now.at.saturating_sub(before.at).as_secs_f64();
     let part = |now: Duration, before: Duration| ratio(now.saturating_sub(before).as_secs_f64(), whole).clamp(0.0, 1.0);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_add_up_and_an_ended_stage_is_idle() {
+    fn ended_stage_counts_as_idle() {
         let before = StageTimes::default();
         let now = StageTimes {
             at: millis(1000),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_add_up_whatever_was_counted_on_the_wrong_side() {
+    fn shares_add_up_despite_late_records() {
         let now = |idle, backpressured, ended_at: Option<u64>| StageTimes {
             at: millis(2000),
             idle: millis(idle),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_spent_adds_up_and_never_becomes_less() {
+    fn spent_time_never_decreases() {
         let mut spent = Spent::default();
         let times = |at, idle, backpressured, ended_at: Option<u64>| StageTimes {
             at: millis(at),
@@ -201,7 +201,7 @@ mod tests {
             [spent.busy, spent.idle, spent.backpressured],
             [600, 100, 300].map(millis)
         );
-        // A wait that had begun before was not said until now.
+        // A wait that had begun before was not recorded until now.
         spent.advance_to(&times(1001, 150, 300, None));
         assert_eq!(
             [spent.busy, spent.idle, spent.backpressured],

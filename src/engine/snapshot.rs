@@ -1,9 +1,9 @@
 //! Every number of a run at one moment, and its key in the stats object.
 //!
-//! To add a number, add a field to [`RunSample`], [`StageSample`] or [`LinkSample`], with its key as serde's name for it,
-//! and let the [`Sampler`](super::Sampler) fill it. It then stands in the stats object and is read back from a recording.
-//! A test fails until the table of `view::metrics` says which metric it is. A number that older recordings lack has a
-//! default.
+//! To add a number, add a field to [`RunSample`], [`StageSample`] or [`LinkSample`], with its key as serde's name for
+//! it, and let the [`Sampler`](super::Sampler) fill it. It then appears in the stats object and is read back from a
+//! recording. A test fails until the table of `view::metrics` assigns a metric to it. A number that older recordings
+//! lack needs a default.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,28 +23,28 @@ use super::share::{Share, Spent, optional};
 /// A run at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
-    /// While or after.
+    /// During or after the run.
     pub moment: Moment,
     /// The numbers of the whole run.
     pub run: RunSample,
-    /// How the stages and the links hang together.
+    /// How the stages and the links are joined.
     pub graph: Arc<Graph>,
-    /// The stage that everything waits for.
+    /// The stage that all others wait for.
     pub bottleneck: Option<NodeId>,
     /// The stages.
     pub stages: NodeMap<StageSample>,
-    /// The links; none where the bytes move without.
+    /// The links; none on the direct path.
     pub links: EdgeMap<LinkSample>,
-    /// How the bytes moved: `linked`, or the direct path's name.
+    /// How the bytes move: `linked`, or the name of the direct path's method.
     pub lane: &'static str,
-    /// The sums that stages have said so far, in the order of the stages.
+    /// The checksums so far, in the order of the stages.
     pub hashes: Vec<Hashed>,
 }
 
 /// When a snapshot was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
-    /// While the chain ran: shares are those of the last interval.
+    /// While the pipeline ran: shares are those of the last interval.
     Running,
     /// After it: shares are those of the whole run.
     Ended,
@@ -59,37 +59,37 @@ pub struct RunSample {
     /// Resident memory of the process.
     #[serde(rename = "rss_bytes")]
     pub rss: u64,
-    /// The most that was ever resident.
+    /// The most that was resident.
     #[serde(rename = "rss_peak_bytes")]
     pub rss_peak: u64,
-    /// Buffers that chunks pin.
+    /// Buffers that chunks hold.
     #[serde(rename = "buffered_bytes")]
     pub buffered: u64,
-    /// The most that was ever pinned.
+    /// The most that was held.
     #[serde(rename = "buffered_peak_bytes")]
     pub buffered_peak: u64,
-    /// Buffers that wait for reuse.
+    /// Buffers that are kept for reuse.
     #[serde(rename = "pool_free_bytes", default)]
     pub pool_free: u64,
-    /// What stages hold besides.
+    /// What stages hold besides links.
     #[serde(rename = "state_bytes")]
     pub state: u64,
-    /// The most that they ever held besides.
+    /// The most that they held besides links.
     #[serde(skip)]
     pub state_peak: u64,
     /// The ceiling over buffers and state.
     #[serde(rename = "memory_limit_bytes")]
     pub limit: u64,
-    /// Whether the marks are only advice: then links may hold more than the ceiling.
+    /// Whether the marks are advisory: then links may hold more than the ceiling.
     #[serde(rename = "unbounded", default, skip_serializing_if = "std::ops::Not::not")]
     pub is_unbounded: bool,
-    /// What the source is expected to give.
+    /// The bytes that the source is expected to give.
     #[serde(rename = "expected_bytes")]
     pub expected: Option<u64>,
-    /// The share of the expected bytes that has reached the sinks, as [`Progress`](super::Progress) has it.
+    /// The share of the expected bytes that has reached the sinks; see [`Progress`](super::Progress).
     #[serde(default)]
     pub progress: Option<f64>,
-    /// How long the rest takes, where that can be told.
+    /// How long the rest takes, if known.
     #[serde(rename = "remaining_s", with = "seconds::optional", default)]
     pub remaining: Option<Duration>,
     /// Whether the sink is paused.
@@ -107,14 +107,14 @@ pub struct StageSample {
     /// The addresses that it listens on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listening: Vec<String>,
-    /// What it waits for when it waits for the outside.
+    /// What it waits for outside of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<Outside>,
     /// Bytes since the start.
     pub bytes_in: u64,
     /// Bytes since the start.
     pub bytes_out: u64,
-    /// How many bytes it gives for those that come to it.
+    /// How many bytes it sends for those that it receives.
     #[serde(skip)]
     pub output_size: OutputSize,
     /// Whether the run depends on it.
@@ -123,19 +123,19 @@ pub struct StageSample {
     /// Shares of the interval, or of the whole run at the end; `None` where one system call reads and writes.
     #[serde(flatten, with = "optional")]
     pub share: Option<Share>,
-    /// What they are parts of, since the start. Never less than it was in an earlier snapshot.
+    /// The times that the shares are computed from, since the start. They never decrease.
     #[serde(skip)]
     pub spent: Spent,
-    /// Bytes per second that it gave out over the last seconds, or over the whole run at the end.
+    /// Bytes per second that it sent over the last seconds, or over the whole run at the end.
     #[serde(skip)]
     pub rate: f64,
-    /// The rate that it keeps, if it keeps one.
+    /// The rate that it keeps, if any.
     #[serde(rename = "limit_bytes_per_s")]
     pub limit: Option<RateLimit>,
-    /// What waits in the kernel on its outer side; `None` but for a source or a sink that has a pipe or a socket open.
+    /// What waits in the kernel on its outer side; `None` except for a source or a sink with an open pipe or socket.
     #[serde(rename = "kernel_queue_bytes")]
     pub kernel_queue: Option<u64>,
-    /// How much can wait there, where that is known.
+    /// How much can wait there, if known.
     #[serde(rename = "kernel_queue_capacity_bytes")]
     pub kernel_queue_capacity: Option<u64>,
     /// The most that was seen there so far.
@@ -149,9 +149,9 @@ pub struct StageSample {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "u64", into = "u64")]
 pub struct RateLimit {
-    /// What holds now.
+    /// The current rate.
     pub now: u64,
-    /// What the pipeline's text says.
+    /// The rate that the pipeline's text sets.
     pub initial: u64,
 }
 
@@ -168,7 +168,7 @@ impl From<RateLimit> for u64 {
 }
 
 impl RunSample {
-    /// How much is done, in whole percent; a run that is not over has not done all of it.
+    /// How much is done, in whole percent; below 100 while the run is not over.
     #[must_use]
     #[allow(
         clippy::cast_possible_truncation,
@@ -177,13 +177,13 @@ impl RunSample {
     )]
     pub fn percent(&self, moment: Moment) -> Option<u8> {
         let most = if moment == Moment::Ended { 100 } else { 99 };
-        // A share of 0.29 is 29 %, though its nearest float is below.
+        // A share of 0.29 is 29 %, although its nearest float is below.
         self.progress.map(|share| ((share * 100.0 + 1e-9) as u8).min(most))
     }
 }
 
 impl Snapshot {
-    /// Fills in the progress of a run that is expected to have so many bytes.
+    /// Fills in the progress of a run with an expected size.
     pub fn measure_progress(&mut self) {
         let progress = Progress::of(&self.graph, &self.stages, self.run.expected);
         self.run.progress = progress.map(|progress| progress.share);
@@ -191,7 +191,7 @@ impl Snapshot {
         self.run.remaining = progress.and_then(|progress| progress.remaining).filter(|_| is_running);
     }
 
-    /// Where everything flows from.
+    /// The stage without an input.
     #[must_use]
     pub fn source(&self) -> &StageSample {
         &self.stages[self.graph.root()]
@@ -208,7 +208,7 @@ impl Snapshot {
         (sink, &self.stages[sink])
     }
 
-    /// Whether the stages' shares are known: not where one system call reads and writes.
+    /// Whether the stages' shares are known: not if one system call reads and writes.
     #[must_use]
     pub fn has_shares(&self) -> bool {
         self.source().share.is_some()
@@ -216,7 +216,7 @@ impl Snapshot {
 }
 
 impl StageSample {
-    /// Its call, as it holds now: `throttle 1MB/s`, or `throttle at 5MB/s` once its rate was changed.
+    /// Its call with the current rate: `throttle 1MB/s`, or `throttle at 5MB/s` once its rate was changed.
     #[must_use]
     pub fn shown(&self) -> Cow<'_, str> {
         match self.limit {

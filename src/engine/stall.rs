@@ -1,4 +1,4 @@
-//! `--stall-timeout`: a run in which nothing moves ends.
+//! `--stall-timeout`: ends a run in which no byte moves.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::Ending;
 use super::rounds::Rounds;
 use super::watch::Watch;
 
-/// Notices that nothing moves.
+/// Notices that no byte moves.
 pub struct Stall {
     watched: Option<Watched>,
 }
@@ -18,7 +18,7 @@ pub struct Stall {
 struct Watched {
     limit: Duration,
     rounds: Rounds,
-    /// What had moved when something moved last, and when that was.
+    /// The counter when something moved last, and when that was.
     last: (u64, Instant),
 }
 
@@ -33,7 +33,7 @@ impl Stall {
         Self { watched }
     }
 
-    /// Waits until it is worth looking.
+    /// Waits until the next look is due.
     pub async fn tick(&self) {
         match &self.watched {
             Some(watched) => watched.rounds.due().await,
@@ -41,7 +41,8 @@ impl Stall {
         }
     }
 
-    /// Whether nothing has moved for too long. A throttle that waits is motion, and so is a sink that was paused.
+    /// Returns the ending if nothing has moved for too long. A waiting throttle and a paused sink do not count as a
+    /// stall.
     pub fn look(&mut self, watch: &Watch) -> Option<Ending> {
         let watched = self.watched.as_mut()?;
         let has_stalled = watched.has_stalled(watch.motion(), watch.waits_on_purpose(), Instant::now());
@@ -66,7 +67,7 @@ fn ending(limit: Duration) -> Ending {
     Ending::failed(None, Failure::because(Kind::Timeout, "stalled", why))
 }
 
-/// Waits until a chain that is still being opened has stalled: no byte moves while a peer is waited for.
+/// Waits until a pipeline that is still being opened has stalled: no byte moves while it waits for a peer.
 pub async fn stalled(limit: Option<Duration>) -> Ending {
     match limit {
         Some(limit) => {
@@ -92,7 +93,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(10);
 
-    /// Looks once a second at what has moved; answers at which look the run had stalled.
+    /// Looks once a second at the counter; returns at which look the run had stalled.
     fn stalls_at(motion: impl IntoIterator<Item = (u64, bool)>) -> Option<usize> {
         let begun = Instant::now();
         let mut watched = Stall::new(Some(LIMIT)).watched?;
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_stalls_when_its_time_without_a_byte_is_up() {
+    fn run_stalls_at_its_limit() {
         assert_eq!(stalls_at([(0, false); 20]), Some(10));
         assert_eq!(stalls_at([(1, false); 20]), Some(11));
         assert_eq!(stalls_at((0..100).map(|at| (at / 9, false))), None);
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_was_stopped_has_not_stalled() {
+    fn stopped_process_has_not_stalled() {
         let begun = Instant::now();
         let mut watched = Stall::new(Some(LIMIT)).watched.expect("watched");
         assert!(!watched.has_stalled(0, false, begun + LIMIT * 100), "after SIGCONT");
@@ -130,7 +131,7 @@ mod tests {
         assert_eq!(looks.position(|now| watched.has_stalled(0, false, now)), Some(9));
     }
 
-    /// Looks whenever it is due, on a paused clock; answers at which look the run had stalled.
+    /// Looks whenever it is due, on a paused clock; returns at which look the run had stalled.
     async fn look_on(stall: &mut Stall, watch: &Watch, looks: usize) -> Option<usize> {
         for look in 1..=looks {
             stall.tick().await;
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_waits_on_purpose_has_not_stalled_and_bytes_anywhere_are_motion() {
+    async fn waiting_on_purpose_is_no_stall() {
         let watch = Watch::detached(3);
         let mut stall = Stall::new(Some(LIMIT));
         let throttle = watch.stages.values()[1].meter.clone();
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_chain_that_does_not_open_stalls_too() {
+    async fn unopened_pipeline_stalls_too() {
         let begun = Instant::now();
         let ending = stalled(Some(LIMIT)).await;
         assert_eq!((begun.elapsed(), ending.exit_code()), (LIMIT, 8));

@@ -1,4 +1,4 @@
-//! Starting a stage's work, and hearing how it ended, whatever way that was.
+//! Starts a stage's work, and reports how it ended, panics included.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::stage::{Cancel, Outcome, Work};
 
 use super::direct::Direct;
 
-/// A stage and how it ended. There is one for each stage, so the channel is bounded by their number.
+/// A stage and how it ended. Each stage sends one report, so the channel is bounded by their number.
 pub type Reports = UnboundedSender<(NodeId, Outcome)>;
 
-/// What a stage's thread has for its stack. Codecs keep their state on the heap; what is not touched costs nothing.
+/// The stack of a stage's thread. Codecs keep their state on the heap; untouched pages cost nothing.
 const STACK: usize = 512 << 10;
 
-/// Starts the work of a stage; its ending is reported once.
+/// Starts the work of a stage; its end is reported once.
 pub fn start(node: NodeId, name: &str, work: Work, meter: Arc<StageMeter>, reports: Reports) {
     match work {
         Work::Task(task) => {
@@ -72,8 +72,8 @@ pub fn start_direct(ends: [NodeId; 2], direct: Direct, reports: &Reports) {
     }
 }
 
-/// Puts the side file of a stage in its place, on a thread of its own where there is one left: everything else is done,
-/// so that is no reason to fail.
+/// Commits the side file of a stage, on a thread of its own if one can be started: everything else is done, so a lack
+/// of threads is no reason to fail.
 pub async fn commit(node: NodeId, file: Arc<OpenSideFile>, cancel: Arc<Cancel>) -> Result<(), Failure> {
     let (told, committed) = oneshot::channel();
     let spawned = spawn(format!("{node} commit"), {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
     use crate::graph::Graph;
 
-    /// What is reported of a stage's work; by then it has ended.
+    /// The result of a stage's work, once it has ended.
     async fn reported(work: Work) -> Outcome {
         let meter = Arc::new(StageMeter::new(Instant::now()));
         let (sender, mut reports) = unbounded_channel();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_ended_stage_is_reported_once_whatever_way_it_ended() {
+    async fn stage_end_is_reported_once() {
         fn panics() -> Outcome {
             panic!("it was told so")
         }

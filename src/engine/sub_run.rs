@@ -60,7 +60,7 @@ impl fmt::Debug for SubRun {
     }
 }
 
-/// How the run ended, as its stage has to know it.
+/// How the run ended, as the owning stage sees it.
 fn outcome(ending: Ending, cancel: &Cancel) -> Outcome {
     for left in &ending.left_behind {
         tracing::error!("{left}");
@@ -74,7 +74,7 @@ fn outcome(ending: Ending, cancel: &Cancel) -> Outcome {
     }
 }
 
-/// Nobody looks at the run itself.
+/// An observer that ignores everything.
 struct Unseen;
 
 impl Observer for Unseen {

@@ -1,8 +1,8 @@
-//! Chains whose bottleneck and whose shares are known by construction, on a paused clock: what is shown must be that; and
-//! a chain has stalled only where it has.
+//! Pipelines whose bottleneck and shares are known by construction, on a paused clock: the snapshots must show exactly
+//! those, and a stall only where there is one.
 //!
-//! A chain moves at the pace of its slowest stage, so a stage that takes `c` ms where the slowest takes `m` is busy for
-//! `c / m` of its time, and waits for the rest: for room where it stands before the slowest, for input behind it.
+//! A pipeline moves at the pace of its slowest stage, so a stage that takes `c` ms where the slowest takes `m` is busy
+//! for `c / m` of its time, and waits for the rest: for room if it is before the slowest, for input if it is behind it.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ mod bench;
 
 use bench::{Fake, Pace, codec, disk, observe, peer, stalls_after, throttle, with};
 
-/// The promise: no share is farther off.
+/// The promised accuracy of a share.
 const ACCURACY: f64 = 0.03;
 
 /// Busy, idle and backpressured.
@@ -29,7 +29,7 @@ fn known(stage: &StageSample) -> Share {
     stage.share.expect("these stages are linked")
 }
 
-/// What costs in milliseconds make of the shares: the slowest is busy all the time.
+/// The shares that follow from costs in milliseconds: the slowest is busy all the time.
 fn by_costs(costs: &[f64]) -> Vec<Shares> {
     let most = costs.iter().copied().fold(0.0, f64::max);
     let slowest = costs.iter().position(|cost| *cost >= most).expect("a stage");
@@ -44,8 +44,8 @@ fn by_costs(costs: &[f64]) -> Vec<Shares> {
     costs.iter().enumerate().map(share).collect()
 }
 
-/// Looks at a chain for a minute, from when the window of five seconds is past its start: no share may ever be farther
-/// off than the promise, in the mean they are exact, and the bottleneck always has the right name.
+/// Observes a pipeline for a minute, from when the window of five seconds is past its start: no share may ever be
+/// farther off than promised, their means are exact, and the bottleneck is always named right.
 #[track_caller]
 fn tells_the_truth(fakes: &[Fake], expected: &[Shares], slowest: usize) {
     let mut sums = vec![[0.0; 3]; fakes.len()];
@@ -101,7 +101,7 @@ fn a_slow_codec_is_named() {
 }
 
 #[test]
-fn a_throttle_is_named_and_its_wait_is_shown() {
+fn throttle_is_named_with_its_wait() {
     let fakes = [disk(1), codec(3), throttle(10), peer(2)];
     tells_costs(&fakes, &[1.0, 3.0, 10.0, 2.0], 2);
     observe(&fakes, 20, |tenth, snapshot| {
@@ -116,27 +116,27 @@ fn a_throttle_is_named_and_its_wait_is_shown() {
 }
 
 #[test]
-fn a_slow_sink_is_named_although_its_neighbour_waits_for_less_than_half_of_the_time() {
+fn slow_sink_is_named_despite_busy_neighbour() {
     tells_costs(&[disk(2), codec(6), peer(10)], &[2.0, 6.0, 10.0], 2);
     tells_costs(&[disk(8), codec(8), peer(10)], &[8.0, 8.0, 10.0], 2);
 }
 
 #[test]
-fn a_peer_that_takes_much_at_once_and_then_nothing_is_named() {
-    // Its kernel takes eight chunks, and nothing until its program has read them.
+fn bursty_peer_is_named() {
+    // Its kernel queue takes eight chunks, and nothing until its program has read them.
     let slow = with("write", Some(Wait::Outside), Pace::Burst { chunks: 8, millis: 80 });
     tells_costs(&[disk(2), codec(4), slow], &[2.0, 4.0, 10.0], 2);
 }
 
 #[test]
-fn a_source_that_comes_in_short_bursts_is_named() {
+fn bursty_source_is_named() {
     let bursts = with("read", Some(Wait::Outside), Pace::Burst { chunks: 8, millis: 100 });
-    // It says eight chunks in 100 ms; the others have 32 ms and 16 ms of work with them.
+    // It sends eight chunks in 100 ms; the others have 32 ms and 16 ms of work with them.
     tells_costs(&[bursts, codec(4), peer(2)], &[12.5, 4.0, 2.0], 0);
 }
 
 #[test]
-fn whoever_is_slow_at_the_time_is_named() {
+fn currently_slow_stage_is_named() {
     const SECONDS: u64 = 20;
     let pace = |millis| Pace::Alternating {
         seconds: SECONDS,
@@ -173,9 +173,9 @@ fn whoever_is_slow_at_the_time_is_named() {
 }
 
 #[test]
-fn phases_shorter_than_the_window_do_not_make_the_name_flap() {
+fn short_phases_do_not_flap() {
     let pace = |millis| Pace::Alternating { seconds: 1, millis };
-    // One second the source is the slower one, by a quarter; the next the sink is, by far: over both it works more.
+    // One second the source is the slower one, by a quarter; the next the sink is, by far: over both it is busier.
     let fakes = [
         with("read", Some(Wait::Outside), pace([4, 1])),
         with("write", Some(Wait::Outside), pace([3, 16])),
@@ -193,7 +193,7 @@ fn phases_shorter_than_the_window_do_not_make_the_name_flap() {
 }
 
 #[test]
-fn of_two_equal_stages_one_is_named_and_stays_named() {
+fn one_of_two_equal_stages_stays_named() {
     let fakes = [disk(10), codec(2), peer(10)];
     let mut named = Vec::new();
     observe(&fakes, 60, |tenth, snapshot| {
@@ -209,7 +209,7 @@ fn of_two_equal_stages_one_is_named_and_stays_named() {
 }
 
 #[test]
-fn a_peer_has_stalled_a_chain_only_where_it_is_silent_for_longer_than_the_limit() {
+fn only_a_silent_peer_stalls() {
     const LIMIT: Duration = Duration::from_secs(10);
     const AN_HOUR: u64 = 3600;
     for silence in [9_000, 9_900] {

@@ -1,13 +1,13 @@
-//! The one error of a run.
+//! Determines the one error of a run.
 //!
-//! The rule is that of Node's `pipeline()`: the first real error wins, and what its neighbours say because of it never
-//! masks it. One thing is added: an error reaches the stages downstream *behind* the bytes that were sent before it, so
-//! if one of them on every path is satisfied with those (`take`), it was no error of this run. The exit code never depends
-//! on which of the two came first.
+//! The rule is that of Node's `pipeline()`: the first real error wins, and what its neighbours report because of it
+//! never masks it. One thing is added: an error reaches the stages downstream *behind* the bytes that were sent before
+//! it, so if a stage on every path ends early with those (`take`), it was no error of this run. The exit code never
+//! depends on which of the two came first.
 //!
-//! A branch whose fork goes on without it ([`Branches::go_on`]) is lost by its first error: its stages are stopped, and
-//! for the rest of the pipeline it is as if it wanted no more. The error is that of the run all the same, unless the
-//! branch is optional.
+//! A branch whose fork continues without it ([`Branches::go_on`]) is lost at its first error: its stages are stopped,
+//! and the rest of the pipeline continues as if the branch had closed its input. The error still is the run's, unless
+//! the branch is optional.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::error::{Failure, Stop};
 use crate::graph::{Graph, NodeId, NodeMap};
 use crate::stage::{Branches, Outcome};
 
-/// What the engine has to do after a stage has reported.
+/// What the engine has to do after a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
     /// Nothing.
     Wait,
-    /// Stop these stages: nobody wants what they have.
+    /// Stop these stages: their output is not needed any more.
     Stop(Vec<NodeId>),
-    /// Stop all of them: the run has failed.
+    /// Stop all stages: the run has failed.
     StopAll,
 }
 
@@ -31,20 +31,20 @@ pub enum Next {
 pub struct Verdict {
     graph: Arc<Graph>,
     stages: NodeMap<Standing>,
-    /// The failures in the order in which they came, but for those of lost branches.
+    /// The failures in the order in which they came, except for those of lost branches.
     failures: Vec<(NodeId, Failure)>,
-    /// The failures that branches were lost by.
+    /// The failures of lost branches.
     losses: Vec<Loss>,
 }
 
-/// What a branch was lost by.
+/// The failure of a lost branch.
 #[derive(Debug)]
 pub struct Loss {
-    /// The stage in whose hands it happened.
+    /// The stage where it happened.
     pub node: NodeId,
     /// What happened.
     pub failure: Failure,
-    /// Whether the run is good without the branch.
+    /// Whether the run can succeed without the branch.
     pub is_optional: bool,
 }
 
@@ -64,7 +64,7 @@ enum Report {
 }
 
 impl Verdict {
-    /// A verdict on stages of which it is known whether each may end its input early, and what becomes of its branches.
+    /// `stages` has for each stage whether it may end its input early, and what happens to its branches.
     pub fn new(graph: Arc<Graph>, stages: &NodeMap<(bool, Branches)>) -> Self {
         let stages = stages.map(|_, (ends_early, branches)| Standing {
             ends_early: *ends_early,
@@ -86,12 +86,12 @@ impl Verdict {
         missing.map(|(node, _)| node)
     }
 
-    /// Those of them that the run depends on.
+    /// The stages that have not reported and that the run depends on.
     pub fn awaited(&self) -> impl Iterator<Item = NodeId> {
         self.missing().filter(|node| !self.is_lost(*node))
     }
 
-    /// Takes a stage's report.
+    /// Handles a stage's report.
     pub fn report(&mut self, node: NodeId, outcome: Outcome) -> Next {
         let is_done = outcome.is_ok();
         self.stages[node].report = if is_done { Report::Done } else { Report::Stopped };
@@ -111,7 +111,7 @@ impl Verdict {
         }
     }
 
-    /// Takes a failure in the hands of a stage, which may go on itself: then it is that of a branch behind it.
+    /// Handles a failure at a stage that may itself continue: then it is the failure of a branch behind it.
     pub fn fail(&mut self, node: NodeId, failure: Failure) -> Next {
         if self.is_lost(node) || self.is_unneeded(node) {
             return Next::Wait;
@@ -123,7 +123,8 @@ impl Verdict {
         }
     }
 
-    /// A fork has cut a branch loose: it is lost, whether or not the pipeline would go on without it otherwise.
+    /// Handles a branch that a fork has detached: it is lost even if the pipeline would not continue without it
+    /// otherwise.
     pub fn detach(&mut self, fork: NodeId, output: usize, failure: Failure) -> Next {
         let top = self.graph.downstream(fork).nth(output);
         match top {
@@ -132,7 +133,7 @@ impl Verdict {
         }
     }
 
-    /// Counts the branches as lost that have failed for certain, where the pipeline goes on without them.
+    /// Marks branches as lost that have definitely failed, if the pipeline continues without them.
     fn lose_branches(&mut self) -> Next {
         let mut stopped = Vec::new();
         for (node, failure) in std::mem::take(&mut self.failures) {
@@ -167,8 +168,7 @@ impl Verdict {
         stopped
     }
 
-    /// The innermost branch that a stage stands in and its pipeline can go on without: the fork, and the branch's first
-    /// stage.
+    /// The innermost branch of a stage that its pipeline can continue without: the fork, and the branch's first stage.
     fn branch_of(&self, node: NodeId) -> Option<(NodeId, NodeId)> {
         self.branches_of(node)
             .find(|(fork, _)| self.stages[*fork].branches.go_on)
@@ -183,7 +183,7 @@ impl Verdict {
         })
     }
 
-    /// The stages before one that are not needed any more, the nearest first.
+    /// The stages before `node` that are not needed any more, the nearest first.
     fn unneeded_before(&self, node: NodeId) -> Vec<NodeId> {
         self.graph
             .before(node)
@@ -191,17 +191,17 @@ impl Verdict {
             .collect()
     }
 
-    /// Whether everything that comes out of a stage has ended its input early.
+    /// Whether every path behind a stage has ended its input early.
     fn is_unneeded(&self, node: NodeId) -> bool {
         self.ends_on_every_path(node, &|report| report == Report::Done)
     }
 
-    /// Whether that is so, or may still come to be.
+    /// Whether that is so, or may still become so.
     fn may_be_unneeded(&self, node: NodeId) -> bool {
         self.ends_on_every_path(node, &|report| report != Report::Stopped)
     }
 
-    /// Whether each path behind a stage has one that ends its input early and whose report is such.
+    /// Whether each path behind a stage has one that ends its input early and whose report matches.
     fn ends_on_every_path(&self, node: NodeId, is_such: &dyn Fn(Report) -> bool) -> bool {
         let ends = |next: NodeId| {
             let stage = self.stages[next];
@@ -210,17 +210,17 @@ impl Verdict {
         !self.graph.is_sink(node) && self.graph.downstream(node).all(ends)
     }
 
-    /// Whether a stage has done its work.
+    /// Whether a stage has ended successfully.
     pub fn is_done(&self, node: NodeId) -> bool {
         self.stages[node].report == Report::Done
     }
 
-    /// Whether a stage is still at work.
+    /// Whether a stage has not reported yet.
     pub fn is_missing(&self, node: NodeId) -> bool {
         self.stages[node].report == Report::None
     }
 
-    /// Whether a stage stands in a branch that has failed, and the pipeline goes on without it.
+    /// Whether a stage is in a lost branch.
     pub fn is_lost(&self, node: NodeId) -> bool {
         self.stages[node].is_lost
     }
@@ -236,17 +236,17 @@ impl Verdict {
         !self.failures.is_empty()
     }
 
-    /// Whether every sink has done its work, which it only does at a real end; lost branches do not count.
+    /// Whether every sink has succeeded; lost branches do not count.
     pub fn is_whole(&self) -> bool {
         self.graph.sinks().all(|sink| self.is_done(sink) || self.is_lost(sink))
     }
 
-    /// What branches were lost by, in the order in which it happened.
+    /// The failures of lost branches, in the order in which they happened.
     pub fn take_losses(&mut self) -> Vec<Loss> {
         std::mem::take(&mut self.losses)
     }
 
-    /// The first real error but for those of lost branches, with the stage in whose hands it happened.
+    /// The first real error, except for those of lost branches, with the stage where it happened.
     pub fn take_failure(&mut self) -> Option<(NodeId, Failure)> {
         let failures = std::mem::take(&mut self.failures);
         failures.into_iter().next()
@@ -263,7 +263,7 @@ mod tests {
         Err(Failure::because(kind, "cannot", "why").into())
     }
 
-    /// A verdict whose stages are known by their numbers.
+    /// A verdict whose stages are given by their numbers.
     struct Court(Verdict);
 
     impl Court {
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_real_error_wins_over_its_consequences() {
+    fn first_real_error_wins() {
         let mut verdict = Court::of_chain(&[false, false, false]);
         assert_eq!(verdict.report(0, Err(Stop::PeerClosed)), Next::Wait);
         assert_eq!(verdict.report(2, failed(Kind::NoSpace)), Next::StopAll);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_behind_what_take_wanted_is_none_whichever_comes_first() {
+    fn error_behind_takes_bytes_is_ignored() {
         let mut fault_first = Court::of_chain(&[false, false, true, false]);
         assert_eq!(fault_first.report(1, failed(Kind::Corrupt)), Next::Wait);
         assert_eq!(fault_first.report(2, Ok(())), stop(&[1, 0]));
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_before_what_take_wanted_is_one() {
+    fn error_before_takes_bytes_counts() {
         let mut verdict = Court::of_chain(&[false, false, true, false]);
         assert_eq!(verdict.report(1, failed(Kind::Corrupt)), Next::Wait);
         assert_eq!(verdict.report(2, Err(Stop::PeerClosed)), Next::Wait);
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_behind_take_is_one_at_once() {
+    fn error_behind_take_counts_at_once() {
         let mut verdict = Court::of_chain(&[false, true, false]);
         assert_eq!(verdict.report(2, failed(Kind::Sink)), Next::StopAll);
         assert_eq!(verdict.report(1, Ok(())), stop(&[0]));
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_branch_that_ends_early_stops_no_other() {
+    fn early_ending_branch_stops_no_other() {
         let mut verdict = Court::of(fork(), &[false, false, true, false, true, false]);
         assert_eq!(verdict.report(2, Ok(())), stop(&[]));
         assert_eq!(
@@ -366,14 +366,14 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_one_branch_still_needs_is_one() {
+    fn error_needed_by_one_branch_counts() {
         let mut verdict = Court::of(fork(), &[false, false, true, false, false, false]);
         assert_eq!(verdict.report(2, Ok(())), stop(&[]));
         assert_eq!(verdict.report(0, failed(Kind::Source)), Next::StopAll);
         assert_eq!(verdict.decided(), Some((0, Kind::Source)));
     }
 
-    /// A fork at stage 1 that goes on without its first branch.
+    /// A fork at stage 1 that continues without its first branch.
     fn fork_that_goes_on(ends_early: [bool; 6]) -> Court {
         Court::with_branches(fork(), &ends_early, |at| Branches {
             count: usize::from(at == 1),
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_fork_is_never_lost() {
+    fn stages_after_a_fork_are_never_lost() {
         let mut verdict = fork_that_goes_on([false; 6]);
         assert_eq!(verdict.report(5, failed(Kind::Sink)), Next::StopAll);
         assert_eq!(verdict.decided(), Some((5, Kind::Sink)));
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_behind_which_a_branch_may_have_enough_loses_it_late() {
+    fn late_error_loses_an_early_ending_branch() {
         let mut verdict = Court::with_branches(Graph::chain(4), &[false, false, true, false], |at| Branches {
             count: usize::from(at == 0),
             go_on: at == 0,
@@ -460,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_whole_when_every_sink_is() {
+    fn run_is_whole_with_all_sinks() {
         let mut verdict = Court::of(fork(), &[false; 6]);
         verdict.report(3, Ok(()));
         assert!(!verdict.0.is_whole());

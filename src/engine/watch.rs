@@ -1,4 +1,4 @@
-//! A running chain, as it can be looked at from another thread.
+//! A running pipeline, as seen from another thread.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,22 +14,22 @@ use super::controls::Controls;
 use super::direct::DirectPath;
 use super::progress::Need;
 
-/// Everything that the picture of a run is made from.
+/// What snapshots are made from.
 #[derive(Debug)]
 pub struct Watch {
     /// When the stages were started.
     pub(super) start: Instant,
-    /// How the bytes move now, if not through links.
+    /// The current method of a direct path; `None` with links.
     pub(super) lane: Option<Arc<Mutex<DirectPath>>>,
     pub(super) graph: Arc<Graph>,
     pub(super) stages: NodeMap<WatchedStage>,
-    /// None where the bytes move without links.
+    /// Empty on the direct path.
     pub(super) links: EdgeMap<Arc<Link>>,
     pub(super) pool: Arc<Pool>,
     pub(super) budget: Arc<Budget>,
-    /// Bytes that the source is expected to give.
+    /// The bytes that the source is expected to give.
     pub(super) expected: Option<u64>,
-    /// Whether the links' marks are only advice.
+    /// Whether the links' marks are advisory.
     pub(super) is_unbounded: bool,
     pub(super) controls: Controls,
 }
@@ -41,12 +41,12 @@ pub(super) struct WatchedStage {
     pub(super) text: String,
     /// The addresses that it listens on.
     pub(super) listening: Vec<String>,
-    /// What it waits for when it waits for the outside.
+    /// What it waits for outside of the pipeline.
     pub(super) outside: Option<Outside>,
     pub(super) meter: Arc<StageMeter>,
     pub(super) findings: Arc<Findings>,
     pub(super) external_fd: Arc<ExternalFd>,
-    /// How many bytes it gives for those that come to it.
+    /// How many bytes it sends for those that it receives.
     pub(super) output_size: OutputSize,
     /// Whether it stands in a branch that may fail.
     pub(super) is_optional: bool,
@@ -66,13 +66,13 @@ impl WatchedStage {
 }
 
 impl Watch {
-    /// What steers the chain.
+    /// The controls of the pipeline.
     #[must_use]
     pub fn controls(&self) -> &Controls {
         &self.controls
     }
 
-    /// Whether the source has given its first bytes.
+    /// Whether the source has sent its first bytes.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         let mut sources = self.graph.sources();
@@ -88,14 +88,14 @@ impl Watch {
         lane.map_or("linked", DirectPath::name)
     }
 
-    /// Bytes that have moved anywhere in the chain so far, and what peers took since the last one was written: a number that
-    /// only stands still if everything does.
+    /// The number of bytes that have moved anywhere in the pipeline so far, plus what peers have read since the last
+    /// one was written: it only stands still if everything does.
     pub(super) fn motion(&self) -> u64 {
         let moved = |meter: &StageMeter| meter.bytes_in() + meter.bytes_out() + meter.settled();
         self.meters().map(moved).sum()
     }
 
-    /// Whether some stage waits on purpose: a throttle, or a sink that was paused.
+    /// Whether some stage waits on purpose: a throttle, or a paused sink.
     pub(super) fn waits_on_purpose(&self) -> bool {
         self.controls.is_paused() || self.meters().any(StageMeter::is_throttling)
     }
@@ -114,7 +114,7 @@ impl Watch {
         self.stages.values().iter().map(|stage| &*stage.meter)
     }
 
-    /// How long stages have waited on purpose, all of them together.
+    /// How long all stages together have waited on purpose.
     pub(super) fn throttled(&self) -> Duration {
         self.meters().map(|meter| meter.times().throttling).sum()
     }

@@ -1,16 +1,16 @@
-//! A run that failed: what was being done, why it could not be, and the exit code that says so.
+//! The failure of a run: what was tried, why it failed, and the exit code.
 
 use std::fmt;
 use std::io;
 
 use rustix::io::Errno;
 
-/// What went wrong, as the exit code tells it to scripts.
+/// What went wrong, as exit codes tell scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Anything that has no code of its own.
     Other,
-    /// The command line or the pipeline cannot be.
+    /// Invalid command line or pipeline.
     Usage,
     /// A source could not be opened or read.
     Source,
@@ -26,17 +26,17 @@ pub enum Kind {
     Timeout,
     /// Could not connect, listen, resolve or authenticate.
     Connect,
-    /// The bytes are not those that were promised.
+    /// The bytes are not the expected ones.
     Integrity,
     /// A child process failed.
     Child,
     /// Out of descriptors, threads or memory.
     Resources,
-    /// A check could not tell.
+    /// The result of a check is unclear.
     Unclear,
     /// A bug in highwater.
     Bug,
-    /// The reader of our standard output left.
+    /// The reader of our standard output closed it.
     ReaderLeft,
 }
 
@@ -60,12 +60,12 @@ impl Kind {
         Self::ReaderLeft,
     ];
 
-    /// What a person needs to know of it, in a few words.
+    /// A short description for people.
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Other => "any other failure; of a check: it buffers without bound",
-            Self::Usage => "the command line or the pipeline cannot be",
+            Self::Other => "any other failure; for `check`: the program buffers without bound",
+            Self::Usage => "invalid command line or pipeline",
             Self::Source => "a source cannot be opened or read",
             Self::Sink => "a sink cannot be opened, written or made durable",
             Self::NoSpace => "no space, quota or file size left",
@@ -73,12 +73,12 @@ impl Kind {
             Self::Limit => "a limit was reached",
             Self::Timeout => "timeout or stall",
             Self::Connect => "could not connect, listen, resolve or authenticate",
-            Self::Integrity => "the bytes are not those that were promised",
+            Self::Integrity => "the bytes differ from the expected ones",
             Self::Child => "a child process failed",
             Self::Resources => "out of descriptors, threads or memory",
-            Self::Unclear => "a check that cannot tell, and says what to change",
+            Self::Unclear => "for `check`: no verdict; the output says what to change",
             Self::Bug => "a bug in highwater",
-            Self::ReaderLeft => "the reader of standard output left",
+            Self::ReaderLeft => "the reader of standard output closed it",
         }
     }
 
@@ -105,20 +105,20 @@ impl Kind {
     }
 }
 
-/// The first real error of a run. The engine adds the stage in whose hands it happened.
+/// The first real error of a run. The engine adds the stage where it happened.
 #[derive(Debug)]
 pub struct Failure {
     kind: Kind,
     /// What was tried: `cannot write`.
     operation: String,
-    /// Why it could not be done.
+    /// Why it failed.
     cause: anyhow::Error,
-    /// Where that cannot be seen from the stage: how many bytes had gone well.
+    /// How many bytes were moved before, if the stage does not show it.
     after: Option<u64>,
 }
 
 impl Failure {
-    /// A failure whose cause is no system error.
+    /// A failure whose cause is not a system error.
     pub fn new(kind: Kind, operation: impl Into<String>, cause: impl Into<anyhow::Error>) -> Self {
         Self {
             kind,
@@ -128,12 +128,13 @@ impl Failure {
         }
     }
 
-    /// A failure that is told in two phrases: what was tried and why it could not be.
+    /// A failure described in two phrases: what was tried and why it failed.
     pub fn because(kind: Kind, operation: impl Into<String>, why: impl Into<String>) -> Self {
         Self::new(kind, operation, anyhow::Error::msg(why.into()))
     }
 
-    /// A failed system call. The error number outranks `place`: a full disk is a full disk wherever it is met.
+    /// A failed system call. The error number takes precedence over `place`: a full disk is a full disk wherever it
+    /// occurs.
     pub fn io(place: Kind, operation: impl Into<String>, error: impl Into<io::Error>) -> Self {
         let error = error.into();
         let errno = Errno::from_io_error(&error);
@@ -145,47 +146,47 @@ impl Failure {
         Self::new(kind, operation, error)
     }
 
-    /// The error number, where a system call has failed.
+    /// The error number, if a system call has failed.
     #[must_use]
     pub fn errno(&self) -> Option<Errno> {
         self.cause.downcast_ref::<io::Error>().and_then(Errno::from_io_error)
     }
 
-    /// Says how many bytes had gone well before.
+    /// Adds how many bytes were moved before.
     #[must_use]
     pub fn after(mut self, bytes: u64) -> Self {
         self.after = Some(bytes);
         self
     }
 
-    /// Names what it was tried on, where the stage has several of them: `cannot open a.iso`.
+    /// Adds the name of the object, if the stage has several of them: `cannot open a.iso`.
     #[must_use]
     pub fn on(mut self, name: &str) -> Self {
         self.operation = format!("{} {name}", self.operation);
         self
     }
 
-    /// Names the stage of a pipeline that another stage has started: `write a.gz: cannot write`.
+    /// Adds the stage of a pipeline that another stage has started: `write a.gz: cannot write`.
     #[must_use]
     pub fn within(mut self, stage: &str) -> Self {
         self.operation = format!("{stage}: {}", self.operation);
         self
     }
 
-    /// Says how often it was tried: `cannot connect to there in 3 attempts`.
+    /// Adds the number of attempts: `cannot connect to there in 3 attempts`.
     #[must_use]
     pub fn in_attempts(mut self, count: u64) -> Self {
         self.operation = format!("{} in {count} attempts", self.operation);
         self
     }
 
-    /// What went wrong, for the exit code.
+    /// The kind of failure, which determines the exit code.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// How many bytes had gone well before, where the operation counts them.
+    /// How many bytes were moved before, if the operation counts them.
     #[must_use]
     pub fn bytes_before(&self) -> Option<u64> {
         self.after

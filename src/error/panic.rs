@@ -1,4 +1,4 @@
-//! Panics, which are bugs: caught where they happen, and told in one line like any other failure.
+//! Panics, which are bugs: caught where they happen, and reported in one line like any other failure.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -10,7 +10,7 @@ thread_local! {
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Keeps the place of a panic for [`bug`], instead of printing it at once. Once a process.
+/// Keeps the place of a panic for [`bug`], instead of printing it at once. To be called once a process.
 pub fn keep_panics() {
     std::panic::set_hook(Box::new(|info| {
         PLACE.set(
@@ -20,7 +20,7 @@ pub fn keep_panics() {
     }));
 }
 
-/// The failure that a caught panic of this thread is.
+/// The failure for a caught panic of this thread.
 #[must_use]
 pub fn bug(payload: &(dyn Any + Send)) -> Failure {
     let message = payload

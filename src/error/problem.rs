@@ -1,7 +1,7 @@
-//! A chain that cannot be: what is wrong with it, and where in its text.
+//! Problems of a pipeline's text: what is wrong, and where.
 //!
-//! Every layer that looks at a chain collects [`Problem`]s instead of stopping at the first one. In the end they stand
-//! together in one [`ChainError`], which shows each of them under the source text.
+//! Every layer that checks a pipeline collects [`Problem`]s instead of stopping at the first one. In the end they are
+//! combined in one [`ChainError`], which shows each of them under the source text.
 
 mod credentials;
 mod shown;
@@ -16,28 +16,28 @@ use super::wrapping;
 use shown::Shown;
 pub use shown::{brief, shown, shown_lines};
 
-/// The widest line, in columns, that an error is drawn in, on however wide a terminal; longer source lines are cut to what
-/// surrounds the caret.
+/// The largest width of an error, in columns, even on a wider terminal; longer source lines are cut to what surrounds
+/// the caret.
 const COLUMNS: usize = 100;
 
-/// Columns of what stands before a help: `  = help: `.
+/// Columns of the prefix of a help: `  = help: `.
 const HELP: usize = 10;
 
-/// One thing that is wrong with a chain.
+/// One problem of a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Where it is, in bytes of the chain's text. An empty range marks the place between two bytes.
+    /// Where it is, in bytes of the pipeline's text. An empty range marks the place between two bytes.
     pub span: Range<usize>,
     /// What is wrong, in one line.
     pub message: String,
-    /// A few words that stand beside the caret.
+    /// A few words beside the caret.
     pub label: Option<String>,
     /// What to write instead.
     pub help: Option<String>,
 }
 
 impl Problem {
-    /// A problem at the byte range `span` of the chain's text, with neither label nor help.
+    /// A problem at the byte range `span` of the pipeline's text, with neither label nor help.
     pub fn at(span: Range<usize>, message: impl Into<String>) -> Self {
         Self {
             span,
@@ -47,22 +47,22 @@ impl Problem {
         }
     }
 
-    /// Puts a few words beside the caret.
+    /// Adds a few words beside the caret.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
-    /// Says below the source what to write instead.
+    /// Adds below the source what to write instead.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// The same, safe to print, and without the words of its place where that begins in the middle of a secret: a password
-    /// with an unquoted `|` in it is two words, and nobody can tell from the second alone that it is to be hidden.
+    /// The same, safe to print, and without the words of its span if that begins inside a secret: a password with an
+    /// unquoted `|` in it is two words, and the second alone does not show that it has to be hidden.
     fn safe(&self, secrets: &[Range<usize>], text: &[u8]) -> Self {
         let plain = |words: &String| shown_lines(words.as_bytes());
         let mut safe = Self {
@@ -98,22 +98,22 @@ impl Problem {
     }
 }
 
-/// All that is wrong with one chain. Its `Display` is [`render`](Self::render) without colour or a terminal.
+/// All problems of one pipeline. Its `Display` is [`render`](Self::render) without colour or a terminal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainError {
-    /// The chain's text, which the problems' spans point into: bytes, because any file name may stand in it.
+    /// The pipeline's text, which the problems' spans point into: bytes, because file names may hold any.
     pub text: Vec<u8>,
-    /// What is wrong, in any order.
+    /// The problems, in any order.
     pub problems: Vec<Problem>,
 }
 
 impl ChainError {
-    /// Draws every problem in source order, each with its source line, a caret line and its help.
+    /// Renders every problem in source order, each with its source line, a caret line and its help.
     ///
-    /// The result has no newline at its end. Control characters and bytes that are not UTF-8 come out escaped.
+    /// The result has no newline at its end. Control characters and bytes that are not UTF-8 are escaped.
     ///
-    /// A terminal of so many `columns` has no line of it wrapped: a caret below a wrapped line points at nothing. Where
-    /// there is none, a help stays on one line, for those that search for it.
+    /// With `columns`, the width of a terminal, no line is wider: a caret below a wrapped line would point at nothing.
+    /// Without it, a help stays on one line, so that it can be searched for.
     #[must_use]
     pub fn render(&self, color: bool, columns: Option<usize>) -> String {
         let width = columns.map_or(COLUMNS, |columns| columns.min(COLUMNS));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_stands_beside_the_caret_and_a_help_below() {
+    fn label_and_help_are_placed() {
         let problem = Problem::at(9..12, "unknown stage `gzp`")
             .label("did you mean `gzip`?")
             .help("`highwater stages` lists all stages");
@@ -181,12 +181,12 @@ error: unknown stage `gzp`
     }
 
     #[test]
-    fn on_a_terminal_no_line_is_wrapped_by_it() {
+    fn terminal_width_bounds_every_line() {
         let text = format!("read {} | gzp | write b", "長い名前".repeat(9));
         let at = text.find("gzp").unwrap();
         let problem = Problem::at(at..at + 3, "unknown stage `gzp`")
             .label("did you mean `gzip`?")
-            .help("stages that can stand here: gzip, gunzip, zstd, unzstd, throttle, take, skip");
+            .help("stages that are possible here: gzip, gunzip, zstd, unzstd, throttle, take, skip");
         let drawn = error(&text, vec![problem]).render(false, Some(50));
         assert!(drawn.lines().all(|line| line.width() <= 50), "{drawn}");
         let line = |start: &str| drawn.lines().find(|line| line.starts_with(start)).unwrap();
@@ -219,7 +219,7 @@ error: second
     }
 
     #[test]
-    fn a_pipeline_of_several_lines_shows_the_right_one() {
+    fn multi_line_pipeline_shows_the_right_line() {
         let text = "read a\n| gzp\n| write b";
         check(
             &error(text, vec![Problem::at(9..12, "unknown")]),
@@ -233,7 +233,7 @@ error: unknown
     }
 
     #[test]
-    fn a_span_over_several_lines_marks_its_first_line() {
+    fn multi_line_span_marks_its_first_line() {
         let text = "read a\n| gzp\n| write b";
         check(
             &error(text, vec![Problem::at(0..12, "wide")]),
@@ -247,7 +247,7 @@ error: wide
     }
 
     #[test]
-    fn control_characters_and_stray_bytes_are_escaped_and_the_caret_still_fits() {
+    fn escaped_bytes_keep_the_caret_aligned() {
         let text = b"read \x1b[2J\xff\t | gzp";
         check(
             &error(text, vec![Problem::at(14..17, "unknown")]),
@@ -261,7 +261,7 @@ error: unknown
     }
 
     #[test]
-    fn the_end_of_the_text_can_be_marked() {
+    fn end_of_text_can_be_marked() {
         check(
             &error("a |", vec![Problem::at(3..3, "no stage")]),
             str![[r#"
@@ -287,7 +287,7 @@ error: empty
     }
 
     #[test]
-    fn a_very_long_line_is_cut_around_the_caret() {
+    fn long_line_is_cut_around_the_caret() {
         let text = format!("read {} | gzp | write {}", "a".repeat(400), "b".repeat(400));
         let problem = Problem::at(408..411, "unknown stage `gzp`").label("did you mean `gzip`?");
         check(
@@ -316,7 +316,7 @@ error: long
     }
 
     #[test]
-    fn colour_adds_escapes_only_around_the_same_text() {
+    fn colour_only_adds_escapes() {
         let error = error("a | b", vec![Problem::at(4..5, "no")]);
         assert!(error.render(true, None).contains("\u{1b}["));
         assert!(!error.render(false, None).contains('\u{1b}'));

@@ -1,4 +1,4 @@
-//! How text is broken into lines, wherever it is shown.
+//! Breaks text into lines.
 
 use textwrap::{Options, WordSplitter};
 

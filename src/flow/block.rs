@@ -1,4 +1,4 @@
-//! The memory of one buffer, where the processor copies fastest.
+//! The memory of one buffer, aligned for fast copies.
 
 use std::ops::{Deref, DerefMut};
 
@@ -17,7 +17,7 @@ const LINE: usize = 64;
 
 impl Block {
     pub(super) fn zeroed(capacity: usize) -> Self {
-        // What is smaller than a page is not copied long enough to tell.
+        // A copy of less than a page is too short for the alignment to matter.
         let spare = if capacity < 4096 { 0 } else { LINE - 1 };
         let memory = vec![0; capacity + spare].into_boxed_slice();
         let start = if spare == 0 {
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_blocks_start_at_a_cache_line_and_have_their_size() {
+    fn large_blocks_start_at_a_cache_line() {
         for capacity in [1, 4095, 4096, 65_536, 262_144, 1_000_001] {
             let block = Block::zeroed(capacity);
             assert_eq!(block.len(), capacity);

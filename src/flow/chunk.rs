@@ -5,13 +5,13 @@ use memchr::{memchr, memchr_iter, memrchr};
 use super::Load;
 use super::link::{Credit, Packet};
 
-/// Where in its input a source is: opaque to everybody else, and ordered. A chunk that carries one says that everything up
-/// to it has come by when the chunk's bytes have.
+/// A position in a source's input: opaque to all other code, and ordered. A chunk that carries one says that everything
+/// up to it has been sent once the chunk has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u128);
 
-/// A piece of the stream in a recycled buffer. While it lives it holds credit of the link it came through: the whole
-/// capacity of its buffer, however few bytes it carries, and its records.
+/// A piece of the stream in a recycled buffer. While it exists it holds credit of its link: the whole capacity of its
+/// buffer, however few bytes it carries, and its records.
 #[derive(Debug)]
 pub struct Chunk {
     /// `Some` until the chunk is taken apart.
@@ -50,7 +50,7 @@ impl Chunk {
         Some(&mut packet.memory.as_mut()?[start..end])
     }
 
-    /// How many bytes it carries. None are in one that only carries a position.
+    /// The number of bytes it carries; 0 if it only carries a position.
     #[must_use]
     pub fn len(&self) -> usize {
         let packet = self.packet();
@@ -69,19 +69,19 @@ impl Chunk {
         self.packet().records
     }
 
-    /// Up to where in the source's input everything has come by with this chunk.
+    /// The position up to which the source's input has been sent with this chunk.
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.packet().position
     }
 
-    /// Bytes of memory, and of its link's credit, that it pins.
+    /// Bytes of memory, and of its link's credit, that it holds.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.packet().memory.capacity()
     }
 
-    /// What it pins of its link.
+    /// The credit that it holds of its link.
     pub(super) fn load(&self) -> Load {
         self.packet().load()
     }
@@ -99,8 +99,8 @@ impl Chunk {
         }
     }
 
-    /// How many of its first bytes are as many whole records as `most` bytes have room for, but one record at least. Where
-    /// it carries bytes without records, that is `most` of them, or all.
+    /// The length of the longest prefix of whole records that fits in `most` bytes, but at least one record. Where the
+    /// chunk carries bytes without records, `most` or all of them.
     #[must_use]
     pub fn whole_records_within(&self, most: usize) -> usize {
         let bytes = self.as_slice();
@@ -130,7 +130,7 @@ impl Chunk {
         }
     }
 
-    /// Keeps the first `count` bytes, and the records that end in them. What is left does not reach the chunk's position.
+    /// Keeps the first `count` bytes, and the records that end in them. The chunk then loses its position.
     ///
     /// # Panics
     /// If it carries fewer.
@@ -146,7 +146,7 @@ impl Chunk {
         }
     }
 
-    /// Gives the credit of so many records back.
+    /// Releases the credit of `records` records.
     fn give_back(&mut self, records: u64) {
         if records > 0 {
             self.packet_mut().records -= records;
@@ -164,7 +164,7 @@ impl Chunk {
         }
     }
 
-    /// Takes the chunk apart: its credit goes back, and the buffer changes hands without leaving the pool's account.
+    /// Takes the chunk apart: its credit is released, and the buffer changes hands without leaving the pool's count.
     pub(super) fn into_packet(mut self) -> Packet {
         let packet = self.packet.take().expect("a chunk is whole until it is taken apart");
         self.credit.release(packet.load());

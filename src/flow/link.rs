@@ -26,7 +26,8 @@ pub use marks::{Marks, RecordMarks};
 pub use outlet::Outlet;
 use piece::Piece;
 
-/// The other side has gone: it wants no more, or it stopped before the end. Never a cause, always a consequence.
+/// The other side has gone: it closed its side, or stopped before the end. This is a consequence of an error elsewhere,
+/// never the cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Closed;
 
@@ -38,17 +39,17 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// A send this small is copied into the link's last chunk where that has room: cheaper than a buffer of its own, and
-/// short enough to be done under the lock.
+/// A send this small is copied into the link's last chunk if that has room: cheaper than a buffer of its own, and short
+/// enough to be done under the lock.
 const APPEND: usize = 16 << 10;
 
 /// The smallest buffer that a short read is moved into.
 const SMALLEST: usize = 4 << 10;
 
-/// What a link holds at one moment, and what happened to it since the start. Sizes in bytes.
+/// What a link holds at one moment, and its counters since the start. Sizes in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkLevels {
-    /// Pinned by chunks that wait in the link or are in the consumer's hand.
+    /// Held by chunks that wait in the link or are held by the consumer.
     #[serde(rename = "buffered_bytes")]
     pub buffered: u64,
     /// The highest `buffered` ever.
@@ -60,14 +61,13 @@ pub struct LinkLevels {
     /// The low-water mark.
     #[serde(rename = "low_bytes")]
     pub low: u64,
-    /// How often the producer was paused because the link was full; where the mark is only advice, how often it was
-    /// passed.
+    /// How often the producer was paused because the link was full; for advisory marks, how often the mark was passed.
     pub times_full: u64,
     /// How often the consumer found nothing and waited.
     pub times_empty: u64,
     /// How often the full link fell to its low-water mark and the producer resumed.
     pub drains: u64,
-    /// The longest time that the producer was paused, a pause that still lasts included.
+    /// The longest time that the producer was paused, including a pause that still lasts.
     #[serde(rename = "longest_pause_s", with = "seconds")]
     pub longest_pause: Duration,
     /// The same in records, where the link has a bound on them.
@@ -100,20 +100,21 @@ pub struct Link {
 #[derive(Debug)]
 struct State {
     queue: VecDeque<Packet>,
-    /// Credit of buffers in the producer's hand.
+    /// Credit of buffers that the producer holds.
     granted: Load,
-    /// Credit of chunks in the queue and in the consumer's hand.
+    /// Credit of chunks in the queue and of those that the consumer holds.
     level: Load,
-    /// How many buffers `granted` and `level` stand for.
+    /// The number of buffers in `granted` and `level`.
     buffers: usize,
     /// What the paused producer waits for, and since when.
     pause: Option<(Load, Instant)>,
-    /// A position that nothing carries yet, behind all that waits: the consumer holds as many chunks as there may be.
+    /// A position behind all queued chunks that no chunk carries yet, because the consumer holds the largest allowed
+    /// number of chunks.
     position: Option<Position>,
     ended: Option<End>,
-    /// The consumer wants no more, or the run was cancelled.
+    /// The consumer has closed its side, or the run was cancelled.
     closed: bool,
-    /// The consumer is kept waiting on purpose: see [`Link::hold`].
+    /// The consumer is held on purpose: see [`Link::hold`].
     held: bool,
     consumer_waits: bool,
     producer: Option<Waker>,
@@ -131,7 +132,7 @@ enum End {
     Aborted,
 }
 
-/// What a chunk is made of.
+/// The contents of a chunk.
 #[derive(Debug)]
 pub(super) struct Packet {
     pub(super) memory: Memory,
@@ -139,12 +140,12 @@ pub(super) struct Packet {
     pub(super) end: usize,
     /// Whole records among the bytes.
     pub(super) records: u64,
-    /// Up to where in the source's input everything has come by with them.
+    /// The position up to which the source's input has been sent with them.
     pub(super) position: Option<Position>,
 }
 
 impl Packet {
-    /// What it pins of the link that it is in.
+    /// The credit that it holds of its link.
     pub(super) fn load(&self) -> Load {
         Load {
             bytes: self.memory.capacity() as u64,
@@ -182,7 +183,7 @@ impl Link {
         })
     }
 
-    /// Stops both sides and frees what waits: every call on either side now answers [`Closed`].
+    /// Stops both sides and frees what waits: every call on either side now returns [`Closed`].
     pub fn cancel(&self) {
         let (freed, wakers) = {
             let mut state = lock(&self.state);
@@ -194,13 +195,13 @@ impl Link {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// Keeps the consumer waiting from now on: it gets neither what waits nor the end, and the link fills to its
-    /// high-water mark. Its time counts as waiting on the outside. A cancel ends the wait all the same.
+    /// Holds the consumer: it receives neither chunks nor the end, and the link fills to its high-water mark. Its time
+    /// counts as waiting on the outside. A cancel still ends the wait.
     pub fn hold(&self) {
         self.set_held(true);
     }
 
-    /// Lets the consumer go on.
+    /// Releases the consumer.
     pub fn let_go(&self) {
         self.set_held(false);
     }
@@ -209,7 +210,7 @@ impl Link {
         let waker = {
             let mut state = lock(&self.state);
             state.held = held;
-            // A consumer that waits looks again in both cases: what it waits for has changed.
+            // A waiting consumer looks again in both cases: the kind of its wait has changed.
             state.wake_consumer()
         };
         if let Some(waker) = waker {
@@ -217,13 +218,13 @@ impl Link {
         }
     }
 
-    /// Whether the consumer is kept waiting on purpose.
+    /// Whether the consumer is held on purpose.
     #[must_use]
     pub fn is_held(&self) -> bool {
         lock(&self.state).held
     }
 
-    /// What it holds now, and what happened to it so far.
+    /// What it holds now, and its counters so far.
     #[must_use]
     pub fn levels(&self) -> LinkLevels {
         let state = lock(&self.state);
@@ -254,7 +255,7 @@ impl Link {
         if let Some((wanted, _)) = &mut state.pause
             && *wanted != load
         {
-            // A wait that was given up wanted something else.
+            // A wait that was dropped may have asked for another amount.
             *wanted = load;
             state.resume(&self.marks);
         }
@@ -275,7 +276,7 @@ impl Link {
         Poll::Pending
     }
 
-    /// Grants credit if that needs no waiting.
+    /// Grants credit if that is possible without waiting.
     fn try_grant(&self, load: Load) -> bool {
         let mut state = lock(&self.state);
         let grants = !state.closed && state.pause.is_none() && state.fits(load, &self.marks);
@@ -285,8 +286,8 @@ impl Link {
         grants
     }
 
-    /// Queues a packet for which `granted` was granted. Its bytes are counted on the producer's meter before anybody can
-    /// receive them, so that no consumer is ever seen to have more than was sent.
+    /// Queues a packet for which `granted` was granted. Its bytes are counted on the producer's meter before they can
+    /// be received, so that the consumer's count never exceeds the producer's.
     fn push(&self, mut packet: Packet, granted: Load, producer: &StageMeter) -> Result<(), Closed> {
         let waker = {
             let mut state = lock(&self.state);
@@ -303,7 +304,7 @@ impl Link {
                 records: state.peak.records.max(state.level.records),
             };
             producer.add_out((packet.end - packet.start) as u64);
-            // What comes behind it says no more than that, and not before.
+            // The packet is queued behind the pending position, so it can carry it.
             packet.position = packet.position.or(state.position.take());
             state.position = None;
             state.queue.push_back(packet);
@@ -315,8 +316,8 @@ impl Link {
         Ok(())
     }
 
-    /// Copies `bytes` behind those of the last chunk that waits, if it has the room and no other holder, and counts them
-    /// as [`Link::push`] does. `is_granted` says that the records are those of a buffer, which has credit for them.
+    /// Copies `bytes` into the last queued chunk, if it has the room and is not shared, and counts them as
+    /// [`Link::push`] does. `is_granted` says that the records are those of a buffer, which has credit for them.
     fn append(&self, added: &Piece<'_>, is_granted: bool, producer: &StageMeter) -> bool {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
@@ -349,8 +350,8 @@ impl Link {
         true
     }
 
-    /// Gives the last chunk that waits a position, or queues one that carries nothing else and pins no bytes. Where the
-    /// consumer holds as many chunks as there may be, the position waits until it has dropped one.
+    /// Gives the last queued chunk a position, or queues an empty one that carries it. If the consumer holds the
+    /// largest allowed number of chunks, the position waits until it has dropped one.
     fn mark(&self, position: Position) -> Result<(), Closed> {
         let waker = {
             let mut state = lock(&self.state);
@@ -370,12 +371,12 @@ impl Link {
         Ok(())
     }
 
-    /// Whether the consumer wants no more.
+    /// Whether the consumer has closed its side.
     fn is_closed(&self) -> bool {
         lock(&self.state).closed
     }
 
-    /// Waits until the consumer wants no more, in the place of a wait for room.
+    /// Waits until the consumer closes its side, instead of waiting for room.
     fn poll_closed(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         if state.closed {
@@ -408,12 +409,12 @@ impl Link {
         }
     }
 
-    /// Says how the stream ends. What was said first counts.
+    /// Sets how the stream ends. The first call counts.
     fn end(&self, end: End) {
         let (_gone, waker) = {
             let mut state = lock(&self.state);
             state.ended.get_or_insert(end);
-            // The producer may have given up a wait: its pause must not outlast it.
+            // The producer may have dropped a wait: its pause must end with the stream.
             state.end_pause();
             (state.producer.take(), state.wake_consumer())
         };
@@ -434,7 +435,7 @@ impl Link {
         }
     }
 
-    /// Takes back the credit of a buffer that was granted and not sent.
+    /// Returns the credit of a buffer that was granted and not sent.
     fn ungrant(&self, load: Load) {
         let wakers = {
             let mut state = lock(&self.state);
@@ -444,7 +445,7 @@ impl Link {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// Takes back the credit of a chunk that the consumer is done with.
+    /// Returns the credit of a chunk that the consumer has dropped.
     fn release(&self, load: Load) {
         let wakers = {
             let mut state = lock(&self.state);
@@ -454,7 +455,7 @@ impl Link {
         wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// Takes back the credit of records that a chunk no longer carries.
+    /// Returns the credit of records that a chunk no longer carries.
     fn release_records(&self, records: u64) {
         let waker = {
             let mut state = lock(&self.state);
@@ -474,7 +475,7 @@ impl Link {
 }
 
 impl State {
-    /// The one rule that bounds a link, in bytes, in records and in chunks; advice is not heeded.
+    /// The one rule that bounds a link, in bytes, records and chunks. Advisory marks bound nothing.
     fn fits(&self, load: Load, marks: &Marks) -> bool {
         (self.has_room(load, marks) && self.buffers < marks.most_chunks()) || marks.is_advisory
     }
@@ -484,7 +485,7 @@ impl State {
     }
 
     fn grant(&mut self, load: Load, marks: &Marks) {
-        // What fits passes no mark that is more than advice.
+        // What fits passes no hard mark.
         if self.has_room(Load::default(), marks) && !self.has_room(load, marks) {
             self.times_full += 1;
         }
@@ -492,13 +493,13 @@ impl State {
         self.buffers += 1;
     }
 
-    /// One buffer or chunk is gone; returns whom to wake.
+    /// Removes one buffer or chunk from the count; returns the wakers to call.
     fn drop_buffer(&mut self, marks: &Marks) -> [Option<Waker>; 2] {
         self.buffers -= 1;
         [self.deliver_position(marks), self.resume(marks)]
     }
 
-    /// Queues a position that nothing carries yet, where there is room for a chunk; returns whom to wake.
+    /// Queues a pending position, if there is room for a chunk; returns the waker to call.
     fn deliver_position(&mut self, marks: &Marks) -> Option<Waker> {
         if self.buffers >= marks.most_chunks() && !marks.is_advisory {
             return None;
@@ -515,7 +516,7 @@ impl State {
         self.wake_consumer()
     }
 
-    /// Ends the pause if the link has drained; returns whom to wake.
+    /// Ends the pause if the link has drained; returns the waker to call.
     fn resume(&mut self, marks: &Marks) -> Option<Waker> {
         let (wanted, _) = self.pause?;
         // A link that is full of tiny chunks has drained when half of their number is gone.
@@ -528,7 +529,7 @@ impl State {
         self.producer.take()
     }
 
-    /// Nothing more is wanted: a pause ends here, without a drain.
+    /// Closes the link: a pause ends here, without a drain.
     fn close(&mut self) {
         self.closed = true;
         self.end_pause();
@@ -540,12 +541,12 @@ impl State {
         }
     }
 
-    /// Whether the consumer gets nothing now, whatever is there. The consumer of a closed link is not kept waiting.
+    /// Whether the consumer is held. The consumer of a closed link is not.
     fn is_withheld(&self) -> bool {
         self.held && !self.closed
     }
 
-    /// The next packet; having got it, the consumer no longer waits.
+    /// The next packet; having received it, the consumer no longer waits.
     fn pop(&mut self) -> Option<Packet> {
         if self.is_withheld() {
             return None;
@@ -569,7 +570,7 @@ impl State {
     }
 }
 
-/// Keeps the waker of the latest poll, without a clone where it is the same.
+/// Keeps the waker of the latest poll, without a clone if it is the same.
 fn set_waker(slot: &mut Option<Waker>, waker: &Waker) {
     match slot {
         Some(known) => known.clone_from(waker),

@@ -1,9 +1,9 @@
-//! A consumer that is kept waiting on purpose.
+//! A consumer that is held on purpose.
 
 use super::*;
 
 #[test]
-fn a_held_consumer_gets_nothing_and_the_link_fills_to_its_mark() {
+fn held_consumer_fills_the_link() {
     let (rig, mut outlet, mut inlet) = Rig::new(100, 50, 25);
     assert!(send_in(&mut outlet, 25, &[1; 25]));
     drop(receive(&mut inlet));
@@ -29,7 +29,7 @@ fn a_held_consumer_gets_nothing_and_the_link_fills_to_its_mark() {
 }
 
 #[test]
-fn a_held_consumer_does_not_learn_of_the_end_until_it_is_let_go() {
+fn held_consumer_does_not_see_the_end() {
     let (rig, outlet, mut inlet) = Rig::new(100, 50, 25);
     rig.link.hold();
     outlet.finish();
@@ -39,7 +39,7 @@ fn a_held_consumer_does_not_learn_of_the_end_until_it_is_let_go() {
 }
 
 #[test]
-fn holding_and_letting_go_wake_a_consumer_that_waits() {
+fn holding_and_releasing_wake_the_consumer() {
     let (rig, _outlet, mut inlet) = Rig::new(100, 50, 25);
     let (woken, waker) = counted();
     assert!(poll_with(inlet.receive(), &waker).is_pending());
@@ -51,7 +51,7 @@ fn holding_and_letting_go_wake_a_consumer_that_waits() {
 }
 
 #[test]
-fn a_cancel_wakes_a_held_consumer_at_once() {
+fn cancel_wakes_a_held_consumer() {
     let (rig, mut outlet, mut inlet) = Rig::new(100, 50, 25);
     assert_eq!(fill_up(&mut outlet, 25), 100);
     rig.link.hold();
@@ -65,7 +65,7 @@ fn a_cancel_wakes_a_held_consumer_at_once() {
 }
 
 #[test]
-fn being_held_is_a_wait_on_the_outside_and_no_idleness() {
+fn held_time_counts_as_outside_wait() {
     let (rig, _outlet, mut inlet) = Rig::new(100, 50, 25);
     let mut receiving = pin!(inlet.receive());
     let mut context = Context::from_waker(Waker::noop());

@@ -63,7 +63,7 @@ fn assert_nothing_is_held(link: &Link, pool: &Pool) {
     assert!(pool.levels().peak <= pool.limit());
 }
 
-/// Sends the bytes 0, 1, 2, … in buffers of `size`, one each; `false` if the consumer wanted no more.
+/// Sends the bytes 0, 1, 2, … in buffers of `size`, one each; `false` if the consumer closed its side.
 fn produce(mut outlet: Outlet, link: &Link, count: u8, size: usize, finish: bool) -> bool {
     for byte in 0..count {
         let Ok(mut buffer) = outlet.reserve_blocking(size) else {
@@ -81,7 +81,7 @@ fn produce(mut outlet: Outlet, link: &Link, count: u8, size: usize, finish: bool
     true
 }
 
-/// Receives until the end or until `leave` chunks came; answers how many bytes came, which are in order, and the end.
+/// Receives until the end or until `leave` chunks came; returns the number of bytes, which are in order, and the end.
 fn consume(mut inlet: Inlet, link: &Link, leave: usize) -> (u8, Result<(), Closed>) {
     let mut count = 0;
     for _ in 0..leave {
@@ -122,7 +122,7 @@ fn transfer(marks: (u64, u64, usize), finish: bool) {
 }
 
 #[test]
-fn what_is_finished_arrives() {
+fn finished_stream_arrives() {
     interleave(|| transfer((1, 0, 1), true));
     interleave(|| transfer((2, 1, 1), true));
     interleave(|| transfer((3, 3, 1), true));
@@ -134,7 +134,7 @@ fn short_sends_arrive_however_they_are_appended() {
 }
 
 #[test]
-fn what_is_aborted_says_so_behind_the_bytes() {
+fn abort_arrives_behind_the_bytes() {
     interleave(|| transfer((2, 1, 1), false));
 }
 
@@ -177,7 +177,7 @@ fn cancelling_reaches_both_threads_at_any_moment() {
 }
 
 #[test]
-fn nobody_is_seen_to_have_received_more_than_was_sent() {
+fn received_count_never_exceeds_sent() {
     interleave(|| {
         let link = Link::new(Marks::new(2, 1, 1), Arc::new(Pool::new(2)));
         let [sender, receiver] = [(); 2].map(|()| Arc::new(StageMeter::new(Instant::now())));
@@ -204,7 +204,7 @@ fn nobody_is_seen_to_have_received_more_than_was_sent() {
 }
 
 #[test]
-fn a_buffer_that_is_dropped_elsewhere_is_back_before_its_credit() {
+fn buffer_returns_before_its_credit() {
     interleave(|| {
         let pool = Arc::new(Pool::new(2));
         let (link, mut outlet, inlet) = link(&pool, (2, 2, 1));
@@ -217,7 +217,7 @@ fn a_buffer_that_is_dropped_elsewhere_is_back_before_its_credit() {
     });
 }
 
-/// Passes chunks on, and the end as it found it.
+/// Passes on the chunks and the kind of end.
 fn pass_on(mut inlet: Inlet, mut outlet: Outlet) {
     loop {
         match inlet.receive_blocking() {
@@ -341,7 +341,7 @@ fn records_and_positions_arrive() {
     });
 }
 
-/// What of a fan ends early.
+/// Which part of a fan ends early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Early {
     Nothing,
@@ -353,7 +353,7 @@ enum Early {
     All,
 }
 
-/// Passes every chunk to all that want it, and the end as it found it.
+/// Passes every chunk to all open branches, and the kind of end.
 fn share_out(mut inlet: Inlet, mut outlets: Vec<Outlet>) {
     loop {
         match inlet.receive_blocking() {
@@ -364,7 +364,7 @@ fn share_out(mut inlet: Inlet, mut outlets: Vec<Outlet>) {
     }
 }
 
-/// Chunks of two bytes to two branches, in threads of their own.
+/// Chunks of two bytes to two branches, each on a thread of its own.
 fn fan(first: (u64, u64, usize), early: Early) {
     let pool = Arc::new(Pool::new(8 + first.0 + 8));
     let (source, mut outlet, middle) = link(&pool, (8, 4, 2));
@@ -474,7 +474,7 @@ fn a_wait_inside_another_loses_no_wake() {
 
 #[test]
 #[should_panic(expected = "deadlock")]
-fn a_wake_up_that_never_comes_is_seen() {
+fn lost_wake_up_is_detected() {
     interleave(|| {
         let pool = Arc::new(Pool::new(1));
         let (_link, _outlet, mut inlet) = link(&pool, (1, 0, 1));

@@ -1,4 +1,4 @@
-//! Long random histories of a link, step by step against a model that is slow and plain.
+//! Long random histories of a link, compared step by step with a simple, slow model.
 
 use std::sync::LazyLock;
 
@@ -8,8 +8,8 @@ use proptest::test_runner::RngSeed;
 use super::*;
 use crate::flow::Position;
 
-/// One step. Sizes are in thousandths of the largest chunk, of the high-water mark for whole records, and of what there is;
-/// `which` picks one of the buffers or chunks in hand.
+/// One step. Sizes are in thousandths: of the largest chunk, of the high-water mark for whole records, and of what is
+/// available. `which` picks one of the held buffers or chunks.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Reserve {
@@ -87,7 +87,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..200)
 }
 
-/// In bytes, and in records where those are bounded.
+/// In bytes, and in records if those are bounded.
 type Given = (u64, u64, usize, Option<(u64, u64)>);
 
 const MARKS: [Given; 12] = [
@@ -110,13 +110,13 @@ fn marks((high, low, chunk, records): Given) -> Marks {
     records.map_or(marks, |(high, low)| marks.with_records(high, low))
 }
 
-/// What is sent: 0 to 250, again and again, so that a newline comes every 251 bytes.
+/// The bytes that are sent: 0 to 250, repeated, so that a newline comes every 251 bytes.
 static PATTERN: LazyLock<Vec<u8>> = LazyLock::new(|| (0..=250).cycle().take(251 + (256 << 10)).collect());
 
-/// A chunk that waits or is in the consumer's hand.
+/// A chunk that waits or that the consumer holds.
 #[derive(Debug, Clone)]
 struct Item {
-    /// What has the same number is in the same block.
+    /// Items with the same number share a block.
     block: usize,
     size: usize,
     /// Where in the block the bytes end.
@@ -139,12 +139,12 @@ fn load(size: usize, records: u64) -> Load {
     }
 }
 
-/// What the link should be. It knows blocks by their numbers and sizes alone.
+/// The expected state of the link. It knows blocks by their numbers and sizes alone.
 struct Model {
     marks: Marks,
     blocks: usize,
     sent: usize,
-    /// What the buffers in the producer's hand were granted.
+    /// The credit of each buffer that the producer holds.
     reserved: Vec<Load>,
     queued: VecDeque<Item>,
     held: VecDeque<Item>,
@@ -220,12 +220,12 @@ impl Model {
         self.marks.is_advisory || self.is_within(load)
     }
 
-    /// Counts it where granting `load` passes a mark that is only advice.
+    /// Counts a grant of `load` that passes an advisory mark.
     fn pass_the_mark(&mut self, load: Load) {
         self.times_full += u64::from(self.is_within(Load::default()) && !self.is_within(load));
     }
 
-    /// Something was given back: a pause ends where both levels are low enough and what is waited for fits.
+    /// After a release: a pause ends if both levels are low enough and the wanted credit fits.
     fn settle(&mut self) {
         let Load { bytes, records } = self.level();
         let is_low = bytes <= self.marks.low && self.marks.records.is_none_or(|marks| records <= marks.low);
@@ -256,7 +256,7 @@ impl Model {
         Some(Ok(load))
     }
 
-    /// Puts bytes behind those of the last chunk that waits, if they fit there and it has no other holder.
+    /// Appends bytes to the last queued chunk, if they fit there and it is not shared.
     fn append(&mut self, bytes: &[u8], records: u64, position: Option<Position>) -> bool {
         let Some(last) = self.queued.back() else {
             return false;
@@ -342,7 +342,7 @@ impl Model {
         Ok(())
     }
 
-    /// The bytes and records of the next piece, by going from record to record.
+    /// The bytes and records of the next piece, found record by record.
     fn piece(&self, bytes: &[u8], records: u64) -> (usize, u64) {
         let (high, chunk) = (usize::try_from(self.marks.high).unwrap(), self.marks.chunk);
         let most_records = self.marks.records.map_or(u64::MAX, |marks| (marks.high / 4).max(1));
@@ -390,7 +390,7 @@ impl Model {
         Some(Ok(()))
     }
 
-    /// Sends a chunk in the consumer's hand once more, which is then the item's only one if `keeps` does not say otherwise.
+    /// Sends a chunk of the consumer once more; the consumer keeps it only if `keeps`.
     fn pass(&mut self, which: usize, keeps: bool) -> Option<Result<(), Closed>> {
         let item = self.held[which].clone();
         let most_records = self.marks.records.map_or(u64::MAX, |marks| (marks.high / 4).max(1));
@@ -569,7 +569,7 @@ impl Both {
         }
     }
 
-    /// Takes bytes from a chunk in hand, off its front or its end.
+    /// Takes bytes from a held chunk, off its front or its end.
     fn cut(&mut self, which: usize, count: usize, is_front: bool) {
         let Some(chunk) = self.held.get_mut(which) else {
             return;
@@ -718,7 +718,7 @@ impl Both {
         }
     }
 
-    /// Takes all steps and agrees after each; everything is given back at the end.
+    /// Takes all steps and compares after each; at the end everything is released.
     fn agree(mut self, steps: Vec<Step>) {
         for step in steps {
             self.step(step);

@@ -1,4 +1,4 @@
-//! Records, whole ones above all, and positions.
+//! Records and positions.
 
 use super::*;
 use crate::flow::Position;
@@ -10,7 +10,7 @@ fn rig(bytes: (u64, u64, usize), records: (u64, u64)) -> (Rig, Outlet, Inlet) {
     Rig::in_pool(marks, Arc::new(Pool::new(high)))
 }
 
-/// Sends `bytes` in a buffer of `size` as so many records; `false` if the producer is paused instead.
+/// Sends `bytes` in a buffer of `size` as `records` records; returns `false` if the producer is paused instead.
 fn send_records(outlet: &mut Outlet, size: usize, bytes: &[u8], records: u64) -> bool {
     let Some(buffer) = now(outlet.reserve_records(size, records)) else {
         return false;
@@ -32,7 +32,7 @@ fn drain(inlet: &mut Inlet) -> Vec<(Vec<u8>, u64, Option<u128>)> {
         .collect()
 }
 
-/// Granted records, and those that wait or are in the consumer's hand.
+/// Records granted to the producer, and records that wait or that the consumer holds.
 fn records(rig: &Rig) -> (u64, u64) {
     let state = lock(&rig.link.state);
     (state.granted.records, state.level.records)
@@ -187,7 +187,7 @@ fn no_record_is_copied_past_the_mark() {
 }
 
 #[test]
-fn a_record_of_the_links_size_passes_alone() {
+fn record_of_link_size_passes_alone() {
     let (rig, mut outlet, mut inlet) = rig((100, 100, 25), (4, 4));
     assert!(send_records(&mut outlet, 1, b"\n", 1));
     assert!(send_records(&mut outlet, 1, b"\n", 1));
@@ -228,13 +228,13 @@ fn a_large_record_is_forwarded_whole() {
 
 #[test]
 #[should_panic(expected = "never comes")]
-fn a_record_above_the_mark_is_a_bug() {
+fn record_above_the_mark_panics() {
     let (_rig, mut outlet, _inlet) = rig((100, 50, 25), (4, 4));
     let _ = now(outlet.reserve_whole(101));
 }
 
 #[test]
-fn a_wait_for_less_replaces_one_given_up() {
+fn smaller_wait_replaces_a_dropped_one() {
     let (rig, mut outlet, _inlet) = rig((100, 100, 25), (4, 4));
     let held = now(outlet.reserve(1)).unwrap().unwrap();
     assert!(now(outlet.reserve_whole(100)).is_none(), "not beside what is held");
@@ -269,7 +269,7 @@ fn a_cut_chunk_gives_its_records_back() {
 }
 
 #[test]
-fn a_cut_chunk_keeps_the_records_that_are_left() {
+fn cut_chunk_keeps_its_other_records() {
     let (rig, mut outlet, mut inlet) = rig((100, 100, 25), (40, 0));
     let sent = |outlet: &mut Outlet, inlet: &mut Inlet| {
         assert!(send_records(outlet, 12, b"a\nbb\nccc\ndd\n", 4));
@@ -341,7 +341,7 @@ fn positions_are_bounded_as_chunks_are() {
 }
 
 #[test]
-fn a_position_joins_the_last_chunk_that_waits() {
+fn position_joins_the_last_chunk() {
     let (rig, mut outlet, mut inlet) = Rig::new(100, 50, 25);
     outlet.mark(Position(1)).unwrap();
     outlet.mark(Position(2)).unwrap();
@@ -361,7 +361,7 @@ fn a_position_joins_the_last_chunk_that_waits() {
 }
 
 #[test]
-fn a_position_wakes_passes_a_full_link_and_ends() {
+fn position_passes_a_full_link() {
     let (rig, mut outlet, mut inlet) = Rig::new(4, 0, 1);
     let (woken, waker) = counted();
     assert!(poll_with(inlet.receive(), &waker).is_pending());
@@ -401,8 +401,8 @@ fn sent_and_appended_positions_arrive() {
     rig.assert_nothing_is_held();
 }
 
-/// What arrives where `bytes` of so many records, up to position 9, are forwarded into a link of these marks, whose
-/// consumer takes one chunk at a time; bytes are received until all came.
+/// What arrives if `bytes` with `count` records, up to position 9, are forwarded into a link of these marks, whose
+/// consumer takes one chunk at a time.
 fn forwarded(bytes: &[u8], count: u64, marks: Marks) -> Vec<(Vec<u8>, u64, Option<u128>)> {
     let pool = Arc::new(Pool::new(1000 + marks.high));
     let (first, mut source, mut middle) = Rig::in_pool(Marks::new(1000, 0, 250), pool.clone());
@@ -414,7 +414,7 @@ fn forwarded(bytes: &[u8], count: u64, marks: Marks) -> Vec<(Vec<u8>, u64, Optio
         let mut forward = pin!(outlet.forward(receive(&mut middle)));
         while now(forward.as_mut()).is_none() {
             let waiting = drain(&mut inlet);
-            assert!(!waiting.is_empty(), "it waits for what nobody gives back");
+            assert!(!waiting.is_empty(), "a deadlock");
             chunks.extend(waiting);
         }
     }
@@ -468,7 +468,7 @@ fn one_record_of_several_lines_stays_whole() {
 }
 
 #[test]
-fn a_record_above_the_mark_passes_in_parts() {
+fn forward_cuts_a_record_above_the_mark() {
     let parts = [("a", 0), ("b", 0), ("\n", 1), ("\n", 1)];
     assert_forwarded("ab\n\n", 2, Marks::new(1, 0, 1).with_records(1, 0), &parts);
     let parts = [("aaa", 0), ("aaaaaaaaaaaa\n", 1)];

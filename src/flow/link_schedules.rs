@@ -1,5 +1,5 @@
-//! Every schedule of small programs over a link, by running them again and again: a depth-first walk over the choices
-//! of which woken task to poll next. What is never polled unless it was woken cannot hide a lost wake-up.
+//! Runs every schedule of small programs over a link: a depth-first walk over the choices of which woken task to poll
+//! next. A task that was not woken is never polled, so a lost wake-up cannot stay hidden.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -13,7 +13,7 @@ std::thread_local! {
     static YIELDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Lets the scheduler choose anew, without the waker: the link alone wakes through that.
+/// Yields to the scheduler without the waker, which only the link uses.
 async fn step() {
     let mut yielded = false;
     poll_fn(|_| {
@@ -47,7 +47,7 @@ struct Task {
     future: Option<Pin<Box<dyn Future<Output = ()>>>>,
 }
 
-/// What is asserted at the end, given how often each task was woken.
+/// Asserted at the end, with the number of wake-ups of each task.
 type AtTheEnd = dyn Fn(&[usize]);
 
 /// One program: its tasks, what holds after every step, and what holds at the end.
@@ -76,7 +76,7 @@ impl Drop for Trace {
     }
 }
 
-/// Runs the program once. Where `path` ends, the first woken task is chosen, and the choice is added to it.
+/// Runs the program once. Where `path` ends, the first woken task is chosen, and the choice is appended to it.
 fn run(mut program: Program, path: &mut Vec<(usize, usize)>) {
     let mut trace = Trace(Vec::new());
     for task in &program.tasks {
@@ -126,7 +126,7 @@ fn run(mut program: Program, path: &mut Vec<(usize, usize)>) {
     (program.finally)(&wakes);
 }
 
-/// Runs the program in every schedule there is, and answers how many there are.
+/// Runs the program in every schedule, and returns their number.
 fn explore(program: impl Fn() -> Program) -> usize {
     let mut path = Vec::new();
     let mut count = 0;
@@ -145,7 +145,7 @@ fn explore(program: impl Fn() -> Program) -> usize {
     }
 }
 
-/// How a side of the link found its end.
+/// How a side of the link ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Finished,
@@ -153,7 +153,7 @@ enum Outcome {
     Left,
 }
 
-/// What the tasks of one run tell its checks.
+/// What the tasks of one run record.
 #[derive(Default)]
 struct Log {
     sent: Cell<u8>,
@@ -163,7 +163,7 @@ struct Log {
 }
 
 impl Log {
-    /// What came is 0, 1, 2, …: in order and once.
+    /// The received bytes are 0, 1, 2, …: in order, each once.
     fn assert_in_order(&self) {
         let received = self.received.borrow();
         assert!(received.iter().copied().eq(0..u8::try_from(received.len()).unwrap()));
@@ -171,7 +171,7 @@ impl Log {
     }
 }
 
-/// Sends `count` bytes in buffers of `size`, then finishes or just goes.
+/// Sends `count` bytes in buffers of `size`, then finishes or drops the outlet.
 async fn produce(mut outlet: Outlet, count: u8, size: usize, finish: bool, log: Rc<Log>) {
     for byte in 0..count {
         let sent = match outlet.reserve(size).await {
@@ -195,7 +195,7 @@ async fn produce(mut outlet: Outlet, count: u8, size: usize, finish: bool, log: 
     log.producer.set(Some(Outcome::Finished));
 }
 
-/// Receives until the end, or until it has had `leave` chunks.
+/// Receives until the end, or until it has received `leave` chunks.
 async fn consume(mut inlet: Inlet, leave: usize, log: Rc<Log>) {
     for _ in 0..leave {
         match inlet.receive().await {
@@ -224,7 +224,7 @@ impl Rig {
         assert!(self.pool.levels().in_use + self.pool.levels().free <= self.pool.limit());
     }
 
-    /// Every pause and every wait for bytes was ended by one wake, and no other wake was given.
+    /// Asserts that every pause and every wait for bytes was ended by one wake, and that there were no other wakes.
     fn assert_one_wake_a_wait(&self, producer: usize, consumer: usize) {
         let levels = self.link.levels();
         assert_eq!(producer as u64, levels.times_full, "one wake for each pause");
@@ -265,8 +265,8 @@ fn program(
     }
 }
 
-/// Explores, says how much that was, and holds that it is no less than when this was written: a program that has lost its
-/// choices proves nothing.
+/// Explores, prints the number of schedules, and asserts that it is no less than when this was written: a program
+/// without choices proves nothing.
 fn explores(what: &str, at_least: usize, build: impl Fn() -> Program) {
     let schedules = explore(build);
     println!("{what}: {schedules} schedules");
@@ -274,7 +274,7 @@ fn explores(what: &str, at_least: usize, build: impl Fn() -> Program) {
 }
 
 #[test]
-fn the_scheduler_explores_every_order_and_sees_a_deadlock() {
+fn scheduler_explores_every_order() {
     let orders = Rc::new(RefCell::new(std::collections::BTreeSet::new()));
     let count = explore(|| {
         let order = Rc::new(RefCell::new(String::new()));
@@ -302,7 +302,7 @@ fn the_scheduler_explores_every_order_and_sees_a_deadlock() {
 
 #[test]
 #[should_panic(expected = "deadlock: stuck is never woken")]
-fn a_task_that_nobody_wakes_is_a_deadlock() {
+fn unwoken_task_is_a_deadlock() {
     explore(|| Program {
         tasks: vec![task("stuck", std::future::pending())],
         always: Box::new(|| ()),
@@ -341,7 +341,7 @@ fn every_schedule_that_appends_delivers_everything() {
 }
 
 #[test]
-fn every_schedule_that_aborts_says_so_behind_the_bytes() {
+fn aborted_stream_says_so_in_every_schedule() {
     explores("abort", 1_848, || {
         program(pair((2, 1, 1), 3, false, usize::MAX), |_, log, _| {
             assert_eq!(*log.received.borrow(), [0, 1, 2], "what was sent is delivered first");
@@ -364,7 +364,7 @@ fn every_schedule_ends_when_the_consumer_leaves() {
 }
 
 #[test]
-fn every_schedule_ends_when_it_is_cancelled_at_any_moment() {
+fn cancel_ends_every_schedule() {
     for (marks, expected) in [((1, 0, 1), 6_160), ((2, 1, 1), 11_224)] {
         explores(&format!("cancel {marks:?}"), expected, || {
             let (rig, log, mut tasks) = pair(marks, 3, true, usize::MAX);
@@ -380,7 +380,7 @@ fn every_schedule_ends_when_it_is_cancelled_at_any_moment() {
     }
 }
 
-/// Sends like [`produce`], but gives every wait up once before it waits in earnest, and asks for another size then.
+/// Like [`produce`], but drops every wait once before it waits again, for another size.
 async fn produce_impatiently(mut outlet: Outlet, count: u8, log: Rc<Log>) {
     for byte in 0..count {
         let early = {
@@ -403,7 +403,7 @@ async fn produce_impatiently(mut outlet: Outlet, count: u8, log: Rc<Log>) {
     outlet.finish();
 }
 
-/// Receives like [`consume`], but looks without waiting first, and gives its wait up once.
+/// Like [`consume`], but tries first without waiting, and drops its wait once.
 async fn consume_impatiently(mut inlet: Inlet, log: Rc<Log>) {
     loop {
         let early = {
@@ -429,7 +429,7 @@ async fn consume_impatiently(mut inlet: Inlet, log: Rc<Log>) {
 }
 
 #[test]
-fn every_schedule_ends_when_waits_are_given_up() {
+fn dropped_waits_end_in_every_schedule() {
     explores("impatient", 13_131, || {
         let (rig, outlet, inlet) = Rig::new(8, 4, 2);
         let (rig, log) = (Rc::new(rig), Rc::new(Log::default()));
@@ -456,7 +456,7 @@ fn every_schedule_ends_when_waits_are_given_up() {
     });
 }
 
-/// Passes chunks on, and the end as it found it. It holds a chunk while it waits for room.
+/// Passes on the chunks and the kind of end. It holds a chunk while it waits for room.
 async fn pass_on(mut inlet: Inlet, mut outlet: Outlet) {
     loop {
         match inlet.receive().await {
@@ -551,7 +551,7 @@ async fn produce_records(mut outlet: Outlet, count: u8, whole: usize, log: Rc<Lo
     log.producer.set(Some(Outcome::Finished));
 }
 
-/// Receives until the end: no record is lost, and the position is behind the bytes.
+/// Receives until the end; asserts that no record is lost and that the position comes after its bytes.
 async fn consume_records(mut inlet: Inlet, log: Rc<Log>) {
     let (mut records, mut position) = (0, None);
     while let Some(chunk) = inlet.receive().await.expect("the producer finishes") {
@@ -593,7 +593,7 @@ fn every_schedule_of_records_delivers_them() {
     }
 }
 
-/// Passes what it gets to all that want it, and the end as it found it.
+/// Passes every chunk to all open branches, and the kind of end.
 async fn share_out(mut inlet: Inlet, mut outlets: Vec<Outlet>) {
     loop {
         match inlet.receive().await {

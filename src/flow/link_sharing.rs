@@ -1,4 +1,4 @@
-//! Blocks that several links hold.
+//! Blocks that several links share.
 
 use super::*;
 
@@ -21,7 +21,7 @@ const MARKS: Marks = Marks {
 };
 
 #[test]
-fn a_shared_block_counts_once_in_the_pool() {
+fn shared_block_counts_once() {
     let (rig, mut source, mut middle, [(a, mut to_a, mut from_a), (b, mut to_b, mut from_b)]) = branches([MARKS; 2]);
     assert!(send_in(&mut source, 8, b"abcdefgh"));
     let mut chunk = receive(&mut middle);
@@ -83,7 +83,7 @@ fn nothing_is_appended_to_a_shared_block() {
     assert_eq!(now(to_b.copy(b"c")), Some(Ok(())));
     assert_eq!(receive(&mut from_b).as_slice(), part);
     assert_eq!(receive(&mut from_b).as_slice(), b"bc");
-    // Shared no more: it is like any other.
+    // No longer shared, it can be appended to again.
     assert!(send_in(&mut source, 16 << 10, &part));
     let mut chunk = receive(&mut middle);
     now(to_a.share(&mut chunk)).unwrap().unwrap();

@@ -1,5 +1,5 @@
-//! What a link holds, in three kinds of tests: exact counts here, every schedule of small programs in [`schedules`],
-//! and long random histories against a model in [`model`]. Nothing sleeps, and every run is the same.
+//! Tests of a link: exact counts here, every schedule of small programs in [`schedules`], and long random histories
+//! against a model in [`model`]. They do not sleep, and every run is the same.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -37,7 +37,7 @@ impl Rig {
         Self::in_pool(Marks::new(high, low, chunk), Arc::new(Pool::new(high)))
     }
 
-    /// A link whose mark is only advice.
+    /// A link with advisory marks.
     fn advisory(high: u64, low: u64, chunk: usize) -> (Self, Outlet, Inlet) {
         Self::in_pool(
             Marks::new(high, low, chunk).advisory(),
@@ -80,7 +80,7 @@ impl Rig {
     }
 }
 
-/// Counts how often it is woken.
+/// Counts its wake-ups.
 #[derive(Default)]
 struct Wakes(AtomicUsize);
 
@@ -96,7 +96,7 @@ impl Wake for Wakes {
     }
 }
 
-/// A waker, and how often it was used.
+/// A waker, and the counter of its calls.
 fn counted() -> (Arc<Wakes>, Waker) {
     let woken = Arc::new(Wakes::default());
     (woken.clone(), Waker::from(woken))
@@ -106,7 +106,7 @@ fn poll_with<F: Future>(future: F, waker: &Waker) -> Poll<F::Output> {
     pin!(future).poll(&mut Context::from_waker(waker))
 }
 
-/// What the future answers at once, or `None` if it has to wait; it does not get to wait.
+/// The result of a future that is ready at once, else `None`; the future is dropped.
 fn now<F: Future>(future: F) -> Option<F::Output> {
     match poll_with(future, Waker::noop()) {
         Poll::Ready(output) => Some(output),
@@ -125,7 +125,7 @@ fn send_in(outlet: &mut Outlet, size: usize, bytes: &[u8]) -> bool {
     true
 }
 
-/// Sends full buffers of `size` until the producer is paused; answers how many bytes that were.
+/// Sends full buffers of `size` until the producer is paused; returns the number of bytes.
 fn fill_up(outlet: &mut Outlet, size: usize) -> u64 {
     let bytes = vec![b'x'; size];
     let mut sent = 0;
@@ -143,7 +143,7 @@ fn receive(inlet: &mut Inlet) -> Chunk {
 }
 
 #[test]
-fn exactly_as_many_whole_chunks_get_in_as_fit_under_the_high_mark() {
+fn grants_whole_chunks_up_to_the_mark() {
     for (high, chunk, sent) in [
         (1, 1, 1),
         (1, 100, 1),
@@ -175,17 +175,17 @@ fn exactly_as_many_whole_chunks_get_in_as_fit_under_the_high_mark() {
     }
 }
 
-/// What nobody receives is held, however much it is.
+/// An advisory link with `count` chunks that were not received.
 fn overfilled(count: u64) -> (Rig, Outlet, Inlet) {
     let (rig, mut outlet, inlet) = Rig::advisory(100, 50, 25);
     for _ in 0..count {
-        assert!(send_in(&mut outlet, 25, &[b'x'; 25]), "advice pauses nobody");
+        assert!(send_in(&mut outlet, 25, &[b'x'; 25]), "advisory marks never pause");
     }
     (rig, outlet, inlet)
 }
 
 #[test]
-fn a_mark_that_is_advice_bounds_nothing_and_is_counted_where_it_is_passed() {
+fn advisory_mark_only_counts_when_passed() {
     const COUNT: u64 = 5000;
     let (rig, mut outlet, mut inlet) = overfilled(COUNT);
     assert_eq!(rig.credit(), (0, COUNT * 25, 5000));
@@ -210,7 +210,7 @@ fn a_mark_that_is_advice_bounds_nothing_and_is_counted_where_it_is_passed() {
     rig.assert_nothing_is_held();
 }
 
-/// Sends `count` more chunks; answers how often the mark was passed so far, and the level.
+/// Sends `count` more chunks; returns how often the mark was passed so far, and the level.
 fn fill_some(outlet: &mut Outlet, count: usize) -> (u64, u64) {
     for _ in 0..count {
         assert!(send_in(outlet, 25, &[b'x'; 25]));
@@ -220,7 +220,7 @@ fn fill_some(outlet: &mut Outlet, count: usize) -> (u64, u64) {
 }
 
 #[test]
-fn an_exhausted_pool_holds_the_producer_until_the_end() {
+fn exhausted_pool_holds_the_producer() {
     let marks = Marks::new(100, 50, 25).advisory();
     // Below the mark, at it, and far above it.
     for most in [0, 50, 100, 1000] {
@@ -238,7 +238,7 @@ fn an_exhausted_pool_holds_the_producer_until_the_end() {
 }
 
 #[test]
-fn whatever_a_link_without_a_bound_holds_is_given_back_at_its_end() {
+fn unbounded_link_gives_all_credit_back() {
     let (rig, outlet, inlet) = overfilled(1000);
     rig.link.cancel();
     assert_eq!((rig.level(), rig.pool.levels().in_use), (0, 0), "cancelled");
@@ -261,7 +261,7 @@ fn whatever_a_link_without_a_bound_holds_is_given_back_at_its_end() {
 }
 
 #[test]
-fn a_full_link_is_at_least_three_quarters_full_whatever_the_sizes() {
+fn full_link_is_three_quarters_full() {
     for high in 1..=48 {
         for size in 1..=usize::try_from(high).unwrap() {
             let (rig, mut outlet, _inlet) = Rig::new(high, high / 2, size);
@@ -274,7 +274,7 @@ fn a_full_link_is_at_least_three_quarters_full_whatever_the_sizes() {
 }
 
 #[test]
-fn a_paused_producer_resumes_exactly_at_the_low_mark() {
+fn producer_resumes_exactly_at_low_mark() {
     for (low, resumes_at) in [
         (100, 75),
         (75, 75),
@@ -309,7 +309,7 @@ fn a_paused_producer_resumes_exactly_at_the_low_mark() {
 }
 
 #[test]
-fn a_producer_resumes_only_when_what_it_waits_for_fits() {
+fn producer_resumes_when_its_request_fits() {
     let (rig, mut outlet, mut inlet) = Rig::new(100, 100, 25);
     assert_eq!(fill_up(&mut outlet, 1), 100);
     drop(receive(&mut inlet));
@@ -327,7 +327,7 @@ fn a_producer_resumes_only_when_what_it_waits_for_fits() {
 }
 
 #[test]
-fn pauses_waits_drains_and_the_peak_are_counted_once_each() {
+fn pauses_drains_and_peak_are_counted() {
     let (rig, mut outlet, mut inlet) = Rig::new(8, 4, 2);
     for round in 1..=3 {
         assert!(now(inlet.receive()).is_none());
@@ -348,7 +348,7 @@ fn pauses_waits_drains_and_the_peak_are_counted_once_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_longest_pause_is_kept_and_one_that_lasts_counts() {
+async fn longest_pause_includes_the_current_one() {
     let (rig, mut outlet, mut inlet) = Rig::new(4, 3, 1);
     let millis = Duration::from_millis;
     for (pause, longest) in [(5, 5), (3, 5), (9, 9)] {
@@ -362,7 +362,7 @@ async fn the_longest_pause_is_kept_and_one_that_lasts_counts() {
 }
 
 #[test]
-fn a_chunk_taken_without_waiting_ends_the_wait_too() {
+fn try_receive_ends_the_wait() {
     let (rig, mut outlet, mut inlet) = Rig::new(8, 4, 2);
     assert!(inlet.try_receive().is_none());
     assert_eq!(rig.link.levels().times_empty, 0, "looking is not waiting");
@@ -390,12 +390,12 @@ fn a_pause_ends_with_its_producer() {
             drop(receive(&mut inlet));
         }
         let levels = rig.link.levels();
-        assert_eq!((levels.drains, levels.longest_pause), (0, longest), "nobody resumed");
+        assert_eq!((levels.drains, levels.longest_pause), (0, longest), "no resume");
     }
 }
 
 #[test]
-fn only_finish_ends_a_stream_and_both_ends_come_behind_the_bytes() {
+fn only_finish_ends_a_stream() {
     for finish in [true, false] {
         let (rig, mut outlet, mut inlet) = Rig::new(8, 4, 2);
         assert!(send_in(&mut outlet, 2, b"ab") && send_in(&mut outlet, 2, b"cd"));
@@ -433,7 +433,7 @@ fn the_end_wakes_a_waiting_consumer() {
 }
 
 #[test]
-fn a_consumer_that_leaves_wakes_the_paused_producer_and_frees_what_waits() {
+fn closing_consumer_wakes_the_paused_producer() {
     let (rig, mut outlet, mut inlet) = Rig::new(8, 4, 2);
     let held = now(outlet.reserve(2)).unwrap().unwrap();
     assert_eq!(fill_up(&mut outlet, 2), 6);
@@ -491,7 +491,7 @@ fn cancelling_wakes_both_sides_and_frees_everything() {
 }
 
 #[test]
-fn an_unsent_or_empty_buffer_only_gives_its_credit_back() {
+fn unsent_buffer_returns_its_credit() {
     let (rig, mut outlet, mut inlet) = Rig::new(4, 4, 1);
     let held = now(outlet.reserve(1)).unwrap().unwrap();
     assert_eq!(fill_up(&mut outlet, 1), 3);
@@ -530,7 +530,7 @@ fn few_bytes_do_not_pin_many() {
 }
 
 #[test]
-fn a_short_send_is_appended_to_the_last_chunk_that_has_the_room() {
+fn short_send_is_appended_where_room() {
     let (rig, mut outlet, mut inlet) = Rig::new(256 << 10, 0, 64 << 10);
     let size = outlet.largest();
     let mut expected = Vec::new();
@@ -557,7 +557,7 @@ fn a_short_send_is_appended_to_the_last_chunk_that_has_the_room() {
 }
 
 #[test]
-fn a_short_send_into_a_crowded_link_keeps_its_own_buffer() {
+fn crowded_link_keeps_short_sends_separate() {
     let (rig, mut outlet, mut inlet) = Rig::new(32 << 10, 0, 8 << 10);
     for _ in 0..3 {
         assert!(send_in(&mut outlet, 8 << 10, &[1; 8 << 10]));
@@ -573,7 +573,7 @@ fn a_short_send_into_a_crowded_link_keeps_its_own_buffer() {
 }
 
 #[test]
-fn forward_moves_the_buffer_and_its_credit_without_a_copy() {
+fn forward_moves_the_buffer_without_a_copy() {
     let pool = Arc::new(Pool::new(16));
     let marks = Marks::new(8, 8, 2);
     let (first, mut outlet, mut middle) = Rig::in_pool(marks, pool.clone());
@@ -601,7 +601,7 @@ fn forward_moves_the_buffer_and_its_credit_without_a_copy() {
 }
 
 #[test]
-fn what_is_left_of_a_chunk_is_copied_where_that_pins_no_more_than_half() {
+fn forward_copies_small_rests_of_chunks() {
     const LARGEST: usize = 4 * SMALLEST;
     let pool = Arc::new(Pool::new(2 << 20));
     let marks = Marks::new(1 << 20, 1 << 19, LARGEST);
@@ -622,7 +622,7 @@ fn what_is_left_of_a_chunk_is_copied_where_that_pins_no_more_than_half() {
 }
 
 #[test]
-fn as_much_is_copied_behind_the_last_chunk_as_is_short_and_has_room() {
+fn copy_appends_only_short_pieces() {
     const LARGEST: usize = 64 << 10;
     for (count, chunks) in [(1, 1), (APPEND, 1), (APPEND + 1, 2)] {
         let (rig, mut outlet, _inlet) = Rig::new(1 << 20, 1 << 19, LARGEST);
@@ -653,7 +653,7 @@ fn receive_sent(outlet: &mut Outlet, inlet: &mut Inlet) -> Chunk {
 }
 
 #[test]
-fn a_chunk_that_waits_to_be_forwarded_keeps_its_credit_until_it_moves() {
+fn waiting_forward_keeps_its_credit() {
     let pool = Arc::new(Pool::new(2));
     let marks = Marks::new(1, 0, 1);
     let (first, mut outlet, mut middle) = Rig::in_pool(marks, pool.clone());
@@ -679,7 +679,7 @@ fn a_chunk_that_waits_to_be_forwarded_keeps_its_credit_until_it_moves() {
 }
 
 #[test]
-fn forward_copies_in_pieces_where_the_next_link_takes_only_smaller_chunks() {
+fn forward_cuts_chunks_for_smaller_links() {
     let pool = Arc::new(Pool::new(32 + 16));
     let (first, mut outlet, mut middle) = Rig::in_pool(Marks::new(32, 16, 8), pool.clone());
     let (second, mut onwards, mut inlet) = Rig::in_pool(Marks::new(16, 16, 3), pool.clone());
@@ -694,7 +694,7 @@ fn forward_copies_in_pieces_where_the_next_link_takes_only_smaller_chunks() {
 }
 
 #[test]
-fn a_link_holds_a_bounded_number_of_chunks() {
+fn link_bounds_its_number_of_chunks() {
     let (rig, mut outlet, mut inlet) = Rig::new(1 << 20, 1 << 19, 1);
     assert_eq!(fill_up(&mut outlet, 1), Marks::MOST_CHUNKS as u64);
     let (woken, waker) = counted();
@@ -719,7 +719,7 @@ fn a_link_holds_a_bounded_number_of_chunks() {
 }
 
 #[test]
-fn buffers_in_the_producers_hand_count_as_chunks_too() {
+fn reserved_buffers_count_as_chunks() {
     let (rig, mut outlet, inlet) = Rig::new(1 << 20, 1 << 19, 1);
     let mut held = Vec::new();
     while let Some(buffer) = now(outlet.reserve(1)) {
@@ -737,7 +737,7 @@ fn buffers_in_the_producers_hand_count_as_chunks_too() {
 }
 
 #[test]
-fn the_meters_count_bytes_and_the_time_that_was_waited() {
+fn meters_count_bytes_and_waits() {
     let (rig, mut outlet, mut inlet) = Rig::new(8, 0, 2);
     assert!(now(inlet.receive()).is_none());
     assert_eq!(fill_up(&mut outlet, 2), 8);
@@ -752,7 +752,7 @@ fn the_meters_count_bytes_and_the_time_that_was_waited() {
     assert_eq!(producer.backpressured, later, "no wait is left open");
 }
 
-/// Asks, when it is woken, what the producer had counted by then.
+/// Reads the producer's count when it is woken.
 struct Asks(Arc<StageMeter>, AtomicUsize);
 
 impl Wake for Asks {
@@ -763,7 +763,7 @@ impl Wake for Asks {
 }
 
 #[test]
-fn what_can_be_received_is_counted_as_sent() {
+fn bytes_are_counted_before_they_arrive() {
     let (rig, mut outlet, mut inlet) = Rig::new(8, 4, 2);
     let asks = Arc::new(Asks(rig.producer.clone(), AtomicUsize::new(0)));
     assert!(poll_with(inlet.receive(), &Waker::from(asks.clone())).is_pending());

@@ -1,24 +1,24 @@
-//! What a link is filled with: bytes, and records where records flow.
+//! Amounts of credit: bytes, and records on record links.
 
 use std::ops::{Add, AddAssign, SubAssign};
 
-/// An amount that a link holds, grants or bounds.
+/// An amount that a link holds, grants or is bounded by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Load {
-    /// Bytes of memory, which is the capacity of buffers, however few bytes they carry.
+    /// Bytes of memory: the capacity of buffers, however few bytes they carry.
     pub bytes: u64,
     /// Records; 0 where only bytes flow.
     pub records: u64,
 }
 
 impl Load {
-    /// So many bytes and no record.
+    /// So many bytes, and no record.
     #[must_use]
     pub fn bytes(bytes: u64) -> Self {
         Self { bytes, records: 0 }
     }
 
-    /// Whether neither is more than `bound` allows.
+    /// Whether neither exceeds `bound`.
     #[must_use]
     pub fn is_within(self, bound: Self) -> bool {
         self.bytes <= bound.bytes && self.records <= bound.records

@@ -1,17 +1,18 @@
-//! The memory of a chunk: in the hand of one holder, or shared by several.
+//! The memory of a chunk: exclusive, or shared by several chunks.
 
 use super::Pool;
 use super::block::Block;
 use super::sync::Arc;
 
-/// A block of one holder, or of several. Only a block of one holder is written to, which the last of several becomes.
+/// An exclusive or a shared block. Only an exclusive block is written to; a shared one becomes exclusive when one
+/// holder is left.
 #[derive(Debug)]
 pub(super) enum Memory {
     Own(Block),
     Shared(Arc<Shared>),
 }
 
-/// A block that goes back to its pool, which counts it once, when the last holder lets go.
+/// A shared block, which its pool counts once, and gets back when the last holder drops it.
 #[derive(Debug)]
 pub(super) struct Shared {
     block: Block,
@@ -31,7 +32,7 @@ impl Memory {
         self.as_slice().len()
     }
 
-    /// The block, where it has no other holder.
+    /// The block, if it has no other holder.
     pub(super) fn as_mut(&mut self) -> Option<&mut Block> {
         match self {
             Self::Own(block) => Some(block),
@@ -39,7 +40,7 @@ impl Memory {
         }
     }
 
-    /// Another hold of the same block, which is shared from now on.
+    /// Another reference to the same block, which is shared from now on.
     pub(super) fn share(&mut self, pool: &Arc<Pool>) -> Self {
         if let Self::Own(block) = self {
             let shared = Shared {
@@ -54,7 +55,7 @@ impl Memory {
         }
     }
 
-    /// Lets go of it; the last holder gives the block back.
+    /// Drops this reference; the last one returns the block to its pool.
     pub(super) fn give_to(self, pool: &Pool) {
         match self {
             Self::Own(block) => pool.give(block),

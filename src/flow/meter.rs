@@ -1,8 +1,7 @@
-//! What a stage did with its time and how many bytes it moved.
+//! Measures how a stage spends its time and how many bytes it moves.
 //!
-//! One writer (the stage), any number of readers. The clock is read only when a stage really waits; what is not a wait
-//! is busy, so the shares add up to one by construction. It is tokio's clock, which is the system's, unless a test
-//! pauses it.
+//! One writer (the stage), any number of readers. The clock is read only when a stage really waits; all other time
+//! counts as busy, so the shares add up to one. The clock is tokio's, which is the system's unless a test pauses it.
 
 use std::time::Duration;
 
@@ -56,14 +55,14 @@ pub struct StageMeter {
     version: AtomicU64,
     /// Nanoseconds, in the order of [`Wait::ALL`].
     waited: [AtomicU64; 4],
-    /// Nanoseconds from `start` to the beginning of the wait that is open, times 8, plus 1 + its kind; 0 if none is.
+    /// Nanoseconds from `start` to the beginning of the current wait, times 8, plus 1 + its kind; 0 if there is none.
     open: AtomicU64,
     /// Nanoseconds from `start` to the stage's end, plus 1; 0 while it runs.
     ended: AtomicU64,
 }
 
 impl StageMeter {
-    /// A meter at zero whose chain started at `start`.
+    /// A meter at zero for a pipeline that started at `start`.
     #[must_use]
     pub fn new(start: impl Into<Instant>) -> Self {
         Self {
@@ -83,7 +82,7 @@ impl StageMeter {
         u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Begins a wait, which lasts until the answer is dropped. Waits do not nest.
+    /// Begins a wait, which ends when the returned value is dropped. Waits do not nest.
     pub fn wait(&self, kind: Wait) -> Waiting<'_> {
         self.open.store(self.now() << 3 | (1 + kind as u64), Ordering::Release);
         Waiting { meter: self, kind }
@@ -99,7 +98,7 @@ impl StageMeter {
         bump(&self.bytes_out, count);
     }
 
-    /// Bytes received so far. Whoever asks the stage before this one afterwards is told of no fewer that were sent.
+    /// Bytes received so far. A reader that then reads the count of the stage before this one gets no smaller number.
     #[must_use]
     pub fn bytes_in(&self) -> u64 {
         self.bytes_in.load(Ordering::Acquire)
@@ -111,19 +110,19 @@ impl StageMeter {
         self.bytes_out.load(Ordering::Acquire)
     }
 
-    /// Counts `count` bytes that were taken care of beside those that moved: taken out of the system's queue by a peer, in
-    /// the unit that the queue is counted in, or read back. It shows that something still happens.
+    /// Counts `count` units of progress besides bytes that moved: taken from the system's queue by a peer, in the unit
+    /// of the queue, or read back. It shows that the stage is not stalled.
     pub fn add_settled(&self, count: u64) {
         bump(&self.settled, count);
     }
 
-    /// What was taken care of so far, beside what moved.
+    /// The progress counted so far besides bytes that moved.
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.settled.load(Ordering::Relaxed)
     }
 
-    /// Says that a sink has written its last byte: what is left is to make them complete.
+    /// Records that a sink has written its last byte and begins to make its output complete.
     pub fn begin_commit(&self) {
         self.is_committing.store(true, Ordering::Relaxed);
     }
@@ -134,27 +133,27 @@ impl StageMeter {
         self.is_committing.load(Ordering::Relaxed)
     }
 
-    /// Says that the stage has nothing left to do.
+    /// Records that the stage has nothing left to do.
     pub fn end(&self) {
         let _ = self
             .ended
             .compare_exchange(0, self.now() + 1, Ordering::Release, Ordering::Relaxed);
     }
 
-    /// What it waits for at this moment; `None` while it works.
+    /// The current wait; `None` while the stage works.
     #[must_use]
     pub fn open_wait(&self) -> Option<Wait> {
         let open = self.open.load(Ordering::Acquire) & 7;
         Wait::ALL.into_iter().find(|kind| 1 + *kind as u64 == open)
     }
 
-    /// Whether it waits for a throttle's tokens at this moment.
+    /// Whether it waits for a throttle's tokens now.
     #[must_use]
     pub fn is_throttling(&self) -> bool {
         self.open_wait() == Some(Wait::Throttling)
     }
 
-    /// The times so far, the wait that is still open included.
+    /// The times so far, including the current wait.
     #[must_use]
     pub fn times(&self) -> StageTimes {
         loop {
@@ -165,7 +164,7 @@ impl StageMeter {
             }
             let open = self.open.load(Ordering::Acquire);
             let now = self.now();
-            // No wait may have begun or ended between the sums and the clock: its time would be on the wrong side.
+            // If a wait began or ended between the sums and the clock, its time would be attributed wrongly.
             let is_torn = before % 2 == 1
                 || self.open.load(Ordering::Acquire) != open
                 || self.version.load(Ordering::Acquire) != before;
@@ -190,8 +189,8 @@ impl StageMeter {
     }
 }
 
-/// Adds without a read-modify-write cycle: there is one writer. Released, so that who sees the new count also sees what
-/// was counted before it farther up the chain.
+/// Adds without a read-modify-write cycle: there is one writer. Released, so that a reader of the new count also sees
+/// what was counted before it upstream.
 fn bump(counter: &AtomicU64, count: u64) {
     counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Release);
 }
@@ -204,7 +203,7 @@ pub struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// What is waited for.
+    /// The kind of the wait.
     #[must_use]
     pub fn kind(&self) -> Wait {
         self.kind
@@ -218,7 +217,7 @@ impl Drop for Waiting<'_> {
         let version = meter.version.load(Ordering::Relaxed);
         meter.version.store(version + 1, Ordering::Release);
         meter.open.store(0, Ordering::Release);
-        // Released, so that a reader who sees the new sum also sees the odd version and tries again.
+        // Released, so that a reader of the new sum also sees the odd version and tries again.
         let sum = &meter.waited[self.kind as usize];
         sum.store(sum.load(Ordering::Relaxed) + waited, Ordering::Release);
         meter.version.store(version + 2, Ordering::Release);
@@ -230,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_is_counted_once_while_open_and_once_after() {
+    fn wait_is_counted_once() {
         let meter = StageMeter::new(Instant::now());
         let wait = meter.wait(Wait::Backpressured);
         let open = meter.times();
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn times_are_exact_and_read_at_one_moment() {
+    async fn times_are_read_at_one_moment() {
         let pass = async |millis| tokio::time::sleep(Duration::from_millis(millis)).await;
         let meter = StageMeter::new(Instant::now());
         pass(3).await;
@@ -266,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_end_is_exact_even_at_the_very_start() {
+    async fn end_at_the_start_is_exact() {
         let meters = [(); 2].map(|()| StageMeter::new(Instant::now()));
         meters[0].end();
         tokio::time::advance(Duration::from_millis(26)).await;
@@ -276,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_can_tell_that_a_wait_has_ended_by_a_version_that_never_comes_again() {
+    fn meter_version_never_repeats() {
         let meter = StageMeter::new(Instant::now());
         for version in [2, 4, 6] {
             drop(meter.wait(Wait::Idle));
@@ -285,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_kept_as_it_was_first_said() {
+    fn first_end_is_kept() {
         let meter = StageMeter::new(Instant::now());
         assert_eq!(meter.times().ended_at, None);
         meter.end();

@@ -1,4 +1,4 @@
-//! Blocking on a future from a thread: the other half of "one waiting mechanism".
+//! Blocks a thread on a future, so that threads and tasks wait on the same code.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -56,11 +56,11 @@ pub fn block_within<F: Future>(future: F, limit: Duration) -> Option<F::Output> 
 }
 
 thread_local! {
-    /// The parker of this thread while it does not wait: a wait takes it and puts it back.
+    /// The parker of this thread while no wait uses it.
     static IDLE: Cell<Option<Parked>> = const { Cell::new(None) };
 }
 
-/// A thread that waits: its waker, and whether that was called.
+/// The waker of a waiting thread, and whether it was called.
 struct Parked {
     parker: std::sync::Arc<Parker>,
     waker: Waker,
@@ -86,7 +86,7 @@ impl std::ops::Deref for Parking {
 
 impl Drop for Parking {
     fn drop(&mut self) {
-        // Where a wait was begun inside of another one, the outer one's parker stays.
+        // A wait can begin inside of another one; then the outer one's parker stays.
         IDLE.with(|idle| idle.set(self.0.take()));
     }
 }
@@ -118,7 +118,7 @@ impl Parked {
     fn park_within(&self, limit: Duration) {
         if !self.parker.woken.swap(false, Ordering::Acquire) {
             thread::park_timeout(limit);
-            // Swapped, not stored: who woke this thread did something before, which the next poll has to see.
+            // Swapped, not stored: the next poll must see what the waking thread did before.
             self.parker.woken.swap(false, Ordering::Acquire);
         }
     }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_is_used_up_by_one_park_whoever_took_its_token() {
+    fn one_park_consumes_one_wake() {
         let parking = Parking::new();
         let is_woken = || parking.parker.woken.load(Ordering::Relaxed);
         parking.waker.wake_by_ref();
@@ -148,7 +148,7 @@ mod tests {
         parking.park();
         assert!(!is_woken());
         parking.waker.wake_by_ref();
-        // As a wait inside the one that is parked does.
+        // A nested wait also unparks this thread.
         thread::park();
         parking.park_within(Duration::from_secs(3600));
         assert!(!is_woken());
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_inside_another_takes_no_wake_from_it() {
+    fn nested_wait_keeps_the_outer_wake() {
         let mut polls = 0;
         let outer = waker();
         block_on(std::future::poll_fn(|context| {

@@ -1,4 +1,4 @@
-//! Recycled buffers, counted: what is alive never exceeds the limit.
+//! Recycled buffers; their total size never exceeds the limit.
 
 use std::ops::{Deref, DerefMut};
 
@@ -7,25 +7,24 @@ use super::sync::{Arc, Mutex, lock};
 
 /// The buffers of one chain. Buffers that come back are kept for reuse as long as they fit under the limit.
 ///
-/// The callers' credit (see [`super::Link`]) bounds the bytes in use by `limit`; the pool itself sees to it that
-/// free buffers never push the total above it.
+/// The callers' credit (see [`super::Link`]) bounds the bytes in use by `limit`; the pool ensures that free buffers
+/// never push the total above it.
 #[derive(Debug)]
 pub struct Pool {
     limit: u64,
-    /// Where the links heed no mark: about how many bytes may be in use, whatever the limit.
+    /// For advisory marks: about how many bytes may be in use, whatever the limit.
     most: Option<u64>,
     state: Mutex<State>,
 }
 
-/// What a pool holds at one moment, in bytes. In use and free together are never more than its limit, unless that is
-/// advisory.
+/// What a pool holds at one moment, in bytes. In use and free together never exceed its limit, unless that is advisory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolLevels {
-    /// Of all buffers that somebody holds.
+    /// Of all buffers in use.
     pub in_use: u64,
-    /// The most that were ever in use at once.
+    /// The most that were in use at once.
     pub peak: u64,
-    /// Of the buffers that wait for reuse.
+    /// Of the buffers that are kept for reuse.
     pub free: u64,
 }
 
@@ -35,7 +34,7 @@ struct State {
     peak: u64,
     free_bytes: u64,
     is_exhausted: bool,
-    /// The most recently used last: its pages are the warmest.
+    /// The most recently used last: its pages are likeliest to be cached.
     free: Vec<Block>,
 }
 
@@ -50,8 +49,9 @@ impl Pool {
         }
     }
 
-    /// A pool for links whose marks are advice: it keeps no more than `limit` bytes for reuse, but hands out what it is
-    /// asked for, until about `most` are in use. Then [`Pool::is_exhausted`], and the run has to be ended.
+    /// A pool for links with advisory marks: it keeps no more than `limit` bytes for reuse, but allocates whatever is
+    /// requested, until about `most` bytes are in use. Then [`Pool::is_exhausted`] is true, and the run has to be
+    /// ended.
     #[must_use]
     pub fn advisory(limit: u64, most: u64) -> Self {
         Self {
@@ -60,8 +60,8 @@ impl Pool {
         }
     }
 
-    /// Whether `size` more bytes may be in use. Several links may ask before one of them takes: each may then have one
-    /// buffer too many.
+    /// Whether `size` more bytes may be in use. Several links may ask before one of them allocates, so each may have
+    /// one buffer too many.
     pub(super) fn has_room_for(&self, size: u64) -> bool {
         let mut state = lock(&self.state);
         let has_room = state.in_use + size <= self.most.unwrap_or(self.limit);
@@ -69,16 +69,16 @@ impl Pool {
         has_room
     }
 
-    /// Whether somebody has asked for more than may be in use.
+    /// Whether more was requested than may be in use.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         lock(&self.state).is_exhausted
     }
 
-    /// A buffer of exactly `capacity` bytes, with whatever contents its last user left.
+    /// A buffer of exactly `capacity` bytes, with the contents of its last use.
     ///
     /// # Panics
-    /// If more is in use than a limit that is not advisory allows: somebody took a buffer without credit.
+    /// If more is in use than a hard limit allows: a buffer was taken without credit.
     pub(super) fn take(&self, capacity: usize) -> Block {
         let evicted: Vec<Block>;
         {
@@ -98,7 +98,7 @@ impl Pool {
         Block::zeroed(capacity)
     }
 
-    /// Takes a buffer back, to be handed out again; above an advisory limit it is freed instead.
+    /// Takes a buffer back for reuse; above an advisory limit it is freed instead.
     pub(super) fn give(&self, buffer: Block) {
         let mut state = lock(&self.state);
         let capacity = buffer.len() as u64;
@@ -109,7 +109,7 @@ impl Pool {
         }
     }
 
-    /// A buffer that belongs to no link, for who moves bytes without one.
+    /// A buffer for moving bytes without a link.
     ///
     /// # Panics
     /// If that is more than the limit allows.
@@ -121,7 +121,7 @@ impl Pool {
         }
     }
 
-    /// What it holds now, and held at most.
+    /// What it holds now, and the most it held.
     #[must_use]
     pub fn levels(&self) -> PoolLevels {
         let state = lock(&self.state);
@@ -167,7 +167,8 @@ impl Drop for Lease {
 }
 
 impl State {
-    /// Removes the coldest free buffers until the rest fits under `limit`; the caller frees them outside the lock.
+    /// Removes the least recently used free buffers until the rest fits under `limit`; the caller frees them outside
+    /// the lock.
     fn evict(&mut self, limit: u64) -> Vec<Block> {
         let mut excess = (self.in_use + self.free_bytes).saturating_sub(limit);
         let mut count = 0;
@@ -188,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_that_came_back_is_handed_out_again() {
+    fn returned_buffer_is_reused() {
         let pool = Pool::new(100);
         let mut first = pool.take(60);
         first[0] = 7;
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn free_buffers_make_room_for_one_of_another_size() {
+    fn free_buffers_make_room_for_others() {
         let pool = Pool::new(100);
         let (a, b) = (pool.take(60), pool.take(40));
         pool.give(a);
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_buffer_that_came_back_last_is_handed_out_first() {
+    fn last_returned_buffer_is_reused_first() {
         let pool = Pool::new(100);
         let mut buffers = [pool.take(30), pool.take(30)];
         for (buffer, mark) in buffers.iter_mut().zip(1..) {
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_that_was_asked_for_too_much_stays_exhausted() {
+    fn overdrawn_pool_stays_exhausted() {
         let pool = Pool::advisory(10, 100);
         assert!(pool.has_room_for(100) && !pool.is_exhausted());
         assert!(!pool.has_room_for(101) && pool.is_exhausted());

@@ -13,7 +13,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duratio
     Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(Error::custom)
 }
 
-/// The same for a time that may be unknown, which is null.
+/// The same for an optional time, which is null if unknown.
 #[allow(clippy::ref_option, reason = "the types are serde's")]
 pub mod optional {
     use super::{Deserialize, Deserializer, Duration, Error, Serializer};

@@ -1,4 +1,4 @@
-//! The synchronisation that the link is built on, and its stand-in when a test explores thread interleavings.
+//! The synchronisation types of the link, and their replacement when a test explores thread interleavings.
 
 #[cfg(not(feature = "shuttle"))]
 pub(crate) use std::{
@@ -12,7 +12,7 @@ pub(crate) use shuttle::{
     thread, thread_local,
 };
 
-/// Locks without a poisoning error: nothing in this folder can panic half way through a change of state.
+/// Locks without a poisoning error: no code in this folder panics in the middle of a state change.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     match mutex.lock() {
         Ok(guard) => guard,

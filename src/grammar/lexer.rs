@@ -1,4 +1,4 @@
-//! Bytes → words, bars and the parentheses of groups, with one level of unquoting.
+//! Splits bytes into words, bars and the parentheses of groups, with one level of unquoting.
 
 use std::ops::Range;
 
@@ -18,17 +18,17 @@ pub(super) enum Token {
     Close(usize),
 }
 
-/// A word, and what its quoting meant.
+/// A word and how it was quoted.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Lexeme {
     pub(super) word: Word,
-    /// How many bytes of the word are an unquoted `KEY` with an unquoted `=` behind it.
+    /// The length of an unquoted `KEY` with an unquoted `=` behind it.
     pub(super) key: Option<usize>,
-    /// False where a quote was never closed: then the word is not what was meant.
+    /// False if a quote was never closed: then the word is incomplete.
     pub(super) whole: bool,
 }
 
-/// Cuts `text` into tokens. Every problem found is also a token that can be worked with, or none at all.
+/// Splits `text` into tokens. Where a problem is found, the token is still usable or left out.
 pub(super) fn lex(text: &[u8]) -> (Vec<Token>, Vec<Problem>) {
     let mut lexer = Lexer {
         text,
@@ -64,7 +64,7 @@ pub(super) fn lex(text: &[u8]) -> (Vec<Token>, Vec<Problem>) {
 struct Lexer<'t> {
     text: &'t [u8],
     at: usize,
-    /// How many groups are open here.
+    /// The number of open groups.
     depth: usize,
     problems: Vec<Problem>,
 }
@@ -73,9 +73,9 @@ struct Lexer<'t> {
 #[derive(Default)]
 struct Reading {
     bytes: Vec<u8>,
-    /// How many bytes, from the start, stood unquoted.
+    /// The number of leading bytes that were unquoted.
     unquoted: usize,
-    /// Whether there were quotes, which make a word of nothing.
+    /// Whether there were quotes, which make even an empty word a word.
     quotes: bool,
     /// The first unquoted `(` or `)`.
     paren: Option<usize>,
@@ -100,7 +100,7 @@ impl Lexer<'_> {
         self.text.get(self.at).copied()
     }
 
-    /// Reads one word; none if it was nothing but parentheses or joined lines.
+    /// Reads one word; `None` if it was only parentheses or joined lines.
     fn word(&mut self) -> Option<Lexeme> {
         let start = self.at;
         let mut reading = Reading::default();
@@ -126,7 +126,7 @@ impl Lexer<'_> {
         let span = start..self.at;
         if let Some(paren) = reading.paren {
             self.refuse_paren(paren, &reading);
-            // Going on without them keeps the later checks quiet about what is already reported.
+            // Without them the later checks do not report the same problem again.
             reading.bytes.retain(|byte| !matches!(byte, b'(' | b')'));
         }
         if reading.bytes.is_empty() && !reading.quotes {
@@ -177,7 +177,8 @@ impl Lexer<'_> {
         let backslash = self.at;
         self.at += 2;
         match self.text.get(backslash + 1) {
-            // As in a shell: the line goes on. A KEY torn by it is none, so that keys stand in the text as they are.
+            // As in a shell, the line continues. A KEY split by it is not one, so that keys appear in the text as they
+            // are.
             Some(b'\n') => reading.quotes |= !reading.bytes.is_empty(),
             Some(&byte) => {
                 reading.quotes = true;
@@ -231,7 +232,7 @@ impl Lexeme {
             return super::Argument::Positional(self.word);
         };
         let span: Range<usize> = self.word.span;
-        // An unquoted KEY= takes as many bytes in the text as in the word.
+        // An unquoted KEY= has as many bytes in the text as in the word.
         let equals = span.start + key;
         super::Argument::Named {
             key: Word {
@@ -363,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_quote_is_marked_where_it_opens() {
+    fn open_quote_is_marked_at_its_start() {
         refused(
             "read 'big.iso | gzip",
             str![[r#"
@@ -426,7 +427,7 @@ error: `(` in a word is not quoted
         refused(
             "( read a )",
             str![[r#"
-error: `(` stands where a stage's name should be
+error: `(` where a stage's name is expected
   |
 1 | ( read a )
   | ^

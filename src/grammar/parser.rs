@@ -1,4 +1,4 @@
-//! Words, bars and groups → stages.
+//! Parses words, bars and groups into stages.
 
 use std::ops::Range;
 
@@ -6,10 +6,10 @@ use super::lexer::{Lexeme, Token, lex};
 use super::{Argument, Call, Form, Group, Script};
 use crate::error::Problem;
 
-/// Reads a whole pipeline.
+/// Parses a whole pipeline.
 ///
-/// The script holds every stage that could be read; it is right only where no problem comes with it. A stage with an
-/// unclosed quote is left out, because what it would have been is not known.
+/// The script holds every stage that could be read; it is complete only if there is no problem. A stage with an
+/// unclosed quote is left out, because its words are unknown.
 #[must_use]
 pub fn parse(text: &[u8]) -> (Script, Vec<Problem>) {
     let (tokens, mut problems) = lex(text);
@@ -31,16 +31,16 @@ pub fn parse(text: &[u8]) -> (Script, Vec<Problem>) {
     (script, problems)
 }
 
-/// Gathers words into calls, and sees where a stage is missing. Both ways of writing a pipeline go through it.
+/// Gathers words into calls, and notices missing stages. Both forms of a pipeline use it.
 pub(super) struct Stages {
     mark: &'static str,
     level: Level,
-    /// The levels around it, the outermost first, each with where the `(` stands that left it.
+    /// The levels around it, the outermost first, each with the place of the `(` that left it.
     around: Vec<(Level, usize)>,
     problems: Vec<Problem>,
 }
 
-/// One pipeline while it is being read: the whole one, or that of a group.
+/// One pipeline while it is being read: the main one, or a group.
 #[derive(Default)]
 struct Level {
     calls: Vec<Call>,
@@ -48,14 +48,14 @@ struct Level {
     before: Option<Range<usize>>,
 }
 
-/// What a stage is made of.
+/// An element of a stage.
 enum Piece {
     Word(Lexeme),
     Group(Group),
 }
 
 impl Stages {
-    /// `mark` is how the separator is written.
+    /// `mark` is the separator in messages.
     pub(super) fn new(mark: &'static str) -> Self {
         Self {
             mark,
@@ -80,7 +80,7 @@ impl Stages {
     /// Begins a group: `(` at this byte.
     fn open(&mut self, at: usize) {
         if self.level.current.is_empty() {
-            let problem = Problem::at(at..at + 1, "`(` stands where a stage's name should be");
+            let problem = Problem::at(at..at + 1, "`(` where a stage's name is expected");
             self.problems
                 .push(problem.help("a group is an argument of a stage: `tee (gzip | write a.gz)`"));
         }
@@ -104,14 +104,14 @@ impl Stages {
             }
         }
         group.end_stage();
-        // Where the group has no stage before it, that was said, and it belongs to none.
+        // A group without a stage before it was reported, and belongs to none.
         if !self.level.current.is_empty() {
             let calls = group.calls;
             self.level.current.push(Piece::Group(Group { calls, span }));
         }
     }
 
-    /// Ends the last stage; `text_length` is in bytes. Gives the calls, and adds what was wrong to `problems`.
+    /// Ends the last stage; `text_length` is in bytes. Returns the calls, and adds problems to `problems`.
     pub(super) fn finish(mut self, text_length: usize, problems: &mut Vec<Problem>) -> Vec<Call> {
         let opened = self.around.iter().map(|(_, open)| *open);
         self.problems.extend(opened.map(|open| {
@@ -130,7 +130,7 @@ impl Stages {
         match self.level.before.take() {
             _ if !self.level.current.is_empty() => {}
             Some(before) => self.problems.push(self.no_stage_after(before)),
-            // Where there was something else wrong, that is why nothing is left.
+            // If something else is wrong, that is why nothing is left.
             None if problems.is_empty() && self.problems.is_empty() => {
                 let help = format!(
                     "write stages with `{}` between them; `highwater stages` lists them",
@@ -147,14 +147,14 @@ impl Stages {
     }
 
     fn no_stage_after(&self, before: Range<usize>) -> Problem {
-        Problem::at(before, format!("no stage after `{}`", self.mark)).help("take it away, or write a stage behind it")
+        Problem::at(before, format!("no stage after `{}`", self.mark)).help("remove it, or write a stage behind it")
     }
 
     fn no_stage(&self, separator: &Range<usize>) -> Problem {
         let mark = self.mark;
         match &self.level.before {
             None => Problem::at(separator.clone(), format!("no stage before `{mark}`"))
-                .help("take it away, or write a stage before it"),
+                .help("remove it, or write a stage before it"),
             Some(before) => Problem::at(
                 before.start..separator.end,
                 format!("no stage between `{mark}` and `{mark}`"),
@@ -259,7 +259,7 @@ error: no stage before `|`
 1 | | gzip
   | ^
   |
-  = help: take it away, or write a stage before it
+  = help: remove it, or write a stage before it
 "#]],
         );
         refused(
@@ -270,7 +270,7 @@ error: no stage after `|`
 1 | gzip |
   |      ^
   |
-  = help: take it away, or write a stage behind it
+  = help: remove it, or write a stage behind it
 "#]],
         );
         refused(
@@ -292,14 +292,14 @@ error: no stage before `|`
 1 | |
   | ^
   |
-  = help: take it away, or write a stage before it
+  = help: remove it, or write a stage before it
 
 error: no stage after `|`
   |
 1 | |
   | ^
   |
-  = help: take it away, or write a stage behind it
+  = help: remove it, or write a stage behind it
 "#]],
         );
     }
@@ -347,14 +347,14 @@ error: no stage after `|`
 1 | tee () (gzip |) (| write a)
   |              ^
   |
-  = help: take it away, or write a stage behind it
+  = help: remove it, or write a stage behind it
 
 error: no stage before `|`
   |
 1 | tee () (gzip |) (| write a)
   |                  ^
   |
-  = help: take it away, or write a stage before it
+  = help: remove it, or write a stage before it
 "#]],
         );
         refused(
@@ -367,7 +367,7 @@ error: a group `(` is never closed
   |
   = help: put a `)` behind its last stage, or write `\(` for the character itself
 
-error: `(` stands where a stage's name should be
+error: `(` where a stage's name is expected
   |
 1 | tee (write a | (write b)
   |                ^
@@ -389,7 +389,7 @@ error: a group `(` is never closed
         refused(
             "(gzip) | write b)",
             str![[r#"
-error: `(` stands where a stage's name should be
+error: `(` where a stage's name is expected
   |
 1 | (gzip) | write b)
   | ^
@@ -401,7 +401,7 @@ error: no stage before `|`
 1 | (gzip) | write b)
   |        ^
   |
-  = help: take it away, or write a stage before it
+  = help: remove it, or write a stage before it
 
 error: `)` closes no group
   |
@@ -432,7 +432,7 @@ error: `)` closes no group
     }
 
     #[test]
-    fn everything_is_reported_at_once_and_the_rest_is_kept() {
+    fn all_problems_are_reported_together() {
         refused(
             "| read (a) || gzip 'x",
             str![[r#"
@@ -441,7 +441,7 @@ error: no stage before `|`
 1 | | read (a) || gzip 'x
   | ^
   |
-  = help: take it away, or write a stage before it
+  = help: remove it, or write a stage before it
 
 error: no stage between `|` and `|`
   |

@@ -1,8 +1,8 @@
-//! Sizes, rates and durations: how they are written, and the nearest right spelling of those that are not.
+//! Parses and formats sizes, rates and durations, and suggests the nearest right spelling for those that are wrong.
 //!
-//! Sizes are GNU's: a bare number is bytes; `K M G T` and `KiB MiB GiB TiB` are powers of 1024; `kB MB GB TB` (and `KB`)
-//! are powers of 1000. Decimals are exact: `1.5MiB` is 1572864 bytes; what is left below a whole byte is cut off, but
-//! never down to nothing.
+//! Sizes are GNU's: a bare number is bytes; `K M G T` and `KiB MiB GiB TiB` are powers of 1024; `kB MB GB TB` (and
+//! `KB`) are powers of 1000. Decimals are exact: `1.5MiB` is 1572864 bytes; fractions of a byte are cut off, but never
+//! down to zero.
 
 mod duration;
 mod number;
@@ -17,7 +17,7 @@ pub use rate::{format_rate, parse_rate, readable_rate};
 pub use size::parse_size;
 pub use spelling::{format_size, human_size};
 
-/// Why a quantity cannot be read. Does not repeat the text that could not be read.
+/// Why a quantity cannot be read. Does not repeat the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misread {
     /// What is wrong with it.
@@ -44,7 +44,7 @@ impl Misread {
 
     /// Follows the suggestion until `read` accepts it (`1 mb`, `1mb`, `1MB`), or drops it.
     fn settled<T>(mut self, read: impl Fn(&str) -> Result<T, Self>) -> Self {
-        // No spelling has more mistakes at once; the bound is for a suggestion that leads back to itself.
+        // No spelling has more mistakes at once; the bound stops a suggestion that leads back to itself.
         for _ in 0..4 {
             let Some(text) = &self.suggestion else {
                 return self;

@@ -1,8 +1,8 @@
-//! Writing a word so that it parses back.
+//! Quotes a word so that it parses back.
 
 use super::key_length;
 
-/// `word` so that it parses back to itself as a name or a positional word.
+/// Quotes `word` so that it parses back to itself as a name or a positional word.
 ///
 /// The shortest of three forms: bare, `'…'`, or `"…"`; a word that would be taken as `KEY=` is quoted.
 #[must_use]
@@ -14,7 +14,7 @@ pub fn quote(word: &[u8]) -> Vec<u8> {
     }
 }
 
-/// `word` so that it parses back to itself behind a `KEY=`, where an empty word and another `=` need no quotes.
+/// Quotes `word` so that it parses back to itself behind a `KEY=`, where an empty word and another `=` need no quotes.
 #[must_use]
 pub fn quote_value(word: &[u8]) -> Vec<u8> {
     if word.iter().any(|&byte| is_special(byte)) {
@@ -40,7 +40,7 @@ fn in_quotes(word: &[u8]) -> Vec<u8> {
     quoted
 }
 
-/// Whether an unquoted `byte` would end a word or mean something other than itself.
+/// Whether an unquoted `byte` would end a word or have a meaning of its own.
 fn is_special(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'|' | b'(' | b')' | b'\'' | b'"' | b'\\')
 }
@@ -84,13 +84,13 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_looks_named_is_quoted_but_a_value_is_not() {
+    fn word_like_a_key_is_quoted() {
         assert_eq!(quoted("a=b"), "'a=b'");
         assert_eq!(quote_value(b"a=b"), b"a=b");
         assert_eq!(quote_value(b""), b"");
     }
 
-    /// Bytes that meet the special ones often.
+    /// Words with many special bytes.
     fn word() -> impl Strategy<Value = Vec<u8>> {
         let byte = prop_oneof![any::<u8>(), proptest::sample::select(b"'\"\\ \n\t|()=ab-".as_slice())];
         proptest::collection::vec(byte, 0..20)

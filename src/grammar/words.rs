@@ -1,4 +1,4 @@
-//! The shell's own words → stages; nothing is lexed again.
+//! Parses the shell's own words into stages; nothing is lexed again.
 
 use std::ffi::OsString;
 use std::ops::Range;
@@ -9,13 +9,13 @@ use super::parser::Stages;
 use super::{Argument, Form, Group, Script, Word, key_length, parse, quote, quote_value};
 use crate::error::Problem;
 
-/// The word that stands between two stages.
+/// The word between two stages.
 pub const SEPARATOR: &str = "::";
 
-/// Reads a chain from the shell's words, with [`SEPARATOR`] between stages.
+/// Reads a pipeline from the shell's words, with [`SEPARATOR`] between stages.
 ///
-/// A word that starts with `KEY=` is named, whatever the shell's quotes were: they are gone by now. The script's text is
-/// made up for the carets: the words, quoted where the text form would need it, with single spaces between them.
+/// A word that starts with `KEY=` is named, whatever the shell's quotes were: they are unknown here. The script's text
+/// is composed for the carets: the words, quoted where the text form would need it, with single spaces between them.
 #[must_use]
 pub fn from_words(words: &[OsString]) -> (Script, Vec<Problem>) {
     let mut text = Vec::new();
@@ -61,12 +61,11 @@ pub fn from_words(words: &[OsString]) -> (Script, Vec<Problem>) {
     (script, problems)
 }
 
-/// Reads one of the shell's words as a pipeline of a stage's own. Spans point into the word where it stands in the text of
-/// its script.
+/// Reads one of the shell's words as a group. Spans point into the word where it is in the text of its script.
 #[must_use]
 pub fn group_from_word(word: &Word) -> (Group, Vec<Problem>) {
     let (script, mut problems) = parse(&word.bytes);
-    // The word is quoted in the made-up text; an escape before this place would move it by a byte.
+    // The word is quoted in the composed text; an escape before this place would shift it by a byte.
     let quotes = usize::from(word.span.len() > word.bytes.len());
     let moved = |span: &mut Range<usize>| {
         let place = |at: usize| (word.span.start + quotes + at).min(word.span.end);
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_is_what_the_text_form_would_say() {
+    fn words_have_the_text_forms_text() {
         let (script, problems) = words(&["read", "a b", "::", "gzip", "level=9", "::", "write", "path=x (1)"]);
         assert_eq!(problems, []);
         assert_eq!(script.text, b"read 'a b' :: gzip level=9 :: write path='x (1)'");
@@ -170,14 +169,14 @@ error: no stage before `::`
 1 | :: gzip ::
   | ^^
   |
-  = help: take it away, or write a stage before it
+  = help: remove it, or write a stage before it
 
 error: no stage after `::`
   |
 1 | :: gzip ::
   |         ^^
   |
-  = help: take it away, or write a stage behind it
+  = help: remove it, or write a stage behind it
 "#]],
         );
         refused(
@@ -194,7 +193,7 @@ error: the pipeline is empty
     }
 
     #[test]
-    fn the_spans_of_a_group_point_into_its_word() {
+    fn group_spans_point_into_their_word() {
         let (script, _) = words(&["tee", "gzip | write 'a b'", "gzip"]);
         let group = |index: usize| match &script.calls[0].arguments[index] {
             Argument::Positional(word) => group_from_word(word),
@@ -236,7 +235,7 @@ error: the pipeline is empty
                 Argument::Group(_) => unreachable!("no word is a group before its stage is known"),
             }));
             prop_assert_eq!(back.collect::<Vec<_>>(), list);
-            // The text form of the same words says the same.
+            // The text form of the same words parses to the same calls.
             prop_assert_eq!(parse(&script.text).0.calls, script.calls);
         }
     }

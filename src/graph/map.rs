@@ -7,9 +7,9 @@ use super::{EdgeId, NodeId};
 
 /// The number of a node or an edge.
 pub trait Id: Copy {
-    /// Its place, from 0.
+    /// Its index, from 0.
     fn number(self) -> usize;
-    /// The one at a place.
+    /// The id with an index.
     fn numbered(number: usize) -> Self;
 }
 
@@ -27,7 +27,7 @@ pub type NodeMap<V> = IdMap<NodeId, V>;
 pub type EdgeMap<V> = IdMap<EdgeId, V>;
 
 impl<K: Id, V> IdMap<K, V> {
-    /// Adds the value of the next id, and returns that id.
+    /// Appends the value of the next id, and returns that id.
     pub fn push(&mut self, value: V) -> K {
         self.values.push(value);
         K::numbered(self.values.len() - 1)
@@ -59,7 +59,7 @@ impl<K: Id, V> IdMap<K, V> {
             .map(|(number, value)| (K::numbered(number), value))
     }
 
-    /// Each id with its value, to be changed.
+    /// Each id with a mutable reference to its value.
     pub fn iter_mut(&mut self) -> impl DoubleEndedIterator<Item = (K, &mut V)> {
         self.values
             .iter_mut()
@@ -73,24 +73,24 @@ impl<K: Id, V> IdMap<K, V> {
         &self.values
     }
 
-    /// The values, in the order of their ids, to be changed.
+    /// The mutable values, in the order of their ids.
     pub fn values_mut(&mut self) -> &mut [V] {
         &mut self.values
     }
 
-    /// The value of an id that may not be there.
+    /// The value of an id, if it exists.
     #[must_use]
     pub fn get(&self, id: K) -> Option<&V> {
         self.values.get(id.number())
     }
 
-    /// A value made of each.
+    /// Maps each value.
     #[must_use]
     pub fn map<'a, W>(&'a self, mut make: impl FnMut(K, &'a V) -> W) -> IdMap<K, W> {
         self.iter().map(|(id, value)| make(id, value)).collect()
     }
 
-    /// Each id with its value, taken out.
+    /// Consumes the map; each id with its value.
     #[must_use]
     pub fn into_entries(self) -> impl DoubleEndedIterator<Item = (K, V)> + ExactSizeIterator {
         self.values
@@ -99,7 +99,7 @@ impl<K: Id, V> IdMap<K, V> {
             .map(|(number, value)| (K::numbered(number), value))
     }
 
-    /// The values, in the order of their ids, taken out.
+    /// Consumes the map; the values in the order of their ids.
     #[must_use]
     pub fn into_values(self) -> Vec<V> {
         self.values

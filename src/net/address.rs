@@ -15,15 +15,15 @@ pub struct Address {
 /// Why a text is not an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AddressError {
-    /// There is no `:PORT`.
+    /// `:PORT` is missing.
     PortMissing,
-    /// What stands in the port's place.
+    /// The port is invalid.
     Port(String),
-    /// What stands in the host's place.
+    /// The host is invalid.
     Host(String),
     /// A `[` without its `]`.
     OpenBracket,
-    /// An IPv6 address without brackets, and what would be right.
+    /// An IPv6 address without brackets, and the corrected address.
     BareIpv6(String),
 }
 
@@ -31,8 +31,8 @@ impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PortMissing => f.write_str("the port is missing"),
-            Self::Port(text) => write!(f, "`{text}` is no port"),
-            Self::Host(text) => write!(f, "`{text}` is no host"),
+            Self::Port(text) => write!(f, "`{text}` is not a port"),
+            Self::Host(text) => write!(f, "`{text}` is not a host"),
             Self::OpenBracket => f.write_str("a bracket of the host is not closed"),
             Self::BareIpv6(_) => f.write_str("an IPv6 host needs brackets"),
         }
@@ -43,7 +43,7 @@ impl Address {
     /// Reads `HOST:PORT`, or `HOST` where there is a default port.
     ///
     /// # Errors
-    /// What is wrong. An empty host is none: some listen on a default then.
+    /// The problem. An empty host is allowed: some callers have a default.
     pub fn parse(text: &str, default_port: Option<u16>) -> Result<Self, AddressError> {
         let (host, port) = if let Some(rest) = text.strip_prefix('[') {
             let (inside, rest) = rest.split_once(']').ok_or(AddressError::OpenBracket)?;
@@ -72,8 +72,8 @@ impl Address {
         Ok(Self { host, port })
     }
 
-    /// The host as it stands in front of a port: an IPv6 address in brackets. A zone means something only here, not
-    /// to the peer, so a `Host` header leaves it out (RFC 6874, section 1).
+    /// The host as written before a port: an IPv6 address in brackets. A zone has a meaning on this machine only, so a
+    /// `Host` header leaves it out (RFC 6874, section 1).
     #[must_use]
     pub fn host_without_zone(&self) -> String {
         let host = self.host.split('%').next().unwrap_or_default();

@@ -1,18 +1,18 @@
 //! Heads of HTTP/1.1 messages.
 
-/// Header lines of a head; more is refused.
+/// The most header lines of a head.
 const MOST_HEADERS: usize = 100;
 
-/// What has come of a head so far.
+/// The result of parsing a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Head<T> {
-    /// Its end is still to come.
+    /// It is incomplete.
     Partial,
-    /// It is longer than was allowed for.
+    /// It is longer than allowed.
     TooLong,
     /// It is not HTTP/1.x.
     Malformed,
-    /// All of it.
+    /// The complete head.
     Whole(T),
 }
 
@@ -21,20 +21,20 @@ pub enum Head<T> {
 pub struct Request<'a> {
     /// `GET`, for example.
     pub method: &'a str,
-    /// What is asked for: path and query.
+    /// The requested path and query.
     pub target: &'a str,
 }
 
-/// What the head of a response says.
+/// The head of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// 200, for example.
     pub status: u16,
-    /// The words behind it.
+    /// The reason phrase.
     pub reason: String,
-    /// Bytes of the head itself.
+    /// The length of the head itself, in bytes.
     pub length: u64,
-    /// Bytes of the body, where the head says so.
+    /// The length of the body in bytes, if the head states it.
     pub content_length: Option<u64>,
 }
 
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_known_when_it_is_whole() {
+    fn request_is_complete_at_its_empty_line() {
         let whole = |method, target| Head::Whole(Request { method, target });
         for (text, expected) in [
             ("", Head::Partial),

@@ -1,7 +1,7 @@
-//! Sharing the memory ceiling among links and state.
+//! Divides the memory ceiling among links and state.
 //!
-//! A stage's *demand* is what it asks for; its *share* is what the plan gives to a link; a *claim* is what a running stage
-//! takes for its state.
+//! A stage's *demand* is what it asks for; its *share* is what the plan gives to a link; a *claim* is what a running
+//! stage takes for its state.
 
 use std::ops::Range;
 
@@ -14,22 +14,22 @@ use crate::stage::{LinkShare, MemoryUse, TransformPlan};
 
 use super::{Limits, StagePlan, marks};
 
-/// What one stage asks of the budget.
+/// What one stage demands of the budget.
 #[derive(Debug)]
 pub(super) struct Demand {
-    /// Where the stage is written.
+    /// Where the stage is in the text.
     pub span: Range<usize>,
     /// Bytes besides links.
     pub state: u64,
     /// Whether more may be claimed once the input is known.
     pub claims_later: bool,
-    /// The marks that the user, or else the stage, set on each link behind it.
+    /// The high-water mark that the user, or else the stage, sets for each link behind it.
     pub high: Option<u64>,
     pub low: Option<u64>,
 }
 
 impl Demand {
-    /// What a call and what was planned of it ask for.
+    /// The demand of a call and its plan.
     pub fn of(definition: &Definition, args: &Args, plan: Option<&StagePlan>) -> Self {
         let feeds_links = definition.role.feeds_a_link();
         let transform = plan.and_then(StagePlan::as_transform);
@@ -43,7 +43,7 @@ impl Demand {
         }
     }
 
-    /// Nothing, of a stage that is not written.
+    /// No demand, for a stage that is not in the text.
     pub fn none(span: Range<usize>) -> Self {
         Self {
             span,
@@ -55,36 +55,36 @@ impl Demand {
     }
 }
 
-/// Where a pipeline's memory goes. Sizes in bytes.
+/// How a pipeline's memory is divided. Sizes in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryPlan {
-    /// The ceiling over everything.
+    /// The ceiling for everything.
     pub limit: u64,
-    /// Whether the user set it: then nothing raises it.
+    /// Whether the user set it; if so, nothing raises it.
     pub fixed: bool,
     /// The marks of each link.
     pub links: EdgeMap<Marks>,
     /// What the stages hold besides links.
     pub state: u64,
-    /// Whether the user set a mark, and so wants to see a link even where none is needed.
+    /// Whether the user set a mark and so expects a link even where none is needed.
     pub has_explicit_marks: bool,
-    /// Whether the marks are only advice, so that the ceiling is what the links would keep to.
+    /// Whether the marks are advisory, so that the ceiling is what the links would have kept to.
     pub is_unbounded: bool,
-    /// How the links would share another ceiling.
+    /// How the links would divide another ceiling.
     pub share: LinkShare,
 }
 
-/// The ceiling where none is given.
+/// The default ceiling.
 const DEFAULT_LIMIT: u64 = 8 << 20;
-/// A link's high-water mark where there is room for it.
+/// A link's high-water mark, if there is room for it.
 const DEFAULT_HIGH: u64 = 1 << 20;
-/// No address space is larger: whatever a pipeline asks for together stays below, so that no sum of it overflows.
+/// No address space is larger: the sum of all demands stays below this, so that none overflows.
 const MOST: u64 = i64::MAX.unsigned_abs();
-/// Below this a link moves less than a page at once, and the pipeline does little but change hands.
+/// Below this a link moves less than a page at once, and most of the time is spent on switching threads.
 const LEAST_HIGH: u64 = 4 << 10;
 
 impl MemoryPlan {
-    /// Shares the ceiling: state first, then the marks that the user set, then equal parts for the other links.
+    /// Divides the ceiling: state first, then the marks that the user set, then equal parts for the other links.
     pub(super) fn new(
         graph: &Graph,
         demands: &NodeMap<Demand>,
@@ -165,7 +165,7 @@ fn share(bytes: u64, links: u64) -> u64 {
     (bytes / links.max(1)).min(DEFAULT_HIGH)
 }
 
-/// A problem that points at what takes most.
+/// A problem that points at the largest demand.
 fn at_heaviest(graph: &Graph, demands: &NodeMap<Demand>, message: String, whole: &Range<usize>) -> Problem {
     let weight = |(node, demand): (_, &Demand)| {
         let links = graph.outputs(node).len() as u64;
@@ -207,7 +207,7 @@ mod tests {
         share_among(demands, limits)
     }
 
-    /// Shares the ceiling among stages in a row, and a sink that asks for nothing.
+    /// Divides the ceiling among stages in a row, and a sink without a demand.
     fn share_among(mut demands: Vec<Demand>, limits: Limits) -> Result<MemoryPlan, Vec<Problem>> {
         demands.push(Demand::none(0..4));
         let graph = Graph::chain(demands.len());
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn by_default_a_link_has_a_mebibyte_and_the_chain_eight() {
+    fn default_link_has_a_mebibyte() {
         let plan = plan(vec![demand(0, None), demand(300_000, None)], None).expect("fits");
         assert_eq!((plan.limit, plan.state), (8 << 20, 300_000));
         assert!(
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn advice_changes_no_mark_but_what_it_means() {
+    fn advisory_marks_keep_their_sizes() {
         let demands = || vec![demand(0, None), demand(300_000, Some(3 << 20))];
         let limits = Limits {
             ignore_backpressure: true,
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_pipeline_names_raises_the_default_but_never_a_given_ceiling() {
+    fn pipeline_raises_only_the_default_ceiling() {
         let chain = || vec![demand(95 << 20, None), demand(0, Some(64 << 20))];
         assert_eq!(plan(chain(), None).expect("raised").limit, 160 << 20);
         let refused = plan(chain(), Some(100 << 20)).expect_err("too little");
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_decoder_may_claim_is_left_to_it() {
+    fn decoder_claims_are_left_room() {
         let decoder = Demand {
             claims_later: true,
             ..demand(512 << 10, None)
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_given_ceiling_is_shared_with_claims_and_never_raised() {
+    fn only_given_ceilings_shrink_links() {
         let decoder = || Demand {
             claims_later: true,
             ..demand(512 << 10, None)
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_of_either_kind_is_one_that_the_user_wants_to_see() {
+    fn explicit_mark_forces_a_link() {
         let low = |low| Demand {
             low: Some(low),
             ..demand(0, Some(8192))
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_machine_can_have_is_refused_with_whatever_ceiling() {
+    fn impossible_memory_is_refused() {
         let huge = || vec![demand(0, Some(MOST / 2)), demand(MOST / 2 + 1, Some(LEAST_HIGH))];
         let beyond = || vec![demand(u64::MAX, Some(u64::MAX)), demand(u64::MAX, None)];
         let chains: [(&dyn Fn() -> Vec<Demand>, u64); 2] = [(&huge, MOST / 2 + 1 + LEAST_HIGH), (&beyond, u64::MAX)];
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!((just.limit, just.link_bytes()), (MOST, MOST));
     }
 
-    /// What a chain of up to seven stages asks for: sizes of all magnitudes, from nothing to more than there is.
+    /// The demands of a chain of up to seven stages, with sizes of all magnitudes, up to more than there is.
     fn chains() -> impl Strategy<Value = Vec<Demand>> {
         let size = || (0..64u32, any::<u64>()).prop_map(|(shift, bits)| bits >> shift);
         let mark = || prop_oneof![3 => Just(None), 1 => size().prop_map(|high| Some(high.max(1)))];

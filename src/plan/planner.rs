@@ -1,4 +1,4 @@
-//! From checked calls to nodes: which stage stands where, what feeds it, and what it asks for.
+//! Turns checked calls into nodes: where each stage is, what feeds it, and its demand.
 
 use std::ops::Range;
 
@@ -12,20 +12,20 @@ use crate::stage::{Content, Conversion, TransformPlan};
 use super::budget::{Demand, MemoryPlan};
 use super::{Limits, Plan, Planned, StagePlan, ports, resuming};
 
-/// A plan while it is being made. Nodes are added in the order of the text, so that each comes after what feeds it.
+/// A plan under construction. Nodes are added in the order of the text, so that each comes after the one that feeds it.
 pub struct Planner {
     pub problems: Vec<Problem>,
     limits: Limits,
-    /// The whole text, for what is not written.
+    /// The span of the whole text, for stages that are not in it.
     whole: Range<usize>,
     graph: Option<Graph>,
-    /// Complete where there is no problem.
+    /// Complete if there is no problem.
     stages: NodeMap<Planned<StagePlan>>,
     demands: NodeMap<Demand>,
     texts: Vec<String>,
 }
 
-/// Where a stage stands.
+/// The position of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     First,
@@ -34,7 +34,7 @@ enum Standing {
 }
 
 impl Planner {
-    /// A planner that has seen nothing but what reading the script has found.
+    /// A planner without stages, with the problems found while reading the script.
     pub fn new(script: &Script, problems: Vec<Problem>, limits: Limits) -> Self {
         Self {
             problems,
@@ -47,7 +47,7 @@ impl Planner {
         }
     }
 
-    /// Adds the main pipeline, with standard input and output where it has no ends of its own.
+    /// Adds the main pipeline, with standard input and output if it has no source or sink of its own.
     pub fn main(&mut self, pipeline: Vec<Checked>) {
         let begins = |checked: &Checked| matches!(checked.definition.build, Build::Source(_) | Build::Anywhere { .. });
         let mut last = None;
@@ -67,7 +67,7 @@ impl Planner {
         }
     }
 
-    /// What was planned, if nothing is wrong.
+    /// The plan, if there is no problem.
     pub fn finish(mut self) -> Result<Plan, Vec<Problem>> {
         let mut graph = self.graph.unwrap_or_default();
         if self.problems.is_empty() {
@@ -90,7 +90,8 @@ impl Planner {
         }
     }
 
-    /// Adds stages that `last` feeds; returns the last of them. `too_slow` are the throttles above that no decoder follows.
+    /// Adds stages behind `last`; returns the last of them. `too_slow` are the throttles upstream that no decoder
+    /// follows.
     fn pipeline(
         &mut self,
         mut last: Option<NodeId>,
@@ -118,7 +119,7 @@ impl Planner {
             let built = build(definition, &args, standing);
             if let Ok(StagePlan::Transform(transform)) = &built {
                 if transform.conversion().and_then(Conversion::content) == Some(Content::Restored) {
-                    // What comes out of a decoder may be faster than what goes in.
+                    // The output of a decoder may be faster than its input.
                     too_slow.clear();
                 }
                 too_slow.extend(slower(&**transform, &args, self.limits.min_rate));
@@ -143,7 +144,7 @@ impl Planner {
         last
     }
 
-    /// Adds a stage that is not written.
+    /// Adds a stage that is not in the text.
     fn standard(&mut self, last: Option<NodeId>, name: &'static str, plan: StagePlan) -> NodeId {
         let text = format!("{name} -");
         self.texts.push(text.clone());
@@ -155,7 +156,7 @@ impl Planner {
         self.add(last, demand)
     }
 
-    /// Adds a node that `last` feeds.
+    /// Adds a node behind `last`.
     fn add(&mut self, last: Option<NodeId>, demand: Demand) -> NodeId {
         self.demands.push(demand);
         match (&mut self.graph, last) {
@@ -164,7 +165,7 @@ impl Planner {
         }
     }
 
-    /// Several branches may have the same to complain of.
+    /// Several branches may have the same problem.
     fn report(&mut self, problems: Vec<Problem>) {
         for problem in problems {
             if !self.problems.contains(&problem) {
@@ -190,7 +191,7 @@ impl Planner {
     }
 }
 
-/// Plans what one call says.
+/// Plans one call.
 fn build(definition: &Definition, args: &Args, standing: Standing) -> Result<StagePlan, Problem> {
     Ok(match (definition.build, standing) {
         (Build::Source(build) | Build::Anywhere { source: build, .. }, Standing::First) | (Build::Source(build), _) => {
@@ -204,7 +205,7 @@ fn build(definition: &Definition, args: &Args, standing: Standing) -> Result<Sta
     })
 }
 
-/// What is wrong with a stage that never lets the sink have as much as it must.
+/// The problem of a stage that is always slower than the lowest rate of the sink.
 fn slower(plan: &dyn TransformPlan, args: &Args, min_rate: Option<u64>) -> Option<Problem> {
     let (rate, least) = (plan.rate_control()?.rate(), min_rate?);
     (rate < least).then(|| {

@@ -1,4 +1,4 @@
-//! What flows over each link, and whether the stage behind it takes that.
+//! Determines what flows over each link, and whether the stage behind it accepts that.
 
 use crate::error::Problem;
 use crate::graph::{Graph, NodeMap, Port};
@@ -7,10 +7,9 @@ use crate::stage::Mismatch;
 use super::budget::Demand;
 use super::{Planned, StagePlan};
 
-/// Finds out what flows over each link. `demands` have the stages' places in the text.
+/// Determines what flows over each link. `demands` have the stages' places in the text.
 ///
-/// What is returned are the stages that cannot take what reaches them, each with the stage that would turn it into what
-/// they can.
+/// Returns a problem for each stage that cannot accept its input, with the stage that would convert it.
 pub fn check(graph: &mut Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &NodeMap<Demand>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (node, stage) in stages.iter() {
@@ -19,7 +18,7 @@ pub fn check(graph: &mut Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &
             StagePlan::Source(source) => Ok(source.port()),
             StagePlan::Transform(transform) => match transform.conversion() {
                 Some(conversion) => conversion.output_port(input),
-                // What passes as it came stays what it is.
+                // A stage without a conversion keeps the kind of its input.
                 None => Ok(input),
             },
             StagePlan::Branch(_) => Ok(input),
@@ -54,7 +53,7 @@ mod tests {
     use super::*;
     use crate::stage::{Conversion, Stage, TransformPlan};
 
-    /// Takes one kind and gives another.
+    /// Accepts one kind and sends another.
     struct Converter(Port, Port, &'static [&'static str]);
 
     impl TransformPlan for Converter {
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mismatch_names_the_stage_that_would_do() {
+    fn mismatch_names_a_converting_stage() {
         let (_, problems) = checked(vec![
             Converter(Port::Bytes, Port::Lines, &[]),
             Converter(Port::Json, Port::Json, &["from-json", "from-csv"]),

@@ -1,6 +1,6 @@
-//! Whether a pipeline can go on where an earlier run of it ended.
+//! Checks that a pipeline can continue an earlier run.
 //!
-//! That takes a source that can be read from the middle, transforms that need nothing of what comes before it, and no
+//! That needs a source that can be read from the middle, transforms that need nothing of what comes before it, and no
 //! second sink whose bytes would be missing.
 
 use crate::error::Problem;
@@ -10,7 +10,7 @@ use crate::stage::PassThrough;
 use super::budget::Demand;
 use super::{Planned, StagePlan};
 
-/// What keeps the pipeline from it, where a sink asks for it. `demands` have the stages' places in the text.
+/// What prevents it, if a sink has `resume`. `demands` have the stages' places in the text.
 pub fn problems(graph: &Graph, stages: &mut NodeMap<Planned<StagePlan>>, demands: &NodeMap<Demand>) -> Vec<Problem> {
     let mut resumes = |node| stages[node].plan.resume_key().is_some();
     let Some(sink) = graph.sinks().find(|node| resumes(*node)) else {

@@ -1,4 +1,4 @@
-//! Waking a thread that waits for a descriptor.
+//! Wakes a thread that waits for a descriptor.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,40 +10,40 @@ use rustix::io::Errno;
 use super::fault::{self, Operation};
 use super::system;
 
-/// Lets this thread's waits end as close to their time as the system can, instead of together with other timers.
+/// Makes this thread's waits end as close to their time as the system can, instead of together with other timers.
 pub fn sharpen_timers() {
     system::sharpen_timers();
 }
 
-/// A descriptor that becomes readable when the alarm rings, and stays so.
+/// A descriptor that becomes readable when the alarm is rung, and stays so.
 #[derive(Debug)]
 pub struct Alarm(system::AlarmDescriptors);
 
 impl Alarm {
-    /// A silent alarm.
+    /// An alarm that was not rung.
     pub fn new() -> io::Result<Self> {
         fault::point(Operation::Alarm)?;
         system::AlarmDescriptors::new().map(Self)
     }
 
-    /// Makes the descriptor readable for good.
+    /// Rings the alarm: makes the descriptor readable permanently.
     pub fn ring(&self) {
         self.0.ring();
     }
 
-    /// Waits until `deadline`, but no longer than the alarm is silent; answers whether it rang.
+    /// Waits until the deadline or the alarm; returns true if the alarm was rung.
     pub fn wait_until(&self, deadline: Instant) -> io::Result<bool> {
         await_alarm(self.descriptor(), deadline)
     }
 
-    /// What to poll together with the descriptor that is waited for.
+    /// The descriptor to poll together with the one that is waited for.
     #[must_use]
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-/// Waits for an alarm of which only the descriptor is known until `deadline`; answers whether it rang.
+/// Waits until the deadline or the alarm with this descriptor; returns true if the alarm was rung.
 pub fn await_alarm(alarm: BorrowedFd<'_>, deadline: Instant) -> io::Result<bool> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -64,7 +64,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn only_an_alarm_that_rings_ends_the_wait() {
+    fn only_a_rung_alarm_ends_the_wait() {
         let alarm = Alarm::new().expect("an alarm");
         let soon = Instant::now() + Duration::from_millis(1);
         assert!(!alarm.wait_until(soon).expect("waited"));

@@ -1,8 +1,8 @@
-//! Reading and writing descriptors of every kind, in waits that an alarm can end.
+//! Reads and writes descriptors of every kind, in waits that an alarm can end.
 //!
-//! Descriptors that we inherit are shared with other processes: their flags stay as they were found. Pipes and
-//! terminals are opened anew, sockets are asked per call not to wait; what is left is polled first, and then written
-//! in pieces that are sure not to wait.
+//! Inherited descriptors are shared with other processes, so their flags stay unchanged. Pipes and terminals are
+//! reopened, sockets are called with a flag not to wait; all others are polled first, and then written in pieces that
+//! never wait.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
@@ -33,10 +33,10 @@ pub enum Shape {
     Device,
 }
 
-/// How a transfer went.
+/// The result of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transfer {
-    /// So many bytes; reading none is the end.
+    /// The number of bytes; 0 from a read is the end.
     Bytes(usize),
     /// It would have to wait.
     NotReady,
@@ -45,15 +45,15 @@ pub enum Transfer {
 /// Why a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Woken {
-    /// A transfer has something to do, be it to find out about an error.
+    /// A transfer is possible, or reports an error.
     Ready,
-    /// The alarm rang.
+    /// The alarm was rung.
     Alarm,
     /// Neither came in time.
     TimedOut,
 }
 
-/// What a descriptor is waited for.
+/// What a wait is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interest {
     /// Bytes to read, or the end.
@@ -62,7 +62,7 @@ pub enum Interest {
     Write,
 }
 
-/// An open place, and how it is read and written without waiting where no alarm could reach.
+/// An open descriptor that is read and written without waits that an alarm could not end.
 #[derive(Debug)]
 pub struct Descriptor {
     fd: Handle,
@@ -82,7 +82,7 @@ enum Handle {
 enum Manner {
     /// Calls return when the disk is done.
     Blocking,
-    /// `O_NONBLOCK` on a description of our own.
+    /// `O_NONBLOCK` on an open file description of our own.
     NonBlocking,
     /// `MSG_DONTWAIT` on every call.
     DontWait,
@@ -90,7 +90,7 @@ enum Manner {
     Polled,
 }
 
-/// What a pipe takes at once after poll has said that it is writable.
+/// What a pipe accepts at once after poll has reported that it is writable.
 const PIPE_BUF: usize = libc::PIPE_BUF;
 
 impl Descriptor {
@@ -151,7 +151,7 @@ impl Descriptor {
         }
     }
 
-    /// Lets a pipe hold up to `room` bytes, as long as this is open. Does nothing to one whose size somebody has set.
+    /// Lets a pipe hold up to `room` bytes, until this is dropped. Does nothing to a pipe whose size was set before.
     pub fn enlarge_pipe(&self, room: u64) {
         // If it is refused, only speed is lost.
         if self.shape == Shape::Pipe
@@ -163,13 +163,13 @@ impl Descriptor {
         }
     }
 
-    /// What it is.
+    /// Its kind.
     #[must_use]
     pub fn shape(&self) -> Shape {
         self.shape
     }
 
-    /// What the system says of it.
+    /// Its `stat`.
     pub fn stat(&self) -> io::Result<Stat> {
         Ok(files::fstat(self)?)
     }
@@ -181,7 +181,7 @@ impl Descriptor {
         Ok(is_file.then(|| FileId::of(&stat)))
     }
 
-    /// What closing it would answer of the bytes that were written; nothing but files has anything to say there.
+    /// The error that closing it would return about written bytes; only files have one.
     pub fn close_error(&self) -> io::Result<()> {
         match self.shape {
             Shape::File => Ok(files::close_error(self)?),
@@ -189,7 +189,7 @@ impl Descriptor {
         }
     }
 
-    /// Reads what is there, up to the length of `buffer`.
+    /// Reads what is available, up to the length of `buffer`.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<Transfer> {
         transfer(|| {
             let room = fault::share(Operation::Read, buffer.len())?;
@@ -216,8 +216,8 @@ impl Descriptor {
         })
     }
 
-    /// Moves up to `length` bytes to `to` inside the kernel, both at their offsets; `None` where that is not possible, be
-    /// it for these files, on this system, or because of a fault that reading and writing will meet as well.
+    /// Moves up to `length` bytes to `to` inside the kernel, both at their offsets; `None` if that is not possible for
+    /// these files or on this system, or fails with an error that reading and writing will return as well.
     #[must_use]
     pub fn copy_range_to(&self, to: &Self, length: usize) -> Option<usize> {
         loop {
@@ -229,11 +229,11 @@ impl Descriptor {
         }
     }
 
-    /// Moves up to `length` bytes to `to` without a copy, where one of the two is a pipe, or they are a file and a socket;
-    /// `None` where that is not to be had, or fails in a way that reading or writing will meet as well.
+    /// Moves up to `length` bytes to `to` without a copy, if one of the two is a pipe, or they are a file and a socket;
+    /// `None` if that is not possible, or fails with an error that reading or writing will return as well.
     ///
     /// # Errors
-    /// What became of a socket's connection. The system says so once: whoever reads after that is told of an end.
+    /// The pending error of a socket's connection. The system reports it once: a later read would see an end.
     pub fn splice_to(&self, to: &Self, length: usize) -> io::Result<Option<Transfer>> {
         let ends = [self, to];
         if ends
@@ -256,18 +256,18 @@ impl Descriptor {
         }
     }
 
-    /// Has the disk begin with what was written to this file; waits for nothing.
+    /// Lets the disk begin to write this file's pages; does not wait.
     pub fn start_writeback(&self) {
         if fault::point(Operation::Writeback).is_ok() {
             system::start_writeback(self.as_fd());
         }
     }
 
-    /// Where the next bytes that are no hole begin and end, as seen from the offset of a sparse file, which stays as it
-    /// is; `None` where there is no telling.
+    /// The next range that is not a hole, from the offset of a sparse file, which is unchanged; `None` if the file
+    /// system does not tell.
     ///
     /// # Errors
-    /// As lseek(2), where the offset may not be what it was.
+    /// As lseek(2), if the offset may have changed.
     pub fn next_data(&self) -> io::Result<Option<Range<u64>>> {
         let Ok(offset) = files::tell(self) else {
             return Ok(None);
@@ -280,11 +280,8 @@ impl Descriptor {
         Ok(data)
     }
 
-    /// Leaves a hole of that length at the offset of a file, which is behind all that it has: the offset and the file's
-    /// length move over it.
-    ///
-    /// # Errors
-    /// As lseek(2) and ftruncate(2).
+    /// Makes a hole of that length at the offset of a file, which is at its end: the offset and the file's length move
+    /// over it.
     pub fn leave_hole(&self, length: u64) -> io::Result<()> {
         let end = files::tell(self)? + length;
         files::ftruncate(self, end)?;
@@ -292,8 +289,8 @@ impl Descriptor {
         Ok(())
     }
 
-    /// Gives back the room of the last `length` bytes before the offset of a file, which were zeros. That saves room and
-    /// changes nothing: where it cannot be done, it is not.
+    /// Frees the blocks of the last `length` bytes before the offset of a file, which were zeros. Errors are ignored,
+    /// because that only saves room.
     pub fn punch_hole(&self, length: u64) {
         let Some(start) = files::tell(self).ok().and_then(|end| end.checked_sub(length)) else {
             return;
@@ -331,7 +328,7 @@ impl Descriptor {
         poll(&mut [PollFd::new(self, interest.flags())], Some(&now)).map(|count| count > 0)
     }
 
-    /// Waits until a transfer has something to do or the alarm rings.
+    /// Waits until a transfer is possible or the alarm is rung.
     pub fn wait(&self, interest: Interest, alarm: BorrowedFd<'_>) -> io::Result<Woken> {
         self.wait_for(interest, alarm, None)
     }
@@ -381,7 +378,7 @@ impl Interest {
     }
 }
 
-/// Repeats a call that a signal interrupted, and tells waiting from failing.
+/// Repeats a call that a signal interrupted, and distinguishes waiting from failure.
 fn transfer(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<Transfer> {
     loop {
         match call() {
@@ -393,7 +390,7 @@ fn transfer(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<T
     }
 }
 
-/// Whether a call was not to be had for these descriptors, or met a disk that reading will meet again.
+/// Whether a call was not possible for these descriptors, or met a disk error that reading will meet again.
 fn is_refusal(error: &io::Error) -> bool {
     let refusals = [
         Errno::INVAL,
@@ -406,7 +403,7 @@ fn is_refusal(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| refusals.contains(&errno))
 }
 
-/// How many whole slices fit into `limit` bytes; where not even the first does, what of it fits.
+/// How many whole slices fit into `limit` bytes; if not even the first does, the part of it that fits.
 fn first_bytes<'a>(slices: &'a [IoSlice<'_>], limit: usize) -> (usize, &'a [u8]) {
     let mut bytes = 0;
     let fits = |slice: &&IoSlice<'_>| {
@@ -418,7 +415,7 @@ fn first_bytes<'a>(slices: &'a [IoSlice<'_>], limit: usize) -> (usize, &'a [u8])
     (count, cut)
 }
 
-/// A description of our own where there is a way to one.
+/// An open file description of our own, if the descriptor can be reopened.
 fn reopen(fd: BorrowedFd<'_>, access: OFlags) -> Option<OwnedFd> {
     fault::point(Operation::Open).ok()?;
     system::reopen(fd, access)
@@ -441,7 +438,7 @@ mod tests {
     use rustix::pipe::{PipeFlags, pipe_with};
 
     #[test]
-    fn an_empty_pipe_is_not_ready_and_the_alarm_ends_the_wait() {
+    fn alarm_ends_wait_for_empty_pipe() {
         let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).expect("a pipe");
         let (read, write) = (
             Descriptor::own(read).expect("own"),
@@ -475,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn several_slices_are_written_in_order_by_every_manner() {
+    fn slices_are_written_in_order() {
         let pieces = [&[1; 3000][..], &[2; 1000], &[3; 5000]];
         let slices = pieces.map(IoSlice::new);
         let whole = pieces.concat();
@@ -495,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_slice_that_does_not_fit_is_cut() {
+    fn oversized_first_slice_is_cut() {
         let large = [7; 10_000];
         let slices = [IoSlice::new(&large), IoSlice::new(b"x")];
         assert_eq!(first_bytes(&slices, PIPE_BUF), (0, &large[..PIPE_BUF]));

@@ -1,14 +1,15 @@
-//! The points at which a run depends on the system, and what a test can make of them.
+//! The points at which a run depends on the system, where tests can inject faults.
 //!
 //! Every call that may fail passes a point of its [`Operation`] first. With the feature `fault-injection` a test can
-//! make the Nth of them fail, be short, be interrupted or be slow, and count them; see `RULES` and `LOG`. Without it a
-//! point is nothing: it is inlined away.
+//! make the Nth of them fail, be short, be interrupted or be slow, and count them; see `RULES` and `LOG`. Without the
+//! feature a point is an inlined no-op.
 //!
-//! What no byte and no ending depends on passes none. That is the kernel's accounting, which is only shown: files like
-//! /proc/self/statm and /proc/meminfo, what waits in a pipe's or a socket's queue, who the process at the other end is.
-//! It is the terminal as something to draw on and its keyboard, without which a run shows or supports less; and it is what
-//! cannot fail, or has the same answer if it does: getting numbers of this process, ringing an alarm that is full,
-//! preparing a signal that then keeps its default action. Other programs' processes, which `check` looks at, are no run.
+//! Calls that neither the data nor the exit code depends on pass no point. These are the kernel's statistics, which are
+//! only shown: files like /proc/self/statm and /proc/meminfo, the queue of a pipe or a socket, the identity of a peer
+//! process. They are also the terminal's display and keyboard, without which a run only shows less or has no keys; and
+//! calls that cannot fail, or whose failure changes nothing: reading numbers of this process, ringing an alarm that is
+//! full, preparing a signal that then keeps its default action. Processes of other programs, which `check` measures,
+//! are not part of a run.
 
 #[cfg(feature = "fault-injection")]
 mod injection;
@@ -18,10 +19,10 @@ mod rule;
 #[cfg(feature = "fault-injection")]
 pub use injection::{LOG, RULES, aside, point, share};
 
-/// What a run asks of the system.
+/// The operations that a run asks of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
-    /// accept(2), with its place among what tasks wait for
+    /// accept(2), with its registration in the reactor
     Accept,
     /// fadvise64(2)
     Advise,
@@ -31,9 +32,9 @@ pub enum Operation {
     Attribute,
     /// bind(2), listen(2) and getsockname(2)
     Bind,
-    /// close(2), where its answer matters
+    /// close(2), if its result matters
     Close,
-    /// connect(2), with its place among what tasks wait for
+    /// connect(2), with its registration in the reactor
     Connect,
     /// `copy_file_range(2)`
     CopyFileRange,
@@ -55,7 +56,7 @@ pub enum Operation {
     Punch,
     /// getrandom(2)
     Random,
-    /// What tasks wait in: epoll(7) or kqueue(2).
+    /// The reactor of tasks: epoll(7) or kqueue(2).
     Reactor,
     /// read(2), pread(2), recv(2)
     Read,
@@ -81,7 +82,7 @@ pub enum Operation {
     SocketOption,
     /// splice(2)
     Splice,
-    /// stat(2) and its like, faccessat(2)
+    /// stat(2) and related calls, faccessat(2)
     Stat,
     /// fsync(2)
     Sync,
@@ -101,7 +102,7 @@ pub enum Operation {
 mod none {
     use super::Operation;
 
-    /// Goes on.
+    /// Does nothing.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "it stands in front of every system call")]
     pub const fn point(_: Operation) -> rustix::io::Result<()> {
@@ -115,7 +116,7 @@ mod none {
         work()
     }
 
-    /// How many of `length` bytes the call may move: all of them.
+    /// The number of bytes that the call may move: all of them.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "it stands in front of every transfer")]
     pub const fn share(_: Operation, length: usize) -> rustix::io::Result<usize> {

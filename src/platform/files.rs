@@ -1,7 +1,7 @@
-//! Names and attributes of files: what a run does to the file system besides moving bytes.
+//! Names and attributes of files: calls that change the file system besides moving bytes.
 //!
 //! The functions are rustix's of the same names. Here each passes its [`fault`] point, and one that a signal
-//! interrupted is tried again.
+//! interrupted is repeated.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -26,7 +26,7 @@ fn call<T>(operation: Operation, mut make: impl FnMut() -> Result<T>) -> Result<
     })
 }
 
-/// [`fsync`] of what may have no disk behind it: see proc(5) and sysfs(5).
+/// [`fsync`] of a descriptor that may have no disk behind it: see proc(5) and sysfs(5).
 pub fn sync_if_possible(fd: impl AsFd) -> Result<()> {
     match fsync(fd) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
@@ -51,7 +51,7 @@ pub fn stat(path: impl AsRef<Path>) -> Result<Stat> {
     call(Operation::Stat, || rustix::fs::stat(path.as_ref()))
 }
 
-/// What has that path, a symbolic link included.
+/// The file at that path, without following a symbolic link.
 pub fn lstat(path: impl AsRef<Path>) -> Result<Stat> {
     call(Operation::Stat, || rustix::fs::lstat(path.as_ref()))
 }
@@ -61,41 +61,37 @@ pub fn statat(folder: impl AsFd, name: impl AsRef<Path>, flags: AtFlags) -> Resu
     call(Operation::Stat, || rustix::fs::statat(&folder, name.as_ref(), flags))
 }
 
-/// What is open there.
+/// The open file.
 pub fn fstat(fd: impl AsFd) -> Result<Stat> {
     call(Operation::Stat, || rustix::fs::fstat(&fd))
 }
 
-/// Whether this process may do that with what has a name in a folder, as far as permissions and read-only file systems
-/// go.
-///
-/// # Errors
-/// As faccessat(2).
+/// Whether this process may access a name in a folder, as far as permissions and read-only file systems tell.
 pub fn access(folder: impl AsFd, name: impl AsRef<Path>, access: Access) -> Result<()> {
     call(Operation::Stat, || {
         rustix::fs::accessat(&folder, name.as_ref(), access, AtFlags::EACCESS)
     })
 }
 
-/// What keeps a name in a folder from being given to another file, besides permissions.
+/// What prevents a name in a folder from being replaced, besides permissions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Guards {
-    /// Nothing in it can be changed: see chattr(1).
+    /// It cannot be changed: see chattr(1).
     pub is_immutable: bool,
     /// It can only grow: see chattr(1).
     pub is_append_only: bool,
-    /// Something is mounted there.
+    /// It is a mount point.
     pub is_mount_point: bool,
 }
 
-/// The guards of what has a name in a folder, symbolic links not followed; none where the system does not say.
+/// The guards of a name in a folder, symbolic links not followed; none if the system does not tell.
 #[must_use]
 pub fn guards(folder: impl AsFd, name: impl AsRef<Path>) -> Guards {
     let look = || system::guards(folder.as_fd(), name.as_ref());
     call(Operation::Stat, look).unwrap_or_default()
 }
 
-/// Whether this process may do with other users' files what only their owners may.
+/// Whether this process may do what is reserved to the owners of files.
 #[must_use]
 pub fn acts_for_owners() -> bool {
     system::acts_for_owners()
@@ -106,13 +102,13 @@ pub fn readlink(path: impl AsRef<Path>) -> Result<CString> {
     call(Operation::ReadLink, || rustix::fs::readlink(path.as_ref(), Vec::new()))
 }
 
-/// As many links as the kernel follows.
+/// The same limit as the kernel's.
 pub(super) const MOST_LINKS: usize = 40;
 
-/// Follows the last component's symbolic links, also those that lead nowhere yet.
+/// Follows the last component's symbolic links, also if their target does not exist.
 ///
 /// # Errors
-/// As readlink(2), and `ELOOP` where there are too many.
+/// As readlink(2), and `ELOOP` if there are too many.
 pub fn follow_links(path: &Path) -> Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
@@ -128,7 +124,7 @@ pub fn follow_links(path: &Path) -> Result<PathBuf> {
     Err(Errno::LOOP)
 }
 
-/// Moves the offset; answers where it is then.
+/// Moves the offset; returns the new one.
 pub fn seek(fd: impl AsFd, to: SeekFrom) -> Result<u64> {
     call(Operation::Seek, || rustix::fs::seek(&fd, to))
 }
@@ -150,10 +146,10 @@ pub fn advise_sequential(fd: impl AsFd) -> Result<()> {
     })
 }
 
-/// Drops what the page cache has of a file that is on the disk, so that reading it reads the disk. Pages that somebody has
-/// mapped, and file systems that live in memory, keep theirs.
+/// Drops the page cache of a file that is on the disk, so that reading it reads the disk. Mapped pages, and file
+/// systems in memory, keep theirs.
 pub fn drop_cached(fd: impl AsFd) {
-    // Only advice: whoever refuses it is read from memory.
+    // Only advice: if it is refused, the file is read from memory.
     let _ = call(Operation::Advise, || system::drop_cached(fd.as_fd()));
 }
 
@@ -162,10 +158,10 @@ pub fn fsync(fd: impl AsFd) -> Result<()> {
     call(Operation::Sync, || rustix::fs::fsync(&fd))
 }
 
-/// What closing it would answer, which is where some network file systems say that a write has failed.
+/// The error that closing it would return, which is how some network file systems report a failed write.
 ///
 /// # Errors
-/// As close(2), or if no descriptor is left to ask with.
+/// As close(2), or if no descriptor is left to duplicate it.
 pub fn close_error(fd: impl AsFd) -> Result<()> {
     let other = duplicate(fd)?;
     fault::point(Operation::Close)?;
@@ -177,12 +173,12 @@ pub fn fdatasync(fd: impl AsFd) -> Result<()> {
     call(Operation::Sync, || rustix::fs::fdatasync(&fd))
 }
 
-/// Keeps other processes that ask out of a file.
+/// Locks a file against other processes that use locks.
 pub fn flock(fd: impl AsFd, how: FlockOperation) -> Result<()> {
     call(Operation::Lock, || rustix::fs::flock(&fd, how))
 }
 
-/// Reads at an offset, and leaves the file's own.
+/// Reads at an offset without moving the file's own.
 pub fn pread(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize> {
     retry_on_intr(|| {
         let room = fault::share(Operation::Read, buffer.len())?;
@@ -200,21 +196,18 @@ pub fn fchmod(fd: impl AsFd, mode: Mode) -> Result<()> {
     call(Operation::Mode, || rustix::fs::fchmod(&fd, mode))
 }
 
-/// A file's access control list beside its mode, symbolic links not followed; `None` where it has none, or the system
-/// knows none.
+/// A file's access control list, symbolic links not followed; `None` if it has only a mode, or the system knows no
+/// lists.
 pub fn access_list(path: impl AsRef<Path>) -> Option<Vec<u8>> {
     system::access_list(path.as_ref())
 }
 
-/// Gives a file another's access control list.
+/// Sets a file's access control list.
 pub fn set_access_list(fd: impl AsFd, list: &[u8]) -> Result<()> {
     call(Operation::Mode, || system::set_access_list(fd.as_fd(), list))
 }
 
-/// Removes a file's access control list, so that its mode is all there is.
-///
-/// # Errors
-/// As fremovexattr(2).
+/// Removes a file's access control list, so that only its mode applies.
 pub fn remove_access_list(fd: impl AsFd) -> Result<()> {
     match call(Operation::Mode, || system::remove_access_list(fd.as_fd())) {
         Err(Errno::NODATA | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
@@ -222,8 +215,8 @@ pub fn remove_access_list(fd: impl AsFd) -> Result<()> {
     }
 }
 
-/// Gives a file the extended attributes of the one that has that path, but those that speak of its contents or its
-/// permissions. Returns the names of the user's own that could not be given.
+/// Copies the extended attributes of the file at that path, except those that depend on its contents or its
+/// permissions. Returns the names of the user's own that could not be set.
 pub fn copy_attributes(from: impl AsRef<Path>, to: impl AsFd) -> Vec<OsString> {
     let from = from.as_ref();
     let Ok(names) = call(Operation::Attribute, || system::attributes(from)) else {
@@ -232,7 +225,7 @@ pub fn copy_attributes(from: impl AsRef<Path>, to: impl AsFd) -> Vec<OsString> {
     let copy = |name: &OsString| call(Operation::Attribute, || system::copy_attribute(from, to.as_fd(), name));
     let is_kept = |name: &OsString| {
         let name = name.as_bytes();
-        // Contents that come later must not inherit what was said of these; other places have the rights.
+        // These attest the old contents, which new ones must not inherit.
         ![&b"security.capability"[..], b"security.ima", b"security.evm"].contains(&name)
             && !name.starts_with(b"system.posix_acl_")
             && !name.starts_with(b"trusted.overlay.")
@@ -246,16 +239,16 @@ pub fn chmod(path: impl AsRef<Path>, mode: Mode) -> Result<()> {
     call(Operation::Mode, || rustix::fs::chmod(path.as_ref(), mode))
 }
 
-/// Gives a file in a folder another name in another, in the place of what has it.
+/// Renames a file, replacing an existing one.
 pub fn renameat(from: impl AsFd, old_name: impl AsRef<Path>, to: impl AsFd, new_name: impl AsRef<Path>) -> Result<()> {
     fault::point(Operation::Rename)?;
     rustix::fs::renameat(from, old_name.as_ref(), to, new_name.as_ref())
 }
 
-/// As [`renameat`], but leaves alone what has the name already.
+/// Renames a file like [`renameat`], but never replaces an existing one.
 ///
 /// # Errors
-/// As renameat2(2) with `RENAME_NOREPLACE`: `EXIST` where the name is taken.
+/// As renameat2(2) with `RENAME_NOREPLACE`: `EXIST` if the name is taken.
 pub fn renameat_new(
     from: impl AsFd,
     old_name: impl AsRef<Path>,
@@ -266,10 +259,10 @@ pub fn renameat_new(
     let (from, to) = (from.as_fd(), to.as_fd());
     let (old_name, new_name) = (old_name.as_ref(), new_name.as_ref());
     match system::rename_new(from, old_name, to, new_name) {
-        // A system or a file system that has no such call; a second name can only be had where there is none.
+        // The system or the file system has no such call; a hard link does not replace a file either.
         Err(Errno::INVAL | Errno::NOSYS) => match rustix::fs::linkat(from, old_name, to, new_name, AtFlags::empty()) {
             Ok(()) => rustix::fs::unlinkat(from, old_name, AtFlags::empty()),
-            // Nor second names: then looking is the best that can be done.
+            // There are no hard links either: a check before the rename is all that is left.
             Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP) => {
                 match rustix::fs::statat(to, new_name, AtFlags::SYMLINK_NOFOLLOW) {
                     Err(Errno::NOENT) => rustix::fs::renameat(from, old_name, to, new_name),
@@ -289,7 +282,7 @@ pub fn make_private_folder(path: impl AsRef<Path>) -> Result<()> {
     rustix::fs::mkdir(path.as_ref(), Mode::RWXU)
 }
 
-/// The last name of a path as that of a file; `None` where it can only be a directory's: `x/`, `x/.`, `..`.
+/// The last name of a path as that of a file; `None` if it can only be a directory: `x/`, `x/.`, `..`.
 #[must_use]
 pub fn file_name(path: &Path) -> Option<&OsStr> {
     let bytes = path.as_os_str().as_bytes();
@@ -297,7 +290,7 @@ pub fn file_name(path: &Path) -> Option<&OsStr> {
     path.file_name().filter(|_| !is_folder)
 }
 
-/// The paths of what is in a folder, in no order; what comes or goes meanwhile may be among them or not.
+/// The paths of the entries of a folder, in no order; entries that come or go meanwhile may be missing.
 pub fn entries(folder: impl AsRef<Path>) -> io::Result<Vec<PathBuf>> {
     fault::point(Operation::Open)?;
     let entries = std::fs::read_dir(folder)?;
@@ -316,7 +309,7 @@ pub fn unlinkat(folder: impl AsFd, name: impl AsRef<Path>, flags: AtFlags) -> Re
     rustix::fs::unlinkat(folder, name.as_ref(), flags)
 }
 
-/// Reads what is there, up to the length of `buffer`, waiting as long as it takes; nothing is the end.
+/// Reads what is available, up to the length of `buffer`, waiting as long as necessary; 0 is the end.
 pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     retry_on_intr(|| {
         let room = fault::share(Operation::Read, buffer.len())?;
@@ -324,7 +317,7 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Result<usize> {
     })
 }
 
-/// Writes as much of `bytes`, which must not be empty, as there is room for, waiting as long as it takes until there is some.
+/// Writes as much of `bytes`, which must not be empty, as there is room for, waiting as long as necessary.
 pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
     retry_on_intr(|| {
         let room = fault::share(Operation::Write, bytes.len())?;
@@ -332,8 +325,7 @@ pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
     })
 }
 
-/// Removes a name from a folder if it still leads to that file. One that has become somebody else's is left alone, and one
-/// that is gone is no error.
+/// Removes a name from a folder if it still is that file. A name that is gone or another file now is no error.
 pub fn unlinkat_same(folder: impl AsFd, name: impl AsRef<Path>, file: FileId) -> Result<()> {
     match statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) if FileId::of(&stat) == file => unlinkat(folder, name, AtFlags::empty()),
@@ -342,15 +334,15 @@ pub fn unlinkat_same(folder: impl AsFd, name: impl AsRef<Path>, file: FileId) ->
     }
 }
 
-/// How much a write of something has moved. A driver that moves nothing and calls that a success would be asked for ever.
+/// Checks the result of a write. A driver that accepts nothing without an error would be called forever.
 ///
 /// # Errors
-/// `EIO` if it was nothing.
+/// `EIO` if it is 0.
 pub fn moved(count: usize) -> Result<usize> {
     if count == 0 { Err(Errno::IO) } else { Ok(count) }
 }
 
-/// Writes all of `bytes`, waiting as long as it takes.
+/// Writes all of `bytes`, waiting as long as necessary.
 pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
     while !bytes.is_empty() {
         let count = write(&fd, bytes)?;
@@ -359,7 +351,7 @@ pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// What is open, for what reads or writes through the traits of the standard library.
+/// Reads or writes a descriptor through the traits of the standard library.
 #[derive(Debug)]
 pub struct Stream<F>(pub F);
 
@@ -379,12 +371,12 @@ impl<F: AsFd> io::Write for Stream<F> {
     }
 }
 
-/// A second descriptor for what is open, closed when another program is started.
+/// A duplicate of a descriptor, closed when another program is executed.
 pub fn duplicate(fd: impl AsFd) -> Result<OwnedFd> {
     call(Operation::Duplicate, || rustix::io::fcntl_dupfd_cloexec(&fd, 0))
 }
 
-/// A number that nobody can guess.
+/// An unpredictable number.
 pub fn random() -> Result<u32> {
     let mut bytes = [0; 4];
     call(Operation::Random, || {

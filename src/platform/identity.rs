@@ -1,4 +1,4 @@
-//! Telling whether two names are the same file.
+//! Tells whether two names are the same file.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::files;
 
-/// A file or folder, whatever its names: device and inode.
+/// The identity of a file or folder, independent of its names: device and inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileId {
     device: u64,
@@ -32,20 +32,20 @@ impl FileId {
     }
 }
 
-/// Whether a regular file takes less room than it has bytes.
+/// Whether a regular file uses fewer blocks than its size needs.
 #[must_use]
 pub fn is_sparse(stat: &Stat) -> bool {
-    /// What `st_blocks` counts: see stat(3type).
+    /// The unit of `st_blocks`: see stat(3type).
     const BLOCK: i64 = 512;
     FileType::from_raw_mode(stat.st_mode).is_file() && stat.st_blocks * BLOCK < stat.st_size
 }
 
-/// A regular file that is there, or one that could come to be: two paths that lead to the same one are equal.
+/// A regular file that exists or could be created: two paths that lead to the same one are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum FilePlace {
-    /// It is there.
+    /// It exists.
     File(FileId),
-    /// Nothing is there yet.
+    /// It does not exist yet.
     Vacant {
         /// The folder.
         folder: FileId,
@@ -55,23 +55,23 @@ pub enum FilePlace {
 }
 
 impl FilePlace {
-    /// The regular file that `stat` describes; `None` where it is something else.
+    /// The regular file that `stat` describes; `None` for anything else.
     #[must_use]
     pub fn of(stat: &Stat) -> Option<Self> {
         let is_file = FileType::from_raw_mode(stat.st_mode).is_file();
         is_file.then(|| Self::File(FileId::of(stat)))
     }
 
-    /// The place that `path` leads to; `None` where something else than a regular file is there.
+    /// The file that `path` leads to; `None` if it is something else than a regular file.
     ///
     /// # Errors
-    /// As stat(2), also of the folder where the file is not there.
+    /// As stat(2), also of the folder if the file does not exist.
     pub fn find(path: &Path) -> rustix::io::Result<Option<Self>> {
         match files::stat(path) {
             Ok(stat) => Ok(Self::of(&stat)),
             Err(Errno::NOENT) => {
                 let path = match files::lstat(path) {
-                    // A symbolic link that leads to where nothing is yet.
+                    // A symbolic link to a file that does not exist yet.
                     Ok(_) => files::follow_links(path)?,
                     Err(Errno::NOENT) => path.to_owned(),
                     Err(error) => return Err(error),
@@ -88,23 +88,23 @@ impl FilePlace {
     }
 }
 
-/// The folder that a path's last name stands in.
+/// The folder of a path's last name.
 #[must_use]
 pub fn folder_of(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     folder.unwrap_or(Path::new(".")).to_owned()
 }
 
-/// Where a file is within its file system, and what changes when it is written to.
+/// The identity of a file within its file system, and what changes when it is written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileStamp {
-    /// Its number within its file system.
+    /// Its inode number within its file system.
     pub inode: u64,
     /// Its length in bytes.
     pub size: u64,
     /// When it was last written, in seconds since the epoch.
     pub modified_s: i64,
-    /// The nanoseconds that belong to it.
+    /// The nanoseconds of that time.
     pub modified_ns: u64,
 }
 
@@ -134,7 +134,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn every_way_to_a_file_leads_to_the_same_place_whether_it_is_there_or_not() {
+    fn every_path_to_a_file_is_equal() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| FilePlace::find(&folder.path().join(name));
         symlink("file", folder.path().join("link")).expect("made");
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_has_no_place_and_no_folder_is_an_error() {
+    fn only_regular_files_have_a_place() {
         let folder = tempfile::tempdir().expect("a folder");
         assert_eq!(FilePlace::find(folder.path()), Ok(None));
         assert_eq!(FilePlace::find(Path::new("/dev/null")), Ok(None));

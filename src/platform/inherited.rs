@@ -10,7 +10,7 @@ use rustix::io::{Errno, FdFlags, Result};
 use super::files::{self, MOST_LINKS};
 use super::{folder_of, system};
 
-/// The number of the descriptor that a path means, through any symbolic links: `/dev/fd/3`, `/dev/stderr`,
+/// The number of the descriptor that a path names, through any symbolic links: `/dev/fd/3`, `/dev/stderr`,
 /// `/proc/self/fd/3`. Opening such a path would start a regular file at its beginning again, and replacing it would
 /// replace the file that is open there.
 #[must_use]
@@ -26,7 +26,7 @@ pub fn named_descriptor(path: &Path) -> Option<RawFd> {
     None
 }
 
-/// The number in a path that names a descriptor without a further link.
+/// The number in a path that names a descriptor directly.
 fn number(path: &Path) -> Option<RawFd> {
     match path.as_os_str().as_bytes() {
         b"/dev/stdin" => return Some(0),
@@ -46,14 +46,14 @@ fn number(path: &Path) -> Option<RawFd> {
 /// A descriptor that the process was started with, if it is open for `access`.
 ///
 /// # Errors
-/// `EBADF` where there is no such descriptor, be it that it is one of our own.
+/// `EBADF` if there is none, or it was opened by this process.
 pub fn inherited(number: RawFd, access: OFlags) -> Result<BorrowedFd<'static>> {
     if number < 0 || system::was_closed(number) {
         return Err(Errno::BADF);
     }
     #[allow(unsafe_code, reason = "an inherited descriptor is never closed by this process")]
     let fd = unsafe { BorrowedFd::borrow_raw(number) };
-    // All that this process opens is closed when it starts another program.
+    // All that this process opens has the close-on-exec flag.
     if rustix::io::fcntl_getfd(fd)?.contains(FdFlags::CLOEXEC) {
         return Err(Errno::BADF);
     }
@@ -65,10 +65,10 @@ pub fn inherited(number: RawFd, access: OFlags) -> Result<BorrowedFd<'static>> {
     }
 }
 
-/// Another descriptor for what is open there, with the same offset.
+/// A duplicate of that descriptor, with the same offset.
 ///
 /// # Errors
-/// If the descriptor is not inherited, or as fcntl(2) says.
+/// If the descriptor is not inherited, or as fcntl(2).
 pub fn duplicate_inherited(number: RawFd, access: OFlags) -> Result<OwnedFd> {
     files::duplicate(inherited(number, access)?)
 }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_of_our_own_is_not_inherited() {
+    fn own_descriptor_is_not_inherited() {
         let file = tempfile::tempfile().expect("a file");
         let own = inherited(file.as_raw_fd(), OFlags::RDONLY);
         assert_eq!(own.map(|fd| fd.as_raw_fd()), Err(Errno::BADF));

@@ -1,23 +1,23 @@
-//! What waits in the kernel on the outer side of a pipe or a socket: where backpressure shows first.
+//! The kernel queue of a pipe or a socket on the outer side, where backpressure shows first.
 
 use std::os::fd::AsFd;
 
 use super::{Descriptor, Interest, Shape, system};
 
-/// What a pipe or a socket holds, in bytes.
+/// The contents of a pipe or a socket queue, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KernelQueue {
     /// To be read: what the other side has written and we have not read. To be written: what we have written and the
-    /// reader of a pipe has not read, or a peer's kernel has not acknowledged; of a Unix socket, the memory that this
-    /// takes, bookkeeping included.
+    /// reader of a pipe has not read, or a peer's kernel has not acknowledged; for a Unix socket, the memory in use,
+    /// including bookkeeping.
     pub bytes: u64,
-    /// How much it can hold, where the system tells: a pipe's size, or the memory that a socket's buffer may take.
+    /// Its capacity, if the system tells: a pipe's size, or the memory that a socket's buffer may use.
     pub capacity: Option<u64>,
 }
 
 impl Descriptor {
-    /// What waits in the kernel to be read from a pipe or a socket, or what was written to it and waits there; `None` for
-    /// anything else, and where the system does not tell.
+    /// The queue of a pipe or a socket, to be read or to be written; `None` for anything else, and if the system does
+    /// not tell.
     #[must_use]
     pub fn kernel_queue(&self, side: Interest) -> Option<KernelQueue> {
         let fd = self.as_fd();
@@ -45,7 +45,7 @@ mod tests {
     use rustix::pipe::{PipeFlags, pipe_with};
 
     #[test]
-    fn both_ends_of_a_pipe_tell_the_same() {
+    fn both_pipe_ends_report_the_same() {
         let (read, write) = pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).expect("a pipe");
         assert_eq!(rustix::io::write(&write, &[7; 4321]), Ok(4321));
         let size = rustix::pipe::fcntl_getpipe_size(&read).expect("a pipe");

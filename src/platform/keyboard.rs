@@ -1,7 +1,7 @@
-//! The controlling terminal's keyboard, a key at a time.
+//! Reads single keys from the controlling terminal.
 //!
-//! The terminal is lent: it is taken only in the foreground and only while nobody else has changed its modes, and it is
-//! given back before the process stops and when it ends. Keys that raise signals still raise them.
+//! The terminal's modes are changed only in the foreground and only while no other program has changed them, and are
+//! restored before the process stops and when it ends. Keys that raise signals still raise them.
 
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -19,35 +19,34 @@ use signal_hook::low_level::{emulate_default_handler, pipe};
 
 use super::signals::is_ignored;
 
-/// A keyboard that may be read. One a process.
+/// The keyboard. One a process.
 #[derive(Debug)]
 pub struct Keyboard {
     tty: OwnedFd,
-    /// Readable when one of the signals has come.
+    /// Readable when one of the signals has arrived.
     bell: UnixStream,
     /// Whether the process is to stop: Ctrl-Z.
     stop: Arc<AtomicBool>,
-    /// Whether it is to end with a core: Ctrl-\.
+    /// Whether it is to end with a core dump: Ctrl-\.
     quit: Arc<AtomicBool>,
 }
 
-/// The terminal, and how it was found.
+/// The terminal and its original modes.
 #[derive(Debug)]
 struct Lent {
     tty: OwnedFd,
-    /// Its modes before it was taken; `None` while it is not.
+    /// Its modes before they were changed; `None` while they are not.
     found: Option<Termios>,
 }
 
-/// What must be given back whatever way the process ends.
+/// Must be restored however the process ends.
 static LENT: Mutex<Option<Lent>> = Mutex::new(None);
 
-/// How people type lines: a terminal without these is being used by somebody who has changed it, to ask for a password or
-/// to show pages.
+/// The modes of line input: without them another program is using the terminal, to ask for a password or to show pages.
 const ORDINARY: LocalModes = LocalModes::ICANON.union(LocalModes::ECHO);
 
 impl Keyboard {
-    /// The controlling terminal's keyboard, which is not taken yet; `None` where the process has none.
+    /// The controlling terminal's keyboard, not taken yet; `None` if the process has no terminal.
     #[must_use]
     pub fn open() -> Option<Self> {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -71,16 +70,14 @@ impl Keyboard {
         Some(Self { tty, bell, stop, quit })
     }
 
-    /// Takes the terminal, if this process has its foreground and nobody else uses it; answers whether it is ours.
+    /// Takes the terminal if this process is in its foreground and no other program uses it; returns whether it is
+    /// taken.
     #[must_use]
     pub fn take(&self) -> bool {
         lent().as_mut().is_some_and(Lent::take)
     }
 
-    /// Waits for keys, for `limit` at most. Reads nothing unless the terminal is taken, nor in the background.
-    ///
-    /// # Errors
-    /// As poll(2): there is no waiting here.
+    /// Waits for keys, for at most `limit`. Reads nothing unless the terminal is taken, nor in the background.
     pub fn wait(&self, limit: Duration) -> io::Result<Vec<u8>> {
         let reads = lent().as_ref().is_some_and(Lent::is_readable);
         let mut polled = vec![PollFd::new(&self.bell, PollFlags::IN)];
@@ -100,7 +97,7 @@ impl Keyboard {
         }
     }
 
-    /// Does what the signals ask for, with the terminal as it was found.
+    /// Handles the signals that have arrived, with the terminal's original modes.
     fn heed_signals(&self) {
         let mut rung = [0; 64];
         while (&self.bell).read(&mut rung).is_ok_and(|count| count > 0) {}
@@ -115,14 +112,14 @@ impl Keyboard {
                 let _ = self.take();
             }
         } else if lent().as_ref().is_some_and(|lent| lent.found.is_some()) {
-            // It was stopped by the signal that nobody can heed, and the shell has used the terminal since.
+            // The process was stopped by SIGSTOP, which cannot be handled, and the shell has used the terminal since.
             let _ = self.take();
         }
     }
 
-    /// What was typed. A terminal that has gone is not asked again.
+    /// The typed keys. A terminal that has failed is not read again.
     fn read(&self) -> Vec<u8> {
-        // The lock keeps the terminal from being given back in between.
+        // The lock keeps the terminal from being restored in between.
         let mut lent = lent();
         if !lent.as_ref().is_some_and(Lent::is_readable) {
             return Vec::new();
@@ -131,7 +128,7 @@ impl Keyboard {
         match without_job_signals(|| rustix::io::read(&self.tty, &mut typed)) {
             Ok(count) if count > 0 => return typed[..count].to_vec(),
             Err(Errno::AGAIN | Errno::INTR) => {}
-            // The foreground was lost this very moment.
+            // The process was moved to the background in this moment.
             Err(Errno::IO) if lent.as_ref().is_some_and(|lent| !lent.is_foreground()) => {}
             Ok(_) | Err(_) => *lent = None,
         }
@@ -156,7 +153,7 @@ impl Lent {
             return false;
         };
         if !modes.local_modes.contains(ORDINARY) {
-            // Ours already, or somebody else's.
+            // Taken already, or used by another program.
             return self.found.is_some();
         }
         let mut single = modes.clone();
@@ -168,7 +165,7 @@ impl Lent {
         is_set
     }
 
-    /// Leaves the terminal as it was found, if it is still ours; answers whether it had been taken.
+    /// Restores the terminal if it is taken; returns whether it was.
     fn give_back(&mut self) -> bool {
         let Some(found) = self.found.take() else {
             return false;
@@ -188,15 +185,15 @@ fn give_back() -> bool {
     lent().as_mut().is_some_and(Lent::give_back)
 }
 
-/// Leaves the terminal as it was found, for good. To be called on every way out; it may be called again.
+/// Restores the terminal for good. To be called on every way out; further calls do nothing.
 pub fn release_keyboard() {
     if let Some(mut lent) = lent().take() {
         lent.give_back();
     }
 }
 
-/// Does what Ctrl-Z does where nobody supports it; comes back when the process goes on. The signal itself is raised again:
-/// where no shell could continue the process, the kernel drops it, and nothing stops.
+/// Stops the process as Ctrl-Z does by default; returns when it is continued. The signal itself is raised again: if no
+/// shell could continue the process, the kernel drops the signal, and nothing stops.
 fn stop_this_process() {
     #[allow(unsafe_code, reason = "puts the default action in place and the old one back")]
     unsafe {
@@ -210,7 +207,8 @@ fn stop_this_process() {
     }
 }
 
-/// Does something with the terminal that would stop a process in the background: it is refused there instead.
+/// Calls the terminal with the job-control signals blocked, so that it fails in the background instead of stopping the
+/// process.
 fn without_job_signals<T>(act: impl FnOnce() -> T) -> T {
     #[allow(unsafe_code, reason = "changes and restores this thread's own mask")]
     unsafe {

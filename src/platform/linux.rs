@@ -107,8 +107,8 @@ fn status_field(status: &[u8], name: &str) -> Option<String> {
         .map(|value| value.trim().to_owned())
 }
 
-/// A description of our own for an inherited pipe or terminal, so that making it non-blocking changes nothing for the
-/// processes that share the old one.
+/// An open file description of our own for an inherited pipe or terminal, so that making it non-blocking changes
+/// nothing for the processes that share the old one.
 pub fn reopen(fd: BorrowedFd<'_>, access: OFlags) -> Option<OwnedFd> {
     use std::os::fd::AsRawFd;
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
@@ -116,7 +116,7 @@ pub fn reopen(fd: BorrowedFd<'_>, access: OFlags) -> Option<OwnedFd> {
     rustix::fs::open(path, flags, Mode::empty()).ok()
 }
 
-/// The C library of GNU has the knob; others have one heap, or none of ours to turn.
+/// Only GNU's C library has this setting; others have one heap, or no setting.
 pub fn share_one_heap() {
     #[cfg(target_env = "gnu")]
     #[allow(unsafe_code, reason = "sets a number of the allocator's own")]
@@ -125,7 +125,7 @@ pub fn share_one_heap() {
     }
 }
 
-/// Whether it is /dev/null or one of its siblings, which never make anybody wait: major number 1, see null(4).
+/// Whether it is /dev/null or a related device, which never blocks: major number 1, see null(4).
 pub fn is_memory_device(stat: &Stat) -> bool {
     rustix::fs::major(stat.st_rdev) == 1
 }
@@ -133,7 +133,7 @@ pub fn is_memory_device(stat: &Stat) -> bool {
 /// Bits of the standard descriptors that were closed when the process started.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-/// Looks before the standard library opens /dev/null in their place, which it does before `main`.
+/// Runs before `main`, because the standard library opens /dev/null in their place.
 extern "C" fn look_at_standard_descriptors() {
     for fd in 0..3 {
         #[allow(unsafe_code, reason = "asks for the flags of a number that may be no descriptor")]
@@ -149,7 +149,7 @@ extern "C" fn look_at_standard_descriptors() {
 #[unsafe(link_section = ".init_array")]
 static LOOK: extern "C" fn() = look_at_standard_descriptors;
 
-/// Whether a folder is the kernel's list of this process's descriptors, under any of its names: see proc(5).
+/// Whether a folder is the kernel's list of this process's descriptors, by any of its names: see proc(5).
 pub fn lists_own_descriptors(folder: &Path) -> bool {
     let Ok(folder) = std::fs::canonicalize(folder) else {
         return false;
@@ -169,11 +169,11 @@ pub fn was_closed(fd: i32) -> bool {
     (0..3).contains(&fd) && CLOSED.load(Ordering::Relaxed) & (1 << fd) != 0
 }
 
-/// Enlarges a pipe of the default size to the power of two that `room` bytes allow, 1 MiB at most, and to less where that is
-/// refused; returns the size that it had. A pipe of any other size has it because somebody set it, or because the user's
-/// quota is used up.
+/// Enlarges a pipe of the default size to the power of two that `room` bytes allow, at most 1 MiB, or to less if that
+/// is refused; returns its previous size. A pipe of any other size was set by another program, or the user's quota is
+/// used up.
 pub fn enlarge_pipe(fd: BorrowedFd<'_>, room: u64) -> Option<usize> {
-    /// What gains by it has gained most of it by then.
+    /// Larger pipes gain little.
     const LARGEST: u64 = 1 << 20;
     let default = DEFAULT_PIPE_PAGES * rustix::param::page_size();
     let mut size = usize::try_from(room.min(LARGEST))
@@ -196,7 +196,7 @@ pub fn enlarge_pipe(fd: BorrowedFd<'_>, room: u64) -> Option<usize> {
 /// See pipe(7).
 const DEFAULT_PIPE_PAGES: usize = 16;
 
-/// The largest that a pipe should be by the settings of the system.
+/// The largest size of a pipe by the settings of the system.
 fn most_of_a_pipe() -> Option<usize> {
     let setting = |name| -> Option<usize> { std::fs::read_to_string(name).ok()?.trim_end().parse().ok() };
     let largest = setting("/proc/sys/fs/pipe-max-size")?;
@@ -204,9 +204,9 @@ fn most_of_a_pipe() -> Option<usize> {
     Some(share_of_pipes(largest, pages * rustix::param::page_size()))
 }
 
-/// The largest power of two within what one pipe may have, which does not hold for root otherwise, and a small share of what
-/// all pipes of one user may have, where that is not 0 for "as much as they like". Once it is used up, every new pipe of the
-/// user has two pages, in all programs.
+/// The largest power of two within the limit of one pipe, which does not bind root otherwise, and a small share of the
+/// limit for all pipes of one user, where 0 stands for no limit. Once that is used up, every new pipe of the user has
+/// two pages, in all programs.
 fn share_of_pipes(largest: usize, quota: usize) -> usize {
     const SHARE: usize = 64;
     let most = if quota == 0 {
@@ -217,26 +217,26 @@ fn share_of_pipes(largest: usize, quota: usize) -> usize {
     most.checked_ilog2().map_or(0, |log| 1 << log)
 }
 
-/// Where it holds more than that it stays as it is.
+/// If it holds more than that it keeps its size.
 pub fn restore_pipe(fd: BorrowedFd<'_>, size: usize) {
     let _ = rustix::pipe::fcntl_setpipe_size(fd, size);
 }
 
-/// How much a pipe can hold where every page of it is used to its end.
+/// The capacity of a pipe with every page full.
 pub fn pipe_capacity(fd: BorrowedFd<'_>) -> Option<u64> {
     rustix::pipe::fcntl_getpipe_size(fd)
         .ok()
         .and_then(|size| u64::try_from(size).ok())
 }
 
-/// What the reader of a pipe has not read yet: here the writing end tells it, too.
+/// What the reader of a pipe has not read yet: on Linux the writing end tells it, too.
 pub fn unread_in_pipe(fd: BorrowedFd<'_>) -> Option<u64> {
     rustix::io::ioctl_fionread(fd).ok()
 }
 
-/// The default slack is 50 µs, in which a fast stream moves a quarter of a mebibyte.
+/// The default slack is 50 µs, in which a fast stream moves 256 KiB.
 pub fn sharpen_timers() {
-    // Where it is refused, waits are as long as they were.
+    // If it is refused, waits are as inexact as before.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
 }
 
@@ -245,10 +245,10 @@ pub fn copy_file_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) 
     rustix::fs::copy_file_range(from, None, to, None, length)
 }
 
-/// Of the whole file: what is being written back already is left alone. See `sync_file_range(2)`.
+/// For the whole file: ranges that are being written back already are skipped. See `sync_file_range(2)`.
 pub fn start_writeback(fd: BorrowedFd<'_>) {
     use std::os::fd::AsRawFd;
-    // A hint: where it is refused, the disk begins at the end.
+    // A hint: if it is refused, the disk begins at the end.
     #[allow(unsafe_code, reason = "takes numbers, and a descriptor that is open")]
     unsafe {
         libc::sync_file_range(fd.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE);
@@ -261,7 +261,7 @@ pub fn punch_hole(fd: BorrowedFd<'_>, start: u64, length: u64) {
     let _ = rustix::fs::fallocate(fd, mode, start, length);
 }
 
-/// Moves a file's pages to a socket; waits as the socket does.
+/// Moves a file's pages to a socket; waits if the socket does.
 pub fn send_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix::io::Result<usize> {
     rustix::fs::sendfile(to, from, None, length)
 }
@@ -272,11 +272,10 @@ pub fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix
     rustix::pipe::splice(from, None, to, None, length, flags)
 }
 
-/// Whether the system tells where a file's holes are.
+/// Whether the system tells where the holes of a file are.
 pub const FINDS_HOLES: bool = true;
 
-/// The data behind `offset` up to the next hole; moves the file's offset. Empty at the end of the file where only a hole
-/// is left.
+/// The data behind `offset` up to the next hole; moves the file's offset. Empty if only a hole is left.
 pub fn next_data(fd: BorrowedFd<'_>, offset: u64) -> Option<Range<u64>> {
     let size = u64::try_from(rustix::fs::fstat(fd).ok()?.st_size).ok()?;
     match rustix::fs::seek(fd, SeekFrom::Data(offset)) {
@@ -292,14 +291,14 @@ const LARGEST_ATTRIBUTE: usize = 64 << 10;
 /// The attribute that holds a file's access control list: see acl(5) and xattr(7).
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
-/// A file's access control list, as the kernel has it; `None` where it has none besides its mode.
+/// A file's access control list in the kernel's format; `None` if it has only a mode.
 pub fn access_list(path: &Path) -> Option<Vec<u8>> {
     let mut list = Vec::with_capacity(LARGEST_ATTRIBUTE);
     rustix::fs::lgetxattr(path, ACCESS_LIST, rustix::buffer::spare_capacity(&mut list)).ok()?;
     Some(list)
 }
 
-/// Gives a file such a list.
+/// Sets a file's access control list.
 pub fn set_access_list(fd: BorrowedFd<'_>, list: &[u8]) -> rustix::io::Result<()> {
     rustix::fs::fsetxattr(fd, ACCESS_LIST, list, XattrFlags::empty())
 }
@@ -317,14 +316,14 @@ pub fn attributes(path: &Path) -> rustix::io::Result<Vec<OsString>> {
     Ok(names.map(|name| OsStr::from_bytes(name).to_owned()).collect())
 }
 
-/// Gives a file another's extended attribute.
+/// Copies an extended attribute.
 pub fn copy_attribute(from: &Path, to: BorrowedFd<'_>, name: &OsStr) -> rustix::io::Result<()> {
     let mut value = Vec::with_capacity(LARGEST_ATTRIBUTE);
     rustix::fs::lgetxattr(from, name, rustix::buffer::spare_capacity(&mut value))?;
     rustix::fs::fsetxattr(to, name, &value, XattrFlags::empty())
 }
 
-/// What keeps a name from being given to another file: see statx(2).
+/// What prevents a name from being replaced: see statx(2).
 pub fn guards(folder: BorrowedFd<'_>, name: &Path) -> rustix::io::Result<Guards> {
     let seen = rustix::fs::statx(folder, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())?;
     let has = |attribute| seen.stx_attributes.contains(attribute);
@@ -341,7 +340,7 @@ pub fn acts_for_owners() -> bool {
     sets.is_ok_and(|sets| sets.effective.contains(CapabilitySet::FOWNER))
 }
 
-/// Renames a file, but replaces none.
+/// Renames a file without replacing one.
 pub fn rename_new(
     from: BorrowedFd<'_>,
     old_name: &Path,
@@ -351,23 +350,23 @@ pub fn rename_new(
     rustix::fs::renameat_with(from, old_name, to, new_name, RenameFlags::NOREPLACE)
 }
 
-/// `SO_PEERCRED`: who connected, or who listens, as the kernel saw it then.
+/// `SO_PEERCRED`: the user that connected or listens, as recorded by the kernel at that time.
 pub fn peer_user(socket: BorrowedFd<'_>) -> Option<u32> {
     let credentials = rustix::net::sockopt::socket_peercred(socket).ok()?;
     Some(credentials.uid.as_raw())
 }
 
-/// What a process calls itself, in 15 bytes at most; `None` where it cannot be told.
+/// The name of a process, at most 15 bytes; `None` if unknown.
 #[must_use]
 pub fn process_name(pid: u32) -> Option<String> {
     let name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
-/// Bytes of a block device, which `stat` does not tell.
+/// The size of a block device, which `stat` does not tell.
 #[must_use]
 pub fn block_device_size(stat: &Stat) -> Option<u64> {
-    /// Of this unit whatever the device's own blocks are: see the kernel's `Documentation/ABI/stable/sysfs-block`.
+    /// The unit whatever the device's own blocks are: see the kernel's `Documentation/ABI/stable/sysfs-block`.
     const SECTOR: u64 = 512;
     let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
     let sectors = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/size")).ok()?;
@@ -379,7 +378,7 @@ pub fn drop_cached(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
     rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed)
 }
 
-/// Bytes in a socket's send queue that the peer's kernel has not acknowledged yet; `None` where it cannot be told.
+/// Bytes in a socket's send queue that the peer's kernel has not acknowledged yet; `None` if unknown.
 #[must_use]
 pub fn unsent_bytes(fd: BorrowedFd<'_>) -> Option<u64> {
     /// `SIOCOUTQ`, the same number as `TIOCOUTQ`: see tcp(7).
@@ -389,10 +388,10 @@ pub fn unsent_bytes(fd: BorrowedFd<'_>) -> Option<u64> {
     queued.ok().and_then(|bytes| u64::try_from(bytes).ok())
 }
 
-/// Closes a descriptor and answers what the system says to it.
+/// Closes a descriptor and returns the system's error.
 #[allow(
     unsafe_code,
-    reason = "the descriptor is given up before it is closed, and nobody else has its number"
+    reason = "the descriptor is given up before it is closed, and no other code has its number"
 )]
 pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
     use std::os::fd::IntoRawFd;
@@ -402,13 +401,13 @@ pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
     }
 }
 
-/// Orphans come to the nearest ancestor that is a subreaper instead of to the first process: see prctl(2).
+/// Orphans become children of the nearest ancestor that is a subreaper instead of the first process: see prctl(2).
 pub fn adopt_orphans() {
-    // Where it is refused, an orphan is not counted; nothing else depends on it.
+    // If it is refused, an orphan is not counted; nothing else depends on it.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
 }
 
-/// Has the kernel kill the child when the thread that starts it ends: see `PR_SET_PDEATHSIG` in prctl(2).
+/// Makes the kernel kill the child when the thread that starts it ends: see `PR_SET_PDEATHSIG` in prctl(2).
 #[allow(
     unsafe_code,
     reason = "makes two system calls between fork and exec, and allocates nothing"
@@ -433,13 +432,13 @@ pub fn shrink_pipe(fd: BorrowedFd<'_>) {
     let _ = rustix::pipe::fcntl_setpipe_size(fd, 1);
 }
 
-/// Whether a TCP connection can be given a time of its own to answer in.
+/// Whether TCP connections have a user timeout.
 pub const HAS_USER_TIMEOUT: bool = true;
 
-/// Asks a silent peer once a minute, which also keeps the address translators on the way from forgetting the connection, and
-/// gives it up after 15 questions. That is as long as a peer that owes an acknowledgement is given (`tcp_retries2`, about
-/// a quarter of an hour: see tcp(7)), so an outage that a busy connection survives ends no silent one. A user timeout sets
-/// the pace of the questions, too.
+/// Probes a silent peer once a minute, which also keeps network address translators from dropping the connection, and
+/// gives up after 15 probes. That is as long as the kernel waits for a missing acknowledgement (`tcp_retries2`, about a
+/// quarter of an hour: see tcp(7)), so an outage that a busy connection survives ends no silent one. A user timeout
+/// shortens the interval of the probes, too.
 pub fn tune_keepalive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> rustix::io::Result<()> {
     const PAUSE: Duration = Duration::from_secs(60);
     const QUESTIONS: u32 = 15;
@@ -448,7 +447,7 @@ pub fn tune_keepalive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> rus
     sockopt::set_tcp_keepintvl(fd, pause)?;
     sockopt::set_tcp_keepcnt(fd, QUESTIONS)?;
     let Some(limit) = user_timeout else { return Ok(()) };
-    // The kernel counts milliseconds in an int; 0 stands for its own time.
+    // The kernel counts milliseconds in an int; 0 stands for its default.
     let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX).max(1);
     sockopt::set_tcp_user_timeout(fd, milliseconds.unsigned_abs())
 }
@@ -493,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_peer_is_asked_and_one_that_does_not_read_is_never_given_up() {
+    fn keepalive_never_drops_a_responding_peer() {
         let stream = stream();
         keep_alive(stream.as_fd(), None).expect("set");
         let minute = Duration::from_secs(60);
@@ -501,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_timeout_sets_the_pace_of_the_questions() {
+    fn user_timeout_sets_the_probe_interval() {
         let second = Duration::from_secs(1);
         for (limit, pause, milliseconds) in [
             (second * 5, second * 5, 5000),

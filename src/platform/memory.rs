@@ -4,20 +4,20 @@ use std::path::Path;
 
 use super::system;
 
-/// Lets all threads share one heap. Each would get its own, which is resident memory for little: what moves is recycled
-/// and hardly ever allocated. To be called before any thread starts.
+/// Makes all threads share one heap. A heap for each would be resident memory for little, because buffers are recycled
+/// and seldom allocated. To be called before any thread starts.
 pub fn share_one_heap() {
     system::share_one_heap();
 }
 
-/// Bytes that this process may still take: what the machine, the process's control groups and its own limits leave;
-/// `None` where the system does not tell.
+/// Bytes that this process may still use: what the machine, the process's control groups and its own limits leave;
+/// `None` if the system does not tell.
 #[must_use]
 pub fn free_memory() -> Option<u64> {
     system::free_memory()
 }
 
-/// Bytes that this user may still write to the file system of `folder`; `None` where the system does not tell.
+/// Bytes that this user may still write to the file system of `folder`; `None` if the system does not tell.
 #[must_use]
 pub fn free_disk(folder: &Path) -> Option<u64> {
     let system = rustix::fs::statvfs(folder).ok()?;
@@ -29,13 +29,13 @@ pub fn free_disk(folder: &Path) -> Option<u64> {
 pub struct ResidentMemory(system::MemoryFiles);
 
 impl ResidentMemory {
-    /// Opens what is read again and again.
+    /// Opens the files that are read repeatedly.
     #[must_use]
     pub fn open() -> Self {
         Self(system::MemoryFiles::open())
     }
 
-    /// Bytes that are resident now; 0 where the system does not tell.
+    /// Bytes that are resident now; 0 if the system does not tell.
     #[must_use]
     pub fn now(&self) -> u64 {
         self.0.resident()
@@ -47,7 +47,7 @@ impl ResidentMemory {
         self.now() > 0
     }
 
-    /// The most bytes that were ever resident; 0 where the system does not tell.
+    /// The most bytes that were resident; 0 if the system does not tell.
     #[must_use]
     pub fn peak(&self) -> u64 {
         self.0.peak().max(self.now())
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn free_memory_is_plausible_where_it_is_known() {
+    fn free_memory_is_plausible() {
         assert!(free_memory().is_none_or(|free| free > 1 << 20));
     }
 }

@@ -1,4 +1,4 @@
-//! What every Unix offers. Tried on Linux; untested elsewhere.
+//! What every Unix offers. Tested on Linux only.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::files::Guards;
 use super::process_tree::{Listed, Listeners, OpenFile, ProcessMemory};
 
-/// A pipe: its read end is polled, a byte in it is the alarm.
+/// A pipe: its read end is polled, a byte in it rings the alarm.
 #[derive(Debug)]
 pub struct AlarmDescriptors {
     read: OwnedFd,
@@ -43,7 +43,7 @@ impl AsFd for AlarmDescriptors {
     }
 }
 
-/// Nothing to keep open.
+/// No files.
 #[derive(Debug)]
 pub struct MemoryFiles;
 
@@ -52,7 +52,7 @@ impl MemoryFiles {
         Self
     }
 
-    /// The peak stands in for the present: there is no portable way to read the latter.
+    /// The peak in place of the current value, which cannot be read portably.
     pub fn resident(&self) -> u64 {
         self.peak()
     }
@@ -67,21 +67,21 @@ impl MemoryFiles {
             }
             usage
         };
-        // macOS counts bytes, everybody else KiB.
+        // macOS counts bytes, other systems KiB.
         let unit = if cfg!(target_os = "macos") { 1 } else { 1024 };
         u64::try_from(usage.ru_maxrss).unwrap_or(0) * unit
     }
 }
 
-/// There is no portable way to tell.
+/// There is no portable way to read it.
 pub fn free_memory() -> Option<u64> {
     None
 }
 
-/// There is no portable knob.
+/// There is no portable setting.
 pub fn share_one_heap() {}
 
-/// Device numbers differ from system to system.
+/// Device numbers differ between systems.
 pub fn is_memory_device(_stat: &Stat) -> bool {
     false
 }
@@ -91,25 +91,25 @@ pub fn lists_own_descriptors(_folder: &Path) -> bool {
     false
 }
 
-/// It cannot be told: the standard library has opened /dev/null in its place.
+/// Unknown: the standard library has opened /dev/null in its place.
 pub fn was_closed(_fd: i32) -> bool {
     false
 }
 
-/// There is no portable way to a description of our own: the caller polls instead.
+/// There is no portable way to reopen a descriptor: the caller polls instead.
 pub fn reopen(_fd: BorrowedFd<'_>, _access: OFlags) -> Option<OwnedFd> {
     None
 }
 
-/// Pipes keep the size they have.
+/// Pipes keep their size.
 pub fn enlarge_pipe(_fd: BorrowedFd<'_>, _room: u64) -> Option<usize> {
     None
 }
 
-/// None was enlarged.
+/// No pipe was enlarged.
 pub fn restore_pipe(_fd: BorrowedFd<'_>, _size: usize) {}
 
-/// It cannot be told.
+/// Unknown.
 pub fn pipe_capacity(_fd: BorrowedFd<'_>) -> Option<u64> {
     None
 }
@@ -119,7 +119,7 @@ pub fn unread_in_pipe(_fd: BorrowedFd<'_>) -> Option<u64> {
     None
 }
 
-/// Waits are as sharp as they are.
+/// There is no portable setting.
 pub fn sharpen_timers() {}
 
 /// Bytes are read and written instead.
@@ -135,7 +135,7 @@ pub fn splice(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rus
 /// There is no portable way.
 pub fn punch_hole(_fd: BorrowedFd<'_>, _start: u64, _length: u64) {}
 
-/// There is no portable way to begin early.
+/// There is no portable way.
 pub fn start_writeback(_fd: BorrowedFd<'_>) {}
 
 /// Bytes are read and written instead.
@@ -146,17 +146,17 @@ pub fn send_file(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> 
 /// Whether the system tells where a file's holes are.
 pub const FINDS_HOLES: bool = false;
 
-/// There is no telling.
+/// Unknown.
 pub fn next_data(_fd: BorrowedFd<'_>, _offset: u64) -> Option<Range<u64>> {
     None
 }
 
-/// There is no portable way: what is read may come from memory.
+/// There is no portable way: a read may come from memory.
 pub fn drop_cached(_fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
     Ok(())
 }
 
-/// It cannot be told.
+/// Unknown.
 #[must_use]
 pub fn unsent_bytes(_fd: BorrowedFd<'_>) -> Option<u64> {
     None
@@ -172,7 +172,7 @@ pub fn set_access_list(_fd: BorrowedFd<'_>, _list: &[u8]) -> rustix::io::Result<
     Err(Errno::OPNOTSUPP)
 }
 
-/// Where there are no lists, none has to go.
+/// Without lists there is none to remove.
 pub fn remove_access_list(_fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
     Ok(())
 }
@@ -192,7 +192,7 @@ pub fn guards(_folder: BorrowedFd<'_>, _name: &Path) -> rustix::io::Result<Guard
     Err(Errno::OPNOTSUPP)
 }
 
-/// Root does everywhere.
+/// Only root, on every system.
 pub fn acts_for_owners() -> bool {
     rustix::process::geteuid().is_root()
 }
@@ -207,7 +207,7 @@ pub fn rename_new(
     Err(Errno::NOSYS)
 }
 
-/// It cannot be told: what guards a socket is the mode of its folder and its own.
+/// Unknown: a socket is protected by the mode of its folder and its own.
 pub fn peer_user(_socket: BorrowedFd<'_>) -> Option<u32> {
     None
 }
@@ -224,10 +224,10 @@ pub fn block_device_size(_stat: &Stat) -> Option<u64> {
     None
 }
 
-/// Closes a descriptor and answers what the system says to it.
+/// Closes a descriptor and returns the system's error.
 #[allow(
     unsafe_code,
-    reason = "the descriptor is given up before it is closed, and nobody else has its number"
+    reason = "the descriptor is given up before it is closed, and no other code has its number"
 )]
 pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
     use std::os::fd::IntoRawFd;
@@ -245,49 +245,49 @@ pub fn processes() -> io::Result<Vec<Listed>> {
     ))
 }
 
-/// It cannot be told.
+/// Unknown.
 pub fn has_running_thread(_pid: i32) -> bool {
     false
 }
 
-/// It cannot be told.
+/// Unknown.
 pub fn process_memory(_pid: i32) -> Option<ProcessMemory> {
     None
 }
 
-/// It cannot be told.
+/// Unknown.
 pub fn open_files(_pid: i32) -> Vec<OpenFile> {
     Vec::new()
 }
 
-/// It cannot be told.
+/// Unknown.
 pub fn listeners(_of: Option<i32>, _port: Option<u16>) -> Listeners {
     Listeners::default()
 }
 
-/// Each is taken to be in the only one.
+/// All are assumed to be in one namespace.
 pub fn shares_network(_pid: i32) -> bool {
     true
 }
 
-/// It cannot be told.
+/// Unknown.
 pub fn stored_bytes(_pid: i32) -> u64 {
     0
 }
 
-/// Orphans go to the first process.
+/// Orphans become children of the first process.
 pub fn adopt_orphans() {}
 
 /// There is no portable way.
 pub fn die_with_parent(_command: &mut Command) {}
 
-/// Pipes keep the size they have.
+/// Pipes keep their size.
 pub fn shrink_pipe(_fd: BorrowedFd<'_>) {}
 
-/// A TCP connection has the system's own time to answer in.
+/// There is no user timeout.
 pub const HAS_USER_TIMEOUT: bool = false;
 
-/// The system asks at its own pace, which by default is every two hours.
+/// The system probes at its own interval, by default every two hours.
 pub fn tune_keepalive(_fd: BorrowedFd<'_>, _user_timeout: Option<Duration>) -> rustix::io::Result<()> {
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The memory and files of other processes: one and all its descendants.
+//! The memory and files of a process and all its descendants.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -30,7 +30,7 @@ pub struct Listed {
 /// The memory of one process, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessMemory {
-    /// Resident pages, those of mapped files included.
+    /// Resident pages, including those of mapped files.
     pub resident: u64,
     /// Private pages: heaps, stacks, written pages of private mappings.
     pub private: u64,
@@ -43,7 +43,7 @@ pub struct ProcessMemory {
 pub struct OpenFile {
     /// Its identity.
     pub id: FileId,
-    /// Its path, or the last one that it had.
+    /// Its last known path.
     pub path: PathBuf,
     /// Bytes that are allocated to it.
     pub allocated: u64,
@@ -56,17 +56,17 @@ pub struct OpenFile {
 /// What a process and its descendants use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TreeUse {
-    /// The sum of their resident sets in bytes, in which shared pages count once for each process.
+    /// The sum of their resident sets in bytes; shared pages count once for each process.
     pub rss: u64,
     /// Bytes of private and shared memory, and of the files in memory that they write.
     pub memory: u64,
     /// The process that has the most private memory.
     pub largest: Option<i32>,
-    /// Bytes that they have written to storage since the first measurement; 0 where the system does not tell.
+    /// Bytes that they have written to storage since the first measurement; 0 if the system does not tell.
     pub disk: u64,
     /// Whether any of their threads is running or runnable.
     pub is_running: bool,
-    /// How many there are, without ended ones.
+    /// The number of processes that have not ended.
     pub processes: usize,
 }
 
@@ -75,7 +75,7 @@ pub struct TreeUse {
 pub enum Tree {
     /// A process and all its descendants.
     Of(i32),
-    /// All descendants of this process. It adopts those whose parent has ended: see [`adopt_orphans`].
+    /// All descendants of this process. It adopts orphans among them: see [`adopt_orphans`].
     Ours,
 }
 
@@ -107,11 +107,11 @@ impl Tree {
     }
 }
 
-/// Measures trees repeatedly, and remembers ended processes and closed files.
+/// Measures trees repeatedly, and keeps the values of ended processes and closed files.
 #[derive(Debug)]
 pub struct TreeWatch {
     trees: Vec<Tree>,
-    /// What each process had written at its first and its last measurement.
+    /// The bytes each process had written at its first and its last measurement.
     written: HashMap<i32, (u64, u64)>,
     files: HashMap<FileId, WrittenFile>,
     /// A folder, and the most bytes in it at once.
@@ -137,10 +137,10 @@ pub struct Written {
 }
 
 impl TreeWatch {
-    /// Open files are listed once in so many measurements, because there may be many.
+    /// Open files are listed once in this many measurements, because there may be many.
     const FILES_EVERY: u32 = 2;
 
-    /// Watches `trees`. What they write below `folder` is temporary.
+    /// Measures `trees`. What they write below `folder` is temporary.
     #[must_use]
     pub fn new(trees: Vec<Tree>, folder: Option<&Path>) -> Self {
         Self {
@@ -155,7 +155,7 @@ impl TreeWatch {
     /// Measures them.
     ///
     /// # Errors
-    /// `Unsupported` where the system does not list processes; as open(2) otherwise.
+    /// `Unsupported` if the system does not list processes; as open(2) otherwise.
     pub fn measure(&mut self) -> io::Result<TreeUse> {
         let mut members: Vec<Listed> = Vec::new();
         for tree in &self.trees {
@@ -215,7 +215,7 @@ impl TreeWatch {
                     known.file = file;
                 }
                 Entry::Vacant(place) => {
-                    // Only at the first measurement is the size before known.
+                    // Only at the first measurement is the previous size known.
                     let before = if self.count == 0 { file.allocated } else { 0 };
                     place.insert(WrittenFile {
                         file,
@@ -241,7 +241,7 @@ impl TreeWatch {
                 written.temporary += bytes;
             }
         }
-        // Short-lived descriptors are not all seen.
+        // Descriptors that were open only briefly may be missed.
         let below = self.folder.as_ref().map_or(0, |(_, most)| *most);
         written.temporary = written.temporary.max(below);
         written
@@ -269,7 +269,7 @@ fn is_in_place(file: &OpenFile) -> bool {
 }
 
 impl WrittenFile {
-    /// Bytes by which a file in memory has grown, which may have been closed or deleted since it was seen.
+    /// Bytes by which a file in memory has grown, which may have been closed or deleted meanwhile.
     fn in_memory_now(&self) -> u64 {
         let now = match rustix::fs::stat(&self.file.path) {
             Ok(stat) if FileId::of(&stat) == self.file.id => allocated_bytes(&stat),
@@ -290,9 +290,9 @@ pub fn allocated_bytes(stat: &rustix::fs::Stat) -> u64 {
 /// The processes that listen on a TCP port.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Listeners {
-    /// Whether a socket listens there, of a visible process or not.
+    /// Whether a socket listens there, even of an invisible process.
     pub is_bound: bool,
-    /// The visible ones: without root, those of the same user.
+    /// The visible processes: without root, those of the same user.
     pub pids: Vec<i32>,
 }
 
@@ -322,7 +322,7 @@ impl Listeners {
     }
 }
 
-/// Whether a process of this tree listens on the port, or on any port where its network namespace is another.
+/// Whether a process of this tree listens on the port, or, in another network namespace, on any port.
 ///
 /// # Errors
 /// As [`TreeWatch::measure`].
@@ -334,24 +334,24 @@ pub fn listens(tree: Tree, port: u16) -> io::Result<bool> {
     }))
 }
 
-/// Makes this process the parent of descendants whose own parent ends, so that none of them is lost.
+/// Makes this process the parent of orphaned descendants, so that none of them is lost.
 pub fn adopt_orphans() {
     system::adopt_orphans();
 }
 
-/// Has a program lead a process group of its own, and die with the thread that starts it where the system offers that.
+/// Makes a program lead a process group of its own, and die with the thread that starts it if the system can do that.
 pub fn lead_group(command: &mut Command) -> &mut Command {
     command.process_group(0);
     system::die_with_parent(command);
     command
 }
 
-/// Kills every descendant of this process, and waits for those that have ended. Answers how many were still there.
+/// Kills every descendant of this process, and reaps those that have ended. Returns the number of those that were left.
 pub fn kill_descendants() -> io::Result<usize> {
     let members = Tree::Ours.members()?;
     for process in members.iter().filter(|process| !process.is_zombie) {
         if let Some(pid) = Pid::from_raw(process.pid) {
-            // One that has ended meanwhile is what is wanted.
+            // A process that has ended meanwhile is no error.
             let _ = rustix::process::kill_process(pid, Signal::KILL);
         }
     }
@@ -359,7 +359,7 @@ pub fn kill_descendants() -> io::Result<usize> {
     Ok(members.len())
 }
 
-/// Makes a pipe as small as it can be, so that little waits in it unseen.
+/// Makes a pipe as small as possible, so that little data is hidden in it.
 pub fn shrink_pipe(fd: BorrowedFd<'_>) {
     system::shrink_pipe(fd);
 }
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_in_its_own_tree_and_not_below_itself() {
+    fn process_is_in_its_own_tree() {
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let used = TreeWatch::new(vec![Tree::Of(own)], None).measure().expect("listed");
         assert!(
@@ -389,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_in_the_tree_of_a_number_that_is_no_process() {
+    fn tree_of_unknown_process_is_empty() {
         // The kernel gives no number above 2^22: see proc(5).
         let used = TreeWatch::new(vec![Tree::Of(1 << 30)], None).measure();
         assert_eq!(used.expect("listed"), TreeUse::default());

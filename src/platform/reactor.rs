@@ -1,4 +1,4 @@
-//! What tasks wait in, and the signals that they wait for.
+//! The reactor of tasks, and signals as tasks await them.
 
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -15,7 +15,7 @@ pub fn reactor() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-/// Whether there are as many descriptors left as a runtime takes: where there are none for its signals, it panics.
+/// Checks that enough descriptors are left for a runtime, which panics if there are none for its signals.
 fn check_descriptors() -> io::Result<()> {
     /// Its epoll twice, its waker, a pair for signals and one end of that again.
     const TAKEN: usize = 6;
@@ -26,10 +26,10 @@ fn check_descriptors() -> io::Result<()> {
     Ok(())
 }
 
-/// Starts to listen to a signal, which loses its default action.
+/// Starts to listen for a signal, which loses its default action.
 ///
 /// # Errors
-/// If it cannot be listened to.
+/// If that fails.
 pub fn listen_to(number: i32) -> io::Result<Signal> {
     fault::point(Operation::Signal)?;
     signal(SignalKind::from_raw(number))

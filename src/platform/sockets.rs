@@ -1,4 +1,4 @@
-//! Sockets that wait for nothing, are inherited by nobody, and notice when their peer is gone.
+//! Sockets that never block, are not inherited, and notice when their peer is gone.
 
 use std::future::Future;
 use std::io;
@@ -17,33 +17,33 @@ use tokio::sync::oneshot;
 use super::fault::{self, Operation};
 use super::{files, system, threads};
 
-/// The next peer of a listener that waits.
+/// Accepts the next peer of a blocking listener.
 pub fn accept_unix_blocking(listener: &UnixListener) -> io::Result<UnixStream> {
     fault::point(Operation::Accept)?;
     listener.accept().map(|(stream, _)| stream)
 }
 
-/// Another handle of a listener; from now on accepting waits, through either.
+/// Another handle of a listener; from now on accepting blocks, through either.
 pub fn waiting_listener(listener: &UnixListener) -> io::Result<UnixListener> {
     let other = UnixListener::from(files::duplicate(listener)?);
     other.set_nonblocking(false)?;
     Ok(other)
 }
 
-/// Bounds each wait for a peer.
+/// Sets a time limit for each wait for a peer.
 pub fn limit_waits(stream: &UnixStream, limit: Duration) -> io::Result<()> {
     fault::point(Operation::SocketOption)?;
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))
 }
 
-/// The user at the other end of a connected Unix socket; `None` where the system does not say.
+/// The user at the other end of a connected Unix socket; `None` if the system does not tell.
 #[must_use]
 pub fn peer_user(socket: impl AsFd) -> Option<u32> {
     system::peer_user(socket.as_fd())
 }
 
-/// A Unix socket without a name. Its flags are set by calls of their own, which every system has.
+/// A Unix socket without a name. Its flags are set by separate calls, which every system has.
 pub fn unix_socket(kind: SocketType) -> Result<OwnedFd, Errno> {
     fault::point(Operation::Socket)?;
     let fd = rustix::net::socket(AddressFamily::UNIX, kind, None)?;
@@ -58,7 +58,7 @@ pub fn bind_unix(fd: impl AsFd, name: &SocketAddrUnix) -> Result<(), Errno> {
     rustix::net::bind(fd, name)
 }
 
-/// Lets one peer wait at a time.
+/// Listens with a queue of one peer.
 pub fn listen(fd: impl AsFd) -> Result<(), Errno> {
     fault::point(Operation::Bind)?;
     rustix::net::listen(fd, 1)
@@ -80,9 +80,9 @@ pub async fn connect_unix(path: &Path) -> io::Result<UnixStream> {
 /// system has no thread left.
 ///
 /// # Errors
-/// If no thread can be started. What is answered fails as getaddrinfo(3).
+/// If no thread can be started. The future fails as getaddrinfo(3).
 pub fn resolve(host: &str, port: u16) -> io::Result<impl Future<Output = io::Result<Vec<SocketAddr>>> + Send> {
-    /// As std's threads have it: what getaddrinfo(3) loads is not ours to measure.
+    /// As std's threads: the needs of what getaddrinfo(3) loads are unknown.
     const STACK: usize = 2 << 20;
     let (answer, answered) = oneshot::channel();
     let look_up = move |host: &str| Ok((host, port).to_socket_addrs()?.collect());
@@ -90,7 +90,7 @@ pub fn resolve(host: &str, port: u16) -> io::Result<impl Future<Output = io::Res
         let _ = answer.send(look_up(host));
     } else {
         let host = host.to_owned();
-        // It cannot be cancelled, and nobody waits for it where the answer comes too late.
+        // It cannot be cancelled, and is left alone if its result comes too late.
         threads::spawn("resolve", STACK, move || {
             let _ = answer.send(look_up(&host));
         })?;
@@ -120,14 +120,14 @@ pub async fn connect_tcp(socket: TcpSocket, address: SocketAddr) -> io::Result<s
     stream.into_std()
 }
 
-/// Whether a connection has come about without anybody else: where nobody listens on a port of this machine, the system may
-/// give that very port to the one who connects, and two openings that meet are a connection (RFC 9293, section 3.5). Whoever
-/// tries long enough gets there, and would talk to himself. A peer that has gone already is somebody else.
+/// Whether a connection is to itself: if no process listens on a local port, the system may choose that very port as
+/// the source of a connection attempt, and two simultaneous opens make a connection (RFC 9293, section 3.5). Repeated
+/// attempts get there eventually. A peer that has closed already is not this case.
 fn is_its_own_peer(stream: &TcpStream) -> bool {
     matches!((stream.local_addr(), stream.peer_addr()), (Ok(own), Ok(peer)) if own == peer)
 }
 
-/// Listens for TCP peers, and says where; port 0 is a free one.
+/// Listens for TCP peers, and returns the address; port 0 is a free one.
 pub fn listen_tcp(host: &str, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     fault::point(Operation::Bind)?;
     let listener = TcpListener::bind((host, port))?;
@@ -136,12 +136,12 @@ pub fn listen_tcp(host: &str, port: u16) -> io::Result<(TcpListener, SocketAddr)
     Ok((listener, address))
 }
 
-/// TCP peers, one after the other, taken on the runtime that this was made on.
+/// TCP peers, accepted one after the other on the runtime on which this was made.
 #[derive(Debug)]
 pub struct TcpPeers(tokio::net::TcpListener);
 
 impl TcpPeers {
-    /// Takes them from a listener that waits for nobody.
+    /// Accepts from a non-blocking listener.
     pub fn of(listener: TcpListener) -> io::Result<Self> {
         tokio::net::TcpListener::from_std(listener).map(Self)
     }
@@ -153,18 +153,18 @@ impl TcpPeers {
     }
 }
 
-/// A TCP peer that a task talks to.
+/// A TCP peer of a task.
 #[derive(Debug)]
 pub struct TcpPeer(TcpStream);
 
 impl TcpPeer {
-    /// Reads what it has sent, up to the length of `buffer`; nothing is its end.
+    /// Reads what is available, up to the length of `buffer`; 0 is its end.
     pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = retry_on_intr(|| fault::share(Operation::Read, buffer.len()))?;
         self.0.read(&mut buffer[..room]).await
     }
 
-    /// Sends it all of `bytes`.
+    /// Sends all of `bytes`.
     pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             let room = retry_on_intr(|| fault::share(Operation::Write, bytes.len()))?;
@@ -174,25 +174,25 @@ impl TcpPeer {
         Ok(())
     }
 
-    /// Says the end to it.
+    /// Shuts the sending side down.
     pub fn end_writing(&self) -> io::Result<()> {
         end_writing(&self.0)
     }
 }
 
-/// Takes one TCP peer.
+/// Accepts one TCP peer.
 pub async fn accept_tcp(listener: TcpListener) -> io::Result<std::net::TcpStream> {
     TcpPeers::of(listener)?.next().await?.0.into_std()
 }
 
-/// Takes one peer of a Unix socket.
+/// Accepts one peer of a Unix socket.
 pub async fn accept_unix(listener: UnixListener) -> io::Result<UnixStream> {
     let listener = tokio::net::UnixListener::from_std(listener)?;
     let (stream, _) = accepted(|| listener.accept()).await?;
     stream.into_std()
 }
 
-/// The first peer that has not left again before it was taken.
+/// The first peer that did not close before it was accepted.
 async fn accepted<T, F: Future<Output = io::Result<T>>>(mut accept: impl FnMut() -> F) -> io::Result<T> {
     loop {
         let accepted = match fault::point(Operation::Accept) {
@@ -206,37 +206,37 @@ async fn accepted<T, F: Future<Output = io::Result<T>>>(mut accept: impl FnMut()
     }
 }
 
-/// Whether a peer left before it was taken. The next one is waited for instead: see accept(2).
+/// Whether a peer closed before it was accepted. The next one is waited for instead: see accept(2).
 fn has_left(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionAborted
 }
 
-/// Sends what is small at once.
+/// Sends small writes at once (`TCP_NODELAY`).
 pub fn send_at_once(stream: &std::net::TcpStream) -> io::Result<()> {
     fault::point(Operation::SocketOption)?;
     stream.set_nodelay(true)
 }
 
-/// Says the end to the peer.
+/// Shuts the sending side down.
 pub fn end_writing(fd: impl AsFd) -> io::Result<()> {
     fault::point(Operation::Shutdown)?;
     Ok(rustix::net::shutdown(fd, Shutdown::Write)?)
 }
 
-/// What went wrong behind our back.
+/// Returns the pending error of a socket.
 ///
 /// # Errors
-/// That, or as getsockopt(2).
+/// That error, or as getsockopt(2).
 pub fn pending_error(fd: impl AsFd) -> io::Result<()> {
     fault::point(Operation::SocketOption)?;
     Ok(rustix::net::sockopt::socket_error(fd).and_then(|pending| pending)?)
 }
 
-/// Has the system ask a silent TCP peer whether it is still there, and sets the user timeout where one is given.
+/// Enables keep-alive probes of a silent TCP peer, and sets the user timeout if one is given.
 ///
-/// A peer that only stops reading answers, and is left alone however long that takes. The user timeout does end such a
-/// connection, too: since Linux 5.11 it counts a window that stays closed even where every probe is answered. That is
-/// why there is none by default.
+/// A peer that only stops reading answers the probes, so its connection stays open however long that takes. The user
+/// timeout ends such a connection, too: since Linux 5.11 it counts a window that stays closed even if every probe is
+/// answered. That is why there is none by default.
 pub fn keep_alive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> io::Result<()> {
     fault::point(Operation::SocketOption)?;
     rustix::net::sockopt::set_socket_keepalive(fd, true)?;
@@ -244,7 +244,7 @@ pub fn keep_alive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> io::Res
     Ok(())
 }
 
-/// Makes the last close of a connection a reset, whoever closes it and why, be it the system after a kill.
+/// Makes the last close of a connection a reset, whatever closes it, including the system after a kill.
 pub fn reset_at_close(fd: impl AsFd) -> io::Result<()> {
     fault::point(Operation::SocketOption)?;
     Ok(rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO))?)

@@ -1,4 +1,4 @@
-//! Standard error, which must never hold anything up.
+//! Standard error, which must never block a run.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
@@ -11,13 +11,13 @@ use rustix::io::Errno;
 use super::fault::{self, Operation};
 
 /// Writes to standard error for at most `patience`; a reader that has stopped (a terminal after Ctrl-S, a full pipe)
-/// misses the rest. Answers whether everything was written.
+/// misses the rest. Returns whether everything was written.
 #[must_use]
 pub fn write_patiently(bytes: &[u8], patience: Duration) -> bool {
     write_within(bytes, patience) == bytes.len()
 }
 
-/// Writes to standard error for at most `patience`; answers how many bytes were written.
+/// Writes to standard error for at most `patience`; returns the number of bytes written.
 #[must_use]
 pub fn write_within(bytes: &[u8], patience: Duration) -> usize {
     let stderr = descriptor();
@@ -31,12 +31,12 @@ pub fn write_within(bytes: &[u8], patience: Duration) -> usize {
             Ok(0) | Err(_) => break,
             Ok(_) => {}
         }
-        // As much as a pipe that is writable takes without waiting.
+        // As much as a writable pipe accepts without waiting.
         let write = |room| rustix::io::write(stderr, &rest[..room]);
         match fault::share(Operation::Say, rest.len().min(libc::PIPE_BUF)).and_then(write) {
             Ok(count) => rest = &rest[count..],
             Err(Errno::INTR) => {}
-            // A terminal may be ready and yet take nothing, for a moment or for good.
+            // A terminal may be ready and still accept nothing, for a moment or for good.
             Err(Errno::AGAIN) if Instant::now() < deadline => {}
             Err(_) => break,
         }
@@ -44,22 +44,22 @@ pub fn write_within(bytes: &[u8], patience: Duration) -> usize {
     bytes.len() - rest.len()
 }
 
-/// A terminal's columns and rows; `None` where the descriptor is none.
+/// A terminal's columns and rows; `None` if the descriptor is not a terminal.
 #[must_use]
 pub fn terminal_size(of: impl AsFd) -> Option<(u16, u16)> {
     let size = rustix::termios::tcgetwinsize(of).ok()?;
     (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }
 
-/// Whether this process may draw there: not while it runs in the background, where the shell has the terminal.
+/// Whether this process may draw there: not in the background, where the shell has the terminal.
 #[must_use]
 pub fn is_in_foreground() -> bool {
     let owner = rustix::termios::tcgetpgrp(rustix::stdio::stderr());
     owner.map_or(true, |owner| owner == rustix::process::getpgrp())
 }
 
-/// Standard error, or the same terminal through a description of our own that never blocks: a terminal says it is
-/// ready when it has room for one byte, and then keeps a writer of more waiting.
+/// Standard error, or the same terminal through a non-blocking open file description of our own: a terminal reports
+/// that it is ready when it has room for one byte, and then blocks a writer of more.
 fn descriptor() -> BorrowedFd<'static> {
     static OWN: OnceLock<Option<OwnedFd>> = OnceLock::new();
     let own = OWN.get_or_init(|| {

@@ -1,11 +1,11 @@
-//! Threads of one's own.
+//! Starts threads.
 
 use std::io;
 use std::thread::{Builder, JoinHandle};
 
 use super::fault::{self, Operation};
 
-/// Starts a thread with a name and a stack of so many bytes.
+/// Starts a thread with a name and a stack size in bytes.
 ///
 /// # Errors
 /// If the system has none left.

@@ -1,4 +1,4 @@
-//! What all pictures have in common: where things are, axes, and labels that keep clear of each other.
+//! What all charts share: positions, axes, and labels that do not overlap.
 
 use super::palette::{colour, letter};
 use super::scale::{Axis, Tick, time_ticks};
@@ -6,11 +6,11 @@ use super::svg::{Anchor, Area, Path, Svg};
 
 /// The width of every picture, in pixels; a page scales it.
 pub const WIDTH: f64 = 1000.0;
-/// Where time runs from and to; left of it stand names, right of it what lines and bands came to.
+/// Where the time axis begins and ends; names are left of it, final values right of it.
 pub const LEFT: f64 = 194.0;
 pub const RIGHT: f64 = 838.0;
 
-/// The classes of the areas in a picture of a chain, and what they mean.
+/// The classes of the areas in a picture of a pipeline, and their meaning.
 pub const KEY: [(&str, &str); 5] = [
     ("busy", "busy"),
     ("held", "backpressured: waiting for room downstream"),
@@ -25,7 +25,7 @@ pub struct Picture {
     pub height: f64,
     /// SVG elements.
     pub body: String,
-    /// What it shows, for those who cannot see it.
+    /// A description for those who cannot see it.
     pub label: String,
 }
 
@@ -53,7 +53,7 @@ impl Frame {
         (self.time.at(time), self.value.at(value))
     }
 
-    /// Ground, grid and both axes with their units.
+    /// Draws the background, the grid and both axes with their units.
     pub fn draw(&self, svg: &mut Svg, ticks: &[Tick]) {
         let (top, bottom) = (self.value.to, self.value.from);
         let ground = Area {
@@ -76,7 +76,7 @@ impl Frame {
         svg.path(class, &Path::through(samples.iter().map(|sample| self.at(*sample))));
     }
 
-    /// What is below samples.
+    /// Fills the area below samples.
     pub fn area(&self, svg: &mut Svg, class: &str, samples: &[(f64, f64)]) {
         let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
             return;
@@ -116,7 +116,7 @@ pub struct Label {
     pub y: f64,
 }
 
-/// Writes labels at the right, none over another, between two heights as long as there is room.
+/// Writes labels at the right without overlaps, between two heights as long as there is room.
 pub fn draw_labels(svg: &mut Svg, mut labels: Vec<Label>, top: f64, bottom: f64) {
     const GAP: f64 = 15.0;
     labels.sort_by(|a, b| a.y.total_cmp(&b.y));

@@ -1,4 +1,4 @@
-//! What a report says and in which order, whatever it is written as.
+//! The contents of a report in their order, independent of its format.
 
 use super::chart::Picture;
 use super::charts::{chain, check, memory, rates};
@@ -25,7 +25,7 @@ pub struct Entry {
     pub name: String,
     /// The pipeline or the command.
     pub text: String,
-    /// When it was recorded, and by what.
+    /// When it was recorded, and by which version.
     pub origin: String,
     pub sentences: Vec<String>,
 }
@@ -38,11 +38,11 @@ pub struct Table {
     pub rows: Vec<(usize, [String; 8])>,
 }
 
-/// A heading, a picture and what is said about it.
+/// A heading, a picture and its explanation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Section {
     pub heading: String,
-    /// The one run that it is about, where there are several in the report.
+    /// The one run that it shows, if there are several in the report.
     pub run: Option<usize>,
     pub note: String,
     /// Whether the picture shows shares, whose colours need a key.
@@ -55,10 +55,11 @@ pub struct Section {
 /// What a picture of a chain shows.
 const FLOW: &str = "From top to bottom as the bytes flow. What stands before the bottleneck is backpressured, its links \
                     are full; what stands behind it is idle.";
-/// The same where there is little to show.
-const DIRECT: &str = "No link was needed: one call read and wrote, so that nobody can tell the stages' times apart.";
+/// The same for a direct path, which has little to show.
+const DIRECT: &str = "No link was needed: one system call reads and writes, so the times of the two stages are not \
+                      known separately.";
 
-/// Puts a report together.
+/// Composes a report.
 pub fn of(recordings: &[Recording]) -> Document {
     let summaries: Vec<Summary> = recordings.iter().map(summary::of).collect();
     let entries = recordings.iter().zip(&summaries).map(|(recording, summary)| Entry {
@@ -179,8 +180,7 @@ fn of_checks(checks: &[(usize, &Check)], is_alone: bool) -> Vec<Section> {
         section(
             "Accepted and returned",
             (!is_alone).then_some(*number),
-            "A program that honours backpressure stops accepting when nobody reads what it returns: its backlog levels \
-             off.",
+            "A program that honours backpressure stops accepting when its output is not read: its backlog levels off.",
             check::bytes(check),
         )
     });

@@ -1,10 +1,10 @@
-//! What a report is written as.
+//! The formats of a report.
 
 use std::path::Path;
 
 use crate::error::shown;
 
-/// What a report is written as; a file's name says which.
+/// The format of a report, chosen by the file's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// A page for a browser, with everything in it.
@@ -17,10 +17,10 @@ pub enum Format {
 }
 
 impl Format {
-    /// What a file of this name is written as.
+    /// The format for a file name.
     ///
     /// # Errors
-    /// Where the name does not say, or this program was built without that format.
+    /// If the name has no known extension, or this program was built without that format.
     pub fn of(path: &Path) -> Result<Self, String> {
         let extension = path
             .extension()
@@ -37,7 +37,7 @@ impl Format {
                     .to_owned(),
             ),
             Some(other) => Err(format!(
-                "no report is written as .{}; the name ends in .html, .svg or .png",
+                "reports cannot be written as .{}; the name ends in .html, .svg or .png",
                 shown(other.as_bytes())
             )),
             None => Err("its name does not say what to write; it ends in .html, .svg or .png".to_owned()),

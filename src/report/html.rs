@@ -9,7 +9,7 @@ use super::palette::style;
 use super::scale::seconds;
 use super::svg::{Area, Svg, escaped, number};
 
-/// The look of everything around the pictures. The pictures have the rules of the palette.
+/// The style of everything around the pictures. The pictures use the rules of the palette.
 const PAGE: &str = include_str!("page.css");
 
 /// The page.
@@ -54,7 +54,7 @@ fn chip(run: usize) -> String {
     symbol(16.0, svg)
 }
 
-/// A small picture within a line, in the colours of the large ones.
+/// A small inline picture, in the colours of the large ones.
 fn symbol(width: f64, svg: Svg) -> String {
     let body = svg.into_text().replace('\n', "");
     format!(

@@ -1,4 +1,4 @@
-//! The moments of a run that its pictures point at: a first full link, a long pause, an end.
+//! The notable moments of a run: a first full link, a long pause, an end.
 
 use crate::graph::Id;
 use crate::view::json::Link;
@@ -17,14 +17,14 @@ pub struct Moment {
     pub text: String,
 }
 
-/// What kind of thing happened.
+/// The kind of a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A link was full, and its producer paused.
     Paused,
     /// A link fell to its low mark after a long pause.
     Drained,
-    /// A stage had nothing left to do.
+    /// A stage ended.
     StageEnded,
     /// No sample came for a long time.
     Silent,
@@ -42,24 +42,24 @@ pub fn of(run: &Run) -> Vec<Moment> {
     let mut moments = first_full(run);
     moments.extend(long_pauses(run));
     let graph = run.last.graph();
-    // The end of a chain's sink is that of the run.
+    // In a pipeline without branches the end of the sink is that of the run.
     let ends = graph.nodes().filter(|node| !graph.is_chain() || !graph.is_sink(*node));
     moments.extend(ends.filter_map(|node| stage_ended(run, node.number())));
     moments.extend(silence(run));
-    // What happens together stands in the order of the chain.
+    // Simultaneous moments are in the order of the pipeline.
     moments.sort_by(|a, b| a.at.total_cmp(&b.at));
     moments.push(end(run));
     moments
 }
 
-/// The name of a stage, or its call where several have that name.
+/// The name of a stage, or its call if several have that name.
 fn name(run: &Run, stage: usize) -> &str {
     let sample = &run.last.stages[stage].sample;
     let same = run.last.stages.iter().filter(|other| other.sample.name == sample.name);
     if same.count() > 1 { &sample.text } else { &sample.name }
 }
 
-/// When producers paused for the first time, or should have; those that did so between the same two samples together.
+/// When producers paused for the first time, or would have; those between the same two samples together.
 fn first_full(run: &Run) -> Vec<Moment> {
     let mut firsts: Vec<(f64, Vec<&Link>)> = Vec::new();
     for (at, link) in run.last.links.iter().enumerate() {
@@ -97,7 +97,7 @@ fn first_full(run: &Run) -> Vec<Moment> {
     firsts.into_iter().map(moment).collect()
 }
 
-/// The longest of the long pauses, with their ends. Where a whole row of links stood still, the last one is the cause.
+/// The longest of the long pauses, with their ends. If several adjacent links were full, the last one is the cause.
 fn long_pauses(run: &Run) -> Vec<Moment> {
     let graph = run.last.graph();
     let leads = |link: &Link, to: &Link| graph.is_before(Id::numbered(link.from), Id::numbered(to.from));
@@ -123,14 +123,14 @@ fn long_pauses(run: &Run) -> Vec<Moment> {
         let drained = (pause.end == PauseEnd::Drained).then(|| Moment {
             at: pause.to,
             kind: Kind::Drained,
-            text: format!("{from} goes on: the link to {to} has drained"),
+            text: format!("{from} resumes: the link to {to} has drained"),
         });
         std::iter::once(paused).chain(drained)
     };
     found.into_iter().flat_map(both).collect()
 }
 
-/// Only where it is worth a mark: not together with the run's own end.
+/// Only if it is worth a mark: not together with the run's own end.
 fn stage_ended(run: &Run, stage: usize) -> Option<Moment> {
     let point = run.points.iter().find(|point| point.ended[stage])?;
     let is_early = point.at < run.duration() * 0.98;
@@ -141,7 +141,7 @@ fn stage_ended(run: &Run, stage: usize) -> Option<Moment> {
     })
 }
 
-/// The longest time without a sample, where that cannot be chance.
+/// The longest time without a sample, if it is too long to be chance.
 fn silence(run: &Run) -> Option<Moment> {
     let gaps = run.points.windows(2).map(|pair| (pair[1].at - pair[0].at, pair[0].at));
     let (gap, at) = gaps.max_by(|a, b| a.0.total_cmp(&b.0))?;

@@ -1,12 +1,12 @@
 //! Every colour of a report, for light and dark, as rules for the classes that the pictures use.
 //!
-//! Runs have the colours of Okabe and Ito (Color Universal Design, 2008), which people tell apart whatever colours they
-//! see; every run has a letter as well. The parts of a stage's time are those of the live view and differ in lightness,
-//! so that they can be told apart on grey paper.
+//! Runs have the colours of Okabe and Ito (Color Universal Design, 2008), which are distinguishable with any colour
+//! vision; every run has a letter as well. The parts of a stage's time are those of the live view and differ in
+//! lightness, so that they can be told apart on grey paper.
 
 use std::fmt::Write;
 
-/// A rule: its selector, and what it says in light and in dark.
+/// A rule: its selector, and its properties in light and in dark.
 type Rule = (&'static str, &'static str, &'static str);
 
 const RULES: &[Rule] = &[
@@ -82,12 +82,12 @@ const RUNS: [(&str, &str); 6] = [
     ("#5a5f66", "#c4c9d1"),
 ];
 
-/// The number of a run's colour: they come round again, the letters do not.
+/// The index of a run's colour: colours repeat, letters do not.
 pub fn colour(run: usize) -> usize {
     run % RUNS.len()
 }
 
-/// The letter of a run, and behind Z its number.
+/// The letter of a run, and its number behind Z.
 pub fn letter(run: usize) -> String {
     let letter = u8::try_from(run)
         .ok()

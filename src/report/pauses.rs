@@ -1,30 +1,30 @@
-//! When a link's producer was paused for long.
+//! Long pauses of a link's producer.
 
 use super::recording::Run;
 
-/// A stretch of time in which a link was full and had not drained, as exact as the samples are.
+/// A period in which a link was full and had not drained, as exact as the samples are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pause {
-    /// The first sample that saw it, in seconds since the start.
+    /// The first sample in it, in seconds since the start.
     pub from: f64,
-    /// The first sample that saw it over, or the last one of all.
+    /// The first sample after it, or the last one of all.
     pub to: f64,
-    /// What ended it.
+    /// How it ended.
     pub end: PauseEnd,
 }
 
 /// How a pause ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PauseEnd {
-    /// The link fell to its low mark, and the producer went on.
+    /// The link fell to its low mark, and the producer resumed.
     Drained,
-    /// The producer had nothing left to do: the link's level is no pause of anybody any more.
+    /// The producer had ended, so the link's level no longer pauses it.
     ProducerEnded,
-    /// It was not over when the recording was.
+    /// It was not over at the end of the recording.
     Open,
 }
 
-/// Shorter pauses are how a bounded chain breathes, in seconds.
+/// Shorter pauses are normal in a bounded pipeline, in seconds.
 pub const LONG: f64 = 1.0;
 
 impl Pause {
@@ -33,7 +33,7 @@ impl Pause {
         self.to - self.from
     }
 
-    /// Whether two pauses are at the same time, for the most part of both.
+    /// Whether two pauses overlap, for the larger part of both.
     pub fn is_with(&self, other: &Self) -> bool {
         let common = self.to.min(other.to) - self.from.max(other.from);
         common > 0.8 * self.length().max(other.length())
@@ -43,10 +43,10 @@ impl Pause {
 /// The long pauses of a link, in the order of time.
 ///
 /// It is paused in a sample in which it was full once more often than it has drained, and in the same pause as long as
-/// neither number grows. Whoever has ended is not paused, however full the link is that it left.
+/// neither number grows. A producer that has ended is not paused, however full its link is.
 pub fn pauses(run: &Run, link: usize) -> Vec<Pause> {
     if run.last.run.is_unbounded {
-        // What passes a mark that is only advice is not paused.
+        // A producer that passes an advisory mark is not paused.
         return Vec::new();
     }
     let mut found = Vec::new();

@@ -1,5 +1,4 @@
-//! The poster in pixels. Its letters are of a font that is built in, so that it needs none on the machine and comes out
-//! the same on every one.
+//! The poster in pixels. Its font is built in, so that it needs none on the machine and looks the same on every one.
 
 use std::sync::Arc;
 
@@ -8,15 +7,15 @@ use resvg::usvg::{Options, Tree, fontdb};
 
 use crate::error::{Failure, Kind};
 
-/// Pixels for each of the poster's, so that small letters are sharp.
+/// The resolution: pixels for each of the poster's, so that small letters are sharp.
 const SCALE: f32 = 2.0;
-/// The tallest picture: more does not fit the memory of whoever looks at it.
+/// The tallest picture: larger ones do not fit in the memory of common viewers.
 const TALLEST: f32 = 30_000.0;
 
 /// A PNG file.
 ///
 /// # Errors
-/// Where it would be too tall.
+/// If it would be too tall.
 pub fn pixels(svg: &str) -> Result<Vec<u8>, Failure> {
     let failed = |why: String| Failure::because(Kind::Other, "cannot draw a PNG", why);
     let mut fonts = fontdb::Database::new();

@@ -1,4 +1,4 @@
-//! A report as one SVG: everything that the page has, one below the other.
+//! A report as one SVG: all sections of the page, one below the other.
 
 use std::borrow::Cow;
 
@@ -11,15 +11,15 @@ use super::palette::style;
 use super::scale::seconds;
 use super::svg::{Anchor, Area, Svg, number};
 
-/// Around everything, in pixels.
+/// The margin, in pixels.
 const MARGIN: f64 = 28.0;
-/// As many characters as a line of the first sentence, of another one, of a small note and of a heading has room for.
+/// The width in characters of the first sentence, of another one, of a small note and of a heading.
 const LEAD: usize = 104;
 const SENTENCE: usize = 122;
 const NOTE: usize = 150;
 const HEADING: usize = 72;
 
-/// The picture; `with_dark` where it may be shown on a dark screen.
+/// The picture; `with_dark` if it may be shown on a dark screen.
 pub fn poster(document: &Document, with_dark: bool) -> String {
     let mut pen = Pen {
         svg: Svg::default(),
@@ -186,7 +186,7 @@ impl Pen {
     }
 }
 
-/// Lines of at most so many columns; a word that is longer is broken as well.
+/// Lines of at most so many columns; a longer word is broken as well.
 fn wrapped(text: &str, columns: usize) -> Vec<Cow<'_, str>> {
     textwrap::wrap(text, wrapping(columns).break_words(true))
 }
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_text_is_broken_between_words_and_long_words_anywhere() {
+    fn long_text_breaks_between_words() {
         assert_eq!(
             wrapped("read a | gzip | write b", 10),
             ["read a |", "gzip |", "write b"]

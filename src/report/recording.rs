@@ -1,4 +1,4 @@
-//! A recording as it is drawn: typed, checked, and no larger than the numbers in it.
+//! A recording for drawing: typed, checked, and reduced to its numbers.
 
 use crate::view::json::Stats;
 use crate::view::record::{CheckEnd, CheckSample, Header};
@@ -45,16 +45,16 @@ pub struct Point {
     /// Seconds since the start.
     pub at: f64,
     pub rss: u64,
-    /// Buffers and codec state: what the ceiling is over.
+    /// Buffers and codec state, which the ceiling bounds.
     pub held: u64,
-    /// What has come in at the source and gone out at the sinks, at all of them together.
+    /// Bytes received by the source and sent by all sinks together.
     pub bytes_in: u64,
     pub bytes_out: u64,
-    /// Of each stage: busy, backpressured and idle, since the point before. None where they are not known.
+    /// For each stage: busy, backpressured and idle, since the previous point. `None` if unknown.
     pub shares: Vec<Option<[f64; 3]>>,
     pub ended: Vec<bool>,
     pub links: Vec<Level>,
-    /// The index of the stage that everything waited for.
+    /// The index of the bottleneck.
     pub bottleneck: Option<usize>,
 }
 
@@ -67,12 +67,12 @@ pub struct Level {
 }
 
 impl Run {
-    /// Whether it came to an end that was recorded.
+    /// Whether its end was recorded.
     pub fn has_end(&self) -> bool {
         self.last.exit.is_some()
     }
 
-    /// What was seen while it ran: in the end object the buffers are gone already.
+    /// The samples without the end object, in which the buffers are freed already.
     pub fn sampled(&self) -> &[Point] {
         let samples = self.points.len() - usize::from(self.has_end());
         &self.points[..samples]
@@ -89,6 +89,6 @@ impl Run {
 pub struct Check {
     /// In the order of time.
     pub samples: Vec<CheckSample>,
-    /// Missing where it was killed.
+    /// Missing if it was killed.
     pub end: Option<CheckEnd<'static>>,
 }

@@ -1,4 +1,4 @@
-//! From values to pixels, and the round values at which an axis has its ticks.
+//! Maps values to pixels, and chooses round values for the ticks of an axis.
 
 use std::time::Duration;
 
@@ -19,23 +19,23 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// Where a value is; what is outside is at the end.
+    /// The position of a value; a value out of range is at the end.
     pub fn at(&self, value: f64) -> f64 {
         let part = if self.max > 0.0 { value / self.max } else { 0.0 };
         self.from + part.clamp(0.0, 1.0) * (self.to - self.from)
     }
 }
 
-/// A value that is marked, and how it is written.
+/// A tick: its value and its label.
 pub type Tick = (f64, String);
 
-/// Steps of seconds, up to a minute and beyond in the parts into which clocks are divided.
+/// Steps of seconds; above a minute, divisors of hours and days.
 const SECONDS: [f64; 24] = [
     0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0,
     7200.0, 14_400.0, 21_600.0, 43_200.0, 86_400.0,
 ];
 
-/// Times up to `max` seconds, at most eight of them behind zero.
+/// Times up to `max` seconds, at most eight of them after zero.
 pub fn time_ticks(max: f64) -> Vec<Tick> {
     const MOST: f64 = 8.0;
     let step = SECONDS.into_iter().find(|step| max / step <= MOST);
@@ -53,7 +53,7 @@ pub fn time_ticks(max: f64) -> Vec<Tick> {
         .collect()
 }
 
-/// Sizes that reach up to `max` bytes at least, three to five steps of a power of two behind zero.
+/// Sizes up to at least `max` bytes, in three to five steps of a power of two.
 pub fn byte_ticks(max: f64) -> Vec<Tick> {
     const MOST: f64 = 5.0;
     let mut step = 1.0_f64;
@@ -64,9 +64,9 @@ pub fn byte_ticks(max: f64) -> Vec<Tick> {
     steps(top, step).map(|at| (at, power_of_two(at))).collect()
 }
 
-/// A time as the summary of a run has it.
+/// A time in the format of the run summary.
 pub fn seconds(time: f64) -> String {
-    // A hundred years, as a recording may claim anything.
+    // A hundred years, because a recording may contain any number.
     clock::clock(Duration::from_secs_f64(time.clamp(0.0, 3.2e9)))
 }
 
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_outside_is_at_the_end() {
+    fn values_out_of_range_are_clamped() {
         let axis = Axis {
             max: 10.0,
             from: 100.0,

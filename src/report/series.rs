@@ -1,4 +1,4 @@
-//! From samples to what can be drawn: rates over a window, and no more points than a picture has pixels.
+//! Prepares samples for drawing: rates over a window, and no more points than a picture has pixels.
 
 use super::recording::Point;
 use super::scale::float;
@@ -6,17 +6,16 @@ use super::scale::float;
 /// A value at a time, in seconds.
 pub type Sample = (f64, f64);
 
-/// Rates are taken over this many seconds of a run: long enough for a chain that drains and refills to look as even as
-/// it is, and no longer than a fifth of the run.
+/// The period of a rate, in seconds: long enough to smooth a pipeline that drains and refills, and no longer than a
+/// fifth of the run.
 pub fn window(duration: f64) -> f64 {
     (duration / 5.0).min(1.0)
 }
 
-/// More points in a line than this cannot be seen.
+/// The number of columns in which points are thinned.
 const COLUMNS: usize = 400;
 
-/// Bytes per second at each sample: what has passed in the `window` of seconds before it, of which none had before the
-/// start.
+/// Bytes per second at each sample: what has passed in the `window` of seconds before it, with zero before the start.
 pub fn rates(points: &[Point], window: f64, bytes: impl Fn(&Point) -> u64) -> Vec<Sample> {
     let mut from = 0;
     let mut rates = vec![(0.0, 0.0)];
@@ -28,7 +27,7 @@ pub fn rates(points: &[Point], window: f64, bytes: impl Fn(&Point) -> u64) -> Ve
         while read[from + 1].0 <= begin {
             from += 1;
         }
-        // Between two samples, bytes are taken to have passed evenly.
+        // Between two samples, bytes are assumed to pass evenly.
         let (before, after) = (read[from], read[from + 1]);
         let part = ((begin - before.0) / (after.0 - before.0)).clamp(0.0, 1.0);
         let passed = float(before.1) + part * float(after.1.saturating_sub(before.1));
@@ -61,7 +60,7 @@ pub fn thinned(samples: &[Sample]) -> Vec<Sample> {
     kept
 }
 
-/// How a stage spent a stretch of time.
+/// How a stage spent a period of time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Stretch {
     pub from: f64,
@@ -70,8 +69,8 @@ pub struct Stretch {
     pub shares: [f64; 3],
 }
 
-/// The shares of a stage, in stretches of which a picture has room for all; means of the samples in them, weighted by
-/// their time.
+/// The shares of a stage, in as many periods as a picture has room for; means of the samples in them, weighted by their
+/// time.
 pub fn stretches(points: &[Point], stage: usize) -> Vec<Stretch> {
     let mut all: Vec<Stretch> = Vec::new();
     let mut from = 0.0;
@@ -92,7 +91,7 @@ pub fn stretches(points: &[Point], stage: usize) -> Vec<Stretch> {
         .collect()
 }
 
-/// One stretch for several that follow each other.
+/// Merges consecutive periods into one.
 pub fn mean(stretches: &[Stretch]) -> Option<Stretch> {
     let (first, last) = (stretches.first()?, stretches.last()?);
     let time: f64 = stretches.iter().map(|stretch| stretch.to - stretch.from).sum();

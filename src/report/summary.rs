@@ -1,4 +1,4 @@
-//! The summary of each run: one row of a table, and what there is to say in whole sentences.
+//! The summary of each run: one row of a table, and whole sentences.
 
 use crate::engine::Moment;
 use crate::grammar::human_size;
@@ -8,7 +8,7 @@ use super::recording::{Body, Check, Recording, Run};
 use super::scale::{float, seconds};
 use super::verdict;
 
-/// The columns of a table about runs, and of one about checks.
+/// The columns of the table of runs, and of the table of checks.
 pub const RUN_COLUMNS: [&str; 8] = [
     "in",
     "out",
@@ -35,7 +35,7 @@ pub const CHECK_COLUMNS: [&str; 8] = [
 pub struct Summary {
     /// Its values, in the order of the columns.
     pub cells: [String; 8],
-    /// What it came to, the most important first.
+    /// The findings, the most important first.
     pub sentences: Vec<String>,
 }
 

@@ -1,8 +1,8 @@
-//! Writing SVG: escaped, with numbers as short as they may be, and the same bytes for the same picture.
+//! Writes SVG: escaped, with short numbers, and deterministic.
 
 use std::fmt::Write;
 
-/// Which end of a text its place is.
+/// Which end of a text its position is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anchor {
     Start,
@@ -26,7 +26,7 @@ pub struct Area {
 }
 
 impl Svg {
-    /// What was written.
+    /// The written elements.
     pub fn into_text(self) -> String {
         self.text
     }
@@ -69,7 +69,7 @@ impl Svg {
         );
     }
 
-    /// A path without one point is no path.
+    /// A path without points is left out.
     pub fn path(&mut self, class: &str, path: &Path) {
         if !path.text.is_empty() {
             let _ = writeln!(self.text, "<path class=\"{class}\" d=\"{}\"/>", path.text.trim_end());
@@ -91,12 +91,12 @@ impl Svg {
         );
     }
 
-    /// Begins a group that has a name for pointers and screen readers.
+    /// Begins a group with a name for pointers and screen readers.
     pub fn begin_titled(&mut self, title: &str) {
         let _ = writeln!(self.text, "<g><title>{}</title>", escaped(title));
     }
 
-    /// Begins a group that is moved down.
+    /// Begins a group that is shifted down.
     pub fn begin_at(&mut self, y: f64) {
         let _ = writeln!(self.text, "<g transform=\"translate(0 {})\">", number(y));
     }
@@ -138,15 +138,15 @@ impl Path {
     }
 }
 
-/// With two digits behind the point at most, which is finer than a screen.
+/// With at most two decimals, which is finer than a screen.
 pub fn number(value: f64) -> String {
     let text = format!("{value:.2}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 
-/// Text as HTML and XML take it, in elements and in attributes. What XML cannot hold, and what turns the direction of
-/// the text around it, is shown as a replacement character.
+/// Text escaped for HTML and XML, in elements and in attributes. Characters that XML cannot hold, and those that change
+/// the text direction, become a replacement character.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {

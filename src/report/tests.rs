@@ -1,4 +1,4 @@
-//! Whole reports of recordings that are made here or lie in `tests/recordings`.
+//! Whole reports of recordings that are made here or are in `tests/recordings`.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ fn drawn(recordings: &[Recording], format: Format) -> String {
 }
 
 #[test]
-fn a_stall_is_found_in_every_link_and_told_once() {
+fn stall_is_reported_once() {
     let recording = recorded("stalled.jsonl");
     let run = run(&recording);
     let found: Vec<(f64, f64)> = pauses(run, 1).iter().map(|pause| (pause.from, pause.to)).collect();
@@ -53,14 +53,14 @@ fn a_stall_is_found_in_every_link_and_told_once() {
                 0.6,
                 "gzip paused for 1.50 s: write took nothing, or too little"
             ),
-            (Kind::Drained, 2.1, "gzip goes on: the link to write has drained"),
+            (Kind::Drained, 2.1, "gzip resumes: the link to write has drained"),
             (Kind::Ended, 3.04, "ended with exit code 0"),
         ]
     );
 }
 
 #[test]
-fn a_killed_run_is_judged_by_its_samples() {
+fn killed_run_is_judged_by_samples() {
     let recording = recorded("killed.jsonl");
     let run = run(&recording);
     assert_eq!(verdict::bottleneck(run), Some(2));
@@ -73,7 +73,7 @@ fn a_killed_run_is_judged_by_its_samples() {
 }
 
 #[test]
-fn a_producer_that_has_ended_is_not_paused() {
+fn ended_producer_is_not_paused() {
     let mut recording = recorded("stalled.jsonl");
     let Body::Run(run) = &mut recording.body else {
         panic!("a run");
@@ -84,7 +84,7 @@ fn a_producer_that_has_ended_is_not_paused() {
     };
     assert_eq!(pause.end, PauseEnd::Drained);
     let (from, to) = (pause.from, pause.to);
-    // It gave its last bytes to the full link, and left.
+    // It sent its last bytes to the full link, and ended.
     let producer = run.last.links[1].from;
     for point in run.points.iter_mut().filter(|point| point.at > from + 1.0) {
         point.ended[producer] = true;
@@ -97,13 +97,13 @@ fn a_producer_that_has_ended_is_not_paused() {
     assert!(
         !told
             .iter()
-            .any(|moment| moment.text.starts_with("gzip goes on") || moment.text.contains("still")),
+            .any(|moment| moment.text.starts_with("gzip resumes") || moment.text.contains("still")),
         "{told:?}"
     );
 }
 
 #[test]
-fn a_stage_that_ends_early_and_a_silence_are_told() {
+fn early_end_and_silence_are_moments() {
     let mut recording = recorded("stalled.jsonl");
     let Body::Run(run) = &mut recording.body else {
         panic!("a run");
@@ -140,7 +140,7 @@ fn several_runs_are_drawn_over_each_other() {
     ] {
         assert!(page.contains(part), "{part}");
     }
-    // Memory and rates together, a chain each.
+    // Memory and rates together, a pipeline each.
     assert_eq!(page.matches("<section class=\"figure\">").count(), 4);
 }
 
@@ -201,7 +201,7 @@ fn a_long_run_makes_no_large_report() {
 }
 
 #[test]
-fn a_run_that_never_started_says_so_and_draws_nothing() {
+fn unstarted_run_draws_nothing() {
     let mut recording = recorded("stalled.jsonl");
     let Body::Run(run) = &mut recording.body else {
         panic!("a run");
@@ -218,7 +218,7 @@ fn a_run_that_never_started_says_so_and_draws_nothing() {
 
 #[cfg(feature = "png")]
 #[test]
-fn a_png_shows_the_colours_of_the_poster_and_its_letters() {
+fn png_has_colours_and_letters() {
     let drawn = draw(&[recorded("stalled.jsonl")], Format::Png).expect("drawn");
     let image = resvg::tiny_skia::Pixmap::decode_png(&drawn).expect("a PNG");
     let count = |red, green, blue| {
@@ -229,12 +229,12 @@ fn a_png_shows_the_colours_of_the_poster_and_its_letters() {
     };
     assert!(count(0xcb, 0x3b, 0x3b) > 10_000, "busy");
     assert!(count(0xa7, 0xb0, 0xbc) > 10_000, "backpressured");
-    // The ink of the title, which nothing but letters has.
+    // The colour of the title, which only letters have.
     assert!(count(0x10, 0x15, 0x1d) > 1_000, "letters");
 }
 
 #[test]
-fn where_backpressure_was_ignored_nothing_is_said_to_have_paused() {
+fn ignored_backpressure_shows_no_pauses() {
     let mut recording = recorded("stalled.jsonl");
     let Body::Run(run) = &mut recording.body else {
         panic!("a run");
@@ -259,7 +259,7 @@ fn where_backpressure_was_ignored_nothing_is_said_to_have_paused() {
     }
 }
 
-/// `read | tee (write slow) | write fast`, whose branch pauses and goes on after the other output has ended.
+/// `read | tee (write slow) | write fast`, whose branch pauses and continues after the other output has ended.
 fn branched() -> Recording {
     let stage = |index: usize, name: &str, bytes: u64, ended: bool| {
         format!(
@@ -317,8 +317,8 @@ fn a_tree_is_asked_for_its_sinks() {
             ),
             (1.0, "tee paused for 2.00 s: write 3 took nothing, or too little"),
             (1.0, "tee paused for 2.00 s: write 2 took nothing, or too little"),
-            (3.0, "tee goes on: the link to write 3 has drained"),
-            (3.0, "tee goes on: the link to write 2 has drained"),
+            (3.0, "tee resumes: the link to write 3 has drained"),
+            (3.0, "tee resumes: the link to write 2 has drained"),
             (5.0, "read has ended"),
             (5.0, "tee has ended"),
             (5.0, "write 3 has ended"),

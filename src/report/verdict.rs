@@ -1,4 +1,4 @@
-//! What a whole run came to: how its stages spent their time, which one everything waited for, and its memory.
+//! Conclusions about a whole run: how its stages spent their time, the bottleneck, and its memory.
 
 use crate::engine::{Moment, Share};
 use crate::grammar::human_size;
@@ -9,7 +9,7 @@ use super::recording::{Run, shares as parts};
 use super::scale::float;
 use super::series::{mean, stretches};
 
-/// How a stage spent the whole run: as the end object has it, or the mean of the samples where there is none.
+/// How a stage spent the whole run: from the end object, or the mean of the samples if there is none.
 pub fn shares(run: &Run, at: usize) -> Option<Share> {
     let last = run.last.stages[at].sample.share;
     let [busy, backpressured, idle] = if run.has_end() {
@@ -17,7 +17,7 @@ pub fn shares(run: &Run, at: usize) -> Option<Share> {
     } else {
         mean(&stretches(&run.points, at))?.shares
     };
-    // Parts of its busy time are in the proportion that its last object has.
+    // The parts of its busy time are in the proportion of its last object.
     let last = last.unwrap_or_default();
     let part = |part: f64| {
         if last.busy > 0.0 {
@@ -35,9 +35,9 @@ pub fn shares(run: &Run, at: usize) -> Option<Share> {
     })
 }
 
-/// The stage that everything waited for longest: as the end object has it, or in most samples where there is none.
+/// The stage that was the bottleneck longest: from the end object, or in most samples if there is none.
 pub fn bottleneck(run: &Run) -> Option<usize> {
-    // Where the shares are not known, nobody can be blamed.
+    // Without known shares, no stage is named.
     run.last.stages.first()?.sample.share?;
     if run.has_end() {
         return run.last.bottleneck.as_ref().map(|bottleneck| bottleneck.stage);
@@ -78,7 +78,7 @@ pub fn blame(run: &Run) -> Option<String> {
     Some(blame_one(&run.last.graph(), &witnesses?, Id::numbered(at), Moment::Ended).text())
 }
 
-/// What the ceiling came to, and how even the memory stayed.
+/// The use of the ceiling, and how even the memory stayed.
 pub fn memory(run: &Run) -> String {
     let held = held_peak(run);
     let limit = run.last.run.limit;
@@ -97,7 +97,7 @@ pub fn memory(run: &Run) -> String {
             percent(share)
         )
     };
-    // The first half is when buffers are touched for the first time.
+    // The first half includes touching buffers for the first time.
     let half = run.duration() / 2.0;
     let later = || {
         run.sampled()
@@ -118,13 +118,13 @@ pub fn memory(run: &Run) -> String {
     }
 }
 
-/// The most that was resident. What the system says and what was sampled differ by a few pages.
+/// The most that was resident. The system's number and the sampled one differ by a few pages.
 pub fn rss_peak(run: &Run) -> u64 {
     let sampled = run.points.iter().map(|point| point.rss).max().unwrap_or(0);
     sampled.max(run.last.run.rss_peak)
 }
 
-/// The most that the chain held in any sample, and the peak of its buffers if that was between two.
+/// The most that the pipeline held in any sample, and the peak of its buffers if that was between two.
 pub fn held_peak(run: &Run) -> u64 {
     let sampled = run.points.iter().map(|point| point.held).max().unwrap_or(0);
     sampled.max(run.last.run.buffered_peak)

@@ -1,4 +1,4 @@
-//! Small chunks, gathered so that one system call writes many of them.
+//! Gathers small chunks so that one system call writes many of them.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -11,9 +11,9 @@ use super::Cancel;
 
 /// The chunks of the next write: one large one, or several small ones.
 ///
-/// What is gathered is what waits in the link already. Only where small writes follow each other closely is there a
-/// delay first, bounded and worth its while: one that brought nothing makes the next one rarer. So the first bytes
-/// after a pause go out at once, and a million tiny chunks cost few system calls.
+/// Only chunks that already wait in the link are gathered. Where small writes follow each other closely, a bounded
+/// delay comes first; a delay that gathered nothing makes the next one rarer. So the first bytes after a pause go out
+/// at once, and a million tiny chunks cost few system calls.
 pub struct Batch {
     chunks: VecDeque<Chunk>,
     /// Bytes in `chunks`.
@@ -22,14 +22,14 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A larger chunk gains nothing from company.
+    /// A larger chunk gains nothing from being gathered.
     const SMALL: usize = 16 << 10;
     /// Enough for one write.
     const ENOUGH: usize = 128 << 10;
-    /// As many as every system takes in one call.
+    /// Every supported system accepts this many slices in one call.
     const MOST: usize = 1024;
 
-    /// Nothing yet.
+    /// An empty batch.
     pub fn new() -> Self {
         Self {
             chunks: VecDeque::new(),
@@ -38,7 +38,7 @@ impl Batch {
         }
     }
 
-    /// Waits for the next chunk, and takes those that may go with it; returns whether there is one.
+    /// Waits for the next chunk and gathers the small ones behind it; returns false at the end of the stream.
     pub fn fill(&mut self, input: &mut Inlet, meter: &StageMeter, cancel: &Cancel) -> Result<bool, Stop> {
         if !block_on(self.receive(input))? {
             return Ok(false);
@@ -55,7 +55,8 @@ impl Batch {
         Ok(true)
     }
 
-    /// Waits for the next chunk that carries bytes, and takes those that may go with it now; returns whether there is one.
+    /// Waits for the next chunk that carries bytes and gathers the small ones that wait behind it; returns false at the
+    /// end of the stream.
     pub async fn receive(&mut self, input: &mut Inlet) -> Result<bool, Stop> {
         while let Some(chunk) = input.receive().await? {
             if !chunk.is_empty() {
@@ -72,7 +73,7 @@ impl Batch {
         self.chunks.push_back(chunk);
     }
 
-    /// Takes what waits in the link, as long as it is small.
+    /// Gathers chunks that wait in the link, as long as they are small.
     fn gather(&mut self, input: &mut Inlet) {
         let last_is_small = |chunks: &VecDeque<Chunk>| chunks.back().is_some_and(|chunk| chunk.len() < Self::SMALL);
         while last_is_small(&self.chunks) && self.bytes < Self::ENOUGH && self.chunks.len() < Self::MOST {
@@ -86,7 +87,7 @@ impl Batch {
         self.chunks.is_empty()
     }
 
-    /// Hands what is left, in one slice or several, to a call that writes it.
+    /// Passes the remaining bytes, in one slice or several, to a call that writes them.
     pub fn with_slices<T>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
         if let [only] = self.chunks.as_slices().0
             && self.chunks.len() == 1
@@ -97,12 +98,12 @@ impl Batch {
         write(&slices)
     }
 
-    /// The first chunk's bytes that are left, without those of the next.
+    /// The remaining bytes of the first chunk only.
     pub fn first_chunk(&self) -> &[u8] {
         self.chunks.front().map_or(&[], Chunk::as_slice)
     }
 
-    /// Shows the first `count` bytes.
+    /// Passes the first `count` bytes to `look`.
     pub fn first_bytes(&self, mut count: usize, mut look: impl FnMut(&[u8])) {
         for chunk in &self.chunks {
             let bytes = &chunk.as_slice()[..count.min(chunk.len())];
@@ -114,7 +115,7 @@ impl Batch {
         }
     }
 
-    /// Says that the first `count` bytes were written; what carried them is given back.
+    /// Records that the first `count` bytes were written, and releases the chunks that carried them.
     pub fn advance(&mut self, mut count: usize) {
         self.bytes -= count;
         while let Some(first) = self.chunks.front_mut() {
@@ -127,7 +128,7 @@ impl Batch {
         }
     }
 
-    /// Says that all of it was written, which was `bytes` long.
+    /// Records that all of it was written, which was `bytes` long.
     pub fn done(&mut self, bytes: usize) {
         self.rhythm.wrote((bytes < Self::SMALL).then(Instant::now));
     }
@@ -138,17 +139,17 @@ impl Batch {
     }
 }
 
-/// How small writes follow each other.
+/// How closely small writes follow each other.
 struct Rhythm {
-    /// When the last small write was done; none after a large one.
+    /// When the last small write was done; `None` after a large one.
     last: Option<Instant>,
     /// How many small writes followed each other closely.
     streak: u32,
-    /// How many it takes before a delay.
+    /// How many of them it takes before a delay.
     needed: u32,
-    /// Whether the last delay brought something.
+    /// Whether the last delay gathered something.
     is_dense: bool,
-    /// How long to wait for company.
+    /// How long to wait for more chunks.
     delay: Duration,
 }
 
@@ -165,14 +166,15 @@ impl Default for Rhythm {
 }
 
 impl Rhythm {
-    /// Writes that follow each other within this time are close. Longer, and a delay would gather next to nothing.
+    /// Writes that follow each other within this time are close. With a longer gap, a delay would gather next to
+    /// nothing.
     const CLOSE: Duration = Duration::from_micros(100);
-    /// A delay is within these bounds, as long as it takes for a good many chunks to come.
+    /// The bounds of a delay: long enough for several chunks to arrive.
     const SHORTEST: Duration = Duration::from_micros(250);
     const LONGEST: Duration = Duration::from_millis(1);
     const MANY: usize = Batch::MOST / 4;
     const FEWEST: u32 = 4;
-    /// So many that fruitless delays cost little, and so few that a stream that becomes dense is noticed soon.
+    /// High enough that fruitless delays cost little, and low enough that a stream that becomes dense is noticed soon.
     const MOST: u32 = 32;
 
     /// Whether the write that is due `now` would follow many others closely.
@@ -182,15 +184,15 @@ impl Rhythm {
             .is_some_and(|last| now.saturating_duration_since(last) <= Self::CLOSE);
         self.streak = match (follows, self.is_dense) {
             (true, _) => self.streak + 1,
-            // This one goes at once; of a stream that was dense, the next one need not.
+            // This write goes out at once; in a stream that was dense, the next one may wait.
             (false, true) => self.needed - 1,
             (false, false) => 0,
         };
         self.streak >= self.needed
     }
 
-    /// Says how many bytes a delay brought, and how many chunks there are now. A delay that brought nothing makes the next
-    /// one rarer; one that brought little makes it longer.
+    /// Records how many bytes a delay gathered, and how many chunks there are now. A delay that gathered nothing makes
+    /// the next one rarer; one that gathered little makes it longer.
     fn waited(&mut self, bytes: usize, chunks: usize) {
         self.is_dense = bytes > 0;
         if self.is_dense {
@@ -208,7 +210,7 @@ impl Rhythm {
         }
     }
 
-    /// Says that a write is done, and when, if it was a small one.
+    /// Records that a write is done, and when, if it was a small one.
     fn wrote(&mut self, small: Option<Instant>) {
         self.last = small;
     }
@@ -225,7 +227,7 @@ mod tests {
         (0..=250).cycle().take(count).collect()
     }
 
-    /// A link that holds `count` chunks of one byte and the end, as a stalled sink finds it when it goes on.
+    /// A link that holds `count` chunks of one byte and the end, as a sink finds it after a stall.
     fn full_of_single_bytes(count: usize) -> Inlet {
         let link = Link::new(Marks::new(16 << 20, 8 << 20, 1), Arc::new(Pool::new(16 << 20)));
         let meter = || Arc::new(StageMeter::new(Instant::now()));
@@ -234,14 +236,14 @@ mod tests {
         for byte in pattern(count) {
             let mut buffer = outlet.reserve_blocking(1).expect("there is room");
             buffer.fill_from(&[byte]);
-            outlet.send(buffer).expect("somebody reads");
+            outlet.send(buffer).expect("there is a reader");
         }
         outlet.finish();
         inlet
     }
 
     #[test]
-    fn what_waits_in_the_link_goes_out_in_as_few_writes_as_the_system_allows() {
+    fn waiting_chunks_need_few_writes() {
         let count = 3 * Batch::MOST;
         let (meter, cancel) = (StageMeter::new(Instant::now()), Cancel::default());
         let mut input = full_of_single_bytes(count);
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_of_small_writes_is_waited_for_from_the_fifth_on() {
+    fn small_writes_are_delayed_from_the_fifth() {
         let mut rhythm = Rhythm::default();
         let mut now = Instant::now();
         let mut delays = 0;
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_write_after_a_pause_is_never_delayed() {
+    fn first_write_after_a_pause_is_immediate() {
         let mut rhythm = Rhythm::default();
         let start = Instant::now();
         assert!(!rhythm.is_close(start));
@@ -293,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_that_brings_nothing_makes_the_next_one_rarer() {
+    fn fruitless_delay_makes_delays_rarer() {
         let mut rhythm = Rhythm {
             streak: 10,
             ..Rhythm::default()
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_that_brings_little_makes_the_next_one_longer() {
+    fn short_gain_makes_delays_longer() {
         let mut rhythm = Rhythm::default();
         (0..20).for_each(|_| rhythm.waited(10, 11));
         assert_eq!(rhythm.delay, Rhythm::LONGEST);

@@ -2,38 +2,38 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The claimed of one chain's memory. Links have their share from the start; stages claim their state.
+/// The memory claimed by one pipeline. Links have their share from the start; stages claim their state.
 #[derive(Debug)]
 pub struct Budget {
-    /// Whether the user set the ceiling: then nothing raises it.
+    /// Whether the user set the ceiling; if so, nothing raises it.
     fixed: bool,
     share: LinkShare,
     claimed: Mutex<Claimed>,
 }
 
-/// How a chain whose decoders claim later shares a ceiling that the user sets: the links get a quarter of what is not
-/// fixed, within bounds, and the rest is left for the claims. Sizes in bytes.
+/// How a pipeline whose decoders claim memory later divides a ceiling that the user set: the links get a quarter of
+/// what is not fixed, within bounds, and the rest is left for the claims. Sizes in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LinkShare {
-    /// What is planned for the stages' state.
+    /// What is planned for the state of the stages.
     pub state: u64,
-    /// The links whose marks are given.
+    /// Bytes of the links with marks of their own.
     pub given: u64,
-    /// The least that all other links take.
+    /// The least that all other links need.
     pub least: u64,
-    /// The most that they take.
+    /// The most that they use.
     pub most: u64,
 }
 
 impl LinkShare {
-    /// What the links without marks of their own get under a ceiling of `limit`.
+    /// What the links without marks of their own get under a ceiling of `limit` bytes.
     #[must_use]
     pub fn of(&self, limit: u64) -> u64 {
         let room = limit.saturating_sub(self.state + self.given);
         (room / 4).clamp(self.least, self.most)
     }
 
-    /// The least ceiling under which stages can hold `state` bytes beside what the links then get.
+    /// The least ceiling under which stages can hold `state` bytes beside the share that the links then get.
     #[must_use]
     pub fn least_with(&self, state: u64) -> u64 {
         let state = state.max(self.state);
@@ -51,8 +51,8 @@ struct Claimed {
 }
 
 impl Budget {
-    /// What one decoder may claim above a ceiling that the user did not set: 128 MiB, the largest window that
-    /// `zstd -d` accepts without being told to.
+    /// What one decoder may claim above a ceiling that the user did not set: 128 MiB, the largest window that `zstd -d`
+    /// accepts without an option.
     pub const DECODER_ALLOWANCE: u64 = 128 << 20;
 
     /// A budget of `limit` bytes, `links` of which are the links' high-water marks.
@@ -71,7 +71,7 @@ impl Budget {
         Self { fixed, share, claimed }
     }
 
-    /// With what it takes to tell what ceiling would do.
+    /// Adds what is needed to compute the least sufficient ceiling.
     #[must_use]
     pub fn with_share(mut self, share: LinkShare) -> Self {
         self.share = share;
@@ -104,7 +104,7 @@ impl Budget {
     /// long as the claim is within what one decoder may have.
     ///
     /// # Errors
-    /// The least `--memory` that would do, where it does not fit.
+    /// The least sufficient `--memory`, if the claim does not fit.
     pub fn claim(self: &Arc<Self>, bytes: u64) -> Result<Claim, u64> {
         self.with(|claimed| {
             let state = claimed.state.saturating_add(bytes);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_that_would_do_does_and_one_byte_less_does_not() {
+    fn least_sufficient_ceiling_is_exact() {
         let share = LinkShare {
             state: 500,
             given: 70,
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_ceiling_is_raised_up_to_the_allowance() {
+    fn open_ceiling_rises_to_the_allowance() {
         let budget = Arc::new(Budget::new(100, 60, false));
         let _claim = budget.claim(1000).expect("within the allowance");
         assert_eq!((budget.limit(), budget.state()), (1060, 1000));

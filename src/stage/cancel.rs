@@ -1,4 +1,4 @@
-//! Telling one stage to stop, wherever it waits.
+//! Tells one stage to stop, wherever it waits.
 
 use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
@@ -11,8 +11,8 @@ use crate::platform::Alarm;
 
 use super::Outcome;
 
-/// Trips once. Tasks await it; threads that wait for a descriptor wait for its alarm, too. Waits at links need
-/// neither: cancelling a link wakes them.
+/// A flag that is set once. Tasks await it; threads that wait for a descriptor wait for its alarm as well. Waits at
+/// links need neither: cancelling a link wakes them.
 #[derive(Debug, Default)]
 pub struct Cancel {
     token: CancellationToken,
@@ -41,9 +41,6 @@ impl Cancel {
     }
 
     /// A descriptor that becomes readable when the stage is told to stop.
-    ///
-    /// # Errors
-    /// If no descriptor is left.
     pub fn alarm(&self) -> Result<BorrowedFd<'_>, Failure> {
         self.ready_alarm().map(Alarm::descriptor)
     }
@@ -51,7 +48,7 @@ impl Cancel {
     /// Waits until `deadline`, or until the stage is told to stop.
     ///
     /// # Errors
-    /// [`Stop::PeerClosed`] when it is told to stop, or a failure if no descriptor is left.
+    /// [`Stop::PeerClosed`] if it is told to stop, or a failure if no descriptor can be made.
     pub fn wait_until(&self, deadline: Instant) -> Outcome {
         let rang = self.ready_alarm()?.wait_until(deadline);
         if rang.map_err(|error| Failure::io(Kind::Resources, "cannot wait", error))? {
@@ -69,7 +66,7 @@ impl Cancel {
             }
         };
         if self.is_tripped() {
-            // Tripped before the alarm was there: nobody rang it.
+            // Tripped before the alarm existed, so the trip could not ring it.
             alarm.ring();
         }
         Ok(alarm)
@@ -84,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_for_a_descriptor_ends_whether_it_began_before_the_trip_or_after() {
+    fn cancel_ends_descriptor_waits() {
         let late = Instant::now() + Duration::from_secs(3600);
         let tripped = Cancel::default();
         tripped.trip();

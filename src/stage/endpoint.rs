@@ -1,6 +1,6 @@
-//! The places that bytes come from and go to: all that the engine knows of them.
+//! What the engine knows of endpoints, the places that bytes come from and go to.
 //!
-//! A place is *named* (nothing is touched yet), then *opened* for reading or writing. A new kind of place implements
+//! An endpoint is *named* without side effects, then *opened* for reading or writing. A new kind of endpoint implements
 //! [`Endpoint`], and [`StreamReader`](super::StreamReader) or [`StreamWriter`](super::StreamWriter) unless it is a
 //! descriptor.
 
@@ -10,29 +10,30 @@ use crate::platform::{FileId, FilePlace, Shape};
 
 use super::{BoxFuture, Mismatch, OpenReader, OpenWriter, ResumeKey};
 
-/// What can be known of a place without touching it.
+/// What can be known of an endpoint without side effects.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// Which regular files it is or will be, so that a pipeline cannot read what it overwrites.
+    /// The regular files that it is or will be, so that a pipeline cannot read what it overwrites.
     pub files: Vec<FilePlace>,
-    /// Which open stream of this process it is, if it is one: two sinks cannot share it.
+    /// The open stream of this process that it is, if any: two sinks cannot share one.
     pub stream: Option<FileId>,
-    /// Bytes that it will give, where that is known.
+    /// Bytes that it gives, if known.
     pub size: Option<u64>,
-    /// Whether people read or type there.
+    /// Whether it is a terminal.
     pub is_terminal: bool,
-    /// What descriptor it opens, where that is known; `None` as well for several of different kinds.
+    /// The kind of descriptor that it opens, if known; `None` also for several of different kinds.
     pub shape: Option<Shape>,
     /// What a stage waits for there; `None` for several of different kinds.
     pub outside: Option<Outside>,
-    /// Whether it takes less room than it has bytes: it has holes, which read as zeros.
+    /// Whether it has holes, which read as zeros and use no room on the disk.
     pub is_sparse: bool,
-    /// Whether a file's own pages may go out: see [`Incoming::lends_pages`](super::Incoming::lends_pages).
+    /// Whether the pages of a file may be sent without a copy: see
+    /// [`Incoming::lends_pages`](super::Incoming::lends_pages).
     pub lends_pages: bool,
 }
 
 impl Facts {
-    /// Of a place of which only its kind is known.
+    /// The facts of an endpoint of which only the kind is known.
     #[must_use]
     pub fn of(shape: Shape) -> Self {
         Self {
@@ -44,17 +45,17 @@ impl Facts {
     }
 }
 
-/// What a stage waits for when it waits for the outside.
+/// What a stage waits for outside of the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outside {
-    /// A file's disk.
+    /// The disk of a file.
     Disk,
-    /// Whatever is at the other end of a pipe.
+    /// The process at the other end of a pipe.
     Pipe,
     /// The other end of a connection.
     Peer,
-    /// Someone who reads or types.
+    /// A person who reads or types.
     Terminal,
     /// A device.
     Device,
@@ -63,7 +64,7 @@ pub enum Outside {
 }
 
 impl Outside {
-    /// Its name, for people.
+    /// Its name in messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -89,30 +90,30 @@ impl From<Shape> for Outside {
     }
 }
 
-/// When a place is opened. Within the order of the engine, nearer places come before farther ones for sources,
-/// and after them for sinks, so that a failed connection leaves no file behind and reads nothing.
+/// When an endpoint is opened. In the engine's order, near sources come before far ones and near sinks after far ones,
+/// so that a failed connection leaves no file behind and reads nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// Files, standard input and output.
     Near,
-    /// Places behind a connection.
+    /// Endpoints behind a connection.
     Far,
 }
 
-/// A place, named and not yet opened. What a stage's call says of it, it knows already.
+/// An endpoint, named and not yet opened.
 pub trait Endpoint: Send {
-    /// Its name as people may see it: no credentials.
+    /// Its name for messages, without credentials.
     fn shown(&self) -> String;
     /// When it is opened.
     fn reach(&self) -> Reach {
         Reach::Near
     }
-    /// Whether it may be joined to another one without a link.
+    /// Checks that it can be joined to another endpoint without a link.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why not.
     fn direct(&self) -> Result<(), &'static str> {
-        Err("an end is no descriptor")
+        Err("an end is not a descriptor")
     }
     /// Binds a listener; returns the address that peers may connect to.
     fn bind(&mut self) -> Result<Option<String>, Failure> {
@@ -130,11 +131,11 @@ pub trait Endpoint: Send {
             ..Facts::default()
         })
     }
-    /// What it gives.
+    /// What flows out of it.
     fn gives(&self) -> Port {
         Port::Bytes
     }
-    /// Whether it can be read from the middle, and known again in another run.
+    /// Checks that it can be read from the middle, and recognised in a later run.
     ///
     /// # Errors
     /// What it is instead of a regular file, in a phrase.
@@ -151,24 +152,25 @@ pub trait Endpoint: Send {
     fn sink_facts(&self) -> Result<Facts, Failure> {
         self.source_facts()
     }
-    /// Whether it takes what reaches it.
+    /// Checks that it accepts `input`.
     ///
     /// # Errors
-    /// What it would take instead.
+    /// What it would accept instead.
     fn takes(&self, input: Port) -> Result<(), Mismatch> {
         Mismatch::unless_bytes(input)
     }
-    /// Whether what is there now may be written to.
+    /// Checks that what exists there may be written to.
     fn permit(&self) -> Result<(), Failure> {
         Ok(())
     }
-    /// What writing there will do: `replaces out.gz`, for people who ask beforehand.
+    /// What writing there will do, such as `replaces out.gz`; shown before a run.
     fn effect(&self) -> String {
         format!("writes to {}", self.shown())
     }
-    /// The source has holes, and its bytes arrive unchanged: holes may be left here as well.
+    /// Tells the endpoint that the source has holes and that its bytes arrive unchanged, so holes may be left here as
+    /// well.
     fn expect_holes(&mut self) {}
-    /// Where it is put which run this is, if the place goes on where an earlier one ended; `None` where it does not.
+    /// Where the resume key is stored, if the endpoint can continue an earlier run; else `None`.
     fn resume_key(&mut self) -> Option<&mut Option<ResumeKey>> {
         None
     }

@@ -1,20 +1,20 @@
-//! The descriptor on the outer side of a source or a sink, for whoever looks at what waits there in the kernel.
+//! The descriptor of a source or a sink, shared so that its kernel queue can be measured.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::platform::{Descriptor, Interest, KernelQueue};
 
-/// Where a source or a sink shows its descriptor. It is not kept open here: it stays the stage's own, and closes when the
-/// stage closes it.
+/// Where a source or a sink publishes its descriptor. This holds no strong reference: the stage alone decides when it
+/// closes.
 #[derive(Debug, Default)]
 pub struct ExternalFd {
     shown: Mutex<Option<(Weak<Descriptor>, Interest)>>,
-    /// Bytes that a pipe there may hold.
+    /// The capacity in bytes that a pipe there is enlarged to.
     pipe_room: u64,
 }
 
 impl ExternalFd {
-    /// One whose pipe, where it is one, is enlarged to hold up to `pipe_room` bytes.
+    /// If the descriptor is a pipe, it is enlarged to hold up to `pipe_room` bytes.
     #[must_use]
     pub fn new(pipe_room: u64) -> Self {
         Self {
@@ -23,12 +23,12 @@ impl ExternalFd {
         }
     }
 
-    /// The stage reads from `descriptor` from now on.
+    /// Records that the stage reads from `descriptor` from now on.
     pub fn reads(&self, descriptor: &Arc<Descriptor>) {
         self.show(descriptor, Interest::Read);
     }
 
-    /// The stage writes to `descriptor` from now on.
+    /// Records that the stage writes to `descriptor` from now on.
     pub fn writes(&self, descriptor: &Arc<Descriptor>) {
         self.show(descriptor, Interest::Write);
     }
@@ -38,7 +38,7 @@ impl ExternalFd {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::downgrade(descriptor), side));
     }
 
-    /// What waits there in the kernel; `None` where nothing can, or the stage has closed it.
+    /// What waits there in the kernel; `None` if nothing can, or the stage has closed the descriptor.
     #[must_use]
     pub fn queue(&self) -> Option<KernelQueue> {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();

@@ -1,4 +1,4 @@
-//! One stream into several.
+//! Copies one stream into several.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -9,24 +9,24 @@ use crate::flow::{Chunk, Closed, Inlet, Outlet};
 
 use super::Notices;
 
-/// The outlets of a stage with several outputs. Each takes every chunk, in memory that all share; the slowest governs.
+/// The outlets of a stage with several outputs. Each gets every chunk, in shared memory; the slowest limits the rate.
 #[derive(Debug)]
 pub struct Fan {
     outlets: Vec<Numbered>,
     full_limit: Option<FullLimit>,
 }
 
-/// An outlet, and which of the stage's outputs it is.
+/// An outlet, and the index of the stage's output that it is.
 #[derive(Debug)]
 struct Numbered {
     number: usize,
     outlet: Outlet,
 }
 
-/// How long some outputs may take nothing before they are cut loose.
+/// How long some outputs may accept nothing before they are detached.
 #[derive(Debug)]
 struct FullLimit {
-    /// The outputs below this number.
+    /// Applies to the outputs below this index.
     count: usize,
     limit: Duration,
     notices: Notices,
@@ -44,18 +44,19 @@ impl Fan {
         }
     }
 
-    /// Cuts each of the first `count` outputs loose that takes nothing for longer than `limit`, and says so to `notices`.
+    /// Detaches each of the first `count` outputs that accepts nothing for longer than `limit`, and reports it to
+    /// `notices`.
     #[must_use]
     pub fn detaching(mut self, count: usize, limit: Duration, notices: Notices) -> Self {
         self.full_limit = Some(FullLimit { count, limit, notices });
         self
     }
 
-    /// The next chunk of the input, or `None` at its end, as [`Inlet::receive`] has it. A branch that wants no more is left
-    /// at once.
+    /// The next chunk of the input, or `None` at its end, as [`Inlet::receive`] has it. A branch whose consumer stops
+    /// is dropped at once.
     ///
     /// # Errors
-    /// [`Closed`] when the producer stopped before the end, or no branch wants more.
+    /// [`Closed`] when the producer stopped before the end, or all branches are closed.
     pub async fn receive(&mut self, input: &mut Inlet) -> Result<Option<Chunk>, Closed> {
         let mut closed = pin!(Self::all_closed(&mut self.outlets));
         let mut received = pin!(input.receive());
@@ -66,7 +67,7 @@ impl Fan {
         .await
     }
 
-    /// Leaves each branch as soon as it wants no more, until none is left.
+    /// Drops each branch as soon as it is closed, until none is left.
     async fn all_closed(outlets: &mut Vec<Numbered>) {
         poll_fn(|context| {
             outlets.retain(|numbered| pin!(numbered.outlet.closed()).poll(context).is_pending());
@@ -79,10 +80,10 @@ impl Fan {
         .await;
     }
 
-    /// Sends a chunk to every branch that wants more.
+    /// Sends a chunk to every open branch.
     ///
     /// # Errors
-    /// [`Closed`] when none of them does.
+    /// [`Closed`] if none is left.
     pub async fn send(&mut self, mut chunk: Chunk) -> Result<(), Closed> {
         let mut index = 0;
         while let Some(Numbered { number, outlet }) = self.outlets.get_mut(index) {
@@ -141,7 +142,7 @@ mod tests {
         inlet.receive_blocking().unwrap().unwrap()
     }
 
-    /// How often it was woken.
+    /// The number of wake-ups.
     #[derive(Default)]
     struct Woken(AtomicUsize);
 
@@ -215,7 +216,7 @@ mod tests {
             assert!(received.as_mut().poll(&mut context).is_pending());
         }
         assert_eq!(fan.outlets.len(), 1);
-        // What was given up has lost nothing.
+        // A send that was dropped has lost nothing.
         let mut buffer = source.reserve_blocking(1).unwrap();
         buffer.fill_from(b"x");
         source.send(buffer).unwrap();
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_branch_that_takes_nothing_is_cut_loose() {
+    async fn stalled_branch_is_detached() {
         let pool = Arc::new(Pool::new(128));
         let (_, mut source, mut middle) = link(&pool, 64);
         let [(_, a, mut from_a), (_, b, mut from_b)] = [(); 2].map(|()| link(&pool, 32));
@@ -275,10 +276,10 @@ mod tests {
             after: limit,
         };
         assert_eq!(notices.try_recv(), Ok(said));
-        // What it has taken already is still there, and then it is an abort.
+        // What it received already is still there, followed by an abort.
         (0..4).for_each(|_| assert_has_it(&mut from_a));
         assert_eq!(from_a.receive_blocking().err(), Some(Closed));
-        // The second has no limit.
+        // The second output has no limit.
         for _ in 0..4 {
             fan.send(chunk(&mut source, &mut middle)).await.unwrap();
         }
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fan_that_is_dropped_aborts_every_branch() {
+    fn dropped_fan_aborts_every_branch() {
         let pool = Arc::new(Pool::new(64));
         let [(_, a, mut from_a), (_, b, mut from_b)] = [(); 2].map(|()| link(&pool, 32));
         drop(Fan::new(vec![a, b]));

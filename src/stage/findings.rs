@@ -1,4 +1,4 @@
-//! What stages found out about the stream, for whoever wants to show it. Stages say facts; they print nothing.
+//! What stages found out about the stream. Stages record facts; views print them.
 
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
@@ -10,24 +10,24 @@ use serde::{Deserialize, Serialize};
 pub struct Findings(Mutex<Vec<Hashed>>);
 
 impl Findings {
-    /// Says a sum, whole or not.
+    /// Records a checksum, complete or not.
     pub fn say(&self, hashed: Hashed) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(hashed);
     }
 
-    /// The sums so far.
+    /// The checksums recorded so far.
     #[must_use]
     pub fn hashes(&self) -> Vec<Hashed> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// The sum of a stream as it passed one place of the chain.
+/// The checksum of a stream at one place of the pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hashed {
-    /// Which sum: `sha256`.
+    /// The algorithm, such as `sha256`.
     pub algo: Cow<'static, str>,
-    /// The sum in hexadecimal; `None` where the stream did not pass whole, because a reader wanted no more of it.
+    /// The checksum in hexadecimal; `None` if a reader stopped before the whole stream had passed.
     pub hex: Option<String>,
     /// What the user calls the stream.
     pub label: String,

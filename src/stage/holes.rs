@@ -1,4 +1,4 @@
-//! Zeros that take no room on the disk.
+//! Writes runs of zeros as holes, which use no room on the disk.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use super::Holes;
 /// The smallest hole of common file systems; shorter runs of zeros are written.
 const BLOCK: usize = 4 << 10;
 
-/// Writes a part of `bytes`, which come `at` bytes after the first that were written, and leaves a hole where it is zeros.
+/// Writes a part of `bytes`, whose offset from the first written byte is `at`, or leaves a hole where it is zeros.
 pub fn write(descriptor: &Descriptor, bytes: &[u8], at: u64, holes: Holes) -> io::Result<Transfer> {
     let (length, is_zero) = run(bytes, at);
     if is_zero && holes == Holes::Grow {
@@ -26,7 +26,7 @@ pub fn write(descriptor: &Descriptor, bytes: &[u8], at: u64, holes: Holes) -> io
     Ok(transfer)
 }
 
-/// How many of the first bytes are all zeros, or are in blocks that are not, and which of the two it is.
+/// The length of the first run of blocks that are all zeros or all not, and which of the two it is.
 fn run(bytes: &[u8], at: u64) -> (usize, bool) {
     let first = BLOCK - usize::try_from(at % BLOCK as u64).unwrap_or(0);
     let (first, rest) = bytes.split_at(first.min(bytes.len()));

@@ -1,4 +1,4 @@
-//! Open places to read from that are descriptors.
+//! Open sources that are descriptors.
 
 use std::io;
 use std::sync::Arc;
@@ -13,22 +13,22 @@ use super::{Context, Outcome};
 #[derive(Debug)]
 pub struct Incoming {
     descriptor: Arc<Descriptor>,
-    /// How many bytes it has, where that is known: a regular file's size at its opening.
+    /// How many bytes it gives, if known: the size of a regular file when it was opened.
     size: Option<u64>,
-    /// The length of the whole file at its opening, where it has one.
+    /// The length of the whole file when it was opened, if it is a file.
     length: Option<u64>,
     /// How many bytes were skipped without being read.
     skipped: u64,
-    /// What to call it in a failure, where the stage's own text leaves that open.
+    /// Its name in a failure, if the stage's own text does not name it.
     name: Option<String>,
-    /// Bytes that it gave.
+    /// Bytes that were read.
     total: u64,
-    /// Whether the pages of a file may go out as they are, so that a later change of the file still shows in them.
+    /// Whether pages of a file may be sent without a copy, so that a later change of the file still shows in them.
     pub lends_pages: bool,
 }
 
 impl Incoming {
-    /// One that gives `size` bytes, where that is known.
+    /// Creates one that gives `size` bytes, if known.
     #[must_use]
     pub fn new(descriptor: Descriptor, size: Option<u64>) -> Self {
         Self {
@@ -42,7 +42,7 @@ impl Incoming {
         }
     }
 
-    /// Says what to call it in a failure.
+    /// Sets its name in failures.
     pub(super) fn name(&mut self, name: Option<String>) {
         self.name = name;
     }
@@ -53,7 +53,7 @@ impl Incoming {
         &self.descriptor
     }
 
-    /// Moves `bytes` ahead without reading them where its size is known; returns how many it skipped.
+    /// Moves `bytes` ahead without reading them if its size is known; returns how many it skipped.
     pub(super) fn skip(&mut self, bytes: u64) -> Result<u64, Failure> {
         let Some(size) = self.size else { return Ok(0) };
         let count = bytes.min(size);
@@ -64,10 +64,10 @@ impl Incoming {
         Ok(count)
     }
 
-    /// Reads what there is into `buffer`, and counts it.
+    /// Reads into `buffer` what is available, and counts it.
     pub fn read(&mut self, buffer: &mut [u8], context: &Context) -> Result<Transfer, Failure> {
         let transfer = {
-            // A disk's wait cannot be told from its work: all of the call counts as one.
+            // The kernel does not tell the wait for a disk from the copy: the whole call counts as one.
             let _outside = (self.descriptor.shape() == Shape::File).then(|| context.meter.wait(Wait::Outside));
             self.descriptor.read(buffer)
         };
@@ -78,7 +78,7 @@ impl Incoming {
         Ok(transfer)
     }
 
-    /// Counts what it gave.
+    /// Counts bytes that were read.
     pub fn gave(&mut self, count: u64, context: &Context) {
         self.total += count;
         context.meter.add_in(count);
@@ -94,9 +94,9 @@ impl Incoming {
         }
     }
 
-    /// It has given its end: says whether that was all of it. A regular file that ends before the size it had at its
-    /// opening has been cut while it was read; one that goes on has grown. A file whose size was never true (in /sys) has
-    /// the same size still.
+    /// Checks at its end that all of it was read. A regular file that ends before the size it had when it was opened
+    /// was truncated meanwhile; one that is longer has grown. A file whose size is never true (in /sys) still has the
+    /// same size.
     pub fn check_end(&self) -> Result<(), Failure> {
         let Some(expected) = self.size.map(|size| size - self.skipped) else {
             return Ok(());
@@ -113,13 +113,13 @@ impl Incoming {
         Ok(())
     }
 
-    /// What a failed read is.
+    /// The failure of a read.
     pub fn failed(&self, error: impl Into<io::Error>) -> Failure {
         naming(self.name.as_deref())(Failure::io(Kind::Source, "cannot read", error.into())).after(self.total)
     }
 }
 
-/// Puts the name of a place into its failures.
+/// Adds the name of an endpoint to its failures.
 pub(super) fn naming(name: Option<&str>) -> impl Fn(Failure) -> Failure {
     move |failure| match name {
         Some(name) => failure.on(name),
@@ -127,13 +127,13 @@ pub(super) fn naming(name: Option<&str>) -> impl Fn(Failure) -> Failure {
     }
 }
 
-/// The length of a file as the system has it now.
+/// The current length of a file.
 fn length(descriptor: &Descriptor) -> Option<u64> {
     descriptor.stat().ok().and_then(|stat| u64::try_from(stat.st_size).ok())
 }
 
-/// How large the next read should be. Files fill what they are given; a pipe or a peer gives what it has, and a buffer
-/// much larger than that would only be copied into a smaller one.
+/// The size of the next read. Files fill any buffer; a pipe or a peer gives what it has, and a buffer much larger than
+/// that would only be copied into a smaller one.
 pub(super) struct ReadSize {
     next: usize,
     largest: usize,
@@ -141,7 +141,7 @@ pub(super) struct ReadSize {
 }
 
 impl ReadSize {
-    /// Half the default capacity of a Linux pipe is what a busy one tends to give.
+    /// Half the default capacity of a Linux pipe, which is what a busy one tends to give.
     const FIRST: usize = 64 << 10;
     const SMALLEST: usize = 4 << 10;
 

@@ -1,4 +1,4 @@
-//! What a running stage tells the engine before its work is over.
+//! What a running stage reports to the engine before its work is over.
 
 use std::time::Duration;
 
@@ -6,23 +6,23 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::graph::NodeId;
 
-/// Something that happened in a stage that goes on.
+/// An event in a stage that continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
-    /// A sink has prepared its output, and waits for its turn to commit.
+    /// A sink has prepared its output and waits for its turn to commit.
     Prepared(NodeId),
-    /// A fork has cut a branch loose, because it took nothing for so long.
+    /// A fork has detached a branch because it accepted nothing for too long.
     Detached {
         /// The fork.
         fork: NodeId,
-        /// Which of its outputs led to the branch.
+        /// The index of the output that led to the branch.
         output: usize,
-        /// How long the branch took nothing.
+        /// How long the branch accepted nothing.
         after: Duration,
     },
 }
 
-/// Where one stage leaves its notices.
+/// Where one stage reports its notices.
 #[derive(Debug, Clone)]
 pub struct Notices {
     node: NodeId,
@@ -30,19 +30,19 @@ pub struct Notices {
 }
 
 impl Notices {
-    /// The notices of the stage `node`, which go to `sender`.
+    /// Sends the notices of the stage `node` to `sender`.
     #[must_use]
     pub fn new(node: NodeId, sender: UnboundedSender<Notice>) -> Self {
         Self { node, sender }
     }
 
-    /// Says that the stage's output is prepared.
+    /// Reports that the stage's output is prepared.
     pub fn prepared(&self) {
         // Without a receiver the run is over.
         let _ = self.sender.send(Notice::Prepared(self.node));
     }
 
-    /// Says that the branch at an output took nothing for so long, and gets nothing more.
+    /// Reports that the branch at an output accepted nothing for `after` and was detached.
     pub fn detached(&self, output: usize, after: Duration) {
         let fork = self.node;
         let _ = self.sender.send(Notice::Detached { fork, output, after });

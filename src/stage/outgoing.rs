@@ -1,4 +1,4 @@
-//! Open places to write to that are descriptors.
+//! Open sinks that are descriptors.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -15,39 +15,39 @@ use super::holes;
 use super::writeback::Writeback;
 use super::{Cancel, Context, Outcome, Phase, Rollback};
 
-/// How a place can have holes, which read as zeros and take no room.
+/// How holes, which read as zeros and use no room, can be made in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holes {
     /// Not at all.
     None,
-    /// By making the file longer: nobody else writes to it.
+    /// By extending the file: no other process writes to it.
     Grow,
-    /// By giving back the room of zeros that were written: others may write to the same file, but not at its offset.
+    /// By punching out zeros that were written: others may write to the same file, but not at this offset.
     Punch,
 }
 
 /// The end of a successful write.
 pub trait Commit: Send {
-    /// Whether something is left to commit once all is prepared.
+    /// When the commit is granted; the default is a rename once all sinks are prepared.
     fn phase(&self) -> Phase {
         Phase::Drained
     }
-    /// Makes what was written safe where it is, short of what can still be rolled back.
+    /// Makes what was written safe without making it final: it can still be rolled back.
     fn prepare(&mut self, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome {
         let _ = (descriptor, alarm);
         Ok(())
     }
     /// Makes what was written and prepared complete and durable.
     fn commit(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome;
-    /// Where to count what a peer takes meanwhile, so that it is seen to move.
+    /// Sets the meter that counts what a peer acknowledges meanwhile, so that progress is visible.
     fn count_with(&mut self, meter: Arc<StageMeter>) {
         let _ = meter;
     }
-    /// How holes can be left in it.
+    /// How holes can be made in it.
     fn holes(&self) -> Holes {
         Holes::None
     }
-    /// So many more bytes were written.
+    /// Reports that `count` more bytes were written.
     fn wrote(&self, count: u64) {
         let _ = count;
     }
@@ -61,42 +61,42 @@ pub trait Commit: Send {
     }
 }
 
-/// What has to be known of every byte that is written.
+/// Checks or records every byte that is written.
 pub trait Verify: Send {
-    /// How many bytes an earlier run has written.
+    /// The number of bytes that an earlier run has written.
     fn resumes_at(&self) -> u64 {
         0
     }
     /// Checks what an earlier run has written.
     fn begin(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome;
-    /// Takes in what was written.
+    /// Adds bytes that were written.
     fn add(&mut self, bytes: &[u8]);
-    /// A piece was written whole.
+    /// Called after a piece was written whole.
     fn note(&mut self, descriptor: &Descriptor, context: &Context) -> Result<(), Failure>;
-    /// All is written: checks it.
+    /// Checks the whole output once it is written.
     fn verify(&self, descriptor: &Descriptor, context: &Context) -> Outcome;
 }
 
 /// An open descriptor to write to.
 pub struct Outgoing {
     descriptor: Arc<Descriptor>,
-    /// What makes the bytes complete and durable there; `None` once that has begun.
+    /// Makes the bytes complete and durable; `None` once that has begun.
     commit: Option<Box<dyn Commit>>,
     writeback: Writeback,
-    /// Bytes that were written, those of an earlier run included.
+    /// Bytes that were written, including those of an earlier run.
     written: u64,
-    /// Which error a peer that left is.
+    /// The kind of error if the peer has closed its side.
     pub reader_left: Kind,
-    /// What is to be known of the bytes.
+    /// Checks the written bytes, if that was asked for.
     pub verify: Option<Box<dyn Verify>>,
-    /// How zeros are left out where the bytes pass through a link.
+    /// How zeros are left out when the bytes pass through a link.
     pub holes: Holes,
-    /// Whether the bytes need not be seen here.
+    /// Whether the direct path may be used, which copies the bytes without showing them to this process.
     pub is_direct: bool,
 }
 
 impl Outgoing {
-    /// One whose bytes need not be seen.
+    /// Creates one that may use the direct path.
     #[must_use]
     pub fn new(descriptor: Descriptor, commit: Box<dyn Commit>) -> Self {
         Self {
@@ -117,7 +117,7 @@ impl Outgoing {
         &self.descriptor
     }
 
-    /// How holes could be left in it.
+    /// How holes could be made in it.
     #[must_use]
     pub fn possible_holes(&self) -> Holes {
         self.commit.as_ref().map_or(Holes::None, |commit| commit.holes())
@@ -141,20 +141,20 @@ impl Outgoing {
         self.commit.as_ref()?.rollback()
     }
 
-    /// Where in the stream it goes on: how many bytes an earlier run has written.
+    /// The offset in the stream at which it continues: the number of bytes that an earlier run has written.
     #[must_use]
     pub fn resumes_at(&self) -> u64 {
         self.verify.as_ref().map_or(0, |verify| verify.resumes_at())
     }
 
-    /// Writes as much as there is room for with `write`, and counts it.
+    /// Writes with `write` as much as there is room for, and counts it.
     pub fn write(
         &mut self,
         context: &Context,
         write: impl FnOnce(&Descriptor) -> io::Result<Transfer>,
     ) -> Result<Transfer, Failure> {
         let transfer = {
-            // A disk's wait cannot be told from its work: all of the call counts as one.
+            // The kernel does not tell the wait for a disk from the copy: the whole call counts as one.
             let _outside = (self.descriptor.shape() == Shape::File).then(|| context.meter.wait(Wait::Outside));
             write(&self.descriptor)
         };
@@ -165,7 +165,7 @@ impl Outgoing {
         Ok(transfer)
     }
 
-    /// Counts what it took.
+    /// Counts bytes that were accepted.
     pub fn took(&mut self, count: u64, context: &Context) {
         self.written += count;
         context.meter.add_out(count);
@@ -185,7 +185,7 @@ impl Outgoing {
         }
     }
 
-    /// All bytes are written: makes them complete and durable, when it is its turn.
+    /// Makes the written bytes complete and durable, once the commit is granted.
     pub fn commit(&mut self, context: &Context) -> Outcome {
         context.meter.begin_commit();
         let _outside = context.meter.wait(Wait::Outside);
@@ -195,7 +195,7 @@ impl Outgoing {
         self.commit_when(&context.cancel, || context.commit.wait_blocking(&context.cancel))
     }
 
-    /// Makes what was written complete and durable, without a turn.
+    /// Makes the written bytes complete and durable without waiting for a turn.
     pub fn commit_at_once(&mut self, cancel: &Cancel) -> Outcome {
         self.commit_when(cancel, || Ok(()))
     }
@@ -211,7 +211,7 @@ impl Outgoing {
         commit.commit(&self.descriptor, cancel.alarm()?)
     }
 
-    /// What a failed write is.
+    /// The failure of a write.
     pub fn failed(&self, error: impl Into<io::Error>) -> Failure {
         let error = error.into();
         let place = if Errno::from_io_error(&error) == Some(Errno::PIPE) {
@@ -222,7 +222,7 @@ impl Outgoing {
         Failure::io(place, "cannot write", error).after(self.written)
     }
 
-    /// Writes all that comes, and commits it.
+    /// Writes everything that arrives, and commits it.
     pub(super) fn run(mut self, mut input: Inlet, context: &Context) -> Outcome {
         context.external_fd.writes(&self.descriptor);
         self.written = self.resumes_at();

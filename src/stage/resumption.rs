@@ -1,35 +1,34 @@
-//! What a run that goes on where an earlier one ended has to know.
+//! What is needed to continue an earlier run.
 
 use serde::{Deserialize, Serialize};
 
-/// Which run it is: only one over the same source may go on with what was written. What stands between them changes no
-/// byte, or the plan refuses it, and may differ from run to run.
+/// Identifies a run: only a run over the same source may continue what was written. The stages in between change no
+/// byte, or the plan refuses to resume, so they may differ from run to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumeKey {
-    /// The chain that began it, normalised, for people who look into the journal.
+    /// The pipeline that began it, normalised, for people who read the journal.
     pub pipeline: String,
     /// The file that is read.
     pub source: SourceIdentity,
 }
 
-/// A source file, as it is told from another one and from what it was before. There is no device in it: those are
-/// numbered anew at every start of a machine.
+/// Identifies a source file and its state. The device is not part of it: devices are numbered anew at every boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceIdentity {
-    /// Its name, as people may see it.
+    /// Its name for messages.
     pub path: String,
     /// Its length in bytes.
     pub size: u64,
     /// When it was last written, in seconds since the epoch.
     pub modified_s: i64,
-    /// The nanoseconds that belong to it.
+    /// The nanoseconds of that time.
     pub modified_ns: u64,
-    /// Its number within its file system.
+    /// Its inode number within its file system.
     pub inode: u64,
 }
 
 impl SourceIdentity {
-    /// How `now` differs from what it was, in words; `None` if it does not.
+    /// How `now` differs from `self`, in words; `None` if it does not.
     #[must_use]
     pub fn change(&self, now: &Self) -> Option<String> {
         if self.inode != now.inode {

@@ -1,15 +1,12 @@
-//! A small file that a stage leaves beside the stream.
+//! A small file that a stage writes beside the stream.
 
 use std::fmt::Debug;
 
 use super::{Cancel, Outcome};
 
-/// The engine opens it before the first byte moves and lends it to its stage; what the stage wrote takes its place when
-/// the sink is committed, and never does where the run fails. A transform knows no endpoint.
+/// The engine opens it before the first byte moves and passes it to its stage. It replaces an existing file when the
+/// sink commits, and never if the run fails.
 pub trait SideFile: Debug + Send + Sync {
-    /// Writes all of it, once, and waits until the disk has it; what was there before stays.
-    ///
-    /// # Errors
-    /// If it cannot be written, or the stage is told to stop.
+    /// Writes the whole content once and waits until the disk has it; an existing file stays for now.
     fn write(&self, bytes: &[u8], cancel: &Cancel) -> Outcome;
 }

@@ -13,7 +13,7 @@ use super::{Context, Outcome, Outgoing, Phase, Rollback, StreamWriter, Work};
 
 /// An open place to write to.
 pub enum OpenWriter {
-    /// A descriptor, which is written on a thread and may take the direct path.
+    /// A descriptor, which is written on a thread and may use the direct path.
     Descriptor(Outgoing),
     /// Anything else.
     Stream(Box<dyn StreamWriter>),
@@ -44,7 +44,7 @@ impl OpenWriter {
         }
     }
 
-    /// Where in the stream it goes on: how many bytes an earlier run has written.
+    /// The offset in the stream at which it continues: the number of bytes that an earlier run has written.
     #[must_use]
     pub fn resumes_at(&self) -> u64 {
         match self {
@@ -53,7 +53,7 @@ impl OpenWriter {
         }
     }
 
-    /// What is written, where that needs no link: then the bytes pass unseen.
+    /// The descriptor, if the direct path may be used.
     pub fn as_direct(&mut self) -> Option<&mut Outgoing> {
         match self {
             Self::Descriptor(outgoing) => Some(outgoing).filter(|outgoing| outgoing.is_direct),
@@ -78,7 +78,7 @@ impl OpenWriter {
     }
 }
 
-/// Writes all that comes, and commits it when it is its turn.
+/// Writes everything that arrives, and commits it once that is granted.
 async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, context: Context) -> Outcome {
     let mut written = 0;
     let mut batch = Batch::new();
@@ -108,6 +108,6 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
     if writer.phase() != Phase::Drained {
         context.commit.wait(&context.cancel).await?;
     }
-    // A commit that was begun is not given up: its result would be unknown.
+    // A commit that has begun is not cancelled: its result would be unknown.
     writer.commit().await
 }

@@ -1,4 +1,4 @@
-//! The source of a pipeline: one place, or several that are read one after the other.
+//! The source of a pipeline: one endpoint, or several that are read one after the other.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use crate::platform::{FileStamp, Shape, Transfer};
 use super::incoming::{ReadSize, naming};
 use super::{Context, Endpoint, Facts, Incoming, Outcome, Reach, Settle, SourceIdentity, StreamReader, Work};
 
-/// An open place to read from.
+/// An open endpoint to read from.
 pub enum OpenReader {
-    /// A descriptor, which is read on a thread and may take the direct path.
+    /// A descriptor, which is read on a thread and may use the direct path.
     Descriptor(Incoming),
     /// Anything else.
     Stream(Box<dyn StreamReader>),
@@ -34,18 +34,18 @@ impl From<Incoming> for OpenReader {
 pub struct Source {
     first: Box<dyn Endpoint>,
     later: Vec<Box<dyn Endpoint>>,
-    /// What the user expects, in bytes.
+    /// The size that the user expects, in bytes.
     expected: Option<u64>,
 }
 
 impl Source {
-    /// Reads one place.
+    /// Reads one endpoint.
     #[must_use]
     pub fn of(first: Box<dyn Endpoint>) -> Self {
         Self::series(first, Vec::new(), None)
     }
 
-    /// Reads several places, which together are expected to give so many bytes, if the user says so.
+    /// Reads several endpoints, with the total number of bytes that the user expects, if any.
     #[must_use]
     pub fn series(first: Box<dyn Endpoint>, later: Vec<Box<dyn Endpoint>>, expected: Option<u64>) -> Self {
         Self { first, later, expected }
@@ -55,7 +55,7 @@ impl Source {
         std::iter::once(&self.first).chain(&self.later).map(|place| &**place)
     }
 
-    /// Looks without side effects.
+    /// What is known of it, without side effects.
     pub fn facts(&self) -> Result<Facts, Failure> {
         let is_series = !self.later.is_empty();
         let look = |place: &dyn Endpoint| {
@@ -82,10 +82,10 @@ impl Source {
         self.first.reach()
     }
 
-    /// Whether it may be joined to a sink without a link.
+    /// Checks that it can be joined to a sink without a link.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason why not.
     pub fn direct(&self) -> Result<(), &'static str> {
         self.places().try_for_each(Endpoint::direct)
     }
@@ -102,7 +102,7 @@ impl Source {
         places.filter_map(|place| place.bind().transpose()).collect()
     }
 
-    /// Whether it can be read from the middle, and known again in another run.
+    /// Checks that it can be read from the middle, and recognised in a later run.
     ///
     /// # Errors
     /// What it is instead of one regular file, as in "this is a connection".
@@ -114,13 +114,13 @@ impl Source {
         }
     }
 
-    /// What it gives.
+    /// What flows out of it.
     #[must_use]
     pub fn port(&self) -> Port {
         self.first.gives()
     }
 
-    /// Opens, connects or accepts the first place.
+    /// Opens, connects or accepts the first endpoint.
     pub async fn open(self) -> Result<OpenSource, Failure> {
         let mut source = OpenSource {
             shown: self.first.shown(),
@@ -137,33 +137,33 @@ impl Source {
     }
 }
 
-/// What to call a place in a failure, where the stage's own text leaves that open. A far place's failures name its address
-/// themselves.
+/// The name of an endpoint in a failure, if the stage's own text does not give it. Failures of far endpoints name their
+/// address themselves.
 fn name_in(is_series: bool, place: &dyn Endpoint) -> Option<String> {
     (is_series && place.reach() == Reach::Near).then(|| place.shown())
 }
 
-/// What is the same for all.
+/// The value that is the same for all.
 fn in_common<T: PartialEq>(each: &[Facts], of: impl Fn(&Facts) -> Option<T>) -> Option<T> {
     let first = of(each.first()?);
     first.filter(|first| each.iter().all(|facts| of(facts).as_ref() == Some(first)))
 }
 
-/// The place that is being read, and those that follow when it has ended.
+/// The endpoint that is being read, and those that follow when it has ended.
 pub struct OpenSource {
-    /// `None` where the next one could not be opened.
+    /// `None` if the next one could not be opened.
     input: Option<OpenReader>,
-    /// What to call it in a failure.
+    /// Its name in a failure.
     name: Option<String>,
-    /// The first place's name, as people may see it.
+    /// The name of the first endpoint, for messages.
     shown: String,
     later: vec::IntoIter<Box<dyn Endpoint>>,
     is_series: bool,
     /// Whether all of them are descriptors.
     is_direct: bool,
-    /// Bytes that are still wanted of all of them.
+    /// The number of bytes that are still to be read, over all endpoints.
     left: u64,
-    /// Where a later place's connection is made.
+    /// Where connections of later endpoints are made.
     runtime: Handle,
 }
 
@@ -186,18 +186,18 @@ impl OpenSource {
         }
     }
 
-    /// What is read now, where it can be read without a link.
+    /// The descriptor that is read now, if it can be read without a link.
     pub fn as_direct(&mut self) -> Option<&mut Incoming> {
         if self.is_direct { self.descriptor() } else { None }
     }
 
-    /// Moves `bytes` ahead without reading them where it can; returns how many it skipped.
+    /// Moves `bytes` ahead without reading them if possible; returns how many it skipped.
     pub fn skip(&mut self, bytes: u64) -> Result<u64, Failure> {
         self.descriptor().map_or(Ok(0), |input| input.skip(bytes))
     }
 
-    /// Sets how many bytes it reads at most from where it is now. Then it stops without finishing its outlet, because it
-    /// cannot know whether there is more.
+    /// Sets the largest number of bytes to read from here. The source then stops without finishing its outlet, because
+    /// it cannot know whether more follows.
     pub fn read_at_most(&mut self, bytes: u64) {
         self.left = bytes;
     }
@@ -219,7 +219,7 @@ impl OpenSource {
         }))
     }
 
-    /// What is to be told how the run was settled, if anything is.
+    /// The object that is told how the run ended, if any.
     #[must_use]
     pub fn settle(&self) -> Option<Arc<dyn Settle>> {
         match &self.input {
@@ -228,7 +228,7 @@ impl OpenSource {
         }
     }
 
-    /// Opens the next place, waiting for it; returns whether there is one.
+    /// Opens the next endpoint, waiting for it; returns false if there is none.
     pub fn advance(&mut self, context: &Context) -> Result<bool, Stop> {
         let Some(next) = self.later.next() else {
             return Ok(false);
@@ -272,7 +272,7 @@ impl OpenSource {
         }))
     }
 
-    /// Reads a descriptor to its end, or as far as it is wanted.
+    /// Reads a descriptor to its end, or as far as needed.
     fn read_descriptor(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
         let left = &mut self.left;
         let Some(OpenReader::Descriptor(input)) = &mut self.input else {
@@ -282,7 +282,7 @@ impl OpenSource {
         let shape = input.descriptor().shape();
         let mut size = ReadSize::new(shape, out.largest());
         if shape == Shape::Pipe && *left > 0 {
-            // A FIFO without a writer so far reads as if it had ended.
+            // A FIFO that has had no writer yet reads as if it had ended.
             input.wait(context)?;
         }
         loop {
@@ -297,7 +297,7 @@ impl OpenSource {
                     out.send(buffer)?;
                 }
                 Transfer::NotReady => {
-                    // What waits holds nothing.
+                    // A wait must not hold a buffer.
                     drop(buffer);
                     input.wait(context)?;
                 }
@@ -305,7 +305,7 @@ impl OpenSource {
         }
     }
 
-    /// Reads a stream to its end, or as far as it is wanted. What waits for it holds no buffer.
+    /// Reads a stream to its end, or as far as needed. It holds no buffer while it waits.
     async fn read_stream(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
         let left = &mut self.left;
         let Some(OpenReader::Stream(reader)) = &mut self.input else {
@@ -346,7 +346,7 @@ impl OpenSource {
     }
 }
 
-/// How much the next read may give. Once nothing more is wanted, only another read could tell whether there is more.
+/// The size of the next read. Once no more is needed, only another read could tell whether more follows.
 fn wanted(left: u64) -> Result<usize, Stop> {
     match usize::try_from(left).unwrap_or(usize::MAX) {
         0 => Err(Stop::PeerClosed),
@@ -354,7 +354,7 @@ fn wanted(left: u64) -> Result<usize, Stop> {
     }
 }
 
-/// What one read gives; `None` where there is nothing now.
+/// The result of one read; `None` if nothing is available now.
 async fn read_once(reader: &mut dyn StreamReader, buffer: &mut Buffer) -> Option<Result<usize, Stop>> {
     poll_fn(|context| {
         Poll::Ready(match reader.poll_read(context, buffer.spare_mut()) {
@@ -365,7 +365,7 @@ async fn read_once(reader: &mut dyn StreamReader, buffer: &mut Buffer) -> Option
     .await
 }
 
-/// Waits until this task is woken: by the place that a read has just found not ready, or for no reason.
+/// Waits until this task is woken: by the endpoint that a read found not ready, or spuriously.
 async fn woken() {
     let mut is_first = true;
     poll_fn(|_| {

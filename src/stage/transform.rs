@@ -1,4 +1,4 @@
-//! The stages that only turn bytes into bytes, and the one driver that runs them all.
+//! Synchronous transforms from bytes to bytes, and the driver that runs them.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -8,51 +8,51 @@ use crate::flow::{Chunk, Inlet, Outlet};
 
 use super::{Context, Outcome, Stage, Work};
 
-/// Whether a transform wants to go on.
+/// Whether a transform needs more input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
-    /// More input.
+    /// More input is needed.
     More,
-    /// No more: the stream ends here, whatever the source still has.
+    /// The stream ends here, whatever the source still has.
     Enough,
 }
 
-/// A transform that is a synchronous machine: testable without a runtime, driven by [`OnThread`].
+/// A synchronous transform: testable without a runtime, run by [`OnThread`].
 pub trait Transform: Send {
-    /// Takes a chunk and sends what comes of it.
+    /// Processes a chunk and sends the result.
     ///
     /// # Errors
-    /// If the input cannot be transformed, or nothing more is wanted.
+    /// If the input cannot be transformed, or the output is closed.
     fn transform(&mut self, input: Chunk, out: &mut Outlet) -> Result<Want, Stop>;
-    /// The input has nothing for now: sends what is gathered, so that a trickling source is not held back.
+    /// Called when no input is available: sends what is gathered, so that a slow source is not delayed.
     ///
     /// # Errors
-    /// If nothing more is wanted.
+    /// If the output is closed.
     fn starved(&mut self, out: &mut Outlet) -> Outcome {
         let _ = out;
         Ok(())
     }
-    /// After what further time without input [`Transform::on_idle`] is wanted; `None` where it never is. Asked, like
-    /// `starved` before it, only when the input has nothing for now, so it may read the clock.
+    /// How long after [`Transform::starved`] without input [`Transform::on_idle`] is to be called; `None` for never.
+    /// Called only when no input is available, so it may read the clock.
     fn idle_after(&mut self) -> Option<Duration> {
         None
     }
-    /// That time has passed: sends all that can be given out.
+    /// Called after that time: sends everything that can be sent.
     ///
     /// # Errors
-    /// If nothing more is wanted.
+    /// If the output is closed.
     fn on_idle(&mut self, out: &mut Outlet) -> Outcome {
         let _ = out;
         Ok(())
     }
-    /// The input has ended: sends the rest.
+    /// Called at the end of the input: sends the rest.
     ///
     /// # Errors
-    /// If the input was not whole, or nothing more is wanted.
+    /// If the input was truncated, or the output is closed.
     fn finish(self: Box<Self>, out: &mut Outlet) -> Outcome;
 }
 
-/// A [`Transform`] on a thread of its own, where it is made with what the engine lends it.
+/// Runs a [`Transform`] on a thread of its own, where it is made from the engine's [`Context`].
 pub struct OnThread<F>(pub F);
 
 impl<T: Transform + 'static, F: FnOnce(&Context) -> T + Send + 'static> Stage for OnThread<F> {
@@ -61,10 +61,7 @@ impl<T: Transform + 'static, F: FnOnce(&Context) -> T + Send + 'static> Stage fo
     }
 }
 
-/// Runs a transform from its first chunk to its end, on this thread.
-///
-/// # Errors
-/// As the transform, or when a neighbour stopped.
+/// Runs a transform on this thread, from its first chunk to its end.
 pub fn drive<T: Transform>(mut transform: Box<T>, mut input: Inlet, mut out: Outlet) -> Outcome {
     while let Some(chunk) = next(&mut *transform, &mut input, &mut out)? {
         if transform.transform(chunk, &mut out)? == Want::Enough {
@@ -76,7 +73,7 @@ pub fn drive<T: Transform>(mut transform: Box<T>, mut input: Inlet, mut out: Out
     Ok(())
 }
 
-/// The next chunk, or `None` at the end of the stream. Before it waits, the transform gives out what it has.
+/// The next chunk, or `None` at the end of the stream. The transform sends what it has before this waits.
 fn next(transform: &mut impl Transform, input: &mut Inlet, out: &mut Outlet) -> Result<Option<Chunk>, Stop> {
     if let Some(chunk) = input.try_receive() {
         return Ok(Some(chunk));
@@ -99,7 +96,7 @@ mod tests {
     use super::*;
     use crate::flow::{Link, Marks, Pool, StageMeter, block_on};
 
-    /// Says what is asked of it. What it is given last, it gives out when it is finished.
+    /// Records which methods were called. Its last input is sent when it is finished.
     struct Teller {
         said: Sender<&'static str>,
         idles: u32,
@@ -109,7 +106,7 @@ mod tests {
 
     impl Teller {
         fn say(&self, what: &'static str) {
-            self.said.send(what).expect("somebody listens");
+            self.said.send(what).expect("there is a listener");
         }
     }
 
@@ -165,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn it_gives_out_what_it_has_before_it_waits_and_what_it_can_when_it_has_waited() {
+    fn transform_sends_before_it_waits() {
         let (mut feed, input) = link();
         let (out, mut end) = link();
         let (teller, heard) = teller(2, Want::More);
@@ -183,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_enough_is_finished_and_ends_the_stream() {
+    fn satisfied_transform_ends_the_stream() {
         let (mut feed, input) = link();
         let (out, mut end) = link();
         let (teller, heard) = teller(0, Want::Enough);
@@ -194,11 +191,11 @@ mod tests {
         assert_eq!(heard.iter().collect::<Vec<_>>(), ["transform", "finish"]);
         assert_eq!(end.try_receive().expect("the rest").as_slice(), b"abcd");
         assert!(matches!(end.receive_blocking(), Ok(None)));
-        assert!(block_on(feed.copy(b"more")).is_err(), "nobody wants more");
+        assert!(block_on(feed.copy(b"more")).is_err(), "the outlet is closed");
     }
 
     #[test]
-    fn an_input_that_was_not_whole_ends_nothing() {
+    fn truncated_input_ends_nothing() {
         let (feed, input) = link();
         let (out, mut end) = link();
         let (teller, heard) = teller(0, Want::More);

@@ -7,18 +7,18 @@ use crate::graph::Port;
 
 use super::{Context, Outside, RateControl, Work};
 
-/// A transform whose parameters are right.
+/// A transform with checked parameters.
 ///
 /// What only some transforms have is a capability: a method here that returns it, and `None` for all others. A transform
 /// that changes the bytes has a [`Conversion`]; one that passes on all or some of them as they came has a [`PassThrough`].
 pub trait TransformPlan: Send {
     /// Makes the stage.
     fn make(self: Box<Self>) -> Box<dyn Stage>;
-    /// The memory that it asks for besides an ordinary link.
+    /// The memory that it needs besides an ordinary link.
     fn memory_use(&self) -> Option<&dyn MemoryUse> {
         None
     }
-    /// How much of its input its output takes, where it passes bytes on unchanged.
+    /// How much of its input becomes output, if it passes bytes on unchanged.
     fn pass_through(&self) -> Option<&dyn PassThrough> {
         None
     }
@@ -27,12 +27,12 @@ pub trait TransformPlan: Send {
     fn conversion(&self) -> Option<&dyn Conversion> {
         None
     }
-    /// How many of the first bytes it drops. A source that can seek skips them instead, and the engine subtracts what it
-    /// has skipped.
+    /// The number of leading bytes that it drops. A source that can seek skips them instead, and the engine subtracts
+    /// what was skipped.
     fn leading_skip(&mut self) -> Option<&mut u64> {
         None
     }
-    /// What it waits for when it waits for the outside, where it does.
+    /// What it waits for outside of the pipeline, if anything.
     fn outside(&self) -> Option<Outside> {
         None
     }
@@ -40,31 +40,31 @@ pub trait TransformPlan: Send {
     fn rate_control(&self) -> Option<&Arc<RateControl>> {
         None
     }
-    /// The small file that it leaves beside the stream: the parameter that names it, and its name.
+    /// The small file that it writes beside the stream: the parameter that names it, and its name.
     fn side_file(&self) -> Option<(&'static str, &[u8])> {
         None
     }
 }
 
-/// A transform that asks for memory.
+/// A transform that needs memory.
 pub trait MemoryUse {
     /// Bytes that it holds besides its links, as far as its parameters tell.
     fn state_bytes(&self) -> u64 {
         0
     }
-    /// Whether its input may ask for more than that, which it then claims from the [`Budget`](super::Budget).
+    /// Whether its input may need more than that, which it then claims from the [`Budget`](super::Budget).
     fn claims_later(&self) -> bool {
         false
     }
-    /// The high-water mark of the link behind it, in bytes; one that the user set outranks it.
+    /// The high-water mark of the link behind it, in bytes; one that the user set takes precedence.
     fn high(&self) -> Option<u64> {
         None
     }
 }
 
-/// A transform that passes on all or some of its bytes as they came.
+/// A transform that passes all or some of its bytes unchanged.
 pub trait PassThrough {
-    /// Bytes of input that it needs at most for the first `output` bytes of its output; `None` stands for no bound.
+    /// The most bytes of input that it needs for the first `output` bytes of its output; `None` stands for no bound.
     fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
         output
     }
@@ -72,73 +72,73 @@ pub trait PassThrough {
     fn ends_early(&self) -> bool {
         false
     }
-    /// Whether it can start anywhere in the stream: it passes every byte, and needs none that it does not pass.
+    /// Whether it can start anywhere in the stream: it passes every byte, and keeps no state from earlier ones.
     fn starts_anywhere(&self) -> bool {
         false
     }
-    /// How many bytes it gives for those that come to it.
+    /// How many bytes it sends for those that it receives.
     fn output_size(&self) -> OutputSize {
         OutputSize::Same
     }
 }
 
-/// How many bytes a stage gives for those that come to it, as far as that is known beforehand.
+/// How many bytes a stage sends for those that it receives, as far as that is known beforehand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OutputSize {
-    /// As many.
+    /// The same number.
     #[default]
     Same,
-    /// All but so many, and then so many at most, whatever comes; the stream ends behind them.
+    /// A part of the input, after which the stream ends.
     Part {
-        /// What it drops first.
+        /// The number of leading bytes that it drops.
         skip: u64,
-        /// What it passes then; `None` for all.
+        /// The most that it passes then; `None` for all.
         most: Option<u64>,
     },
-    /// As many, and it fails where that is more than so many.
+    /// The same number, but it fails above this limit.
     Limited(u64),
-    /// That only shows while it runs.
+    /// Known only at run time.
     Changed,
 }
 
-/// A transform whose output is something else than its input.
+/// A transform that changes the kind or the content of the data.
 pub trait Conversion {
     /// Whether it compresses or decompresses; `None` for neither.
     fn content(&self) -> Option<Content> {
         None
     }
-    /// What it gives where `input` reaches it.
+    /// What it sends if it receives `input`.
     ///
     /// # Errors
-    /// What it would take instead.
+    /// What it would accept instead.
     fn output_port(&self, input: Port) -> Result<Port, Mismatch> {
         Mismatch::unless_bytes(input).map(|()| Port::Bytes)
     }
 }
 
-/// What comes out of a codec.
+/// What a codec sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// Compressed: nothing that a terminal should show.
+    /// Compressed: not fit for a terminal.
     Compressed,
-    /// Decompressed: more bytes than went in, of any kind.
+    /// Decompressed: of any kind, and usually more bytes than were received.
     Restored,
 }
 
-/// A stage cannot take what reaches it.
+/// A stage cannot accept the data that reaches it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mismatch {
-    /// What it takes.
+    /// What it accepts.
     pub takes: Port,
-    /// The stages that would turn what reaches it into that.
+    /// The stages that would convert the data.
     pub through: &'static [&'static str],
 }
 
 impl Mismatch {
-    /// Of what takes bytes, or records that are lines of bytes.
+    /// Checks for a stage that accepts bytes, or records that are lines of bytes.
     ///
     /// # Errors
-    /// Where `input` is neither.
+    /// If `input` is neither.
     pub fn unless_bytes(input: Port) -> Result<(), Self> {
         match input {
             Port::Bytes | Port::Lines | Port::Json => Ok(()),
@@ -150,7 +150,7 @@ impl Mismatch {
     }
 }
 
-/// The general transform: anything that waits, or needs helpers.
+/// The general transform: anything that waits, or needs several threads.
 pub trait Stage: Send {
     /// Starts the stage.
     fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work;

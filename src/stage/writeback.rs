@@ -1,13 +1,13 @@
-//! Letting the disk begin before the end.
+//! Starts to write a file to the disk before its end.
 
 use crate::platform::Descriptor;
 
-/// Has the kernel start to write back what a sink wrote, piece by piece, so that there is little left to wait for when the
-/// file is made durable.
+/// Asks the kernel to write back what a sink wrote, piece by piece, so that little is left to wait for when the file is
+/// made durable.
 pub struct Writeback {
-    /// Whether the end waits for the disk.
+    /// Whether the commit waits for the disk.
     is_wanted: bool,
-    /// Bytes that were written since the last piece.
+    /// Bytes written since the last piece.
     pending: u64,
 }
 
@@ -20,7 +20,7 @@ impl Writeback {
         Self { is_wanted, pending: 0 }
     }
 
-    /// Says that `count` more bytes were written.
+    /// Reports that `count` more bytes were written.
     pub fn wrote(&mut self, descriptor: &Descriptor, count: u64) {
         self.pending += count;
         if self.is_wanted && self.pending >= Self::PIECE {

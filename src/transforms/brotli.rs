@@ -1,4 +1,4 @@
-//! brotli: RFC 7932. It has no magic number, no checksum and no members.
+//! brotli: RFC 7932. It has neither a magic number nor a checksum nor members.
 
 use async_compression::Level;
 use async_compression::codecs::brotli::params::EncoderParams;
@@ -15,10 +15,9 @@ pub static BROTLI: Definition = Definition {
     name: "brotli",
     role: Role::Transform,
     summary: "compress to brotli",
-    details: "The format has neither a magic number nor a checksum: whoever decompresses it has to know what it is, and \
-              bits that flipped on the way may go unnoticed. `highwater explain` says what a level takes.\n\nWhere the \
-              input trickles, what came in is given out within `flush`, so that the other end need not wait for a full \
-              block.",
+    details: "The format has neither a magic number nor a checksum: it cannot be recognised, and flipped bits may go \
+              unnoticed. `highwater explain` says what a level takes.\n\nWhen the input is slow, its output follows \
+              within `flush`, so that the receiver need not wait for a full block.",
     params: &[level(0, 11, "5", "0 is fastest, 11 is smallest and slow"), FLUSH],
     examples: &[Example {
         text: "read page.html | brotli level=9 | write page.html.br",
@@ -53,7 +52,7 @@ static FORMAT: Format = Format {
     repeats: false,
 };
 
-/// Bytes that a decoder holds besides its window: above all its Huffman tables. There are up to 256 of each of three
+/// Bytes that a decoder holds besides its window, mostly its Huffman tables. There are up to 256 of each of three
 /// kinds, of up to 1128 entries of four bytes. Measured with ordinary files: up to 2.9 MiB.
 const DECODER: u64 = 3584 << 10;
 
@@ -82,7 +81,7 @@ fn head(head: &[u8]) -> Head {
         (_, bits, _) => 17 + u32::from(bits),
     };
     match window_bits {
-        // While the window grows, there are the old one and the new one.
+        // While the window grows, the old one and the new one exist.
         10..=30 => Head::Member((1 << window_bits) + (1 << window_bits) / 2),
         _ => Head::Foreign,
     }
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_is_read_from_the_first_bits() {
+    fn window_is_read_from_first_bits() {
         assert_eq!(head(&[0x06]), window(16));
         assert_eq!(head(&[0x0b]), window(22));
         assert_eq!(head(&[0x0f]), window(24));

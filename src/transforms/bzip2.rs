@@ -14,8 +14,8 @@ pub static BZIP2: Definition = Definition {
     name: "bzip2",
     role: Role::Transform,
     summary: "compress to bzip2",
-    details: "The level is the size of a block in units of 100 kB. What came in is given out when a block is full: it \
-              cannot be hurried.",
+    details: "The level is the size of a block in units of 100 kB. Output comes when a block is full: the format \
+              cannot be flushed.",
     params: &[level(1, 9, "9", "1 takes least memory, 9 is smallest")],
     examples: &[Example {
         text: "read big.iso | bzip2 | write big.iso.bz2",
@@ -58,7 +58,7 @@ fn head(head: &[u8]) -> Head {
     match (compare(head, MAGIC), head.get(MAGIC.len())) {
         // Four bytes for each byte of a block.
         (Likeness::Same, Some(level @ b'1'..=b'9')) => Head::Member(u64::from(level - b'0') * 400_000),
-        (Likeness::Same, Some(_)) => Head::Unable("its block size is none that bzip2 has"),
+        (Likeness::Same, Some(_)) => Head::Unable("its block size is not one of bzip2's"),
         (Likeness::Different, _) => Head::Foreign,
         _ => Head::More(MAGIC.len() + 1),
     }

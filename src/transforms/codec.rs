@@ -1,9 +1,9 @@
-//! Driving compressors and decompressors: one loop for each direction, for every format.
+//! The drivers of compressors and decompressors: one loop for each direction, for every format.
 //!
-//! A codec is a synchronous machine that turns a slice into a slice. It gets a thread of its own, the chunks of its
-//! input link as input and buffers of its output link as output, so its memory is its state and nothing else.
+//! A codec is a synchronous function from slices to slices. It gets a thread of its own, the chunks of its input link
+//! as input and buffers of its output link as output, so it needs no other memory than its state.
 
-// Without some of the codecs, some of what they share has no user.
+// Without some of the codecs, parts of what they share are unused.
 #![cfg_attr(
     not(all(
         feature = "zstd",
@@ -32,18 +32,18 @@ pub use format::{Decoder, Format, Head, Padding, Plain, Step};
 pub use magic::{Likeness, compare, skippable};
 pub use parameter::{FLUSH, THREADS, given_level, given_threads, level};
 
-/// What a codec is given in one call, so that a cancelled run never waits long for one to come back.
+/// The input of one call, small enough that a cancelled run never waits long for the call.
 const PIECE: usize = 64 << 10;
 
 /// The plan of a stage that compresses or decompresses.
 pub struct Codec<S> {
-    /// What it is started as.
+    /// The stage.
     pub stage: S,
-    /// What comes out.
+    /// The kind of its output.
     pub content: Content,
     /// Bytes that it holds, as far as its parameters tell.
     pub state: u64,
-    /// Whether it claims more once it knows its input.
+    /// Whether it claims more once its input is known.
     pub claims_later: bool,
 }
 

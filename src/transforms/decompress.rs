@@ -1,4 +1,4 @@
-//! `decompress`: whichever format it is.
+//! `decompress`: detects the format.
 
 use crate::catalog::{Args, Build, Definition, Example, Role};
 use crate::error::Problem;
@@ -11,9 +11,9 @@ pub static DECOMPRESS: Definition = Definition {
     name: "decompress",
     role: Role::Transform,
     summary: "decompress whichever format it is: gzip, zstd, xz, bzip2 or lz4",
-    details: "The first bytes tell the format; then it does what `gunzip`, `unzstd`, `unxz`, `bunzip2` or `unlz4` does. \
-              Input that is none of them is an error, which says what it looks like. brotli cannot be recognised: use \
-              `unbrotli`.",
+    details: "The first bytes tell the format; then it does what `gunzip`, `unzstd`, `unxz`, `bunzip2` or `unlz4` \
+              does. Input in another format is an error, which says what it looks like. brotli cannot be recognised: \
+              use `unbrotli`.",
     params: &[],
     examples: &[Example {
         text: "read big.iso.xz | decompress | write big.iso",

@@ -4,12 +4,12 @@ use async_compression::core::util::WriteBuffer;
 
 use crate::flow::{Buffer, Closed, Outlet};
 
-/// What was made and not sent yet.
+/// Output that was not sent yet.
 #[derive(Debug, Default)]
 pub struct Gathered(Option<Buffer>);
 
 impl Gathered {
-    /// Adds `bytes`, and sends each buffer that they fill.
+    /// Appends `bytes`, and sends each buffer that becomes full.
     pub fn put(&mut self, mut bytes: &[u8], out: &mut Outlet) -> Result<(), Closed> {
         while !bytes.is_empty() {
             let mut buffer = self.buffer(out)?;
@@ -19,8 +19,8 @@ impl Gathered {
         Ok(())
     }
 
-    /// Adds what `step` writes to a buffer with room, and sends the buffer if that fills it. Returns what `step` returns, and
-    /// how many bytes it wrote.
+    /// Appends what `step` writes to a buffer with room, and sends the buffer if it becomes full. Returns the result of
+    /// `step`, and the number of bytes it wrote.
     pub fn step<T>(
         &mut self,
         out: &mut Outlet,
@@ -40,7 +40,7 @@ impl Gathered {
         self.0.is_none()
     }
 
-    /// Sends what there is.
+    /// Sends the gathered output.
     pub fn send(&mut self, out: &mut Outlet) -> Result<(), Closed> {
         self.0.take().map_or(Ok(()), |buffer| out.send(buffer))
     }

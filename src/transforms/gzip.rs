@@ -25,8 +25,8 @@ pub static GZIP: Definition = Definition {
     name: "gzip",
     role: Role::Transform,
     summary: "compress to gzip, on all processors",
-    details: "The stream is cut into members that are compressed in parallel; any gzip reads them, and highwater reads \
-              them in parallel, too. Where the input trickles, what came in is given out within `flush`. With \
+    details: "The stream is cut into members that are compressed in parallel; any gzip reads them, and highwater \
+              reads them in parallel, too. When the input is slow, its output follows within `flush`. With \
               single=true there is one member, compressed on one thread.",
     params: &[
         level(1, 12, "6", "1 is fastest, 12 is smallest; from 10 on it is far slower"),
@@ -95,19 +95,19 @@ pub static FORMAT: Format = Format {
     repeats: true,
 };
 
-/// Bytes of input in a member. A member begins without the history before it, so what is lost is in proportion to how many
-/// there are: of a tar of programs 256 KiB come to 0.25 % more than `pigz` makes of it, 384 KiB to 0.01 % less and these to
-/// 0.10 % less. 512 KiB would save 0.04 % more, for 0.2 MB of resident memory.
+/// Bytes of input in a member. A member starts without the history before it, which costs compression: for a tar of
+/// programs, members of 256 KiB are 0.25 % larger than the output of `pigz`, 384 KiB are 0.01 % smaller and these are
+/// 0.10 % smaller. 512 KiB would save 0.04 % more, for 0.2 MB of resident memory.
 const MEMBER: u64 = 448 << 10;
-/// The same where that does not fit.
+/// The same if that does not fit.
 const SMALLER_MEMBER: usize = 256 << 10;
 const MAGIC: &[u8] = &[0x1f, 0x8b];
-/// The one method that RFC 1952 has.
+/// The only compression method of RFC 1952.
 const DEFLATE: u8 = 8;
 /// The flags that RFC 1952 reserves. A decoder must reject them, because they may announce a field where it expects the
 /// data.
 const RESERVED: u8 = 0xe0;
-/// Bytes that a compressor holds, at any level: window, hash chains, what is pending. Measured: 373 KiB.
+/// Bytes that a compressor holds, at any level: window, hash chains, pending output. Measured: 373 KiB.
 const DEFLATE_STATE: u64 = 384 << 10;
 /// Bytes that a decompressor holds: its window and tables.
 const INFLATE_STATE: u64 = 64 << 10;
@@ -123,9 +123,9 @@ fn head(head: &[u8]) -> Head {
 }
 
 fn plan_gzip(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    /// Below this a member's header and its lost history weigh more than what is gained.
+    /// Below this a member's header and its lost history cost more than is gained.
     const SMALLEST: u64 = 4 << 10;
-    /// What both ends can hold in one piece.
+    /// The largest member that both sides can hold.
     const LARGEST: u64 = 2 << 20;
     let level = given_level(args);
     let flush = args.duration("flush");
@@ -162,7 +162,7 @@ fn plan_gzip(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     };
     let fits = |members: &pack::Members| members.state_bytes() <= args.state_limit();
     if given.is_none() && level < 10 && !fits(&members) {
-        // A little more output is better than a thread less.
+        // A little more output is better than one thread less.
         members.size = SMALLER_MEMBER;
     }
     while threads.is_none() && members.threads > 1 && !fits(&members) {
@@ -191,12 +191,12 @@ fn plan_gunzip(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     }))
 }
 
-/// Processors that this process may use.
+/// The number of processors that this process may use.
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(64)
 }
 
-/// One member, compressed as it flows.
+/// A single member, compressed as a stream.
 fn single(level: i32, flush: Option<Duration>) -> Box<dyn TransformPlan> {
     let level = level.clamp(1, 9).unsigned_abs();
     compress(DEFLATE_STATE, flush, move || {
@@ -204,7 +204,7 @@ fn single(level: i32, flush: Option<Duration>) -> Box<dyn TransformPlan> {
     })
 }
 
-/// The library's decoder takes an empty input for a fault, unless it is told to flush.
+/// The library's decoder takes an empty input for an error, unless it is told to flush.
 struct Gunzip(GzipDecoder);
 
 impl Decoder for Gunzip {
@@ -214,7 +214,8 @@ impl Decoder for Gunzip {
 
     fn decode(&mut self, input: &mut PartialBuffer<&[u8]>, output: &mut WriteBuffer<'_>) -> io::Result<Step> {
         if input.unwritten().is_empty() {
-            // Its answer is whether all is given out, not whether the member is over: that takes the footer.
+            // Its result says whether all output was returned, not whether the member is complete: that takes the
+            // footer.
             self.0.flush(output)?;
             return Ok(Step::Within);
         }

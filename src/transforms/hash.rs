@@ -1,4 +1,4 @@
-//! `hash`: the sum of what passes.
+//! `hash`: the checksum of the stream.
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{self, Failure, Problem, Stop, brief};
@@ -14,14 +14,13 @@ use algorithm::{Algorithm, Hasher};
 pub static HASH: Definition = Definition {
     name: "hash",
     role: Role::Transform,
-    summary: "sum what passes, and check it",
-    details: "Passes the bytes through and says their sum on standard error at the end, also with -q: ALGO, HEX and LABEL, \
-              with two spaces between. Where a later stage wanted no more of the stream (`take`), it says `not whole` \
-              instead of a sum.\n\n\
-              With expect= a sum that differs is exit code 10, and the file that was to be written stays as it was. \
-              expect=@FILE looks the label up in a file as sha256sum, sha256sum --tag, b3sum or openssl dgst writes it; \
-              where that holds only one sum, no label is needed, and a bare digest needs none. `./a` and `a` are the \
-              same label.",
+    summary: "compute a checksum of the stream, and check it",
+    details: "Passes the bytes through and prints their checksum on standard error at the end, also with -q: ALGO, \
+              HEX and LABEL, with two spaces between. If a later stage ended the stream early (`take`), it prints \
+              `not whole` instead of a checksum.\n\nWith expect= a different checksum is exit code 10, and the file \
+              that was to be written stays as it was. expect=@FILE looks the label up in a file as sha256sum, \
+              sha256sum --tag, b3sum or openssl dgst writes it; where that holds only one sum, no label is needed, \
+              and a bare digest needs none. `./a` and `a` are the same label.",
     params: &[
         Param {
             name: "algo",
@@ -29,7 +28,7 @@ pub static HASH: Definition = Definition {
             place: Place::Positional,
             required: false,
             default: Some("sha256"),
-            help: "which sum; crc32c and md5 tell accidents, not forgeries",
+            help: "the algorithm; crc32c and md5 detect accidents, not forgeries",
         },
         Param {
             name: "expect",
@@ -37,7 +36,7 @@ pub static HASH: Definition = Definition {
             place: Place::Named,
             required: false,
             default: None,
-            help: "the sum that it must be, HEX or ALGO:HEX, or @FILE that holds it",
+            help: "the expected checksum: HEX, ALGO:HEX, or @FILE with it",
         },
         Param {
             name: "label",
@@ -79,7 +78,7 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
             Some("") => return Err(refused("the file's name is missing".to_owned()).help(NAMED_WITH_AT)),
             Some(file) => Expected::In(file.to_owned()),
             None => Expected::Hex(algorithm.check_digest(text).map_err(|why| {
-                let message = format!("`{}` is no {} sum: {why}", brief(text.as_bytes()), algorithm.name());
+                let message = format!("`{}` is not a {} sum: {why}", brief(text.as_bytes()), algorithm.name());
                 refused(message).help(NAMED_WITH_AT)
             })?),
         }),
@@ -95,11 +94,11 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
 
 const NAMED_WITH_AT: &str = "a file that holds the sum is named with @: expect=@SHA256SUMS";
 
-/// What the sum must be.
+/// The expected checksum.
 enum Expected {
-    /// This, in lower case.
+    /// This one, in lower case.
     Hex(String),
-    /// What the file of that name says.
+    /// The one in the file of that name.
     In(String),
 }
 
@@ -107,7 +106,7 @@ struct Hash {
     algorithm: Algorithm,
     label: Option<String>,
     expected: Option<Expected>,
-    /// The path of the file to write it to.
+    /// The path of the file that the checksum is written to.
     to: Option<Vec<u8>>,
 }
 
@@ -159,7 +158,7 @@ impl Hash {
         Ok(())
     }
 
-    /// The sum that it must be, if any, and the label that goes with it.
+    /// The expected checksum, if any, and the label.
     fn expectation(&self) -> Result<(Option<String>, String), Failure> {
         let label = || self.label.clone().unwrap_or_else(|| "-".to_owned());
         Ok(match &self.expected {

@@ -17,8 +17,8 @@ pub static LZ4: Definition = Definition {
     name: "lz4",
     role: Role::Transform,
     summary: "compress to lz4",
-    details: "One frame of linked blocks of 64 KiB with a checksum of its content.\n\nWhere the input trickles, what \
-              came in is given out within `flush`, so that the other end need not wait for a full block.",
+    details: "One frame of linked blocks of 64 KiB with a checksum of its content.\n\nWhen the input is slow, its \
+              output follows within `flush`, so that the receiver need not wait for a full block.",
     params: &[level(1, 12, "1", "1 is fastest, 12 is smallest"), FLUSH],
     examples: &[Example {
         text: "read big.iso | lz4 | write big.iso.lz4",
@@ -69,15 +69,15 @@ fn head(head: &[u8]) -> Head {
     }
 }
 
-/// What the descriptor says that stands behind the magic number.
+/// Reads the frame descriptor behind the magic number.
 fn frame(descriptor: &[u8]) -> Head {
     let [flags, blocks, ..] = descriptor else {
         return Head::More(MAGIC.len() + 2);
     };
-    // Sizes that the format does not have are for the decoder to refuse.
+    // The decoder refuses sizes that the format does not have.
     let block = 1_u64 << (8 + 2 * u32::from((blocks >> 4 & 7).max(4)));
     let is_linked = flags & 0x20 == 0;
-    // A compressed block, a decompressed one, and what linked blocks refer to.
+    // A compressed block, a decompressed one, and the history that linked blocks refer to.
     Head::Member(2 * block + if is_linked { 128 << 10 } else { 0 })
 }
 
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_block_size_tells_what_a_frame_takes() {
+    fn block_size_determines_the_memory() {
         assert_eq!(head(&[0x04, 0x22, 0x4d, 0x18, 0x64, 0x40]), Head::Member(128 << 10));
         assert_eq!(
             head(&[0x04, 0x22, 0x4d, 0x18, 0x44, 0x70]),

@@ -1,4 +1,4 @@
-//! Passing all or a part of the stream as it came: `take`, `skip`, `limit` and `buffer`.
+//! Stages that pass all or a part of the stream unchanged: `take`, `skip`, `limit` and `buffer`.
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{self, Failure, Problem};
@@ -78,7 +78,7 @@ pub static BUFFER: Definition = Definition {
     build: Build::Transform(plan_buffer),
 };
 
-/// The parameter of each of them.
+/// The size parameter of each of them.
 const fn size(help: &'static str) -> Param {
     Param {
         name: "size",
@@ -124,14 +124,14 @@ fn plan_buffer(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     }))
 }
 
-/// A stage that passes bytes on. By default it passes all of them. Sizes in bytes.
+/// A stage that passes bytes on, all of them by default. Sizes in bytes.
 #[derive(Default)]
 struct Pass {
-    /// How many of the first it still has to drop.
+    /// How many leading bytes it still has to drop.
     skip: u64,
     /// How many it passes behind those; `None` for all.
     most: Option<u64>,
-    /// Whether it fails where more come, instead of ending the stream.
+    /// Whether more bytes are an error, instead of ending the stream.
     is_limit: bool,
     /// The high-water mark of the link behind it.
     high: Option<u64>,
@@ -163,7 +163,7 @@ impl MemoryUse for Pass {
 
 impl PassThrough for Pass {
     fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
-        // One byte more tells that a limit was reached.
+        // One more byte shows that the limit was exceeded.
         let most = self.most.map(|most| most.saturating_add(u64::from(self.is_limit)));
         let wanted = [output, most].into_iter().flatten().min()?;
         wanted.checked_add(self.skip)
@@ -204,7 +204,7 @@ impl Pass {
             let is_over = passed < chunk.len();
             left -= passed as u64;
             chunk.truncate(passed);
-            // What may pass goes first: a `take` behind may be content with it.
+            // The allowed bytes go first: a `take` downstream may need no more than those.
             out.forward(chunk).await?;
             if is_over && self.is_limit {
                 let why = format!("more than {} came", format_size(most));

@@ -1,4 +1,4 @@
-//! Stages that pass their input on, on links that carry records.
+//! Stages that pass their input on, over links that carry records.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +17,7 @@ fn link(pool: &Arc<Pool>) -> (Outlet, Inlet) {
     (Outlet::new(link.clone(), meter()), Inlet::new(link, meter()))
 }
 
-/// What a stage gives for one chunk of so many records: the bytes and the records of each chunk.
+/// The output of a stage for one chunk of `records` records: the bytes and the records of each chunk.
 fn passed(call: &str, bytes: &[u8], records: u64) -> Vec<(String, u64)> {
     let pool = Arc::new(Pool::new(1 << 20));
     let ((mut feed, inlet), (outlet, mut drain)) = (link(&pool), link(&pool));
@@ -49,7 +49,7 @@ const LINES: &[u8] = b"a\nbb\nccc\nlonger than that\ne\n";
 
 #[test]
 fn a_throttle_passes_whole_records() {
-    // At this rate six bytes may pass at once. What is copied waits behind each other in one chunk.
+    // At this rate six bytes may pass at once. Copied pieces are appended to one chunk.
     assert_eq!(
         passed("throttle 1200", LINES, 5),
         [("a\nbb\nccc\nlonger than that\n".to_owned(), 4), ("e\n".to_owned(), 1)]

@@ -1,4 +1,4 @@
-//! `tee`: one stream into several pipelines.
+//! `tee`: copies one stream into several pipelines.
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::Problem;
@@ -15,9 +15,9 @@ pub static TEE: Definition = Definition {
               memory of the stream: nothing is copied, and how far a branch lags behind is what its link holds. The \
               slowest branch governs the speed of all.\n\nEither all outputs are there at the end or none: files are \
               put in their places once every branch has all of its bytes and everything else is through. With \
-              on-failure=continue a branch that fails is rolled back alone, and the run goes on and ends with its exit \
+              on-failure=continue a branch that fails is rolled back alone, and the run continues and ends with its exit \
               code; with optional=true, too, with 0. With detach=5s a branch that holds the others up \
-              for so long is rolled back, and the rest goes on. That concerns the branches, not what follows `tee`. Branches may \
+              for so long is rolled back, and the rest continues. That concerns the branches, not what follows `tee`. Branches may \
               hold other stages, and `tee` again. Where the shell's own words are stages, each branch is one word: \
               highwater read big.iso :: tee 'gzip | write big.gz' :: write copy.iso.",
     params: &[
@@ -51,7 +51,7 @@ pub static TEE: Definition = Definition {
             place: Place::Named,
             required: false,
             default: None,
-            help: "cut a branch loose that takes nothing for so long: exit 8 at the end, or 0 with optional=true",
+            help: "detach a branch that accepts nothing for so long: exit 8 at the end, or 0 with optional=true",
         },
     ],
     examples: &[

@@ -1,4 +1,4 @@
-//! `throttle`: a steady rate.
+//! `throttle`: limits the rate.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -60,7 +60,7 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
 
 struct Throttle {
     rate_control: Arc<RateControl>,
-    /// Bytes.
+    /// In bytes.
     burst: u64,
 }
 
@@ -117,7 +117,7 @@ impl Throttle {
     }
 }
 
-/// The output link behind its pace.
+/// The output link and its pace.
 struct Valve {
     pace: Pace,
     rate_control: Arc<RateControl>,
@@ -126,7 +126,7 @@ struct Valve {
 }
 
 impl Valve {
-    /// Passes a chunk, cut into pieces where it is larger than what may pass at once. A record passes whole.
+    /// Passes a chunk, cut into pieces if it is larger than what may pass at once. A record passes whole.
     fn pass(&mut self, mut chunk: Chunk) -> Outcome {
         loop {
             self.pace.set_rate(self.rate_control.rate(), Instant::now);
@@ -146,7 +146,7 @@ impl Valve {
         Ok(())
     }
 
-    /// If the sink paused us since there were `pauses`, that time earns nothing.
+    /// If the sink paused us since the count was `pauses`, that time earns nothing.
     fn resume_after(&mut self, pauses: u64) {
         if self.out.times_full() != pauses {
             self.pace.paused_until(Instant::now());

@@ -1,7 +1,7 @@
-//! Threads that work on jobs in parallel and give them back in order.
+//! Threads that work on jobs in parallel and return them in order.
 //!
-//! Whoever employs a pool waits for its next finished job in the same way as for its links: through a waker. So one
-//! thread can wait for input and for a job at once.
+//! The owner of a pool waits for its next finished job in the same way as for its links: through a waker. So one thread
+//! can wait for input and for a job at once.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -16,16 +16,16 @@ use crate::error::{Failure, Kind};
 use crate::flow::{Chunk, Closed, Inlet, StageMeter, Wait, block_on, block_within};
 use crate::platform;
 
-/// A job that is done, or the panic that its worker died of.
+/// A finished job, or the panic of its worker.
 type Done<J> = Result<J, Box<dyn Any + Send>>;
 
-/// What is done with a job.
+/// The work that is done on a job.
 type Work<J> = Box<dyn FnMut(&mut J) + Send>;
 
-/// What an owner may have to see to.
+/// An event that an owner waits for.
 #[derive(Debug)]
 pub enum Event<J> {
-    /// The oldest job is done.
+    /// The oldest job is finished.
     Done(J),
     /// A chunk, or the end.
     Input(Option<Chunk>),
@@ -33,28 +33,28 @@ pub enum Event<J> {
     Late,
 }
 
-/// Some threads and the jobs in their hands.
+/// Threads and the jobs that they work on.
 pub struct WorkerPool<J> {
     shared: Arc<Shared<J>>,
     threads: Vec<JoinHandle<()>>,
-    /// What [`WorkerPool::submit`] does with a job where there are no threads.
+    /// The work of [`WorkerPool::submit`] if there are no threads.
     work: Option<Work<J>>,
 }
 
 #[derive(Debug)]
 struct Shared<J> {
     state: Mutex<State<J>>,
-    /// Tells the workers that there is a job, or that there will be none.
+    /// Signals the workers that there is a job, or that there will be none.
     changed: Condvar,
 }
 
 #[derive(Debug)]
 struct State<J> {
-    /// Jobs that nobody has begun, with their numbers.
+    /// Jobs that no worker has begun, with their numbers.
     waiting: VecDeque<(u64, J)>,
-    /// Results from `first` on; `None` for a job that is not done.
+    /// Results from `first` on; `None` for an unfinished job.
     results: VecDeque<Option<Done<J>>>,
-    /// The number of the oldest job that was not given back.
+    /// The number of the oldest job that was not returned.
     first: u64,
     is_closed: bool,
     owner: Option<Waker>,
@@ -67,10 +67,10 @@ impl<J> Shared<J> {
 }
 
 impl<J: Send + 'static> WorkerPool<J> {
-    /// Hires `count` threads named `name`; each works with a function of its own, made by `make`.
+    /// Starts `count` threads named `name`; each works with a function of its own, made by `make`.
     ///
     /// # Errors
-    /// If a thread cannot be had.
+    /// If a thread cannot be started.
     pub fn spawn<W: FnMut(&mut J) + Send + 'static>(
         name: &str,
         count: usize,
@@ -110,7 +110,7 @@ impl<J: Send + 'static> WorkerPool<J> {
         }
     }
 
-    /// Hands a job to the next worker that is free, or does it where there are no threads.
+    /// Gives a job to the next free worker, or does it if there are no threads.
     pub fn submit(&mut self, mut job: J) {
         if let Some(work) = &mut self.work {
             work(&mut job);
@@ -125,34 +125,34 @@ impl<J: Send + 'static> WorkerPool<J> {
         self.shared.changed.notify_one();
     }
 
-    /// How many jobs were submitted and not given back.
+    /// How many jobs were submitted and not returned.
     pub fn in_flight(&self) -> usize {
         self.shared.lock().results.len()
     }
 
-    /// The oldest job, waited for; `None` if there is none.
+    /// Waits for the oldest job; `None` if there is none.
     ///
     /// # Panics
-    /// With the panic of its worker, if that died.
+    /// With the panic of its worker.
     pub fn wait_for_oldest(&mut self) -> Option<J> {
         (self.in_flight() > 0).then(|| block_on(poll_fn(|context| self.poll_oldest(context))))
     }
 
-    /// Makes a job that was just given back the oldest again.
+    /// Makes a job that was just returned the oldest again.
     pub fn put_back(&mut self, job: J) {
         let mut state = self.shared.lock();
         state.first -= 1;
         state.results.push_front(Some(Ok(job)));
     }
 
-    /// What comes first: the oldest job, a chunk of input or its end, or the end of `limit`. Only where there is no job is
-    /// the wait one for input.
+    /// Waits for the first of these: the oldest job, a chunk of input or its end, or the end of `limit`. The wait
+    /// counts as one for input only if there is no job.
     ///
     /// # Errors
-    /// [`Closed`] when the producer stopped before the end.
+    /// [`Closed`] if the producer stopped before the end.
     ///
     /// # Panics
-    /// With the panic of the oldest job's worker, if that died.
+    /// With the panic of the oldest job's worker.
     pub fn next_or_input(
         &mut self,
         input: &mut Inlet,
@@ -173,10 +173,10 @@ impl<J: Send + 'static> WorkerPool<J> {
         }
     }
 
-    /// The oldest job, when it is done. Pending for good while there is none.
+    /// The oldest job, when it is finished. Pending forever while there is none.
     ///
     /// # Panics
-    /// With the panic of its worker, if that died.
+    /// With the panic of its worker.
     pub fn poll_oldest(&mut self, context: &mut Context<'_>) -> Poll<J> {
         let mut state = self.shared.lock();
         if let Some(Some(_)) = state.results.front() {
@@ -207,7 +207,7 @@ impl<J> Shared<J> {
                 if let Some(slot) = state.results.get_mut(at) {
                     *slot = Some(done);
                 }
-                // Only the oldest is waited for.
+                // Only the oldest job wakes the owner.
                 if at == 0 { state.owner.take() } else { None }
             };
             if let Some(owner) = owner {
@@ -231,12 +231,12 @@ impl<J> Shared<J> {
 }
 
 impl<J> Drop for WorkerPool<J> {
-    /// Dismisses the workers: jobs that nobody has begun are dropped, those begun are finished first.
+    /// Stops the workers: jobs that were not begun are dropped, the others are finished first.
     fn drop(&mut self) {
         self.shared.lock().is_closed = true;
         self.shared.changed.notify_all();
         for thread in self.threads.drain(..) {
-            // A worker's panic has been given to the owner as its job's result.
+            // A worker's panic was returned to the owner as its job's result.
             let _ = thread.join();
         }
     }
@@ -247,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jobs_come_back_in_order_whoever_is_faster() {
+    fn jobs_return_in_order() {
         let mut pool = WorkerPool::spawn("worker", 3, || {
             |job: &mut (u64, u64)| {
                 // Early jobs take longer.
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "the third")]
-    fn a_workers_panic_reaches_the_employer_in_its_turn() {
+    fn worker_panic_reaches_the_owner() {
         let mut pool =
             WorkerPool::spawn("worker", 2, || |job: &mut u32| assert!(*job != 3, "the third")).expect("threads");
         for job in 1..=4 {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn without_threads_submitting_does_the_work() {
+    fn pool_without_threads_works_in_submit() {
         let submitter = std::thread::current().id();
         let mut pool =
             WorkerPool::alone(|job: &mut Option<std::thread::ThreadId>| *job = Some(std::thread::current().id()));
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crew_with_jobs_left_can_be_dismissed() {
+    fn pool_with_jobs_can_be_dropped() {
         let mut pool = WorkerPool::spawn("worker", 1, || |_: &mut u32| {}).expect("threads");
         for job in 0..100 {
             pool.submit(job);

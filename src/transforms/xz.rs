@@ -26,8 +26,8 @@ pub static XZ: Definition = Definition {
     details: "The levels are those of xz, and so is the memory that they take: 94 MiB at level 6, 9 MiB at level 1. \
               `highwater explain` says how much. Checksums are CRC64.\n\nWith more threads than one the stream is cut \
               into blocks that are compressed independently, each of three times the size of the level's dictionary; \
-              that takes a multiple of the memory.\n\nWhat came in is given out when enough has come: it cannot be \
-              hurried.",
+              that takes a multiple of the memory.\n\nOutput comes when there is enough input: the format cannot be \
+              flushed.",
     params: &[level(0, 9, "6", "0 is fastest, 9 is smallest"), THREADS],
     examples: &[
         Example {
@@ -65,7 +65,7 @@ pub static UNXZ: Definition = Definition {
 pub static FORMAT: Format = Format {
     name: "xz",
     head: |head| match compare(head, MAGIC) {
-        // What a block takes stands in its own header: the decoder says so when it comes to it.
+        // The memory of a block is stated in its own header: the decoder reports it when it gets there.
         Likeness::Same => Head::Member(0),
         Likeness::Shorter => Head::More(MAGIC.len()),
         Likeness::Different => Head::Foreign,
@@ -91,8 +91,8 @@ static XZ_OR_LZMA: Format = Format {
     repeats: true,
 };
 
-/// A header has the properties that every encoder writes, the size of the dictionary, and that of the content, which may
-/// be unknown: see lzma-file-format.txt of XZ Utils.
+/// A header has the properties, the size of the dictionary, and that of the content, which may be unknown: see
+/// lzma-file-format.txt of XZ Utils.
 fn lzma_head(head: &[u8]) -> Head {
     const HEADER: usize = 13;
     if head.first().is_some_and(|properties| *properties != 0x5d) {
@@ -161,7 +161,7 @@ fn encoder(level: u32, threads: NonZeroU32) -> Xz2Encoder {
         }
     } else {
         let mut builder = MtStreamBuilder::default();
-        // A call comes back within this time, so that a cancelled run need not wait for a block.
+        // A call returns within this time, so that a cancelled run need not wait for a block.
         builder
             .threads(threads)
             .preset(level)

@@ -17,10 +17,10 @@ pub static ZSTD: Definition = Definition {
     name: "zstd",
     role: Role::Transform,
     summary: "compress to zstd",
-    details: "One frame with a checksum of its content. Levels below 1 are faster still; levels above 19 take hundreds \
-              of megabytes, here and where it is decompressed.\n\nMore threads make it faster, and take more memory: \
-              `highwater explain` says how much.\n\nWhere the input trickles, what came in is given out within \
-              `flush`, so that the other end need not wait for a full block.",
+    details: "One frame with a checksum of its content. Levels below 1 are faster still; levels above 19 take \
+              hundreds of megabytes, here and where it is decompressed.\n\nMore threads make it faster, and take more \
+              memory: `highwater explain` says how much.\n\nWhen the input is slow, its output follows within \
+              `flush`, so that the receiver need not wait for a full block.",
     params: &[
         level(-7, 22, "3", "1 is fast, 19 is small, 22 is smallest; 0 stands for 3"),
         THREADS,
@@ -72,7 +72,7 @@ pub static UNZSTD: Definition = Definition {
 pub static FORMAT: Format = Format {
     name: "zstd",
     head: frame::head,
-    // What a frame asks for is claimed before; the library's own limit would only come in the way of that.
+    // The memory of a frame is claimed before; the library's own limit would only interfere.
     decoder: || {
         let limit = DParameter::window_log_max(frame::LARGEST_WINDOW_LOG);
         Box::new(Plain(ZstdDecoder::new_with_params(&[limit])))
@@ -111,7 +111,7 @@ fn plan_zstd(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     }))
 }
 
-/// The power of two that a window is, from what RFC 8878 allows at least to what the library has at most.
+/// The window as a power of two, between the minimum of RFC 8878 and the maximum of the library.
 fn window(size: u64, args: &Args) -> Result<u32, Problem> {
     const LOGS: std::ops::RangeInclusive<u32> = 10..=frame::LARGEST_WINDOW_LOG;
     let log = size.checked_ilog2().filter(|_| size.is_power_of_two());

@@ -1,9 +1,9 @@
-//! What is drawn where the locale has nothing but ASCII.
+//! Replaces drawn signs where the locale has only ASCII.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-/// Text for people, as the locale can show it.
+/// Text in the character set of the locale.
 #[must_use]
 pub fn for_locale(text: &str) -> Cow<'_, str> {
     if is_wanted() {
@@ -20,7 +20,7 @@ pub fn is_wanted() -> bool {
     *IS_WANTED.get_or_init(|| !is_utf8(|name| std::env::var(name).ok()))
 }
 
-/// The same text with ASCII for each sign that we draw; columns and carets stay where they are. Names are left alone.
+/// The text with an ASCII replacement of each drawn sign; columns and carets stay in place. Names are unchanged.
 #[must_use]
 pub fn in_ascii(text: &str) -> String {
     text.chars()
@@ -42,7 +42,7 @@ pub fn in_ascii(text: &str) -> String {
         .collect()
 }
 
-/// By the variables in their order, see locale(7). Where none is set, UTF-8 is assumed.
+/// By the variables in their order, see locale(7). If none is set, UTF-8 is assumed.
 fn is_utf8(variable: impl Fn(&str) -> Option<String>) -> bool {
     let said = ["LC_ALL", "LC_CTYPE", "LANG"].iter();
     let mut said = said.filter_map(|name| variable(name).filter(|value| !value.is_empty()));

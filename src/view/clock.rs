@@ -1,4 +1,4 @@
-//! Times for eyes.
+//! Formats times for display.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub fn clock(time: Duration) -> String {
     }
 }
 
-/// A time that passes: `4.2 s`, `2:05`.
+/// An elapsed time: `4.2 s`, `2:05`.
 #[must_use]
 pub fn passing(time: Duration) -> String {
     let seconds = time.as_secs_f64();
@@ -32,7 +32,7 @@ pub fn passing(time: Duration) -> String {
     }
 }
 
-/// How long something will take: an estimate has no tenths.
+/// An estimated time, without tenths.
 #[must_use]
 pub fn estimate(time: Duration) -> String {
     let whole = Duration::from_secs(time.as_secs() + 1);

@@ -1,6 +1,6 @@
-//! Two courses of one chain side by side: one whose links never say no, and one whose marks are heeded.
+//! Two runs of one pipeline side by side: one with advisory marks, and one with hard marks.
 //!
-//! All of it is pure: numbers in, lines out. Who runs the chains fills in a [`Contrast`] as they go.
+//! All of it is pure: numbers in, lines out. The demo, which runs the pipelines, fills in a [`Contrast`].
 
 use std::time::Duration;
 
@@ -18,29 +18,29 @@ pub use words::{introduction, story};
 
 use panel::Panel;
 
-/// Both courses, and what they have in common. Sizes in bytes, rates in bytes per second.
+/// Both runs, and what they have in common. Sizes in bytes, rates in bytes per second.
 #[derive(Debug, Clone)]
 pub struct Contrast {
-    /// What a bounded run takes at most, the program included.
+    /// The most that a bounded run uses, including the program.
     pub ceiling: u64,
-    /// Where the run without a bound is stopped: the top of the picture.
+    /// Where the unbounded run is stopped: the top of the picture.
     pub top: u64,
-    /// What is shown from left to right.
+    /// The time that is shown from left to right.
     pub span: Duration,
-    /// What the source can give.
+    /// The rate of the source.
     pub source_rate: u64,
-    /// What the reader takes.
+    /// The rate of the reader.
     pub sink_rate: u64,
-    /// The course of the run that ignores backpressure.
+    /// The run that ignores backpressure.
     pub ignoring: Course,
-    /// The course of the run that supports it.
+    /// The run with backpressure.
     pub heeding: Course,
 }
 
-/// What was seen of one run.
+/// The observations of one run.
 #[derive(Debug, Clone, Default)]
 pub struct Course {
-    /// What was seen, in the order of time.
+    /// In the order of time.
     pub points: Vec<Point>,
     /// How it ended, once it has.
     pub end: Option<End>,
@@ -53,11 +53,11 @@ pub struct Point {
     pub at: Duration,
     /// Resident memory.
     pub rss: u64,
-    /// What the source has given.
+    /// Bytes that the source has given.
     pub given: u64,
-    /// What has reached the reader.
+    /// Bytes that have reached the reader.
     pub delivered: u64,
-    /// The share of its time for which the source was held back.
+    /// The share of its time for which the source was paused.
     pub paused: f64,
 }
 
@@ -68,41 +68,41 @@ pub struct End {
     pub code: u8,
     /// The one error.
     pub error: Option<String>,
-    /// What was seen at the end; its share is that of the whole run.
+    /// The state at the end; its share is that of the whole run.
     pub last: Point,
-    /// The most that was ever resident, in bytes.
+    /// The most that was resident, in bytes.
     pub peak: u64,
 }
 
 impl Course {
-    /// What was seen last.
+    /// The last observation.
     fn last(&self) -> Option<&Point> {
         self.end.as_ref().map(|end| &end.last).or(self.points.last())
     }
 }
 
 impl Point {
-    /// What the source has given and the reader has not got, in bytes.
+    /// Bytes that the source has given and the reader has not received.
     fn held(&self) -> u64 {
         self.given.saturating_sub(self.delivered)
     }
 }
 
-/// Which panels there are.
+/// Which panels are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
-    /// Both, as they are at the end.
+    /// Both, with their final state.
     Both,
-    /// The one that runs, where both do not fit beside each other.
+    /// The running one, if both do not fit beside each other.
     Running,
 }
 
-/// Below this width the panels stand one below the other.
+/// Below this width the panels are one below the other.
 const NARROW: usize = 70;
-/// Rows of a panel's plot. Where memory allows, each stands for one ceiling.
+/// Rows of a panel's plot. If memory allows, each stands for one ceiling.
 pub const ROWS: u8 = 12;
 
-/// The picture in `columns`, and, while it is not complete, what is going on.
+/// The picture in `columns`, and, while it is not complete, the current state in words.
 #[must_use]
 pub fn frame(contrast: &Contrast, columns: usize, shown: Shown) -> Vec<Line> {
     let columns = columns.saturating_sub(1).min(110);

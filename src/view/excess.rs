@@ -1,6 +1,6 @@
-//! How far something is above what it should be.
+//! Formats how far a value is above its mark.
 
-/// `1.4×`, `63×`; `None` where it is not above.
+/// `1.4×`, `63×`; `None` if it is not above.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
 pub fn excess(value: u64, mark: u64) -> Option<String> {
@@ -20,7 +20,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_above_has_none() {
+    fn value_below_mark_has_no_excess() {
         assert_eq!(excess(10, 10), None);
         assert_eq!(excess(10, 0), None);
     }

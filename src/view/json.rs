@@ -1,6 +1,7 @@
-//! The stats object: one JSON object a line, as the contract has it. Its types are also what a recording is read with.
+//! The stats object: one JSON object a line. Its types are also used to read recordings.
 //!
-//! The numbers and their keys stand in [`RunSample`], [`StageSample`] and [`LinkSample`]; this adds what the graph knows.
+//! The numbers and their keys are in [`RunSample`], [`StageSample`] and [`LinkSample`]; this adds the structure of the
+//! graph.
 
 use std::borrow::Cow;
 use std::io;
@@ -17,11 +18,11 @@ use crate::stage::Hashed;
 pub struct Exit {
     /// The exit code.
     pub code: u8,
-    /// The one error, as standard error has it without the program's name.
+    /// The one error, as on standard error without the program's name.
     pub error: Option<String>,
 }
 
-/// The version of this format. A field may be added without a new one.
+/// The version of this format. Adding a field does not change it.
 pub const SCHEMA: u32 = 1;
 
 /// The whole object. Sizes in bytes, times in seconds, shares 0 to 1.
@@ -34,18 +35,18 @@ pub struct Stats<'a> {
     /// The numbers of the whole run.
     #[serde(flatten)]
     pub run: RunSample,
-    /// The stage that everything waits for.
+    /// The bottleneck.
     pub bottleneck: Option<Bottleneck<'a>>,
     /// In the order of their indices.
     pub stages: Vec<Stage<'a>>,
     /// In the order of the stages that empty them.
     pub links: Vec<Link>,
-    /// `linked`, or the direct path's name.
+    /// `linked`, or the name of the direct path's method.
     pub lane: Cow<'a, str>,
-    /// The sums that were said so far.
+    /// The checksums so far.
     #[serde(default)]
     pub hashes: Cow<'a, [Hashed]>,
-    /// What became of each output, in the end object of a run that has several.
+    /// The state of each output, in the end object of a run that has several.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Output<'a>>,
     /// In the end object only.
@@ -53,7 +54,7 @@ pub struct Stats<'a> {
     pub exit: Option<Cow<'a, Exit>>,
 }
 
-/// The stage that everything waits for.
+/// The bottleneck.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bottleneck<'a> {
     /// Its index.
@@ -65,7 +66,7 @@ pub struct Bottleneck<'a> {
 /// One stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stage<'a> {
-    /// Its place in the list, from 0.
+    /// Its index in the list, from 0.
     pub index: usize,
     /// Its numbers.
     #[serde(flatten)]
@@ -84,19 +85,19 @@ pub struct Link {
     pub sample: LinkSample,
 }
 
-/// What became of the output of one sink.
+/// The state of the output of one sink.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output<'a> {
     /// The sink's index.
     pub stage: usize,
     /// Its name in the catalog.
     pub name: Cow<'a, str>,
-    /// Whether it is complete, and durable where the sink promises that.
+    /// Whether it is complete, and durable if the sink promises that.
     pub committed: bool,
 }
 
 impl Stats<'_> {
-    /// Those of a run whose stages were never started.
+    /// The object of a run whose stages were never started.
     fn nothing() -> Self {
         Self {
             schema: SCHEMA,
@@ -106,7 +107,7 @@ impl Stats<'_> {
         }
     }
 
-    /// How the stages hang together. Without links they are in a row.
+    /// How the stages are joined. Without links they are in a row.
     #[must_use]
     pub fn graph(&self) -> Graph {
         let links: Vec<(usize, usize)> = self.links.iter().map(|link| (link.from, link.to)).collect();
@@ -114,7 +115,7 @@ impl Stats<'_> {
     }
 }
 
-/// One sample of a running chain, with its newline.
+/// One sample of a running pipeline, with its newline.
 #[must_use]
 pub fn sample(snapshot: &Snapshot) -> String {
     line(&stats(snapshot))
@@ -126,7 +127,7 @@ pub fn end(snapshot: Option<&Snapshot>, outputs: &[(NodeId, Fate)], exit: &Exit)
     let mut stats = snapshot.map_or_else(Stats::nothing, stats);
     stats.outputs = snapshot.map_or_else(Vec::new, |snapshot| fates(snapshot, outputs));
     if exit.code == 0 {
-        // An output that wanted less than was expected is complete, too.
+        // An output that was smaller than expected is complete, too.
         stats.run.progress = stats.run.progress.map(|_| 1.0);
     }
     stats.exit = Some(Cow::Borrowed(exit));
@@ -136,13 +137,13 @@ pub fn end(snapshot: Option<&Snapshot>, outputs: &[(NodeId, Fate)], exit: &Exit)
 /// An object as a line.
 pub(crate) fn line(object: &impl Serialize) -> String {
     let mut line = Vec::new();
-    // A map of numbers and strings always has a JSON form, and memory takes all of it.
+    // Serialising numbers and strings to memory cannot fail.
     let _ = object.serialize(&mut Serializer::with_formatter(&mut line, SixDigits));
     line.push(b'\n');
     String::from_utf8(line).unwrap_or_default()
 }
 
-/// Writes six digits behind the point: more is noise.
+/// Writes six decimals: more are noise.
 struct SixDigits;
 
 impl Formatter for SixDigits {
@@ -183,7 +184,7 @@ fn stats(snapshot: &Snapshot) -> Stats<'_> {
     }
 }
 
-/// What is to be said of several outputs; of a single one the exit code says it.
+/// The state of several outputs; for a single one the exit code is enough.
 fn fates<'a>(snapshot: &'a Snapshot, outputs: &[(NodeId, Fate)]) -> Vec<Output<'a>> {
     if snapshot.graph.sinks().count() < 2 {
         return Vec::new();
@@ -208,7 +209,7 @@ mod tests {
     use crate::graph::Port;
     use crate::view::live::sample::{direct, throttled};
 
-    /// A run that has everything that a chain can have.
+    /// A run with every optional value.
     fn full() -> Snapshot {
         let mut snapshot = throttled();
         snapshot.moment = Moment::Ended;
@@ -240,7 +241,7 @@ mod tests {
             error: Some("no".to_owned()),
         };
         let lines = [end(Some(&full()), &[], &exit), sample(&direct()), end(None, &[], &exit)];
-        // An object on a line, so that it can be read.
+        // One object on a line, for readability.
         let shown = lines.concat().replace('{', "\n{");
         assert_data_eq!(shown, str![[r#"
 

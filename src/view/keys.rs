@@ -1,8 +1,8 @@
-//! Keys in the live view: hands on the valve.
+//! Keys of the live view, which change the run's controls.
 //!
-//! They are read from the controlling terminal, whatever standard input is, by a thread of their own. It touches nothing
-//! of a terminal in whose foreground it is not, and nothing that somebody else has set up for himself. It waits for the
-//! first bytes: whoever writes into our standard input may still ask for a password there.
+//! They are read from the controlling terminal, whatever standard input is, by a thread of their own. It does nothing
+//! to a terminal unless this process is in its foreground and no other program has changed its modes. It waits for the
+//! first bytes, because the program that writes to our standard input may still ask for a password there.
 
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ mod steps;
 
 use hand::{Hand, KeyCommand};
 
-/// How long it takes at most until a terminal that has become free, or ours, is noticed.
+/// The longest time until a terminal that has become available is noticed.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The keys of one view.
@@ -31,14 +31,14 @@ pub struct Keys {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether the terminal is ours at this moment.
+    /// Whether the terminal is taken now.
     is_taken: bool,
     hand: Hand,
 }
 
 impl Keys {
-    /// Starts to read keys; `None` where there is no terminal to read them from. Each that means something asks for a new
-    /// picture.
+    /// Starts to read keys; `None` if there is no terminal to read them from. Each key with a meaning requests a
+    /// redraw.
     pub fn start(watch: &Arc<Watch>, redraw: Sender<Event>) -> Option<Self> {
         let keyboard = Keyboard::open()?;
         let keys = Self {
@@ -54,7 +54,7 @@ impl Keys {
         spawn("keys", 128 << 10, move || reader.run()).is_ok().then_some(keys)
     }
 
-    /// What the screen shows of them; nothing while the terminal is not ours.
+    /// The line about keys on the screen; `None` while the terminal is not taken.
     pub fn shown(&self) -> Option<KeyLine> {
         let state = lock(&self.state);
         let shown = || state.hand.shown(self.watch.controls(), Instant::now());
@@ -62,7 +62,7 @@ impl Keys {
     }
 }
 
-/// The thread's own things.
+/// The state of the thread.
 struct Reader {
     keyboard: Keyboard,
     state: Arc<Mutex<State>>,
@@ -71,7 +71,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads until the process ends: the signals that stop it are heeded here, too.
+    /// Reads until the process ends: the signals that stop it are handled here, too.
     fn run(self) {
         loop {
             let is_taken = self.watch.has_begun() && self.keyboard.take();
@@ -79,7 +79,7 @@ impl Reader {
             let Ok(typed) = self.keyboard.wait(POLL_INTERVAL) else {
                 return;
             };
-            // An escape sequence is a key that has no letter, and means nothing here.
+            // An escape sequence is a key without a letter, which has no meaning here.
             if typed.first() != Some(&b'\x1b') {
                 for key in typed {
                     self.press(key);
@@ -92,7 +92,7 @@ impl Reader {
         let deed = lock(&self.state).hand.press(key, self.watch.controls(), Instant::now());
         match deed {
             Some(KeyCommand::Show) => {
-                // Where the view is gone, there is nothing to draw.
+                // Without a view there is nothing to draw.
                 let _ = self.redraw.send(Event::Redraw);
             }
             Some(KeyCommand::Quit) => interrupt_this_process(),

@@ -1,4 +1,4 @@
-//! The live view: one picture of a running chain, drawn again and again at the same place.
+//! The live view: one picture of a running pipeline, redrawn at the same place.
 //!
 //! [`frame`] is a pure function from a snapshot, a little history and the size of the terminal to lines; a [`Style`]
 //! turns those into text. The [`Painter`] puts them on the terminal, and never waits for one that has stopped reading.

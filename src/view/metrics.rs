@@ -1,7 +1,7 @@
 //! `--metrics`: a run's numbers for a monitoring system, over HTTP.
 //!
-//! The server has a thread and a runtime of its own. A client that is slow or hostile can keep others of its kind
-//! waiting, but never the data.
+//! The server has a thread and a runtime of its own. A slow or hostile client can delay other clients, but never the
+//! data.
 
 mod answer;
 mod families;

@@ -6,7 +6,7 @@ use crate::grammar::human_size;
 use super::clock::estimate;
 use super::excess::excess;
 
-/// What has passed, how fast, where it waits and what that costs, with a newline.
+/// The bytes, the rate, the bottleneck and its effects, with a newline.
 #[must_use]
 pub fn line(snapshot: &Snapshot) -> String {
     let (source, (_, sink)) = (snapshot.source(), snapshot.slowest_sink());
@@ -38,7 +38,7 @@ pub fn line(snapshot: &Snapshot) -> String {
     )
 }
 
-/// Bytes of a rate, as people read them.
+/// The bytes of a rate, for display.
 #[must_use]
 #[allow(
     clippy::cast_possible_truncation,

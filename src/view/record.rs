@@ -1,6 +1,6 @@
 //! A recording: a header, then every sample, then the end object, one JSON object a line.
 //!
-//! Each line is written as a whole, so what a killed run leaves behind can be read up to its last line.
+//! Each line is written as a whole, so the recording of a killed run can be read up to its last complete line.
 
 use std::borrow::Cow;
 use std::io;
@@ -25,7 +25,7 @@ pub struct Header<'a> {
     pub event: Cow<'a, str>,
     /// The pipeline, or the command that was checked.
     pub text: Cow<'a, str>,
-    /// When it began, in UTC as RFC 3339 has it.
+    /// When it began, in UTC (RFC 3339).
     pub started: String,
     /// The version of the program that wrote it.
     pub version: Cow<'a, str>,
@@ -53,17 +53,17 @@ impl<'a> Header<'a> {
 pub struct CheckSample {
     /// Seconds since the start.
     pub elapsed_s: f64,
-    /// Resident memory of its processes, the pages of mapped files included.
+    /// Resident memory of its processes, including the pages of mapped files.
     pub rss_bytes: u64,
     /// Private and shared memory of its processes, and their files in memory.
     pub memory_bytes: u64,
     /// What its processes have written to files on storage.
     pub disk_bytes: u64,
-    /// What it has taken since the start; unknown of a server.
+    /// Bytes that it has read since the start; unknown for a server.
     pub accepted_bytes: Option<u64>,
-    /// What it has given back since the start.
+    /// Bytes that it has returned since the start.
     pub returned_bytes: u64,
-    /// What it has taken and not given back; unknown of a server.
+    /// Bytes that it has read and not returned; unknown for a server.
     pub backlog_bytes: Option<u64>,
 }
 
@@ -74,17 +74,17 @@ pub struct CheckEnd<'a> {
     pub elapsed_s: f64,
     /// `honours`, `buffers`, `unclear` or `interrupted`.
     pub verdict: Cow<'a, str>,
-    /// The verdict with its evidence, for people.
+    /// The verdict with its evidence.
     pub sentence: Cow<'a, str>,
-    /// What to change; empty where there is nothing.
+    /// What to change; empty if there is nothing.
     pub advice: Cow<'a, str>,
-    /// The most memory that its processes had at once.
+    /// The most memory that its processes used at once.
     pub memory_peak_bytes: u64,
-    /// What its processes have written to files on storage.
+    /// Bytes that its processes have written to files on storage.
     pub disk_bytes: u64,
-    /// The process that had the most memory then.
+    /// The process that used the most memory then.
     pub largest: Option<Process<'a>>,
-    /// The line of its standard error that says why it failed.
+    /// The line of its standard error that tells why it failed.
     pub error_line: Option<Cow<'a, str>>,
     /// The exit code of the check.
     pub exit: json::Exit,
@@ -99,7 +99,7 @@ pub struct Process<'a> {
     pub name: Cow<'a, str>,
 }
 
-/// An object with its kind, as a line of a recording has it.
+/// An object with its event, as in a line of a recording.
 #[derive(Debug, Serialize)]
 pub struct Event<T> {
     /// What kind of line it is.
@@ -117,14 +117,14 @@ pub const INTERVAL: Duration = POLL_INTERVAL;
 pub struct Recorder {
     /// `None` once a write has failed.
     file: Option<OwnedFd>,
-    /// Bytes of whole lines, where the file can be cut back to them.
+    /// Bytes of complete lines, if the file can be truncated to them.
     whole: Option<u64>,
-    /// Why the recording stopped, until it is asked for.
+    /// Why the recording stopped, until it is taken.
     trouble: Option<io::Error>,
 }
 
 impl Recorder {
-    /// Begins a recording in an empty file, or in one that is shared with others, of which nothing is cut off.
+    /// Begins a recording in an empty file, or in one shared with other writers, which is never truncated.
     #[must_use]
     pub fn new(file: OwnedFd, is_shared: bool, header: &Header<'_>) -> Self {
         let is_file =
@@ -153,19 +153,19 @@ impl Recorder {
         }
     }
 
-    /// Why the recording has stopped, said once. See [`stopped`].
+    /// Takes the error that stopped the recording. See [`stopped`].
     pub fn trouble(&mut self) -> Option<io::Error> {
         self.trouble.take()
     }
 
-    /// Writes a whole line or nothing: what a failed write has left of one is cut off.
+    /// Writes a whole line or nothing: a partly written line is cut off.
     fn put(&mut self, line: &str) {
         let Some(file) = &self.file else { return };
         match files::write_all(file, line.as_bytes()) {
             Ok(()) => self.whole = self.whole.map(|whole| whole + line.len() as u64),
             Err(error) => {
                 if let Some(whole) = self.whole {
-                    // A reader tolerates a torn last line, should this fail as well.
+                    // If this fails as well, readers tolerate a torn last line.
                     let _ = files::ftruncate(file, whole).and_then(|()| files::seek(file, SeekFrom::Start(whole)));
                 }
                 self.file = None;
@@ -175,7 +175,7 @@ impl Recorder {
     }
 }
 
-/// The warning that a recording has stopped while its run goes on, with its newline.
+/// The warning that a recording has stopped while its run continues, with its newline.
 #[must_use]
 pub fn stopped(error: io::Error) -> String {
     let failure = Failure::io(Kind::Sink, "cannot write", error);
@@ -191,7 +191,7 @@ mod tests {
     use crate::engine::Moment;
 
     #[test]
-    fn every_line_is_there_as_soon_as_it_is_written_and_can_be_read_back() {
+    fn every_line_is_written_at_once() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("run.jsonl");
         let mut recorder = Recorder::new(
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_said_once_and_ends_the_recording() {
+    fn full_disk_ends_the_recording_once() {
         let full = File::options().write(true).open("/dev/full").expect("there is one");
         let mut recorder = Recorder::new(full.into(), false, &Header::now("run", "a | b"));
         let trouble = recorder.trouble().expect("nothing fits");

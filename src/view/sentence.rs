@@ -1,4 +1,4 @@
-//! The one sentence that says what a run waits for, and why.
+//! The sentence that names the bottleneck, with the evidence.
 
 use std::borrow::Cow;
 
@@ -11,20 +11,20 @@ use crate::stage::Outside;
 use super::excess::excess;
 use super::plain::human_rate;
 
-/// A stage, and what there is to say of it.
+/// A stage and a statement about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sentence {
-    /// Whom it is about: a stage's text.
+    /// The stage's text.
     pub subject: String,
     /// Which branch that stage is in, where the stream forks before it: `its branch of tee`.
     pub branch: Option<String>,
     /// What it says of it.
     pub what: String,
-    /// What shows that it is so, the nearest neighbour last.
+    /// The evidence, the nearest neighbour last.
     pub evidence: Vec<String>,
 }
 
-/// Above this share of its time a stage is said to do nothing else.
+/// Above this share of its time a stage is named by that state alone.
 const MOST: f64 = 0.5;
 
 /// Whether all is read and passed on, and only the sink still makes it durable.
@@ -36,7 +36,7 @@ pub fn is_finishing(snapshot: &Snapshot) -> bool {
     is_drained && !others.any(is_writing) && snapshot.graph.sinks().any(is_writing)
 }
 
-/// What the run waits for at this moment, or has waited for at its end.
+/// The bottleneck of this moment, or of the whole run at its end.
 #[must_use]
 pub fn sentence(snapshot: &Snapshot) -> Option<Sentence> {
     if snapshot.run.paused {
@@ -57,16 +57,16 @@ pub fn sentence(snapshot: &Snapshot) -> Option<Sentence> {
     blame(snapshot)
 }
 
-/// What is known of a stage that may be the bottleneck, or shows that another one is.
+/// What is known of a stage that may be the bottleneck, or be evidence for another one.
 #[derive(Debug, Clone, Copy)]
 pub struct Witness<'a> {
     /// Its name in the catalog.
     pub name: &'a str,
     /// Its call.
     pub text: &'a str,
-    /// What it waits for when it waits for the outside.
+    /// What it waits for outside of the pipeline.
     pub outside: Option<Outside>,
-    /// How it spent its time; nothing of it is known of a direct path.
+    /// How it spent its time; unknown on a direct path.
     pub share: Share,
     /// Whether it has nothing left to do.
     pub ended: bool,
@@ -74,7 +74,7 @@ pub struct Witness<'a> {
     pub kernel_queue: Option<KernelQueue>,
 }
 
-/// The bottleneck, and what shows that it is one.
+/// The bottleneck, and the evidence for it.
 #[must_use]
 pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
     let at = snapshot.bottleneck.filter(|_| snapshot.has_shares())?;
@@ -120,7 +120,7 @@ fn held(snapshot: &Snapshot) -> Sentence {
     }
 }
 
-/// The stages that spend most of their time in one way. The word for it is said once.
+/// The stages that spend most of their time in one state, with its name said once.
 fn waiting(share: fn(&Witness<'_>) -> f64, word: &str, stages: &[&Witness<'_>]) -> Vec<String> {
     let most = stages.iter().filter(|stage| share(stage) > MOST);
     most.enumerate()
@@ -131,7 +131,7 @@ fn waiting(share: fn(&Witness<'_>) -> f64, word: &str, stages: &[&Witness<'_>]) 
         .collect()
 }
 
-/// What shows that a stage is the bottleneck of a pipeline.
+/// The evidence that a stage is the bottleneck of a pipeline.
 #[must_use]
 pub fn blame_one(graph: &Graph, stages: &NodeMap<Witness<'_>>, node: NodeId, moment: Moment) -> Sentence {
     let stage = &stages[node];
@@ -156,7 +156,7 @@ pub fn blame_one(graph: &Graph, stages: &NodeMap<Witness<'_>>, node: NodeId, mom
             format!("{governs}everything downstream waits for it{why}")
         }
     } else {
-        // What a branch holds up has less for the other branches, too.
+        // A stage that a branch holds up passes less to the other branches, too.
         let others = graph.sinks().filter(|sink| graph.fork(node, *sink) != Some(node));
         let others = others
             .filter(|sink| *sink != node)
@@ -190,7 +190,7 @@ fn branch_of(graph: &Graph, stages: &NodeMap<Witness<'_>>, node: NodeId) -> Opti
     Some(format!("the branch of {name} to {}", stages[to].text))
 }
 
-/// A stage that is too slow in a chain where nobody waits, and what that has come to.
+/// A stage that is too slow while no stage is backpressured, and the consequences.
 fn overwhelmed(snapshot: &Snapshot, node: NodeId) -> Sentence {
     let stage = &snapshot.stages[node];
     let is_over = snapshot.moment == Moment::Ended;
@@ -214,9 +214,9 @@ fn overwhelmed(snapshot: &Snapshot, node: NodeId) -> Sentence {
         evidence.push(format!("rising by {}/s", human_rate(link.fill_rate)));
     }
     let what = if is_over {
-        "too slow, and nobody waited for it"
+        "too slow, and no stage waited for it"
     } else {
-        "too slow, and nobody waits for it"
+        "too slow, and no stage waits for it"
     };
     Sentence {
         evidence,
@@ -233,7 +233,7 @@ fn plain(stage: &StageSample, what: &str) -> Sentence {
     }
 }
 
-/// What the bottleneck itself does, where its name does not say so.
+/// What the bottleneck does, if its name does not tell.
 fn reason(stage: &Witness<'_>, is_sink: bool) -> String {
     let share = &stage.share;
     if share.throttling > MOST {
@@ -249,7 +249,7 @@ fn reason(stage: &Witness<'_>, is_sink: bool) -> String {
     }
 }
 
-/// What a sink has written and its other side has not taken, where that is a good part of what can wait there.
+/// What a sink has written and its other side has not read, if that is a good part of the queue's capacity.
 fn queued(stage: &Witness<'_>) -> String {
     let queue = stage
         .kernel_queue
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sink_that_is_not_durable_yet_finishes() {
+    fn syncing_sink_is_finishing() {
         let mut snapshot = branched();
         snapshot
             .links
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_called_like_a_scheme_waits_for_its_disk() {
+    fn file_named_like_scheme_waits_for_disk() {
         let witness = |text, busy, outside| Witness {
             name: "read",
             text,

@@ -1,9 +1,9 @@
-//! The line of one sum.
+//! Formats a checksum.
 
 use crate::error::shown;
 use crate::stage::Hashed;
 
-/// `ALGO  HEX  LABEL`, with a newline; where a reader wanted no more of the stream, `not whole` stands for the sum.
+/// `ALGO  HEX  LABEL`, with a newline; if a reader ended the stream early, `not whole` stands in place of the checksum.
 #[must_use]
 pub fn line(hashed: &Hashed) -> String {
     let hex = hashed.hex.as_deref().unwrap_or("not whole");

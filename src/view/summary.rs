@@ -1,4 +1,4 @@
-//! What a run came to, on one screen, like a good bill.
+//! The summary of a run, on one screen.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::live::{Line, Paint, Style, squeezed};
 use super::plain::human_rate;
 use super::sentence::{Sentence, blame};
 
-/// The bill is no wider.
+/// The largest width of the summary.
 const COLUMNS: usize = 79;
 /// Columns of a row's name, of its number, and of its rate.
 const NAME: usize = 14;
@@ -22,7 +22,7 @@ const RATE: usize = 13;
 /// Columns of the stage that a branch begins with.
 const BRANCH: usize = 16;
 
-/// The bill: bytes, time, memory, the longest pause and the bottleneck. Of a run that failed it says what got through.
+/// The summary: bytes, time, memory, the longest pause and the bottleneck. For a failed run it shows what got through.
 #[must_use]
 pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
     let source = snapshot.source();
@@ -43,7 +43,7 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
         lane => format!("copied directly: {lane}"),
     };
     rows.push(row("time", clock(snapshot.run.elapsed), "", &lane));
-    // The ceiling is over both, and each is at its highest at a moment of its own: a sum would be a guess.
+    // The ceiling bounds both, but each peaks at a moment of its own, so their sum is unknown.
     let codecs = match snapshot.run.state_peak {
         0 => String::new(),
         state => format!("+ codecs {}, ", human_size(state)),
@@ -98,7 +98,7 @@ fn culprit(blame: &Sentence) -> String {
     whole.unwrap_or_else(|| squeezed(&subject, room))
 }
 
-/// A name, a number, perhaps a rate, perhaps a note.
+/// A row: a name, a number, an optional rate, an optional note.
 fn row(name: &str, number: String, rate: &str, note: &str) -> Line {
     let blanks = NUMBER.saturating_sub(number.chars().count());
     let line = Line::default()
@@ -122,7 +122,7 @@ fn per_second(bytes: u64, time: Duration) -> f64 {
     if seconds > 0.0 { bytes as f64 / seconds } else { 0.0 }
 }
 
-/// What came out of what went in, where that is not all of it.
+/// The share of the input that was passed on, if it is not all of it.
 #[allow(clippy::cast_precision_loss, reason = "shown with one digit")]
 fn percent(part: u64, whole: u64) -> Option<String> {
     (whole > 0 && part != whole).then(|| format!("{:.1} %", part as f64 * 100.0 / whole as f64))

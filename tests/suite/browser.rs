@@ -1,4 +1,4 @@
-//! A report in a real browser: Chromium draws the page without a screen, and its picture is looked at.
+//! A report in a real browser: headless Chromium draws the page, and its pixels are checked.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -90,7 +90,7 @@ fn report(folder: &Folder) -> std::path::PathBuf {
 }
 
 #[test]
-fn a_report_is_shown_on_a_light_screen() {
+fn report_renders_on_a_light_screen() {
     let folder = Folder::new();
     let Some(shown) = open(&folder, &report(&folder), false) else {
         return;
@@ -102,7 +102,7 @@ fn a_report_is_shown_on_a_light_screen() {
 }
 
 #[test]
-fn a_report_is_shown_on_a_dark_screen() {
+fn report_renders_on_a_dark_screen() {
     let folder = Folder::new();
     let Some(shown) = open(&folder, &report(&folder), true) else {
         return;
@@ -113,7 +113,7 @@ fn a_report_is_shown_on_a_dark_screen() {
     assert!(shown.count([0x7f, 0x8a, 0x9b]) > 5_000, "backpressured");
 }
 
-/// The two tests above would miss an error that the browser does not tell.
+/// Proves that the two tests above would notice an error of the page.
 #[test]
 fn a_page_with_an_error_is_noticed() {
     let folder = Folder::new();

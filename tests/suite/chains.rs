@@ -1,4 +1,4 @@
-//! What a chain is as a whole, whatever its stages are.
+//! Properties of whole pipelines, independent of their stages.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ fn text() -> Vec<u8> {
 }
 
 #[test]
-fn that_have_a_stage_twice_have_two_of_it() {
+fn repeated_stages_run_twice() {
     let bytes = text();
     for (chain, expected) in [
         ("gzip | gzip | gunzip | gunzip", &bytes[..]),
@@ -35,7 +35,7 @@ fn that_have_a_stage_twice_have_two_of_it() {
 }
 
 #[test]
-fn whose_source_has_ended_deliver_what_still_waits_once_the_sink_goes_on() {
+fn ended_source_delivers_after_the_stall() {
     let folder = Folder::new();
     // More than a pipe can be made to hold, so that some of it waits in the links.
     let bytes = noise(1_500_000, 9);
@@ -64,7 +64,7 @@ fn whose_source_has_ended_deliver_what_still_waits_once_the_sink_goes_on() {
 }
 
 #[test]
-fn in_which_a_transform_fails_give_out_nothing_that_came_behind_the_fault() {
+fn failed_transform_sends_nothing_behind() {
     let bytes = text();
     let packed = highwater(["gzip"]).input(bytes.as_slice()).run().succeeds();
     let damaged = [&packed, &b"neither zeros nor a member"[..], &packed].concat();

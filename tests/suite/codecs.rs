@@ -1,5 +1,5 @@
-//! Every codec against its real tool: both ways, at every size, over whatever odd files the tool can make; and the
-//! memory that it takes against what the plan says.
+//! Every codec against its real tool: both ways, at every size, over unusual files that the tool can make; and its
+//! memory against the plan.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -15,7 +15,7 @@ struct Codec {
     encoder: &'static str,
     decoder: &'static str,
     tool: &'static str,
-    /// What makes both fast enough for 20 MiB.
+    /// The levels at which both handle 20 MiB quickly.
     fast: (&'static str, &'static str),
 }
 
@@ -73,7 +73,7 @@ fn real_files() -> &'static [u8] {
     })
 }
 
-/// What the real tool makes of `bytes`, called with `arguments`.
+/// The output of the real tool for `bytes`, called with `arguments`.
 fn by_tool(codec: &Codec, arguments: &[&str], bytes: &[u8]) -> Option<Vec<u8>> {
     let mut tool = peer(codec.tool)?;
     tool.args(arguments).arg("-c");
@@ -116,36 +116,36 @@ fn round_trips(codec: &Codec) {
 }
 
 #[test]
-fn gzip_and_the_real_one_understand_each_other() {
+fn gzip_interoperates_with_its_tool() {
     round_trips(&GZIP);
 }
 
 #[test]
-fn zstd_and_the_real_one_understand_each_other() {
+fn zstd_interoperates_with_its_tool() {
     round_trips(&ZSTD);
 }
 
 #[test]
-fn xz_and_the_real_one_understand_each_other() {
+fn xz_interoperates_with_its_tool() {
     round_trips(&XZ);
 }
 
 #[test]
-fn bzip2_and_the_real_one_understand_each_other() {
+fn bzip2_interoperates_with_its_tool() {
     round_trips(&BZIP2);
 }
 
 #[test]
-fn lz4_and_the_real_one_understand_each_other() {
+fn lz4_interoperates_with_its_tool() {
     round_trips(&LZ4);
 }
 
 #[test]
-fn brotli_and_the_real_one_understand_each_other() {
+fn brotli_interoperates_with_its_tool() {
     round_trips(&BROTLI);
 }
 
-/// Files of every level that the tool has, and of every level that we have.
+/// Files of every level of the tool, and of every level of ours.
 #[test]
 fn every_level() {
     let bytes = &real_files()[..100_000];
@@ -198,7 +198,7 @@ fn several_threads() {
     }
 }
 
-/// Whatever the tools can be told to make.
+/// Unusual files that the tools can make.
 #[test]
 fn odd_files_of_the_real_tools() {
     let bytes = &real_files()[..1_000_000];
@@ -340,7 +340,7 @@ fn gunzip_rejects_reserved_flags() {
     );
 }
 
-/// The size in a member's header is only a hint, and hides nothing.
+/// The size in a member's header is only a hint: a wrong one hides no data.
 #[test]
 fn gunzip_sees_past_a_wrong_member_size() {
     let bytes = noise(2000, 9);
@@ -395,7 +395,7 @@ fn unxz_warns_of_an_unknown_check() {
 }
 
 #[test]
-fn what_precedes_a_fault_reaches_take() {
+fn data_before_a_fault_reaches_take() {
     for codec in ALL {
         let Some(packed) = by_tool(codec, &["-1"], b"hello") else {
             continue;
@@ -442,12 +442,12 @@ fn a_cut_leaves_no_target() {
 }
 
 #[test]
-fn what_is_no_compressed_stream_is_named() {
+fn foreign_input_is_described() {
     let said = leaves_the_target("unzstd", b"BZh91AY&SY", 6);
-    assert!(said.contains("this is no zstd: it looks like bzip2"), "{said}");
+    assert!(said.contains("this is not zstd: it looks like bzip2"), "{said}");
     let said = leaves_the_target("decompress", b"hello, world", 6);
     assert!(
-        said.contains("none of gzip, zstd, xz, bzip2, lz4: it looks like text"),
+        said.contains("not any of gzip, zstd, xz, bzip2, lz4: it looks like text"),
         "{said}"
     );
     if let Some(legacy) = by_tool(&LZ4, &["-l"], b"data") {
@@ -470,7 +470,7 @@ fn statistics(pipeline: &str, folder: &Folder) -> Value {
     run.end()
 }
 
-/// The most that was resident beyond what the same chain takes without the stage.
+/// The resident memory beyond what the same pipeline uses without the stage.
 fn resident(stage: &str, folder: &Folder) -> u64 {
     let peak = |pipeline: &str| number(&statistics(pipeline, folder), "rss_peak_bytes");
     let with = peak(&format!("read a | {stage} | write /dev/null"));
@@ -497,11 +497,11 @@ fn stated(stage: &str) -> u64 {
     format!("{bytes:.0}").parse().expect("a number")
 }
 
-/// What a stage may take beyond what it states: its code, its thread, and links that were not full without it.
+/// What a stage may use beyond what it states: its code, its thread, and links that were not full without it.
 const SLACK: u64 = 4 << 20;
 
 #[test]
-fn what_is_resident_is_what_was_stated() {
+fn resident_memory_matches_the_stated() {
     if cfg!(feature = "portable-platform") {
         return;
     }
@@ -554,9 +554,9 @@ fn what_is_resident_is_what_was_stated() {
     }
 }
 
-/// What a bomb may hold is bounded like everything else; a limit ends it, and the target stays.
+/// A bomb is bounded like everything else; a limit ends it, and the target stays.
 #[test]
-fn bombs_are_ended_by_take_and_by_limit() {
+fn take_and_limit_end_bombs() {
     let ours = [
         "gzip",
         "gzip single=true",
@@ -596,7 +596,7 @@ fn bombs_are_ended_by_take_and_by_limit() {
     }
 }
 
-/// A bomb takes no more memory than any stream of its format; `take` ends it.
+/// A bomb uses no more memory than any stream of its format; `take` ends it.
 #[test]
 fn bombs_stay_flat() {
     if cfg!(feature = "portable-platform") {
@@ -625,7 +625,7 @@ fn named_ceiling(said: &str) -> String {
 }
 
 #[test]
-fn too_little_for_an_encoder_is_refused_before_anything_is_opened() {
+fn encoder_memory_is_checked_before_opening() {
     for codec in ALL {
         let folder = Folder::new();
         let pipeline = format!("read missing | {} | write b", codec.encoder);
@@ -639,7 +639,7 @@ fn too_little_for_an_encoder_is_refused_before_anything_is_opened() {
 }
 
 #[test]
-fn too_little_for_a_decoder_is_said_at_its_header_and_what_would_do_does() {
+fn decoder_memory_error_names_the_option() {
     let bytes = &real_files()[..3 << 20];
     for (codec, arguments) in [
         (&ZSTD, &["--no-content-size"][..]),
@@ -663,7 +663,7 @@ fn too_little_for_a_decoder_is_said_at_its_header_and_what_would_do_does() {
             let run = highwater(["--memory", little, &pipeline]).within(&folder).run();
             let mut ceiling = named_ceiling(run.fails(7));
             assert_eq!(folder.read("b"), b"old");
-            // The claims of `decompress` are two: the least may have to be said twice.
+            // `decompress` claims twice, so the error may name a ceiling twice.
             for _ in 0..2 {
                 let run = highwater(["--memory", &ceiling, &pipeline]).within(&folder).run();
                 if run.code == Some(0) {
@@ -705,7 +705,7 @@ fn windows_of_zstd() {
 }
 
 #[test]
-fn a_large_window_of_zstd_finds_what_repeats_far_apart() {
+fn large_zstd_window_finds_distant_repeats() {
     const PART: usize = 3 << 20;
     let bytes = noise(PART, 60).repeat(2);
     let pack = |stage: &str| highwater([stage]).input(bytes.as_slice()).run().succeeds();
@@ -720,9 +720,9 @@ fn a_large_window_of_zstd_finds_what_repeats_far_apart() {
     }
 }
 
-/// What has come in comes out while the source is still open.
+/// Output arrives while the source is still open.
 #[test]
-fn a_trickle_comes_out_while_the_source_is_open() {
+fn slow_input_is_flushed() {
     for codec in [&GZIP, &ZSTD, &LZ4] {
         let mut running = Command::new(env!("CARGO_BIN_EXE_highwater"))
             .args(["-q", codec.encoder])
@@ -736,7 +736,7 @@ fn a_trickle_comes_out_while_the_source_is_open() {
         for byte in b"drip" {
             stdin.write_all(&[*byte]).expect("written");
             let mut some = [0; 100];
-            // Nothing else is sent before it: what was held back until there is more would never come.
+            // Nothing else is sent before it, so delayed output would never arrive.
             let count = stdout.read(&mut some).expect("something comes");
             all.extend_from_slice(&some[..count]);
         }

@@ -1,4 +1,4 @@
-//! Connections that cannot be made, or not yet.
+//! Connections that fail, or succeed only later.
 
 use std::fs::File;
 use std::io::{Seek, Write};
@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::harness::{Folder, Running, highwater};
 use crate::toxic::{Toxic, Toxin};
 
-/// A port that is ours and refuses whoever comes.
+/// A port of ours that refuses connections.
 fn refusing() -> (OwnedFd, SocketAddr) {
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
     rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("bound");
@@ -19,7 +19,7 @@ fn refusing() -> (OwnedFd, SocketAddr) {
     (socket, SocketAddr::try_from(address).expect("an address"))
 }
 
-/// A source of which it can be told whether anything was read from it.
+/// A source that shows whether anything was read from it.
 fn source(folder: &Folder) -> (File, File) {
     folder.write("a", "not to be read");
     let file = folder.open("a");
@@ -35,7 +35,7 @@ mod connections {
     use super::*;
 
     #[test]
-    fn that_cannot_stand_create_no_sink_and_consume_no_source() {
+    fn unusable_connections_create_no_sink() {
         let (_refusing, refused) = refusing();
         for (url, said) in [
             (
@@ -68,7 +68,7 @@ mod connections {
     }
 
     #[test]
-    fn that_cannot_be_listened_for_leave_the_source_unread() {
+    fn failed_listeners_leave_the_source_unread() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let address = listener.local_addr().expect("bound");
         let folder = Folder::new();
@@ -89,7 +89,7 @@ mod connections {
     }
 
     #[test]
-    fn that_nobody_makes_end_by_a_timeout_and_leave_the_source_unread() {
+    fn connection_timeout_leaves_the_source_unread() {
         let folder = Folder::new();
         for option in ["--timeout", "--stall-timeout"] {
             let (stdin, ours) = source(&folder);
@@ -140,7 +140,7 @@ mod retries {
     }
 
     #[test]
-    fn that_all_fail_are_counted() {
+    fn failed_retries_are_counted() {
         let folder = Folder::new();
         let (_refusing, address) = refusing();
         let (stdin, ours) = source(&folder);
@@ -153,7 +153,7 @@ mod retries {
     }
 
     #[test]
-    fn end_at_once_when_a_signal_comes() {
+    fn signal_ends_retries_at_once() {
         let folder = Folder::new();
         let arguments = ["--log", "info", "read unix:nobody retry=1000000 | write b"];
         let mut running = highwater(arguments).within(&folder).start();
@@ -164,7 +164,7 @@ mod retries {
     }
 
     #[test]
-    fn are_refused_by_other_places() {
+    fn retry_is_refused_elsewhere() {
         let folder = Folder::new();
         folder.write("a", "x");
         for pipeline in [

@@ -24,7 +24,7 @@ fn number(object: &Value, name: &str) -> u64 {
 
 #[test]
 #[cfg_attr(feature = "portable-platform", ignore = "the peak is not that of this program alone")]
-fn without_backpressure_memory_climbs_until_the_guard_stops_it() {
+fn guard_stops_growing_memory() {
     let (_listener, write) = deaf_listener();
     let pipeline = format!("read /dev/zero | {write}");
     let arguments = ["--ignore-backpressure", "--max-rss", "96MiB", "--stats", "-", &pipeline];
@@ -46,7 +46,7 @@ fn without_backpressure_memory_climbs_until_the_guard_stops_it() {
     assert_eq!(limit, 8 * MIB, "what it would be");
     let held = number(&end, "buffered_peak_bytes");
     assert!(held > limit && held <= 96 * MIB, "{held} bytes");
-    // Every byte of what was held was read into, so it is resident, too.
+    // Every held byte was read into a buffer, so it is resident, too.
     assert!(number(&end, "rss_peak_bytes") > held, "{end}");
     let link = &end["links"][0];
     assert!(number(link, "peak_bytes") > number(link, "high_bytes"), "{link}");
@@ -55,7 +55,7 @@ fn without_backpressure_memory_climbs_until_the_guard_stops_it() {
 }
 
 #[test]
-fn with_backpressure_the_same_chain_stays_at_its_mark() {
+fn backpressure_keeps_memory_flat() {
     let (_listener, write) = deaf_listener();
     let pipeline = format!("read /dev/zero high=1MiB | {write}");
     let mut running = highwater(["--progress", "json", "--interval", "10ms", &pipeline]).start();
@@ -86,7 +86,7 @@ fn a_bounded_run_is_guarded_as_well() {
 }
 
 #[test]
-fn a_limit_that_is_not_reached_changes_nothing() {
+fn unreached_limit_changes_nothing() {
     let folder = Folder::new();
     let bytes = noise(3 << 20, 5);
     folder.write("a", &bytes);
@@ -105,7 +105,7 @@ fn a_limit_that_is_not_reached_changes_nothing() {
 
 #[test]
 #[cfg_attr(feature = "portable-platform", ignore = "the peak is not that of this program alone")]
-fn a_limit_beyond_the_machine_is_refused_before_anything_is_opened() {
+fn impossible_limit_is_refused_before_opening() {
     let folder = Folder::new();
     folder.write("a", "0123456789");
     let arguments = ["--ignore-backpressure", "--max-rss", "1048576T", "read a | write b"];
@@ -120,7 +120,7 @@ fn a_limit_beyond_the_machine_is_refused_before_anything_is_opened() {
 
 #[test]
 #[cfg_attr(feature = "portable-platform", ignore = "the peak is not that of this program alone")]
-fn the_demo_tells_its_story_without_a_terminal() {
+fn demo_runs_without_a_terminal() {
     let folder = Folder::new();
     let run = highwater(["demo", "--seconds", "1", "--report", "demo.html"])
         .within(&folder)
@@ -130,7 +130,7 @@ fn the_demo_tells_its_story_without_a_terminal() {
     let text = String::from_utf8(run.succeeds()).expect("text");
     let places = [
         "A fast source and a slow reader",
-        "The links never say no.",
+        "Links without a bound.",
         "Now a full link pauses the source",
         "1  Backpressure ignored",
         "█",
@@ -143,7 +143,7 @@ fn the_demo_tells_its_story_without_a_terminal() {
     assert!(places.is_sorted(), "{text}");
     assert!(!text.contains('\x1b'), "nothing moves the cursor: {text}");
     let mut left = folder.names();
-    // Where runs listen for `ctl`; it stays, as every user's own folder of its kind.
+    // The folder of control sockets stays, as it belongs to the user and not to the run.
     left.retain(|name| {
         !name.starts_with("highwater-")
             || !std::fs::read_dir(folder.join(name)).is_ok_and(|mut all| all.next().is_none())
@@ -159,7 +159,7 @@ fn the_demo_tells_its_story_without_a_terminal() {
 }
 
 #[test]
-fn a_report_of_the_demo_that_cannot_be_drawn_is_refused_at_once() {
+fn impossible_demo_report_is_refused() {
     let run = highwater(["demo", "--report", "demo.txt"]).run();
     let said = run.fails(2);
     assert!(said.starts_with("highwater: demo: --report: "), "{said}");
@@ -172,7 +172,7 @@ fn an_interrupted_demo_ends_both_its_processes() {
     use std::os::unix::process::ExitStatusExt;
     use std::process::{Command, Stdio};
 
-    // A second name for standard output, which those that the demo starts inherit: its end is the end of all of them.
+    // A duplicate of standard output, which the demo's processes inherit: its end is the end of all of them.
     let mut demo = Command::new("sh")
         .args([
             "-c",
@@ -186,7 +186,7 @@ fn an_interrupted_demo_ends_both_its_processes() {
         .expect("sh starts");
     let mut stdout = BufReader::new(demo.stdout.take().expect("stdout is a pipe"));
     let mut line = String::new();
-    while !line.contains("The links never say no.") {
+    while !line.contains("Links without a bound.") {
         line.clear();
         assert!(stdout.read_line(&mut line).expect("text") > 0, "it ended too soon");
     }

@@ -1,4 +1,4 @@
-//! Steering a run from another terminal: `highwater ctl`.
+//! Controlling a run from another terminal: `highwater ctl`.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::harness::{Folder, Invocation, Run, Running, highwater, noise};
 
-/// Runs whose sockets are in a folder of their own, and reports twenty times a second: the first report comes after the
-/// socket is there.
+/// Runs whose sockets are in a folder of their own, and that report twenty times a second: the socket exists before the
+/// first report.
 struct Stand {
     folder: Folder,
 }
@@ -27,7 +27,7 @@ impl Stand {
             .environment("TMPDIR", place)
     }
 
-    /// A run that has said its first sample.
+    /// A run that has reported its first sample.
     fn run(&self, options: &[&str], pipeline: &str, prepare: impl FnOnce(Invocation) -> Invocation) -> Running {
         let always = ["--progress", "json", "--interval", "50ms"];
         let arguments = always.iter().chain(options).chain([&pipeline]);
@@ -44,7 +44,7 @@ impl Stand {
         self.in_its_place(highwater(["ctl", pid].iter().chain(words))).run()
     }
 
-    /// What `ctl` answers, which must be a success.
+    /// The reply of a successful `ctl`.
     #[track_caller]
     fn answer(&self, running: &Running, words: &[&str]) -> String {
         String::from_utf8(self.ctl(running, words).succeeds()).expect("text")
@@ -58,7 +58,7 @@ fn sample(running: &mut Running) -> Value {
     sample
 }
 
-/// Reads samples until one is as it should be: there is an end to that, or the run hangs.
+/// Reads samples until one matches; a run that never gets there hangs.
 fn until(running: &mut Running, is_so: impl Fn(&Value) -> bool) -> Value {
     loop {
         let sample = sample(running);
@@ -73,8 +73,8 @@ mod a_pause {
 
     const PASSED: usize = 1000;
 
-    /// Lets a thousand bytes pass a run from standard input to standard output, pauses it, sends more, and checks with
-    /// `look` what is to be seen; then everything must arrive.
+    /// Passes a thousand bytes from standard input to standard output, pauses the run, sends more, and checks the
+    /// samples with `look`; then everything must arrive.
     fn holds_what_comes_after_it(pipeline: &str, look: impl FnOnce(&mut Running)) {
         let stand = Stand::new();
         let (stdin, mut feed) = std::io::pipe().expect("a pipe");
@@ -106,7 +106,7 @@ mod a_pause {
     }
 
     #[test]
-    fn fills_the_link_to_its_mark_and_leaves_the_sink_where_it_was() {
+    fn pause_fills_links_and_spares_sink() {
         holds_what_comes_after_it("read - high=64KiB | write -", |running| {
             for _ in 0..3 {
                 let held = until(running, |sample| sample["links"][0]["times_full"] == 1);
@@ -131,7 +131,7 @@ mod a_pause {
     }
 
     #[test]
-    fn ends_at_once_with_the_run() {
+    fn run_end_ends_a_pause() {
         for pipeline in ["read - high=64KiB | write -", "read - | write -"] {
             let stand = Stand::new();
             let (stdin, mut feed) = std::io::pipe().expect("a pipe");
@@ -147,8 +147,8 @@ mod a_pause {
     }
 
     #[test]
-    fn is_neither_a_stall_nor_too_slow() {
-        // Far longer than a busy machine lets anything stand still.
+    fn pause_is_not_a_stall() {
+        // Far longer than a busy machine pauses anything.
         let stalled = ["--stall-timeout", "3s"];
         let slow = ["--min-rate", "1/s", "--min-rate-grace", "3s"];
         for options in [&stalled[..], &slow] {
@@ -171,7 +171,7 @@ mod a_pause {
     }
 
     #[test]
-    fn is_the_sinks_own_time_and_makes_it_the_bottleneck() {
+    fn pause_makes_the_sink_the_bottleneck() {
         let stand = Stand::new();
         let pipeline = "read /dev/zero | throttle 10MB/s high=64KiB | write /dev/null";
         let mut running = stand.run(&[], pipeline, |run| run);
@@ -192,7 +192,7 @@ mod a_rate {
     const SLOW: &str = "read /dev/zero | throttle 1/s | take 1MB";
 
     #[test]
-    fn is_changed_while_the_run_goes_on() {
+    fn rate_is_changed_during_a_run() {
         for stage in ["throttle", "1"] {
             let stand = Stand::new();
             let running = stand.run(&[], SLOW, |run| run);
@@ -205,7 +205,7 @@ mod a_rate {
     }
 
     #[test]
-    fn is_that_of_one_throttle_of_several() {
+    fn rate_selects_one_of_several_throttles() {
         let stand = Stand::new();
         let pipeline = "read /dev/zero | throttle 1/s | throttle 2/s | take 1MB";
         let mut running = stand.run(&[], pipeline, |run| run);
@@ -227,7 +227,7 @@ mod a_rate {
     }
 
     #[test]
-    fn is_refused_where_nothing_keeps_one() {
+    fn rate_is_refused_without_a_throttle() {
         let stand = Stand::new();
         let (stdin, feed) = std::io::pipe().expect("a pipe");
         let running = stand.run(&[], "read - | write -", |run| run.stdin(stdin));
@@ -239,7 +239,7 @@ mod a_rate {
     }
 
     #[test]
-    fn that_cannot_be_disturbs_nobody() {
+    fn invalid_rate_does_not_reach_the_run() {
         let stand = Stand::new();
         // The words are read before a process is looked for.
         let run = stand.ctl_pid("2147483647", &["set", "throttle", "rate=8Mb/s"]);
@@ -270,13 +270,13 @@ mod a_process {
     use super::*;
 
     #[test]
-    fn that_is_not_there_is_no_connection() {
+    fn missing_process_is_a_connection_error() {
         let run = Stand::new().ctl_pid("2147483647", &["pause"]);
         assert_eq!(run.fails(9), "highwater: ctl 2147483647: there is no such process");
     }
 
     #[test]
-    fn that_is_another_program_is_no_connection() {
+    fn foreign_process_is_a_connection_error() {
         let run = Stand::new().ctl_pid(&std::process::id().to_string(), &["pause"]);
         let line = run.fails(9);
         assert!(
@@ -286,7 +286,7 @@ mod a_process {
     }
 
     #[test]
-    fn that_is_no_number_is_a_wrong_command_line() {
+    fn non_numeric_process_is_a_usage_error() {
         assert_eq!(Stand::new().ctl_pid("0", &["pause"]).code, Some(2));
         assert_eq!(Stand::new().ctl_pid("read", &["pause"]).code, Some(2));
     }
@@ -296,7 +296,7 @@ mod the_socket {
     use super::*;
 
     #[test]
-    fn is_ours_alone_and_goes_with_the_run() {
+    fn control_socket_is_private_and_removed() {
         let stand = Stand::new();
         let running = stand.run(&[], a_slow_chain(), |run| run);
         let folder = stand.folder.join("highwater");
@@ -309,7 +309,7 @@ mod the_socket {
     }
 
     #[test]
-    fn is_there_for_a_quiet_run_too() {
+    fn quiet_run_has_a_control_socket() {
         let stand = Stand::new();
         let arguments = ["-q", "--log", "debug", a_slow_chain()];
         let mut running = stand.in_its_place(highwater(arguments)).start();
@@ -320,7 +320,7 @@ mod the_socket {
     }
 
     #[test]
-    fn of_a_run_that_was_killed_is_removed_by_the_next() {
+    fn killed_runs_socket_is_removed_later() {
         let stand = Stand::new();
         let killed = stand.run(&[], a_slow_chain(), |run| run);
         killed.signal(Signal::KILL);
@@ -328,7 +328,7 @@ mod the_socket {
         killed.wait();
         let folder = stand.folder.join("highwater");
         let left = folder.join(format!("{id}.sock"));
-        assert!(left.exists(), "nobody could remove it");
+        assert!(left.exists(), "it cannot be removed");
         let foreign = folder.join("notes.txt");
         std::fs::write(&foreign, "kept").expect("written");
         let running = stand.run(&[], a_slow_chain(), |run| run);
@@ -338,26 +338,26 @@ mod the_socket {
     }
 
     #[test]
-    fn is_not_made_in_a_folder_that_others_may_look_into() {
+    fn shared_folder_gets_no_socket() {
         let stand = Stand::new();
         let open = stand.folder.join("highwater");
         std::fs::create_dir(&open).expect("made");
         std::fs::set_permissions(&open, PermissionsExt::from_mode(0o755)).expect("set");
         let running = stand.run(&[], a_slow_chain(), |run| run);
         assert_eq!(std::fs::read_dir(&open).expect("there").count(), 0);
-        // It is in the next place, where it is found as well.
+        // Its socket is in the next folder, where it is found as well.
         stand.answer(&running, &["stats"]);
         running.signal(Signal::TERM);
         running.wait();
     }
 
     #[test]
-    fn of_a_live_process_in_another_world_is_left_alone() {
+    fn foreign_namespace_socket_is_left_alone() {
         let stand = Stand::new();
         let folder = stand.folder.join("highwater");
         std::fs::create_dir(&folder).expect("made");
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o700)).expect("set");
-        // No process here has that number, but somebody listens: a container that shares the folder.
+        // No process here has that number, but there is a listener: a container that shares the folder.
         let path = folder.join("2147483647.sock");
         let theirs = UnixListener::bind(&path).expect("bound");
         let running = stand.run(&[], a_slow_chain(), |run| run);

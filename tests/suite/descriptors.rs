@@ -1,4 +1,4 @@
-//! Paths that mean an open descriptor: what is open there is read and written, never replaced or emptied.
+//! Paths that name an open descriptor: the open file is read and written, never replaced or emptied.
 
 use std::process::Command;
 
@@ -19,7 +19,7 @@ fn folder() -> Folder {
 }
 
 #[test]
-fn a_descriptors_file_is_written_behind_what_it_has() {
+fn descriptor_file_is_appended_to() {
     for (redirection, name) in [
         ("3>>log", "/dev/fd/3"),
         ("3>>log", "/proc/self/fd/3"),
@@ -40,7 +40,7 @@ fn a_descriptors_file_is_written_behind_what_it_has() {
 }
 
 #[test]
-fn a_link_to_a_descriptor_means_the_descriptor() {
+fn link_to_descriptor_means_descriptor() {
     let folder = folder();
     std::os::unix::fs::symlink("/dev/stdout", folder.join("link")).expect("linked");
     redirected(&folder, ">>log", &["read a | write link"]).succeeds();
@@ -49,7 +49,7 @@ fn a_link_to_a_descriptor_means_the_descriptor() {
 }
 
 #[test]
-fn a_deleted_file_is_written_and_none_is_made() {
+fn deleted_file_is_written_in_place() {
     let folder = folder();
     let script = "exec 3<>log 4<log; rm log; \"$0\" \"$1\" && cat <&4";
     let output = Command::new("sh")
@@ -67,7 +67,7 @@ fn a_deleted_file_is_written_and_none_is_made() {
 }
 
 #[test]
-fn a_source_is_read_from_where_its_descriptor_stands() {
+fn source_descriptor_keeps_its_offset() {
     let folder = folder();
     folder.write("lines", "first\nsecond\n");
     let script = "exec 3<lines; read first <&3; exec \"$0\" \"$@\"";
@@ -78,7 +78,7 @@ fn a_source_is_read_from_where_its_descriptor_stands() {
 }
 
 #[test]
-fn side_files_are_written_behind_what_is_there() {
+fn side_files_are_appended_to_descriptors() {
     let folder = folder();
     let arguments = ["-q", "read a | hash to=/dev/fd/3 | write b"];
     let run = redirected(&folder, "3>>log", &arguments);
@@ -103,7 +103,7 @@ fn statistics_and_recordings_empty_no_descriptors_file() {
 }
 
 #[test]
-fn a_descriptor_that_is_not_open_is_named() {
+fn unopened_descriptor_is_named() {
     let folder = folder();
     for (redirection, pipeline, code, why) in [
         (
@@ -138,7 +138,7 @@ fn a_descriptor_that_is_not_open_is_named() {
 }
 
 #[test]
-fn standard_streams_by_number_carry_the_stream_alone() {
+fn numbered_standard_streams_carry_data() {
     let folder = folder();
     for name in ["/dev/fd/1", "file:/dev/stdout", "/dev/stdin"] {
         let run = highwater([format!("read a | hash to={name} | write b")])
@@ -154,7 +154,7 @@ fn standard_streams_by_number_carry_the_stream_alone() {
 }
 
 #[test]
-fn a_folder_on_standard_input_is_refused_before_a_sink_is_made() {
+fn folder_as_standard_input_is_refused() {
     let folder = folder();
     let run = redirected(&folder, "<.", &["write b"]);
     assert!(run.fails(3).contains("Is a directory"), "{}", run.stderr);

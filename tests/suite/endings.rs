@@ -18,7 +18,7 @@ fn folder() -> Folder {
     folder
 }
 
-/// Nothing has changed and nothing is left.
+/// Nothing has changed, and no file is left.
 #[track_caller]
 fn untouched(folder: &Folder) {
     assert_eq!(folder.read("b"), b"old");
@@ -30,8 +30,8 @@ fn untouched(folder: &Folder) {
     assert!(hidden.is_empty(), "{hidden:?}");
 }
 
-/// A listener that nobody reads from, and a run that has filled it: the first byte has arrived, and the rest is more
-/// than all buffers between hold, so it is, or soon will be, blocked in a write.
+/// A listener that does not read, and a run that has filled it: the first byte has arrived, and the rest exceeds all
+/// buffers in between, so the run is, or soon will be, blocked in a write.
 fn blocked_writer(options: &[&str]) -> (Running, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let url = listener.local_addr().expect("bound");
@@ -51,7 +51,7 @@ mod signals {
             let folder = folder();
             let fifo = folder.fifo("a");
             let running = highwater(["read a | gzip | write b"]).within(&folder).start();
-            // It has been opened for reading, so the run has begun to wait for bytes.
+            // It was opened for reading, so the run waits for bytes.
             let mut writer = std::fs::OpenOptions::new().write(true).open(fifo).expect("a reader");
             writer.write_all(b"some").expect("written");
             running.signal(signal);
@@ -139,7 +139,7 @@ mod signals {
     }
 
     #[test]
-    fn that_were_ignored_stay_so() {
+    fn ignored_signals_stay_ignored() {
         for (name, signal) in [("HUP", Signal::HUP), ("INT", Signal::INT), ("TERM", Signal::TERM)] {
             let folder = folder();
             let fifo = folder.fifo("a");
@@ -165,7 +165,7 @@ mod readers_that_leave {
     use super::*;
 
     #[test]
-    fn end_the_run_quietly() {
+    fn leaving_reader_ends_the_run_quietly() {
         for pipeline in [
             "read /dev/zero",
             "read /dev/zero | gzip level=1",
@@ -181,7 +181,7 @@ mod readers_that_leave {
     }
 
     #[test]
-    fn that_left_before_the_start_are_noticed() {
+    fn reader_gone_before_start_is_noticed() {
         let (drain, output) = std::io::pipe().expect("a pipe");
         drop(drain);
         let run = highwater(["read /dev/zero"]).stdout(output).run();
@@ -189,7 +189,7 @@ mod readers_that_leave {
     }
 
     #[test]
-    fn of_a_fifo_are_an_error_of_the_sink() {
+    fn fifo_write_errors_belong_to_sink() {
         let folder = Folder::new();
         let fifo = folder.fifo("b");
         let running = highwater(["read /dev/zero | write b"]).within(&folder).start();
@@ -206,7 +206,7 @@ mod readers_that_leave {
     }
 
     #[test]
-    fn of_standard_error_change_nothing() {
+    fn closed_standard_error_changes_nothing() {
         let folder = Folder::new();
         let bytes = noise(1 << 20, 1);
         folder.write("a", &bytes);
@@ -234,7 +234,7 @@ mod timeouts {
     use super::*;
 
     #[test]
-    fn end_a_run_that_takes_too_long() {
+    fn timeout_ends_a_long_run() {
         let folder = folder();
         let run = highwater(["--timeout", "50ms", "read /dev/zero | throttle 1kB/s | write b"])
             .within(&folder)
@@ -247,7 +247,7 @@ mod timeouts {
     }
 
     #[test]
-    fn end_a_wait_for_a_peer() {
+    fn timeout_ends_a_peer_wait() {
         let folder = folder();
         let run = highwater(["--timeout", "50ms", "read tcp-listen://:0 | write b"])
             .within(&folder)
@@ -258,7 +258,7 @@ mod timeouts {
     }
 
     #[test]
-    fn end_a_wait_for_a_fifo() {
+    fn timeout_ends_a_fifo_wait() {
         let folder = folder();
         folder.fifo("a");
         let run = highwater(["--timeout", "50ms", "read a | write b"])
@@ -274,7 +274,7 @@ mod timeouts {
     }
 
     #[test]
-    fn of_a_stall_end_a_run_in_which_nothing_moves() {
+    fn stall_timeout_ends_a_stuck_run() {
         let (running, peer) = blocked_writer(&["--stall-timeout", "200ms"]);
         let run = running.wait();
         assert_eq!(
@@ -285,13 +285,13 @@ mod timeouts {
     }
 
     #[test]
-    fn of_a_stall_spare_a_throttle_that_waits_on_purpose() {
+    fn stall_timeout_spares_a_throttle() {
         let arguments = ["--stall-timeout", "50ms", "read /dev/zero | throttle 5/s | take 2"];
         assert_eq!(highwater(arguments).run().succeeds(), [0, 0]);
     }
 
     #[test]
-    fn that_are_not_reached_change_nothing() {
+    fn unreached_timeout_changes_nothing() {
         let arguments = ["--timeout", "1h", "--stall-timeout", "1h", "read /dev/zero | take 2"];
         assert_eq!(highwater(arguments).run().succeeds(), [0, 0]);
     }
@@ -301,7 +301,7 @@ mod peers {
     use super::*;
 
     #[test]
-    fn that_reset_a_source() {
+    fn reset_fails_the_source() {
         let folder = folder();
         let mut running = highwater(["read tcp-listen://:0 | write b"]).within(&folder).start();
         let mut peer = running.connect();
@@ -318,7 +318,7 @@ mod peers {
     }
 
     #[test]
-    fn that_reset_a_sink() {
+    fn reset_fails_the_sink() {
         let (running, peer) = blocked_writer(&[]);
         reset(peer);
         let run = running.wait();
@@ -331,15 +331,15 @@ mod peers {
     }
 
     #[test]
-    fn that_close_a_sink_early() {
+    fn early_close_is_noticed() {
         let (running, peer) = blocked_writer(&[]);
         drop(peer);
         running.wait().fails(4);
     }
 
     #[test]
-    fn that_close_a_sink_before_everything_was_read() {
-        // All of it fits into the kernel's buffers, so only the end can tell.
+    fn early_close_fails_the_sink() {
+        // All of it fits in the kernel's buffers, so only the end can show the error.
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let url = listener.local_addr().expect("bound");
         let folder = Folder::new();
@@ -349,7 +349,7 @@ mod peers {
             .start();
         let mut writer = std::fs::OpenOptions::new().write(true).open(fifo).expect("a reader");
         let mut peer = accept(&listener);
-        // A peer that leaves before the connection stands is another error.
+        // A peer that leaves before the connection is made is another error.
         writer.write_all(b"!").expect("written");
         peer.read_exact(&mut [0]).expect("a byte");
         reset(peer);
@@ -362,7 +362,7 @@ mod peers {
 mod faults_behind_what_was_wanted {
     use super::*;
 
-    /// A stream that is good for `good` bytes and then is not.
+    /// A stream with an error after `good` bytes.
     fn faulty(good: usize) -> Vec<u8> {
         let mut member = highwater(["gzip"]).input(noise(good, 2)).run().succeeds();
         let end = member.len() - 8;
@@ -371,7 +371,7 @@ mod faults_behind_what_was_wanted {
     }
 
     #[test]
-    fn are_none_every_time() {
+    fn fault_behind_take_is_never_an_error() {
         let folder = folder();
         folder.write("a", faulty(100_000));
         for _ in 0..50 {
@@ -384,7 +384,7 @@ mod faults_behind_what_was_wanted {
     }
 
     #[test]
-    fn are_one_every_time_where_take_wanted_more() {
+    fn error_counts_where_take_wanted_more() {
         let folder = folder();
         folder.write("a", faulty(100_000));
         for _ in 0..50 {
@@ -397,7 +397,7 @@ mod faults_behind_what_was_wanted {
     }
 
     #[test]
-    fn are_one_every_time_in_front_of_a_take_before_the_decoder() {
+    fn error_counts_before_take_and_decoder() {
         let folder = folder();
         folder.write("a", faulty(100_000));
         for _ in 0..50 {
@@ -410,10 +410,10 @@ mod faults_behind_what_was_wanted {
     }
 }
 
-/// The standard library opens /dev/null in the place of closed descriptors; bytes that go there would be lost in silence.
+/// The standard library opens /dev/null in the place of closed descriptors, where bytes would be lost silently.
 #[test]
 #[cfg_attr(feature = "portable-platform", ignore = "the portable platform cannot tell")]
-fn a_closed_standard_descriptor_is_an_error_where_it_is_needed() {
+fn closed_standard_descriptor_is_an_error() {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("in"), b"text").expect("written");
     let run = |script: &str| {
@@ -447,7 +447,7 @@ fn a_closed_standard_descriptor_is_an_error_where_it_is_needed() {
 }
 
 #[test]
-fn without_descriptors_the_run_says_so_and_leaves_nothing() {
+fn missing_descriptors_leave_nothing() {
     let folder = folder();
     let script = "ulimit -n 5; exec \"$1\" 'read a | gzip | throttle 1GB/s | write b'";
     let output = std::process::Command::new("sh")
@@ -461,7 +461,7 @@ fn without_descriptors_the_run_says_so_and_leaves_nothing() {
     untouched(&folder);
 }
 
-/// What a peer that is written to sees when the run does not end well.
+/// What a sink's peer sees when the run fails.
 mod connections_of_runs_that_fail {
     use std::io::{ErrorKind, Read};
     use std::net::TcpListener;
@@ -477,7 +477,7 @@ mod connections_of_runs_that_fail {
     }
 
     #[test]
-    fn are_reset_so_that_the_peer_does_not_take_what_it_has_for_everything() {
+    fn failed_tcp_run_resets_the_peer() {
         let folder = Folder::new();
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let url = listener.local_addr().expect("bound");
@@ -491,7 +491,7 @@ mod connections_of_runs_that_fail {
     }
 
     #[test]
-    fn are_reset_by_a_signal_as_well_be_it_kill() {
+    fn signalled_tcp_run_resets_the_peer() {
         for signal in [Signal::TERM, Signal::KILL] {
             let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
             let text = format!("read /dev/zero | write tcp://{}", listener.local_addr().expect("bound"));
@@ -506,7 +506,7 @@ mod connections_of_runs_that_fail {
     }
 
     #[test]
-    fn are_reset_where_the_source_never_comes() {
+    fn missing_source_resets_the_peer() {
         let (sink, source) = (["127.0.0.1:0"; 2])
             .map(|any| TcpListener::bind(any).expect("bound"))
             .into();
@@ -520,7 +520,7 @@ mod connections_of_runs_that_fail {
             (bytes.len(), ended.expect_err("cut").kind()),
             (0, ErrorKind::ConnectionReset)
         );
-        // Nor where somebody stops waiting for it.
+        // Nor if the wait for it is ended.
         let text = format!("read tcp-listen://:0 | write {}", url(&sink));
         let mut running = highwater([text]).start();
         running.address();
@@ -532,7 +532,7 @@ mod connections_of_runs_that_fail {
     }
 
     #[test]
-    fn end_as_usual_where_the_run_does() {
+    fn successful_run_does_not_reset() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let text = format!("write tcp://{}", listener.local_addr().expect("bound"));
         let running = highwater([text]).input(noise(300_000, 9)).start();

@@ -1,4 +1,4 @@
-//! The places that bytes come from and go to, and what is left as it was found.
+//! The endpoints, and what they leave unchanged.
 
 use std::fs::{OpenOptions, Permissions};
 use std::io::{Read, Write};
@@ -10,7 +10,7 @@ use rustix::fs::OFlags;
 use crate::harness::{Folder, accept, highwater, noise};
 
 #[test]
-fn what_a_stage_waits_for_is_said() {
+fn outside_wait_is_named() {
     let folder = Folder::new();
     folder.write("unix.tar", "x");
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
@@ -45,7 +45,7 @@ mod files {
     }
 
     #[test]
-    fn are_replaced_by_a_new_file() {
+    fn written_file_is_replaced() {
         let folder = Folder::new();
         folder.write("a", "new");
         folder.write("b", "old and longer");
@@ -62,7 +62,7 @@ mod files {
     }
 
     #[test]
-    fn keep_their_mode_or_get_the_one_that_is_given() {
+    fn written_files_keep_or_get_modes() {
         let folder = Folder::new();
         folder.write("a", "new");
         for (mode, pipeline, expected) in [
@@ -82,7 +82,7 @@ mod files {
     }
 
     #[test]
-    fn are_found_through_symbolic_links_which_stay() {
+    fn symbolic_links_are_followed_and_kept() {
         let folder = Folder::new();
         folder.write("a", "new");
         std::fs::create_dir(folder.join("deep")).expect("made");
@@ -96,7 +96,7 @@ mod files {
     }
 
     #[test]
-    fn are_appended_to() {
+    fn append_adds_to_a_file() {
         let folder = Folder::new();
         folder.write("a", "more");
         folder.write("b", "some ");
@@ -112,7 +112,7 @@ mod files {
     }
 
     #[test]
-    fn that_were_appended_to_are_cut_back_where_the_run_fails() {
+    fn failed_append_is_cut_back() {
         let folder = Folder::new();
         let mut member = highwater(["gzip"]).input(noise(3 << 20, 1)).run().succeeds();
         member.truncate(member.len() - 1);
@@ -131,7 +131,7 @@ mod files {
     }
 
     #[test]
-    fn that_exist_can_be_spared() {
+    fn clobber_false_spares_a_file() {
         let folder = Folder::new();
         folder.write("a", "new");
         copy(&folder, "read a | write b clobber=false");
@@ -143,7 +143,7 @@ mod files {
     }
 
     #[test]
-    fn without_sync_are_whole_all_the_same() {
+    fn unsynced_file_is_complete() {
         let folder = Folder::new();
         let bytes = noise(1 << 20, 2);
         folder.write("a", &bytes);
@@ -152,7 +152,7 @@ mod files {
     }
 
     #[test]
-    fn are_read_one_after_the_other() {
+    fn several_files_are_read_in_turn() {
         let folder = Folder::new();
         for name in ["a", "b", "c"] {
             folder.write(name, name.repeat(3));
@@ -168,7 +168,7 @@ mod files {
     }
 
     #[test]
-    fn with_odd_names_are_found() {
+    fn odd_file_names_are_found() {
         let folder = Folder::new();
         for (name, spelled) in [
             ("a b", "'a b'"),
@@ -186,7 +186,7 @@ mod files {
     }
 
     #[test]
-    fn whose_names_are_no_text_are_found() {
+    fn non_utf8_file_names_are_found() {
         use std::os::unix::ffi::OsStrExt;
         let folder = Folder::new();
         let name = std::ffi::OsStr::from_bytes(b"\xff\xfe");
@@ -202,14 +202,14 @@ mod files {
     }
 
     #[test]
-    fn that_say_nothing_of_their_size_are_read_to_the_end() {
+    fn unsized_files_are_read_to_the_end() {
         let output = highwater(["read /proc/self/status"]).run().succeeds();
         assert!(output.starts_with(b"Name:"));
     }
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn without_a_size_are_copied_whole_into_another() {
+    fn unsized_files_are_copied_whole() {
         let folder = Folder::new();
         highwater(["read /proc/version | write b"])
             .within(&folder)
@@ -219,7 +219,7 @@ mod files {
     }
 
     #[test]
-    fn that_are_devices_may_be_both_ends() {
+    fn device_may_be_both_ends() {
         let output = highwater(["read /dev/zero | take 10 | write /dev/null"])
             .run()
             .succeeds();
@@ -233,7 +233,7 @@ mod pieces {
     use super::*;
 
     #[test]
-    fn are_cut_out_exactly() {
+    fn skip_and_take_cut_exactly() {
         let folder = Folder::new();
         let bytes = noise(700_001, 3);
         folder.write("a", &bytes);
@@ -310,7 +310,7 @@ mod fifos {
     use super::*;
 
     #[test]
-    fn are_written_in_place() {
+    fn fifo_is_written_in_place() {
         let folder = Folder::new();
         let fifo = folder.fifo("b");
         folder.write("a", "through");
@@ -326,7 +326,7 @@ mod fifos {
     }
 
     #[test]
-    fn are_waited_for_as_sources() {
+    fn fifo_source_is_waited_for() {
         let folder = Folder::new();
         let fifo = folder.fifo("a");
         let running = highwater(["read a | write b"]).within(&folder).start();
@@ -346,7 +346,7 @@ mod standard_streams {
     }
 
     #[test]
-    fn keep_their_flags() {
+    fn standard_streams_keep_their_flags() {
         let bytes = noise(2 << 20, 4);
         let (input, mut feed) = std::io::pipe().expect("a pipe");
         let (mut drain, output) = std::io::pipe().expect("a pipe");
@@ -376,7 +376,7 @@ mod standard_streams {
     }
 
     #[test]
-    fn that_do_not_block_are_left_so() {
+    fn nonblocking_streams_stay_nonblocking() {
         let (input, mut feed) = std::io::pipe().expect("a pipe");
         let our_input = input.try_clone().expect("shared");
         let set = flags(&our_input) | OFlags::NONBLOCK;
@@ -389,7 +389,7 @@ mod standard_streams {
     }
 
     #[test]
-    fn may_be_sockets() {
+    fn standard_streams_may_be_sockets() {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
         let (our_out, their_out) = std::os::unix::net::UnixStream::pair().expect("a pair");
         let bytes = noise(1 << 20, 5);
@@ -410,7 +410,7 @@ mod standard_streams {
     }
 
     #[test]
-    fn may_be_a_file_that_others_append_to() {
+    fn standard_output_may_be_shared() {
         let folder = Folder::new();
         folder.write("b", "kept ");
         let output = OpenOptions::new().append(true).open(folder.join("b")).expect("opened");
@@ -432,7 +432,7 @@ mod tcp {
     }
 
     #[test]
-    fn peers_that_are_connected_to_get_everything_and_then_the_end() {
+    fn connected_peer_gets_all_and_end() {
         let bytes = noise(3 << 20, 6);
         let (listener, url) = listener();
         let running = highwater([format!("write {url}")]).input(bytes.as_slice()).start();
@@ -443,7 +443,7 @@ mod tcp {
     }
 
     #[test]
-    fn peers_that_are_connected_to_are_read_to_their_end() {
+    fn connected_peer_is_read_to_end() {
         let bytes = noise(3 << 20, 7);
         let (listener, url) = listener();
         let running = highwater([format!("read {url}")]).start();
@@ -492,7 +492,7 @@ mod tcp {
     #[test]
     fn ipv6_hosts_stand_in_brackets() {
         let Ok(listener) = TcpListener::bind("[::1]:0") else {
-            // Nothing that could be installed is missing, so nothing is required.
+            // No installable program is missing, so nothing is required.
             eprintln!("skipped: there is no IPv6 here");
             return;
         };
@@ -519,7 +519,7 @@ mod tcp {
     }
 
     #[test]
-    fn a_peer_that_ends_its_own_direction_still_gets_ours() {
+    fn half_closed_peer_gets_everything() {
         let bytes = noise(3 << 20, 10);
         let (listener, url) = listener();
         let running = highwater([format!("write {url}")]).input(bytes.as_slice()).start();
@@ -532,7 +532,7 @@ mod tcp {
     }
 
     #[test]
-    fn a_host_that_cannot_be_resolved_is_no_peer() {
+    fn unresolvable_host_is_an_error() {
         let folder = Folder::new();
         folder.write("a", "x");
         let run = highwater(["read a | write tcp://nowhere.invalid:1"])

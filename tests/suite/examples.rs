@@ -59,10 +59,10 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-/// The address that examples name, which somebody else may have taken.
+/// The address in the examples, which another process may use.
 const ADDRESS: &str = "127.0.0.1:9000";
 
-/// Runs a command line, playing the peer where it has one.
+/// Runs a command line, with its peer if it has one.
 fn run(line: &str, folder: &Path) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address").to_string();
@@ -99,7 +99,7 @@ fn run(line: &str, folder: &Path) {
 }
 
 #[test]
-fn of_the_catalog_work() {
+fn catalog_examples_work() {
     let mut count = 0;
     for definition in catalog() {
         for example in definition.examples {
@@ -112,7 +112,7 @@ fn of_the_catalog_work() {
 }
 
 #[test]
-fn of_the_readme_work() {
+fn readme_examples_work() {
     let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("a README");
     let blocks = readme
         .split("```sh\n")
@@ -121,7 +121,7 @@ fn of_the_readme_work() {
     let lines = blocks
         .flat_map(str::lines)
         .filter(|line| line.starts_with("highwater "))
-        // It judges programs that are not here; check/peers has such programs.
+        // It checks programs that are not here; check/peers has such programs.
         .filter(|line| !line.starts_with("highwater check "));
     let mut count = 0;
     for line in lines {

@@ -1,6 +1,6 @@
-//! A failure at each position of chains of two to six stages: everything stops, and the one right error is told once.
+//! A failure at each position of pipelines of two to six stages: everything stops, and the one error is reported once.
 //!
-//! The source is endless where it is not the one that fails, so a stage that does not stop is a test that hangs.
+//! The source is endless unless it fails itself, so a stage that does not stop makes the test hang.
 
 use std::io::Write;
 
@@ -22,7 +22,7 @@ fn chains(source: &str, sink: &str, stages: usize, failing: Option<(usize, &str)
     (0..NEIGHBOURS.len()).map(chain).collect()
 }
 
-/// The stage, the operation and the code are right, nothing else was said, and nothing is left.
+/// The stage, the operation and the code are right, nothing else was printed, and no file is left.
 #[track_caller]
 fn failed(folder: &Folder, pipeline: &str, run: &Run, code: i32, line: &str) {
     let said: Vec<&str> = run
@@ -64,7 +64,7 @@ fn a_transform() {
         for at in 1..stages - 1 {
             for pipeline in chains("read /dev/zero", "write b", stages, Some((at, "gunzip"))) {
                 let run = highwater([pipeline.as_str()]).within(&folder).run();
-                let expected = "highwater: gunzip: cannot decompress gzip input: this is no gzip: it starts with 00";
+                let expected = "highwater: gunzip: cannot decompress gzip input: this is not gzip: it starts with 00";
                 failed(&folder, &pipeline, &run, 6, expected);
             }
         }

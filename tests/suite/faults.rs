@@ -1,7 +1,7 @@
-//! What a run does when the system fails it: every operation of representative chains, each call in turn.
+//! How a run handles failing system calls: every operation of representative pipelines, each call in turn.
 //!
-//! The binary is built with `fault-injection`, which makes a chosen call fail. A run without a fault says how many calls
-//! of each operation there are; the sweep then spoils one after the other.
+//! The binary is built with `fault-injection`, which makes a chosen call fail. A run without a fault counts the calls
+//! of each operation; the sweep then makes one after the other fail.
 
 mod chains;
 mod effects;

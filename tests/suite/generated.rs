@@ -1,4 +1,4 @@
-//! What `highwater generate` writes is what is committed, and real shells and the real `man` read it.
+//! The committed files match those of `highwater generate`, and real shells and the real `man` accept them.
 //!
 //! `HIGHWATER_REGENERATE=1 cargo test --test suite generated` rewrites the committed files.
 
@@ -37,7 +37,7 @@ fn generated(project: &Path) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn what_is_committed_is_what_the_code_generates() {
+fn committed_files_match_generated_ones() {
     if env::var_os("HIGHWATER_REGENERATE").is_some_and(|value| value == "1") {
         generate(Path::new(PROJECT));
     }
@@ -56,7 +56,7 @@ fn what_is_committed_is_what_the_code_generates() {
     );
 }
 
-/// The output of another program, in the project's folder; `None` where it is missing and need not be there.
+/// The output of another program, in the project's folder; `None` if it is missing and optional.
 fn peer(name: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(name)
         .args(arguments)
@@ -92,7 +92,7 @@ fn manual_pages_are_read_without_a_warning() {
     }
 }
 
-/// What a user has typed before the tab key, and what must be offered.
+/// Typed text before the tab key, and what must be offered.
 const TYPED: [(&str, &str); 10] = [
     ("highwater --memory 1M read x :: gz", "gzip"),
     ("highwater 'read x | gz", "gzip"),
@@ -145,7 +145,7 @@ fn fish_completes_stages() {
 
 #[test]
 fn zsh_completes_stages() {
-    // zsh completes only at its prompt, so it gets one: a second zsh behind a pseudo-terminal.
+    // zsh completes only at its prompt, so a second zsh runs behind a pseudo-terminal.
     let script = r#"
         zmodload zsh/zpty
         zpty prompt zsh -f -i

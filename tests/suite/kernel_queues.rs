@@ -1,4 +1,4 @@
-//! What waits in the kernel's pipes and sockets is what an outside observer sees there.
+//! The reported kernel queues of pipes and sockets match what an outside observer measures.
 
 use std::io::{PipeReader, Write};
 use std::net::TcpListener;
@@ -12,14 +12,14 @@ use serde_json::Value;
 
 use crate::harness::{Folder, Running, accept, highwater, noise};
 
-/// Samples that come fast, from a run that ends by itself should a test wait for what never comes.
+/// Fast samples, from a run that ends by itself in case a test waits forever.
 const WATCHED: [&str; 6] = ["--progress", "json", "--interval", "20ms", "--timeout", "100s"];
 
 fn watched(memory: &str, pipeline: &str) -> crate::harness::Invocation {
     highwater(WATCHED.into_iter().chain(["--memory", memory, pipeline]))
 }
 
-/// Reads samples until one is as it should be; everything stands still by then, or soon.
+/// Reads samples until one is right; everything stands still by then, or soon.
 #[track_caller]
 fn until(running: &mut Running, is_right: impl Fn(&Value) -> bool) -> Value {
     let mut last = String::new();
@@ -57,7 +57,7 @@ fn unread(by: impl AsFd) -> u64 {
     any(not(target_os = "linux"), feature = "portable-platform"),
     ignore = "only Linux tells"
 )]
-fn a_pipe_that_nobody_reads_holds_what_was_written() {
+fn unread_pipe_holds_what_was_written() {
     const COUNT: u64 = 300_000;
     // Spliced by the direct path, and passed through links.
     for pipeline in ["read - | write -", "read - | skip 0 | write -"] {
@@ -74,7 +74,7 @@ fn a_pipe_that_nobody_reads_holds_what_was_written() {
             capacity(&sample, sink),
             fcntl_getpipe_size(&reader).ok().map(|size| size as u64)
         );
-        // All of it was read, and the pipe that it came through is still there.
+        // All of it was read, and the pipe still exists.
         let feed = feeding.join().expect("no panic").expect("written");
         assert_eq!((queued(&sample, 0), unread(&feed)), (Some(0), 0));
         assert_eq!(
@@ -82,12 +82,12 @@ fn a_pipe_that_nobody_reads_holds_what_was_written() {
             fcntl_getpipe_size(&feed).ok().map(|size| size as u64)
         );
         drop(feed);
-        // Everything was written, so it ends well although nobody has read a byte of it.
+        // Everything was written, so it succeeds although no byte was read from it.
         assert_eq!(running.wait().code, Some(0));
     }
 }
 
-/// The sizes of a new pipe at either end of a run in full course that has `memory`, and what its sample says.
+/// The sizes of a new pipe at either end of a run with `memory`, and its reported sizes.
 fn sizes_during(memory: &str, pipeline: &str, set: Option<usize>) -> [u64; 2] {
     let (input, mut feed) = std::io::pipe().expect("a pipe");
     let (reader, output) = std::io::pipe().expect("a pipe");
@@ -104,13 +104,13 @@ fn sizes_during(memory: &str, pipeline: &str, set: Option<usize>) -> [u64; 2] {
     });
     let sizes = [feed.as_fd(), reader.as_fd()].map(|pipe| fcntl_getpipe_size(pipe).expect("a pipe") as u64);
     let told = [capacity(&sample, 0), capacity(&sample, sink)];
-    // What has stopped reading holds no pipe any more.
+    // A stage that has stopped reading holds no pipe any more.
     assert_eq!(
         (told[0].unwrap_or(sizes[0]), told[1]),
         (sizes[0], Some(sizes[1])),
         "{pipeline}"
     );
-    // A pipe of one page is full as long as nobody reads it.
+    // A pipe of one page is full as long as it is not read.
     drop((feed, reader));
     running.wait();
     sizes
@@ -121,7 +121,7 @@ fn sizes_during(memory: &str, pipeline: &str, set: Option<usize>) -> [u64; 2] {
     any(not(target_os = "linux"), feature = "portable-platform"),
     ignore = "only Linux tells"
 )]
-fn pipes_are_enlarged_as_far_as_memory_allows() {
+fn pipes_grow_as_memory_allows() {
     const DEFAULT: u64 = 64 << 10;
     for (memory, pipeline, size) in [
         ("8MiB", "read - | write -", 1 << 20),
@@ -147,7 +147,7 @@ fn pipes_are_enlarged_as_far_as_memory_allows() {
     any(not(target_os = "linux"), feature = "portable-platform"),
     ignore = "only Linux tells"
 )]
-fn a_pipe_whose_size_was_set_keeps_it() {
+fn pipe_with_set_size_keeps_it() {
     for size in [4 << 10, 32 << 10, 128 << 10] {
         for pipeline in ["read - | write -", "read - | hash | write -"] {
             assert_eq!(
@@ -184,7 +184,7 @@ fn pipes_are_left_as_they_were_found() {
 }
 
 #[test]
-fn what_the_source_has_not_read_waits_before_it() {
+fn unread_input_waits_before_the_source() {
     const COUNT: u64 = 50_000;
     let (input, mut feed) = std::io::pipe().expect("a pipe");
     feed.write_all(&noise(50_000, 4)).expect("there is room");
@@ -212,7 +212,7 @@ fn what_the_source_has_not_read_waits_before_it() {
     any(not(target_os = "linux"), feature = "portable-platform"),
     ignore = "only Linux tells"
 )]
-fn a_tcp_peer_that_does_not_read_leaves_it_in_both_kernels() {
+fn unread_tcp_data_is_in_both_kernels() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
     let url = listener.local_addr().expect("bound");
     for through in ["", "| skip 0 "] {
@@ -234,13 +234,13 @@ fn a_tcp_peer_that_does_not_read_leaves_it_in_both_kernels() {
     any(not(target_os = "linux"), feature = "portable-platform"),
     ignore = "only Linux tells"
 )]
-fn a_unix_peer_that_does_not_read_is_charged_to_us() {
+fn unread_unix_data_is_charged_to_us() {
     let folder = Folder::new();
     let listener = UnixListener::bind(folder.join("peer")).expect("bound");
     let mut running = watched("1MiB", "read /dev/zero | skip 0 | write unix:peer")
         .within(&folder)
         .start();
-    let (peer, _) = listener.accept().expect("somebody connects");
+    let (peer, _) = listener.accept().expect("a peer connects");
     // The kernel counts the memory that the bytes take.
     let sample = until(&mut running, |sample| {
         let sent = moved(sample, 2, "bytes_out");

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Folder, noise, peer};
 
-/// A terminal that says nothing for so long has nothing more to say: far more than any test needs.
+/// Longer than any test needs: after this silence the terminal prints nothing more.
 const FAR_TOO_LONG: Duration = Duration::from_secs(120);
 
 /// The last thing in the line of keys.
@@ -21,12 +21,12 @@ struct Terminal {
     script: Child,
     keyboard: ChildStdin,
     screen: Receiver<Vec<u8>>,
-    /// What the screen has got and nobody has looked for yet.
+    /// The unread output on the screen.
     seen: String,
 }
 
 impl Terminal {
-    /// Runs a shell script in which `$hw` is the program; `None` where there is no `script` and need not be.
+    /// Runs a shell script in which `$hw` is the program; `None` if there is no `script` and it is optional.
     fn run(commands: &str) -> Option<Self> {
         let folder = Folder::new();
         peer("bash")?;
@@ -65,7 +65,7 @@ impl Terminal {
         })
     }
 
-    /// Waits until the screen gets `text`; forgets what came before.
+    /// Waits until the screen shows `text`; drops the output before it.
     #[track_caller]
     fn until(&mut self, text: &str) {
         loop {
@@ -94,7 +94,7 @@ impl Terminal {
         String::from_utf8(self.folder.read(name)).expect("text")
     }
 
-    /// Waits for the shell's end; answers the folder that it worked in.
+    /// Waits for the shell's end; returns its folder.
     fn end(mut self) -> Folder {
         while self.screen.recv_timeout(FAR_TOO_LONG).is_ok() {}
         drop(self.keyboard);
@@ -111,7 +111,7 @@ fn same_modes(folder: &Folder, names: [&str; 2]) {
 }
 
 #[test]
-fn plus_and_minus_turn_the_throttle_and_q_quits_as_ctrl_c_does() {
+fn plus_minus_and_q_act() {
     let commands = "stty -a >before
         $hw 'read /dev/zero | throttle 1MB/s | write /dev/null'; echo $? >code
         stty -a >after";
@@ -130,7 +130,7 @@ fn plus_and_minus_turn_the_throttle_and_q_quits_as_ctrl_c_does() {
 }
 
 #[test]
-fn space_pauses_and_resumes_and_without_a_throttle_plus_says_so() {
+fn space_pauses_and_resumes() {
     let commands = "$hw 'read /dev/zero high=64KiB | write /dev/null'; echo $? >code";
     let Some(mut terminal) = Terminal::run(commands) else {
         return;
@@ -152,13 +152,13 @@ fn space_pauses_and_resumes_and_without_a_throttle_plus_says_so() {
 }
 
 #[test]
-fn the_terminal_is_as_it_was_after_a_signal_and_after_ctrl_c() {
+fn terminal_is_restored_after_signals() {
     for (signal, code) in [
         (Some(Signal::TERM), "143\n"),
         (Some(Signal::QUIT), "131\n"),
         (None, "130\n"),
     ] {
-        // Ctrl-C goes to the shell as well, which must live to say how it ended.
+        // Ctrl-C reaches the shell as well, which must survive to print how the run ended.
         let commands = "trap : INT; ulimit -c 0; stty -a >before
             bash -c 'echo $$ >pid; exec \"$0\" \"read /dev/zero | throttle 1MB/s | write /dev/null\"' $hw
             echo $? >code; stty -a >after";
@@ -177,7 +177,7 @@ fn the_terminal_is_as_it_was_after_a_signal_and_after_ctrl_c() {
 }
 
 #[test]
-fn a_stopped_run_leaves_the_terminal_and_takes_it_again_in_the_foreground() {
+fn stopped_run_returns_the_terminal() {
     let commands = "set -m; stty -a >before
         $hw 'read /dev/zero | throttle 1MB/s | write /dev/null'
         stty -a >stopped; jobs -p >pid; echo has-stopped; read -r line; echo \"$line\" >typed
@@ -188,7 +188,7 @@ fn a_stopped_run_leaves_the_terminal_and_takes_it_again_in_the_foreground() {
     terminal.until(HINT);
     terminal.types("\x1a");
     terminal.until("has-stopped");
-    // A line for the shell: nobody else may have it.
+    // A line for the shell, which only the shell may receive.
     terminal.types("-q-\n");
     terminal.until(HINT);
     terminal.types("+");
@@ -202,7 +202,7 @@ fn a_stopped_run_leaves_the_terminal_and_takes_it_again_in_the_foreground() {
 }
 
 #[test]
-fn a_run_that_no_shell_could_continue_is_not_stopped() {
+fn run_without_shell_is_not_stopped() {
     // Without job control the shell and its programs are one orphaned process group.
     let commands = "$hw 'read /dev/zero | throttle 1MB/s | write /dev/null'; echo $? >code";
     let Some(mut terminal) = Terminal::run(commands) else {
@@ -217,7 +217,7 @@ fn a_run_that_no_shell_could_continue_is_not_stopped() {
 }
 
 #[test]
-fn a_run_in_the_background_reads_nothing_and_is_not_stopped() {
+fn background_run_reads_no_keys() {
     let commands = "set -m; stty -a >before
         $hw --stats end 'read /dev/zero | throttle 10MB/s | take 5MB | write out' &
         read -r line; echo \"$line\" >typed; stty -a >during; wait $!; echo $? >code; stty -a >after";
@@ -236,7 +236,7 @@ fn a_run_in_the_background_reads_nothing_and_is_not_stopped() {
 }
 
 #[test]
-fn what_a_stage_reads_from_the_terminal_goes_to_the_stage() {
+fn terminal_source_gets_the_keys() {
     let commands = "$hw --progress live 'read - | take 4 | write out'; echo $? >code";
     let Some(mut terminal) = Terminal::run(commands) else {
         return;
@@ -250,7 +250,7 @@ fn what_a_stage_reads_from_the_terminal_goes_to_the_stage() {
 }
 
 #[test]
-fn a_terminal_that_changes_its_size_changes_neither_bytes_nor_code() {
+fn resize_changes_neither_bytes_nor_code() {
     let commands = "mkfifo in go; echo ready
         (read line <go; stty cols 45 rows 8 </dev/tty; echo resized) &
         $hw 'read in | throttle 100MB/s | write out'; echo $? >code; wait";

@@ -1,6 +1,6 @@
-//! Runs that are ended in the middle, at moments that a seed or a system call picks.
+//! Runs that are killed in the middle, at moments chosen by a seed or a system call.
 //!
-//! `HIGHWATER_KILLS=200` ends so many of each kind instead of a few.
+//! `HIGHWATER_KILLS=200` kills so many of each kind instead of a few.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
@@ -16,8 +16,7 @@ fn wanted() -> usize {
     given.map_or(20, |count| count.parse().expect("HIGHWATER_KILLS is a number"))
 }
 
-/// After how many written bytes each run is ended: some more moments than runs are to be ended, because some runs are over
-/// before it.
+/// After how many written bytes each run is ended; more moments than runs, because some runs end before theirs.
 fn moments(seed: u64, most: u64) -> impl Iterator<Item = u64> {
     (0..20 * wanted() as u64).map(move |at| {
         let random = noise(8, seed + at * 7919);
@@ -25,12 +24,12 @@ fn moments(seed: u64, most: u64) -> impl Iterator<Item = u64> {
     })
 }
 
-/// Starts a pipeline that says all the time how far it is, and ends it by `signal` once it has written `moment` bytes.
+/// Starts a pipeline that reports its progress, and ends it by `signal` once it has written `moment` bytes.
 fn end(folder: &Folder, pipeline: &str, moment: u64, signal: Signal) -> Run {
     let arguments = ["--progress", "json", "--interval", "1ms", pipeline];
     let mut running = highwater(arguments).within(folder).start();
     if running.writes(moment) {
-        // It may have ended meanwhile; then there is nobody to end.
+        // It may have ended meanwhile.
         running.signal(signal);
     }
     running.wait()
@@ -48,7 +47,7 @@ fn is_temporary(name: &str) -> bool {
 }
 
 #[test]
-fn a_killed_write_leaves_the_old_file_or_the_whole_new_one() {
+fn killed_write_is_old_or_new() {
     let folder = Folder::new();
     let new = noise(SIZE, 1);
     folder.write("a", &new);
@@ -77,7 +76,7 @@ fn a_killed_write_leaves_the_old_file_or_the_whole_new_one() {
 }
 
 #[test]
-fn a_signal_at_any_moment_leaves_the_target_untouched_or_comes_too_late() {
+fn signal_leaves_target_old_or_new() {
     let folder = Folder::new();
     let new = noise(SIZE, 2);
     folder.write("a", &new);
@@ -105,7 +104,7 @@ fn a_signal_at_any_moment_leaves_the_target_untouched_or_comes_too_late() {
 }
 
 #[test]
-fn a_write_that_is_killed_again_and_again_and_gone_on_with_ends_whole() {
+fn repeatedly_killed_write_ends_whole() {
     const LARGE: usize = 1 << 20;
     let folder = Folder::new();
     let bytes = noise(LARGE, 3);
@@ -136,9 +135,10 @@ fn a_write_that_is_killed_again_and_again_and_gone_on_with_ends_whole() {
     assert_eq!(folder.names(), ["a", "b"]);
 }
 
-/// The second fsync is that of the folder: then the new file is in its place, and the signal changes nothing any more.
+/// The second fsync is that of the folder: the new file is in its place by then, and the signal changes nothing any
+/// more.
 #[test]
-fn a_signal_that_comes_when_the_new_file_is_in_place_is_too_late() {
+fn signal_after_rename_is_too_late() {
     for count in [1, 2] {
         let folder = Folder::new();
         folder.write("a", "new");
@@ -161,7 +161,7 @@ fn a_signal_that_comes_when_the_new_file_is_in_place_is_too_late() {
     }
 }
 
-/// Kills a run when one of its threads makes the `count`th of these system calls; answers whether it came to that.
+/// Kills a run when one of its threads makes the `count`th of these system calls; returns `None` if it never does.
 fn killed_at(folder: &Folder, call: &str, count: usize, arguments: &[&str]) -> Option<bool> {
     let mut command: Command = strace()?;
     let status = command
@@ -180,7 +180,7 @@ fn killed_at(folder: &Folder, call: &str, count: usize, arguments: &[&str]) -> O
     Some(!status.success())
 }
 
-/// What puts bytes, sums and names where they belong.
+/// The calls that write bytes and checksums, and rename files.
 const STEPS: [&str; 8] = [
     "write",
     "fdatasync",
@@ -193,7 +193,7 @@ const STEPS: [&str; 8] = [
 ];
 
 #[test]
-fn whichever_step_it_is_killed_at_a_write_is_old_or_whole() {
+fn kill_at_any_step_is_atomic() {
     let folder = Folder::new();
     let new = noise(100_000, 4);
     folder.write("a", &new);
@@ -227,7 +227,7 @@ fn whichever_step_it_is_killed_at_a_write_is_old_or_whole() {
 }
 
 #[test]
-fn whichever_step_it_is_killed_at_a_write_can_be_gone_on_with() {
+fn kill_at_any_step_is_resumable() {
     let folder = Folder::new();
     let bytes = noise(100_000, 5);
     folder.write("a", &bytes);

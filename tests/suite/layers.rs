@@ -1,4 +1,4 @@
-//! The house itself: no layer knows one above it, and what the documents show can be done.
+//! No layer uses one above it, and the commands in the documents are valid.
 
 use std::collections::BTreeSet;
 use std::fs::read_to_string;
@@ -9,7 +9,7 @@ use highwater::plan::{Limits, Plan, catalog};
 
 use crate::harness::{Folder, highwater};
 
-/// From the bottom up; layers in one row know nothing of each other.
+/// From the bottom up; layers in one row do not use each other.
 const LAYERS: &[&[&str]] = &[
     &["error"],
     &["platform"],
@@ -106,7 +106,7 @@ fn no_layer_knows_one_above_it() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What asks something of the system that may fail, other than through [`highwater::platform`].
+/// Calls to the system that may fail and do not go through [`highwater::platform`].
 const SYSTEM_CALLS: &[&str] = &[
     "rustix::fs::",
     "rustix::io::",
@@ -133,10 +133,10 @@ const SYSTEM_CALLS: &[&str] = &[
     ".try_clone_to_owned()",
 ];
 
-/// Whose very types make such calls: a file or a peer that is read through the standard library's or tokio's traits.
+/// Modules whose types make such calls: a file or a peer that is used through the standard library's or tokio's traits.
 const CALLERS: &[&str] = &["std::fs", "tokio::fs", "tokio::net", "tokio::process"];
 
-/// Types stand for no call. What begins with a dot is called on something.
+/// Types are not calls. A sign that begins with a dot is a method.
 fn is_call(code: &str, sign: &str) -> bool {
     code.match_indices(sign).any(|(at, _)| {
         let alone = sign.starts_with('.') || !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
@@ -158,7 +158,7 @@ fn a_call_is_told_from_a_type() {
 
 /// So that a test can make any of them fail.
 #[test]
-fn whatever_a_run_asks_of_the_system_passes_the_platform() {
+fn all_system_calls_pass_the_platform() {
     let mut wrong = Vec::new();
     for path in sources(&root().join("src")) {
         let name = path
@@ -167,7 +167,7 @@ fn whatever_a_run_asks_of_the_system_passes_the_platform() {
             .to_string_lossy()
             .into_owned();
         let is_test = name.ends_with("tests.rs") || name.ends_with("bench.rs") || name.starts_with("src/flow/link_");
-        // These run no chain.
+        // These files run no pipeline.
         let is_aside = [
             "src/cli/ctl.rs",
             "src/cli/demo",
@@ -198,7 +198,7 @@ fn whatever_a_run_asks_of_the_system_passes_the_platform() {
 }
 
 #[test]
-fn every_layer_stands_where_the_map_has_it() {
+fn layers_match_the_map() {
     let named: BTreeSet<&str> = LAYERS.iter().copied().flatten().copied().collect();
     let files = sources(&root().join("src"));
     let there: BTreeSet<String> = files.iter().filter_map(|path| layer_of(path)).collect();
@@ -243,7 +243,7 @@ fn only_the_platform_knows_the_system() {
 }
 
 #[test]
-fn every_example_in_the_catalog_can_be_planned() {
+fn catalog_examples_can_be_planned() {
     for definition in catalog() {
         assert!(!definition.examples.is_empty(), "{} has no example", definition.name);
         for example in definition.examples {
@@ -261,7 +261,7 @@ fn every_example_in_the_catalog_can_be_planned() {
     }
 }
 
-/// The first command of a shell line as words, where it is highwater; up to a pipe, a redirection or the end.
+/// The first command of a shell line as words, if it is highwater; up to a pipe, a redirection or the end.
 fn highwater_call(line: &str) -> Option<Vec<String>> {
     let start = line
         .match_indices("highwater")
@@ -289,7 +289,7 @@ fn highwater_call(line: &str) -> Option<Vec<String>> {
 }
 
 #[test]
-fn every_command_line_in_the_readme_can_be_planned() {
+fn readme_commands_can_be_planned() {
     let readme = read_to_string(root().join("README.md")).expect("README.md");
     let folder = Folder::new();
     let mut is_shell = false;

@@ -1,4 +1,4 @@
-//! What the system allows a process, and what happens at that border: file sizes, descriptors, space, memory.
+//! Limits of the system: file sizes, descriptors, space, memory, threads.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ use crate::harness::{Folder, highwater, noise, peer, skip, strace};
 use crate::memory_bound::MemoryBound;
 use crate::namespace::{Mount, Namespace, isolated};
 
-/// What a shell script around highwater came to; in it, `"$0"` is the binary.
+/// The result of a shell script around highwater; in it, `"$0"` is the binary.
 struct Ended {
     code: Option<i32>,
     said: String,
@@ -50,7 +50,7 @@ fn untouched(folder: &Folder) {
 
 /// `ulimit -f` counts blocks of 512 bytes.
 #[test]
-fn a_file_may_be_no_larger_than_the_limit_whether_its_signal_is_ignored_or_not() {
+fn file_size_limit_is_reported() {
     for signal in ["", "trap '' XFSZ;"] {
         for pipeline in [
             "read a | write b",
@@ -75,10 +75,10 @@ fn a_file_may_be_no_larger_than_the_limit_whether_its_signal_is_ignored_or_not()
 }
 
 #[test]
-fn few_descriptors_are_enough_or_are_said_to_be_too_few() {
+fn few_descriptors_suffice_or_are_reported() {
     // Three standard ones, six of the reactor, one more for signals, two for the memory, two sources, a folder and a
-    // temporary file, and an alarm for each of five stages that comes to wait; the rest is for what whoever started the
-    // tests has left open. How many are open at once is a matter of scheduling.
+    // temporary file, and an alarm for each of five stages that waits; the rest is for descriptors that the test's
+    // parent has left open. How many are open at once depends on scheduling.
     const ENOUGH: u32 = 3 + 6 + 1 + 2 + 2 + 2 + 5 + 11;
     for descriptors in 5..=ENOUGH {
         let folder = folder();
@@ -99,11 +99,11 @@ fn few_descriptors_are_enough_or_are_said_to_be_too_few() {
     }
 }
 
-/// A user who has no processes: root is not bound by their number, and others have some already.
+/// A user without processes: root is not bound by their number, and other users have some already.
 fn nobody(folder: &Folder) -> Option<Command> {
     let (setpriv, unshare) = (peer("setpriv")?, peer("unshare")?);
     if rustix::process::geteuid().is_root() {
-        // Between the users of a system and those that its services make up, another one for each process of tests.
+        // Between the ordinary users and those of services, another one for each process of tests.
         let user = 20_000 + std::process::id() % 40_000;
         for path in [folder.path().to_owned(), folder.join("a"), folder.join("b")] {
             std::os::unix::fs::chown(path, Some(user), Some(user)).expect("owned");
@@ -118,7 +118,7 @@ fn nobody(folder: &Folder) -> Option<Command> {
         ]);
         return Some(setpriv);
     }
-    // In a user namespace of one's own they are counted from the beginning.
+    // In a new user namespace they are counted from zero.
     let mut unshare = unshare;
     unshare.arg("--user");
     let probe = Command::new("unshare")
@@ -134,7 +134,7 @@ fn nobody(folder: &Folder) -> Option<Command> {
 
 /// `RLIMIT_NPROC` counts the threads of all processes of a user.
 #[test]
-fn few_threads_are_enough_or_are_said_to_be_too_few() {
+fn few_threads_suffice_or_are_reported() {
     if peer("prlimit").is_none() {
         return;
     }
@@ -142,7 +142,7 @@ fn few_threads_are_enough_or_are_said_to_be_too_few() {
         let folder = folder();
         let output = nobody(&folder)?
             .args(["prlimit", &format!("--nproc={threads}:{threads}"), "--"])
-            // Whoever that is, the folder that the program is in may be closed to him; a file that is open is not.
+            // That user may not be allowed into the program's folder; an open file works.
             .args(["/proc/self/fd/0", pipeline])
             .stdin(std::fs::File::open(env!("CARGO_BIN_EXE_highwater")).expect("the program"))
             .current_dir(folder.path())
@@ -172,7 +172,7 @@ fn few_threads_are_enough_or_are_said_to_be_too_few() {
             }
         }
     }
-    // A name is looked up on a thread as well.
+    // A name is resolved on a thread as well.
     let Some((folder, output)) = limited(1, "read a | write tcp://localhost:1") else {
         return;
     };
@@ -182,7 +182,7 @@ fn few_threads_are_enough_or_are_said_to_be_too_few() {
         (Some(12), said)
     );
     untouched(&folder);
-    // The library says that it has no memory where it gets no threads for its workers.
+    // The library reports a lack of memory if it gets no threads for its workers.
     let Some((folder, output)) = limited(3, "read a | zstd threads=4 | write b") else {
         return;
     };
@@ -202,8 +202,8 @@ fn threads(pipeline: &str) -> u64 {
 }
 
 #[test]
-fn a_full_disk_leaves_the_old_file_and_no_other() {
-    let name = "limits::a_full_disk_leaves_the_old_file_and_no_other";
+fn full_disk_keeps_the_old_file() {
+    let name = "limits::full_disk_keeps_the_old_file";
     isolated(&Namespace::Mounts, name, || {
         let folder = Folder::new();
         let _disk = Mount::at(folder.path());
@@ -219,8 +219,8 @@ fn a_full_disk_leaves_the_old_file_and_no_other() {
 }
 
 #[test]
-fn a_disk_that_cannot_be_written_to_is_left_as_it_is() {
-    let name = "limits::a_disk_that_cannot_be_written_to_is_left_as_it_is";
+fn unwritable_disk_is_unchanged() {
+    let name = "limits::unwritable_disk_is_unchanged";
     isolated(&Namespace::Mounts, name, || {
         let folder = folder();
         let source = format!("read {}", folder.join("a").display());
@@ -229,7 +229,7 @@ fn a_disk_that_cannot_be_written_to_is_left_as_it_is() {
         folder.write("b", "old");
         disk.forbid_writing();
         for sink in ["write b", "write c", "write b append=true"] {
-            // Nobody has touched what is waiting on standard input: the sink is refused first.
+            // Standard input is unread: the sink is refused first.
             let (unread, pipe) = std::io::pipe().expect("a pipe");
             rustix::io::write(&pipe, b"waits").expect("written");
             let run = highwater([sink])
@@ -249,7 +249,7 @@ fn a_disk_that_cannot_be_written_to_is_left_as_it_is() {
 }
 
 #[test]
-fn statistics_on_a_full_disk_are_a_failure_of_their_own() {
+fn statistics_on_full_disk_fail() {
     let folder = folder();
     let run = highwater(["--stats", "/dev/full", "read a | write b"])
         .within(&folder)
@@ -257,7 +257,7 @@ fn statistics_on_a_full_disk_are_a_failure_of_their_own() {
     let full = "highwater: --stats /dev/full: cannot write: No space left on device";
     assert_eq!(run.fails(5), full);
     assert!(folder.read("b") == folder.read("a"));
-    // What went wrong before is told first, and its code stays.
+    // The earlier error is reported first, and its code stays.
     let run = highwater(["--stats", "/dev/full", "read missing | write b"])
         .within(&folder)
         .run();
@@ -266,7 +266,7 @@ fn statistics_on_a_full_disk_are_a_failure_of_their_own() {
 }
 
 #[test]
-fn a_memory_limit_of_16_mebibytes_holds_while_the_sink_stalls() {
+fn memory_limit_holds_during_stalls() {
     let bytes = 16 << 20;
     let bounds = [MemoryBound::group(bytes), MemoryBound::data(bytes)];
     for bound in bounds.into_iter().flatten() {
@@ -301,7 +301,7 @@ fn holds_while_the_sink_stalls(bound: &MemoryBound) {
         if filled < piece.len() {
             break;
         }
-        // Until some more samples have come, nobody reads.
+        // Nothing reads until some more samples have come.
         for _ in 0..3 {
             line.clear();
             std::io::BufRead::read_line(&mut stderr, &mut line).expect("a sample");
@@ -312,13 +312,13 @@ fn holds_while_the_sink_stalls(bound: &MemoryBound) {
     assert_eq!((status.code(), received), (Some(0), SIZE), "{status:?}");
 }
 
-/// What is set on a descriptor that others share.
+/// The flags of a shared descriptor.
 fn flags(of: impl AsFd) -> OFlags {
     rustix::fs::fcntl_getfl(of).expect("flags")
 }
 
 #[test]
-fn standard_output_that_does_not_block_gets_everything_and_keeps_its_flags() {
+fn nonblocking_standard_output_keeps_its_flags() {
     let bytes = noise(3 << 20, 2);
     let folder = Folder::new();
     folder.write("a", &bytes);
@@ -344,10 +344,10 @@ fn standard_output_that_does_not_block_gets_everything_and_keeps_its_flags() {
 }
 
 #[test]
-fn a_reader_of_standard_error_that_stops_holds_nothing_up() {
+fn stuck_standard_error_blocks_nothing() {
     let folder = folder();
     let (drain, stderr) = std::io::pipe().expect("a pipe");
-    // Full, and nobody reads.
+    // Full, without a reader.
     rustix::fs::fcntl_setfl(&stderr, OFlags::NONBLOCK).expect("set");
     while rustix::io::write(&stderr, &[b'x'; 4096]).is_ok() {}
     while rustix::io::write(&stderr, b"x").is_ok() {}
@@ -366,7 +366,7 @@ fn a_reader_of_standard_error_that_stops_holds_nothing_up() {
 }
 
 #[test]
-fn stopped_and_told_to_go_on_it_delivers_everything() {
+fn continued_process_delivers_everything() {
     let folder = folder();
     let arguments = ["--stall-timeout", "1h", "--progress", "json", "--interval", "1ms"];
     let pipeline = "read a | throttle 2MB/s | write b";
@@ -386,11 +386,11 @@ fn stopped_and_told_to_go_on_it_delivers_everything() {
     assert!(folder.read("b") == folder.read("a"));
 }
 
-/// It stops itself where it first waits, which is for its peer, so that its time without a byte has begun. A twin that is
-/// started then, and ends by the same limit, is the clock. The peer and all of its bytes come while it is stopped: when it
-/// goes on it need not wait for anybody.
+/// It stops itself at its first wait, which is for its peer, so that its time without a byte has begun. A twin that is
+/// started then, and ends by the same limit, is the clock. The peer and all of its bytes arrive while it is stopped:
+/// when it continues it need not wait.
 #[test]
-fn stopped_for_longer_than_a_stall_timeout_it_goes_on() {
+fn long_stop_is_not_a_stall() {
     const WAITING: [&str; 3] = ["--stall-timeout", "300ms", "read tcp-listen://:0"];
     let Some(mut strace) = strace() else { return };
     strace.args(["-f", "-qq", "-e", "trace=/^epoll_p?wait$"]);
@@ -421,9 +421,9 @@ fn stopped_for_longer_than_a_stall_timeout_it_goes_on() {
     );
 }
 
-/// The same faults as in the sweep, made by somebody who knows nothing of the program.
+/// The same faults as in the sweep, injected from outside by strace.
 #[test]
-fn faults_that_strace_injects_end_as_they_should() {
+fn injected_faults_end_as_specified() {
     if strace().is_none() {
         return;
     }

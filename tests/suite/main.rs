@@ -1,14 +1,14 @@
 //! The program as its users run it: the binary, real files, pipes and sockets, and the real tools as its peers.
 //!
-//! Nothing here sleeps or tries again: a test goes on when it has read a line, a byte or an end.
+//! The tests neither sleep nor retry: each step waits for a line, a byte or an end.
 
 mod support;
 
 mod browser;
 mod chains;
 mod check;
-// Where there is no /proc, the peak of a process includes that of the one that started it, and what these tests hold would
-// count as the demo's.
+// Without /proc, the peak of a process includes that of its parent, so the memory of these tests would count as the
+// demo's.
 #[cfg(not(feature = "portable-platform"))]
 mod codecs;
 mod connecting;

@@ -1,4 +1,4 @@
-//! Memory stays under its ceiling, whatever passes, and the numbers say so themselves.
+//! Memory stays under its ceiling, whatever passes, and the reported numbers agree.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -43,19 +43,19 @@ fn stays_below(run: &Run, limit: u64) {
     }
 }
 
-// getrusage(2): what the process that started it had at its peak counts too.
+// getrusage(2): the peak of the parent counts too.
 #[test]
 #[cfg_attr(
     feature = "portable-platform",
     ignore = "the portable peak is not that of this program alone"
 )]
-fn four_times_the_bytes_take_no_more_memory() {
+fn more_bytes_need_no_more_memory() {
     let peak = |size: &str| {
         let pipeline = format!("read /dev/zero | take {size} | throttle 2GB/s | write /dev/null");
         // The ceiling is low, because how full the last link was at its fullest is a matter of scheduling.
         let run = highwater(["--memory", "512KiB", "--stats", "-", &pipeline]).run();
         assert_eq!(run.code, Some(0), "{}", run.stderr);
-        // What the program answers for is exact, whatever the kernel makes of the rest.
+        // The program's own count is exact, whatever the kernel counts besides.
         assert!(number(&run.end(), "buffered_peak_bytes") <= 512 << 10, "{}", run.stderr);
         number(&run.end(), "rss_peak_bytes")
     };
@@ -64,7 +64,8 @@ fn four_times_the_bytes_take_no_more_memory() {
         skip("the system does not tell the peak of resident memory");
         return;
     }
-    // A leak of one byte in a hundred would show. Less than a mebibyte is which pages of the program itself were touched.
+    // A leak of one byte in a hundred would be visible. Less than a mebibyte is the number of touched pages of the
+    // program itself.
     assert!(large < small + (1 << 20), "{small} bytes against {large}");
 }
 
@@ -91,7 +92,7 @@ fn no_sample_is_above_the_ceiling() {
 }
 
 #[test]
-fn a_trickle_into_a_slow_sink_stays_below_the_ceiling() {
+fn trickle_stays_below_the_ceiling() {
     use std::io::Write;
     let (input, mut feed) = std::io::pipe().expect("a pipe");
     let arguments = [
@@ -113,7 +114,7 @@ fn a_trickle_into_a_slow_sink_stays_below_the_ceiling() {
     stays_below(&run, 64 << 10);
 }
 
-/// The job that the program is for, at the rate of its first example.
+/// The main use of the program, with the rate of its first example.
 #[test]
 fn the_main_job_shows_where_it_waits() {
     /// How long the bytes take at the rate, in seconds.
@@ -153,7 +154,7 @@ fn the_main_job_shows_where_it_waits() {
     let is_late = |object: &&Value| object["elapsed_s"].as_f64() > Some(0.7) && object["stages"][0]["ended"] == false;
     let late: Vec<&Value> = objects.iter().filter(is_late).collect();
     assert!(!late.is_empty(), "{}", run.stderr);
-    // One interval may hold the work of a whole drain; the mean of them does not flap.
+    // One interval may contain the work of a whole drain; their mean does not flap.
     for (index, name) in ["read", "gzip"].iter().enumerate() {
         let shares = late
             .iter()

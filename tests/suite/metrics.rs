@@ -1,4 +1,4 @@
-//! `--metrics`: what it serves is the text format, is right, and cannot be disturbed or disturb.
+//! `--metrics`: the page is in the text format and right, and clients can neither disturb it nor the run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::harness::{Folder, Running, highwater, noise, peer};
 
-/// The address of the page, which stands on standard error before anything else happens.
+/// The address of the page, which is printed on standard error before anything else.
 #[track_caller]
 fn served(running: &mut Running) -> SocketAddr {
     let line = running.line();
@@ -21,7 +21,7 @@ fn served(running: &mut Running) -> SocketAddr {
         .expect("an address")
 }
 
-/// Sends `request` and reads the answer to its end.
+/// Sends `request` and reads the response to its end.
 fn ask(address: SocketAddr, request: &[u8]) -> String {
     let mut client = TcpStream::connect(address).expect("it listens");
     client.write_all(request).expect("sent");
@@ -49,7 +49,7 @@ fn page(address: SocketAddr) -> Page {
     Page::read(body)
 }
 
-/// Samples by name and labels as they stand in the text.
+/// Samples by name and labels as written in the text.
 struct Page(BTreeMap<String, f64>);
 
 impl Page {
@@ -146,10 +146,10 @@ fn check_labels(text: &str) {
     }
 }
 
-/// What a blocked run moves: more than the kernel holds of a Unix connection, and less than its links do.
+/// The bytes that a blocked run moves: more than the kernel holds for a Unix connection, and less than its links do.
 const COUNT: usize = 500_000;
 
-/// A source that is through and a sink whose peer does not read: everything stands still.
+/// A finished source and a sink whose peer does not read: everything stands still.
 fn blocked(folder: &Folder, name: &str) -> (Running, SocketAddr, UnixStream) {
     folder.write(name, noise(COUNT, 6));
     let listener = UnixListener::bind(folder.join("peer")).expect("bound");
@@ -157,12 +157,12 @@ fn blocked(folder: &Folder, name: &str) -> (Running, SocketAddr, UnixStream) {
     let arguments = ["--metrics", ":0", "--timeout", "100s", &pipeline];
     let mut running = highwater(arguments).within(folder).start();
     let address = served(&mut running);
-    let (peer, _) = listener.accept().expect("somebody connects");
+    let (peer, _) = listener.accept().expect("a peer connects");
     (running, address, peer)
 }
 
 #[test]
-fn the_page_has_the_exact_numbers_of_a_run_that_stands_still() {
+fn paused_run_has_exact_metrics() {
     let folder = Folder::new();
     let name = r#"a "b" \c"#;
     let (running, address, mut peer) = blocked(&folder, name);
@@ -213,7 +213,7 @@ fn the_page_has_the_exact_numbers_of_a_run_that_stands_still() {
         .iter()
         .map(|name| state(&seen, name))
         .sum();
-    // A stage that is through does nothing but grow older.
+    // For a finished stage only the time changes.
     let later = page(address);
     assert!((state(&later, "busy") - state(&seen, "busy")).abs() < 1e-9);
     assert!(state(&later, "idle") >= state(&seen, "idle"));
@@ -229,7 +229,7 @@ fn the_page_has_the_exact_numbers_of_a_run_that_stands_still() {
 }
 
 #[test]
-fn the_page_is_there_before_the_run_has_begun() {
+fn metrics_exist_before_the_run() {
     let pipeline = "read tcp-listen://127.0.0.1:0 | skip 0 | write /dev/null";
     let mut running = highwater(["--metrics", "127.0.0.1:0", pipeline]).start();
     let address = served(&mut running);
@@ -240,10 +240,10 @@ fn the_page_is_there_before_the_run_has_begun() {
 }
 
 #[test]
-fn other_requests_are_refused_and_bad_ones_do_no_harm() {
+fn bad_metrics_requests_are_refused() {
     let folder = Folder::new();
     let (running, address, mut peer) = blocked(&folder, "a");
-    // They say nothing, or half of a request, and stay.
+    // They send nothing, or half of a request, and stay connected.
     let mut hostile: Vec<TcpStream> = (0..6)
         .map(|_| TcpStream::connect(address).expect("it listens"))
         .collect();
@@ -289,7 +289,7 @@ fn an_address_in_use_is_no_run() {
         .run();
     assert_eq!(run.code, Some(2));
     assert!(
-        run.stderr.contains("`localhost` is no port; write HOST:PORT"),
+        run.stderr.contains("`localhost` is not a port; write HOST:PORT"),
         "{}",
         run.stderr
     );

@@ -10,7 +10,7 @@ use crate::toxic::{Toxic, Toxin, writes};
 
 use Toxin::{Close, HalfClose, ReadToEnd, Reset};
 
-/// Reads samples of `--progress json` until one is as `wanted`, and answers it.
+/// Reads samples of `--progress json` until one is as `wanted`, and returns it.
 #[track_caller]
 fn sample(running: &mut Running, wanted: impl Fn(&Value) -> bool) -> Value {
     loop {
@@ -24,7 +24,7 @@ fn sample(running: &mut Running, wanted: impl Fn(&Value) -> bool) -> Value {
     }
 }
 
-/// Resident bytes of the process's own, without the program's code, which comes and goes; 0 where the system does not tell.
+/// Resident bytes of the process without the program's code, which is paged in and out; 0 if the system does not tell.
 fn own_bytes(running: &Running) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
@@ -37,7 +37,7 @@ mod silent_peers {
     use super::*;
     use crate::harness::peer;
 
-    /// What a run with the stage `stage` says to its sockets.
+    /// The socket options that a run with the stage `stage` sets.
     fn options(stage: &str) -> Option<String> {
         let folder = Folder::new();
         let mut strace = peer("strace")?;
@@ -60,7 +60,7 @@ mod silent_peers {
     }
 
     #[test]
-    fn are_asked_whether_they_are_there_and_are_given_up_only_where_that_is_wanted() {
+    fn silent_peers_are_probed() {
         let asked = [
             "SO_KEEPALIVE, [1]",
             "TCP_KEEPIDLE, [60]",
@@ -86,7 +86,7 @@ mod silent_peers {
     }
 }
 
-/// From some moment on nothing comes from there any more, no end and no reset either.
+/// From some moment on nothing arrives any more, neither an end nor a reset.
 #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
 mod vanished_peers {
     use std::io::Write;
@@ -97,7 +97,7 @@ mod vanished_peers {
     use crate::harness::accept;
     use crate::namespace::{Namespace, isolated, loopback};
 
-    /// In a network with nobody else in it.
+    /// In a network namespace of its own.
     fn listener() -> (TcpListener, String) {
         loopback("up");
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
@@ -106,8 +106,8 @@ mod vanished_peers {
     }
 
     #[test]
-    fn of_a_sink_are_given_up_where_a_user_timeout_says_so() {
-        let name = "misbehaving::vanished_peers::of_a_sink_are_given_up_where_a_user_timeout_says_so";
+    fn user_timeout_ends_a_silent_sink() {
+        let name = "misbehaving::vanished_peers::user_timeout_ends_a_silent_sink";
         isolated(&Namespace::Network, name, || {
             let folder = Folder::new();
             let (listener, url) = listener();
@@ -115,7 +115,7 @@ mod vanished_peers {
             let running = highwater(["--stats", "stats", &pipeline]).within(&folder).start();
             let mut peer = accept(&listener);
             let (flows, flowing) = channel();
-            // It reads all that comes for as long as the process lives: it has room, and would answer.
+            // It reads everything as long as the process lives: it has room, and would acknowledge.
             std::thread::spawn(move || {
                 let mut received = 0;
                 while let Ok(count @ 1..) = peer.read(&mut [0; 4096]) {
@@ -136,10 +136,10 @@ mod vanished_peers {
         });
     }
 
-    /// Nothing is owed to it: only keepalive finds out, which is asked once a second at most.
+    /// Nothing is unacknowledged: only keepalive notices, at most once a second.
     #[test]
-    fn of_a_source_are_given_up_where_a_user_timeout_says_so() {
-        let name = "misbehaving::vanished_peers::of_a_source_are_given_up_where_a_user_timeout_says_so";
+    fn user_timeout_ends_a_silent_source() {
+        let name = "misbehaving::vanished_peers::user_timeout_ends_a_silent_source";
         isolated(&Namespace::Network, name, || {
             let (listener, url) = listener();
             let mut running = highwater([format!("read {url} user-timeout=100ms")]).start();
@@ -162,7 +162,7 @@ mod peers {
     use super::*;
 
     #[test]
-    fn that_reset_a_source_are_told_with_the_offset() {
+    fn resetting_source_is_reported_with_offset() {
         let toxic = Toxic::tcp([Toxin::Write(noise(1000, 1)), Toxin::HANG, Reset]);
         let mut running = highwater([format!("read {}", toxic.url)]).start();
         let mut out = running.take_stdout();
@@ -177,7 +177,7 @@ mod peers {
     }
 
     #[test]
-    fn that_reset_or_leave_a_sink_are_told_with_the_offset() {
+    fn resetting_sink_is_reported_with_offset() {
         let folder = Folder::new();
         for end in [Reset, Close] {
             let toxins = [Toxin::Read(100_000), end];
@@ -196,7 +196,7 @@ mod peers {
     }
 
     #[test]
-    fn that_end_their_direction_on_a_unix_socket_still_get_ours() {
+    fn half_closed_unix_peer_gets_everything() {
         let folder = Folder::new();
         let bytes = noise(1 << 20, 2);
         let toxic = Toxic::unix(&folder, [HalfClose, ReadToEnd(64 << 10)]);
@@ -209,7 +209,7 @@ mod peers {
     }
 
     #[test]
-    fn that_end_their_direction_have_sent_everything() {
+    fn half_closing_source_has_sent_everything() {
         let folder = Folder::new();
         let toxic = Toxic::tcp([Toxin::Write(b"all".to_vec()), HalfClose, Toxin::HANG]);
         highwater([format!("read {} | write b", toxic.url)])
@@ -221,7 +221,7 @@ mod peers {
     }
 
     #[test]
-    fn that_send_or_take_a_byte_at_a_time_change_nothing() {
+    fn byte_at_a_time_peers_change_nothing() {
         let folder = Folder::new();
         let bytes = noise(2000, 3);
         let toxic = Toxic::tcp(writes(&bytes, 1).chain([Close]));
@@ -238,7 +238,7 @@ mod peers {
     }
 
     #[test]
-    fn that_stop_sending_leave_the_target_untouched() {
+    fn silent_source_leaves_target_untouched() {
         let folder = Folder::new();
         folder.write("b", "old");
         let toxic = Toxic::tcp([Toxin::Write(noise(100_000, 4)), Toxin::HANG]);
@@ -253,7 +253,7 @@ mod peers {
     }
 
     #[test]
-    fn that_stop_reading_fill_the_buffers_to_their_marks_and_no_further() {
+    fn unread_data_stops_at_the_marks() {
         let toxic = Toxic::tcp([Toxin::Read(1), Toxin::HANG]);
         let pipeline = format!("read /dev/zero | buffer 1MiB | write {}", toxic.url);
         let mut running = highwater(["--progress", "json", "--interval", "20ms", &pipeline]).start();
@@ -285,7 +285,7 @@ mod peers {
 
     #[test]
     #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
-    fn that_stop_reading_are_given_up_where_a_user_timeout_says_so() {
+    fn user_timeout_ends_a_full_window() {
         let toxic = Toxic::tcp([Toxin::Read(1), Toxin::HANG]);
         let run = highwater([format!("read /dev/zero | write {} user-timeout=100ms", toxic.url)]).run();
         let said = run.fails(4);
@@ -294,7 +294,7 @@ mod peers {
     }
 
     #[test]
-    fn that_take_too_little_end_a_run_with_a_min_rate() {
+    fn min_rate_ends_a_slow_sink() {
         let toxic = Toxic::tcp([Toxin::Read(1), Toxin::HANG]);
         let pipeline = format!("read /dev/zero | write {}", toxic.url);
         let arguments = ["--min-rate", "1TB/s", "--min-rate-grace", "200ms", &pipeline];
@@ -309,7 +309,7 @@ mod peers {
     }
 
     #[test]
-    fn that_take_enough_are_left_alone_by_a_min_rate() {
+    fn min_rate_spares_a_fast_sink() {
         let arguments = ["--min-rate", "1/s", "--min-rate-grace", "1h", "read /dev/zero | take 2"];
         assert_eq!(highwater(arguments).run().succeeds(), [0, 0]);
         let run = highwater(["--min-rate", "1MB/s", "throttle 1kB/s"]).run();
@@ -317,7 +317,7 @@ mod peers {
     }
 }
 
-/// All of it fits between us and the peer, so that the end is all that is left to wait for.
+/// All of it fits between us and the peer, so only the end is left to wait for.
 mod drains {
     use super::*;
 
@@ -351,10 +351,10 @@ mod drains {
         }
     }
 
-    // Where the system does not tell what the peer has, a run does not wait that long.
+    // If the system does not tell what the peer has, a run does not wait that long.
     #[test]
     #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
-    fn that_the_peer_resets_are_an_error() {
+    fn reset_during_drain_is_an_error() {
         let folder = Folder::new();
         let toxins = [Toxin::Read(1), Toxin::HANG, Reset];
         for toxic in [Toxic::tcp(toxins.clone()), Toxic::unix(&folder, toxins.clone())] {
@@ -369,7 +369,7 @@ mod drains {
 
     #[test]
     #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
-    fn end_when_linger_runs_out_and_say_what_is_missing() {
+    fn linger_timeout_reports_missing_bytes() {
         let folder = Folder::new();
         let toxins = [Toxin::Read(1), Toxin::HANG];
         let linger = |toxic: &Toxic| {
@@ -398,7 +398,7 @@ mod drains {
     }
 
     #[test]
-    fn that_end_in_time_are_not_held_up_by_linger() {
+    fn linger_does_not_delay_a_peer() {
         let toxic = Toxic::tcp([ReadToEnd(64 << 10)]);
         let bytes = noise(SIZE, 7);
         let run = highwater([format!("write {} linger=1h", toxic.url)])

@@ -1,4 +1,4 @@
-//! Where text for people goes, and in which characters.
+//! Where text for people is written, and in which character set.
 
 use std::fs::OpenOptions;
 
@@ -45,8 +45,8 @@ fn a_closed_standard_output_is_an_error() {
 }
 
 #[test]
-fn generated_files_on_a_full_disk_are_an_error() {
-    let name = "output::generated_files_on_a_full_disk_are_an_error";
+fn generate_fails_on_a_full_disk() {
+    let name = "output::generate_fails_on_a_full_disk";
     isolated(&Namespace::Mounts, name, || {
         let folder = Folder::new();
         let _disk = Mount::at(folder.path());

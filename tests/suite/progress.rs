@@ -1,10 +1,10 @@
-//! How much is said to be done while a run goes on, and at its end.
+//! The reported progress during a run and at its end.
 
 use rustix::process::Signal;
 
 use crate::harness::{Folder, highwater};
 
-/// A pipeline is started, asked while it waits for tokens or for its input, and ended.
+/// A pipeline is started, sampled while it waits for tokens or for its input, and ended.
 #[test]
 fn bytes_behind_a_throttle_are_not_done() {
     let folder = Folder::new();
@@ -63,7 +63,7 @@ fn an_end_has_done_what_was_expected() {
 }
 
 #[test]
-fn a_failed_run_has_done_what_its_sink_took() {
+fn failed_run_shows_its_sinks_progress() {
     let folder = Folder::new();
     folder.write("a", vec![7; 1000]);
     let run = highwater([

@@ -1,4 +1,4 @@
-//! What becomes of a file that is replaced, and of one that cannot be.
+//! What happens to a file that is replaced, and to one that cannot be.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -27,7 +27,7 @@ fn mode(path: &Path) -> u32 {
     path.metadata().expect("there").mode() & 0o7777
 }
 
-/// Runs another program in a folder; `None` where it is missing or refuses.
+/// Runs another program in a folder; `None` if it is missing or fails.
 fn tool(folder: &Folder, words: &[&str]) -> Option<String> {
     let output = peer(words[0])?.args(&words[1..]).current_dir(folder.path()).output();
     let output = output.expect("it starts");
@@ -46,7 +46,7 @@ mod rights {
         tool(folder, &["getfacl", "--omit-header", "--numeric", name]).expect("a list")
     }
 
-    /// A folder `d` with a default list that gives user 65534 rights; `cat` has made `d/expected` in it.
+    /// A folder `d` with a default list that gives permissions to user 65534; `cat` has made `d/expected` in it.
     fn with_default_list() -> Option<Folder> {
         let folder = folder();
         std::fs::create_dir(folder.join("d")).expect("made");
@@ -58,7 +58,7 @@ mod rights {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "there are no lists and attributes there")]
-    fn of_a_new_file_are_those_of_cat() {
+    fn new_file_has_the_permissions_of_cat() {
         let Some(folder) = with_default_list() else { return };
         let expected = list(&folder, "d/expected");
         assert!(expected.contains("user:65534:rw-"), "{expected}");
@@ -79,7 +79,7 @@ mod rights {
     }
 
     #[test]
-    fn of_side_files_are_those_of_cat() {
+    fn side_file_has_the_permissions_of_cat() {
         let Some(folder) = with_default_list() else { return };
         let expected = list(&folder, "d/expected");
         let arguments = ["-q", "--stats", "d/stats", "--record", "d/record"];
@@ -92,7 +92,7 @@ mod rights {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "there are no lists and attributes there")]
-    fn that_the_old_file_did_not_give_are_not_given() {
+    fn old_files_missing_permissions_stay_missing() {
         let Some(folder) = with_default_list() else { return };
         for pipeline in ["read a | write d/b", "read a | write d/b resume=true"] {
             folder.write("d/b", "old");
@@ -106,7 +106,7 @@ mod rights {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "there are no lists and attributes there")]
-    fn that_were_asked_for_are_all_there_are() {
+    fn given_mode_is_exact() {
         let Some(folder) = with_default_list() else { return };
         for pipeline in ["write d/b mode=640", "write d/b mode=640 append=true"] {
             copy(&folder, &format!("read a | {pipeline}"));
@@ -134,7 +134,7 @@ mod rights {
     }
 
     #[test]
-    fn of_an_existing_file_are_set_where_asked_for() {
+    fn given_mode_changes_an_existing_file() {
         let folder = folder();
         for how in ["append=true", "in-place=true"] {
             folder.write("b", "old");
@@ -148,7 +148,7 @@ mod names {
     use super::*;
 
     #[test]
-    fn that_end_in_a_slash_make_no_file() {
+    fn name_ending_in_slash_makes_no_file() {
         let folder = folder();
         symlink("ghost/", folder.join("link")).expect("linked");
         for (pipeline, code) in [
@@ -173,7 +173,7 @@ mod names {
     }
 
     #[test]
-    fn of_folders_are_no_targets() {
+    fn folder_name_is_not_a_target() {
         let folder = folder();
         std::fs::create_dir(folder.join("d")).expect("made");
         for name in ["d", "d/", "d/."] {
@@ -192,7 +192,7 @@ mod attributes {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "there are no lists and attributes there")]
-    fn are_kept() {
+    fn extended_attributes_are_kept() {
         let folder = folder();
         for pipeline in ["read a | write b", "read a | write b resume=true mode=600"] {
             folder.write("b", "old");
@@ -206,7 +206,7 @@ mod attributes {
     }
 
     #[test]
-    fn that_were_given_to_the_old_contents_are_not() {
+    fn special_bits_are_not_kept() {
         let folder = folder();
         folder.write("b", "old");
         if tool(&folder, &["setcap", "cap_net_raw=ep", "b"]).is_none() {
@@ -220,7 +220,7 @@ mod attributes {
 mod obstacles {
     use super::*;
 
-    /// The run fails before it waits for a client, and in-place=true goes well.
+    /// The run fails before it waits for a client, and in-place=true succeeds.
     #[track_caller]
     fn is_in_the_way(folder: &Folder, under: impl Fn() -> Command, why: &str) {
         let attempt = |pipeline: &str| highwater([pipeline]).under(under()).within(folder).run();
@@ -244,7 +244,7 @@ mod obstacles {
         folder
     }
 
-    /// Another user than the folder's, without privileges; `None` where this process may not become one.
+    /// Another user than the folder's, without privileges; `None` if this process may not become one.
     fn nobody() -> Option<Command> {
         let mut setpriv = peer("setpriv")?;
         if !rustix::process::geteuid().is_root() {
@@ -262,7 +262,7 @@ mod obstacles {
     }
 
     #[test]
-    fn like_a_folder_that_cannot_be_written_to() {
+    fn unwritable_folder_is_reported_first() {
         let Some(_) = nobody() else { return };
         let folder = with_target();
         open_to_all(&folder);
@@ -272,7 +272,7 @@ mod obstacles {
     }
 
     #[test]
-    fn like_a_sticky_folder_of_somebody_else() {
+    fn foreign_sticky_folder_is_an_obstacle() {
         let Some(_) = nobody() else { return };
         let folder = with_target();
         open_to_all(&folder);
@@ -285,7 +285,7 @@ mod obstacles {
     }
 
     #[test]
-    fn like_ones_own_file_that_is_read_only() {
+    fn own_read_only_file_is_refused() {
         let Some(setpriv) = nobody() else { return };
         let folder = with_target();
         open_to_all(&folder);
@@ -299,7 +299,7 @@ mod obstacles {
     }
 
     #[test]
-    fn like_another_users_file_whose_owner_changes() {
+    fn foreign_file_loses_its_owner() {
         let Some(setpriv) = nobody() else { return };
         let folder = with_target();
         open_to_all(&folder);
@@ -310,15 +310,19 @@ mod obstacles {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "the system does not tell there")]
-    fn like_a_mount() {
-        isolated(&Namespace::Mounts, "replacing::obstacles::like_a_mount", || {
-            let folder = with_target();
-            let _mount = Mount::bind(&folder.write("mounted", "old"), &folder.join("d/b"));
-            is_in_the_way(&folder, || Command::new("env"), "something is mounted there");
-        });
+    fn mount_point_is_an_obstacle() {
+        isolated(
+            &Namespace::Mounts,
+            "replacing::obstacles::mount_point_is_an_obstacle",
+            || {
+                let folder = with_target();
+                let _mount = Mount::bind(&folder.write("mounted", "old"), &folder.join("d/b"));
+                is_in_the_way(&folder, || Command::new("env"), "something is mounted there");
+            },
+        );
     }
 
-    /// Sets a flag of chattr(1), and takes it back in the end.
+    /// Sets a flag of chattr(1), and removes it when this is dropped.
     struct Flag(std::path::PathBuf, &'static str);
 
     impl Flag {
@@ -344,7 +348,7 @@ mod obstacles {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "the system does not tell there")]
-    fn like_a_folder_that_can_only_grow() {
+    fn append_only_folder_is_an_obstacle() {
         let folder = with_target();
         let Some(_flag) = Flag::set(folder.join("d"), "a") else {
             return;
@@ -358,7 +362,7 @@ mod obstacles {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "the system does not tell there")]
-    fn like_a_file_that_can_only_grow() {
+    fn append_only_file_is_an_obstacle() {
         let folder = with_target();
         let Some(_flag) = Flag::set(folder.join("d/b"), "a") else {
             return;
@@ -371,7 +375,7 @@ mod obstacles {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn like_a_file_of_the_kernel() {
+    fn proc_file_is_an_obstacle() {
         let folder = folder();
         let name = "/proc/self/comm";
         let run = run(&folder, &format!("read a | write {name}"));
@@ -385,7 +389,7 @@ mod obstacles {
 
     #[test]
     #[cfg_attr(feature = "portable-platform", ignore = "the system does not tell there")]
-    fn like_a_descriptor_of_another_process() {
+    fn foreign_descriptor_is_an_obstacle() {
         let folder = folder();
         folder.write("b", "old");
         let own = folder.open("b");
@@ -406,7 +410,7 @@ mod in_place {
     use super::*;
 
     #[test]
-    fn every_name_of_the_file_has_the_new_contents() {
+    fn in_place_changes_every_name() {
         let folder = folder();
         folder.write("b", "old and longer");
         std::fs::hard_link(folder.join("b"), folder.join("c")).expect("linked");
@@ -416,7 +420,7 @@ mod in_place {
     }
 
     #[test]
-    fn a_failed_run_says_what_the_file_has() {
+    fn failed_in_place_reports_the_content() {
         let folder = folder();
         folder.write("b", "old");
         let run = run(&folder, "read a | limit 2 | write b in-place=true");
@@ -434,7 +438,7 @@ mod in_place {
     }
 
     #[test]
-    fn nothing_is_read_back_or_gone_on_with() {
+    fn in_place_excludes_verify_and_resume() {
         let folder = folder();
         for how in ["verify", "resume"] {
             let run = run(&folder, &format!("read a | write b in-place=true {how}=true"));
@@ -467,7 +471,7 @@ mod appending {
     }
 
     #[test]
-    fn a_stopped_run_takes_its_own_bytes_back() {
+    fn stopped_append_removes_its_bytes() {
         let folder = folder();
         folder.write("b", "old");
         let (running, _source) = begun(&folder);
@@ -494,7 +498,7 @@ mod appending {
 mod leftovers {
     use super::*;
 
-    /// Starts a run that will not come to its end.
+    /// Starts a run that will not end by itself.
     fn begun(folder: &Folder, fifo: &str) -> (crate::harness::Running, std::fs::File) {
         let arguments = ["--progress", "json", "--interval", "1ms"].map(str::to_owned);
         let pipeline = format!("read {fifo} | throttle 1GB/s | write b");
@@ -516,7 +520,7 @@ mod leftovers {
     }
 
     #[test]
-    fn of_killed_runs_are_swept() {
+    fn leftovers_of_killed_runs_are_swept() {
         for how in ["", "resume=true"] {
             let folder = folder();
             let runs = ["f", "g"].map(|fifo| {
@@ -535,7 +539,7 @@ mod leftovers {
     }
 
     #[test]
-    fn of_running_ones_are_not() {
+    fn temporaries_of_live_runs_stay() {
         let folder = folder();
         folder.fifo("f");
         let (running, source) = begun(&folder, "f");
@@ -548,7 +552,7 @@ mod leftovers {
     }
 
     #[test]
-    fn that_are_somebody_elses_stay() {
+    fn foreign_hidden_files_stay() {
         let folder = folder();
         folder.write("victim", "precious");
         std::fs::hard_link(folder.join("victim"), folder.join(".b.highwater-00000000")).expect("linked");

@@ -1,4 +1,4 @@
-//! `--record` and `highwater report`: what is written while a chain runs, and what is drawn of it.
+//! `--record` and `highwater report`: what is written while a pipeline runs, and the report of it.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use snapbox::{Data, assert_data_eq};
 
 use crate::harness::{Folder, highwater};
 
-/// A recording that was made by hand: `stalled`, `killed` or `check`.
+/// A hand-made recording: `stalled`, `killed` or `check`.
 fn recording(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
     folder.join(format!("{name}.jsonl"))
@@ -25,7 +25,7 @@ fn lines(folder: &Folder, name: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_run_is_recorded_from_its_header_to_its_end_and_drawn() {
+fn run_is_recorded_and_drawn() {
     let folder = Folder::new();
     let pipeline = "read /dev/zero | take 3MB | throttle 10MB/s | write out";
     highwater(["-q", "--record", "run.jsonl", "--stats", "stats.json", pipeline])
@@ -61,7 +61,7 @@ fn a_run_is_recorded_from_its_header_to_its_end_and_drawn() {
 }
 
 #[test]
-fn a_killed_run_leaves_a_recording_that_can_be_drawn() {
+fn killed_run_can_be_drawn() {
     let folder = Folder::new();
     // The view reports before it records: after the third report two samples are in the file.
     let arguments = ["--progress", "json", "--interval", "100ms", "--record", "run.jsonl"];
@@ -89,7 +89,7 @@ fn a_killed_run_leaves_a_recording_that_can_be_drawn() {
 }
 
 #[test]
-fn a_run_that_fails_to_open_is_recorded_with_its_end() {
+fn failed_opening_is_recorded() {
     let folder = Folder::new();
     let run = highwater(["--record", "run.jsonl", "read missing | write out"])
         .within(&folder)
@@ -105,7 +105,7 @@ fn a_run_that_fails_to_open_is_recorded_with_its_end() {
 }
 
 #[test]
-fn a_full_disk_ends_the_recording_and_not_the_run() {
+fn full_disk_ends_only_the_recording() {
     let folder = Folder::new();
     let run = highwater([
         "--record",
@@ -134,7 +134,7 @@ fn a_recording_replaces_an_older_one() {
 }
 
 #[test]
-fn what_cannot_be_a_recording_is_refused_before_anything_is_touched() {
+fn unsuitable_recording_is_refused_first() {
     let folder = Folder::new();
     folder.write("source", "abc");
     folder.write("old", "old");
@@ -147,7 +147,7 @@ fn what_cannot_be_a_recording_is_refused_before_anything_is_touched() {
         (
             "fifo",
             "read source | write out",
-            "is no file; a recording waits for nobody",
+            "is not a file; a recording does not wait for a reader",
         ),
         (
             "-",
@@ -212,7 +212,7 @@ fn what_cannot_be_a_recording_is_refused_before_anything_is_touched() {
     );
 }
 
-/// The golden reports lie beside the recordings: `SNAPSHOTS=overwrite` writes them anew.
+/// The golden reports are beside the recordings: `SNAPSHOTS=overwrite` rewrites them.
 #[test]
 fn a_report_is_the_same_every_time() {
     let folder = Folder::new();
@@ -237,7 +237,7 @@ fn a_report_is_the_same_every_time() {
 }
 
 #[test]
-fn what_cannot_be_drawn_is_refused_with_its_place() {
+fn invalid_recording_is_refused_with_line() {
     let folder = Folder::new();
     folder.write("run.jsonl", std::fs::read(recording("stalled")).expect("a file"));
     folder.write("bad.jsonl", "{\"schema\":1,\"event\":\"end\"}\n");
@@ -260,7 +260,7 @@ fn what_cannot_be_drawn_is_refused_with_its_place() {
             "run.jsonl",
             "r.pdf",
             2,
-            "-o r.pdf: no report is written as .pdf; the name ends in .html, .svg or .png",
+            "-o r.pdf: reports cannot be written as .pdf; the name ends in .html, .svg or .png",
         ),
         (
             "run.jsonl",

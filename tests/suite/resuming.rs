@@ -1,4 +1,4 @@
-//! `write F resume=true`: what stays where a run ends early, and what another run makes of it.
+//! `write F resume=true`: what stays after a run that ended early, and how another run continues it.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
@@ -14,7 +14,7 @@ const JOURNAL: &str = ".b.highwater-journal";
 const SIZE: usize = 256 << 10;
 const CHECKPOINT: u64 = 16 << 10;
 const PIPELINE: &str = "read a | write b resume=true checkpoint=16KiB";
-/// It takes longer than anybody waits.
+/// It takes longer than any test waits.
 const SLOW: &str = "read a | throttle 1kB/s | write b resume=true";
 
 fn folder() -> Folder {
@@ -23,7 +23,7 @@ fn folder() -> Folder {
     folder
 }
 
-/// A run that has written something, and will not come to its end.
+/// A run that has written something, and will not end by itself.
 fn begun(folder: &Folder) -> Running {
     let arguments = ["--progress", "json", "--interval", "1ms", SLOW];
     let mut running = highwater(arguments).within(folder).start();
@@ -31,7 +31,8 @@ fn begun(folder: &Folder) -> Running {
     running
 }
 
-/// Runs it into a limit of the file size, which lies behind a few checkpoints: blocks of `ulimit` have 512 bytes or 1 KiB.
+/// Runs it into a limit of the file size, which is behind a few checkpoints: blocks of `ulimit` have 512 bytes or 1
+/// KiB.
 fn interrupt(folder: &Folder) {
     let script = "ulimit -f 128; exec \"$0\" \"$@\"";
     let output = Command::new("sh")
@@ -59,7 +60,7 @@ fn interrupted() -> Folder {
     folder
 }
 
-/// Runs it again, which must go on and end well.
+/// Runs it again, which must continue and succeed.
 #[track_caller]
 fn goes_on(folder: &Folder) {
     goes_on_with(folder, PIPELINE);
@@ -80,12 +81,12 @@ fn again(folder: &Folder) -> Run {
 }
 
 #[test]
-fn what_an_interrupted_run_has_written_is_not_written_again() {
+fn interrupted_run_is_not_rewritten() {
     goes_on(&interrupted());
 }
 
 #[test]
-fn what_changes_no_byte_may_differ_between_runs() {
+fn byte_preserving_stages_may_differ() {
     for pipeline in [
         "read a | throttle 1GB/s | write b resume=true",
         "read ./a high=1MiB low=16KiB | buffer 1MiB | write b resume=true checkpoint=1MiB verify=true",
@@ -96,7 +97,7 @@ fn what_changes_no_byte_may_differ_between_runs() {
 }
 
 #[test]
-fn a_signal_leaves_the_part_and_the_old_target() {
+fn signal_keeps_part_and_old_target() {
     let folder = folder();
     folder.write("b", "old");
     let running = begun(&folder);
@@ -107,7 +108,7 @@ fn a_signal_leaves_the_part_and_the_old_target() {
 }
 
 #[test]
-fn a_part_is_nobody_elses_to_read_and_the_target_is_as_the_old_one() {
+fn part_is_private_until_renamed() {
     let folder = folder();
     let old = folder.write("b", "old");
     std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o640)).expect("set");
@@ -124,7 +125,7 @@ fn a_part_is_nobody_elses_to_read_and_the_target_is_as_the_old_one() {
 mod refused {
     use super::*;
 
-    /// Ends with `code` and a line that has `why` in it, and changes nothing.
+    /// Ends with `code` and a line that contains `why`, and changes nothing.
     #[track_caller]
     fn refuses(folder: &Folder, code: i32, why: &str) {
         let contents = || [PART, JOURNAL].map(|name| std::fs::read(folder.join(name)).ok());
@@ -136,7 +137,7 @@ mod refused {
     }
 
     #[test]
-    fn where_the_source_was_written_to() {
+    fn modified_source_is_refused() {
         let folder = interrupted();
         let source = OpenOptions::new().write(true).open(folder.join("a")).expect("opened");
         source.write_all_at(b"other", 0).expect("written");
@@ -151,7 +152,7 @@ mod refused {
     }
 
     #[test]
-    fn where_the_source_has_another_size() {
+    fn resized_source_is_refused() {
         let folder = interrupted();
         let source = OpenOptions::new().append(true).open(folder.join("a")).expect("opened");
         source.write_all_at(b"more", 0).expect("written");
@@ -159,7 +160,7 @@ mod refused {
     }
 
     #[test]
-    fn where_the_source_is_another_file() {
+    fn replaced_source_is_refused() {
         let folder = interrupted();
         let modified = folder.join("a").metadata().expect("there").modified().expect("known");
         let other = folder.write("c", noise(SIZE, 7));
@@ -170,7 +171,7 @@ mod refused {
     }
 
     #[test]
-    fn where_it_belongs_to_another_source() {
+    fn part_of_another_source_is_refused() {
         let folder = interrupted();
         let other = folder.write("c", noise(SIZE, 8));
         let run = highwater(["read c | write b resume=true"]).within(&folder).run();
@@ -181,7 +182,7 @@ mod refused {
     }
 
     #[test]
-    fn where_the_part_is_not_what_the_journal_says() {
+    fn changed_part_is_refused() {
         let folder = interrupted();
         let part = OpenOptions::new()
             .read(true)
@@ -195,7 +196,7 @@ mod refused {
     }
 
     #[test]
-    fn where_the_part_is_shorter_than_the_journal_says() {
+    fn shortened_part_is_refused() {
         let folder = interrupted();
         let part = OpenOptions::new().write(true).open(folder.join(PART)).expect("opened");
         part.set_len(CHECKPOINT - 1).expect("cut");
@@ -203,7 +204,7 @@ mod refused {
     }
 
     #[test]
-    fn where_the_journal_is_missing_or_no_journal() {
+    fn missing_or_invalid_journal_is_refused() {
         let folder = interrupted();
         std::fs::remove_file(folder.join(JOURNAL)).expect("removed");
         let run = again(&folder);
@@ -217,7 +218,7 @@ mod refused {
     }
 
     #[test]
-    fn where_the_source_is_the_part_or_the_journal() {
+    fn part_or_journal_as_source_is_refused() {
         let folder = interrupted();
         for name in [PART, JOURNAL] {
             let before = folder.read(name);
@@ -239,9 +240,9 @@ mod refused {
         assert_eq!(running.wait().signal, Some(9));
     }
 
-    /// Somebody has put something at one of the names that are known beforehand.
+    /// Another file has been put under one of the predictable names.
     #[test]
-    fn where_something_was_planted() {
+    fn planted_part_is_refused() {
         for name in [PART, JOURNAL] {
             let folder = folder();
             let victim = folder.write("victim", "precious");
@@ -254,7 +255,7 @@ mod refused {
             std::fs::hard_link(&victim, folder.join(name)).expect("linked");
             let run = again(&folder);
             assert!(
-                run.fails(4).contains("it is no plain file of this user"),
+                run.fails(4).contains("it is not a regular file of this user"),
                 "{}",
                 run.stderr
             );
@@ -263,7 +264,7 @@ mod refused {
             folder.fifo(name);
             let run = again(&folder);
             assert!(
-                run.fails(4).contains("it is no plain file of this user"),
+                run.fails(4).contains("it is not a regular file of this user"),
                 "{}",
                 run.stderr
             );

@@ -1,4 +1,4 @@
-//! gzip and gunzip against the real gzip, at every size at which something could go wrong.
+//! gzip and gunzip against the real gzip, at every critical size.
 
 use crate::harness::{Folder, Run, highwater, noise, peer, through};
 
@@ -22,7 +22,7 @@ fn gunzip(bytes: &[u8]) -> Option<(bool, Vec<u8>)> {
     Some(through(gzip, bytes))
 }
 
-/// What our own gzip makes of it, for tests that need no other.
+/// Our gzip's output, for tests that need no other.
 fn compressed(bytes: &[u8]) -> Vec<u8> {
     highwater(["gzip"]).input(bytes).run().succeeds()
 }
@@ -39,7 +39,7 @@ fn same(left: &[u8], right: &[u8]) {
 }
 
 #[test]
-fn what_we_compress_the_real_gzip_decompresses() {
+fn gzip_tool_decompresses_our_output() {
     for size in SIZES {
         let bytes = noise(size, 1);
         let folder = Folder::new();
@@ -54,7 +54,7 @@ fn what_we_compress_the_real_gzip_decompresses() {
 }
 
 #[test]
-fn what_the_real_gzip_compressed_we_decompress() {
+fn gunzip_decompresses_the_tools_output() {
     for size in SIZES {
         let bytes = noise(size, 2);
         let folder = Folder::new();
@@ -122,7 +122,7 @@ fn members_follow_members() {
 }
 
 #[test]
-fn zero_bytes_behind_the_last_member_are_padding() {
+fn zeros_after_last_member_are_padding() {
     for count in [1, 511, CHUNK + 1] {
         let padded = [compressed(b"tape"), vec![0; count]].concat();
         assert_eq!(highwater(["gunzip"]).input(padded).run().succeeds(), b"tape");
@@ -176,13 +176,13 @@ fn something_that_is_no_gzip() {
 }
 
 #[test]
-fn a_stream_that_is_cut_at_any_byte() {
+fn truncation_at_any_byte_is_refused() {
     let folder = Folder::new();
     let whole = compressed(b"a stream that is cut, a stream that is cut at any byte");
     for end in 0..whole.len() {
         corrupt(&folder, &whole[..end]).fails(6);
     }
-    // The border between two members is where a cut cannot be told from an end.
+    // A cut at the border between two members looks like an end.
     let two = [whole.as_slice(), &whole].concat();
     for end in whole.len() + 1..two.len() {
         corrupt(&folder, &two[..end]).fails(6);
@@ -273,7 +273,7 @@ fn members(mut stream: &[u8]) -> Vec<&[u8]> {
 }
 
 #[test]
-fn members_come_in_their_size_whatever_the_threads() {
+fn member_size_ignores_the_thread_count() {
     let bytes = noise(300_001, 21);
     for member in [4 << 10, 100_000, 300_001, 2 << 20] {
         let mut on_one_thread = None;
@@ -359,7 +359,7 @@ fn threads_adapt_to_a_small_ceiling() {
 }
 
 #[test]
-fn members_shrink_before_a_small_ceiling_refuses_a_thread() {
+fn small_ceiling_shrinks_members_first() {
     let bytes = noise(3 * CHUNK, 27);
     // Half of the ceiling is for state, of which a thread needs 1561 or 1177 KiB.
     for (memory, size) in [("4MiB", 448 << 10), ("2560KiB", CHUNK)] {
@@ -379,7 +379,7 @@ fn members_shrink_before_a_small_ceiling_refuses_a_thread() {
 }
 
 #[test]
-fn what_comes_before_a_corrupt_member_is_given_out() {
+fn output_before_a_corrupt_member_arrives() {
     let bytes = noise(100_000, 24);
     let mut packed = highwater(["gzip member=10KB"]).input(bytes.as_slice()).run().succeeds();
     let fault = members(&packed)[..5].iter().map(|member| member.len()).sum::<usize>() + 5000;
@@ -396,7 +396,7 @@ fn what_comes_before_a_corrupt_member_is_given_out() {
 }
 
 #[test]
-fn members_are_followed_by_streams_of_another_kind() {
+fn members_may_be_followed_by_others() {
     let bytes = noise(50_000, 25);
     let sized = highwater(["gzip member=10KB"]).input(bytes.as_slice()).run().succeeds();
     let single = highwater(["gzip single=true"]).input(bytes.as_slice()).run().succeeds();

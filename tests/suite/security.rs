@@ -1,4 +1,4 @@
-//! What nobody else is to see or to touch.
+//! What must not be shown to, or changed by, others.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use crate::harness::{Folder, highwater, noise, strace};
 
-/// Every way in which a run speaks.
+/// Every kind of output of a run.
 const VIEWS: [&[&str]; 7] = [
     &[],
     &["-q"],
@@ -50,7 +50,7 @@ fn credentials_in_a_url_are_never_shown() {
     }
 }
 
-/// Command lines that cannot be, or that fail, and that quote `word`.
+/// Command lines that are invalid or fail, and whose error quotes `word`.
 fn complaints(word: &OsStr) -> Vec<Vec<&OsStr>> {
     let fixed: [&[&str]; 14] = [
         &["--memory", "WORD", "read a"],
@@ -78,7 +78,7 @@ fn complaints(word: &OsStr) -> Vec<Vec<&OsStr>> {
 }
 
 #[test]
-fn credentials_on_a_command_line_that_cannot_be_are_not_repeated() {
+fn invalid_command_line_redacts_credentials() {
     let folder = Folder::new();
     folder.write("a", "text");
     for arguments in complaints(OsStr::new("http://user:hunter2@h:1")) {
@@ -89,7 +89,7 @@ fn credentials_on_a_command_line_that_cannot_be_are_not_repeated() {
 }
 
 #[test]
-fn what_a_command_line_that_cannot_be_quotes_is_escaped() {
+fn invalid_command_line_is_escaped() {
     let folder = Folder::new();
     folder.write("a", "text");
     for word in ["\x1b[31mred\x07", "8\u{9b}31m", "\u{202e}http://h\u{e0041}"] {
@@ -104,7 +104,7 @@ fn what_a_command_line_that_cannot_be_quotes_is_escaped() {
 
 #[test]
 #[cfg_attr(feature = "portable-platform", ignore = "no program is checked there")]
-fn a_checked_program_can_neither_name_itself_nor_complain_in_colours() {
+fn checked_program_cannot_colour_output() {
     let folder = Folder::new();
     let script = "printf '\\033[31mred\\007 \\342\\200\\256http://me:hunter2@h\\n' >&2; exit 3";
     let run = highwater(["check", "--", "sh", "-c", script, "\x1b[5m", "http://me:hunter2@h"])
@@ -145,7 +145,7 @@ fn numbers_that_no_machine_has_are_refused() {
 }
 
 #[test]
-fn no_file_beside_the_stream_is_an_end_of_it() {
+fn side_file_is_never_an_end() {
     let folder = Folder::new();
     folder.write("a", "text");
     folder.write("old", "old");
@@ -177,7 +177,7 @@ fn no_file_beside_the_stream_is_an_end_of_it() {
 }
 
 #[test]
-fn escape_bytes_in_names_never_reach_the_terminal() {
+fn escapes_in_names_never_reach_terminal() {
     let folder = Folder::new();
     let name = OsStr::from_bytes(b"\x1b[31mred\x07\xff");
     std::fs::write(folder.path().join(name), "text").expect("written");
@@ -235,7 +235,7 @@ fn escape_bytes_in_names_never_reach_the_terminal() {
 }
 
 #[test]
-fn a_temporary_is_nobody_elses_until_it_takes_its_place() {
+fn temporary_is_private_until_renamed() {
     let folder = Folder::new();
     let fifo = folder.fifo("a");
     let arguments = [
@@ -259,11 +259,11 @@ fn a_temporary_is_nobody_elses_until_it_takes_its_place() {
 }
 
 #[test]
-fn hidden_files_are_opened_so_that_nothing_planted_is_followed() {
+fn planted_links_are_not_followed() {
     let folder = Folder::new();
     folder.write("a", "text");
     for (pipeline, hidden, mode) in [
-        // The system takes from it what the umask says.
+        // The system removes the bits of the umask from it.
         ("read a | write b", ".b.highwater-", "0666"),
         ("read a | write b", ".b.highwater-", "0600"),
         ("read a | write c mode=644", ".c.highwater-", "0600"),

@@ -1,4 +1,4 @@
-//! Peers that are slow, late or uneven. The run is their clock: each sample that it says is a tick of theirs.
+//! Peers that are slow, late or uneven. The run is their clock: each of its samples is a tick.
 
 use std::iter::repeat;
 
@@ -9,17 +9,17 @@ use crate::toxic::{Toxic, Toxin, jitter, late, reads, writes};
 
 use Toxin::{Close, HalfClose, ReadToEnd, Wait};
 
-/// Whether the system tells what a peer has taken of what was sent.
+/// Whether the system tells how much of the sent data a peer has received.
 const TELLS_QUEUES: bool = cfg!(all(target_os = "linux", not(feature = "portable-platform")));
 
-/// A run that never ends must fail its test, and says samples as long as it runs.
+/// A run that never ends must fail its test; it reports samples as long as it runs.
 const FAR_TOO_LONG: &str = "120s";
 
-/// A run and the peer that it has.
+/// A run and its peer.
 struct Pair {
     running: Running,
     toxic: Toxic,
-    /// Whatever the run said so far, but its end.
+    /// The samples so far, without the end.
     samples: Vec<Value>,
 }
 
@@ -35,7 +35,7 @@ impl Pair {
         }
     }
 
-    /// The next sample, within its bounds as each of them is; `None` at the end of the run.
+    /// The next sample, checked against the bounds; `None` at the end of the run.
     #[track_caller]
     fn sample(&mut self) -> Option<&Value> {
         loop {
@@ -43,7 +43,7 @@ impl Pair {
             if line.is_empty() {
                 return None;
             }
-            // Anything else is the error of a run that fails.
+            // Anything else is the error of a failed run.
             let Ok(object) = serde_json::from_str::<Value>(&line) else {
                 continue;
             };
@@ -61,7 +61,7 @@ impl Pair {
         while !wanted(self.sample().expect("it goes on")) {}
     }
 
-    /// Lets a tick pass with each sample that is left, once `look` has had it and the number of ticks before it; answers
+    /// Lets a tick pass with each remaining sample, once `look` has had it and the number of ticks before it; returns
     /// the run, the peer that may still wait, and all samples.
     #[track_caller]
     fn end(mut self, look: impl Fn(&Value, usize)) -> (Run, Toxic, Vec<Value>) {
@@ -93,7 +93,7 @@ fn is_within_bounds(object: &Value) {
     assert!(held <= number(object, "memory_limit_bytes"), "{object}");
 }
 
-/// What a peer with these steps can have read or written at most when so many ticks have passed.
+/// The most that a peer with these steps can have read or written after so many ticks.
 fn due(steps: &[Toxin], mut ticks: usize) -> usize {
     let mut bytes = 0;
     for step in steps {
@@ -124,14 +124,14 @@ fn peers(steps: &[Toxin]) -> [(Folder, Toxic); 2] {
     [(first, Toxic::tcp(steps.iter().cloned())), (second, unix)]
 }
 
-/// What may stand between.
+/// The stages in between.
 const CHAINS: [&str; 2] = ["", "| gzip | gunzip"];
 
 mod sources {
     use super::*;
 
     #[test]
-    fn that_are_slow_late_or_uneven_are_read_to_the_last_byte() {
+    fn slow_sources_are_read_completely() {
         let bytes = noise(120_000, 1);
         for steps in uneven(|piece| writes(&bytes, piece)) {
             for chain in CHAINS {
@@ -139,7 +139,7 @@ mod sources {
                     let pipeline = format!("read {} {chain} | write b", toxic.url);
                     let pair = Pair::start(&folder, "2ms", &[], &pipeline, toxic);
                     let (run, _, _) = pair.end(|sample, ticks| {
-                        // Nobody counts a byte before it was sent.
+                        // A byte is never counted before it was sent.
                         let read = number(&sample["stages"][0], "bytes_in");
                         assert!(read <= due(&steps, ticks) as u64, "{read} bytes after {ticks} ticks");
                     });
@@ -151,13 +151,13 @@ mod sources {
     }
 
     #[test]
-    fn that_say_nothing_yet_are_the_bottleneck() {
+    fn silent_source_is_the_bottleneck() {
         let bytes = noise(50_000, 2);
         let steps: Vec<Toxin> = [Wait(1)].into_iter().chain(writes(&bytes, 10_000)).collect();
         for (folder, toxic) in peers(&steps) {
             let pipeline = format!("read {} | gzip | gunzip | write b", toxic.url);
             let mut pair = Pair::start(&folder, "2ms", &[], &pipeline, toxic);
-            // What the others do to begin with is a part of their time that only becomes less.
+            // The initial work of the other stages is a share of their time that only decreases.
             let is_named = |sample: &Value| sample["bottleneck"]["stage"] == 0;
             pair.await_sample(is_named);
             for _ in 0..5 {
@@ -174,7 +174,7 @@ mod sources {
     }
 
     #[test]
-    fn that_are_slow_to_close_leave_the_target_untouched_until_they_do() {
+    fn slow_closing_source_delays_the_commit() {
         const TICKS: usize = 5;
         let bytes = noise(50_000, 3);
         // The end of its direction is the end, whether or not the connection goes on.
@@ -208,7 +208,7 @@ mod sinks {
     use super::*;
 
     #[test]
-    fn that_are_slow_late_or_uneven_get_every_byte() {
+    fn slow_sinks_get_every_byte() {
         let bytes = noise(120_000, 4);
         for mut steps in uneven(|piece| reads(bytes.len(), piece)) {
             steps.push(ReadToEnd(1));
@@ -233,7 +233,7 @@ mod sinks {
     }
 
     #[test]
-    fn that_take_nothing_yet_are_the_bottleneck_behind_full_links_and_get_every_byte() {
+    fn stalled_sink_is_the_bottleneck() {
         // More than a system takes for a connection on top of what the links hold.
         let bytes = noise(8 << 20, 5);
         let mut steps: Vec<Toxin> = late(reads(bytes.len(), 1 << 20), repeat(1)).collect();
@@ -242,8 +242,8 @@ mod sinks {
             folder.write("a", &bytes);
             let pipeline = format!("read a | buffer 512KiB | write {}", toxic.url);
             let mut pair = Pair::start(&folder, "2ms", &[], &pipeline, toxic);
-            // A link is full from three quarters on: what does not fit into the rest waits. What the bottleneck was before
-            // that is a part of the time that only becomes less.
+            // A link is full from three quarters on: what does not fit into the rest waits. The earlier bottleneck's
+            // share of the time only decreases.
             let is_full = |link: &Value| number(link, "buffered_bytes") * 4 >= number(link, "high_bytes") * 3;
             pair.await_sample(|sample| list(sample, "links").iter().all(is_full) && sample["bottleneck"]["stage"] == 2);
             let (run, toxic, _) = pair.end(|_, _| ());
@@ -253,9 +253,9 @@ mod sinks {
     }
 
     #[test]
-    fn that_are_slow_to_close_are_not_waited_for_once_they_have_everything() {
+    fn slow_closing_sink_is_not_awaited() {
         let bytes = noise(50_000, 6);
-        // Whether or not they look for the end: time goes on for ever as long as the run does.
+        // With and without a read of the end: ticks continue as long as the run does.
         for taken in [ReadToEnd(1000), Toxin::Read(bytes.len())] {
             for options in ["", "linger=1h"] {
                 for (folder, toxic) in peers(&[taken.clone(), Toxin::HANG, Close]) {
@@ -271,7 +271,7 @@ mod sinks {
     }
 }
 
-/// `--stall-timeout` and peers of which every silence is shorter, and all of them together are longer.
+/// `--stall-timeout` with peers of which every pause is shorter, and the sum of them longer.
 mod stall_timeouts {
     use super::*;
 
@@ -303,8 +303,8 @@ mod stall_timeouts {
         silences.fold(0.0, f64::max)
     }
 
-    /// The run went well; or the machine kept somebody from his work for so long that nothing moved, and the samples show
-    /// that. Answers whether it went well.
+    /// The run succeeded; or the machine paused a process for so long that nothing moved, which the samples show.
+    /// Returns whether it succeeded.
     #[track_caller]
     fn goes_well_or_was_silent(run: &Run, samples: &[Value]) -> bool {
         if run.code == Some(0) {
@@ -320,7 +320,7 @@ mod stall_timeouts {
     }
 
     #[test]
-    fn are_for_peers_that_say_nothing_and_not_for_those_that_say_little() {
+    fn stall_timeout_spares_slow_sources() {
         let bytes = noise(TICKS, 7);
         let steps: Vec<Toxin> = late(writes(&bytes, 1), repeat(1)).collect();
         for (folder, toxic) in peers(&steps) {
@@ -335,8 +335,9 @@ mod stall_timeouts {
     }
 
     #[test]
-    fn are_for_peers_that_take_nothing_and_not_for_those_that_take_little() {
-        // Several times what a system takes for a connection: what it has taken already is not seen to move.
+    fn stall_timeout_spares_slow_sinks() {
+        // Several times what a system buffers for a connection: data that is in its buffer already does not count as
+        // motion.
         const PIECE: usize = 200_000;
         let bytes = noise(TICKS * PIECE, 8);
         let mut steps: Vec<Toxin> = late(reads(bytes.len(), PIECE), repeat(1)).collect();

@@ -1,4 +1,4 @@
-//! Holes: zeros that take no room on the disk.
+//! Holes: zeros that use no room on the disk.
 
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -80,7 +80,7 @@ fn stay_where_others_may_write() {
 }
 
 #[test]
-fn of_standard_input_stay() {
+fn holes_of_standard_input_stay() {
     let Some(folder) = folder() else { return };
     for pipeline in ["write b", "throttle 1GB/s | write b"] {
         let run = highwater(["-q", pipeline])
@@ -116,7 +116,7 @@ fn always_finds_zeros_and_never_leaves_holes() {
 }
 
 #[test]
-fn are_not_made_of_zeros_that_were_written() {
+fn auto_makes_no_holes_of_zeros() {
     let folder = Folder::new();
     folder.write("a", vec![0; 1 << 20]);
     highwater(["read a | throttle 1GB/s | write b"])

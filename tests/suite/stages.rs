@@ -1,5 +1,5 @@
-//! The stages and endpoints that are no codecs, and the options of a run: the binary, real files, real sockets, and the
-//! real tools as judges. Nothing here sleeps: a test goes on when it has read a line or an end.
+//! The stages and endpoints other than codecs, and the options of a run: the binary, real files, real sockets, and the
+//! real tools as a reference. The tests do not sleep: each step waits for a line or an end.
 
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::FileTypeExt;
@@ -36,7 +36,7 @@ mod limit {
     use super::*;
 
     #[test]
-    fn passes_exactly_its_size_and_not_a_byte_more() {
+    fn limit_passes_exactly_its_size() {
         let folder = with_source(&noise(1 << 20, 1));
         assert!(run(&folder, "read in | limit 1MiB | write out").succeeds().is_empty());
         assert_eq!(folder.read("out"), folder.read("in"));
@@ -51,7 +51,7 @@ mod limit {
     }
 
     #[test]
-    fn gives_what_may_pass_to_a_take_behind_it() {
+    fn limit_feeds_a_following_take() {
         let folder = with_source(&noise(100_000, 2));
         let out = run(&folder, "read in | limit 1000 | take 1000").succeeds();
         assert_eq!(out, folder.read("in")[..1000]);
@@ -59,7 +59,7 @@ mod limit {
     }
 
     #[test]
-    fn ends_an_endless_stream() {
+    fn limit_ends_an_endless_stream() {
         let folder = Folder::new();
         let run = run(&folder, "read /dev/zero | limit 10MB | write out");
         assert!(run.fails(7).ends_with("more than 10MB came"));
@@ -107,7 +107,7 @@ mod take {
     ];
 
     #[test]
-    fn leaves_the_rest_of_a_file() {
+    fn take_leaves_the_rest_of_file() {
         let bytes = noise(BYTES, 31);
         let folder = with_source(&bytes);
         for (pipeline, code, wanted) in CHAINS {
@@ -122,7 +122,7 @@ mod take {
     }
 
     #[test]
-    fn leaves_the_rest_of_a_pipe() {
+    fn take_leaves_the_rest_of_pipe() {
         let bytes = noise(BYTES, 32);
         for (pipeline, code, wanted) in CHAINS {
             let (reader, mut writer) = std::io::pipe().expect("a pipe");
@@ -134,7 +134,7 @@ mod take {
     }
 
     #[test]
-    fn leaves_the_rest_of_a_connection() {
+    fn take_leaves_the_rest_of_connection() {
         let bytes = noise(BYTES, 33);
         for (pipeline, code, wanted) in CHAINS {
             let (reader, mut writer) = UnixStream::pair().expect("a pair");
@@ -156,7 +156,7 @@ mod take {
     }
 
     #[test]
-    fn says_how_much_is_expected() {
+    fn take_sets_the_expected_bytes() {
         let folder = with_source(&noise(1000, 34));
         let run = highwater(["-q", "--stats", "-", "read in | skip 100 | take 512 | write out"])
             .within(&folder)
@@ -169,7 +169,7 @@ mod buffer {
     use super::*;
 
     #[test]
-    fn is_a_link_with_its_own_marks() {
+    fn buffer_is_a_link_with_marks() {
         let folder = with_source(&noise(3 << 20, 3));
         let run = highwater(["--stats", "-", "-q", "read in | buffer 16MiB low=2MiB | write out"])
             .within(&folder)
@@ -191,7 +191,7 @@ mod buffer {
     }
 
     #[test]
-    fn of_no_size_or_beyond_the_ceiling_is_refused() {
+    fn buffer_size_is_checked() {
         let folder = with_source(b"x");
         assert_eq!(
             refused(&run(&folder, "read in | buffer 0 | write out")),
@@ -214,13 +214,13 @@ mod buffer {
     }
 
     #[test]
-    fn of_one_byte_still_moves() {
+    fn buffer_of_one_byte_works() {
         let folder = with_source(&noise(5000, 4));
         assert_eq!(run(&folder, "read in | buffer 1").succeeds(), folder.read("in"));
     }
 
     #[test]
-    fn says_whether_it_fills_and_when_it_will_be_full() {
+    fn link_predicts_when_full() {
         let mut running = highwater([
             "--progress",
             "json",
@@ -254,7 +254,7 @@ mod hash {
         ("crc32c", "", 8),
     ];
 
-    /// The sum that `hash` says of `bytes`.
+    /// The checksum that `hash` prints for `bytes`.
     fn said(algorithm: &str, bytes: &[u8]) -> String {
         let run = highwater(["-q", &format!("hash {algorithm} label=x")])
             .input(bytes)
@@ -267,7 +267,7 @@ mod hash {
     }
 
     #[test]
-    fn agrees_with_the_tools_that_people_check_with() {
+    fn hash_agrees_with_common_tools() {
         for (algorithm, tool, _) in ALGORITHMS {
             if tool.is_empty() {
                 continue;
@@ -286,7 +286,7 @@ mod hash {
     }
 
     #[test]
-    fn of_known_bytes_is_as_published() {
+    fn hash_matches_published_values() {
         assert_eq!(said("crc32c", b"123456789"), "e3069283");
         assert_eq!(
             said("blake3", b"abc"),
@@ -311,7 +311,7 @@ mod hash {
     }
 
     #[test]
-    fn that_differs_leaves_the_target_untouched() {
+    fn wrong_hash_leaves_target_untouched() {
         let folder = with_source(b"123456789");
         for (algorithm, _, digits) in ALGORITHMS {
             folder.write("out", "old");
@@ -328,7 +328,7 @@ mod hash {
     }
 
     #[test]
-    fn that_is_as_expected_passes_in_either_case() {
+    fn expected_hash_ignores_case() {
         let folder = with_source(b"123456789");
         for sum in ["e3069283", "E3069283"] {
             let run = run(&folder, &format!("read in | hash crc32c expect={sum} | write out"));
@@ -338,14 +338,17 @@ mod hash {
     }
 
     #[test]
-    fn that_can_be_none_is_refused_before_anything_is_opened() {
+    fn invalid_hash_is_refused_before_opening() {
         let folder = Folder::new();
         for (expect, message) in [
-            ("e306928", "`e306928` is no crc32c sum: it has 7 digits instead of 8"),
-            ("e306928x", "`e306928x` is no crc32c sum: `x` is no hexadecimal digit"),
+            ("e306928", "`e306928` is not a crc32c sum: it has 7 digits instead of 8"),
+            (
+                "e306928x",
+                "`e306928x` is not a crc32c sum: `x` is not a hexadecimal digit",
+            ),
             (
                 "md5:e3069283",
-                "`md5:e3069283` is no crc32c sum: it says that it is one of md5",
+                "`md5:e3069283` is not a crc32c sum: it says that it is one of md5",
             ),
             ("@", "the file's name is missing"),
         ] {
@@ -359,7 +362,7 @@ mod hash {
     }
 
     #[test]
-    fn goes_to_a_file_that_the_real_tool_checks_and_comes_back() {
+    fn hash_file_is_accepted_by_tools() {
         let folder = with_source(&noise(300_000, 6));
         assert_eq!(
             run(&folder, "read in | hash label=in to=SUMS | write out").code,
@@ -381,7 +384,7 @@ mod hash {
     }
 
     #[test]
-    fn is_found_by_its_label_in_either_form() {
+    fn hash_label_is_found() {
         let folder = with_source(b"123456789");
         let md5 = "25f9e794323b453885f5181f1b624d0b";
         for sums in [
@@ -407,7 +410,7 @@ mod hash {
         );
     }
 
-    /// What is written by the tools that people make sums with, of files with names that need care.
+    /// Checksum files of the usual tools, with file names that need escaping.
     #[test]
     fn reads_what_the_real_tools_write() {
         let names = ["in", "a b", "a (1)", "p) = q", "back\\slash", "new\nline"];
@@ -474,7 +477,7 @@ mod hash {
     }
 
     #[test]
-    fn of_what_was_not_read_whole_is_none_and_no_failure() {
+    fn partial_stream_has_no_hash() {
         let wrong = "0".repeat(64);
         let text = format!("read /dev/zero | hash expect={wrong} label=z | take 5");
         let run = highwater(["-q", "--stats", "-", &text]).run();
@@ -485,7 +488,7 @@ mod hash {
     }
 
     #[test]
-    fn whose_file_cannot_be_written_fails_the_run() {
+    fn unwritable_hash_file_fails_the_run() {
         let folder = with_source(b"x");
         let mut unread = folder.open("in");
         let run = highwater(["hash to=missing/SUMS | write out"])
@@ -499,7 +502,7 @@ mod hash {
     }
 
     #[test]
-    fn whose_file_is_a_file_of_the_chain_is_refused_before_anything_is_opened() {
+    fn hash_file_must_not_be_an_end() {
         let folder = with_source(b"precious");
         folder.write("old", "old");
         for (chain, other) in [
@@ -524,12 +527,12 @@ mod hash {
     }
 
     #[test]
-    fn whose_file_is_none_is_refused() {
+    fn invalid_hash_file_is_refused() {
         let folder = with_source(b"x");
         for (name, message) in [
             ("-", "the standard streams carry the stream and nothing else"),
             ("/dev/stdout", "the standard streams carry the stream and nothing else"),
-            ("tcp://localhost:1", "tcp://HOST:PORT is no file"),
+            ("tcp://localhost:1", "tcp://HOST:PORT is not a file"),
         ] {
             let run = run(&folder, &format!("read missing | hash to={name} | write out"));
             assert_eq!(refused(&run), message);
@@ -537,7 +540,7 @@ mod hash {
     }
 
     #[test]
-    fn leaves_its_file_as_it_was_where_the_sink_fails_or_is_not_given_everything() {
+    fn hash_file_survives_a_failed_sink() {
         let folder = with_source(&noise(300_000, 7));
         folder.write("SUMS", "old");
         assert_eq!(run(&folder, "read in | hash to=SUMS | write /dev/full").code, Some(5));
@@ -555,7 +558,7 @@ mod hash {
     }
 
     #[test]
-    fn removes_its_temporary_file_when_a_signal_ends_the_run() {
+    fn signal_removes_the_hash_temporary() {
         let folder = with_source(b"");
         folder.write("SUMS", "old");
         let chain = "read /dev/zero | hash to=SUMS | throttle 1MB/s | write out";
@@ -590,7 +593,7 @@ mod hash {
 mod unix_sockets {
     use super::*;
 
-    /// Waits until it has said that it listens.
+    /// Waits until it has printed that it listens.
     fn listening(running: &mut Running) {
         let line = running.line();
         assert!(line.starts_with("highwater: listening on unix:"), "{line}");
@@ -603,7 +606,7 @@ mod unix_sockets {
     }
 
     #[test]
-    fn carry_exact_bytes_both_ways_and_leave_no_name() {
+    fn unix_sockets_carry_exact_bytes() {
         let folder = with_source(&noise(3_000_001, 7));
         for (first, second) in [
             ("read unix-listen:s | write out", "read in | write unix:s"),
@@ -619,7 +622,7 @@ mod unix_sockets {
     }
 
     #[test]
-    fn are_ours_alone_whatever_the_umask() {
+    fn unix_socket_is_private() {
         let folder = Folder::new();
         let running = listen(&folder, "read unix-listen:s | write out");
         let metadata = std::fs::symlink_metadata(folder.join("s")).expect("there");
@@ -631,14 +634,14 @@ mod unix_sockets {
     }
 
     #[test]
-    fn that_are_stale_are_replaced_and_live_ones_are_not_disturbed() {
+    fn only_stale_unix_sockets_are_replaced() {
         let folder = with_source(b"bytes");
         drop(UnixListener::bind(folder.join("s")).expect("bound"));
         let running = listen(&folder, "read unix-listen:s | write out");
         let second = run(&folder, "read in | write unix-listen:s");
         assert_eq!(
             second.fails(9),
-            "highwater: write unix-listen:s: cannot listen on unix:s: somebody listens there already"
+            "highwater: write unix-listen:s: cannot listen on unix:s: another process listens there already"
         );
         let mut stream = UnixStream::connect(folder.join("s")).expect("it still listens");
         stream.write_all(b"hello").expect("written");
@@ -648,15 +651,15 @@ mod unix_sockets {
     }
 
     #[test]
-    fn whose_name_is_something_else_are_refused_and_it_stays() {
+    fn foreign_unix_name_is_refused() {
         let folder = with_source(b"bytes");
         let refused = run(&folder, "read in | write unix-listen:in");
-        assert!(refused.fails(9).ends_with("it exists and is no socket"));
+        assert!(refused.fails(9).ends_with("it exists and is not a socket"));
         assert_eq!(folder.read("in"), b"bytes");
     }
 
     #[test]
-    fn without_a_peer_are_no_connection() {
+    fn missing_unix_peer_is_a_connection_error() {
         let folder = with_source(b"bytes");
         let run = run(&folder, "read unix:s | write out");
         assert_eq!(
@@ -667,14 +670,14 @@ mod unix_sockets {
     }
 
     #[test]
-    fn leave_no_name_when_the_source_is_missing() {
+    fn missing_source_leaves_no_socket() {
         let folder = Folder::new();
         assert_eq!(run(&folder, "read missing | write unix-listen:s").code, Some(3));
         assert!(folder.names().is_empty());
     }
 
     #[test]
-    fn whose_peer_leaves_before_it_has_read_everything_are_an_error() {
+    fn unix_peer_leaving_early_is_an_error() {
         let folder = with_source(&noise(50_000, 8));
         let running = listen(&folder, "read in | write unix-listen:s");
         let mut stream = UnixStream::connect(folder.join("s")).expect("connected");
@@ -684,7 +687,7 @@ mod unix_sockets {
     }
 
     #[test]
-    fn with_too_long_a_path_are_refused_at_once() {
+    fn overlong_unix_path_is_refused() {
         let folder = Folder::new();
         let path = "x".repeat(108);
         for text in [
@@ -731,7 +734,7 @@ mod small_chunks {
     }
 
     #[test]
-    fn of_the_smallest_links_pass_every_form_of_gzip() {
+    fn smallest_links_pass_all_gzip_forms() {
         let folder = with_source(&noise(3000, 12));
         for text in [
             "read in high=1 | gzip single=true flush=1ms high=1 | gunzip high=1 | write out",
@@ -743,7 +746,7 @@ mod small_chunks {
     }
 
     #[test]
-    fn of_a_dialogue_are_not_held_back() {
+    fn dialogue_is_not_delayed() {
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_highwater"))
             .args(["-q", "read - high=1MiB | write -"])
             .stdin(Stdio::piped())
@@ -767,7 +770,7 @@ mod options {
     use super::*;
 
     #[test]
-    fn a_stall_timeout_ends_a_wait_for_a_peer() {
+    fn stall_timeout_ends_a_peer_wait() {
         let folder = Folder::new();
         let run = highwater(["--stall-timeout", "50ms", "read unix-listen:s | write out"])
             .within(&folder)
@@ -838,7 +841,7 @@ mod options {
     }
 
     #[test]
-    fn quiet_shows_nothing_and_goes_with_no_progress() {
+    fn quiet_excludes_progress() {
         let folder = with_source(b"x");
         highwater(["-q", "read in | write out"])
             .within(&folder)
@@ -854,7 +857,7 @@ mod options {
     }
 
     #[test]
-    fn stats_and_record_never_write_to_a_file_of_the_chain() {
+    fn own_files_must_not_be_ends() {
         let folder = with_source(b"precious");
         std::os::unix::fs::symlink("new", folder.join("link")).expect("made");
         for (option, file, chain, other) in [
@@ -958,7 +961,7 @@ mod options {
     }
 
     #[test]
-    fn size_is_what_a_stream_is_expected_to_give() {
+    fn size_sets_the_expected_bytes() {
         let run = highwater(["-q", "--stats", "-", "read - size=10MB | write /dev/null"])
             .input("x")
             .run();

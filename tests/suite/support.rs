@@ -1,4 +1,4 @@
-//! What the tests stand on: the binary and its peers, and worlds in which something is scarce or slow.
+//! Helpers of the tests: the binary and its peers, and environments in which something is scarce or slow.
 
 pub mod harness;
 pub mod memory_bound;

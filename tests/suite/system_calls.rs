@@ -1,5 +1,5 @@
-//! How many system calls the bytes cost: what a regression of a direct path or a link changes on every machine, without a clock.
-//! The bounds are a few times what is needed; blocks of 8 KiB, or a call for each small piece, break them all.
+//! The number of system calls, which shows a regression of a direct path or a link on every machine, without a clock.
+//! The bounds are a few times what is needed; blocks of 8 KiB, or a call for each small piece, exceed them all.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,7 +14,7 @@ const MIB: usize = 1 << 20;
 const SIZE: usize = 64 * MIB;
 /// Pieces of a copying loop and of a link in it: 256 KiB each.
 const PIECES: u64 = 256;
-/// What a run may need besides: starting, threads, the end.
+/// Further calls of a run: start, threads, end.
 const DRAIN_LIMIT: u64 = 400;
 /// Where memory comes from.
 const MEMORY: [&str; 5] = ["mmap", "munmap", "mremap", "brk", "madvise"];
@@ -32,7 +32,7 @@ impl Calls {
     }
 }
 
-/// A folder with data, where there is something that counts.
+/// A folder with data, if strace is available.
 struct Bench {
     folder: tempfile::TempDir,
 }
@@ -83,7 +83,7 @@ impl Bench {
             .arg(self.path("calls"))
             .arg(env!("CARGO_BIN_EXE_highwater"))
             .args(arguments)
-            // Cargo's folders of libraries would all be searched.
+            // All of Cargo's library folders would be searched.
             .env_remove("LD_LIBRARY_PATH")
             .stdin(Stdio::null())
             .stderr(Stdio::null());
@@ -146,7 +146,7 @@ fn file_to_file_is_a_few_calls() {
 }
 
 #[test]
-fn the_disk_begins_before_the_end_where_it_is_waited_for() {
+fn writeback_begins_before_the_end() {
     let Some(bench) = Bench::new() else { return };
     let (data, copy) = (bench.data(SIZE), bench.path("copy"));
     for marks in [&[][..], &["high=1MiB"]] {
@@ -167,7 +167,7 @@ fn file_to_pipe_is_large_pieces() {
     let data = bench.data(SIZE);
     let calls = bench.run_into_pipe(Stdio::null(), &["-q", "read", text(&data), "::", "write", "-"]);
     assert!(calls.of(&["read"]) <= PIECES + PIECES / 4);
-    // A pipe may take a piece in parts, and be waited for between them.
+    // A pipe may accept a piece in parts, with waits in between.
     assert!(calls.all() <= 6 * PIECES + DRAIN_LIMIT, "{} calls", calls.all());
 }
 
@@ -183,7 +183,7 @@ fn pipe_to_pipe_is_large_pieces() {
     let fed = feeder.stdout.take().expect("stdout is a pipe");
     let calls = bench.run_into_pipe(fed, &["-q", "read", "-", "::", "write", "-"]);
     assert!(feeder.wait().expect("it ends").success());
-    // 64 KiB at a time is what a pipe wakes its other end for, if that is in a hurry.
+    // A pipe may wake its other end for 64 KiB at a time.
     assert!(calls.of(&["splice", "read", "write"]) <= 8 * PIECES);
     assert!(calls.all() <= 12 * PIECES + DRAIN_LIMIT, "{} calls", calls.all());
 }
@@ -202,7 +202,7 @@ fn a_link_wakes_seldom() {
     assert!(off.all() <= 8 * PIECES + DRAIN_LIMIT, "{} calls", off.all());
 
     let on = run(&["--progress", "json"]);
-    // How often the two ends meet asleep is chance.
+    // How often both ends sleep at once is random.
     let without_chance = |calls: &Calls| calls.all() - calls.of(&["futex", "sched_yield", "restart_syscall"]);
     let (off, on) = (without_chance(&off), without_chance(&on));
     assert!(on <= off + 150, "{on} calls with the view, {off} without");

@@ -34,7 +34,7 @@ fn every_branch_gets_every_byte() {
 }
 
 #[test]
-fn a_branch_is_one_of_the_shells_words() {
+fn branch_is_one_shell_word() {
     let (folder, bytes) = folder();
     let words = ["tee", "gzip | write 'a b.gz'", "write c", "::", "write", "d"];
     highwater(words)
@@ -47,7 +47,7 @@ fn a_branch_is_one_of_the_shells_words() {
 }
 
 #[test]
-fn a_tee_at_the_end_writes_nothing_to_standard_output() {
+fn final_tee_writes_no_standard_output() {
     let (folder, bytes) = folder();
     let out = run(&folder, "read src | tee (write a) (write b)").succeeds();
     assert!(out.is_empty());
@@ -73,7 +73,7 @@ fn no_output_remains_where_one_failed() {
 }
 
 #[test]
-fn a_branch_that_cannot_be_opened_leaves_nothing() {
+fn unopenable_branch_leaves_nothing() {
     let (folder, _) = folder();
     run(&folder, "read src | tee (write a) (write missing/b) | write c").fails(4);
     assert_eq!(folder.names(), ["src"]);
@@ -115,12 +115,12 @@ fn the_others_go_on_without_a_failed_branch() {
 }
 
 #[test]
-fn a_branch_that_stays_full_is_cut_loose() {
+fn full_branch_is_detached() {
     for (options, code) in [("", 8), ("optional=true", 0)] {
         let (folder, bytes) = folder();
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
         let address = listener.local_addr().expect("has one");
-        // The peer takes nothing, and the kernel's buffers are smaller than what there is.
+        // The peer reads nothing, and the kernel's buffers are smaller than the stream.
         let pipeline = format!(
             "read /dev/zero | take 64MiB | tee detach=300ms {options} (write tcp://{address}) | hash sha256 | write c"
         );
@@ -135,7 +135,7 @@ fn a_branch_that_stays_full_is_cut_loose() {
 }
 
 #[test]
-fn what_follows_a_tee_is_never_optional() {
+fn stages_after_tee_are_never_optional() {
     let (folder, _) = folder();
     run(
         &folder,
@@ -209,7 +209,7 @@ fn the_ceiling_holds_while_one_branch_lags() {
 }
 
 #[test]
-fn a_link_of_one_byte_gets_shared_blocks_in_pieces() {
+fn one_byte_link_gets_pieces() {
     let (folder, bytes) = folder();
     let pipeline = "read src | take 5000 | tee high=1 (write b) (write d) | write c";
     highwater(["--memory", "128KiB", pipeline])
@@ -220,7 +220,7 @@ fn a_link_of_one_byte_gets_shared_blocks_in_pieces() {
 }
 
 #[test]
-fn a_thousand_branches_share_the_ceiling_or_are_refused() {
+fn thousand_branches_share_the_ceiling() {
     let (folder, _) = folder();
     let branches: String = (0..1000).map(|_| "(write /dev/null)").collect();
     let pipeline = format!("read src | tee {branches}");

@@ -1,11 +1,12 @@
-//! What appears on a real terminal: one that `script` provides.
+//! The output on a real terminal, which `script` provides.
 
 use std::fs::File;
 use std::process::{Command, Stdio};
 
 use crate::support::skip;
 
-/// All that highwater writes to a terminal with these arguments; `None` where there is no `script` and need not be.
+/// Everything that highwater writes to a terminal with these arguments; `None` if there is no `script` and it is
+/// optional.
 fn on_a_terminal(arguments: &str, folder: &std::path::Path) -> Option<String> {
     in_locale("C.UTF-8", arguments, folder)
 }
@@ -52,7 +53,7 @@ fn the_live_view_is_drawn_and_cleared() {
 }
 
 #[test]
-fn the_live_view_draws_ascii_in_locale_c() {
+fn locale_c_draws_ascii() {
     let folder = folder_with_a_mebibyte();
     let arguments = "--color never 'read in high=64KiB | throttle 1MiB/s | write out'";
     let Some(seen) = in_locale("C", arguments, folder.path()) else {
@@ -63,7 +64,7 @@ fn the_live_view_draws_ascii_in_locale_c() {
 }
 
 #[test]
-fn what_is_done_at_once_shows_only_its_bill() {
+fn short_run_shows_only_its_summary() {
     let folder = folder_with_a_mebibyte();
     let Some(seen) = on_a_terminal("'read in | write out'", folder.path()) else {
         return;
@@ -74,7 +75,7 @@ fn what_is_done_at_once_shows_only_its_bill() {
 }
 
 #[test]
-fn a_terminal_that_gets_the_bytes_gets_no_picture() {
+fn data_on_terminal_prevents_the_picture() {
     let folder = folder_with_a_mebibyte();
     let Some(seen) = on_a_terminal("'read in | throttle 2MiB/s | take 700K'", folder.path()) else {
         return;
@@ -98,8 +99,8 @@ fn a_check_is_drawn_cleared_and_judged() {
     assert!(json.is_some_and(|json| json.contains("check-end") && !json.contains("feeding it")));
 }
 
-/// What stands on a terminal of `columns` by `rows` after the demo, whose rows are counted from above; `None` where there
-/// is no `tmux` and need not be.
+/// The contents of a terminal of `columns` by `rows` after the demo, with rows counted from above; `None` if there is
+/// no `tmux` and it is optional.
 fn demo_in_tmux(columns: u16, rows: u16) -> Option<String> {
     let socket = format!("highwater-{}-{columns}", std::process::id());
     let tmux = |arguments: &[&str]| {
@@ -113,7 +114,7 @@ fn demo_in_tmux(columns: u16, rows: u16) -> Option<String> {
             .output()
     };
     let program = env!("CARGO_BIN_EXE_highwater");
-    // The last command keeps the picture where it is until it has been looked at.
+    // The last command keeps the picture until it has been captured.
     let command = format!("{program} demo --seconds 1; tmux -L {socket} wait-for -S over; cat");
     let size = [columns.to_string(), rows.to_string()];
     let session = ["new-session", "-d", "-x", &size[0], "-y", &size[1], &command];
@@ -134,7 +135,7 @@ fn demo_in_tmux(columns: u16, rows: u16) -> Option<String> {
 fn the_demo_draws_one_picture_in_place() {
     for (columns, beside) in [(80, true), (40, false)] {
         let Some(seen) = demo_in_tmux(columns, 70) else { return };
-        // Drawn again and again, and yet there is one of each.
+        // Redrawn many times, each appears once.
         for once in [
             "1  Backpressure ignored",
             "2  Backpressure heeded",

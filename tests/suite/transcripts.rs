@@ -14,7 +14,7 @@ use highwater::plan::catalog;
 
 use crate::harness::{Folder, Invocation, Run, highwater};
 
-/// Compares all that a run said, and how it ended.
+/// Compares all output of a run, and how it ended.
 #[track_caller]
 fn says(run: &Run, expected: Inline) {
     let mut text = String::from_utf8(run.stdout.clone()).expect("stdout is text");
@@ -37,7 +37,7 @@ fn folder() -> Folder {
     folder
 }
 
-/// Runs a pipeline in one argument, in a folder where nothing must have changed afterwards.
+/// Runs a pipeline in one argument, in a folder that must not change.
 #[track_caller]
 fn refused(pipeline: &str, expected: Inline) {
     refused_with(&[pipeline], expected);
@@ -77,7 +77,7 @@ error: unknown stage `frobnicate`
 1 | frobnicate
   | ^^^^^^^^^^
   |
-  = help: stages that can stand here: read, write, gzip[..]
+  = help: stages that are possible here: read, write, gzip[..]
 --- exit 2
 "#]],
         );
@@ -282,7 +282,7 @@ error: `append` cannot be `perhaps`: it is neither true nor false
             "read a | write b mode=999",
             str![[r#"
 --- stderr
-error: `999` is no file mode
+error: `999` is not a file mode
   |
 1 | read a | write b mode=999
   |                       ^^^
@@ -459,7 +459,7 @@ error: no stage before `|`
 1 | | write b
   | ^
   |
-  = help: take it away, or write a stage before it
+  = help: remove it, or write a stage before it
 --- exit 2
 "#]],
         );
@@ -472,7 +472,7 @@ error: no stage after `|`
 1 | read a |
   |        ^
   |
-  = help: take it away, or write a stage behind it
+  = help: remove it, or write a stage behind it
 --- exit 2
 "#]],
         );
@@ -686,7 +686,7 @@ error: `write` does not take `--memory`
 1 | read a :: write b --memory 1MiB
   |                   ^^^^^^^^ no stage has options
   |
-  = help: options of highwater stand before the pipeline, or behind its closing quote
+  = help: options of highwater go before the pipeline, or behind its closing quote
 --- exit 2
 "#]],
         );
@@ -992,7 +992,7 @@ mod command_lines_that_cannot_be {
             ("--memory", "1Mb", "there is no unit `Mb`; did you mean `1MB`?"),
             ("--chunk", "0", "a chunk has at least one byte"),
             ("--timeout", "5", "a duration needs a unit; did you mean `5s`?"),
-            ("--interval", "0s", "it must be longer than nothing"),
+            ("--interval", "0s", "it must be longer than 0"),
             ("--progress", "lively", "auto, live, plain, json, none"),
         ] {
             names(&[option, value, "read a | write b"], why);
@@ -1117,7 +1117,7 @@ highwater: write ./a append=true: would overwrite what is read: it is the same f
     }
 
     #[test]
-    fn target_that_is_a_hard_link_of_the_source() {
+    fn hard_link_of_the_source_is_refused() {
         let folder = folder();
         std::fs::hard_link(folder.join("a"), folder.join("b")).expect("linked");
         let run = highwater(["read a | write b"]).within(&folder).run();
@@ -1133,7 +1133,7 @@ highwater: write b: would overwrite what is read: it is the same file as the sou
     }
 
     #[test]
-    fn target_that_is_a_symbolic_link_to_the_source() {
+    fn symbolic_link_to_the_source_is_refused() {
         let folder = folder();
         std::os::unix::fs::symlink("a", folder.join("b")).expect("linked");
         says(
@@ -1298,7 +1298,7 @@ error: window= is for one thread, threads= asks for more
             "read a | gunzip | write b",
             str![[r#"
 --- stderr
-highwater: gunzip: cannot decompress gzip input: this is no gzip: it looks like text: `012345` (at byte 0)
+highwater: gunzip: cannot decompress gzip input: this is not gzip: it looks like text: `012345` (at byte 0)
 --- exit 6
 "#]],
         );
@@ -1493,7 +1493,7 @@ quietly
     }
 
     #[test]
-    fn the_shells_own_words_are_not_lexed_again() {
+    fn shell_words_are_not_lexed_again() {
         let folder = folder();
         folder.write("it's | a \"file\"", "odd\n");
         folder.write("-q", "option\n");
@@ -1504,7 +1504,7 @@ quietly
     }
 
     #[test]
-    fn json_ends_with_the_end_and_no_summary() {
+    fn json_ends_without_a_summary() {
         let folder = folder();
         let run = highwater(["--progress", "json", "read a | write b"])
             .within(&folder)
@@ -1548,7 +1548,7 @@ quietly
     }
 
     #[test]
-    fn nothing_on_standard_error_can_hold_up_the_data() {
+    fn stuck_standard_error_never_blocks_data() {
         let folder = folder();
         let invocation: Invocation = highwater(["read a", "--progress", "json"]).within(&folder);
         let run = invocation.stdin(Stdio::null()).run();

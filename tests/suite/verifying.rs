@@ -1,4 +1,4 @@
-//! `write F verify=true`: what was written is read back before it takes its place.
+//! `write F verify=true`: the written file is read back before the rename.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::process::Stdio;
 use crate::harness::{Folder, highwater, noise, strace};
 
 #[test]
-fn what_the_disk_has_as_it_was_written_takes_its_place() {
+fn verified_file_is_renamed() {
     let folder = Folder::new();
     for size in [0, 1, 128 << 10, 300_000] {
         let bytes = noise(size, 8);
@@ -23,7 +23,7 @@ fn what_the_disk_has_as_it_was_written_takes_its_place() {
 }
 
 #[test]
-fn what_the_disk_has_otherwise_does_not() {
+fn differing_file_is_not_renamed() {
     let folder = Folder::new();
     folder.write("b", "old");
     let fifo = folder.fifo("a");
@@ -63,7 +63,7 @@ fn what_the_disk_has_otherwise_does_not() {
 }
 
 #[test]
-fn it_is_read_from_the_disk_and_before_the_rename() {
+fn verification_reads_the_disk_before_rename() {
     let folder = Folder::new();
     folder.write("a", noise(10_000, 10));
     let Some(mut command) = strace() else { return };

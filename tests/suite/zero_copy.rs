@@ -1,4 +1,4 @@
-//! A file's pages, lent to a pipe or a connection where the user asks for it.
+//! The pages of a file, sent to a pipe or a connection without a copy if the user allows it.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -15,7 +15,7 @@ const LANE: &str = if cfg!(all(target_os = "linux", not(feature = "portable-plat
 #[test]
 fn pages_go_into_a_pipe() {
     let folder = Folder::new();
-    // No multiple of a page, a pipe or a call.
+    // Not a multiple of a page, a pipe or a call.
     folder.write("a", noise((3 << 20) + 7, 1));
     let stats = ["-q", "--stats", "stats", "read a zero-copy=true | write -"];
     let run = highwater(stats).within(&folder).run().succeeds();
@@ -44,7 +44,7 @@ fn pages_go_into_a_connection() {
 }
 
 #[test]
-fn several_files_and_a_file_without_a_size_arrive_whole() {
+fn several_and_unsized_files_arrive_whole() {
     let folder = Folder::new();
     folder.write("a", noise(70_000, 3));
     folder.write("empty", []);

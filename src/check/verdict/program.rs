@@ -22,14 +22,14 @@ const READ_TO_THE_END: &str = "Give a command that reads until the end of its in
                                --input-kind json or csv, or --input FILE.";
 const LOOK_LONGER: &str = "Look longer: --seconds.";
 
-/// What a check of a program has seen.
+/// The evidence of a check of a program.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
     /// The samples, from the start of the program.
     pub samples: &'a [Sample],
     /// The one with the most memory.
     pub peak: Option<Sample>,
-    /// What it did while its output was not read; `None` where that was not tried.
+    /// What it did while its output was not read; `None` if that was not tried.
     pub reaction: Option<Reaction>,
     /// The files that it wrote.
     pub written: Written,
@@ -106,7 +106,7 @@ impl Observed<'_> {
         if is_done && intake == Intake::Stopped && is_output_full {
             return self.stopped();
         }
-        // One that rests may have filled a buffer that is bounded.
+        // A program that has paused may have filled a bounded buffer.
         if (!is_done || intake == Intake::Continues) && self.keeps_in_memory() {
             return self.buffers_in_memory().followed_by(ending);
         }
@@ -125,9 +125,9 @@ impl Observed<'_> {
         self.peak.memory.saturating_sub(self.base)
     }
 
-    /// Whether its memory rises with its backlog, or has ever risen as its backlog had.
+    /// Whether its memory rises with its backlog, or rose with it at any time.
     fn keeps_in_memory(&self) -> bool {
-        /// Less may be a young heap that grows while little has been read.
+        /// A smaller peak may be a young heap that grows while little has been read.
         const LEAST_PEAK: u64 = 64 << 20;
         /// An object around each small piece may take much more than the piece.
         const MOST_PER_BYTE: f64 = 64.0;
@@ -138,12 +138,12 @@ impl Observed<'_> {
         rises || (self.growth() >= LEAST_PEAK && self.peak.backlog() >= NOISE && range.contains(&growth))
     }
 
-    /// Bytes in files. Short-lived files are not all seen, but the kernel counts all that is written.
+    /// Bytes in files. Short-lived files may be missed, but the kernel counts all that is written.
     fn stored(&self) -> u64 {
         self.last.disk.max(self.written.temporary + self.written.kept)
     }
 
-    /// Whether a good part of what it read and did not give back is in files.
+    /// Whether a good part of what it read and did not return is in files.
     fn has_large_files(&self) -> bool {
         float(self.stored()) >= float(NOISE).max(float(self.last.backlog()) * LEAST_PER_BYTE)
     }
@@ -152,21 +152,21 @@ impl Observed<'_> {
         self.written.temporary > self.written.kept
     }
 
-    /// Whether its output is smaller than its input for another reason than that it keeps the difference.
+    /// Whether its output is smaller than its input without keeping the difference.
     fn transforms(&self) -> bool {
         transforms(self.last.backlog(), self.growth() + self.last.disk)
     }
 
-    /// Whether it read on though its output pipe was full, and the input is not in files either.
+    /// Whether it kept reading although its output pipe was full, and the input is not in files either.
     fn drops_input(&self) -> bool {
-        // A filter with few matches fills the pipe only in the end.
+        // A filter with few matches fills the pipe only at the end.
         let read_slowly: Vec<&Sample> = self.samples.iter().filter(|sample| !sample.is_held).collect();
         let full = read_slowly.iter().filter(|sample| sample.waiting > 0).count();
         let was_full = full * 2 >= read_slowly.len();
         self.reaction.intake == Intake::Continues && self.reaction.is_output_full && was_full && !self.has_large_files()
     }
 
-    /// Whether much input has passed and its memory has not followed it.
+    /// Whether much input has passed without a rise of its memory.
     fn is_flat(&self) -> bool {
         let late = second_half(self.samples);
         let passed = late.last().map_or(0, |last| last.accepted - late[0].accepted);
@@ -223,7 +223,7 @@ impl Observed<'_> {
         let files = self.files_words();
         let sentence = format!("{exchange}; its memory rose with the difference to {highest}{files}.");
         let verdict = Verdict::buffers(self.peak.memory, sentence, advice);
-        // What it has freed since may have been needed to start only.
+        // Memory that it has freed since may have been needed to start only.
         let has_freed = self.last.memory < self.peak.memory / 2;
         if has_freed || self.may_fill_blocks() {
             verdict.with(Certainty::Open)
@@ -239,7 +239,7 @@ impl Observed<'_> {
         Verdict::buffers(self.stored(), sentence, advice)
     }
 
-    /// What it took and gave, and what to change about that.
+    /// What it read and returned, and what to change about that.
     fn exchange(&self) -> (String, &'static str) {
         let (taken, given) = (human_size(self.last.accepted), human_size(self.last.given()));
         match (self.last.given(), self.last.waiting) {
@@ -258,8 +258,8 @@ impl Observed<'_> {
         }
     }
 
-    /// Whether it may be a compressor that fills the large blocks of its threads: it works all the time and gives nothing
-    /// back yet. The blocks are bounded, so a longer look decides.
+    /// Whether it may be a compressor that fills the large blocks of its threads: it is always busy and has returned
+    /// nothing yet. The blocks are bounded, so a longer check decides.
     fn may_fill_blocks(&self) -> bool {
         const BLOCKS: u64 = 512 << 20;
         let late = second_half(self.samples);
@@ -267,7 +267,7 @@ impl Observed<'_> {
         self.last.given() == 0 && self.last.backlog() < BLOCKS && busy * 10 >= late.len() * 9
     }
 
-    /// It reads all that it is given, and neither its memory nor temporary files grow.
+    /// It reads all its input, and neither its memory nor temporary files grow.
     fn consumes(&self) -> Verdict {
         let given = match self.last.given() {
             0 => "nothing".to_owned(),
@@ -344,7 +344,7 @@ impl Observed<'_> {
         }
     }
 
-    /// What went to files, where that is worth a word.
+    /// The files that it wrote, if they matter.
     fn files_words(&self) -> String {
         match self.last.disk {
             disk if disk >= NOISE => format!(", and {} went to files", human_size(disk)),

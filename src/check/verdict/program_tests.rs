@@ -21,7 +21,7 @@ const NO_OUTPUT: Reaction = Reaction {
 };
 const NONE: Written = Written { temporary: 0, kept: 0 };
 
-/// Ten seconds; `at` says for each tenth what was taken, given and in memory.
+/// Ten seconds; `at` returns for each tenth the bytes read, written and in memory.
 fn samples(at: impl Fn(u64) -> (u64, u64, u64)) -> Vec<Sample> {
     let sample = |t| {
         let (accepted, returned, memory) = at(t);
@@ -88,7 +88,7 @@ fn freed_memory_is_mentioned() {
 
 #[test]
 fn a_rising_backlog_never_honours() {
-    // A mebibyte a second, whatever becomes of the output.
+    // A mebibyte a second, whatever happens to the output.
     let timer = samples(|t| (t / 10 * MIB + 1, t * 640, 5 * MIB + t / 10 * MIB));
     let verdict = done(&timer, BLOCKED);
     is(&verdict, Finding::Unclear, "still rising");
@@ -109,7 +109,7 @@ fn memory_that_follows_the_backlog_buffers() {
     let verdict = done(&fast, CONTINUING);
     is(&verdict, Finding::Buffers, "could give back only");
     assert_eq!((verdict.seen, verdict.certainty), (1140 * MIB, Certainty::Final));
-    // Slow enough to be overlooked: 200 KiB a second more than it gives back.
+    // Slow enough to be missed: 200 KiB a second more than it returns.
     let slow = samples(|t| (t * 26_880, t * 6400, 9 * MIB + t * 20_480));
     is(&done(&slow, CONTINUING), Finding::Unclear, "");
     let slow = samples(|t| (t * 53_760, t * 6400, 9 * MIB + t * 47_360));
@@ -142,7 +142,7 @@ fn a_consumer_with_flat_memory_honours() {
         "gave nothing back, so there was nothing to hold it up",
     );
     assert_eq!(count.certainty, Certainty::Enough);
-    // A collected heap goes up and down by more than a little while gigabytes pass.
+    // A garbage-collected heap varies by more than a little while gigabytes pass.
     let collected = samples(|t| (t * 100 * MIB, 0, (60 + t * 7 % 31) * MIB));
     is(&done(&collected, NO_OUTPUT), Finding::Honours, "");
     let little = samples(|t| (t * 4096, 0, 3 * MIB));
@@ -177,7 +177,7 @@ fn temporary_files_buffer_and_kept_ones_honour() {
 fn dropping_input_is_unclear() {
     let dropping = samples(|t| (t * 10 * MIB, t * 6400, 3 * MIB));
     is(&done(&dropping, CONTINUING), Finding::Unclear, "drops input");
-    // A few matches fill the pipe in the end, too.
+    // A few matches fill the pipe at the end, too.
     let mut filter = samples(|t| (t * 10 * MIB, 4096, 3 * MIB));
     filter[..80].iter_mut().for_each(|sample| sample.waiting = 0);
     is(&done(&filter, CONTINUING), Finding::Honours, "gave 8.00 KiB back");
@@ -247,7 +247,7 @@ fn the_memory_limit_needs_a_backlog() {
 }
 
 #[test]
-fn the_disk_limit_is_judged_by_the_files() {
+fn disk_limit_is_judged_by_files() {
     let limit = Ending::TooMuchDisk(64 * MIB);
     let reading = samples(|t| (t * MIB, 0, 9 * MIB));
     let files = |temporary, kept| Written {
@@ -268,7 +268,7 @@ fn the_disk_limit_is_judged_by_the_files() {
 }
 
 #[test]
-fn an_early_end_is_judged_by_the_memory() {
+fn early_end_is_judged_by_memory() {
     let ended = Ending::Ended("with signal 6".to_owned());
     let none = Reaction::default();
     let nothing = judged(&samples(|_| (0, 0, MIB))[..1], &ended, none, NONE);

@@ -1,5 +1,5 @@
-//! The verdict on a server whose clients read slowly: what it holds in memory and has written to files, against what the
-//! clients have received. How much of its responses it has made cannot be seen.
+//! The verdict on a server whose clients read slowly: what it holds in memory and has written to files, compared to
+//! what the clients have received. How much of its responses it has produced cannot be seen.
 
 use crate::check::series::{Sample, float, second_half};
 use crate::grammar::human_size;
@@ -8,12 +8,12 @@ use super::{Certainty, Ending, Memory, NOISE, Verdict, WARM_UP, size};
 
 /// Bytes of memory that a server may keep for one slow client: a buffer, and what its runtime needs.
 const FAIR_SHARE: u64 = 1 << 20;
-/// From here on it has made what its client cannot take yet; between the two the verdict is unclear.
+/// Above this it has produced what its client cannot receive yet; between the two the verdict is unclear.
 const UNFAIR_SHARE: u64 = 4 << 20;
 /// The same on disk, where proxies keep more.
 const FAIR_DISK: u64 = 32 << 20;
 const UNFAIR_DISK: u64 = 64 << 20;
-/// As [`WARM_UP`], but a server compiles its handlers when the first client comes.
+/// As [`WARM_UP`], but a server compiles its handlers when the first client connects.
 const STARTING: u64 = 2 * WARM_UP;
 
 const WAIT_FOR_CLIENTS: &str = "Make the response only as fast as the client takes it. Node: pipeline(source, response), or \
@@ -22,34 +22,33 @@ const WAIT_FOR_CLIENTS: &str = "Make the response only as fast as the client tak
 const BOUND_THE_FILES: &str = "Bound the temporary files, or do without them. nginx: proxy_max_temp_file_size 0, or \
                                proxy_buffering off. lighttpd: server.stream-response-body = 2.";
 
-/// What the clients met with.
+/// What the clients observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clients {
-    /// How many there were.
+    /// The number of clients.
     pub count: u64,
-    /// How many of them got a byte.
+    /// How many of them received a byte.
     pub served: u64,
-    /// Something that is no response to go by: the status of an error, or why a connection ended.
+    /// The status of an error, or why a connection ended: not a valid response.
     pub trouble: Option<String>,
-    /// The shortest of the responses that were over.
+    /// The length of the shortest complete response.
     pub shortest: Option<u64>,
-    /// The bytes of a whole response, where its head says so.
+    /// The length of a whole response, if its head states it.
     pub length: Option<u64>,
-    /// Whether bytes waited for every client that was served, nearly all the time: it was they who were slow, not the
-    /// server.
+    /// Whether bytes waited for every served client, nearly all the time: then the clients were slow, not the server.
     pub are_the_slow_ones: bool,
 }
 
 /// What a check of a server has seen.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
-    /// The samples since the clients came.
+    /// The samples since the clients connected.
     pub samples: &'a [Sample],
     /// The one with the most memory.
     pub peak: Option<Sample>,
-    /// The server before they came.
+    /// The server before they connected.
     pub idle: Sample,
-    /// What they met with.
+    /// What they observed.
     pub clients: &'a Clients,
 }
 
@@ -118,7 +117,7 @@ pub fn judge(evidence: Evidence<'_>, ending: &Ending) -> Verdict {
     )
 }
 
-/// Why flat memory and few files would be no acquittal.
+/// Why flat memory and few files do not prove that it honours backpressure.
 fn doubt(clients: &Clients, ending: &Ending, story: &str) -> Option<Verdict> {
     let (sentence, advice) = match ending {
         Ending::Ended(how) => (
@@ -136,7 +135,7 @@ fn doubt(clients: &Clients, ending: &Ending, story: &str) -> Option<Verdict> {
         Ending::Done | Ending::InputClosed => {
             if let Some(trouble) = &clients.trouble {
                 (
-                    format!("A client got no response to go by: {trouble}."),
+                    format!("A client got no usable response: {trouble}."),
                     "Give the URL of a large download that the server answers with 200.",
                 )
             } else if clients.served == 0 {
@@ -210,7 +209,7 @@ mod tests {
         }
     }
 
-    /// What `at` says of memory and disk at each tenth of ten seconds.
+    /// The verdict on what `at` returns for memory and disk at each tenth of ten seconds.
     fn judged(at: impl Fn(u64) -> (u64, u64), clients: &Clients) -> Verdict {
         let sample = |t| Sample {
             elapsed: Duration::from_millis(t * 100),
@@ -259,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn files_without_bound_buffer_though_memory_is_flat() {
+    fn unbounded_files_count_as_buffering() {
         let verdict = judged(|t| (52 * MIB, t * 4 * MIB), &clients());
         assert_eq!(verdict.finding, Finding::Buffers, "{verdict:?}");
         assert!(verdict.sentence.contains("wrote 400 MiB to files"), "{verdict:?}");
@@ -277,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_wait_for_their_turn_are_told_apart() {
+    fn queued_clients_are_recognised() {
         let one = Clients { served: 1, ..clients() };
         let verdict = judged(|_| (52 * MIB, 0), &one);
         assert_eq!(verdict.finding, Finding::Honours);
@@ -290,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_that_tells_nothing_is_no_acquittal() {
+    fn short_response_proves_nothing() {
         let short = Clients {
             shortest: Some(1000),
             ..clients()

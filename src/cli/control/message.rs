@@ -1,40 +1,40 @@
-//! What passes through a control socket: one line of JSON there, one line back.
+//! The messages of a control socket: one line of JSON for the request, one for the reply.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// What is asked of a run.
+/// A request to a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "lowercase")]
 pub enum Request {
-    /// Another rate for a throttle.
+    /// Set the rate of a throttle.
     Set {
         /// A stage's name or its index.
         stage: String,
         /// Bytes per second.
         rate: u64,
     },
-    /// Let the sink take nothing more.
+    /// Pause the sinks.
     Pause,
-    /// Let the sink go on.
+    /// Resume the sinks.
     Resume,
-    /// One sample.
+    /// Return one sample.
     Stats,
 }
 
-/// What a run answers.
+/// The reply of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reply {
-    /// Done; the line is for standard output, without its newline.
+    /// Done; a line for standard output, without its newline.
     Done(String),
-    /// It cannot be; why, in a phrase.
+    /// Refused; the reason, in a phrase.
     Refused(String),
 }
 
-/// No message is longer, except a sample of a very long chain.
+/// The longest message; only a sample of a very long pipeline comes near.
 const LONGEST: u64 = 1 << 20;
 
 /// Sends one message.
@@ -47,7 +47,7 @@ pub fn send(mut to: impl Write, message: &impl Serialize) -> io::Result<()> {
 /// Receives one message.
 ///
 /// # Errors
-/// As read(2), and where the peer left early or speaks another language.
+/// As read(2), or if the peer closed early or sent something else.
 pub fn receive<T: DeserializeOwned>(from: impl Read) -> io::Result<T> {
     let mut line = Vec::new();
     BufReader::new(from.take(LONGEST)).read_until(b'\n', &mut line)?;
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_comes_back_as_it_was_sent() {
+    fn message_survives_a_round_trip() {
         let set = Request::Set {
             stage: "throttle".to_owned(),
             rate: 5,

@@ -1,4 +1,4 @@
-//! Where the control sockets of one user's runs are.
+//! The folders of one user's control sockets.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use rustix::io::Errno;
 use crate::error::shown;
 use crate::platform::files;
 
-/// The folders that a run tries in turn, the user's own runtime folder first. Whoever looks for a run looks into all of
-/// them: it may have been started in another environment.
+/// The folders that a run tries in turn, the user's own runtime folder first. A client looks in all of them, because
+/// the run may have been started in another environment.
 pub fn folders() -> Vec<PathBuf> {
     let user = rustix::process::geteuid().as_raw();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
@@ -23,18 +23,18 @@ pub fn folders() -> Vec<PathBuf> {
     folders
 }
 
-/// The socket of one process in one of them.
+/// The socket of one process in a folder.
 pub fn socket(folder: &Path, pid: u32) -> PathBuf {
     folder.join(format!("{pid}.sock"))
 }
 
-/// The process that a socket's name stands for.
+/// The process that a socket's name belongs to.
 pub fn process_of(socket: &Path) -> Option<u32> {
     let name = socket.file_name()?.to_str()?;
     name.strip_suffix(".sock")?.parse().ok()
 }
 
-/// Makes the folder, for this user alone, or accepts the one that is there.
+/// Creates the folder for this user alone, or accepts an existing one.
 pub fn prepare(folder: &Path) -> Result<(), String> {
     match files::make_private_folder(folder) {
         Ok(()) | Err(Errno::EXIST) => check(folder),
@@ -46,7 +46,8 @@ pub fn prepare(folder: &Path) -> Result<(), String> {
     }
 }
 
-/// Whether the folder is ours alone. In a place where everybody may write, somebody else may have made it first.
+/// Checks that only this user can write to the folder. In a world-writable place another user may have created it
+/// first.
 pub fn check(folder: &Path) -> Result<(), String> {
     let refused = |why: &str| Err(format!("{}: {why}", shown(folder.as_os_str().as_bytes())));
     let stat = match files::lstat(folder) {
@@ -55,11 +56,11 @@ pub fn check(folder: &Path) -> Result<(), String> {
     };
     let others = Mode::RWXG | Mode::RWXO;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-        refused("it is no folder")
+        refused("it is not a folder")
     } else if stat.st_uid != rustix::process::geteuid().as_raw() {
-        refused("it belongs to somebody else")
+        refused("it belongs to another user")
     } else if Mode::from_raw_mode(stat.st_mode).intersects(others) {
-        refused("others may look into it")
+        refused("other users may access it")
     } else {
         Ok(())
     }
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_made_for_this_user_alone() {
+    fn control_folder_is_private() {
         let place = tempfile::tempdir().expect("a folder");
         let folder = place.path().join("highwater");
         assert_eq!(prepare(&folder), Ok(()));
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_alone_is_refused() {
+    fn shared_control_folder_is_refused() {
         let place = tempfile::tempdir().expect("a folder");
         let open = place.path().join("open");
         std::fs::create_dir(&open).expect("made");
@@ -92,9 +93,9 @@ mod tests {
         let file = place.path().join("file");
         std::fs::write(&file, "").expect("written");
         for (path, why) in [
-            (&open, "others may look into it"),
-            (&link, "no folder"),
-            (&file, "no folder"),
+            (&open, "other users may access it"),
+            (&link, "not a folder"),
+            (&file, "not a folder"),
         ] {
             let refused = prepare(path).expect_err("refused");
             assert!(refused.ends_with(why), "{refused}");

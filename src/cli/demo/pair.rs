@@ -1,4 +1,4 @@
-//! The two processes of one run: a source that is fast, and the chain whose memory is looked at.
+//! The two processes of one run: a fast source, and the pipeline whose memory is shown.
 
 use std::env::current_exe;
 use std::io::{BufRead, BufReader};
@@ -15,27 +15,27 @@ use crate::view::contrast::{End, Point};
 
 use super::Proportions;
 
-/// Both processes; dropped, they are ended.
+/// Both processes; dropping this ends them.
 pub struct Pair {
     source: Child,
     chain: Child,
     events: Receiver<String>,
 }
 
-/// What the chain has said.
+/// A message of the pipeline.
 pub enum Heard {
-    /// Nothing in the time that was waited.
+    /// None within the time.
     Nothing,
     /// A sample.
     Point(Point),
     /// Its end.
     End(End),
-    /// It ended without a word that could be read; what there was.
+    /// It ended without a readable message; the last text.
     Gone(String),
 }
 
 impl Pair {
-    /// Starts the source, and the chain behind it, which may have to be recorded.
+    /// Starts the source, and the pipeline behind it, with a recording to `record` if given.
     pub fn start(plan: &Proportions, is_ignoring: bool, record: Option<&Path>) -> Result<Self, String> {
         let program = current_exe().map_err(|error| format!("cannot find the program itself: {error}"))?;
         let failed = |error| format!("cannot start the program once more: {error}");
@@ -72,16 +72,16 @@ impl Pair {
         Ok(Self { source, chain, events })
     }
 
-    /// What the chain says next, within `patience`.
+    /// The pipeline's next message, within `patience`.
     pub fn hear(&mut self, patience: Duration) -> Heard {
         match self.events.recv_timeout(patience) {
             Ok(line) => read(&line),
             Err(RecvTimeoutError::Timeout) => Heard::Nothing,
-            Err(RecvTimeoutError::Disconnected) => Heard::Gone("the run ended without a word".to_owned()),
+            Err(RecvTimeoutError::Disconnected) => Heard::Gone("the run ended without any output".to_owned()),
         }
     }
 
-    /// Ends the source; the chain still delivers what it holds.
+    /// Ends the source; the pipeline still delivers what it holds.
     pub fn cut(&mut self) {
         end(&mut self.source);
     }
@@ -94,20 +94,20 @@ impl Drop for Pair {
     }
 }
 
-/// Asks a run to end, which takes it no longer than any signal does: it has a socket to tidy up.
+/// Ends a run by a signal, so that it can remove its socket.
 fn end(child: &mut Child) {
     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    // One that was waited for has no number any more.
+    // A process that was waited for has no valid number any more.
     if let (Some(pid), Ok(None)) = (pid, child.try_wait()) {
         let _ = kill_process(pid, Signal::TERM);
     }
     let _ = child.wait();
 }
 
-/// Reads lines on a thread of its own, so that the chain is never held up by who draws.
+/// Reads lines on a thread of its own, so that drawing never delays the pipeline.
 fn listen(stderr: ChildStderr) -> Receiver<String> {
     let (sender, lines) = channel();
-    // Without a thread there is nothing to be heard, and that is said.
+    // Without a thread there are no messages, which is reported.
     let _ = platform::spawn("demo", 256 << 10, move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             if sender.send(line).is_err() {
@@ -118,7 +118,7 @@ fn listen(stderr: ChildStderr) -> Receiver<String> {
     lines
 }
 
-/// A line of the chain: a stats object, unless it could not even start.
+/// A line of the pipeline: a stats object, unless it could not even start.
 fn read(line: &str) -> Heard {
     let Ok(object) = serde_json::from_str::<Value>(line) else {
         let line = line.strip_prefix("highwater: ").unwrap_or(line);
@@ -139,7 +139,7 @@ fn read(line: &str) -> Heard {
     Heard::End(End {
         code: code.unwrap_or(u8::MAX),
         error: exit["error"].as_str().map(str::to_owned),
-        // Stopped, it has let go of what it held: the picture ends where it was.
+        // A stopped run has freed its memory: the picture ends at the last level.
         last: Point {
             rss: if code == Some(0) { point.rss } else { peak },
             ..point
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_stopped_ends_at_its_peak() {
+    fn stopped_run_ends_at_its_peak() {
         let line = format!(r#"{{"elapsed_s":2,{STAGES},"exit":{{"code":7,"error":"stopped"}}}}"#);
         let Heard::End(end) = read(&line) else {
             panic!("an end");

@@ -1,11 +1,11 @@
-//! Where both runs are recorded until the report of them is drawn.
+//! The folder of both recordings until the report is drawn.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use crate::error::shown;
 
-/// A folder of its own; dropped, it is removed.
+/// A folder that is removed when this is dropped.
 pub struct Recordings(PathBuf);
 
 impl Recordings {
@@ -20,7 +20,7 @@ impl Recordings {
         }
     }
 
-    /// The file of one run, by whose name the report calls it.
+    /// The file of one run, whose name the report shows.
     pub fn path(&self, is_ignoring: bool) -> PathBuf {
         self.0.join(if is_ignoring {
             "backpressure-ignored.jsonl"
@@ -32,7 +32,7 @@ impl Recordings {
 
 impl Drop for Recordings {
     fn drop(&mut self) {
-        // What is left of it is in the folder for what is temporary.
+        // If this fails, the rest is in the folder for temporary files.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

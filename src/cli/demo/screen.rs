@@ -1,4 +1,4 @@
-//! Where the demo is shown: a picture drawn again and again at the same place of a terminal, or plain text.
+//! The output of the demo: a picture that is redrawn in place on a terminal, or plain text.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write, stdout};
@@ -14,9 +14,9 @@ pub struct Screen {
     is_ascii: bool,
     /// Whether the cursor can be moved.
     can_draw: bool,
-    /// Lines of the picture that is there now.
+    /// Lines of the current picture.
     drawn: usize,
-    /// Why nothing more can be written.
+    /// The first error of a write.
     failure: Option<io::Error>,
 }
 
@@ -39,12 +39,12 @@ impl Screen {
         }
     }
 
-    /// Fails once something could not be written.
+    /// Fails once a write has failed.
     pub fn check(&mut self) -> io::Result<()> {
         self.failure.take().map_or(Ok(()), Err)
     }
 
-    /// Draws a picture over the last one, where that can be done without tearing it: it must fit on the terminal.
+    /// Draws a picture over the last one, if the terminal can do that and the picture fits.
     pub fn draw(&mut self, lines: &[Line]) {
         let rows = terminal_size(stdout()).map_or(0, |(_, rows)| usize::from(rows));
         if self.can_draw && lines.len() < rows {
@@ -52,7 +52,7 @@ impl Screen {
         }
     }
 
-    /// Says in words what begins, where it cannot be drawn.
+    /// Prints what begins, if it cannot be drawn.
     pub fn tell(&mut self, lines: &[Line]) {
         if !self.can_draw {
             self.print(lines);
@@ -86,7 +86,7 @@ impl Screen {
         self.write(&text);
     }
 
-    /// Prints lines below what is there.
+    /// Prints lines below the picture.
     pub fn print(&mut self, lines: &[Line]) {
         let text: String = lines.iter().map(|line| self.text(line) + "\n").collect();
         self.write(&text);

@@ -1,7 +1,7 @@
 //! Completions: clap's own for the options, and around them the stages and their parameters from the catalog.
 //!
-//! Each shell's script is clap's, and a part of ours in `completions/`, in which `@NAME@` stands for what the
-//! catalog says. The part of ours decides whether the cursor is in a pipeline, and leaves all else to clap's.
+//! Each shell's script is clap's and a template in `completions/`, in which `@NAME@` stands for text from the catalog.
+//! The template decides whether the cursor is in a pipeline, and leaves everything else to clap's part.
 
 use std::fmt::Write;
 
@@ -24,14 +24,14 @@ pub fn scripts() -> Vec<super::Generated> {
     ]
 }
 
-/// What clap knows: options and subcommands of a program of this name.
+/// clap's script: options and subcommands of a program of this name.
 fn plain(shell: Shell, name: &str) -> String {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut options::command_without_pipeline(), name, &mut text);
     String::from_utf8_lossy(&text).trim_end().to_owned()
 }
 
-/// Fills in what every shell's part has in common.
+/// Fills in what every shell's template has in common.
 fn filled(template: &str) -> String {
     let named = |roles: &[Role]| -> String {
         let catalog = plan::catalog().into_iter();
@@ -101,7 +101,7 @@ fn bash() -> String {
         format!("        {}) echo {} ;;", stage.name, quoted(&words.join(" ")))
     });
     let ours = filled(include_str!("completions/bash.sh")).replace("@PARAMETERS@", &parameters);
-    // The last registration counts, and that is ours.
+    // The last registration counts, which is the template's.
     format!("{}\n\n{ours}", plain(Shell::Bash, "highwater"))
 }
 
@@ -133,14 +133,15 @@ fn zsh() -> String {
         .replace("@PARAMETERS@", &parameters)
         .replace("@VALUES@", &values.join("\n"))
         .replace("@CHECK@", &zsh_options("check"));
-    // Under another name clap's functions are helpers of ours. What it registers is a command that does not exist.
+    // Under another name clap's functions are helpers of the template. They are registered for a command that does not
+    // exist.
     format!(
         "#compdef highwater\n\n{}\n\n{ours}",
         plain(Shell::Zsh, "highwater_options")
     )
 }
 
-/// The options of a subcommand as zsh's `_arguments` takes them: a line each, to be gone on with.
+/// The options of a subcommand for zsh's `_arguments`: a line each, to be continued.
 fn zsh_options(name: &str) -> String {
     let command = options::command();
     let options = command
@@ -164,7 +165,7 @@ fn zsh_options(name: &str) -> String {
 fn fish() -> String {
     let word = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
     let stages = each(|stage| format!("        {} {}", word(stage.name), word(stage.summary)));
-    // fish reads what stands behind a backslash on the next line as the same command.
+    // fish reads a line behind a backslash as the same command.
     let stages = stages.replace('\n', " \\\n");
     let parameters = each(|stage| {
         let mut lines = format!("        case {}\n", stage.name);
@@ -206,7 +207,7 @@ fn powershell() -> String {
         format!("        '{}' = @({})", stage.name, words.join(", "))
     });
     let ours = filled(include_str!("completions/powershell.ps1")).replace("@PARAMETERS@", &parameters);
-    // Ours goes where clap's list is complete and about to be answered.
+    // The template goes where clap's list is complete and about to be returned.
     let plain = plain(Shell::PowerShell, "highwater") + "\n";
     plain.replacen(
         "    $completions.Where{",

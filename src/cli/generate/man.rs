@@ -30,7 +30,7 @@ pub fn pages() -> io::Result<Vec<super::Generated>> {
         .collect()
 }
 
-/// clap keeps names for as long as the program runs, and so does this process, which writes a few pages and ends.
+/// clap keeps names forever, which is acceptable in a process that writes a few pages and ends.
 fn leaked(name: &str) -> &'static str {
     Box::leak(name.to_owned().into_boxed_str())
 }
@@ -107,7 +107,7 @@ fn subcommand(command: clap::Command) -> io::Result<String> {
 }
 
 fn man(command: clap::Command) -> Man {
-    // No date: the page must not change with the day on which it is made.
+    // No date: the page must not change with the day.
     Man::new(command)
         .date("")
         .source(concat!("highwater ", env!("CARGO_PKG_VERSION")))
@@ -141,7 +141,7 @@ fn paragraph(roff: &mut Roff, text: &str) {
     roff.text([roman(words.join(" "))]);
 }
 
-/// All that the catalog says about a stage.
+/// The catalog's description of a stage.
 fn stage(roff: &mut Roff, stage: &Definition) {
     roff.control("SS", [stage.name]);
     let mut usage = vec![bold(stage.name)];

@@ -1,4 +1,4 @@
-//! The pictures of the README: what real runs looked like, as SVG.
+//! The pictures of the README: real runs as SVG.
 
 use crate::view::contrast::{self, Shown, verdict};
 use crate::view::live::svg::{Blocks, svg};

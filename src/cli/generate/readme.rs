@@ -7,10 +7,10 @@ use crate::cli::help::exit_codes;
 use crate::endpoints::SCHEMES;
 use crate::plan;
 
-/// The README with its tables made anew.
+/// The README with its tables regenerated.
 ///
 /// # Errors
-/// Where a marker is missing.
+/// If a marker is missing.
 pub fn renewed(text: &str) -> Result<String, String> {
     let tables = [
         ("stages", stages()),

@@ -1,4 +1,4 @@
-//! What every file that is written goes through, from its last byte to its place.
+//! The steps that every written file goes through, from its last byte to its final name.
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use crate::stage::{Commit, Holes, Outcome, Phase, Rollback};
 use super::super::make_durable;
 use super::super::revocable::{Revocable, Revoke};
 
-/// A file on its way to its place.
+/// A file that is not in its place yet.
 pub trait Draft: Revoke + 'static {
-    /// Whether the end waits for the disk.
+    /// Whether the commit waits for the disk.
     fn is_durable(&self) -> bool;
-    /// How holes can be left in it.
+    /// How holes can be made in it.
     fn holes(&self) -> Holes;
-    /// `count` more bytes were written.
+    /// Reports that `count` more bytes were written.
     fn wrote(&self, count: u64) {
         let _ = count;
     }
-    /// Gives the file the permissions and attributes that belong to its place.
+    /// Gives the file its final permissions and attributes.
     fn dress(&self, descriptor: &Descriptor) -> Result<(), Failure>;
-    /// Puts it in its place.
+    /// Renames it to its final name.
     fn put_in_place(&self) -> Result<(), Failure> {
         Ok(())
     }
-    /// It is in its place: sees to it that it stays there.
+    /// Makes the rename durable.
     fn conclude(&self) -> Result<(), Failure> {
         Ok(())
     }

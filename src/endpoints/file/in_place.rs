@@ -1,7 +1,7 @@
-//! Writing to a file where it is: behind what it has, or instead of that.
+//! Writes to a file in place: appends to it, or empties it first.
 //!
-//! Other processes may write to the same file meanwhile. Where the run fails, its own bytes are cut off if they are still
-//! the last ones; nothing that is not provably its own is touched.
+//! Other processes may write to the same file meanwhile. If the run fails, its own bytes are cut off if they are still
+//! the last ones; bytes that may belong to another process are never touched.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -20,13 +20,13 @@ use super::draft::Draft;
 use super::options::{Existing, WriteOptions};
 use super::target::{NEW, PRIVATE, Target, set_rights};
 
-/// A file that is written where it is.
+/// A file that is written in place.
 pub struct InPlace {
     fd: OwnedFd,
     path: PathBuf,
-    /// Where it was created; `None` where it was there.
+    /// Where it was created; `None` if it existed.
     created: Option<Target>,
-    /// Whether what it had is gone.
+    /// Whether its old content is gone.
     is_emptied: bool,
     mode: Option<Mode>,
     sync: bool,
@@ -36,15 +36,15 @@ pub struct InPlace {
 /// Where in the file the run's bytes are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Own {
-    /// The last ones, as far as they lie together.
+    /// The last ones, as far as they are contiguous.
     start: u64,
     end: u64,
-    /// How many lie before others' bytes, or at an unknown place.
+    /// How many are before bytes of others, or at an unknown offset.
     elsewhere: u64,
 }
 
 impl Own {
-    /// `count` bytes were written, up to `end` if that is known.
+    /// Adds `count` written bytes, which end at `end` if that is known.
     fn add(&mut self, count: u64, end: Option<u64>) {
         let start = end.and_then(|end| end.checked_sub(count));
         if start.is_none() || start != Some(self.end) {
@@ -59,7 +59,7 @@ impl Own {
         }
     }
 
-    /// Takes those off that can be cut off a file of that length; returns to which length.
+    /// Removes the bytes that can be cut off a file of `length` bytes; returns the new length.
     fn cut(&mut self, length: u64) -> Option<u64> {
         let is_tail = self.end > self.start && self.end == length;
         is_tail.then(|| {
@@ -74,13 +74,13 @@ impl Own {
 }
 
 impl InPlace {
-    /// Opens the file, or creates it: at its end, or emptied.
+    /// Opens the file, or creates it: for appending, or emptied.
     pub fn open(path: &Path, writing: &WriteOptions) -> Result<Outgoing, Errno> {
         let appends = writing.existing == Existing::Append;
         let (fd, created) = open_or_create(path, appends, writing)?;
         let other = files::duplicate(&fd).inspect_err(|_| {
             if let Some(target) = &created {
-                // It was made a moment ago.
+                // It was created a moment ago.
                 let _ = files::unlinkat(&target.folder, &target.name, AtFlags::empty());
             }
         })?;
@@ -104,7 +104,7 @@ impl InPlace {
         self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Cuts off what is the run's own and no other process has written behind; returns how long the file is then.
+    /// Cuts off the run's own bytes that no other process has written behind; returns the new length of the file.
     fn cut_back(&self, own: &mut Own) -> Result<u64, Errno> {
         let length = u64::try_from(files::fstat(&self.fd)?.st_size).unwrap_or(0);
         let Some(shorter) = own.cut(length) else {
@@ -115,7 +115,7 @@ impl InPlace {
     }
 }
 
-/// Returns the place as well where the file was created.
+/// Returns the target as well if the file was created.
 fn open_or_create(path: &Path, appends: bool, writing: &WriteOptions) -> Result<(OwnedFd, Option<Target>), Errno> {
     let how = if appends { OFlags::APPEND } else { OFlags::TRUNC };
     let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY | how;
@@ -127,12 +127,12 @@ fn open_or_create(path: &Path, appends: bool, writing: &WriteOptions) -> Result<
         }
     }
     let target = Target::find(path, writing)?;
-    // A mode that was asked for comes in the end.
+    // A mode that was asked for is set at the end.
     let mode = if writing.mode.is_some() { PRIVATE } else { NEW };
     let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
     let created = files::openat(&target.folder, &target.name, flags, mode)?;
     if writing.sync {
-        // At once: when bytes have been written, it could only be said that they may be lost.
+        // At once: after bytes have been written, a failure could only report that they may be lost.
         files::fsync(&target.folder).inspect_err(|_| {
             let _ = files::unlinkat(&target.folder, &target.name, AtFlags::empty());
         })?;
@@ -140,7 +140,7 @@ fn open_or_create(path: &Path, appends: bool, writing: &WriteOptions) -> Result<
     Ok((created, Some(target)))
 }
 
-/// From its commit on, what was written stays.
+/// Once it commits, the written bytes stay.
 impl Draft for InPlace {
     fn is_durable(&self) -> bool {
         self.sync
@@ -230,7 +230,7 @@ mod tests {
         block_on(outgoing.rollback().expect("can be rolled back").roll_back())
     }
 
-    /// A file in a folder of its own, with something in it.
+    /// A file with content, in a folder of its own.
     fn log(old: &str) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("log");
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_append_cuts_off_its_own_bytes() {
+    fn failed_append_cuts_off_its_bytes() {
         let (_folder, path) = log("old");
         let mut outgoing = open(&path);
         write(&mut outgoing, b" and new");
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_not_there_is_removed() {
+    fn created_file_is_removed() {
         let (_folder, path) = log("");
         let mut outgoing = open(&path);
         write(&mut outgoing, b"new");
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_stays_where_others_wrote_to_it() {
+    fn created_file_with_foreign_bytes_stays() {
         let (_folder, path) = log("");
         let mut outgoing = open(&path);
         write_elsewhere(&path, b"theirs");
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_taken_a_new_files_name_is_not_removed() {
+    fn foreign_file_under_new_name_stays() {
         let (folder, path) = log("");
         let outgoing = open(&path);
         std::fs::rename(&path, folder.path().join("log.1")).expect("moved");
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_written_in_place_is_not_restored() {
+    fn emptied_file_is_not_restored() {
         let (_folder, path) = log("old");
         let writing = WriteOptions {
             existing: Existing::Empty,

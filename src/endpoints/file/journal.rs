@@ -1,8 +1,9 @@
-//! The journal of a write that another run can go on with: which run it is, and how far the disk surely has it.
+//! The journal of a write that a later run can continue: its resume key, and how much of the output is certainly on the
+//! disk.
 //!
-//! One record a line, each behind the beginning of its own sum: `SUM {JSON}`. The first says which run it is, the others
-//! are checkpoints. A record is appended only when what it speaks of is on the disk; one that was torn by the end of a
-//! run, and whatever may follow it, does not count and is cut off.
+//! One record a line, each behind the first digits of its own checksum: `SUM {JSON}`. The first holds the key, the
+//! others are checkpoints. A record is appended only when the bytes it counts are on the disk; one that was torn by the
+//! end of a run, and anything after it, does not count and is cut off.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
@@ -13,11 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::platform::files;
 use crate::stage::ResumeKey;
 
-/// How many digits of its sum stand before a record.
+/// The number of checksum digits before a record.
 const DIGITS: usize = 16;
-/// No record is longer: a pipeline's text is limited by what a command line takes.
+/// The longest record: a pipeline's text is limited by the length of a command line.
 const LONGEST: u64 = 4 << 20;
-/// What these names mean.
+/// The version of the record's format.
 const SCHEMA: u32 = 1;
 
 /// The first record.
@@ -28,12 +29,12 @@ struct Heading {
     key: ResumeKey,
 }
 
-/// So many first bytes are on the disk, and this is their sum.
+/// The number of leading bytes that are on the disk, with their checksum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// How many bytes.
+    /// The number of bytes.
     pub bytes: u64,
-    /// Their BLAKE3 sum, in hexadecimal.
+    /// Their BLAKE3 checksum, in hexadecimal.
     pub blake3: String,
 }
 
@@ -53,19 +54,19 @@ pub struct Journal {
     start: Checkpoint,
 }
 
-/// What a journal's file holds.
+/// The contents of a journal's file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Which run began it; `None` where even that was torn.
+    /// The key of the run that began it; `None` if even that was torn.
     pub key: Option<ResumeKey>,
-    /// How far it has come.
+    /// The last checkpoint.
     pub last: Checkpoint,
-    /// Bytes of the file that are whole records.
+    /// Bytes of the file that are complete records.
     whole: u64,
 }
 
 impl Journal {
-    /// Begins a journal in `file`, which was opened for appending, and brings it onto the disk.
+    /// Begins a journal in `file`, which was opened for appending, and syncs it to the disk.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -83,10 +84,10 @@ impl Journal {
         })
     }
 
-    /// Goes on with what was `found` in `file`, which was opened for appending.
+    /// Continues the journal that was `found` in `file`, which was opened for appending.
     ///
     /// # Errors
-    /// If what is torn cannot be cut off.
+    /// If torn records cannot be cut off.
     pub fn resume_from(file: OwnedFd, found: Found) -> io::Result<Self> {
         files::ftruncate(&file, found.whole)?;
         Ok(Self {
@@ -95,12 +96,12 @@ impl Journal {
         })
     }
 
-    /// Where this run began.
+    /// The checkpoint at which this run began.
     pub fn start(&self) -> &Checkpoint {
         &self.start
     }
 
-    /// Notes a checkpoint. What it speaks of must be on the disk already.
+    /// Appends a checkpoint. The bytes it counts must be on the disk already.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -111,7 +112,7 @@ impl Journal {
 }
 
 impl Found {
-    /// Reads a journal up to the first record that is not whole.
+    /// Reads a journal up to the first incomplete record.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -180,7 +181,7 @@ mod tests {
         }
     }
 
-    /// A journal of three records, and where each of them ends.
+    /// A journal of three records, and the offset at which each of them ends.
     fn journal() -> (Vec<u8>, Vec<usize>) {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let appending = std::fs::File::options().append(true).open(&file).expect("opened");
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_torn_off_the_records_before_it_count() {
+    fn records_before_a_tear_count() {
         let (bytes, ends) = journal();
         for length in 0..=bytes.len() {
             let found = Found::read(&bytes[..length]).expect("read");
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_was_changed_does_not_count_nor_what_follows_it() {
+    fn changed_record_ends_the_journal() {
         let (bytes, ends) = journal();
         for at in ends[0]..ends[1] {
             let mut bytes = bytes.clone();
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_torn_is_cut_off_before_more_is_noted() {
+    fn torn_records_are_cut_off_first() {
         let (bytes, ends) = journal();
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(&file, &bytes[..ends[2] - 3]).expect("written");

@@ -1,4 +1,4 @@
-//! What keeps a file from being replaced, looked for before a byte is read.
+//! Checks before a byte is read that a file can be replaced.
 
 use rustix::fs::{Access, Mode, Stat};
 use rustix::io::Errno;
@@ -8,21 +8,21 @@ use crate::platform::{FileId, files};
 
 use super::target::Target;
 
-/// What helps where a file can be written to, and only not be replaced.
+/// The help for a file that can be written to but not replaced.
 const HELP: &str = "in-place=true writes to it where it is";
 
-/// Says why the file cannot be replaced, or a new one not be put there, as far as that can be seen. `meant` is the file
-/// that the system finds under the name that the user wrote.
+/// Checks that the file can be replaced, or a new one created there, as far as can be seen. `meant` is the file that
+/// the system finds under the name that the user wrote.
 ///
 /// # Errors
-/// What is the matter, and what helps.
+/// The obstacle, and how to get around it.
 pub fn check(target: &Target, meant: Option<&Stat>) -> Result<(), Failure> {
     if meant.map(FileId::of) != target.old.as_ref().map(FileId::of) {
         let why = "its name is a descriptor of another process";
         return Err(irreplaceable(format!("{why}; {HELP}")));
     }
     if let Some(old) = &target.old {
-        // Whoever may write to the folder could replace it all the same, and undo what the permissions are for.
+        // A user who may write to the folder could still replace the file, and so circumvent its permissions.
         let may_write = files::access(&target.folder, &target.name, Access::WRITE_OK);
         may_write.map_err(|error| match error {
             Errno::ACCESS | Errno::PERM => Failure::io(Kind::Sink, "will not replace what you may not write to", error),
@@ -54,7 +54,7 @@ pub fn check(target: &Target, meant: Option<&Stat>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What to say where no new file can be made beside the target.
+/// The failure if no new file can be created beside the target.
 pub fn uncreatable(target: &Target, error: Errno) -> Failure {
     let is_forbidden = matches!(
         error,
@@ -72,7 +72,7 @@ fn irreplaceable(why: String) -> Failure {
     Failure::because(Kind::Sink, "cannot replace it", why)
 }
 
-/// In a sticky folder only the owners of the file and of the folder may take the file's name: see unlink(2).
+/// In a sticky folder only the owners of the file and of the folder may replace the name: see unlink(2).
 fn is_kept_by_sticky_folder(target: &Target, owner: u32) -> Result<bool, Failure> {
     let folder = files::fstat(&target.folder).map_err(|error| Failure::io(Kind::Sink, "cannot create", error))?;
     let user = rustix::process::geteuid().as_raw();

@@ -1,4 +1,4 @@
-//! What a call may say of a file: the parameters, and what they are together.
+//! The parameters of a file, and their valid combinations.
 
 use crate::catalog::{Args, Kind, Param, Place};
 use crate::error::Problem;
@@ -15,17 +15,17 @@ const fn flag(name: &'static str, default: &'static str, help: &'static str) -> 
     }
 }
 
-/// Lending pages instead of copying them.
+/// Sends pages without copying them.
 pub const ZERO_COPY: Param = flag(
     "zero-copy",
     "false",
-    "lend a file's own pages to a pipe or a socket; a file that changes meanwhile changes what was sent",
+    "send a file's pages to a pipe or a socket without a copy; a later change of the file changes what was sent",
 );
 
-/// Waiting for the disk.
+/// Waits for the disk.
 pub const SYNC: Param = flag("sync", "true", "whether to wait until the disk has everything");
 
-/// What `write` takes for a file.
+/// The parameters of `write` for a file.
 pub const WRITE: &[Param] = &[
     flag(
         "append",
@@ -80,49 +80,49 @@ pub const WRITE: &[Param] = &[
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteOptions {
-    /// What becomes of a file that exists.
+    /// What happens to an existing file.
     pub existing: Existing,
-    /// Whether a file that exists may be replaced.
+    /// Whether an existing file may be replaced.
     pub clobber: bool,
     /// Whether to wait until the disk has everything.
     pub sync: bool,
-    /// The permissions that the file gets; `None` for the old file's, or those that the system gives a new one.
+    /// The permissions of the file; `None` for those of the old file, or those that the system gives a new one.
     pub mode: Option<u32>,
-    /// When it has holes.
+    /// When it gets holes.
     pub sparse: Sparse,
-    /// What is to be known of the bytes.
+    /// Checks of the written bytes.
     pub checks: WriteChecks,
 }
 
-/// What becomes of a file that exists when it is written to.
+/// What happens to an existing file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
-    /// A new one takes its place.
+    /// It is replaced by a new one.
     Replace,
-    /// It is emptied, and written where it is.
+    /// It is emptied and written in place.
     Empty,
-    /// It is written behind what it has.
+    /// It is appended to.
     Append,
 }
 
-/// When a file has holes.
+/// When a file gets holes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Sparse {
-    /// Where the source has them, and its bytes arrive unchanged.
+    /// If the source has them and its bytes arrive unchanged.
     #[default]
     Auto,
     /// Wherever whole blocks are zeros.
     Always,
-    /// Nowhere.
+    /// Never.
     Never,
 }
 
-/// What a write may be asked for beyond writing: to be read back, and to be resumed.
+/// What a write does besides writing: read the file back, and make it resumable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WriteChecks {
-    /// Whether everything is read back.
+    /// Whether the whole file is read back.
     pub verify: bool,
-    /// After how many bytes each a checkpoint is noted, if another run may go on.
+    /// The number of bytes between two checkpoints, if a later run may continue.
     pub resume: Option<u64>,
 }
 
@@ -139,11 +139,12 @@ impl Default for WriteOptions {
     }
 }
 
-/// What a kill costs at most to be written again, where the user says nothing: a second or so of a fast disk.
+/// The default: what has to be written again after a kill is about a second's work of a fast disk.
 const CHECKPOINT: u64 = 64 << 20;
 
 impl WriteOptions {
-    /// Reads the parameters, and refuses what they cannot be together, or with a file that is `not_regular` as it says.
+    /// Reads the parameters, and refuses invalid combinations, also with an endpoint that is not a regular file, which
+    /// `not_regular` describes.
     pub fn of(args: &Args, not_regular: Option<&str>) -> Result<Self, Problem> {
         let existing = if args.flag("append") {
             Existing::Append
@@ -194,8 +195,8 @@ impl WriteOptions {
         Ok(options)
     }
 
-    /// What is done with zeros where the bytes pass through a link: of a file that can have holes like that, from a source
-    /// that has some or not.
+    /// How zeros are left out when bytes pass through a link: for a file that can have holes like `possible`, and a
+    /// source that has some if `expected`.
     pub fn holes(&self, possible: Holes, expected: bool) -> Holes {
         match (self.sparse, expected) {
             (Sparse::Always, _) | (Sparse::Auto, true) => possible,
@@ -204,7 +205,7 @@ impl WriteOptions {
     }
 }
 
-/// How many bytes lie between two checkpoints, if there are any.
+/// The number of bytes between two checkpoints, if there are any.
 fn checkpoint(args: &Args) -> Result<Option<u64>, Problem> {
     let given = args.size("checkpoint");
     if !args.flag("resume") {
@@ -224,13 +225,13 @@ fn checkpoint(args: &Args) -> Result<Option<u64>, Problem> {
 fn octal(text: &str, args: &Args) -> Result<u32, Problem> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777);
     mode.ok_or_else(|| {
-        Problem::at(args.span_of("mode"), format!("`{text}` is no file mode"))
+        Problem::at(args.span_of("mode"), format!("`{text}` is not a file mode"))
             .help("write permissions in octal, for example mode=644")
     })
 }
 
 impl WriteChecks {
-    /// Whether nothing has to be known of the bytes.
+    /// Whether there are none.
     pub fn is_none(self) -> bool {
         self == Self::default()
     }

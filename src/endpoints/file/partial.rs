@@ -1,8 +1,8 @@
-//! A file that stays where a run ends early, so that another run can go on with it.
+//! A partial file that stays when a run ends early, so that a later run can continue it.
 //!
-//! Beside the target stand `.NAME.highwater-part` with the bytes, and `.NAME.highwater-journal` with how far the disk
-//! surely has them. Their names are known beforehand, so what is found there is trusted only as far as it is ours: a
-//! regular file, owned by this user, with no other name.
+//! Beside the target are `.NAME.highwater-part` with the bytes, and `.NAME.highwater-journal` with how many of them are
+//! certainly on the disk. Their names are predictable, so existing files are trusted only if they are regular files,
+//! owned by this user, with no other name.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -27,7 +27,7 @@ use super::verifier::{Resumed, Verifier};
 const PART: &str = ".highwater-part";
 const JOURNAL: &str = ".highwater-journal";
 
-/// A part and its journal beside their target, which the part takes the place of when all bytes are durable.
+/// A part and its journal beside their target, which the part replaces when all bytes are durable.
 pub struct Partial {
     target: Target,
     part: OsString,
@@ -35,7 +35,7 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Opens what an earlier run of the same key has left, or begins.
+    /// Opens the files that an earlier run of the same key has left, or creates them.
     pub fn open(target: Target, key: &ResumeKey, checks: WriteChecks) -> Result<Outgoing, Failure> {
         let names = Self {
             part: target.beside(PART),
@@ -44,7 +44,7 @@ impl Partial {
         };
         let part = names.open_ours(&names.part, OFlags::empty())?;
         names.lock(&part)?;
-        // Another run may have dressed it for its place already.
+        // Another run may already have given it its final permissions.
         let failed = |error: Errno| Failure::io(Kind::Sink, format!("cannot open {}", names.shown(&names.part)), error);
         files::fchmod(&part, PRIVATE).map_err(failed)?;
         sweep(&names.target, None);
@@ -64,7 +64,7 @@ impl Partial {
     }
 }
 
-/// The part and the journal beside a target, as far as they are there.
+/// The part and the journal beside a target, as far as they exist.
 pub fn companions(target: &Target) -> Result<Vec<FilePlace>, Errno> {
     let mut there = Vec::new();
     for suffix in [PART, JOURNAL] {
@@ -82,12 +82,12 @@ impl Partial {
         shown(self.target.path_of(name).as_os_str().as_bytes())
     }
 
-    /// What to say of something that stands in the way.
+    /// The failure for an obstacle.
     fn refused(&self, kind: Kind, name: &OsStr, why: &str) -> Failure {
         Failure::because(kind, format!("cannot go on with {}", self.shown(name)), why)
     }
 
-    /// Opens or creates a file of this user, readable by no other. A file of another kind in its place is refused.
+    /// Opens or creates a file of this user, readable by no other. Another kind of file with that name is refused.
     fn open_ours(&self, name: &OsStr, more: OFlags) -> Result<OwnedFd, Failure> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
         let fd = match files::openat(&self.target.folder, name, flags, PRIVATE) {
@@ -109,13 +109,13 @@ impl Partial {
         };
         let stat = files::fstat(&fd).map_err(|error| Failure::io(Kind::Sink, "cannot open", error))?;
         if !is_ours(&stat) {
-            let why = "it is no plain file of this user with only this name";
+            let why = "it is not a regular file of this user with only this name";
             return Err(self.refused(Kind::Sink, name, why));
         }
         Ok(fd)
     }
 
-    /// Sees to it that no other run writes the part: the lock lasts as long as the descriptor.
+    /// Locks the part against other runs; the lock lasts as long as the descriptor is open.
     fn lock(&self, part: &OwnedFd) -> Result<(), Failure> {
         match files::flock(part, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -125,7 +125,7 @@ impl Partial {
                 return Err(Failure::io(Kind::Sink, operation, error));
             }
         }
-        // Between the opening and the lock it may have taken its place.
+        // Between the opening and the lock another run may have renamed it.
         let opened = files::fstat(part).map(|stat| FileId::of(&stat));
         let named = files::statat(&self.target.folder, &self.part, AtFlags::SYMLINK_NOFOLLOW);
         if opened.is_err() || opened != named.map(|stat| FileId::of(&stat)) {
@@ -134,7 +134,8 @@ impl Partial {
         Ok(())
     }
 
-    /// Finds out how far the part is to be trusted. An empty one is a beginning, whatever the journal says.
+    /// Determines how much of the part can be trusted. An empty part starts from the beginning, whatever the journal
+    /// says.
     fn open_journal(&self, part: &OwnedFd, key: &ResumeKey) -> Result<Journal, Failure> {
         let operation = || format!("cannot open {}", self.shown(&self.journal));
         let journal = self.open_ours(&self.journal, OFlags::APPEND)?;
@@ -150,7 +151,7 @@ impl Partial {
         let Some(begun) = &found.key else {
             return Err(refused(Kind::Integrity, "there is no journal that says what it is"));
         };
-        // Not the stages between: none that can stand there changes a byte.
+        // The stages in between do not matter: those that the plan allows change no byte.
         if let Some(change) = begun.source.change(&key.source) {
             return Err(if begun.source.path == key.source.path {
                 refused(Kind::Integrity, &format!("the source has changed: {change}"))
@@ -168,7 +169,7 @@ impl Partial {
         Journal::resume_from(journal, found).map_err(|error| Failure::io(Kind::Sink, operation(), error))
     }
 
-    /// What was written proved wrong: removes all that another run would resume from.
+    /// The written bytes proved wrong: removes all that a later run would resume from.
     pub fn reject(&self) -> Result<(), Failure> {
         self.remove(&self.part)?;
         self.remove(&self.journal)
@@ -199,7 +200,7 @@ impl Draft for Partial {
 
     fn conclude(&self) -> Result<(), Failure> {
         self.target.sync_names()?;
-        // If this run is killed before, the next one finds a journal without a part, and begins.
+        // If this run is killed before, the next one finds a journal without a part, and starts from the beginning.
         files::unlinkat(&self.target.folder, &self.journal, AtFlags::empty()).map_err(|error| {
             let operation = format!(
                 "the file is in place, but {} cannot be removed",
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_proves_wrong_is_removed() {
+    fn rejected_part_is_removed() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut outgoing = open(folder.path());
         outgoing.descriptor().write(b"abc").expect("written");
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn once_the_run_has_failed_the_target_stays_and_so_does_the_part() {
+    fn failed_run_keeps_target_and_part() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("b"), "old").expect("written");
         let mut outgoing = open(folder.path());

@@ -1,4 +1,4 @@
-//! Replacing a file atomically: a reader sees the old file or the whole new one.
+//! Replaces a file atomically: a reader sees the old file or the whole new one.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -17,21 +17,21 @@ use super::obstacle::uncreatable;
 use super::target::{NEW, PRIVATE, Target};
 use super::temporary;
 
-/// A temporary file beside its target, which takes the target's place when all bytes are durable.
+/// A temporary file beside its target, which replaces the target when all bytes are durable.
 pub struct Replacement {
     target: Target,
-    /// The temporary file's name, as long as it is ours to remove.
+    /// The temporary file's name, as long as this run has to remove it.
     name: OsString,
-    /// Which file has that name, unless another program changes it.
+    /// The identity of the temporary file, to notice if another program has replaced it.
     file: FileId,
-    /// Whether it gets what belongs to its place only in the end.
+    /// Whether it gets its final permissions only at the end.
     is_private: bool,
     sync: bool,
 }
 
 impl Replacement {
-    /// Creates the temporary file beside its target. Where it replaces a file, or gets permissions that were asked for, it is
-    /// readable by no other user until it is whole; else the system gives it at once what it gives every new file.
+    /// Creates the temporary file beside its target. If it replaces a file, or gets explicit permissions, it is
+    /// readable by no other user until it is complete; otherwise it gets the permissions of any new file at once.
     pub fn create(target: Target, sync: bool) -> Result<Outgoing, Failure> {
         let is_private = !target.leaves_rights_to_system();
         let mode = if is_private { PRIVATE } else { NEW };
@@ -39,7 +39,7 @@ impl Replacement {
         temporary::sweep(&target, Some(&name));
         let failed = |error| Failure::io(Kind::Sink, "cannot create", error);
         let file = files::fstat(&fd).map(|stat| FileId::of(&stat)).map_err(|error| {
-            // It was made a moment ago.
+            // It was created a moment ago.
             let _ = files::unlinkat(&target.folder, &name, AtFlags::empty());
             failed(error)
         })?;
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_made_the_old_file_a_special_program_is_not_taken_over() {
+    fn replacement_drops_setuid_and_capabilities() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("out");
         std::fs::write(&target, "old").expect("written");
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn the_access_control_list_is_taken_over() {
-        /// acl(5) as xattr(7) has it: version 2, then tag, rights and number of each entry.
+        /// acl(5) as stored by xattr(7): version 2, then tag, permissions and id of each entry.
         fn list(entries: [(u16, u16, u32); 5]) -> Vec<u8> {
             let entries = entries.into_iter().flat_map(|(tag, rights, id)| {
                 let (tag, rights) = (tag.to_le_bytes(), rights.to_le_bytes());
@@ -173,7 +173,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("out");
         let old = std::fs::File::create(&target).expect("created");
-        // The owner, one other user, the group that may do nothing, the mask, everybody else.
+        // The owner, one other user, the group without any permission, the mask, all others.
         let entries = [
             (1, 6, NOBODY),
             (2, 6, 65_534),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_has_come_meanwhile_is_spared_where_that_was_asked_for() {
+    fn clobber_false_spares_a_new_file() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("out");
         let sparing = WriteOptions {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_leaves_the_target_and_nothing_else() {
+    fn replacement_rollback_leaves_only_the_target() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("out");
         let mut outgoing = create(&target);
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_has_put_under_its_name_is_not_removed() {
+    fn foreign_file_under_temporary_name_stays() {
         let folder = tempfile::tempdir().expect("a folder");
         let outgoing = create(&folder.path().join("out"));
         let temporary = folder.path().join(&names(folder.path())[0]);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn links_are_followed_to_the_real_file_or_to_where_it_will_be() {
+    fn links_are_followed_to_the_target() {
         let folder = tempfile::tempdir().expect("a folder");
         let link = folder.path().join("link");
         std::fs::create_dir(folder.path().join("deep")).expect("made");
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_full_length_still_has_room_for_a_temporary() {
+    fn longest_name_has_room_for_temporary() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("x".repeat(255));
         commit(create(&target));

@@ -1,4 +1,4 @@
-//! Where a new file will stand: its folder, its name, and what it takes over from the file that it replaces.
+//! Where a new file will be: its folder, its name, and the attributes of the file that it replaces.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,37 +14,37 @@ use crate::platform::{FileId, files, folder_of};
 use super::options::WriteOptions;
 use super::temporary;
 
-/// A place in an open folder.
+/// A name in an open folder.
 pub struct Target {
-    /// The folder, whatever happens to its name meanwhile.
+    /// The folder, even if it is renamed meanwhile.
     pub folder: OwnedFd,
-    /// The name in that folder; no symbolic link.
+    /// The name in that folder; not a symbolic link.
     pub name: OsString,
-    /// The file that has the name, to be replaced.
+    /// The file that has the name now and will be replaced.
     pub old: Option<Stat>,
     folder_path: PathBuf,
     /// The permissions that were asked for.
     mode: Option<Mode>,
-    /// The old file's access control list, where it has one: then the mode's group bits are only the list's mask.
+    /// The old file's access control list, if it has one: then the mode's group bits are only the list's mask.
     access_list: Option<Vec<u8>>,
-    /// Whether a file that has the name may be replaced.
+    /// Whether a file of that name may be replaced.
     clobber: bool,
 }
 
-/// What is said of a file that is there and must not be replaced.
+/// The failure for a file that exists and must not be replaced.
 pub fn spared() -> Failure {
     Failure::because(Kind::Sink, "will not replace it", "the file exists (clobber=false)")
 }
 
 /// Permissions without set-user-ID, set-group-ID and the sticky bit: those were given to other contents.
 const PLAIN: u32 = 0o777;
-/// What a new file is asked for; the system takes from it what the umask or the folder's default list say.
+/// The mode requested for a new file; the system removes from it what the umask or the folder's default list say.
 pub const NEW: Mode = Mode::from_raw_mode(0o666);
-/// For its owner alone.
+/// For its owner only.
 pub const PRIVATE: Mode = Mode::from_raw_mode(0o600);
 
 impl Target {
-    /// Finds the file that `path` leads to, or the place where it will be.
+    /// Finds the file that `path` leads to, or where it will be.
     pub fn find(path: &Path, writing: &WriteOptions) -> Result<Self, Errno> {
         let path = files::follow_links(path)?;
         let name = files::file_name(&path).ok_or(Errno::ISDIR)?;
@@ -69,9 +69,9 @@ impl Target {
         })
     }
 
-    /// The name of a hidden file beside it: `.NAME` and `suffix`, with as much of the name as a file name has room for.
+    /// The name of a hidden file beside it: `.NAME` and `suffix`, with NAME cut to what a file name has room for.
     pub fn beside(&self, suffix: &str) -> OsString {
-        /// The longest file name on every common file system.
+        /// The longest file name on common file systems.
         const NAME_MAX: usize = 255;
         let kept = self.name.as_bytes().len().min(NAME_MAX - suffix.len() - 1);
         let mut hidden = OsString::from(".");
@@ -90,8 +90,8 @@ impl Target {
         self.mode.is_none() && self.old.is_none()
     }
 
-    /// Gives a file that only its owner can use, and that will stand there, what belongs to the place: the old file's
-    /// owners, permissions and attributes, the permissions that were asked for, or those that the system gives a new file.
+    /// Gives a private file its final attributes: the old file's owners, permissions and attributes, the permissions
+    /// that were asked for, or those that the system gives a new file.
     pub fn dress(&self, file: impl AsFd) -> Result<(), Failure> {
         let file = file.as_fd();
         let failed = |error| Failure::io(Kind::Sink, "cannot set permissions", error);
@@ -103,7 +103,7 @@ impl Target {
             return set_rights(file, mode, list.as_deref()).map_err(failed);
         };
         let (user, group) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
-        // Only a privileged process may give a file away. A group that one belongs to can be given.
+        // Only a privileged process may give a file away. A group that the user belongs to can be set.
         let keeps_owner = files::fchown(file, Some(user), Some(group)).is_ok();
         let keeps_group = keeps_owner || files::fchown(file, None, Some(group)).is_ok();
         if !keeps_owner && old.st_uid != rustix::process::geteuid().as_raw() {
@@ -136,16 +136,16 @@ impl Target {
             }
             return files::fchmod(file, mode).map_err(failed);
         }
-        // The group bits spoke of others: the group that the file has now may do what everybody may.
+        // The group bits applied to another group: the file's present group gets the permissions of all others.
         let mode = mode.as_raw_mode();
         let mode = Mode::from_raw_mode(mode & !0o070 | (mode & 0o007) << 3);
         set_rights(file, mode, None).map_err(failed)
     }
 
-    /// Gives a file the old one's extended attributes, as far as the system lets us.
+    /// Copies the old file's extended attributes, as far as the system allows.
     fn keep_attributes(&self, old: &Stat, file: BorrowedFd<'_>) {
         let path = self.path_of(&self.name);
-        // By its name, because a file that may be written to need not be readable: it must still be the same.
+        // By its name, because a writable file need not be readable: it must still be the same file.
         if !files::lstat(&path).is_ok_and(|now| FileId::of(&now) == FileId::of(old)) {
             return;
         }
@@ -156,7 +156,7 @@ impl Target {
         }
     }
 
-    /// What the system gives a file that is created there: tried out, because nothing else tells.
+    /// The permissions that the system gives a new file there: found by creating one, because there is no other way.
     fn rights_of_new_file(&self) -> Result<(Mode, Option<Vec<u8>>), Errno> {
         let (tried, name) = temporary::create(self, NEW)?;
         let rights = files::fstat(&tried).map(|stat| {
@@ -171,7 +171,7 @@ impl Target {
         shown(self.path_of(&self.name).as_os_str().as_bytes())
     }
 
-    /// Puts the file called `hidden` into the place.
+    /// Renames the file called `hidden` to the target.
     pub fn put_in_place(&self, hidden: &OsStr) -> Result<(), Failure> {
         let renamed = if self.clobber {
             files::renameat(&self.folder, hidden, &self.folder, &self.name)
@@ -179,20 +179,20 @@ impl Target {
             files::renameat_new(&self.folder, hidden, &self.folder, &self.name)
         };
         renamed.map_err(|error| match error {
-            // It was not there when the run began.
+            // It did not exist when the run began.
             Errno::EXIST if !self.clobber => spared(),
             error => Failure::io(Kind::Sink, "cannot put the new file in place", error),
         })
     }
 
-    /// Makes the folder's present names durable, of which the place's own is one already.
+    /// Makes the folder's current names durable, including the target's own.
     pub fn sync_names(&self) -> Result<(), Failure> {
         let operation = "the file is in place, but its durability is unknown";
         files::fsync(&self.folder).map_err(|error| Failure::io(Kind::Sink, operation, error))
     }
 }
 
-/// Sets a mode and a list, or a mode that no list adds to, be it one that the folder gave.
+/// Sets a mode and a list, or a mode without a list, also removing one that the folder gave.
 pub fn set_rights(file: impl AsFd, mode: Mode, list: Option<&[u8]>) -> Result<(), Errno> {
     match list {
         Some(list) => files::set_access_list(&file, list)?,

@@ -1,8 +1,8 @@
-//! Hidden files beside a target, and those that killed runs have left there.
+//! Hidden files beside a target, and the removal of those left by killed runs.
 //!
-//! The first few names are known beforehand, so that a later run finds what an earlier one left without a look through the
-//! folder. A run holds a lock on the temporary of such a name as long as it lives: one that can be locked belongs to no
-//! run. Where that many runs write the same target, or there are no locks, names are random and are never swept.
+//! The first few names are predictable, so that a later run finds what an earlier one left without listing the folder.
+//! A run holds a lock on the temporary of such a name as long as it lives: one that can be locked belongs to no run. If
+//! that many runs write the same target, or there are no locks, names are random and are never swept.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -14,15 +14,12 @@ use crate::platform::{FileId, files};
 
 use super::target::Target;
 
-/// How many names are known beforehand.
+/// The number of predictable names.
 const SLOTS: u32 = 4;
-/// How many random names are tried after that.
+/// The number of random names that are tried after that.
 const ATTEMPTS: u32 = 16;
 
 /// Creates a temporary. Returns it with its name: `.NAME.highwater-XXXXXXXX`.
-///
-/// # Errors
-/// As open(2).
 pub fn create(target: &Target, mode: Mode) -> Result<(OwnedFd, OsString), Errno> {
     for number in 0..SLOTS {
         let name = slot(target, number);
@@ -45,7 +42,7 @@ fn slot(target: &Target, number: u32) -> OsString {
     target.beside(&format!(".highwater-{number:08x}"))
 }
 
-/// Creates the temporary of that name; `None` where the name is taken.
+/// Creates the temporary of that name; `None` if the name is taken.
 fn create_named(target: &Target, name: &OsStr, mode: Mode) -> Result<Option<OwnedFd>, Errno> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     match files::openat(&target.folder, name, flags, mode) {
@@ -55,8 +52,8 @@ fn create_named(target: &Target, name: &OsStr, mode: Mode) -> Result<Option<Owne
     }
 }
 
-/// Locks a temporary that was just created, so that no other run sweeps it. Where one was faster, or there are no locks, the
-/// name is given up.
+/// Locks a temporary that was just created, so that no other run sweeps it. If another run was faster, or there are no
+/// locks, the name is given up.
 fn is_locked(target: &Target, name: &OsStr, created: &OwnedFd) -> Result<bool, Errno> {
     let unlink = || files::unlinkat(&target.folder, name, AtFlags::empty());
     let opened = files::fstat(created).map(|stat| FileId::of(&stat));
@@ -73,13 +70,13 @@ fn is_locked(target: &Target, name: &OsStr, created: &OwnedFd) -> Result<bool, E
             }
         },
         Err(Errno::WOULDBLOCK) => files::unlinkat_same(&target.folder, name, opened).map(|()| false),
-        // Nobody sweeps where there are no locks, so it may as well stay.
+        // Without locks no run sweeps, so it may stay.
         Err(_) => Ok(unlink().is_err()),
     }
 }
 
-/// Removes the temporaries of killed runs, but not that of this run, if it has one. What cannot be removed, or is not
-/// provably of such a run, stays.
+/// Removes the temporaries of killed runs, but not that of this run, if it has one. Files that cannot be removed, or
+/// may belong to a live run, stay.
 pub fn sweep(target: &Target, own: Option<&OsStr>) {
     for name in (0..SLOTS).map(|number| slot(target, number)) {
         if own != Some(&name) {

@@ -1,4 +1,4 @@
-//! What a writer knows of the bytes that it wrote: their sum, how far the disk has them, and whether it has them right.
+//! Checks written bytes: their checksum, how many of them the disk has, and whether it has them right.
 
 use std::sync::Arc;
 
@@ -11,31 +11,31 @@ use super::super::revocable::Revocable;
 use super::journal::{Checkpoint, Journal};
 use super::partial::Partial;
 
-/// The sum of all bytes up to where the file has come to.
+/// The checksum of all bytes written so far.
 pub struct Verifier {
     hasher: blake3::Hasher,
     bytes: u64,
-    /// Whether everything is read back in the end.
+    /// Whether the whole file is read back at the end.
     reads_back: bool,
     resumed: Option<Resumed>,
-    /// Where the last checkpoint is.
+    /// The offset of the last checkpoint.
     noted: u64,
 }
 
-/// What is known of a file that another run may resume.
+/// The state of a file that a later run may resume.
 pub struct Resumed {
     pub journal: Journal,
-    /// How many bytes lie between two checkpoints.
+    /// The number of bytes between two checkpoints.
     pub every: u64,
-    /// What is removed if it proves wrong.
+    /// Removed if the file proves wrong.
     pub partial: Arc<Revocable<Partial>>,
 }
 
 impl Verifier {
-    /// Bytes of memory for reading back.
+    /// The memory for reading back, in bytes.
     pub const STATE: u64 = BUFFER as u64;
 
-    /// Of a file that is empty, or goes on where its journal says.
+    /// Starts with an empty file, or where the journal ends.
     pub fn new(reads_back: bool, resumed: Option<Resumed>) -> Self {
         Self {
             hasher: blake3::Hasher::new(),
@@ -46,7 +46,7 @@ impl Verifier {
         }
     }
 
-    /// Reads everything back from the disk, and compares.
+    /// Reads the whole file back from the disk, and compares.
     fn read_back(&self, descriptor: &Descriptor, context: &Context) -> Outcome {
         files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
         files::drop_cached(descriptor);
@@ -80,7 +80,7 @@ impl Verify for Verifier {
         self.resumed.as_ref().map_or(0, |resumed| resumed.journal.start().bytes)
     }
 
-    /// Also cuts off what no checkpoint speaks of.
+    /// Also cuts off what is behind the last checkpoint.
     fn begin(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome {
         let Some(resumed) = &self.resumed else { return Ok(()) };
         let start = resumed.journal.start();
@@ -107,7 +107,8 @@ impl Verify for Verifier {
         self.bytes += bytes.len() as u64;
     }
 
-    /// Notes how far the write has come, if it has come far enough: first the disk has the bytes, then the journal says so.
+    /// Makes a checkpoint if enough was written: first the bytes are synced to the disk, then the journal is appended
+    /// to.
     fn note(&mut self, descriptor: &Descriptor, context: &Context) -> Result<(), Failure> {
         let Some(resumed) = &mut self.resumed else {
             return Ok(());
@@ -135,10 +136,10 @@ impl Verify for Verifier {
     }
 }
 
-/// Enough for a disk to be read at its speed.
+/// Large enough to read a disk at its full rate.
 const BUFFER: usize = 128 << 10;
 
-/// Shows the first `length` bytes of a file, or as many as it has, from beginning to end.
+/// Passes the first `length` bytes of a file, or as many as it has, to `look`.
 fn read(descriptor: &Descriptor, length: u64, context: &Context, mut look: impl FnMut(&[u8])) -> Outcome {
     let mut buffer = vec![0; BUFFER];
     let mut offset = 0;
@@ -178,7 +179,7 @@ mod tests {
         }
     }
 
-    /// A file of three and a half buffers, and an verifier of it.
+    /// A file of three and a half buffers, and a verifier of it.
     fn written() -> (Descriptor, Verifier) {
         let bytes: Vec<u8> = (0..=250).cycle().take(BUFFER * 7 / 2).collect();
         let descriptor = Descriptor::own(tempfile::tempfile().expect("a file")).expect("own");
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn all_of_it_is_read_back_and_counts_as_motion() {
+    fn reading_back_counts_as_motion() {
         let (descriptor, verifier) = written();
         let context = context();
         verifier.verify(&descriptor, &context).expect("the same");
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_more_or_less_or_another_one_is_found() {
+    fn any_differing_byte_is_found() {
         let (descriptor, verifier) = written();
         let size = verifier.bytes;
         let last = u8::try_from((size - 1) % 251).expect("below 251");
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_back_ends_when_the_stage_is_told_to_stop() {
+    fn cancel_ends_reading_back() {
         let (descriptor, verifier) = written();
         let context = context();
         context.cancel.trip();

@@ -1,25 +1,25 @@
-//! Which system call moves the bytes of a direct path.
+//! The system calls that can move the bytes of a direct path.
 
 use crate::platform::Shape;
 
-/// The ways to move bytes between two descriptors, the fastest first. Each moves bytes or passes on to the next: what a
-/// call inside the kernel stumbles over, reading and writing meets as well, and can say on which side it is. Only what
-/// becomes of a connection is said once, and counts where it is said.
+/// The methods to move bytes between two descriptors, the fastest first. Each moves bytes or falls back to the next: an
+/// error inside the kernel happens again when reading and writing, which shows the end that it belongs to. Only the
+/// pending error of a connection is reported once, so it is used where it appears.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum DirectPath {
     /// From file to file inside the kernel.
     CopyFileRange,
-    /// Pages change from a pipe to something else, or from a socket to a pipe: they are nobody else's. Those of a file
-    /// only where the user lends them.
+    /// Pages are moved from a pipe to another descriptor, or from a socket to a pipe; no other process can change them.
+    /// Pages of a file are moved only if the user allows it.
     Splice,
-    /// Into a buffer and out of it. A file's pages are always copied: those that were only lent to a pipe or a socket
-    /// would still change there when the file does.
+    /// Into a buffer and out of it. The pages of a file are normally copied: pages lent to a pipe or a socket would
+    /// still change there when the file does.
     #[default]
     Copy,
 }
 
 impl DirectPath {
-    /// The fastest way that two places may have.
+    /// The fastest method that two endpoints may support.
     #[must_use]
     pub fn best(source: Shape, sink: Shape, lends_pages: bool) -> Self {
         match (source, sink) {

@@ -1,5 +1,5 @@
-//! Every way that a direct path moves bytes, between descriptors that are made here: what arrives, what both ends are told
-//! and what the meters say are exact, whatever the system does at once.
+//! Every method of the direct path, between descriptors that are made here: what arrives, what both ends report and
+//! what the meters say are exact, whatever the system does at once.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -18,7 +18,7 @@ use crate::graph::Id;
 use crate::platform::{Interest, Woken, reactor};
 use crate::stage::{BoxFuture, Cancel, Commit, Endpoint, OpenReader, Source};
 
-/// A source of a descriptor that is there already.
+/// A source of an existing descriptor.
 struct From(OwnedFd);
 
 impl Endpoint for From {
@@ -68,13 +68,13 @@ impl Commit for To {
     }
 }
 
-/// A direct path, and what can be seen of it from outside.
+/// A direct path and what is observable of it.
 struct Rig {
     told: Arc<Told>,
     meters: [Arc<StageMeter>; 2],
     cancel: Arc<Cancel>,
     pause_point: Arc<PausePoint>,
-    /// Where later places are opened.
+    /// Where later endpoints are opened.
     runtime: Runtime,
 }
 
@@ -112,7 +112,7 @@ impl Rig {
         (rig, direct)
     }
 
-    /// What the meters say: received and sent by the source, and by the sink.
+    /// The meters: received and sent by the source, and by the sink.
     fn counts(&self) -> [u64; 4] {
         let [from, to] = &self.meters;
         [from.bytes_in(), from.bytes_out(), to.bytes_in(), to.bytes_out()]
@@ -127,7 +127,7 @@ impl Rig {
         assert!(self.meters.iter().all(|meter| meter.open_wait().is_none()));
     }
 
-    /// Lets others run until `lane` has come to where `is_there` says.
+    /// Lets other tasks run until `is_there` is true.
     #[track_caller]
     fn until<T>(&self, lane: &JoinHandle<T>, is_there: impl Fn(&Self) -> bool) {
         while !is_there(self) {
@@ -159,7 +159,7 @@ fn content(mut file: File) -> Vec<u8> {
     bytes
 }
 
-/// A pipe: what is read from, and what is written to.
+/// A pipe: the reading and the writing end.
 fn pipe() -> (OwnedFd, OwnedFd) {
     pipe_with(PipeFlags::NONBLOCK | PipeFlags::CLOEXEC).expect("a pipe")
 }
@@ -181,7 +181,7 @@ fn read_all(fd: OwnedFd) -> Vec<u8> {
     }
 }
 
-/// Whether a pipe takes no more.
+/// Whether a pipe is full.
 fn is_full(write: &Descriptor) -> bool {
     let never = Cancel::default();
     let alarm = never.alarm().expect("a descriptor");
@@ -194,12 +194,12 @@ fn spawn(direct: Direct) -> JoinHandle<[Outcome; 2]> {
 }
 
 #[test]
-fn files_into_a_pipe_arrive_in_order_however_little_it_takes_at_once() {
+fn files_reach_a_pipe_in_order() {
     let whole = bytes(5_000_000);
     let (first, second) = whole.split_at(3_000_001);
     let (read, write) = pipe();
     let other = Descriptor::own(write.try_clone().expect("a descriptor")).expect("open");
-    // What it is read into is no part of a page, so that a full pipe has taken a part of it.
+    // The buffer is not page-aligned, so a full pipe has accepted only a part of it.
     let from = vec![file(first).into(), file(b"").into(), file(second).into()];
     let (rig, direct) = Rig::new(from, write, false, 300_007);
     let lane = spawn(direct);
@@ -211,7 +211,7 @@ fn files_into_a_pipe_arrive_in_order_however_little_it_takes_at_once() {
 }
 
 #[test]
-fn a_file_goes_on_from_its_offset_behind_what_the_other_one_has() {
+fn file_is_copied_from_its_offset() {
     let mut source = file(&bytes(100_000));
     source.seek(SeekFrom::Start(7)).expect("a regular file");
     let mut sink = file(b"before");
@@ -222,7 +222,7 @@ fn a_file_goes_on_from_its_offset_behind_what_the_other_one_has() {
 }
 
 #[test]
-fn holes_are_counted_and_stay_where_they_were() {
+fn holes_are_kept_and_counted() {
     const MIB: u64 = 1 << 20;
     for is_new_file in [true, false] {
         let mut source = file(b"begins");
@@ -232,7 +232,7 @@ fn holes_are_counted_and_stay_where_they_were() {
         }
         source.set_len(5 * MIB).expect("a hole at its end");
         source.rewind().expect("a regular file");
-        // Where there is something already, a hole is no place to write nothing into.
+        // Where the file has content already, a hole must be written as zeros.
         let sink = file(&vec![255; if is_new_file { 0 } else { 5 << 20 }]);
         let copy = sink.try_clone().expect("own").into();
         let (rig, direct) = Rig::new(vec![source.try_clone().expect("own").into()], copy, is_new_file, 70_000);
@@ -242,7 +242,7 @@ fn holes_are_counted_and_stay_where_they_were() {
 }
 
 #[test]
-fn a_pipe_that_nobody_has_opened_yet_is_waited_for() {
+fn unopened_fifo_is_waited_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("fifo");
     let mode = rustix::fs::Mode::from_raw_mode(0o600);
@@ -265,8 +265,8 @@ fn a_pipe_that_nobody_has_opened_yet_is_waited_for() {
     assert_eq!(read_all(read), [bytes(1000), bytes(1000)].concat());
 }
 
-/// A source of a thousand bytes and a sink of each way, inside the kernel, page by page, and by reading and writing, and
-/// what the sink's other end is.
+/// For each method (inside the kernel, page by page, and by reading and writing) a source of a thousand bytes, a sink,
+/// and the sink's other end.
 fn ways() -> Vec<(&'static str, OwnedFd, OwnedFd, OwnedFd)> {
     let sink = || {
         let file = tempfile::tempfile().expect("a file");
@@ -285,7 +285,7 @@ fn ways() -> Vec<(&'static str, OwnedFd, OwnedFd, OwnedFd)> {
 }
 
 #[test]
-fn a_lane_that_was_told_to_stop_moves_nothing() {
+fn cancelled_direct_path_moves_nothing() {
     for (way, source, sink, _other) in ways() {
         let (rig, direct) = Rig::new(vec![source], sink, true, 100);
         rig.cancel.trip();
@@ -301,7 +301,7 @@ fn a_lane_that_was_told_to_stop_moves_nothing() {
 }
 
 #[test]
-fn a_closed_gate_stops_every_way_before_the_sink_until_it_is_opened_or_the_run_ends() {
+fn closed_pause_point_stops_every_method() {
     for opens in [true, false] {
         for (way, source, sink, other) in ways() {
             let (rig, direct) = Rig::new(vec![source], sink, true, 100);
@@ -325,7 +325,7 @@ fn a_closed_gate_stops_every_way_before_the_sink_until_it_is_opened_or_the_run_e
 }
 
 #[test]
-fn a_sink_that_takes_no_more_does_not_keep_a_lane_that_is_told_to_stop() {
+fn full_sink_does_not_block_a_cancel() {
     let (_read, write) = pipe();
     let other = Descriptor::own(write.try_clone().expect("a descriptor")).expect("open");
     let (rig, direct) = Rig::new(vec![file(&bytes(3_000_000)).into()], write, false, 300_007);
@@ -339,7 +339,7 @@ fn a_sink_that_takes_no_more_does_not_keep_a_lane_that_is_told_to_stop() {
 }
 
 #[test]
-fn an_error_is_of_the_end_where_it_happened() {
+fn error_belongs_to_its_end() {
     let folder = File::open(std::env::temp_dir()).expect("a folder");
     let (_read, write) = pipe();
     let (_, unreadable) = Rig::new(vec![file(&bytes(50)).into(), folder.into()], write, false, 100);
@@ -368,7 +368,7 @@ fn an_error_is_of_the_end_where_it_happened() {
         if way == "copy_file_range" {
             continue;
         }
-        // Whoever read from the sink has left.
+        // The reader of the sink has closed its end.
         drop(other);
         let (rig, direct) = Rig::new(vec![source], sink, false, 100);
         let [source, sink] = direct.run();
@@ -381,7 +381,7 @@ fn an_error_is_of_the_end_where_it_happened() {
 }
 
 #[test]
-fn a_lane_reports_both_ends_when_they_have_ended() {
+fn direct_path_reports_both_ends() {
     let (read, write) = pipe();
     drop(read);
     for (sink, is_whole) in [(file(b"").into(), true), (write, false)] {

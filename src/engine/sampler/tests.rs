@@ -8,7 +8,7 @@ use crate::platform::{Descriptor, Transfer};
 
 const TENTH: Duration = Duration::from_millis(100);
 
-/// Glances ten times a second, as a view does; answers who was named at each.
+/// Observes ten times a second, as a view does; returns the bottleneck of each time.
 async fn observe(sampler: &mut Sampler, tenths: u32) -> Vec<Option<usize>> {
     let mut named = Vec::new();
     for _ in 0..tenths {
@@ -25,14 +25,14 @@ fn watch(stages: usize) -> (Arc<Watch>, Vec<Arc<StageMeter>>) {
     (watch, meters)
 }
 
-/// Exact, as the clock is: whole numbers of what is asked for in thousandths.
+/// The clock is exact, so parts are whole numbers of thousandths.
 #[allow(clippy::cast_possible_truncation, reason = "small numbers")]
 fn thousandths(part: f64) -> i64 {
     (part * 1000.0).round() as i64
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rate_is_that_of_the_last_five_seconds_whoever_samples_meanwhile() {
+async fn rate_covers_the_last_five_seconds() {
     let (watch, meters) = watch(2);
     let mut sampler = Sampler::new(watch);
     observe(&mut sampler, 100).await;
@@ -52,7 +52,7 @@ async fn a_rate_is_that_of_the_last_five_seconds_whoever_samples_meanwhile() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_shares_of_a_sample_are_those_since_the_last_one_and_at_the_end_of_all() {
+async fn shares_are_since_the_last_sample() {
     let (watch, meters) = watch(2);
     let mut sampler = Sampler::new(watch);
     let wait = meters[0].wait(Wait::Backpressured);
@@ -72,7 +72,7 @@ async fn the_shares_of_a_sample_are_those_since_the_last_one_and_at_the_end_of_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_end_it_is_whoever_was_the_bottleneck_longest() {
+async fn longest_bottleneck_is_named_at_the_end() {
     let (watch, meters) = watch(2);
     let mut sampler = Sampler::new(watch);
     let idle = meters[1].wait(Wait::Idle);
@@ -85,7 +85,7 @@ async fn at_the_end_it_is_whoever_was_the_bottleneck_longest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stage_that_has_ended_is_not_named_and_a_sink_that_has_is_not_paused() {
+async fn ended_stages_are_not_named() {
     let (watch, meters) = watch(3);
     let mut sampler = Sampler::new(watch.clone());
     assert_eq!(observe(&mut sampler, 10).await[9], Some(2));
@@ -99,7 +99,7 @@ async fn a_stage_that_has_ended_is_not_named_and_a_sink_that_has_is_not_paused()
 }
 
 #[test]
-fn where_no_mark_is_heeded_whoever_was_overwhelmed_is_named() {
+fn advisory_marks_name_the_overwhelmed_stage() {
     let pool = Arc::new(Pool::advisory(100, u64::MAX));
     let link = Link::new(Marks::new(100, 50, 25).advisory(), pool);
     let watch = Arc::new(Watch {
@@ -122,7 +122,7 @@ fn where_no_mark_is_heeded_whoever_was_overwhelmed_is_named() {
 }
 
 #[test]
-fn what_waits_in_the_kernel_is_never_above_its_peak() {
+fn kernel_queue_never_exceeds_its_peak() {
     let (read, write) = rustix::pipe::pipe().expect("a pipe");
     let read = Arc::new(Descriptor::own(read).expect("own"));
     let (watch, _) = watch(2);

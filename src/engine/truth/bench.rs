@@ -1,5 +1,5 @@
-//! A chain of fakes on a paused clock: links, meters and the sampler are the real ones; stages are tasks that take so
-//! many milliseconds for each chunk.
+//! A pipeline of fake stages on a paused clock: links, meters and the sampler are the real ones; stages are tasks that
+//! take a given number of milliseconds for each chunk.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,11 +18,11 @@ use crate::stage::{Budget, OutputSize};
 const CHUNK: usize = 4 << 10;
 const HIGH: u64 = 16;
 
-/// What a stage does with its time.
+/// How a stage spends its time.
 #[derive(Clone, Copy)]
 pub struct Fake {
     name: &'static str,
-    /// What it counts as while it works; `None` for computing.
+    /// The kind of wait that its work counts as; `None` for computing.
     wait: Option<Wait>,
     pace: Pace,
 }
@@ -31,12 +31,12 @@ pub struct Fake {
 #[derive(Clone, Copy)]
 pub enum Pace {
     Each(u64),
-    /// So many chunks at once, and then nothing for so long.
+    /// This many chunks at once, and then nothing for this long.
     Burst {
         chunks: u64,
         millis: u64,
     },
-    /// One cost for so many seconds, then another, again and again.
+    /// Alternates between two costs, each for this many seconds.
     Alternating {
         seconds: u64,
         millis: [u64; 2],
@@ -81,14 +81,14 @@ pub fn with(name: &'static str, wait: Option<Wait>, pace: Pace) -> Fake {
     Fake { name, wait, pace }
 }
 
-/// What the fakes themselves counted: chunks sent into each link, and chunks that its consumer was done with.
+/// The fakes' own counts: chunks sent into each link, and chunks that its consumer has finished.
 #[derive(Default)]
 struct Tally {
     sent: AtomicU64,
     done: AtomicU64,
 }
 
-/// A chain of fakes that runs for ever.
+/// A pipeline of fakes that runs forever.
 struct Bench {
     watch: Arc<Watch>,
     tallies: Vec<Arc<Tally>>,
@@ -149,7 +149,7 @@ impl Bench {
         Self { watch, tallies }
     }
 
-    /// What waits in each link or is in its consumer's hand, by what the fakes counted.
+    /// What waits in each link or is held by its consumer, by the fakes' own counts.
     fn levels(&self) -> Vec<u64> {
         let chunks = |tally: &Arc<Tally>| tally.sent.load(Ordering::Relaxed) - tally.done.load(Ordering::Relaxed);
         self.tallies.iter().map(|tally| chunks(tally) * CHUNK as u64).collect()
@@ -166,7 +166,7 @@ async fn run(
     start: Instant,
 ) -> Result<(), Closed> {
     for nth in 0.. {
-        // A source asks for room before it reads; who has an input works on it first.
+        // A source reserves before it reads; a stage with an input works on it first.
         let chunk = match &mut input {
             Some((input, _)) => input.receive().await?,
             None => None,
@@ -193,8 +193,8 @@ async fn run(
     Ok(())
 }
 
-/// Runs a chain for so many seconds and looks at it ten times a second; `see` is given every look and its time in
-/// tenths of a second.
+/// Runs a pipeline for `seconds` and looks at it ten times a second; `see` gets every look and its time in tenths of a
+/// second.
 pub fn observe(fakes: &[Fake], seconds: u64, mut see: impl FnMut(u64, &Snapshot)) {
     on_a_paused_clock(async {
         let bench = Bench::start(fakes);
@@ -221,7 +221,7 @@ pub fn observe(fakes: &[Fake], seconds: u64, mut see: impl FnMut(u64, &Snapshot)
     });
 }
 
-/// Runs a chain under a stall timeout, for so many seconds at most; answers after how many it has stalled.
+/// Runs a pipeline under a stall timeout, for at most `seconds`; returns after how many it has stalled.
 pub fn stalls_after(fakes: &[Fake], limit: Duration, seconds: u64) -> Option<u64> {
     on_a_paused_clock(async {
         let bench = Bench::start(fakes);

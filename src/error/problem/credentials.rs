@@ -1,10 +1,10 @@
-//! What in a text is nobody's to see: the credentials of URLs.
+//! Finds credentials in URLs so that they can be redacted.
 
 use std::ops::Range;
 
-/// The user information of every URL in `text`, in bytes: what stands between `://` and the `@` before the host (RFC 3986,
-/// section 3.2.1). A password that breaks that syntax with a `/`, `?`, `#` or a blank is found all the same, and so is one
-/// in a URL that lacks a slash, where a colon gives it away.
+/// The user information of every URL in `text`, as byte ranges: between `://` and the `@` before the host (RFC 3986,
+/// section 3.2.1). A password that breaks that syntax with a `/`, `?`, `#` or a blank is found too, and so is one in a
+/// URL that lacks a slash, which is recognised by its colon.
 pub fn find(text: &[u8]) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     for (at, _) in text.windows(2).enumerate().filter(|(_, two)| two == b":/") {
@@ -32,15 +32,15 @@ fn last_at(bytes: &[u8]) -> Option<usize> {
     bytes.iter().rposition(|byte| *byte == b'@')
 }
 
-/// Where a password with blanks in it ends, if that is what it is: at an `@` of the same stage that no `=` stands before,
-/// as in another word's `expect=@FILE`.
+/// The end of a password with blanks in it, if it is one: at an `@` of the same stage without a `=` before it, as
+/// another word's `expect=@FILE` has.
 fn behind_blanks(rest: &[u8]) -> Option<usize> {
     let stage = &rest[..rest.iter().position(|byte| *byte == b'|').unwrap_or(rest.len())];
     let at = stage.iter().position(|byte| *byte == b'@')?;
     (at > 0 && stage[at - 1] != b'=').then_some(at)
 }
 
-/// Whether a host and its port look like that, and not like a name and the beginning of a password.
+/// Whether this looks like a host and its port, and not like a name and the beginning of a password.
 fn has_plain_port(authority: &[u8]) -> bool {
     let port = authority.iter().rposition(|byte| *byte == b':');
     port.is_none_or(|colon| {

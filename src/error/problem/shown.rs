@@ -1,11 +1,11 @@
-//! Any bytes as text that is safe to print, and the way from a byte of the source to its place in that text.
+//! Makes any bytes printable, and maps a byte of the source to its place in the printable text.
 
 use std::ops::Range;
 
 use super::credentials;
 
 /// `bytes` on one line: control and other invisible characters and bytes that are not UTF-8 are escaped (`\n`, `\x1b`,
-/// `\u{202e}`, `\xff`), and credentials in a URL are `***`. Meant for eyes; it does not parse back.
+/// `\u{202e}`, `\xff`), and credentials in a URL are `***`. For display; it does not parse back.
 #[must_use]
 pub fn shown(bytes: &[u8]) -> String {
     Shown::new(bytes, false).text
@@ -17,7 +17,7 @@ pub fn shown_lines(bytes: &[u8]) -> String {
     Shown::lines(bytes).text
 }
 
-/// As [`shown`], cut to what is still readable in the middle of a sentence.
+/// As [`shown`], cut to a length that is readable within a sentence.
 #[must_use]
 pub fn brief(bytes: &[u8]) -> String {
     const MOST: usize = 60;
@@ -29,7 +29,7 @@ pub fn brief(bytes: &[u8]) -> String {
     text
 }
 
-/// A source text made printable, which still knows where each of its bytes went.
+/// A source text made printable, with the new offset of each of its bytes.
 pub(super) struct Shown {
     text: String,
     /// For every byte of the source, and for its end, the offset in `text` where it begins.
@@ -76,7 +76,7 @@ impl Shown {
         this
     }
 
-    /// Whether the next `source_bytes` bytes are a secret. One sign stands for all of it, however long it is.
+    /// Whether the next `source_bytes` bytes are a secret. One marker replaces all of it, however long it is.
     fn hides(&mut self, secrets: &[Range<usize>], source_bytes: usize) -> bool {
         let at = self.offsets.len();
         let Some(secret) = secrets.iter().find(|secret| secret.contains(&at)) else {
@@ -89,7 +89,7 @@ impl Shown {
         true
     }
 
-    /// The next `source_bytes` bytes of the source begin here.
+    /// Records that the next `source_bytes` bytes of the source begin here.
     fn mark(&mut self, source_bytes: usize) {
         let here = self.text.len();
         self.offsets.extend(std::iter::repeat_n(here, source_bytes));
@@ -116,13 +116,13 @@ impl Shown {
     }
 }
 
-/// Whether `c` can be printed as it is: visible, one line, and without an effect on its neighbours' order.
+/// Whether `c` can be printed as it is: visible, on one line, and without an effect on the order of its neighbours.
 fn is_plain(c: char) -> bool {
     c == ' ' || !(c.is_control() || c.is_whitespace() || is_invisible(c))
 }
 
-/// Whether `c` shows nothing of itself: what Unicode calls `Default_Ignorable_Code_Point` (`DerivedCoreProperties.txt`),
-/// bidirectional controls included, and the marks around annotations.
+/// Whether `c` is invisible: what Unicode calls `Default_Ignorable_Code_Point` (`DerivedCoreProperties.txt`), including
+/// bidirectional controls, and the marks around annotations.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
@@ -136,12 +136,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_visible_stays() {
+    fn visible_characters_stay() {
         assert_eq!(shown("read é 文件".as_bytes()), "read é 文件");
     }
 
     #[test]
-    fn what_is_not_is_escaped() {
+    fn invisible_characters_are_escaped() {
         assert_eq!(shown(b"a\n\t\x1b\x7f\xff"), r"a\n\t\x1b\x7f\xff");
         assert_eq!(shown("\u{202e}\u{a0}\u{85}".as_bytes()), r"\u{202e}\u{a0}\u{85}");
         let tags = "\u{e0041}\u{fe0f}\u{3164}\u{180e}\u{fff9}";
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_hidden_and_what_follows_keeps_its_place() {
+    fn redacted_credentials_keep_later_offsets() {
         assert_eq!(
             shown(b"read https://me:\xffsecr\xc3\xa9t@host/a"),
             "read https://***@host/a"

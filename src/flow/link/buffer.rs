@@ -1,4 +1,4 @@
-//! Room in a link that a producer was granted.
+//! Credit of a link, granted to a producer.
 
 use super::{Link, Packet};
 use crate::flow::block::Block;
@@ -24,15 +24,15 @@ impl Credit {
     }
 }
 
-/// An empty buffer in the producer's hand, with credit of its link; filled, it is sent with [`super::Outlet::send`].
+/// An empty buffer with credit of its link, to be filled and sent with [`super::Outlet::send`].
 #[derive(Debug)]
 pub struct Buffer {
     /// `Some` until it is sent.
     pub(super) bytes: Option<Block>,
     pub(super) filled: usize,
-    /// Whole records among what was filled.
+    /// The number of whole records in it.
     pub(super) records: u64,
-    /// How many records it was granted room for.
+    /// The number of records that it was granted credit for.
     pub(super) granted_records: u64,
     pub(super) position: Option<Position>,
     pub(super) link: Arc<Link>,
@@ -63,7 +63,7 @@ impl Buffer {
         self.filled == self.capacity()
     }
 
-    /// How many more records it may be given.
+    /// The number of records that it still has credit for.
     #[must_use]
     pub fn record_room(&self) -> u64 {
         self.granted_records - self.records
@@ -75,7 +75,7 @@ impl Buffer {
         self.bytes.as_mut().map_or(&mut [], |bytes| &mut bytes[filled..])
     }
 
-    /// Says that `count` bytes of the spare part were filled.
+    /// Records that `count` bytes of the spare part were filled.
     ///
     /// # Panics
     /// If the spare part is smaller.
@@ -87,21 +87,21 @@ impl Buffer {
         self.filled += count;
     }
 
-    /// Says that `count` records end in what was filled.
+    /// Records that `count` records end in what was filled.
     ///
     /// # Panics
-    /// If that is more than it has room for.
+    /// If that is more than it has credit for.
     pub fn count_records(&mut self, count: u64) {
         assert!(count <= self.record_room(), "a buffer was given records without credit");
         self.records += count;
     }
 
-    /// Says that with these bytes everything up to `position` has come by.
+    /// Sets the position up to which everything has been sent with these bytes.
     pub fn mark(&mut self, position: Position) {
         self.position = Some(position);
     }
 
-    /// Copies as many of `bytes` as fit, and returns how many that were.
+    /// Copies as many of `bytes` as fit, and returns their number.
     pub fn fill_from(&mut self, bytes: &[u8]) -> usize {
         let spare = self.spare_mut();
         let count = spare.len().min(bytes.len());
@@ -110,7 +110,7 @@ impl Buffer {
         count
     }
 
-    /// What was granted for it.
+    /// The credit that was granted for it.
     pub(super) fn granted(&self) -> Load {
         Load {
             bytes: self.capacity() as u64,

@@ -8,7 +8,7 @@ use super::{Closed, Credit, Link, Packet};
 use crate::flow::sync::{Arc, lock};
 use crate::flow::{Chunk, StageMeter, Wait, Waiting, block_on, block_within};
 
-/// The consumer's side of a link. Dropped, it tells the producer that no more is wanted.
+/// The consumer's side of a link. Dropping it closes the link.
 #[derive(Debug)]
 pub struct Inlet {
     link: Arc<Link>,
@@ -31,7 +31,7 @@ impl Inlet {
         let packet = poll_fn(|context| {
             let packet = self.link.poll_receive(context);
             if packet.is_pending() {
-                // Whoever is held waits for a person's word, not for its input.
+                // A held consumer waits for the user, not for its input.
                 let kind = if self.link.is_held() { Wait::Outside } else { Wait::Idle };
                 if wait.as_ref().is_none_or(|wait| wait.kind() != kind) {
                     // Waits do not nest: one ends before the next begins.
@@ -53,7 +53,7 @@ impl Inlet {
         block_on(self.receive())
     }
 
-    /// [`Inlet::receive_blocking`] for at most `limit`; pending if there was neither a chunk nor the end by then.
+    /// [`Inlet::receive_blocking`] for at most `limit`; pending if neither a chunk nor the end came by then.
     ///
     /// # Errors
     /// [`Closed`] when the producer stopped before the end.
@@ -64,20 +64,20 @@ impl Inlet {
         }
     }
 
-    /// The next chunk or the end, for who waits for something else as well, and counts that wait itself.
+    /// The next chunk or the end, for a caller that also waits for something else and counts that wait itself.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Chunk>, Closed>> {
         let packet = self.link.poll_receive(context);
         packet.map_ok(|packet| packet.map(|packet| self.chunk(packet)))
     }
 
-    /// Whether a chunk is there now.
+    /// Whether a chunk is available now.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let state = lock(&self.link.state);
         !state.queue.is_empty() && !state.is_withheld()
     }
 
-    /// The next chunk if one is there now.
+    /// The next chunk, if one is available now.
     pub fn try_receive(&mut self) -> Option<Chunk> {
         let packet = lock(&self.link.state).pop()?;
         Some(self.chunk(packet))

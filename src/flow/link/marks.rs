@@ -1,12 +1,12 @@
-//! How much a link may hold.
+//! The bounds of a link.
 
 use super::SMALLEST;
 use crate::flow::Load;
 
-/// How much a link may hold.
+/// The bounds of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Marks {
-    /// Bytes that the link never exceeds; reaching for more pauses the producer. At least 1.
+    /// Bytes that the link never exceeds; a grant that would exceed them pauses the producer. At least 1.
     pub high: u64,
     /// Bytes at which a paused producer resumes. At most `high`.
     pub low: u64,
@@ -15,12 +15,12 @@ pub struct Marks {
     pub chunk: usize,
     /// The bound on records, where there is one.
     pub records: Option<RecordMarks>,
-    /// Whether the marks are only advice: the producer is never paused, and nothing bounds the link. Only for showing what
-    /// that leads to.
+    /// Whether the marks are advisory: the producer is never paused, and nothing bounds the link. Only for showing the
+    /// consequences.
     pub is_advisory: bool,
 }
 
-/// How many records a link may hold, beside the bytes.
+/// The bounds of a link in records, besides those in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordMarks {
     /// Records that the link never exceeds. At least 1.
@@ -30,8 +30,8 @@ pub struct RecordMarks {
 }
 
 impl Marks {
-    /// A link of no more than 4 MiB holds at most this many chunks, however small they are: a bound for what their
-    /// bookkeeping costs.
+    /// A link of no more than 4 MiB holds at most this many chunks, however small they are, which bounds the memory of
+    /// their bookkeeping.
     pub const MOST_CHUNKS: usize = 1024;
 
     /// Marks with the largest chunk cut to what the high-water mark allows, and without a bound on records.
@@ -64,7 +64,7 @@ impl Marks {
         }
     }
 
-    /// The same marks as mere advice.
+    /// The same marks, advisory.
     #[must_use]
     pub fn advisory(self) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl Marks {
         usize::try_from(self.high / SMALLEST as u64).map_or(usize::MAX, |count| count.max(Self::MOST_CHUNKS))
     }
 
-    /// The most records of one chunk: a quarter of the mark, as of bytes, but 1 at least.
+    /// The most records of one chunk: a quarter of the mark, as for bytes, but at least 1.
     #[must_use]
     pub fn most_records(&self) -> u64 {
         self.records.map_or(u64::MAX, |records| (records.high / 4).max(1))

@@ -31,16 +31,13 @@ impl Outlet {
     /// A buffer of `size` bytes or the largest that the link grants, whichever is less; waits while the link is full.
     ///
     /// # Errors
-    /// [`Closed`] when the consumer wants no more.
+    /// [`Closed`] if the consumer has closed its side.
     pub async fn reserve(&mut self, size: usize) -> Result<Buffer, Closed> {
         self.reserve_records(size, 0).await
     }
 
-    /// [`Outlet::reserve`] with room for `records` as well, or for the most that a chunk of this link has, whichever is
-    /// less.
-    ///
-    /// # Errors
-    /// [`Closed`] when the consumer wants no more.
+    /// [`Outlet::reserve`] with credit for `records` as well, or for the most that a chunk of this link has, whichever
+    /// is less.
     pub async fn reserve_records(&mut self, size: usize, records: u64) -> Result<Buffer, Closed> {
         self.reserve_exactly(Load {
             bytes: size.clamp(1, self.largest()) as u64,
@@ -52,7 +49,7 @@ impl Outlet {
     /// A buffer for one record of `size` bytes, however much of the link it takes.
     ///
     /// # Errors
-    /// [`Closed`] when the consumer wants no more.
+    /// [`Closed`] if the consumer has closed its side.
     ///
     /// # Panics
     /// If it is larger than the link's high-water mark: the plan makes room for the largest record.
@@ -92,7 +89,7 @@ impl Outlet {
     async fn grant(&self, load: Load) -> Result<(), Closed> {
         let marks = &self.link.marks;
         if marks.is_advisory {
-            // A producer that never waits would never give the others on its thread a turn.
+            // A producer that never waits would never let the other tasks of its thread run.
             tokio::task::coop::consume_budget().await;
         } else {
             assert!(
@@ -111,12 +108,12 @@ impl Outlet {
         .await
     }
 
-    /// Sends what was filled. A buffer that carries little is exchanged for a smaller one, so that few bytes do not pin
-    /// many. Never waits; a buffer without bytes and records is only given back, and its position, if it has one, is
-    /// passed on.
+    /// Sends what was filled. A buffer that carries little is exchanged for a smaller one, so that few bytes do not
+    /// hold much credit. Never waits; a buffer without bytes and records is only given back, and its position, if it
+    /// has one, is passed on.
     ///
     /// # Errors
-    /// [`Closed`] when the consumer wants no more.
+    /// [`Closed`] if the consumer has closed its side.
     pub fn send(&mut self, mut buffer: Buffer) -> Result<(), Closed> {
         let count = buffer.len();
         if count == 0 && buffer.records == 0 {
@@ -144,11 +141,11 @@ impl Outlet {
         self.link.push(buffer.into_packet(), granted, &self.meter)
     }
 
-    /// Says that everything up to `position` has come by, behind what was sent so far. Never waits: where the consumer
-    /// holds as many chunks as the link has at most, it gets the position once it has dropped one.
+    /// Records that everything up to `position` has been sent. Never waits: if the consumer holds the largest allowed
+    /// number of chunks, it gets the position once it has dropped one.
     ///
     /// # Errors
-    /// [`Closed`] when the consumer wants no more.
+    /// [`Closed`] if the consumer has closed its side.
     pub fn mark(&mut self, position: Position) -> Result<(), Closed> {
         self.link.mark(position)
     }
@@ -159,18 +156,18 @@ impl Outlet {
         self.link.levels().times_full
     }
 
-    /// Whether the consumer wants no more.
+    /// Whether the consumer has closed its side.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.link.is_closed()
     }
 
-    /// Passes a chunk on without a copy where this link takes chunks of its size, and in pieces where it does not. What
-    /// is left of a chunk is copied where that pins no more than half as much. A piece of a chunk of records has whole
-    /// records, unless one is larger than the link.
+    /// Passes a chunk on without a copy if this link accepts chunks of its size, and in pieces if not. The rest of a
+    /// chunk is copied if its bytes are no more than half of the credit that it holds. A piece of a chunk of records
+    /// has whole records, unless one is larger than the link.
     ///
     /// # Errors
-    /// [`Closed`] when the consumer wants no more.
+    /// [`Closed`] if the consumer has closed its side.
     pub async fn forward(&mut self, chunk: Chunk) -> Result<(), Closed> {
         if !self.takes_whole(&chunk) {
             return self.copy_chunk(&chunk).await;
@@ -180,11 +177,11 @@ impl Outlet {
         self.link.push(chunk.into_packet(), load, &self.meter)
     }
 
-    /// Passes on what a chunk carries and leaves the chunk as it is, so that other links can have it as well. Where this
-    /// link takes chunks of its size both hold the same memory, which is not written to any more.
+    /// Sends the contents of a chunk and leaves the chunk as it is, so that it can be sent to other links as well. If
+    /// this link accepts chunks of its size both share the memory, which is not written to any more.
     ///
     /// # Errors
-    /// [`Closed`] when the consumer wants no more.
+    /// [`Closed`] if the consumer has closed its side.
     pub async fn share(&mut self, chunk: &mut Chunk) -> Result<(), Closed> {
         if !self.takes_whole(chunk) {
             return self.copy_chunk(chunk).await;
@@ -194,11 +191,11 @@ impl Outlet {
         self.link.push(chunk.share(), load, &self.meter)
     }
 
-    /// Moves the first `count` bytes of a chunk on in a copy, with the records that end in them, and leaves the rest in the
-    /// chunk.
+    /// Sends a copy of the first `count` bytes of a chunk, with the records that end in them, and leaves the rest in
+    /// the chunk.
     ///
     /// # Errors
-    /// [`Closed`] when the consumer wants no more.
+    /// [`Closed`] if the consumer has closed its side.
     ///
     /// # Panics
     /// If it carries fewer.
@@ -213,12 +210,12 @@ impl Outlet {
         Ok(())
     }
 
-    /// Waits until the consumer wants no more.
+    /// Waits until the consumer closes its side.
     pub async fn closed(&self) {
         poll_fn(|context| self.link.poll_closed(context)).await;
     }
 
-    /// Whether a chunk goes through this link as it is.
+    /// Whether a chunk passes through this link as it is.
     fn takes_whole(&self, chunk: &Chunk) -> bool {
         let marks = &self.link.marks;
         let smaller = chunk.len().next_power_of_two().max(SMALLEST);
@@ -238,10 +235,10 @@ impl Outlet {
         .await
     }
 
-    /// Copies `bytes` behind what waits in the link, or into buffers of its own, and sends them.
+    /// Copies `bytes` into the last queued chunk or into new buffers, and sends them.
     ///
     /// # Errors
-    /// [`Closed`] when the consumer wants no more.
+    /// [`Closed`] if the consumer has closed its side.
     pub async fn copy(&mut self, bytes: &[u8]) -> Result<(), Closed> {
         self.copy_piece(Piece {
             bytes,
@@ -261,7 +258,7 @@ impl Outlet {
             let size = if length > self.largest() {
                 length
             } else {
-                // Few sizes, so that buffers can be used again.
+                // Few different sizes, so that buffers can be reused.
                 length.next_power_of_two().max(SMALLEST).min(self.largest())
             };
             let mut buffer = self
@@ -286,7 +283,7 @@ impl Outlet {
 
 impl Drop for Outlet {
     fn drop(&mut self) {
-        // Means nothing after `finish`: what was said first counts.
+        // No effect after `finish`: the first call counts.
         self.link.end(End::Aborted);
     }
 }

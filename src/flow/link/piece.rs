@@ -1,9 +1,9 @@
-//! What is copied into a link, and where it can be cut.
+//! Bytes to be copied into a link, and where they can be cut.
 
 use super::Marks;
 use crate::flow::Position;
 
-/// Bytes to be copied, with what they carry beside themselves.
+/// Bytes to be copied, with their records and position.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece<'a> {
     pub(super) bytes: &'a [u8],
@@ -13,12 +13,12 @@ pub(super) struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// Whether it carries nothing but, perhaps, a position.
+    /// Whether it carries no bytes, at most a position.
     pub(super) fn is_mark(&self) -> bool {
         self.bytes.is_empty() && self.records == 0
     }
 
-    /// Takes as much from its front as one chunk of a link with these marks carries; the last part has the position.
+    /// Splits off the part that one chunk of a link with these marks carries; the last part has the position.
     pub(super) fn split_off(&mut self, marks: &Marks) -> Self {
         let (length, records) = self.cut(marks);
         let (front, rest) = self.bytes.split_at(length);
@@ -31,8 +31,8 @@ impl Piece<'_> {
         }
     }
 
-    /// The bytes and the records of the first piece: as many whole records as a chunk has, or one, however much of the link
-    /// it takes, or a part of one that is larger than the link.
+    /// The bytes and the records of the first piece: as many whole records as a chunk holds, or one of any size that
+    /// fits the link, or a part of one that is larger than the link.
     fn cut(&self, marks: &Marks) -> (usize, u64) {
         let length = self.bytes.len();
         let high = usize::try_from(marks.high).unwrap_or(usize::MAX);
@@ -54,7 +54,7 @@ impl Piece<'_> {
             return whole;
         }
         let length = length.min(marks.chunk);
-        // Its end is in the last part.
+        // A record's end is in its last part.
         (length, u64::from(self.records > 0 && length == self.bytes.len()))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Misread;
 use super::number::{check_outline, split_unit};
 
-/// The units, each with other spellings that are not accepted but understood.
+/// The units, each with spellings that are recognised but not accepted.
 const UNITS: &[(&str, &[&str])] = &[
     ("ns", &["nsec", "nanos"]),
     ("us", &["µs", "usec", "micros"]),
@@ -16,14 +16,14 @@ const UNITS: &[(&str, &[&str])] = &[
     ("d", &["day", "days"]),
 ];
 
-/// A hundred years. The clocks of common systems can still be asked for a moment so far ahead.
+/// A hundred years: the clocks of common systems can represent a moment that far ahead.
 const LONGEST: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
 
 /// Reads a duration: `500ms`, `5s`, `1.5s`, `1h30m`.
 ///
 /// # Errors
-/// Anything else, with the nearest right spelling where there is one. A bare number is refused, because seconds and
-/// milliseconds are equally likely; so is every unit not in lower case, because `M` is a month to some.
+/// For anything else, with the nearest right spelling if there is one. A bare number is refused, because seconds and
+/// milliseconds are equally likely; so is every unit not in lower case, because `M` could mean months.
 pub fn parse_duration(text: &str) -> Result<Duration, Misread> {
     read(text).map_err(|misread| misread.settled(read))
 }
@@ -57,7 +57,7 @@ fn read(text: &str) -> Result<Duration, Misread> {
     }
 }
 
-/// The unit that `unit` is, or was probably meant to be. A number alone is seconds.
+/// The unit that `unit` is or was probably meant to be. A bare number is seconds.
 fn understood(unit: &str) -> Option<&'static str> {
     if unit.is_empty() {
         return Some("s");
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_right_spelling_gets_none() {
+    fn hopeless_duration_gets_no_suggestion() {
         refused("5y", "there is no unit `y`", None);
         refused("", "a duration is expected", None);
         refused("soon", "a duration begins with a digit", None);

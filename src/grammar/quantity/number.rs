@@ -1,8 +1,8 @@
-//! A decimal number with a unit behind it, in exact integer arithmetic.
+//! Decimal numbers with a unit, in exact integer arithmetic.
 
 use super::Misread;
 
-/// What one unit stands for: `scale / per` bytes.
+/// The value of a unit: `scale / per` bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Unit {
     pub(super) name: &'static str,
@@ -22,7 +22,7 @@ impl Unit {
     }
 }
 
-/// `text` cut where its number ends. The unit may be anything.
+/// Splits `text` at the end of its number. The unit may be anything.
 pub(super) fn split_unit(text: &str) -> (&str, &str) {
     let end = text
         .find(|c: char| !(c.is_ascii_digit() || c == '.'))
@@ -33,8 +33,8 @@ pub(super) fn split_unit(text: &str) -> (&str, &str) {
 /// `number` times `unit`, in bytes, cut off below a whole byte.
 ///
 /// # Errors
-/// Where `number` is not `DIGITS` or `DIGITS.DIGITS`, does not fit 64 bits of bytes, or is more than nothing but less
-/// than a byte.
+/// If `number` is not `DIGITS` or `DIGITS.DIGITS`, does not fit in 64 bits of bytes, or is above zero but less than a
+/// byte.
 pub(super) fn multiply(number: &str, unit: Unit) -> Result<u64, Misread> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -72,9 +72,9 @@ fn not_a_number(number: &str, unit: &str) -> Misread {
     }
 }
 
-/// What is wrong with `text` before its units are looked at, with the nearest text that is better.
+/// Checks the outline of `text` before its unit, and suggests the nearest text that is better.
 ///
-/// `noun` is what it should have been, with its article.
+/// `noun` names the expected value, with its article.
 pub(super) fn check_outline(text: &str, noun: &str) -> Result<(), Misread> {
     if text.is_empty() {
         return Err(Misread::new(format!("{noun} is expected")));

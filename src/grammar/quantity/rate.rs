@@ -17,12 +17,12 @@ const BITS: &[Unit] = &[
 /// Reads a rate, in bytes per second: a size or a number of bits, with or without `/s`: `1MB/s`, `64K`, `8Mbit/s`.
 ///
 /// # Errors
-/// As for a size. `8Mb` could be either, so it is refused and `8Mbit` suggested.
+/// As for a size. `8Mb` is ambiguous, so it is refused and `8Mbit` suggested.
 pub fn parse_rate(text: &str) -> Result<u64, Misread> {
     read_rate(text).map_err(|misread| misread.settled(read_rate))
 }
 
-/// A suggestion of this may itself be wrong in another way.
+/// Reads a rate. A suggestion may itself be wrong in another way.
 fn read_rate(text: &str) -> Result<u64, Misread> {
     if let Some(misread) = per_something_else(text) {
         return Err(misread);
@@ -41,7 +41,7 @@ fn read_rate(text: &str) -> Result<u64, Misread> {
     })
 }
 
-/// `Mb` and its like: bits to some, bytes to others.
+/// The problem of `Mb` and similar units, which can mean bits or bytes.
 fn ambiguous(amount: &str) -> Option<Misread> {
     let (number, unit) = split_unit(amount);
     let prefix = unit.strip_suffix('b')?;
@@ -53,7 +53,7 @@ fn ambiguous(amount: &str) -> Option<Misread> {
     })
 }
 
-/// `Mbps`, `MB/sec` and the like.
+/// `Mbps`, `MB/sec` and similar units.
 fn per_something_else(text: &str) -> Option<Misread> {
     let (amount, is_bits) = ["/sec", "/second", "/S", "ps"]
         .iter()
@@ -71,7 +71,7 @@ pub fn format_rate(bytes_per_second: u64) -> String {
     format_size(bytes_per_second) + "/s"
 }
 
-/// A rate as people like to read it, that still parses back: `1.25MB/s`, where two digits behind the point say it all.
+/// A readable rate that still parses back: `1.25MB/s`, if two decimals are exact.
 #[must_use]
 pub fn readable_rate(bytes_per_second: u64) -> String {
     let units = UNITS
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn readable_rates_have_the_unit_that_people_think_in() {
+    fn readable_rates_have_common_units() {
         for (rate, text) in [
             (1, "1/s"),
             (900, "900/s"),

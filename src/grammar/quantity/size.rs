@@ -25,8 +25,8 @@ pub(super) const UNITS: &[Unit] = &[
 /// Reads a size, in bytes: `512`, `64K`, `1.5MiB`, `10MB`.
 ///
 /// # Errors
-/// Anything else, with the nearest right spelling where there is one: `1mb`, `1 MB`, `-5`, `1e6`, what is more than 64
-/// bits hold, and what is less than one byte but not zero.
+/// For anything else, with the nearest right spelling if there is one: `1mb`, `1 MB`, `-5`, `1e6`, more than 64 bits
+/// hold, and less than one byte but not zero.
 pub fn parse_size(text: &str) -> Result<u64, Misread> {
     let read = |text: &str| read(text, "a size", UNITS);
     read(text).map_err(|misread| misread.settled(read))
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_right_spelling_gets_none() {
+    fn hopeless_size_gets_no_suggestion() {
         refused("", "a size is expected", None);
         refused("lots", "a size begins with a digit", None);
         refused("-x", "a size cannot be negative", None);

@@ -1,10 +1,11 @@
-//! Writing sizes: exactly, so that they parse back, or roughly, for eyes.
+//! Formats sizes: exactly, so that they parse back, or rounded for reading.
 
 use super::size::UNITS;
 
 /// The shortest spelling of `bytes` that parses back to it: `256KiB`, `1MB`, `1.5MB`, `1234567`.
 ///
-/// Of equally short ones a whole number with a unit comes first. `K` and its like are left out: they are easily misread.
+/// Of equally short ones a whole number with a unit comes first. `K` and similar units are not used: they are easily
+/// misread.
 #[must_use]
 pub fn format_size(bytes: u64) -> String {
     let units = || {
@@ -23,7 +24,7 @@ pub fn format_size(bytes: u64) -> String {
         .unwrap_or_default()
 }
 
-/// `bytes / scale` with a point, where at most three digits behind it say it all; with more, a smaller unit is shorter.
+/// `bytes / scale` with a decimal point, if at most three decimals are exact; with more, a smaller unit is shorter.
 fn exact_decimal(bytes: u64, scale: u64) -> Option<String> {
     let mut text = format!("{}.", bytes / scale);
     let mut rest = u128::from(bytes % scale);
@@ -38,7 +39,8 @@ fn exact_decimal(bytes: u64, scale: u64) -> Option<String> {
     None
 }
 
-/// `bytes` for eyes, with three significant digits and a binary unit: `12.0 MiB`. Below 1 KiB it is exact: `512 B`.
+/// `bytes` rounded for reading, with three significant digits and a binary unit: `12.0 MiB`. Below 1 KiB it is exact:
+/// `512 B`.
 #[must_use]
 pub fn human_size(bytes: u64) -> String {
     if bytes < 1024 {

@@ -14,19 +14,19 @@ use super::rule::{ASIDE, Effect, Rule};
 /// The environment variable with the rules, separated by commas: `write:3:ENOSPC` fails the third write, `read:*:short`
 /// reads one byte at a time, `interruptible:*/2:EINTR` interrupts every second call that a signal can interrupt,
 /// `write:1:nothing` moves nothing, `sync:1:500ms` makes a call slow, `read:2:stop` stops the process before it,
-/// `read:2:panic` and `rename:1:kill` end the thread or the process. What is done [`aside`] is counted apart, as
-/// `aside-open:1:EACCES` has it.
+/// `read:2:panic` and `rename:1:kill` end the thread or the process. Work in [`aside`] is counted separately, as in
+/// `aside-open:1:EACCES`.
 pub const RULES: &str = "HIGHWATER_FAULT";
 
-/// The environment variable with the file or FIFO that gets one line for each operation: `write 3`, and
-/// `write 3 Fail(...)` where a rule met it. Counting its lines says how many operations a run made.
+/// The environment variable with the file or FIFO that gets one line for each operation: `write 3`, and `write 3
+/// Fail(...)` where a rule met it. The number of its lines is the number of operations of a run.
 pub const LOG: &str = "HIGHWATER_FAULT_LOG";
 
-/// What the process was started with, and what it has done so far.
+/// The rules of this process, and its counters.
 struct Shim {
     rules: Vec<Rule>,
     log: Option<Mutex<OwnedFd>>,
-    /// Of the run, and of what is done aside.
+    /// Of the run, and of work in `aside`.
     counts: [[AtomicU64; Operation::EVERY.len()]; 2],
 }
 
@@ -49,7 +49,7 @@ impl Shim {
     }
 
     fn meet(&self, operation: Operation) -> Option<Effect> {
-        // Held over the count as well, so that the lines stand in the order of their numbers.
+        // Held over the count as well, so that the lines are in the order of their numbers.
         let log = self
             .log
             .as_ref()
@@ -72,10 +72,10 @@ thread_local! {
     static IS_ASIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Does what a run comes to only if it lasts, and whose failing changes nothing of it: its operations are counted apart, so
-/// that those of the run have the same numbers however fast the machine is.
+/// Does work that a run reaches only if it lasts, and whose failure changes nothing: its operations are counted
+/// separately, so that those of the run have the same numbers however fast the machine is.
 pub fn aside<T>(work: impl FnOnce() -> T) -> T {
-    /// Ends it, also where the work panics.
+    /// Ends it, also if the work panics.
     struct Back(bool);
 
     impl Drop for Back {
@@ -88,15 +88,15 @@ pub fn aside<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Counts one operation, and fails where a rule says so.
+/// Counts one operation, and fails if a rule says so.
 ///
 /// # Panics
-/// If the rule says so, or none can be read.
+/// If the rule says so, or the rules cannot be read.
 pub fn point(operation: Operation) -> rustix::io::Result<()> {
     share(operation, 0).map(drop)
 }
 
-/// Counts one transfer, and answers how many of `length` bytes it may move.
+/// Counts one transfer, and returns how many of `length` bytes it may move.
 ///
 /// # Panics
 /// As [`point`].
@@ -116,13 +116,13 @@ pub fn share(operation: Operation, length: usize) -> rustix::io::Result<usize> {
         }
         Some(Effect::Panic) => panic!("a fault at {}", operation.name()),
         Some(Effect::Stop) => {
-            // Of this thread, which is then the first to stop.
+            // To this thread, which is then the first to stop.
             let _ = signal_hook::low_level::raise(Signal::STOP.as_raw());
             Ok(length)
         }
         Some(Effect::Kill) => {
             let _ = kill_process(getpid(), Signal::KILL);
-            unreachable!("nobody survives that signal")
+            unreachable!("SIGKILL ends the process")
         }
     }
 }

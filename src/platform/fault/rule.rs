@@ -1,4 +1,4 @@
-//! What is to happen at which call, as a test writes it: `write:3:ENOSPC`.
+//! The rules of fault injection, as tests write them: `write:3:ENOSPC`.
 
 use std::time::Duration;
 
@@ -6,15 +6,15 @@ use rustix::io::Errno;
 
 use super::Operation;
 
-/// What stands before the name of an operation that is done aside.
+/// The prefix of an operation in `aside`.
 pub const ASIDE: &str = "aside-";
 
 /// One fault, or many of a kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// `None` is every operation that a signal can interrupt, wherever it is done.
+    /// `None` is every operation that a signal can interrupt, in `aside` or not.
     operation: Option<Operation>,
-    /// Whether it is meant for what is done aside.
+    /// Whether it applies to work in `aside`.
     is_aside: bool,
     calls: Calls,
     pub effect: Effect,
@@ -31,7 +31,7 @@ enum Calls {
     Every(u64),
 }
 
-/// What happens there.
+/// The effect of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// The call fails.
@@ -44,7 +44,7 @@ pub enum Effect {
     Slow(Duration),
     /// It panics.
     Panic,
-    /// The process is stopped until it is told to go on.
+    /// The process is stopped until it is continued.
     Stop,
     /// The process is killed.
     Kill,
@@ -63,14 +63,14 @@ impl Rule {
             is_aside,
             operation: match operation {
                 "interruptible" => None,
-                name => Some(Operation::by_name(name).ok_or_else(|| format!("`{name}` is no operation"))?),
+                name => Some(Operation::by_name(name).ok_or_else(|| format!("`{name}` is not an operation"))?),
             },
-            calls: Calls::parse(calls).ok_or_else(|| format!("`{calls}` is none of 3, 3+, */3 and *"))?,
-            effect: Effect::parse(effect).ok_or_else(|| format!("`{effect}` is no effect"))?,
+            calls: Calls::parse(calls).ok_or_else(|| format!("`{calls}` is not one of 3, 3+, */3 and *"))?,
+            effect: Effect::parse(effect).ok_or_else(|| format!("`{effect}` is not an effect"))?,
         })
     }
 
-    /// Whether it is meant for the call of that number.
+    /// Whether it applies to the call of that number.
     pub fn meets(&self, operation: Operation, is_aside: bool, number: u64) -> bool {
         let is_meant = match self.operation {
             Some(meant) => (meant, self.is_aside) == (operation, is_aside),
@@ -100,7 +100,7 @@ impl Calls {
     }
 }
 
-/// The error numbers that a system gives where highwater can be told so.
+/// The error numbers that can be injected.
 const ERRORS: &[(&str, Errno)] = &[
     ("EACCES", Errno::ACCESS),
     ("EADDRINUSE", Errno::ADDRINUSE),
@@ -210,8 +210,8 @@ impl Operation {
         Self::EVERY.into_iter().find(|operation| operation.name() == name)
     }
 
-    /// Whether POSIX lets it fail with `EINTR` where a handler was set with `SA_RESTART`, or Linux does on some file
-    /// systems and devices.
+    /// Whether POSIX lets it fail with `EINTR` although the handler was set with `SA_RESTART`, or Linux does on some
+    /// file systems and devices.
     fn is_interruptible(self) -> bool {
         matches!(
             self,
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rule_says_so() {
+    fn invalid_fault_rule_is_refused() {
         for text in ["write", "wirte:1:EIO", "write:0:EIO", "write:1:EWHAT"] {
             assert!(Rule::parse(text).is_err(), "{text}");
         }

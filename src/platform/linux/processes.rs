@@ -1,4 +1,4 @@
-//! Other processes, as /proc shows them: see proc(5).
+//! Other processes, from /proc: see proc(5).
 
 use std::collections::HashSet;
 use std::fs::{read, read_dir, read_link};
@@ -11,7 +11,7 @@ use super::super::identity::FileId;
 use super::super::process_tree::{Listed, Listeners, OpenFile, ProcessMemory, allocated_bytes};
 use super::status_field;
 
-/// All processes, from the kernel's `stat` of each. One that ends meanwhile is left out.
+/// All processes, from the `stat` of each. One that ends meanwhile is left out.
 pub fn processes() -> io::Result<Vec<Listed>> {
     let mut found = Vec::new();
     for pid in pids()? {
@@ -30,8 +30,8 @@ fn pids() -> io::Result<impl Iterator<Item = i32>> {
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
 }
 
-/// A process's name may have blanks and brackets in it, so fields are counted from its last bracket on: the state is
-/// the third field, the parent the fourth.
+/// A process's name may contain blanks and brackets, so fields are counted from its last bracket: the state is the
+/// third field, the parent the fourth.
 fn listed(pid: i32, stat: &str) -> Option<Listed> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
@@ -44,7 +44,7 @@ fn listed(pid: i32, stat: &str) -> Option<Listed> {
     })
 }
 
-/// Whether any of a process's threads runs, would run if it could, or waits for a disk.
+/// Whether any of a process's threads runs, is runnable, or waits for a disk.
 pub fn has_running_thread(pid: i32) -> bool {
     let Ok(threads) = read_dir(format!("/proc/{pid}/task")) else {
         return false;
@@ -55,32 +55,32 @@ pub fn has_running_thread(pid: i32) -> bool {
     })
 }
 
-/// `None` of a process that has ended.
+/// `None` for a process that has ended.
 pub fn process_memory(pid: i32) -> Option<ProcessMemory> {
     let status = read(format!("/proc/{pid}/status")).ok()?;
     let field = |name| {
         let kib: u64 = status_field(&status, name)?.split_whitespace().next()?.parse().ok()?;
         Some(kib * 1024)
     };
-    // One that is ending has no memory any more.
+    // A process that is ending has no memory any more.
     let resident = field("VmRSS:")?;
     Some(ProcessMemory {
         resident,
-        // Before Linux 4.5 it is not told apart.
+        // Before Linux 4.5 there is no such line.
         private: field("RssAnon:").unwrap_or(resident),
         shared: field("RssShmem:").unwrap_or(0),
     })
 }
 
-/// `write_bytes` of io: what was sent towards storage, counted when it is in the page cache. A file system in memory
-/// does not count.
+/// `write_bytes` of io: bytes sent to storage, counted when they are in the page cache. A file system in memory does
+/// not count.
 pub fn stored_bytes(pid: i32) -> u64 {
     let text = read(format!("/proc/{pid}/io")).unwrap_or_default();
     let stored = status_field(&text, "write_bytes:").and_then(|bytes| bytes.parse().ok());
     stored.unwrap_or(0)
 }
 
-/// The regular files that a process has open for writing. No more than some thousand of its descriptors are looked at.
+/// The regular files that a process has open for writing. At most some thousand of its descriptors are examined.
 pub fn open_files(pid: i32) -> Vec<OpenFile> {
     const MOST: usize = 4096;
     let Ok(descriptors) = read_dir(format!("/proc/{pid}/fd")) else {
@@ -90,7 +90,7 @@ pub fn open_files(pid: i32) -> Vec<OpenFile> {
     descriptors.filter_map(|link| open_file(&link)).collect()
 }
 
-/// The link's own permissions say how it is open; what it leads to is the file itself, whether or not that has a name.
+/// The link's own permissions show how it is open; its target is the file itself, whether or not that has a name.
 fn open_file(link: &PathBuf) -> Option<OpenFile> {
     let is_writable = rustix::fs::lstat(link).ok()?.st_mode & 0o200 != 0;
     if !is_writable {
@@ -119,7 +119,7 @@ fn is_in_memory(link: &PathBuf) -> bool {
     rustix::fs::statfs(link).is_ok_and(|system| matches!(system.f_type as u64 & 0xFFFF_FFFF, TMPFS | RAMFS))
 }
 
-/// Who listens: `of` one process, or of all in this network namespace.
+/// The listening processes: `of` one process, or of all in this network namespace.
 pub fn listeners(of: Option<i32>, port: Option<u16>) -> Listeners {
     let sockets = listening_sockets(of, port);
     let holds_one = |pid: &i32| {
@@ -170,7 +170,7 @@ fn listening_socket(line: &str) -> Option<(u16, u64)> {
     is_listening.then(|| Some((u16::from_str_radix(port, 16).ok()?, fields.get(9)?.parse().ok()?)))?
 }
 
-/// Whether a process is in this process's network namespace; one that cannot be looked at is taken to be.
+/// Whether a process is in this process's network namespace; true if that cannot be read.
 pub fn shares_network(pid: i32) -> bool {
     let namespace = |process: &str| read_link(format!("/proc/{process}/ns/net")).ok();
     namespace(&pid.to_string()).is_none_or(|other| Some(other) == namespace("self"))
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_with_brackets_in_it_is_no_field() {
+    fn process_name_may_contain_brackets() {
         let process = listed(42, "42 (a) R 7) S 17 42 42 0 -1 4194304").expect("read");
         assert_eq!(process.parent, 17);
         assert!(!process.is_running && !process.is_zombie);
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listening_socket_is_told_from_a_connected_one() {
+    fn listening_sockets_are_recognised() {
         let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 126 1";
         assert_eq!(listening_socket(line), Some((8080, 126)));
         assert_eq!(listening_socket(&line.replace(" 0A ", " 01 ")), None);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_open_file_is_seen_with_its_size_and_name() {
+    fn open_file_has_size_and_name() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         rustix::io::write(&file, &vec![1; 100_000]).expect("room");
         rustix::fs::fsync(&file).expect("written");

@@ -1,4 +1,4 @@
-//! How much memory this process may still take.
+//! How much memory this process may still use.
 
 use std::fs::read_to_string;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn available(meminfo: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// What the address space may still grow by, where `ulimit -v` bounds it.
+/// What the address space may still grow by, if `ulimit -v` bounds it.
 fn left_by_limit() -> Option<u64> {
     let limit = getrlimit(Resource::As).current?;
     let statm = read_to_string("/proc/self/statm").ok()?;
@@ -28,7 +28,7 @@ fn left_by_limit() -> Option<u64> {
     Some(limit.saturating_sub(pages * rustix::param::page_size() as u64))
 }
 
-/// What the groups in /proc/self/cgroup, and those above them, leave; both versions: see cgroups(7).
+/// What the groups in /proc/self/cgroup, and their ancestors, leave; both versions: see cgroups(7).
 fn left_by_groups(groups: &str, root: &Path) -> Option<u64> {
     let rooms = groups.lines().filter_map(|line| {
         let (_, rest) = line.split_once(':')?;
@@ -38,7 +38,7 @@ fn left_by_groups(groups: &str, root: &Path) -> Option<u64> {
             _ if controllers.split(',').any(|name| name == "memory") => (root.join("memory"), LEGACY),
             _ => return None,
         };
-        // Seen from inside a container, the path may be one that only the outside has; then there is the root.
+        // Inside a container, the path may exist only outside; then the root is used.
         let inside = root.join(path.trim_start_matches('/'));
         let above = inside.ancestors().take_while(|folder| folder.starts_with(&root));
         above.filter_map(|folder| left_by_group(folder, &files)).min()
@@ -66,7 +66,7 @@ const LEGACY: Names = Names {
 
 fn left_by_group(folder: &Path, names: &Names) -> Option<u64> {
     let number = |name| read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
-    // `max` is no number: there is no limit.
+    // `max` is not a number: there is no limit.
     let (limit, usage) = (number(names.limit)?, number(names.usage)?);
     let statistics = read_to_string(folder.join("memory.stat")).unwrap_or_default();
     let reclaimable = statistics.lines().find_map(|line| line.strip_prefix(names.reclaimable));

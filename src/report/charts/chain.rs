@@ -1,4 +1,5 @@
-//! The chain over time: from top to bottom as the bytes flow, a band for each stage's time and a level for each link.
+//! The pipeline over time: from top to bottom as the bytes flow, a band for each stage's time and a level for each
+//! link.
 
 use crate::engine::Share;
 use crate::grammar::human_size;
@@ -21,17 +22,17 @@ const TOP: f64 = 34.0;
 const STAGE: f64 = 38.0;
 const LINK: f64 = 34.0;
 const GAP: f64 = 9.0;
-/// Where the rail runs that the stages hang on.
+/// The position of the line that joins the stages.
 const RAIL: f64 = 10.0;
-/// How far a branch is to the right of what it hangs on.
+/// How far a branch is indented to the right.
 const BRANCH: f64 = 14.0;
-/// Branches that are nested deeper are drawn no farther to the right.
+/// Branches that are nested deeper are indented no farther.
 const DEEPEST: usize = 4;
-/// As many columns of text as fit left of the plot, and how many fewer in a branch.
+/// The width of text left of the plot, and how much less in a branch, in columns.
 const COLUMNS: usize = 21;
 const BRANCH_COLUMNS: usize = 2;
 
-/// One run's chain.
+/// The pipeline of one run.
 pub fn picture(run: &Run, moments: &[Moment]) -> Picture {
     let mut svg = Svg::default();
     let last = &run.last;
@@ -92,15 +93,15 @@ pub fn picture(run: &Run, moments: &[Moment]) -> Picture {
     }
 }
 
-/// Where a stage is drawn.
+/// The position of a stage.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    /// How many branches it is in.
+    /// The number of branches that it is in.
     depth: usize,
     y: f64,
 }
 
-/// Where the rail of stages that are in so many branches runs.
+/// The position of the line for stages in so many branches.
 fn rail(depth: usize) -> f64 {
     RAIL + BRANCH * float(depth as u64)
 }
@@ -176,7 +177,7 @@ fn draw_stage(
     }
 }
 
-/// What the busy part of a stage's time mostly is.
+/// What most of the busy part of a stage's time is.
 fn doing(shares: &Share) -> &'static str {
     if shares.throttling > shares.busy / 2.0 {
         "throttling"
@@ -232,7 +233,7 @@ fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area
         .collect();
     let samples: Vec<Sample> = std::iter::once((0.0, 0.0)).chain(thinned(&samples)).collect();
     let time = time_axis(run.duration());
-    // The high mark is a little below the top, so that a full link is seen to end there.
+    // The high mark is a little below the top, so that the end of a full link is visible.
     let value = Axis {
         max: 1.0,
         from: bottom,
@@ -283,7 +284,7 @@ fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area
             Anchor::Start,
             &format!("never full, peak {peak}"),
         ),
-        // Only a mark that was advice can be passed.
+        // Only an advisory mark can be passed.
         _ if link.peak > link.high => {
             svg.text("lt", (x, middle - 4.0), Anchor::Start, "passed its mark");
             svg.text("f", (x, middle + 11.0), Anchor::Start, &format!("peak {peak}"));
@@ -301,7 +302,7 @@ fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area
     }
 }
 
-/// A long pause is worth its own ground, and its length where that has room.
+/// A long pause gets a background of its own, and its length if there is room.
 fn draw_pause(svg: &mut Svg, pause: &Pause, band: Area, time: Axis) {
     let (from, to) = (time.at(pause.from), time.at(pause.to));
     let area = Area {

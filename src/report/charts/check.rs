@@ -1,4 +1,4 @@
-//! A check of another program: what it took and gave back, and its memory.
+//! A check of another program: its input and output, and its memory.
 
 use crate::grammar::human_size;
 use crate::report::chart::{Frame, Label, Picture, draw_labels};
@@ -20,7 +20,7 @@ struct Curve {
 }
 
 impl Curve {
-    /// `None` of what is not known at some time.
+    /// `None` for values that are not known at some time.
     fn of(
         check: &Check,
         name: &str,
@@ -42,9 +42,9 @@ impl Curve {
     }
 }
 
-/// What one program took, gave back and kept; of a server, what its clients got.
+/// What one program read, returned and kept; for a server, what its clients received.
 pub fn bytes(check: &Check) -> Picture {
-    // What lies between the lines is in the program: drawn as what a chain holds is.
+    // The area between the lines is in the program: drawn as what a pipeline holds.
     let curves: Vec<Curve> = [
         Curve::of(check, "backlog", "edge", "lt", |sample| sample.backlog_bytes),
         Curve::of(check, "accepted", "d0", "l0", |sample| sample.accepted_bytes),
@@ -57,7 +57,7 @@ pub fn bytes(check: &Check) -> Picture {
     picture(&curves, duration(check), 190.0, label)
 }
 
-/// The memory of each program, the ones over the others.
+/// The memory of each program, in one chart.
 pub fn memory(checks: &[(usize, &Check)]) -> Picture {
     let curves: Vec<Curve> = checks
         .iter()

@@ -1,4 +1,4 @@
-//! Memory over time: what is resident, and what the chain holds, against the ceiling.
+//! Memory over time: what is resident, and what the pipeline holds, against the ceiling.
 
 use crate::grammar::human_size;
 use crate::report::chart::{Frame, LEFT, Label, Picture, RIGHT, draw_labels};
@@ -14,10 +14,10 @@ use super::pins;
 
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 264.0;
-/// A ceiling that is farther above than so many times the highest line is only named: what happened must be seen.
+/// A ceiling that is farther above the highest line than this factor is only named, so that the lines stay readable.
 const FAR: f64 = 4.0;
 
-/// One run's memory with its moments, or that of several over each other. Each comes with its number in the report.
+/// One run's memory with its moments, or that of several in one chart. Each comes with its number in the report.
 pub fn picture(runs: &[(usize, &Run)], moments: &[Moment]) -> Picture {
     let mut svg = Svg::default();
     let duration = runs.iter().map(|(_, run)| run.duration()).fold(0.0, f64::max);
@@ -30,7 +30,7 @@ pub fn picture(runs: &[(usize, &Run)], moments: &[Moment]) -> Picture {
     let tallest = near.iter().map(|ceiling| ceiling.bytes).max().unwrap_or(0).max(highest);
     let ticks = byte_ticks(float(tallest) * 1.06);
     let is_alone = runs.len() == 1;
-    // Above a run alone there are its pins.
+    // A single run has its pins above.
     let top = if is_alone { TOP } else { 8.0 };
     let frame = Frame::new(duration, top, BOTTOM, &ticks);
     frame.draw(&mut svg, &ticks);
@@ -66,7 +66,7 @@ pub fn picture(runs: &[(usize, &Run)], moments: &[Moment]) -> Picture {
     }
 }
 
-/// A ceiling, and whose it is.
+/// A ceiling, and the runs that it belongs to.
 struct Ceiling {
     bytes: u64,
     name: String,
@@ -100,7 +100,7 @@ fn lines(svg: &mut Svg, frame: &Frame, number: usize, run: &Run, is_alone: bool)
         thinned(&samples.collect::<Vec<_>>())
     };
     let rss = series(|point| point.rss);
-    // Before the start the chain holds nothing.
+    // Before the start the pipeline holds nothing.
     let held: Vec<Sample> = std::iter::once((0.0, 0.0)).chain(series(|point| point.held)).collect();
     let colour = colour(number);
     let peaks = (human_size(verdict::rss_peak(run)), human_size(verdict::held_peak(run)));
@@ -116,7 +116,7 @@ fn lines(svg: &mut Svg, frame: &Frame, number: usize, run: &Run, is_alone: bool)
     svg.begin_titled(&format!("resident, at most {}", peaks.0));
     frame.line(svg, &format!("r{colour}"), &rss);
     svg.end();
-    // The very last sample may have seen the chain drained already.
+    // In the very last sample the pipeline may be drained already.
     let end = |samples: &[Sample]| {
         let last = samples.iter().rev().take(3).map(|sample| frame.value.at(sample.1));
         last.fold(frame.value.from, f64::min)
@@ -147,7 +147,7 @@ fn lines(svg: &mut Svg, frame: &Frame, number: usize, run: &Run, is_alone: bool)
     ]
 }
 
-/// Where a run ended.
+/// Marks where a run ended.
 fn dot(svg: &mut Svg, frame: &Frame, colour: usize, samples: &[Sample]) {
     if let Some(last) = samples.last() {
         let (x, y) = frame.at(*last);

@@ -1,15 +1,15 @@
-//! The numbered pins above a plot, whose lines go down through it to where something happened.
+//! The numbered pins above a plot, whose lines mark moments in it.
 
 use crate::report::chart::{LEFT, RIGHT};
 use crate::report::moments::{Kind, Moment};
 use crate::report::scale::Axis;
 use crate::report::svg::{Anchor, Svg};
 
-/// How far apart pins are at least.
+/// The least distance between pins.
 const GAP: f64 = 19.0;
 const RADIUS: f64 = 8.0;
 
-/// What a pin of this kind looks like.
+/// The style of a pin of this kind.
 fn class(kind: Kind) -> &'static str {
     match kind {
         Kind::Paused | Kind::Drained | Kind::StageEnded | Kind::Silent => "knob",
@@ -39,7 +39,7 @@ pub fn head(svg: &mut Svg, kind: Kind, number: usize, (x, y): (f64, f64)) {
     svg.text("kt", (x, y + 3.5), Anchor::Middle, &(number + 1).to_string());
 }
 
-/// Where the pins are: at their time, or beside those that are there already.
+/// The positions of the pins: at their time, or beside earlier ones.
 fn places(moments: &[Moment], time: Axis) -> Vec<f64> {
     let mut places: Vec<f64> = Vec::new();
     for moment in moments {
@@ -60,7 +60,7 @@ mod tests {
     use crate::report::chart::time_axis;
 
     #[test]
-    fn pins_keep_clear_of_each_other_and_in_their_order() {
+    fn pins_do_not_overlap() {
         let moment = |at: f64| Moment {
             at,
             kind: Kind::Paused,

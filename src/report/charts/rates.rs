@@ -1,4 +1,4 @@
-//! How fast bytes went in and out.
+//! The rates of input and output.
 
 use crate::report::chart::{Frame, Label, Picture, draw_labels};
 use crate::report::moments::Moment;
@@ -12,7 +12,7 @@ use crate::view::plain::human_rate;
 const TOP: f64 = 10.0;
 const BOTTOM: f64 = 170.0;
 
-/// The rates of one run with its moments, or of several over each other.
+/// The rates of one run with its moments, or of several in one chart.
 pub fn picture(runs: &[(usize, &Run)], moments: &[Moment]) -> Picture {
     let mut svg = Svg::default();
     let duration = runs.iter().map(|(_, run)| run.duration()).fold(0.0, f64::max);

@@ -1,4 +1,4 @@
-//! Reading a recording line by line.
+//! Reads a recording line by line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -16,7 +16,7 @@ use crate::view::record::{CheckEnd, CheckSample, Header};
 
 use super::{Body, Check, Level, Point, Recording, Run, Trouble};
 
-/// No recording has longer lines: enough for a thousand stages.
+/// The longest line of a recording: enough for a thousand stages.
 const LONGEST: u64 = 1 << 20;
 
 /// How a recording begins.
@@ -27,7 +27,7 @@ const BEGINNING: &str =
 /// where it is not whole.
 ///
 /// # Errors
-/// Where the file cannot be read or is no recording; the trouble names the line and says what would be right.
+/// If the file cannot be read or is not a recording, with the line and what is expected.
 pub fn read(path: &Path) -> Result<Recording, Trouble> {
     let file_name = shown(path.as_os_str().as_encoded_bytes());
     let file = File::open(path).map_err(|error| Trouble::unreadable(&file_name, None, error))?;
@@ -63,11 +63,11 @@ struct Lines<'a, R> {
 /// A line without its newline.
 struct Line {
     bytes: Vec<u8>,
-    /// Whether it had none: the last line of a program that was killed, perhaps.
+    /// Whether it had none, as the last line of a killed program may.
     is_open: bool,
 }
 
-/// What every line has, and those of a known event all have.
+/// What every line has in common.
 #[derive(Deserialize)]
 struct Tag {
     event: String,
@@ -92,7 +92,7 @@ impl<R: BufRead> Lines<'_, R> {
         Trouble::wrong(self.file, Some(self.number), what)
     }
 
-    /// The next line that is an object with an event; the object of a torn line is not there.
+    /// The next line that is an object with an event; a torn last line is left out.
     fn next_event(&mut self) -> Result<Option<(Tag, Line)>, Trouble> {
         loop {
             let Some(line) = self.next()? else { return Ok(None) };
@@ -115,7 +115,7 @@ impl<R: BufRead> Lines<'_, R> {
         serde_json::from_slice(&line.bytes).map_err(|error| self.wrong(format!("{}; {what}", said(&error))))
     }
 
-    /// Time must go on. Where there is none, the object says so.
+    /// Checks that time advances.
     fn check_time(&self, before: Option<f64>, tag: &Tag) -> Result<(), Trouble> {
         /// A hundred years.
         const LONGEST_RUN: f64 = 3.2e9;
@@ -135,7 +135,7 @@ impl<R: BufRead> Lines<'_, R> {
     }
 }
 
-/// What the parser says, without its own idea of the line.
+/// The parser's message without its own line number.
 fn said(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.rfind(" at line ").map_or(text.clone(), |at| {
@@ -201,7 +201,7 @@ fn run<R: BufRead>(lines: &mut Lines<'_, R>) -> Result<Run, Trouble> {
     }
 }
 
-/// All samples are of one chain, in which each link joins two neighbours.
+/// All samples are of one pipeline, in which each link joins two neighbours.
 fn check_shape<R: BufRead>(lines: &Lines<'_, R>, before: Option<&Stats<'_>>, stats: &Stats<'_>) -> Result<(), Trouble> {
     let stages = stats.stages.len();
     if let Some(before) = before
@@ -242,7 +242,7 @@ fn point(stats: &Stats<'_>, has_shares: bool) -> Point {
         held: stats.run.buffered.saturating_add(stats.run.state),
         bytes_in: stats.stages.first().map_or(0, |source| source.sample.bytes_in),
         bytes_out: sinks.map(|sink| sink.sample.bytes_out).sum(),
-        // Those of the end object are of the whole run.
+        // The shares of the end object are of the whole run.
         shares: stats
             .stages
             .iter()
@@ -262,7 +262,7 @@ fn point(stats: &Stats<'_>, has_shares: bool) -> Point {
     }
 }
 
-/// Busy, backpressured and idle, which are parts of one whole.
+/// Busy, backpressured and idle, which add up to the whole.
 pub fn shares(share: &Share) -> [f64; 3] {
     let busy = share.busy.clamp(0.0, 1.0);
     let backpressured = share.backpressured.clamp(0.0, 1.0 - busy);

@@ -2,7 +2,7 @@ use super::*;
 
 const HEADER: &str = r#"{"schema":1,"event":"run","text":"read a | write b","started":"2026-11-21T10:00:00Z","version":"0.1.0","interval_s":0.1}"#;
 
-/// A sample or an end of a chain of two stages, as small as it may be.
+/// A minimal sample or end of a pipeline of two stages.
 fn stats(event: &str, elapsed: f64, more: &str) -> String {
     let stage = |index: u32, name: &str| {
         format!(
@@ -46,26 +46,26 @@ fn a_whole_recording_is_read() {
 }
 
 #[test]
-fn a_last_line_that_was_torn_anywhere_is_left_out() {
+fn torn_last_line_is_left_out() {
     let sample = stats("sample", 0.2, "");
     let before = [HEADER, &stats("sample", 0.1, ""), ""].join("\n");
     for length in 0..sample.len() {
         let run = run(&format!("{before}{}", &sample[..length]));
         assert_eq!((run.points.len(), run.has_end()), (1, false), "after {length} bytes");
     }
-    // One that lacks only its newline is whole.
+    // A line that lacks only its newline is complete.
     assert_eq!(run(&format!("{before}{sample}")).points.len(), 2);
 }
 
 #[test]
-fn what_is_not_known_is_passed_over() {
+fn unknown_events_are_skipped() {
     let later = stats("sample", 0.1, r#","colour":"blue""#);
     let text = [HEADER, r#"{"event":"valve","rate":3}"#, "", &later, ""].join("\n");
     assert_eq!(run(&text).points.len(), 1);
 }
 
 #[test]
-fn troubles_name_the_line_and_what_would_be_right() {
+fn trouble_names_line_and_correction() {
     let sample = stats("sample", 0.1, "");
     let end = stats("end", 0.2, END);
     let first = "a recording begins with {\"schema\":1,\"event\":\"run\",…}, as `highwater --record FILE` writes it";
@@ -150,7 +150,7 @@ fn troubles_name_the_line_and_what_would_be_right() {
 }
 
 #[test]
-fn a_check_of_a_server_has_no_input() {
+fn server_check_has_no_input() {
     let header = HEADER.replace("\"run\"", "\"check\"");
     let sample = r#"{"event":"check-sample","elapsed_s":0.1,"rss_bytes":5,"memory_bytes":3,"disk_bytes":0,"accepted_bytes":null,"returned_bytes":1,"backlog_bytes":null}"#;
     let Body::Check(check) = read(&[&header, sample, ""].join("\n")).expect("a recording").body else {
@@ -163,7 +163,7 @@ fn a_check_of_a_server_has_no_input() {
 }
 
 #[test]
-fn a_check_is_read_with_and_without_its_end() {
+fn check_is_read_without_its_end() {
     let header = HEADER.replace("\"run\"", "\"check\"");
     let sample = r#"{"event":"check-sample","elapsed_s":0.1,"rss_bytes":5,"memory_bytes":3,"disk_bytes":0,"accepted_bytes":4,"returned_bytes":1,"backlog_bytes":3}"#;
     let end = r#"{"event":"check-end","elapsed_s":0.2,"verdict":"honours","sentence":"it does","advice":"","memory_peak_bytes":3,"disk_bytes":0,"largest":{"pid":42,"name":"node"},"error_line":null,"exit":{"code":0,"error":null}}"#;

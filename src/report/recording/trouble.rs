@@ -5,16 +5,16 @@ use std::io;
 
 use crate::error::{Failure, Kind};
 
-/// A recording that cannot be read or is none.
+/// A file that cannot be read or is not a recording.
 #[derive(Debug)]
 pub struct Trouble {
     /// The file, as it was named.
     pub file: String,
-    /// The line, from 1; none where it is the file as a whole.
+    /// The line, from 1; `None` for the file as a whole.
     pub line: Option<usize>,
-    /// What is wrong and what would be right.
+    /// The problem, and what is expected.
     pub what: String,
-    /// Whether the file could be read, and it is what stands in it.
+    /// Distinguishes a failed read from wrong contents.
     pub kind: Kind,
 }
 
@@ -31,7 +31,7 @@ impl Trouble {
         }
     }
 
-    /// A file that is no recording.
+    /// A file that is not a recording.
     pub fn wrong(file: &str, line: Option<usize>, what: impl Into<String>) -> Self {
         Self {
             file: file.to_owned(),

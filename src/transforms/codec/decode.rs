@@ -1,4 +1,4 @@
-//! Decompressing a stream: all its members, and nothing that is none.
+//! Decompresses a stream: all its members, and nothing else.
 
 use std::fmt::Display;
 use std::io;
@@ -14,9 +14,9 @@ use crate::stage::{Budget, Claim, Content, Context, OnThread, Outcome, Transform
 use super::{Codec, Decoder, Format, Head, PIECE, Padding, Step, magic};
 use crate::transforms::gathered::Gathered;
 
-/// Plans a stage that decompresses what is in one of `formats`.
+/// Plans a stage that decompresses any of `formats`.
 pub fn decompress(formats: &'static [&'static Format]) -> Box<dyn TransformPlan> {
-    // Where there is a choice, even what every decoder of a format holds is claimed once it is known which it is.
+    // With several formats, even a decoder's base is claimed only once the format is known.
     let (state, claims_later) = match formats {
         [only] => (only.base, only.grows),
         _ => (0, true),
@@ -36,27 +36,27 @@ pub struct Decoding {
     chosen: Option<(&'static Format, Box<dyn Decoder>)>,
     memory: Memory,
     state: State,
-    /// Whether a whole member, or a frame to pass over, has been read.
+    /// Whether a complete member, or a skippable frame, has been read.
     is_whole: bool,
     /// Zero bytes since the last member.
     zeros: u64,
-    /// What was decompressed and not sent yet.
+    /// Output that was not sent yet.
     gathered: Gathered,
-    /// Bytes read so far, to say where a fault is.
+    /// Bytes read so far, to report where an error is.
     offset: u64,
 }
 
 enum State {
-    /// The first bytes of a member, not enough yet to tell; none of them are counted in `offset`.
+    /// The first bytes of a member, too few yet to identify it; not counted in `offset`.
     Head(Vec<u8>),
     /// In the middle of a member.
     Member,
-    /// In a frame to pass over that has so many bytes left.
+    /// In a skippable frame with this many bytes left.
     Skip(u64),
 }
 
 impl Decoding {
-    /// A transform that restores a stream of one of `formats`.
+    /// A transform that decompresses a stream of one of `formats`.
     pub fn new(formats: &'static [&'static Format], budget: Arc<Budget>) -> Self {
         Self {
             formats,
@@ -70,10 +70,10 @@ impl Decoding {
         }
     }
 
-    /// The same behind whole members of `format` that were decoded by other means, `offset` bytes in all.
+    /// The same after complete members of `format` that were decoded by other means, `offset` bytes in all.
     pub fn behind(formats: &'static [&'static Format], budget: Arc<Budget>, offset: u64) -> Self {
         Self {
-            // With no member behind it, it still has to find out what this is.
+            // Without a member before it, it still has to identify the format.
             chosen: formats
                 .first()
                 .filter(|_| offset > 0)
@@ -84,7 +84,8 @@ impl Decoding {
         }
     }
 
-    /// Takes bytes that are no chunk. What comes before a fault is good: a stage that wants no more than that must get it.
+    /// Decodes bytes that are not in a chunk. Output before an error is sent: a stage that needs no more than that must
+    /// get it.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Outlet) -> Outcome {
         let fed = self.consume_all(bytes, out);
         if fed.is_err() {
@@ -128,23 +129,23 @@ impl Decoding {
         self.corrupt("the input ends in the middle of the data")
     }
 
-    /// The input is something else.
+    /// The failure for an unknown format.
     fn foreign(&self, head: &[u8]) -> Stop {
         let seen = magic::describe(&head[..head.len().min(magic::LONGEST)]);
         if self.is_whole {
             return self.corrupt(format!("something else follows the end of the data: {seen}"));
         }
         if let Some(format) = self.format() {
-            return self.corrupt(format!("this is no {}: {seen}", format.name));
+            return self.corrupt(format!("this is not {}: {seen}", format.name));
         }
         let names: Vec<&str> = self.formats.iter().map(|format| format.name).collect();
         let names = names.join(", ");
         self.corrupt(format!(
-            "this is none of {names}: {seen}; brotli cannot be recognised, use unbrotli for it"
+            "this is not any of {names}: {seen}; brotli cannot be recognised, use unbrotli for it"
         ))
     }
 
-    /// The memory that the input takes to decode is not to be had: `needed` is what the whole chain would take.
+    /// The failure if the decoder needs too much memory: `needed` is what the whole pipeline would need.
     fn too_much(&self, bytes: u64, needed: u64) -> Stop {
         let why = format!(
             "it takes {} to decompress; --memory {} would do",
@@ -154,7 +155,7 @@ impl Decoding {
         Failure::because(Kind::Limit, self.operation(), why).into()
     }
 
-    /// Takes as much of `input` as its state has a use for.
+    /// Decodes as much of `input` as the current state needs.
     fn consume(&mut self, input: &mut PartialBuffer<&[u8]>, out: &mut Outlet) -> Outcome {
         match &mut self.state {
             State::Member => self.decode(input, out),
@@ -198,7 +199,7 @@ impl Decoding {
         self.zeros = 0;
     }
 
-    /// Gathers the first bytes of a member until they tell what it is, and starts it.
+    /// Gathers the first bytes of a member until they identify it, and starts it.
     fn gather(&mut self, input: &mut PartialBuffer<&[u8]>, out: &mut Outlet) -> Outcome {
         let State::Head(head) = &mut self.state else {
             return Ok(());
@@ -208,7 +209,7 @@ impl Decoding {
             let wanted = match self.look(&head) {
                 (_, Head::More(wanted)) => wanted,
                 (_, Head::Foreign) if head.len() < magic::LONGEST => {
-                    // A few bytes more make a better message.
+                    // A few more bytes make a better message.
                     if input.unwritten().is_empty() && self.is_whole {
                         return Err(self.foreign(&head));
                     }
@@ -236,7 +237,7 @@ impl Decoding {
         }
     }
 
-    /// What the first bytes of a member are, by the format that knows them.
+    /// Identifies the first bytes of a member, by the format that recognises them.
     fn look(&self, head: &[u8]) -> (&'static Format, Head) {
         let known = self.chosen.as_ref().map(|(format, _)| *format);
         let formats = known.as_slice();
@@ -256,12 +257,12 @@ impl Decoding {
         answer
     }
 
-    /// Whether another member may follow what is behind the last one.
+    /// Whether another member may follow the last one.
     fn may_follow(&self, format: &Format) -> bool {
         format.padding != Padding::Fours || self.zeros.is_multiple_of(4)
     }
 
-    /// Starts a member whose decoder needs `bytes`, with the first bytes of it.
+    /// Starts a member whose decoder needs `bytes`, with its first bytes.
     fn start(&mut self, format: &'static Format, bytes: u64, head: &[u8], out: &mut Outlet) -> Outcome {
         match &mut self.chosen {
             Some((_, decoder)) => decoder.restart().map_err(|error| self.corrupt(error))?,
@@ -286,7 +287,7 @@ impl Decoding {
         self.memory.claim(bytes).map_err(|needed| self.too_much(bytes, needed))
     }
 
-    /// Decodes all of `input` that belongs to this member, and all that comes of it.
+    /// Decodes all of `input` that belongs to this member, and sends the output.
     fn decode(&mut self, input: &mut PartialBuffer<&[u8]>, out: &mut Outlet) -> Outcome {
         loop {
             let before = input.written_len();
@@ -307,7 +308,7 @@ impl Decoding {
                         decoder.allow(bytes).map_err(|error| self.corrupt(error))?;
                     }
                 }
-                // Where it filled a buffer, there may be more.
+                // If it filled a buffer, there may be more.
                 Step::Within if input.unwritten().is_empty() && !self.gathered.is_empty() => return Ok(()),
                 Step::Within => {}
             }
@@ -356,7 +357,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Nothing claimed.
+    /// No claim.
     pub fn new(budget: Arc<Budget>) -> Self {
         Self {
             budget,
@@ -366,13 +367,13 @@ impl Memory {
         }
     }
 
-    /// Claims what the decoder holds in any case, where the plan did not.
+    /// Claims the decoder's base, if the plan did not.
     pub fn claim_base(&mut self, bytes: u64) -> Result<(), u64> {
         self.base = Some(self.budget.claim(bytes)?);
         Ok(())
     }
 
-    /// Claims `bytes` in all for what the input asks for.
+    /// Claims `bytes` in all for what the input needs.
     pub fn claim(&mut self, bytes: u64) -> Result<(), u64> {
         if bytes > self.bytes {
             self.state = None;

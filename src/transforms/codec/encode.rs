@@ -13,8 +13,8 @@ use crate::stage::{Content, Context, OnThread, Outcome, Transform, TransformPlan
 use super::{Codec, PIECE};
 use crate::transforms::gathered::Gathered;
 
-/// Plans a stage that compresses with what `encoder` makes, which holds `state` bytes. What it was given it holds back no
-/// longer than `flush`, unless that is `None`: then it cannot be hurried.
+/// Plans a stage that compresses with an encoder made by `encoder`, which holds `state` bytes. It holds back its input
+/// for no longer than `flush`; `None` means that the format cannot be flushed.
 pub fn compress<E: EncodeV2 + Send + 'static>(
     state: u64,
     flush: Option<Duration>,
@@ -28,7 +28,7 @@ pub fn compress<E: EncodeV2 + Send + 'static>(
     })
 }
 
-/// An encoder takes every byte, and its parameters were checked: what it can lack is memory and threads.
+/// An encoder accepts every byte, and its parameters were checked: it can only lack memory and threads.
 fn failed(error: io::Error) -> Failure {
     Failure::io(Kind::Resources, "cannot compress", error)
 }
@@ -36,27 +36,27 @@ fn failed(error: io::Error) -> Failure {
 /// A compressor as a transform.
 struct Encoding<E> {
     encoder: E,
-    /// What was compressed and not sent yet.
+    /// Output that was not sent yet.
     gathered: Gathered,
     flush: Option<Duration>,
     held: Held,
 }
 
-/// Bytes that a flush is given at once.
+/// The room for one flush, in bytes.
 const ROOM: usize = 1 << 10;
 
-/// What the encoder was given and has not given out.
+/// Whether the encoder holds input that it has not sent the output of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Held {
     Nothing,
-    /// Something. It gave out something of its own accord since it last had to wait for input, so this is not old.
+    /// It holds some. It sent output of its own accord since it last had to wait for input, so this is not old.
     Young,
-    /// Something, at least since it had to wait for input.
+    /// It holds some, at least since it had to wait for input.
     Since(Instant),
 }
 
 impl<E: EncodeV2 + Send> Encoding<E> {
-    /// A transform that gives out what `encoder` makes of its input, and hurries it after `flush`.
+    /// A transform that sends the output of `encoder`, and flushes it after `flush`.
     fn new(encoder: E, flush: Option<Duration>) -> Self {
         Self {
             encoder,
@@ -99,7 +99,7 @@ impl<E: EncodeV2 + Send> Transform for Encoding<E> {
     }
 
     fn on_idle(&mut self, out: &mut Outlet) -> Outcome {
-        // zlib repeats its marker, for ever if need be, until a flush leaves room behind it: a link's own buffer may be
+        // zlib repeats its marker, forever if need be, until a flush leaves room behind it: a link's own buffer may be
         // too small for that.
         let mut room = [0; ROOM];
         self.starved(out)?;

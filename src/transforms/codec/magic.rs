@@ -1,8 +1,8 @@
-//! Telling what bytes look like: for decoders, and for people whose decoder found something else.
+//! Identifies formats by their first bytes: for decoders, and for errors about foreign input.
 
 use super::Head;
 
-/// The most bytes that it takes to tell.
+/// The most bytes that are needed to identify a format.
 pub const LONGEST: usize = 6;
 
 /// The first bytes of formats, from their specifications.
@@ -20,7 +20,7 @@ const KNOWN: &[(&[u8], &str)] = &[
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
 ];
 
-/// The name of a format that starts like `head`, or what else it looks like.
+/// The name of a format that starts like `head`, or a description of what it looks like.
 pub fn describe(head: &[u8]) -> String {
     if let Some((_, name)) = KNOWN.iter().find(|(magic, _)| head.starts_with(magic)) {
         return format!("it looks like {name}");
@@ -35,10 +35,10 @@ pub fn describe(head: &[u8]) -> String {
     format!("it starts with {}", hex.join(" "))
 }
 
-/// How `head` compares with what a format starts with.
+/// How `head` compares with a magic number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Likeness {
-    /// It starts so.
+    /// It starts with it.
     Same,
     /// It does so far, but is shorter.
     Shorter,
@@ -46,7 +46,7 @@ pub enum Likeness {
     Different,
 }
 
-/// Compares `head` with what a format starts with.
+/// Compares `head` with a magic number.
 pub fn compare(head: &[u8], magic: &[u8]) -> Likeness {
     if head.starts_with(magic) {
         Likeness::Same
@@ -57,11 +57,11 @@ pub fn compare(head: &[u8], magic: &[u8]) -> Likeness {
     }
 }
 
-/// What a frame starts with that zstd and lz4 pass over, behind its first byte, whose lower half is free: RFC 8878,
+/// The magic number of frames that zstd and lz4 skip, without its first byte, whose lower half is free: RFC 8878,
 /// section 3.1.2.
 pub const SKIPPABLE: &[u8] = &[0x2a, 0x4d, 0x18];
 
-/// Whether `head` starts a frame to be passed over.
+/// Whether `head` starts a skippable frame.
 pub fn skippable(head: &[u8]) -> Head {
     let Some((0x50..=0x5f, rest)) = head.split_first() else {
         return if head.is_empty() { Head::More(1) } else { Head::Foreign };
@@ -78,14 +78,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_it_looks_like_is_named() {
+    fn foreign_input_is_described() {
         assert_eq!(describe(&[0x28, 0xb5, 0x2f, 0xfd, 0, 0]), "it looks like zstd");
         assert_eq!(describe(b"hello\n"), "it looks like text: `hello\\n`");
         assert_eq!(describe(&[0, 1]), "it starts with 00 01");
     }
 
     #[test]
-    fn a_frame_to_pass_over_says_how_long_it_is() {
+    fn skippable_frame_states_its_length() {
         let frame = [0x5a, 0x2a, 0x4d, 0x18, 3, 1, 0, 0];
         assert_eq!(skippable(&frame), Head::Skippable(8 + 259));
         assert_eq!(skippable(&frame[..5]), Head::More(8));

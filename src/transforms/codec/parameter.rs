@@ -2,14 +2,14 @@
 
 use crate::catalog::{Args, Kind, Param, Place};
 
-/// How long an encoder may hold back what it was given, where its input has nothing more for now.
+/// How long an encoder may hold back its input when no more is available.
 pub const FLUSH: Param = Param {
     name: "flush",
     kind: Kind::Duration,
     place: Place::Named,
     required: false,
     default: Some("25ms"),
-    help: "give out what came in after this time without more; a stream that keeps flowing is never cut up",
+    help: "flush after this time without input; a steady stream is never flushed",
 };
 
 /// The parameter `level`, from `min` to `max`.
@@ -34,14 +34,14 @@ pub const THREADS: Param = Param {
     help: "compress on so many threads; each takes its own share of memory",
 };
 
-/// The level that was asked for.
+/// The given level.
 pub fn given_level(args: &Args) -> i32 {
     args.integer("level")
         .and_then(|level| i32::try_from(level).ok())
         .unwrap_or(1)
 }
 
-/// The threads that were asked for.
+/// The given number of threads.
 pub fn given_threads(args: &Args) -> u32 {
     args.integer("threads")
         .and_then(|threads| u32::try_from(threads).ok())

@@ -1,4 +1,4 @@
-//! Every codec as a stage between two small links: whatever the sizes of pieces, cut anywhere, with any bit flipped.
+//! Every codec as a stage between two small links: with pieces of all sizes, cut anywhere, with any bit flipped.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ fn link(high: u64) -> (Outlet, Inlet) {
     (Outlet::new(link.clone(), meter()), Inlet::new(link, meter()))
 }
 
-/// What the engine would start for a call, under `memory` bytes.
+/// Starts a call as the engine would, under `memory` bytes.
 fn start(call: &str, memory: Option<u64>, input: Inlet, out: Outlet) -> Box<dyn FnOnce() -> Outcome + Send> {
     let (script, problems) = grammar::parse(call.as_bytes());
     assert!(problems.is_empty(), "{call}");
@@ -51,7 +51,7 @@ fn start(call: &str, memory: Option<u64>, input: Inlet, out: Outlet) -> Box<dyn 
     }
 }
 
-/// What comes of `input`, sent in pieces of `piece` bytes through links of `high` bytes, and how it ended.
+/// The output for `input`, sent in pieces of `piece` bytes through links of `high` bytes, and how it ended.
 fn run_with(call: &str, input: &[u8], piece: usize, high: u64, memory: Option<u64>) -> (Vec<u8>, Result<(), Failure>) {
     let (mut feed, inlet) = link(high);
     let (outlet, mut drain) = link(high);
@@ -73,7 +73,7 @@ fn run_with(call: &str, input: &[u8], piece: usize, high: u64, memory: Option<u6
         let ending = match worker.join().expect("no panic") {
             Ok(()) => Ok(()),
             Err(Stop::Failed(failure)) => Err(failure),
-            Err(Stop::PeerClosed) => panic!("{call}: nobody stopped"),
+            Err(Stop::PeerClosed) => panic!("{call}: no side stopped"),
         };
         (output, ending)
     })
@@ -89,14 +89,14 @@ fn encode(call: &str, input: &[u8]) -> Vec<u8> {
     output
 }
 
-/// What is said of an input that cannot be decompressed.
+/// The error for an input that cannot be decompressed.
 fn refused(call: &str, input: &[u8]) -> String {
     let failure = run(call, input).1.expect_err("is refused");
     assert_eq!(failure.kind(), Kind::Corrupt, "{failure}");
     failure.to_string()
 }
 
-/// Text that compresses well, but not too well.
+/// Text that compresses well, but not extremely.
 fn text(bytes: usize) -> Vec<u8> {
     let mut text = String::new();
     let mut number = 1_u32;
@@ -109,7 +109,7 @@ fn text(bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn pieces_and_links_of_any_size_make_no_difference() {
+fn piece_and_link_sizes_do_not_matter() {
     let data = text(20_000);
     for (encoder, decoder) in PAIRS {
         let packed = encode(encoder, &data);
@@ -163,7 +163,7 @@ fn any_cut_is_said_to_be_one() {
     }
 }
 
-/// The other ways to the same data: gzip without sizes, which one thread decodes, and the decoder that finds out itself.
+/// Other ways to the same data: gzip without sizes, which one thread decodes, and the decoder that detects the format.
 fn other_ways() -> impl Iterator<Item = (&'static str, &'static str)> {
     let named = PAIRS.iter().filter(|(_, decoder)| *decoder != "unbrotli");
     let found_out = named.map(|(encoder, _)| (*encoder, "decompress"));
@@ -171,7 +171,7 @@ fn other_ways() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 #[test]
-fn any_cut_is_refused_on_the_other_ways_as_well() {
+fn other_ways_refuse_any_cut() {
     for (encoder, decoder) in other_ways() {
         let packed = encode(encoder, &text(300));
         for at in 0..packed.len() {
@@ -181,7 +181,7 @@ fn any_cut_is_refused_on_the_other_ways_as_well() {
 }
 
 #[test]
-fn a_cut_between_members_is_an_end_and_nowhere_else() {
+fn cut_is_accepted_only_between_members() {
     let data = vec![b'x'; 4 * (8 << 10)];
     let packed = encode("gzip member=8KiB", &data);
     let ends = (1..packed.len()).filter(|at| {
@@ -199,7 +199,7 @@ fn a_cut_between_members_is_an_end_and_nowhere_else() {
 }
 
 #[test]
-fn many_members_and_empty_ones_are_one_stream() {
+fn many_and_empty_members_are_one_stream() {
     for (encoder, decoder) in PAIRS.iter().copied().chain(other_ways()) {
         if decoder == "unbrotli" {
             continue;
@@ -229,7 +229,7 @@ fn something_else_behind_the_data_is_refused() {
 }
 
 #[test]
-fn what_came_before_a_cut_is_given_out() {
+fn output_before_a_cut_is_sent() {
     for (encoder, decoder) in PAIRS {
         let data = text(300_000);
         let packed = encode(encoder, &data);
@@ -249,7 +249,7 @@ fn a_flipped_bit_is_found_or_harmless() {
             flipped[bit / 8] ^= 1 << (bit % 8);
             let (output, ending) = run(decoder, &flipped);
             match ending {
-                // A larger window may be more than is allowed.
+                // A larger window may exceed the allowance.
                 Err(failure) => assert!(
                     matches!(failure.kind(), Kind::Corrupt | Kind::Limit),
                     "{decoder}, bit {bit}: {failure}"
@@ -283,7 +283,7 @@ fn something_else_is_named() {
         assert!(said.contains("it looks like"), "{decoder}: {said}");
     }
     let said = refused("decompress", b"hello, world");
-    assert!(said.contains("none of gzip"), "{said}");
+    assert!(said.contains("not any of gzip"), "{said}");
     assert!(
         said.contains("it looks like text: `hello,`") && said.contains("unbrotli"),
         "{said}"
@@ -292,7 +292,7 @@ fn something_else_is_named() {
 }
 
 #[test]
-fn zero_bytes_behind_the_data_are_as_each_format_has_them() {
+fn padding_zeros_follow_each_format() {
     let padded = |packed: Vec<u8>, zeros: usize| [packed, vec![0; zeros]].concat();
     let gzip = || encode("gzip", b"data");
     assert_eq!(run("gunzip", &padded(gzip(), 5)).0, b"data");
@@ -336,8 +336,8 @@ fn lz4_of_the_old_kind_is_named() {
 
 #[cfg(feature = "zstd")]
 #[test]
-fn a_window_that_is_too_large_ends_at_the_header() {
-    // A frame whose header asks for 256 MiB.
+fn oversized_window_fails_at_the_header() {
+    // A frame whose header requires 256 MiB.
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 18 << 3, 0x01, 0x00, 0x00];
     let failure = run("unzstd", &frame).1.expect_err("too large");
     assert_eq!(failure.kind(), Kind::Limit);
@@ -349,7 +349,7 @@ fn a_window_that_is_too_large_ends_at_the_header() {
 
 #[cfg(feature = "xz")]
 #[test]
-fn a_block_that_takes_too_much_is_refused_before_it_is_decoded() {
+fn oversized_block_fails_before_decoding() {
     let packed = encode("xz level=1", &text(1000));
     let failure = run_with("unxz", &packed, 9, 1 << 20, Some(1 << 20))
         .1
@@ -359,9 +359,9 @@ fn a_block_that_takes_too_much_is_refused_before_it_is_decoded() {
     assert_eq!(run_with("unxz", &packed, 9, 1 << 20, Some(2 << 20)).0, text(1000));
 }
 
-/// What an encoder gives out of a source that has sent something and not ended.
+/// What an encoder sends while a source has sent something and not ended.
 #[test]
-fn what_came_in_comes_out_soon_where_the_format_allows() {
+fn encoder_output_comes_soon() {
     for (encoder, decoder) in PAIRS {
         if matches!(*decoder, "unxz" | "bunzip2") {
             continue;
@@ -387,7 +387,7 @@ fn what_came_in_comes_out_soon_where_the_format_allows() {
     }
 }
 
-/// A stream that never lets its encoder wait for long is not cut up: it is compressed as if it had come at once.
+/// A stream that never makes its encoder wait for long is not flushed: it is compressed as if it had come at once.
 #[test]
 fn a_steady_stream_is_not_flushed() {
     let data = text(3_000_000);
@@ -395,7 +395,7 @@ fn a_steady_stream_is_not_flushed() {
         let at_once = encode(encoder, &data).len();
         let (output, ending) = run_with(encoder, &data, 1000, 1 << 20, None);
         assert!(ending.is_ok());
-        // On a busy machine even a steady stream may stand still for a moment.
+        // On a busy machine even a steady stream may pause for a moment.
         let most = at_once + at_once / 1000;
         assert!(
             output.len() <= most,

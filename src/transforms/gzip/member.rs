@@ -1,9 +1,9 @@
-//! A gzip member whose size stands in its header: RFC 1952, with an extra field.
+//! gzip members with their size in the header: RFC 1952, with an extra field.
 //!
 //! RFC 1952 lets members follow one another and lets a header carry extra fields, so any gzip reads such a stream. A
 //! reader that knows the field finds the next member without decompressing this one. Two such fields are in use, and
-//! both are understood: `IG`, four bytes with the size of the whole member, as mgzip and crabz write it (and we); and
-//! `BC`, two bytes with that size less one, of BGZF (SAM/BAM format specification, section 4.1).
+//! both are understood: `IG`, four bytes with the size of the whole member, as mgzip, crabz and this program write it;
+//! and `BC`, two bytes with that size less one, of BGZF (SAM/BAM format specification, section 4.1).
 
 /// Bytes of the header that we write.
 pub const HEADER: usize = 20;
@@ -28,18 +28,18 @@ pub fn header(size: u32, level: i32) -> [u8; HEADER] {
     header
 }
 
-/// What the first bytes of a member tell.
+/// What the first bytes of a member say about its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sized {
-    /// It takes more bytes to tell.
+    /// More bytes are needed.
     Unknown,
     /// The member's size is not in its header.
     No,
-    /// The whole member has so many bytes.
+    /// The size of the whole member, in bytes.
     Yes(usize),
 }
 
-/// How many first bytes it takes to tell, given some that do not.
+/// The number of leading bytes that are needed, given too few of them.
 pub fn wanted(bytes: &[u8]) -> usize {
     match bytes.get(10..FIXED) {
         Some(length) => FIXED + usize::from(u16::from_le_bytes([length[0], length[1]])),
@@ -72,7 +72,7 @@ pub fn sized(bytes: &[u8]) -> Sized {
         };
         let header = FIXED + usize::from(u16::from_le_bytes([bytes[10], bytes[11]]));
         let member = usize::try_from(member).unwrap_or(0);
-        // A size that cannot be is no size: the member is read like any other.
+        // An impossible size is ignored: the member is read like any other.
         return if member > header + FOOTER {
             Sized::Yes(member)
         } else {

@@ -1,8 +1,8 @@
-//! Compressing independent members in parallel.
+//! Compresses independent members in parallel.
 //!
 //! One thread copies the input into members and the results into the output, in order; a pool compresses, or with
-//! `threads=1` that thread itself. No input chunk is held while input is waited for: a member's bytes are the stage's own,
-//! and stand in the budget.
+//! `threads=1` that thread itself. No input chunk is held while it waits for input: a member's bytes are the stage's
+//! own, and are part of the budget.
 
 use std::time::{Duration, Instant};
 
@@ -25,13 +25,13 @@ pub struct Members {
     pub size: usize,
     /// Threads that compress.
     pub threads: usize,
-    /// After what time without more input a member is cut short; `None` for never.
+    /// After how long without more input a member is ended early; `None` for never.
     pub flush: Option<Duration>,
 }
 
 impl Members {
-    /// The most bytes that a member can come to. What cannot be compressed is stored, which costs 5 bytes in each 5000 at
-    /// the most: libdeflate's own bound.
+    /// The largest size of a compressed member. Incompressible data is stored, which adds at most 5 bytes per 5000:
+    /// libdeflate's own bound.
     fn bound(&self) -> usize {
         HEADER + FOOTER + self.size + 5 * (self.size / 5000 + 1) + 9
     }
@@ -45,7 +45,7 @@ impl Members {
         }
     }
 
-    /// Bytes of all members in hand and their compressors.
+    /// Bytes of all members and their compressors.
     pub fn state_bytes(&self) -> u64 {
         (self.threads * (self.size + self.bound() + self.compressor_bytes())) as u64
     }
@@ -77,12 +77,12 @@ impl Stage for Members {
     }
 }
 
-/// One member on its way.
+/// One member.
 #[derive(Debug)]
 struct Member {
-    /// What goes into it.
+    /// Its uncompressed input.
     input: Vec<u8>,
-    /// What comes of it, as long as it is in a thread's hand; only the first `size` bytes are of this member.
+    /// Its compressed output while a thread works on it; only the first `size` bytes belong to this member.
     output: Vec<u8>,
     size: usize,
 }
@@ -115,13 +115,13 @@ impl Member {
 struct Packer {
     members: Members,
     pool: WorkerPool<Member>,
-    /// The member that is being filled; it has something in it.
+    /// The member that is being filled; not empty.
     filling: Option<Member>,
-    /// Members that nobody uses. With the others there is one for each thread: filling one takes a hundredth of the time
-    /// that compressing one does, and a thread that waits for it leaves its processor to this one.
+    /// Unused members. There is one member for each thread: filling one takes a hundredth of the time that compressing
+    /// one does, and a thread that waits for it leaves its processor to this one.
     spare: Vec<Member>,
     gathered: Gathered,
-    /// When input came last.
+    /// When the last input came.
     last: Instant,
     /// Whether no member was begun at all.
     is_empty: bool,
@@ -131,7 +131,7 @@ impl Packer {
     fn run(mut self, mut input: Inlet, mut out: Outlet, context: &Context) -> Outcome {
         loop {
             if self.pool.in_flight() == 0 && !input.is_ready() {
-                // Whoever waits gives out what it has.
+                // Output must not be held back during a wait.
                 self.gathered.send(&mut out)?;
             }
             match self.pool.next_or_input(&mut input, &context.meter, self.patience())? {
@@ -141,7 +141,7 @@ impl Packer {
                 Event::Late => self.submit(),
             }
         }
-        // Nothing at all is a member, too: an empty stream that any gzip reads.
+        // An empty stream is one empty member, which any gzip reads.
         if self.is_empty {
             self.fill(&[], &mut out)?;
         }
@@ -160,7 +160,7 @@ impl Packer {
         Some(flush.saturating_sub(self.last.elapsed()))
     }
 
-    /// Copies a chunk into members, and hands over those that are full.
+    /// Copies a chunk into members, and submits those that are full.
     fn take_in(&mut self, chunk: &Chunk, out: &mut Outlet) -> Outcome {
         self.last = Instant::now();
         let mut rest = chunk.as_slice();
@@ -170,8 +170,8 @@ impl Packer {
         Ok(())
     }
 
-    /// Copies what fits of `bytes` into the member that is being filled, and hands it over if that fills it; answers how
-    /// many bytes that were. Waits for a member if all are in hand.
+    /// Copies as much of `bytes` as fits into the member that is being filled, and submits it if it is full; returns
+    /// the number of bytes. Waits for a member if all are in use.
     fn fill(&mut self, bytes: &[u8], out: &mut Outlet) -> Result<usize, Stop> {
         self.is_empty = false;
         let mut filling = loop {
@@ -192,7 +192,7 @@ impl Packer {
         Ok(count)
     }
 
-    /// Hands over the member that is being filled, if there is one.
+    /// Submits the member that is being filled, if there is one.
     fn submit(&mut self) {
         if let Some(member) = self.filling.take() {
             self.pool.submit(member);

@@ -1,9 +1,9 @@
-//! Decompressing in parallel, where members tell their size.
+//! Decompresses in parallel if members state their size.
 //!
-//! One thread cuts the input into members and copies the results into the output, in order; a pool decompresses. Whatever
-//! is out of the ordinary (a member without a size, one that is too large, one that is corrupt, the end in the middle of
-//! one) is left to the decoder that reads any gzip stream, from the first byte that was not given out: it has the last
-//! word on what is an error, and gives out what comes before one.
+//! One thread cuts the input into members and copies the results into the output, in order; a pool decompresses.
+//! Anything unusual (a member without a size, one that is too large, one that is corrupt, the end in the middle of one)
+//! is left to the decoder that reads any gzip stream, from the first byte whose output was not sent: it alone decides
+//! what is an error, and sends the output before one.
 
 use std::sync::Arc;
 
@@ -21,16 +21,16 @@ use crate::transforms::worker_pool::{Event, WorkerPool};
 /// The stage `gunzip`.
 #[derive(Clone, Copy)]
 pub struct Members {
-    /// What reads any stream: one format.
+    /// The formats of the general decoder: one.
     pub formats: &'static [&'static Format],
-    /// Threads that decompress, as far as the memory allows.
+    /// Threads that decompress, if there is memory for so many.
     pub threads: usize,
 }
 
 /// The largest member that is decompressed in one piece.
 const LARGEST: usize = 4 << 20;
 
-/// Members in hand: one that is gathered, one for each thread, and one so that none of them waits for the next.
+/// The number of members: one that is gathered, one for each thread, and one so that no thread waits for the next.
 const fn in_hand(threads: usize) -> usize {
     threads + 2
 }
@@ -59,18 +59,18 @@ impl Stage for Members {
     }
 }
 
-/// One member on its way.
+/// One member.
 #[derive(Debug, Default)]
 struct Member {
-    /// All of it, as it came.
+    /// The whole compressed member.
     input: Vec<u8>,
     output: Vec<u8>,
-    /// Whether it came out as its footer says.
+    /// Whether the output matches its footer.
     is_good: bool,
 }
 
 impl Member {
-    /// Bytes that its footer says it comes to, modulo 2³².
+    /// The uncompressed size in its footer, modulo 2³².
     fn length(&self) -> usize {
         let length = self.input.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
         length as usize
@@ -81,17 +81,17 @@ impl Member {
         self.output.reserve_exact(length.saturating_sub(self.output.len()));
         self.output.resize(length, 0);
         let came_to = decompressor.gzip_decompress(&self.input, &mut self.output);
-        // The library does not say where the member ended, only that a right footer followed. If the last bytes occur
-        // nowhere else, that footer was the last, and nothing is hidden between the data and it.
+        // The library does not report where the member ended, only that a valid footer followed. If the last bytes
+        // occur nowhere else, that footer was the last, and no bytes are hidden between the data and it.
         let footer = self.input.len() - FOOTER;
         self.is_good = came_to == Ok(length) && memmem::find(&self.input, &self.input[footer..]) == Some(footer);
     }
 }
 
-/// A pool, and the memory that its members may take.
+/// A pool, and the memory that its members may use.
 struct Workers {
     pool: WorkerPool<Member>,
-    /// Bytes that one member may take on either side.
+    /// Bytes that one member may use on either side.
     room: usize,
     _claim: Claim,
 }
@@ -100,22 +100,22 @@ struct Unpacker {
     members: Members,
     /// The member that is being gathered.
     present: Member,
-    /// Members that nobody uses.
+    /// Unused members.
     spare: Vec<Member>,
-    /// `None` until a member has come whose size is known.
+    /// `None` until the first member with a known size.
     pool: Option<Workers>,
-    /// Memory for the member that is gathered before there is a pool.
+    /// Memory for the member that is gathered before the pool exists.
     first: Option<Claim>,
     gathered: Gathered,
-    /// Bytes of the members that were given out.
+    /// Bytes of the members whose output was sent.
     offset: u64,
     context: Context,
 }
 
-/// How far the members of a chunk went.
+/// How many members of a chunk were handled.
 enum Taken {
     All,
-    /// The bytes from here on are for the decoder that reads any stream.
+    /// The bytes from here on are for the general decoder.
     Upto(usize),
 }
 
@@ -124,7 +124,7 @@ impl Unpacker {
         loop {
             let in_flight = self.pool.as_ref().map_or(0, |workers| workers.pool.in_flight());
             if in_flight == 0 && !input.is_ready() {
-                // Whoever waits gives out what it has.
+                // Output must not be held back during a wait.
                 self.gathered.send(&mut out)?;
             }
             let event = match &mut self.pool {
@@ -144,11 +144,11 @@ impl Unpacker {
                 Event::Late => {}
             }
         }
-        // An end anywhere else than behind a member is not for us to judge.
+        // If the input ends inside a member, the general decoder reports the error.
         self.decode(None, None, input, out)
     }
 
-    /// Cuts a chunk into members, and hands over those that are whole.
+    /// Cuts a chunk into members, and submits those that are complete.
     fn take_in(&mut self, chunk: &Chunk, out: &mut Outlet) -> Result<Taken, crate::error::Stop> {
         let bytes = chunk.as_slice();
         let mut at = 0;
@@ -160,7 +160,7 @@ impl Unpacker {
             };
             let missing = size - self.present.input.len();
             let count = missing.min(bytes.len() - at);
-            // No more than that: growing by doubling would take memory that nobody has asked for.
+            // Exactly that much: growing by doubling would use memory that was not claimed.
             self.present.input.reserve_exact(missing);
             self.present.input.extend_from_slice(&bytes[at..at + count]);
             at += count;
@@ -172,8 +172,8 @@ impl Unpacker {
         Ok(Taken::All)
     }
 
-    /// Whether there is room for a member of `size` bytes. What a header says costs its writer nothing, so it is believed
-    /// only as far as the budget goes.
+    /// Whether there is room for a member of `size` bytes. A header may claim any size, so it is trusted only within
+    /// the budget.
     fn may_gather(&mut self, size: usize) -> bool {
         match (&self.pool, &self.first) {
             _ if size > LARGEST => false,
@@ -186,14 +186,14 @@ impl Unpacker {
         }
     }
 
-    /// Hands over the present member, which is whole, and begins another; answers whether there is room for it.
+    /// Submits the current member, which is complete, and begins another; returns false if there is no room for it.
     fn submit(&mut self, out: &mut Outlet) -> Result<bool, crate::error::Stop> {
         let needed = self.present.input.len().max(self.present.length());
         if needed > LARGEST {
             return Ok(false);
         }
         if self.pool.is_none() {
-            // Members are of one size as a rule; what cannot be compressed is a little larger.
+            // Members normally have one size; incompressible ones are a little larger.
             let room = needed + needed / 16 + 1024;
             // The first member's memory is a part of it.
             self.first = None;
@@ -217,7 +217,7 @@ impl Unpacker {
                 break;
             };
             if !member.is_good {
-                // It goes first when all is decoded by the other decoder.
+                // Dropped before the general decoder takes over.
                 if let Some(workers) = &mut self.pool {
                     workers.pool.put_back(member);
                 }
@@ -244,7 +244,7 @@ impl Unpacker {
         Ok(())
     }
 
-    /// Leaves the rest of the stream to the decoder that reads any: the members in hand, the oldest first, then what was
+    /// Leaves the rest of the stream to the general decoder: the submitted members, the oldest first, then what was
     /// gathered of the next, then `rest` and all that follows.
     fn decode(mut self, oldest: Option<Member>, rest: Option<Chunk>, input: Inlet, mut out: Outlet) -> Outcome {
         let mut in_hand: Vec<Member> = oldest.into_iter().collect();
@@ -256,14 +256,14 @@ impl Unpacker {
             }
         }
         self.gathered.send(&mut out)?;
-        // The pool's memory is its own to the end: the members in hand are still in it.
+        // The pool keeps its memory to the end: the submitted members are still in it.
         let mut decoding = Decoding::behind(self.members.formats, self.context.budget.clone(), self.offset);
         for member in in_hand {
             decoding.feed(&member.input, &mut out)?;
         }
         decoding.feed(&self.present.input, &mut out)?;
         if let Some(chunk) = rest {
-            // Given back here: whoever waits for input must not hold any.
+            // Released here: a stage that waits for input must not hold any.
             decoding.feed(chunk.as_slice(), &mut out)?;
         }
         self.spare = Vec::new();
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_in_a_header_is_believed_only_within_the_budget() {
+    fn header_size_is_trusted_within_budget() {
         let mut unpacker = unpacker(Budget::new(256 << 10, 0, true));
         assert!(!unpacker.may_gather(LARGEST));
         assert_eq!(unpacker.context.budget.state(), 0);
@@ -312,14 +312,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_to_be_cut_out_is_not_gathered_at_all() {
+    fn oversized_member_is_not_gathered() {
         let mut unpacker = unpacker(Budget::new(LARGEST as u64 * 4, 0, false));
         assert!(!unpacker.may_gather(LARGEST + 1));
         assert!(unpacker.may_gather(LARGEST));
     }
 
     #[test]
-    fn fewer_threads_are_hired_where_the_memory_is_short() {
+    fn short_memory_starts_fewer_threads() {
         let budget = Arc::new(Budget::new(10_000, 2000, true));
         // A member takes 1000 bytes on either side; the third thread's would be the fifth.
         let (threads, claim) = claim_for(7, 1000, &budget).expect("room");

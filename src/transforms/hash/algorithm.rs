@@ -1,9 +1,9 @@
-//! The sums that there are.
+//! The checksum algorithms.
 
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512};
 
-/// Which sum.
+/// A checksum algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     Sha256,
@@ -19,7 +19,7 @@ impl Algorithm {
     /// Their names.
     pub const NAMES: &[&str] = &["sha256", "sha512", "blake3", "crc32c", "md5"];
 
-    /// The one of that name.
+    /// The algorithm of that name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
@@ -29,7 +29,7 @@ impl Algorithm {
         Self::NAMES[self as usize]
     }
 
-    /// How many hexadecimal digits it has.
+    /// The number of hexadecimal digits of its checksums.
     pub fn digits(self) -> usize {
         match self {
             Self::Sha256 | Self::Blake3 => 64,
@@ -39,10 +39,11 @@ impl Algorithm {
         }
     }
 
-    /// A sum in lower case, without the colons that `openssl dgst -c` puts between its bytes.
+    /// Checks a checksum and returns it in lower case, without the colons that `openssl dgst -c` puts between its
+    /// bytes.
     ///
     /// # Errors
-    /// Why it is none.
+    /// Why it is not valid.
     pub fn check_hex(self, text: &str) -> Result<String, String> {
         let pairs: Vec<&str> = text.split(':').collect();
         let joined = pairs.concat();
@@ -52,7 +53,7 @@ impl Algorithm {
             text
         };
         if let Some(wrong) = text.chars().find(|c| !c.is_ascii_hexdigit()) {
-            return Err(format!("`{}` is no hexadecimal digit", wrong.escape_debug()));
+            return Err(format!("`{}` is not a hexadecimal digit", wrong.escape_debug()));
         }
         if text.len() != self.digits() {
             return Err(format!("it has {} digits instead of {}", text.len(), self.digits()));
@@ -60,10 +61,7 @@ impl Algorithm {
         Ok(text.to_ascii_lowercase())
     }
 
-    /// [`Algorithm::check_hex`] of a sum that may have its algorithm before it: `sha256:HEX`.
-    ///
-    /// # Errors
-    /// Why it is none.
+    /// [`Algorithm::check_hex`] of a checksum that may have its algorithm before it: `sha256:HEX`.
     pub fn check_digest(self, text: &str) -> Result<String, String> {
         match text.split_once(':') {
             Some((name, hex)) if self.is_called(name) => self.check_hex(hex),
@@ -74,7 +72,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether tools call it so: `SHA256`, `SHA-256` or, as openssl does, `SHA2-256`.
+    /// Whether tools use this name for it: `SHA256`, `SHA-256` or, as openssl does, `SHA2-256`.
     pub fn is_called(self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         let name = match name.strip_prefix("sha2-").or_else(|| name.strip_prefix("sha-")) {
@@ -84,7 +82,7 @@ impl Algorithm {
         name == self.name()
     }
 
-    /// The sum of nothing, so far.
+    /// A hasher without any bytes yet.
     pub fn hasher(self) -> Hasher {
         match self {
             Self::Sha256 => Hasher::Sha256(Sha256::new()),
@@ -96,7 +94,7 @@ impl Algorithm {
     }
 }
 
-/// A sum in the making.
+/// A checksum in progress.
 pub enum Hasher {
     Sha256(Sha256),
     Sha512(Sha512),
@@ -106,7 +104,7 @@ pub enum Hasher {
 }
 
 impl Hasher {
-    /// Takes more bytes in.
+    /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha256(hasher) => hasher.update(bytes),
@@ -119,7 +117,7 @@ impl Hasher {
         }
     }
 
-    /// The sum, in hexadecimal.
+    /// The checksum, in hexadecimal.
     pub fn hex(self) -> String {
         match self {
             Self::Sha256(hasher) => hex(&hasher.finalize()),
@@ -175,12 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sum_says_why() {
+    fn invalid_checksum_says_why() {
         let why = |text| Algorithm::Crc32c.check_hex(text).expect_err(text);
         assert_eq!(why("e306928"), "it has 7 digits instead of 8");
-        assert_eq!(why("e306928x"), "`x` is no hexadecimal digit");
+        assert_eq!(why("e306928x"), "`x` is not a hexadecimal digit");
         assert_eq!(why(""), "it has 0 digits instead of 8");
-        assert_eq!(why("e3:06928"), "`:` is no hexadecimal digit");
+        assert_eq!(why("e3:06928"), "`:` is not a hexadecimal digit");
     }
 
     #[test]

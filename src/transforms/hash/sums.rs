@@ -1,4 +1,4 @@
-//! Files of sums, as sha256sum and its like write and read them.
+//! Checksum files as sha256sum and similar tools write and read them.
 
 use std::io::{self, Read};
 
@@ -9,17 +9,17 @@ use crate::platform::files;
 
 use super::Algorithm;
 
-/// A sum that a file holds.
+/// A checksum in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What it is the sum of; `None` for a bare digest.
+    /// The name that it belongs to; `None` for a bare digest.
     pub label: Option<String>,
     /// In lower case.
     pub hex: String,
 }
 
 impl Entry {
-    /// The label without what means nothing in it.
+    /// The label without a meaningless `./`.
     fn label(&self) -> Option<&str> {
         self.label.as_deref().map(plain)
     }
@@ -40,12 +40,12 @@ pub fn line(hex: &str, label: &str) -> String {
     }
 }
 
-/// Looks a sum up in a file: that of `label`, or else the only one.
+/// Finds a checksum in a file: that of `label`, or the only one.
 ///
 /// # Errors
 /// What is wrong with the file.
 pub fn look_up(file: &str, algorithm: Algorithm, label: Option<&str>) -> Result<Entry, Failure> {
-    /// More sums than any release has, and still nothing to speak of.
+    /// More checksums than any release has, and still little memory.
     const MOST: u64 = 16 << 20;
     let operation = format!("cannot look up the sum in {}", shown(file.as_bytes()));
     let mut text = Vec::new();
@@ -80,7 +80,7 @@ fn choose(text: &str, algorithm: Algorithm, label: Option<&str>) -> Result<Entry
     }
 }
 
-/// The sums of one algorithm in a file; lines that hold none are passed over, as the tools do.
+/// The checksums of one algorithm in a file; lines without one are skipped, as the tools do.
 fn entries(text: &str, algorithm: Algorithm) -> Vec<Entry> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut spacing = None;
@@ -92,10 +92,10 @@ fn entries(text: &str, algorithm: Algorithm) -> Vec<Entry> {
 
 const BLANK: [char; 2] = [' ', '\t'];
 
-/// What stands between the digest and the name in all lines of a file.
+/// The separator of digest and name, the same in all lines of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spacing {
-    /// A blank, and a second one or `*`: md5sum and its like.
+    /// A blank, and a second one or `*`: md5sum and similar tools.
     Mode,
     /// One blank: BSD's `md5 -r`.
     Single,
@@ -108,8 +108,8 @@ enum Spacing {
 /// - either behind a backslash, with the name escaped
 /// - `ALGO:HEX`, with or without a name
 ///
-/// The first line with a digest before its name settles the spacing, as in coreutils: otherwise an added line with another
-/// spacing could make ` a` stand for `a`.
+/// The first line with a digest before its name determines the spacing, as in coreutils: otherwise an added line with
+/// another spacing could make ` a` stand for `a`.
 fn entry(line: &str, algorithm: Algorithm, spacing: &mut Option<Spacing>) -> Option<Entry> {
     let (line, is_escaped) = line.strip_prefix('\\').map_or((line, false), |rest| (rest, true));
     let (label, hex) = match before_name(line, algorithm, spacing) {
@@ -160,7 +160,7 @@ fn tagged(line: &str, algorithm: Algorithm) -> Option<(Option<&str>, String)> {
     is_ours.then_some((Some(label), hex))
 }
 
-/// A name as it was before it was escaped; `None` where no tool has escaped it so.
+/// Reverts the escaping of a name; `None` if no tool would have escaped it so.
 fn unescape(label: &str) -> Option<String> {
     let mut plain = String::new();
     let mut rest = label.chars();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_said() {
+    fn missing_checksum_is_reported() {
         let two = format!("{A}  a\n{B}  b\n");
         assert_eq!(found(&two, None), Err("2 sums: say which with label=".to_owned()));
         assert_eq!(found(&two, Some("c")), Err("no md5 sum for `c`".to_owned()));

@@ -1,38 +1,38 @@
-//! When the next bytes may pass: a token bucket in integer arithmetic.
+//! Computes when the next bytes may pass: a token bucket in integer arithmetic.
 
 use std::time::{Duration, Instant};
 
 /// A schedule that is exact in the mean, and a limit on how fast it may be caught up.
 ///
 /// The schedule counts from an origin: byte `n` passes at `origin + n / rate`, never rounded twice, so nothing drifts.
-/// A timer that wakes late leaves the schedule where it was, and what is late is caught up. A pause of a neighbour moves
-/// the origin instead: no credit for idle time, except for what `burst` allows.
+/// A timer that wakes late leaves the schedule where it was, and what is late is caught up. A pause of a neighbour
+/// moves the origin instead: idle time earns no credit, except for what `burst` allows.
 ///
-/// Catching up is limited by a generic cell rate algorithm (ITU-T I.371) at 1.04 times the rate with a tolerance of
-/// 0.5 ms, so that no window of 100 ms, a piece of 5 ms included, sees more than 1.1 times the rate, and a fast stream
-/// that was held up for a moment does not flood the link behind it.
+/// Catching up is limited by a generic cell rate algorithm (ITU-T I.371) at 1.04 times the rate with a tolerance of 0.5
+/// ms, so that no window of 100 ms, a piece of 5 ms included, sees more than 1.1 times the rate, and a fast stream that
+/// was held up for a moment does not flood the link behind it.
 #[derive(Debug)]
 pub struct Pace {
     /// Bytes per second.
     rate: u64,
     /// What a pause may earn, in bytes.
     burst: u64,
-    /// The time in which that passes.
+    /// The time that so many bytes take.
     earned: Duration,
     origin: Instant,
-    /// Bytes that were let pass since the origin.
+    /// Bytes that passed since the origin.
     passed: u64,
-    /// When the limit on catching up would be used up to the last bit.
+    /// When the limit on catching up would be used up completely.
     limited: Instant,
 }
 
-/// What is more than this late is lost: after a process was stopped for a minute, nobody wants that minute caught up.
+/// Lateness above this is dropped: after a process was stopped for a minute, that minute must not be caught up.
 const LATEST: Duration = Duration::from_millis(100);
 /// The limit on catching up, in percent of the rate.
 const CATCH_UP: u128 = 104;
-/// How far the limit on catching up bends.
+/// The tolerance of the limit on catching up.
 const TOLERANCE: Duration = Duration::from_micros(500);
-/// Pieces per second that a stream is cut into at least.
+/// The least number of pieces per second that a stream is cut into.
 const PIECES: u64 = 200;
 
 impl Pace {
@@ -66,8 +66,9 @@ impl Pace {
         due
     }
 
-    /// Goes on at another rate from now on, if it is another: a new schedule, as exact as one that begins here. What was earned or is late is
-    /// forgotten; what was let pass ahead of the old schedule is still waited for.
+    /// Continues at another rate from now on, if it differs: with a new schedule, as exact as one that begins here.
+    /// Earned credit and lateness are dropped; the time of bytes that passed ahead of the old schedule is still waited
+    /// for.
     pub fn set_rate(&mut self, rate: u64, now: impl FnOnce() -> Instant) {
         if rate == self.rate {
             return;
@@ -81,7 +82,7 @@ impl Pace {
         self.forget_before(now.checked_sub(self.earned));
     }
 
-    /// Starts the schedule anew at `earliest` if it is behind that.
+    /// Restarts the schedule at `earliest` if it is behind that.
     fn forget_before(&mut self, earliest: Option<Instant>) {
         let Some(earliest) = earliest else { return };
         if self.origin + time_for(self.passed, self.rate) < earliest {
@@ -106,7 +107,7 @@ mod tests {
     const MILLI: Duration = Duration::from_millis(1);
 
     #[test]
-    fn it_starts_empty_and_is_exact() {
+    fn pace_starts_empty_and_is_exact() {
         let start = Instant::now();
         for rate in [1, 7, 1_000, 999_983, 1_000_000, 10_000_000_000] {
             let mut pace = Pace::new(rate, 0, start);
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn no_window_of_100_ms_is_fast_after_a_stop() {
+    fn stop_causes_no_fast_window() {
         let start = Instant::now();
         let mut pace = Pace::new(1_000_000, 0, start);
         let mut now = start + Duration::from_secs(60);
@@ -154,7 +155,7 @@ mod tests {
         }
     }
 
-    /// Passes pieces from `now` on for `time`; answers how many bytes that were.
+    /// Passes pieces from `now` on for `time`; returns the number of bytes.
     fn passed_within(pace: &mut Pace, mut now: Instant, time: Duration) -> u64 {
         let end = now + time;
         let mut passed = 0;
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_rate_is_exact_from_the_moment_that_it_is_set() {
+    fn new_rate_is_exact_at_once() {
         let start = Instant::now();
         for (before, after) in [
             (1_000_000, 5_000_000),
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_rate_keeps_no_credit_of_the_old_one() {
+    fn new_rate_drops_old_credit() {
         let start = Instant::now();
         let later = start + Duration::from_secs(10);
         // Ten seconds late, and with a burst that those would have earned.
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_rate_allows_the_same_burst_from_then_on() {
+    fn new_rate_keeps_the_burst() {
         let start = Instant::now();
         let later = start + Duration::from_secs(10);
         let mut pace = Pace::new(1_000_000, 100_000, start);
@@ -226,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbours_pause_earns_nothing_unless_a_burst_is_allowed() {
+    fn neighbours_pause_earns_only_the_burst() {
         let start = Instant::now();
         let later = start + Duration::from_secs(10);
         let mut pace = Pace::new(1_000_000, 0, start);

@@ -1,7 +1,7 @@
-//! liblzma's decoder, which knows what a block takes before it allocates anything for it.
+//! liblzma's decoder, which knows the memory of a block before it allocates it.
 //!
-//! The decoder of `async-compression` hides liblzma's memory limit; this one uses it: the limit starts at the least, the
-//! library stops where a block asks for more, and goes on once the limit is raised.
+//! The decoder of `async-compression` hides liblzma's memory limit; this one uses it: the limit starts at the minimum,
+//! the library stops if a block needs more, and continues once the limit is raised.
 
 use std::io;
 
@@ -19,7 +19,7 @@ pub struct XzDecoder {
 }
 
 impl XzDecoder {
-    /// A decoder that may use next to nothing yet.
+    /// A decoder that may use the minimum.
     pub fn new() -> Self {
         Self {
             stream: None,
@@ -53,7 +53,7 @@ impl Decoder for XzDecoder {
         output.advance(usize::try_from(given).unwrap_or(0));
         match result {
             Ok(Status::StreamEnd) => Ok(Step::Ended),
-            // "Cannot go on without more input or room" is no fault where there was none.
+            // "Cannot continue without more input or room" is not an error if there was none.
             Ok(Status::MemNeeded) if taken == 0 && given == 0 && !input.unwritten().is_empty() => {
                 Err(io::Error::other("the decoder makes no progress"))
             }
@@ -78,7 +78,7 @@ impl Decoder for XzDecoder {
     }
 }
 
-/// What the block at hand takes: the least limit that liblzma accepts. It does not say so in any other way.
+/// The memory of the current block: the least limit that liblzma accepts, which is the only way to learn it.
 fn needed(stream: &mut Stream) -> u64 {
     let (mut refused, mut accepted) = (0, u64::MAX / 2);
     while refused + 1 < accepted {

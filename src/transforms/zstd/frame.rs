@@ -1,4 +1,4 @@
-//! What a frame's header says: RFC 8878, section 3.1.1.
+//! Reads a frame's header: RFC 8878, section 3.1.1.
 
 use crate::transforms::codec::{Head, Likeness, compare, skippable};
 
@@ -7,7 +7,7 @@ pub const LARGEST_WINDOW_LOG: u32 = 31;
 
 const MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
-/// What the first bytes of a frame say.
+/// Reads the first bytes of a frame.
 pub fn head(head: &[u8]) -> Head {
     match compare(head, MAGIC) {
         Likeness::Same => member(&head[MAGIC.len()..]),
@@ -16,7 +16,7 @@ pub fn head(head: &[u8]) -> Head {
     }
 }
 
-/// What a frame's header says that starts behind the magic number.
+/// Reads a frame's header behind the magic number.
 fn member(header: &[u8]) -> Head {
     let Some(descriptor) = header.first() else {
         return Head::More(MAGIC.len() + 1);
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_head_says_how_much_it_takes() {
+    fn short_head_states_the_needed_bytes() {
         assert_eq!(head(&[]), Head::More(5));
         assert_eq!(head(&MAGIC[..3]), Head::More(5));
         assert_eq!(head(&with_magic(&[0x04])), Head::More(6));

@@ -1,4 +1,4 @@
-//! The memory that zstd takes: 1.5.7, the version that is built in.
+//! The memory that zstd uses: 1.5.7, the version that is built in.
 
 /// Bytes that a decoder holds besides its window: context, input block, two output blocks. Measured: 481 KiB.
 pub const DECODER: u64 = 512 << 10;
@@ -15,8 +15,8 @@ const WINDOW_LOG: [u32; 22] = [
     19, 20, 21, 21, 21, 21, 21, 21, 22, 22, 22, 22, 22, 22, 22, 22, 23, 23, 23, 25, 26, 27,
 ];
 
-/// One position in so many, as a power of two, is remembered for matches that are far away: what the library takes for
-/// its fast levels (`ZSTD_ldm_adjustParameters`). It takes more for others, up to half the window.
+/// One position in 2^N is indexed for long-distance matches: the library's value for its fast levels
+/// (`ZSTD_ldm_adjustParameters`). It indexes more for others, up to half the window.
 pub const LONG_RATE_LOG: u32 = 7;
 
 /// The row of a level in the tables.
@@ -27,12 +27,12 @@ fn row(level: i32) -> usize {
     }
 }
 
-/// Whether a window of this power of two is larger than the level's own, so that matches are far away.
+/// Whether a window of this power of two is larger than the level's own, so that long-distance matching is used.
 pub fn is_long(level: i32, window_log: u32) -> bool {
     window_log > WINDOW_LOG[row(level)]
 }
 
-/// Bytes that an encoder holds whose window is the level's own, or the power of two that is given.
+/// Bytes that an encoder holds, with the level's own window, or with the given power of two.
 pub fn encoder(level: i32, threads: u32, window_log: Option<u32>) -> u64 {
     let row = row(level);
     let own = (SINGLE[row] + 16) << 10;
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_stated_is_what_was_measured_or_a_little_more() {
+    fn stated_memory_covers_the_measured() {
         // KiB over 40 MiB of programs, by a build with zstd 1.5.7.
         let measured = [
             (-7, 1, 1306),

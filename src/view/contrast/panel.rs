@@ -1,4 +1,4 @@
-//! One run's resident memory over time, drawn as water in a vessel.
+//! One run's resident memory over time, as an area chart.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ pub const LABEL: usize = 10;
 /// Between two panels.
 pub const GAP: usize = 3;
 
-/// What is drawn, and in which measure.
+/// The data of a panel and its scale.
 pub struct Panel<'a> {
     title: &'static str,
     course: &'a Course,
     contrast: &'a Contrast,
     caption: Caption,
-    /// What is said about the ceiling beside its line.
+    /// The label of the ceiling's line.
     note: &'static str,
-    /// What is said in the middle of an empty vessel.
+    /// The text in the middle of an empty plot.
     remark: Option<String>,
 }
 
 impl<'a> Panel<'a> {
-    /// The run whose links never say no.
+    /// The run with advisory marks.
     pub fn ignoring(contrast: &'a Contrast) -> Self {
         Self {
             title: "1  Backpressure ignored",
@@ -39,7 +39,7 @@ impl<'a> Panel<'a> {
         }
     }
 
-    /// The run whose marks are heeded.
+    /// The run with hard marks.
     pub fn heeding(contrast: &'a Contrast) -> Self {
         Self {
             title: "2  Backpressure heeded",
@@ -51,7 +51,7 @@ impl<'a> Panel<'a> {
         }
     }
 
-    /// The title, the plot over its axis, and what is to be said of it.
+    /// The title, the plot over its axis, and the notes below it.
     pub fn lines(&self, width: usize, has_labels: bool) -> Vec<Line> {
         let rows = usize::from(ROWS);
         let mark = self.mark(rows);
@@ -80,7 +80,7 @@ impl<'a> Panel<'a> {
         lines
     }
 
-    /// The row at whose lower edge the ceiling is.
+    /// The row whose lower edge is the ceiling.
     fn mark(&self, rows: usize) -> usize {
         steps(self.contrast.ceiling, self.contrast.top, rows).clamp(1, rows.saturating_sub(1).max(1))
     }
@@ -96,7 +96,7 @@ impl<'a> Panel<'a> {
                 let cell = |level: &usize| match level.saturating_sub(row * EIGHTHS).min(EIGHTHS) {
                     0 if row == mark => (Paint::Faint, '▁'),
                     0 => (Paint::Plain, ' '),
-                    // Below the ceiling it is a level as any other; above it, what should not be.
+                    // Below the ceiling the normal colour; above it that of a problem.
                     height => (if row < mark { Paint::Level } else { Paint::Busy }, GLYPHS[height - 1]),
                 };
                 levels.iter().map(cell).collect()
@@ -122,7 +122,7 @@ impl<'a> Panel<'a> {
     }
 }
 
-/// How much less the run that supports its marks took, once both are over.
+/// How much less memory the run with hard marks used, once both are over.
 fn less(contrast: &Contrast) -> Option<String> {
     let (ignoring, heeding) = (contrast.ignoring.end.as_ref()?, contrast.heeding.end.as_ref()?);
     excess(ignoring.peak, heeding.peak).map(|times| format!("{times} less"))
@@ -131,7 +131,7 @@ fn less(contrast: &Contrast) -> Option<String> {
 const EIGHTHS: usize = 8;
 const GLYPHS: [char; EIGHTHS] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The highest level in each column; `None` where the run has not come to.
+/// The highest level in each column; `None` where the run has not got to.
 fn columns(course: &Course, span: Duration, width: usize) -> Vec<Option<u64>> {
     let mut columns = vec![None; width];
     let last = course.points.last().map_or(Duration::ZERO, |point| point.at);
@@ -144,7 +144,7 @@ fn columns(course: &Course, span: Duration, width: usize) -> Vec<Option<u64>> {
             *highest = (*highest).max(Some(point.rss));
         }
     }
-    // Between two looks it was as before; before the first as at it.
+    // Between two readings the level is unchanged; before the first it is that of the first.
     let mut before = course.points.first().map(|point| point.rss);
     for highest in columns.iter_mut().take(column(last).saturating_add(1)) {
         *highest = highest.or(before);
@@ -153,13 +153,13 @@ fn columns(course: &Course, span: Duration, width: usize) -> Vec<Option<u64>> {
     columns
 }
 
-/// How many of `count` steps a value is up to the top, to the nearest.
+/// The nearest of `count` steps for a value up to the top.
 fn steps(value: u64, top: u64, count: usize) -> usize {
     let steps = (u128::from(value) * count as u128 + u128::from(top) / 2) / u128::from(top.max(1));
     usize::try_from(steps).unwrap_or(usize::MAX).min(count)
 }
 
-/// Writes text over blank cells, if all of it finds room; answers whether it did.
+/// Writes text over blank cells, if all of it fits; returns whether it did.
 fn write(row: &mut [(Paint, char)], at: usize, paint: Paint, text: &str) -> bool {
     let blank = row.get_mut(at..at + text.chars().count());
     let Some(cells) = blank.filter(|cells| cells.iter().all(|(_, glyph)| *glyph == ' ')) else {
@@ -171,7 +171,7 @@ fn write(row: &mut [(Paint, char)], at: usize, paint: Paint, text: &str) -> bool
     true
 }
 
-/// Cells as pieces of one paint each.
+/// Merges cells of the same paint into pieces.
 fn line(cells: Vec<(Paint, char)>) -> Line {
     let mut line = Line::default();
     for (paint, glyph) in cells {

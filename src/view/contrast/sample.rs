@@ -1,11 +1,11 @@
-//! A contrast to draw in tests and for the README: what a real run of `highwater demo` recorded.
+//! A contrast for tests and the README, recorded from a real run of `highwater demo`.
 
 use std::time::Duration;
 
 use super::{Contrast, Course, End, Point};
 
 const MIB: u64 = 1 << 20;
-/// What the source could give and what the reader took, in bytes per second.
+/// The rates of the source and the reader, in bytes per second.
 const RATES: [u64; 2] = [26_000_000, 2_000_000];
 
 /// Resident KiB, five times a second.
@@ -21,7 +21,7 @@ const HEEDING: &[u64] = &[
     6200, 6520, 6520,
 ];
 
-/// What the demo has recorded.
+/// The recorded contrast.
 #[must_use]
 pub fn recorded() -> Contrast {
     let stopped = "stopped at 156 MiB resident (--max-rss): 12 times the ceiling of a bounded run; at this rate memory would \
@@ -62,7 +62,7 @@ pub fn recorded() -> Contrast {
     }
 }
 
-/// A course whose source gave `ahead` bytes and then `rate` per second: it was seen at the end only.
+/// A run whose source gave `ahead` bytes and then `rate` per second, with one observation at the end.
 fn course(resident: &[u64], rate: u64, ahead: u64, paused: f64, end: End) -> Course {
     let moments = (0..).map(|count| 310 + 200 * count);
     let points = moments.zip(resident).map(|(millis, kib)| Point {

@@ -15,11 +15,11 @@ const NO_COLOUR: Style = Style {
 
 fn text(lines: &[Line], style: Style) -> String {
     let text: String = lines.iter().map(|line| style.text(line) + "\n").collect();
-    // Escape sequences, so that they can be read.
+    // Makes escape sequences readable.
     text.replace('\x1b', "␛")
 }
 
-/// All that the demo shows at its end.
+/// The demo's final output.
 fn whole(contrast: &Contrast, columns: usize, style: Style) -> String {
     let mut lines = introduction(contrast, columns);
     lines.extend(frame(contrast, columns, Shown::Both));
@@ -62,9 +62,9 @@ fn ascii_is_enough() {
     assert_picture("80-columns-ascii", text);
 }
 
-/// Before anything has begun, in the midst of the first run, and in the midst of the second.
+/// Before anything has begun, and in the middle of the first and of the second run.
 #[test]
-fn what_is_not_over_is_told_as_it_goes() {
+fn unfinished_demo_tells_its_state() {
     let mut second = recorded();
     second.heeding.end = None;
     second.heeding.points.truncate(12);
@@ -102,7 +102,7 @@ fn water_is_another_colour_above_the_ceiling() {
         end: None,
     };
     let panel = Panel::ignoring(&contrast).lines(4, true);
-    // The title stands above the twelve rows.
+    // The title is above the twelve rows.
     let row = |from_below: usize| panel[usize::from(ROWS) - from_below].pieces[2..].to_vec();
     let level = |text: &str| (Paint::Level, text.to_owned());
     let above = |text: &str| (Paint::Busy, text.to_owned());
@@ -112,7 +112,7 @@ fn water_is_another_colour_above_the_ceiling() {
 }
 
 #[test]
-fn no_width_and_no_number_is_too_odd() {
+fn any_width_and_number_is_drawn() {
     let mut odd = recorded();
     (odd.top, odd.ceiling, odd.span) = (0, u64::MAX, Duration::ZERO);
     for columns in 0..130 {

@@ -1,4 +1,4 @@
-//! What both courses came to.
+//! The results of both runs.
 
 use crate::grammar::human_size;
 use crate::view::clock::passing;
@@ -9,14 +9,14 @@ use super::panel::cell;
 use super::words::{speed, wrapped};
 use super::{Contrast, End};
 
-/// Columns of a course's name, and of each of its numbers.
+/// Columns of a run's name, and of each of its numbers.
 const NAME: usize = 22;
 const NUMBER: usize = 12;
-/// Below this width a course takes a line for each number.
+/// Below this width a run has a line for each number.
 const NARROW: usize = 2 + NAME + 4 * NUMBER;
 
-/// A table of both courses, what the first one said when it was stopped, and what follows; wrapped to `columns`. Nothing
-/// before both have ended.
+/// A table of both runs, the error of the first one, and the conclusion; wrapped to `columns`. Empty before both have
+/// ended.
 #[must_use]
 pub fn verdict(contrast: &Contrast, columns: usize) -> Vec<Line> {
     let columns = columns.saturating_sub(1).min(110);
@@ -86,7 +86,7 @@ fn reddened(line: Line) -> Line {
     }
 }
 
-/// What the numbers say, as far as they say it.
+/// The conclusion that the numbers allow.
 #[allow(clippy::cast_precision_loss, reason = "compared within a tenth")]
 fn conclusion(contrast: &Contrast, ignoring: &End, heeding: &End) -> String {
     let mut text = String::new();
@@ -100,7 +100,7 @@ fn conclusion(contrast: &Contrast, ignoring: &End, heeding: &End) -> String {
         text += " the memory, and the longer it lasts, the more.";
     }
     if heeding.code == 0 && heeding.peak <= contrast.ceiling {
-        text += " Heeding it, the level stands.";
+        text += " With backpressure, the level stays.";
     }
     text.trim_start().to_owned()
 }

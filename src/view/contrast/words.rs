@@ -1,4 +1,4 @@
-//! What is said before and beside the picture.
+//! The text before and beside the picture.
 
 use crate::error::wrapping;
 use crate::grammar::human_size;
@@ -12,7 +12,7 @@ use super::{Contrast, Course};
 /// The first line, and what it is painted with; the second line.
 pub type Caption = ((Paint, String), String);
 
-/// What is about to be shown, wrapped to `columns`.
+/// An introduction, wrapped to `columns`.
 #[must_use]
 pub fn introduction(contrast: &Contrast, columns: usize) -> Vec<Line> {
     let columns = columns.saturating_sub(1).min(110);
@@ -33,17 +33,17 @@ pub fn rounded(bytes: u64) -> String {
     format!("{} MB", (bytes + 500_000) / 1_000_000)
 }
 
-/// What goes on while the picture is not complete, wrapped to `columns`.
+/// The current state while the picture is not complete, wrapped to `columns`.
 #[must_use]
 pub fn story(contrast: &Contrast, columns: usize) -> Vec<Line> {
     if contrast.heeding.end.is_some() {
         return Vec::new();
     }
     let text = if contrast.ignoring.end.is_none() {
-        "The links never say no. What the reader does not take stays in memory: the water rises."
+        "Links without a bound. What the reader does not take stays in memory: the level rises."
     } else {
         "Now a full link pauses the source at its high-water mark, until the reader has drained it to the low one: \
-         the water stands."
+         the level stays."
     };
     wrapped(text, columns.saturating_sub(1).min(110))
 }
@@ -99,7 +99,7 @@ pub fn wrapped(text: &str, columns: usize) -> Vec<Line> {
         .collect()
 }
 
-/// The mean rate of a course, for people.
+/// The mean rate of a run, for display.
 pub fn speed(bytes: u64, seconds: f64) -> String {
     #[allow(clippy::cast_precision_loss, reason = "shown with three digits")]
     let rate = if seconds > 0.0 { bytes as f64 / seconds } else { 0.0 };

@@ -1,4 +1,4 @@
-//! What the keys do.
+//! Executes keys.
 
 use std::time::{Duration, Instant};
 
@@ -8,30 +8,30 @@ use crate::view::live::KeyLine;
 
 use super::steps::{faster, slower};
 
-/// For how long an answer stays on the screen.
+/// For how long a message stays on the screen.
 const LASTING: Duration = Duration::from_secs(3);
 
-/// What the keys have done so far.
+/// The state of the keys.
 #[derive(Debug, Default)]
 pub struct Hand {
-    /// Which of several throttles `+` and `-` turn.
+    /// Which of several throttles `+` and `-` change.
     chosen: usize,
     explains: bool,
-    /// What the last key had to say, and when.
+    /// The last key's message, and when it was shown.
     note: Option<(String, Instant)>,
 }
 
-/// What is left to do for who reads the keys.
+/// What is left to do for the reader of the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyCommand {
-    /// Nothing but to show it.
+    /// Only show it.
     Show,
     /// End the run as Ctrl-C does.
     Quit,
 }
 
 impl Hand {
-    /// Does what a key asks for; answers `None` for keys that mean nothing.
+    /// Executes a key; returns `None` for keys without a meaning.
     pub fn press(&mut self, key: u8, controls: &Controls, now: Instant) -> Option<KeyCommand> {
         match key {
             b'+' | b'=' => self.turn(controls, faster, now),
@@ -67,7 +67,7 @@ impl Hand {
         self.note = Some((note, now));
     }
 
-    /// What the screen shows of it.
+    /// The line about keys on the screen.
     pub fn shown(&self, controls: &Controls, now: Instant) -> KeyLine {
         let throttle = controls.throttles().get(self.chosen);
         KeyLine {
@@ -81,7 +81,7 @@ impl Hand {
     }
 }
 
-/// `throttle`, or `throttle 2` where there are several.
+/// `throttle`, or `throttle 2` if there are several.
 fn called(throttle: &Throttle, controls: &Controls) -> String {
     if controls.throttles().len() > 1 {
         format!("{} {}", throttle.name, throttle.stage)
@@ -114,14 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_throttle_they_say_so() {
+    fn plus_without_throttle_says_so() {
         let (controls, mut hand) = (Controls::detached(&[]), Hand::default());
         assert_eq!(press(&mut hand, b"+", &controls), [Some(KeyCommand::Show)]);
         assert!(note(&hand, &controls).is_some_and(|note| note.starts_with("no throttle in this chain")));
     }
 
     #[test]
-    fn of_several_throttles_the_tab_key_chooses_one() {
+    fn tab_chooses_one_of_several_throttles() {
         let controls = Controls::detached(&[(1, 1_000), (3, 1_000)]);
         let rates = || {
             controls
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_goes_after_a_while_and_an_explanation_stays() {
+    fn message_expires_but_explanation_stays() {
         let (controls, mut hand) = (Controls::detached(&[]), Hand::default());
         let now = Instant::now();
         hand.press(b'-', &controls, now);

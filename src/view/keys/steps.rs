@@ -1,4 +1,4 @@
-//! Nice rates, a key's press apart.
+//! Preferred rates as steps of the `+` and `-` keys.
 
 /// The preferred numbers of ISO 3, series R'20, in hundredths: each is 10 to 14 % above the one before.
 const PREFERRED: [u64; 20] = [
@@ -16,13 +16,13 @@ fn preferred() -> impl DoubleEndedIterator<Item = u64> {
     })
 }
 
-/// The next nice rate above `rate`, in bytes per second.
+/// The next preferred rate above `rate`, in bytes per second.
 #[must_use]
 pub fn faster(rate: u64) -> u64 {
     preferred().find(|one| *one > rate).unwrap_or(rate)
 }
 
-/// The next nice rate below `rate`, in bytes per second; never 0.
+/// The next preferred rate below `rate`, in bytes per second; never 0.
 #[must_use]
 pub fn slower(rate: u64) -> u64 {
     preferred().rev().find(|one| *one < rate).unwrap_or(rate)
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn from_10_bytes_a_second_on_a_step_is_no_more_than_a_quarter() {
+    fn rate_steps_are_at_most_a_quarter() {
         let mut rate = 20;
         while rate < 1_000_000_000_000 {
             let next = faster(rate);

@@ -1,4 +1,4 @@
-//! Bars: a stage's time, a level against its mark, and the small curve of the memory.
+//! Bars: a stage's time, a level with its mark, and the curve of the memory.
 
 use crate::engine::Share;
 
@@ -36,11 +36,11 @@ pub fn share(share: &Share, width: usize) -> Line {
 #[must_use]
 pub fn level(value: u64, whole: u64, mark: Option<u64>, width: usize) -> Line {
     if value > whole && whole > 0 {
-        // Above a mark that was only advice: full, and in the colour that the eye goes to.
+        // Above an advisory mark: full, in the colour of a problem.
         return Line::default().with(Paint::Busy, "━".repeat(width));
     }
     let part = ratio(value, whole);
-    // What is not empty shows; what is not full has a gap.
+    // A non-empty bar has at least one cell; a bar that is not full has a gap.
     let mut filled = cells(part, width);
     if value > 0 && filled == 0 {
         filled = 1.min(width);
@@ -74,13 +74,13 @@ pub fn progress(share: f64, width: usize) -> Line {
 /// The heights of a curve's columns.
 const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The last values as columns of up to eight eighths, the newest at the right. The scale begins at zero: what stays
-/// the same looks the same.
+/// The last values as columns of up to eight eighths, the newest at the right. The scale begins at zero, so a constant
+/// value looks constant.
 #[must_use]
 pub fn curve(values: &[u64], width: usize) -> String {
     let shown = &values[values.len().saturating_sub(width)..];
     let top = shown.iter().copied().max().unwrap_or(0);
-    // Room above, so that what stays the same does not look like a bar that is full.
+    // Leaves room above, so that a constant value does not look like a full bar.
     let step = |value: u64| cells(ratio(value, top) * 0.625, 8).clamp(1, 8) - 1;
     shown.iter().map(|value| EIGHTHS[step(*value)]).collect()
 }
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_level_shows_its_mark_and_never_lies_about_empty_and_full() {
+    fn level_bar_shows_empty_and_full() {
         let level = |value, width| text(&super::level(value, 100, Some(50), width));
         assert_eq!(level(0, 10), "─────┼────");
         assert_eq!(level(1, 10), "━────┼────");
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_curve_begins_at_zero_and_shows_the_newest() {
+    fn curve_begins_at_zero() {
         assert_eq!(curve(&[], 4), "");
         assert_eq!(curve(&[9, 0, 4, 8, 8], 4), "▁▃▅▅");
         assert_eq!(curve_below(&[0, 1, 50, 100, 200], 100), "▁▁▄██");

@@ -1,4 +1,4 @@
-//! Which column stands where, by the width of the terminal and what is to be shown.
+//! The layout of the columns, by the width of the terminal and the content.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -10,7 +10,7 @@ pub const SIZE: usize = 8;
 pub const RATE: usize = 10;
 /// Columns of a share: `100 %`.
 pub const PERCENT: usize = 5;
-/// Columns of what a stage mostly does: `backpressured`.
+/// Columns of a stage's main state: `backpressured`.
 pub const WORD: usize = 13;
 /// The marker in front of the bottleneck.
 pub const MARKER: usize = 2;
@@ -19,10 +19,10 @@ pub const RAIL: usize = 3;
 /// Between two columns.
 pub const GAP: usize = 2;
 
-/// What fits, and where. All in terminal columns.
+/// The layout. All in terminal columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Columns {
-    /// Of the whole view. The last column of the terminal stays free, so that no line can wrap.
+    /// The width of the whole view. The last column of the terminal stays free, so that no line can wrap.
     pub whole: usize,
     /// Whether a stage needs a second line for its numbers.
     pub is_narrow: bool,
@@ -32,14 +32,14 @@ pub struct Columns {
     pub bar: usize,
     /// Whether there is room for a stage's input as well as its output.
     pub has_input: bool,
-    /// Whether there is room to say in a word what a stage mostly does.
+    /// Whether there is room for a word for what a stage mostly does.
     pub has_word: bool,
 }
 
 impl Columns {
-    /// Below this width the numbers of a stage stand in a line of their own.
+    /// Below this width the numbers of a stage are in a line of their own.
     const NARROW: usize = 68;
-    /// Nothing gets better beyond this.
+    /// A larger width has no use.
     const MOST: usize = 140;
 
     /// The columns for a terminal of `width`.

@@ -18,7 +18,7 @@ const NAME: usize = 9;
 const WORDS: usize = 24;
 /// The shortest bar.
 const LEAST: usize = 8;
-/// What a sink is that was paused.
+/// The state of a paused sink.
 const PAUSED: &str = "paused";
 /// Between a bar and its words.
 const GAP: usize = 1;
@@ -27,19 +27,19 @@ fn begin(name: &str) -> Line {
     Line::default().with(Paint::Faint, " ".repeat(MARKER) + &left(name, NAME))
 }
 
-/// Columns of a bar here; none where it would be too short to read.
+/// Columns of a bar here; 0 if it would be too short to read.
 fn bar(columns: &Columns) -> usize {
     let room = columns.whole.saturating_sub(MARKER + NAME + GAP + WORDS).min(44);
     if room < LEAST { 0 } else { room }
 }
 
-/// A name and a bar, if there is room for one; words follow.
+/// A name and a bar, if there is room for one; text follows.
 fn begin_with(name: &str, bar: Line) -> Line {
     let gap = " ".repeat(GAP.min(bar.columns()));
     begin(name).then(bar).with(Paint::Plain, gap)
 }
 
-/// What links and stages hold, against the ceiling.
+/// What links and stages hold, with the ceiling.
 pub fn buffers(snapshot: &Snapshot, columns: &Columns) -> Line {
     let held = snapshot.run.buffered + snapshot.run.state;
     let words = format!("{} of {}", human_size(held), human_size(snapshot.run.limit));
@@ -48,7 +48,7 @@ pub fn buffers(snapshot: &Snapshot, columns: &Columns) -> Line {
     above(line, held, snapshot.run.limit)
 }
 
-/// Says how far `value` is above its `mark`, where it is.
+/// Appends how far `value` is above its `mark`, if it is.
 pub fn above(line: Line, value: u64, mark: u64) -> Line {
     match excess(value, mark) {
         Some(times) => line.with(Paint::Busy, format!("  {times}")),
@@ -56,7 +56,7 @@ pub fn above(line: Line, value: u64, mark: u64) -> Line {
     }
 }
 
-/// What the whole process holds, and how that came about.
+/// The resident memory and its history.
 pub fn resident(snapshot: &Snapshot, history: &History, columns: &Columns) -> Line {
     let bar = bar(columns);
     let curve = bars::curve(&history.rss(), bar);
@@ -79,7 +79,7 @@ pub fn memory(snapshot: &Snapshot) -> Line {
     begin("buffers").with(Paint::Plain, words)
 }
 
-/// How long it has taken, how much is done, and how long it will take.
+/// The elapsed time, the progress, and the remaining time.
 pub fn time(snapshot: &Snapshot, columns: &Columns) -> Line {
     let elapsed = passing(snapshot.run.elapsed);
     let width = bar(columns);
@@ -113,7 +113,7 @@ pub fn sentence(snapshot: &Snapshot, columns: &Columns, most: usize) -> Vec<Line
     let text = sentence.text().replace(" %", "\u{a0}%");
     let room = columns.whole.saturating_sub(MARKER);
     let mut lines: Vec<Line> = Vec::new();
-    // The subject is what the eye should find, even where it is several words, or wraps.
+    // The subject is emphasised, even if it is several words, or wraps.
     let mut strong = sentence.subject.chars().count() + 1;
     for text in textwrap::wrap(&text, wrapping(room)) {
         let subject_end = text.char_indices().nth(strong).map_or(text.len(), |(at, _)| at);
@@ -131,7 +131,7 @@ pub fn sentence(snapshot: &Snapshot, columns: &Columns, most: usize) -> Vec<Line
     if lines.len() > most && most > 0 {
         lines.truncate(most);
         if let Some(last) = lines.last_mut() {
-            // One more character than fits, so that the cut is marked even where the line is not full.
+            // One more character than fits, so that the cut is marked even if the line is not full.
             *last = std::mem::take(last).with(Paint::Faint, "…").cut_to(columns.whole);
         }
     }

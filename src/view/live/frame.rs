@@ -1,4 +1,4 @@
-//! One picture of a run: everything that fits, the most important last to go.
+//! One picture of a run: as much as fits, with the least important parts left out first.
 
 use crate::engine::Snapshot;
 
@@ -17,7 +17,7 @@ pub struct Size {
     pub rows: usize,
 }
 
-/// How much is shown. What comes later in [`Detail::ladder`] takes fewer rows.
+/// How much is shown. Later steps of [`Detail::ladder`] take fewer rows.
 #[derive(Debug, Clone, Copy)]
 #[allow(clippy::struct_excessive_bools, reason = "each is one thing that is shown or not")]
 struct Detail {
@@ -37,7 +37,8 @@ struct Detail {
 const ALL: usize = usize::MAX;
 
 impl Detail {
-    /// From everything to hardly anything: blank lines go first, then links, then long chains are folded, then the head goes.
+    /// From everything to the minimum: blank lines go first, then links, then long pipelines are folded, then the head
+    /// goes.
     fn ladder() -> impl Iterator<Item = Self> {
         let full = Self {
             blanks: true,
@@ -68,7 +69,7 @@ impl Detail {
             ..bare
         };
         let chain = Self { memory: 0, ..brief };
-        // A long chain is folded before a short one loses its head.
+        // A long pipeline is folded before a short one loses its head.
         let long = (6..=32).rev().map(move |stages| Self { stages, ..single });
         let folded = (0..=5).rev().map(move |stages| Self { stages, ..chain });
         let least = Self {
@@ -102,8 +103,8 @@ pub fn frame(snapshot: &Snapshot, history: &History, size: Size) -> Vec<Line> {
     last.into_iter().map(|line| line.cut_to(columns.whole)).collect()
 }
 
-/// The frame of a run that can be steered: below the picture stands what keys there are, and what they have said. An
-/// explanation stands between the two, and instead of the picture where there is no room for both.
+/// The frame of a run with keys: below the picture is the line about keys with their messages. An explanation is shown
+/// between the two, or instead of the picture if there is no room for both.
 #[must_use]
 pub fn frame_with_keys(snapshot: &Snapshot, history: &History, size: Size, keys: &KeyLine) -> Vec<Line> {
     let columns = Columns::new(snapshot, size.columns);
@@ -115,7 +116,7 @@ pub fn frame_with_keys(snapshot: &Snapshot, history: &History, size: Size, keys:
     } else {
         Vec::new()
     };
-    // A picture that has lost its links is not worth a line about keys, unless the line is an answer.
+    // A picture that would lose its links for it has no line about keys, unless that is a message.
     let above = Detail::ladder().take(2).find_map(|detail| {
         let picture = lines(snapshot, history, &columns, detail);
         let blank = usize::from(detail.blanks);

@@ -1,4 +1,4 @@
-//! What the view remembers from frame to frame.
+//! What the view keeps from frame to frame.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,10 +15,10 @@ impl History {
     const MOST: usize = 64;
     const STEP: Duration = Duration::from_millis(500);
 
-    /// Remembers what was resident `elapsed` after the start.
+    /// Adds what was resident `elapsed` after the start.
     pub fn add(&mut self, elapsed: Duration, rss: u64) {
         if elapsed < self.next {
-            // The newest column follows at once.
+            // The newest column is updated at once.
             if let Some(newest) = self.rss.back_mut() {
                 *newest = rss;
             }

@@ -1,24 +1,24 @@
-//! The last line of the view, which says what keys there are, and what `?` explains.
+//! The last line of the view, which lists the keys, and the explanation that `?` shows.
 
 use crate::error::wrapping;
 
 use super::columns::MARKER;
 use super::line::{Line, Paint, left};
 
-/// What the keys do at this moment.
+/// The current function of the keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyLine {
-    /// What `+` and `-` turn; `None` where there is no throttle.
+    /// What `+` and `-` change; `None` if there is no throttle.
     pub turns: Option<String>,
     /// Whether there are several throttles to choose from.
     pub has_several: bool,
-    /// Whether the screen explains what it shows.
+    /// Whether the explanation is shown.
     pub explains: bool,
-    /// What the last key had to say.
+    /// The last key's message.
     pub note: Option<String>,
 }
 
-/// `+ - rate  space pause  ? help  q quit`, or what the last key had to say.
+/// `+ - rate  space pause  ? help  q quit`, or the last key's message.
 #[must_use]
 pub fn hint(keys: &KeyLine, is_paused: bool, columns: usize) -> Line {
     let indent = Line::default().with(Paint::Plain, " ".repeat(MARKER));
@@ -52,23 +52,23 @@ pub fn hint(keys: &KeyLine, is_paused: bool, columns: usize) -> Line {
 /// The keys of the live view, and what they do.
 pub const KEYS: &[(&str, &str)] = &[
     ("+ -", "a throttle's rate, up or down by about an eighth"),
-    ("space", "the sink takes nothing more, or goes on"),
-    ("?", "explains what the screen shows"),
+    ("space", "pauses the sink, or resumes it"),
+    ("?", "explains the screen"),
     ("tab", "the next throttle, where there are several"),
     ("q", "ends the run, as Ctrl-C does"),
 ];
 
-/// When there are none.
+/// When there are no keys.
 pub const NO_KEYS: &str = "They are there in the live view while the run has the terminal's foreground, from the first bytes \
                            on; not where a stage reads the terminal, nor where standard output is a pipe, whose reader may \
                            use the terminal itself.";
 
-/// Columns of what is explained.
+/// Columns of a sign.
 const SIGN: usize = 17;
-/// Below this width there is no room for meanings beside their signs.
+/// Below this width meanings are below their signs.
 const NARROW: usize = 60;
 
-/// What the screen shows, sign by sign.
+/// The signs on the screen with their meanings.
 const SIGNS: &[(Paint, &str, &str)] = &[
     (
         Paint::Busy,
@@ -85,7 +85,7 @@ const SIGNS: &[(Paint, &str, &str)] = &[
     (
         Paint::Level,
         "╰ ━━━┿──",
-        "a link's level; the bar's end is its high-water mark, ┿ the low one, at which a paused stage goes on",
+        "a link's level; the bar's end is its high-water mark, ┿ the low one, at which a paused stage resumes",
     ),
     (
         Paint::Plain,
@@ -96,7 +96,7 @@ const SIGNS: &[(Paint, &str, &str)] = &[
     (Paint::Plain, "rss", "the whole program, and how that came about"),
 ];
 
-/// Each sign with its meaning beside it, or below it where the terminal is narrow.
+/// Each sign with its meaning beside it, or below it if the terminal is narrow.
 #[must_use]
 pub fn explanation(columns: usize) -> Vec<Line> {
     let is_narrow = columns < NARROW;

@@ -2,14 +2,14 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// What a piece of text means; how that looks is the style's to say.
+/// The meaning of a piece of text; the style decides how it looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paint {
     /// Text.
     Plain,
-    /// What the eye should find first.
+    /// The most important text.
     Strong,
-    /// What may be overlooked.
+    /// Less important text.
     Faint,
     /// Busy time.
     Busy,
@@ -77,7 +77,7 @@ impl Line {
     }
 }
 
-/// `text` in `columns`: where it is too long, its middle is left out, because names differ at their ends.
+/// `text` in `columns`: if it is too long, its middle is left out, because names differ at their ends.
 #[must_use]
 pub fn squeezed(text: &str, columns: usize) -> String {
     if text.width() <= columns {
@@ -108,7 +108,7 @@ pub fn left(text: &str, columns: usize) -> String {
     text + &" ".repeat(blanks)
 }
 
-/// `text` behind blanks, together `columns`.
+/// `text` right-aligned in `columns`.
 #[must_use]
 pub fn right(text: &str, columns: usize) -> String {
     " ".repeat(columns.saturating_sub(text.width())) + text
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_names_lose_their_middle_and_wide_letters_count_twice() {
+    fn long_names_lose_their_middle() {
         assert_eq!(squeezed("read big.iso", 12), "read big.iso");
         assert_eq!(squeezed("read /very/long/path/big.iso", 15), "read /v…big.iso");
         assert_eq!(squeezed("read 日本語のファイル", 13), "read …ァイル");
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_line_takes_no_more_than_it_may() {
+    fn cut_line_fits_its_columns() {
         let line = Line::default()
             .with(Paint::Strong, "日本語")
             .with(Paint::Plain, " and more");

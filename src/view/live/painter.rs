@@ -15,10 +15,10 @@ use super::line::Line;
 use super::screen::Screen;
 use super::style::Style;
 
-/// A run that is over sooner shows nothing.
+/// A run that ends sooner shows nothing.
 const NOT_BEFORE: Duration = Duration::from_millis(200);
 
-/// The picture that is on the terminal now, so that other lines can be put above it.
+/// The picture that is on the terminal now, for text to be printed above it.
 static SHOWN: Mutex<Option<MultiProgress>> = Mutex::new(None);
 
 /// Draws a run.
@@ -28,7 +28,7 @@ pub struct Painter {
     history: History,
     screen: Screen,
     all: MultiProgress,
-    /// The whole frame is one bar whose message has many lines.
+    /// The whole frame is one progress bar whose message has many lines.
     picture: ProgressBar,
 }
 
@@ -50,7 +50,7 @@ impl Painter {
         }
     }
 
-    /// Draws a moment of the run, and below it what keys there are.
+    /// Draws a snapshot of the run, and below it the line about keys.
     pub fn draw(&mut self, snapshot: &Snapshot, keys: Option<&KeyLine>) {
         self.history.add(snapshot.run.elapsed, snapshot.run.rss);
         if snapshot.run.elapsed < NOT_BEFORE {
@@ -69,7 +69,7 @@ impl Painter {
         Screen::size().columns
     }
 
-    /// Draws any picture, each line no wider than the terminal; none while the terminal takes nothing.
+    /// Draws any picture, each line no wider than the terminal; nothing while the terminal accepts nothing.
     pub fn show(&mut self, lines: &[Line]) {
         if !self.screen.is_ready() {
             return;
@@ -93,14 +93,14 @@ impl Drop for Painter {
     }
 }
 
-/// Puts text above the picture that is on the terminal; answers whether there is one.
+/// Prints text above the picture on the terminal; returns whether there is one.
 #[must_use]
 pub fn print_above(text: &str) -> bool {
     let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
     shown.is_some_and(|shown| shown.println(text.trim_end_matches('\n')).is_ok())
 }
 
-/// Forgets the picture, so that nothing is put above it any more; answers whether there was one.
+/// Forgets the picture, so that nothing is printed above it any more; returns whether there was one.
 pub fn forget() -> bool {
     SHOWN.lock().unwrap_or_else(PoisonError::into_inner).take().is_some()
 }

@@ -1,4 +1,4 @@
-//! Snapshots to draw in tests and for the README: the numbers are those of real runs.
+//! Snapshots for tests and the README, with the numbers of real runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::history::History;
 const MIB: u64 = 1 << 20;
 const KIB: u64 = 1 << 10;
 
-/// `read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000` after half a minute, as a real run was then.
+/// `read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000` after half a minute.
 #[must_use]
 pub fn throttled() -> Snapshot {
     let stages = [
@@ -179,7 +179,7 @@ pub fn history() -> History {
     history
 }
 
-/// A stage whose shares are busy, idle and the rest.
+/// A stage with these shares of busy and idle; the rest is backpressured.
 #[must_use]
 pub fn stage(
     name: &'static str,
@@ -225,7 +225,7 @@ fn throttling(mut stage: StageSample) -> StageSample {
     stage
 }
 
-/// A link of a mebibyte that was full `times`, the longest time for `millis`.
+/// A link of a mebibyte that was full `times`, at most for `millis`.
 fn link(buffered: u64, times: u64, millis: u64) -> LinkSample {
     LinkSample {
         levels: LinkLevels {

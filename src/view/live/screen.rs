@@ -1,12 +1,12 @@
-//! The terminal as indicatif sees it: it says what to draw, this decides how, and for how long to wait.
+//! The terminal for indicatif, which decides what is drawn; this decides how, and how long to wait.
 //!
-//! indicatif fills every line with blanks up to the terminal's edge and lets it wrap there; where a terminal reflows
-//! its lines on a resize, that tears the picture. So it is told that the terminal is as wide and high as can be, its
-//! blanks are dropped, and lines end in a newline. How many rows the last picture takes is counted here, at the width
-//! that the terminal has now.
+//! indicatif fills every line with blanks up to the terminal's edge and lets it wrap there; on a terminal that reflows
+//! its lines on a resize, that breaks the picture. So indicatif is told that the terminal is as wide and high as
+//! possible, its blanks are dropped, and lines end in a newline. The rows of the last picture are counted here, at the
+//! terminal's current width.
 //!
-//! A terminal that takes no more bytes gets the rest of what was begun before anything else: an escape sequence is
-//! never cut.
+//! A terminal that accepts no more bytes gets the rest of what was begun before anything else, so that an escape
+//! sequence is never cut.
 
 use std::fmt::Write;
 use std::io;
@@ -24,7 +24,7 @@ use super::frame::Size;
 const WRITE_TIMEOUT: Duration = Duration::from_millis(100);
 /// What is kept for a terminal that has stopped reading; more is dropped.
 const MOST_PENDING: usize = 64 << 10;
-/// Where the terminal's size is not known.
+/// Used if the terminal's size is not known.
 const ASSUMED: Size = Size { columns: 80, rows: 24 };
 
 /// The terminal at standard error. A clone is the same screen.
@@ -39,11 +39,11 @@ struct State {
     lines: Vec<String>,
     /// Whether the next text is the filler of the last line.
     is_filler_next: bool,
-    /// How many lines of the last picture are to be drawn over.
+    /// How many lines of the last picture are drawn over.
     over: usize,
     /// The lines that were drawn last.
     drawn: Vec<String>,
-    /// What the terminal has not yet taken.
+    /// Bytes that the terminal has not accepted yet.
     pending: Vec<u8>,
 }
 
@@ -56,7 +56,7 @@ impl Screen {
         })
     }
 
-    /// Gives the terminal what it has not taken yet, without waiting; answers whether it is ready for a new picture.
+    /// Sends pending bytes without waiting; returns whether the terminal is ready for a new picture.
     pub fn is_ready(&self) -> bool {
         is_in_foreground() && self.state().send(Duration::ZERO)
     }
@@ -67,7 +67,7 @@ impl Screen {
 }
 
 impl State {
-    /// Sends what is pending; answers whether all of it went.
+    /// Sends pending bytes; returns whether all of them were sent.
     fn send(&mut self, patience: Duration) -> bool {
         let sent = if self.pending.is_empty() {
             0
@@ -78,7 +78,7 @@ impl State {
         self.pending.is_empty()
     }
 
-    /// What turns the last picture into the next.
+    /// The bytes that turn the last picture into the next.
     fn picture(&mut self, columns: usize) -> String {
         let over = &self.drawn[self.drawn.len().saturating_sub(self.over)..];
         let rows: usize = over.iter().map(|line| rows(line, columns)).sum();
@@ -86,7 +86,7 @@ impl State {
         if rows > 1 {
             let _ = write!(text, "\x1b[{}A", rows - 1);
         }
-        // Where every line takes one row, each is drawn over in place, and nothing flickers.
+        // If every line takes one row, each is overwritten in place, which does not flicker.
         let in_place = rows == over.len() && self.lines.iter().all(|line| width(line) < columns);
         if !in_place {
             text += "\x1b[J";
@@ -110,12 +110,12 @@ impl State {
     }
 }
 
-/// How many rows a line takes on a terminal that has wrapped it.
+/// How many rows a line takes on a terminal that wraps it.
 fn rows(line: &str, columns: usize) -> usize {
     width(line).div_ceil(columns.max(1)).max(1)
 }
 
-/// Columns of a line, its escape sequences left out.
+/// Columns of a line, without its escape sequences.
 fn width(line: &str) -> usize {
     let mut is_escape = false;
     let mut width = 0;
@@ -169,7 +169,7 @@ impl TermLike for Screen {
         Ok(())
     }
 
-    /// Once for every line of the last picture.
+    /// Called once for every line of the last picture.
     fn clear_line(&self) -> io::Result<()> {
         self.state().over += 1;
         Ok(())
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_drawn_over_the_last_one() {
+    fn picture_overwrites_the_last_one() {
         let mut state = State::default();
         assert_eq!(
             draw(&mut state, 0, &["one", "two"], 80),
@@ -220,12 +220,12 @@ mod tests {
             draw(&mut state, 1, &["log", "picture"], 80),
             "\rlog\x1b[K\r\npicture\x1b[K\x1b[J"
         );
-        // Only the picture is drawn over.
+        // Only the picture is overwritten.
         assert_eq!(draw(&mut state, 1, &["next"], 80), "\rnext\x1b[K\x1b[J");
     }
 
     #[test]
-    fn what_a_narrower_terminal_has_wrapped_is_taken_back() {
+    fn lines_wrapped_by_resize_are_cleared() {
         let mut state = State::default();
         draw(&mut state, 0, &["\x1b[1m12345678\x1b[0m", "12"], 80);
         assert_eq!(draw(&mut state, 2, &["123"], 4), "\r\x1b[2A\x1b[J123");

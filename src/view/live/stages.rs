@@ -34,7 +34,7 @@ pub fn header(snapshot: &Snapshot, columns: &Columns) -> Line {
     if !snapshot.has_shares() {
         return head;
     }
-    // The legend stands over the bars, if it can, and closes with them.
+    // The legend is above the bars, if it fits, and ends with them.
     let end = if columns.is_narrow {
         columns.whole
     } else {
@@ -74,8 +74,8 @@ fn legend(gap: &str, space: &str) -> Line {
     line
 }
 
-/// All stages, or the `most` important of them, with the links between them. Stages of a branch hang on a line that begins
-/// at the stage which the stream forks at, and ends where the stream goes on.
+/// All stages, or the `most` important of them, with the links between them. A line joins the stages of a branch; it
+/// begins at the fork, and ends where the stream continues.
 #[must_use]
 pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines: bool, most: usize) -> Vec<Line> {
     let shown = important(snapshot, most);
@@ -120,11 +120,11 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
     lines
 }
 
-/// What a link hangs on where the stream goes on, and where it forks; each as wide as a rail.
+/// The connector of a link where the stream continues, and where it forks; each as wide as a rail.
 const CORNER: &str = " ╰ ";
 const FORK: &str = " ├ ";
 
-/// The lines along the branches that a stage is in, as many as leave room for its name.
+/// The lines along the branches of a stage, as many as leave room for its name.
 fn rails(snapshot: &Snapshot, node: NodeId, columns: &Columns) -> String {
     let most = columns.text / 4 / RAIL;
     " │ ".repeat(snapshot.graph.branch_depth(node).min(most))
@@ -135,7 +135,7 @@ fn folded(count: usize) -> Line {
     Line::default().with(Paint::Faint, format!("  ⋮ {count} more {stages}"))
 }
 
-/// Which stages to show where not all can be: the bottleneck, then both ends, then the bottleneck's neighbours.
+/// Which stages to show if not all fit: the bottleneck, then both ends, then the bottleneck's neighbours.
 fn important(snapshot: &Snapshot, most: usize) -> Vec<NodeId> {
     let graph = &snapshot.graph;
     let centre = snapshot.bottleneck.unwrap_or(graph.root());
@@ -203,7 +203,7 @@ fn stage(snapshot: &Snapshot, node: NodeId, rails: &str, columns: &Columns, two_
     ]
 }
 
-/// The bar of a stage's time, the largest part in percent, and what that is.
+/// The bar of a stage's time, the largest part in percent, and its name.
 fn share(stage: &StageSample, is_paused: bool, bar: usize, has_word: bool) -> Line {
     if stage.ended {
         return Line::default().with(Paint::Faint, "─".repeat(bar) + &right("ended", 1 + PERCENT));
@@ -231,8 +231,8 @@ fn share(stage: &StageSample, is_paused: bool, bar: usize, has_word: bool) -> Li
     line.with(Paint::Faint, format!(" {word}"))
 }
 
-/// What waits in the kernel before a source or behind a sink, once that was a good part of what can wait there: a line
-/// that comes and goes cannot be read.
+/// The kernel queue before a source or behind a sink, once it was a good part of its capacity: a line that comes and
+/// goes could not be read.
 fn queue(stage: &StageSample, is_source: bool, rails: &str, columns: &Columns) -> Option<Line> {
     let queue = stage.kernel_queue?;
     let capacity = stage.kernel_queue_capacity?.max(queue);
@@ -251,12 +251,12 @@ fn queue(stage: &StageSample, is_source: bool, rails: &str, columns: &Columns) -
     })
 }
 
-/// Where the words behind a level begin.
+/// The column of the text behind a level.
 fn words_begin(columns: &Columns) -> usize {
     columns.output() + SIZE + GAP + RATE + GAP
 }
 
-/// A level with its numbers, behind a corner that says what it hangs on.
+/// A level with its numbers, behind its connector.
 fn level(corner: &str, held: u64, most: u64, mark: Option<u64>, columns: &Columns) -> Line {
     let corner = " ".repeat(MARKER) + corner;
     let indent = corner.width();
@@ -278,10 +278,10 @@ fn level(corner: &str, held: u64, most: u64, mark: Option<u64>, columns: &Column
         )
 }
 
-/// What is farther away than this is no concern.
+/// A time that is farther away is not shown.
 const FAR: Duration = Duration::from_secs(3600);
 
-/// A link's level against its high-water mark, with the low one shown.
+/// A link's level and its high-water mark, with the low one marked.
 fn link(link: &LinkSample, corner: &str, columns: &Columns) -> Line {
     let row = level(
         corner,

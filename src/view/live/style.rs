@@ -2,7 +2,7 @@
 
 use super::line::{Line, Paint};
 
-/// What is behind the text.
+/// The background of the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Background {
     /// Black or nearly so.
@@ -23,7 +23,7 @@ pub struct Style {
 }
 
 impl Background {
-    /// What the terminal says in COLORFGBG: `15;0` is white on black. It is never asked: an answer might not come.
+    /// Reads COLORFGBG: `15;0` is white on black. The terminal itself is not queried, because it may not reply.
     #[must_use]
     pub fn of(colorfgbg: Option<&str>) -> Self {
         let behind = colorfgbg.and_then(|text| text.rsplit(';').next()?.parse::<u8>().ok());
@@ -36,7 +36,7 @@ impl Background {
 }
 
 impl Style {
-    /// A line as the terminal wants it.
+    /// A line with the escape sequences of its paints.
     #[must_use]
     pub fn text(self, line: &Line) -> String {
         let mut text = String::new();

@@ -8,10 +8,10 @@ use super::line::{Line, Paint};
 
 /// Columns and rows in pixels.
 const CELL: (usize, usize) = (9, 20);
-/// Around the text, in pixels; above it a bar with the window's buttons.
+/// The margin around the text, in pixels; above it is a title bar.
 const MARGIN: (usize, usize) = (24, 52);
 
-/// What blocks of text stand for.
+/// The meaning of block characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocks {
     /// Bars of one line each, with space between the lines.
@@ -20,7 +20,7 @@ pub enum Blocks {
     Area,
 }
 
-/// A terminal window with `command` and, below it, the lines; `label` says what is seen.
+/// A terminal window with `command` and, below it, the lines; `label` describes it.
 #[must_use]
 pub fn svg(label: &str, command: &str, lines: &[Line], blocks: Blocks) -> String {
     let columns = lines
@@ -61,7 +61,7 @@ fn draw(svg: &mut String, line: &Line, top: usize, blocks: Blocks) {
         while let Some(first) = chars.next() {
             let is_drawn = cell(first, blocks).is_some();
             let mut run = String::from(first);
-            // Like cells are one shape; other text is one text up to the next shape or gap.
+            // Equal cells are one shape; other text is one text up to the next shape or gap.
             while let Some(next) = chars.next_if(|next| {
                 if is_drawn {
                     *next == first
@@ -90,7 +90,7 @@ fn text(svg: &mut String, paint: Paint, text: &str, x: usize, y: usize) {
         ""
     };
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;");
-    // The length is said, so that every font keeps the columns.
+    // The length is given, so that every font keeps the columns.
     let length = text.trim_end().width() * CELL.0;
     let _ = writeln!(
         svg,
@@ -100,8 +100,8 @@ fn text(svg: &mut String, paint: Paint, text: &str, x: usize, y: usize) {
     );
 }
 
-/// A glyph as rectangles: its top and height in twentieths of a cell, whether it leaves a gap at the cell's end, how
-/// opaque it is, and whether it has an upright mark, or is part of an upright axis.
+/// A glyph as rectangles: its top and height in twentieths of a cell, whether it leaves a gap at the cell's end, its
+/// opacity, and whether it has a vertical mark, or is part of a vertical axis.
 struct Shape {
     top: usize,
     height: usize,
@@ -111,7 +111,7 @@ struct Shape {
     has_axis: bool,
 }
 
-/// How a glyph is drawn, where it is not left to a font.
+/// The shape of a glyph that is not left to a font.
 fn cell(glyph: char, blocks: Blocks) -> Option<Shape> {
     let bar = |top, height, gap, opacity| Shape {
         top,

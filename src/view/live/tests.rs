@@ -25,7 +25,7 @@ fn shown(snapshot: &Snapshot, columns: usize, rows: usize, style: Style) -> Stri
         assert!(line.columns() < columns.max(2), "{line:?}");
     }
     let text: String = lines.iter().map(|line| style.text(line) + "\n").collect();
-    // Escape sequences, so that they can be read.
+    // Makes escape sequences readable.
     text.replace('\x1b', "␛")
 }
 
@@ -38,7 +38,7 @@ fn shown_with(keys: &KeyLine, snapshot: &Snapshot, columns: usize, rows: usize) 
     lines.iter().map(|line| NO_COLOUR.text(line) + "\n").collect()
 }
 
-/// The keys of a chain with one throttle.
+/// The keys of a pipeline with one throttle.
 fn keys() -> KeyLine {
     KeyLine {
         turns: Some("throttle".to_owned()),
@@ -177,7 +177,7 @@ fn a_direct_lane_has_no_links() {
 }
 
 #[test]
-fn what_waits_in_the_kernel_is_shown_once_it_says_something() {
+fn notable_kernel_queue_is_shown() {
     let mut snapshot = throttled();
     for (at, bytes) in [(0, 300 << 10), (3, 1000 << 10)] {
         let stage = &mut snapshot.stages.values_mut()[at];
@@ -203,7 +203,7 @@ fn what_waits_in_the_kernel_is_shown_once_it_says_something() {
 }
 
 #[test]
-fn a_level_above_its_mark_says_how_far() {
+fn level_above_mark_shows_the_excess() {
     let dark = Style {
         colour: true,
         background: Background::Dark,
@@ -282,7 +282,7 @@ fn an_unknown_size_has_no_percent() {
 }
 
 #[test]
-fn keys_stand_below_the_picture_and_a_pause_is_seen() {
+fn keys_and_pause_are_shown() {
     let all: String = [40, 80, 120]
         .map(|columns| shown_with(&keys(), &paused(), columns, 30) + "\n")
         .concat();
@@ -290,7 +290,7 @@ fn keys_stand_below_the_picture_and_a_pause_is_seen() {
 }
 
 #[test]
-fn an_explanation_stands_below_the_picture_or_instead_of_it() {
+fn explanation_is_below_or_instead() {
     let explaining = KeyLine {
         explains: true,
         ..keys()
@@ -302,7 +302,7 @@ fn an_explanation_stands_below_the_picture_or_instead_of_it() {
 }
 
 #[test]
-fn what_a_key_has_to_say_is_seen_in_few_rows_too() {
+fn key_message_is_shown_in_few_rows() {
     let several = KeyLine {
         turns: Some("throttle 2".to_owned()),
         has_several: true,
@@ -349,7 +349,7 @@ fn nothing_is_too_small_to_survive() {
 }
 
 #[test]
-fn the_picture_of_the_readme_is_well_formed() {
+fn readme_picture_is_well_formed() {
     let lines: Vec<Line> = frame(&throttled(), &history(), Size { columns: 88, rows: 40 });
     let svg = super::svg::svg("A run", "highwater 'a & b <c>'", &lines, super::svg::Blocks::Bars);
     assert!(svg.contains("a &amp; b &lt;c>") && svg.ends_with("</svg>\n"));

@@ -1,24 +1,24 @@
-//! As much of HTTP/1.1 as it takes to answer one GET.
+//! The part of HTTP/1.1 that is needed to answer a GET.
 
 use crate::net::http::{self, Head};
 
 use super::page::MEDIA_TYPE;
 
-/// Bytes of the longest request that is read; what monitoring systems send is far shorter.
+/// The longest accepted request, in bytes; monitoring systems send far shorter ones.
 pub const LONGEST: usize = 8 << 10;
 
-/// What a client wants, as far as its request has come.
+/// The result of reading a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request {
-    /// Its end is still to come.
+    /// It is incomplete.
     Partial,
-    /// The page.
+    /// It asks for the page.
     Page,
-    /// What it gets instead.
+    /// It is refused.
     Refused(Refusal),
 }
 
-/// A status and its reason.
+/// A status and its reason phrase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refusal(u16, &'static str);
 
@@ -28,7 +28,7 @@ const NOT_ALLOWED: Refusal = Refusal(405, "Method Not Allowed");
 const TOO_LONG: Refusal = Refusal(431, "Request Header Fields Too Large");
 
 impl Request {
-    /// Reads what has come of a request so far.
+    /// Reads the bytes received so far.
     pub fn read(bytes: &[u8]) -> Self {
         match http::request(bytes, LONGEST) {
             Head::Partial => Self::Partial,
@@ -43,12 +43,12 @@ impl Request {
     }
 }
 
-/// The page, with its head.
+/// The response with the page.
 pub fn page(text: &str) -> String {
     response("200 OK", MEDIA_TYPE, text, "")
 }
 
-/// The answer to who gets no page.
+/// The response of a refusal.
 pub fn refusal(Refusal(status, reason): Refusal) -> String {
     let allow = if status == NOT_ALLOWED.0 { "Allow: GET\r\n" } else { "" };
     let text = format!("{reason}: the metrics are at GET /metrics\n");
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_is_known_when_it_is_whole() {
+    fn metrics_request_is_complete_at_empty_line() {
         for (request, meaning) in [
             ("GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n", Request::Page),
             ("GET /metrics?name=x HTTP/1.0\r\n\r\n", Request::Page),

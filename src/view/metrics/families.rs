@@ -1,12 +1,12 @@
-//! Which metric each number of the stats object is.
+//! Maps the numbers of the stats object to metrics.
 //!
-//! Metrics are named by the conventions of Prometheus: base units, counters ending in `_total`, what belongs together in
-//! one family and told apart by labels. A number that is unknown, or is not there, has no sample.
+//! Metrics are named by the conventions of Prometheus: base units, counters ending in `_total`, related metrics in one
+//! family with labels. A number that is unknown or missing has no sample.
 
-/// What becomes of a metric as time goes by.
+/// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It never becomes less.
+    /// It never decreases.
     Counter,
     /// It goes up and down.
     Gauge,
@@ -17,9 +17,9 @@ pub enum Kind {
 pub struct Family {
     /// The whole name.
     pub name: &'static str,
-    /// What becomes of it.
+    /// The type.
     pub kind: Kind,
-    /// What it is, in a sentence with a full stop.
+    /// The description, a sentence with a full stop.
     pub help: &'static str,
 }
 
@@ -27,9 +27,9 @@ pub struct Family {
 pub struct Field {
     /// Its key there.
     pub key: &'static str,
-    /// The metric that it is.
+    /// The family of its metric.
     pub family: Family,
-    /// What tells it from the others of its family: a label and its value.
+    /// What distinguishes it from the others of its family: a label and its value.
     pub label: Option<(&'static str, &'static str)>,
 }
 
@@ -58,7 +58,7 @@ impl Field {
     }
 }
 
-/// The whole run.
+/// Metrics of the whole run.
 pub static RUN: &[Field] = &[
     gauge(
         "elapsed_s",
@@ -78,12 +78,12 @@ pub static RUN: &[Field] = &[
     gauge(
         "buffered_bytes",
         "highwater_buffered_bytes",
-        "Buffers that chunks of the stream pin.",
+        "Buffers that chunks of the stream hold.",
     ),
     gauge(
         "buffered_peak_bytes",
         "highwater_buffered_peak_bytes",
-        "The most that was ever pinned.",
+        "The most that was ever held.",
     ),
     gauge(
         "pool_free_bytes",
@@ -125,7 +125,7 @@ const STAGE_SECONDS: &str = "highwater_stage_seconds_total";
 const STAGE_SECONDS_HELP: &str = "How a stage spent its time: idle is waiting for input or ended, backpressured is waiting for \
                                   room, busy is the rest.";
 
-/// Each stage.
+/// Metrics of each stage.
 pub static STAGE: &[Field] = &[
     counter("bytes_in", STAGE_BYTES, STAGE_BYTES_HELP).with("direction", "in"),
     counter("bytes_out", STAGE_BYTES, STAGE_BYTES_HELP).with("direction", "out"),
@@ -145,7 +145,7 @@ pub static STAGE: &[Field] = &[
     gauge(
         "kernel_queue_bytes",
         "highwater_stage_kernel_queue_bytes",
-        "What waits in the kernel in a source's or a sink's pipe or socket; absent where there is none.",
+        "Bytes in the kernel queue of a source's or a sink's pipe or socket; absent without one.",
     ),
     gauge(
         "kernel_queue_capacity_bytes",
@@ -164,12 +164,12 @@ pub static STAGE: &[Field] = &[
     ),
 ];
 
-/// Each link.
+/// Metrics of each link.
 pub static LINK: &[Field] = &[
     gauge(
         "buffered_bytes",
         "highwater_link_buffered_bytes",
-        "What chunks pin that wait in a link or are in its consumer's hand.",
+        "Bytes held by chunks that wait in a link or that its consumer holds.",
     ),
     gauge(
         "peak_bytes",
@@ -219,7 +219,7 @@ pub static LINK: &[Field] = &[
     gauge(
         "buffered_records",
         "highwater_link_buffered_records",
-        "Records that wait in a link or are in its consumer's hand; absent where only bytes bound it.",
+        "Records that wait in a link or that its consumer holds; absent where only bytes bound it.",
     ),
     gauge(
         "peak_records",
@@ -243,7 +243,7 @@ mod tests {
     use crate::flow::RecordLevels;
     use crate::view::{json, live::sample};
 
-    /// The numbers that an object holds, known or not. Words and lists are none.
+    /// The keys of an object's numbers, known or not, without words and lists.
     fn numbers(object: &Value) -> BTreeSet<&str> {
         let fields = object.as_object().expect("an object").iter();
         let is_number = |value: &Value| value.is_number() || value.is_boolean() || value.is_null();
@@ -253,7 +253,7 @@ mod tests {
             .collect()
     }
 
-    /// The keys of a table, and numbers that are no metric.
+    /// The keys of a table, and numbers that are not metrics.
     fn keys(fields: &'static [Field], others: &[&'static str]) -> BTreeSet<&'static str> {
         let keys = fields.iter().map(|field| field.key);
         keys.chain(others.iter().copied()).collect()

@@ -1,4 +1,4 @@
-//! Where the metrics are served.
+//! The listener of the metrics server.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -6,11 +6,11 @@ use crate::error::{Failure, Kind};
 use crate::net::{Address, AddressError};
 use crate::platform::sockets::listen_tcp;
 
-/// Reads where to listen: `HOST:PORT`, `:PORT` or `PORT`. Without a host it is the loopback address, so that no other
-/// machine can ask.
+/// Parses the address: `HOST:PORT`, `:PORT` or `PORT`. Without a host it is the loopback address, so that no other
+/// machine can connect.
 ///
 /// # Errors
-/// What is wrong, and what would be right.
+/// The problem, and what is expected.
 pub fn parse_address(text: &str) -> Result<Address, String> {
     let form = "write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100";
     let is_port = !text.contains(':');
@@ -25,10 +25,10 @@ pub fn parse_address(text: &str) -> Result<Address, String> {
     Ok(address)
 }
 
-/// A port that is ours, and at which nobody is answered yet.
+/// A bound port on which no request is answered yet.
 #[derive(Debug)]
 pub struct Listener {
-    /// What listens, without waiting.
+    /// The non-blocking listening socket.
     pub(super) socket: TcpListener,
     address: SocketAddr,
 }
@@ -37,14 +37,14 @@ impl Listener {
     /// Binds an address.
     ///
     /// # Errors
-    /// If the host cannot be resolved, or the port is somebody else's.
+    /// If the host cannot be resolved, or the port is in use.
     pub fn bind(wanted: &Address) -> Result<Self, Failure> {
         listen_tcp(&wanted.host, wanted.port)
             .map(|(socket, address)| Self { socket, address })
             .map_err(|error| Failure::io(Kind::Connect, format!("cannot listen on {wanted}"), error))
     }
 
-    /// Where the page is.
+    /// The URL of the page.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/metrics", self.address)
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_host_it_is_loopback() {
+    fn metrics_default_to_loopback() {
         for (text, host, port) in [
             ("9100", "127.0.0.1", 9100),
             (":9100", "127.0.0.1", 9100),
@@ -71,24 +71,24 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_address_says_what_would_be_right() {
+    fn wrong_metrics_address_suggests_a_correction() {
         for (text, why) in [
             (
                 "",
-                "`` is no port; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
+                "`` is not a port; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
             ),
             (
                 "localhost",
-                "`localhost` is no port; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
+                "`localhost` is not a port; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
             ),
             (
                 ":70000",
-                "`70000` is no port; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
+                "`70000` is not a port; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
             ),
             ("::1:9100", "an IPv6 host needs brackets: [::1]:9100"),
             (
                 "http://a:1",
-                "`http://a` is no host; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
+                "`http://a` is not a host; write HOST:PORT, :PORT or PORT, for example 127.0.0.1:9100",
             ),
         ] {
             assert_eq!(parse_address(text), Err(why.to_owned()));

@@ -10,7 +10,7 @@ use crate::graph::NodeMap;
 
 use super::families::{Family, Field, Kind, LINK, RUN, STAGE};
 
-/// What the media type of the page is.
+/// The media type of the page.
 pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const BUILD: Family = info("highwater_build_info", "The program that runs, always 1.");
@@ -32,7 +32,7 @@ const fn info(name: &'static str, help: &'static str) -> Family {
 /// A label and its value, not escaped yet.
 type Label<'a> = (&'a str, &'a str);
 
-/// All that is known of a run; before its stages are started that is only which program it is.
+/// All metrics of a run; before its stages are started only the program's version.
 #[must_use]
 pub fn page(snapshot: Option<&Snapshot>) -> String {
     let mut page = Page::default();
@@ -83,7 +83,7 @@ fn numbers(sample: &impl Serialize) -> Numbers {
     }
 }
 
-/// A stage's numbers, with times in the place of shares: a share of an interval cannot be summed.
+/// A stage's numbers, with times in place of shares: a share of an interval cannot be summed.
 fn times(stage: &StageSample) -> Numbers {
     let mut all = numbers(stage);
     if stage.share.is_some() {
@@ -97,7 +97,7 @@ fn times(stage: &StageSample) -> Numbers {
 struct Page(String);
 
 impl Page {
-    /// The numbers of a table at every place, family by family; a family of which nothing is known is left out.
+    /// The numbers of a table at every place, family by family; a family without known values is left out.
     fn table(&mut self, fields: &[Field], places: &[(Numbers, Vec<Label>)]) {
         for family in fields.chunk_by(|one, next| one.family == next.family) {
             let mut has_head = false;
@@ -149,7 +149,7 @@ impl Page {
     }
 }
 
-/// A label's value as it stands between quotes.
+/// A label's value, escaped for quotes.
 fn escaped(value: &str) -> String {
     value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_left_out() {
+    fn unknown_metrics_are_left_out() {
         let mut snapshot = sample::throttled();
         let has = |snapshot: &Snapshot, name: &str| page(Some(snapshot)).contains(name);
         assert!(has(&snapshot, "highwater_expected_bytes") && !has(&snapshot, "kernel_queue"));
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn before_the_start_there_is_only_the_program() {
+    fn page_before_start_has_the_version() {
         assert_eq!(page(None).lines().filter(|line| !line.starts_with('#')).count(), 1);
     }
 }

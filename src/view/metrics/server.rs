@@ -1,4 +1,4 @@
-//! The thread that answers.
+//! The thread of the metrics server.
 
 use std::io;
 use std::net::TcpListener;
@@ -17,22 +17,22 @@ use crate::platform::{reactor, spawn};
 use super::answer::{self, LONGEST, Request};
 use super::{Listener, page};
 
-/// What the thread has for its stack.
+/// The stack of the thread.
 const STACK: usize = 256 << 10;
-/// How many are answered at once; others wait in the system's queue.
+/// How many clients are served at once; others wait in the system's queue.
 const CLIENTS: usize = 8;
-/// How long a client may take for all of it.
+/// How long a client may take in all.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often the run is looked at: as often as the view does, so that both name the same bottleneck.
+/// How often the run is observed: as often as by the view, so that both name the same bottleneck.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How long nobody is accepted after that has failed, for want of descriptors.
+/// The pause in accepting after a failure, such as a lack of descriptors.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
-/// How long nobody is accepted after somebody was, so that a flood of clients costs a hundredth of a processor, not one.
+/// The pause between two accepted clients, so that a flood of them costs a hundredth of a processor, not one.
 const ACCEPT_INTERVAL: Duration = Duration::from_millis(5);
-/// Bytes of a request that was refused which are still read, so that the refusal reaches its reader.
+/// Bytes of a refused request that are still read, so that the client gets the refusal.
 const DRAIN_LIMIT: usize = 64 << 10;
 
-/// A client's turn: the answer that it waits for.
+/// A client's request for the page.
 type Asking = oneshot::Sender<String>;
 
 /// A server that runs until it is dropped.
@@ -44,7 +44,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers whoever comes to `listener`.
+    /// Serves the clients of `listener`.
     pub fn start(listener: Listener) -> Result<Self, Failure> {
         let failed = |error| Failure::io(Kind::Resources, "cannot start to serve", error);
         let runtime = reactor().map_err(failed)?;
@@ -58,15 +58,15 @@ impl Server {
         })
     }
 
-    /// From now on there is a run to show.
+    /// Sets the run to show.
     pub fn show(&self, watch: &Arc<Watch>) {
-        // Who does not listen any more has been told to end.
+        // The receiver is gone only if the server is about to end.
         let _ = self.watch.send(watch.clone());
     }
 }
 
 impl Drop for Server {
-    /// Closes everything. Nothing on the thread waits without a limit of the runtime's, so this does not either.
+    /// Ends the server. The runtime's own waits are all bounded, so this is, too.
     fn drop(&mut self) {
         drop(self.over.take());
         if let Some(thread) = self.thread.take() {
@@ -75,7 +75,7 @@ impl Drop for Server {
     }
 }
 
-/// Serves until it is over. Dropping the runtime then drops every connection.
+/// Serves until it is told to stop. Dropping the runtime then drops every connection.
 fn run(
     runtime: &Runtime,
     socket: TcpListener,
@@ -92,14 +92,14 @@ fn run(
     });
 }
 
-/// Looks at the run, ten times a second and for whoever asks.
+/// Observes the run, ten times a second and for each request.
 async fn look(mut watches: mpsc::UnboundedReceiver<Arc<Watch>>, mut asked: mpsc::Receiver<Asking>) {
     let mut sampler: Option<Sampler> = None;
     let mut poll = tokio::time::interval(POLL_INTERVAL);
     poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            // A run that has begun is shown to who asks afterwards.
+            // A request that comes after the run has started must show it.
             biased;
             Some(watch) = watches.recv() => sampler = Some(Sampler::new(watch)),
             asking = asked.recv() => match asking {
@@ -118,7 +118,7 @@ async fn look(mut watches: mpsc::UnboundedReceiver<Arc<Watch>>, mut asked: mpsc:
     }
 }
 
-/// Accepts clients, no more at once than there may be.
+/// Accepts clients, up to the limit.
 async fn accept(socket: TcpListener, ask: mpsc::Sender<Asking>) {
     let Ok(clients) = TcpPeers::of(socket) else {
         return;
@@ -129,7 +129,7 @@ async fn accept(socket: TcpListener, ask: mpsc::Sender<Asking>) {
             Ok(client) => {
                 let ask = ask.clone();
                 tokio::spawn(async move {
-                    // A client that fails or is too slow gets no answer, and there is nobody else to tell.
+                    // A client that fails or is too slow gets no response, and the failure matters to no one else.
                     let _ = tokio::time::timeout(CLIENT_TIMEOUT, answer(client, ask)).await;
                     drop(place);
                 });
@@ -168,7 +168,7 @@ async fn answer(mut client: TcpPeer, ask: mpsc::Sender<Asking>) -> io::Result<()
     };
     client.write_all(text.as_bytes()).await?;
     client.end_writing()?;
-    // Closed with something unread, the connection would be reset, and the answer with it.
+    // If a connection is closed with unread bytes, it is reset and the response is lost.
     let mut total = 0;
     while total < DRAIN_LIMIT {
         match client.read(&mut piece).await? {

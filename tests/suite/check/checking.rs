@@ -7,10 +7,10 @@ mod usage;
 
 use crate::harness::{Run, highwater, peer};
 
-/// Long enough for something to happen, and a limit that only what keeps its input reaches.
+/// Long enough for evidence, and a limit that only a program that keeps its input reaches.
 const SHORT: [&str; 3] = ["--seconds=3s", "--max-rss=400MiB", "--json"];
 
-/// A verdict, as its recording has it.
+/// A verdict, as recorded.
 struct Verdict {
     run: Run,
     word: String,
@@ -23,7 +23,7 @@ struct Verdict {
 
 /// Checks with `arguments` behind the options of a short check.
 fn check(arguments: &[&str]) -> Verdict {
-    // Spills go where storage is: a temporary folder in memory would not count.
+    // Spilled files must be on storage: a temporary folder in memory would not count.
     let run = highwater(["check"].iter().chain(&SHORT).chain(arguments))
         .environment("TMPDIR", env!("CARGO_TARGET_TMPDIR"))
         .run();
@@ -83,7 +83,7 @@ fn program(name: &str) -> String {
     format!("{}/tests/suite/check/peers/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Checks a program of an interpreter, where that is installed.
+/// Checks a program of an interpreter, if that is installed.
 fn check_with(interpreter: &str, name: &str) -> Option<Verdict> {
     peer(interpreter)?;
     Some(check(&["--", interpreter, &program(name)]))

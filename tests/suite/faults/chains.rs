@@ -1,4 +1,4 @@
-//! The chains that are tried, and what stands at their ends.
+//! The tested pipelines, and their ends.
 
 /// What a chain's source and sink are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,7 +7,7 @@ pub enum Ends {
     Files,
     /// Pipes of standard input and output.
     Pipes,
-    /// The target is `d`, which is not there at first.
+    /// The target is `d`, which does not exist at first.
     NewFile,
     /// The sink is a peer.
     PeerReads(Meeting),
@@ -20,7 +20,7 @@ pub enum Ends {
 pub enum Meeting {
     /// The peer listens at a TCP port; `URL` in the text stands for its address.
     Tcp,
-    /// The run listens at a TCP port, which it says.
+    /// The run listens at a TCP port, which it prints.
     TcpListen,
     /// The peer listens at a Unix socket, which is no file of the run's; `URL` stands for it.
     Unix,
@@ -45,30 +45,30 @@ impl Ends {
     }
 }
 
-/// A chain, and what is known of it beforehand.
+/// A pipeline and its known properties.
 #[derive(Debug, Clone, Copy)]
 pub struct Chain {
     pub text: &'static str,
     pub ends: Ends,
     /// Options in front of the chain.
     pub options: &'static [&'static str],
-    /// Faults that it has anyway.
+    /// Faults that are always injected.
     pub always: &'static str,
     /// Whether the target keeps its old bytes in front of the new ones.
     pub appends: bool,
     /// Bytes of a hole in the middle of the source.
     pub hole: usize,
-    /// Whether what was written stays where the run ends early, so that another one can go on with it.
+    /// Whether the written part stays when the run ends early, so that another run can continue it.
     pub resumes: bool,
-    /// Faults that an earlier run of it was killed by, whose part and journal are there.
+    /// Faults that killed an earlier run, whose part and journal exist.
     pub killed_by: Option<&'static str>,
-    /// Whether a connection that cannot be made is tried again.
+    /// Whether failed connections are retried.
     pub retries: bool,
     /// A small file that is written besides.
     pub side_file: Option<&'static str>,
 }
 
-/// What is enough for the disk to be told to begin, and takes no room on it.
+/// Enough for writeback to start, without using room on the disk.
 pub const HOLE: usize = 16 << 20;
 
 const fn files(text: &'static str) -> Chain {

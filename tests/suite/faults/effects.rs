@@ -1,4 +1,4 @@
-//! Faults that are no errors of one call: short transfers, interruptions, slowness, panics, and sudden death.
+//! Faults other than an error of one call: short transfers, interruptions, slowness, panics, and kills.
 
 use std::io::{BufRead, BufReader};
 
@@ -43,7 +43,7 @@ const EVERY: [Chain; 18] = [
 /// Every transfer moves one byte.
 const SHORT: &str = "read:*:short,write:*:short,splice:*:short,send-file:*:short,copy-file-range:*:short";
 
-/// The chain delivers the same bytes as without the rules, and has nothing to say.
+/// The pipeline delivers the same bytes as without the rules, and prints nothing.
 fn changes_nothing(chain: &Chain, rules: &str, bytes: usize) {
     let bytes = noise(bytes, 3);
     let (clean, trial) = (Trial::with(chain, "", &bytes), Trial::with(chain, rules, &bytes));
@@ -58,7 +58,7 @@ fn changes_nothing(chain: &Chain, rules: &str, bytes: usize) {
 }
 
 #[test]
-fn transfers_of_one_byte_deliver_all_of_them() {
+fn one_byte_transfers_deliver_everything() {
     for chain in &EVERY {
         changes_nothing(chain, SHORT, 500);
     }
@@ -73,7 +73,7 @@ fn a_storm_of_interruptions_changes_nothing() {
 }
 
 #[test]
-fn a_storm_of_interruptions_and_short_reads_hide_nothing_of_what_is_gone_on_with() {
+fn interrupted_short_reads_resume_correctly() {
     for chain in [RESUMED, RESUMED_AND_VERIFIED] {
         changes_nothing(
             &chain,
@@ -84,7 +84,7 @@ fn a_storm_of_interruptions_and_short_reads_hide_nothing_of_what_is_gone_on_with
 }
 
 #[test]
-fn a_disk_that_will_not_begin_early_has_it_all_in_the_end() {
+fn failed_early_writeback_loses_nothing() {
     let bytes = noise(HOLE, 6);
     let folder = Folder::new();
     folder.write("a", &bytes);
@@ -103,7 +103,7 @@ fn a_disk_that_will_not_begin_early_has_it_all_in_the_end() {
 }
 
 #[test]
-fn what_the_kernel_cannot_move_is_read_and_written() {
+fn failed_kernel_copy_falls_back() {
     for error in ["ENOSYS", "EXDEV", "EINVAL", "EPERM", "EOPNOTSUPP"] {
         changes_nothing(&DIRECT, &format!("copy-file-range:*:{error}"), 20_001);
         changes_nothing(&PIPES, &format!("splice:*:{error}"), 20_001);
@@ -112,7 +112,7 @@ fn what_the_kernel_cannot_move_is_read_and_written() {
 }
 
 #[test]
-fn what_the_kernel_has_moved_already_is_not_moved_again() {
+fn fallback_does_not_repeat_moved_bytes() {
     for moved in 1..4 {
         let after = moved + 1;
         let rules = format!("copy-file-range:{after}+:EXDEV,copy-file-range:*:short");
@@ -126,9 +126,9 @@ fn what_the_kernel_has_moved_already_is_not_moved_again() {
     }
 }
 
-/// Nothing but a file has a disk behind it.
+/// Only a file has a disk behind it.
 #[test]
-fn standard_output_that_is_a_file_is_durable() {
+fn redirected_standard_output_is_durable() {
     for (rule, sink, code) in [
         ("sync:1:EIO", "write -", 4),
         ("sync:1:ENOSPC", "take 1T", 5),
@@ -149,9 +149,9 @@ fn standard_output_that_is_a_file_is_durable() {
     }
 }
 
-/// Asked again, whoever says so would say so for ever.
+/// A driver that accepts nothing would do so forever.
 #[test]
-fn a_write_that_moves_nothing_is_an_error() {
+fn empty_write_is_an_error() {
     for chain in [GZIP, SEVERAL, APPEND, LINKED_PIPES, PEER_READS] {
         let trial = Trial::of(&chain, "write:1+:nothing");
         assert!(trial.was_hit(), "{}", chain.text);
@@ -162,7 +162,7 @@ fn a_write_that_moves_nothing_is_an_error() {
 }
 
 #[test]
-fn a_stage_that_panics_is_named_and_leaves_nothing() {
+fn panicking_stage_is_named() {
     for (chain, rule, stage) in [
         (DIRECT, "copy-file-range:1:panic", "read a"),
         (GZIP, "read:2:panic", "read a"),
@@ -188,7 +188,7 @@ fn a_stage_that_panics_is_named_and_leaves_nothing() {
 }
 
 #[test]
-fn killed_at_any_operation_the_target_is_the_old_file_or_the_whole_new_one() {
+fn killed_replacement_is_old_or_new() {
     for chain in [DIRECT, GZIP, VERIFY] {
         let clean = Trial::of(&chain, "");
         let mut old = 0;
@@ -214,7 +214,7 @@ fn killed_at_any_operation_the_target_is_the_old_file_or_the_whole_new_one() {
 }
 
 #[test]
-fn killed_at_any_operation_a_resumable_write_is_gone_on_with_to_the_same_bytes() {
+fn killed_resumable_write_resumes_exactly() {
     for chain in [RESUME, RESUMED_AND_VERIFIED] {
         let clean = Trial::of(&chain, "");
         let mut kills = 0;
@@ -248,9 +248,9 @@ fn killed_at_any_operation_a_resumable_write_is_gone_on_with_to_the_same_bytes()
     }
 }
 
-/// What is read back is never taken for what was written because it could not be read.
+/// A failed read-back is never taken for a match.
 #[test]
-fn what_cannot_be_read_back_whole_is_no_success() {
+fn incomplete_read_back_fails() {
     for chain in [VERIFY, RESUME_AND_VERIFY] {
         let reads = Trial::of(&chain, "").counts();
         let (_, last) = reads.iter().find(|(name, _)| name == "read").expect("it reads");
@@ -269,7 +269,7 @@ fn what_cannot_be_read_back_whole_is_no_success() {
 }
 
 #[test]
-fn a_recording_takes_neither_the_source_nor_the_sink_with_it() {
+fn recording_spares_source_and_sink() {
     for (recording, old) in [("a", "the source"), ("b", "the sink")] {
         // More of each than there are.
         for (operation, count) in [("stat", 16), ("open", 2), ("truncate", 1), ("unlink", 1)] {
@@ -291,7 +291,7 @@ fn a_recording_takes_neither_the_source_nor_the_sink_with_it() {
 }
 
 #[test]
-fn killed_at_any_operation_an_append_keeps_what_was_there() {
+fn killed_append_keeps_the_old_content() {
     let clean = Trial::of(&APPEND, "");
     for (operation, count) in clean.counts() {
         for number in 1..=count {
@@ -303,7 +303,7 @@ fn killed_at_any_operation_an_append_keeps_what_was_there() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_synced_is_said_to_be_so() {
+fn unsynced_folder_is_reported() {
     let (clean, trial) = (Trial::of(&GZIP, ""), Trial::of(&GZIP, "sync:2:EIO"));
     let why = "the file is in place, but its durability is unknown: Input/output error";
     assert_eq!(trial.run.fails(4), format!("highwater: write b: {why}"));
@@ -311,7 +311,7 @@ fn a_folder_that_cannot_be_synced_is_said_to_be_so() {
 }
 
 #[test]
-fn what_cannot_be_rolled_back_is_named() {
+fn failed_rollback_names_the_leftover() {
     let trial = Trial::of(&GZIP, "write:1:ENOSPC,unlink:*:EIO");
     let said = trial.said();
     assert_eq!((trial.run.code, said.len()), (Some(5), 2), "{}", trial.run.stderr);
@@ -324,7 +324,7 @@ fn what_cannot_be_rolled_back_is_named() {
 }
 
 #[test]
-fn standard_error_that_fails_changes_neither_bytes_nor_code() {
+fn failing_standard_error_changes_nothing() {
     let trial = Trial::of(&GZIP, "say:*:EIO,write:1:ENOSPC");
     assert_eq!((trial.run.code, trial.run.stderr.as_str()), (Some(5), ""));
     let folder = Folder::new();
@@ -343,8 +343,8 @@ fn standard_error_that_fails_changes_neither_bytes_nor_code() {
 }
 
 #[test]
-fn a_sink_that_closes_with_an_error_is_no_success() {
-    // What a network file system has to say, it may say at the close, of standard output as well.
+fn failing_close_is_an_error() {
+    // A network file system may report an error at close, of standard output as well.
     let folder = Folder::new();
     folder.write("a", noise(1000, 1));
     let output = std::fs::File::create(folder.join("b")).expect("created");
@@ -360,7 +360,7 @@ fn a_sink_that_closes_with_an_error_is_no_success() {
 }
 
 #[test]
-fn a_signal_does_not_wait_for_a_disk_that_does_not_answer() {
+fn signal_does_not_wait_for_disk() {
     for (rule, reached) in [("sync:1:600000ms", "sync 1 "), ("write:2:600000ms", "write 2 ")] {
         let folder = Folder::new();
         folder.write("a", noise(300_000, 2));
@@ -378,7 +378,7 @@ fn a_signal_does_not_wait_for_a_disk_that_does_not_answer() {
             line.clear();
             assert_ne!(log.read_line(&mut line).expect("text"), 0, "it never came to {reached}");
         }
-        // It may have more to say, and must not wait for us.
+        // More may be logged, and the log must not block the run.
         std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
         running.signal(Signal::TERM);
         let run = running.wait();
@@ -392,9 +392,9 @@ fn a_signal_does_not_wait_for_a_disk_that_does_not_answer() {
     }
 }
 
-/// The folder does not answer, with the new file in its place: that is worth a while, unless somebody asks twice.
+/// The folder's fsync hangs with the new file in its place: that is worth a while, unless a second signal arrives.
 #[test]
-fn whoever_asks_twice_is_not_kept_waiting_and_is_told_what_is_left() {
+fn second_signal_leaves_at_once() {
     let folder = Folder::new();
     folder.write("a", noise(300_000, 2));
     let notes = Folder::new();
@@ -415,7 +415,7 @@ fn whoever_asks_twice_is_not_kept_waiting_and_is_told_what_is_left() {
         );
     }
     std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-    // Two different ones, so that they cannot become one on their way.
+    // Two different ones, so that they cannot be merged into one.
     running.signal(Signal::INT);
     running.signal(Signal::TERM);
     let run = running.wait();
@@ -424,7 +424,7 @@ fn whoever_asks_twice_is_not_kept_waiting_and_is_told_what_is_left() {
     assert_eq!(folder.read("b"), folder.read("a"), "it is the whole new one");
 }
 
-/// What a run that lasts asked of the system for its control socket. Its source ends when it has one, or cannot have one.
+/// The operations of a run for its control socket. Its source ends when it has one, or failed to make one.
 fn with_a_control_socket(rule: &str) -> Vec<String> {
     let (folder, notes) = (Folder::new(), Folder::new());
     let bytes = noise(1000, 8);
@@ -456,7 +456,7 @@ fn with_a_control_socket(rule: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_control_socket_that_cannot_be_had_or_listened_at_changes_nothing() {
+fn missing_control_socket_changes_nothing() {
     let clean = with_a_control_socket("");
     assert!(clean.len() > 10, "{clean:?}");
     for call in clean {
@@ -506,7 +506,7 @@ fn a_source_that_shrinks_is_not_whole() {
 }
 
 #[test]
-fn a_source_that_grows_is_read_to_its_end_with_a_warning() {
+fn growing_source_is_read_with_a_warning() {
     let grow = |folder: &Folder| {
         let mut file = std::fs::File::options()
             .append(true)

@@ -12,14 +12,14 @@ use super::chains::{
 };
 use super::trial::{KEPT, Place, Trial, source, source_with};
 
-/// What comes of a fault.
+/// The result of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
-    /// The run goes another way.
+    /// The run falls back.
     Success,
     /// The run fails.
     Failure,
-    /// It depends on what the call was for: some are hints, or are asked twice.
+    /// It depends on the purpose of the call: some are hints, or are retried.
     Either,
 }
 
@@ -36,7 +36,7 @@ const FAULTS: &[(&str, &[(&str, Expected)])] = &[
     ("connect", &[("ECONNREFUSED", Failure), ("ETIMEDOUT", Failure)]),
     ("copy-file-range", &[("EXDEV", Success), ("EIO", Success)]),
     ("duplicate", &[("EMFILE", Failure)]),
-    // Held by another run; not to be had at all.
+    // Held by another run; not supported.
     ("lock", &[("EAGAIN", Failure), ("ENOLCK", Failure)]),
     ("mode", &[("EPERM", Failure)]),
     ("open", &[("EMFILE", Either), ("EACCES", Either)]),
@@ -47,7 +47,7 @@ const FAULTS: &[(&str, &[(&str, Expected)])] = &[
     ("random", &[("ENOSYS", Failure)]),
     ("reactor", &[("EMFILE", Failure)]),
     ("read", &[("EIO", Failure)]),
-    // That a name may be one of a descriptor is looked at apart.
+    // The case of a descriptor's name is tested separately.
     ("read-link", &[("EIO", Either)]),
     ("rename", &[("EXDEV", Failure), ("EROFS", Failure), ("EISDIR", Failure)]),
     ("resolve", &[("EIO", Failure)]),
@@ -68,20 +68,20 @@ const FAULTS: &[(&str, &[(&str, Expected)])] = &[
     ("writeback", &[("EIO", Success)]),
 ];
 
-/// What is said where all bytes are in their place, and something that comes then has failed.
+/// The beginning of an error that happens after all bytes are in their place.
 const IN_PLACE: &str = "the file is in place, but ";
 
 impl Expected {
-    /// What comes of a fault of that operation in this chain, where it differs from what is to be expected elsewhere.
+    /// The result of a fault of that operation in this pipeline, if it differs from the general one.
     fn of(self, chain: &Chain, operation: &str) -> Self {
         match (operation, chain.ends) {
-            // Once is too few for it.
+            // It is retried, so one failure is not enough.
             ("connect" | "resolve", _) if chain.retries => Success,
-            // A temporary that cannot be locked gets a name that nobody sweeps.
+            // A temporary that cannot be locked gets a random name, which is never swept.
             ("lock", _) if !chain.resumes => Success,
-            // A socket that was not given its mode without a name is given it by its name.
+            // A socket whose mode could not be set before it had a name gets it by its name.
             ("mode", Ends::PeerReads(Meeting::UnixListen)) => Success,
-            // What is left of a killed run is swept another time.
+            // Leftovers of a killed run are swept another time.
             ("mode", Ends::PeerWrites(Meeting::UnixListen)) | ("lock", _) => Either,
             _ => self,
         }
@@ -101,7 +101,7 @@ fn sweep(chain: &Chain) {
     for (operation, count) in clean.counts() {
         let faults = FAULTS.iter().find(|(name, _)| *name == operation);
         let (_, faults) = faults.unwrap_or_else(|| panic!("nothing is known of {operation}"));
-        // Nobody comes to an address that was never said.
+        // Without the printed address no peer connects.
         let is_heard = operation != "say" || !chain.ends.meeting().is_some_and(Meeting::is_ours);
         for number in 1..=count {
             for (error, expected) in faults.iter().filter(|_| is_heard) {
@@ -110,12 +110,12 @@ fn sweep(chain: &Chain) {
                 let trial = place.run(&format!("{rule},{}", chain.always));
                 let was_hit = trial.was_hit_at(&operation, number);
                 let what = format!("{}: {rule}: {:?}: {}", chain.text, trial.run.code, trial.run.stderr);
-                // Whether anybody has to wait depends on how fast a peer is.
+                // Whether there is a wait depends on the speed of a peer.
                 let is_local = matches!(chain.ends, Ends::Files | Ends::NewFile);
                 let is_sure = number == 1 && is_local && !matches!(operation.as_str(), "poll" | "alarm");
                 assert!(was_hit || !is_sure, "nothing was tried: {what}");
                 tried += usize::from(was_hit);
-                // How often a pipe or a peer is asked depends on how fast it is.
+                // The number of calls on a pipe or a peer depends on its speed.
                 let expected = if was_hit {
                     expected.of(chain, &operation)
                 } else {
@@ -165,24 +165,24 @@ fn failed(trial: &Trial, chain: &Chain, operation: &str, error: &str, whole: &[u
             assert!(matches!(operation, "sync" | "unlink"), "{what}");
             assert!(trial.output == whole, "{what}");
         }
-        // What is to be said of a run can be written when it is over.
+        // The end object can be written when the run is over.
         _ if said[0].starts_with("highwater: --stats s: cannot write: ") => assert!(trial.output == whole, "{what}"),
-        // A sum is committed after the sink.
+        // A checksum file is committed after the sink.
         _ if said[0].starts_with("highwater: hash ") => {
             assert!(trial.output == b"old" || trial.output == whole, "a mixture: {what}");
         }
-        // That it is not there at all is for the caller to see.
+        // The caller checks that it does not exist.
         Ends::NewFile => {}
         Ends::Files | Ends::PeerWrites(_) => assert!(trial.output == b"old", "the target was touched: {what}"),
         Ends::Pipes | Ends::PeerReads(_) => assert!(whole.starts_with(&trial.output), "other bytes: {what}"),
     }
 }
 
-/// The small file is whole, or not there: a sum is that of all bytes, the end object says how the run ended.
+/// The small file is complete or absent: a checksum is that of all bytes, the end object has the exit code.
 fn check_side_file(trial: &Trial, chain: &Chain, operation: &str, clean: Option<&[u8]>, what: &str) {
     if chain.options.contains(&"--stats") {
         let is_refused = trial.said().iter().any(|line| line.starts_with("highwater: --stats "));
-        // It may be an end of the chain that could not be looked at: then it is left alone.
+        // It may be an end of the pipeline that could not be examined: then it is left alone.
         let is_spared = operation == "stat" && trial.side_file.is_none();
         if !is_refused && !is_spared {
             let text = trial.side_file.as_deref().expect("the end object");
@@ -197,13 +197,13 @@ fn check_side_file(trial: &Trial, chain: &Chain, operation: &str, clean: Option<
     }
 }
 
-/// Nothing is left but what can be known again, or could not be taken away.
+/// Only recognisable leftovers, or those that could not be removed, are left.
 fn check_left(trial: &Trial, chain: &Chain, operation: &str, what: &str) {
     let is_in_place = trial.run.stderr.contains(IN_PLACE);
     let may_be_left: &[&str] = match chain.ends {
         _ if chain.resumes && trial.run.code != Some(0) => &KEPT,
         Ends::NewFile if is_in_place => &["d"],
-        // Whoever listens there next replaces it.
+        // The next listener replaces it.
         _ if chain.ends.meeting() == Some(Meeting::UnixListen) && matches!(operation, "stat" | "unlink") => &["s"],
         _ => &[],
     };
@@ -242,19 +242,19 @@ sweeps! {
     fn a_file_to_a_file() { DIRECT }
 
     #[test]
-    fn a_file_to_a_file_where_the_kernel_copies_nothing() { NOT_COPIED }
+    fn file_to_file_without_copy_file_range() { NOT_COPIED }
 
     #[test]
-    fn a_file_to_a_file_where_there_are_no_locks() { NOT_LOCKED }
+    fn file_to_file_without_locks() { NOT_LOCKED }
 
     #[test]
-    fn a_file_with_a_hole_to_a_file() { SPARSE, SPARSE_NOT_COPIED, SPARSE_THROUGH_A_LINK, SPARSE_APPEND }
+    fn sparse_file_to_file() { SPARSE, SPARSE_NOT_COPIED, SPARSE_THROUGH_A_LINK, SPARSE_APPEND }
 
     #[test]
     fn a_file_through_gzip_to_a_file() { GZIP }
 
     #[test]
-    fn a_file_through_several_stages_to_a_file() { THERE_AND_BACK }
+    fn file_through_stages_to_file() { THERE_AND_BACK }
 
     #[test]
     fn a_file_to_branches_and_a_file() { BRANCHES }
@@ -263,22 +263,22 @@ sweeps! {
     fn several_files_to_one_that_is_not_synced() { SEVERAL }
 
     #[test]
-    fn a_file_to_one_that_was_not_there() { NEW, APPEND_TO_NEW, NEW_IN_PLACE }
+    fn file_to_new_file() { NEW, APPEND_TO_NEW, NEW_IN_PLACE }
 
     #[test]
     fn a_file_to_the_end_of_another() { APPEND }
 
     #[test]
-    fn a_file_to_one_that_is_read_back() { VERIFY }
+    fn file_to_verified_file() { VERIFY }
 
     #[test]
-    fn a_file_to_one_that_another_run_can_go_on_with() { RESUME }
+    fn file_to_resumable_file() { RESUME }
 
     #[test]
-    fn a_file_to_one_that_is_gone_on_with() { RESUMED }
+    fn file_to_resumed_file() { RESUMED }
 
     #[test]
-    fn a_file_to_one_that_is_gone_on_with_and_read_back() { RESUMED_AND_VERIFIED }
+    fn file_to_resumed_and_verified_file() { RESUMED_AND_VERIFIED }
 
     #[test]
     fn a_file_and_its_sum() { SUM }
@@ -299,13 +299,13 @@ sweeps! {
     fn a_peer_to_a_file() { PEER_WRITES }
 
     #[test]
-    fn a_file_to_a_peer_on_this_machine() { UNIX_PEER_READS, UNIX_PEER_COMES_TO_READ }
+    fn file_to_unix_peer() { UNIX_PEER_READS, UNIX_PEER_COMES_TO_READ }
 
     #[test]
-    fn a_peer_on_this_machine_to_a_file() { UNIX_PEER_WRITES, UNIX_PEER_COMES_TO_WRITE }
+    fn unix_peer_to_file() { UNIX_PEER_WRITES, UNIX_PEER_COMES_TO_WRITE }
 }
 
-/// So that a new operation is not forgotten, nor one whose only chain has lost it.
+/// Notices a new operation without a test, and one whose only pipeline has lost it.
 #[test]
 fn every_operation_is_swept() {
     let all: BTreeSet<String> = Operation::EVERY.into_iter().map(Operation::name).collect();
@@ -316,9 +316,9 @@ fn every_operation_is_swept() {
     assert_eq!(reached, all, "each is made by a chain that is swept");
 }
 
-/// Where the clean runs are compared with themselves only, this says that they were right.
+/// The clean runs are otherwise compared only with themselves; this checks that they were right.
 #[test]
-fn without_a_fault_the_bytes_are_exact() {
+fn faultless_run_copies_exactly() {
     let bytes = source();
     for chain in SWEPT {
         let trial = Trial::of(chain, chain.always);

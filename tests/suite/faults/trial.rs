@@ -1,4 +1,4 @@
-//! Runs of a chain under given rules, and what stood there afterwards.
+//! Runs of a pipeline under given rules, and their results.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -32,12 +32,12 @@ pub struct Place {
     chain: Chain,
     bytes: Vec<u8>,
     folder: Folder,
-    /// For what is no business of the run's.
+    /// For files that are not part of the run.
     notes: Folder,
 }
 
 impl Place {
-    /// With `bytes` to be read. Where the chain is to go on with something, that is there.
+    /// A place with `bytes` as the source. If the pipeline continues an earlier run, its files exist.
     pub fn new(chain: &Chain, bytes: &[u8]) -> Self {
         let place = Self {
             chain: *chain,
@@ -86,7 +86,7 @@ impl Place {
             let come = come(&mut running, ends, folder);
             let coming = come.map(|stream| scope.spawn(move || talk(stream, ends, &self.bytes)));
             let run = running.wait();
-            // Where the run never came to connect, somebody else must.
+            // If the run never came to connect, another peer must.
             peer.knock();
             let talk = listening.or(coming);
             (run, talk.map_or_else(Vec::new, |talk| talk.join().expect("no panic")))
@@ -131,13 +131,13 @@ fn dig(path: &Path, bytes: &[u8], hole: usize) {
 /// How a run went.
 pub struct Trial {
     pub run: Run,
-    /// Its operations: `write 3`, with the effect behind it where there was one.
+    /// Its operations: `write 3`, with the effect behind it if there was one.
     pub log: Vec<String>,
     /// What came out at the far end: the target's bytes, or what the peer got.
     pub output: Vec<u8>,
     /// The small file that is written besides, if there is one.
     pub side_file: Option<Vec<u8>>,
-    /// What is left beside the files that were there, and a new target of a run that went well.
+    /// The remaining files, except the original ones and the new target of a successful run.
     pub left: Vec<String>,
 }
 
@@ -152,8 +152,8 @@ impl Trial {
         Place::new(chain, bytes).run(rules)
     }
 
-    /// How often each operation came, in the order of their first calls; what is done aside left out, which only a run that
-    /// lasts comes to.
+    /// How often each operation was called, in the order of their first calls, without those made aside, which only a
+    /// long run reaches.
     pub fn counts(&self) -> Vec<(String, u64)> {
         let mut counts: Vec<(String, u64)> = Vec::new();
         for line in self.log.iter().filter(|line| !line.starts_with("aside-")) {
@@ -177,7 +177,7 @@ impl Trial {
         self.log.iter().any(|line| line.starts_with(&call))
     }
 
-    /// What it said, but for where it listened and the sum of what passed.
+    /// Its messages, without the address it listened on and the checksum.
     pub fn said(&self) -> Vec<&str> {
         let lines = self.run.stderr.lines();
         lines
@@ -186,7 +186,7 @@ impl Trial {
     }
 }
 
-/// Who listens for the run, if anybody does.
+/// The listening side of the peer, if any.
 enum Peer {
     None,
     Tcp(TcpListener),
@@ -226,15 +226,15 @@ impl Peer {
     }
 
     fn accept(&self) -> Box<dyn Stream> {
-        let somebody = "somebody connects";
+        let somebody = "a peer connects";
         match self {
-            Self::None => unreachable!("nobody listens"),
+            Self::None => unreachable!("no listener"),
             Self::Tcp(listener) => Box::new(listener.accept().expect(somebody).0),
             Self::Unix(listener, _) => Box::new(listener.accept().expect(somebody).0),
         }
     }
 
-    /// Connects and leaves again.
+    /// Connects and closes.
     fn knock(&self) {
         match self {
             Self::None => {}
@@ -244,7 +244,7 @@ impl Peer {
     }
 }
 
-/// Connects to where a run says that it listens; one that fails may not be there any more.
+/// Connects to the address that a run prints; a failed run may be gone already.
 fn come(running: &mut Running, ends: Ends, folder: &Folder) -> Option<Box<dyn Stream>> {
     if !ends.meeting().is_some_and(Meeting::is_ours) {
         return None;
@@ -261,7 +261,7 @@ fn come(running: &mut Running, ends: Ends, folder: &Folder) -> Option<Box<dyn St
     Some(Box::new(UnixStream::connect(folder.join(path)).ok()?))
 }
 
-/// What a peer does; answers what it received. A run that fails resets it.
+/// The peer's side; returns the bytes it received. A failed run resets the connection.
 fn talk(mut stream: Box<dyn Stream>, ends: Ends, bytes: &[u8]) -> Vec<u8> {
     let mut received = Vec::new();
     if matches!(ends, Ends::PeerReads(_)) {

@@ -1,4 +1,4 @@
-//! Running the binary, and what stands around it: folders, peers, FIFOs, seeded noise.
+//! Runs the binary, with folders, peers, FIFOs and seeded noise.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -45,7 +45,7 @@ impl Invocation {
         self
     }
 
-    /// Has it started by `other`, such as strace with its options. To be said before anything else.
+    /// Starts it by `other`, such as strace with its options. To be called before anything else.
     pub fn under(mut self, mut other: Command) -> Self {
         other.arg(self.command.get_program()).args(self.command.get_args());
         for (name, value) in self.command.get_envs() {
@@ -91,7 +91,7 @@ impl Invocation {
         let mut child = self.command.spawn().expect("highwater starts");
         if let Some(mut stdin) = child.stdin.take() {
             let input = self.input;
-            // A process that wants no more than a part ends this with a broken pipe.
+            // A process that reads only a part ends this with a broken pipe.
             std::thread::spawn(move || stdin.write_all(&input));
         }
         let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
@@ -107,7 +107,7 @@ impl Invocation {
 pub struct Running {
     child: Child,
     stderr: BufReader<ChildStderr>,
-    /// What it has said and was read already.
+    /// The messages that were read already.
     said: String,
 }
 
@@ -125,7 +125,7 @@ impl Running {
         kill_process(self.pid(), signal).expect("highwater is running");
     }
 
-    /// Waits until it has said where it listens.
+    /// Waits until it has printed where it listens.
     pub fn address(&mut self) -> SocketAddr {
         loop {
             let line = self.line();
@@ -136,7 +136,7 @@ impl Running {
         }
     }
 
-    /// Connects to where it listens.
+    /// Connects to the address where it listens.
     pub fn connect(&mut self) -> TcpStream {
         TcpStream::connect(self.address()).expect("it listens")
     }
@@ -149,7 +149,7 @@ impl Running {
         line
     }
 
-    /// Reads samples of `--progress json` until the sink has written `bytes`; answers whether it came to that.
+    /// Reads samples of `--progress json` until the sink has written `bytes`; returns whether it got there.
     pub fn writes(&mut self, bytes: u64) -> bool {
         loop {
             let line = self.line();
@@ -169,7 +169,7 @@ impl Running {
         self.child.stdout.take().expect("stdout is a pipe")
     }
 
-    /// Waits for its end and everything that it says until then.
+    /// Waits for its end and reads all its messages.
     pub fn wait(self) -> Run {
         let Self {
             mut child,
@@ -209,7 +209,7 @@ impl Running {
 /// How a run ended.
 #[derive(Debug)]
 pub struct Run {
-    /// `None` where a signal ended it.
+    /// `None` if a signal ended it.
     pub code: Option<i32>,
     pub signal: Option<i32>,
     pub stdout: Vec<u8>,
@@ -217,14 +217,14 @@ pub struct Run {
 }
 
 impl Run {
-    /// It went well and had nothing to say.
+    /// It succeeded and printed nothing.
     #[track_caller]
     pub fn succeeds(self) -> Vec<u8> {
         assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""));
         self.stdout
     }
 
-    /// It failed with `code` and one line, which is answered.
+    /// It failed with `code` and one line, which is returned.
     #[track_caller]
     pub fn fails(&self, code: i32) -> &str {
         assert_eq!(self.code, Some(code), "{}", self.stderr);
@@ -237,7 +237,7 @@ impl Run {
         line
     }
 
-    /// It was ended by `signal`, without a word.
+    /// It was ended by `signal`, without a message.
     #[track_caller]
     pub fn dies_by(&self, signal: Signal) {
         let expected = (Some(signal.as_raw()), "");
@@ -311,7 +311,7 @@ impl Folder {
     }
 }
 
-/// Another program, where it is installed.
+/// Another program, if it is installed.
 pub fn peer(name: &str) -> Option<Command> {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()));
@@ -322,7 +322,7 @@ pub fn peer(name: &str) -> Option<Command> {
     None
 }
 
-/// strace, where it is installed and may trace; the runs that it starts are those of [`highwater`].
+/// strace, if it is installed and may trace; the runs that it starts are those of [`highwater`].
 pub fn strace() -> Option<Command> {
     let command = peer("strace")?;
     let probe = Command::new("strace")
@@ -337,7 +337,7 @@ pub fn strace() -> Option<Command> {
     Some(command)
 }
 
-/// Pipes `input` through another program; answers whether it was content, and what it gave out.
+/// Pipes `input` through another program; returns whether it succeeded, and its output.
 pub fn through(mut command: Command, input: &[u8]) -> (bool, Vec<u8>) {
     command
         .stdin(Stdio::piped())
@@ -375,7 +375,7 @@ pub fn xorshift(seed: u64) -> impl Iterator<Item = u64> {
 
 /// Lets `listener` accept one peer.
 pub fn accept(listener: &std::net::TcpListener) -> TcpStream {
-    listener.accept().expect("somebody connects").0
+    listener.accept().expect("a peer connects").0
 }
 
 /// Closes a connection with a reset instead of an end: `SO_LINGER` of 0.

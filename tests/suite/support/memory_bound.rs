@@ -1,5 +1,5 @@
-//! A bound on the memory of a test's processes: a control group wherever the system lets a test have one, and a limit of
-//! the process everywhere.
+//! A limit on the memory of a test's processes: a control group if the system lets a test have one, else a limit of the
+//! process.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::harness::peer;
 
-/// Where each version of control groups is mounted, and what its memory limit is called: see cgroups(7).
+/// The mount point of each version of control groups, and the name of its memory limit: see cgroups(7).
 const VERSIONS: [(&str, &str); 2] = [
     ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
     ("/sys/fs/cgroup", "memory.max"),
@@ -17,14 +17,14 @@ const VERSIONS: [(&str, &str); 2] = [
 pub enum MemoryBound {
     /// A control group, removed when it is dropped.
     Group(PathBuf),
-    /// `RLIMIT_DATA`, in bytes: what a process may map for itself alone.
+    /// `RLIMIT_DATA`, in bytes: the private mappings of a process.
     Data(u64),
 }
 
 impl MemoryBound {
-    /// Bounds them to `bytes` together by a group below our own: whatever bounds us bounds it, too. In version 2 a group with
-    /// processes in it has no groups with limits below it, so there it is tried beside our own as well. `None` where all are
-    /// refused: then [`MemoryBound::data`] has to do.
+    /// Limits them to `bytes` together by a group below our own, which inherits our own limits. In version 2 a group
+    /// with processes in it has no groups with limits below it, so there it is tried beside our own as well. `None` if
+    /// all are refused: then [`MemoryBound::data`] has to do.
     pub fn group(bytes: u64) -> Option<Self> {
         let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let mut refusals = Vec::new();
@@ -43,14 +43,14 @@ impl MemoryBound {
         None
     }
 
-    /// Bounds each of them to `bytes` by itself. `None` where nothing can do that and the test is skipped.
+    /// Limits each of them to `bytes`. `None` if nothing can do that; the test is skipped.
     pub fn data(bytes: u64) -> Option<Self> {
         peer("prlimit").map(|_| Self::Data(bytes))
     }
 
     fn below(parent: &Path, limit: &str, bytes: u64) -> Result<Self, String> {
         let said = |step: &'static str| move |error: io::Error| format!("{step}: {error}");
-        // The mount point itself is there on every machine.
+        // The mount point itself exists on every machine.
         if !parent.join("cgroup.procs").exists() {
             return Err("no group".to_owned());
         }
@@ -59,7 +59,7 @@ impl MemoryBound {
         let limit = folder.join(limit);
         let group = Self::Group(folder);
         if !limit.exists() {
-            // It stays enabled: somebody else may have begun to rely on it.
+            // It stays enabled: another process may have begun to rely on it.
             std::fs::write(parent.join("cgroup.subtree_control"), "+memory").map_err(said("enable the controller"))?;
         }
         std::fs::write(limit, bytes.to_string()).map_err(said("set the limit"))?;
@@ -97,7 +97,7 @@ impl Drop for MemoryBound {
     }
 }
 
-/// Our own group in the hierarchy whose limit is called so, without the slash in front: see cgroups(7), `/proc/PID/cgroup`.
+/// Our own group in the hierarchy with this limit, without the slash in front: see cgroups(7), `/proc/PID/cgroup`.
 fn own<'a>(groups: &'a str, limit: &str) -> &'a Path {
     let lines = groups.lines().filter_map(|line| {
         let (_, rest) = line.split_once(':')?;

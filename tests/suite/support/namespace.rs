@@ -1,4 +1,4 @@
-//! Namespaces of a test's own: mounts and network devices that nobody else sees, and that are gone with it.
+//! Namespaces of a test's own: mounts and network devices that other processes do not see, and that end with it.
 
 #![cfg_attr(
     feature = "portable-platform",
@@ -13,7 +13,7 @@ use crate::harness::{peer, skip};
 /// In the environment of a test that runs in a namespace: its name.
 const INSIDE: &str = "HIGHWATER_INSIDE";
 
-/// What is the test's own.
+/// The kind of namespace.
 pub enum Namespace {
     Mounts,
     Network,
@@ -27,7 +27,7 @@ impl Namespace {
         }
     }
 
-    /// Succeeds in a namespace in which the tests can do what they are there for.
+    /// Succeeds in a namespace that is sufficient for the tests.
     fn probe(&self) -> &'static [&'static str] {
         match self {
             Self::Mounts => &["mount", "-t", "tmpfs", "none", "/tmp"],
@@ -36,8 +36,8 @@ impl Namespace {
     }
 }
 
-/// Runs `body`, which is that of the test `name`, in a process of its own with such a namespace: in a user namespace, for
-/// which nobody needs to be root, else as root. Where the system refuses both, the test is skipped.
+/// Runs `body`, which is that of the test `name`, in a process of its own with such a namespace: in a user namespace,
+/// which needs no root, else as root. If the system refuses both, the test is skipped.
 pub fn isolated(namespace: &Namespace, name: &str, body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some_and(|inside| inside == name) {
         return body();
@@ -88,7 +88,7 @@ impl Mount {
         Self(folder.to_owned())
     }
 
-    /// Takes /proc away, within [`Namespace::Mounts`].
+    /// Hides /proc, within [`Namespace::Mounts`].
     pub fn over_proc() -> Self {
         Self::at(Path::new("/proc"))
     }

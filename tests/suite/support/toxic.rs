@@ -1,8 +1,8 @@
-//! A peer that misbehaves on demand: a server in a thread that takes one step after the other.
+//! A peer that misbehaves on demand: a server thread that executes steps.
 //!
-//! Nothing here sleeps. The peer's time comes in ticks, and a tick is whatever the test says is one: a sample that the run
-//! has said, for one. A step that waits counts those that come from then on, and when the test is done with the peer, time
-//! ends: nothing is waited for any more.
+//! It does not sleep. The peer's time comes in ticks, which the test defines: a sample of the run, for example. A
+//! waiting step counts the ticks from then on, and when the test is done with the peer, time ends and no step waits any
+//! more.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 
 use crate::harness::{Folder, reset, xorshift};
 
-/// What the peer does next.
+/// The next step of the peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Toxin {
     /// Reads so many bytes, and not one more.
@@ -43,7 +43,7 @@ pub fn reads(size: usize, piece: usize) -> impl Iterator<Item = Toxin> {
         .map(move |at| Toxin::Read(piece.min(size - at)))
 }
 
-/// Writes of `piece` bytes. The system gathers none of them.
+/// Writes of `piece` bytes, which the system does not merge.
 pub fn writes(bytes: &[u8], piece: usize) -> impl Iterator<Item = Toxin> {
     bytes.chunks(piece).map(|piece| Toxin::Write(piece.to_vec()))
 }
@@ -74,10 +74,10 @@ enum Stream {
 }
 
 impl Toxic {
-    /// A TCP peer whose system takes little that it does not read.
+    /// A TCP peer with a small receive buffer.
     pub fn tcp(toxins: impl IntoIterator<Item = Toxin>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
-        // Inherited by what is accepted, whose window is then small from the first segment on.
+        // Accepted connections inherit it, so their window is small from the first segment on.
         rustix::net::sockopt::set_socket_recv_buffer_size(&listener, 4096).expect("set");
         let url = format!("tcp://{}", listener.local_addr().expect("bound"));
         Self::start(url, toxins, move || Stream::Tcp(listener.accept().expect("a peer").0))
@@ -109,13 +109,13 @@ impl Toxic {
         Self { url, ticks, thread }
     }
 
-    /// Says that a tick has passed.
+    /// Reports that a tick has passed.
     pub fn tick(&self) {
         // It may have done all its steps.
         let _ = self.ticks.send(());
     }
 
-    /// Ends its time and waits for its last step; answers what it has read.
+    /// Ends its time and waits for its last step; returns the bytes it has read.
     pub fn received(self) -> Vec<u8> {
         drop(self.ticks);
         self.thread.join().expect("the peer does not panic")
@@ -123,7 +123,7 @@ impl Toxic {
 }
 
 impl Stream {
-    /// Answers the stream, if it is still open.
+    /// Executes a step; returns the stream, if it is still open.
     fn suffer(mut self, toxin: Toxin, clock: &Receiver<()>, received: &mut Vec<u8>) -> Option<Self> {
         match toxin {
             Toxin::Read(count) => {
@@ -140,14 +140,14 @@ impl Stream {
                     }
                 }
             }
-            // Whoever hangs up on us is what is tried.
+            // A run that closes the connection is what is tested.
             Toxin::Write(bytes) => drop(self.write_all(&bytes)),
             Toxin::HalfClose => match &self {
                 Self::Tcp(stream) => stream.shutdown(Shutdown::Write).expect("ended"),
                 Self::Unix(stream) => stream.shutdown(Shutdown::Write).expect("ended"),
             },
             Toxin::Wait(ticks) => {
-                // What passed while something else was done is past.
+                // Ticks during an earlier step do not count.
                 clock.try_iter().for_each(drop);
                 clock.iter().take(ticks).for_each(drop);
             }
@@ -155,7 +155,7 @@ impl Stream {
             Toxin::Reset => {
                 match self {
                     Self::Tcp(stream) => reset(stream),
-                    // With bytes unread, closing is all that it takes.
+                    // Closing with unread bytes is enough.
                     Self::Unix(stream) => drop(stream),
                 }
                 return None;

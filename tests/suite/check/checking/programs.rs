@@ -27,7 +27,7 @@ fn cat_honours() {
 }
 
 #[test]
-fn gzip_honours_although_it_gives_back_less_than_it_takes() {
+fn gzip_honours_despite_small_output() {
     if peer("gzip").is_some() {
         honours(Some(check(&["--", "gzip", "-c"])));
     }
@@ -60,7 +60,7 @@ fn a_queue_without_bound_buffers() {
 }
 
 #[test]
-fn a_shell_variable_that_takes_all_of_the_input_buffers() {
+fn shell_variable_buffers_its_input() {
     let verdict = check(&["--", "sh", "-c", "everything=$(cat); echo \"$everything\""]);
     let verdict = verdict.is("buffers").says("gave nothing back while it was reading");
     assert_eq!(verdict.number("returned_bytes"), 0);
@@ -92,7 +92,7 @@ fn a_consumer_says_what_went_to_files() {
     let file = folder.path().join("copy");
     let script = format!("tee '{}' > /dev/null", file.display());
     let verdict = check(&["--", "sh", "-c", &script]).is("honours");
-    // Where the folder is in memory, its files are memory.
+    // If the folder is in memory, its files are memory.
     if verdict.number("disk_bytes") > 0 {
         verdict.says("went to files");
     }
@@ -145,7 +145,7 @@ fn memory_that_was_let_go_is_said() {
 }
 
 #[test]
-fn the_process_that_holds_the_memory_is_named() {
+fn largest_process_is_named() {
     if peer("python3").is_some() {
         let script = format!("cat | python3 '{}'", program("reads_on.py"));
         let verdict = check(&["--", "sh", "-c", &script]).is("buffers");
@@ -177,7 +177,7 @@ fn the_input_is_what_was_asked_for() {
 }
 
 #[test]
-fn a_crash_is_quoted_by_its_own_line() {
+fn crash_line_is_quoted() {
     if peer("python3").is_none() {
         return;
     }
@@ -187,7 +187,7 @@ fn a_crash_is_quoted_by_its_own_line() {
 }
 
 #[test]
-fn what_reads_a_part_is_no_proof() {
+fn partial_reader_proves_nothing() {
     check(&["--", "head", "-c", "10000"])
         .is("unclear")
         .says("ended with code 0");
@@ -205,18 +205,18 @@ fn node_that_ignores_write_buffers() {
 }
 
 #[test]
-fn node_that_waits_for_nothing_in_for_await_buffers() {
+fn node_for_await_without_drain_buffers() {
     buffers(check_with("node", "for_await.js"));
 }
 
 #[test]
-fn node_that_calls_back_before_its_work_is_done_buffers() {
+fn node_early_callback_buffers() {
     let verdict = check_with("node", "early_callback.js");
     buffers(verdict);
 }
 
 #[test]
-fn node_that_calls_back_when_its_work_is_done_honours() {
+fn node_late_callback_honours() {
     honours(check_with("node", "late_callback.js"));
 }
 

@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 use super::{check, program};
 use crate::harness::{highwater, peer};
 
-/// A server that ends with this.
+/// A server that ends when this is dropped.
 struct Server {
     child: Child,
     port: String,
@@ -44,7 +44,7 @@ fn verdict(path: &str) -> Option<super::Verdict> {
 }
 
 #[test]
-fn an_export_that_waits_for_its_clients_honours() {
+fn awaiting_export_honours() {
     if let Some(verdict) = verdict("/waits") {
         let verdict = verdict.is("honours");
         assert!(verdict.number("returned_bytes") > 0 && verdict.last["backlog_bytes"].is_null());
@@ -52,7 +52,7 @@ fn an_export_that_waits_for_its_clients_honours() {
 }
 
 #[test]
-fn an_export_that_is_made_at_once_buffers() {
+fn eager_export_buffers() {
     if let Some(verdict) = verdict("/ignores") {
         let verdict = verdict.is("buffers");
         assert!(verdict.number("memory_bytes") > 100 << 20, "{}", verdict.last);
@@ -60,7 +60,7 @@ fn an_export_that_is_made_at_once_buffers() {
 }
 
 #[test]
-fn a_response_that_tells_nothing_is_no_acquittal() {
+fn short_response_is_unclear() {
     for (path, why) in [("/short", "was over after"), ("/nowhere", "status 404 Not Found")] {
         if let Some(verdict) = verdict(path) {
             verdict.is("unclear").says(why);
@@ -69,7 +69,7 @@ fn a_response_that_tells_nothing_is_no_acquittal() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_no_verdict() {
+fn missing_server_has_no_verdict() {
     // A port that was free a moment ago.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("an address");
     let address = listener.local_addr().expect("bound");
@@ -80,21 +80,21 @@ fn a_server_that_is_not_there_is_no_verdict() {
 }
 
 #[test]
-fn a_server_that_trickles_is_no_endless_check() {
+fn trickling_server_ends_the_check() {
     if let Some(verdict) = verdict("/trickle") {
         verdict.is("unclear").says("more slowly than its clients read it");
     }
 }
 
 #[test]
-fn a_server_that_answers_some_clients_is_told() {
+fn partly_answering_server_is_reported() {
     if let Some(verdict) = verdict("/one") {
         verdict.is("honours").says("1 of 4 slow clients were served");
     }
 }
 
 #[test]
-fn a_request_is_sent_as_it_was_asked_for() {
+fn request_is_sent_as_specified() {
     let Some(server) = Server::start() else { return };
     let arguments = ["--clients=2", "--header=X-Key: 1", "--body={}", &server.url("/asked")];
     check(&arguments).is("honours");
@@ -104,7 +104,7 @@ fn a_request_is_sent_as_it_was_asked_for() {
 }
 
 #[test]
-fn only_the_processes_of_the_server_are_measured() {
+fn only_server_processes_are_measured() {
     let Some(server) = Server::start() else { return };
     let url = server.url("/waits");
     let own = server.child.id().to_string();
@@ -125,10 +125,14 @@ fn only_the_processes_of_the_server_are_measured() {
         wrong.stderr
     );
     assert_eq!(both.code, Some(0), "{}", both.stderr);
-    // What has started the check and the server is neither.
+    // The parent of the check and the server is neither of them.
     let above = std::process::id().to_string();
     let above = highwater(["check", &url, "--pid", &above]).run();
     assert!(above.fails(2).contains("was started from it"), "{}", above.stderr);
     let nobody = highwater(["check", &url, "--pid", "1073741824"]).run();
-    assert!(nobody.fails(2).contains("there is none"), "{}", nobody.stderr);
+    assert!(
+        nobody.fails(2).contains("there is no such process"),
+        "{}",
+        nobody.stderr
+    );
 }

@@ -6,12 +6,12 @@ use rustix::process::Signal;
 
 use crate::harness::{Folder, highwater};
 
-/// Starts three generations, the last in a session of its own and deaf to a polite request; all of them hold FIFO open.
+/// Starts three generations, the last in a session of its own and ignoring SIGTERM; all of them hold FIFO open.
 const FAMILY: &str = "exec 9> fifo; echo ready >&9; trap '' TERM; \
                       setsid sh -c 'trap \"\" TERM; sleep 1000 & sleep 1000' & sleep 1000 & cat";
 
-/// Runs a check of the family to its end, by `signal` where one is given. Reading the FIFO to its end is what waits for
-/// all of its processes.
+/// Runs a check of the family to its end, with `signal` if given. Reading the FIFO to its end waits for all of its
+/// processes.
 fn check_of_a_family(signal: Option<Signal>) -> crate::harness::Run {
     let folder = Folder::new();
     let fifo = folder.fifo("fifo");
@@ -26,18 +26,18 @@ fn check_of_a_family(signal: Option<Signal>) -> crate::harness::Run {
     }
     let run = running.wait();
     let mut rest = String::new();
-    std::io::Read::read_to_string(&mut lines, &mut rest).expect("everybody has closed it");
+    std::io::Read::read_to_string(&mut lines, &mut rest).expect("all have closed it");
     run
 }
 
 #[test]
-fn a_program_ends_with_all_that_it_has_started() {
+fn check_ends_all_descendants() {
     let run = check_of_a_family(None);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
-fn an_interrupt_ends_it_all_and_the_shell_sees_130() {
+fn interrupted_check_exits_with_130() {
     for signal in [Signal::INT, Signal::TERM] {
         let run = check_of_a_family(Some(signal));
         assert_eq!(run.signal, Some(signal.as_raw()));

@@ -1,11 +1,11 @@
-//! What cannot be checked, and what a check writes.
+//! Invalid checks, and what a check writes.
 
 use std::io::BufRead;
 
 use crate::harness::{Folder, highwater};
 
 #[test]
-fn a_program_that_cannot_be_started_is_a_usage_error() {
+fn unstartable_program_is_a_usage_error() {
     let folder = Folder::new();
     let plain = folder.write("plain", "no program");
     let plain = plain.to_str().expect("text");
@@ -16,7 +16,7 @@ fn a_program_that_cannot_be_started_is_a_usage_error() {
 }
 
 #[test]
-fn wrong_command_lines_say_what_would_be_right() {
+fn wrong_check_options_suggest_corrections() {
     for (arguments, hint) in [
         (&["check"][..], "highwater check [OPTIONS] -- COMMAND"),
         (&["check", "cat"], "highwater check -- cat"),
@@ -44,7 +44,7 @@ fn wrong_command_lines_say_what_would_be_right() {
 }
 
 #[test]
-fn a_recording_has_its_three_kinds_of_line() {
+fn check_recording_has_three_kinds() {
     let folder = Folder::new();
     folder.write(
         "run.jsonl",
@@ -94,7 +94,7 @@ fn an_interrupted_check_says_what_it_saw() {
 }
 
 #[test]
-fn a_recording_that_cannot_be_written_ends_the_check_before_it_begins() {
+fn unwritable_recording_prevents_the_check() {
     let run = highwater(["check", "--record=/nonexistent/run", "--", "cat"]).run();
     assert!(run.fails(4).contains("cannot open"), "{}", run.stderr);
     let run = highwater(["check", "--record=/dev/full", "--", "cat"]).run();
@@ -102,7 +102,7 @@ fn a_recording_that_cannot_be_written_ends_the_check_before_it_begins() {
 }
 
 #[test]
-fn a_program_that_fails_is_quoted_without_what_a_terminal_would_obey() {
+fn quoted_errors_are_escaped() {
     let run = highwater([
         "check",
         "--",
@@ -130,7 +130,7 @@ fn the_help_fits_one_screen() {
 }
 
 #[test]
-fn a_reader_of_the_lines_who_leaves_ends_the_check() {
+fn closed_reader_ends_the_check() {
     let mut running = highwater(["check", "--json", "--", "cat"]).start();
     let mut lines = std::io::BufReader::new(running.take_stdout());
     let mut line = String::new();
