@@ -51,6 +51,7 @@ pub mod cli;
 pub mod endpoints;
 pub mod engine;
 pub mod error;
+pub mod exec;
 pub mod flow;
 pub mod grammar;
 pub mod graph;

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use crate::catalog::{Args, Build, Definition, check_chain};
 use crate::endpoints::{self, SideFile};
 use crate::error::{ChainError, Failure, Problem};
+use crate::exec;
 use crate::flow::Marks;
 use crate::grammar::{Script, format_rate};
 use crate::graph::{Graph, NodeId, NodeMap};
@@ -24,7 +25,7 @@ pub use budget::MemoryPlan;
 /// All stages that there are.
 #[must_use]
 pub fn catalog() -> Vec<&'static Definition> {
-    [endpoints::STAGES, transforms::STAGES].concat()
+    [endpoints::STAGES, transforms::STAGES, exec::STAGES].concat()
 }
 
 /// What the command line says that a pipeline must fit.

@@ -4,6 +4,7 @@
 //! `linux`, and `portable` for the rest (the feature `portable-platform` forces it, so that it can be tried on Linux).
 
 mod alarm;
+mod children;
 mod descriptor;
 pub mod fault;
 pub mod files;
@@ -30,13 +31,14 @@ mod portable;
 use portable as system;
 
 pub use alarm::{Alarm, await_alarm, sharpen_timers};
+pub use children::{ChildExit, find_program, has_terminal, pipe_from_child, pipe_to_child, spawn_child, wait_for_any};
 pub use descriptor::{Descriptor, Interest, Shape, Transfer, Woken};
 pub use identity::{FileId, FilePlace, FileStamp, folder_of, is_sparse};
 pub use inherited::{duplicate_inherited, named_descriptor};
 pub use kernel_queue::KernelQueue;
 pub use keyboard::{Keyboard, release_keyboard};
 pub use memory::{ResidentMemory, free_memory, share_one_heap};
-pub use process_tree::{Tree, TreeMemory, adopt_orphans, kill_descendants, lead_group, shrink_pipe};
+pub use process_tree::{Tree, TreeMemory, adopt_orphans, die_with_parent, kill_descendants, lead_group, shrink_pipe};
 pub use reactor::{listen_to, reactor};
 pub use signals::{TERMINATING, end_as, interrupt_this_process, is_ignored, pending_signal, prepare_signals};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};

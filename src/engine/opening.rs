@@ -13,7 +13,7 @@ use crate::graph::{Graph, NodeId, NodeMap};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::platform::FilePlace;
 use crate::stage::{
-    Branch, Content, Dial, Facts, PassThrough, Phase, Reach, Rollback, Settle, Settled, Sink, SinkPlan, Source, Stage,
+    Branch, Content, Dial, Facts, Phase, Reach, Rollback, Settle, Settled, Sink, SinkPlan, Source, Stage,
     TransformPlan, Undertaking,
 };
 
@@ -259,9 +259,7 @@ impl Opener {
                 side_file: None,
                 sub_pipelines: stage.sub_pipelines,
                 state,
-                ends_early: transform
-                    .and_then(TransformPlan::pass_through)
-                    .is_some_and(PassThrough::ends_early),
+                ends_early: transform.is_some_and(TransformPlan::ends_early),
                 dial: transform.and_then(TransformPlan::dial).cloned(),
                 role: Opening::Planned(stage.plan),
             }

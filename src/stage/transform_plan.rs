@@ -25,6 +25,10 @@ pub trait TransformPlan: Send {
     fn conversion(&self) -> Option<&dyn Conversion> {
         None
     }
+    /// Whether it may end its input before the input's own end.
+    fn ends_early(&self) -> bool {
+        false
+    }
     /// How many of the first bytes it drops. A source that can seek skips them instead, and the engine subtracts what it
     /// has skipped.
     fn leading_skip(&mut self) -> Option<&mut u64> {
@@ -61,10 +65,6 @@ pub trait PassThrough {
     /// Bytes of input that it needs at most for the first `output` bytes of its output; `None` stands for no bound.
     fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
         output
-    }
-    /// Whether it may end its input before the input's own end.
-    fn ends_early(&self) -> bool {
-        false
     }
     /// Whether it can start anywhere in the stream: it passes every byte, and needs none that it does not pass.
     fn starts_anywhere(&self) -> bool {

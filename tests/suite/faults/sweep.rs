@@ -58,6 +58,7 @@ const FAULTS: &[(&str, &[(&str, Expected)])] = &[
     ("signal", &[("EINVAL", Failure)]),
     ("socket", &[("EMFILE", Failure)]),
     ("socket-option", &[("ECONNRESET", Failure)]),
+    ("spawn", &[("EMFILE", Failure), ("EAGAIN", Failure)]),
     ("splice", &[("EINVAL", Success), ("EIO", Success)]),
     ("stat", &[("EIO", Either)]),
     ("sync", &[("EIO", Failure), ("ENOSPC", Failure)]),
