@@ -134,6 +134,7 @@ var highwater-parameters = [
     &limit=['size=' 'high=' 'low=']
     &buffer=['size=' 'high=' 'low=']
     &hash=['algo=' 'expect=' 'label=' 'to=' 'high=' 'low=']
+    &tee=['branch=' 'high=' 'low=']
 ]
 var highwater-options = $edit:completion:arg-completer[highwater]
 set edit:completion:arg-completer[highwater] = {|@words|
@@ -152,9 +153,9 @@ set edit:completion:arg-completer[highwater] = {|@words|
     }
     if (== $begin (- (count $words) 1)) {
         if $is-first {
-            all [read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash]
+            all [read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee]
         } else {
-            all [write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash]
+            all [write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee]
         }
     } elif (has-key $highwater-parameters $words[$begin]) {
         for parameter $highwater-parameters[$words[$begin]] {

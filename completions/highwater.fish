@@ -136,7 +136,8 @@ function __highwater_stages
         'skip' 'drop the first bytes and pass the rest' \
         'limit' 'fail once more than so many bytes have come' \
         'buffer' 'keep so many bytes ready between two stages' \
-        'hash' 'sum what passes, and check it'
+        'hash' 'sum what passes, and check it' \
+        'tee' 'send the stream into other pipelines as well'
 end
 
 function __highwater_parameters
@@ -341,6 +342,10 @@ function __highwater_parameters
             echo 'to='\t'a file to write the sum to, as sha256sum does, once the sink has everything'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+        case tee
+            echo 'branch='\t'a pipeline that gets the stream as well, and ends in a sink'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
     end
 end
 
@@ -368,8 +373,8 @@ end
 # What can stand at the end of a stage. $argv[1]: whether it is the first; the others: its words so far.
 function __highwater_stage
     if not set -q argv[2]
-        set -l names write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash
-        test $argv[1] = yes; and set names read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash
+        set -l names write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee
+        test $argv[1] = yes; and set names read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee
         for line in (__highwater_stages)
             contains -- (string split -f 1 \t -- $line) $names; and echo $line
         end

@@ -1,14 +1,14 @@
 //! What a stage is to the rest of the program: its name, its parameters, its words for the user, and what builds it.
 //!
 //! A stage is one [`Definition`]; a catalog is a list of them. From the definitions alone come the checks of a script
-//! ([`check_chain`]), the error messages, and what `highwater stages` prints ([`list`], [`describe`]).
+//! ([`check_pipeline`]), the error messages, and what `highwater stages` prints ([`list`], [`describe`]).
 
 mod arguments;
 mod build;
-mod chain;
 mod form;
 mod kind;
 mod page;
+mod pipeline;
 mod reading;
 #[cfg(test)]
 mod sample;
@@ -16,19 +16,21 @@ mod unknown;
 
 pub use arguments::Args;
 pub use build::Build;
-pub use chain::{check, check_chain};
 pub use form::{all_params, positional_form};
 pub use kind::Kind;
 pub use page::{describe, list};
+pub use pipeline::{Checked, check, check_pipeline};
 pub use unknown::find_by_name;
 
-/// Where in a chain a stage can stand.
+/// Where in a pipeline a stage can stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Takes no input: only the first.
     Source,
     /// Anywhere.
     Transform,
+    /// Anywhere but first; what reaches it goes on, and into pipelines of its own as well.
+    Branch,
     /// Gives no output: only the last.
     Sink,
 }
@@ -40,6 +42,7 @@ impl Role {
         match self {
             Self::Source => "Sources",
             Self::Transform => "Transforms",
+            Self::Branch => "Branches",
             Self::Sink => "Sinks",
         }
     }
@@ -58,8 +61,28 @@ pub enum Place {
     Positional,
     /// All further words without a `KEY=`; may be given any number of times.
     PositionalMany,
+    /// All further words as they are, whatever they look like.
+    Rest,
+    /// Pipelines in parentheses, any number of them; each is one word where the shell's own words are stages.
+    Groups,
     /// Only as `name=value`.
     Named,
+    /// Only as `name=value`, any number of times.
+    NamedMany,
+}
+
+impl Place {
+    /// Whether it is written without a `KEY=`.
+    #[must_use]
+    pub fn is_positional(self) -> bool {
+        !matches!(self, Self::Named | Self::NamedMany)
+    }
+
+    /// Whether it may be given more than once.
+    #[must_use]
+    pub fn is_repeatable(self) -> bool {
+        !matches!(self, Self::Named | Self::Positional)
+    }
 }
 
 /// One parameter of a stage.

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! pipeline := stage ( "|" stage )*
-//! stage    := NAME ( word | KEY "=" word )*
+//! stage    := NAME ( word | KEY "=" word | "(" pipeline ")" )*
 //! ```
 //!
 //! Words are those of a POSIX shell with one level of unquoting and without any expansion: `'…'` is literal, `"…"` knows
 //! `\"` and `\\`, a backslash outside quotes takes the next byte literally (and joins two lines before a newline), and an
-//! unquoted newline is a space. `KEY` is `[a-z][a-z0-9-]*`; `KEY=` counts only where it is unquoted.
+//! unquoted newline is a space. `KEY` is `[a-z][a-z0-9-]*`; `KEY=` counts only where it is unquoted. An unquoted `(` opens a
+//! group where a word could begin, and the `)` that closes it ends the word before it as well.
 //!
 //! Neither way in stops at the first problem: what could be read comes back together with all that was wrong.
 
@@ -24,7 +25,7 @@ pub use quantity::{
     Misread, format_rate, format_size, human_size, parse_duration, parse_rate, parse_size, readable_rate,
 };
 pub use quote::{quote, quote_value};
-pub use words::{SEPARATOR, from_words};
+pub use words::{SEPARATOR, from_words, group_from_word};
 
 /// One word, unquoted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,17 @@ pub enum Argument {
         /// The whole word, in bytes of the script's text.
         span: Range<usize>,
     },
+    /// A pipeline of the stage's own: `( pipeline )`.
+    Group(Group),
+}
+
+/// A pipeline that is written as an argument of a stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its stages that could be read, in order.
+    pub calls: Vec<Call>,
+    /// With its parentheses, in bytes of the script's text.
+    pub span: Range<usize>,
 }
 
 impl Argument {
@@ -57,7 +69,20 @@ impl Argument {
     pub fn span(&self) -> Range<usize> {
         match self {
             Self::Positional(word) => word.span.clone(),
-            Self::Named { span, .. } => span.clone(),
+            Self::Named { span, .. } | Self::Group(Group { span, .. }) => span.clone(),
+        }
+    }
+
+    /// The argument in its plainest spelling that parses back.
+    #[must_use]
+    pub fn text(&self) -> Vec<u8> {
+        match self {
+            Self::Positional(word) => quote(&word.bytes),
+            Self::Named { key, value, .. } => [&key.bytes[..], b"=", &quote_value(&value.bytes)].concat(),
+            Self::Group(group) => {
+                let calls: Vec<Vec<u8>> = group.calls.iter().map(Call::normalised).collect();
+                [&b"("[..], &calls.join(&b" | "[..]), b")"].concat()
+            }
         }
     }
 }
@@ -80,24 +105,38 @@ impl Call {
         let mut text = quote(&self.name.bytes);
         for argument in &self.arguments {
             text.push(b' ');
-            match argument {
-                Argument::Positional(word) => text.extend(quote(&word.bytes)),
-                Argument::Named { key, value, .. } => {
-                    text.extend(&key.bytes);
-                    text.push(b'=');
-                    text.extend(quote_value(&value.bytes));
-                }
-            }
+            text.extend(argument.text());
         }
         text
     }
+
+    /// The call without its groups.
+    #[must_use]
+    pub fn without_groups(&self) -> Self {
+        let mut call = self.clone();
+        call.arguments
+            .retain(|argument| !matches!(argument, Argument::Group(_)));
+        call
+    }
 }
 
-/// A chain as it was written: the text, and the stages that could be read from it.
+/// How a script was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// As one text, with `|` between stages and groups in parentheses.
+    #[default]
+    Text,
+    /// As the shell's own words, with `::` between stages; a group is one word.
+    Words,
+}
+
+/// A pipeline as it was written: the text, and the stages that could be read from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script {
     /// The text that every span points into.
     pub text: Vec<u8>,
+    /// How it was given.
+    pub form: Form,
     /// The stages that could be read, in order. Where a problem was reported, stages may be missing.
     pub calls: Vec<Call>,
 }

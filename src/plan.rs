@@ -4,23 +4,24 @@ use std::fmt;
 
 use rustix::io::Errno;
 
-use crate::catalog::{Args, Build, Definition, check_chain};
+use crate::catalog::{Definition, check_pipeline};
 use crate::endpoints::{self, SideFile};
 use crate::error::{ChainError, Failure, Problem};
 use crate::exec;
 use crate::flow::Marks;
-use crate::grammar::{Script, format_rate};
+use crate::grammar::Script;
 use crate::graph::{Graph, NodeId, NodeMap};
 use crate::platform::FilePlace;
-use crate::stage::{BranchPlan, Content, Conversion, Facts, MemoryUse, SinkPlan, SourcePlan, TransformPlan};
+use crate::stage::{BranchPlan, Facts, MemoryUse, SinkPlan, SourcePlan, TransformPlan};
 use crate::transforms;
 
 mod budget;
+mod planner;
 mod ports;
 mod resuming;
 
-use budget::Demand;
 pub use budget::MemoryPlan;
+use planner::Planner;
 
 /// All stages that there are.
 #[must_use]
@@ -49,6 +50,8 @@ pub struct Plan {
     pub stages: NodeMap<Planned<StagePlan>>,
     /// The marks of each link, and the ceiling over all.
     pub memory: MemoryPlan,
+    /// The whole pipeline, normalised: `read a | gzip | write b`. The same pipeline has the same text in every run.
+    pub text: String,
 }
 
 /// What a stage will do.
@@ -179,68 +182,17 @@ impl Plan {
     ///
     /// # Errors
     /// All problems together, in the script's own text.
-    pub fn new(script: &Script, mut problems: Vec<Problem>, limits: Limits) -> Result<Self, ChainError> {
+    pub fn new(script: &Script, problems: Vec<Problem>, limits: Limits) -> Result<Self, ChainError> {
+        let mut planner = Planner::new(script, problems, limits);
         let catalog = catalog();
-        let mut calls = check_chain(script, &catalog).unwrap_or_else(|found| {
-            problems.extend(found);
-            Vec::new()
-        });
-        let whole = 0..script.text.len();
-        let mut stages = NodeMap::default();
-        let mut demands = NodeMap::default();
-        let mut too_slow = Vec::new();
-        let reads = |(definition, _): &(&Definition, Args)| matches!(definition.build, Build::Source(_));
-        if !calls.first().is_some_and(reads) {
-            let standard = StagePlan::Source(endpoints::read::standard_input());
-            stages.push(Planned::new("read", "read -", standard));
-            demands.push(Demand::none(whole.clone()));
+        match check_pipeline(script, &catalog) {
+            Ok(pipeline) => planner.main(pipeline),
+            Err(found) => planner.problems.extend(found),
         }
-        for (definition, args) in &mut calls {
-            if let Some(memory) = limits.memory {
-                // Half of the ceiling for state, half for links.
-                args.limit_state(memory / 2);
-            }
-            let built = build(definition, args);
-            demands.push(Demand::of(definition, args, built.as_ref().ok()));
-            match built {
-                Ok(plan) => {
-                    if let Some(transform) = plan.as_transform() {
-                        let conversion = transform.conversion();
-                        if conversion.and_then(Conversion::content) == Some(Content::Restored) {
-                            // What comes out of a decoder may be faster than what goes in.
-                            too_slow.clear();
-                        }
-                        too_slow.extend(slower(transform, args, limits.min_rate));
-                    }
-                    stages.push(planned(definition, args, plan, &mut problems));
-                }
-                Err(problem) => problems.push(problem),
-            }
-        }
-        problems.extend(too_slow);
-        let writes = |(definition, _): &(&Definition, Args)| matches!(definition.build, Build::Sink(_));
-        if !calls.last().is_some_and(writes) {
-            let standard = StagePlan::Sink(endpoints::write::standard_output());
-            stages.push(Planned::new("write", "write -", standard));
-            demands.push(Demand::none(whole.clone()));
-        }
-        let mut graph = Graph::chain(demands.len());
-        if problems.is_empty() {
-            problems = resuming::problems(&graph, &stages, &demands);
-        }
-        if problems.is_empty() {
-            problems = ports::check(&mut graph, &stages, &demands);
-        }
-        let memory = MemoryPlan::new(&graph, &demands, limits, &whole)
-            .map_err(|found| problems.extend(found))
-            .ok();
-        match memory {
-            Some(memory) if problems.is_empty() => Ok(Self { graph, stages, memory }),
-            _ => Err(ChainError {
-                text: script.text.clone(),
-                problems,
-            }),
-        }
+        planner.finish().map_err(|problems| ChainError {
+            text: script.text.clone(),
+            problems,
+        })
     }
 
     /// The regular files that the pipeline reads and writes, each with whose it is, as far as that can be known before
@@ -278,13 +230,6 @@ impl Plan {
         Ok(found)
     }
 
-    /// The whole pipeline, normalised: `read a | gzip | write b`. The same pipeline has the same text in every run.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let stages = self.stages.values().iter().map(|stage| stage.text.as_str());
-        stages.collect::<Vec<_>>().join(" | ")
-    }
-
     /// Bytes of state that the stages say they need.
     pub fn states(&self) -> impl Iterator<Item = u64> {
         self.stages.values().iter().map(Planned::state_bytes)
@@ -317,45 +262,6 @@ impl Plan {
             [source, sink] => Some((source.plan.as_source()?, sink.plan.as_sink()?)),
             _ => None,
         }
-    }
-}
-
-/// Plans what one call says.
-fn build(definition: &Definition, args: &Args) -> Result<StagePlan, Problem> {
-    Ok(match definition.build {
-        Build::Source(build) => StagePlan::Source(build(args)?),
-        Build::Sink(build) => StagePlan::Sink(build(args)?),
-        Build::Transform(build) => StagePlan::Transform(build(args)?),
-    })
-}
-
-/// What is wrong with a stage that never lets the sink have as much as it must.
-fn slower(plan: &dyn TransformPlan, args: &Args, min_rate: Option<u64>) -> Option<Problem> {
-    let (rate, least) = (plan.dial()?.rate(), min_rate?);
-    (rate < least).then(|| {
-        let (rate, least) = (format_rate(rate), format_rate(least));
-        Problem::at(
-            args.span(),
-            format!("{rate} is less than --min-rate {least}: the run could only fail"),
-        )
-        .help("let more pass, or ask for less")
-    })
-}
-
-fn planned(definition: &Definition, args: &Args, plan: StagePlan, problems: &mut Vec<Problem>) -> Planned<StagePlan> {
-    let unsaid = definition.params.iter().filter(|param| !args.is_given(param.name));
-    let defaults = unsaid.filter_map(|param| Some(format!("{}={}", param.name, param.default?)));
-    let side_file = plan.as_transform().and_then(TransformPlan::side_file);
-    let side_file = side_file.and_then(|(param, name)| {
-        let refused = |wrong: endpoints::Misnamed| {
-            problems.push(Problem::at(args.span_of(param), wrong.message).help(wrong.help));
-        };
-        SideFile::named(name).map_err(refused).ok()
-    });
-    Planned {
-        defaults: defaults.collect(),
-        side_file,
-        ..Planned::new(definition.name, args.normalised(), plan)
     }
 }
 

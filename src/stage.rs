@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::error::{Failure, Stop};
 use crate::flow::{Closed, Inlet, Outlet, StageMeter};
 use crate::graph::Port;
-use crate::platform::{Descriptor, FilePlace, Shape};
+use crate::platform::{Descriptor, FileId, FilePlace, Shape};
 
 mod budget;
 mod cancel;
@@ -91,6 +91,8 @@ pub struct Context {
 pub struct Facts {
     /// Which regular files it is or will be, so that a chain cannot read what it overwrites.
     pub files: Vec<FilePlace>,
+    /// Which open stream of this process it is, if it is one: two sinks cannot share it.
+    pub stream: Option<FileId>,
     /// Bytes that it will give, where that is known.
     pub size: Option<u64>,
     /// Whether people read or type there.

@@ -17,6 +17,7 @@ mod hash;
 #[cfg(feature = "lz4")]
 mod lz4;
 mod pass;
+mod tee;
 mod throttle;
 #[cfg(feature = "xz")]
 mod xz;
@@ -54,6 +55,7 @@ pub static STAGES: &[&Definition] = &[
     &pass::LIMIT,
     &pass::BUFFER,
     &hash::HASH,
+    &tee::TEE,
 ];
 
 #[cfg(test)]

@@ -110,6 +110,19 @@ impl Args {
             .collect()
     }
 
+    /// All words given, in order, as they are.
+    #[must_use]
+    #[track_caller]
+    pub fn words(&self, name: &str) -> Vec<&[u8]> {
+        let values = self.entry(name).values.iter();
+        values
+            .map(|value| match value {
+                Value::Bytes(value) => value.as_slice(),
+                other => self.wrong_kind(name, "Bytes", other),
+            })
+            .collect()
+    }
+
     /// The last endpoint given.
     #[must_use]
     #[track_caller]
@@ -188,7 +201,8 @@ impl Args {
         self.span.clone()
     }
 
-    /// The call as the user wrote it, with single spaces and only the quotes it needs: `throttle 1MB/s`. For eyes:
+    /// The call as the user wrote it, with single spaces and only the quotes it needs: `throttle 1MB/s`. The pipelines in
+    /// it are left out, because their stages have texts of their own. For eyes:
     /// control characters and bytes that are not UTF-8 are escaped.
     #[must_use]
     pub fn normalised(&self) -> &str {

@@ -1,7 +1,7 @@
 //! What a stage's definition builds.
 
 use crate::error::Problem;
-use crate::stage::{SinkPlan, SourcePlan, TransformPlan};
+use crate::stage::{BranchPlan, SinkPlan, SourcePlan, TransformPlan};
 
 use super::Args;
 
@@ -12,6 +12,17 @@ pub enum Build {
     Source(fn(&Args) -> Result<Box<dyn SourcePlan>, Problem>),
     /// Stands anywhere.
     Transform(fn(&Args) -> Result<Box<dyn TransformPlan>, Problem>),
+    /// Stands where the stream parts.
+    Branch(fn(&Args) -> Result<Box<dyn BranchPlan>, Problem>),
     /// Stands last.
     Sink(fn(&Args) -> Result<Box<dyn SinkPlan>, Problem>),
+    /// Stands anywhere, and is something else at each place.
+    Anywhere {
+        /// At the beginning.
+        source: fn(&Args) -> Result<Box<dyn SourcePlan>, Problem>,
+        /// Between two stages, and at the end of the main pipeline, where standard output comes after it.
+        transform: fn(&Args) -> Result<Box<dyn TransformPlan>, Problem>,
+        /// At the end of a branch.
+        sink: fn(&Args) -> Result<Box<dyn SinkPlan>, Problem>,
+    },
 }

@@ -14,7 +14,7 @@ pub fn positional_form(def: &Definition) -> String {
     let words = def
         .params
         .iter()
-        .filter(|param| param.required || param.place != Place::Named)
+        .filter(|param| param.required || param.place.is_positional())
         .map(word_form);
     std::iter::once(def.name.to_owned())
         .chain(words)
@@ -27,7 +27,9 @@ pub(super) fn word_form(param: &Param) -> String {
     let word = match param.place {
         Place::Positional => param.name.to_uppercase(),
         Place::PositionalMany => param.name.to_uppercase() + "…",
-        Place::Named => format!("{}={}", param.name, param.kind.placeholder()),
+        Place::Rest => param.name.to_uppercase() + " [ARG…]",
+        Place::Groups => format!("({})…", param.kind.placeholder()),
+        Place::Named | Place::NamedMany => format!("{}={}", param.name, param.kind.placeholder()),
     };
     if param.required { word } else { format!("[{word}]") }
 }

@@ -16,8 +16,12 @@ pub enum Kind {
     Duration,
     /// A path or a URL: any bytes but none at all.
     Endpoint,
+    /// Any bytes.
+    Bytes,
     /// Any UTF-8 text.
     Text,
+    /// A pipeline in parentheses, which is no value.
+    Pipeline,
     /// `true`, `yes`, `1`, or `false`, `no`, `0`.
     Flag,
     /// A whole number within bounds, both included.
@@ -38,6 +42,7 @@ pub(super) enum Value {
     Rate(u64),
     Duration(Duration),
     Endpoint(Vec<u8>),
+    Bytes(Vec<u8>),
     Text(String),
     Flag(bool),
     Integer(i64),
@@ -53,7 +58,9 @@ impl Kind {
             Self::Rate => "RATE".into(),
             Self::Duration => "DURATION".into(),
             Self::Endpoint => "ENDPOINT".into(),
+            Self::Bytes => "WORD".into(),
             Self::Text => "TEXT".into(),
+            Self::Pipeline => "PIPELINE".into(),
             Self::Flag => "true|false".into(),
             Self::Integer { min, max } => match (min, max) {
                 (i64::MIN, i64::MAX) => "NUMBER".into(),
@@ -72,7 +79,8 @@ impl Kind {
             Self::Rate => "a rate is a size or a number of bits a second: 1MB/s, 512KiB/s, 8Mbit/s".into(),
             Self::Duration => "a duration is a number with ns, us, ms, s, m, h or d: 500ms, 5s, 1h30m".into(),
             Self::Endpoint => "an endpoint is a path, `-`, or a URL".into(),
-            Self::Text => "a text is UTF-8".into(),
+            Self::Bytes | Self::Text => "a text is UTF-8".into(),
+            Self::Pipeline => "a pipeline is written in parentheses: `(gzip | write a.gz)`".into(),
             Self::Flag => "a flag is true or false".into(),
             Self::Integer { .. } => format!("a whole number is expected: {}", self.placeholder()),
             Self::Choice(words) => format!("it is one of {}", words.join(", ")),
@@ -91,6 +99,8 @@ impl Kind {
             Self::Duration => parse_duration(text()?).map(Value::Duration),
             Self::Endpoint if bytes.is_empty() => Err(Misread::new("it is empty")),
             Self::Endpoint => Ok(Value::Endpoint(bytes.to_vec())),
+            Self::Bytes => Ok(Value::Bytes(bytes.to_vec())),
+            Self::Pipeline => Err(Misread::new("it is not in parentheses")),
             Self::Text => Ok(Value::Text(text()?.to_owned())),
             Self::Flag => read_flag(text()?).map(Value::Flag),
             Self::Integer { min, max } => read_integer(text()?, min, max).map(Value::Integer),

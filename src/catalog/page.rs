@@ -22,7 +22,7 @@ pub fn list(catalog: &[&Definition]) -> String {
             .collect();
         (!rows.is_empty()).then(|| format!("{}\n{rows}", role.heading()))
     };
-    let groups: Vec<String> = [Role::Source, Role::Transform, Role::Sink]
+    let groups: Vec<String> = [Role::Source, Role::Transform, Role::Branch, Role::Sink]
         .into_iter()
         .filter_map(group)
         .collect();
@@ -131,16 +131,20 @@ mod tests {
             list(CATALOG),
             str![[r#"
 Sources
-  read PATH…     reads files, one after the other
+  read PATH…          reads files, one after the other
 
 Transforms
-  gzip [LEVEL]   compresses
-  throttle RATE  lets no more than so many bytes a second through, and says so
-                 in a summary that needs two lines
-  sum SIZE       has a parameter of every kind
+  gzip [LEVEL]        compresses
+  throttle RATE       lets no more than so many bytes a second through, and says
+                      so in a summary that needs two lines
+  sum SIZE            has a parameter of every kind
+  run PROGRAM [ARG…]  runs a program
+
+Branches
+  tee (PIPELINE)…     parts the stream
 
 Sinks
-  write PATH     writes a file
+  write PATH          writes a file
 
 "#]]
             .raw()

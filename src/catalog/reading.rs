@@ -9,7 +9,7 @@ use super::unknown::nearest;
 use super::{Definition, LINK_PARAMS, Param, Place};
 use crate::error::Problem;
 use crate::error::{brief, shown};
-use crate::grammar::{Argument, Call, Word, quote_value};
+use crate::grammar::{Argument, Call, Group, Word, quote_value};
 
 /// Reads the words of `call`, whose stage is `def`. `stages` are the names of all stages, of which one may have been
 /// written without a separator before it.
@@ -27,9 +27,17 @@ pub(super) fn read(call: &Call, def: &Definition, stages: &[&str]) -> Result<Arg
         has_explained_extra: false,
     };
     let mut last: Option<(&'static Param, &Word)> = None;
-    let mut places = def.params.iter().filter(|param| param.place != Place::Named).peekable();
-    for argument in &call.arguments {
+    let is_word = |param: &&Param| param.place.is_positional() && param.place != Place::Groups;
+    let mut places = def.params.iter().filter(is_word).peekable();
+    let mut arguments = call.arguments.iter();
+    while let Some(argument) = arguments.next() {
         match argument {
+            Argument::Group(group) => reading.group(group),
+            Argument::Positional(word) if places.peek().is_some_and(|param| param.place == Place::Rest) => {
+                let param = places.next().unwrap_or(&def.params[0]);
+                reading.value(param, word, &word.span);
+                arguments.by_ref().for_each(|argument| reading.rest(param, argument));
+            }
             Argument::Named { key, value, span } => reading.named(key, value, span),
             Argument::Positional(word) => match places.peek().copied() {
                 Some(param) => {
@@ -58,6 +66,38 @@ struct Reading<'d> {
 }
 
 impl Reading<'_> {
+    /// Takes a pipeline in parentheses, if the stage has any.
+    fn group(&mut self, group: &Group) {
+        let groups = self.params.iter().position(|param| param.place == Place::Groups);
+        if let Some(index) = groups {
+            self.entries[index].span.get_or_insert_with(|| group.span.clone());
+            return;
+        }
+        let problem = Problem::at(group.span.clone(), format!("`{}` takes no pipeline", self.def.name));
+        let help = "parentheses that belong to a word are quoted: write `'…'` around them";
+        self.problems.push(problem.label("not quoted").help(help));
+    }
+
+    /// Takes an argument for a parameter that takes all that follow, whatever they look like.
+    fn rest(&mut self, param: &'static Param, argument: &Argument) {
+        match argument {
+            Argument::Positional(word) => self.value(param, word, &word.span),
+            Argument::Named { key, value, span } => {
+                let bytes = [&key.bytes[..], b"=", &value.bytes].concat();
+                let span = span.clone();
+                self.value(
+                    param,
+                    &Word {
+                        bytes,
+                        span: span.clone(),
+                    },
+                    &span,
+                );
+            }
+            Argument::Group(group) => self.group(group),
+        }
+    }
+
     fn named(&mut self, key: &Word, value: &Word, span: &Range<usize>) {
         let name = shown(&key.bytes);
         match self.params.iter().copied().find(|param| param.name == name) {
@@ -71,7 +111,7 @@ impl Reading<'_> {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.name == param.name) else {
             return;
         };
-        if entry.span.is_some() && param.place != Place::PositionalMany {
+        if entry.span.is_some() && !param.place.is_repeatable() {
             self.problems
                 .push(Problem::at(whole.clone(), format!("`{}` is given twice", param.name)).label("the second time"));
             return;
@@ -118,7 +158,7 @@ impl Reading<'_> {
     /// How to write `KEY=value` as an endpoint, where the stage takes one as a plain word.
     fn meant_as_a_file(&self, key: &Word, value: &Word) -> Option<String> {
         let mut params = self.def.params.iter();
-        let param = params.find(|param| param.kind == Kind::Endpoint && param.place != Place::Named)?;
+        let param = params.find(|param| param.kind == Kind::Endpoint && param.place.is_positional())?;
         let file = [&key.bytes[..], b"=", &value.bytes].concat();
         let named = shown(&quote_value(&file));
         let dotted = shown(&quote_value(&[b"./", &file[..]].concat()));
@@ -134,7 +174,13 @@ impl Reading<'_> {
         let message = format!("`{}` does not take `{}`", self.def.name, brief(&word.bytes));
         let problem = Problem::at(word.span.clone(), message);
         let text = shown(&word.bytes);
-        if stages.contains(&text.as_str()) {
+        if self.params.iter().any(|param| param.place == Place::Groups) {
+            self.has_explained_extra = true;
+            // The pipeline is there, if not as one.
+            self.has_unknown_key = true;
+            let help = format!("write it in parentheses: `{}`", positional_form(self.def));
+            self.problems.push(problem.label("a pipeline is expected").help(help));
+        } else if stages.contains(&text.as_str()) {
             self.has_explained_extra = true;
             let help = format!("`{text}` is a stage: put `|` before it, or `::` among the shell's own words");
             self.problems.push(problem.label("no separator before it").help(help));
@@ -202,7 +248,7 @@ impl Reading<'_> {
             stage: self.def.name,
             entries: self.entries,
             span: call.span.clone(),
-            text: shown(&call.normalised()),
+            text: shown(&call.without_groups().normalised()),
             state_limit: u64::MAX,
         })
     }
@@ -417,7 +463,7 @@ error: `throttle` does not take `--memory`
 
     fn problems(text: &str) -> Vec<crate::error::Problem> {
         let (script, _) = crate::grammar::parse(text.as_bytes());
-        super::super::check_chain(&script, super::super::sample::CATALOG).expect_err("is refused")
+        super::super::check_pipeline(&script, super::super::sample::CATALOG).expect_err("is refused")
     }
 
     #[test]

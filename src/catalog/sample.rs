@@ -1,6 +1,6 @@
 //! A small catalog with one of everything, for the tests of this folder.
 
-use super::{Args, Build, Definition, Example, Kind, Param, Place, Role, check, check_chain};
+use super::{Args, Build, Definition, Example, Kind, Param, Place, Role, check, check_pipeline};
 use crate::error::{ChainError, Problem};
 use crate::grammar::parse;
 use crate::stage::SourcePlan;
@@ -124,6 +124,40 @@ pub(super) const CATALOG: &[&Definition] = &[
         ..READ
     },
     &Definition {
+        name: "tee",
+        role: Role::Branch,
+        summary: "parts the stream",
+        params: &[Param {
+            name: "branch",
+            kind: Kind::Pipeline,
+            place: Place::Groups,
+            required: true,
+            ..NAMED
+        }],
+        ..READ
+    },
+    &Definition {
+        name: "run",
+        role: Role::Transform,
+        summary: "runs a program",
+        params: &[
+            Param {
+                name: "program",
+                kind: Kind::Bytes,
+                place: Place::Rest,
+                required: true,
+                ..NAMED
+            },
+            Param {
+                name: "env",
+                kind: Kind::Bytes,
+                place: Place::NamedMany,
+                ..NAMED
+            },
+        ],
+        ..READ
+    },
+    &Definition {
         name: "write",
         role: Role::Sink,
         summary: "writes a file",
@@ -147,7 +181,7 @@ pub(super) fn args(text: &str) -> Args {
 #[track_caller]
 pub(super) fn refused(text: &str, expected: snapbox::data::Inline) {
     let (script, mut problems) = parse(text.as_bytes());
-    problems.extend(check_chain(&script, CATALOG).err().unwrap_or_default());
+    problems.extend(check_pipeline(&script, CATALOG).err().unwrap_or_default());
     let error = ChainError {
         text: script.text,
         problems,

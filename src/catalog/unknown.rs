@@ -63,7 +63,7 @@ pub(super) fn unknown_stage(name: &Word, catalog: &[&Definition], roles: &[Role]
     if text.contains(['.', '/'])
         && let Some(end) = catalog
             .iter()
-            .find(|def| def.role != Role::Transform && roles.contains(&def.role))
+            .find(|def| matches!(def.role, Role::Source | Role::Sink) && roles.contains(&def.role))
     {
         return problem.help(format!(
             "a stage stands first; for the file write `{} {text}`",
@@ -89,7 +89,8 @@ mod tests {
     fn a_file_where_a_stage_stands_is_told_its_stage() {
         let told = |text: &str| {
             let (script, _) = crate::grammar::parse(text.as_bytes());
-            let problems = super::super::check_chain(&script, super::super::sample::CATALOG).expect_err("is refused");
+            let problems =
+                super::super::check_pipeline(&script, super::super::sample::CATALOG).expect_err("is refused");
             problems.into_iter().find_map(|problem| problem.help.or(problem.label))
         };
         let file = "a stage stands first; for the file write";

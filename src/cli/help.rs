@@ -42,7 +42,12 @@ pub fn short() -> String {
         let stages = catalog.iter().filter(|stage| roles.contains(&stage.role));
         stages.map(|stage| stage.name).collect()
     };
-    let stages = [of(&[Role::Source]), of(&[Role::Transform]), of(&[Role::Sink])].concat();
+    let stages = [
+        of(&[Role::Source]),
+        of(&[Role::Transform, Role::Branch]),
+        of(&[Role::Sink]),
+    ]
+    .concat();
     let forms: Vec<&str> = SCHEMES.iter().map(|scheme| scheme.form).collect();
     text += &entry("Stages", &stages);
     text += &entry("Endpoints", &forms);

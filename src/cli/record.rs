@@ -35,9 +35,5 @@ pub fn begin(path: &Path, plan: &Plan) -> Result<Recorder, Failure> {
     }
     let own = OwnFile::open(path).map_err(|error| io("cannot open", error))?;
     own.empty().map_err(|error| io("cannot empty it", error))?;
-    Ok(Recorder::new(
-        own.file,
-        own.is_shared,
-        &Header::now("run", &plan.text()),
-    ))
+    Ok(Recorder::new(own.file, own.is_shared, &Header::now("run", &plan.text)))
 }

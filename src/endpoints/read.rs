@@ -147,6 +147,7 @@ impl SourcePlan for Plan {
         let shape = each.first().and_then(|facts| facts.shape);
         let sum = each.iter().try_fold(0_u64, |sum, facts| sum.checked_add(facts.size?));
         Ok(Facts {
+            stream: None,
             size: self.size.or(sum),
             is_terminal: each.iter().any(|facts| facts.is_terminal),
             shape: shape.filter(|_| each.iter().all(|facts| facts.shape == shape)),

@@ -6,7 +6,7 @@ use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind};
-use crate::platform::{Descriptor, FilePlace, Shape, files, is_sparse};
+use crate::platform::{Descriptor, FileId, FilePlace, Shape, files, is_sparse};
 use crate::stage::{BoxFuture, Facts};
 
 use super::{Endpoint, Incoming, Landed, OpenReader, OpenWriter, Outgoing, Patience, Scheme, Writing};
@@ -82,6 +82,7 @@ impl Inherited {
         }
         Ok(Facts {
             files: FilePlace::of(&stat).into_iter().collect(),
+            stream: Some(FileId::of(&stat)),
             size: size_ahead(descriptor),
             is_terminal: descriptor.shape() == Shape::Terminal,
             shape: Some(descriptor.shape()),

@@ -443,6 +443,7 @@ impl Case {
                 state: 0,
             },
             graph: self.graph.clone(),
+            text: String::new(),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::endpoints::{OpenSideFile, SideFile};
 use crate::error::{Failure, Kind};
 use crate::graph::{Graph, NodeId, NodeMap};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
-use crate::platform::FilePlace;
+use crate::platform::{FileId, FilePlace};
 use crate::stage::{
     Branch, Content, Dial, Facts, Phase, Reach, Rollback, Settle, Settled, Sink, SinkPlan, Source, Stage,
     TransformPlan, Undertaking,
@@ -132,6 +132,7 @@ fn of_stage<T>(stage: &Planned<T>, failure: Failure) -> Ending {
 /// No sink may be a file that is read, or that another sink writes.
 fn check_files(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), Ending> {
     let mut taken: Vec<(&FilePlace, Option<NodeId>)> = Vec::new();
+    let mut streams: Vec<(FileId, NodeId)> = Vec::new();
     for (node, facts) in facts.iter() {
         let Some(facts) = facts else { continue };
         let sink = plan.graph.is_sink(node).then_some(node);
@@ -153,6 +154,12 @@ fn check_files(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), Ending
                 }
                 None => {}
             }
+            let mut others = streams.iter().filter(|(stream, _)| Some(*stream) == facts.stream);
+            if let Some((_, other)) = others.next() {
+                let why = format!("{} writes there, too; write to another place", plan.stages[*other].text);
+                return refused("would mix two outputs", why);
+            }
+            streams.extend(facts.stream.map(|stream| (stream, node)));
         }
         taken.extend(facts.files.iter().map(|place| (place, sink)));
     }
@@ -245,7 +252,7 @@ struct Opener {
 impl Opener {
     fn new(plan: Plan, listening: NodeMap<Vec<String>>) -> Self {
         let resumes = |sink| plan.stages[sink].plan.as_sink().is_some_and(SinkPlan::resumes);
-        let resumes = plan.graph.sinks().any(resumes).then(|| plan.text());
+        let resumes = plan.graph.sinks().any(resumes).then(|| plan.text.clone());
         let wanted = plan.wanted_of(plan.graph.root());
         let mut side_files = Vec::new();
         let stages = plan.stages.into_entries().zip(listening.into_values());

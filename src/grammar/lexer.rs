@@ -1,4 +1,4 @@
-//! Bytes → words and bars, with one level of unquoting.
+//! Bytes → words, bars and the parentheses of groups, with one level of unquoting.
 
 use std::ops::Range;
 
@@ -12,6 +12,10 @@ pub(super) enum Token {
     Word(Lexeme),
     /// An unquoted `|`, at this byte.
     Bar(usize),
+    /// An unquoted `(` where a word could begin, at this byte.
+    Open(usize),
+    /// The unquoted `)` of a group, at this byte.
+    Close(usize),
 }
 
 /// A word, and what its quoting meant.
@@ -29,6 +33,7 @@ pub(super) fn lex(text: &[u8]) -> (Vec<Token>, Vec<Problem>) {
     let mut lexer = Lexer {
         text,
         at: 0,
+        depth: 0,
         problems: Vec::new(),
     };
     let mut tokens = Vec::new();
@@ -40,6 +45,16 @@ pub(super) fn lex(text: &[u8]) -> (Vec<Token>, Vec<Problem>) {
                 tokens.push(Token::Bar(lexer.at));
                 lexer.at += 1;
             }
+            b'(' => {
+                tokens.push(Token::Open(lexer.at));
+                lexer.depth += 1;
+                lexer.at += 1;
+            }
+            b')' if lexer.depth > 0 => {
+                tokens.push(Token::Close(lexer.at));
+                lexer.depth -= 1;
+                lexer.at += 1;
+            }
             _ => tokens.extend(lexer.word().map(Token::Word)),
         }
     }
@@ -49,6 +64,8 @@ pub(super) fn lex(text: &[u8]) -> (Vec<Token>, Vec<Problem>) {
 struct Lexer<'t> {
     text: &'t [u8],
     at: usize,
+    /// How many groups are open here.
+    depth: usize,
     problems: Vec<Problem>,
 }
 
@@ -90,6 +107,8 @@ impl Lexer<'_> {
         while let Some(byte) = self.peek() {
             match byte {
                 b' ' | b'\t' | b'\n' | b'|' => break,
+                // Behind a `(` in the same word it belongs to that one.
+                b')' if self.depth > 0 && reading.paren.is_none() => break,
                 b'\'' => self.single_quoted(&mut reading),
                 b'"' => self.double_quoted(&mut reading),
                 b'\\' => self.escaped(&mut reading),
@@ -193,11 +212,14 @@ impl Lexer<'_> {
             }
             None => quote(&reading.bytes),
         };
-        let mark = char::from(self.text[paren]);
+        let (open, text) = (self.text[paren] == b'(', shown(&quoted));
+        let (message, group) = if open {
+            ("`(` in a word is not quoted", "; for a group put a space before it")
+        } else {
+            ("`)` closes no group", "")
+        };
         self.problems.push(
-            Problem::at(paren..paren + 1, format!("`{mark}` is reserved"))
-                .label("not quoted")
-                .help(format!("parentheses in a word are quoted: `{}`", shown(&quoted))),
+            Problem::at(paren..paren + 1, message).help(format!("parentheses in a word are quoted: `{text}`{group}")),
         );
     }
 }
@@ -246,6 +268,7 @@ mod tests {
                 Argument::Named { key, value, .. } => {
                     format!("{} -> {}", text_of(&key.bytes), text_of(&value.bytes))
                 }
+                Argument::Group(group) => panic!("{group:?}"),
             }))
             .collect()
     }
@@ -385,37 +408,30 @@ error: a backslash with nothing behind it
         refused(
             "read file(1).txt | write path=copy(1)",
             str![[r#"
-error: `(` is reserved
+error: `(` in a word is not quoted
   |
 1 | read file(1).txt | write path=copy(1)
-  |          ^ not quoted
+  |          ^
   |
-  = help: parentheses in a word are quoted: `'file(1).txt'`
+  = help: parentheses in a word are quoted: `'file(1).txt'`; for a group put a space before it
 
-error: `(` is reserved
+error: `(` in a word is not quoted
   |
 1 | read file(1).txt | write path=copy(1)
-  |                                   ^ not quoted
+  |                                   ^
   |
-  = help: parentheses in a word are quoted: `path='copy(1)'`
+  = help: parentheses in a word are quoted: `path='copy(1)'`; for a group put a space before it
 "#]],
         );
         refused(
             "( read a )",
             str![[r#"
-error: `(` is reserved
+error: `(` stands where a stage's name should be
   |
 1 | ( read a )
-  | ^ not quoted
+  | ^
   |
-  = help: parentheses in a word are quoted: `'('`
-
-error: `)` is reserved
-  |
-1 | ( read a )
-  |          ^ not quoted
-  |
-  = help: parentheses in a word are quoted: `')'`
+  = help: a group is an argument of a stage: `tee (gzip | write a.gz)`
 "#]],
         );
     }

@@ -1,9 +1,9 @@
-//! Words and bars → stages.
+//! Words, bars and groups → stages.
 
 use std::ops::Range;
 
 use super::lexer::{Lexeme, Token, lex};
-use super::{Call, Script};
+use super::{Argument, Call, Form, Group, Script};
 use crate::error::Problem;
 
 /// Reads a whole pipeline.
@@ -18,23 +18,40 @@ pub fn parse(text: &[u8]) -> (Script, Vec<Problem>) {
         match token {
             Token::Bar(at) => stages.separator(at..at + 1),
             Token::Word(word) => stages.word(word),
+            Token::Open(at) => stages.open(at),
+            Token::Close(at) => stages.close(at),
         }
     }
     let calls = stages.finish(text.len(), &mut problems);
     let script = Script {
         text: text.to_vec(),
+        form: Form::Text,
         calls,
     };
     (script, problems)
 }
 
-/// Gathers words into calls, and sees where a stage is missing. Both ways of writing a chain go through it.
+/// Gathers words into calls, and sees where a stage is missing. Both ways of writing a pipeline go through it.
 pub(super) struct Stages {
     mark: &'static str,
-    calls: Vec<Call>,
-    current: Vec<Lexeme>,
-    before: Option<Range<usize>>,
+    level: Level,
+    /// The levels around it, the outermost first, each with where the `(` stands that left it.
+    around: Vec<(Level, usize)>,
     problems: Vec<Problem>,
+}
+
+/// One pipeline while it is being read: the whole one, or that of a group.
+#[derive(Default)]
+struct Level {
+    calls: Vec<Call>,
+    current: Vec<Piece>,
+    before: Option<Range<usize>>,
+}
+
+/// What a stage is made of.
+enum Piece {
+    Word(Lexeme),
+    Group(Group),
 }
 
 impl Stages {
@@ -42,35 +59,79 @@ impl Stages {
     pub(super) fn new(mark: &'static str) -> Self {
         Self {
             mark,
-            calls: Vec::new(),
-            current: Vec::new(),
-            before: None,
+            level: Level::default(),
+            around: Vec::new(),
             problems: Vec::new(),
         }
     }
 
     pub(super) fn word(&mut self, word: Lexeme) {
-        self.current.push(word);
+        self.level.current.push(Piece::Word(word));
     }
 
     pub(super) fn separator(&mut self, span: Range<usize>) {
-        if self.current.is_empty() {
+        if self.level.current.is_empty() {
             self.problems.push(self.no_stage(&span));
         }
-        self.end_stage();
-        self.before = Some(span);
+        self.level.end_stage();
+        self.level.before = Some(span);
+    }
+
+    /// Begins a group: `(` at this byte.
+    fn open(&mut self, at: usize) {
+        if self.level.current.is_empty() {
+            let problem = Problem::at(at..at + 1, "`(` stands where a stage's name should be");
+            self.problems
+                .push(problem.help("a group is an argument of a stage: `tee (gzip | write a.gz)`"));
+        }
+        self.around.push((std::mem::take(&mut self.level), at));
+    }
+
+    /// Ends a group: its `)` at this byte.
+    fn close(&mut self, at: usize) {
+        let Some((outer, open)) = self.around.pop() else {
+            return;
+        };
+        let span = open..at + 1;
+        let mut group = std::mem::replace(&mut self.level, outer);
+        match group.before.take() {
+            _ if !group.current.is_empty() => {}
+            Some(before) => self.problems.push(self.no_stage_after(before)),
+            None => {
+                let problem = Problem::at(span.clone(), "the group is empty");
+                self.problems
+                    .push(problem.help("write a pipeline into it: `(gzip | write a.gz)`"));
+            }
+        }
+        group.end_stage();
+        // Where the group has no stage before it, that was said, and it belongs to none.
+        if !self.level.current.is_empty() {
+            let calls = group.calls;
+            self.level.current.push(Piece::Group(Group { calls, span }));
+        }
     }
 
     /// Ends the last stage; `text_length` is in bytes. Gives the calls, and adds what was wrong to `problems`.
     pub(super) fn finish(mut self, text_length: usize, problems: &mut Vec<Problem>) -> Vec<Call> {
-        match self.before.take() {
-            _ if !self.current.is_empty() => {}
-            Some(before) => self.problems.push(
-                Problem::at(before, format!("no stage after `{}`", self.mark))
-                    .help("take it away, or write a stage behind it"),
-            ),
+        let opened = self.around.iter().map(|(_, open)| *open);
+        self.problems.extend(opened.map(|open| {
+            Problem::at(open..open + 1, "a group `(` is never closed")
+                .label("opened here")
+                .help("put a `)` behind its last stage, or write `\\(` for the character itself")
+        }));
+        while !self.around.is_empty() {
+            self.level.end_stage();
+            let calls = std::mem::take(&mut self.level.calls);
+            let Some((outer, open)) = self.around.pop() else { break };
+            self.level = outer;
+            let span = open..text_length;
+            self.level.current.push(Piece::Group(Group { calls, span }));
+        }
+        match self.level.before.take() {
+            _ if !self.level.current.is_empty() => {}
+            Some(before) => self.problems.push(self.no_stage_after(before)),
             // Where there was something else wrong, that is why nothing is left.
-            None if problems.is_empty() => {
+            None if problems.is_empty() && self.problems.is_empty() => {
                 let help = format!(
                     "write stages with `{}` between them; `highwater stages` lists them",
                     self.mark
@@ -80,14 +141,18 @@ impl Stages {
             }
             None => {}
         }
-        self.end_stage();
+        self.level.end_stage();
         problems.append(&mut self.problems);
-        self.calls
+        self.level.calls
+    }
+
+    fn no_stage_after(&self, before: Range<usize>) -> Problem {
+        Problem::at(before, format!("no stage after `{}`", self.mark)).help("take it away, or write a stage behind it")
     }
 
     fn no_stage(&self, separator: &Range<usize>) -> Problem {
         let mark = self.mark;
-        match &self.before {
+        match &self.level.before {
             None => Problem::at(separator.clone(), format!("no stage before `{mark}`"))
                 .help("take it away, or write a stage before it"),
             Some(before) => Problem::at(
@@ -97,17 +162,24 @@ impl Stages {
             .help(format!("one `{mark}` joins two stages")),
         }
     }
+}
 
+impl Level {
     fn end_stage(&mut self) {
-        let words = std::mem::take(&mut self.current);
-        if words.iter().any(|word| !word.whole) {
+        let pieces = std::mem::take(&mut self.current);
+        let is_whole = |piece: &Piece| matches!(piece, Piece::Group(_) | Piece::Word(Lexeme { whole: true, .. }));
+        if !pieces.iter().all(is_whole) {
             return;
         }
-        let mut words = words.into_iter();
-        let Some(Lexeme { word: name, .. }) = words.next() else {
+        let mut pieces = pieces.into_iter();
+        let Some(Piece::Word(Lexeme { word: name, .. })) = pieces.next() else {
             return;
         };
-        let arguments: Vec<_> = words.map(Lexeme::into_argument).collect();
+        let arguments = pieces.map(|piece| match piece {
+            Piece::Word(word) => word.into_argument(),
+            Piece::Group(group) => Argument::Group(group),
+        });
+        let arguments: Vec<_> = arguments.collect();
         let end = arguments.last().map_or(name.span.end, |last| last.span().end);
         self.calls.push(Call {
             span: name.span.start..end,
@@ -232,6 +304,133 @@ error: no stage after `|`
         );
     }
 
+    #[track_caller]
+    fn group(text: &str, index: usize) -> Group {
+        let (script, problems) = parse(text.as_bytes());
+        assert_eq!(problems, []);
+        match &script.calls[0].arguments[index] {
+            Argument::Group(group) => group.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn groups_are_arguments() {
+        let text = "tee (gzip | write a)(write 'b)') x=y ( tee (write c))| write d";
+        let stages = group(text, 0).calls.into_iter().map(|call| &text[call.span]);
+        assert_eq!(stages.collect::<Vec<_>>(), ["gzip", "write a"]);
+        assert_eq!(&text[group(text, 1).span], "(write 'b)')");
+        let nested = group(text, 3);
+        assert_eq!(&text[nested.calls[0].span.clone()], "tee (write c)");
+        let (script, _) = parse(text.as_bytes());
+        assert_eq!(
+            script.calls[0].normalised(),
+            b"tee (gzip | write a) (write 'b)') x=y (tee (write c))"
+        );
+        assert_eq!(script.calls[0].without_groups().normalised(), b"tee x=y");
+    }
+
+    #[test]
+    fn groups_that_are_wrong_are_refused() {
+        refused(
+            "tee () (gzip |) (| write a)",
+            str![[r#"
+error: the group is empty
+  |
+1 | tee () (gzip |) (| write a)
+  |     ^^
+  |
+  = help: write a pipeline into it: `(gzip | write a.gz)`
+
+error: no stage after `|`
+  |
+1 | tee () (gzip |) (| write a)
+  |              ^
+  |
+  = help: take it away, or write a stage behind it
+
+error: no stage before `|`
+  |
+1 | tee () (gzip |) (| write a)
+  |                  ^
+  |
+  = help: take it away, or write a stage before it
+"#]],
+        );
+        refused(
+            "tee (write a | (write b)",
+            str![[r#"
+error: a group `(` is never closed
+  |
+1 | tee (write a | (write b)
+  |     ^ opened here
+  |
+  = help: put a `)` behind its last stage, or write `\(` for the character itself
+
+error: `(` stands where a stage's name should be
+  |
+1 | tee (write a | (write b)
+  |                ^
+  |
+  = help: a group is an argument of a stage: `tee (gzip | write a.gz)`
+"#]],
+        );
+        refused(
+            "tee (write a",
+            str![[r#"
+error: a group `(` is never closed
+  |
+1 | tee (write a
+  |     ^ opened here
+  |
+  = help: put a `)` behind its last stage, or write `\(` for the character itself
+"#]],
+        );
+        refused(
+            "(gzip) | write b)",
+            str![[r#"
+error: `(` stands where a stage's name should be
+  |
+1 | (gzip) | write b)
+  | ^
+  |
+  = help: a group is an argument of a stage: `tee (gzip | write a.gz)`
+
+error: no stage before `|`
+  |
+1 | (gzip) | write b)
+  |        ^
+  |
+  = help: take it away, or write a stage before it
+
+error: `)` closes no group
+  |
+1 | (gzip) | write b)
+  |                 ^
+  |
+  = help: parentheses in a word are quoted: `'b)'`
+"#]],
+        );
+        refused(
+            "tee(write a)",
+            str![[r#"
+error: `(` in a word is not quoted
+  |
+1 | tee(write a)
+  |    ^
+  |
+  = help: parentheses in a word are quoted: `'tee(write'`; for a group put a space before it
+
+error: `)` closes no group
+  |
+1 | tee(write a)
+  |            ^
+  |
+  = help: parentheses in a word are quoted: `'a)'`
+"#]],
+        );
+    }
+
     #[test]
     fn everything_is_reported_at_once_and_the_rest_is_kept() {
         refused(
@@ -243,13 +442,6 @@ error: no stage before `|`
   | ^
   |
   = help: take it away, or write a stage before it
-
-error: `(` is reserved
-  |
-1 | | read (a) || gzip 'x
-  |        ^ not quoted
-  |
-  = help: parentheses in a word are quoted: `'(a)'`
 
 error: no stage between `|` and `|`
   |

@@ -1,11 +1,12 @@
 //! The shell's own words → stages; nothing is lexed again.
 
 use std::ffi::OsString;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 
 use super::lexer::Lexeme;
 use super::parser::Stages;
-use super::{Script, Word, key_length, quote, quote_value};
+use super::{Argument, Form, Group, Script, Word, key_length, parse, quote, quote_value};
 use crate::error::Problem;
 
 /// The word that stands between two stages.
@@ -52,12 +53,56 @@ pub fn from_words(words: &[OsString]) -> (Script, Vec<Problem>) {
     }
     let mut problems = Vec::new();
     let calls = stages.finish(text.len(), &mut problems);
-    (Script { text, calls }, problems)
+    let script = Script {
+        text,
+        form: Form::Words,
+        calls,
+    };
+    (script, problems)
+}
+
+/// Reads one of the shell's words as a pipeline of a stage's own. Spans point into the word where it stands in the text of
+/// its script.
+#[must_use]
+pub fn group_from_word(word: &Word) -> (Group, Vec<Problem>) {
+    let (script, problems) = parse(&word.bytes);
+    // The word is quoted in the made-up text; an escape before this place would move it by a byte.
+    let quotes = usize::from(word.span.len() > word.bytes.len());
+    let moved = |span: &mut Range<usize>| {
+        let place = |at: usize| (word.span.start + quotes + at).min(word.span.end);
+        *span = place(span.start)..place(span.end);
+    };
+    let mut group = Group {
+        calls: script.calls,
+        span: 0..word.bytes.len(),
+    };
+    move_group(&mut group, &moved);
+    group.span = word.span.clone();
+    let mut problems = problems;
+    problems.iter_mut().for_each(|problem| moved(&mut problem.span));
+    (group, problems)
+}
+
+fn move_group(group: &mut Group, moved: &impl Fn(&mut Range<usize>)) {
+    moved(&mut group.span);
+    for call in &mut group.calls {
+        moved(&mut call.span);
+        moved(&mut call.name.span);
+        for argument in &mut call.arguments {
+            match argument {
+                Argument::Positional(word) => moved(&mut word.span),
+                Argument::Named { key, value, span } => {
+                    [&mut key.span, &mut value.span, span].into_iter().for_each(moved)
+                }
+                Argument::Group(group) => move_group(group, moved),
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Argument, parse};
+    use super::super::Argument;
     use super::*;
     use crate::error::ChainError;
     use proptest::prelude::*;
@@ -147,7 +192,35 @@ error: the pipeline is empty
         );
     }
 
+    #[test]
+    fn the_spans_of_a_group_point_into_its_word() {
+        let (script, _) = words(&["tee", "gzip | write 'a b'", "gzip"]);
+        let group = |index: usize| match &script.calls[0].arguments[index] {
+            Argument::Positional(word) => group_from_word(word),
+            other => panic!("{other:?}"),
+        };
+        let text = |span: &Range<usize>| String::from_utf8_lossy(&script.text[span.clone()]).into_owned();
+        let (quoted, problems) = group(0);
+        assert_eq!(problems, []);
+        let spans: Vec<String> = quoted.calls.iter().map(|call| text(&call.span)).collect();
+        assert_eq!(spans, ["gzip", "write 'a b'"]);
+        assert_eq!(text(&quoted.span), "\"gzip | write 'a b'\"");
+        assert_eq!(text(&group(1).0.calls[0].span), "gzip");
+    }
+
     proptest! {
+        #[test]
+        fn no_span_of_a_group_leaves_its_word(word in r#"[ab=|()'"\\ \n]{0,40}"#) {
+            let (script, _) = words(&["a", &word]);
+            if let [Argument::Positional(word)] = &script.calls[0].arguments[..] {
+                let (group, problems) = group_from_word(word);
+                let calls = group.calls.iter().map(|call| &call.span);
+                for span in calls.chain(problems.iter().map(|problem| &problem.span)) {
+                    prop_assert!(word.span.start <= span.start && span.end <= word.span.end);
+                }
+            }
+        }
+
         #[test]
         fn every_word_survives(list in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..12), 1..6)) {
             prop_assume!(list.iter().all(|word| word != b"::"));
@@ -159,10 +232,11 @@ error: the pipeline is empty
             let back = std::iter::once(call.name.bytes.clone()).chain(call.arguments.iter().map(|argument| match argument {
                 Argument::Positional(word) => word.bytes.clone(),
                 Argument::Named { key, value, .. } => [&key.bytes[..], b"=", &value.bytes].concat(),
+                Argument::Group(_) => unreachable!("no word is a group before its stage is known"),
             }));
             prop_assert_eq!(back.collect::<Vec<_>>(), list);
             // The text form of the same words says the same.
-            prop_assert_eq!(parse(&script.text).0, script);
+            prop_assert_eq!(parse(&script.text).0.calls, script.calls);
         }
     }
 }

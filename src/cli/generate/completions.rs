@@ -52,9 +52,12 @@ fn filled(template: &str) -> String {
         .map(|scheme| scheme.prefix)
         .filter(|prefix| !prefix.is_empty());
     template
-        .replace("@FIRST@", &named(&[Role::Source, Role::Transform]))
-        .replace("@LATER@", &named(&[Role::Transform, Role::Sink]))
-        .replace("@ALL@", &named(&[Role::Source, Role::Transform, Role::Sink]))
+        .replace("@FIRST@", &named(&[Role::Source, Role::Transform, Role::Branch]))
+        .replace("@LATER@", &named(&[Role::Transform, Role::Branch, Role::Sink]))
+        .replace(
+            "@ALL@",
+            &named(&[Role::Source, Role::Transform, Role::Branch, Role::Sink]),
+        )
         .replace("@ENDPOINTS@", &prefixes.collect::<Vec<_>>().join(" "))
         .replace("@VALUED@", &valued.join(" "))
 }

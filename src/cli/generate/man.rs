@@ -176,7 +176,14 @@ fn form(param: &Param) -> Vec<Inline> {
     let mut form = match param.place {
         Place::Positional => vec![italic(param.name.to_uppercase())],
         Place::PositionalMany => vec![italic(param.name.to_uppercase()), roman("…")],
-        Place::Named => vec![roman(format!("{}=", param.name)), italic(param.kind.placeholder())],
+        Place::Rest => vec![
+            italic(param.name.to_uppercase()),
+            roman(" ["),
+            italic("ARG"),
+            roman("…]"),
+        ],
+        Place::Groups => vec![roman("("), italic(param.kind.placeholder()), roman(")…")],
+        Place::Named | Place::NamedMany => vec![roman(format!("{}=", param.name)), italic(param.kind.placeholder())],
     };
     if !param.required {
         form.insert(0, roman("["));

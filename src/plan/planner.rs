@@ -1,0 +1,214 @@
+//! From checked calls to nodes: which stage stands where, what feeds it, and what it asks for.
+
+use std::ops::Range;
+
+use crate::catalog::{Args, Build, Checked, Definition};
+use crate::endpoints::{self, Misnamed, SideFile};
+use crate::error::Problem;
+use crate::grammar::{Script, format_rate};
+use crate::graph::{Graph, NodeId, NodeMap, Port};
+use crate::stage::{Content, Conversion, TransformPlan};
+
+use super::budget::{Demand, MemoryPlan};
+use super::{Limits, Plan, Planned, StagePlan, ports, resuming};
+
+/// A plan while it is being made. Nodes are added in the order of the text, so that each comes after what feeds it.
+pub struct Planner {
+    pub problems: Vec<Problem>,
+    limits: Limits,
+    /// The whole text, for what is not written.
+    whole: Range<usize>,
+    graph: Option<Graph>,
+    /// Complete where there is no problem.
+    stages: NodeMap<Planned<StagePlan>>,
+    demands: NodeMap<Demand>,
+    texts: Vec<String>,
+}
+
+/// Where a stage stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    First,
+    Between,
+    LastInBranch,
+}
+
+impl Planner {
+    /// A planner that has seen nothing but what reading the script has found.
+    pub fn new(script: &Script, problems: Vec<Problem>, limits: Limits) -> Self {
+        Self {
+            problems,
+            limits,
+            whole: 0..script.text.len(),
+            graph: None,
+            stages: NodeMap::default(),
+            demands: NodeMap::default(),
+            texts: Vec::new(),
+        }
+    }
+
+    /// Adds the main pipeline, with standard input and output where it has no ends of its own.
+    pub fn main(&mut self, pipeline: Vec<Checked>) {
+        let begins = |checked: &Checked| matches!(checked.definition.build, Build::Source(_) | Build::Anywhere { .. });
+        let mut last = None;
+        if !pipeline.first().is_some_and(begins) {
+            let standard = StagePlan::Source(endpoints::read::standard_input());
+            last = Some(self.standard(last, "read", standard));
+        }
+        let ends = |checked: &Checked| matches!(checked.definition.build, Build::Sink(_) | Build::Branch(_));
+        let is_complete = pipeline.last().is_some_and(ends);
+        self.texts.extend(pipeline.iter().map(|checked| checked.text.clone()));
+        let mut too_slow = Vec::new();
+        let last = self.pipeline(last, pipeline, false, &mut too_slow);
+        if !is_complete {
+            let standard = StagePlan::Sink(endpoints::write::standard_output());
+            self.standard(last, "write", standard);
+            self.report(too_slow);
+        }
+    }
+
+    /// What was planned, if nothing is wrong.
+    pub fn finish(mut self) -> Result<Plan, Vec<Problem>> {
+        let mut graph = self.graph.unwrap_or_default();
+        if self.problems.is_empty() {
+            self.problems = resuming::problems(&graph, &self.stages, &self.demands);
+        }
+        if self.problems.is_empty() {
+            self.problems = ports::check(&mut graph, &self.stages, &self.demands);
+        }
+        let memory = MemoryPlan::new(&graph, &self.demands, self.limits, &self.whole)
+            .map_err(|found| self.problems.extend(found))
+            .ok();
+        match memory {
+            Some(memory) if self.problems.is_empty() => Ok(Plan {
+                graph,
+                stages: self.stages,
+                memory,
+                text: self.texts.join(" | "),
+            }),
+            _ => Err(self.problems),
+        }
+    }
+
+    /// Adds stages that `last` feeds; returns the last of them. `too_slow` are the throttles above that no decoder follows.
+    fn pipeline(
+        &mut self,
+        mut last: Option<NodeId>,
+        pipeline: Vec<Checked>,
+        is_branch: bool,
+        too_slow: &mut Vec<Problem>,
+    ) -> Option<NodeId> {
+        let count = pipeline.len();
+        for (index, checked) in pipeline.into_iter().enumerate() {
+            let standing = match last {
+                None => Standing::First,
+                Some(_) if is_branch && index + 1 == count => Standing::LastInBranch,
+                Some(_) => Standing::Between,
+            };
+            let Checked {
+                definition,
+                mut args,
+                groups,
+                ..
+            } = checked;
+            if let Some(memory) = self.limits.memory {
+                // Half of the ceiling for state, half for links.
+                args.limit_state(memory / 2);
+            }
+            let built = build(definition, &args, standing);
+            if let Ok(StagePlan::Transform(transform)) = &built {
+                if transform.conversion().and_then(Conversion::content) == Some(Content::Restored) {
+                    // What comes out of a decoder may be faster than what goes in.
+                    too_slow.clear();
+                }
+                too_slow.extend(slower(&**transform, &args, self.limits.min_rate));
+            }
+            let is_sink = matches!(built, Ok(StagePlan::Sink(_)));
+            let node = self.add(last, Demand::of(definition, &args, built.as_ref().ok()));
+            match built {
+                Ok(plan) => {
+                    let planned = self.planned(definition, &args, plan);
+                    self.stages.push(planned);
+                }
+                Err(problem) => self.problems.push(problem),
+            }
+            for group in groups {
+                self.pipeline(Some(node), group, true, &mut too_slow.clone());
+            }
+            if is_sink {
+                self.report(std::mem::take(too_slow));
+            }
+            last = Some(node);
+        }
+        last
+    }
+
+    /// Adds a stage that is not written.
+    fn standard(&mut self, last: Option<NodeId>, name: &'static str, plan: StagePlan) -> NodeId {
+        let text = format!("{name} -");
+        self.texts.push(text.clone());
+        self.stages.push(Planned::new(name, text, plan));
+        let demand = Demand::none(self.whole.clone());
+        self.add(last, demand)
+    }
+
+    /// Adds a node that `last` feeds.
+    fn add(&mut self, last: Option<NodeId>, demand: Demand) -> NodeId {
+        self.demands.push(demand);
+        match (&mut self.graph, last) {
+            (Some(graph), Some(last)) => graph.append(last, Port::Bytes),
+            (graph, _) => graph.insert(Graph::new()).root(),
+        }
+    }
+
+    /// Several branches may have the same to complain of.
+    fn report(&mut self, problems: Vec<Problem>) {
+        for problem in problems {
+            if !self.problems.contains(&problem) {
+                self.problems.push(problem);
+            }
+        }
+    }
+
+    fn planned(&mut self, definition: &Definition, args: &Args, plan: StagePlan) -> Planned<StagePlan> {
+        let unsaid = definition.params.iter().filter(|param| !args.is_given(param.name));
+        let defaults = unsaid.filter_map(|param| Some(format!("{}={}", param.name, param.default?)));
+        let side_file = plan.as_transform().and_then(TransformPlan::side_file);
+        let side_file = side_file.and_then(|(param, name)| {
+            let refused = |wrong: Misnamed| {
+                let problem = Problem::at(args.span_of(param), wrong.message).help(wrong.help);
+                self.problems.push(problem);
+            };
+            SideFile::named(name).map_err(refused).ok()
+        });
+        Planned {
+            defaults: defaults.collect(),
+            side_file,
+            ..Planned::new(definition.name, args.normalised(), plan)
+        }
+    }
+}
+
+/// Plans what one call says.
+fn build(definition: &Definition, args: &Args, standing: Standing) -> Result<StagePlan, Problem> {
+    Ok(match (definition.build, standing) {
+        (Build::Source(build) | Build::Anywhere { source: build, .. }, Standing::First) | (Build::Source(build), _) => {
+            StagePlan::Source(build(args)?)
+        }
+        (Build::Sink(build), _) | (Build::Anywhere { sink: build, .. }, Standing::LastInBranch) => {
+            StagePlan::Sink(build(args)?)
+        }
+        (Build::Transform(build) | Build::Anywhere { transform: build, .. }, _) => StagePlan::Transform(build(args)?),
+        (Build::Branch(build), _) => StagePlan::Branch(build(args)?),
+    })
+}
+
+/// What is wrong with a stage that never lets the sink have as much as it must.
+fn slower(plan: &dyn TransformPlan, args: &Args, min_rate: Option<u64>) -> Option<Problem> {
+    let (rate, least) = (plan.dial()?.rate(), min_rate?);
+    (rate < least).then(|| {
+        let (rate, least) = (format_rate(rate), format_rate(least));
+        let message = format!("{rate} is less than --min-rate {least}: the run could only fail");
+        Problem::at(args.span(), message).help("let more pass, or ask for less")
+    })
+}
