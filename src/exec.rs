@@ -2,14 +2,18 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
-use crate::error::{Problem, brief};
+use crate::error::{Failure, Problem, brief};
 use crate::flow::{Inlet, Outlet};
-use crate::stage::{Context, Conversion, MemoryUse, Stage, TransformPlan, Work};
+use crate::stage::{
+    BoxFuture, Context, Conversion, Facts, MemoryUse, Phase, Reach, Rollback, Sink, SinkPlan, Source, SourcePlan,
+    Stage, TransformPlan, Work,
+};
 
 mod bell;
 mod driver;
@@ -27,11 +31,11 @@ pub static STAGES: &[&Definition] = &[&EXEC, &SH];
 
 const ENV: Param = Param {
     name: "env",
-    kind: Kind::Endpoint,
-    place: Place::Named,
+    kind: Kind::Bytes,
+    place: Place::NamedMany,
     required: false,
     default: None,
-    help: "a variable for its environment, NAME=VALUE; may be given several times",
+    help: "a variable of its environment, env=NAME=VALUE; any number of them",
 };
 
 const DIR: Param = Param {
@@ -49,7 +53,7 @@ const GRACE: Param = Param {
     place: Place::Named,
     required: false,
     default: Some("2s"),
-    help: "how long it may take to end after SIGTERM; then it is killed",
+    help: "how long it may take to end after SIGTERM, before SIGKILL",
 };
 
 const TTY: Param = Param {
@@ -58,64 +62,77 @@ const TTY: Param = Param {
     place: Place::Named,
     required: false,
     default: Some("false"),
-    help: "whether it may use the terminal, for programs that ask for a password there",
+    help: "whether it may use the terminal, as programs do that ask for a password",
 };
 
 static EXEC: Definition = Definition {
     name: "exec",
     role: Role::Transform,
     summary: "run a program",
-    details: "todo",
+    details: "Options of the stage stand before the program; every word behind it is the program's own. At the beginning of a \
+              pipeline the program reads the standard input of highwater, elsewhere what the stage before it gives. What \
+              it writes to standard output goes on; at the end of a branch it is shown, as what it writes to standard \
+              error is everywhere: line by line, with the stage's name, without disturbing the live view.\n\n\
+              The run succeeds only if the program exits with 0. If it exits with another code or is killed by a signal, \
+              the exit code is 11, the error has the last line that it wrote to standard error, and no output is \
+              committed. Two things are no error: a program that stops reading early and exits with 0, and whatever \
+              becomes of one whose output is not wanted any more, as before `take`.\n\n\
+              A program takes the end of its input for success, so it gets that only where the input ended as it should. \
+              If the run fails or is interrupted, its input stays open until it is gone: its process group gets SIGTERM \
+              and, after grace=, SIGKILL. So in `read in.gz | gunzip | exec ssh host 'cat > x.tmp && mv x.tmp x'` the \
+              file x is whole or is not touched. What highwater cannot know is what becomes of it after the end of its \
+              input: if another output of the pipeline fails then, the program may have done its work.\n\n\
+              A program that leaves something running which holds its output open is waited for as long as grace=, and \
+              fails then. If highwater itself is killed with SIGKILL, the system kills the program as well where it is \
+              Linux, but not what the program has started.\n\n\
+              A program has a process group of its own, so that the terminal stops it when it wants to read from it. \
+              With tty=true it stays in that of highwater, and only the program itself is ended if the run fails.",
     params: &[
         Param {
             name: "program",
-            kind: Kind::Endpoint,
-            place: Place::Positional,
+            kind: Kind::Bytes,
+            place: Place::Rest,
             required: true,
             default: None,
-            help: "its name, looked for in the folders of PATH, or its path",
-        },
-        Param {
-            name: "argument",
-            kind: Kind::Endpoint,
-            place: Place::PositionalMany,
-            required: false,
-            default: None,
-            help: "what it is given, word by word, as it is",
+            help: "a program of PATH or its path, and its arguments, which are passed as they are",
         },
         ENV,
         DIR,
         GRACE,
         TTY,
     ],
-    examples: &[Example {
-        text: "exec tar c . | zstd | write backup.tar.zst",
-        about: "an archive that is there only if tar has succeeded",
-    }],
-    build: Build::Transform(|args| Ok(Box::new(Plan(exec(args)?)))),
+    examples: &[
+        Example {
+            text: "exec tar c . | zstd | write backup.tar.zst",
+            about: "write an archive that is there only if tar has succeeded",
+        },
+        Example {
+            text: "read dump.gz | gunzip | exec env=LC_ALL=C sort -u | write sorted",
+            about: "sort what a file has, in an order that does not depend on the locale",
+        },
+    ],
+    build: Build::Anywhere {
+        source: |args| Ok(Box::new(Plan(exec(args)?))),
+        transform: |args| Ok(Box::new(Plan(exec(args)?))),
+        sink: |args| Ok(Box::new(Plan(exec(args)?))),
+    },
 };
 
 static SH: Definition = Definition {
     name: "sh",
     role: Role::Transform,
     summary: "run a script of the shell",
-    details: "todo",
+    details: "`sh SCRIPT` is `exec sh -c SCRIPT`, with the same options; words behind the script are its $1, $2 and so on. A \
+              script's status is that of its last command: begin it with `set -e`, and keep in mind that a pipeline within \
+              it has the status of its own last command. Two stages tell more than one pipeline within a script.",
     params: &[
         Param {
             name: "script",
-            kind: Kind::Endpoint,
-            place: Place::Positional,
+            kind: Kind::Bytes,
+            place: Place::Rest,
             required: true,
             default: None,
-            help: "what `sh -c` is to run",
-        },
-        Param {
-            name: "argument",
-            kind: Kind::Endpoint,
-            place: Place::PositionalMany,
-            required: false,
-            default: None,
-            help: "what the script knows as $1, $2, …",
+            help: "what `sh -c` runs, and what it knows as $1, $2, …",
         },
         ENV,
         DIR,
@@ -126,32 +143,34 @@ static SH: Definition = Definition {
         text: "read access.log | sh 'sort | uniq -c' | write counts",
         about: "count the lines of a log",
     }],
-    build: Build::Transform(|args| Ok(Box::new(Plan(sh(args)?)))),
+    build: Build::Anywhere {
+        source: |args| Ok(Box::new(Plan(sh(args)?))),
+        transform: |args| Ok(Box::new(Plan(sh(args)?))),
+        sink: |args| Ok(Box::new(Plan(sh(args)?))),
+    },
 };
 
 /// The program of a call of `exec`.
 fn exec(args: &Args) -> Result<Program, Problem> {
-    let name = OsString::from_vec(args.required_endpoint("program").to_vec());
+    let mut words = args.words("program").into_iter().map(owned);
+    // The parameter is required, so that there is a first one.
+    let name = words.next().unwrap_or_default();
     let last = Path::new(&name).file_name().unwrap_or(&name);
     let speaker = format!("exec {}", brief(last.as_bytes()));
-    let arguments = words(args, "argument");
-    program(args, "program", name, arguments, speaker)
+    program(args, "program", name, words.collect(), speaker)
 }
 
 /// The program of a call of `sh`.
 fn sh(args: &Args) -> Result<Program, Problem> {
-    let mut arguments = vec![
-        "-c".into(),
-        OsString::from_vec(args.required_endpoint("script").to_vec()),
-        "sh".into(),
-    ];
-    arguments.extend(words(args, "argument"));
+    let mut arguments: Vec<OsString> = args.words("script").into_iter().map(owned).collect();
+    arguments.insert(0, "-c".into());
+    // What it knows as $0, and begins its own complaints with.
+    arguments.insert(2.min(arguments.len()), "sh".into());
     program(args, "script", "sh".into(), arguments, "sh".to_owned())
 }
 
-fn words(args: &Args, name: &str) -> Vec<OsString> {
-    let words = args.endpoints(name).into_iter();
-    words.map(|word| OsString::from_vec(word.to_vec())).collect()
+fn owned(word: &[u8]) -> OsString {
+    OsString::from_vec(word.to_vec())
 }
 
 fn program(
@@ -165,56 +184,48 @@ fn program(
         name,
         arguments,
         variables: variables(args)?,
-        folder: args
-            .endpoint("dir")
-            .map(|folder| PathBuf::from(OsString::from_vec(folder.to_vec()))),
+        folder: args.endpoint("dir").map(|folder| owned(folder).into()),
         grace: args.duration("grace").unwrap_or_default(),
         uses_terminal: args.flag("tty"),
         speaker,
     };
-    let shown = brief(program.name.as_bytes());
-    match program.find() {
-        Ok(_) => Ok(program),
-        Err(error) => {
-            let problem = match Errno::from_io_error(&error) {
-                Some(Errno::NOENT | Errno::NOTDIR) => {
-                    Problem::at(args.span_of(param), format!("there is no program `{shown}`"))
-                }
-                Some(Errno::ACCESS) => Problem::at(args.span_of(param), format!("`{shown}` may not be executed")),
-                _ => Problem::at(args.span_of(param), format!("`{shown}` cannot be looked up: {error}")),
-            };
-            Err(problem.help(if program.name.as_bytes().contains(&b'/') {
-                "its path is seen from the folder in which it runs"
-            } else {
-                "it is looked for in the folders of PATH"
-            }))
-        }
-    }
+    let Err(error) = program.find() else {
+        return Ok(program);
+    };
+    let name = program.name.as_bytes();
+    let shown = brief(name);
+    let message = match Errno::from_io_error(&error) {
+        Some(Errno::NOENT | Errno::NOTDIR) => format!("there is no program `{shown}`"),
+        Some(Errno::ACCESS) => format!("`{shown}` cannot be executed"),
+        _ => format!("`{shown}` cannot be looked up: {error}"),
+    };
+    let help = if name.contains(&b'/') {
+        "a path is seen from the folder in which the program runs"
+    } else {
+        "it is looked for in the folders of PATH; for any other place write its path"
+    };
+    Err(Problem::at(args.span_of(param), message).help(help))
 }
 
 /// The variables that the user sets.
 fn variables(args: &Args) -> Result<Vec<(OsString, OsString)>, Problem> {
     let variable = |word: &[u8]| {
         let at = word.iter().position(|byte| *byte == b'=').filter(|at| *at > 0)?;
-        let (name, value) = (word[..at].to_vec(), word[at + 1..].to_vec());
-        Some((OsString::from_vec(name), OsString::from_vec(value)))
+        Some((owned(&word[..at]), owned(&word[at + 1..])))
     };
-    let words = args.endpoints("env").into_iter();
-    words
-        .map(|word| {
-            variable(word).ok_or_else(|| {
-                Problem::at(args.span_of("env"), format!("`{}` is no variable", brief(word)))
-                    .help("write a name and a value: env=LANG=C")
-            })
-        })
-        .collect()
+    let refused = |word| {
+        Problem::at(args.span_of("env"), format!("`{}` is not a variable", brief(word)))
+            .help("write a name and a value: env=LANG=C")
+    };
+    let words = args.words("env").into_iter();
+    words.map(|word| variable(word).ok_or_else(|| refused(word))).collect()
 }
 
 /// A program at whatever place of the pipeline.
 struct Plan(Program);
 
-/// Bytes that a stage holds for the lines of its program: what is being read and the line that has not ended, twice.
-const STATE: u64 = 24 << 10;
+/// Bytes that a stage holds for the lines of its program: what is being read, and two lines that have not ended.
+const STATE: u64 = 16 << 10;
 
 impl TransformPlan for Plan {
     fn make(self: Box<Self>) -> Box<dyn Stage> {
@@ -245,6 +256,66 @@ impl Conversion for Plan {}
 impl Stage for Plan {
     fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {
         self.work(Some(input), Some(out), context)
+    }
+}
+
+impl SourcePlan for Plan {
+    fn facts(&self) -> Result<Facts, Failure> {
+        Ok(Facts::default())
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Near
+    }
+
+    fn can_resume(&self) -> Result<(), &'static str> {
+        Err("a program")
+    }
+
+    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Source>, Failure>> {
+        Box::pin(async move { Ok(self as Box<dyn Source>) })
+    }
+}
+
+impl Source for Plan {
+    fn start(self: Box<Self>, out: Outlet, context: Context) -> Work {
+        self.work(None, Some(out), context)
+    }
+}
+
+impl SinkPlan for Plan {
+    fn facts(&self) -> Result<Facts, Failure> {
+        Ok(Facts::default())
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Near
+    }
+
+    fn effect(&self) -> String {
+        format!("runs {}", brief(self.0.name.as_bytes()))
+    }
+
+    fn state_bytes(&self) -> u64 {
+        STATE
+    }
+
+    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Sink>, Failure>> {
+        Box::pin(async move { Ok(self as Box<dyn Sink>) })
+    }
+}
+
+impl Sink for Plan {
+    fn rollback(&self) -> Option<Arc<dyn Rollback>> {
+        None
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::Drained
+    }
+
+    fn start(self: Box<Self>, input: Inlet, context: Context) -> Work {
+        self.work(Some(input), None, context)
     }
 }
 
