@@ -9,7 +9,7 @@ use crate::catalog;
 use crate::error::{ChainError, Failure, Kind, bug, keep_panics};
 use crate::grammar::{self, Script};
 use crate::plan::{self, Limits, Plan};
-use crate::platform;
+use crate::platform::{self, Descriptor};
 use crate::view::ascii::for_locale;
 use crate::view::say;
 
@@ -98,7 +98,13 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             };
             match Plan::new(&script, problems, limits(&options)) {
                 Ok(plan) => match options.resident_limit(platform::free_memory) {
-                    Ok(limit) => print(&explain::text(&plan, limit)),
+                    Ok(limit) => match transfer::unwatchable(limit) {
+                        Some(message) => {
+                            say(&format!("highwater: {message}\n"));
+                            ExitCode::from(Kind::Resources.exit_code())
+                        }
+                        None => print(&explain::text(&plan, limit)),
+                    },
                     Err(message) => {
                         say(&format!("highwater: {message}\n"));
                         ExitCode::from(USAGE)
@@ -126,6 +132,10 @@ fn stages(name: Option<&str>) -> ExitCode {
 
 /// Writes what was asked for to standard output, whose reader may leave early.
 fn print(text: &str) -> ExitCode {
+    // Rust opens /dev/null where there is none.
+    if let Err(error) = Descriptor::standard_output() {
+        return unwritable(error);
+    }
     let mut out = std::io::stdout();
     let written = out.write_all(for_locale(text).as_bytes()).and_then(|()| out.flush());
     written.map_or_else(unwritable, |()| ExitCode::SUCCESS)

@@ -6,8 +6,6 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use rustix::io::Errno;
-
 use crate::catalog::{Args, Definition};
 use crate::error::{Failure, Kind, Problem};
 use crate::flow::StageMeter;
@@ -365,11 +363,7 @@ impl Landing for Landed {
 
 /// Waits until the disk has everything.
 fn sync_file(descriptor: &Descriptor) -> Result<(), Failure> {
-    match files::fsync(descriptor) {
-        // Nothing that lasts is behind it: see proc(5) and sysfs(5).
-        Ok(()) | Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
-        Err(error) => Err(Failure::io(Kind::Sink, "cannot make it durable", error)),
-    }
+    files::sync_if_possible(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))
 }
 
 /// Waits until the disk has everything, where that is wanted, and asks for an error that is told only

@@ -251,6 +251,28 @@ impl Graph {
         self.outputs(node).iter().find(leads).copied()
     }
 
+    /// Whether an edge is the last one out of its node: the stream goes on there, and the others are branches.
+    #[must_use]
+    pub fn goes_on(&self, edge: EdgeId) -> bool {
+        self.outputs(self.edges[edge].from).last() == Some(&edge)
+    }
+
+    /// How many branches a node is in, one within the other.
+    #[must_use]
+    pub fn branch_depth(&self, node: NodeId) -> usize {
+        let path = std::iter::once(node).chain(self.before(node));
+        let inputs = path.filter_map(|node| self.input(node));
+        inputs.filter(|edge| !self.goes_on(*edge)).count()
+    }
+
+    /// How many edges are between two nodes.
+    #[must_use]
+    pub fn distance(&self, one: NodeId, other: NodeId) -> usize {
+        let height = |node| self.before(node).count();
+        let shared = self.fork(one, other).map_or(0, height);
+        height(one) + height(other) - 2 * shared
+    }
+
     /// Whether no node has more than one output.
     #[must_use]
     pub fn is_chain(&self) -> bool {
@@ -324,6 +346,16 @@ mod tests {
         let towards = tree.towards(NodeId(1), NodeId(7)).map(|edge| tree.edge(edge).to);
         assert_eq!(towards, Some(NodeId(4)));
         assert_eq!(tree.towards(NodeId(2), NodeId(7)), None);
+    }
+
+    #[test]
+    fn branches_are_all_outputs_but_the_last() {
+        let tree = tree();
+        let depths: Vec<usize> = tree.nodes().map(|node| tree.branch_depth(node)).collect();
+        assert_eq!(depths, [0, 0, 1, 1, 1, 1, 2, 1, 0, 0]);
+        assert_eq!(tree.distance(NodeId(6), NodeId(3)), 5);
+        assert_eq!(tree.distance(NodeId(0), NodeId(9)), 3);
+        assert_eq!(tree.distance(NodeId(4), NodeId(4)), 0);
     }
 
     #[test]

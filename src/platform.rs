@@ -42,5 +42,5 @@ pub use process_tree::{Tree, TreeMemory, adopt_orphans, die_with_parent, kill_de
 pub use reactor::{listen_to, reactor};
 pub use signals::{TERMINATING, end_as, interrupt_this_process, is_ignored, pending_signal, prepare_signals};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};
-pub use system::{FINDS_HOLES, HAS_USER_TIMEOUT, process_name, unsent_bytes};
+pub use system::{FINDS_HOLES, HAS_USER_TIMEOUT, block_device_size, process_name, unsent_bytes};
 pub use threads::spawn;

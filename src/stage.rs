@@ -43,7 +43,7 @@ pub use side_file::SideFile;
 pub use stream::{StreamReader, StreamWriter};
 pub use sub_pipeline::SubPipeline;
 pub use transform::{OnThread, Transform, Want, drive};
-pub use transform_plan::{Content, Conversion, MemoryUse, Mismatch, PassThrough, Stage, TransformPlan};
+pub use transform_plan::{Content, Conversion, MemoryUse, Mismatch, OutputSize, PassThrough, Stage, TransformPlan};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -342,8 +342,23 @@ pub trait Undo: Send + Sync {
     fn name(&self) -> String;
 }
 
+/// What becomes of a pipeline when one of a fork's branches fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Branches {
+    /// How many of the outputs lead into branches. One more leads to what follows.
+    pub count: usize,
+    /// Whether the others go on, so that only the output of the failed one is rolled back.
+    pub go_on: bool,
+    /// Whether the run is good without the failed one.
+    pub are_optional: bool,
+}
+
 /// A stage with several outputs whose parameters are right.
 pub trait BranchPlan: Send {
+    /// What becomes of the pipeline when a branch fails; without this the whole run fails.
+    fn branches(&self) -> Branches {
+        Branches::default()
+    }
     /// Bytes of memory that it holds besides its links.
     fn state_bytes(&self) -> u64 {
         0

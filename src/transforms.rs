@@ -17,6 +17,8 @@ mod hash;
 #[cfg(feature = "lz4")]
 mod lz4;
 mod pass;
+#[cfg(all(test, not(feature = "shuttle")))]
+mod passing_tests;
 mod tee;
 mod throttle;
 #[cfg(feature = "xz")]

@@ -36,6 +36,7 @@ pub struct Args {
     pub(super) entries: Vec<Entry>,
     pub(super) span: Range<usize>,
     pub(super) text: String,
+    pub(super) pipelines: usize,
     /// Bytes.
     pub(super) state_limit: u64,
 }
@@ -178,6 +179,12 @@ impl Args {
     /// Sets that; there is no limit otherwise.
     pub fn limit_state(&mut self, bytes: u64) {
         self.state_limit = bytes;
+    }
+
+    /// How many pipelines were given.
+    #[must_use]
+    pub fn pipelines(&self) -> usize {
+        self.pipelines
     }
 
     /// Whether the user wrote it, rather than its default or nothing counting.

@@ -264,25 +264,25 @@ error: unknown stage `gzp`
     #[test]
     fn where_none_is_near_those_that_fit_are_listed() {
         refused(
-            "cat a | frobnicate | '' x",
+            "frob a | frobnicate | '' x",
             str![[r#"
-error: unknown stage `cat`
+error: unknown stage `frob`
   |
-1 | cat a | frobnicate | '' x
-  | ^^^
+1 | frob a | frobnicate | '' x
+  | ^^^^
   |
   = help: stages that can stand here: read, gzip, throttle, sum, tee, run
 
 error: unknown stage `frobnicate`
   |
-1 | cat a | frobnicate | '' x
+1 | frob a | frobnicate | '' x
   |         ^^^^^^^^^^
   |
   = help: stages that can stand here: gzip, throttle, sum, tee, run
 
 error: unknown stage ``
   |
-1 | cat a | frobnicate | '' x
+1 | frob a | frobnicate | '' x
   |                      ^^
   |
   = help: stages that can stand here: gzip, throttle, sum, tee, run, write

@@ -248,6 +248,11 @@ impl Reading<'_> {
             stage: self.def.name,
             entries: self.entries,
             span: call.span.clone(),
+            pipelines: call
+                .arguments
+                .iter()
+                .filter(|argument| matches!(argument, Argument::Group(_)))
+                .count(),
             text: shown(&call.without_groups().normalised()),
             state_limit: u64::MAX,
         })

@@ -19,7 +19,7 @@ use crate::check::url::Url;
 use crate::check::{Moment, Outcome, SHORTEST, Settings, Watcher, bill, program, recording, server};
 use crate::error::{Failure, Kind, shown};
 use crate::grammar::{parse_duration, parse_rate, parse_size, quote};
-use crate::platform::{end_as, files, free_memory};
+use crate::platform::{Descriptor, end_as, files, free_memory};
 use crate::view::live::Painter;
 use crate::view::say;
 
@@ -238,6 +238,8 @@ fn print(text: &str) -> Result<(), Failure> {
         };
         Failure::io(place, "cannot write to standard output", error)
     };
+    // Rust opens /dev/null where there is none.
+    Descriptor::standard_output().map_err(cannot)?;
     for piece in text.as_bytes().chunks(4096) {
         match poll(&mut [PollFd::new(&stdout.as_fd(), PollFlags::OUT)], None) {
             Ok(_) => {}

@@ -8,36 +8,33 @@ use crate::engine::Lane;
 use crate::flow::Marks;
 use crate::grammar::human_size;
 use crate::graph::{Id, NodeId};
-use crate::plan::{Plan, Planned, StagePlan};
+use crate::plan::{Plan, StagePlan};
 use crate::stage::{SinkPlan, SourcePlan};
 
 /// No list is wider than this, in columns.
 const COLUMNS: usize = 79;
 /// Columns before what is said of a stage.
 const INDENT: usize = 4;
+/// The line along a branch.
+const RAIL: &str = "     │ ";
+/// Branches that are nested deeper are indented no farther.
+const DEEPEST: usize = 4;
 
 /// The plan as a person wants it: the pipeline from top to bottom, then what it costs.
 #[must_use]
 pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
     let mut text = String::new();
-    for (node, planned) in plan.stages.iter() {
-        stage(&mut text, node, planned);
-        match &planned.plan {
-            StagePlan::Source(source) => note(&mut text, &gives(&**source)),
-            StagePlan::Sink(sink) => note(&mut text, &sink.effect()),
-            StagePlan::Transform(_) | StagePlan::Branch(_) => {}
+    for node in plan.graph.nodes() {
+        let rails = RAIL.repeat(plan.graph.branch_depth(node).min(DEEPEST));
+        if let Some(edge) = plan.graph.input(node) {
+            let above = plan.graph.branch_depth(plan.graph.edge(edge).from).min(DEEPEST);
+            let corner = if plan.graph.goes_on(edge) { "│" } else { "├" };
+            let marks = link(&plan.memory.links[edge]);
+            let _ = writeln!(text, "{}     {corner}  {marks}", RAIL.repeat(above));
         }
-        if let Some(file) = &planned.side_file {
-            note(&mut text, &file.effect());
-        }
-        let outputs = plan.graph.outputs(node);
-        let state = planned.state_bytes();
-        if state > 0 {
-            let links = if outputs.is_empty() { "link" } else { "links" };
-            note(&mut text, &format!("holds {} besides its {links}", human_size(state)));
-        }
-        for edge in outputs {
-            link(&mut text, &plan.memory.links[*edge]);
+        let lines = stage(plan, node, COLUMNS - rails.width());
+        for line in lines {
+            let _ = writeln!(text, "{rails}{line}");
         }
     }
     text += "\n";
@@ -48,25 +45,39 @@ pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
     text
 }
 
-/// A stage with its parameters as given, and those that it takes without being told.
-fn stage<T>(text: &mut String, node: NodeId, stage: &Planned<T>) {
-    let _ = writeln!(text, "{:>2}  {}", node.number(), stage.text);
+/// What there is to say of a stage: its parameters as given, those that it takes without being told, and what it does.
+fn stage(plan: &Plan, node: NodeId, columns: usize) -> Vec<String> {
+    let stage = &plan.stages[node];
+    let mut lines = vec![format!("{:>2}  {}", node.number(), stage.text)];
+    let mut add = |what: String| {
+        if !what.is_empty() {
+            lines.push(" ".repeat(INDENT) + &what);
+        }
+    };
     let mut line = "by default".to_owned();
     for default in &stage.defaults {
-        if INDENT + line.width() + 1 + default.width() > COLUMNS {
-            note(text, &std::mem::replace(&mut line, " ".repeat("by default".len())));
+        if INDENT + line.width() + 1 + default.width() > columns {
+            add(std::mem::replace(&mut line, " ".repeat("by default".len())));
         }
         line = line + " " + default;
     }
     if !stage.defaults.is_empty() {
-        note(text, &line);
+        add(line);
     }
-}
-
-fn note(text: &mut String, what: &str) {
-    if !what.is_empty() {
-        let _ = writeln!(text, "    {what}");
+    match &stage.plan {
+        StagePlan::Source(source) => add(gives(&**source)),
+        StagePlan::Sink(sink) => add(sink.effect()),
+        StagePlan::Transform(_) | StagePlan::Branch(_) => {}
     }
+    if let Some(file) = &stage.side_file {
+        add(file.effect());
+    }
+    let held = stage.state_bytes();
+    if held > 0 {
+        let plural = if plan.graph.is_sink(node) { "" } else { "s" };
+        add(format!("holds {} besides its link{plural}", human_size(held)));
+    }
+    lines
 }
 
 /// What is known of a source before it is opened.
@@ -79,17 +90,14 @@ fn gives(source: &dyn SourcePlan) -> String {
     }
 }
 
-fn link(text: &mut String, marks: &Marks) {
+fn link(marks: &Marks) -> String {
     let (high, low, chunk) = (marks.high, marks.low, marks.chunk as u64);
     let (high, low, chunk) = (human_size(high), human_size(low), human_size(chunk));
-    let _ = if marks.is_advisory {
-        writeln!(
-            text,
-            "     │  never full, though its mark is {high}; chunks up to {chunk}"
-        )
+    if marks.is_advisory {
+        format!("never full, though its mark is {high}; chunks up to {chunk}")
     } else {
-        writeln!(text, "     │  full at {high}, resumes at {low}, chunks up to {chunk}")
-    };
+        format!("full at {high}, resumes at {low}, chunks up to {chunk}")
+    }
 }
 
 /// The direct lane, as far as it can be known before anything is opened.
@@ -137,4 +145,55 @@ fn costs(plan: &Plan, is_guarded: bool) -> String {
         human_size(memory.limit),
         stages + 2 + usize::from(is_guarded),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use snapbox::{assert_data_eq, str};
+
+    use super::*;
+    use crate::graph::Port;
+    use crate::plan::Limits;
+
+    fn plan(text: &str) -> Plan {
+        let (script, problems) = crate::grammar::parse(text.as_bytes());
+        Plan::new(&script, problems, Limits::default()).unwrap_or_else(|error| panic!("{error:?}"))
+    }
+
+    #[test]
+    fn branches_are_indented() {
+        let mut tree = plan("read - | hash sha256 | gzip threads=1 | write /a.gz");
+        // The second stage gets a second output.
+        let fork = Id::numbered(1);
+        let mut other = plan("read - | write /b").stages.into_values();
+        tree.stages.push(other.pop().expect("a sink"));
+        tree.graph.append(fork, Port::Bytes);
+        let marks = tree.memory.links.values()[0];
+        tree.memory.links.push(marks);
+        let text = text(&tree, None);
+        let (stages, _) = text.split_once("\n\n").expect("costs");
+        assert_data_eq!(
+            stages,
+            str![[r#"
+ 0  read -
+    by default zero-copy=false connect-timeout=10s
+     │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
+ 1  hash sha256
+     ├  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
+     │  2  gzip threads=1
+     │     by default level=6 single=false flush=25ms
+     │     holds 1.52 MiB besides its links
+     │      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
+     │  3  write /a.gz
+     │     by default append=false clobber=true sync=true in-place=false
+     │                sparse=auto connect-timeout=10s verify=false resume=false
+     │     creates /a.gz
+     │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
+ 4  write /b
+    by default append=false clobber=true sync=true in-place=false sparse=auto
+               connect-timeout=10s verify=false resume=false
+    creates /b
+"#]]
+        );
+    }
 }

@@ -34,6 +34,14 @@ impl OwnFile {
         })
     }
 
+    /// Makes what was written durable, if it is a file of its own: a run that ended well promises that of all it leaves.
+    pub fn sync(&self) -> rustix::io::Result<()> {
+        if !self.is_shared && file_type(&self.file)?.is_file() {
+            return files::sync_if_possible(&self.file);
+        }
+        Ok(())
+    }
+
     /// Removes what is in it, if it is a file of its own.
     pub fn empty(&self) -> rustix::io::Result<()> {
         if !self.is_shared && file_type(&self.file)?.is_file() {

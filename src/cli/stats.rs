@@ -37,6 +37,7 @@ impl StatsFile {
         let written = file
             .empty()
             .and_then(|()| files::write_all(&file.file, end.as_bytes()))
+            .and_then(|()| file.sync())
             .and_then(|()| files::close_error(&file.file));
         written.map_err(|error| Failure::io(Kind::Sink, format!("--stats {}: cannot write", self.name), error))
     }

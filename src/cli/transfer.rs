@@ -60,8 +60,7 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
             return ExitCode::from(USAGE);
         }
     };
-    if max_rss.is_some() && !ResidentMemory::open().is_known() {
-        let message = "--max-rss: the system does not tell how much memory is resident: is /proc mounted?";
+    if let Some(message) = unwatchable(max_rss) {
         say(&format!("highwater: {message}\n"));
         let code = Kind::Resources.exit_code();
         leave_stats(options, code, message);
@@ -146,6 +145,12 @@ fn check_own_files(plan: &Plan, options: &RunOptions) -> Result<(), Unfit> {
     stats.map_or(Ok(()), |path| take("--stats", path, false))?;
     let record = options.record.as_deref();
     record.map_or(Ok(()), |path| take("--record", path, true))
+}
+
+/// Why a limit of resident memory cannot be kept.
+pub fn unwatchable(max_rss: Option<u64>) -> Option<&'static str> {
+    let is_unknown = max_rss.is_some() && !ResidentMemory::open().is_known();
+    is_unknown.then_some("--max-rss: the system does not tell how much memory is resident: is /proc mounted?")
 }
 
 /// Binds the address of the metrics, and answers whoever comes.

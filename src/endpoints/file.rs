@@ -11,7 +11,7 @@ use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
 use crate::grammar::human_size;
-use crate::platform::{Descriptor, FilePlace, Shape, files, is_sparse, named_descriptor};
+use crate::platform::{Descriptor, FilePlace, Shape, block_device_size, files, is_sparse, named_descriptor};
 use crate::stage::{BoxFuture, Facts, Undertaking};
 
 use super::stdio::Inherited;
@@ -203,6 +203,10 @@ impl Endpoint for File {
         match file_type(&stat) {
             FileType::Directory => Err(failed(Errno::ISDIR)),
             FileType::Socket => Err(failed(Errno::NXIO)),
+            FileType::BlockDevice => Ok(Facts {
+                size: block_device_size(&stat),
+                ..facts(&stat)
+            }),
             _ => Ok(facts(&stat)),
         }
     }

@@ -6,7 +6,7 @@ use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind};
-use crate::platform::{Descriptor, FileId, FilePlace, Shape, files, is_sparse};
+use crate::platform::{Descriptor, FileId, FilePlace, Shape, block_device_size, files, is_sparse};
 use crate::stage::{BoxFuture, Facts};
 
 use super::{Endpoint, Incoming, Landed, OpenReader, OpenWriter, Outgoing, Patience, Scheme, Writing};
@@ -92,10 +92,14 @@ impl Inherited {
     }
 }
 
-/// Bytes between a regular file's offset and its end.
+/// Bytes between the offset and the end of a regular file or a block device.
 fn size_ahead(descriptor: &Descriptor) -> Option<u64> {
-    descriptor.file_id().ok()??;
-    let size = u64::try_from(descriptor.stat().ok()?.st_size).ok()?;
+    let stat = descriptor.stat().ok()?;
+    let size = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => u64::try_from(stat.st_size).ok()?,
+        FileType::BlockDevice => block_device_size(&stat)?,
+        _ => return None,
+    };
     let offset = files::tell(descriptor).ok()?;
     size.checked_sub(offset)
 }

@@ -61,14 +61,18 @@ impl Commits {
         }
     }
 
-    /// The sink whose turn it is: once every sink is prepared or through, and none has failed or is just committing.
+    /// The sink whose turn it is: once every sink but those of lost branches is prepared or through, and none has failed
+    /// or is just committing.
     pub fn next(&mut self, verdict: &Verdict) -> Option<NodeId> {
-        let is_ready = |output: &Output| output.step != Step::Writing || verdict.is_done(output.node);
+        let is_ready = |output: &Output| {
+            output.step != Step::Writing || verdict.is_done(output.node) || verdict.is_lost(output.node)
+        };
         let is_committing = |output: &Output| output.step == Step::Granted && verdict.is_missing(output.node);
         if verdict.has_failed() || !self.0.iter().all(is_ready) || self.0.iter().any(is_committing) {
             return None;
         }
-        let waiting = self.0.iter_mut().filter(|output| output.step == Step::Prepared);
+        let waits = |output: &&mut Output| output.step == Step::Prepared && !verdict.is_lost(output.node);
+        let waiting = self.0.iter_mut().filter(waits);
         let next = waiting.min_by_key(|output| (output.phase, output.node))?;
         next.step = Step::Granted;
         Some(next.node)
@@ -80,7 +84,7 @@ impl Commits {
             let mut outputs = self.0.iter();
             outputs.any(|output| output.node == node && output.step == Step::Prepared)
         };
-        verdict.missing().all(waits)
+        verdict.awaited().all(waits)
     }
 
     /// Takes back what is not committed, all at the same time, and returns whether something is. What takes too long is
@@ -133,16 +137,17 @@ impl Commits {
 mod tests {
     use super::*;
     use crate::error::{Failure, Kind};
-    use crate::graph::{Graph, NodeMap, Port};
+    use crate::graph::{Graph, Port};
+    use crate::stage::Branches;
 
     /// A source and three sinks, committed in these phases.
     fn fan(phases: [Phase; 3]) -> (Commits, Verdict, Vec<NodeId>) {
         let mut graph = Graph::new();
         let root = graph.root();
         let sinks: Vec<NodeId> = phases.map(|_| graph.append(root, Port::Bytes)).to_vec();
-        let ends_early: NodeMap<bool> = graph.nodes().map(|_| false).collect();
+        let stages = graph.nodes().map(|_| (false, Branches::default())).collect();
         let commits = Commits::new(sinks.iter().zip(phases).map(|(sink, phase)| (*sink, phase, None)));
-        (commits, Verdict::new(Arc::new(graph), &ends_early), sinks)
+        (commits, Verdict::new(Arc::new(graph), &stages), sinks)
     }
 
     #[test]

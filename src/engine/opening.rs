@@ -13,8 +13,8 @@ use crate::graph::{Graph, NodeId, NodeMap};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::platform::{FileId, FilePlace};
 use crate::stage::{
-    Branch, Content, Dial, Facts, Phase, Reach, Rollback, Settle, Settled, Sink, SinkPlan, Source, Stage,
-    TransformPlan, Undertaking,
+    Branch, Branches, Content, Dial, Facts, OutputSize, PassThrough, Phase, Reach, Rollback, Settle, Settled, Sink,
+    SinkPlan, Source, Stage, TransformPlan, Undertaking,
 };
 
 use super::commit::Commits;
@@ -46,6 +46,10 @@ pub struct OpenStage<R = OpenRole> {
     pub state: u64,
     /// Whether it may end its input before the input's own end.
     pub ends_early: bool,
+    /// What becomes of its branches, if it has any.
+    pub branches: Branches,
+    /// How many bytes it gives for those that come to it.
+    pub output_size: OutputSize,
     /// The rate that it keeps, if it keeps one.
     pub dial: Option<Arc<Dial>>,
     pub role: R,
@@ -267,6 +271,11 @@ impl Opener {
                 sub_pipelines: stage.sub_pipelines,
                 state,
                 ends_early: transform.is_some_and(TransformPlan::ends_early),
+                branches: match &stage.plan {
+                    StagePlan::Branch(plan) => plan.branches(),
+                    _ => Branches::default(),
+                },
+                output_size: OutputSize::Same,
                 dial: transform.and_then(TransformPlan::dial).cloned(),
                 role: Opening::Planned(stage.plan),
             }
@@ -449,10 +458,19 @@ impl Opener {
     fn finish(self, facts: &NodeMap<Option<Facts>>) -> Opened {
         let size = facts[self.graph.root()].as_ref().and_then(|facts| facts.size);
         let passed = self.skipped + self.resumed;
+        let expected = size.map(|size| (size - passed.min(size)).min(self.wanted.unwrap_or(u64::MAX)));
+        // A source without an end is read until there is enough.
+        let ends_early = self.stages.values().iter().any(|stage| stage.ends_early);
         let stages = self.stages.into_values().into_iter().filter_map(|stage| {
+            let mut output_size = stage.output_size;
             let role = match stage.role {
                 Opening::Open(role) => role,
-                Opening::Planned(StagePlan::Transform(plan)) => OpenRole::Transform(plan.make()),
+                Opening::Planned(StagePlan::Transform(plan)) => {
+                    // Only now is it known what a source has skipped in its place.
+                    let passing = plan.pass_through();
+                    output_size = passing.map_or(OutputSize::Changed, PassThrough::output_size);
+                    OpenRole::Transform(plan.make())
+                }
                 Opening::Planned(StagePlan::Branch(plan)) => OpenRole::Branch(plan.make()),
                 Opening::Planned(StagePlan::Source(_) | StagePlan::Sink(_)) | Opening::Gone => return None,
             };
@@ -464,13 +482,15 @@ impl Opener {
                 sub_pipelines: stage.sub_pipelines,
                 state: stage.state,
                 ends_early: stage.ends_early,
+                branches: stage.branches,
+                output_size,
                 dial: stage.dial,
                 role,
             })
         });
         Opened {
             stages: stages.collect(),
-            expected: size.map(|size| (size - passed.min(size)).min(self.wanted.unwrap_or(u64::MAX))),
+            expected: expected.or(self.wanted.filter(|_| ends_early)),
             wanted: self.wanted,
             graph: self.graph,
             memory: self.memory,

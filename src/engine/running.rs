@@ -29,7 +29,7 @@ use super::settling::settle;
 use super::stall::Stall;
 use super::start::{Reports, land, start, start_direct};
 use super::sub_run::SubRun;
-use super::verdict::{Next, Verdict};
+use super::verdict::{Loss, Next, Verdict};
 use super::watch::{Watch, WatchedStage};
 use super::{Ending, Observer, Settings};
 
@@ -134,7 +134,7 @@ impl Run {
         let mut throttles = Vec::new();
         let mut stages = NodeMap::default();
         let mut roles = NodeMap::default();
-        let mut ends_early = NodeMap::default();
+        let mut standings = NodeMap::default();
         for (node, stage) in opened.stages.into_entries() {
             throttles.extend(stage.dial.map(|dial| Throttle {
                 stage: node.number(),
@@ -148,6 +148,7 @@ impl Run {
                 meter: Arc::new(StageMeter::new(begun)),
                 findings: Arc::default(),
                 outer_side: Arc::new(OuterSide::new(pipe_room)),
+                output_size: stage.output_size,
             });
             let cancel = Arc::<Cancel>::default();
             let own = |plan| Arc::new(SubRun::new(plan, cancel.clone())) as Arc<dyn SubPipeline>;
@@ -159,7 +160,7 @@ impl Run {
                 sub_pipelines: stage.sub_pipelines.into_iter().map(own).collect(),
                 cancel,
             });
-            ends_early.push(stage.ends_early);
+            standings.push((stage.ends_early, stage.branches));
             roles.push(stage.role);
         }
         let sinks = roles.iter().filter_map(|(node, role)| match role {
@@ -194,7 +195,7 @@ impl Run {
                 expected: opened.expected,
                 is_unbounded: memory.is_unbounded,
             }),
-            verdict: Verdict::new(graph.clone(), &ends_early),
+            verdict: Verdict::new(graph.clone(), &standings),
             graph,
             stages,
             commits,
@@ -335,7 +336,7 @@ impl Run {
             Next::Stop(unneeded) => unneeded.into_iter().for_each(|node| self.stages[node].cancel.trip()),
             Next::StopAll => return true,
         }
-        self.verdict.missing().next().is_none()
+        self.verdict.awaited().next().is_none()
     }
 
     /// Tells every stage to stop, and frees what the links hold.
@@ -361,22 +362,44 @@ impl Run {
             Some(cause) if !self.verdict.is_whole() => cause,
             _ => self.decide(),
         };
-        if ending.is_good()
-            && let Err(late) = self.land_side_files(interrupt).await
-        {
+        let mut is_committed = ending.is_good();
+        if is_committed && let Err(late) = self.land_side_files(interrupt).await {
             ending = late;
+            is_committed = false;
+        }
+        let losses = self.verdict.take_losses();
+        if !is_committed || !losses.is_empty() {
+            self.roll_back(&mut left_behind, interrupt).await;
+            let lost = self
+                .stages
+                .iter()
+                .filter(|(node, _)| !is_committed || self.verdict.is_lost(*node));
+            let side_files = lost.filter_map(|(_, stage)| stage.side_file.as_ref());
+            let failures = side_files.filter_map(|file| file.take_back().err());
+            left_behind.extend(failures.map(|failure| failure.to_string()));
+        }
+        for Loss {
+            node,
+            failure,
+            is_optional,
+        } in losses
+        {
+            let text = &self.watch.stages[node].text;
+            if ending.is_good() && !is_optional {
+                ending.failure = Some((Some(text.clone()), failure));
+            } else {
+                left_behind.push(format!("{text}: {failure}"));
+            }
         }
         let how = if ending.is_good() {
             Settled::Committed
         } else {
-            self.roll_back(&mut left_behind, interrupt).await;
-            let side_files = self.stages.values().iter().filter_map(|stage| stage.side_file.as_ref());
-            let failures = side_files.filter_map(|file| file.take_back().err());
-            left_behind.extend(failures.map(|failure| failure.to_string()));
             Settled::RolledBack
         };
         ending.outputs = self.commits.fates(&self.verdict);
-        left_behind.extend(self.kept_outputs(&ending));
+        if !is_committed {
+            left_behind.extend(self.kept_outputs(&ending));
+        }
         if !settle(&self.settles, how, interrupt).await {
             left_behind.push("the source was not told in time how the run ended".to_owned());
         }
@@ -447,7 +470,8 @@ impl Run {
     /// Puts the side files in their places, now that the sinks have committed. A disk that does not answer must not keep
     /// a user who wants to leave, so a thread waits for it.
     async fn land_side_files(&self, interrupt: &mut Interrupt) -> Result<(), Ending> {
-        for (node, stage) in self.stages.iter() {
+        let kept = self.stages.iter().filter(|(node, _)| !self.verdict.is_lost(*node));
+        for (node, stage) in kept {
             let Some(file) = &stage.side_file else { continue };
             let text = &self.watch.stages[node].text;
             tokio::select! {

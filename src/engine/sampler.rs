@@ -227,6 +227,7 @@ impl Sampler {
             StageSample {
                 name: stage.name.into(),
                 text: stage.text.clone(),
+                output_size: stage.output_size,
                 listening: stage.listening.clone(),
                 bytes_in: reading.bytes_in,
                 bytes_out: reading.bytes_out,
@@ -248,7 +249,7 @@ impl Sampler {
         let pool = self.watch.pool.levels();
         // The state is read before the limit, which only rises.
         let state = self.watch.budget.state();
-        Snapshot {
+        let mut snapshot = Snapshot {
             moment,
             run: RunSample {
                 elapsed: now.at,
@@ -262,6 +263,8 @@ impl Sampler {
                 limit: self.watch.budget.limit(),
                 is_unbounded: self.watch.is_unbounded,
                 expected: self.watch.expected,
+                progress: None,
+                remaining: None,
                 // Nobody can keep a sink waiting that is through.
                 paused: self.watch.controls.is_paused() && self.watch.graph.sinks().any(is_sink_running),
             },
@@ -277,7 +280,9 @@ impl Sampler {
                 .iter()
                 .flat_map(|stage| stage.findings.hashes())
                 .collect(),
-        }
+        };
+        snapshot.measure_progress();
+        snapshot
     }
 }
 

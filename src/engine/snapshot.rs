@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::flow::seconds;
 use crate::grammar::readable_rate;
 use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
-use crate::stage::Hashed;
+use crate::stage::{Hashed, OutputSize};
 
 use super::filling::LinkSample;
+use super::progress::Progress;
 use super::share::{Share, Spent, optional};
 
 /// A run at one moment.
@@ -50,7 +51,7 @@ pub enum Moment {
 }
 
 /// The whole run at one moment. Sizes in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunSample {
     /// Since the stages were started.
     #[serde(rename = "elapsed_s", with = "seconds")]
@@ -85,6 +86,12 @@ pub struct RunSample {
     /// What the source is expected to give.
     #[serde(rename = "expected_bytes")]
     pub expected: Option<u64>,
+    /// The share of the expected bytes that has reached the sinks, as [`Progress`](super::Progress) has it.
+    #[serde(default)]
+    pub progress: Option<f64>,
+    /// How long the rest takes, where that can be told.
+    #[serde(rename = "remaining_s", with = "seconds::optional", default)]
+    pub remaining: Option<Duration>,
     /// Whether the sink is paused.
     #[serde(default)]
     pub paused: bool,
@@ -104,6 +111,9 @@ pub struct StageSample {
     pub bytes_in: u64,
     /// Bytes since the start.
     pub bytes_out: u64,
+    /// How many bytes it gives for those that come to it.
+    #[serde(skip)]
+    pub output_size: OutputSize,
     /// Shares of the interval, or of the whole run at the end; `None` where one system call reads and writes.
     #[serde(flatten, with = "optional")]
     pub share: Option<Share>,
@@ -151,19 +161,43 @@ impl From<RateLimit> for u64 {
     }
 }
 
+impl RunSample {
+    /// How much is done, in whole percent; a run that is not over has not done all of it.
+    #[must_use]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share is between 0 and 1"
+    )]
+    pub fn percent(&self, moment: Moment) -> Option<u8> {
+        let most = if moment == Moment::Ended { 100 } else { 99 };
+        // A share of 0.29 is 29 %, though its nearest float is below.
+        self.progress.map(|share| ((share * 100.0 + 1e-9) as u8).min(most))
+    }
+}
+
 impl Snapshot {
+    /// Fills in the progress of a run that is expected to have so many bytes.
+    pub fn measure_progress(&mut self) {
+        let progress = Progress::of(&self.graph, &self.stages, self.run.expected);
+        self.run.progress = progress.map(|progress| progress.share);
+        let is_running = self.moment == Moment::Running;
+        self.run.remaining = progress.and_then(|progress| progress.remaining).filter(|_| is_running);
+    }
+
     /// Where everything flows from.
     #[must_use]
     pub fn source(&self) -> &StageSample {
         &self.stages[self.graph.root()]
     }
 
-    /// The sink that has taken least, and its place: what is in every sink is what is done.
+    /// The sink that is farthest behind, and its place. Where no size is known it is the one that has taken least.
     #[must_use]
     pub fn slowest_sink(&self) -> (NodeId, &StageSample) {
-        let sinks = self.graph.sinks().map(|node| (node, &self.stages[node]));
-        let least = sinks.min_by_key(|(_, sink)| sink.bytes_out);
-        least.unwrap_or((self.graph.root(), self.source()))
+        let farthest = Progress::of(&self.graph, &self.stages, self.run.expected).map(|progress| progress.sink);
+        let least = || self.graph.sinks().min_by_key(|sink| self.stages[*sink].bytes_out);
+        let sink = farthest.or_else(least).unwrap_or(self.graph.root());
+        (sink, &self.stages[sink])
     }
 
     /// Whether the stages' shares are known: not where one system call reads and writes.

@@ -4,12 +4,16 @@
 //! masks it. One thing is added: an error reaches the stages downstream *behind* the bytes that were sent before it, so
 //! if one of them on every path is satisfied with those (`take`), it was no error of this run. The exit code never depends
 //! on which of the two came first.
+//!
+//! A branch whose fork goes on without it ([`Branches::go_on`]) is lost by its first error: its stages are stopped, and
+//! for the rest of the pipeline it is as if it wanted no more. The error is that of the run all the same, unless the
+//! branch is optional.
 
 use std::sync::Arc;
 
 use crate::error::{Failure, Stop};
 use crate::graph::{Graph, NodeId, NodeMap};
-use crate::stage::Outcome;
+use crate::stage::{Branches, Outcome};
 
 /// What the engine has to do after a stage has reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +31,28 @@ pub enum Next {
 pub struct Verdict {
     graph: Arc<Graph>,
     stages: NodeMap<Standing>,
-    /// The failures in the order in which they came.
+    /// The failures in the order in which they came, but for those of lost branches.
     failures: Vec<(NodeId, Failure)>,
+    /// The failures that branches were lost by.
+    losses: Vec<Loss>,
+}
+
+/// What a branch was lost by.
+#[derive(Debug)]
+pub struct Loss {
+    /// The stage in whose hands it happened.
+    pub node: NodeId,
+    /// What happened.
+    pub failure: Failure,
+    /// Whether the run is good without the branch.
+    pub is_optional: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     ends_early: bool,
+    branches: Branches,
+    is_lost: bool,
     report: Report,
 }
 
@@ -45,16 +64,19 @@ enum Report {
 }
 
 impl Verdict {
-    /// A verdict on stages of which it is known whether each may end its input early.
-    pub fn new(graph: Arc<Graph>, ends_early: &NodeMap<bool>) -> Self {
-        let stages = ends_early.map(|_, ends_early| Standing {
+    /// A verdict on stages of which it is known whether each may end its input early, and what becomes of its branches.
+    pub fn new(graph: Arc<Graph>, stages: &NodeMap<(bool, Branches)>) -> Self {
+        let stages = stages.map(|_, (ends_early, branches)| Standing {
             ends_early: *ends_early,
+            branches: *branches,
+            is_lost: false,
             report: Report::None,
         });
         Self {
             graph,
             stages,
             failures: Vec::new(),
+            losses: Vec::new(),
         }
     }
 
@@ -64,39 +86,87 @@ impl Verdict {
         missing.map(|(node, _)| node)
     }
 
+    /// Those of them that the run depends on.
+    pub fn awaited(&self) -> impl Iterator<Item = NodeId> {
+        self.missing().filter(|node| !self.is_lost(*node))
+    }
+
     /// Takes a stage's report.
     pub fn report(&mut self, node: NodeId, outcome: Outcome) -> Next {
+        let is_done = outcome.is_ok();
+        self.stages[node].report = if is_done { Report::Done } else { Report::Stopped };
+        if self.is_lost(node) {
+            return Next::Wait;
+        }
         match outcome {
-            Ok(()) => {
-                self.stages[node].report = Report::Done;
-                if !self.stages[node].ends_early {
-                    return Next::Wait;
-                }
+            Ok(()) if self.stages[node].ends_early => {
                 let failures = std::mem::take(&mut self.failures);
-                self.failures = failures
-                    .into_iter()
-                    .filter(|(failed, _)| !self.is_unneeded(*failed))
-                    .collect();
-                let unneeded = self.graph.before(node).take_while(|before| self.is_unneeded(*before));
-                Next::Stop(unneeded.collect())
+                let needed = failures.into_iter().filter(|(failed, _)| !self.is_unneeded(*failed));
+                self.failures = needed.collect();
+                Next::Stop(self.unneeded_before(node))
             }
-            Err(Stop::Neighbour) => {
-                self.stages[node].report = Report::Stopped;
-                Next::Wait
-            }
-            Err(Stop::Failed(failure)) => {
-                self.stages[node].report = Report::Stopped;
-                if self.is_unneeded(node) {
-                    return Next::Wait;
+            Ok(()) => Next::Wait,
+            Err(Stop::Neighbour) => self.lose_branches(),
+            Err(Stop::Failed(failure)) => self.fail(node, failure),
+        }
+    }
+
+    /// Takes a failure in the hands of a stage, which may go on itself: then it is that of a branch behind it.
+    pub fn fail(&mut self, node: NodeId, failure: Failure) -> Next {
+        if self.is_lost(node) || self.is_unneeded(node) {
+            return Next::Wait;
+        }
+        self.failures.push((node, failure));
+        match self.lose_branches() {
+            Next::Wait if self.failures.iter().any(|(node, _)| !self.may_be_unneeded(*node)) => Next::StopAll,
+            next => next,
+        }
+    }
+
+    /// Counts the branches as lost that have failed for certain, where the pipeline goes on without them.
+    fn lose_branches(&mut self) -> Next {
+        let mut stopped = Vec::new();
+        for (node, failure) in std::mem::take(&mut self.failures) {
+            match self.branch_of(node) {
+                Some((fork, top)) if !self.may_be_unneeded(node) => {
+                    let branch: Vec<NodeId> = std::iter::once(top).chain(self.graph.behind(top)).collect();
+                    branch.iter().for_each(|node| self.stages[*node].is_lost = true);
+                    let is_optional = self.stages[fork].branches.are_optional;
+                    self.losses.push(Loss {
+                        node,
+                        failure,
+                        is_optional,
+                    });
+                    stopped.extend(branch);
+                    stopped.extend(self.unneeded_before(top));
                 }
-                self.failures.push((node, failure));
-                if self.may_be_unneeded(node) {
-                    Next::Wait
-                } else {
-                    Next::StopAll
-                }
+                _ => self.failures.push((node, failure)),
             }
         }
+        if stopped.is_empty() {
+            Next::Wait
+        } else {
+            Next::Stop(stopped)
+        }
+    }
+
+    /// The innermost branch that a stage stands in and its pipeline can go on without: the fork, and the branch's first
+    /// stage.
+    fn branch_of(&self, node: NodeId) -> Option<(NodeId, NodeId)> {
+        let path = std::iter::once(node).chain(self.graph.before(node));
+        path.zip(self.graph.before(node)).find_map(|(top, fork)| {
+            let branches = self.stages[fork].branches;
+            let index = self.graph.downstream(fork).position(|next| next == top)?;
+            (branches.go_on && index < branches.count).then_some((fork, top))
+        })
+    }
+
+    /// The stages before one that are not needed any more, the nearest first.
+    fn unneeded_before(&self, node: NodeId) -> Vec<NodeId> {
+        self.graph
+            .before(node)
+            .take_while(|before| self.is_unneeded(*before))
+            .collect()
     }
 
     /// Whether everything that comes out of a stage has ended its input early.
@@ -113,7 +183,7 @@ impl Verdict {
     fn ends_on_every_path(&self, node: NodeId, is_such: &dyn Fn(Report) -> bool) -> bool {
         let ends = |next: NodeId| {
             let stage = self.stages[next];
-            (stage.ends_early && is_such(stage.report)) || self.ends_on_every_path(next, is_such)
+            stage.is_lost || (stage.ends_early && is_such(stage.report)) || self.ends_on_every_path(next, is_such)
         };
         !self.graph.is_sink(node) && self.graph.downstream(node).all(ends)
     }
@@ -128,17 +198,27 @@ impl Verdict {
         self.stages[node].report == Report::None
     }
 
-    /// Whether some stage has failed, as far as can be told now.
+    /// Whether a stage stands in a branch that has failed, and the pipeline goes on without it.
+    pub fn is_lost(&self, node: NodeId) -> bool {
+        self.stages[node].is_lost
+    }
+
+    /// Whether some stage has failed, as far as can be told now; lost branches do not count.
     pub fn has_failed(&self) -> bool {
         !self.failures.is_empty()
     }
 
-    /// Whether every sink has done its work, which it only does at a real end.
+    /// Whether every sink has done its work, which it only does at a real end; lost branches do not count.
     pub fn is_whole(&self) -> bool {
-        self.graph.sinks().all(|sink| self.is_done(sink))
+        self.graph.sinks().all(|sink| self.is_done(sink) || self.is_lost(sink))
     }
 
-    /// The first real error, with the stage in whose hands it happened.
+    /// What branches were lost by, in the order in which it happened.
+    pub fn take_losses(&mut self) -> Vec<Loss> {
+        std::mem::take(&mut self.losses)
+    }
+
+    /// The first real error but for those of lost branches, with the stage in whose hands it happened.
     pub fn take_failure(&mut self) -> Option<(NodeId, Failure)> {
         let failures = std::mem::take(&mut self.failures);
         failures.into_iter().next()
@@ -164,7 +244,15 @@ mod tests {
         }
 
         fn of(graph: Graph, ends_early: &[bool]) -> Self {
-            Self(Verdict::new(Arc::new(graph), &ends_early.iter().copied().collect()))
+            Self::with_branches(graph, ends_early, |_| Branches::default())
+        }
+
+        fn with_branches(graph: Graph, ends_early: &[bool], branches: impl Fn(usize) -> Branches) -> Self {
+            let stages = ends_early
+                .iter()
+                .enumerate()
+                .map(|(at, ends_early)| (*ends_early, branches(at)));
+            Self(Verdict::new(Arc::new(graph), &stages.collect()))
         }
 
         fn report(&mut self, node: usize, outcome: Outcome) -> Next {
@@ -255,6 +343,59 @@ mod tests {
         assert_eq!(verdict.report(2, Ok(())), stop(&[]));
         assert_eq!(verdict.report(0, failed(Kind::Source)), Next::StopAll);
         assert_eq!(verdict.decided(), Some((0, Kind::Source)));
+    }
+
+    /// A fork at stage 1 that goes on without its first branch.
+    fn fork_that_goes_on(ends_early: [bool; 6]) -> Court {
+        Court::with_branches(fork(), &ends_early, |at| Branches {
+            count: usize::from(at == 1),
+            go_on: at == 1,
+            are_optional: false,
+        })
+    }
+
+    #[test]
+    fn a_branch_is_lost_alone() {
+        let mut verdict = fork_that_goes_on([false; 6]);
+        assert_eq!(verdict.report(3, failed(Kind::NoSpace)), stop(&[2, 3]));
+        assert_eq!(verdict.report(2, Err(Stop::Neighbour)), Next::Wait);
+        assert_eq!(verdict.0.awaited().map(Id::number).collect::<Vec<_>>(), [0, 1, 4, 5]);
+        for node in [0, 1, 4, 5] {
+            assert!(!verdict.0.is_whole());
+            assert_eq!(verdict.report(node, Ok(())), Next::Wait);
+        }
+        assert!(verdict.0.is_whole() && !verdict.0.has_failed());
+        let losses = verdict.0.take_losses();
+        assert_eq!((losses[0].node.number(), losses[0].failure.kind()), (3, Kind::NoSpace));
+    }
+
+    #[test]
+    fn what_follows_a_fork_is_never_lost() {
+        let mut verdict = fork_that_goes_on([false; 6]);
+        assert_eq!(verdict.report(5, failed(Kind::Sink)), Next::StopAll);
+        assert_eq!(verdict.decided(), Some((5, Kind::Sink)));
+    }
+
+    #[test]
+    fn a_lost_branch_wants_no_more() {
+        let mut verdict = fork_that_goes_on([false, false, false, false, true, false]);
+        assert_eq!(verdict.report(4, Ok(())), stop(&[]));
+        assert_eq!(verdict.report(3, failed(Kind::Sink)), stop(&[2, 3, 1, 0]));
+        assert_eq!(verdict.report(0, failed(Kind::Source)), Next::Wait);
+        assert!(!verdict.0.has_failed());
+    }
+
+    #[test]
+    fn a_fault_behind_which_a_branch_may_have_enough_loses_it_late() {
+        let mut verdict = Court::with_branches(Graph::chain(4), &[false, false, true, false], |at| Branches {
+            count: usize::from(at == 0),
+            go_on: at == 0,
+            are_optional: false,
+        });
+        assert_eq!(verdict.report(1, failed(Kind::Corrupt)), Next::Wait);
+        assert!(verdict.0.has_failed(), "nothing commits before it is clear");
+        assert_eq!(verdict.report(2, Err(Stop::Neighbour)), stop(&[1, 2, 3, 0]));
+        assert!(!verdict.0.has_failed());
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::flow::{Link, Pool, StageMeter};
 use crate::graph::{EdgeMap, Graph, NodeMap};
-use crate::stage::{Budget, Findings, OuterSide};
+use crate::stage::{Budget, Findings, OuterSide, OutputSize};
 
 use super::controls::Controls;
 use super::direct::Lane;
@@ -42,6 +42,8 @@ pub(super) struct WatchedStage {
     pub(super) meter: Arc<StageMeter>,
     pub(super) findings: Arc<Findings>,
     pub(super) outer_side: Arc<OuterSide>,
+    /// How many bytes it gives for those that come to it.
+    pub(super) output_size: OutputSize,
 }
 
 impl Watch {
@@ -110,6 +112,7 @@ impl Watch {
             meter: Arc::new(StageMeter::new(start)),
             findings: Arc::default(),
             outer_side: Arc::default(),
+            output_size: OutputSize::Same,
         };
         Self {
             start,

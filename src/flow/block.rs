@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 /// kernel's copy into user memory was measured to take a quarter longer.
 #[derive(Debug, Default)]
 pub(super) struct Block {
-    /// Up to a cache line more than what is used. Pages that nobody touches cost nothing.
+    /// Up to a cache line more than what is used. Untouched pages cost nothing.
     memory: Box<[u8]>,
     start: usize,
     capacity: usize,

@@ -1,5 +1,7 @@
 //! A piece of the stream.
 
+use memchr::{memchr, memchr_iter, memrchr};
+
 use super::Load;
 use super::link::{Credit, Packet};
 
@@ -83,7 +85,37 @@ impl Chunk {
         self.packet().load()
     }
 
-    /// Drops the first `count` bytes. What is left of a chunk of records is bytes without a count.
+    /// How many records end in the first `count` bytes: the last one ends where the chunk does, the others at a newline
+    /// each.
+    pub(super) fn records_within(&self, count: usize) -> u64 {
+        match self.records() {
+            records if count == self.len() => records,
+            0 | 1 => 0,
+            records => {
+                let newlines = memchr_iter(b'\n', &self.as_slice()[..count]).count() as u64;
+                newlines.min(records - 1)
+            }
+        }
+    }
+
+    /// How many of its first bytes are as many whole records as `most` bytes have room for, but one record at least. Where
+    /// it carries bytes without records, that is `most` of them, or all.
+    #[must_use]
+    pub fn whole_records_within(&self, most: usize) -> usize {
+        let bytes = self.as_slice();
+        match self.records() {
+            _ if bytes.len() <= most => bytes.len(),
+            0 => most,
+            1 => bytes.len(),
+            _ => {
+                let within = memrchr(b'\n', &bytes[..most]);
+                let first = || memchr(b'\n', &bytes[most..]).map(|at| most + at);
+                within.or_else(first).map_or(bytes.len(), |at| at + 1)
+            }
+        }
+    }
+
+    /// Drops the first `count` bytes, and the records that end in them.
     ///
     /// # Panics
     /// If it carries fewer.
@@ -91,13 +123,13 @@ impl Chunk {
         let length = self.len();
         assert!(count <= length, "a chunk of {length} bytes cannot lose {count}");
         if count > 0 {
+            let lost = self.records_within(count);
             self.packet_mut().start += count;
-            self.forget_records();
+            self.give_back(lost);
         }
     }
 
-    /// Keeps the first `count` bytes. What is left of a chunk of records is bytes without a count, and it does not reach
-    /// the chunk's position.
+    /// Keeps the first `count` bytes, and the records that end in them. What is left does not reach the chunk's position.
     ///
     /// # Panics
     /// If it carries fewer.
@@ -105,22 +137,23 @@ impl Chunk {
         let length = self.len();
         assert!(count <= length, "a chunk of {length} bytes has no {count}");
         if count < length {
+            let lost = self.records() - self.records_within(count);
             let packet = self.packet_mut();
             packet.end = packet.start + count;
             packet.position = None;
-            self.forget_records();
+            self.give_back(lost);
         }
     }
 
-    /// Gives the credit of its records back.
-    fn forget_records(&mut self) {
-        let records = std::mem::take(&mut self.packet_mut().records);
+    /// Gives the credit of so many records back.
+    fn give_back(&mut self, records: u64) {
         if records > 0 {
+            self.packet_mut().records -= records;
             self.credit.release_records(records);
         }
     }
 
-    /// Another packet over the same bytes, which nobody writes to from now on.
+    /// Another packet over the same bytes, which are not written to from now on.
     pub(super) fn share(&mut self) -> Packet {
         let pool = self.credit.pool().clone();
         let packet = self.packet_mut();

@@ -108,6 +108,8 @@ struct State {
     buffers: usize,
     /// What the paused producer waits for, and since when.
     pause: Option<(Load, Instant)>,
+    /// A position that nothing carries yet, behind all that waits: the consumer holds as many chunks as there may be.
+    position: Option<Position>,
     ended: Option<End>,
     /// The consumer wants no more, or the run was cancelled.
     closed: bool,
@@ -164,6 +166,7 @@ impl Link {
                 level: Load::default(),
                 buffers: 0,
                 pause: None,
+                position: None,
                 ended: None,
                 closed: false,
                 held: false,
@@ -258,7 +261,7 @@ impl Link {
         if state.pause.is_none() {
             if state.fits(load, &self.marks) {
                 if self.marks.is_advisory && !self.pool.has_room_for(load.bytes) {
-                    // Nobody will drain it: this waits for the end of the run.
+                    // It will not drain: this waits for the end of the run.
                     set_waker(&mut state.producer, context.waker());
                     return Poll::Pending;
                 }
@@ -284,7 +287,7 @@ impl Link {
 
     /// Queues a packet for which `granted` was granted. Its bytes are counted on the producer's meter before anybody can
     /// receive them, so that no consumer is ever seen to have more than was sent.
-    fn push(&self, packet: Packet, granted: Load, producer: &StageMeter) -> Result<(), Closed> {
+    fn push(&self, mut packet: Packet, granted: Load, producer: &StageMeter) -> Result<(), Closed> {
         let waker = {
             let mut state = lock(&self.state);
             state.granted -= granted;
@@ -300,6 +303,9 @@ impl Link {
                 records: state.peak.records.max(state.level.records),
             };
             producer.add_out((packet.end - packet.start) as u64);
+            // What comes behind it says no more than that, and not before.
+            packet.position = packet.position.or(state.position.take());
+            state.position = None;
             state.queue.push_back(packet);
             // Room for records that was granted and not used is free again.
             let producer = state.resume(&self.marks);
@@ -309,7 +315,7 @@ impl Link {
         Ok(())
     }
 
-    /// Copies `bytes` behind those of the last chunk that waits, if it has the room and is nobody else's, and counts them
+    /// Copies `bytes` behind those of the last chunk that waits, if it has the room and no other holder, and counts them
     /// as [`Link::push`] does. `is_granted` says that the records are those of a buffer, which has credit for them.
     fn append(&self, added: &Piece<'_>, is_granted: bool, producer: &StageMeter) -> bool {
         let mut guard = lock(&self.state);
@@ -343,7 +349,8 @@ impl Link {
         true
     }
 
-    /// Gives the last chunk that waits a position, or queues one that carries nothing else and pins nothing.
+    /// Gives the last chunk that waits a position, or queues one that carries nothing else and pins no bytes. Where the
+    /// consumer holds as many chunks as there may be, the position waits until it has dropped one.
     fn mark(&self, position: Position) -> Result<(), Closed> {
         let waker = {
             let mut state = lock(&self.state);
@@ -354,15 +361,8 @@ impl Link {
                 last.position = Some(position);
                 return Ok(());
             }
-            state.buffers += 1;
-            state.queue.push_back(Packet {
-                memory: Memory::default(),
-                start: 0,
-                end: 0,
-                records: 0,
-                position: Some(position),
-            });
-            state.wake_consumer()
+            state.position = Some(position);
+            state.deliver_position(&self.marks)
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -375,6 +375,16 @@ impl Link {
         lock(&self.state).closed
     }
 
+    /// Waits until the consumer wants no more, in the place of a wait for room.
+    fn poll_closed(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Poll::Ready(());
+        }
+        set_waker(&mut state.producer, context.waker());
+        Poll::Pending
+    }
+
     fn poll_receive(&self, context: &mut Context<'_>) -> Poll<Result<Option<Packet>, Closed>> {
         let mut state = lock(&self.state);
         if state.is_withheld() {
@@ -384,7 +394,7 @@ impl Link {
         if let Some(packet) = state.pop() {
             return Poll::Ready(Ok(Some(packet)));
         }
-        match state.ended {
+        match state.ended.filter(|_| state.position.is_none()) {
             Some(End::Finished) => Poll::Ready(Ok(None)),
             Some(End::Aborted) => Poll::Ready(Err(Closed)),
             None => {
@@ -426,28 +436,22 @@ impl Link {
 
     /// Takes back the credit of a buffer that was granted and not sent.
     fn ungrant(&self, load: Load) {
-        let waker = {
+        let wakers = {
             let mut state = lock(&self.state);
             state.granted -= load;
-            state.buffers -= 1;
-            state.resume(&self.marks)
+            state.drop_buffer(&self.marks)
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
     /// Takes back the credit of a chunk that the consumer is done with.
     fn release(&self, load: Load) {
-        let waker = {
+        let wakers = {
             let mut state = lock(&self.state);
             state.level -= load;
-            state.buffers -= 1;
-            state.resume(&self.marks)
+            state.drop_buffer(&self.marks)
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
     /// Takes back the credit of records that a chunk no longer carries.
@@ -488,6 +492,29 @@ impl State {
         self.buffers += 1;
     }
 
+    /// One buffer or chunk is gone; returns whom to wake.
+    fn drop_buffer(&mut self, marks: &Marks) -> [Option<Waker>; 2] {
+        self.buffers -= 1;
+        [self.deliver_position(marks), self.resume(marks)]
+    }
+
+    /// Queues a position that nothing carries yet, where there is room for a chunk; returns whom to wake.
+    fn deliver_position(&mut self, marks: &Marks) -> Option<Waker> {
+        if self.buffers >= marks.most_chunks() && !marks.is_advisory {
+            return None;
+        }
+        let position = self.position.take()?;
+        self.buffers += 1;
+        self.queue.push_back(Packet {
+            memory: Memory::default(),
+            start: 0,
+            end: 0,
+            records: 0,
+            position: Some(position),
+        });
+        self.wake_consumer()
+    }
+
     /// Ends the pause if the link has drained; returns whom to wake.
     fn resume(&mut self, marks: &Marks) -> Option<Waker> {
         let (wanted, _) = self.pause?;
@@ -513,7 +540,7 @@ impl State {
         }
     }
 
-    /// Whether the consumer gets nothing now, whatever is there. A link that was closed holds nobody.
+    /// Whether the consumer gets nothing now, whatever is there. The consumer of a closed link is not kept waiting.
     fn is_withheld(&self) -> bool {
         self.held && !self.closed
     }
@@ -533,6 +560,7 @@ impl State {
     }
 
     fn empty_queue(&mut self) -> VecDeque<Packet> {
+        self.position = None;
         self.buffers -= self.queue.len();
         for packet in &self.queue {
             self.level -= packet.load();

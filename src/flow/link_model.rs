@@ -256,7 +256,7 @@ impl Model {
         Some(Ok(load))
     }
 
-    /// Puts bytes behind those of the last chunk that waits, if they fit there and it is nobody else's.
+    /// Puts bytes behind those of the last chunk that waits, if they fit there and it has no other holder.
     fn append(&mut self, bytes: &[u8], records: u64, position: Option<Position>) -> bool {
         let Some(last) = self.queued.back() else {
             return false;
@@ -576,18 +576,22 @@ impl Both {
         };
         let item = &mut self.model.held[which];
         let count = item.bytes.len() * count / 1000;
-        let lost = if is_front {
+        // The last record ends where the chunk does.
+        let newlines = (item.bytes[..count].split(|byte| *byte == b'\n').count() - 1) as u64;
+        let ended = newlines.min(item.records.saturating_sub(1));
+        let ended = if count == item.bytes.len() { item.records } else { ended };
+        if is_front {
             chunk.advance(count);
-            item.bytes.drain(..count).count()
+            if count > 0 {
+                item.records -= ended;
+            }
+            item.bytes.drain(..count);
         } else {
             chunk.truncate(count);
+            item.records = ended;
             let lost = item.bytes.drain(count..).count();
             item.end -= lost;
-            lost
-        };
-        if lost > 0 {
-            item.records = 0;
-            item.position = item.position.filter(|_| is_front);
+            item.position = item.position.filter(|_| lost == 0);
         }
         self.model.settle();
     }

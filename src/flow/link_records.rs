@@ -257,15 +257,86 @@ fn a_cut_chunk_gives_its_records_back() {
     for chunk in &mut chunks {
         chunk.advance(0);
         chunk.truncate(2);
-        assert_eq!((chunk.records(), woken.get()), (1, 0), "nothing was cut");
+        chunk.advance(1);
+        assert_eq!((chunk.records(), woken.get()), (1, 0), "its end is still there");
         chunk.advance(1);
         assert_eq!(chunk.records(), 0);
     }
     assert_eq!((woken.get(), records(&rig), rig.credit()), (1, (0, 0), (0, 8, 4)));
-    assert_eq!(chunks[3].position(), Some(Position(7)), "its end is still there");
-    chunks[3].truncate(0);
-    assert_eq!(chunks[3].position(), None);
+    assert_eq!(chunks[3].position(), Some(Position(7)), "it was not cut off");
     drop(chunks);
+    rig.assert_nothing_is_held();
+}
+
+#[test]
+fn a_cut_chunk_keeps_the_records_that_are_left() {
+    let (rig, mut outlet, mut inlet) = rig((100, 100, 25), (40, 0));
+    let sent = |outlet: &mut Outlet, inlet: &mut Inlet| {
+        assert!(send_records(outlet, 12, b"a\nbb\nccc\ndd\n", 4));
+        receive(inlet)
+    };
+    let mut chunk = sent(&mut outlet, &mut inlet);
+    for (most, whole) in [
+        (1, 2),
+        (2, 2),
+        (4, 2),
+        (5, 5),
+        (8, 5),
+        (9, 9),
+        (11, 9),
+        (12, 12),
+        (99, 12),
+    ] {
+        assert_eq!(chunk.whole_records_within(most), whole, "{most}");
+    }
+    chunk.advance(3);
+    assert_eq!((chunk.as_slice(), chunk.records()), (&b"b\nccc\ndd\n"[..], 3));
+    chunk.truncate(7);
+    assert_eq!((chunk.as_slice(), chunk.records()), (&b"b\nccc\nd"[..], 2));
+    assert_eq!(records(&rig), (0, 2));
+    chunk.truncate(0);
+    assert_eq!((chunk.records(), chunk.position()), (0, None));
+    drop(chunk);
+    let mut chunk = sent(&mut outlet, &mut inlet);
+    now(outlet.forward_front(&mut chunk, 5)).unwrap().unwrap();
+    now(outlet.forward_front(&mut chunk, 7)).unwrap().unwrap();
+    assert_eq!((chunk.len(), chunk.records()), (0, 0));
+    drop(chunk);
+    assert_eq!(
+        drain(&mut inlet),
+        [(b"a\nbb\nccc\ndd\n".to_vec(), 4, None)],
+        "behind each other"
+    );
+    rig.assert_nothing_is_held();
+}
+
+#[test]
+fn positions_are_bounded_as_chunks_are() {
+    let (rig, mut outlet, mut inlet) = Rig::new(4096, 0, 1);
+    let most = Marks::MOST_CHUNKS as u128;
+    let mark = |outlet: &mut Outlet, position| outlet.mark(Position(position)).unwrap();
+    let mut held: Vec<Chunk> = (0..most)
+        .map(|position| {
+            mark(&mut outlet, position);
+            receive(&mut inlet)
+        })
+        .collect();
+    let (woken, waker) = counted();
+    mark(&mut outlet, 5000);
+    mark(&mut outlet, 5001);
+    assert!(poll_with(inlet.receive(), &waker).is_pending());
+    assert_eq!(rig.credit(), (0, 0, Marks::MOST_CHUNKS));
+    held.pop();
+    assert_eq!(woken.get(), 1);
+    held.push(receive(&mut inlet));
+    assert_eq!(held.last().and_then(Chunk::position), Some(Position(5001)));
+    mark(&mut outlet, 5002);
+    outlet.finish();
+    assert!(now(inlet.receive()).is_none(), "the end is behind it");
+    held.pop();
+    assert_eq!(receive(&mut inlet).position(), Some(Position(5002)));
+    assert!(matches!(now(inlet.receive()), Some(Ok(None))));
+    drop(held);
     rig.assert_nothing_is_held();
 }
 

@@ -31,7 +31,7 @@ impl Memory {
         self.as_slice().len()
     }
 
-    /// The block, where nobody else holds it.
+    /// The block, where it has no other holder.
     pub(super) fn as_mut(&mut self) -> Option<&mut Block> {
         match self {
             Self::Own(block) => Some(block),

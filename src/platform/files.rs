@@ -26,6 +26,14 @@ fn call<T>(operation: Operation, mut make: impl FnMut() -> Result<T>) -> Result<
     })
 }
 
+/// [`fsync`] of what may have no disk behind it: see proc(5) and sysfs(5).
+pub fn sync_if_possible(fd: impl AsFd) -> Result<()> {
+    match fsync(fd) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => Ok(()),
+        synced => synced,
+    }
+}
+
 /// Opens a file.
 pub fn open(path: impl AsRef<Path>, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
     call(Operation::Open, || rustix::fs::open(path.as_ref(), flags, mode))

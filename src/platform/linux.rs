@@ -365,6 +365,16 @@ pub fn process_name(pid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(&name).trim_end().to_owned())
 }
 
+/// Bytes of a block device, which `stat` does not tell.
+#[must_use]
+pub fn block_device_size(stat: &Stat) -> Option<u64> {
+    /// Of this unit whatever the device's own blocks are: see the kernel's `Documentation/ABI/stable/sysfs-block`.
+    const SECTOR: u64 = 512;
+    let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+    let sectors = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/size")).ok()?;
+    sectors.trim_end().parse::<u64>().ok()?.checked_mul(SECTOR)
+}
+
 /// `POSIX_FADV_DONTNEED` for the whole file: see `posix_fadvise(2)`.
 pub fn drop_cached(fd: BorrowedFd<'_>) -> rustix::io::Result<()> {
     rustix::fs::fadvise(fd, 0, None, rustix::fs::Advice::DontNeed)
@@ -522,6 +532,21 @@ mod tests {
             sockopt::tcp_keepcnt(stream).expect(option),
             sockopt::tcp_user_timeout(stream).expect(option),
         )
+    }
+
+    #[test]
+    fn a_block_device_has_a_size() {
+        let devices = std::fs::read_dir("/sys/class/block").into_iter().flatten().flatten();
+        for device in devices {
+            let Ok(stat) = rustix::fs::stat(Path::new("/dev").join(device.file_name())) else {
+                continue;
+            };
+            let sectors = std::fs::read_to_string(device.path().join("size")).expect("a number");
+            let sectors: u64 = sectors.trim_end().parse().expect("a number");
+            assert_eq!(block_device_size(&stat), Some(sectors * 512), "{device:?}");
+        }
+        let stat = rustix::fs::stat("/dev/null").expect("a device");
+        assert_eq!(block_device_size(&stat), None);
     }
 
     #[test]

@@ -223,6 +223,12 @@ pub fn process_name(_pid: u32) -> Option<String> {
     None
 }
 
+/// There is no portable way.
+#[must_use]
+pub fn block_device_size(_stat: &Stat) -> Option<u64> {
+    None
+}
+
 /// Closes a descriptor and answers what the system says to it.
 #[allow(
     unsafe_code,

@@ -1,5 +1,6 @@
 //! The moments of a run that its pictures point at: a first full link, a long pause, an end.
 
+use crate::graph::Id;
 use crate::view::json::Link;
 
 use super::pauses::{LONG, Pause, PauseEnd, pauses};
@@ -40,9 +41,10 @@ const PAUSES: usize = 6;
 pub fn of(run: &Run) -> Vec<Moment> {
     let mut moments = first_full(run);
     moments.extend(long_pauses(run));
-    for stage in 0..run.last.stages.len().saturating_sub(1) {
-        moments.extend(stage_ended(run, stage));
-    }
+    let graph = run.last.graph();
+    // The end of a chain's sink is that of the run.
+    let ends = graph.nodes().filter(|node| !graph.is_chain() || !graph.is_sink(*node));
+    moments.extend(ends.filter_map(|node| stage_ended(run, node.number())));
     moments.extend(silence(run));
     // What happens together stands in the order of the chain.
     moments.sort_by(|a, b| a.at.total_cmp(&b.at));
@@ -50,8 +52,11 @@ pub fn of(run: &Run) -> Vec<Moment> {
     moments
 }
 
+/// The name of a stage, or its call where several have that name.
 fn name(run: &Run, stage: usize) -> &str {
-    &run.last.stages[stage].sample.name
+    let sample = &run.last.stages[stage].sample;
+    let same = run.last.stages.iter().filter(|other| other.sample.name == sample.name);
+    if same.count() > 1 { &sample.text } else { &sample.name }
 }
 
 /// When producers paused for the first time, or should have; those that did so between the same two samples together.
@@ -67,13 +72,16 @@ fn first_full(run: &Run) -> Vec<Moment> {
         }
     }
     let moment = |(at, links): (f64, Vec<&Link>)| {
-        let names: Vec<&str> = links.iter().map(|link| name(run, link.from)).collect();
+        let mut names: Vec<&str> = links.iter().map(|link| name(run, link.from)).collect();
+        names.dedup();
+        let fed: Vec<&str> = links.iter().map(|link| name(run, link.to)).collect();
         let text = match links.as_slice() {
             _ if run.last.run.is_unbounded => format!("{} passed the mark, and nothing paused it", names.join(", ")),
-            [link] => format!(
-                "{} paused for the first time: the link to {} is full",
+            [_] => format!("{} paused for the first time: the link to {} is full", names[0], fed[0]),
+            _ if names.len() == 1 => format!(
+                "{} paused for the first time: the links to {} are full",
                 names[0],
-                name(run, link.to)
+                fed.join(", ")
             ),
             _ => format!(
                 "{} paused for the first time: the links behind them are full",
@@ -91,10 +99,13 @@ fn first_full(run: &Run) -> Vec<Moment> {
 
 /// The longest of the long pauses, with their ends. Where a whole row of links stood still, the last one is the cause.
 fn long_pauses(run: &Run) -> Vec<Moment> {
+    let graph = run.last.graph();
+    let leads = |link: &Link, to: &Link| graph.is_before(Id::numbered(link.from), Id::numbered(to.from));
     let mut found: Vec<(Pause, &Link)> = Vec::new();
     for (at, link) in run.last.links.iter().enumerate().rev() {
         for pause in pauses(run, at) {
-            if !found.iter().any(|(known, _)| known.is_with(&pause)) {
+            let is_caused = |(known, below): &(Pause, &Link)| known.is_with(&pause) && leads(link, below);
+            if !found.iter().any(is_caused) {
                 found.push((pause, link));
             }
         }

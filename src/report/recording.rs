@@ -47,7 +47,7 @@ pub struct Point {
     pub rss: u64,
     /// Buffers and codec state: what the ceiling is over.
     pub held: u64,
-    /// What has come in at the source and gone out at the sink.
+    /// What has come in at the source and gone out at the sinks, at all of them together.
     pub bytes_in: u64,
     pub bytes_out: u64,
     /// Of each stage: busy, backpressured and idle, since the point before. None where they are not known.

@@ -1,5 +1,6 @@
 //! The summary of each run: one row of a table, and what there is to say in whole sentences.
 
+use crate::engine::Moment;
 use crate::grammar::human_size;
 use crate::view::plain::human_rate;
 
@@ -66,6 +67,10 @@ fn of_run(run: &Run) -> Summary {
             "The recording stops without an end: the program was killed, or the recording's disk was full.".to_owned(),
         ),
         Some(_) => {}
+    }
+    let is_whole = last.exit.as_deref().is_some_and(|exit| exit.code == 0);
+    if let Some(percent) = last.run.percent(Moment::Ended).filter(|_| !is_whole) {
+        sentences.push(format!("{percent} % of what was expected had reached the sinks."));
     }
     if last.stages.is_empty() {
         sentences.push("It ended before its stages were started.".to_owned());

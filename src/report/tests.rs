@@ -258,3 +258,81 @@ fn where_backpressure_was_ignored_nothing_is_said_to_have_paused() {
         assert!(drawn.contains(said), "no {said:?}");
     }
 }
+
+/// `read | tee (write slow) | write fast`, whose branch pauses and goes on after the other output has ended.
+fn branched() -> Recording {
+    let stage = |index: usize, name: &str, bytes: u64, ended: bool| {
+        format!(
+            r#"{{"index":{index},"name":"{name}","text":"{name} {index}","bytes_in":{bytes},"bytes_out":{bytes},"busy":0.5,"idle":0.0,"backpressured":0.5,"waiting_outside":0.0,"throttling":0.0,"ended":{ended}}}"#
+        )
+    };
+    let link = |from: usize, to: usize, full: u64, drains: u64| {
+        format!(
+            r#"{{"from":{from},"to":{to},"buffered_bytes":{},"peak_bytes":8,"high_bytes":8,"low_bytes":4,"times_full":{full},"times_empty":0,"drains":{drains},"longest_pause_s":0}}"#,
+            8 * (full - drains)
+        )
+    };
+    let sample = |event: &str, at: u32, full: u64, drains: u64, ended: bool, exit: &str| {
+        let stages = [
+            stage(0, "read", 100, ended),
+            stage(1, "tee", 100, ended),
+            stage(2, "write", 10 * u64::from(at), event == "end"),
+            stage(3, "write", 90, ended),
+        ];
+        let links = [link(0, 1, 0, 0), link(1, 2, full, drains), link(1, 3, full, drains)];
+        format!(
+            r#"{{"schema":1,"event":"{event}","elapsed_s":{at},"rss_bytes":1,"rss_peak_bytes":1,"buffered_bytes":1,"buffered_peak_bytes":1,"state_bytes":0,"memory_limit_bytes":8,"expected_bytes":100,"bottleneck":{{"stage":2,"name":"write"}},"stages":[{}],"links":[{}],"lane":"linked"{exit}}}"#,
+            stages.join(","),
+            links.join(",")
+        )
+    };
+    let lines = [
+        r#"{"schema":1,"event":"run","started":"2026-01-01T00:00:00Z","text":"read | tee (write slow) | write fast","version":"0.1.0","interval_s":1.0}"#.to_owned(),
+        sample("sample", 1, 1, 0, false, ""),
+        sample("sample", 3, 1, 1, false, ""),
+        sample("sample", 5, 1, 1, true, ""),
+        sample("end", 10, 1, 1, true, r#","exit":{"code":0,"error":null}"#),
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("run.jsonl");
+    std::fs::write(&path, lines.join("\n") + "\n").expect("written");
+    read(&path).expect("a recording")
+}
+
+#[test]
+fn a_tree_is_asked_for_its_sinks() {
+    let recording = branched();
+    let run = run(&recording);
+    let out: Vec<u64> = run.points.iter().map(|point| point.bytes_out).collect();
+    assert_eq!(out, [100, 120, 140, 190]);
+    let moments = moments::of(run);
+    let told: Vec<(f64, &str)> = moments.iter().map(|moment| (moment.at, moment.text.as_str())).collect();
+    // Both branches paused, and neither is the cause of the other's pause.
+    assert_eq!(
+        told,
+        [
+            (
+                1.0,
+                "tee paused for the first time: the links to write 2, write 3 are full"
+            ),
+            (1.0, "tee paused for 2.00 s: write 3 took nothing, or too little"),
+            (1.0, "tee paused for 2.00 s: write 2 took nothing, or too little"),
+            (3.0, "tee goes on: the link to write 3 has drained"),
+            (3.0, "tee goes on: the link to write 2 has drained"),
+            (5.0, "read has ended"),
+            (5.0, "tee has ended"),
+            (5.0, "write 3 has ended"),
+            (
+                5.0,
+                "no sample for 5.00 s: the program was stopped, or had no processor"
+            ),
+            (10.0, "ended with exit code 0"),
+        ]
+    );
+    let svg = drawn(&[recording], Format::Svg);
+    assert_eq!(
+        svg.matches(r#"class="rail""#).count(),
+        4,
+        "three links and a turn: {svg}"
+    );
+}

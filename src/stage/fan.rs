@@ -1,6 +1,10 @@
 //! One stream into several.
 
-use crate::flow::{Chunk, Closed, Outlet};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+
+use crate::flow::{Chunk, Closed, Inlet, Outlet};
 
 /// The outlets of a stage with several outputs. Each takes every chunk, in memory that all share; the slowest governs.
 #[derive(Debug)]
@@ -11,6 +15,34 @@ impl Fan {
     #[must_use]
     pub fn new(outlets: Vec<Outlet>) -> Self {
         Self(outlets)
+    }
+
+    /// The next chunk of the input, or `None` at its end, as [`Inlet::receive`] has it. A branch that wants no more is left
+    /// at once.
+    ///
+    /// # Errors
+    /// [`Closed`] when the producer stopped before the end, or no branch wants more.
+    pub async fn receive(&mut self, input: &mut Inlet) -> Result<Option<Chunk>, Closed> {
+        let mut closed = pin!(Self::all_closed(&mut self.0));
+        let mut received = pin!(input.receive());
+        poll_fn(|context| match closed.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(Closed)),
+            Poll::Pending => received.as_mut().poll(context),
+        })
+        .await
+    }
+
+    /// Leaves each branch as soon as it wants no more, until none is left.
+    async fn all_closed(outlets: &mut Vec<Outlet>) {
+        poll_fn(|context| {
+            outlets.retain(|outlet| pin!(outlet.closed()).poll(context).is_pending());
+            if outlets.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 
     /// Sends a chunk to every branch that wants more.
@@ -38,6 +70,8 @@ impl Fan {
 #[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Wake, Waker};
     use std::time::Instant;
 
     use super::*;
@@ -60,6 +94,16 @@ mod tests {
         buffer.mark(Position(7));
         outlet.send(buffer).unwrap();
         inlet.receive_blocking().unwrap().unwrap()
+    }
+
+    /// How often it was woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn assert_has_it(inlet: &mut Inlet) {
@@ -104,6 +148,41 @@ mod tests {
         assert_eq!(block_on(fan.send(chunk(&mut source, &mut middle))), Err(Closed));
         drop(from_b);
         assert_eq!(pool.levels().in_use, 0);
+    }
+
+    #[test]
+    fn a_fan_without_branches_waits_no_longer() {
+        let pool = Arc::new(Pool::new(128));
+        let (_, mut source, mut middle) = link(&pool, 32);
+        let [(_, a, from_a), (cancelled, b, from_b), (_, c, from_c)] = [(); 3].map(|()| link(&pool, 32));
+        let mut fan = Fan::new(vec![a, b, c]);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let mut context = std::task::Context::from_waker(&waker);
+        {
+            let mut received = pin!(fan.receive(&mut middle));
+            assert!(received.as_mut().poll(&mut context).is_pending());
+            drop(from_a);
+            assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+            assert!(received.as_mut().poll(&mut context).is_pending());
+            cancelled.cancel();
+            assert_eq!(woken.0.load(Ordering::Relaxed), 2);
+            assert!(received.as_mut().poll(&mut context).is_pending());
+        }
+        assert_eq!(fan.0.len(), 1);
+        // What was given up has lost nothing.
+        let mut buffer = source.reserve_blocking(1).unwrap();
+        buffer.fill_from(b"x");
+        source.send(buffer).unwrap();
+        let chunk = block_on(fan.receive(&mut middle)).unwrap().unwrap();
+        assert_eq!(chunk.as_slice(), b"x");
+        let mut received = pin!(fan.receive(&mut middle));
+        assert!(received.as_mut().poll(&mut context).is_pending());
+        let before = woken.0.load(Ordering::Relaxed);
+        drop(from_c);
+        assert_eq!(woken.0.load(Ordering::Relaxed), before + 1);
+        assert!(matches!(received.as_mut().poll(&mut context), Poll::Ready(Err(Closed))));
+        drop(from_b);
     }
 
     #[test]

@@ -70,6 +70,29 @@ pub trait PassThrough {
     fn starts_anywhere(&self) -> bool {
         false
     }
+    /// How many bytes it gives for those that come to it.
+    fn output_size(&self) -> OutputSize {
+        OutputSize::Same
+    }
+}
+
+/// How many bytes a stage gives for those that come to it, as far as that is known beforehand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OutputSize {
+    /// As many.
+    #[default]
+    Same,
+    /// All but so many, and then so many at most, whatever comes; the stream ends behind them.
+    Part {
+        /// What it drops first.
+        skip: u64,
+        /// What it passes then; `None` for all.
+        most: Option<u64>,
+    },
+    /// As many, and it fails where that is more than so many.
+    Limited(u64),
+    /// That only shows while it runs.
+    Changed,
 }
 
 /// A transform whose output is something else than its input.

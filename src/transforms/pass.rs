@@ -4,7 +4,7 @@ use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role}
 use crate::error::{self, Failure, Problem};
 use crate::flow::{Inlet, Outlet};
 use crate::grammar::format_size;
-use crate::stage::{Context, MemoryUse, Outcome, PassThrough, Stage, TransformPlan, Work};
+use crate::stage::{Context, MemoryUse, Outcome, OutputSize, PassThrough, Stage, TransformPlan, Work};
 
 /// The definition of `take`.
 pub static TAKE: Definition = Definition {
@@ -175,6 +175,13 @@ impl PassThrough for Pass {
 
     fn starts_anywhere(&self) -> bool {
         self.skip == 0 && self.most.is_none()
+    }
+
+    fn output_size(&self) -> OutputSize {
+        match self.most {
+            Some(most) if self.is_limit => OutputSize::Limited(most),
+            most => OutputSize::Part { skip: self.skip, most },
+        }
     }
 }
 

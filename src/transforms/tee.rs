@@ -3,7 +3,7 @@
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::Problem;
 use crate::flow::{Inlet, Outlet};
-use crate::stage::{Branch, BranchPlan, Context, Fan, Work};
+use crate::stage::{Branch, BranchPlan, Branches, Context, Fan, Work};
 
 /// The definition of `tee`.
 pub static TEE: Definition = Definition {
@@ -14,17 +14,37 @@ pub static TEE: Definition = Definition {
               `tee` gets every byte, too; where nothing follows, there is no main output. All branches share the \
               memory of the stream: nothing is copied, and how far a branch lags behind is what its link holds. The \
               slowest branch governs the speed of all.\n\nEither all outputs are there at the end or none: files are \
-              put in their places once every branch has all of its bytes and everything else is through. Branches may \
+              put in their places once every branch has all of its bytes and everything else is through. With \
+              on-failure=continue a branch that fails is rolled back alone, and the run goes on and ends with its exit \
+              code; with optional=true, too, with 0. That concerns the branches, not what follows `tee`. Branches may \
               hold other stages, and `tee` again. Where the shell's own words are stages, each branch is one word: \
               highwater read big.iso :: tee 'gzip | write big.gz' :: write copy.iso.",
-    params: &[Param {
-        name: "branch",
-        kind: Kind::Pipeline,
-        place: Place::Groups,
-        required: true,
-        default: None,
-        help: "a pipeline that gets the stream as well, and ends in a sink",
-    }],
+    params: &[
+        Param {
+            name: "branch",
+            kind: Kind::Pipeline,
+            place: Place::Groups,
+            required: true,
+            default: None,
+            help: "a pipeline that gets the stream as well, and ends in a sink",
+        },
+        Param {
+            name: "on-failure",
+            kind: Kind::Choice(&[ABORT, CONTINUE]),
+            place: Place::Named,
+            required: false,
+            default: Some(ABORT),
+            help: "whether a branch that fails ends the run, or the others go on",
+        },
+        Param {
+            name: "optional",
+            kind: Kind::Flag,
+            place: Place::Named,
+            required: false,
+            default: Some("false"),
+            help: "exit with 0 although a branch failed; the others go on",
+        },
+    ],
     examples: &[
         Example {
             text: "read big.iso | tee (gzip | write big.iso.gz) | write copy.iso",
@@ -38,13 +58,33 @@ pub static TEE: Definition = Definition {
     build: Build::Branch(plan),
 };
 
-fn plan(_: &Args) -> Result<Box<dyn BranchPlan>, Problem> {
-    Ok(Box::new(Tee))
+const ABORT: &str = "abort";
+const CONTINUE: &str = "continue";
+
+fn plan(args: &Args) -> Result<Box<dyn BranchPlan>, Problem> {
+    let are_optional = args.flag("optional");
+    let aborts = args.choice("on-failure") == Some(ABORT);
+    if are_optional && aborts && args.is_given("on-failure") {
+        let problem = Problem::at(
+            args.span_of("optional"),
+            "the failure of an optional branch does not end the run",
+        );
+        return Err(problem.help("leave out on-failure=abort or optional=true"));
+    }
+    Ok(Box::new(Tee(Branches {
+        count: args.pipelines(),
+        go_on: are_optional || !aborts,
+        are_optional,
+    })))
 }
 
-struct Tee;
+struct Tee(Branches);
 
 impl BranchPlan for Tee {
+    fn branches(&self) -> Branches {
+        self.0
+    }
+
     fn make(self: Box<Self>) -> Box<dyn Branch> {
         self
     }
@@ -54,7 +94,7 @@ impl Branch for Tee {
     fn start(self: Box<Self>, mut input: Inlet, out: Vec<Outlet>, _: Context) -> Work {
         Work::Task(Box::pin(async move {
             let mut fan = Fan::new(out);
-            while let Some(chunk) = input.receive().await? {
+            while let Some(chunk) = fan.receive(&mut input).await? {
                 fan.send(chunk).await?;
             }
             fan.finish();

@@ -126,19 +126,18 @@ struct Valve {
 }
 
 impl Valve {
-    /// Passes a chunk, cut into pieces where it is larger than what may pass at once.
+    /// Passes a chunk, cut into pieces where it is larger than what may pass at once. A record passes whole.
     fn pass(&mut self, mut chunk: Chunk) -> Outcome {
         loop {
             self.pace.set_rate(self.dial.rate(), Instant::now);
-            let quantum = self.pace.quantum();
-            if chunk.len() <= quantum {
+            let piece = chunk.whole_records_within(self.pace.quantum());
+            if piece == chunk.len() {
                 break;
             }
-            self.wait_for(quantum)?;
+            self.wait_for(piece)?;
             let pauses = self.out.times_full();
-            block_on(self.out.copy(&chunk.as_slice()[..quantum]))?;
+            block_on(self.out.forward_front(&mut chunk, piece))?;
             self.resume_after(pauses);
-            chunk.advance(quantum);
         }
         self.wait_for(chunk.len())?;
         let pauses = self.out.times_full();

@@ -49,7 +49,8 @@ pub static UNXZ: Definition = Definition {
     summary: "decompress xz, all its streams",
     details: "Checksums are checked; where a stream has one of a kind that xz does not know either, a warning says that \
               its integrity is not verified. Input that is corrupt, cut short or followed by something else is an error; \
-              zero bytes between and behind the streams are passed over where their number is a multiple of four.\n\nThe \
+              zero bytes between and behind the streams are passed over where their number is a multiple of four. A file of \
+              the older format, .lzma, is decompressed as well; it has no checksum.\n\nThe \
               memory that it takes is known when the first bytes of a block have come: up to 128 MiB by default, and \
               what `--memory` allows where that is given.",
     params: &[],
@@ -76,6 +77,44 @@ pub static FORMAT: Format = Format {
     repeats: true,
 };
 
+/// The older format without a name and without a checksum, for `unxz` only: it can be told by its header alone.
+static LZMA: Format = Format {
+    name: "lzma",
+    head: lzma_head,
+    padding: Padding::None,
+    repeats: false,
+    decoder: || Box::new(XzDecoder::new()),
+    base: DECODER,
+    grows: true,
+};
+
+/// A header has the properties that every encoder writes, the size of the dictionary, and that of the content, which may
+/// be unknown: see lzma-file-format.txt of XZ Utils.
+fn lzma_head(head: &[u8]) -> Head {
+    const HEADER: usize = 13;
+    if head.first().is_some_and(|properties| *properties != 0x5d) {
+        return Head::Foreign;
+    }
+    let Some(header) = head.get(..HEADER) else {
+        return Head::More(HEADER);
+    };
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte))
+    };
+    let (dictionary, content) = (number(&header[1..5]), number(&header[5..]));
+    // A power of two, or one and a half times that.
+    let is_usual = dictionary.count_ones() == 1 || dictionary.count_ones() == 2 && dictionary & dictionary << 1 != 0;
+    let is_plausible = content == u64::MAX || content < 1 << 38;
+    if (is_usual || dictionary == u64::from(u32::MAX)) && is_plausible {
+        Head::Member(0)
+    } else {
+        Head::Foreign
+    }
+}
+
 const MAGIC: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0x00];
 
 /// Bytes that a decoder holds before its first block.
@@ -95,7 +134,7 @@ fn plan_xz(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
 }
 
 fn plan_unxz(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    Ok(decompress(const { &[&FORMAT] }))
+    Ok(decompress(const { &[&FORMAT, &LZMA] }))
 }
 
 /// Bytes that an encoder holds.

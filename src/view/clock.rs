@@ -32,6 +32,16 @@ pub fn passing(time: Duration) -> String {
     }
 }
 
+/// How long something will take: an estimate has no tenths.
+#[must_use]
+pub fn estimate(time: Duration) -> String {
+    let whole = Duration::from_secs(time.as_secs() + 1);
+    if whole < Duration::from_secs(60) {
+        return format!("{} s", whole.as_secs());
+    }
+    clock(whole)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

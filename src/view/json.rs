@@ -125,6 +125,10 @@ pub fn sample(snapshot: &Snapshot) -> String {
 pub fn end(snapshot: Option<&Snapshot>, outputs: &[(NodeId, Fate)], exit: &Exit) -> String {
     let mut stats = snapshot.map_or_else(Stats::nothing, stats);
     stats.outputs = snapshot.map_or_else(Vec::new, |snapshot| fates(snapshot, outputs));
+    if exit.code == 0 {
+        // An output that wanted less than was expected is complete, too.
+        stats.run.progress = stats.run.progress.map(|_| 1.0);
+    }
     stats.exit = Some(Cow::Borrowed(exit));
     line(&stats)
 }
@@ -240,7 +244,7 @@ mod tests {
         let shown = lines.concat().replace('{', "\n{");
         assert_data_eq!(shown, str![[r#"
 
-{"schema":1,"event":"end","elapsed_s":37.016123,"rss_bytes":9711616,"rss_peak_bytes":9711616,"buffered_bytes":2097152,"buffered_peak_bytes":2408448,"pool_free_bytes":425984,"state_bytes":2933642,"memory_limit_bytes":8388608,"unbounded":true,"expected_bytes":73400320,"paused":false,"bottleneck":
+{"schema":1,"event":"end","elapsed_s":37.016123,"rss_bytes":9711616,"rss_peak_bytes":9711616,"buffered_bytes":2097152,"buffered_peak_bytes":2408448,"pool_free_bytes":425984,"state_bytes":2933642,"memory_limit_bytes":8388608,"unbounded":true,"expected_bytes":73400320,"progress":0.664302,"remaining_s":18.276069,"paused":false,"bottleneck":
 {"stage":2,"name":"throttle"},"stages":[
 {"index":0,"name":"read","text":"read big.iso","bytes_in":50855936,"bytes_out":50855936,"busy":0.0002,"idle":0.0,"backpressured":0.9998,"waiting_outside":0.0,"throttling":0.0,"limit_bytes_per_s":null,"kernel_queue_bytes":null,"kernel_queue_capacity_bytes":null,"ended":false},
 {"index":1,"name":"gzip","text":"gzip","bytes_in":50069504,"bytes_out":37224448,"busy":0.0113,"idle":0.0,"backpressured":0.9887,"waiting_outside":0.0,"throttling":0.0,"limit_bytes_per_s":null,"kernel_queue_bytes":null,"kernel_queue_capacity_bytes":null,"ended":false},
@@ -252,12 +256,12 @@ mod tests {
 {"algo":"crc32c","hex":null,"label":"a\"b","bytes":9}],"exit":
 {"code":4,"error":"no"}}
 
-{"schema":1,"event":"sample","elapsed_s":2.351,"rss_bytes":9711616,"rss_peak_bytes":9711616,"buffered_bytes":0,"buffered_peak_bytes":0,"pool_free_bytes":425984,"state_bytes":0,"memory_limit_bytes":8388608,"expected_bytes":4294967296,"paused":false,"bottleneck":
+{"schema":1,"event":"sample","elapsed_s":2.351,"rss_bytes":9711616,"rss_peak_bytes":9711616,"buffered_bytes":0,"buffered_peak_bytes":0,"pool_free_bytes":425984,"state_bytes":0,"memory_limit_bytes":8388608,"expected_bytes":4294967296,"progress":0.5,"remaining_s":2.354023,"paused":false,"bottleneck":
 {"stage":0,"name":"read"},"stages":[
 {"index":0,"name":"read","text":"read big.iso","bytes_in":2147483648,"bytes_out":2147483648,"busy":null,"idle":null,"backpressured":null,"waiting_outside":null,"throttling":null,"limit_bytes_per_s":null,"kernel_queue_bytes":null,"kernel_queue_capacity_bytes":null,"ended":false},
 {"index":1,"name":"write","text":"write copy.iso","bytes_in":2147483648,"bytes_out":2147483648,"busy":null,"idle":null,"backpressured":null,"waiting_outside":null,"throttling":null,"limit_bytes_per_s":null,"kernel_queue_bytes":null,"kernel_queue_capacity_bytes":null,"ended":false}],"links":[],"lane":"copy_file_range","hashes":[]}
 
-{"schema":1,"event":"end","elapsed_s":0.0,"rss_bytes":0,"rss_peak_bytes":0,"buffered_bytes":0,"buffered_peak_bytes":0,"pool_free_bytes":0,"state_bytes":0,"memory_limit_bytes":0,"expected_bytes":null,"paused":false,"bottleneck":null,"stages":[],"links":[],"lane":"linked","hashes":[],"exit":
+{"schema":1,"event":"end","elapsed_s":0.0,"rss_bytes":0,"rss_peak_bytes":0,"buffered_bytes":0,"buffered_peak_bytes":0,"pool_free_bytes":0,"state_bytes":0,"memory_limit_bytes":0,"expected_bytes":null,"progress":null,"remaining_s":null,"paused":false,"bottleneck":null,"stages":[],"links":[],"lane":"linked","hashes":[],"exit":
 {"code":4,"error":"no"}}
 
 "#]].raw());

@@ -3,19 +3,22 @@
 use crate::engine::Snapshot;
 use crate::grammar::human_size;
 
+use super::clock::estimate;
 use super::excess::excess;
 
 /// What has passed, how fast, where it waits and what that costs, with a newline.
 #[must_use]
 pub fn line(snapshot: &Snapshot) -> String {
     let (source, (_, sink)) = (snapshot.source(), snapshot.slowest_sink());
-    let done = snapshot
-        .run
-        .expected
-        .filter(|expected| *expected > 0)
-        .map_or_else(String::new, |expected| {
-            format!(" ({} %)", (source.bytes_in.min(expected)) * 100 / expected)
-        });
+    let of_several = if snapshot.graph.is_chain() {
+        String::new()
+    } else {
+        format!(" in {}", sink.shown())
+    };
+    let percent = snapshot.run.percent(snapshot.moment);
+    let done = percent.map_or_else(String::new, |percent| format!(" ({percent} %)"));
+    let remaining = snapshot.run.remaining.filter(|_| !snapshot.run.paused);
+    let left = remaining.map_or_else(String::new, |left| format!("  {} left", estimate(left)));
     let bottleneck = snapshot.bottleneck.map_or_else(String::new, |stage| {
         let stage = &snapshot.stages[stage];
         format!("  bottleneck {}", stage.shown())
@@ -24,7 +27,7 @@ pub fn line(snapshot: &Snapshot) -> String {
     let times = excess(held, snapshot.run.limit).map_or_else(String::new, |times| format!(" ({times})"));
     let paused = if snapshot.run.paused { "  paused" } else { "" };
     format!(
-        "highwater: {:.1}s  in {}{done}  out {}  {}/s  buffered {} of {}{times}  rss {}{bottleneck}{paused}\n",
+        "highwater: {:.1}s  in {}  out {}{of_several}{done}  {}/s{left}  buffered {} of {}{times}  rss {}{bottleneck}{paused}\n",
         snapshot.run.elapsed.as_secs_f64(),
         human_size(source.bytes_in),
         human_size(sink.bytes_out),
@@ -44,4 +47,29 @@ pub fn line(snapshot: &Snapshot) -> String {
 )]
 pub fn human_rate(rate: f64) -> String {
     human_size(rate.max(0.0) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use snapbox::{assert_data_eq, str};
+
+    use super::super::live::sample;
+    use super::*;
+
+    #[test]
+    fn lines_of_a_chain_and_a_tree() {
+        let mut paused = sample::throttled();
+        paused.run.paused = true;
+        let lines = [sample::throttled(), paused, sample::unbounded(), sample::branched()];
+        assert_data_eq!(
+            lines.each_ref().map(line).concat(),
+            str![[r#"
+highwater: 37.0s  in 48.5 MiB  out 34.6 MiB (66 %)  979 KiB/s  19 s left  buffered 4.80 MiB of 8.00 MiB  rss 9.26 MiB  bottleneck throttle 1MB/s
+highwater: 37.0s  in 48.5 MiB  out 34.6 MiB (66 %)  979 KiB/s  buffered 4.80 MiB of 8.00 MiB  rss 9.26 MiB  bottleneck throttle 1MB/s  paused
+highwater: 6.2s  in 146 MiB  out 11.8 MiB  1.91 MiB/s  buffered 134 MiB of 8.00 MiB (17×)  rss 139 MiB  bottleneck throttle 2MB/s
+highwater: 37.0s  in 34.0 MiB  out 32.0 MiB in write slow.img (45 %)  1.00 MiB/s  39 s left  buffered 4.80 MiB of 8.00 MiB  rss 9.26 MiB  bottleneck write slow.img
+
+"#]]
+        );
+    }
 }

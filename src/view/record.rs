@@ -113,6 +113,11 @@ impl Recorder {
     /// Adds the end object, which is the last line.
     pub fn end(&mut self, line: &str) {
         self.put(line);
+        if self.whole.is_some()
+            && let Some(file) = &self.file
+        {
+            self.trouble = files::sync_if_possible(file).err().map(io::Error::from);
+        }
     }
 
     /// Why the recording has stopped, said once. See [`stopped`].

@@ -36,11 +36,13 @@ pub fn is_finishing(snapshot: &Snapshot) -> bool {
 /// What the run waits for at this moment, or has waited for at its end.
 #[must_use]
 pub fn sentence(snapshot: &Snapshot) -> Option<Sentence> {
-    let (_, sink) = snapshot.slowest_sink();
     if snapshot.run.paused {
-        return Some(held(snapshot, sink));
+        return Some(held(snapshot));
     }
+    let (_, sink) = snapshot.slowest_sink();
     if is_finishing(snapshot) {
+        let mut sinks = snapshot.graph.sinks().map(|sink| &snapshot.stages[sink]);
+        let sink = sinks.find(|sink| !sink.ended).unwrap_or(sink);
         return Some(plain(
             sink,
             "finishing writes; all bytes are there, and it makes them durable",
@@ -92,16 +94,21 @@ fn witnesses<'a>(snapshot: &'a Snapshot, shown: &'a NodeMap<Cow<'_, str>>) -> No
     })
 }
 
-/// A sink that was paused on purpose.
-fn held(snapshot: &Snapshot, sink: &StageSample) -> Sentence {
+/// Sinks that were paused on purpose.
+fn held(snapshot: &Snapshot) -> Sentence {
     let shown = snapshot.stages.map(|_, stage| stage.shown());
     let stages = witnesses(snapshot, &shown);
     let above = stages.iter().filter(|(node, _)| !snapshot.graph.is_sink(*node));
     let above: Vec<&Witness<'_>> = above.map(|(_, stage)| stage).collect();
     let evidence = waiting(|stage| stage.share.backpressured, "backpressured", &above);
+    let mut sinks = snapshot.graph.sinks();
+    let what = match (sinks.next(), sinks.next()) {
+        (Some(only), None) => format!("{} takes nothing more until it is resumed", shown[only]),
+        _ => "the sinks take nothing more until they are resumed".to_owned(),
+    };
     Sentence {
         subject: "paused".to_owned(),
-        what: format!("{} takes nothing more until it is resumed", sink.shown()),
+        what,
         evidence,
     }
 }
@@ -122,31 +129,56 @@ fn waiting(share: fn(&Witness<'_>) -> f64, word: &str, stages: &[&Witness<'_>]) 
 pub fn blame_one(graph: &Graph, stages: &NodeMap<Witness<'_>>, node: NodeId, moment: Moment) -> Sentence {
     let stage = &stages[node];
     let why = reason(stage, graph.is_sink(node));
+    let branch = branch_of(graph, stages, node).map_or_else(String::new, |branch| branch + ", and ");
+    let is_over = moment == Moment::Ended;
+    let is_seen = |stage: &&Witness<'_>| is_over || !stage.ended;
     let mut held: Vec<&Witness<'_>> = graph.before(node).map(|before| &stages[before]).collect();
     held.reverse();
-    let evidence = waiting(|stage| stage.share.backpressured, "backpressured", &held);
-    if !evidence.is_empty() {
-        let what = format!("everything upstream waits for it{why}");
-        return Sentence {
-            subject: stage.text.to_owned(),
-            what,
-            evidence,
-        };
-    }
-    let is_over = moment == Moment::Ended;
-    let below = graph.behind(node).map(|behind| &stages[behind]);
-    let below: Vec<&Witness<'_>> = below.filter(|stage| is_over || !stage.ended).collect();
-    let evidence = waiting(|stage| stage.share.idle, "idle", &below);
+    let mut evidence = waiting(|stage| stage.share.backpressured, "backpressured", &held);
     let what = if evidence.is_empty() {
-        format!("nothing holds it back{why}")
+        let below: Vec<&Witness<'_>> = graph
+            .behind(node)
+            .map(|behind| &stages[behind])
+            .filter(is_seen)
+            .collect();
+        evidence = waiting(|stage| stage.share.idle, "idle", &below);
+        if evidence.is_empty() {
+            format!("{branch}nothing holds it back{why}")
+        } else {
+            format!("{branch}everything downstream waits for it{why}")
+        }
     } else {
-        format!("everything downstream waits for it{why}")
+        // What a branch holds up has less for the other branches, too.
+        let others = graph.sinks().filter(|sink| graph.fork(node, *sink) != Some(node));
+        let others = others
+            .filter(|sink| *sink != node)
+            .map(|sink| &stages[sink])
+            .filter(is_seen);
+        let idle = others.filter(|sink| sink.share.idle > MOST);
+        evidence.extend(idle.map(|sink| format!("{} idle {}", sink.text, percent(sink.share.idle))));
+        format!("{branch}everything upstream waits for it{why}")
     };
     Sentence {
         subject: stage.text.to_owned(),
         what,
         evidence,
     }
+}
+
+/// Which branch a stage is in, where the stream forks before it: `the branch of tee to write slow.img is the bottleneck`.
+fn branch_of(graph: &Graph, stages: &NodeMap<Witness<'_>>, node: NodeId) -> Option<String> {
+    let fork = graph.before(node).find(|before| graph.outputs(*before).len() > 1)?;
+    let name = stages[fork].name;
+    if graph.is_sink(node) {
+        return Some(format!("its branch of {name} is the bottleneck"));
+    }
+    let first = graph.edge(graph.towards(fork, node)?).to;
+    let mut sinks = graph.behind(first).filter(|behind| graph.is_sink(*behind));
+    let to = match (sinks.next(), sinks.next()) {
+        (Some(only), None) => only,
+        _ => first,
+    };
+    Some(format!("the branch of {name} to {} is the bottleneck", stages[to].text))
 }
 
 /// A stage that is too slow in a chain where nobody waits, and what that has come to.
@@ -244,5 +276,72 @@ impl Sentence {
             text += evidence;
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::live::sample::{branched, stage, throttled};
+    use super::*;
+    use crate::graph::Id;
+
+    fn said(snapshot: &Snapshot) -> String {
+        sentence(snapshot).expect("there is something to say").text()
+    }
+
+    #[test]
+    fn the_branch_of_a_bottleneck_is_named() {
+        let mut snapshot = branched();
+        assert_eq!(
+            said(&snapshot),
+            "write slow.img: its branch of tee is the bottleneck, and everything upstream waits for it, it waits for its \
+             disk 98 %; read backpressured 99 %, tee 99 %, write a.gz idle 99 %, write copy.iso idle 97 %"
+        );
+        let stages = snapshot.stages.values_mut();
+        stages[4].share = stages[6].share;
+        stages[2].share = stage("", "", [0, 0], 0.0, [1.0, 0.0]).share;
+        snapshot.bottleneck = Some(Id::numbered(2));
+        assert_eq!(
+            said(&snapshot),
+            "gzip: the branch of tee to write a.gz is the bottleneck, and everything upstream waits for it, it is busy \
+             100 %; read backpressured 99 %, tee 99 %, write slow.img idle 97 %, write copy.iso idle 97 %"
+        );
+        snapshot.bottleneck = Some(Id::numbered(1));
+        assert!(!said(&snapshot).contains("branch"), "it is in none");
+    }
+
+    #[test]
+    fn several_sinks_are_paused_together() {
+        let (mut one, mut several) = (throttled(), branched());
+        (one.run.paused, several.run.paused) = (true, true);
+        assert_eq!(
+            said(&one),
+            "paused: write tcp://127.0.0.1:9000 takes nothing more until it is resumed; read backpressured 100 %, gzip 99 %"
+        );
+        assert_eq!(
+            said(&several),
+            "paused: the sinks take nothing more until they are resumed; read backpressured 99 %, tee 99 %"
+        );
+    }
+
+    #[test]
+    fn the_sink_that_is_not_durable_yet_finishes() {
+        let mut snapshot = branched();
+        snapshot
+            .links
+            .values_mut()
+            .iter_mut()
+            .for_each(|link| link.levels.buffered = 0);
+        snapshot
+            .stages
+            .values_mut()
+            .iter_mut()
+            .for_each(|stage| stage.ended = true);
+        snapshot.stages.values_mut()[3].ended = false;
+        assert!(
+            said(&snapshot).starts_with("write a.gz: finishing writes"),
+            "{}",
+            said(&snapshot)
+        );
     }
 }

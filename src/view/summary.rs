@@ -19,11 +19,13 @@ const COLUMNS: usize = 79;
 const NAME: usize = 14;
 const NUMBER: usize = 9;
 const RATE: usize = 13;
+/// Columns of the stage that a branch begins with.
+const BRANCH: usize = 16;
 
 /// The bill: bytes, time, memory, the longest pause and the bottleneck. Of a run that failed it says what got through.
 #[must_use]
 pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
-    let (source, (_, sink)) = (snapshot.source(), snapshot.slowest_sink());
+    let source = snapshot.source();
     let rate = |bytes| human_rate(per_second(bytes, snapshot.run.elapsed)) + "/s";
     let mut rows = Vec::new();
     if !is_complete {
@@ -31,9 +33,11 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
     }
     let flow = |name, bytes, note: &str| row(name, human_size(bytes), &rate(bytes), note);
     rows.push(flow("in", source.bytes_in, &source.text));
-    let ratio = percent(sink.bytes_out, source.bytes_in).map_or_else(String::new, |percent| format!("  {percent}"));
-    let room = COLUMNS - 2 - NAME - NUMBER - RATE - 2 - ratio.chars().count();
-    rows.push(flow("out", sink.bytes_out, &(squeezed(&sink.text, room) + &ratio)));
+    for sink in snapshot.graph.sinks().map(|sink| &snapshot.stages[sink]) {
+        let ratio = percent(sink.bytes_out, source.bytes_in).map_or_else(String::new, |percent| format!("  {percent}"));
+        let room = COLUMNS - 2 - NAME - NUMBER - RATE - 2 - ratio.chars().count();
+        rows.push(flow("out", sink.bytes_out, &(squeezed(&sink.text, room) + &ratio)));
+    }
     let lane = match snapshot.lane {
         "linked" => String::new(),
         lane => format!("copied directly: {lane}"),
@@ -60,9 +64,14 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
             1 => "once".to_owned(),
             count => format!("{count} times"),
         };
-        let full = format!("; its link was full {times}");
-        let room = COLUMNS - 2 - NAME - NUMBER - 2 - full.len();
-        let note = squeezed(&snapshot.stages[snapshot.graph.edge(edge).from].shown(), room) + &full;
+        let edge = snapshot.graph.edge(edge);
+        let towards = match snapshot.graph.outputs(edge.from) {
+            [_] => String::new(),
+            _ => format!(" to {}", squeezed(&snapshot.stages[edge.to].shown(), BRANCH)),
+        };
+        let full = format!("; its link{towards} was full {times}");
+        let room = COLUMNS - 2 - NAME - NUMBER - 2 - full.width();
+        let note = squeezed(&snapshot.stages[edge.from].shown(), room) + &full;
         rows.push(row("longest pause", clock(link.levels.longest_pause), "", &note));
     }
     if let Some(blame) = blame(snapshot) {
@@ -192,6 +201,25 @@ mod tests {
   peak buffers    134 MiB  of 8.00 MiB  17×, backpressure ignored
   peak rss        139 MiB
   bottleneck               throttle 2MB/s; 134 MiB held for it, 134× the mark
+
+"#]]
+        );
+    }
+
+    #[test]
+    fn several_outputs() {
+        assert_data_eq!(
+            text(&ended(sample::branched()), true, STYLE),
+            str![[r#"
+  in             34.0 MiB    941 KiB/s  read big.iso
+  out            20.0 MiB    553 KiB/s  write a.gz  58.8 %
+  out            32.0 MiB    885 KiB/s  write slow.img  94.1 %
+  out            33.0 MiB    913 KiB/s  write copy.iso  97.1 %
+  time             37.0 s
+  peak buffers   2.30 MiB  + codecs 2.80 MiB, of 8.00 MiB
+  peak rss       9.26 MiB
+  longest pause    0.99 s  read big.iso; its link was full 32 times
+  bottleneck               write slow.img; read backpressured 99 %, tee 99 %
 
 "#]]
         );

@@ -290,6 +290,20 @@ fn streams_of_xz_with_padding() {
     run.fails(6);
 }
 
+#[test]
+fn unxz_takes_the_older_format() {
+    let bytes = &real_files()[..100_000];
+    let Some(packed) = by_tool(&XZ, &["--format=lzma"], bytes) else {
+        return;
+    };
+    decodes("unxz", &packed, bytes);
+    let run = highwater(["unxz"]).input(&packed[..packed.len() - 20]).run();
+    run.fails(6);
+    let run = highwater(["unxz"]).input([&packed[..], b"more"].concat()).run();
+    run.fails(6);
+    highwater(["unxz"]).input(b"]no lzma either".to_vec()).run().fails(6);
+}
+
 /// A single member with more flags set in its header.
 fn with_flags(bytes: &[u8], flags: u8) -> Vec<u8> {
     let mut member = highwater(["gzip single=true"]).input(bytes).run().succeeds();

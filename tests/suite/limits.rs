@@ -495,6 +495,8 @@ fn max_rss_without_proc_is_refused() {
                 said.starts_with("highwater: --max-rss: the system does not tell"),
                 "{said}"
             );
+            let explain = ["explain"].iter().chain(option).chain(&["read a | write c"]);
+            assert_eq!(highwater(explain).within(&folder).run().fails(12), said);
         }
         let run = highwater(["read a | write b"]).within(&folder).run();
         run.succeeds();

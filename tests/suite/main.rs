@@ -31,6 +31,8 @@ mod memory;
 mod metrics;
 mod misbehaving;
 mod output;
+#[cfg(not(feature = "portable-platform"))]
+mod progress;
 mod replacing;
 mod report;
 mod resuming;
@@ -41,6 +43,7 @@ mod sparse;
 mod stages;
 #[cfg(not(feature = "portable-platform"))]
 mod system_calls;
+mod tee;
 mod terminal;
 mod transcripts;
 mod verifying;

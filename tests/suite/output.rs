@@ -28,6 +28,23 @@ fn a_full_standard_output_is_an_error() {
 }
 
 #[test]
+#[cfg(not(feature = "portable-platform"))]
+fn a_closed_standard_output_is_an_error() {
+    for arguments in ["stages", "--help", "--version", "explain 'read a | write b'"] {
+        let text = format!("exec \"$0\" {arguments} >&-");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &text, env!("CARGO_BIN_EXE_highwater")]);
+        let output = shell.output().expect("a shell");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(4), "{arguments}: {said}");
+        assert!(
+            said.contains("cannot write to standard output: Bad file descriptor"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
 fn generated_files_on_a_full_disk_are_an_error() {
     let name = "output::generated_files_on_a_full_disk_are_an_error";
     isolated(&Namespace::Mounts, name, || {

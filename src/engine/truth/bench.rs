@@ -12,7 +12,7 @@ use crate::engine::watch::{Watch, WatchedStage};
 use crate::engine::{Controls, Sampler, Snapshot};
 use crate::flow::{Closed, Inlet, Link, Marks, Outlet, Pool, StageMeter, Wait};
 use crate::graph::{EdgeMap, Graph, NodeMap};
-use crate::stage::Budget;
+use crate::stage::{Budget, OutputSize};
 
 /// Bytes of every chunk, and chunks of a full link.
 const CHUNK: usize = 4 << 10;
@@ -109,6 +109,7 @@ impl Bench {
         let stages: NodeMap<WatchedStage> = fakes
             .iter()
             .map(|fake| WatchedStage {
+                output_size: OutputSize::Same,
                 name: fake.name,
                 text: fake.name.to_owned(),
                 listening: Vec::new(),

@@ -151,7 +151,8 @@ impl Outlet {
         self.link.push(buffer.into_packet(), granted, &self.meter)
     }
 
-    /// Says that everything up to `position` has come by, behind what was sent so far. Never waits.
+    /// Says that everything up to `position` has come by, behind what was sent so far. Never waits: where the consumer
+    /// holds as many chunks as the link has at most, it gets the position once it has dropped one.
     ///
     /// # Errors
     /// [`Closed`] when the consumer wants no more.
@@ -187,7 +188,7 @@ impl Outlet {
     }
 
     /// Passes on what a chunk carries and leaves the chunk as it is, so that other links can have it as well. Where this
-    /// link takes chunks of its size both hold the same memory, which nobody writes to any more.
+    /// link takes chunks of its size both hold the same memory, which is not written to any more.
     ///
     /// # Errors
     /// [`Closed`] when the consumer wants no more.
@@ -198,6 +199,30 @@ impl Outlet {
         let load = chunk.load();
         self.grant(load).await?;
         self.link.push(chunk.share(), load, &self.meter)
+    }
+
+    /// Moves the first `count` bytes of a chunk on in a copy, with the records that end in them, and leaves the rest in the
+    /// chunk.
+    ///
+    /// # Errors
+    /// [`Closed`] when the consumer wants no more.
+    ///
+    /// # Panics
+    /// If it carries fewer.
+    pub async fn forward_front(&mut self, chunk: &mut Chunk, count: usize) -> Result<(), Closed> {
+        self.copy_piece(Piece {
+            bytes: &chunk.as_slice()[..count],
+            records: chunk.records_within(count),
+            position: chunk.position().filter(|_| count == chunk.len()),
+        })
+        .await?;
+        chunk.advance(count);
+        Ok(())
+    }
+
+    /// Waits until the consumer wants no more.
+    pub async fn closed(&self) {
+        poll_fn(|context| self.link.poll_closed(context)).await;
     }
 
     /// Whether a chunk goes through this link as it is.

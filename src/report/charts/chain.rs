@@ -2,6 +2,7 @@
 
 use crate::engine::Share;
 use crate::grammar::human_size;
+use crate::graph::{Id, NodeId, NodeMap};
 use crate::report::chart::{Frame, LEFT, Picture, RIGHT, draw_time, time_axis};
 use crate::report::moments::Moment;
 use crate::report::pauses::{Pause, pauses};
@@ -22,8 +23,13 @@ const LINK: f64 = 34.0;
 const GAP: f64 = 9.0;
 /// Where the rail runs that the stages hang on.
 const RAIL: f64 = 10.0;
-/// As many columns of text as fit left of the plot.
+/// How far a branch is to the right of what it hangs on.
+const BRANCH: f64 = 14.0;
+/// Branches that are nested deeper are drawn no farther to the right.
+const DEEPEST: usize = 4;
+/// As many columns of text as fit left of the plot, and how many fewer in a branch.
 const COLUMNS: usize = 21;
+const BRANCH_COLUMNS: usize = 2;
 
 /// One run's chain.
 pub fn picture(run: &Run, moments: &[Moment]) -> Picture {
@@ -35,28 +41,45 @@ pub fn picture(run: &Run, moments: &[Moment]) -> Picture {
     let height = |stages: usize, links: usize| stages as f64 * (STAGE + GAP) + links as f64 * (LINK + GAP);
     let bottom = TOP + height(stages, links) - GAP;
     let time = time_axis(run.duration());
-    let middle = STAGE / 2.0;
-    svg.line("rail", (RAIL, TOP + middle), (RAIL, bottom - middle));
+    let graph = last.graph();
     let bottleneck = verdict::bottleneck(run);
+    let input = |node: NodeId| last.links.iter().enumerate().find(|(_, link)| link.to == node.number());
+    let mut places: NodeMap<Place> = NodeMap::default();
     let mut y = TOP;
-    for (at, stage) in last.stages.iter().enumerate() {
+    for node in graph.nodes() {
+        y += input(node).map_or(0.0, |_| LINK + GAP);
+        let depth = graph.branch_depth(node).min(DEEPEST);
+        places.push(Place { depth, y });
+        y += STAGE + GAP;
+    }
+    for (node, place) in places.iter() {
+        if let Some(before) = graph.upstream(node) {
+            draw_rail(&mut svg, places[before], *place);
+        }
+    }
+    for ((node, place), stage) in places.iter().zip(&last.stages) {
         let band = Area {
             x: LEFT,
-            y,
+            y: place.y,
             width: RIGHT - LEFT,
             height: STAGE,
         };
-        draw_stage(&mut svg, run, (at, stage), band, bottleneck == Some(at));
-        y += STAGE + GAP;
-        for (index, link) in last.links.iter().enumerate().filter(|(_, link)| link.from == at) {
-            let band = Area {
-                y,
+        if let Some(link) = input(node) {
+            let above = Area {
+                y: place.y - GAP - LINK,
                 height: LINK,
                 ..band
             };
-            draw_link(&mut svg, run, (index, link), band);
-            y += LINK + GAP;
+            draw_link(&mut svg, run, link, above);
         }
+        let is_bottleneck = bottleneck == Some(node.number());
+        draw_stage(
+            &mut svg,
+            run,
+            (node.number(), stage),
+            (place.depth, band),
+            is_bottleneck,
+        );
     }
     draw_time(&mut svg, time, bottom, bottom + 4.0);
     pins::draw(&mut svg, moments, time, 12.0, (TOP, bottom));
@@ -69,20 +92,51 @@ pub fn picture(run: &Run, moments: &[Moment]) -> Picture {
     }
 }
 
-fn draw_stage(svg: &mut Svg, run: &Run, (at, stage): (usize, &Stage<'_>), band: Area, is_bottleneck: bool) {
+/// Where a stage is drawn.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// How many branches it is in.
+    depth: usize,
+    y: f64,
+}
+
+/// Where the rail of stages that are in so many branches runs.
+fn rail(depth: usize) -> f64 {
+    RAIL + BRANCH * float(depth as u64)
+}
+
+/// From a stage to one that it feeds: down, and to the right into a branch.
+fn draw_rail(svg: &mut Svg, from: Place, to: Place) {
+    let middle = STAGE / 2.0;
+    let (left, bottom) = (rail(from.depth), to.y + middle);
+    svg.line("rail", (left, from.y + middle), (left, bottom));
+    if to.depth > from.depth {
+        svg.line("rail", (left, bottom), (rail(to.depth), bottom));
+    }
+}
+
+fn draw_stage(
+    svg: &mut Svg,
+    run: &Run,
+    (at, stage): (usize, &Stage<'_>),
+    (depth, band): (usize, Area),
+    is_bottleneck: bool,
+) {
+    let rail = rail(depth);
     let middle = band.y + STAGE / 2.0;
     svg.circle(
         if is_bottleneck { "bad" } else { "stop" },
-        (RAIL, middle),
+        (rail, middle),
         if is_bottleneck { 7.0 } else { 5.0 },
     );
     svg.begin_titled(&stage.sample.text);
-    let text = squeezed(&stage.sample.text, COLUMNS);
+    let x = rail + 16.0;
+    let text = squeezed(&stage.sample.text, COLUMNS - BRANCH_COLUMNS * depth);
     if is_bottleneck {
-        svg.text("s", (26.0, middle - 3.0), Anchor::Start, &text);
-        svg.text("bt", (26.0, middle + 12.0), Anchor::Start, "◀ the bottleneck");
+        svg.text("s", (x, middle - 3.0), Anchor::Start, &text);
+        svg.text("bt", (x, middle + 12.0), Anchor::Start, "◀ the bottleneck");
     } else {
-        svg.text("s", (26.0, middle + 4.0), Anchor::Start, &text);
+        svg.text("s", (x, middle + 4.0), Anchor::Start, &text);
     }
     svg.end();
     let stretches = stretches(&run.points, at);

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::engine::Share;
 use crate::error::shown;
+use crate::graph::Id;
 use crate::view::json::{SCHEMA, Stats};
 use crate::view::record::{CheckEnd, CheckSample, Header};
 
@@ -233,12 +234,14 @@ fn check_shape<R: BufRead>(lines: &Lines<'_, R>, before: Option<&Stats<'_>>, sta
 }
 
 fn point(stats: &Stats<'_>, has_shares: bool) -> Point {
+    let graph = stats.graph();
+    let sinks = graph.sinks().filter_map(|sink| stats.stages.get(sink.number()));
     Point {
         at: stats.run.elapsed.as_secs_f64(),
         rss: stats.run.rss,
         held: stats.run.buffered.saturating_add(stats.run.state),
         bytes_in: stats.stages.first().map_or(0, |source| source.sample.bytes_in),
-        bytes_out: stats.stages.last().map_or(0, |sink| sink.sample.bytes_out),
+        bytes_out: sinks.map(|sink| sink.sample.bytes_out).sum(),
         // Those of the end object are of the whole run.
         shares: stats
             .stages

@@ -10,7 +10,7 @@ use liblzma::stream::{Action, Error, Status, Stream, TELL_UNSUPPORTED_CHECK};
 
 use crate::transforms::codec::{Decoder, Step};
 
-/// Decodes one stream of an .xz file at a time.
+/// Decodes one stream of an .xz file at a time, or an .lzma file.
 pub struct XzDecoder {
     stream: Option<Stream>,
     /// Bytes that it may use.
@@ -30,7 +30,7 @@ impl XzDecoder {
 
     fn stream(&mut self) -> io::Result<&mut Stream> {
         if self.stream.is_none() {
-            self.stream = Some(Stream::new_stream_decoder(self.allowed, TELL_UNSUPPORTED_CHECK)?);
+            self.stream = Some(Stream::new_auto_decoder(self.allowed, TELL_UNSUPPORTED_CHECK)?);
         }
         self.stream.as_mut().ok_or_else(|| io::Error::other("no stream"))
     }

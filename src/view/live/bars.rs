@@ -60,6 +60,17 @@ pub fn level(value: u64, whole: u64, mark: Option<u64>, width: usize) -> Line {
         .with(Paint::Faint, stretch(filled, width, "─", "┼"))
 }
 
+/// How much of something is done, in `width` columns.
+#[must_use]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a share is between 0 and 1"
+)]
+pub fn progress(share: f64, width: usize) -> Line {
+    level((share * 1e6) as u64, 1_000_000, None, width)
+}
+
 /// The heights of a curve's columns.
 const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 

@@ -14,6 +14,8 @@ pub const PERCENT: usize = 5;
 pub const WORD: usize = 13;
 /// The marker in front of the bottleneck.
 pub const MARKER: usize = 2;
+/// The line along a branch, in front of its stages and links.
+pub const RAIL: usize = 3;
 /// Between two columns.
 pub const GAP: usize = 2;
 
@@ -44,13 +46,10 @@ impl Columns {
     #[must_use]
     pub fn new(snapshot: &Snapshot, width: usize) -> Self {
         let whole = width.saturating_sub(1).min(Self::MOST);
-        let longest = snapshot
-            .stages
-            .values()
-            .iter()
-            .map(|stage| stage.shown().width())
-            .max()
-            .unwrap_or(0);
+        let rails = |node| snapshot.graph.branch_depth(node) * RAIL;
+        let shown = snapshot.stages.iter();
+        let shown = shown.map(|(node, stage)| rails(node) + stage.shown().width());
+        let longest = shown.max().unwrap_or(0);
         if whole < Self::NARROW {
             return Self {
                 whole,

@@ -1,11 +1,9 @@
 //! The lower part of the view: memory, time, and the sentence that names the bottleneck.
 
-use std::time::Duration;
-
 use crate::engine::Snapshot;
 use crate::error::wrapping;
 use crate::grammar::human_size;
-use crate::view::clock::{clock, passing};
+use crate::view::clock::{estimate, passing};
 use crate::view::excess::excess;
 use crate::view::sentence::{is_finishing, sentence as say};
 
@@ -84,75 +82,26 @@ pub fn memory(snapshot: &Snapshot) -> Line {
 /// How long it has taken, how much is done, and how long it will take.
 pub fn time(snapshot: &Snapshot, columns: &Columns) -> Line {
     let elapsed = passing(snapshot.run.elapsed);
-    let source = snapshot.source();
     let width = bar(columns);
     if is_finishing(snapshot) {
         return begin_with("time", bars::level(1, 1, None, width))
             .with(Paint::Plain, format!("{elapsed}  "))
             .with(Paint::Strong, "finishing writes");
     }
-    let expected = snapshot
-        .run
-        .expected
-        .filter(|expected| *expected > 0 && source.bytes_in <= *expected);
-    let Some(expected) = expected else {
-        let words = format!("{elapsed}  {} read", human_size(source.bytes_in));
-        let line = begin("time").with(Paint::Plain, words);
-        return if snapshot.run.paused {
-            line.with(Paint::Plain, "  ").with(Paint::Strong, PAUSED)
-        } else {
-            line
-        };
+    let words = match snapshot.run.percent(snapshot.moment) {
+        Some(done) => begin_with("time", bars::progress(snapshot.run.progress.unwrap_or(0.0), width))
+            .with(Paint::Plain, format!("{elapsed}  "))
+            .with(Paint::Strong, format!("{done} %")),
+        None => begin("time").with(
+            Paint::Plain,
+            format!("{elapsed}  {} read", human_size(snapshot.source().bytes_in)),
+        ),
     };
-    let written = through(snapshot);
-    // It is never all of it before the end.
-    let done = (u128::from(written) * 100 / u128::from(expected)).min(99);
-    let left =
-        remaining(snapshot, expected, written).map_or_else(String::new, |left| format!("  {} left", clock_whole(left)));
-    let line = begin_with("time", bars::level(written, expected, None, width))
-        .with(Paint::Plain, format!("{elapsed}  "))
-        .with(Paint::Strong, format!("{done} %"));
-    if snapshot.run.paused {
-        return line.with(Paint::Plain, "  ").with(Paint::Strong, PAUSED);
+    match snapshot.run.remaining {
+        _ if snapshot.run.paused => words.with(Paint::Plain, "  ").with(Paint::Strong, PAUSED),
+        Some(left) => words.with(Paint::Plain, format!("  {} left", estimate(left))),
+        None => words,
     }
-    line.with(Paint::Plain, left)
-}
-
-/// How much of what was read is through the whole pipeline, as far as the slowest sink: without what waits in links, each counted by what its bytes
-/// were when they were read.
-fn through(snapshot: &Snapshot) -> u64 {
-    let read = snapshot.source().bytes_in;
-    let (sink, _) = snapshot.slowest_sink();
-    let path = std::iter::once(sink).chain(snapshot.graph.before(sink));
-    let waiting = path.filter_map(|node| {
-        let edge = snapshot.graph.input(node)?;
-        let link = snapshot.links.get(edge)?;
-        let producer = &snapshot.stages[snapshot.graph.edge(edge).from];
-        let was = u128::from(link.levels.buffered) * u128::from(read) / u128::from(producer.bytes_out.max(1));
-        Some(u64::try_from(was).unwrap_or(u64::MAX))
-    });
-    read.saturating_sub(waiting.fold(0, u64::saturating_add))
-}
-
-/// How long the rest takes at the rate of the last seconds, where anything comes out.
-#[allow(clippy::cast_precision_loss, reason = "an estimate")]
-fn remaining(snapshot: &Snapshot, expected: u64, written: u64) -> Option<Duration> {
-    let (_, sink) = snapshot.slowest_sink();
-    if sink.rate < 1.0 || sink.bytes_out == 0 || written == 0 {
-        return None;
-    }
-    // What comes out may be smaller than what went in.
-    let rate = sink.rate * written as f64 / sink.bytes_out as f64;
-    Duration::try_from_secs_f64((expected - written) as f64 / rate).ok()
-}
-
-/// An estimate has no tenths.
-fn clock_whole(time: Duration) -> String {
-    let whole = Duration::from_secs(time.as_secs() + 1);
-    if whole < Duration::from_secs(60) {
-        return format!("{} s", whole.as_secs());
-    }
-    clock(whole)
 }
 
 /// The sentence, in at most `most` lines.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::engine::{LinkSample, Moment, RunSample, Share, Snapshot, Spent, StageSample};
 use crate::flow::LinkLevels;
-use crate::graph::{EdgeMap, Graph, Id};
+use crate::graph::{EdgeMap, Graph, Id, Port};
+use crate::stage::OutputSize;
 
 use super::history::History;
 
@@ -17,7 +18,13 @@ const KIB: u64 = 1 << 10;
 pub fn throttled() -> Snapshot {
     let stages = [
         stage("read", "read big.iso", [50_855_936; 2], 1_414_451.0, [0.0002, 0.0]),
-        stage("gzip", "gzip", [50_069_504, 37_224_448], 1_047_741.0, [0.0113, 0.0]),
+        changing(stage(
+            "gzip",
+            "gzip",
+            [50_069_504, 37_224_448],
+            1_047_741.0,
+            [0.0113, 0.0],
+        )),
         throttling(stage(
             "throttle",
             "throttle 1MB/s",
@@ -33,7 +40,7 @@ pub fn throttled() -> Snapshot {
             [0.024, 0.976],
         ),
     ];
-    Snapshot {
+    let mut snapshot = Snapshot {
         moment: Moment::Running,
         run: RunSample {
             elapsed: Duration::from_millis(37_016),
@@ -47,6 +54,8 @@ pub fn throttled() -> Snapshot {
             limit: 8 * MIB,
             is_unbounded: false,
             expected: Some(73_400_320),
+            progress: None,
+            remaining: None,
             paused: false,
         },
         lane: "linked",
@@ -57,7 +66,9 @@ pub fn throttled() -> Snapshot {
             .into_iter()
             .collect(),
         hashes: Vec::new(),
-    }
+    };
+    snapshot.measure_progress();
+    snapshot
 }
 
 /// `read - | throttle 2MB/s | write /dev/null` six seconds after its backpressure was ignored.
@@ -89,6 +100,7 @@ pub fn unbounded() -> Snapshot {
     risen.levels.peak = 134 * MIB;
     risen.fill_rate = 22_700_000.0;
     snapshot.links = [risen, link(0, 0, 0)].into_iter().collect();
+    snapshot.measure_progress();
     snapshot
 }
 
@@ -111,6 +123,43 @@ pub fn direct() -> Snapshot {
     (snapshot.run.buffered, snapshot.run.buffered_peak) = (0, 0);
     (snapshot.run.state, snapshot.run.state_peak) = (0, 0);
     snapshot.bottleneck = Some(Id::numbered(0));
+    snapshot.measure_progress();
+    snapshot
+}
+
+/// `read big.iso | tee (gzip | write a.gz) (write slow.img) | hash sha256 | write copy.iso`, whose second branch is slow.
+#[must_use]
+pub fn branched() -> Snapshot {
+    let mut snapshot = throttled();
+    let mut graph = Graph::chain(2);
+    let tee = Id::numbered(1);
+    let gzip = graph.append(tee, Port::Bytes);
+    graph.append(gzip, Port::Bytes);
+    graph.append(tee, Port::Bytes);
+    let hash = graph.append(tee, Port::Bytes);
+    graph.append(hash, Port::Bytes);
+    snapshot.graph = Arc::new(graph);
+    let mut slow = stage("write", "write slow.img", [32 * MIB; 2], 1_048_576.0, [0.99, 0.01]);
+    slow.share.get_or_insert_default().outside = 0.98;
+    let tee = "tee (gzip | write a.gz) (write slow.img)";
+    snapshot.stages = [
+        stage("read", "read big.iso", [34 * MIB; 2], 1_048_576.0, [0.01, 0.0]),
+        stage("tee", tee, [33 * MIB; 2], 1_048_576.0, [0.0, 0.01]),
+        changing(stage("gzip", "gzip", [33 * MIB, 20 * MIB], 640_000.0, [0.04, 0.96])),
+        stage("write", "write a.gz", [20 * MIB; 2], 640_000.0, [0.01, 0.99]),
+        slow,
+        stage("hash", "hash sha256", [33 * MIB; 2], 1_048_576.0, [0.02, 0.98]),
+        stage("write", "write copy.iso", [33 * MIB; 2], 1_048_576.0, [0.03, 0.97]),
+    ]
+    .into_iter()
+    .collect();
+    let empty = || link(0, 0, 0);
+    let full = |times, millis| link(1024 * KIB, times, millis);
+    snapshot.links = [full(32, 990), empty(), empty(), full(31, 980), empty(), empty()]
+        .into_iter()
+        .collect();
+    snapshot.bottleneck = Some(Id::numbered(4));
+    snapshot.measure_progress();
     snapshot
 }
 
@@ -144,6 +193,7 @@ pub fn stage(
         name: name.into(),
         text: text.to_owned(),
         listening: Vec::new(),
+        output_size: OutputSize::Same,
         bytes_in,
         bytes_out,
         share: Some(Share {
@@ -160,6 +210,11 @@ pub fn stage(
         kernel_queue_capacity: None,
         kernel_queue_peak: 0,
     }
+}
+
+fn changing(mut stage: StageSample) -> StageSample {
+    stage.output_size = OutputSize::Changed;
+    stage
 }
 
 fn throttling(mut stage: StageSample) -> StageSample {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::engine::{LinkSample, Snapshot, StageSample};
 use crate::grammar::human_size;
 use crate::graph::{Id, NodeId};
@@ -11,7 +13,7 @@ use crate::view::plain::human_rate;
 use crate::view::sentence::percent;
 
 use super::bars;
-use super::columns::{Columns, GAP, MARKER, PERCENT, RATE, SIZE, WORD};
+use super::columns::{Columns, GAP, MARKER, PERCENT, RAIL, RATE, SIZE, WORD};
 use super::footer::above;
 use super::line::{Line, Paint, left, right};
 
@@ -72,7 +74,8 @@ fn legend(gap: &str, space: &str) -> Line {
     line
 }
 
-/// All stages, or the `most` important of them, with the links between them.
+/// All stages, or the `most` important of them, with the links between them. Stages of a branch hang on a line that begins
+/// at the stage which the stream forks at, and ends where the stream goes on.
 #[must_use]
 pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines: bool, most: usize) -> Vec<Line> {
     let shown = important(snapshot, most);
@@ -83,19 +86,30 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
             lines.push(folded(node.number() - next));
         }
         next = node.number() + 1;
-        let is_source = snapshot.graph.input(node).is_none();
-        let waiting = has_links
-            .then(|| queue(&snapshot.stages[node], is_source, columns))
-            .flatten();
-        let (before, behind) = if is_source { (waiting, None) } else { (None, waiting) };
-        lines.extend(before);
-        lines.extend(stage(snapshot, node, columns, two_lines));
-        if has_links {
-            let outputs = snapshot.graph.outputs(node).iter();
-            lines.extend(outputs.filter_map(|edge| Some(link(snapshot.links.get(*edge)?, columns))));
+        let input = snapshot.graph.input(node);
+        let rails = rails(snapshot, node, columns);
+        if has_links && let Some(edge) = input {
+            let above = self::rails(snapshot, snapshot.graph.edge(edge).from, columns);
+            let corner = if snapshot.graph.goes_on(edge) { CORNER } else { FORK };
+            let link = snapshot.links.get(edge);
+            lines.extend(link.map(|link| self::link(link, &(above + corner), columns)));
         }
-        if has_links && is_source && snapshot.lane != "linked" {
-            let text = format!("   ╰ no link, copied directly: {}", snapshot.lane);
+        let waiting = has_links
+            .then(|| queue(&snapshot.stages[node], input.is_none(), &rails, columns))
+            .flatten();
+        let (before, behind) = if input.is_none() {
+            (waiting, None)
+        } else {
+            (None, waiting)
+        };
+        lines.extend(before);
+        lines.extend(stage(snapshot, node, &rails, columns, two_lines));
+        if has_links && input.is_none() && snapshot.lane != "linked" {
+            let text = format!(
+                "{}{CORNER}no link, copied directly: {}",
+                " ".repeat(MARKER),
+                snapshot.lane
+            );
             lines.push(Line::default().with(Paint::Faint, text));
         }
         lines.extend(behind);
@@ -104,6 +118,16 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
         lines.push(folded(snapshot.stages.len() - next));
     }
     lines
+}
+
+/// What a link hangs on where the stream goes on, and where it forks; each as wide as a rail.
+const CORNER: &str = " ╰ ";
+const FORK: &str = " ├ ";
+
+/// The lines along the branches that a stage is in, as many as leave room for its name.
+fn rails(snapshot: &Snapshot, node: NodeId, columns: &Columns) -> String {
+    let most = columns.text / 4 / RAIL;
+    " │ ".repeat(snapshot.graph.branch_depth(node).min(most))
 }
 
 fn folded(count: usize) -> Line {
@@ -119,14 +143,14 @@ fn important(snapshot: &Snapshot, most: usize) -> Vec<NodeId> {
     ranked.sort_by_key(|node| match *node {
         node if node == centre => 0,
         node if graph.input(node).is_none() || graph.is_sink(node) => 1,
-        node => 1 + node.number().abs_diff(centre.number()),
+        node => 1 + graph.distance(node, centre),
     });
     ranked.truncate(most);
     ranked.sort_unstable();
     ranked
 }
 
-fn stage(snapshot: &Snapshot, node: NodeId, columns: &Columns, two_lines: bool) -> Vec<Line> {
+fn stage(snapshot: &Snapshot, node: NodeId, rails: &str, columns: &Columns, two_lines: bool) -> Vec<Line> {
     let stage = &snapshot.stages[node];
     let is_bottleneck = snapshot.bottleneck == Some(node) && snapshot.has_shares();
     let marker = if is_bottleneck { "▶ " } else { "  " };
@@ -137,7 +161,8 @@ fn stage(snapshot: &Snapshot, node: NodeId, columns: &Columns, two_lines: bool) 
     } else {
         Paint::Plain
     };
-    let begin = Line::default().with(paint, marker);
+    let begin = Line::default().with(paint, marker).with(Paint::Faint, rails);
+    let indent = rails.width();
     let name = stage.shown();
     let size = human_size(stage.bytes_out);
     let rate = human_rate(stage.rate) + "/s";
@@ -150,22 +175,26 @@ fn stage(snapshot: &Snapshot, node: NodeId, columns: &Columns, two_lines: bool) 
         }
         numbers += &right(&size, GAP + SIZE);
         let line = begin
-            .with(paint, left(&name, columns.text))
+            .with(paint, left(&name, columns.text - indent))
             .with(Paint::Plain, numbers)
             .with(Paint::Plain, right(&rate, GAP + RATE) + &" ".repeat(GAP))
             .then(share(columns.bar, columns.has_word));
         return vec![line];
     }
     if two_lines {
-        let numbers = right(&size, MARKER + SIZE + 1) + &right(&rate, RATE + 1) + " ";
-        let bar = columns.whole.saturating_sub(numbers.len() + 1 + PERCENT);
+        let numbers = right(&size, SIZE + 1) + &right(&rate, RATE + 1) + " ";
+        let bar = columns
+            .whole
+            .saturating_sub(MARKER + indent + numbers.len() + 1 + PERCENT);
+        let below = Line::default().with(Paint::Faint, " ".repeat(MARKER) + rails);
         return vec![
-            begin.with(paint, left(&name, columns.text)),
-            Line::default().with(Paint::Plain, numbers).then(share(bar, false)),
+            begin.with(paint, left(&name, columns.text - indent)),
+            below.with(Paint::Plain, numbers).then(share(bar, false)),
         ];
     }
     let bar = if stage.share.is_some() { 8 } else { 0 };
-    let text = columns.whole.saturating_sub(MARKER + SIZE + 1 + 1 + bar + 1 + PERCENT);
+    let numbers = MARKER + indent + SIZE + 1 + 1 + bar + 1 + PERCENT;
+    let text = columns.whole.saturating_sub(numbers);
     vec![
         begin
             .with(paint, left(&name, text))
@@ -204,12 +233,12 @@ fn share(stage: &StageSample, is_paused: bool, bar: usize, has_word: bool) -> Li
 
 /// What waits in the kernel before a source or behind a sink, once that was a good part of what can wait there: a line
 /// that comes and goes cannot be read.
-fn queue(stage: &StageSample, is_source: bool, columns: &Columns) -> Option<Line> {
+fn queue(stage: &StageSample, is_source: bool, rails: &str, columns: &Columns) -> Option<Line> {
     let queue = stage.kernel_queue?;
     let capacity = stage.kernel_queue_capacity?.max(queue);
     (stage.kernel_queue_peak >= capacity / 4 && !stage.ended).then(|| {
-        let corner = if is_source { "   ╭ " } else { "   ╰ " };
-        let row = level(corner, queue, capacity, None, columns);
+        let corner = rails.to_owned() + if is_source { " ╭ " } else { CORNER };
+        let row = level(&corner, queue, capacity, None, columns);
         if !columns.has_word {
             return row;
         }
@@ -229,7 +258,8 @@ fn words_begin(columns: &Columns) -> usize {
 
 /// A level with its numbers, behind a corner that says what it hangs on.
 fn level(corner: &str, held: u64, most: u64, mark: Option<u64>, columns: &Columns) -> Line {
-    let indent = corner.chars().count();
+    let corner = " ".repeat(MARKER) + corner;
+    let indent = corner.width();
     let begin = Line::default().with(Paint::Faint, corner);
     let (shown, high) = (human_size(held), human_size(most));
     if columns.is_narrow {
@@ -238,7 +268,7 @@ fn level(corner: &str, held: u64, most: u64, mark: Option<u64>, columns: &Column
         let bar = columns.whole.saturating_sub(indent + numbers.columns()).min(24);
         return begin.then(bars::level(held, most, mark, bar)).then(numbers);
     }
-    let bar = (columns.text + MARKER - indent).min(28);
+    let bar = (columns.text + MARKER).saturating_sub(indent).min(28);
     begin
         .then(bars::level(held, most, mark, bar))
         .up_to(columns.output())
@@ -252,9 +282,9 @@ fn level(corner: &str, held: u64, most: u64, mark: Option<u64>, columns: &Column
 const FAR: Duration = Duration::from_secs(3600);
 
 /// A link's level against its high-water mark, with the low one shown.
-fn link(link: &LinkSample, columns: &Columns) -> Line {
+fn link(link: &LinkSample, corner: &str, columns: &Columns) -> Line {
     let row = level(
-        "   ╰ ",
+        corner,
         link.levels.buffered,
         link.levels.high,
         Some(link.levels.low),

@@ -7,9 +7,9 @@ use snapbox::data::DataFormat;
 use snapbox::{Data, IntoData, assert_data_eq};
 
 use crate::engine::{RateLimit, Snapshot};
-use crate::graph::{Graph, Id};
+use crate::graph::{Graph, Id, Port};
 
-use super::sample::{direct, history, stage, throttled, unbounded};
+use super::sample::{branched, direct, history, stage, throttled, unbounded};
 use super::{Background, KeyLine, Line, Size, Style, frame, frame_with_keys};
 
 const NO_COLOUR: Style = Style {
@@ -79,6 +79,53 @@ fn every_width_without_colour() {
             shown(&throttled(), columns, 30, NO_COLOUR),
         );
     }
+}
+
+#[test]
+fn branches_hang_on_their_stage() {
+    let all: String = [40, 80, 120]
+        .map(|columns| shown(&branched(), columns, 40, NO_COLOUR) + "\n")
+        .concat();
+    assert_picture("branches", all);
+}
+
+#[test]
+fn branches_are_folded_around_the_bottleneck() {
+    let all: String = [20, 14, 10]
+        .map(|rows| format!("{rows} rows\n{}", shown(&branched(), 80, rows, NO_COLOUR)))
+        .concat();
+    assert_picture("branches-in-few-rows", all);
+}
+
+#[test]
+fn nested_branches_leave_room_for_names() {
+    let mut snapshot = branched();
+    let mut graph = Graph::chain(2);
+    let (mut stages, mut links) = (snapshot.stages.into_values(), snapshot.links.into_values());
+    let (write, link) = (stages[6].clone(), links[0]);
+    stages.truncate(2);
+    links.truncate(1);
+    let mut tees = vec![Id::numbered(1)];
+    for _ in 0..8 {
+        let tee = graph.append(tees[tees.len() - 1], Port::Bytes);
+        tees.push(tee);
+        stages.push(stages[1].clone());
+        links.push(link);
+    }
+    for tee in tees.into_iter().rev() {
+        for _ in 0..2 {
+            graph.append(tee, Port::Bytes);
+            stages.push(write.clone());
+            links.push(link);
+        }
+    }
+    snapshot.graph = Arc::new(graph);
+    snapshot.stages = stages.into_iter().collect();
+    snapshot.links = links.into_iter().collect();
+    let all: String = [40, 80]
+        .map(|columns| shown(&snapshot, columns, 120, NO_COLOUR) + "\n")
+        .concat();
+    assert_picture("nested-branches", all);
 }
 
 #[test]
@@ -221,6 +268,7 @@ fn many_stages_are_folded_around_the_bottleneck() {
 fn an_unknown_size_has_no_percent() {
     let mut snapshot = throttled();
     snapshot.run.expected = None;
+    snapshot.measure_progress();
     snapshot.run.elapsed = Duration::from_secs(3723);
     snapshot.bottleneck = Some(Id::numbered(0));
     for (stage, idle) in snapshot.stages.values_mut().iter_mut().zip([0.0, 0.8, 0.9, 0.97]) {
@@ -271,12 +319,14 @@ fn what_a_key_has_to_say_is_seen_in_few_rows_too() {
 fn nothing_is_too_small_to_survive() {
     let mut odd = throttled();
     odd.stages.push(stage("write", "", [0, 0], f64::MAX, [0.0, 0.0]));
+    odd.graph = Arc::new(Graph::chain(5));
     odd.stages.values_mut()[0].rate = 1e-9;
     odd.run.limit = 0;
     for columns in 0..130 {
-        for rows in 0..30 {
+        for rows in [0, 1, 2, 3, 5, 8, 13, 21, 29] {
             shown(&odd, columns, rows, NO_COLOUR);
             shown(&direct(), columns, rows, NO_COLOUR);
+            shown(&branched(), columns, rows, NO_COLOUR);
             shown_with(&keys(), &odd, columns, rows);
             for explains in [false, true] {
                 let note = (!explains).then(|| "an answer".to_owned());

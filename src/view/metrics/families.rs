@@ -106,6 +106,16 @@ pub static RUN: &[Field] = &[
         "highwater_expected_bytes",
         "What the source is expected to give; absent where that is not known.",
     ),
+    gauge(
+        "progress",
+        "highwater_progress_ratio",
+        "The share of what is expected that has reached the sink which is farthest behind; absent where that is not known.",
+    ),
+    gauge(
+        "remaining_s",
+        "highwater_remaining_seconds",
+        "How long the rest takes at the rate of the last seconds; absent where that is not known.",
+    ),
 ];
 
 const STAGE_BYTES: &str = "highwater_stage_bytes_total";

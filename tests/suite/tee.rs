@@ -1,0 +1,211 @@
+//! One stream into several outputs: every byte to each, all of them or none, and the memory that they share.
+
+use std::io::Read;
+use std::net::TcpListener;
+
+use rustix::process::Signal;
+
+use crate::harness::{Folder, Run, accept, highwater, noise};
+
+const SIZE: usize = 700_000;
+
+fn folder() -> (Folder, Vec<u8>) {
+    let folder = Folder::new();
+    let bytes = noise(SIZE, 11);
+    folder.write("src", &bytes);
+    (folder, bytes)
+}
+
+fn run(folder: &Folder, pipeline: &str) -> Run {
+    highwater([pipeline]).within(folder).run()
+}
+
+#[test]
+fn every_branch_gets_every_byte() {
+    let (folder, bytes) = folder();
+    let pipeline = "read src | tee (gzip | write a.gz) (tee (write b) (take 1000 | write c) | write d) | write e";
+    run(&folder, pipeline).succeeds();
+    for name in ["b", "d", "e"] {
+        assert!(folder.read(name) == bytes, "{name}");
+    }
+    assert!(folder.read("c") == bytes[..1000]);
+    let unpacked = highwater(["read a.gz | gunzip"]).within(&folder).run().succeeds();
+    assert!(unpacked == bytes);
+}
+
+#[test]
+fn a_branch_is_one_of_the_shells_words() {
+    let (folder, bytes) = folder();
+    let words = ["tee", "gzip | write 'a b.gz'", "write c", "::", "write", "d"];
+    highwater(words)
+        .within(&folder)
+        .stdin(folder.open("src"))
+        .run()
+        .succeeds();
+    assert!(folder.read("c") == bytes && folder.read("d") == bytes);
+    assert_eq!(folder.names(), ["a b.gz", "c", "d", "src"]);
+}
+
+#[test]
+fn a_tee_at_the_end_writes_nothing_to_standard_output() {
+    let (folder, bytes) = folder();
+    let out = run(&folder, "read src | tee (write a) (write b)").succeeds();
+    assert!(out.is_empty());
+    assert!(folder.read("a") == bytes && folder.read("b") == bytes);
+}
+
+#[test]
+fn no_output_remains_where_one_failed() {
+    for failing in [
+        "read src | tee (write a) (gzip | write b.gz) | limit 10000 | write c",
+        "read src | tee (write a) (limit 10000 | write b) | write c",
+        "read src | limit 699999 | tee (write a) (write b) | write c",
+        "read src | tee (write a) (tee (write b) | limit 10000 | write d) | write c",
+        "read src | tee (write a) (write b) | gunzip | write c",
+    ] {
+        let (folder, _) = folder();
+        folder.write("a", "old");
+        let run = run(&folder, failing);
+        assert!(matches!(run.code, Some(6 | 7)), "{failing}: {}", run.stderr);
+        assert_eq!(folder.names(), ["a", "src"], "{failing}");
+        assert_eq!(folder.read("a"), b"old");
+    }
+}
+
+#[test]
+fn a_branch_that_cannot_be_opened_leaves_nothing() {
+    let (folder, _) = folder();
+    run(&folder, "read src | tee (write a) (write missing/b) | write c").fails(4);
+    assert_eq!(folder.names(), ["src"]);
+}
+
+#[test]
+fn the_others_go_on_without_a_failed_branch() {
+    for (options, code) in [("on-failure=continue", 7), ("optional=true", 0)] {
+        let (folder, bytes) = folder();
+        folder.write("b", "old");
+        let pipeline =
+            format!("read src | tee {options} (write a) (limit 10000 | hash md5 to=sum | write b) | write c");
+        let pipeline = pipeline.replace("md5", "sha256");
+        let run = run(&folder, &pipeline);
+        assert_eq!(run.code, Some(code), "{}", run.stderr);
+        assert!(run.stderr.contains("limit 10000: "), "{}", run.stderr);
+        assert!(folder.read("a") == bytes && folder.read("c") == bytes);
+        assert_eq!(folder.read("b"), b"old");
+        assert_eq!(folder.names(), ["a", "b", "c", "src"]);
+    }
+}
+
+#[test]
+fn what_follows_a_tee_is_never_optional() {
+    let (folder, _) = folder();
+    run(
+        &folder,
+        "read src | tee optional=true (write a) | limit 10000 | write c",
+    )
+    .fails(7);
+    assert_eq!(folder.names(), ["src"]);
+}
+
+#[test]
+fn outputs_say_what_became_of_each() {
+    let (folder, _) = folder();
+    let pipeline = "read src | tee on-failure=continue (write a) (limit 9 | write b) | write c";
+    let run = highwater(["--stats", "-", pipeline]).within(&folder).run();
+    let committed: Vec<bool> = run.end()["outputs"]
+        .as_array()
+        .expect("outputs")
+        .iter()
+        .map(|output| output["committed"].as_bool().expect("a flag"))
+        .collect();
+    assert_eq!(committed, [true, false, true]);
+}
+
+#[test]
+fn a_branch_that_has_enough_ends_alone() {
+    let (folder, bytes) = folder();
+    run(&folder, "read src | tee (take 10 | write a) | write b").succeeds();
+    assert!(folder.read("a") == bytes[..10] && folder.read("b") == bytes);
+    // All have enough: the endless source is stopped.
+    run(&folder, "read /dev/zero | tee (take 10 | write c) | take 20 | write d").succeeds();
+    assert_eq!(folder.read("c").len() + folder.read("d").len(), 30);
+}
+
+#[test]
+fn two_outputs_never_share_a_place() {
+    let (folder, _) = folder();
+    for pipeline in [
+        "read src | tee (write a) | write ./a",
+        "read src | tee (write -) | write -",
+        "read src | tee (write -)| gzip",
+        "read src | tee (write src)",
+    ] {
+        run(&folder, pipeline).fails(2);
+        assert_eq!(folder.names(), ["src"]);
+    }
+}
+
+#[test]
+fn a_resumed_copy_has_no_branches() {
+    let (folder, _) = folder();
+    let run = run(&folder, "read src | tee (write a) | write b resume=true");
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("without branches"), "{}", run.stderr);
+}
+
+#[test]
+fn the_ceiling_holds_while_one_branch_lags() {
+    let (folder, bytes) = folder();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = listener.local_addr().expect("has one");
+    let pipeline = format!("read src | tee (write a) (throttle 4MB/s | write tcp://{address})");
+    let running = highwater(["--memory", "256KiB", "--stats", "-", &pipeline])
+        .within(&folder)
+        .start();
+    let mut received = Vec::new();
+    accept(&listener).read_to_end(&mut received).expect("read");
+    let run = running.wait();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(received == bytes && folder.read("a") == bytes);
+    assert!(run.end()["buffered_peak_bytes"].as_u64() <= Some(256 << 10));
+}
+
+#[test]
+fn a_link_of_one_byte_gets_shared_blocks_in_pieces() {
+    let (folder, bytes) = folder();
+    let pipeline = "read src | take 5000 | tee high=1 (write b) (write d) | write c";
+    highwater(["--memory", "128KiB", pipeline])
+        .within(&folder)
+        .run()
+        .succeeds();
+    assert!(["b", "c", "d"].iter().all(|name| folder.read(name) == bytes[..5000]));
+}
+
+#[test]
+fn a_thousand_branches_share_the_ceiling_or_are_refused() {
+    let (folder, _) = folder();
+    let branches: String = (0..1000).map(|_| "(write /dev/null)").collect();
+    let pipeline = format!("read src | tee {branches}");
+    let run = highwater(["--memory", "1MiB", &pipeline]).within(&folder).run();
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("the least that would do is --memory 4004KiB"));
+    let twenty: String = (0..20).map(|at| format!("(write out{at})")).collect();
+    highwater(["--memory", "1MiB", &format!("read src | tee {twenty}")])
+        .within(&folder)
+        .run()
+        .succeeds();
+    assert!((0..20).all(|at| folder.read(&format!("out{at}")).len() == SIZE));
+}
+
+#[test]
+fn a_signal_leaves_no_output() {
+    let (folder, _) = folder();
+    let pipeline = "read /dev/zero | tee (gzip | write a.gz) (write b) | write c";
+    let mut running = highwater(["--progress", "json", "--interval", "1ms", pipeline])
+        .within(&folder)
+        .start();
+    assert!(running.writes(1 << 20));
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait().signal, Some(Signal::TERM.as_raw()));
+    assert_eq!(folder.names(), ["src"]);
+}
