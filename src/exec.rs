@@ -189,15 +189,13 @@ fn program(
         uses_terminal: args.flag("tty"),
         speaker,
     };
-    let Err(error) = program.find() else {
-        return Ok(program);
-    };
     let name = program.name.as_bytes();
     let shown = brief(name);
-    let message = match Errno::from_io_error(&error) {
+    let message = match program.find().err().as_ref().and_then(Errno::from_io_error) {
         Some(Errno::NOENT | Errno::NOTDIR) => format!("there is no program `{shown}`"),
         Some(Errno::ACCESS) => format!("`{shown}` cannot be executed"),
-        _ => format!("`{shown}` cannot be looked up: {error}"),
+        // What else may be wrong shows when it is started.
+        _ => return Ok(program),
     };
     let help = if name.contains(&b'/') {
         "a path is seen from the folder in which the program runs"

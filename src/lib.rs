@@ -8,14 +8,14 @@
 //! |---|---|
 //! | [`error`] | a chain that cannot be, and a run that failed |
 //! | [`platform`] | the only home of system-specific code |
-//! | [`child`] | child processes that lead a process group, and its end |
+//! | [`child`] | child processes with a process group of their own, and its end |
 //! | [`flow`] | chunks, pool, links, meters: the bounded heart |
 //! | [`graph`] | the shape of a pipeline: a tree of nodes joined by typed edges |
 //! | [`stage`] | what a stage is, planned and running; the budget and the cancel it is lent |
 //! | [`grammar`] | text to calls with spans; knows no stage by name |
 //! | [`catalog`] | what a stage is to the rest of the program: name, parameters, examples, constructor |
 //! | [`net`] | addresses and HTTP heads, for endpoints, metrics and checks |
-//! | [`endpoints`], [`transforms`] | the stages themselves, one file for each kind of place or codec family |
+//! | [`endpoints`], [`transforms`], [`exec`] | the stages themselves, one file for each kind of place or codec family |
 //! | [`plan`] | checked calls to a graph of stages with a memory budget |
 //! | [`engine`] | opens, starts, steers, joins, decides the one error; takes snapshots |
 //! | [`view`] | a snapshot to text: JSON, plain lines, the picture, the summary, the recording; the keys |

@@ -2,6 +2,7 @@
 //! reads and writes them can deadlock.
 
 use std::future::Future;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
@@ -82,7 +83,7 @@ impl<'a> Child<'a> {
     ) -> Result<Self, Stop> {
         // Otherwise a member of its group whose own parent has ended may be nobody's to wait for.
         adopt_orphans();
-        let no_pipe = |error| Failure::io(Kind::Resources, "cannot make a pipe", error);
+        let no_pipe = |error| cannot_start("cannot make a pipe", error);
         let bell = Bell::new().map_err(|error| Failure::io(Kind::Resources, "cannot start", error))?;
         let mut speeches = Vec::with_capacity(2);
         let mut listen = || -> Result<OwnedFd, Failure> {
@@ -109,14 +110,8 @@ impl<'a> Child<'a> {
             }
             None => (None, Stdio::inherit()),
         };
-        let group = program.spawn(stdin, stdout.into(), stderr.into()).map_err(|error| {
-            let place = match Errno::from_io_error(&error) {
-                Some(Errno::AGAIN) => Kind::Resources,
-                Some(Errno::NOENT | Errno::ACCESS) => Kind::Usage,
-                _ => Kind::Child,
-            };
-            Failure::io(place, "cannot start", error)
-        })?;
+        let spawned = program.spawn(stdin, stdout.into(), stderr.into());
+        let group = spawned.map_err(|error| cannot_start("cannot start", error))?;
         Ok(Self {
             exit: ChildExit::of(&group.child),
             group,
@@ -360,6 +355,15 @@ impl<'a> Child<'a> {
         self.speeches.iter_mut().for_each(Speech::end);
         self.input = None;
     }
+}
+
+fn cannot_start(operation: &str, error: io::Error) -> Failure {
+    let place = match Errno::from_io_error(&error) {
+        Some(Errno::AGAIN) => Kind::Resources,
+        Some(Errno::NOENT | Errno::ACCESS) => Kind::Usage,
+        _ => Kind::Child,
+    };
+    Failure::io(place, operation, error)
 }
 
 /// Waits for a descriptor, or, where there is none, for nothing of `other`.

@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(told(3 << 8), format!("exited with code 3: {silent}"));
         assert_eq!(told(9), format!("was killed by signal 9 (KILL): {silent}"));
         assert_eq!(
-            told(0x80 | 11),
+            told(128 + 11),
             format!("was killed by signal 11 (SEGV) and dumped core: {silent}")
         );
         let said = failure(ExitStatus::from_raw(1 << 8), Some("no room")).to_string();

@@ -97,7 +97,9 @@ mod tests {
 
     fn last(pieces: &[&[u8]]) -> String {
         let mut lines = Lines::of("exec x".to_owned());
-        pieces.iter().for_each(|piece| lines.take(piece));
+        for piece in pieces {
+            lines.take(piece);
+        }
         lines.end();
         lines.last().unwrap_or_default().to_owned()
     }

@@ -104,7 +104,7 @@ pub fn wait_for_any(descriptors: &mut [PollFd<'_>], limit: Option<Duration>) -> 
 /// of `search`.
 ///
 /// # Errors
-/// `ENOENT` if there is none, `EACCES` if what there is may not be executed.
+/// `ENOENT` or `ENOTDIR` if there is none, `EACCES` if what there is may not be executed.
 pub fn find_program(name: &OsStr, folder: Option<&Path>, search: &OsStr) -> io::Result<PathBuf> {
     let seen = |path: &Path| folder.map_or_else(|| path.to_owned(), |folder| folder.join(path));
     if name.as_bytes().contains(&b'/') {
@@ -119,8 +119,10 @@ pub fn find_program(name: &OsStr, folder: Option<&Path>, search: &OsStr) -> io::
         };
         match check_executable(&seen(&path)) {
             Ok(()) => return Ok(path),
-            Err(error) if Errno::from_io_error(&error) == Some(Errno::ACCESS) => refused = Errno::ACCESS,
-            Err(_) => {}
+            Err(error) => match Errno::from_io_error(&error) {
+                None | Some(Errno::NOENT | Errno::NOTDIR) => {}
+                Some(other) => refused = other,
+            },
         }
     }
     Err(refused.into())
