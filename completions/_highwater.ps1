@@ -101,10 +101,16 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         }
         'highwater;check' {
             [CompletionResult]::new('--rate', '--rate', [CompletionResultType]::ParameterName, 'How fast the output is read')
-            [CompletionResult]::new('--seconds', '--seconds', [CompletionResultType]::ParameterName, 'How long to look; 2s at least')
-            [CompletionResult]::new('--max-rss', '--max-rss', [CompletionResultType]::ParameterName, 'Stop there [default: a quarter of free memory]')
-            [CompletionResult]::new('--pid', '--pid', [CompletionResultType]::ParameterName, 'The server''s process')
-            [CompletionResult]::new('--clients', '--clients', [CompletionResultType]::ParameterName, 'How many clients a server gets')
+            [CompletionResult]::new('--seconds', '--seconds', [CompletionResultType]::ParameterName, 'Duration of the check; at least 2s')
+            [CompletionResult]::new('--max-rss', '--max-rss', [CompletionResultType]::ParameterName, 'Memory limit [default: a quarter of free memory]')
+            [CompletionResult]::new('--max-disk', '--max-disk', [CompletionResultType]::ParameterName, 'Limit of written files [default: 1GiB]')
+            [CompletionResult]::new('--input', '--input', [CompletionResultType]::ParameterName, 'Feed this file, repeated without end')
+            [CompletionResult]::new('--input-kind', '--input-kind', [CompletionResultType]::ParameterName, 'Feed random lines, json or csv')
+            [CompletionResult]::new('--pid', '--pid', [CompletionResultType]::ParameterName, 'A process of the server [default: found by the port]')
+            [CompletionResult]::new('--clients', '--clients', [CompletionResultType]::ParameterName, 'Number of clients of a server')
+            [CompletionResult]::new('--header', '--header', [CompletionResultType]::ParameterName, 'Send this header: ''NAME: VALUE'' or @FILE')
+            [CompletionResult]::new('--method', '--method', [CompletionResultType]::ParameterName, 'Request method [default: GET, or POST with --body]')
+            [CompletionResult]::new('--body', '--body', [CompletionResultType]::ParameterName, 'Send this body: text or @FILE')
             [CompletionResult]::new('--record', '--record', [CompletionResultType]::ParameterName, 'Write samples and verdict there, as JSON lines')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour: auto, always, never')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON lines on stdout')
@@ -123,7 +129,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
     # Stages and their parameters, in the :: form.
     $parameters = @{
         'read' = @('path=', 'size=', 'zero-copy=', 'connect-timeout=', 'retry=', 'user-timeout=', 'high=', 'low=')
-        'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'in-place=', 'sparse=', 'connect-timeout=', 'retry=', 'user-timeout=', 'linger=', 'verify=', 'resume=', 'checkpoint=')
+        'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'in-place=', 'sparse=', 'verify=', 'resume=', 'checkpoint=', 'connect-timeout=', 'retry=', 'user-timeout=', 'linger=')
         'gzip' = @('level=', 'threads=', 'member=', 'single=', 'flush=', 'high=', 'low=')
         'gunzip' = @('high=', 'low=')
         'zstd' = @('level=', 'threads=', 'window=', 'flush=', 'high=', 'low=')

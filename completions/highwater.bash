@@ -114,7 +114,7 @@ _highwater() {
             return 0
             ;;
         highwater__subcmd__check)
-            opts="-h --rate --seconds --max-rss --pid --clients --record --json --color --help"
+            opts="-h --rate --seconds --max-rss --max-disk --input --input-kind --pid --clients --header --method --body --record --json --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -132,11 +132,35 @@ _highwater() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-disk)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --input-kind)
+                    COMPREPLY=($(compgen -W "lines json csv" -- "${cur}"))
+                    return 0
+                    ;;
                 --pid)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --clients)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --header)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --method)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --body)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -334,7 +358,7 @@ fi
 _highwater_parameters() {
     case $1 in
         read) echo 'path= path=ENDPOINT size= size=SIZE zero-copy=true zero-copy=false connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION high= high=SIZE low= low=SIZE' ;;
-        write) echo 'path= path=ENDPOINT append=true append=false clobber=true clobber=false sync=true sync=false mode= mode=TEXT in-place=true in-place=false sparse=auto sparse=always sparse=never connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION linger= linger=DURATION verify=true verify=false resume=true resume=false checkpoint= checkpoint=SIZE' ;;
+        write) echo 'path= path=ENDPOINT append=true append=false clobber=true clobber=false sync=true sync=false mode= mode=TEXT in-place=true in-place=false sparse=auto sparse=always sparse=never verify=true verify=false resume=true resume=false checkpoint= checkpoint=SIZE connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION linger= linger=DURATION' ;;
         gzip) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 threads= threads=1..64 member= member=SIZE single=true single=false flush= flush=DURATION high= high=SIZE low= low=SIZE' ;;
         gunzip) echo 'high= high=SIZE low= low=SIZE' ;;
         zstd) echo 'level=-7 level=-6 level=-5 level=-4 level=-3 level=-2 level=-1 level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 level=13 level=14 level=15 level=16 level=17 level=18 level=19 level=20 level=21 level=22 threads= threads=1..64 window= window=SIZE flush= flush=DURATION high= high=SIZE low= low=SIZE' ;;

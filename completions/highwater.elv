@@ -92,10 +92,16 @@ set edit:completion:arg-completer[highwater] = {|@words|
         }
         &'highwater;check'= {
             cand --rate 'How fast the output is read'
-            cand --seconds 'How long to look; 2s at least'
-            cand --max-rss 'Stop there [default: a quarter of free memory]'
-            cand --pid 'The server''s process'
-            cand --clients 'How many clients a server gets'
+            cand --seconds 'Duration of the check; at least 2s'
+            cand --max-rss 'Memory limit [default: a quarter of free memory]'
+            cand --max-disk 'Limit of written files [default: 1GiB]'
+            cand --input 'Feed this file, repeated without end'
+            cand --input-kind 'Feed random lines, json or csv'
+            cand --pid 'A process of the server [default: found by the port]'
+            cand --clients 'Number of clients of a server'
+            cand --header 'Send this header: ''NAME: VALUE'' or @FILE'
+            cand --method 'Request method [default: GET, or POST with --body]'
+            cand --body 'Send this body: text or @FILE'
             cand --record 'Write samples and verdict there, as JSON lines'
             cand --color 'When to use colour: auto, always, never'
             cand --json 'Print JSON lines on stdout'
@@ -114,7 +120,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
 # Stages and their parameters, in the :: form.
 var highwater-parameters = [
     &read=['path=' 'size=' 'zero-copy=' 'connect-timeout=' 'retry=' 'user-timeout=' 'high=' 'low=']
-    &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'in-place=' 'sparse=' 'connect-timeout=' 'retry=' 'user-timeout=' 'linger=' 'verify=' 'resume=' 'checkpoint=']
+    &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'in-place=' 'sparse=' 'verify=' 'resume=' 'checkpoint=' 'connect-timeout=' 'retry=' 'user-timeout=' 'linger=']
     &gzip=['level=' 'threads=' 'member=' 'single=' 'flush=' 'high=' 'low=']
     &gunzip=['high=' 'low=']
     &zstd=['level=' 'threads=' 'window=' 'flush=' 'high=' 'low=']

@@ -98,10 +98,18 @@ complete -c highwater -n "__fish_highwater_using_subcommand ctl" -s h -l help -d
 complete -c highwater -n "__fish_highwater_using_subcommand report" -s o -l output -d 'Where to write it; the name says what: .html, .svg or .png' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l rate -d 'How fast the output is read' -r
-complete -c highwater -n "__fish_highwater_using_subcommand check" -l seconds -d 'How long to look; 2s at least' -r
-complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-rss -d 'Stop there [default: a quarter of free memory]' -r
-complete -c highwater -n "__fish_highwater_using_subcommand check" -l pid -d 'The server\'s process' -r
-complete -c highwater -n "__fish_highwater_using_subcommand check" -l clients -d 'How many clients a server gets' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l seconds -d 'Duration of the check; at least 2s' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-rss -d 'Memory limit [default: a quarter of free memory]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-disk -d 'Limit of written files [default: 1GiB]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l input -d 'Feed this file, repeated without end' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l input-kind -d 'Feed random lines, json or csv' -r -f -a "lines\t'Lines of 99 characters'
+json\t'JSON Lines: objects with a number, a name and a text'
+csv\t'CSV with a header and the same three columns'"
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l pid -d 'A process of the server [default: found by the port]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l clients -d 'Number of clients of a server' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l header -d 'Send this header: \'NAME: VALUE\' or @FILE' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l method -d 'Request method [default: GET, or POST with --body]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand check" -l body -d 'Send this body: text or @FILE' -r
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l record -d 'Write samples and verdict there, as JSON lines' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l color -d 'When to use colour: auto, always, never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Always'
@@ -147,7 +155,7 @@ function __highwater_parameters
             echo 'size='\t'how much a stream is expected to give; for the time left, not a limit'
             echo 'zero-copy=true'\t'lend a file\'s own pages to a pipe or a socket; a file that changes meanwhile changes what was sent'
             echo 'zero-copy=false'\t'lend a file\'s own pages to a pipe or a socket; a file that changes meanwhile changes what was sent'
-            echo 'connect-timeout='\t'how long a network endpoint may take to resolve and connect'
+            echo 'connect-timeout='\t'how long it may take to resolve and connect'
             echo 'retry='\t'how often to try again to connect, after pauses that grow to 10s; connect-timeout= is for each attempt'
             echo 'user-timeout='\t'end a TCP connection that gives no answer, or has no room, for so long; else the system\'s time, about 15 minutes without an answer'
             echo 'high='\t'high-water mark of the link behind this stage'
@@ -166,15 +174,15 @@ function __highwater_parameters
             echo 'sparse=auto'\t'holes in the file: where the source has some, wherever blocks are zeros, or none'
             echo 'sparse=always'\t'holes in the file: where the source has some, wherever blocks are zeros, or none'
             echo 'sparse=never'\t'holes in the file: where the source has some, wherever blocks are zeros, or none'
-            echo 'connect-timeout='\t'how long a network endpoint may take to resolve and connect'
-            echo 'retry='\t'how often to try again to connect, after pauses that grow to 10s; connect-timeout= is for each attempt'
-            echo 'user-timeout='\t'end a TCP connection that gives no answer, or has no room, for so long; else the system\'s time, about 15 minutes without an answer'
-            echo 'linger='\t'how long a peer may take for the rest after the last byte was written; else as long as it takes'
             echo 'verify=true'\t'whether to read everything back and compare it before it takes its place'
             echo 'verify=false'\t'whether to read everything back and compare it before it takes its place'
             echo 'resume=true'\t'whether to keep what was written when the run ends early, and go on with it the next time'
             echo 'resume=false'\t'whether to keep what was written when the run ends early, and go on with it the next time'
             echo 'checkpoint='\t'with resume=true, after how many bytes the journal is brought up to date; 64MiB unless given'
+            echo 'connect-timeout='\t'how long it may take to resolve and connect'
+            echo 'retry='\t'how often to try again to connect, after pauses that grow to 10s; connect-timeout= is for each attempt'
+            echo 'user-timeout='\t'end a TCP connection that gives no answer, or has no room, for so long; else the system\'s time, about 15 minutes without an answer'
+            echo 'linger='\t'how long a peer may take for the rest after the last byte was written; else as long as it takes'
         case gzip
             echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'level=2'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'

@@ -12,14 +12,16 @@ mod pipeline;
 mod reading;
 #[cfg(test)]
 mod sample;
+mod scheme;
 mod unknown;
 
 pub use arguments::Args;
 pub use build::Build;
-pub use form::{all_params, positional_form};
+pub use form::{all_params, headed_params, positional_form};
 pub use kind::Kind;
 pub use page::{describe, list};
 pub use pipeline::{Checked, check, check_pipeline};
+pub use scheme::{Access, Misnamed, Placed, Scheme};
 pub use unknown::find_by_name;
 
 /// Where in a pipeline a stage can stand.

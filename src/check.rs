@@ -1,8 +1,8 @@
-//! Whether other people's programs honour backpressure: a program is fed faster than its output is read, a server gets
-//! clients that read slowly, and their memory says the rest.
+//! Finds out whether other programs honour backpressure: a program is fed faster than its output is read, a server gets
+//! clients that read slowly, and their memory and files are measured meanwhile.
 //!
-//! [`program`] and [`server`] take samples; [`series`] keeps them, [`verdict`] judges them without doing anything;
-//! [`picture`], [`bill`] and [`recording`] show them.
+//! [`program`] and [`server`] take samples, [`series`] keeps them, [`verdict`] judges them; [`picture`], [`summary`] and
+//! [`recording`] show them.
 
 use std::time::{Duration, Instant};
 
@@ -10,51 +10,61 @@ use rustix::event::{PollFd, Timespec, poll};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind};
+use crate::view::record::Process;
 
-pub mod bill;
-mod course;
+mod error_output;
 mod feeder;
+pub mod input;
 mod interruption;
-mod noise_lines;
+mod meter;
+mod owner;
 pub mod picture;
 pub mod program;
 pub mod recording;
+pub mod request;
+mod schedule;
 pub mod series;
 pub mod server;
 mod slow_output;
 mod slow_reader;
+pub mod summary;
 pub mod url;
 pub mod verdict;
 
-use course::STEP;
+use schedule::STEP;
 use series::Sample;
-use verdict::Verdict;
+use verdict::{Ending, Verdict};
 
-/// Time between two samples, in seconds.
-pub const INTERVAL: f64 = 0.1;
 /// A check cannot be shorter.
 pub const SHORTEST: Duration = Duration::from_secs(2);
 
-/// What a check is to be like.
+/// The options of a check.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How long it takes, the start of a program left out; at least [`SHORTEST`].
+    /// About how long it takes, without the start of a program; at least [`SHORTEST`]. An undecided check takes up to
+    /// four times as long.
     pub length: Duration,
-    /// Bytes per second that are read: of a program's output, or by each client of a server.
+    /// Bytes per second that are read from a program, or by each client of a server.
     pub rate: u64,
     /// Bytes of memory at which the check ends.
     pub max_rss: u64,
+    /// Bytes written to files at which the check ends.
+    pub max_disk: u64,
 }
 
-/// What a check came to.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Report {
-    /// The finding, and why.
+    /// The verdict and its reason.
     pub verdict: Verdict,
-    /// What it rests on.
+    /// The samples that it rests on.
     pub samples: Vec<Sample>,
-    /// The last lines that a program wrote to its standard error, where it ended by itself.
-    pub complaint: String,
+    /// The one with the most memory.
+    pub peak: Option<Sample>,
+    /// The process that held most of it.
+    pub holder: Option<Process<'static>>,
+    /// The line of standard error in which a program said why it ended.
+    pub error_line: Option<String>,
 }
 
 /// How a check ended.
@@ -62,36 +72,35 @@ pub struct Report {
 pub enum Outcome {
     /// With a verdict.
     Judged(Report),
-    /// By this signal; everything is tidied up.
-    Interrupted(i32),
+    /// By this signal, after the program has ended. With the last sample.
+    Interrupted(i32, Sample),
 }
 
-/// Where a check stands, for those who watch.
+/// How far a check is.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
-    /// What is being done.
+    /// What it does.
     pub doing: &'static str,
-    /// How much of the check is done, 0 to 1.
+    /// The share that is over, 0 to 1.
     pub progress: f64,
 }
 
-/// Somebody who watches a check.
+/// Receives the samples of a running check.
 pub trait Watcher {
-    /// What is checked has been started, or reached.
+    /// Called once the program has been started, or the server reached.
     ///
     /// # Errors
-    /// Where the watcher cannot go on; the check ends with it.
+    /// An error ends the check.
     fn begin(&mut self) -> Result<(), Failure>;
 
-    /// One more sample.
+    /// Called with each sample.
     ///
     /// # Errors
-    /// As for `begin`.
+    /// An error ends the check.
     fn sample(&mut self, sample: &Sample, moment: Moment) -> Result<(), Failure>;
 }
 
-/// The steps of a check in time. Late steps are not made up for: a machine that is busy makes a check longer, not
-/// coarser.
+/// The steps of a check in time. Late steps are not made up for: on a busy machine a check takes longer.
 #[derive(Debug)]
 struct Pace {
     start: Instant,
@@ -111,7 +120,7 @@ impl Pace {
         self.start.elapsed()
     }
 
-    /// Waits for any of `descriptors`, at most until the next step; answers whether that is due.
+    /// Waits for any of `descriptors` or the next step; returns whether the step is due.
     fn wait(&mut self, descriptors: &mut [PollFd<'_>]) -> Result<bool, Failure> {
         let left = self.next.saturating_duration_since(Instant::now());
         let limit = Timespec::try_from(left).unwrap_or_default();
@@ -128,7 +137,7 @@ impl Pace {
     }
 }
 
-/// How many of `rate` bytes a second fall to step `number`, counted from 0: they add up exactly.
+/// The share of `rate` bytes per second of step `number`, counted from 0. Ten steps in a row add up to the rate.
 fn share_of_step(rate: u64, number: u64) -> u64 {
     let until = |step: u64| u128::from(rate) * u128::from(step) / 10;
     u64::try_from(until(number + 1) - until(number)).unwrap_or(u64::MAX)

@@ -16,6 +16,7 @@ mod bottleneck;
 mod commit;
 mod controls;
 mod direct;
+mod ending;
 #[cfg(test)]
 mod fake_places;
 #[cfg(test)]
@@ -23,12 +24,12 @@ mod fake_runs;
 #[cfg(test)]
 mod fakes;
 mod filling;
-mod gate;
 mod guard;
 mod interrupt;
 mod min_rate;
 mod opening;
 mod overrun;
+mod pause_point;
 mod progress;
 mod rounds;
 mod running;
@@ -46,7 +47,7 @@ mod watch;
 
 pub use commit::Fate;
 pub use controls::{Controls, Throttle, Unsteerable, Which};
-pub use direct::Lane;
+pub use direct::DirectPath;
 pub use filling::LinkSample;
 pub use min_rate::MinRate;
 pub use progress::Progress;
@@ -89,7 +90,7 @@ pub struct Ending {
     pub failure: Option<(Option<String>, Failure)>,
     /// The signal that ended the run.
     pub signal: Option<i32>,
-    /// Stages that were not back in time, and what could not be taken back: one line each.
+    /// Stages that were not back in time, and what could not be rolled back: one line each.
     pub left_behind: Vec<String>,
     /// What became of the output of each sink, once the stages were started.
     pub outputs: Vec<(NodeId, Fate)>,

@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
-use std::sync::Arc;
 
 use rustix::io::Errno;
 
@@ -11,8 +10,8 @@ use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role}
 use crate::error::{Failure, Problem, brief};
 use crate::flow::{Inlet, Outlet};
 use crate::stage::{
-    BoxFuture, Context, Conversion, Facts, MemoryUse, Phase, Reach, Rollback, Sink, SinkPlan, Source, SourcePlan,
-    Stage, TransformPlan, Work,
+    BoxFuture, Context, Conversion, Endpoint, Facts, MemoryUse, OpenReader, OpenWriter, Outside, Source, Stage,
+    TransformPlan, Work,
 };
 
 mod bell;
@@ -40,7 +39,7 @@ const ENV: Param = Param {
 
 const DIR: Param = Param {
     name: "dir",
-    kind: Kind::Endpoint,
+    kind: Kind::Bytes,
     place: Place::Named,
     required: false,
     default: None,
@@ -112,7 +111,7 @@ static EXEC: Definition = Definition {
         },
     ],
     build: Build::Anywhere {
-        source: |args| Ok(Box::new(Plan(exec(args)?))),
+        source: |args| Ok(Source::of(Box::new(Plan(exec(args)?)))),
         transform: |args| Ok(Box::new(Plan(exec(args)?))),
         sink: |args| Ok(Box::new(Plan(exec(args)?))),
     },
@@ -144,7 +143,7 @@ static SH: Definition = Definition {
         about: "count the lines of a log",
     }],
     build: Build::Anywhere {
-        source: |args| Ok(Box::new(Plan(sh(args)?))),
+        source: |args| Ok(Source::of(Box::new(Plan(sh(args)?)))),
         transform: |args| Ok(Box::new(Plan(sh(args)?))),
         sink: |args| Ok(Box::new(Plan(sh(args)?))),
     },
@@ -184,7 +183,7 @@ fn program(
         name,
         arguments,
         variables: variables(args)?,
-        folder: args.endpoint("dir").map(|folder| owned(folder).into()),
+        folder: args.words("dir").pop().map(|folder| owned(folder).into()),
         grace: args.duration("grace").unwrap_or_default(),
         uses_terminal: args.flag("tty"),
         speaker,
@@ -241,6 +240,10 @@ impl TransformPlan for Plan {
     fn ends_early(&self) -> bool {
         true
     }
+
+    fn outside(&self) -> Option<Outside> {
+        Some(Outside::Child)
+    }
 }
 
 impl MemoryUse for Plan {
@@ -253,72 +256,41 @@ impl Conversion for Plan {}
 
 impl Stage for Plan {
     fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {
-        self.work(Some(input), Some(out), context)
+        Work::Thread(Box::new(move || driver::run(&self.0, Some(input), Some(out), &context)))
     }
 }
 
-impl SourcePlan for Plan {
-    fn facts(&self) -> Result<Facts, Failure> {
-        Ok(Facts::default())
-    }
-
-    fn reach(&self) -> Reach {
-        Reach::Near
-    }
-
-    fn can_resume(&self) -> Result<(), &'static str> {
-        Err("a program")
-    }
-
-    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Source>, Failure>> {
-        Box::pin(async move { Ok(self as Box<dyn Source>) })
-    }
-}
-
-impl Source for Plan {
-    fn start(self: Box<Self>, out: Outlet, context: Context) -> Work {
-        self.work(None, Some(out), context)
-    }
-}
-
-impl SinkPlan for Plan {
-    fn facts(&self) -> Result<Facts, Failure> {
-        Ok(Facts::default())
-    }
-
-    fn reach(&self) -> Reach {
-        Reach::Near
-    }
-
-    fn effect(&self) -> String {
-        format!("runs {}", brief(self.0.name.as_bytes()))
+impl Endpoint for Plan {
+    fn shown(&self) -> String {
+        brief(self.0.name.as_bytes())
     }
 
     fn state_bytes(&self) -> u64 {
         STATE
     }
 
-    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Sink>, Failure>> {
-        Box::pin(async move { Ok(self as Box<dyn Sink>) })
-    }
-}
-
-impl Sink for Plan {
-    fn rollback(&self) -> Option<Arc<dyn Rollback>> {
-        None
+    fn source_facts(&self) -> Result<Facts, Failure> {
+        Ok(Facts {
+            outside: Some(Outside::Child),
+            ..Facts::default()
+        })
     }
 
-    fn phase(&self) -> Phase {
-        Phase::Drained
+    fn can_resume(&self) -> Result<(), &'static str> {
+        Err("a program")
     }
 
-    fn start(self: Box<Self>, input: Inlet, context: Context) -> Work {
-        self.work(Some(input), None, context)
+    fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
+        let run = move |out, context: &Context| driver::run(&self.0, None, Some(out), context);
+        Box::pin(async move { Ok(OpenReader::Driver(Box::new(run))) })
     }
-}
 
-impl Plan {
-    fn work(self: Box<Self>, input: Option<Inlet>, out: Option<Outlet>, context: Context) -> Work {
-        Work::Thread(Box::new(move || driver::run(&self.0, input, out, &context)))
+    fn effect(&self) -> String {
+        format!("runs {}", self.shown())
+    }
+
+    fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
+        let run = move |input, context: &Context| driver::run(&self.0, Some(input), None, context);
+        Box::pin(async move { Ok(OpenWriter::Driver(Box::new(run))) })
     }
 }

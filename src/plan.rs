@@ -12,7 +12,7 @@ use crate::flow::Marks;
 use crate::grammar::Script;
 use crate::graph::{Graph, NodeId, NodeMap};
 use crate::platform::FilePlace;
-use crate::stage::{BranchPlan, Facts, MemoryUse, SinkPlan, SourcePlan, TransformPlan};
+use crate::stage::{BranchPlan, Endpoint, Facts, MemoryUse, ResumeKey, Source, TransformPlan};
 use crate::transforms;
 
 mod budget;
@@ -57,13 +57,13 @@ pub struct Plan {
 /// What a stage will do.
 pub enum StagePlan {
     /// Where bytes come from.
-    Source(Box<dyn SourcePlan>),
+    Source(Source),
     /// What happens to them.
     Transform(Box<dyn TransformPlan>),
     /// Where they part.
     Branch(Box<dyn BranchPlan>),
     /// Where they go.
-    Sink(Box<dyn SinkPlan>),
+    Sink(Box<dyn Endpoint>),
 }
 
 /// One stage, planned.
@@ -72,6 +72,8 @@ pub struct Planned<T> {
     pub name: &'static str,
     /// Its call, normalised and safe to print.
     pub text: String,
+    /// Whether the text leaves it out: it is only where the pipeline happens to begin or to end.
+    pub is_implied: bool,
     /// What counts because the call says nothing else: `level=6`.
     pub defaults: Vec<String>,
     /// The small file that it leaves beside the stream.
@@ -88,6 +90,7 @@ impl<T> Planned<T> {
         Self {
             name,
             text: text.into(),
+            is_implied: false,
             defaults: Vec::new(),
             side_file: None,
             sub_pipelines: Vec::new(),
@@ -114,7 +117,7 @@ pub struct SubPlan {
 }
 
 /// Plans one run of a sub-pipeline over a source.
-pub type PlanRun = dyn Fn(Box<dyn SourcePlan>) -> Result<Plan, Failure> + Send + Sync;
+pub type PlanRun = dyn Fn(Source) -> Result<Plan, Failure> + Send + Sync;
 
 impl fmt::Debug for SubPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,7 +136,7 @@ impl StagePlan {
     pub fn facts(&self) -> Option<Result<Facts, Failure>> {
         match self {
             Self::Source(plan) => Some(plan.facts()),
-            Self::Sink(plan) => Some(plan.facts()),
+            Self::Sink(place) => Some(place.sink_facts()),
             Self::Transform(_) | Self::Branch(_) => None,
         }
     }
@@ -142,10 +145,10 @@ impl StagePlan {
     #[must_use]
     pub fn state_bytes(&self) -> u64 {
         match self {
-            Self::Source(_) => 0,
+            Self::Source(source) => source.state_bytes(),
             Self::Transform(plan) => plan.memory_use().map_or(0, MemoryUse::state_bytes),
             Self::Branch(plan) => plan.state_bytes(),
-            Self::Sink(plan) => plan.state_bytes(),
+            Self::Sink(place) => place.state_bytes(),
         }
     }
 
@@ -160,18 +163,26 @@ impl StagePlan {
 
     /// A sink, if it is one.
     #[must_use]
-    pub fn as_sink(&self) -> Option<&dyn SinkPlan> {
+    pub fn as_sink(&self) -> Option<&dyn Endpoint> {
         match self {
-            Self::Sink(plan) => Some(&**plan),
+            Self::Sink(place) => Some(&**place),
+            _ => None,
+        }
+    }
+
+    /// Where it is put which run this is, where a sink goes on with what an earlier one has written.
+    pub fn resume_key(&mut self) -> Option<&mut Option<ResumeKey>> {
+        match self {
+            Self::Sink(place) => place.resume_key(),
             _ => None,
         }
     }
 
     /// A source, if it is one.
     #[must_use]
-    pub fn as_source(&self) -> Option<&dyn SourcePlan> {
+    pub fn as_source(&self) -> Option<&Source> {
         match self {
-            Self::Source(plan) => Some(&**plan),
+            Self::Source(source) => Some(source),
             _ => None,
         }
     }
@@ -257,7 +268,7 @@ impl Plan {
 
     /// The source and the sink, where nothing stands between them.
     #[must_use]
-    pub fn bare(&self) -> Option<(&dyn SourcePlan, &dyn SinkPlan)> {
+    pub fn bare(&self) -> Option<(&Source, &dyn Endpoint)> {
         match self.stages.values() {
             [source, sink] => Some((source.plan.as_source()?, sink.plan.as_sink()?)),
             _ => None,

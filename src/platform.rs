@@ -37,8 +37,11 @@ pub use identity::{FileId, FilePlace, FileStamp, folder_of, is_sparse};
 pub use inherited::{duplicate_inherited, named_descriptor};
 pub use kernel_queue::KernelQueue;
 pub use keyboard::{Keyboard, release_keyboard};
-pub use memory::{ResidentMemory, free_memory, share_one_heap};
-pub use process_tree::{Tree, TreeMemory, adopt_orphans, die_with_parent, kill_descendants, lead_group, shrink_pipe};
+pub use memory::{ResidentMemory, free_disk, free_memory, share_one_heap};
+pub use process_tree::{
+    Listeners, Tree, TreeUse, TreeWatch, Written, adopt_orphans, die_with_parent, kill_descendants, lead_group,
+    listens, shrink_pipe,
+};
 pub use reactor::{listen_to, reactor};
 pub use signals::{TERMINATING, end_as, interrupt_this_process, is_ignored, pending_signal, prepare_signals};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};

@@ -9,7 +9,6 @@ mod brotli;
 #[cfg(feature = "bzip2")]
 mod bzip2;
 mod codec;
-mod crew;
 mod decompress;
 mod gathered;
 mod gzip;
@@ -21,6 +20,7 @@ mod pass;
 mod passing_tests;
 mod tee;
 mod throttle;
+mod worker_pool;
 #[cfg(feature = "xz")]
 mod xz;
 #[cfg(feature = "zstd")]

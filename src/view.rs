@@ -60,13 +60,13 @@ pub struct Settings {
 }
 
 /// How often the view looks, whatever its interval: often enough to name the bottleneck.
-const GLANCE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How often the live view is drawn: faster cannot be read.
 const FRAME: Duration = Duration::from_millis(200);
 /// How long the view's thread may take to end: it may be waiting for its reader.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a reader of standard error may take before it misses something.
-const PATIENCE: Duration = Duration::from_millis(500);
+const WRITE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What the view's thread is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl View {
         // Whatever the screen still does, the terminal's modes are back before anything else is said.
         release_keyboard();
         let _ = self.events.send(Event::Over);
-        let ended = self.end.and_then(|end| end.recv_timeout(LAST_WORDS).ok());
+        let ended = self.end.and_then(|end| end.recv_timeout(STOP_TIMEOUT).ok());
         live::forget();
         ended.unwrap_or_else(|| (Sampler::new(self.watch.clone()).end(), None))
     }
@@ -144,7 +144,7 @@ pub fn say_exactly(text: &str) {
         let patience = if STUCK.load(Ordering::Relaxed) {
             Duration::ZERO
         } else {
-            PATIENCE
+            WRITE_TIMEOUT
         };
         STUCK.store(!write_patiently(text.as_bytes(), patience), Ordering::Relaxed);
     }
@@ -157,7 +157,7 @@ struct Ticker {
     painter: Option<Painter>,
     keys: Option<Keys>,
     recording: Option<(Sampler, Recorder)>,
-    next_glance: Instant,
+    next_poll: Instant,
     next_report: Instant,
 }
 
@@ -169,7 +169,7 @@ impl Ticker {
             painter: (settings.progress == Progress::Live).then(|| Painter::new(settings.style)),
             keys,
             recording,
-            next_glance: now + GLANCE,
+            next_poll: now + POLL_INTERVAL,
             next_report: now + interval(&settings),
             settings,
         }
@@ -177,8 +177,8 @@ impl Ticker {
 
     fn until_next(&self) -> Duration {
         let next = match self.settings.progress {
-            Progress::None => self.next_glance,
-            Progress::Live | Progress::Plain | Progress::Json => self.next_glance.min(self.next_report),
+            Progress::None => self.next_poll,
+            Progress::Live | Progress::Plain | Progress::Json => self.next_poll.min(self.next_report),
         };
         next.saturating_duration_since(Instant::now())
     }
@@ -195,11 +195,11 @@ impl Ticker {
                 self.next_report += interval(&self.settings);
             }
         }
-        if now >= self.next_glance {
-            self.sampler.glance();
+        if now >= self.next_poll {
+            self.sampler.observe();
             self.record();
-            while self.next_glance <= now {
-                self.next_glance += GLANCE;
+            while self.next_poll <= now {
+                self.next_poll += POLL_INTERVAL;
             }
         }
     }

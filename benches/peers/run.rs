@@ -16,7 +16,7 @@ use crate::contender::{Contender, Places};
 use crate::data::{Fingerprint, fingerprint};
 
 /// How often the peak of memory is read: it is gone when the process is.
-const GLANCE: Timespec = Timespec {
+const POLL_INTERVAL: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 10_000_000,
 };
@@ -75,7 +75,7 @@ impl Watched {
             status,
             peak: 0,
         };
-        watched.glance();
+        watched.observe();
         Ok(watched)
     }
 
@@ -89,7 +89,7 @@ impl Watched {
     }
 
     /// Reads `VmHWM`; a process that is over has none.
-    fn glance(&mut self) {
+    fn observe(&mut self) {
         let mut text = String::new();
         let read = self.status.seek(SeekFrom::Start(0));
         if read.and_then(|_| self.status.read_to_string(&mut text)).is_ok() {
@@ -101,8 +101,8 @@ impl Watched {
 
     /// Waits for its end, at most for a glance; answers whether it is over.
     pub fn is_over(&mut self) -> io::Result<bool> {
-        let ready = poll(&mut [PollFd::new(&self.over, PollFlags::IN)], Some(&GLANCE))?;
-        self.glance();
+        let ready = poll(&mut [PollFd::new(&self.over, PollFlags::IN)], Some(&POLL_INTERVAL))?;
+        self.observe();
         Ok(ready > 0)
     }
 

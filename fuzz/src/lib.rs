@@ -54,7 +54,7 @@ pub fn decode(stage: &str, data: &[u8]) {
         drop(drain);
         match worker.join().expect("no panic") {
             Ok(()) => {}
-            Err(Stop::Neighbour) => assert!(is_bomb, "it stopped and did not say why"),
+            Err(Stop::PeerClosed) => assert!(is_bomb, "it stopped and did not say why"),
             Err(Stop::Failed(failure)) => {
                 let expected = matches!(failure.kind(), Kind::Corrupt | Kind::Limit);
                 assert!(expected, "{:?}: {failure}", failure.kind());

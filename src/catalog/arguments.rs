@@ -3,13 +3,17 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use super::Param;
 use super::kind::Value;
+use super::{Kind, Param, Role, Scheme};
+use crate::error::Problem;
+use crate::stage::Endpoint;
 
 /// One parameter of the call's stage, and what was given for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Entry {
     pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) default: Option<&'static str>,
     /// What was given, in order, or the default.
     pub(super) values: Vec<Value>,
     /// Where the first one is written; none for a default.
@@ -20,6 +24,8 @@ impl Entry {
     pub(super) fn of(param: &Param) -> Self {
         Self {
             name: param.name,
+            kind: param.kind,
+            default: param.default,
             values: Vec::new(),
             span: None,
         }
@@ -30,9 +36,10 @@ impl Entry {
 ///
 /// Every getter panics when it is asked for a parameter that the definition does not have, or has with another kind:
 /// that is a mistake in the stage, which its first test finds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Args {
     pub(super) stage: &'static str,
+    pub(super) role: Role,
     pub(super) entries: Vec<Entry>,
     pub(super) span: Range<usize>,
     pub(super) text: String,
@@ -131,6 +138,50 @@ impl Args {
         self.endpoints(name).pop()
     }
 
+    /// The places that the endpoints given lead to, in order.
+    ///
+    /// # Errors
+    /// The first that cannot be.
+    ///
+    /// # Panics
+    /// As the getters do.
+    #[track_caller]
+    pub fn places(&self, name: &str) -> Result<Vec<Box<dyn Endpoint>>, Problem> {
+        let Kind::Endpoint(schemes) = self.entry(name).kind else {
+            panic!("parameter `{name}` of stage `{}` is no endpoint", self.stage)
+        };
+        let place = |endpoint: &[u8]| {
+            let (scheme, rest) = Scheme::find(schemes, endpoint).map_err(|wrong| wrong.of(self))?;
+            let access = scheme.access(self.role).expect("checked with the parameters");
+            (access.place)(rest, self)
+        };
+        self.endpoints(name).into_iter().map(place).collect()
+    }
+
+    /// The place of a required parameter.
+    ///
+    /// # Errors
+    /// If it cannot be.
+    #[track_caller]
+    pub fn required_place(&self, name: &str) -> Result<Box<dyn Endpoint>, Problem> {
+        let place = self.places(name)?.pop();
+        Ok(self.required(name, place))
+    }
+
+    /// Whether one of the places that were given supports the parameter.
+    #[must_use]
+    pub fn supports(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.name == name)
+    }
+
+    /// What counts because the call says nothing else: `level=6`.
+    #[must_use]
+    pub fn defaults(&self) -> Vec<String> {
+        let unsaid = self.entries.iter().filter(|entry| entry.span.is_none());
+        let defaults = unsaid.filter_map(|entry| Some(format!("{}={}", entry.name, entry.default?)));
+        defaults.collect()
+    }
+
     /// The size of a required parameter, in bytes.
     #[must_use]
     #[track_caller]
@@ -143,13 +194,6 @@ impl Args {
     #[track_caller]
     pub fn required_rate(&self, name: &str) -> u64 {
         self.required(name, self.rate(name))
-    }
-
-    /// The endpoint of a required parameter.
-    #[must_use]
-    #[track_caller]
-    pub fn required_endpoint(&self, name: &str) -> &[u8] {
-        self.required(name, self.endpoint(name))
     }
 
     /// The high-water mark of the link behind this stage, in bytes, if it was given.

@@ -1,11 +1,50 @@
 //! How a stage is written, as a form to fill in: `throttle RATE`, `read PATH…`.
 
-use super::{Definition, LINK_PARAMS, Param, Place};
+use super::{Definition, Kind, LINK_PARAMS, Param, Place};
 
-/// All parameters of a stage: its own, then those that every stage that feeds a link takes.
+/// All parameters of a stage: its own, those of the places that it uses, then those that every stage that feeds a link
+/// takes.
 pub fn all_params(def: &Definition) -> impl Iterator<Item = &'static Param> + use<> {
     let common = if def.role.feeds_a_link() { LINK_PARAMS } else { &[] };
-    def.params.iter().chain(common)
+    let places = place_params(def).into_iter().map(|(param, _)| param);
+    def.params.iter().chain(places).chain(common)
+}
+
+/// The parameters that only some places support, each with the forms of those places.
+#[must_use]
+pub fn place_params(def: &Definition) -> Vec<(&'static Param, Vec<&'static str>)> {
+    let mut found: Vec<(&Param, Vec<&str>)> = Vec::new();
+    let schemes = def.params.iter().flat_map(|param| match param.kind {
+        Kind::Endpoint(schemes) => schemes,
+        _ => &[],
+    });
+    for scheme in schemes {
+        for param in scheme.access(def.role).iter().flat_map(|access| access.params) {
+            match found.iter_mut().find(|(known, _)| known.name == param.name) {
+                Some((_, forms)) => forms.push(scheme.form),
+                None => found.push((param, vec![scheme.form])),
+            }
+        }
+    }
+    found
+}
+
+/// All parameters under their headings: first those that hold everywhere, then those of the same places together.
+#[must_use]
+pub fn headed_params(def: &Definition) -> Vec<(String, Vec<&'static Param>)> {
+    let of_places = place_params(def);
+    let is_general = |param: &&Param| !of_places.iter().any(|(known, _)| known.name == param.name);
+    let general: Vec<&Param> = all_params(def).filter(is_general).collect();
+    let mut groups = vec![("Parameters".to_owned(), general)];
+    for (param, forms) in &of_places {
+        let heading = format!("Parameters for {}", forms.join(", "));
+        match groups.iter_mut().find(|(known, _)| *known == heading) {
+            Some((_, params)) => params.push(*param),
+            None => groups.push((heading, vec![*param])),
+        }
+    }
+    groups.retain(|(_, params)| !params.is_empty());
+    groups
 }
 
 /// The name and the words that belong to it without a `KEY=`, and those without which it cannot be: `throttle RATE`.

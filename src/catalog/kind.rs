@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::Scheme;
 use crate::grammar::{Misread, parse_duration, parse_rate, parse_size};
 
 /// What the value of a parameter is. A new kind is a variant here, one of `Value`, an arm in each method below, and
 /// a getter in `arguments`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// Bytes: `64K`, `1.5MiB`, `10MB`.
     Size,
@@ -14,8 +15,8 @@ pub enum Kind {
     Rate,
     /// `500ms`, `5s`, `2m`, `1h`.
     Duration,
-    /// A path or a URL: any bytes but none at all.
-    Endpoint,
+    /// A place of one of these kinds, or a path where there are none: any bytes but none at all.
+    Endpoint(&'static [&'static Scheme]),
     /// Any bytes.
     Bytes,
     /// Any UTF-8 text.
@@ -57,7 +58,7 @@ impl Kind {
             Self::Size => "SIZE".into(),
             Self::Rate => "RATE".into(),
             Self::Duration => "DURATION".into(),
-            Self::Endpoint => "ENDPOINT".into(),
+            Self::Endpoint(_) => "ENDPOINT".into(),
             Self::Bytes => "WORD".into(),
             Self::Text => "TEXT".into(),
             Self::Pipeline => "PIPELINE".into(),
@@ -78,7 +79,7 @@ impl Kind {
             Self::Size => "a size is bytes: 512, 64K or 64KiB (powers of 1024), 10MB (powers of 1000)".into(),
             Self::Rate => "a rate is a size or a number of bits a second: 1MB/s, 512KiB/s, 8Mbit/s".into(),
             Self::Duration => "a duration is a number with ns, us, ms, s, m, h or d: 500ms, 5s, 1h30m".into(),
-            Self::Endpoint => "an endpoint is a path, `-`, or a URL".into(),
+            Self::Endpoint(_) => "an endpoint is a path, `-`, or a URL".into(),
             Self::Bytes | Self::Text => "a text is UTF-8".into(),
             Self::Pipeline => "a pipeline is written in parentheses: `(gzip | write a.gz)`".into(),
             Self::Flag => "a flag is true or false".into(),
@@ -97,8 +98,8 @@ impl Kind {
             Self::Size => parse_size(text()?).map(Value::Size),
             Self::Rate => parse_rate(text()?).map(Value::Rate),
             Self::Duration => parse_duration(text()?).map(Value::Duration),
-            Self::Endpoint if bytes.is_empty() => Err(Misread::new("it is empty")),
-            Self::Endpoint => Ok(Value::Endpoint(bytes.to_vec())),
+            Self::Endpoint(_) if bytes.is_empty() => Err(Misread::new("it is empty")),
+            Self::Endpoint(_) => Ok(Value::Endpoint(bytes.to_vec())),
             Self::Bytes => Ok(Value::Bytes(bytes.to_vec())),
             Self::Pipeline => Err(Misread::new("it is not in parentheses")),
             Self::Text => Ok(Value::Text(text()?.to_owned())),

@@ -1,6 +1,6 @@
 //! What `highwater stages` prints, at most 80 columns wide.
 
-use super::form::{all_params, positional_form, word_form};
+use super::form::{all_params, headed_params, positional_form, word_form};
 use super::{Definition, Example, Param, Role};
 use crate::error::wrapping;
 
@@ -35,10 +35,8 @@ pub fn describe(def: &Definition) -> String {
     let mut sections = vec![usage(def), paragraph(&format!("{}.", def.summary))];
     let details = def.details.split("\n\n");
     sections.extend(details.filter(|text| !text.trim().is_empty()).map(paragraph));
-    let params: Vec<&Param> = all_params(def).collect();
-    if !params.is_empty() {
-        sections.push(format!("Parameters\n{}", table(&params)));
-    }
+    let groups = headed_params(def).into_iter();
+    sections.extend(groups.map(|(heading, params)| format!("{}\n{}", paragraph(&heading).trim_end(), table(&params))));
     if !def.examples.is_empty() {
         let examples: String = def.examples.iter().map(example).collect();
         sections.push(format!("Examples\n{examples}"));

@@ -43,9 +43,9 @@ pub fn check_pipeline<'c>(script: &Script, catalog: &[&'c Definition]) -> Result
         form: script.form,
         problems: Vec::new(),
     };
-    let checked = checker.pipeline(&script.calls, None);
+    let pipeline = checker.pipeline(&script.calls, None);
     if checker.problems.is_empty() {
-        Ok(checked)
+        Ok(pipeline)
     } else {
         Err(checker.problems)
     }

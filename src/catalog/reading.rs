@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::arguments::{Args, Entry};
-use super::form::{all_params, positional_form};
+use super::form::{all_params, place_params, positional_form};
 use super::kind::{Kind, Value};
 use super::unknown::nearest;
-use super::{Definition, LINK_PARAMS, Param, Place};
+use super::{Definition, LINK_PARAMS, Param, Place, Scheme};
 use crate::error::Problem;
 use crate::error::{brief, shown};
 use crate::grammar::{Argument, Call, Group, Word, quote_value};
@@ -158,7 +158,7 @@ impl Reading<'_> {
     /// How to write `KEY=value` as an endpoint, where the stage takes one as a plain word.
     fn meant_as_a_file(&self, key: &Word, value: &Word) -> Option<String> {
         let mut params = self.def.params.iter();
-        let param = params.find(|param| param.kind == Kind::Endpoint && param.place.is_positional())?;
+        let param = params.find(|param| matches!(param.kind, Kind::Endpoint(_)) && param.place.is_positional())?;
         let file = [&key.bytes[..], b"=", &value.bytes].concat();
         let named = shown(&quote_value(&file));
         let dotted = shown(&quote_value(&[b"./", &file[..]].concat()));
@@ -200,7 +200,7 @@ impl Reading<'_> {
     /// What somebody meant who wrote a parameter as other programs take it: `-9`, `--level=9`, `level = 9`, `1 MB/s`.
     fn meant_as_a_parameter(&self, text: &str, last: Option<(&'static Param, &Word)>) -> Option<String> {
         if let Some((param, word)) = last
-            && !matches!(param.kind, Kind::Endpoint | Kind::Text)
+            && !matches!(param.kind, Kind::Endpoint(_) | Kind::Text)
         {
             let joined = shown(&word.bytes) + text;
             let is_unit = text.starts_with(|c: char| c.is_ascii_alphabetic());
@@ -241,11 +241,13 @@ impl Reading<'_> {
         self.fill_defaults();
         self.check_missing(call);
         self.check_marks();
+        self.check_places();
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
         Ok(Args {
             stage: self.def.name,
+            role: self.def.role,
             entries: self.entries,
             span: call.span.clone(),
             pipelines: call
@@ -290,6 +292,48 @@ impl Reading<'_> {
             self.problems.push(
                 Problem::at(call.name.span.clone(), message).label(format!("write `{}`", positional_form(self.def))),
             );
+        }
+    }
+
+    /// Refuses parameters that none of the given places supports, and forgets the defaults of those.
+    fn check_places(&mut self) {
+        let (mut supported, mut used): (Vec<&str>, Vec<&str>) = Default::default();
+        for (param, entry) in self.params.iter().zip(&self.entries) {
+            let Kind::Endpoint(schemes) = param.kind else { continue };
+            let names = entry.values.iter().filter_map(|value| match value {
+                Value::Endpoint(name) if !schemes.is_empty() => Some(name),
+                _ => None,
+            });
+            for name in names {
+                let span = entry.span.clone().unwrap_or_default();
+                match Scheme::find(schemes, name).map(|(scheme, _)| (scheme, scheme.access(self.def.role))) {
+                    Ok((scheme, Some(access))) => {
+                        supported.extend(access.params.iter().map(|param| param.name));
+                        used.push(scheme.form);
+                    }
+                    Ok((scheme, None)) => {
+                        let message = format!("`{}` cannot {} {}", self.def.name, self.def.name, scheme.form);
+                        self.problems.push(Problem::at(span, message));
+                    }
+                    Err(wrong) => self.problems.push(Problem::at(span, wrong.message).help(wrong.help)),
+                }
+            }
+        }
+        if !self.problems.is_empty() {
+            return;
+        }
+        for (param, forms) in place_params(self.def) {
+            if supported.contains(&param.name) {
+                continue;
+            }
+            let given = self.entries.iter().find(|entry| entry.name == param.name);
+            if let Some(span) = given.and_then(|entry| entry.span.clone()) {
+                used.dedup();
+                let message = format!("{} does not support `{}`", used.join(", "), param.name);
+                let help = format!("leave it out; it is for {}", forms.join(", "));
+                self.problems.push(Problem::at(span, message).help(help));
+            }
+            self.entries.retain(|entry| entry.name != param.name);
         }
     }
 

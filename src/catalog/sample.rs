@@ -3,7 +3,7 @@
 use super::{Args, Build, Definition, Example, Kind, Param, Place, Role, check, check_pipeline};
 use crate::error::{ChainError, Problem};
 use crate::grammar::parse;
-use crate::stage::SourcePlan;
+use crate::stage::Source;
 use snapbox::IntoData;
 
 const NAMED: Param = Param {
@@ -17,14 +17,14 @@ const NAMED: Param = Param {
 
 const PATHS: Param = Param {
     name: "path",
-    kind: Kind::Endpoint,
+    kind: Kind::Endpoint(&[]),
     place: Place::PositionalMany,
     required: true,
     help: "where the bytes come from",
     ..NAMED
 };
 
-fn never_built(_: &Args) -> Result<Box<dyn SourcePlan>, Problem> {
+fn never_built(_: &Args) -> Result<Source, Problem> {
     unreachable!("a sample is only read")
 }
 

@@ -7,34 +7,37 @@ use rustix::io::Errno;
 
 use crate::error::{Failure, Kind};
 
-use super::noise_lines::NoiseLines;
+use super::input::Input;
 
 /// Bytes that are made at a time.
 const BLOCK: usize = 64 << 10;
-/// Pages in a row, before anything else gets its turn.
+/// Writes in a row, before the output is read again.
 const IN_A_ROW: usize = 64;
-/// Any number will do; it is the same in every check.
-const SEED: u64 = 0x6869_6768;
+/// The most bytes of a step: 256 MiB a second, so that the check leaves the machine usable.
+const SHARE: u64 = (256 << 20) / 10;
 
 /// The end of the pipe that is ours.
 #[derive(Debug)]
 pub struct Feeder {
     /// `None` once the program has closed its end.
     pipe: Option<PipeWriter>,
-    lines: NoiseLines,
+    input: Input,
     block: Vec<u8>,
     at: usize,
     written: u64,
+    /// Bytes that may be written in this step.
+    left: u64,
     /// What it had taken when it closed its end.
     taken: u64,
 }
 
 impl Feeder {
-    /// Feeds `pipe`, which does not block.
-    pub fn new(pipe: PipeWriter) -> Self {
+    /// Feeds `input` to `pipe`, which does not block.
+    pub fn new(pipe: PipeWriter, input: Input) -> Self {
         Self {
             pipe: Some(pipe),
-            lines: NoiseLines::new(SEED),
+            input,
+            left: SHARE,
             block: vec![0; BLOCK],
             at: BLOCK,
             written: 0,
@@ -42,23 +45,32 @@ impl Feeder {
         }
     }
 
-    /// What to wait for, as long as there is somebody to feed.
+    /// What to wait for, as long as something may be written.
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        self.pipe.as_ref().map(AsFd::as_fd)
+        self.pipe.as_ref().filter(|_| self.left > 0).map(AsFd::as_fd)
+    }
+
+    /// Begins a step.
+    pub fn step(&mut self) {
+        self.left = SHARE;
     }
 
     /// Gives the program as much as it takes now.
     pub fn feed(&mut self) -> Result<(), Failure> {
         for _ in 0..IN_A_ROW {
-            let Some(pipe) = &self.pipe else { break };
+            let Some(pipe) = self.pipe.as_ref().filter(|_| self.left > 0) else {
+                break;
+            };
             if self.at == BLOCK {
-                self.lines.fill(&mut self.block);
+                self.input.fill(&mut self.block)?;
                 self.at = 0;
             }
-            match rustix::io::write(pipe, &self.block[self.at..]) {
+            let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(BLOCK - self.at);
+            match rustix::io::write(pipe, &self.block[self.at..self.at + most]) {
                 Ok(count) => {
                     self.at += count;
                     self.written += count as u64;
+                    self.left -= count as u64;
                 }
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR) => {}
@@ -89,6 +101,7 @@ impl Feeder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::input::InputKind;
     use std::io::Read;
 
     #[test]
@@ -96,7 +109,7 @@ mod tests {
         let (mut reader, writer) = std::io::pipe().expect("a pipe");
         crate::platform::shrink_pipe(writer.as_fd());
         rustix::io::ioctl_fionbio(&writer, true).expect("does not block");
-        let mut feeder = Feeder::new(writer);
+        let mut feeder = Feeder::new(writer, Input::random(InputKind::Lines));
         feeder.feed().expect("fed");
         assert_eq!(feeder.accepted().expect("seen"), 0);
         let mut some = [0; 1000];

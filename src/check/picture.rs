@@ -2,9 +2,11 @@
 
 use crate::grammar::{format_rate, human_size};
 use crate::view::clock::passing;
-use crate::view::live::{Line, Paint, curve, curve_below, squeezed};
+use crate::view::live::{Line, Paint, curve, curve_below};
 
 use super::series::{Sample, Series};
+use super::summary::title;
+use super::verdict::NOISE;
 use super::{Moment, Settings};
 
 /// Columns of a curve's name, and of its number.
@@ -71,12 +73,16 @@ impl Picture {
                 line
             }
         };
-        let time = format!("{} of {}", passing(last.elapsed), passing(self.settings.length));
+        let time = if last.elapsed > self.settings.length {
+            format!("{}, undecided", passing(last.elapsed))
+        } else {
+            format!("{} of {}", passing(last.elapsed), passing(self.settings.length))
+        };
         let room = columns.saturating_sub(time.chars().count() + 12);
         let mut lines = vec![
             Line::default()
                 .with(Paint::Faint, "  check  ")
-                .with(Paint::Strong, squeezed(&self.text, room))
+                .with(Paint::Strong, title(&self.text, room))
                 .up_to(columns.saturating_sub(time.chars().count() + 1))
                 .with(Paint::Plain, time),
         ];
@@ -90,7 +96,11 @@ impl Picture {
             lines.push(row("backlog", Sample::backlog, Some(top), String::new()));
         }
         let limit = format!("  of {}", human_size(self.settings.max_rss));
-        lines.push(row("rss", |sample| sample.rss, None, limit));
+        lines.push(row("memory", |sample| sample.memory, None, limit));
+        if last.disk >= NOISE {
+            let limit = format!("  of {}", human_size(self.settings.max_disk));
+            lines.push(row("disk", |sample| sample.disk, None, limit));
+        }
         lines.push(Line::default().with(Paint::Faint, format!("  {}", moment.doing)));
         lines
             .into_iter()
@@ -136,13 +146,14 @@ mod tests {
             length: Duration::from_secs(20),
             rate: 64 << 10,
             max_rss: 4 << 30,
+            max_disk: 1 << 30,
         };
         let name = "node a/long/way/to/a/program/that/exports.js --all".to_owned();
         let mut picture = Picture::new(name, settings, is_server);
         for t in 1..=100 {
             picture.add(&Sample {
                 elapsed: Duration::from_millis(t * 100),
-                rss: (40 << 20) + t * 100_000,
+                memory: (40 << 20) + t * 100_000,
                 accepted: t * 20_000,
                 returned: t * 6400,
                 ..Sample::default()
@@ -170,7 +181,7 @@ mod tests {
   accepted   1.91 MiB  ▁▁▁▂▂▃▃▄▄▅▅▆▆▇▇██
   returned    625 KiB  ▁▁▁▁▁▁▁▁▁▁▂▂▂▂▂▂▃                  up to 64KiB/s
   backlog    1.30 MiB  ▁▁▁▁▂▂▂▃▃▃▃▄▄▄▅▅▅
-  rss        49.5 MiB  ▄▄▄▄▄▄▄▄▅▅▅▅▅▅▅▅▅                  of 4.00 GiB
+  memory     49.5 MiB  ▄▄▄▄▄▄▄▄▅▅▅▅▅▅▅▅▅                  of 4.00 GiB
   reading slowly
 
 "#]]
@@ -186,7 +197,7 @@ mod tests {
   accepted   1.91 MiB  ▁▂▃▄▅▆▇█
   returned    625 KiB  ▁▁▁▁▂▂▂▃
   backlog    1.30 MiB  ▁▁▂▃▃▄▅▅
-  rss        49.5 MiB  ▄▄▄▅▅▅▅▅
+  memory     49.5 MiB  ▄▄▄▅▅▅▅▅
   reading slowly
 
 "#]]
@@ -200,7 +211,7 @@ mod tests {
             str![[r#"
   check  node a/long/way/to/a/program/that/exports.js --all                                            10.0 s of 20.0 s
   returned    625 KiB  ▁▁▁▁▁▁▁▁▁▁▁▁▂▂▂▂▂▂▂▂▂▃                        up to 64KiB/s each
-  rss        49.5 MiB  ▄▄▄▄▄▄▄▄▄▄▅▅▅▅▅▅▅▅▅▅▅▅                        of 4.00 GiB
+  memory     49.5 MiB  ▄▄▄▄▄▄▄▄▄▄▅▅▅▅▅▅▅▅▅▅▅▅                        of 4.00 GiB
   reading slowly
 
 "#]]

@@ -1,10 +1,13 @@
-//! Checks a program: feeds it, reads it slowly, and looks at it ten times a second.
+//! Checks a program: feeds it, reads its output slowly, and measures it ten times a second.
 
 use std::ffi::OsString;
-use std::io::{PipeReader, pipe};
+use std::fs::{DirBuilder, remove_dir_all};
+use std::io::pipe;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
@@ -12,59 +15,79 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, ioctl_fionbio};
 
 use crate::child::{Group, wait_until};
-use crate::error::{Failure, Kind, shown, shown_lines};
+use crate::error::{Failure, Kind, shown};
 use crate::platform::{Tree, adopt_orphans, kill_descendants, shrink_pipe};
 
-use super::course::{Course, Phase};
+use super::error_output::ErrorOutput;
 use super::feeder::Feeder;
+use super::input::Input;
 use super::interruption::Interruption;
-use super::series::{Sample, Series};
+use super::meter::{Meter, passed};
+use super::schedule::{Phase, Schedule};
+use super::series::Sample;
 use super::slow_output::SlowOutput;
-use super::verdict::{Ending, judge_program};
+use super::verdict::{Ending, Evidence, judge_program};
 use super::{Moment, Outcome, Pace, Report, Settings, Watcher};
 
-/// Bytes of a program's complaints that are kept: a dozen lines.
-const COMPLAINT: usize = 1 << 10;
-/// How long a program may take to remove its temporary files when it is asked to end.
+/// How long a program may take to remove its temporary files after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long to wait for what has left its process group.
+/// How long to wait for the processes that have left its process group.
 const LAST_GRACE: Duration = Duration::from_secs(2);
-/// So many steps asleep with a closed input: one that is ending closes it, too, but a little before its end.
+/// Steps asleep with a closed input after which a program is not about to end.
 const CLOSED: u32 = 5;
 
 /// Checks the program that `command` names, with its arguments.
 ///
 /// # Errors
-/// Where it cannot be started ([`Kind::Usage`]), where the system does not tell what is needed, where resources are
-/// short, and where the watcher cannot go on. The program and all that it started have ended then, too.
-pub fn check(command: &[OsString], settings: &Settings, watcher: &mut dyn Watcher) -> Result<Outcome, Failure> {
-    // First of all: without it there is nothing to be found out.
-    Tree::Ours
-        .memory()
-        .map_err(|error| Failure::io(Kind::Usage, "cannot measure a program's memory", error))?;
+/// [`Kind::Usage`] where it cannot be started or measured; errors of resources and of `watcher`. The program and all
+/// that it started have ended then, too.
+pub fn check(
+    command: &[OsString],
+    input: Input,
+    settings: &Settings,
+    watcher: &mut dyn Watcher,
+) -> Result<Outcome, Failure> {
+    let folder = TemporaryFolder::new();
+    let meter = Meter::new(vec![Tree::Ours], folder.path())?;
     adopt_orphans();
     let interruption = Interruption::listen()?;
-    let mut check = Check::start(command, settings)?;
-    let outcome = check.run(&interruption, watcher);
+    let mut check = Check::start(command, input, folder, meter, settings)?;
+    let end = check.run(&interruption, watcher);
     check.end(&interruption);
-    outcome
+    Ok(match end? {
+        End::Signal(signal) => Outcome::Interrupted(signal, check.meter.series.last().unwrap_or_default()),
+        End::Ending(ending) => Outcome::Judged(check.report(&ending)),
+    })
+}
+
+enum End {
+    Signal(i32),
+    Ending(Ending),
 }
 
 struct Check {
     group: Group,
+    /// Removed when this is dropped.
+    _folder: TemporaryFolder,
     feeder: Feeder,
     output: SlowOutput,
-    complaints: Complaints,
-    course: Course,
+    error_line: ErrorOutput,
+    schedule: Schedule,
     pace: Pace,
-    series: Series,
-    /// Steps in which it lived on with its input closed, and did nothing.
+    meter: Meter,
+    /// Steps asleep with its input closed.
     closed: u32,
-    max_rss: u64,
+    settings: Settings,
 }
 
 impl Check {
-    fn start(command: &[OsString], settings: &Settings) -> Result<Self, Failure> {
+    fn start(
+        command: &[OsString],
+        input: Input,
+        folder: TemporaryFolder,
+        meter: Meter,
+        settings: &Settings,
+    ) -> Result<Self, Failure> {
         let cannot = |error: std::io::Error| Failure::io(Kind::Resources, "cannot make a pipe", error);
         let (stdin, feeding) = pipe().map_err(cannot)?;
         let (reading, stdout) = pipe().map_err(cannot)?;
@@ -81,9 +104,10 @@ impl Check {
                 "none was given",
             ));
         };
-        // What is built here is dropped at once: it holds the program's ends of the pipes.
+        // The command holds the program's ends of the pipes, so it is dropped at once.
         let mut program = Command::new(name);
         program.args(arguments).stdin(stdin).stdout(stdout).stderr(stderr);
+        program.envs(folder.path().map(|path| ("TMPDIR", path)));
         let group = Group::spawn(&mut program, GRACE).map_err(|error| {
             let place = match Errno::from_io_error(&error) {
                 Some(Errno::AGAIN) => Kind::Resources,
@@ -93,35 +117,36 @@ impl Check {
         })?;
         Ok(Self {
             group,
-            feeder: Feeder::new(feeding),
+            _folder: folder,
+            feeder: Feeder::new(feeding, input),
             output: SlowOutput::new(reading, settings.rate),
-            complaints: Complaints::new(complaining),
-            course: Course::new(settings.length),
+            error_line: ErrorOutput::new(complaining),
+            schedule: Schedule::new(settings.length),
             pace: Pace::start(),
-            series: Series::default(),
+            meter,
             closed: 0,
-            max_rss: settings.max_rss,
+            settings: *settings,
         })
     }
 
-    fn run(&mut self, interruption: &Interruption, watcher: &mut dyn Watcher) -> Result<Outcome, Failure> {
+    fn run(&mut self, interruption: &Interruption, watcher: &mut dyn Watcher) -> Result<End, Failure> {
         watcher.begin()?;
         loop {
             if let Some(signal) = interruption.signal() {
-                return Ok(Outcome::Interrupted(signal));
+                return Ok(End::Signal(signal));
             }
             if let Some(ending) = self.turn(watcher)? {
-                return Ok(Outcome::Judged(self.report(&ending, Tree::Ours.stored())));
+                return Ok(End::Ending(ending));
             }
         }
     }
 
     /// Ends the program with all that it has started.
     fn end(&mut self, interruption: &Interruption) {
-        // The signal that ended the check leaves the program its grace; a second one does not.
+        // A second signal cuts the grace short.
         interruption.forget();
         self.group.end(|| interruption.signal().is_some());
-        // Those that left the group, and those whose parents have ended.
+        // Processes that left the group.
         wait_until(LAST_GRACE, || !matches!(kill_descendants(), Ok(1..)));
     }
 
@@ -132,63 +157,106 @@ impl Check {
         waited_for.extend(feeding.as_ref().map(|fd| PollFd::new(fd, PollFlags::OUT)));
         let reading = self.output.descriptor();
         waited_for.extend(reading.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
-        let complaining = self.complaints.pipe.as_ref();
+        let complaining = self.error_line.pipe.as_ref();
         waited_for.extend(complaining.map(|fd| PollFd::new(fd, PollFlags::IN)));
         let is_due = self.pace.wait(&mut waited_for)?;
         self.feeder.feed()?;
         self.output.read()?;
-        self.complaints.read();
+        self.error_line.read();
         if is_due { self.step(watcher) } else { Ok(None) }
     }
 
     fn step(&mut self, watcher: &mut dyn Watcher) -> Result<Option<Ending>, Failure> {
         let cannot = |error| Failure::io(Kind::Resources, "cannot look at the program", error);
+        let used = self.meter.measure()?;
+        // Asked after the measurement, which is of a process that was there then.
         let status = self.group.status().map_err(cannot)?;
-        let memory = Tree::Ours.memory().map_err(cannot)?;
+        let before = self.meter.series.last().unwrap_or_default();
+        // A process that is about to end has freed its memory: the last sample before that counts.
+        let is_gone = status.is_some() || used.processes == 0;
         let sample = Sample {
             elapsed: self.pace.elapsed(),
-            // One that has ended held what it held until then.
-            rss: match (status, self.series.last()) {
-                (Some(_), Some(last)) => last.rss,
-                _ => memory.rss,
-            },
+            rss: if is_gone { before.rss } else { used.rss },
+            memory: if is_gone { before.memory } else { used.memory },
+            disk: used.disk,
             accepted: self.feeder.accepted()?,
             returned: self.output.returned(),
             waiting: self.output.waiting()?,
-            is_running: memory.is_running,
-            is_held: self.course.phase() == Phase::Held,
+            is_running: used.is_running,
+            is_held: self.schedule.phase() == Phase::Held,
         };
-        self.series.add(sample);
+        self.meter.series.add(sample);
         self.closed += u32::from(self.feeder.is_closed() && !sample.is_running);
-        let phase = self.course.step(&sample);
+        let mut phase = self.schedule.step(&sample);
+        if self.schedule.is_judged_now() {
+            let verdict = judge_program(self.evidence(&self.meter.series.samples()), &Ending::Done);
+            phase = self.schedule.settle(&verdict);
+        }
         let moment = Moment {
             doing: doing(phase),
-            progress: self.course.progress(),
+            progress: self.schedule.progress(),
         };
         watcher.sample(&sample, moment)?;
+        self.feeder.step();
         self.output.step(phase == Phase::Held);
+        let is_over = phase == Phase::Over;
         Ok(match status {
             Some(status) => Some(Ending::Ended(how(status))),
-            None if sample.rss > self.max_rss => Some(Ending::TooLarge(self.max_rss)),
-            None if self.feeder.is_closed() && (self.closed >= CLOSED || phase == Phase::Over) => {
-                Some(Ending::InputClosed)
-            }
-            None if phase == Phase::Over => Some(Ending::Done),
-            None => None,
+            None if self.feeder.is_closed() && (self.closed >= CLOSED || is_over) => Some(Ending::InputClosed),
+            None => passed(&self.settings, &sample).or(is_over.then_some(Ending::Done)),
         })
     }
 
-    fn report(&mut self, ending: &Ending, stored: u64) -> Report {
-        let samples = self.series.samples();
-        let stillness = self.course.stillness();
-        self.complaints.read();
-        Report {
-            verdict: judge_program(&samples, ending, stillness, stored),
+    fn evidence<'a>(&self, samples: &'a [Sample]) -> Evidence<'a> {
+        Evidence {
             samples,
-            complaint: match ending {
-                Ending::Ended(_) => self.complaints.text(),
-                Ending::Done | Ending::InputClosed | Ending::TooLarge(_) => String::new(),
-            },
+            peak: self.meter.series.peak(),
+            reaction: self.schedule.reaction(),
+            written: self.meter.written(),
+        }
+    }
+
+    /// The report, once the program has ended and has removed its temporary files.
+    fn report(&mut self, ending: &Ending) -> Report {
+        let samples = self.meter.series.samples();
+        self.error_line.read();
+        let error_line = self.error_line.line();
+        Report {
+            verdict: judge_program(self.evidence(&samples), ending),
+            peak: self.meter.series.peak(),
+            holder: self.meter.holder.take(),
+            // A program that gave nothing back may have refused its input.
+            error_line: error_line.filter(|_| {
+                let gave_nothing = samples.last().is_none_or(|last| last.given() == 0);
+                gave_nothing || matches!(ending, Ending::Ended(_) | Ending::InputClosed)
+            }),
+            samples,
+        }
+    }
+}
+
+/// A folder for a program's temporary files, which is removed with all that is left in it.
+struct TemporaryFolder(Option<PathBuf>);
+
+impl TemporaryFolder {
+    /// Where it cannot be made, the program uses the common one.
+    fn new() -> Self {
+        let name = format!("highwater-check-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        // Canonical, because it is compared with the paths of open files.
+        Self(made.ok().map(|()| path.canonicalize().unwrap_or(path)))
+    }
+
+    fn path(&self) -> Option<&Path> {
+        self.0.as_deref()
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = remove_dir_all(path);
         }
     }
 }
@@ -208,79 +276,5 @@ fn how(status: ExitStatus) -> String {
         (Some(code), _) => format!("with code {code}"),
         (None, Some(signal)) => format!("by signal {signal}"),
         (None, None) => "by itself".to_owned(),
-    }
-}
-
-/// The end of what a program writes to its standard error.
-struct Complaints {
-    /// `None` once nobody can write any more.
-    pipe: Option<PipeReader>,
-    tail: Vec<u8>,
-    is_cut: bool,
-}
-
-impl Complaints {
-    fn new(pipe: PipeReader) -> Self {
-        Self {
-            pipe: Some(pipe),
-            tail: Vec::new(),
-            is_cut: false,
-        }
-    }
-
-    /// Takes what there is now.
-    fn read(&mut self) {
-        let mut buffer = [0; 4096];
-        // One that complains without end gets no more than its turn.
-        for _ in 0..16 {
-            let Some(pipe) = &self.pipe else { break };
-            match rustix::io::read(pipe, &mut buffer) {
-                Ok(count) if count > 0 => {
-                    self.tail.extend_from_slice(&buffer[..count]);
-                    let surplus = self.tail.len().saturating_sub(COMPLAINT);
-                    self.tail.drain(..surplus);
-                    self.is_cut |= surplus > 0;
-                }
-                Err(Errno::AGAIN) => break,
-                Err(Errno::INTR) => {}
-                Ok(_) | Err(_) => self.pipe = None,
-            }
-        }
-    }
-
-    /// Its last whole lines, with everything escaped that a terminal would obey.
-    fn text(&self) -> String {
-        let text = String::from_utf8_lossy(&self.tail);
-        let whole = match text.split_once('\n') {
-            Some((_, rest)) if self.is_cut => rest,
-            _ => &text,
-        };
-        let lines = whole.trim_end().replace('\t', "    ").replace("\r\n", "\n");
-        shown_lines(lines.as_bytes())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    #[test]
-    fn complaints_keep_their_last_whole_lines_and_no_control_characters() {
-        let (reader, mut writer) = pipe().expect("a pipe");
-        ioctl_fionbio(&reader, true).expect("does not block");
-        let mut complaints = Complaints::new(reader);
-        writer.write_all(b"one\n\x1b[31mtwo\ttabs\x07\n").expect("room");
-        complaints.read();
-        assert_eq!(complaints.text(), "one\n\\x1b[31mtwo    tabs\\x07");
-        for line in 0..1000 {
-            writeln!(writer, "line {line}").expect("room");
-            complaints.read();
-        }
-        let text = complaints.text();
-        assert!(
-            text.starts_with("line ") && text.ends_with("line 999") && text.len() <= COMPLAINT,
-            "{text}"
-        );
     }
 }

@@ -1,28 +1,32 @@
-//! What was measured, over time, and the slope of it.
+//! Samples over time, and their slope.
 
 use std::time::Duration;
 
-/// One look at what is checked.
+/// One measurement.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Sample {
     /// Since the check began.
     pub elapsed: Duration,
-    /// Bytes that its processes have resident.
+    /// Bytes that its processes have resident, the pages of mapped files included.
     pub rss: u64,
-    /// Bytes that it has taken: written by us, without what still waits in the pipe. Of a server: of the requests.
+    /// Bytes of memory that are its own: private, shared, and in files that live in memory.
+    pub memory: u64,
+    /// Bytes that it has written to files on storage since the check began.
+    pub disk: u64,
+    /// Bytes that the program has read. 0 of a server.
     pub accepted: u64,
-    /// Bytes that we have read from it.
+    /// Bytes that the check has read from it.
     pub returned: u64,
-    /// Bytes that it has given and we have not read yet: they wait in its output pipe.
+    /// Bytes in its output pipe.
     pub waiting: u64,
     /// Whether one of its processes runs or would if a processor were free.
     pub is_running: bool,
-    /// Whether its output is held: nobody reads it at all.
+    /// Whether its output is not read at all.
     pub is_held: bool,
 }
 
 impl Sample {
-    /// Bytes that it has given, read or not.
+    /// Bytes that it has written, read or not.
     #[must_use]
     pub fn given(&self) -> u64 {
         self.returned + self.waiting
@@ -34,15 +38,14 @@ impl Sample {
         self.elapsed.saturating_sub(earlier.elapsed)
     }
 
-    /// Bytes that it has taken and not given back. Of a program that makes its input larger, 0 for long.
+    /// Bytes that it has read beyond what it has written.
     #[must_use]
     pub fn backlog(&self) -> u64 {
         self.accepted.saturating_sub(self.given())
     }
 }
 
-/// Samples in the order in which they were taken, evenly thinned so that a long check takes no more memory than a
-/// short one.
+/// Samples in the order of time, evenly thinned so that memory is bounded.
 #[derive(Debug, Clone)]
 pub struct Series {
     kept: Vec<Sample>,
@@ -50,6 +53,7 @@ pub struct Series {
     every: usize,
     seen: usize,
     last: Option<Sample>,
+    peak: Option<Sample>,
 }
 
 impl Default for Series {
@@ -59,21 +63,25 @@ impl Default for Series {
             every: 1,
             seen: 0,
             last: None,
+            peak: None,
         }
     }
 }
 
 impl Series {
-    /// No more are kept: half an hour's slope then still rests on some hundred points.
+    /// The most samples that are kept.
     const MOST: usize = 512;
 
-    /// Remembers a sample.
+    /// Adds a sample.
     pub fn add(&mut self, sample: Sample) {
         if self.seen.is_multiple_of(self.every) {
             self.kept.push(sample);
         }
         self.seen += 1;
         self.last = Some(sample);
+        if self.peak.is_none_or(|peak| sample.memory > peak.memory) {
+            self.peak = Some(sample);
+        }
         if self.kept.len() == Self::MOST {
             let mut at = 0;
             self.kept.retain(|_| {
@@ -84,12 +92,18 @@ impl Series {
         }
     }
 
-    /// What was kept, and the newest.
+    /// The kept samples and the newest.
     #[must_use]
     pub fn samples(&self) -> Vec<Sample> {
         let mut samples = self.kept.clone();
         samples.extend(self.last.filter(|last| self.kept.last() != Some(last)));
         samples
+    }
+
+    /// The one with the most memory, whether or not it was kept.
+    #[must_use]
+    pub fn peak(&self) -> Option<Sample> {
+        self.peak
     }
 
     /// The newest.
@@ -171,10 +185,10 @@ pub fn float(bytes: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn at(tenths: u64, rss: u64) -> Sample {
+    fn at(tenths: u64, memory: u64) -> Sample {
         Sample {
             elapsed: Duration::from_millis(tenths * 100),
-            rss,
+            memory,
             ..Sample::default()
         }
     }
@@ -186,20 +200,20 @@ mod tests {
     #[test]
     fn a_slope_is_not_misled_by_a_few_points() {
         let mut line: Vec<Sample> = (0..21).map(|t| at(t, 1000 + 50 * t)).collect();
-        assert!(close(slope(&line, |sample| sample.rss), 500.0));
-        assert!(close(rise(&line, |sample| sample.rss), 1000.0));
+        assert!(close(slope(&line, |sample| sample.memory), 500.0));
+        assert!(close(rise(&line, |sample| sample.memory), 1000.0));
         for spike in [3, 9, 15] {
-            line[spike].rss = 1 << 40;
+            line[spike].memory = 1 << 40;
         }
-        let bent = slope(&line, |sample| sample.rss);
+        let bent = slope(&line, |sample| sample.memory);
         assert!((480.0..560.0).contains(&bent), "{bent}");
     }
 
     #[test]
     fn too_few_points_have_no_slope() {
-        assert!(close(slope(&[], |sample| sample.rss), 0.0));
-        assert!(close(slope(&[at(1, 5)], |sample| sample.rss), 0.0));
-        assert!(close(slope(&[at(1, 5), at(1, 9)], |sample| sample.rss), 0.0));
+        assert!(close(slope(&[], |sample| sample.memory), 0.0));
+        assert!(close(slope(&[at(1, 5)], |sample| sample.memory), 0.0));
+        assert!(close(slope(&[at(1, 5), at(1, 9)], |sample| sample.memory), 0.0));
     }
 
     #[test]
@@ -210,22 +224,26 @@ mod tests {
         }
         let samples = series.samples();
         assert!(samples.len() <= Series::MOST + 1, "{} samples", samples.len());
-        assert_eq!((samples[0].rss, samples.last().map(|last| last.rss)), (0, Some(9_999)));
-        let gaps: Vec<u64> = samples.windows(2).map(|pair| pair[1].rss - pair[0].rss).collect();
+        assert_eq!(series.peak().map(|peak| peak.memory), Some(9_999));
+        assert_eq!(
+            (samples[0].memory, samples.last().map(|last| last.memory)),
+            (0, Some(9_999))
+        );
+        let gaps: Vec<u64> = samples.windows(2).map(|pair| pair[1].memory - pair[0].memory).collect();
         assert!(gaps[..gaps.len() - 1].iter().all(|gap| *gap == gaps[0]), "{gaps:?}");
-        assert_eq!(second_half(&samples).first().map(|first| first.rss), Some(5_024));
+        assert_eq!(second_half(&samples).first().map(|first| first.memory), Some(5_024));
     }
 
     #[test]
     fn quarters_stand_where_the_time_has_them() {
         let samples: Vec<Sample> = (0..=40).map(|t| at(t, t)).collect();
         assert_eq!(
-            quarters(&samples).map(|four| four.map(|one| one.rss)),
+            quarters(&samples).map(|four| four.map(|one| one.memory)),
             Some([10, 20, 30, 40])
         );
         assert_eq!(quarters(&[]), None);
         assert_eq!(
-            quarters(&samples[..1]).map(|four| four.map(|one| one.rss)),
+            quarters(&samples[..1]).map(|four| four.map(|one| one.memory)),
             Some([0; 4])
         );
     }

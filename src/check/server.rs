@@ -1,217 +1,265 @@
-//! Checks a server: clients read its response slowly, and its memory is looked at ten times a second.
+//! Checks a server: clients read its responses slowly, and it is measured ten times a second.
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::PollFd;
 
-use crate::error::{Failure, Kind};
+use crate::error::Failure;
 use crate::platform::Tree;
 
 use super::interruption::Interruption;
-use super::series::{Sample, Series};
+use super::meter::{Meter, passed};
+use super::owner::trees;
+use super::request::Request;
+use super::series::Sample;
 use super::slow_reader::{SlowReader, addresses};
 use super::url::Url;
-use super::verdict::{Clients, Ending, judge_server};
+use super::verdict::{Certainty, Clients, Ending, Finding, ServerEvidence, Verdict, judge_server};
 use super::{Moment, Outcome, Pace, Report, Settings, Watcher};
 
-/// Steps in which the server's memory is looked at before the clients come.
+/// Steps in which the server is looked at before the clients come.
 const IDLE_STEPS: usize = 5;
 /// What sockets hold by themselves, and more: a response that is over sooner has told nothing.
 const TELLING: u64 = 8 << 20;
-/// Steps without a byte in which a response that should end is waited for.
+/// Steps without a byte in which a response that should go on is waited for, and all steps of that.
 const QUIET_STEPS: u32 = 10;
+const READ_ON_STEPS: u32 = 30;
+/// An undecided check goes on for up to so many times its length.
+const UNDECIDED_LENGTHS: u32 = 4;
+/// From this step on a clear verdict ends the check, and it is looked for once in so many steps.
+const FIRST_LOOK: u32 = 20;
+const JUDGE_INTERVAL: u32 = 5;
 
 /// The server that is checked.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Where it is.
     pub url: Url,
-    /// Its process.
-    pub pid: i32,
+    /// Its processes; none to have them found by the port.
+    pub pids: Vec<i32>,
     /// How many clients come.
     pub clients: u32,
+    /// What they ask.
+    pub request: Request,
 }
 
 /// Checks a server.
 ///
 /// # Errors
-/// Where there is no such process ([`Kind::Usage`]), where it cannot be reached ([`Kind::Connect`]), where the system
-/// does not tell what is needed, where resources are short, and where the watcher cannot go on.
+/// Where its process is not found or not the server's ([`crate::error::Kind::Usage`]), where it cannot be reached
+/// ([`crate::error::Kind::Connect`]), where the system does not tell what is needed, where resources are short, and where
+/// the watcher cannot go on.
 pub fn check(target: &Target, settings: &Settings, watcher: &mut dyn Watcher) -> Result<Outcome, Failure> {
-    let tree = Tree::Of(target.pid);
-    let memory = tree
-        .memory()
-        .map_err(|error| Failure::io(Kind::Usage, "cannot measure a server's memory", error))?;
-    if memory.processes == 0 {
-        let operation = format!("cannot look at process {}", target.pid);
-        return Err(Failure::because(
-            Kind::Usage,
-            operation,
-            "there is none; --pid is the server's",
-        ));
-    }
-    let interruption = Interruption::listen()?;
+    // Refuses a system that does not list processes before anything is contacted.
+    Meter::new(vec![Tree::Ours], None)?;
     let addresses = addresses(&target.url)?;
-    // So that nothing has happened yet where the server cannot be reached.
-    SlowReader::knock(&target.url, &addresses)?;
+    SlowReader::probe(&target.url, &addresses)?;
+    let meter = Meter::new(trees(&target.pids, target.url.address.port)?, None)?;
+    let interruption = Interruption::listen()?;
     watcher.begin()?;
     let mut check = Check {
-        tree,
+        meter,
         readers: Vec::new(),
         buffer: vec![0; 64 << 10],
         pace: Pace::start(),
-        series: Series::default(),
-        steps_left: u32::try_from(settings.length.as_millis() / 100).unwrap_or(u32::MAX),
         steps: 0,
-        contented: 0,
+        length: u32::try_from(settings.length.as_millis() / 100).unwrap_or(u32::MAX / UNDECIDED_LENGTHS),
+        idle: Sample::default(),
+        ready: 0,
         asked: 0,
-        max_rss: settings.max_rss,
+        settings: *settings,
     };
-    check.steps = check.steps_left;
-    let mut idle = Vec::new();
-    while idle.len() < IDLE_STEPS {
-        if let Some(signal) = interruption.signal() {
-            return Ok(Outcome::Interrupted(signal));
-        }
-        if check.pace.wait(&mut [])? {
-            idle.push(check.look(watcher, "looking at it at rest")?.rss);
-        }
-    }
-    idle.sort_unstable();
-    for _ in 0..target.clients {
-        check
-            .readers
-            .push(SlowReader::start(&target.url, &addresses, settings.rate)?);
-    }
-    loop {
-        if let Some(signal) = interruption.signal() {
-            return Ok(Outcome::Interrupted(signal));
-        }
-        if let Some(ending) = check.turn(watcher)? {
-            let clients = check.clients(&ending, &interruption)?;
-            if let Some(signal) = interruption.signal() {
-                return Ok(Outcome::Interrupted(signal));
-            }
-            let samples = check.series.samples();
-            return Ok(Outcome::Judged(Report {
-                verdict: judge_server(&samples, idle[IDLE_STEPS / 2], &clients, &ending),
-                samples,
-                complaint: String::new(),
-            }));
-        }
-    }
+    let outcome = check.run(target, &addresses, &interruption, watcher)?;
+    Ok(match outcome {
+        Err(signal) => Outcome::Interrupted(signal, check.meter.series.last().unwrap_or_default()),
+        Ok(verdict) => Outcome::Judged(Report {
+            verdict,
+            peak: check.meter.series.peak(),
+            holder: check.meter.holder.take(),
+            samples: check.meter.series.samples(),
+            error_line: None,
+        }),
+    })
 }
 
 struct Check {
-    tree: Tree,
+    meter: Meter,
     readers: Vec<SlowReader>,
     buffer: Vec<u8>,
     pace: Pace,
-    series: Series,
-    steps_left: u32,
+    /// Steps since the clients came.
     steps: u32,
-    /// How many times a client had bytes waiting at the end of a step, of how many times it was asked.
-    contented: u64,
+    length: u32,
+    /// The server before they came.
+    idle: Sample,
+    /// How many times a client that is served had bytes waiting at the end of a step, of how many times it was asked.
+    ready: u64,
     asked: u64,
-    max_rss: u64,
+    settings: Settings,
 }
 
 impl Check {
+    /// Returns the verdict, or the signal that came before it.
+    fn run(
+        &mut self,
+        target: &Target,
+        addresses: &[std::net::SocketAddr],
+        interruption: &Interruption,
+        watcher: &mut dyn Watcher,
+    ) -> Result<Result<Verdict, i32>, Failure> {
+        let mut idle = Vec::new();
+        while idle.len() < IDLE_STEPS {
+            if let Some(signal) = interruption.signal() {
+                return Ok(Err(signal));
+            }
+            if self.pace.wait(&mut [])? {
+                idle.push(self.sample(watcher, "looking at it at rest")?);
+            }
+        }
+        idle.sort_by_key(|sample| sample.memory);
+        self.idle = idle[IDLE_STEPS / 2];
+        for _ in 0..target.clients {
+            let reader = SlowReader::start(&target.url, addresses, &target.request, self.settings.rate)?;
+            self.readers.push(reader);
+        }
+        let ending = loop {
+            if let Some(signal) = interruption.signal() {
+                return Ok(Err(signal));
+            }
+            if let Some(ending) = self.turn(watcher)? {
+                break ending;
+            }
+        };
+        let clients = self.clients();
+        let is_fine = clients.trouble.is_none() && clients.shortest.is_none();
+        if ending == Ending::Done && is_fine && clients.length.is_none_or(|length| length < TELLING) {
+            // Their sockets hold something, too, so it must be seen whether there was more to read than that.
+            if let Err(signal) = self.read_on(interruption)? {
+                return Ok(Err(signal));
+            }
+        }
+        let clients = Clients {
+            are_the_slow_ones: clients.are_the_slow_ones,
+            count: clients.count,
+            served: clients.served,
+            ..self.clients()
+        };
+        Ok(Ok(self.judge(&clients, &ending)))
+    }
+
+    fn judge(&self, clients: &Clients, ending: &Ending) -> Verdict {
+        let evidence = ServerEvidence {
+            samples: &self.meter.series.samples(),
+            peak: self.meter.series.peak(),
+            idle: self.idle,
+            clients,
+        };
+        judge_server(evidence, ending)
+    }
+
     /// Reads until the next step is due, and takes that.
     fn turn(&mut self, watcher: &mut dyn Watcher) -> Result<Option<Ending>, Failure> {
         if !self.move_bytes()? {
             return Ok(None);
         }
-        let sample = self.look(watcher, "reading slowly")?;
-        self.steps_left = self.steps_left.saturating_sub(1);
+        self.steps += 1;
+        let sample = self.sample(watcher, "reading slowly")?;
         // What comes first is the server's start, not its pace.
-        let counts = self.steps_left < self.steps * 3 / 4;
+        let counts = self.steps > self.length / 4;
         for reader in &mut self.readers {
             let had_enough = reader.step();
-            if counts && !reader.is_over() {
+            if counts && reader.received() > 0 && !reader.is_over() {
                 self.asked += 1;
-                self.contented += u64::from(had_enough);
+                self.ready += u64::from(had_enough);
             }
         }
-        Ok(if sample.rss == 0 {
-            Some(Ending::Ended("by itself".to_owned()))
-        } else if sample.rss > self.max_rss {
-            Some(Ending::TooLarge(self.max_rss))
-        } else if self.steps_left == 0 || self.readers.iter().any(SlowReader::is_over) {
-            Some(Ending::Done)
-        } else {
-            None
-        })
+        if sample.memory == 0 {
+            return Ok(Some(Ending::Ended("by itself".to_owned())));
+        }
+        let is_over = self.steps >= self.length * UNDECIDED_LENGTHS || self.readers.iter().any(SlowReader::is_over);
+        let ending = passed(&self.settings, &sample).or(is_over.then_some(Ending::Done));
+        if ending.is_some() || self.steps < FIRST_LOOK || !self.steps.is_multiple_of(JUDGE_INTERVAL) {
+            return Ok(ending);
+        }
+        let verdict = self.judge(&self.clients(), &Ending::Done);
+        let is_enough = match verdict.certainty {
+            Certainty::Final => verdict.finding == Finding::Buffers || self.steps >= self.length,
+            Certainty::Enough => self.steps >= self.length,
+            Certainty::Open => false,
+        };
+        Ok(is_enough.then_some(Ending::Done))
     }
 
-    /// Reads until something has come or the next step is due; answers whether it is.
+    /// Reads until something has come or the next step is due; returns whether it is.
     fn move_bytes(&mut self) -> Result<bool, Failure> {
         let waiting: Vec<_> = self.readers.iter().filter_map(SlowReader::descriptor).collect();
-        let mut waited_for: Vec<PollFd<'_>> = waiting.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        let mut waited_for: Vec<PollFd<'_>> = waiting.iter().map(|(fd, flags)| PollFd::new(fd, *flags)).collect();
         let is_due = self.pace.wait(&mut waited_for)?;
         for reader in &mut self.readers {
+            reader.send();
             reader.read(&mut self.buffer);
         }
         Ok(is_due)
     }
 
-    fn look(&mut self, watcher: &mut dyn Watcher, doing: &'static str) -> Result<Sample, Failure> {
-        let memory = self
-            .tree
-            .memory()
-            .map_err(|error| Failure::io(Kind::Resources, "cannot look at the server", error))?;
+    fn sample(&mut self, watcher: &mut dyn Watcher, doing: &'static str) -> Result<Sample, Failure> {
+        let used = self.meter.measure()?;
         let sample = Sample {
             elapsed: self.pace.elapsed(),
-            rss: memory.rss,
+            rss: used.rss,
+            memory: used.memory,
+            disk: used.disk,
             returned: self.readers.iter().map(SlowReader::received).sum(),
-            is_running: memory.is_running,
+            is_running: used.is_running,
             ..Sample::default()
         };
-        if !self.readers.is_empty() && memory.rss > 0 {
-            self.series.add(sample);
+        if !self.readers.is_empty() && used.processes > 0 {
+            self.meter.series.add(sample);
         }
-        let progress = 1.0 - f64::from(self.steps_left) / f64::from(self.steps.max(1));
+        let progress = (f64::from(self.steps) / f64::from(self.length)).min(0.99);
         watcher.sample(&sample, Moment { doing, progress })?;
         Ok(sample)
     }
 
-    /// What the clients met with. One of them reads on as fast as it can, to see whether there was enough to read.
-    fn clients(&mut self, ending: &Ending, interruption: &Interruption) -> Result<Clients, Failure> {
-        let count = self.readers.len() as u64;
-        let is_fine = |reader: &SlowReader| !reader.is_over() && reader.trouble().is_none();
-        if *ending == Ending::Done && self.readers.iter().all(is_fine) {
-            self.read_on(interruption)?;
-        }
+    /// What the clients have met with so far.
+    fn clients(&self) -> Clients {
         let short = self.readers.iter().filter(|reader| reader.is_over());
         let shortest = short
             .map(SlowReader::received)
             .min()
             .filter(|received| *received < TELLING);
-        Ok(Clients {
-            count,
+        Clients {
+            count: self.readers.len() as u64,
+            served: self.readers.iter().filter(|reader| reader.received() > 0).count() as u64,
             trouble: self
                 .readers
                 .iter()
                 .find_map(|reader| reader.trouble().map(str::to_owned)),
             shortest,
+            length: self.readers.iter().find_map(SlowReader::length),
             // Nine of ten: a busy machine lets a server miss a turn.
-            are_the_slow_ones: self.asked > 0 && self.contented * 10 >= self.asked * 9,
-        })
+            are_the_slow_ones: self.asked > 0 && self.ready * 10 >= self.asked * 9,
+        }
     }
 
-    fn read_on(&mut self, interruption: &Interruption) -> Result<(), Failure> {
+    /// Lets one client read on as fast as it can, for a while.
+    fn read_on(&mut self, interruption: &Interruption) -> Result<Result<(), i32>, Failure> {
+        self.readers.sort_by_key(|reader| std::cmp::Reverse(reader.received()));
         self.readers.truncate(1);
         let Some(had) = self.readers.first().map(SlowReader::received) else {
-            return Ok(());
+            return Ok(Ok(()));
         };
-        let missing = TELLING.saturating_sub(had);
-        self.readers[0].allow(missing);
-        let (mut quiet, mut before) = (0, had);
-        while self.readers[0].descriptor().is_some() && quiet < QUIET_STEPS && interruption.signal().is_none() {
+        self.readers[0].allow(TELLING.saturating_sub(had));
+        let (mut quiet, mut before, mut steps) = (0, had, 0);
+        while self.readers[0].descriptor().is_some() && quiet < QUIET_STEPS && steps < READ_ON_STEPS {
+            if let Some(signal) = interruption.signal() {
+                return Ok(Err(signal));
+            }
             if self.move_bytes()? {
                 let now = self.readers[0].received();
                 quiet = if now == before { quiet + 1 } else { 0 };
                 before = now;
+                steps += 1;
             }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 }

@@ -12,12 +12,13 @@ use crate::error::{Failure, Kind};
 use crate::grammar::human_size;
 use crate::net::http::{self, Head};
 
+use super::request::Request;
 use super::share_of_step;
 use super::url::Url;
 
 /// How long a server may take to accept a client.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The kernel doubles it. Small enough that little waits there, large enough that a loopback's long packets fit.
+const UNDECIDED_LENGTHS: Duration = Duration::from_secs(5);
+/// The kernel doubles it. Small, so that little waits there, but large enough for the long packets of the loopback.
 const RECEIVE_BUFFER: usize = 64 << 10;
 /// The head of a response is no longer.
 const MOST_HEAD: usize = 16 << 10;
@@ -26,6 +27,9 @@ const MOST_HEAD: usize = 16 << 10;
 #[derive(Debug)]
 pub struct SlowReader {
     socket: OwnedFd,
+    request: Vec<u8>,
+    /// How much of it has been sent.
+    sent: usize,
     rate: u64,
     step: u64,
     left: u64,
@@ -51,28 +55,21 @@ pub fn addresses(url: &Url) -> Result<Vec<SocketAddr>, Failure> {
 
 impl SlowReader {
     /// Connects to the first of the addresses that answers, and asks.
-    pub fn start(url: &Url, addresses: &[SocketAddr], rate: u64) -> Result<Self, Failure> {
+    pub fn start(url: &Url, addresses: &[SocketAddr], request: &Request, rate: u64) -> Result<Self, Failure> {
         let socket = connected_to_any(url, addresses)?;
-        Self::ask(socket, url, rate).map_err(|error| cannot_connect(url, error))
+        Ok(Self::ask(socket, url, request, rate))
     }
 
-    /// Connects and leaves, to see whether anybody is there.
-    pub fn knock(url: &Url, addresses: &[SocketAddr]) -> Result<(), Failure> {
+    /// Connects and closes, to find out whether the server is there.
+    pub fn probe(url: &Url, addresses: &[SocketAddr]) -> Result<(), Failure> {
         connected_to_any(url, addresses).map(drop)
     }
 
-    fn ask(socket: OwnedFd, url: &Url, rate: u64) -> Result<Self, Errno> {
-        let request = format!(
-            "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: highwater-check/{}\r\nAccept: */*\r\n\
-             Accept-Encoding: identity\r\nConnection: close\r\n\r\n",
-            url.path,
-            url.host_header(),
-            env!("CARGO_PKG_VERSION")
-        );
-        // A new socket has room for it.
-        send(&socket, request.as_bytes(), SendFlags::NOSIGNAL)?;
-        Ok(Self {
+    fn ask(socket: OwnedFd, url: &Url, request: &Request, rate: u64) -> Self {
+        let mut reader = Self {
             socket,
+            request: request.bytes(url),
+            sent: 0,
             rate,
             step: 0,
             left: 0,
@@ -81,15 +78,33 @@ impl SlowReader {
             end: None,
             is_over: false,
             trouble: None,
-        })
+        };
+        reader.send();
+        reader
     }
 
-    /// What to wait for, as long as something may be read.
-    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        (self.left > 0 && !self.is_over).then(|| self.socket.as_fd())
+    /// What to wait for, as long as there is something to send or something may be read.
+    pub fn descriptor(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::OUT, self.sent < self.request.len());
+        flags.set(PollFlags::IN, self.left > 0);
+        (!flags.is_empty() && !self.is_over).then(|| (self.socket.as_fd(), flags))
     }
 
-    /// Begins a step; answers whether the last one gave as much as it might, or more waits.
+    /// Sends what the server takes of the request now.
+    pub fn send(&mut self) {
+        while self.sent < self.request.len() && !self.is_over {
+            match send(&self.socket, &self.request[self.sent..], SendFlags::NOSIGNAL) {
+                Ok(count) => self.sent += count,
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                // A server may answer before it has read a body, and says why in its answer.
+                Err(_) => self.sent = self.request.len(),
+            }
+        }
+    }
+
+    /// Begins a step; returns whether the last one read its whole share, or more is waiting.
     pub fn step(&mut self) -> bool {
         let had_enough = self.left == 0 || ioctl_fionread(&self.socket).is_ok_and(|waiting| waiting > 0);
         self.left = share_of_step(self.rate, self.step);
@@ -102,7 +117,7 @@ impl SlowReader {
         self.left = bytes;
     }
 
-    /// Reads what may be read now, into a buffer that all clients share.
+    /// Reads what this step allows; `buffer` is scratch.
     pub fn read(&mut self, buffer: &mut [u8]) {
         while self.left > 0 && !self.is_over {
             let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
@@ -171,12 +186,17 @@ impl SlowReader {
         self.received
     }
 
+    /// Bytes of the whole response, where its head says so.
+    pub fn length(&self) -> Option<u64> {
+        self.end
+    }
+
     /// Whether nothing more will come.
     pub fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Why this is no response to go by.
+    /// Why this response cannot be judged.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
@@ -212,7 +232,7 @@ fn connected(address: SocketAddr) -> Result<OwnedFd, Errno> {
         Err(Errno::INPROGRESS) => {}
         Err(error) => return Err(error),
     }
-    let patience = Timespec::try_from(PATIENCE).unwrap_or_default();
+    let patience = Timespec::try_from(UNDECIDED_LENGTHS).unwrap_or_default();
     match poll(&mut [PollFd::new(&fd, PollFlags::OUT)], Some(&patience))? {
         0 => Err(Errno::TIMEDOUT),
         _ => sockopt::socket_error(&fd)?.map(|()| fd),
@@ -226,11 +246,11 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     /// A client, its server's side, and the request as it came.
-    fn pair(rate: u64) -> (SlowReader, TcpStream, String) {
+    fn pair(request: &Request, rate: u64) -> (SlowReader, TcpStream, String) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
         let address = listener.local_addr().expect("bound");
         let url = Url::parse(&format!("http://{address}/export")).expect("an address");
-        let client = SlowReader::start(&url, &[address], rate).expect("it listens");
+        let client = SlowReader::start(&url, &[address], request, rate).expect("it listens");
         let (mut server, _) = listener.accept().expect("it has come");
         let mut request = Vec::new();
         let mut byte = [0];
@@ -245,15 +265,15 @@ mod tests {
     fn read(client: &mut SlowReader, bytes: u64) {
         let mut buffer = [0; 4096];
         client.allow(bytes);
-        while let Some(fd) = client.descriptor() {
-            poll(&mut [PollFd::new(&fd, PollFlags::IN)], None).expect("waited");
+        while let Some((fd, flags)) = client.descriptor() {
+            poll(&mut [PollFd::new(&fd, flags)], None).expect("waited");
             client.read(&mut buffer);
         }
     }
 
     #[test]
     fn a_response_is_read_as_far_as_is_allowed() {
-        let (mut client, mut server, request) = pair(1000);
+        let (mut client, mut server, request) = pair(&Request::default(), 1000);
         assert!(
             request.starts_with("GET /export HTTP/1.1\r\nHost: 127.0.0.1:"),
             "{request}"
@@ -284,7 +304,7 @@ mod tests {
                 "closed after 43 B of 140 B",
             ),
         ] {
-            let (mut client, mut server, _) = pair(1000);
+            let (mut client, mut server, _) = pair(&Request::default(), 1000);
             server.write_all(sent).expect("sent");
             drop(server);
             read(&mut client, u64::MAX);
@@ -294,5 +314,26 @@ mod tests {
                 client.trouble()
             );
         }
+    }
+
+    #[test]
+    fn a_request_has_the_headers_and_the_body_that_were_given() {
+        let request = Request {
+            headers: vec![
+                ("accept-encoding".to_owned(), "gzip".to_owned()),
+                ("X-Key".to_owned(), "1".to_owned()),
+            ],
+            body: b"{}".to_vec(),
+            ..Request::default()
+        };
+        let (_client, mut server, head) = pair(&request, 1000);
+        assert!(head.starts_with("POST /export HTTP/1.1\r\n"), "{head}");
+        for line in ["accept-encoding: gzip\r\n", "X-Key: 1\r\n", "Content-Length: 2\r\n"] {
+            assert!(head.contains(line), "{head}");
+        }
+        assert!(!head.contains("identity"), "{head}");
+        let mut body = [0; 2];
+        server.read_exact(&mut body).expect("the body");
+        assert_eq!(&body, b"{}");
     }
 }

@@ -1,4 +1,4 @@
-//! `highwater check`: its options, who watches it, and how it ends.
+//! `highwater check`: its options, its display, and its exit code.
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
@@ -6,20 +6,22 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use crate::check::input::{Input, InputKind};
 use crate::check::picture::Picture;
+use crate::check::request::Request;
 use crate::check::series::Sample;
 use crate::check::server::Target;
 use crate::check::url::Url;
-use crate::check::{Moment, Outcome, SHORTEST, Settings, Watcher, bill, program, recording, server};
+use crate::check::{Moment, Outcome, SHORTEST, Settings, Watcher, program, recording, server, summary};
 use crate::error::{Failure, Kind, shown};
 use crate::grammar::{parse_duration, parse_rate, parse_size, quote};
-use crate::platform::{Descriptor, end_as, files, free_memory};
+use crate::platform::{Descriptor, end_as, files, free_disk, free_memory, terminal_size};
 use crate::view::live::Painter;
 use crate::view::say;
 
@@ -30,12 +32,12 @@ use super::own_files::OwnFile;
 #[derive(Debug, Args)]
 #[command(
     override_usage = "highwater check [OPTIONS] -- COMMAND [ARGUMENT]…\n       \
-                      highwater check [OPTIONS] URL --pid PID [--clients N]",
+                      highwater check [OPTIONS] URL",
     after_help = EXITS
 )]
 pub struct CheckOptions {
     /// A running server's download, as http://HOST:PORT/PATH
-    #[arg(value_name = "URL", value_parser = Url::parse, conflicts_with = "command", required_unless_present = "command", requires = "pid")]
+    #[arg(value_name = "URL", value_parser = Url::parse, conflicts_with = "command", required_unless_present = "command")]
     url: Option<Url>,
 
     /// The program and its arguments, behind --
@@ -48,25 +50,73 @@ pub struct CheckOptions {
     #[arg(long, value_name = "RATE", default_value = "64KiB/s", value_parser = parse_some_rate)]
     rate: u64,
 
-    /// How long to look; 2s at least
+    /// Duration of the check; at least 2s
     ///
-    /// The time that a program needs to start is not counted. What is clear sooner ends sooner.
-    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = parse_length)]
+    /// The start of the program is not counted. A check ends sooner once the verdict is certain, and takes up to four times
+    /// as long while it is undecided.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_length)]
     seconds: Duration,
 
-    /// Stop there [default: a quarter of free memory]
+    /// Memory limit [default: a quarter of free memory]
     ///
-    /// Of all its processes together. A program that is stopped so has shown what it does; a server is left alone.
+    /// The check ends there. It counts private and shared memory of all its processes, and their files in memory. A
+    /// program is stopped then, a server is left running.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_rss: Option<u64>,
 
-    /// The server's process
-    #[arg(long, value_name = "PID", requires = "url", conflicts_with = "command", value_parser = clap::value_parser!(i32).range(1..))]
-    pid: Option<i32>,
+    /// Limit of written files [default: 1GiB]
+    ///
+    /// The check ends there. The default is at most a quarter of the free space. A program gets a TMPDIR of its own,
+    /// which is removed at the end.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_disk: Option<u64>,
 
-    /// How many clients a server gets
+    /// Feed this file, repeated without end
+    #[arg(long, value_name = "FILE", requires = "command")]
+    input: Option<PathBuf>,
+
+    /// Feed random lines, json or csv
+    #[arg(
+        long,
+        value_name = "KIND",
+        value_enum,
+        default_value = "lines",
+        hide_possible_values = true,
+        conflicts_with_all = ["url", "input"]
+    )]
+    input_kind: InputKind,
+
+    /// A process of the server [default: found by the port]
+    ///
+    /// May be repeated. Its descendants are measured, too. One process must listen on the port of URL; others, such as the
+    /// application behind a proxy, are measured with it.
+    #[arg(long, value_name = "PID", requires = "url", conflicts_with = "command", value_parser = clap::value_parser!(i32).range(1..))]
+    pid: Vec<i32>,
+
+    /// Number of clients of a server
     #[arg(long, value_name = "N", default_value = "10", conflicts_with = "command", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     clients: u32,
+
+    /// Send this header: 'NAME: VALUE' or @FILE
+    ///
+    /// May be repeated, and replaces a default header, such as Accept-Encoding: identity. A file holds one header a line and
+    /// keeps secrets out of the command line.
+    #[arg(long, value_name = "HEADER", requires = "url", conflicts_with = "command")]
+    header: Vec<String>,
+
+    /// Request method [default: GET, or POST with --body]
+    #[arg(long, hide_short_help = true, value_name = "METHOD", requires = "url", conflicts_with = "command", value_parser = parse_method)]
+    method: Option<String>,
+
+    /// Send this body: text or @FILE
+    #[arg(
+        long,
+        hide_short_help = true,
+        value_name = "BODY",
+        requires = "url",
+        conflicts_with = "command"
+    )]
+    body: Option<String>,
 
     /// Write samples and verdict there, as JSON lines
     #[arg(long, value_name = "FILE")]
@@ -83,6 +133,7 @@ pub struct CheckOptions {
         long,
         value_enum,
         default_value = "auto",
+        hide_short_help = true,
         hide_possible_values = true,
         hide_default_value = true,
         value_name = "WHEN"
@@ -90,10 +141,12 @@ pub struct CheckOptions {
     color: Color,
 }
 
-const EXITS: &str = "Exit codes: 0 it honours backpressure, 1 it buffers without bound, 13 cannot tell.\n\
-                     A check that cannot be made has another code, never 1.";
+/// The longest --seconds.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Checks, shows what it came to, and answers the exit code.
+const EXITS: &str = "Exit codes: 0 honours, 1 buffers, 13 cannot tell; others: the check failed";
+
+/// Runs a check, shows its result, and returns the exit code.
 pub fn run(options: &CheckOptions) -> ExitCode {
     match checked(options) {
         Ok(code) => ExitCode::from(code),
@@ -109,10 +162,14 @@ fn checked(options: &CheckOptions) -> Result<u8, Failure> {
     let settings = Settings {
         length: options.seconds,
         rate: options.rate,
-        // Where the system does not tell, what any machine of today has.
+        // Where the system does not tell, what any machine has today.
         max_rss: options
             .max_rss
             .unwrap_or_else(|| free_memory().map_or(1 << 30, |free| free / 4)),
+        max_disk: options.max_disk.unwrap_or_else(|| {
+            let quarter = free_disk(&std::env::temp_dir()).map_or(u64::MAX, |free| free / 4);
+            quarter.min(1 << 30)
+        }),
     };
     let what = match &options.url {
         Some(url) => shown(url.to_string().as_bytes()),
@@ -122,9 +179,9 @@ fn checked(options: &CheckOptions) -> Result<u8, Failure> {
         }
     };
     let is_server = options.url.is_some();
-    // One picture is enough where both go to the same terminal.
+    // JSON lines and the picture would mix on one terminal.
     let draws = can_draw() && !(options.json && std::io::stdout().is_terminal());
-    let mut audience = Audience {
+    let mut display = Display {
         what: &what,
         is_server,
         record: options.record.as_deref().map(Record::open).transpose()?,
@@ -135,32 +192,107 @@ fn checked(options: &CheckOptions) -> Result<u8, Failure> {
         }),
         count: 0,
     };
-    let outcome = match (&options.url, options.pid) {
-        (Some(url), Some(pid)) => {
+    let outcome = match &options.url {
+        Some(url) => {
             let target = Target {
                 url: url.clone(),
-                pid,
+                pids: options.pid.clone(),
                 clients: options.clients,
+                request: request(options)?,
             };
-            server::check(&target, &settings, &mut audience)
+            server::check(&target, &settings, &mut display)
         }
-        _ => program::check(&options.command, &settings, &mut audience),
+        None => {
+            let input = match &options.input {
+                Some(path) => Input::repeated(path)?,
+                None => Input::random(options.input_kind),
+            };
+            program::check(&options.command, input, &settings, &mut display)
+        }
     };
-    audience.picture = None;
+    display.picture = None;
     let report = match outcome? {
         Outcome::Judged(report) => report,
-        Outcome::Interrupted(signal) => end_as(signal),
+        Outcome::Interrupted(signal, last) => {
+            display.write(&recording::interrupted(signal, &last))?;
+            let sentence = recording::interrupted_sentence(&last);
+            say(&format!("highwater: check: {sentence}\n"));
+            end_as(signal)
+        }
     };
-    audience.write(&recording::end(&report.verdict, report.samples.last()))?;
+    display.write(&recording::end(&report))?;
     if !options.json {
         let style = style(options.color, std::io::stdout().is_terminal());
-        print(&bill::text(&what, &report, is_server, style))?;
+        let columns = terminal_size(std::io::stdout()).map_or(usize::MAX, |(columns, _)| usize::from(columns));
+        print(&summary::text(&what, &report, is_server, style, columns))?;
     }
     Ok(report.verdict.finding.exit_code())
 }
 
+/// The request of each client of a server.
+fn request(options: &CheckOptions) -> Result<Request, Failure> {
+    let mut headers = Vec::new();
+    for text in &options.header {
+        let lines = at_file("--header", text)?;
+        let lines = String::from_utf8_lossy(&lines).into_owned();
+        for line in lines.lines().filter(|line| !line.trim().is_empty()) {
+            headers.push(parse_header(line).ok_or_else(|| {
+                // The text is not shown: it may be a secret.
+                Failure::because(
+                    Kind::Usage,
+                    "--header: cannot read it",
+                    "a header is written 'NAME: VALUE'",
+                )
+            })?);
+        }
+    }
+    Ok(Request {
+        method: options.method.clone().unwrap_or_default(),
+        headers,
+        body: options
+            .body
+            .as_deref()
+            .map_or(Ok(Vec::new()), |body| at_file("--body", body))?,
+    })
+}
+
+/// The text itself, or what is in the file behind an `@`.
+fn at_file(option: &str, text: &str) -> Result<Vec<u8>, Failure> {
+    let Some(path) = text.strip_prefix('@') else {
+        return Ok(text.as_bytes().to_vec());
+    };
+    let cannot = |error| {
+        Failure::io(
+            Kind::Source,
+            format!("{option} @{}: cannot read", shown(path.as_bytes())),
+            error,
+        )
+    };
+    std::fs::read(path).map_err(cannot)
+}
+
+fn parse_header(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once(':')?;
+    let is_fine = is_token(name) && !value.chars().any(char::is_control);
+    is_fine.then(|| (name.to_owned(), value.trim().to_owned()))
+}
+
+fn parse_method(text: &str) -> Result<String, String> {
+    if is_token(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a method is one word, such as POST".to_owned())
+    }
+}
+
+/// See RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    let is_sign = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !text.is_empty() && text.chars().all(is_sign)
+}
+
 /// Shows a check while it runs, and records it.
-struct Audience<'a> {
+struct Display<'a> {
     what: &'a str,
     is_server: bool,
     record: Option<Record>,
@@ -169,7 +301,7 @@ struct Audience<'a> {
     count: u64,
 }
 
-impl Audience<'_> {
+impl Display<'_> {
     fn write(&mut self, line: &str) -> Result<(), Failure> {
         if let Some(record) = &self.record {
             record.write(line)?;
@@ -178,12 +310,12 @@ impl Audience<'_> {
     }
 }
 
-impl Watcher for Audience<'_> {
+impl Watcher for Display<'_> {
     fn begin(&mut self) -> Result<(), Failure> {
         if let Some(record) = &self.record {
             record.empty()?;
         }
-        self.write(&recording::check(self.what, SystemTime::now()))
+        self.write(&recording::check(self.what))
     }
 
     fn sample(&mut self, sample: &Sample, moment: Moment) -> Result<(), Failure> {
@@ -207,7 +339,7 @@ struct Record {
 }
 
 impl Record {
-    /// Opens the file and leaves what is in it until the check has begun.
+    /// Opens the file; it is emptied once the check has begun.
     fn open(path: &std::path::Path) -> Result<Self, Failure> {
         let name = shown(path.as_os_str().as_bytes());
         let opened = OwnFile::open(path);
@@ -228,7 +360,7 @@ impl Record {
     }
 }
 
-/// Writes to standard output as much at a time as a pipe takes without waiting in the call: a signal must get through.
+/// Writes to standard output in pieces that a ready pipe takes without blocking, so that signals are handled.
 fn print(text: &str) -> Result<(), Failure> {
     let stdout = std::io::stdout();
     let cannot = |error: std::io::Error| {
@@ -243,7 +375,7 @@ fn print(text: &str) -> Result<(), Failure> {
     for piece in text.as_bytes().chunks(4096) {
         match poll(&mut [PollFd::new(&stdout.as_fd(), PollFlags::OUT)], None) {
             Ok(_) => {}
-            // The only signals that are listened to end the check.
+            // A signal ends the check.
             Err(Errno::INTR) => return Ok(()),
             Err(error) => return Err(cannot(error.into())),
         }
@@ -255,16 +387,21 @@ fn print(text: &str) -> Result<(), Failure> {
 
 fn parse_some_rate(text: &str) -> Result<u64, String> {
     match parse_rate(text) {
-        Ok(0) => Err("nothing would ever be read; 1B/s is the least".to_owned()),
+        Ok(0) => Err("at least 1B/s".to_owned()),
         Ok(rate) => Ok(rate),
         Err(misread) => Err(misread.to_string()),
     }
 }
 
 fn parse_length(text: &str) -> Result<Duration, String> {
-    match parse_duration(text) {
-        Ok(length) if length < SHORTEST => Err("less than 2s says nothing".to_owned()),
-        Ok(length) => Ok(length),
-        Err(misread) => Err(misread.to_string()),
+    // A bare number is in seconds, as the name of the option says.
+    let read = match text.parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
+        Err(_) => parse_duration(text).map_err(|misread| misread.to_string()),
+    };
+    match read {
+        Ok(length) if length > LONGEST => Err("at most a day".to_owned()),
+        Ok(length) if length < SHORTEST => Err("at least 2s".to_owned()),
+        read => read,
     }
 }

@@ -28,7 +28,7 @@ pub mod place;
 use message::{Reply, Request};
 
 /// How long a peer may take for its one line.
-const PATIENCE: Duration = Duration::from_secs(1);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A run's control socket; its name goes when this is dropped.
 pub struct Control {
@@ -57,7 +57,7 @@ impl Control {
     fn listen(watch: Arc<Watch>) -> Result<Self, String> {
         let socket = bind()?;
         let listener = socket.listener().map_err(|error| error.to_string())?;
-        let desk = Desk { watch, sampler: None };
+        let desk = ControlServer { watch, sampler: None };
         let spawned = spawn("control", 128 << 10, move || aside(|| serve(&listener, desk)));
         spawned.map_err(|error| error.to_string())?;
         Ok(Self { socket: Some(socket) })
@@ -94,7 +94,7 @@ fn sweep(folder: &std::path::Path) {
 }
 
 /// Serves one peer after the other, until the process ends.
-fn serve(listener: &UnixListener, mut desk: Desk) {
+fn serve(listener: &UnixListener, mut desk: ControlServer) {
     loop {
         match accept_unix_blocking(listener) {
             Ok(stream) => {
@@ -112,19 +112,19 @@ fn serve(listener: &UnixListener, mut desk: Desk) {
 }
 
 /// Answers requests.
-struct Desk {
+struct ControlServer {
     watch: Arc<Watch>,
     /// What the shares of the next sample are relative to; made when the first is asked for.
     sampler: Option<Sampler>,
 }
 
-impl Desk {
+impl ControlServer {
     fn serve(&mut self, stream: &UnixStream) -> io::Result<()> {
         // What a system does not say, the modes of the folder and the socket have seen to.
         if peer_user(stream).is_some_and(|user| user != rustix::process::geteuid().as_raw()) {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        limit_waits(stream, PATIENCE)?;
+        limit_waits(stream, CLIENT_TIMEOUT)?;
         let reply = self.answer(message::receive(files::Stream(stream))?);
         message::send(files::Stream(stream), &reply)
     }
@@ -136,7 +136,7 @@ impl Desk {
                 let which = stage.parse().map_or(Which::Name(stage), Which::Index);
                 match controls.throttle(&which) {
                     Ok(throttle) => {
-                        let before = throttle.dial.set(rate);
+                        let before = throttle.rate_control.set(rate);
                         let (name, stage) = (throttle.name, throttle.stage);
                         let (now, before) = (readable_rate(rate), readable_rate(before));
                         tracing::info!("stage {stage} {name}: {now}, was {before}");

@@ -54,7 +54,7 @@ fn parse_process(text: &str) -> Result<u32, String> {
 }
 
 /// How long a run may take to answer: it has nothing else to do.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SERVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Asks the run; answers the line that it has to say.
 ///
@@ -150,7 +150,7 @@ fn connect(pid: u32) -> Result<UnixStream, String> {
 }
 
 fn ask(stream: &UnixStream, request: &Request) -> io::Result<Reply> {
-    limit_waits(stream, PATIENCE)?;
+    limit_waits(stream, SERVER_TIMEOUT)?;
     message::send(Stream(stream), request)?;
     message::receive(Stream(stream))
 }

@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::engine::Lane;
+use crate::engine::DirectPath;
 use crate::flow::Marks;
 use crate::grammar::human_size;
 use crate::graph::{Id, NodeId};
 use crate::plan::{Plan, StagePlan};
-use crate::stage::{SinkPlan, SourcePlan};
+use crate::stage::{Endpoint, Source};
 
 /// No list is wider than this, in columns.
 const COLUMNS: usize = 79;
@@ -65,7 +65,7 @@ fn stage(plan: &Plan, node: NodeId, columns: usize) -> Vec<String> {
         add(line);
     }
     match &stage.plan {
-        StagePlan::Source(source) => add(gives(&**source)),
+        StagePlan::Source(source) => add(gives(source)),
         StagePlan::Sink(sink) => add(sink.effect()),
         StagePlan::Transform(_) | StagePlan::Branch(_) => {}
     }
@@ -81,7 +81,7 @@ fn stage(plan: &Plan, node: NodeId, columns: usize) -> Vec<String> {
 }
 
 /// What is known of a source before it is opened.
-fn gives(source: &dyn SourcePlan) -> String {
+fn gives(source: &Source) -> String {
     match source.facts() {
         Ok(facts) => facts
             .size
@@ -100,30 +100,30 @@ fn link(marks: &Marks) -> String {
     }
 }
 
-/// The direct lane, as far as it can be known before anything is opened.
-fn direct(source: &dyn SourcePlan, sink: &dyn SinkPlan) -> String {
-    let (Ok(source), Ok(sink)) = (source.facts(), sink.facts()) else {
+/// The direct path, as far as it can be known before anything is opened.
+fn direct(source: &Source, sink: &dyn Endpoint) -> String {
+    let (Ok(source), Ok(sink)) = (source.facts(), sink.sink_facts()) else {
         return "direct, without the link".to_owned();
     };
     match (source.shape, sink.shape) {
         (Some(from), Some(to)) => {
-            let lane = Lane::best(from, to, source.lends_pages);
+            let lane = DirectPath::best(from, to, source.lends_pages);
             format!("direct, without the link: {}", lane.name())
         }
         _ => "direct, without the link; how depends on each source".to_owned(),
     }
 }
 
-/// The lane, the memory and the threads.
+/// The direct path, the memory and the threads.
 fn costs(plan: &Plan, is_guarded: bool) -> String {
     let memory = &plan.memory;
     let lane = match (plan.bare(), memory.has_explicit_marks) {
         (None, _) => "linked".to_owned(),
         (Some(_), _) if memory.is_unbounded => "linked, because backpressure is ignored".to_owned(),
-        (Some((_, sink)), false) if sink.looks_at_bytes() => {
-            "linked, because the sink looks at what it writes".to_owned()
-        }
-        (Some((source, sink)), false) => direct(source, sink),
+        (Some((source, sink)), false) => match source.direct().and_then(|()| sink.direct()) {
+            Ok(()) => direct(source, sink),
+            Err(why) => format!("linked, because {why}"),
+        },
         (Some(_), true) => "linked, because a mark is set".to_owned(),
     };
     let sum = memory.link_bytes() + memory.state;
@@ -136,7 +136,7 @@ fn costs(plan: &Plan, is_guarded: bool) -> String {
         ""
     };
     format!(
-        "lane     {lane}\n\
+        "path     {lane}\n\
          memory   {unbounded}links {} + state {} = {}, of {} ({who})\n\
          threads  {} at most: a stage's each, the engine's, the view's{guard}; threads= adds more\n",
         human_size(memory.link_bytes()),
@@ -176,7 +176,7 @@ mod tests {
             stages,
             str![[r#"
  0  read -
-    by default zero-copy=false connect-timeout=10s
+    by default zero-copy=false
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  1  hash sha256
      ├  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
@@ -186,12 +186,12 @@ mod tests {
      │      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
      │  3  write /a.gz
      │     by default append=false clobber=true sync=true in-place=false
-     │                sparse=auto connect-timeout=10s verify=false resume=false
+     │                sparse=auto verify=false resume=false
      │     creates /a.gz
      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
  4  write /b
     by default append=false clobber=true sync=true in-place=false sparse=auto
-               connect-timeout=10s verify=false resume=false
+               verify=false resume=false
     creates /b
 "#]]
         );

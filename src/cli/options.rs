@@ -306,15 +306,13 @@ pub fn style(color: Color, is_terminal: bool) -> Style {
 
 impl RunOptions {
     /// What to show while running a chain, of which a stage uses a terminal or not.
-    #[must_use]
-    pub fn progress(&self, uses_terminal: bool) -> Progress {
-        let can_draw = can_draw();
+    pub fn progress(&self, uses_terminal: impl Fn() -> bool) -> Progress {
         match self.progress {
             _ if self.quiet => Progress::None,
             Some(ProgressChoice::Json) => Progress::Json,
-            Some(ProgressChoice::Live) if can_draw => Progress::Live,
+            Some(ProgressChoice::Live) if can_draw() => Progress::Live,
             Some(ProgressChoice::Plain | ProgressChoice::Live) => Progress::Plain,
-            Some(ProgressChoice::Auto) | None if can_draw && !uses_terminal => Progress::Live,
+            Some(ProgressChoice::Auto) | None if can_draw() && !uses_terminal() => Progress::Live,
             Some(ProgressChoice::Auto | ProgressChoice::None) | None => Progress::None,
         }
     }

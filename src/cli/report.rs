@@ -3,7 +3,8 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::endpoints::{self, SideFile};
+use crate::catalog::Misnamed;
+use crate::endpoints::SideFile;
 use crate::error::{Failure, Kind, Stop, shown};
 use crate::platform::{FileId, files};
 use crate::report::{self, Format, Recording};
@@ -40,11 +41,11 @@ fn put(to: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io(Kind::Resources, "cannot start", error))?;
     let name = to.as_os_str().as_bytes();
-    let misnamed = |wrong: endpoints::Misnamed| Failure::because(Kind::Usage, "cannot write", wrong.message);
+    let misnamed = |wrong: Misnamed| Failure::because(Kind::Usage, "cannot write", wrong.message);
     let file = SideFile::named(name).map_err(misnamed)?;
     let file = runtime.block_on(file.open())?;
     let cancel = Cancel::default();
-    match file.write(bytes, &cancel).and_then(|()| file.land(&cancel)) {
+    match file.write(bytes, &cancel).and_then(|()| file.commit(&cancel)) {
         Ok(()) => Ok(()),
         Err(Stop::Failed(failure)) => Err(failure),
         // Nobody stops it.

@@ -16,7 +16,7 @@ use crate::net::Address;
 use crate::plan::Plan;
 use crate::platform::{self, ResidentMemory};
 use crate::view::metrics::{Listener, Server};
-use crate::view::{self, json, say};
+use crate::view::{self, Progress, json, say};
 
 use super::audience::Audience;
 use super::ending::conclude;
@@ -91,12 +91,13 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
     let asked = Arc::new(AtomicBool::new(false));
     platform::prepare_signals(&asked);
     let settings = settings(options, max_rss, recorder.is_some());
+    let progress = options.progress(|| uses_terminal(&plan));
     let shown = view::Settings {
-        progress: options.progress(uses_terminal(&plan)),
+        progress,
         interval: options.interval,
         asked,
         style: options.style(),
-        keys: may_take_keys(&plan),
+        keys: progress == Progress::Live && may_take_keys(&plan),
     };
     let mut audience = Audience::new(shown, recorder, metrics);
     audience.warn();

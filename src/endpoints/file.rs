@@ -3,62 +3,134 @@
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::error::{Failure, Kind, shown};
+use crate::catalog::{Access, Misnamed, Scheme};
+use crate::error::{Failure, Kind, Problem, shown};
 use crate::grammar::human_size;
-use crate::platform::{Descriptor, FilePlace, Shape, block_device_size, files, is_sparse, named_descriptor};
-use crate::stage::{BoxFuture, Facts, Undertaking};
-
-use super::stdio::Inherited;
-use super::{
-    Endpoint, Existing, Incoming, Landed, Misnamed, OpenReader, OpenWriter, Outgoing, Patience, Scheme, Writing,
+use crate::platform::{
+    Descriptor, FINDS_HOLES, FilePlace, Shape, block_device_size, files, is_sparse, named_descriptor,
 };
+use crate::stage::{BoxFuture, Endpoint, Facts, Holes, Incoming, OpenReader, OpenWriter, Outgoing, ResumeKey};
 
+use super::Kept;
+use super::stdio::Inherited;
+
+mod draft;
 mod in_place;
+mod journal;
 mod obstacle;
+mod options;
 mod partial;
 mod replacement;
 mod target;
 mod temporary;
+mod verifier;
+
+pub use options::{SYNC, ZERO_COPY};
 
 use in_place::InPlace;
+use options::{Existing, Sparse, WriteOptions};
 use partial::Partial;
 use replacement::Replacement;
 use target::Target;
+use verifier::Verifier;
 
 /// A path, plain or as `file:PATH`.
 pub static SCHEME: Scheme = Scheme {
     form: "file:PATH",
     prefix: "file:",
     summary: "a file, device or FIFO; the plain path means the same",
-    parse: |path| {
-        if path.is_empty() {
-            return Err(Misnamed::new(
-                "the path is missing",
-                "write file:PATH, or just the path",
-            ));
-        }
-        if path.contains(&0) {
-            return Err(Misnamed::new("a path cannot hold a zero byte", "remove it"));
-        }
-        let path = PathBuf::from(OsStr::from_bytes(path));
-        Ok(match named_descriptor(&path) {
-            Some(number) => Box::new(Inherited::numbered(number, shown(path.as_os_str().as_bytes()))),
-            None => Box::new(File { path }),
-        })
-    },
+    read: Some(Access {
+        params: &[ZERO_COPY],
+        place: |path, args| {
+            let path = checked(path).map_err(|wrong| wrong.of(args))?;
+            Ok(match open_descriptor(&path) {
+                Some(descriptor) => Box::new(descriptor.read_as(args)),
+                None => Box::new(File {
+                    lends_pages: args.flag(ZERO_COPY.name),
+                    ..File::at(path)
+                }),
+            })
+        },
+    }),
+    write: Some(Access {
+        params: options::WRITE,
+        place: |path, args| {
+            let path = checked(path).map_err(|wrong| wrong.of(args))?;
+            let Some(descriptor) = open_descriptor(&path) else {
+                let file = File::at(path);
+                return Ok(Box::new(File {
+                    options: WriteOptions::of(args, file.can_resume().err())?,
+                    ..file
+                }));
+            };
+            let mut others = options::WRITE.iter().map(|param| param.name);
+            if let Some(other) = others.find(|name| *name != SYNC.name && args.is_given(name)) {
+                let message = format!("an open descriptor does not support `{other}`");
+                return Err(Problem::at(args.span_of(other), message).help("leave it out"));
+            }
+            Ok(Box::new(descriptor.written_as(args)))
+        },
+    }),
 };
 
+fn checked(path: &[u8]) -> Result<PathBuf, Misnamed> {
+    if path.is_empty() {
+        return Err(Misnamed::new(
+            "the path is missing",
+            "write file:PATH, or just the path",
+        ));
+    }
+    if path.contains(&0) {
+        return Err(Misnamed::new("a path cannot hold a zero byte", "remove it"));
+    }
+    Ok(PathBuf::from(OsStr::from_bytes(path)))
+}
+
+/// The descriptor that a path such as /dev/fd/3 stands for.
+fn open_descriptor(path: &Path) -> Option<Inherited> {
+    let number = named_descriptor(path)?;
+    Some(Inherited::numbered(number, shown(path.as_os_str().as_bytes())))
+}
+
+/// What is said of a standard stream where a file beside the stream is named.
+pub fn carries_stream() -> Misnamed {
+    Misnamed::new(
+        "the standard streams carry the stream and nothing else",
+        "name a file; /dev/stderr is one",
+    )
+}
+
+/// The place of a small file that is written beside the stream.
+///
+/// # Errors
+/// If the path cannot be, or is that of a standard stream.
+pub fn beside_stream(path: &[u8]) -> Result<Box<dyn Endpoint>, Misnamed> {
+    let path = checked(path)?;
+    Ok(match open_descriptor(&path) {
+        Some(descriptor) if descriptor.carries_stream() => return Err(carries_stream()),
+        Some(descriptor) => Box::new(descriptor),
+        None => Box::new(File::at(path)),
+    })
+}
+
 /// How often a FIFO without a reader is looked at: nothing announces that one came.
-const GLANCE: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 struct File {
     path: PathBuf,
+    /// Whether its own pages may go out.
+    lends_pages: bool,
+    options: WriteOptions,
+    /// Whether the source has holes, and its bytes arrive unchanged.
+    expects_holes: bool,
+    /// Which run this is, where another one may go on with it.
+    key: Option<ResumeKey>,
 }
 
 /// What somebody meant who wrote what is no name of a file, but might be something else elsewhere.
@@ -88,6 +160,16 @@ fn human_length(stat: &Stat) -> String {
 }
 
 impl File {
+    fn at(path: PathBuf) -> Self {
+        Self {
+            path,
+            lends_pages: false,
+            options: WriteOptions::default(),
+            expects_holes: false,
+            key: None,
+        }
+    }
+
     fn stat(&self) -> Result<Stat, Errno> {
         files::stat(&self.path)
     }
@@ -133,27 +215,57 @@ impl File {
     }
 
     /// The place of the file that it leads to.
-    fn target(&self, writing: Writing) -> Result<Target, Failure> {
-        Target::find(&self.path, writing).map_err(|error| self.failed(Kind::Sink, "cannot create", error))
+    fn target(&self) -> Result<Target, Failure> {
+        Target::find(&self.path, &self.options).map_err(|error| self.failed(Kind::Sink, "cannot create", error))
     }
 
     /// Opens a device or a FIFO where it is; a FIFO waits for its reader.
-    async fn open_special(&self, writing: Writing) -> Result<Outgoing, Failure> {
+    async fn open_special(&self) -> Result<Outgoing, Failure> {
         let fd = loop {
             match self.open(OFlags::WRONLY) {
                 Ok(fd) => break fd,
                 Err(Errno::NXIO) if self.stat().is_ok_and(|stat| file_type(&stat) == FileType::Fifo) => {
-                    tokio::time::sleep(GLANCE).await;
+                    tokio::time::sleep(POLL_INTERVAL).await;
                 }
                 Err(error) => return Err(self.failed(Kind::Sink, "cannot open", error)),
             }
         };
         let descriptor = Descriptor::own(fd).map_err(|error| Failure::io(Kind::Sink, "cannot open", error))?;
-        Ok(Outgoing {
-            landing: Box::new(Landed::new(&descriptor, writing)),
-            descriptor,
-            reader_left: Kind::Sink,
-        })
+        let commit = Box::new(Kept::new(&descriptor, self.options.sync));
+        Ok(Outgoing::new(descriptor, commit))
+    }
+
+    /// Opens it for writing, as the options say.
+    async fn open_any(&self) -> Result<Outgoing, Failure> {
+        if let Some(key) = &self.key {
+            return Partial::open(self.target()?, key, self.options.checks);
+        }
+        if (self.stat()).is_ok_and(|stat| file_type(&stat) != FileType::RegularFile) {
+            return self.open_special().await;
+        }
+        match self.options.existing {
+            Existing::Replace => Replacement::create(self.target()?, self.options.sync),
+            Existing::Empty | Existing::Append => {
+                InPlace::open(&self.path, &self.options).map_err(|error| match error {
+                    Errno::EXIST if !self.options.clobber => target::spared(),
+                    error => self.failed(Kind::Sink, "cannot create", error),
+                })
+            }
+        }
+    }
+}
+
+/// It was a regular file, or was not there, when the pipeline was planned.
+fn can_be_read_back(descriptor: &Descriptor) -> Result<(), Failure> {
+    let operation = "cannot be read back";
+    match descriptor.file_id() {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(Failure::because(
+            Kind::Usage,
+            operation,
+            "it is no regular file any more",
+        )),
+        Err(error) => Err(Failure::io(Kind::Sink, operation, error)),
     }
 }
 
@@ -172,13 +284,12 @@ fn facts(stat: &Stat) -> Facts {
         files: FilePlace::of(stat).into_iter().collect(),
         size: size(stat).filter(|_| is_file),
         is_sparse: is_sparse(stat),
-        shape: match file_type(stat) {
-            FileType::Fifo => Some(Shape::Pipe),
-            FileType::CharacterDevice => Some(Shape::Device),
-            FileType::RegularFile | FileType::BlockDevice => Some(Shape::File),
-            _ => None,
-        },
-        ..Facts::default()
+        ..match file_type(stat) {
+            FileType::Fifo => Facts::of(Shape::Pipe),
+            FileType::CharacterDevice => Facts::of(Shape::Device),
+            FileType::RegularFile | FileType::BlockDevice => Facts::of(Shape::File),
+            _ => Facts::default(),
+        }
     }
 }
 
@@ -187,7 +298,23 @@ impl Endpoint for File {
         shown(self.path.as_os_str().as_bytes())
     }
 
-    fn regular_file(&self) -> Result<(), &'static str> {
+    fn direct(&self) -> Result<(), &'static str> {
+        let sees_zeros = self.options.sparse != Sparse::Auto && self.can_resume().is_ok();
+        if sees_zeros || !self.options.checks.is_none() {
+            return Err("the sink looks at what it writes");
+        }
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> u64 {
+        if self.options.checks.is_none() {
+            0
+        } else {
+            Verifier::STATE
+        }
+    }
+
+    fn can_resume(&self) -> Result<(), &'static str> {
         match self.stat().map(|stat| file_type(&stat)) {
             // One that is missing is created, or missed when it is opened.
             Ok(FileType::RegularFile | FileType::Directory) | Err(_) => Ok(()),
@@ -207,62 +334,76 @@ impl Endpoint for File {
                 size: block_device_size(&stat),
                 ..facts(&stat)
             }),
-            _ => Ok(facts(&stat)),
+            _ => Ok(Facts {
+                lends_pages: self.lends_pages,
+                ..facts(&stat)
+            }),
         }
     }
 
     fn sink_facts(&self) -> Result<Facts, Failure> {
-        match self.stat() {
-            Ok(stat) if file_type(&stat) == FileType::Directory => {
-                Err(self.failed(Kind::Sink, "cannot create", Errno::ISDIR))
-            }
-            Ok(stat) => Ok(facts(&stat)),
-            Err(Errno::NOENT) => {
-                let place = FilePlace::find(&self.path);
-                let place = place.map_err(|error| self.failed(Kind::Sink, "cannot create", error))?;
-                Ok(Facts {
-                    files: place.into_iter().collect(),
-                    ..Facts::of(Shape::File)
-                })
-            }
-            Err(error) => Err(self.failed(Kind::Sink, "cannot create", error)),
+        let failed = |error| self.failed(Kind::Sink, "cannot create", error);
+        let mut facts = match self.stat() {
+            Ok(stat) if file_type(&stat) == FileType::Directory => return Err(failed(Errno::ISDIR)),
+            Ok(stat) => facts(&stat),
+            Err(Errno::NOENT) => Facts {
+                files: FilePlace::find(&self.path).map_err(failed)?.into_iter().collect(),
+                ..Facts::of(Shape::File)
+            },
+            Err(error) => return Err(failed(error)),
+        };
+        if self.options.checks.resume.is_some() {
+            facts
+                .files
+                .extend(partial::companions(&self.target()?).map_err(failed)?);
         }
+        Ok(facts)
     }
 
-    fn permit(&self, writing: Writing) -> Result<(), Failure> {
+    fn permit(&self) -> Result<(), Failure> {
         let old = self.stat();
-        if !writing.clobber && old.is_ok() {
+        if !self.options.clobber && old.is_ok() {
             return Err(target::spared());
         }
         let is_special = old.is_ok_and(|stat| file_type(&stat) != FileType::RegularFile);
-        if is_special || writing.existing != Existing::Replace {
+        if is_special || self.options.existing != Existing::Replace {
             return Ok(());
         }
-        obstacle::check(&self.target(writing)?, old.ok().as_ref())
+        obstacle::check(&self.target()?, old.ok().as_ref())
     }
 
-    fn companions(&self, writing: Writing) -> Result<Vec<FilePlace>, Failure> {
-        let target = self.target(writing)?;
-        partial::companions(&target).map_err(|error| self.failed(Kind::Sink, "cannot create", error))
-    }
-
-    fn effect(&self, writing: Writing) -> String {
+    fn effect(&self) -> String {
         let shown = self.shown();
-        match self.stat() {
+        let mut effect = match self.stat() {
             Err(_) => format!("creates {shown}"),
             Ok(stat) if file_type(&stat) != FileType::RegularFile => format!("writes to {shown} in place"),
             Ok(stat) => {
                 let length = human_length(&stat);
-                match writing.existing {
+                match self.options.existing {
                     Existing::Replace => format!("replaces {shown} ({length})"),
                     Existing::Empty => format!("empties {shown} ({length}) and writes to it"),
                     Existing::Append => format!("appends to {shown} ({length})"),
                 }
             }
+        };
+        if self.options.checks.resume.is_some() {
+            effect += ", and keeps what it has if the run ends early";
         }
+        if self.options.checks.verify {
+            effect += ", once it was read back and compared";
+        }
+        effect
     }
 
-    fn open_reader(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<OpenReader, Failure>> {
+    fn expect_holes(&mut self) {
+        self.expects_holes = true;
+    }
+
+    fn resume_key(&mut self) -> Option<&mut Option<ResumeKey>> {
+        self.options.checks.resume.is_some().then_some(&mut self.key)
+    }
+
+    fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         Box::pin(async move {
             let fd = self
                 .open(OFlags::RDONLY)
@@ -278,32 +419,41 @@ impl Endpoint for File {
                 // Only a hint: whoever refuses it loses speed, not bytes.
                 let _ = files::advise_sequential(&descriptor);
             }
-            Ok(Incoming::new(descriptor, facts.size).into())
+            let mut incoming = Incoming::new(descriptor, facts.size);
+            incoming.lends_pages = self.lends_pages;
+            Ok(incoming.into())
         })
     }
 
-    fn open_writer(self: Box<Self>, writing: Writing, _: Patience) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
+    fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
         Box::pin(async move {
-            let old = self.stat();
-            if old.is_ok_and(|stat| file_type(&stat) != FileType::RegularFile) {
-                return self.open_special(writing).await.map(OpenWriter::Descriptor);
+            let mut outgoing = self.open_any().await?;
+            let WriteOptions { sparse, checks, .. } = self.options;
+            if !checks.is_none()
+                && let Err(failure) = can_be_read_back(outgoing.descriptor())
+            {
+                if let Some(rollback) = outgoing.rollback() {
+                    rollback.roll_back().await?;
+                }
+                return Err(failure);
             }
-            let outgoing = match writing.existing {
-                Existing::Replace => Replacement::create(self.target(writing)?, writing.sync),
-                Existing::Empty | Existing::Append => InPlace::open(&self.path, writing).map_err(|error| match error {
-                    Errno::EXIST if !writing.clobber => target::spared(),
-                    error => self.failed(Kind::Sink, "cannot create", error),
-                }),
+            if checks.verify && outgoing.verify.is_none() {
+                outgoing.verify = Some(Box::new(Verifier::new(true, None)));
+            }
+            let possible = outgoing.possible_holes();
+            outgoing.holes = self.options.holes(possible, self.expects_holes);
+            // The kernel keeps a source's holes, and finds no others.
+            let sees_bytes = match sparse {
+                Sparse::Always => outgoing.holes != Holes::None,
+                Sparse::Never => possible != Holes::None,
+                Sparse::Auto => match outgoing.holes {
+                    Holes::None => false,
+                    Holes::Grow => !FINDS_HOLES,
+                    Holes::Punch => true,
+                },
             };
-            outgoing.map(OpenWriter::Descriptor)
+            outgoing.is_direct = outgoing.verify.is_none() && !sees_bytes;
+            Ok(outgoing.into())
         })
-    }
-
-    fn open_resumable(
-        self: Box<Self>,
-        writing: Writing,
-        undertaking: Undertaking,
-    ) -> BoxFuture<'static, Result<Outgoing, Failure>> {
-        Box::pin(async move { Partial::open(self.target(writing)?, &undertaking) })
     }
 }

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::catalog::{Misnamed, Scheme};
 use crate::error::{Failure, Kind, Stop};
+use crate::flow::block_on;
 use crate::platform::{Interest, Transfer, Woken};
-use crate::stage::{self, Cancel, Facts, Outcome, Undo};
+use crate::stage::{self, Cancel, Endpoint, Facts, OpenWriter, Outcome, Outgoing, Rollback};
 
-use super::{
-    Endpoint, Misnamed, OpenWriter, Outgoing, Patience, SCHEMES, Writing, file, is_named_by, parse, sync_file,
-};
+use super::{SCHEMES, file, stdio, sync_file};
 
 /// One that is named and not yet opened. What is no regular file is written in place.
 pub struct SideFile(Box<dyn Endpoint>);
@@ -20,24 +20,15 @@ impl SideFile {
     /// # Errors
     /// If it is no path, or a standard stream.
     pub fn named(name: &[u8]) -> Result<Self, Misnamed> {
-        let endpoint = parse(name)?;
-        if endpoint.carries_stream() {
-            return Err(Misnamed::new(
-                "the standard streams carry the stream and nothing else",
-                "name a file; /dev/stderr is one",
-            ));
+        let (scheme, path) = Scheme::find(SCHEMES, name)?;
+        if scheme.prefix == file::SCHEME.prefix {
+            return file::beside_stream(path).map(Self);
         }
-        let is_path = |prefix: &str| prefix.is_empty() || prefix == file::SCHEME.prefix;
-        let scheme = SCHEMES
-            .iter()
-            .find(|scheme| !scheme.prefix.is_empty() && is_named_by(name, scheme));
-        match scheme {
-            Some(scheme) if !is_path(scheme.prefix) => {
-                let message = format!("{} is no file", endpoint.shown());
-                Err(Misnamed::new(message, "name a file, a device or a FIFO"))
-            }
-            _ => Ok(Self(endpoint)),
+        if scheme.prefix == stdio::SCHEME.prefix {
+            return Err(file::carries_stream());
         }
+        let message = format!("{} is no file", scheme.form);
+        Err(Misnamed::new(message, "name a file, a device or a FIFO"))
     }
 
     /// What can be known of it without touching it.
@@ -45,14 +36,14 @@ impl SideFile {
     /// # Errors
     /// Where it is already clear that it cannot be opened.
     pub fn facts(&self) -> Result<Facts, Failure> {
-        self.0.permit(Writing::default())?;
+        self.0.permit()?;
         self.0.sink_facts()
     }
 
     /// What writing it will do: `creates SUMS`.
     #[must_use]
     pub fn effect(&self) -> String {
-        self.0.effect(Writing::default())
+        self.0.effect()
     }
 
     /// Opens it; a FIFO waits for its reader.
@@ -60,29 +51,29 @@ impl SideFile {
     /// # Errors
     /// If it cannot be opened or created.
     pub async fn open(self) -> Result<OpenSideFile, Failure> {
-        let opened = self.0.open_writer(Writing::default(), Patience::default()).await?;
+        let opened = self.0.open_writer().await?;
         let OpenWriter::Descriptor(out) = opened else {
             let why = "it is no file, device or FIFO";
             return Err(Failure::because(Kind::Usage, "cannot write beside the stream", why));
         };
         Ok(OpenSideFile {
-            undo: out.landing.undo(),
+            rollback: out.rollback(),
             progress: Mutex::new(Progress::Empty(out)),
         })
     }
 }
 
-/// One that is open. Unless it has landed, nothing is left of it when it is dropped.
+/// One that is open. Unless it is committed, nothing is left of it when it is dropped.
 pub struct OpenSideFile {
     progress: Mutex<Progress>,
-    undo: Option<Arc<dyn Undo>>,
+    rollback: Option<Arc<dyn Rollback>>,
 }
 
 /// How far a side file has come.
 enum Progress {
     Empty(Outgoing),
     Written(Outgoing),
-    /// It has landed, or was given up.
+    /// It is committed, or was given up.
     Over,
 }
 
@@ -91,22 +82,20 @@ impl OpenSideFile {
     ///
     /// # Errors
     /// If that fails, or it is not sure to last; or if it cannot be removed, where nothing was written.
-    pub fn land(&self, cancel: &Cancel) -> Outcome {
+    pub fn commit(&self, cancel: &Cancel) -> Outcome {
         match std::mem::replace(&mut *self.progress(), Progress::Over) {
-            Progress::Written(mut out) => {
-                out.landing.prepare(&out.descriptor, cancel.alarm()?)?;
-                out.landing.land(&out.descriptor, cancel.alarm()?)
-            }
-            Progress::Empty(_) | Progress::Over => Ok(self.take_back()?),
+            Progress::Written(mut out) => out.commit_at_once(cancel),
+            Progress::Empty(_) | Progress::Over => Ok(self.roll_back()?),
         }
     }
 
-    /// Removes what was written, unless it has landed. A second time changes nothing.
+    /// Removes what was written, unless it is committed. A second time changes nothing.
     ///
     /// # Errors
     /// If it cannot be removed; the message names what is left behind.
-    pub fn take_back(&self) -> Result<(), Failure> {
-        self.undo.as_ref().map_or(Ok(()), |undo| undo.undo())
+    pub fn roll_back(&self) -> Result<(), Failure> {
+        let rollback = self.rollback.clone();
+        rollback.map_or(Ok(()), |rollback| block_on(rollback.roll_back()))
     }
 
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
@@ -121,8 +110,8 @@ impl stage::SideFile for OpenSideFile {
             return Err(Failure::because(Kind::Bug, "a bug in highwater", "a side file was written twice").into());
         };
         write_all(&out, bytes, cancel)?;
-        if out.landing.is_durable() {
-            sync_file(&out.descriptor)?;
+        if out.is_durable() {
+            sync_file(out.descriptor())?;
         }
         *progress = Progress::Written(out);
         Ok(())
@@ -131,8 +120,8 @@ impl stage::SideFile for OpenSideFile {
 
 impl Drop for OpenSideFile {
     fn drop(&mut self) {
-        // Whoever wants to hear of an error takes it back himself.
-        let _ = self.take_back();
+        // A caller that wants to know of an error rolls it back before.
+        let _ = self.roll_back();
     }
 }
 
@@ -146,11 +135,11 @@ fn write_all(out: &Outgoing, mut bytes: &[u8], cancel: &Cancel) -> Outcome {
     let failed = |error: std::io::Error| Failure::io(Kind::Sink, "cannot write", error);
     let alarm = cancel.alarm()?;
     while !bytes.is_empty() {
-        match out.descriptor.write(bytes).map_err(failed)? {
+        match out.descriptor().write(bytes).map_err(failed)? {
             Transfer::Bytes(count) => bytes = &bytes[count..],
             Transfer::NotReady => {
-                if out.descriptor.wait(Interest::Write, alarm).map_err(failed)? == Woken::Alarm {
-                    return Err(Stop::Neighbour);
+                if out.descriptor().wait(Interest::Write, alarm).map_err(failed)? == Woken::Alarm {
+                    return Err(Stop::PeerClosed);
                 }
             }
         }

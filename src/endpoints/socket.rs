@@ -1,79 +1,94 @@
 //! What connections of every family share: how they are read and written, and how they end.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::StageMeter;
-use crate::platform::{Descriptor, Interest, Transfer, Woken, await_alarm, sockets, unsent_bytes};
-use crate::stage::{Outcome, Undo};
+use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken, await_alarm, sockets, unsent_bytes};
+use crate::stage::{
+    BoxFuture, Commit, Endpoint, Facts, Incoming, OpenReader, OpenWriter, Outcome, Outgoing, Reach, Rollback,
+};
 
-use super::{Incoming, Landing, Outgoing};
+use super::connecting::ConnectOptions;
+use super::revocable::{Revocable, Revoke};
 
-/// A connection to write to, which may take `linger` to drain. One that can be reset is so far, should it be closed.
-pub fn outgoing(stream: impl Into<OwnedFd>, queue: Queue, linger: Option<Duration>) -> Result<Outgoing, Failure> {
-    Ok(Outgoing {
-        descriptor: descriptor(stream, Kind::Sink)?,
-        landing: Box::new(Drained {
-            queue,
-            linger,
-            meter: None,
-            cut: (queue == Queue::Sequence).then(Arc::default),
-        }),
-        reader_left: Kind::Sink,
-    })
-}
-
-/// How a connection ends: by a reset, until it is sure that the peer has everything. An ordinary end would tell it so.
-#[derive(Default)]
-struct Cut(Mutex<Ends>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Ends {
-    /// With a reset, if nothing more happens.
-    #[default]
-    Open,
-    /// With a reset, whatever happens: the run has failed.
-    Reset,
-    /// Ordinarily: the peer has everything.
-    Whole,
-}
-
-impl Cut {
-    /// The peer has everything.
-    fn land(&self, descriptor: &Descriptor) -> Outcome {
-        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if *ends == Ends::Reset {
-            return Err(Stop::Neighbour);
-        }
-        sockets::end_at_close(descriptor).map_err(Drained::failed)?;
-        *ends = Ends::Whole;
-        Ok(())
+/// A connection that is made or accepted.
+pub trait Peer: Send + 'static {
+    /// What its send queue is counted in.
+    const QUEUE: Queue;
+    /// Its name as people may see it.
+    fn shown(&self) -> String;
+    /// What opening it will do.
+    fn effect(&self) -> String;
+    /// How long it is waited for.
+    fn options(&self) -> ConnectOptions;
+    /// Binds a listener; returns the address that peers may connect to.
+    fn bind(&mut self) -> Result<Option<String>, Failure> {
+        Ok(None)
     }
+    /// Connects or accepts. A connection to write to that can be reset is so from now on, should it be closed.
+    fn connect(self, place: Kind) -> impl Future<Output = Result<OwnedFd, Failure>> + Send;
 }
 
-impl Undo for Cut {
-    fn undo(&self) -> Result<(), Failure> {
-        let mut ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if *ends == Ends::Open {
-            *ends = Ends::Reset;
-        }
+/// The place at the other end of a connection.
+pub struct Connection<P>(pub P);
+
+impl<P: Peer> Endpoint for Connection<P> {
+    fn shown(&self) -> String {
+        self.0.shown()
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Far
+    }
+
+    fn direct(&self) -> Result<(), &'static str> {
         Ok(())
     }
 
-    fn has_landed(&self) -> bool {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) == Ends::Whole
+    fn bind(&mut self) -> Result<Option<String>, Failure> {
+        self.0.bind()
     }
 
+    fn source_facts(&self) -> Result<Facts, Failure> {
+        Ok(Facts::of(Shape::Socket))
+    }
+
+    fn effect(&self) -> String {
+        self.0.effect()
+    }
+
+    fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
+        Box::pin(async move {
+            let stream = self.0.connect(Kind::Source).await?;
+            Ok(Incoming::new(descriptor(stream, Kind::Source)?, None).into())
+        })
+    }
+
+    fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
+        Box::pin(async move {
+            let commit = Box::new(Drained {
+                queue: P::QUEUE,
+                linger: self.0.options().linger,
+                meter: None,
+                reset: (P::QUEUE == Queue::Sequence).then(Arc::default),
+            });
+            let stream = self.0.connect(Kind::Sink).await?;
+            Ok(Outgoing::new(descriptor(stream, Kind::Sink)?, commit).into())
+        })
+    }
+}
+
+/// A connection whose end is a reset, until it is committed: an ordinary end would tell the peer that it has everything.
+#[derive(Debug, Default)]
+struct Reset;
+
+impl Revoke for Reset {
     fn name(&self) -> String {
         "the connection".to_owned()
     }
-}
-
-/// A connection to read from.
-pub fn incoming(stream: impl Into<OwnedFd>) -> Result<Incoming, Failure> {
-    Ok(Incoming::new(descriptor(stream, Kind::Source)?, None))
 }
 
 fn descriptor(stream: impl Into<OwnedFd>, place: Kind) -> Result<Descriptor, Failure> {
@@ -113,15 +128,15 @@ struct Drained {
     linger: Option<Duration>,
     meter: Option<Arc<StageMeter>>,
     /// Only TCP can tell a peer that what it has is not all.
-    cut: Option<Arc<Cut>>,
+    reset: Option<Arc<Revocable<Reset>>>,
 }
 
 impl Drained {
     /// How often the send queue is looked at, which no descriptor announces.
-    const GLANCE: Duration = Duration::from_millis(5);
+    const POLL_INTERVAL: Duration = Duration::from_millis(5);
     /// How long a peer may take to end or to reset where the system does not tell what it has: a peer that keeps its own
     /// direction open says nothing at all.
-    const PATIENCE: Duration = Duration::from_millis(500);
+    const DRAIN_LIMIT: Duration = Duration::from_millis(500);
 
     fn count(&self, taken: u64) {
         if let Some(meter) = &self.meter {
@@ -133,7 +148,7 @@ impl Drained {
         Failure::io(Kind::Sink, "cannot finish the connection", error)
     }
 
-    /// Says the end; answers the queue as it was before.
+    /// Says the end; returns the queue as it was before.
     fn end(descriptor: &Descriptor) -> Result<Fall, Failure> {
         let last = unsent_bytes(descriptor.as_fd()).unwrap_or(0);
         sockets::end_writing(descriptor).map_err(Self::failed)?;
@@ -159,21 +174,21 @@ impl Drained {
                     let why = format!("{} within {limit} (linger)", self.queue.rest(unsent));
                     return Err(Failure::because(Kind::Sink, "cannot finish the connection", why).into());
                 }
-                None if peer_ended || left == Some(Duration::ZERO) || waited >= Self::PATIENCE => return Ok(()),
+                None if peer_ended || left == Some(Duration::ZERO) || waited >= Self::DRAIN_LIMIT => return Ok(()),
                 _ => {}
             }
-            let glance = left.map_or(Self::GLANCE, |left| left.min(Self::GLANCE));
+            let poll = left.map_or(Self::POLL_INTERVAL, |left| left.min(Self::POLL_INTERVAL));
             if peer_ended {
-                if await_alarm(alarm, Instant::now() + glance).map_err(Self::failed)? {
-                    return Err(Stop::Neighbour);
+                if await_alarm(alarm, Instant::now() + poll).map_err(Self::failed)? {
+                    return Err(Stop::PeerClosed);
                 }
                 continue;
             }
             match descriptor
-                .wait_for(Interest::Read, alarm, Some(glance))
+                .wait_for(Interest::Read, alarm, Some(poll))
                 .map_err(Self::failed)?
             {
-                Woken::Alarm => return Err(Stop::Neighbour),
+                Woken::Alarm => return Err(Stop::PeerClosed),
                 Woken::TimedOut => {}
                 // What the peer sends is none of our business; its end is.
                 Woken::Ready => match descriptor.read(&mut ignored).map_err(Self::failed)? {
@@ -185,19 +200,20 @@ impl Drained {
     }
 }
 
-impl Landing for Drained {
+impl Commit for Drained {
     fn count_with(&mut self, meter: Arc<StageMeter>) {
         self.meter = Some(meter);
     }
 
-    fn land(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome {
+    fn commit(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome {
         self.drain(descriptor, alarm, Self::end(descriptor)?)?;
-        self.cut.as_ref().map_or(Ok(()), |cut| cut.land(descriptor))
+        let end = |_: &Reset| sockets::end_at_close(descriptor).map_err(Self::failed);
+        self.reset.as_ref().map_or(Ok(()), |reset| reset.commit(end))
     }
 
-    fn undo(&self) -> Option<Arc<dyn Undo>> {
-        let cut = self.cut.as_ref()?;
-        Some(cut.clone())
+    fn rollback(&self) -> Option<Arc<dyn Rollback>> {
+        let reset = self.reset.as_ref()?;
+        Some(reset.clone())
     }
 }
 
@@ -241,7 +257,7 @@ mod tests {
             queue: Queue::Buffers,
             linger: None,
             meter: Some(meter.clone()),
-            cut: None,
+            reset: None,
         };
         let fall = Drained::end(&descriptor).expect("ended");
         let mut received = Vec::new();

@@ -5,18 +5,27 @@ use std::os::fd::RawFd;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
+use crate::catalog::{Access, Args, Scheme};
 use crate::error::{Failure, Kind};
-use crate::platform::{Descriptor, FileId, FilePlace, Shape, block_device_size, files, is_sparse};
-use crate::stage::{BoxFuture, Facts};
+use crate::platform::{Descriptor, FileId, FilePlace, block_device_size, files, is_sparse};
+use crate::stage::{BoxFuture, Endpoint, Facts, Incoming, OpenReader, OpenWriter, Outgoing};
 
-use super::{Endpoint, Incoming, Landed, OpenReader, OpenWriter, Outgoing, Patience, Scheme, Writing};
+use super::Kept;
+use super::file::{SYNC, ZERO_COPY};
 
 /// `-`
 pub static SCHEME: Scheme = Scheme {
     form: "-",
     prefix: "-",
     summary: "standard input or output",
-    parse: |_| Ok(Box::new(Inherited::standard())),
+    read: Some(Access {
+        params: &[ZERO_COPY],
+        place: |_, args| Ok(Box::new(Inherited::standard().read_as(args))),
+    }),
+    write: Some(Access {
+        params: &[SYNC],
+        place: |_, args| Ok(Box::new(Inherited::standard().written_as(args))),
+    }),
 };
 
 /// A descriptor that the process was started with.
@@ -24,6 +33,10 @@ pub struct Inherited {
     /// `None` is standard input as a source, and standard output as a sink.
     number: Option<RawFd>,
     shown: String,
+    /// Whether a file's own pages may go out.
+    lends_pages: bool,
+    /// Whether to wait until the disk has everything.
+    sync: bool,
 }
 
 impl Inherited {
@@ -32,6 +45,8 @@ impl Inherited {
         Self {
             number: None,
             shown: "-".to_owned(),
+            lends_pages: false,
+            sync: true,
         }
     }
 
@@ -40,7 +55,29 @@ impl Inherited {
         Self {
             number: Some(number),
             shown,
+            ..Self::standard()
         }
+    }
+
+    /// With what a call of `read` says.
+    pub fn read_as(self, args: &Args) -> Self {
+        Self {
+            lends_pages: args.flag(ZERO_COPY.name),
+            ..self
+        }
+    }
+
+    /// With what a call of `write` says.
+    pub fn written_as(self, args: &Args) -> Self {
+        Self {
+            sync: args.flag(SYNC.name),
+            ..self
+        }
+    }
+
+    /// Whether it is standard input or output, which carry the stream.
+    pub fn carries_stream(&self) -> bool {
+        matches!(self.number, None | Some(0 | 1))
     }
 
     fn input(&self) -> Result<Descriptor, Failure> {
@@ -84,10 +121,9 @@ impl Inherited {
             files: FilePlace::of(&stat).into_iter().collect(),
             stream: Some(FileId::of(&stat)),
             size: size_ahead(descriptor),
-            is_terminal: descriptor.shape() == Shape::Terminal,
-            shape: Some(descriptor.shape()),
             is_sparse: is_sparse(&stat),
-            lends_pages: false,
+            lends_pages: self.lends_pages,
+            ..Facts::of(descriptor.shape())
         })
     }
 }
@@ -109,15 +145,15 @@ impl Endpoint for Inherited {
         self.shown.clone()
     }
 
-    fn regular_file(&self) -> Result<(), &'static str> {
+    fn direct(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    fn can_resume(&self) -> Result<(), &'static str> {
         Err(match self.number {
             None | Some(0 | 1) => "a standard stream",
             Some(_) => "an open descriptor",
         })
-    }
-
-    fn carries_stream(&self) -> bool {
-        matches!(self.number, None | Some(0 | 1))
     }
 
     fn source_facts(&self) -> Result<Facts, Failure> {
@@ -128,7 +164,7 @@ impl Endpoint for Inherited {
         self.facts(Kind::Sink, &self.output()?)
     }
 
-    fn effect(&self, _: Writing) -> String {
+    fn effect(&self) -> String {
         match self.number {
             None | Some(1) => "writes to standard output".to_owned(),
             Some(2) => "writes to standard error".to_owned(),
@@ -136,26 +172,25 @@ impl Endpoint for Inherited {
         }
     }
 
-    fn open_reader(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<OpenReader, Failure>> {
+    fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         Box::pin(async move {
             let descriptor = self.input()?;
             let size = size_ahead(&descriptor);
-            Ok(Incoming::new(descriptor, size).into())
+            let mut incoming = Incoming::new(descriptor, size);
+            incoming.lends_pages = self.lends_pages;
+            Ok(incoming.into())
         })
     }
 
-    fn open_writer(self: Box<Self>, writing: Writing, _: Patience) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
+    fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
         Box::pin(async move {
             let descriptor = self.output()?;
-            let outgoing = Outgoing {
-                landing: Box::new(Landed::new(&descriptor, writing)),
-                descriptor,
+            let commit = Box::new(Kept::new(&descriptor, self.sync));
+            let mut outgoing = Outgoing::new(descriptor, commit);
+            if matches!(self.number, None | Some(1)) {
                 // The reader of our standard output leaves as `head` does.
-                reader_left: match self.number {
-                    None | Some(1) => Kind::ReaderLeft,
-                    Some(_) => Kind::Sink,
-                },
-            };
+                outgoing.reader_left = Kind::ReaderLeft;
+            }
             Ok(outgoing.into())
         })
     }

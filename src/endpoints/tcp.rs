@@ -1,24 +1,31 @@
 //! TCP, connecting and listening.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use crate::error::{Failure, Kind, brief, shown};
+use crate::catalog::{Access, Args, Misnamed, Placed, Scheme};
+use crate::error::{Failure, Kind, Problem, brief, shown};
 use crate::net::{Address, AddressError};
 use crate::platform::{HAS_USER_TIMEOUT, sockets};
-use crate::stage::{BoxFuture, Reach};
 
+use super::connecting::{CONNECT_TIMEOUT, ConnectOptions, LINGER, RETRY, USER_TIMEOUT};
 use super::retry::{self, Backoff};
-use super::socket::{self, Queue};
-use super::{Endpoint, Incoming, Knob, Misnamed, OpenReader, OpenWriter, Outgoing, Patience, Scheme, Writing};
+use super::socket::{self, Connection, Peer, Queue};
 
 /// `tcp://HOST:PORT`
 pub static CONNECT: Scheme = Scheme {
     form: "tcp://HOST:PORT",
     prefix: "tcp://",
     summary: "a TCP peer that is connected to",
-    parse: |rest| Ok(Box::new(Connect(address(rest, "tcp")?))),
+    read: Some(Access {
+        params: &[CONNECT_TIMEOUT, RETRY, USER_TIMEOUT],
+        place: Connect::named,
+    }),
+    write: Some(Access {
+        params: &[CONNECT_TIMEOUT, RETRY, USER_TIMEOUT, LINGER],
+        place: Connect::named,
+    }),
 };
 
 /// `tcp-listen://HOST:PORT`
@@ -26,17 +33,25 @@ pub static LISTEN: Scheme = Scheme {
     form: "tcp-listen://HOST:PORT",
     prefix: "tcp-listen://",
     summary: "one TCP peer that connects; port 0 picks a free one",
-    parse: |rest| {
-        let mut address = address(rest, "tcp-listen")?;
-        if address.host.is_empty() {
-            "127.0.0.1".clone_into(&mut address.host);
-        }
-        Ok(Box::new(Listen {
-            address,
-            listener: None,
-        }))
-    },
+    read: Some(Access {
+        params: &[USER_TIMEOUT],
+        place: Listen::named,
+    }),
+    write: Some(Access {
+        params: &[USER_TIMEOUT, LINGER],
+        place: Listen::named,
+    }),
 };
+
+/// What a call says of a TCP connection.
+fn options(args: &Args) -> Result<ConnectOptions, Problem> {
+    let name = USER_TIMEOUT.name;
+    if args.is_given(name) && !HAS_USER_TIMEOUT {
+        let problem = Problem::at(args.span_of(name), format!("this system does not support `{name}`"));
+        return Err(problem.help("leave it out"));
+    }
+    Ok(ConnectOptions::of(args))
+}
 
 /// Reads what follows `SCHEME://`. The host may be missing where it is listened on.
 fn address(text: &[u8], scheme: &str) -> Result<Address, Misnamed> {
@@ -68,8 +83,8 @@ fn address(text: &[u8], scheme: &str) -> Result<Address, Misnamed> {
     Ok(address)
 }
 
-/// Tries every address that the host has, within `patience`.
-async fn connect_to_any(peer: &Address, place: Kind, patience: Duration) -> Result<TcpStream, Failure> {
+/// Tries every address that the host has, within `limit`.
+async fn connect_to_any(peer: &Address, place: Kind, limit: Duration) -> Result<TcpStream, Failure> {
     let attempt = async {
         let addresses = sockets::resolve(&peer.host, peer.port)
             .map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))?
@@ -88,8 +103,8 @@ async fn connect_to_any(peer: &Address, place: Kind, patience: Duration) -> Resu
         }
         Err(last)
     };
-    tokio::time::timeout(patience, attempt).await.unwrap_or_else(|_| {
-        let limit = humantime::format_duration(patience);
+    tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
+        let limit = humantime::format_duration(limit);
         Err(Failure::because(
             Kind::Connect,
             format!("cannot connect to tcp://{peer}"),
@@ -109,98 +124,85 @@ async fn connect(address: SocketAddr, place: Kind) -> Result<TcpStream, Failure>
 }
 
 /// The stream as the stages use it.
-fn ready(stream: TcpStream, place: Kind, patience: Patience) -> Result<TcpStream, Failure> {
+fn ready(stream: TcpStream, place: Kind, options: ConnectOptions) -> Result<OwnedFd, Failure> {
     // What is small waits for nothing, and what is large fills segments anyway.
-    let ready = sockets::send_at_once(&stream).and_then(|()| sockets::keep_alive(stream.as_fd(), patience.unanswered));
+    let ready = sockets::send_at_once(&stream).and_then(|()| sockets::keep_alive(stream.as_fd(), options.unanswered));
     ready.map_err(|error| socket::unusable(place, error))?;
-    Ok(stream)
-}
-
-fn outgoing(stream: TcpStream, patience: Patience) -> Result<Outgoing, Failure> {
-    socket::outgoing(ready(stream, Kind::Sink, patience)?, Queue::Sequence, patience.linger)
-}
-
-fn incoming(stream: TcpStream, patience: Patience) -> Result<Incoming, Failure> {
-    socket::incoming(ready(stream, Kind::Source, patience)?)
+    Ok(stream.into())
 }
 
 /// A peer that is connected to.
-struct Connect(Address);
+struct Connect {
+    address: Address,
+    options: ConnectOptions,
+}
 
 impl Connect {
-    async fn connect(&self, place: Kind, patience: Patience) -> Result<TcpStream, Failure> {
-        let attempt = || connect_to_any(&self.0, place, patience.connect);
-        retry::connect(patience.retries, Backoff::new(), attempt).await
+    fn named(rest: &[u8], args: &Args) -> Placed {
+        Ok(Box::new(Connection(Self {
+            address: address(rest, "tcp").map_err(|wrong| wrong.of(args))?,
+            options: options(args)?,
+        })))
     }
 }
 
-impl Endpoint for Connect {
+impl Peer for Connect {
+    const QUEUE: Queue = Queue::Sequence;
+
     fn shown(&self) -> String {
-        format!("tcp://{}", self.0)
+        format!("tcp://{}", self.address)
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Far
-    }
-
-    fn heeds(&self, knob: Knob) -> bool {
-        match knob {
-            Knob::Retry | Knob::Linger => true,
-            Knob::UserTimeout => HAS_USER_TIMEOUT,
-        }
-    }
-
-    fn effect(&self, _: Writing) -> String {
+    fn effect(&self) -> String {
         format!("connects to {}", self.shown())
     }
 
-    fn open_reader(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<OpenReader, Failure>> {
-        Box::pin(
-            async move { incoming(self.connect(Kind::Source, patience).await?, patience).map(OpenReader::Descriptor) },
-        )
+    fn options(&self) -> ConnectOptions {
+        self.options
     }
 
-    fn open_writer(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
-        Box::pin(
-            async move { outgoing(self.connect(Kind::Sink, patience).await?, patience).map(OpenWriter::Descriptor) },
-        )
+    async fn connect(self, place: Kind) -> Result<OwnedFd, Failure> {
+        let attempt = || connect_to_any(&self.address, place, self.options.connect);
+        let stream = retry::connect(self.options.retries, Backoff::new(), attempt).await?;
+        ready(stream, place, self.options)
     }
 }
 
 /// One peer that connects to us.
 struct Listen {
     address: Address,
+    options: ConnectOptions,
     /// `Some` once it is bound.
     listener: Option<(TcpListener, SocketAddr)>,
 }
 
 impl Listen {
-    async fn accept(self) -> Result<TcpStream, Failure> {
-        let failed = |error| Failure::io(Kind::Connect, format!("cannot accept on tcp://{}", self.address), error);
-        let (listener, _) = self.listener.expect("the engine binds before it opens");
-        sockets::accept_tcp(listener).await.map_err(failed)
+    fn named(rest: &[u8], args: &Args) -> Placed {
+        let mut address = address(rest, "tcp-listen").map_err(|wrong| wrong.of(args))?;
+        if address.host.is_empty() {
+            "127.0.0.1".clone_into(&mut address.host);
+        }
+        Ok(Box::new(Connection(Self {
+            address,
+            options: options(args)?,
+            listener: None,
+        })))
     }
 }
 
-impl Endpoint for Listen {
+impl Peer for Listen {
+    const QUEUE: Queue = Queue::Sequence;
+
     fn shown(&self) -> String {
         format!("tcp-listen://{}", self.address)
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Far
-    }
-
-    fn heeds(&self, knob: Knob) -> bool {
-        match knob {
-            Knob::Retry => false,
-            Knob::Linger => true,
-            Knob::UserTimeout => HAS_USER_TIMEOUT,
-        }
-    }
-
-    fn effect(&self, _: Writing) -> String {
+    fn effect(&self) -> String {
         format!("listens on tcp://{} for one peer", self.address)
+    }
+
+    fn options(&self) -> ConnectOptions {
+        self.options
     }
 
     fn bind(&mut self) -> Result<Option<String>, Failure> {
@@ -210,16 +212,14 @@ impl Endpoint for Listen {
         Ok(Some(format!("tcp://{address}")))
     }
 
-    fn open_reader(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<OpenReader, Failure>> {
-        Box::pin(async move { incoming(self.accept().await?, patience).map(OpenReader::Descriptor) })
-    }
-
-    fn open_writer(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
-        Box::pin(async move {
-            let stream = self.accept().await?;
-            sockets::reset_at_close(&stream).map_err(|error| socket::unusable(Kind::Sink, error))?;
-            outgoing(stream, patience).map(OpenWriter::Descriptor)
-        })
+    async fn connect(self, place: Kind) -> Result<OwnedFd, Failure> {
+        let failed = |error| Failure::io(Kind::Connect, format!("cannot accept on tcp://{}", self.address), error);
+        let (listener, _) = self.listener.expect("the engine binds before it opens");
+        let stream = sockets::accept_tcp(listener).await.map_err(failed)?;
+        if place == Kind::Sink {
+            sockets::reset_at_close(&stream).map_err(|error| socket::unusable(place, error))?;
+        }
+        ready(stream, place, self.options)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Unix sockets, connecting and listening.
 
 use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -10,20 +11,27 @@ use rustix::fs::{FileType, Mode, Stat};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketType};
 
+use crate::catalog::{Access, Args, Misnamed, Placed, Scheme};
 use crate::error::{Failure, Kind, shown};
 use crate::platform::{files, sockets};
-use crate::stage::{BoxFuture, Reach};
 
+use super::connecting::{CONNECT_TIMEOUT, ConnectOptions, LINGER, RETRY};
 use super::retry::{self, Backoff};
-use super::socket::{self, Queue};
-use super::{Endpoint, Knob, Misnamed, OpenReader, OpenWriter, Outgoing, Patience, Scheme, Writing};
+use super::socket::{Connection, Peer, Queue};
 
 /// `unix:PATH`
 pub static CONNECT: Scheme = Scheme {
     form: "unix:PATH",
     prefix: "unix:",
     summary: "a Unix socket that is connected to",
-    parse: |path| Ok(Box::new(Connect(Address::parse(path, "unix")?))),
+    read: Some(Access {
+        params: &[CONNECT_TIMEOUT, RETRY],
+        place: Connect::named,
+    }),
+    write: Some(Access {
+        params: &[CONNECT_TIMEOUT, RETRY, LINGER],
+        place: Connect::named,
+    }),
 };
 
 /// `unix-listen:PATH`
@@ -31,12 +39,14 @@ pub static LISTEN: Scheme = Scheme {
     form: "unix-listen:PATH",
     prefix: "unix-listen:",
     summary: "one peer that connects; the socket is ours alone",
-    parse: |path| {
-        Ok(Box::new(Listen {
-            address: Address::parse(path, "unix-listen")?,
-            bound: None,
-        }))
-    },
+    read: Some(Access {
+        params: &[],
+        place: Listen::named,
+    }),
+    write: Some(Access {
+        params: &[LINGER],
+        place: Listen::named,
+    }),
 };
 
 /// A path that fits into a socket's address.
@@ -78,32 +88,38 @@ impl Address {
 }
 
 /// A peer that is connected to.
-struct Connect(Address);
+struct Connect {
+    address: Address,
+    options: ConnectOptions,
+}
 
 impl Connect {
     /// How often a peer is tried whose queue is full: nothing announces that it has room.
-    const GLANCE: Duration = Duration::from_millis(10);
+    const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-    async fn connect(&self, patience: Patience) -> Result<UnixStream, Failure> {
-        retry::connect(patience.retries, Backoff::new(), || self.connect_once(patience.connect)).await
+    fn named(path: &[u8], args: &Args) -> Placed {
+        Ok(Box::new(Connection(Self {
+            address: Address::parse(path, "unix").map_err(|wrong| wrong.of(args))?,
+            options: ConnectOptions::of(args),
+        })))
     }
 
-    async fn connect_once(&self, patience: Duration) -> Result<UnixStream, Failure> {
-        let operation = format!("cannot connect to {}", self.0.url("unix"));
+    async fn connect_once(&self, limit: Duration) -> Result<UnixStream, Failure> {
+        let operation = format!("cannot connect to {}", self.address.url("unix"));
         let attempt = async {
             loop {
-                match sockets::connect_unix(&self.0.path).await {
+                match sockets::connect_unix(&self.address.path).await {
                     Err(error) if Errno::from_io_error(&error) == Some(Errno::AGAIN) => {
-                        tokio::time::sleep(Self::GLANCE).await;
+                        tokio::time::sleep(Self::POLL_INTERVAL).await;
                     }
                     result => return result,
                 }
             }
         };
-        match tokio::time::timeout(patience, attempt).await {
+        match tokio::time::timeout(limit, attempt).await {
             Ok(result) => result.map_err(|error| Failure::io(Kind::Connect, operation, error)),
             Err(_) => {
-                let limit = humantime::format_duration(patience);
+                let limit = humantime::format_duration(limit);
                 let why = format!("its queue stayed full for {limit} (connect-timeout)");
                 Err(Failure::because(Kind::Connect, operation, why))
             }
@@ -111,71 +127,59 @@ impl Connect {
     }
 }
 
-fn outgoing(stream: UnixStream, patience: Patience) -> Result<Outgoing, Failure> {
-    socket::outgoing(stream, Queue::Buffers, patience.linger)
-}
+impl Peer for Connect {
+    const QUEUE: Queue = Queue::Buffers;
 
-impl Endpoint for Connect {
     fn shown(&self) -> String {
-        self.0.url("unix")
+        self.address.url("unix")
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Far
-    }
-
-    fn heeds(&self, knob: Knob) -> bool {
-        matches!(knob, Knob::Retry | Knob::Linger)
-    }
-
-    fn effect(&self, _: Writing) -> String {
+    fn effect(&self) -> String {
         format!("connects to {}", self.shown())
     }
 
-    fn open_reader(self: Box<Self>, patience: Patience) -> BoxFuture<'static, Result<OpenReader, Failure>> {
-        Box::pin(async move { socket::incoming(self.connect(patience).await?).map(OpenReader::Descriptor) })
+    fn options(&self) -> ConnectOptions {
+        self.options
     }
 
-    fn open_writer(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
-        Box::pin(async move { outgoing(self.connect(patience).await?, patience).map(OpenWriter::Descriptor) })
+    async fn connect(self, _: Kind) -> Result<OwnedFd, Failure> {
+        let attempt = || self.connect_once(self.options.connect);
+        let stream = retry::connect(self.options.retries, Backoff::new(), attempt).await?;
+        Ok(stream.into())
     }
 }
 
 /// One peer that connects to us.
 struct Listen {
     address: Address,
+    options: ConnectOptions,
     /// `Some` once it is bound.
     bound: Option<Bound>,
 }
 
 impl Listen {
-    async fn accept(self) -> Result<UnixStream, Failure> {
-        let operation = format!("cannot accept on {}", self.address.url("unix"));
-        let Bound { listener, name } = self.bound.expect("the engine binds before it opens");
-        let stream = sockets::accept_unix(listener)
-            .await
-            .map_err(|error| Failure::io(Kind::Connect, operation, error))?;
-        // There is one peer, and here it is: from now on the name would only mislead.
-        drop(name);
-        Ok(stream)
+    fn named(path: &[u8], args: &Args) -> Placed {
+        Ok(Box::new(Connection(Self {
+            address: Address::parse(path, "unix-listen").map_err(|wrong| wrong.of(args))?,
+            options: ConnectOptions::of(args),
+            bound: None,
+        })))
     }
 }
 
-impl Endpoint for Listen {
+impl Peer for Listen {
+    const QUEUE: Queue = Queue::Buffers;
+
     fn shown(&self) -> String {
         self.address.url("unix-listen")
     }
 
-    fn reach(&self) -> Reach {
-        Reach::Far
-    }
-
-    fn heeds(&self, knob: Knob) -> bool {
-        knob == Knob::Linger
-    }
-
-    fn effect(&self, _: Writing) -> String {
+    fn effect(&self) -> String {
         format!("listens on {} for one peer", self.address.url("unix"))
+    }
+
+    fn options(&self) -> ConnectOptions {
+        self.options
     }
 
     fn bind(&mut self) -> Result<Option<String>, Failure> {
@@ -189,12 +193,15 @@ impl Endpoint for Listen {
         Ok(Some(url))
     }
 
-    fn open_reader(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<OpenReader, Failure>> {
-        Box::pin(async move { socket::incoming(self.accept().await?).map(OpenReader::Descriptor) })
-    }
-
-    fn open_writer(self: Box<Self>, _: Writing, patience: Patience) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
-        Box::pin(async move { outgoing(self.accept().await?, patience).map(OpenWriter::Descriptor) })
+    async fn connect(self, _: Kind) -> Result<OwnedFd, Failure> {
+        let operation = format!("cannot accept on {}", self.address.url("unix"));
+        let Bound { listener, name } = self.bound.expect("the engine binds before it opens");
+        let stream = sockets::accept_unix(listener)
+            .await
+            .map_err(|error| Failure::io(Kind::Connect, operation, error))?;
+        // There is one peer, and here it is: from now on the name would only mislead.
+        drop(name);
+        Ok(stream.into())
     }
 }
 

@@ -39,7 +39,7 @@ enum Step {
 pub enum Fate {
     /// It is complete, and durable where the sink promises that.
     Committed,
-    /// Nothing of it is there, or no more than the sink said it could not take back.
+    /// Nothing of it is there, or no more than the sink said it could not roll back.
     RolledBack,
 }
 
@@ -87,7 +87,7 @@ impl Commits {
         verdict.awaited().all(waits)
     }
 
-    /// Takes back what is not committed, all at the same time, and returns whether something is. What takes too long is
+    /// Rolls back what is not committed, all at the same time, and returns whether something is. What takes too long is
     /// left alone. A second time changes nothing.
     pub async fn roll_back(&self, left_behind: &mut Vec<String>) -> bool {
         let rollbacks = || self.0.iter().filter_map(|output| output.rollback.clone());
@@ -113,7 +113,7 @@ impl Commits {
             left_behind.extend(
                 pending
                     .iter()
-                    .map(|(name, _)| format!("{name}: could not be taken back in time")),
+                    .map(|(name, _)| format!("{name}: could not be rolled back in time")),
             );
         }
         rollbacks().any(|rollback| rollback.is_committed())

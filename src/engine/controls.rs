@@ -4,29 +4,29 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::flow::Link;
-use crate::stage::Dial;
+use crate::stage::RateControl;
 
-use super::gate::Gate;
+use super::pause_point::PausePoint;
 
 /// The controls of one running pipeline. They may be used from any thread; nothing here waits.
 ///
 /// A pause holds every sink. It takes nothing more: what it has in hand it still writes, then the link in front of it fills to its mark,
 /// and so does every one above. The time is the sink's, busy and waiting on the outside (for whoever paused it), so it is
-/// the bottleneck, as it should be. A direct lane stops between two calls. A cancel ends a pause at once; `--timeout` runs
+/// the bottleneck, as it should be. A direct path stops between two calls. A cancel ends a pause at once; `--timeout` runs
 /// on, `--stall-timeout` and `--min-rate` do not.
 #[derive(Debug)]
 pub struct Controls {
-    sinks: Vec<Hold>,
+    sinks: Vec<SinkPause>,
     throttles: Vec<Throttle>,
 }
 
 /// What keeps the sink waiting.
 #[derive(Debug)]
-pub(super) enum Hold {
+pub(super) enum SinkPause {
     /// The link in front of it.
     Link(Arc<Link>),
-    /// The gate of a direct lane.
-    Gate(Arc<Gate>),
+    /// The pause_point of a direct path.
+    PausePoint(Arc<PausePoint>),
 }
 
 /// A stage whose rate can be changed.
@@ -37,7 +37,7 @@ pub struct Throttle {
     /// Its name in the catalog.
     pub name: &'static str,
     /// Its rate.
-    pub dial: Arc<Dial>,
+    pub rate_control: Arc<RateControl>,
 }
 
 /// Which stage is meant.
@@ -61,7 +61,7 @@ pub enum Unsteerable {
 }
 
 impl Controls {
-    pub(super) fn new(sinks: Vec<Hold>, throttles: Vec<Throttle>) -> Self {
+    pub(super) fn new(sinks: Vec<SinkPause>, throttles: Vec<Throttle>) -> Self {
         Self { sinks, throttles }
     }
 
@@ -71,9 +71,9 @@ impl Controls {
         let throttles = throttles.iter().map(|(stage, rate)| Throttle {
             stage: *stage,
             name: "throttle",
-            dial: Arc::new(Dial::new(*rate)),
+            rate_control: Arc::new(RateControl::new(*rate)),
         });
-        Self::new(vec![Hold::Gate(Arc::default())], throttles.collect())
+        Self::new(vec![SinkPause::PausePoint(Arc::default())], throttles.collect())
     }
 
     /// Lets the sinks take nothing more. One that is paused already stays so.
@@ -89,7 +89,7 @@ impl Controls {
     /// Whether the sinks are paused.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.sinks.iter().any(Hold::is_held)
+        self.sinks.iter().any(SinkPause::is_held)
     }
 
     /// The stages that keep a rate, in the order of the chain.
@@ -121,23 +121,23 @@ impl Controls {
     /// The rate of the stage at that place now, and the one that its text says.
     pub(super) fn rate_of(&self, stage: usize) -> Option<(u64, u64)> {
         let throttle = self.throttles.iter().find(|one| one.stage == stage)?;
-        Some((throttle.dial.rate(), throttle.dial.initial()))
+        Some((throttle.rate_control.rate(), throttle.rate_control.initial()))
     }
 }
 
-impl Hold {
+impl SinkPause {
     fn set_held(&self, is_held: bool) {
         match self {
             Self::Link(link) if is_held => link.hold(),
             Self::Link(link) => link.let_go(),
-            Self::Gate(gate) => gate.set_closed(is_held),
+            Self::PausePoint(pause_point) => pause_point.set_closed(is_held),
         }
     }
 
     fn is_held(&self) -> bool {
         match self {
             Self::Link(link) => link.is_held(),
-            Self::Gate(gate) => gate.is_closed(),
+            Self::PausePoint(pause_point) => pause_point.is_closed(),
         }
     }
 }
@@ -226,9 +226,9 @@ mod tests {
     fn a_rate_is_set_and_never_becomes_nothing() {
         let controls = controls(&[1]);
         let throttle = controls.throttle(&by_name()).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(throttle.dial.set(5_000), 1_000);
+        assert_eq!(throttle.rate_control.set(5_000), 1_000);
         assert_eq!(controls.rate_of(1), Some((5_000, 1_000)));
-        throttle.dial.set(0);
+        throttle.rate_control.set(0);
         assert_eq!(controls.rate_of(1), Some((1, 1_000)));
         assert_eq!(controls.rate_of(0), None);
     }

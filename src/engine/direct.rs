@@ -1,4 +1,4 @@
-//! The direct lane: a source and a sink with nothing between them, joined on one thread without a link.
+//! The direct path: a source and a sink with nothing between them, joined on one thread without a link.
 //!
 //! The meters and the cancel live inside the loop, so progress stays true and a signal still ends it. Where bytes pass
 //! through a buffer, the source counts as backpressured while the sink is written, and the sink as idle while the
@@ -6,23 +6,23 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::gate::Gate;
+use super::pause_point::PausePoint;
 use crate::error::Stop;
 use crate::flow::{Lease, Wait};
-use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken, files, is_sparse};
-use crate::stage::{Context, DirectSink, DirectSource, Outcome, Sink, Source};
+use crate::platform::{Descriptor, Shape, Transfer, files, is_sparse};
+use crate::stage::{Context, Holes, Incoming, OpenSource, OpenWriter, Outcome, Outgoing};
 
-mod lane;
+mod path;
 
-pub use lane::Lane;
+pub use path::DirectPath;
 
 /// What a call inside the kernel may move at most, so that a cancelled run never waits long for one to come back.
 const CALL: usize = 16 << 20;
 
-/// Both ends of a direct lane.
+/// Both ends of a direct path.
 pub struct Direct {
-    pub source: Box<dyn Source>,
-    pub sink: Box<dyn Sink>,
+    pub source: OpenSource,
+    pub sink: OpenWriter,
     /// What the source is lent.
     pub from: Context,
     /// What the sink is lent.
@@ -30,9 +30,9 @@ pub struct Direct {
     /// What a piece is read into where that is the way.
     pub buffer: Lease,
     /// Where it stops while the sink is paused.
-    pub gate: Arc<Gate>,
+    pub pause_point: Arc<PausePoint>,
     /// Where the way is announced.
-    pub lane: Arc<Mutex<Lane>>,
+    pub lane: Arc<Mutex<DirectPath>>,
 }
 
 /// Which end an error is of.
@@ -54,96 +54,90 @@ fn at_sink(stop: impl Into<Stop>) -> (End, Stop) {
 
 impl Direct {
     /// Whether a source and a sink can be joined without a link.
-    pub fn joins(source: &mut Box<dyn Source>, sink: &mut Box<dyn Sink>) -> bool {
+    pub fn joins(source: &mut OpenSource, sink: &mut OpenWriter) -> bool {
         source.as_direct().is_some() && sink.as_direct().is_some()
     }
 
-    /// Moves all there is, and lands it. What one end fails with, the other end learns as a neighbour.
+    /// Moves all there is, and commits it. What one end fails with, the other end learns as a neighbour.
     pub fn run(mut self) -> [Outcome; 2] {
         match self.move_all() {
             Ok(()) => [Ok(()), Ok(())],
-            Err((End::Source, stop)) => [Err(stop), Err(Stop::Neighbour)],
-            Err((End::Sink, stop)) => [Err(Stop::Neighbour), Err(stop)],
+            Err((End::Source, stop)) => [Err(stop), Err(Stop::PeerClosed)],
+            Err((End::Sink, stop)) => [Err(Stop::PeerClosed), Err(stop)],
         }
     }
 
     fn move_all(&mut self) -> AtEnd<()> {
-        let (Some(source), Some(sink)) = (self.source.as_direct(), self.sink.as_direct()) else {
-            return Err(at_source(Stop::Neighbour));
+        let Some(sink) = self.sink.as_direct() else {
+            return Err(at_sink(Stop::PeerClosed));
         };
-        let mut passage = Passage {
-            source,
-            sink,
-            from: &self.from,
-            to: &self.to,
-            buffer: &mut self.buffer,
-            gate: &self.gate,
-            total: 0,
-            written: 0,
-        };
-        passage.to.outer_side.writes(passage.sink.descriptor());
+        self.to.external_fd.writes(sink.descriptor());
         loop {
-            passage.from.outer_side.reads(passage.source.descriptor());
-            passage.total = 0;
+            let Some(source) = self.source.as_direct() else {
+                return Err(at_source(Stop::PeerClosed));
+            };
+            self.from.external_fd.reads(source.descriptor());
+            let mut passage = Passage {
+                source,
+                sink,
+                from: &self.from,
+                to: &self.to,
+                buffer: &mut self.buffer,
+                pause_point: &self.pause_point,
+            };
             passage.move_one(&self.lane)?;
-            passage.source.ended(passage.total).map_err(at_source)?;
-            if !passage.source.advance(&self.from).map_err(at_source)? {
+            source.check_end().map_err(at_source)?;
+            if !self.source.advance(&self.from).map_err(at_source)? {
                 break;
             }
         }
-        let sink = passage.sink;
         self.from.meter.end();
-        sink.land(&self.to).map_err(at_sink)
+        sink.commit(&self.to).map_err(at_sink)
     }
 }
 
 /// A source on its way into a sink.
 struct Passage<'a> {
-    source: &'a mut dyn DirectSource,
-    sink: &'a mut dyn DirectSink,
+    source: &'a mut Incoming,
+    sink: &'a mut Outgoing,
     from: &'a Context,
     to: &'a Context,
     buffer: &'a mut Lease,
-    gate: &'a Gate,
-    /// Bytes that the present descriptor gave.
-    total: u64,
-    /// Bytes that the sink took.
-    written: u64,
+    pause_point: &'a PausePoint,
 }
 
 impl Passage<'_> {
     /// Moves one descriptor of the source to its end, by the fastest way that works.
-    fn move_one(&mut self, announced: &Mutex<Lane>) -> AtEnd<()> {
-        let mut lane = Lane::best(
+    fn move_one(&mut self, announced: &Mutex<DirectPath>) -> AtEnd<()> {
+        let mut lane = DirectPath::best(
             self.source.descriptor().shape(),
             self.sink.descriptor().shape(),
-            self.source.lends_pages(),
+            self.source.lends_pages,
         );
         if self.source.descriptor().shape() == Shape::Pipe {
-            // A FIFO that nobody has opened for writing yet reads as if it had ended.
+            // A FIFO without a writer so far reads as if it had ended.
             self.wait_to_read()?;
         }
         loop {
             *announced.lock().unwrap_or_else(PoisonError::into_inner) = lane;
             let is_whole = match lane {
-                Lane::CopyFileRange => self.copy_ranges()?,
-                Lane::Splice => self.splice()?,
-                Lane::Copy => self.copy()?,
+                DirectPath::CopyFileRange => self.copy_ranges()?,
+                DirectPath::Splice => self.splice()?,
+                DirectPath::Copy => self.copy()?,
             };
             if is_whole {
                 return Ok(());
             }
             // What could not be moved inside the kernel is read and written, from where that came to.
-            lane = Lane::Copy;
+            lane = DirectPath::Copy;
         }
     }
 
-    /// Copies inside the kernel, leaving holes where the source has them; answers whether it came to the end. That a call
+    /// Copies inside the kernel, leaving holes where the source has them; returns whether it came to the end. That a call
     /// copied nothing does not say so: some file systems do that with files that have something.
     fn copy_ranges(&mut self) -> AtEnd<bool> {
         let is_sparse = self.keeps_holes();
         loop {
-            self.check_cancel()?;
             self.pass_gate()?;
             let mut length = CALL;
             if is_sparse {
@@ -161,34 +155,33 @@ impl Passage<'_> {
 
     /// Whether the source has holes, and the sink can have them.
     fn keeps_holes(&self) -> bool {
-        self.sink.is_new_file() && self.source.descriptor().stat().is_ok_and(|stat| is_sparse(&stat))
+        self.sink.possible_holes() == Holes::Grow && self.source.descriptor().stat().is_ok_and(|stat| is_sparse(&stat))
     }
 
-    /// Moves both ends over a hole; answers how many bytes of data follow, or `None` where there is no telling.
+    /// Moves both ends over a hole; returns how many bytes of data follow, or `None` where there is no telling.
     fn skip_hole(&mut self) -> AtEnd<Option<u64>> {
         let (source, sink) = (self.source.descriptor(), self.sink.descriptor());
-        let data = source.next_data();
-        let Some(data) = data.map_err(|error| at_source(self.source.failed(error, self.total)))? else {
+        let failed = |error| at_source(self.source.failed(error));
+        let data = source
+            .next_data()
+            .map_err(|error| at_source(self.source.failed(error)))?;
+        let Some(data) = data else {
             return Ok(None);
         };
-        let failed = |error: rustix::io::Errno| error.into();
-        let offset = files::tell(source).map_err(|error| at_source(self.source.failed(failed(error), self.total)))?;
-        let hole = data.start - offset;
+        let hole = data.start - files::tell(source).map_err(failed)?;
         if hole > 0 {
-            let start = rustix::fs::SeekFrom::Start(data.start);
-            files::seek(source, start).map_err(|error| at_source(self.source.failed(failed(error), self.total)))?;
+            files::seek(source, rustix::fs::SeekFrom::Start(data.start)).map_err(failed)?;
             // The file grows by the hole, which may be the last thing in it.
-            let grown = sink.leave_hole(hole);
-            grown.map_err(|error| at_sink(self.sink.failed(error, self.written)))?;
+            sink.leave_hole(hole)
+                .map_err(|error| at_sink(self.sink.failed(error)))?;
             self.count(hole);
         }
         Ok((data.end > data.start).then(|| data.end - data.start))
     }
 
-    /// Moves pages; answers whether it came to the end.
+    /// Moves pages; returns whether it came to the end.
     fn splice(&mut self) -> AtEnd<bool> {
         loop {
-            self.check_cancel()?;
             self.pass_gate()?;
             let (source, sink) = (self.source.descriptor(), self.sink.descriptor());
             match source.splice_to(sink, CALL) {
@@ -203,9 +196,9 @@ impl Passage<'_> {
                 }
                 // A source that is a connection can fail in every way but that of a pipe whose reader left.
                 Err(error) if source.shape() == Shape::Socket && !is_broken_pipe(&error) => {
-                    return Err(at_source(self.source.failed(error, self.total)));
+                    return Err(at_source(self.source.failed(error)));
                 }
-                Err(error) => return Err(at_sink(self.sink.failed(error, self.written))),
+                Err(error) => return Err(at_sink(self.sink.failed(error))),
             }
         }
     }
@@ -222,29 +215,16 @@ impl Passage<'_> {
                     None => is_sparse = false,
                 }
             }
-            let count = self.read(most)?;
-            if count == 0 {
-                return Ok(true);
-            }
-            self.total += count as u64;
-            self.write(count)?;
-        }
-    }
-
-    /// Reads what there is, up to `most` bytes, waiting until there is something or the end.
-    fn read(&mut self, most: usize) -> AtEnd<usize> {
-        loop {
-            self.check_cancel()?;
-            let result = {
+            self.pass_gate()?;
+            let read = {
                 let _idle = self.to.meter.wait(Wait::Idle);
-                let _outside = self.from.meter.wait(Wait::Outside);
-                self.source.descriptor().read(&mut self.buffer[..most])
+                self.source
+                    .read(&mut self.buffer[..most], self.from)
+                    .map_err(at_source)?
             };
-            match result.map_err(|error| at_source(self.source.failed(error, self.total)))? {
-                Transfer::Bytes(count) => {
-                    self.from.meter.add_in(count as u64);
-                    return Ok(count);
-                }
+            match read {
+                Transfer::Bytes(0) => return Ok(true),
+                Transfer::Bytes(count) => self.write(count)?,
                 Transfer::NotReady => self.wait_to_read()?,
             }
         }
@@ -252,24 +232,22 @@ impl Passage<'_> {
 
     /// Writes the first `count` bytes of the buffer, waiting for room as often as it takes.
     fn write(&mut self, count: usize) -> AtEnd<()> {
-        let _backpressured = self.from.meter.wait(Wait::Backpressured);
-        let _outside = self.to.meter.wait(Wait::Outside);
         let mut done = 0;
         while done < count {
-            if self.gate.is_closed() {
-                self.gate.wait(&self.from.cancel).map_err(at_sink)?;
-            }
-            let written = self.sink.descriptor().write(&self.buffer[done..count]);
-            match written.map_err(|error| at_sink(self.sink.failed(error, self.written)))? {
+            self.pass_gate()?;
+            let written = {
+                let _backpressured = self.from.meter.wait(Wait::Backpressured);
+                let rest = &self.buffer[done..count];
+                let written = self.sink.write(self.to, |descriptor| descriptor.write(rest));
+                written.map_err(at_sink)?
+            };
+            match written {
                 Transfer::Bytes(count) => {
                     done += count;
-                    self.written += count as u64;
-                    self.sink.wrote(count as u64);
                     self.from.meter.add_out(count as u64);
                     self.to.meter.add_in(count as u64);
-                    self.to.meter.add_out(count as u64);
                 }
-                Transfer::NotReady => self.wait(End::Sink)?,
+                Transfer::NotReady => self.wait_to_write()?,
             }
         }
         Ok(())
@@ -277,57 +255,33 @@ impl Passage<'_> {
 
     /// Waits while the sink is paused.
     fn pass_gate(&self) -> AtEnd<()> {
-        if !self.gate.is_closed() {
+        if self.from.cancel.is_tripped() {
+            return Err(at_source(Stop::PeerClosed));
+        }
+        if !self.pause_point.is_closed() {
             return Ok(());
         }
         let _backpressured = self.from.meter.wait(Wait::Backpressured);
         let _outside = self.to.meter.wait(Wait::Outside);
-        self.gate.wait(&self.from.cancel).map_err(at_sink)
+        self.pause_point.wait(&self.from.cancel).map_err(at_sink)
     }
 
     fn wait_to_read(&self) -> AtEnd<()> {
         let _idle = self.to.meter.wait(Wait::Idle);
-        let _outside = self.from.meter.wait(Wait::Outside);
-        self.wait(End::Source)
+        self.source.wait(self.from).map_err(at_source)
     }
 
     fn wait_to_write(&self) -> AtEnd<()> {
         let _backpressured = self.from.meter.wait(Wait::Backpressured);
-        let _outside = self.to.meter.wait(Wait::Outside);
-        self.wait(End::Sink)
-    }
-
-    fn wait(&self, end: End) -> AtEnd<()> {
-        let alarm = self.from.cancel.alarm().map_err(at_source)?;
-        let woken = match end {
-            End::Source => (self.source.descriptor().wait(Interest::Read, alarm))
-                .map_err(|error| at_source(self.source.failed(error, self.total)))?,
-            End::Sink => (self.sink.descriptor().wait(Interest::Write, alarm))
-                .map_err(|error| at_sink(self.sink.failed(error, self.written)))?,
-        };
-        match woken {
-            Woken::Alarm => Err((end, Stop::Neighbour)),
-            Woken::Ready | Woken::TimedOut => Ok(()),
-        }
-    }
-
-    fn check_cancel(&self) -> AtEnd<()> {
-        if self.from.cancel.is_tripped() {
-            Err(at_source(Stop::Neighbour))
-        } else {
-            Ok(())
-        }
+        self.sink.wait(self.to).map_err(at_sink)
     }
 
     /// Counts what one call has moved through both ends.
     fn count(&mut self, count: u64) {
-        self.total += count;
-        self.written += count;
-        self.sink.wrote(count);
-        for meter in [&self.from.meter, &self.to.meter] {
-            meter.add_in(count);
-            meter.add_out(count);
-        }
+        self.source.gave(count, self.from);
+        self.sink.took(count, self.to);
+        self.from.meter.add_out(count);
+        self.to.meter.add_in(count);
     }
 }
 

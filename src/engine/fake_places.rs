@@ -12,11 +12,13 @@ use tokio::time::Instant;
 use super::fakes::{AtFirst, Case, Tally};
 use super::interrupt::Interrupt;
 use super::{Ending, Settings, conduct};
-use crate::endpoints::{Endpoint, OpenReader, OpenWriter, Patience, Writing, read, write};
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, Stop};
 use crate::graph::{Graph, Id};
 use crate::plan::{Plan, StagePlan};
-use crate::stage::{BoxFuture, Cancel, Phase, Reach, Rollback, Settle, Settled, StreamReader, StreamWriter};
+use crate::stage::{
+    BoxFuture, Cancel, Endpoint, OpenReader, OpenWriter, Outcome, Phase, Reach, Rollback, Settle, Settled, Source,
+    StreamReader, StreamWriter,
+};
 
 /// How many bytes the source gives.
 const BYTES: usize = 20_000;
@@ -88,11 +90,7 @@ impl Endpoint for Fake {
         Reach::Far
     }
 
-    fn is_descriptor(&self) -> bool {
-        false
-    }
-
-    fn open_reader(self: Box<Self>, _: Patience) -> BoxFuture<'static, Result<OpenReader, Failure>> {
+    fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         Box::pin(async move {
             self.0.call()?;
             let script = self.0;
@@ -100,7 +98,7 @@ impl Endpoint for Fake {
         })
     }
 
-    fn open_writer(self: Box<Self>, _: Writing, _: Patience) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
+    fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
         Box::pin(async move {
             self.0.call()?;
             self.0.is_opened.store(true, Ordering::Relaxed);
@@ -110,7 +108,7 @@ impl Endpoint for Fake {
 }
 
 impl StreamReader for Reader {
-    fn poll_read(&mut self, context: &mut task::Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, Failure>> {
+    fn poll_read(&mut self, context: &mut task::Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, Stop>> {
         if self.script.is_pending(context) {
             return Poll::Pending;
         }
@@ -135,7 +133,7 @@ impl Settle for Script {
 }
 
 impl StreamWriter for Writer {
-    fn poll_write(&mut self, context: &mut task::Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Failure>> {
+    fn poll_write(&mut self, context: &mut task::Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
         if self.0.is_pending(context) {
             return Poll::Pending;
         }
@@ -150,11 +148,11 @@ impl StreamWriter for Writer {
         self.0.phase.unwrap_or(Phase::Remote)
     }
 
-    fn prepare(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
-        Box::pin(async { self.0.call() })
+    fn prepare(&mut self) -> BoxFuture<'_, Outcome> {
+        Box::pin(async { Ok(self.0.call()?) })
     }
 
-    fn commit(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
+    fn commit(&mut self) -> BoxFuture<'_, Outcome> {
         Box::pin(async {
             self.0.call()?;
             self.0.is_committed.store(true, Ordering::Relaxed);
@@ -202,9 +200,9 @@ fn plan(source: &Arc<Script>, sinks: [&Arc<Script>; 2]) -> Plan {
     };
     let mut plan = case.plan(&Arc::<Tally>::default());
     let stages = plan.stages.values_mut();
-    stages[0].plan = StagePlan::Source(read::only(Box::new(Fake(source.clone()))));
-    stages[3].plan = StagePlan::Sink(write::to(Box::new(Fake(sinks[0].clone()))));
-    stages[4].plan = StagePlan::Sink(write::to(Box::new(Fake(sinks[1].clone()))));
+    stages[0].plan = StagePlan::Source(Source::of(Box::new(Fake(source.clone()))));
+    stages[3].plan = StagePlan::Sink(Box::new(Fake(sinks[0].clone())));
+    stages[4].plan = StagePlan::Sink(Box::new(Fake(sinks[1].clone())));
     plan
 }
 

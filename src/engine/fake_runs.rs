@@ -182,9 +182,9 @@ fn a_pipeline_that_stops_for_no_reason_is_a_bug_and_no_success() {
                 }
                 let (ending, tally) = ends.run();
                 assert_eq!(ending.exit_code(), 70, "{at}, {moment:?}: {ending:?}");
-                let [started, closed, committed, undone] = tally.counts();
+                let [started, closed, committed, rolled_back] = tally.counts();
                 assert_eq!([started, closed, committed], [stages, stages, 0], "{at}, {moment:?}");
-                assert_eq!(undone, ends.sinks(), "{at}, {moment:?}");
+                assert_eq!(rolled_back, ends.sinks(), "{at}, {moment:?}");
             }
         }
     }
@@ -216,7 +216,7 @@ fn a_commit_that_fails_rolls_back_those_that_wait() {
         let (ending, tally) = case.run();
         assert_eq!(ending.exit_code(), 1, "{ending:?}");
         assert_eq!(tally.committed(), committed);
-        assert_eq!(tally.counts()[3], 5 - committed.len(), "the rest is taken back");
+        assert_eq!(tally.counts()[3], 5 - committed.len(), "the rest is rolled back");
         let kept: Vec<String> = {
             let mut nodes = committed.clone();
             nodes.sort_unstable();

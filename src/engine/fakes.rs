@@ -1,7 +1,10 @@
 //! Pipelines of fake stages, one of which may fail, hang, or want no more, at any moment.
 
+use std::future::poll_fn;
+use std::io::IoSlice;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{self, Poll, ready};
 
 use super::{Ending, Observer, Sampler, Settings, Watch, run};
 use crate::error::{Failure, Kind, Stop};
@@ -9,8 +12,9 @@ use crate::flow::{Chunk, Inlet, Marks, Outlet};
 use crate::graph::{Graph, Id, NodeId};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::stage::{
-    BoxFuture, Branch, BranchPlan, Cancel, Context, Facts, Fan, LinkShare, MemoryUse, Outcome, PassThrough, Phase,
-    Reach, Rollback, Settle, Settled, Sink, SinkPlan, Source, SourcePlan, Stage, TransformPlan, Work,
+    BoxFuture, Branch, BranchPlan, Cancel, Context, Endpoint, Fan, LinkShare, MemoryUse, OpenReader, OpenWriter,
+    Outcome, PassThrough, Phase, Rollback, Settle, Settled, Source, Stage, StreamReader, StreamWriter, TransformPlan,
+    Work,
 };
 
 /// How a stage fails.
@@ -35,9 +39,12 @@ pub enum Moment {
     End,
     /// When it is its turn to commit.
     Commit,
-    /// When it has said its own end, too.
+    /// When it has said its own end, too; a place has nothing left to do then.
     Over,
 }
+
+/// How much a source gives at once, in bytes.
+const CHUNK: usize = 1000;
 
 /// What a stage is started as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +59,7 @@ struct Fake {
     node: usize,
     form: Form,
     fault: Option<(Way, Moment)>,
+    is_source: bool,
     /// Chunks that it gives, where it is the source; `None` for as many as are taken.
     chunks: Option<usize>,
     /// Whether it wants nothing of its input, and ends well at once.
@@ -67,7 +75,7 @@ struct Fake {
 pub struct Tally {
     started: AtomicUsize,
     closed: AtomicUsize,
-    undone: AtomicUsize,
+    rolled_back: AtomicUsize,
     /// Bytes that sinks have received.
     taken: AtomicU64,
     /// The sinks in the order in which they committed.
@@ -77,11 +85,11 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// How many stages were started and closed, how many sinks committed, and how many were taken back.
+    /// How many stages were started and closed, how many sinks committed, and how many were rolled back.
     pub fn counts(&self) -> [usize; 4] {
-        let [started, closed, undone] =
-            [&self.started, &self.closed, &self.undone].map(|count| count.load(Ordering::Relaxed));
-        [started, closed, self.committed().len(), undone]
+        let [started, closed, rolled_back] =
+            [&self.started, &self.closed, &self.rolled_back].map(|count| count.load(Ordering::Relaxed));
+        [started, closed, self.committed().len(), rolled_back]
     }
 
     pub fn committed(&self) -> Vec<usize> {
@@ -114,23 +122,28 @@ impl Drop for Open {
 }
 
 impl Fake {
-    /// Fails, if now is the moment.
+    /// Fails, if now is the moment; waits forever, if it is to hang.
+    fn poll_reach(&self, moment: Moment) -> Poll<Outcome> {
+        let Some((way, _)) = self.fault.filter(|(_, due)| *due == moment) else {
+            return Poll::Ready(Ok(()));
+        };
+        Poll::Ready(Err(match way {
+            Way::Error => Failure::because(Kind::Other, "cannot go on", "it was told so").into(),
+            Way::Panic => panic!("it was told so"),
+            Way::Leave => Stop::PeerClosed,
+            Way::Hang => return Poll::Pending,
+        }))
+    }
+
     async fn reach(&self, moment: Moment, cancel: &Cancel) -> Outcome {
-        match self.fault {
-            Some((Way::Error, due)) if due == moment => {
-                Err(Failure::because(Kind::Other, "cannot go on", "it was told so").into())
-            }
-            Some((Way::Panic, due)) if due == moment => panic!("it was told so"),
-            Some((Way::Leave, due)) if due == moment => Err(Stop::Neighbour),
-            Some((Way::Hang, due)) if due == moment => {
-                cancel.tripped().await;
-                Err(Stop::Neighbour)
-            }
-            _ => Ok(()),
+        tokio::select! {
+            biased;
+            outcome = poll_fn(|_| self.poll_reach(moment)) => outcome,
+            () = cancel.tripped() => Err(Stop::PeerClosed),
         }
     }
 
-    fn begin(self, input: Option<Inlet>, out: Vec<Outlet>, context: Context) -> Work {
+    fn begin(self, input: Inlet, out: Vec<Outlet>, context: Context) -> Work {
         let open = Open::new(&self.tally);
         let form = self.form;
         let work = self.work(input, out, context, open);
@@ -140,45 +153,27 @@ impl Fake {
         }
     }
 
-    async fn work(self, mut input: Option<Inlet>, out: Vec<Outlet>, context: Context, _open: Open) -> Outcome {
+    async fn work(self, mut input: Inlet, out: Vec<Outlet>, context: Context, _open: Open) -> Outcome {
         self.reach(Moment::Start, &context.cancel).await?;
-        let is_sink = out.is_empty();
         let mut out = Out::of(out);
-        let midway = if input.is_none() { 5 } else { 1 };
         let mut count = 0;
-        loop {
-            let chunk = match &mut input {
-                None if self.chunks.is_some_and(|chunks| count >= chunks) => break,
-                None => None,
-                Some(_) if self.ends_early => break,
-                Some(input) => match input.receive().await? {
-                    Some(chunk) => Some(chunk),
-                    None => break,
-                },
-            };
-            if count == midway {
+        while !self.ends_early
+            && let Some(chunk) = input.receive().await?
+        {
+            if count == 1 {
                 self.reach(Moment::Midway, &context.cancel).await?;
             }
             count += 1;
-            out.pass(chunk, &self.tally).await?;
+            out.pass(chunk).await?;
         }
         self.reach(Moment::End, &context.cancel).await?;
         out.finish();
-        if is_sink {
-            if self.phase != Phase::Drained {
-                context.commit.wait(&context.cancel).await?;
-            }
-            self.reach(Moment::Commit, &context.cancel).await?;
-            self.is_committed.store(true, Ordering::Relaxed);
-            self.tally.committed.lock().expect("no panic").push(self.node);
-        }
         self.reach(Moment::Over, &context.cancel).await
     }
 }
 
 /// Where a fake's output goes.
 enum Out {
-    Nowhere,
     One(Outlet),
     Several(Fan),
 }
@@ -186,55 +181,128 @@ enum Out {
 impl Out {
     fn of(mut outlets: Vec<Outlet>) -> Self {
         match outlets.len() {
-            0 | 1 => outlets.pop().map_or(Self::Nowhere, Self::One),
+            1 => Self::One(outlets.remove(0)),
             _ => Self::Several(Fan::new(outlets)),
         }
     }
 
-    async fn pass(&mut self, chunk: Option<Chunk>, tally: &Tally) -> Outcome {
-        match (self, chunk) {
-            (Self::Nowhere, chunk) => {
-                let bytes = chunk.map_or(0, |chunk| chunk.len() as u64);
-                tally.taken.fetch_add(bytes, Ordering::Relaxed);
-            }
-            (Self::One(out), Some(chunk)) => out.forward(chunk).await?,
-            (Self::One(out), None) => out.copy(&[7; 1000]).await?,
-            (Self::Several(fan), Some(chunk)) => fan.send(chunk).await?,
-            (Self::Several(_), None) => unreachable!("a source has one output"),
+    async fn pass(&mut self, chunk: Chunk) -> Outcome {
+        match self {
+            Self::One(out) => out.forward(chunk).await?,
+            Self::Several(fan) => fan.send(chunk).await?,
         }
         Ok(())
     }
 
     fn finish(self) {
         match self {
-            Self::Nowhere => {}
             Self::One(out) => out.finish(),
             Self::Several(fan) => fan.finish(),
         }
     }
 }
 
-impl SourcePlan for Fake {
-    fn facts(&self) -> Result<Facts, Failure> {
-        Ok(Facts::default())
-    }
+/// A source or a sink of fakes, which the seam between the engine and its places drives.
+struct Place {
+    fake: Fake,
+    _open: Open,
+    /// Calls that moved something.
+    moves: usize,
+}
 
-    fn reach(&self) -> Reach {
-        Reach::Near
-    }
-
-    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Source>, Failure>> {
-        Box::pin(async move { Ok(self as Box<dyn Source>) })
+impl Place {
+    fn of(fake: Fake) -> Self {
+        Self {
+            _open: Open::new(&fake.tally),
+            fake,
+            moves: 0,
+        }
     }
 }
 
-impl Source for Fake {
-    fn settle(&self) -> Option<Arc<dyn Settle>> {
-        Some(self.tally.clone())
+impl Endpoint for Fake {
+    fn shown(&self) -> String {
+        "fake".to_owned()
     }
 
-    fn start(self: Box<Self>, out: Outlet, context: Context) -> Work {
-        self.begin(None, vec![out], context)
+    fn state_bytes(&self) -> u64 {
+        if self.is_source { 0 } else { 500 }
+    }
+
+    fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
+        Box::pin(async move { Ok(OpenReader::Stream(Box::new(Place::of(*self)))) })
+    }
+
+    fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
+        Box::pin(async move { Ok(OpenWriter::Stream(Box::new(Place::of(*self)))) })
+    }
+}
+
+impl StreamReader for Place {
+    fn poll_read(&mut self, _: &mut task::Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, Stop>> {
+        let moment = match self.moves {
+            0 => Some(Moment::Start),
+            5 => Some(Moment::Midway),
+            moves if self.fake.chunks == Some(moves) => Some(Moment::End),
+            _ => None,
+        };
+        if let Some(moment) = moment {
+            ready!(self.fake.poll_reach(moment))?;
+        }
+        if self.fake.chunks == Some(self.moves) {
+            return Poll::Ready(Ok(0));
+        }
+        self.moves += 1;
+        buffer[..CHUNK].fill(7);
+        Poll::Ready(Ok(CHUNK))
+    }
+
+    fn blocks(&self) -> bool {
+        self.fake.form == Form::Thread
+    }
+
+    fn settle(&self) -> Option<Arc<dyn Settle>> {
+        Some(self.fake.tally.clone())
+    }
+}
+
+impl StreamWriter for Place {
+    fn poll_write(&mut self, _: &mut task::Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
+        match self.moves {
+            0 => ready!(self.fake.poll_reach(Moment::Start))?,
+            1 => ready!(self.fake.poll_reach(Moment::Midway))?,
+            _ => {}
+        }
+        self.moves += 1;
+        let count = slices.iter().map(|slice| slice.len()).sum();
+        self.fake.tally.taken.fetch_add(count as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(count))
+    }
+
+    fn blocks(&self) -> bool {
+        self.fake.form == Form::Thread
+    }
+
+    fn phase(&self) -> Phase {
+        self.fake.phase
+    }
+
+    fn prepare(&mut self) -> BoxFuture<'_, Outcome> {
+        Box::pin(poll_fn(|_| self.fake.poll_reach(Moment::End)))
+    }
+
+    fn commit(&mut self) -> BoxFuture<'_, Outcome> {
+        Box::pin(async {
+            poll_fn(|_| self.fake.poll_reach(Moment::Commit)).await?;
+            self.fake.is_committed.store(true, Ordering::Relaxed);
+            let mut committed = self.fake.tally.committed.lock().expect("no panic");
+            committed.push(self.fake.node);
+            Ok(())
+        })
+    }
+
+    fn rollback(&self) -> Option<Arc<dyn Rollback>> {
+        Some(Arc::new(self.fake.clone()))
     }
 }
 
@@ -275,7 +343,7 @@ impl PassThrough for Fake {}
 
 impl Stage for Fake {
     fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {
-        self.begin(Some(input), vec![out], context)
+        self.begin(input, vec![out], context)
     }
 }
 
@@ -291,43 +359,7 @@ impl BranchPlan for Fake {
 
 impl Branch for Fake {
     fn start(self: Box<Self>, input: Inlet, out: Vec<Outlet>, context: Context) -> Work {
-        self.begin(Some(input), out, context)
-    }
-}
-
-impl SinkPlan for Fake {
-    fn state_bytes(&self) -> u64 {
-        500
-    }
-
-    fn facts(&self) -> Result<Facts, Failure> {
-        Ok(Facts::default())
-    }
-
-    fn reach(&self) -> Reach {
-        Reach::Near
-    }
-
-    fn effect(&self) -> String {
-        String::new()
-    }
-
-    fn open(self: Box<Self>) -> BoxFuture<'static, Result<Box<dyn Sink>, Failure>> {
-        Box::pin(async move { Ok(self as Box<dyn Sink>) })
-    }
-}
-
-impl Sink for Fake {
-    fn rollback(&self) -> Option<Arc<dyn Rollback>> {
-        Some(Arc::new(self.clone()))
-    }
-
-    fn phase(&self) -> Phase {
-        self.phase
-    }
-
-    fn start(self: Box<Self>, input: Inlet, context: Context) -> Work {
-        self.begin(Some(input), Vec::new(), context)
+        self.begin(input, out, context)
     }
 }
 
@@ -335,7 +367,7 @@ impl Rollback for Fake {
     fn roll_back(self: Arc<Self>) -> BoxFuture<'static, Result<(), Failure>> {
         Box::pin(async move {
             if !self.is_committed() {
-                self.tally.undone.fetch_add(1, Ordering::Relaxed);
+                self.tally.rolled_back.fetch_add(1, Ordering::Relaxed);
             }
             Ok(())
         })
@@ -409,6 +441,7 @@ impl Case {
         let sink = self.graph.sinks().position(|sink| sink == node).unwrap_or(0);
         Fake {
             node: at,
+            is_source: self.graph.input(node).is_none(),
             form: if is_task { Form::Task } else { Form::Thread },
             fault: fault.map(|(_, way, moment)| (way, moment)),
             chunks: self.fault.is_none_or(|(_, _, moment)| ends(moment)).then_some(100),
@@ -423,7 +456,7 @@ impl Case {
         let planned = |node: NodeId| {
             let fake = Box::new(self.fake(node, tally));
             let plan = match (self.graph.input(node), self.graph.outputs(node).len()) {
-                (None, _) => StagePlan::Source(fake),
+                (None, _) => StagePlan::Source(Source::of(fake)),
                 (Some(_), 0) => StagePlan::Sink(fake),
                 (Some(_), 1) => StagePlan::Transform(fake),
                 (Some(_), _) => StagePlan::Branch(fake),
@@ -462,9 +495,9 @@ impl Case {
 }
 
 /// The source of a run that a stage starts.
-pub fn source(tally: &Arc<Tally>) -> Box<dyn SourcePlan> {
+pub fn source(tally: &Arc<Tally>) -> Source {
     let case = Case::new(2, None);
-    Box::new(case.fake(case.graph.root(), tally))
+    Source::of(Box::new(case.fake(case.graph.root(), tally)))
 }
 
 /// A sub-pipeline: the case, over whatever source it is given.

@@ -232,7 +232,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_sink_that_has_written_its_last_byte_is_looked_at_no_more_often_and_not_judged() {
         let (watch, mut slow) = (Watch::detached(2), Slow::new(Some(LIMIT)));
-        watch.stages.values()[1].meter.land();
+        watch.stages.values()[1].meter.begin_commit();
         let begun = Instant::now();
         assert_eq!(too_slow_at(&mut slow, &watch, 100).await, None);
         assert_eq!(begun.elapsed(), LIMIT.grace * 10);

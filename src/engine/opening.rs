@@ -13,8 +13,8 @@ use crate::graph::{Graph, NodeId, NodeMap};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::platform::{FileId, FilePlace};
 use crate::stage::{
-    Branch, Branches, Content, Dial, Facts, OutputSize, PassThrough, Phase, Reach, Rollback, Settle, Settled, Sink,
-    SinkPlan, Source, Stage, TransformPlan, Undertaking,
+    Branch, Branches, Content, Endpoint, Facts, OpenSource, OpenWriter, OutputSize, Outside, PassThrough, Phase,
+    RateControl, Reach, ResumeKey, Rollback, Settle, Settled, Stage, TransformPlan,
 };
 
 use super::commit::Commits;
@@ -50,17 +50,19 @@ pub struct OpenStage<R = OpenRole> {
     pub branches: Branches,
     /// How many bytes it gives for those that come to it.
     pub output_size: OutputSize,
+    /// What it waits for when it waits for the outside.
+    pub outside: Option<Outside>,
     /// The rate that it keeps, if it keeps one.
-    pub dial: Option<Arc<Dial>>,
+    pub rate_control: Option<Arc<RateControl>>,
     pub role: R,
 }
 
 /// What a stage is started as.
 pub enum OpenRole {
-    Source(Box<dyn Source>),
+    Source(OpenSource),
     Transform(Box<dyn Stage>),
     Branch(Box<dyn Branch>),
-    Sink(Box<dyn Sink>),
+    Sink(OpenWriter),
 }
 
 /// Opens every end, or says why that cannot be.
@@ -72,7 +74,7 @@ pub async fn open(
     let facts = check(&plan)?;
     expect_holes(&mut plan, &facts);
     let listening = bind(&mut plan, observer)?;
-    let mut ends = Opener::new(plan, listening);
+    let mut ends = Opener::new(plan, &facts, listening);
     let opened = tokio::select! {
         opened = ends.open_all() => opened,
         cause = interrupt.next() => Err(cause.ending()),
@@ -101,7 +103,7 @@ fn check(plan: &Plan) -> Result<NodeMap<Option<Facts>>, Ending> {
         facts.push(known.map_err(|failure| of_stage(stage, failure))?);
     }
     for stage in plan.stages.values() {
-        let permitted = stage.plan.as_sink().map_or(Ok(()), SinkPlan::permit);
+        let permitted = stage.plan.as_sink().map_or(Ok(()), Endpoint::permit);
         permitted.map_err(|failure| of_stage(stage, failure))?;
     }
     check_files(plan, &facts)?;
@@ -177,8 +179,7 @@ fn check_terminals(plan: &Plan, facts: &NodeMap<Option<Facts>>) -> Result<(), En
         let mut before = plan.graph.before(node).map(|node| &plan.stages[node].plan);
         let content = before.find_map(|plan| plan.as_transform()?.conversion()?.content());
         let compressed = content == Some(Content::Compressed);
-        let is_spelled_out = plan.stages[node].plan.as_sink().is_some_and(SinkPlan::is_spelled_out);
-        if compressed && is_terminal && !is_spelled_out {
+        if compressed && is_terminal && plan.stages[node].is_implied {
             let why = "compressed data is nothing to look at; redirect it, or spell out `| write -`";
             let failure = Failure::because(Kind::Usage, "will not write to a terminal", why);
             return Err(of_stage(&plan.stages[node], failure));
@@ -243,8 +244,8 @@ struct Opener {
     stages: NodeMap<OpenStage<Opening>>,
     side_files: Vec<(NodeId, SideFile)>,
     memory: MemoryPlan,
-    /// The pipeline's text, where a sink goes on with what an earlier run of it has written.
-    resumes: Option<String>,
+    /// The pipeline, for a sink that goes on with what an earlier run of it has written.
+    text: String,
     /// How many bytes the pipeline wants at most, those that the source moves past included.
     wanted: Option<u64>,
     /// How many bytes the source has moved past.
@@ -254,10 +255,8 @@ struct Opener {
 }
 
 impl Opener {
-    fn new(plan: Plan, listening: NodeMap<Vec<String>>) -> Self {
-        let resumes = |sink| plan.stages[sink].plan.as_sink().is_some_and(SinkPlan::resumes);
-        let resumes = plan.graph.sinks().any(resumes).then(|| plan.text.clone());
-        let wanted = plan.wanted_of(plan.graph.root());
+    fn new(plan: Plan, facts: &NodeMap<Option<Facts>>, listening: NodeMap<Vec<String>>) -> Self {
+        let (wanted, text) = (plan.wanted_of(plan.graph.root()), plan.text.clone());
         let mut side_files = Vec::new();
         let stages = plan.stages.into_entries().zip(listening.into_values());
         let stages = stages.map(|((node, stage), listening)| {
@@ -276,7 +275,11 @@ impl Opener {
                     _ => Branches::default(),
                 },
                 output_size: OutputSize::Same,
-                dial: transform.and_then(TransformPlan::dial).cloned(),
+                outside: facts[node]
+                    .as_ref()
+                    .and_then(|facts| facts.outside)
+                    .or_else(|| transform?.outside()),
+                rate_control: transform.and_then(TransformPlan::rate_control).cloned(),
                 role: Opening::Planned(stage.plan),
             }
         });
@@ -285,7 +288,7 @@ impl Opener {
             graph: Arc::new(plan.graph),
             side_files,
             memory: plan.memory,
-            resumes,
+            text,
             wanted,
             skipped: 0,
             resumed: 0,
@@ -367,10 +370,10 @@ impl Opener {
         for node in self.planned(wanted) {
             match self.take(node) {
                 Opening::Planned(StagePlan::Sink(mut sink)) => {
-                    if sink.resumes() {
-                        sink.undertake(self.undertaking()?);
+                    if let Some(key) = sink.resume_key() {
+                        *key = Some(self.key()?);
                     }
-                    let opened = sink.open().await;
+                    let opened = sink.open_writer().await;
                     let sink = opened.map_err(|failure| self.failed(node, failure))?;
                     self.resume_at(sink.resumes_at())?;
                     self.stages[node].role = Opening::Open(OpenRole::Sink(sink));
@@ -386,15 +389,15 @@ impl Opener {
     }
 
     /// Which run it is that a sink may go on with: the plan sees to it that such a pipeline reads one file.
-    fn undertaking(&self) -> Result<Undertaking, Ending> {
+    fn key(&self) -> Result<ResumeKey, Ending> {
         let root = self.graph.root();
         let identity = match &self.stages[root].role {
             Opening::Open(OpenRole::Source(source)) => source.identity(),
             _ => Ok(None),
         };
         let identity = identity.and_then(|known| known.ok_or_else(unknowable));
-        Ok(Undertaking {
-            pipeline: self.resumes.clone().unwrap_or_default(),
+        Ok(ResumeKey {
+            pipeline: self.text.clone(),
             source: identity.map_err(|failure| self.failed(root, failure))?,
         })
     }
@@ -484,7 +487,8 @@ impl Opener {
                 ends_early: stage.ends_early,
                 branches: stage.branches,
                 output_size,
-                dial: stage.dial,
+                outside: stage.outside,
+                rate_control: stage.rate_control,
                 role,
             })
         });

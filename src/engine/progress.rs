@@ -106,15 +106,18 @@ fn float(bytes: u64) -> f64 {
 mod tests {
     use super::*;
     use crate::graph::Port;
-    use crate::view::live::sample::stage;
 
     const PART: fn(u64, Option<u64>) -> OutputSize = |skip, most| OutputSize::Part { skip, most };
 
     /// A stage that has taken and given so much.
     fn passing(output_size: OutputSize, bytes: [u64; 2]) -> StageSample {
+        let [bytes_in, bytes_out] = bytes;
         StageSample {
             output_size,
-            ..stage("stage", "stage", bytes, 10.0, [1.0, 0.0])
+            bytes_in,
+            bytes_out,
+            rate: 10.0,
+            ..StageSample::default()
         }
     }
 

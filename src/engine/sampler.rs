@@ -9,7 +9,7 @@ use crate::graph::{EdgeMap, Id, NodeId, NodeMap};
 use crate::platform::{KernelQueue, ResidentMemory};
 
 use super::bottleneck::bottleneck;
-use super::direct::Lane;
+use super::direct::DirectPath;
 use super::filling::LinkSample;
 use super::share::{Spent, ratio, share};
 use super::snapshot::{Moment, RateLimit, RunSample, Snapshot, StageSample};
@@ -90,7 +90,7 @@ impl Sampler {
     }
 
     /// Looks, so that the bottleneck and the rates rest on more than two readings. To be called ten times a second.
-    pub fn glance(&mut self) {
+    pub fn observe(&mut self) {
         let reading = self.read();
         let since = self.recent.back().map_or(Duration::ZERO, |last| last.at);
         self.recent.push_back(reading);
@@ -106,7 +106,7 @@ impl Sampler {
 
     /// A snapshot whose shares are those since the last one.
     pub fn sample(&mut self) -> Snapshot {
-        self.glance();
+        self.observe();
         let now = self.recent.back().cloned().unwrap_or_else(|| self.reported.clone());
         let before = std::mem::replace(&mut self.reported, now.clone());
         let recent = self.recent.front().cloned().unwrap_or_else(|| before.clone());
@@ -115,7 +115,7 @@ impl Sampler {
 
     /// A snapshot whose shares are those of the last seconds, as its rates and its bottleneck are.
     pub fn recent(&mut self) -> Snapshot {
-        self.glance();
+        self.observe();
         let now = self.recent.back().cloned().unwrap_or_else(|| self.reported.clone());
         let recent = self.recent.front().cloned().unwrap_or_else(|| now.clone());
         self.snapshot(Moment::Running, &recent, &now, &recent, self.named)
@@ -147,7 +147,7 @@ impl Sampler {
         for (node, stage) in self.watch.stages.iter() {
             let (reading, past) = (&mut stages[node], &mut self.past[node]);
             reading.times = stage.meter.times();
-            reading.queue = stage.outer_side.queue();
+            reading.queue = stage.external_fd.queue();
             past.spent.advance_to(&reading.times);
             past.queue_peak = reading.queue.map_or(0, |queue| queue.bytes).max(past.queue_peak);
             reading.spent = past.spent;
@@ -220,7 +220,7 @@ impl Sampler {
         let time = now.at.saturating_sub(recent.at);
         let lane = self.watch.lane_name();
         // Where one call reads and writes, nobody can tell which of the two took the time.
-        let has_shares = lane == "linked" || lane == Lane::Copy.name();
+        let has_shares = lane == "linked" || lane == DirectPath::Copy.name();
         let stages = self.watch.stages.map(|node, stage| {
             let (reading, past) = (&now.stages[node], &self.past[node]);
             let limit = self.watch.controls.rate_of(node.number());
@@ -229,6 +229,7 @@ impl Sampler {
                 text: stage.text.clone(),
                 output_size: stage.output_size,
                 listening: stage.listening.clone(),
+                outside: stage.outside,
                 bytes_in: reading.bytes_in,
                 bytes_out: reading.bytes_out,
                 share: has_shares.then(|| share(&before.stages[node].times, &reading.times)),

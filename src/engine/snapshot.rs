@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::flow::seconds;
 use crate::grammar::readable_rate;
 use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
-use crate::stage::{Hashed, OutputSize};
+use crate::stage::{Hashed, OutputSize, Outside};
 
 use super::filling::LinkSample;
 use super::progress::Progress;
@@ -35,7 +35,7 @@ pub struct Snapshot {
     pub stages: NodeMap<StageSample>,
     /// The links; none where the bytes move without.
     pub links: EdgeMap<LinkSample>,
-    /// How the bytes moved: `linked`, or the direct lane's name.
+    /// How the bytes moved: `linked`, or the direct path's name.
     pub lane: &'static str,
     /// The sums that stages have said so far, in the order of the stages.
     pub hashes: Vec<Hashed>,
@@ -98,7 +98,7 @@ pub struct RunSample {
 }
 
 /// One stage at one moment. Sizes in bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageSample {
     /// Its name in the catalog.
     pub name: Cow<'static, str>,
@@ -107,6 +107,9 @@ pub struct StageSample {
     /// The addresses that it listens on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listening: Vec<String>,
+    /// What it waits for when it waits for the outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Outside>,
     /// Bytes since the start.
     pub bytes_in: u64,
     /// Bytes since the start.

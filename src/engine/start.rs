@@ -31,7 +31,7 @@ pub fn start(node: NodeId, name: &str, work: Work, meter: Arc<StageMeter>, repor
                     Ok(outcome) => outcome,
                     Err(error) => match error.try_into_panic() {
                         Ok(payload) => Err(bug(&*payload).into()),
-                        Err(_) => Err(Stop::Neighbour),
+                        Err(_) => Err(Stop::PeerClosed),
                     },
                 };
                 meter.end();
@@ -52,13 +52,13 @@ pub fn start(node: NodeId, name: &str, work: Work, meter: Arc<StageMeter>, repor
     }
 }
 
-/// Starts a direct lane, which is the two stages `ends` on one thread.
+/// Starts a direct path, which is the two stages `ends` on one thread.
 pub fn start_direct(ends: [NodeId; 2], direct: Direct, reports: &Reports) {
     let meters = [direct.from.meter.clone(), direct.to.meter.clone()];
     let told = reports.clone();
-    let spawned = spawn("direct lane".to_owned(), move || {
+    let spawned = spawn("direct path".to_owned(), move || {
         let outcomes = catch_unwind(AssertUnwindSafe(|| direct.run()))
-            .unwrap_or_else(|payload| [Err(bug(&*payload).into()), Err(Stop::Neighbour)]);
+            .unwrap_or_else(|payload| [Err(bug(&*payload).into()), Err(Stop::PeerClosed)]);
         for meter in meters {
             meter.end();
         }
@@ -68,29 +68,29 @@ pub fn start_direct(ends: [NodeId; 2], direct: Direct, reports: &Reports) {
     });
     if let Err(failure) = spawned {
         let _ = reports.send((ends[0], Err(failure.into())));
-        let _ = reports.send((ends[1], Err(Stop::Neighbour)));
+        let _ = reports.send((ends[1], Err(Stop::PeerClosed)));
     }
 }
 
 /// Puts the side file of a stage in its place, on a thread of its own where there is one left: everything else is done,
 /// so that is no reason to fail.
-pub async fn land(node: NodeId, file: Arc<OpenSideFile>, cancel: Arc<Cancel>) -> Result<(), Failure> {
-    let (told, landed) = oneshot::channel();
-    let spawned = spawn(format!("{node} landing"), {
+pub async fn commit(node: NodeId, file: Arc<OpenSideFile>, cancel: Arc<Cancel>) -> Result<(), Failure> {
+    let (told, committed) = oneshot::channel();
+    let spawned = spawn(format!("{node} commit"), {
         let (file, cancel) = (file.clone(), cancel.clone());
         move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| file.land(&cancel)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| file.commit(&cancel)));
             let _ = told.send(outcome.unwrap_or_else(|payload| Err(bug(&*payload).into())));
         }
     });
     let outcome = match spawned {
-        Ok(()) => landed.await.unwrap_or(Err(Stop::Neighbour)),
-        Err(_) => file.land(&cancel),
+        Ok(()) => committed.await.unwrap_or(Err(Stop::PeerClosed)),
+        Err(_) => file.commit(&cancel),
     };
     outcome.map_err(|stop| match stop {
         Stop::Failed(failure) => failure,
-        Stop::Neighbour => {
-            let why = "a side file was taken back before it landed";
+        Stop::PeerClosed => {
+            let why = "a side file was rolled back before its commit";
             Failure::because(Kind::Bug, "a bug in highwater", why)
         }
     })
@@ -134,8 +134,8 @@ mod tests {
         for works in [task, thread] as [fn(_) -> _; 2] {
             assert!(reported(works(|| Ok(()))).await.is_ok());
             assert!(matches!(
-                reported(works(|| Err(Stop::Neighbour))).await,
-                Err(Stop::Neighbour)
+                reported(works(|| Err(Stop::PeerClosed))).await,
+                Err(Stop::PeerClosed)
             ));
             let panicked = reported(works(panics)).await;
             assert!(

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use crate::error::{Failure, Kind, Stop, bug};
 use crate::plan::SubPlan;
-use crate::stage::{BoxFuture, Cancel, Outcome, SourcePlan, SubPipeline};
+use crate::stage::{BoxFuture, Cancel, Outcome, Source, SubPipeline};
 
 use super::interrupt::Interrupt;
 use super::{Ending, Observer, Settings, Watch, conduct};
@@ -35,7 +35,7 @@ impl SubPipeline for SubRun {
         self.plan.memory
     }
 
-    fn run(&self, source: Box<dyn SourcePlan>) -> BoxFuture<'static, Outcome> {
+    fn run(&self, source: Source) -> BoxFuture<'static, Outcome> {
         let (plan, cancel) = (self.plan.clone(), self.cancel.clone());
         let run = self.runtime.spawn(async move {
             let plan = (plan.plan)(source)?;
@@ -46,7 +46,7 @@ impl SubPipeline for SubRun {
         Box::pin(async move {
             run.await.unwrap_or_else(|error| match error.try_into_panic() {
                 Ok(payload) => Err(bug(&*payload).into()),
-                Err(_) => Err(Stop::Neighbour),
+                Err(_) => Err(Stop::PeerClosed),
             })
         })
     }
@@ -66,7 +66,7 @@ fn outcome(ending: Ending, cancel: &Cancel) -> Outcome {
         tracing::error!("{left}");
     }
     match ending.failure {
-        _ if cancel.is_tripped() && !ending.is_good() => Err(Stop::Neighbour),
+        _ if cancel.is_tripped() && !ending.is_good() => Err(Stop::PeerClosed),
         Some((Some(stage), failure)) => Err(failure.within(&stage).into()),
         Some((None, failure)) => Err(failure.into()),
         None if ending.is_good() => Ok(()),

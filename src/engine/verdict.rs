@@ -106,7 +106,7 @@ impl Verdict {
                 Next::Stop(self.unneeded_before(node))
             }
             Ok(()) => Next::Wait,
-            Err(Stop::Neighbour) => self.lose_branches(),
+            Err(Stop::PeerClosed) => self.lose_branches(),
             Err(Stop::Failed(failure)) => self.fail(node, failure),
         }
     }
@@ -123,22 +123,22 @@ impl Verdict {
         }
     }
 
+    /// A fork has cut a branch loose: it is lost, whether or not the pipeline would go on without it otherwise.
+    pub fn detach(&mut self, fork: NodeId, output: usize, failure: Failure) -> Next {
+        let top = self.graph.downstream(fork).nth(output);
+        match top {
+            Some(top) if !self.is_lost(top) => Next::Stop(self.lose(fork, top, top, failure)),
+            _ => Next::Wait,
+        }
+    }
+
     /// Counts the branches as lost that have failed for certain, where the pipeline goes on without them.
     fn lose_branches(&mut self) -> Next {
         let mut stopped = Vec::new();
         for (node, failure) in std::mem::take(&mut self.failures) {
             match self.branch_of(node) {
                 Some((fork, top)) if !self.may_be_unneeded(node) => {
-                    let branch: Vec<NodeId> = std::iter::once(top).chain(self.graph.behind(top)).collect();
-                    branch.iter().for_each(|node| self.stages[*node].is_lost = true);
-                    let is_optional = self.stages[fork].branches.are_optional;
-                    self.losses.push(Loss {
-                        node,
-                        failure,
-                        is_optional,
-                    });
-                    stopped.extend(branch);
-                    stopped.extend(self.unneeded_before(top));
+                    stopped.extend(self.lose(fork, top, node, failure));
                 }
                 _ => self.failures.push((node, failure)),
             }
@@ -148,6 +148,23 @@ impl Verdict {
         } else {
             Next::Stop(stopped)
         }
+    }
+
+    /// Counts the branch of `fork` that begins with `top` as lost by a failure in the hands of `node`. Returns the stages
+    /// that have nothing more to do.
+    fn lose(&mut self, fork: NodeId, top: NodeId, node: NodeId, failure: Failure) -> Vec<NodeId> {
+        let mut stopped: Vec<NodeId> = std::iter::once(top).chain(self.graph.behind(top)).collect();
+        for node in &stopped {
+            self.stages[*node].is_lost = true;
+        }
+        let is_optional = self.stages[fork].branches.are_optional;
+        self.losses.push(Loss {
+            node,
+            failure,
+            is_optional,
+        });
+        stopped.extend(self.unneeded_before(top));
+        stopped
     }
 
     /// The innermost branch that a stage stands in and its pipeline can go on without: the fork, and the branch's first
@@ -283,7 +300,7 @@ mod tests {
     #[test]
     fn the_first_real_error_wins_over_its_consequences() {
         let mut verdict = Court::of_chain(&[false, false, false]);
-        assert_eq!(verdict.report(0, Err(Stop::Neighbour)), Next::Wait);
+        assert_eq!(verdict.report(0, Err(Stop::PeerClosed)), Next::Wait);
         assert_eq!(verdict.report(2, failed(Kind::NoSpace)), Next::StopAll);
         assert_eq!(verdict.report(1, failed(Kind::Other)), Next::StopAll);
         assert_eq!(verdict.decided(), Some((2, Kind::NoSpace)));
@@ -305,11 +322,11 @@ mod tests {
     fn a_fault_before_what_take_wanted_is_one() {
         let mut verdict = Court::of_chain(&[false, false, true, false]);
         assert_eq!(verdict.report(1, failed(Kind::Corrupt)), Next::Wait);
-        assert_eq!(verdict.report(2, Err(Stop::Neighbour)), Next::Wait);
+        assert_eq!(verdict.report(2, Err(Stop::PeerClosed)), Next::Wait);
         assert_eq!(verdict.0.missing().map(Id::number).collect::<Vec<_>>(), [0, 3]);
         assert_eq!(verdict.decided(), Some((1, Kind::Corrupt)));
         let mut heard_last = Court::of_chain(&[false, false, true, false]);
-        assert_eq!(heard_last.report(2, Err(Stop::Neighbour)), Next::Wait);
+        assert_eq!(heard_last.report(2, Err(Stop::PeerClosed)), Next::Wait);
         assert_eq!(heard_last.report(1, failed(Kind::Corrupt)), Next::StopAll);
         assert_eq!(heard_last.decided(), Some((1, Kind::Corrupt)));
     }
@@ -350,7 +367,7 @@ mod tests {
         Court::with_branches(fork(), &ends_early, |at| Branches {
             count: usize::from(at == 1),
             go_on: at == 1,
-            are_optional: false,
+            ..Branches::default()
         })
     }
 
@@ -358,7 +375,7 @@ mod tests {
     fn a_branch_is_lost_alone() {
         let mut verdict = fork_that_goes_on([false; 6]);
         assert_eq!(verdict.report(3, failed(Kind::NoSpace)), stop(&[2, 3]));
-        assert_eq!(verdict.report(2, Err(Stop::Neighbour)), Next::Wait);
+        assert_eq!(verdict.report(2, Err(Stop::PeerClosed)), Next::Wait);
         assert_eq!(verdict.0.awaited().map(Id::number).collect::<Vec<_>>(), [0, 1, 4, 5]);
         for node in [0, 1, 4, 5] {
             assert!(!verdict.0.is_whole());
@@ -386,15 +403,26 @@ mod tests {
     }
 
     #[test]
+    fn a_detached_branch_is_lost_alone() {
+        let mut verdict = Court::of(fork(), &[false; 6]);
+        let failure = || Failure::because(Kind::Timeout, "cannot keep up", "why");
+        let detach = |court: &mut Court| court.0.detach(Id::numbered(1), 0, failure());
+        assert_eq!(detach(&mut verdict), stop(&[2, 3]));
+        assert_eq!(detach(&mut verdict), Next::Wait);
+        assert!(!verdict.0.has_failed());
+        assert_eq!(verdict.0.take_losses().len(), 1);
+    }
+
+    #[test]
     fn a_fault_behind_which_a_branch_may_have_enough_loses_it_late() {
         let mut verdict = Court::with_branches(Graph::chain(4), &[false, false, true, false], |at| Branches {
             count: usize::from(at == 0),
             go_on: at == 0,
-            are_optional: false,
+            ..Branches::default()
         });
         assert_eq!(verdict.report(1, failed(Kind::Corrupt)), Next::Wait);
         assert!(verdict.0.has_failed(), "nothing commits before it is clear");
-        assert_eq!(verdict.report(2, Err(Stop::Neighbour)), stop(&[1, 2, 3, 0]));
+        assert_eq!(verdict.report(2, Err(Stop::PeerClosed)), stop(&[1, 2, 3, 0]));
         assert!(!verdict.0.has_failed());
     }
 

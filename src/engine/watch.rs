@@ -7,10 +7,10 @@ use tokio::time::Instant;
 
 use crate::flow::{Link, Pool, StageMeter};
 use crate::graph::{EdgeMap, Graph, NodeMap};
-use crate::stage::{Budget, Findings, OuterSide, OutputSize};
+use crate::stage::{Budget, ExternalFd, Findings, OutputSize, Outside};
 
 use super::controls::Controls;
-use super::direct::Lane;
+use super::direct::DirectPath;
 
 /// Everything that the picture of a run is made from.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct Watch {
     /// When the stages were started.
     pub(super) start: Instant,
     /// How the bytes move now, if not through links.
-    pub(super) lane: Option<Arc<Mutex<Lane>>>,
+    pub(super) lane: Option<Arc<Mutex<DirectPath>>>,
     pub(super) graph: Arc<Graph>,
     pub(super) stages: NodeMap<WatchedStage>,
     /// None where the bytes move without links.
@@ -39,9 +39,11 @@ pub(super) struct WatchedStage {
     pub(super) text: String,
     /// The addresses that it listens on.
     pub(super) listening: Vec<String>,
+    /// What it waits for when it waits for the outside.
+    pub(super) outside: Option<Outside>,
     pub(super) meter: Arc<StageMeter>,
     pub(super) findings: Arc<Findings>,
-    pub(super) outer_side: Arc<OuterSide>,
+    pub(super) external_fd: Arc<ExternalFd>,
     /// How many bytes it gives for those that come to it.
     pub(super) output_size: OutputSize,
 }
@@ -60,13 +62,13 @@ impl Watch {
         sources.any(|source| self.stages[source].meter.bytes_in() > 0)
     }
 
-    /// `linked`, or the direct lane's name.
+    /// `linked`, or the direct path's name.
     pub(super) fn lane_name(&self) -> &'static str {
         let lane = self
             .lane
             .as_ref()
             .map(|lane| *lane.lock().unwrap_or_else(PoisonError::into_inner));
-        lane.map_or("linked", Lane::name)
+        lane.map_or("linked", DirectPath::name)
     }
 
     /// Bytes that have moved anywhere in the chain so far, and what peers took since the last one was written: a number that
@@ -85,7 +87,7 @@ impl Watch {
     pub(super) fn taken(&self) -> Option<u64> {
         let sinks = self.graph.sinks().map(|sink| &self.stages[sink].meter);
         sinks
-            .filter(|sink| !sink.is_landing())
+            .filter(|sink| !sink.is_committing())
             .map(|sink| sink.bytes_out())
             .min()
     }
@@ -102,16 +104,17 @@ impl Watch {
 
 #[cfg(test)]
 impl Watch {
-    /// A chain of which only the meters and a gate in front of the sink are there: for trying out what looks at them.
+    /// A chain of which only the meters and a pause_point in front of the sink are there: for trying out what looks at them.
     pub(super) fn detached(stages: usize) -> Self {
         let start = Instant::now();
         let stage = |_| WatchedStage {
             name: "fake",
             text: "fake".to_owned(),
             listening: Vec::new(),
+            outside: None,
             meter: Arc::new(StageMeter::new(start)),
             findings: Arc::default(),
-            outer_side: Arc::default(),
+            external_fd: Arc::default(),
             output_size: OutputSize::Same,
         };
         Self {

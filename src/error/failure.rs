@@ -209,9 +209,20 @@ impl std::error::Error for Failure {}
 #[derive(Debug)]
 pub enum Stop {
     /// A neighbour stopped first, or the run was cancelled. Never the cause.
-    Neighbour,
+    PeerClosed,
     /// A real error.
     Failed(Failure),
+}
+
+impl Stop {
+    /// Changes the failure, if it is one.
+    #[must_use]
+    pub fn map(self, change: impl FnOnce(Failure) -> Failure) -> Self {
+        match self {
+            Self::PeerClosed => Self::PeerClosed,
+            Self::Failed(failure) => Self::Failed(change(failure)),
+        }
+    }
 }
 
 impl From<Failure> for Stop {

@@ -96,7 +96,9 @@ impl<'a> Child<'a> {
             Some(outlet) => {
                 let (ours, theirs) = pipe_from_child().map_err(no_pipe)?;
                 let ours = Arc::new(ours);
-                context.outer_side.reads(&ours);
+                if inlet.is_none() {
+                    context.external_fd.reads(&ours);
+                }
                 (Some(Output::new(outlet, ours)), theirs)
             }
             None => (None, listen()?),
@@ -105,7 +107,17 @@ impl<'a> Child<'a> {
             Some(inlet) => {
                 let (theirs, ours) = pipe_to_child().map_err(no_pipe)?;
                 let ours = Arc::new(ours);
-                context.outer_side.writes(&ours);
+                match &output {
+                    Some(output) => {
+                        // Between two stages no side of it is the pipeline's.
+                        let pipes = [Some(&ours), output.pipe.as_ref()];
+                        pipes
+                            .into_iter()
+                            .flatten()
+                            .for_each(|pipe| context.external_fd.enlarge(pipe));
+                    }
+                    None => context.external_fd.writes(&ours),
+                }
                 (Some(Input::new(inlet, ours)), theirs.into())
             }
             None => (None, Stdio::inherit()),
@@ -139,7 +151,7 @@ impl<'a> Child<'a> {
         while !self.is_over() {
             self.bell.hush();
             if tripped.as_mut().poll(&mut waking).is_ready() {
-                return Err(Stop::Neighbour);
+                return Err(Stop::PeerClosed);
             }
             self.turn(&mut waking)?;
         }
@@ -324,7 +336,7 @@ impl<'a> Child<'a> {
         };
         if self.output.as_ref().is_some_and(|output| output.outlet.is_closed()) {
             self.end();
-            return Err(Stop::Neighbour);
+            return Err(Stop::PeerClosed);
         }
         if let Some(failure) = failure {
             self.end();

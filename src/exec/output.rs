@@ -56,7 +56,7 @@ impl Output {
     /// Moves into the link what is in the pipe, as far as both allow.
     ///
     /// # Errors
-    /// [`Stop::Neighbour`] when the consumer wants no more.
+    /// [`Stop::PeerClosed`] when the consumer wants no more.
     pub fn read(&mut self, context: &mut Context<'_>) -> Result<Given, Stop> {
         let Some(pipe) = &self.pipe else {
             return Ok(Given::End);

@@ -51,7 +51,7 @@ pub struct StageMeter {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     settled: AtomicU64,
-    landing: AtomicBool,
+    is_committing: AtomicBool,
     /// Odd while the writer changes `waited` and `open` together.
     version: AtomicU64,
     /// Nanoseconds, in the order of [`Wait::ALL`].
@@ -71,7 +71,7 @@ impl StageMeter {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             settled: AtomicU64::new(0),
-            landing: AtomicBool::new(false),
+            is_committing: AtomicBool::new(false),
             version: AtomicU64::new(0),
             waited: [const { AtomicU64::new(0) }; 4],
             open: AtomicU64::new(0),
@@ -124,14 +124,14 @@ impl StageMeter {
     }
 
     /// Says that a sink has written its last byte: what is left is to make them complete.
-    pub fn land(&self) {
-        self.landing.store(true, Ordering::Relaxed);
+    pub fn begin_commit(&self) {
+        self.is_committing.store(true, Ordering::Relaxed);
     }
 
     /// Whether a sink has written its last byte.
     #[must_use]
-    pub fn is_landing(&self) -> bool {
-        self.landing.load(Ordering::Relaxed)
+    pub fn is_committing(&self) -> bool {
+        self.is_committing.load(Ordering::Relaxed)
     }
 
     /// Says that the stage has nothing left to do.

@@ -65,7 +65,7 @@ pub fn from_words(words: &[OsString]) -> (Script, Vec<Problem>) {
 /// its script.
 #[must_use]
 pub fn group_from_word(word: &Word) -> (Group, Vec<Problem>) {
-    let (script, problems) = parse(&word.bytes);
+    let (script, mut problems) = parse(&word.bytes);
     // The word is quoted in the made-up text; an escape before this place would move it by a byte.
     let quotes = usize::from(word.span.len() > word.bytes.len());
     let moved = |span: &mut Range<usize>| {
@@ -78,8 +78,9 @@ pub fn group_from_word(word: &Word) -> (Group, Vec<Problem>) {
     };
     move_group(&mut group, &moved);
     group.span = word.span.clone();
-    let mut problems = problems;
-    problems.iter_mut().for_each(|problem| moved(&mut problem.span));
+    for problem in &mut problems {
+        moved(&mut problem.span);
+    }
     (group, problems)
 }
 
@@ -92,7 +93,7 @@ fn move_group(group: &mut Group, moved: &impl Fn(&mut Range<usize>)) {
             match argument {
                 Argument::Positional(word) => moved(&mut word.span),
                 Argument::Named { key, value, span } => {
-                    [&mut key.span, &mut value.span, span].into_iter().for_each(moved)
+                    [&mut key.span, &mut value.span, span].into_iter().for_each(moved);
                 }
                 Argument::Group(group) => move_group(group, moved),
             }

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::catalog::{Args, Build, Checked, Definition};
-use crate::endpoints::{self, Misnamed, SideFile};
+use crate::catalog::{Args, Build, Checked, Definition, Misnamed};
+use crate::endpoints::{self, SideFile};
 use crate::error::Problem;
 use crate::grammar::{Script, format_rate};
 use crate::graph::{Graph, NodeId, NodeMap, Port};
@@ -71,7 +71,7 @@ impl Planner {
     pub fn finish(mut self) -> Result<Plan, Vec<Problem>> {
         let mut graph = self.graph.unwrap_or_default();
         if self.problems.is_empty() {
-            self.problems = resuming::problems(&graph, &self.stages, &self.demands);
+            self.problems = resuming::problems(&graph, &mut self.stages, &self.demands);
         }
         if self.problems.is_empty() {
             self.problems = ports::check(&mut graph, &self.stages, &self.demands);
@@ -147,7 +147,10 @@ impl Planner {
     fn standard(&mut self, last: Option<NodeId>, name: &'static str, plan: StagePlan) -> NodeId {
         let text = format!("{name} -");
         self.texts.push(text.clone());
-        self.stages.push(Planned::new(name, text, plan));
+        self.stages.push(Planned {
+            is_implied: true,
+            ..Planned::new(name, text, plan)
+        });
         let demand = Demand::none(self.whole.clone());
         self.add(last, demand)
     }
@@ -171,8 +174,6 @@ impl Planner {
     }
 
     fn planned(&mut self, definition: &Definition, args: &Args, plan: StagePlan) -> Planned<StagePlan> {
-        let unsaid = definition.params.iter().filter(|param| !args.is_given(param.name));
-        let defaults = unsaid.filter_map(|param| Some(format!("{}={}", param.name, param.default?)));
         let side_file = plan.as_transform().and_then(TransformPlan::side_file);
         let side_file = side_file.and_then(|(param, name)| {
             let refused = |wrong: Misnamed| {
@@ -182,7 +183,7 @@ impl Planner {
             SideFile::named(name).map_err(refused).ok()
         });
         Planned {
-            defaults: defaults.collect(),
+            defaults: args.defaults(),
             side_file,
             ..Planned::new(definition.name, args.normalised(), plan)
         }
@@ -205,7 +206,7 @@ fn build(definition: &Definition, args: &Args, standing: Standing) -> Result<Sta
 
 /// What is wrong with a stage that never lets the sink have as much as it must.
 fn slower(plan: &dyn TransformPlan, args: &Args, min_rate: Option<u64>) -> Option<Problem> {
-    let (rate, least) = (plan.dial()?.rate(), min_rate?);
+    let (rate, least) = (plan.rate_control()?.rate(), min_rate?);
     (rate < least).then(|| {
         let (rate, least) = (format_rate(rate), format_rate(least));
         let message = format!("{rate} is less than --min-rate {least}: the run could only fail");

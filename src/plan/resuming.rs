@@ -5,14 +5,14 @@
 
 use crate::error::Problem;
 use crate::graph::{Graph, NodeMap};
-use crate::stage::{PassThrough, SinkPlan};
+use crate::stage::PassThrough;
 
 use super::budget::Demand;
 use super::{Planned, StagePlan};
 
 /// What keeps the pipeline from it, where a sink asks for it. `demands` have the stages' places in the text.
-pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &NodeMap<Demand>) -> Vec<Problem> {
-    let resumes = |node| stages[node].plan.as_sink().is_some_and(SinkPlan::resumes);
+pub fn problems(graph: &Graph, stages: &mut NodeMap<Planned<StagePlan>>, demands: &NodeMap<Demand>) -> Vec<Problem> {
+    let mut resumes = |node| stages[node].plan.resume_key().is_some();
     let Some(sink) = graph.sinks().find(|node| resumes(*node)) else {
         return Vec::new();
     };

@@ -6,7 +6,7 @@
 //!
 //! What no byte and no ending depends on passes none. That is the kernel's accounting, which is only shown: files like
 //! /proc/self/statm and /proc/meminfo, what waits in a pipe's or a socket's queue, who the process at the other end is.
-//! It is the terminal as something to draw on and its keyboard, without which a run shows or heeds less; and it is what
+//! It is the terminal as something to draw on and its keyboard, without which a run shows or supports less; and it is what
 //! cannot fail, or has the same answer if it does: getting numbers of this process, ringing an alarm that is full,
 //! preparing a signal that then keeps its default action. Other programs' processes, which `check` looks at, are no run.
 

@@ -195,7 +195,7 @@ pub fn release_keyboard() {
     }
 }
 
-/// Does what Ctrl-Z does where nobody heeds it; comes back when the process goes on. The signal itself is raised again:
+/// Does what Ctrl-Z does where nobody supports it; comes back when the process goes on. The signal itself is raised again:
 /// where no shell could continue the process, the kernel drops it, and nothing stops.
 fn stop_this_process() {
     #[allow(unsafe_code, reason = "puts the default action in place and the old one back")]

@@ -25,10 +25,13 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use rustix::thread::CapabilitySet;
 
 use super::files::Guards;
-use super::process_tree::Listed;
 
+mod processes;
 mod room;
 
+pub use processes::{
+    has_running_thread, listeners, open_files, process_memory, processes, shares_network, stored_bytes,
+};
 pub use room::free_memory;
 
 /// One eventfd.
@@ -403,57 +406,6 @@ pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
     }
 }
 
-/// All processes, from the kernel's `stat` of each: see proc(5). One that ends meanwhile is left out.
-pub fn processes() -> io::Result<Vec<Listed>> {
-    let page = rustix::param::page_size() as u64;
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
-        let Ok(stat) = std::fs::read(format!("/proc/{pid}/stat")) else {
-            continue;
-        };
-        found.extend(listed(pid, &String::from_utf8_lossy(&stat), page));
-    }
-    Ok(found)
-}
-
-/// A process's name may have blanks and brackets in it, so fields are counted from its last bracket on: the state is
-/// the third field, the parent the fourth, the resident pages the 24th.
-fn listed(pid: i32, stat: &str, page: u64) -> Option<Listed> {
-    let (_, fields) = stat.rsplit_once(')')?;
-    let fields: Vec<&str> = fields.split_whitespace().collect();
-    let state = *fields.first()?;
-    Some(Listed {
-        pid,
-        parent: fields.get(1)?.parse().ok()?,
-        rss: fields.get(21)?.parse::<u64>().ok()? * page,
-        is_running: matches!(state, "R" | "D"),
-        is_zombie: matches!(state, "Z" | "X"),
-    })
-}
-
-/// Whether any of a process's threads runs, would run if it could, or waits for a disk.
-pub fn has_running_thread(pid: i32) -> bool {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
-        return false;
-    };
-    threads.flatten().any(|thread| {
-        let stat = std::fs::read(thread.path().join("stat")).unwrap_or_default();
-        listed(pid, &String::from_utf8_lossy(&stat), 0).is_some_and(|thread| thread.is_running)
-    })
-}
-
-/// `write_bytes` of io: what was sent towards storage, counted when it is in the page cache; see proc(5). A file system
-/// in memory does not count.
-pub fn stored_bytes(pid: i32) -> u64 {
-    let text = std::fs::read(format!("/proc/{pid}/io")).unwrap_or_default();
-    let stored = status_field(&text, "write_bytes:").and_then(|bytes| bytes.parse().ok());
-    stored.unwrap_or(0)
-}
-
 /// Orphans come to the nearest ancestor that is a subreaper instead of to the first process: see prctl(2).
 pub fn adopt_orphans() {
     // Where it is refused, an orphan is not counted; nothing else depends on it.
@@ -584,14 +536,5 @@ mod tests {
         ] {
             assert_eq!(share_of_pipes(largest, quota), share, "{largest} {quota}");
         }
-    }
-
-    #[test]
-    fn a_name_with_brackets_in_it_is_no_field() {
-        let stat = "42 (a) R 7) S 17 42 42 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 99 1000000 25 18446744073709551615 1";
-        let process = listed(42, stat, 4096).expect("read");
-        assert_eq!((process.parent, process.rss), (17, 25 * 4096));
-        assert!(!process.is_running && !process.is_zombie);
-        assert!(listed(42, "42 (cut", 4096).is_none());
     }
 }

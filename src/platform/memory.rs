@@ -1,5 +1,7 @@
 //! The memory of this process, as the kernel counts it.
 
+use std::path::Path;
+
 use super::system;
 
 /// Lets all threads share one heap. Each would get its own, which is resident memory for little: what moves is recycled
@@ -13,6 +15,13 @@ pub fn share_one_heap() {
 #[must_use]
 pub fn free_memory() -> Option<u64> {
     system::free_memory()
+}
+
+/// Bytes that this user may still write to the file system of `folder`; `None` where the system does not tell.
+#[must_use]
+pub fn free_disk(folder: &Path) -> Option<u64> {
+    let system = rustix::fs::statvfs(folder).ok()?;
+    system.f_bavail.checked_mul(system.f_frsize)
 }
 
 /// Reads the resident set size; cheap enough for ten readings a second.

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::files::Guards;
-use super::process_tree::Listed;
+use super::process_tree::{Listed, Listeners, OpenFile, ProcessMemory};
 
 /// A pipe: its read end is polled, a byte in it is the alarm.
 #[derive(Debug)]
@@ -253,6 +253,26 @@ pub fn processes() -> io::Result<Vec<Listed>> {
 /// It cannot be told.
 pub fn has_running_thread(_pid: i32) -> bool {
     false
+}
+
+/// It cannot be told.
+pub fn process_memory(_pid: i32) -> Option<ProcessMemory> {
+    None
+}
+
+/// It cannot be told.
+pub fn open_files(_pid: i32) -> Vec<OpenFile> {
+    Vec::new()
+}
+
+/// It cannot be told.
+pub fn listeners(_of: Option<i32>, _port: Option<u16>) -> Listeners {
+    Listeners::default()
+}
+
+/// Each is taken to be in the only one.
+pub fn shares_network(_pid: i32) -> bool {
+    true
 }
 
 /// It cannot be told.

@@ -1,43 +1,76 @@
-//! The memory of other processes: of one and of all that descend from it.
+//! The memory and files of other processes: one and all its descendants.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::fs::FileType;
 use rustix::process::{Pid, Signal, WaitOptions};
 
+use super::identity::FileId;
 use super::system;
 
-/// One process, as the kernel lists it.
+/// A process in the list of the kernel.
 #[derive(Debug, Clone, Copy)]
 pub struct Listed {
     /// Its number.
     pub pid: i32,
     /// Its parent's number.
     pub parent: i32,
-    /// Bytes that are resident; 0 of one that has ended.
-    pub rss: u64,
-    /// Whether its first thread runs, would run if a processor were free, or waits for a disk: not asleep, stopped or
-    /// ended.
+    /// Whether its first thread is running, runnable, or waiting for a disk.
     pub is_running: bool,
-    /// Whether it has ended and only waits to be waited for.
+    /// Whether it has ended and has not been waited for.
     pub is_zombie: bool,
 }
 
-/// What a process and its descendants come to.
+/// The memory of one process, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TreeMemory {
-    /// The sum of their resident sets, in bytes; a page that two of them share counts twice.
+pub struct ProcessMemory {
+    /// Resident pages, those of mapped files included.
+    pub resident: u64,
+    /// Private pages: heaps, stacks, written pages of private mappings.
+    pub private: u64,
+    /// Pages of shared memory and of files that live in memory.
+    pub shared: u64,
+}
+
+/// A regular file that a process has open for writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenFile {
+    /// Its identity.
+    pub id: FileId,
+    /// Its path, or the last one that it had.
+    pub path: PathBuf,
+    /// Bytes that are allocated to it.
+    pub allocated: u64,
+    /// Whether it has a name.
+    pub is_linked: bool,
+    /// Whether its file system lives in memory.
+    pub is_in_memory: bool,
+}
+
+/// What a process and its descendants use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TreeUse {
+    /// The sum of their resident sets in bytes, in which shared pages count once for each process.
     pub rss: u64,
-    /// Whether any thread of any of them runs or would if it could.
+    /// Bytes of private and shared memory, and of the files in memory that they write.
+    pub memory: u64,
+    /// The process that has the most private memory.
+    pub largest: Option<i32>,
+    /// Bytes that they have written to storage since the first measurement; 0 where the system does not tell.
+    pub disk: u64,
+    /// Whether any of their threads is running or runnable.
     pub is_running: bool,
-    /// How many there are, ended ones left out.
+    /// How many there are, without ended ones.
     pub processes: usize,
 }
 
-/// Whose memory is looked at.
+/// A set of processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tree {
     /// A process and all its descendants.
@@ -47,26 +80,12 @@ pub enum Tree {
 }
 
 impl Tree {
-    /// What it holds now.
+    /// Whether it contains a process.
     ///
     /// # Errors
-    /// `Unsupported` where the system does not list processes; as open(2) otherwise.
-    pub fn memory(self) -> io::Result<TreeMemory> {
-        let mut memory = TreeMemory::default();
-        for process in self.members()?.iter().filter(|process| !process.is_zombie) {
-            memory.rss += process.rss;
-            memory.is_running = memory.is_running || process.is_running || system::has_running_thread(process.pid);
-            memory.processes += 1;
-        }
-        Ok(memory)
-    }
-
-    /// Bytes that its living processes have written to files on storage, pipes and sockets left out; 0 where the
-    /// system does not tell.
-    #[must_use]
-    pub fn stored(self) -> u64 {
-        let members = self.members().unwrap_or_default();
-        members.iter().map(|process| system::stored_bytes(process.pid)).sum()
+    /// As [`TreeWatch::measure`].
+    pub fn contains(self, pid: i32) -> io::Result<bool> {
+        Ok(self.members()?.iter().any(|process| process.pid == pid))
     }
 
     fn members(self) -> io::Result<Vec<Listed>> {
@@ -77,7 +96,7 @@ impl Tree {
         };
         let parents: HashMap<i32, i32> = all.iter().map(|process| (process.pid, process.parent)).collect();
         let descends = |pid: i32| {
-            // A list that was read while processes came and went may have a loop in it.
+            // Processes come and go while the list is read, so it may contain a loop.
             let ancestors = std::iter::successors(parents.get(&pid), |parent| parents.get(parent));
             ancestors.take(all.len()).any(|ancestor| *ancestor == root)
         };
@@ -86,6 +105,233 @@ impl Tree {
         };
         Ok(all.iter().filter(is_member).copied().collect())
     }
+}
+
+/// Measures trees repeatedly, and remembers ended processes and closed files.
+#[derive(Debug)]
+pub struct TreeWatch {
+    trees: Vec<Tree>,
+    /// What each process had written at its first and its last measurement.
+    written: HashMap<i32, (u64, u64)>,
+    files: HashMap<FileId, WrittenFile>,
+    /// A folder, and the most bytes in it at once.
+    folder: Option<(PathBuf, u64)>,
+    count: u32,
+}
+
+#[derive(Debug)]
+struct WrittenFile {
+    file: OpenFile,
+    /// Bytes that it had at the first measurement.
+    before: u64,
+    is_open: bool,
+}
+
+/// Bytes in the files that were written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Files that are deleted or in the folder for temporary files.
+    pub temporary: u64,
+    /// Other files.
+    pub kept: u64,
+}
+
+impl TreeWatch {
+    /// Open files are listed once in so many measurements, because there may be many.
+    const FILES_EVERY: u32 = 2;
+
+    /// Watches `trees`. What they write below `folder` is temporary.
+    #[must_use]
+    pub fn new(trees: Vec<Tree>, folder: Option<&Path>) -> Self {
+        Self {
+            trees,
+            written: HashMap::new(),
+            files: HashMap::new(),
+            folder: folder.map(|folder| (folder.to_owned(), 0)),
+            count: 0,
+        }
+    }
+
+    /// Measures them.
+    ///
+    /// # Errors
+    /// `Unsupported` where the system does not list processes; as open(2) otherwise.
+    pub fn measure(&mut self) -> io::Result<TreeUse> {
+        let mut members: Vec<Listed> = Vec::new();
+        for tree in &self.trees {
+            for process in tree.members()? {
+                if !process.is_zombie && members.iter().all(|member| member.pid != process.pid) {
+                    members.push(process);
+                }
+            }
+        }
+        let mut used = TreeUse::default();
+        let (mut private, mut shared, mut most) = (0, 0, 0);
+        for process in &members {
+            let Some(memory) = system::process_memory(process.pid) else {
+                continue;
+            };
+            used.processes += 1;
+            used.rss += memory.resident;
+            private += memory.private;
+            // A sum would count it once for each process.
+            shared = shared.max(memory.shared);
+            if memory.private >= most {
+                most = memory.private;
+                used.largest = Some(process.pid);
+            }
+            used.is_running = used.is_running || process.is_running || system::has_running_thread(process.pid);
+            let stored = system::stored_bytes(process.pid);
+            self.written.entry(process.pid).or_insert((stored, stored)).1 = stored;
+        }
+        if self.count.is_multiple_of(Self::FILES_EVERY) {
+            self.files.values_mut().for_each(|written| written.is_open = false);
+            for process in &members {
+                self.look_at_files(process.pid);
+            }
+            if let Some((folder, most)) = &mut self.folder {
+                *most = (*most).max(allocated_below(folder));
+            }
+        }
+        self.count += 1;
+        let in_memory = self.files.values().filter(|written| written.file.is_in_memory);
+        let in_memory: u64 = in_memory.map(WrittenFile::in_memory_now).sum();
+        // Mapped files in memory are in both.
+        used.memory = private + shared.max(in_memory);
+        used.disk = self
+            .written
+            .values()
+            .map(|(first, last)| last.saturating_sub(*first))
+            .sum();
+        Ok(used)
+    }
+
+    fn look_at_files(&mut self, pid: i32) {
+        for file in system::open_files(pid) {
+            match self.files.entry(file.id) {
+                Entry::Occupied(mut known) => {
+                    let known = known.get_mut();
+                    known.is_open = true;
+                    known.file = file;
+                }
+                Entry::Vacant(place) => {
+                    // Only at the first measurement is the size before known.
+                    let before = if self.count == 0 { file.allocated } else { 0 };
+                    place.insert(WrittenFile {
+                        file,
+                        before,
+                        is_open: true,
+                    });
+                }
+            }
+        }
+    }
+
+    /// The files that were seen open for writing, and those in the folder.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        let mut written = Written::default();
+        for WrittenFile { file, before, .. } in self.files.values() {
+            let bytes = file.allocated.saturating_sub(*before);
+            let folder = self.folder.as_ref().map(|(folder, _)| folder);
+            let is_below = folder.is_some_and(|folder| file.path.starts_with(folder));
+            if file.is_linked && !is_below && is_in_place(file) {
+                written.kept += bytes;
+            } else {
+                written.temporary += bytes;
+            }
+        }
+        // Short-lived descriptors are not all seen.
+        let below = self.folder.as_ref().map_or(0, |(_, most)| *most);
+        written.temporary = written.temporary.max(below);
+        written
+    }
+}
+
+/// Bytes of the files in a folder and in those below it.
+fn allocated_below(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    let sizes = entries.flatten().map(|entry| {
+        let path = entry.path();
+        match rustix::fs::lstat(&path) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => allocated_below(&path),
+            Ok(stat) => allocated_bytes(&stat),
+            Err(_) => 0,
+        }
+    });
+    sizes.sum()
+}
+
+fn is_in_place(file: &OpenFile) -> bool {
+    rustix::fs::stat(&file.path).is_ok_and(|stat| FileId::of(&stat) == file.id)
+}
+
+impl WrittenFile {
+    /// Bytes by which a file in memory has grown, which may have been closed or deleted since it was seen.
+    fn in_memory_now(&self) -> u64 {
+        let now = match rustix::fs::stat(&self.file.path) {
+            Ok(stat) if FileId::of(&stat) == self.file.id => allocated_bytes(&stat),
+            // A deleted file exists as long as it is open.
+            _ if self.is_open => self.file.allocated,
+            _ => 0,
+        };
+        now.saturating_sub(self.before)
+    }
+}
+
+/// Bytes that are allocated to a file; stat(2) counts blocks of 512 bytes.
+#[must_use]
+pub fn allocated_bytes(stat: &rustix::fs::Stat) -> u64 {
+    u64::try_from(stat.st_blocks).unwrap_or(0) * 512
+}
+
+/// The processes that listen on a TCP port.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listeners {
+    /// Whether a socket listens there, of a visible process or not.
+    pub is_bound: bool,
+    /// The visible ones: without root, those of the same user.
+    pub pids: Vec<i32>,
+}
+
+impl Listeners {
+    /// Finds them in this process's network namespace.
+    #[must_use]
+    pub fn on(port: u16) -> Self {
+        system::listeners(None, Some(port))
+    }
+
+    /// Those without a listening parent: the masters, without their workers.
+    ///
+    /// # Errors
+    /// As [`TreeWatch::measure`].
+    pub fn roots(&self) -> io::Result<Vec<i32>> {
+        let all = system::processes()?;
+        let is_listener = |pid: &i32| self.pids.contains(pid);
+        let parent = |pid: i32| {
+            all.iter()
+                .find(|process| process.pid == pid)
+                .map(|process| process.parent)
+        };
+        let roots = self.pids.iter().copied();
+        Ok(roots
+            .filter(|pid| parent(*pid).is_none_or(|parent| !is_listener(&parent)))
+            .collect())
+    }
+}
+
+/// Whether a process of this tree listens on the port, or on any port where its network namespace is another.
+///
+/// # Errors
+/// As [`TreeWatch::measure`].
+pub fn listens(tree: Tree, port: u16) -> io::Result<bool> {
+    let members = tree.members()?;
+    Ok(members.iter().any(|process| {
+        let port = system::shares_network(process.pid).then_some(port);
+        system::listeners(Some(process.pid), port).pids.contains(&process.pid)
+    }))
 }
 
 /// Makes this process the parent of descendants whose own parent ends, so that none of them is lost.
@@ -137,10 +383,10 @@ mod tests {
     #[test]
     fn this_process_is_in_its_own_tree_and_not_below_itself() {
         let own = rustix::process::getpid().as_raw_nonzero().get();
-        let memory = Tree::Of(own).memory().expect("listed");
+        let used = TreeWatch::new(vec![Tree::Of(own)], None).measure().expect("listed");
         assert!(
-            memory.rss > 100 << 10 && memory.is_running && memory.processes >= 1,
-            "{memory:?}"
+            used.memory > 100 << 10 && used.rss > used.memory / 2 && used.is_running && used.processes >= 1,
+            "{used:?}"
         );
         let below = Tree::Ours.members().expect("listed");
         assert!(below.iter().all(|process| process.pid != own), "{below:?}");
@@ -149,6 +395,7 @@ mod tests {
     #[test]
     fn nobody_is_in_the_tree_of_a_number_that_is_no_process() {
         // The kernel gives no number above 2^22: see proc(5).
-        assert_eq!(Tree::Of(1 << 30).memory().expect("listed"), TreeMemory::default());
+        let used = TreeWatch::new(vec![Tree::Of(1 << 30)], None).measure();
+        assert_eq!(used.expect("listed"), TreeUse::default());
     }
 }

@@ -187,7 +187,7 @@ fn of_checks(checks: &[(usize, &Check)], is_alone: bool) -> Vec<Section> {
     let memory = section(
         "Memory of the program",
         None,
-        "Resident memory of all its processes.",
+        "Private and shared memory of all its processes, and their files in memory.",
         check::memory(&checks),
     );
     bytes.chain([memory]).collect()

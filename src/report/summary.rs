@@ -24,8 +24,8 @@ pub const CHECK_COLUMNS: [&str; 8] = [
     "returned",
     "backlog",
     "time",
-    "peak RSS",
-    "RSS at end",
+    "peak memory",
+    "memory at end",
     "verdict",
     "exit",
 ];
@@ -99,7 +99,7 @@ fn of_run(run: &Run) -> Summary {
 fn of_check(check: &Check) -> Summary {
     let last = check.samples.last();
     let size = |bytes: Option<u64>| bytes.map_or_else(|| "–".to_owned(), human_size);
-    let peak = check.samples.iter().map(|sample| sample.rss_bytes).max();
+    let peak = check.samples.iter().map(|sample| sample.memory_bytes).max();
     let time = check
         .end
         .as_ref()
@@ -119,12 +119,12 @@ fn of_check(check: &Check) -> Summary {
     };
     Summary {
         cells: [
-            size(last.map(|last| last.accepted_bytes)),
+            size(last.and_then(|last| last.accepted_bytes)),
             size(last.map(|last| last.returned_bytes)),
-            size(last.map(|last| last.backlog_bytes)),
+            size(last.and_then(|last| last.backlog_bytes)),
             seconds(time.unwrap_or(0.0)),
             size(peak),
-            size(last.map(|last| last.rss_bytes)),
+            size(last.map(|last| last.memory_bytes)),
             verdict,
             exit,
         ],

@@ -63,6 +63,7 @@ pub fn blame(run: &Run) -> Option<String> {
                 kernel_queue: None,
                 name: &stage.sample.name,
                 text: &stage.sample.text,
+                outside: stage.sample.outside,
                 share: shares(run, at)?,
                 ended: stage.sample.ended,
             })

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The account of one chain's memory. Links have their share from the start; stages claim their state.
+/// The claimed of one chain's memory. Links have their share from the start; stages claim their state.
 #[derive(Debug)]
 pub struct Budget {
     /// Whether the user set the ceiling: then nothing raises it.
     fixed: bool,
     share: LinkShare,
-    account: Mutex<Account>,
+    claimed: Mutex<Claimed>,
 }
 
 /// How a chain whose decoders claim later shares a ceiling that the user sets: the links get a quarter of what is not
@@ -43,7 +43,7 @@ impl LinkShare {
 }
 
 #[derive(Debug)]
-struct Account {
+struct Claimed {
     limit: u64,
     links: u64,
     state: u64,
@@ -58,7 +58,7 @@ impl Budget {
     /// A budget of `limit` bytes, `links` of which are the links' high-water marks.
     #[must_use]
     pub fn new(limit: u64, links: u64, fixed: bool) -> Self {
-        let account = Mutex::new(Account {
+        let claimed = Mutex::new(Claimed {
             limit,
             links,
             state: 0,
@@ -68,7 +68,7 @@ impl Budget {
             given: links,
             ..LinkShare::default()
         };
-        Self { fixed, share, account }
+        Self { fixed, share, claimed }
     }
 
     /// With what it takes to tell what ceiling would do.
@@ -78,26 +78,26 @@ impl Budget {
         self
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Account) -> T) -> T {
-        change(&mut self.account.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, change: impl FnOnce(&mut Claimed) -> T) -> T {
+        change(&mut self.claimed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The ceiling, in bytes.
     #[must_use]
     pub fn limit(&self) -> u64 {
-        self.with(|account| account.limit)
+        self.with(|claimed| claimed.limit)
     }
 
     /// What stages hold besides links, in bytes.
     #[must_use]
     pub fn state(&self) -> u64 {
-        self.with(|account| account.state)
+        self.with(|claimed| claimed.state)
     }
 
     /// The most that stages ever held besides links, in bytes.
     #[must_use]
     pub fn state_peak(&self) -> u64 {
-        self.with(|account| account.state_peak)
+        self.with(|claimed| claimed.state_peak)
     }
 
     /// Claims `bytes` for a stage's state until the claim is dropped. A ceiling that the user did not set is raised, as
@@ -106,17 +106,17 @@ impl Budget {
     /// # Errors
     /// The least `--memory` that would do, where it does not fit.
     pub fn claim(self: &Arc<Self>, bytes: u64) -> Result<Claim, u64> {
-        self.with(|account| {
-            let state = account.state.saturating_add(bytes);
-            let needed = account.links.saturating_add(state);
-            if needed > account.limit {
+        self.with(|claimed| {
+            let state = claimed.state.saturating_add(bytes);
+            let needed = claimed.links.saturating_add(state);
+            if needed > claimed.limit {
                 if self.fixed || bytes > Self::DECODER_ALLOWANCE {
                     return Err(self.share.least_with(state));
                 }
-                account.limit = needed;
+                claimed.limit = needed;
             }
-            account.state = state;
-            account.state_peak = account.state_peak.max(account.state);
+            claimed.state = state;
+            claimed.state_peak = claimed.state_peak.max(claimed.state);
             Ok(Claim {
                 bytes,
                 budget: self.clone(),
@@ -134,7 +134,7 @@ pub struct Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.budget.with(|account| account.state -= self.bytes);
+        self.budget.with(|claimed| claimed.state -= self.bytes);
     }
 }
 

@@ -66,11 +66,11 @@ impl Cancel {
     /// Waits until `deadline`, or until the stage is told to stop.
     ///
     /// # Errors
-    /// [`Stop::Neighbour`] when it is told to stop, or a failure if no descriptor is left.
+    /// [`Stop::PeerClosed`] when it is told to stop, or a failure if no descriptor is left.
     pub fn wait_until(&self, deadline: Instant) -> Outcome {
         let rang = self.ready_alarm()?.wait_until(deadline);
         if rang.map_err(|error| Failure::io(Kind::Resources, "cannot wait", error))? {
-            return Err(Stop::Neighbour);
+            return Err(Stop::PeerClosed);
         }
         Ok(())
     }
@@ -102,7 +102,7 @@ mod tests {
         let late = Instant::now() + Duration::from_secs(3600);
         let tripped = Cancel::default();
         tripped.trip();
-        assert!(matches!(tripped.wait_until(late), Err(Stop::Neighbour)));
+        assert!(matches!(tripped.wait_until(late), Err(Stop::PeerClosed)));
 
         let cancel = Arc::new(Cancel::default());
         cancel.alarm().expect("a descriptor");

@@ -1,21 +1,20 @@
 //! When a sink may make its output final.
 //!
-//! A sink that can still take its output back prepares it first (all bytes are where they can be lost no more) and then
+//! A sink that can still roll its output back prepares it first (all bytes are where they can be lost no more) and then
 //! waits for its turn. The engine gives the turns when every sink of the pipeline is prepared, so that either all outputs
 //! come to be or none, as far as the world allows.
 
-use tokio::sync::{mpsc::UnboundedSender, watch};
+use tokio::sync::watch;
 
 use crate::error::Stop;
 use crate::flow::block_on;
-use crate::graph::NodeId;
 
-use super::{Cancel, Outcome};
+use super::{Cancel, Notices, Outcome};
 
 /// When a sink is given its turn to commit. Those whose commit is likelier to fail come first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// It has nothing to take back: its output is final as it is written.
+    /// It has nothing to roll back: its output is final as it is written.
     Drained,
     /// What it has prepared is committed by somebody else, who may refuse.
     Remote,
@@ -26,18 +25,16 @@ pub enum Phase {
 /// Where a sink waits until it may commit.
 #[derive(Debug)]
 pub struct CommitTurn {
-    node: NodeId,
-    prepared: UnboundedSender<NodeId>,
+    notices: Notices,
     granted: watch::Sender<bool>,
 }
 
 impl CommitTurn {
-    /// The turn of the stage `node`, which says to `prepared` that it waits.
+    /// The turn of a stage that says among its notices that it waits.
     #[must_use]
-    pub fn new(node: NodeId, prepared: UnboundedSender<NodeId>) -> Self {
+    pub fn new(notices: Notices) -> Self {
         Self {
-            node,
-            prepared,
+            notices,
             granted: watch::Sender::new(false),
         }
     }
@@ -50,13 +47,13 @@ impl CommitTurn {
     /// Says that the output is prepared, and waits until it may be committed.
     ///
     /// # Errors
-    /// [`Stop::Neighbour`] when it is to be rolled back instead.
+    /// [`Stop::PeerClosed`] when it is to be rolled back instead.
     pub async fn wait(&self, cancel: &Cancel) -> Outcome {
         let mut granted = self.granted.subscribe();
-        let _ = self.prepared.send(self.node);
+        self.notices.prepared();
         tokio::select! {
             biased;
-            () = cancel.tripped() => Err(Stop::Neighbour),
+            () = cancel.tripped() => Err(Stop::PeerClosed),
             // The sender is in our hands: it cannot go away.
             _ = granted.wait_for(|granted| *granted) => Ok(()),
         }
@@ -65,7 +62,7 @@ impl CommitTurn {
     /// [`CommitTurn::wait`] for a thread.
     ///
     /// # Errors
-    /// [`Stop::Neighbour`] when it is to be rolled back instead.
+    /// [`Stop::PeerClosed`] when it is to be rolled back instead.
     pub fn wait_blocking(&self, cancel: &Cancel) -> Outcome {
         block_on(self.wait(cancel))
     }

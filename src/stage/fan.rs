@@ -3,18 +3,52 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::flow::{Chunk, Closed, Inlet, Outlet};
 
+use super::Notices;
+
 /// The outlets of a stage with several outputs. Each takes every chunk, in memory that all share; the slowest governs.
 #[derive(Debug)]
-pub struct Fan(Vec<Outlet>);
+pub struct Fan {
+    outlets: Vec<Numbered>,
+    full_limit: Option<FullLimit>,
+}
+
+/// An outlet, and which of the stage's outputs it is.
+#[derive(Debug)]
+struct Numbered {
+    number: usize,
+    outlet: Outlet,
+}
+
+/// How long some outputs may take nothing before they are cut loose.
+#[derive(Debug)]
+struct FullLimit {
+    /// The outputs below this number.
+    count: usize,
+    limit: Duration,
+    notices: Notices,
+}
 
 impl Fan {
     /// A fan of these outlets.
     #[must_use]
     pub fn new(outlets: Vec<Outlet>) -> Self {
-        Self(outlets)
+        let numbered = outlets.into_iter().enumerate();
+        let outlets = numbered.map(|(number, outlet)| Numbered { number, outlet }).collect();
+        Self {
+            outlets,
+            full_limit: None,
+        }
+    }
+
+    /// Cuts each of the first `count` outputs loose that takes nothing for longer than `limit`, and says so to `notices`.
+    #[must_use]
+    pub fn detaching(mut self, count: usize, limit: Duration, notices: Notices) -> Self {
+        self.full_limit = Some(FullLimit { count, limit, notices });
+        self
     }
 
     /// The next chunk of the input, or `None` at its end, as [`Inlet::receive`] has it. A branch that wants no more is left
@@ -23,7 +57,7 @@ impl Fan {
     /// # Errors
     /// [`Closed`] when the producer stopped before the end, or no branch wants more.
     pub async fn receive(&mut self, input: &mut Inlet) -> Result<Option<Chunk>, Closed> {
-        let mut closed = pin!(Self::all_closed(&mut self.0));
+        let mut closed = pin!(Self::all_closed(&mut self.outlets));
         let mut received = pin!(input.receive());
         poll_fn(|context| match closed.as_mut().poll(context) {
             Poll::Ready(()) => Poll::Ready(Err(Closed)),
@@ -33,9 +67,9 @@ impl Fan {
     }
 
     /// Leaves each branch as soon as it wants no more, until none is left.
-    async fn all_closed(outlets: &mut Vec<Outlet>) {
+    async fn all_closed(outlets: &mut Vec<Numbered>) {
         poll_fn(|context| {
-            outlets.retain(|outlet| pin!(outlet.closed()).poll(context).is_pending());
+            outlets.retain(|numbered| pin!(numbered.outlet.closed()).poll(context).is_pending());
             if outlets.is_empty() {
                 Poll::Ready(())
             } else {
@@ -51,19 +85,30 @@ impl Fan {
     /// [`Closed`] when none of them does.
     pub async fn send(&mut self, mut chunk: Chunk) -> Result<(), Closed> {
         let mut index = 0;
-        while let Some(outlet) = self.0.get_mut(index) {
-            if outlet.share(&mut chunk).await.is_ok() {
+        while let Some(Numbered { number, outlet }) = self.outlets.get_mut(index) {
+            let shared = outlet.share(&mut chunk);
+            let is_taken = match self.full_limit.as_ref().filter(|full_limit| *number < full_limit.count) {
+                None => shared.await.is_ok(),
+                Some(full_limit) => match tokio::time::timeout(full_limit.limit, shared).await {
+                    Ok(shared) => shared.is_ok(),
+                    Err(_) => {
+                        full_limit.notices.detached(*number, full_limit.limit);
+                        false
+                    }
+                },
+            };
+            if is_taken {
                 index += 1;
             } else {
-                self.0.remove(index);
+                self.outlets.remove(index);
             }
         }
-        if self.0.is_empty() { Err(Closed) } else { Ok(()) }
+        if self.outlets.is_empty() { Err(Closed) } else { Ok(()) }
     }
 
     /// Ends the stream of every branch.
     pub fn finish(self) {
-        self.0.into_iter().for_each(Outlet::finish);
+        self.outlets.into_iter().for_each(|numbered| numbered.outlet.finish());
     }
 }
 
@@ -169,7 +214,7 @@ mod tests {
             assert_eq!(woken.0.load(Ordering::Relaxed), 2);
             assert!(received.as_mut().poll(&mut context).is_pending());
         }
-        assert_eq!(fan.0.len(), 1);
+        assert_eq!(fan.outlets.len(), 1);
         // What was given up has lost nothing.
         let mut buffer = source.reserve_blocking(1).unwrap();
         buffer.fill_from(b"x");
@@ -206,6 +251,39 @@ mod tests {
         assert_eq!(reader.join().unwrap(), (b"abcdefgh".to_vec(), Some(Position(7))));
         assert_has_it(&mut from_b);
         assert_eq!((narrow.levels().peak, pool.levels().in_use), (1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_branch_that_takes_nothing_is_cut_loose() {
+        let pool = Arc::new(Pool::new(128));
+        let (_, mut source, mut middle) = link(&pool, 64);
+        let [(_, a, mut from_a), (_, b, mut from_b)] = [(); 2].map(|()| link(&pool, 32));
+        let (sender, mut notices) = tokio::sync::mpsc::unbounded_channel();
+        let node = crate::graph::Graph::new().root();
+        let limit = Duration::from_secs(5);
+        let mut fan = Fan::new(vec![a, b]).detaching(1, limit, Notices::new(node, sender));
+        let begun = tokio::time::Instant::now();
+        for _ in 0..5 {
+            assert_eq!(begun.elapsed(), Duration::ZERO);
+            fan.send(chunk(&mut source, &mut middle)).await.unwrap();
+            assert_has_it(&mut from_b);
+        }
+        assert_eq!(begun.elapsed(), limit);
+        let said = crate::stage::Notice::Detached {
+            fork: node,
+            output: 0,
+            after: limit,
+        };
+        assert_eq!(notices.try_recv(), Ok(said));
+        // What it has taken already is still there, and then it is an abort.
+        (0..4).for_each(|_| assert_has_it(&mut from_a));
+        assert_eq!(from_a.receive_blocking().err(), Some(Closed));
+        // The second has no limit.
+        for _ in 0..4 {
+            fan.send(chunk(&mut source, &mut middle)).await.unwrap();
+        }
+        let held = tokio::time::timeout(limit * 2, fan.send(chunk(&mut source, &mut middle))).await;
+        assert!(held.is_err());
     }
 
     #[test]

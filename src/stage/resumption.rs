@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Which run it is: only one over the same source may go on with what was written. What stands between them changes no
 /// byte, or the plan refuses it, and may differ from run to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Undertaking {
+pub struct ResumeKey {
     /// The chain that began it, normalised, for people who look into the journal.
     pub pipeline: String,
     /// The file that is read.

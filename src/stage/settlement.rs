@@ -9,7 +9,7 @@ use super::BoxFuture;
 pub enum Settled {
     /// Every required output is complete and durable.
     Committed,
-    /// Every output was taken back that could be.
+    /// Every output was rolled back that could be.
     RolledBack,
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use super::{Cancel, Outcome};
 
 /// The engine opens it before the first byte moves and lends it to its stage; what the stage wrote takes its place when
-/// the sink has landed, and never does where the run fails. A transform knows no endpoint.
+/// the sink is committed, and never does where the run fails. A transform knows no endpoint.
 pub trait SideFile: Debug + Send + Sync {
     /// Writes all of it, once, and waits until the disk has it; what was there before stays.
     ///

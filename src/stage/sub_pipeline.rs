@@ -1,6 +1,6 @@
 //! A pipeline that a stage starts itself, any number of times.
 
-use super::{BoxFuture, Outcome, SourcePlan};
+use super::{BoxFuture, Outcome, Source};
 
 /// A planned pipeline in the hands of a stage. Each run is one of its own: it opens its sinks, has one first error, and
 /// commits or rolls back; it ends when the stage is told to stop. All runs together stay within the share of the ceiling
@@ -12,5 +12,5 @@ pub trait SubPipeline: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// The first error of the run.
-    fn run(&self, source: Box<dyn SourcePlan>) -> BoxFuture<'static, Outcome>;
+    fn run(&self, source: Source) -> BoxFuture<'static, Outcome>;
 }

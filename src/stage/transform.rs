@@ -203,7 +203,7 @@ mod tests {
         let (out, mut end) = link();
         let (teller, heard) = teller(0, Want::More);
         drop(feed);
-        assert!(matches!(drive(teller, input, out), Err(Stop::Neighbour)));
+        assert!(matches!(drive(teller, input, out), Err(Stop::PeerClosed)));
         assert_eq!(heard.iter().collect::<Vec<_>>(), ["starved"]);
         assert!(end.receive_blocking().is_err());
     }

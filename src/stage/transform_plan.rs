@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::flow::{Inlet, Outlet};
 use crate::graph::Port;
 
-use super::{Context, Dial, Work};
+use super::{Context, Outside, RateControl, Work};
 
 /// A transform whose parameters are right.
 ///
@@ -34,8 +34,12 @@ pub trait TransformPlan: Send {
     fn leading_skip(&mut self) -> Option<&mut u64> {
         None
     }
+    /// What it waits for when it waits for the outside, where it does.
+    fn outside(&self) -> Option<Outside> {
+        None
+    }
     /// The rate that it keeps, which may be changed while it runs.
-    fn dial(&self) -> Option<&Arc<Dial>> {
+    fn rate_control(&self) -> Option<&Arc<RateControl>> {
         None
     }
     /// The small file that it leaves beside the stream: the parameter that names it, and its name.

@@ -49,7 +49,7 @@ pub static HASH: Definition = Definition {
         },
         Param {
             name: "to",
-            kind: Kind::Endpoint,
+            kind: Kind::Endpoint(&[]),
             place: Place::Named,
             required: false,
             default: None,

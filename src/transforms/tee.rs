@@ -16,7 +16,8 @@ pub static TEE: Definition = Definition {
               slowest branch governs the speed of all.\n\nEither all outputs are there at the end or none: files are \
               put in their places once every branch has all of its bytes and everything else is through. With \
               on-failure=continue a branch that fails is rolled back alone, and the run goes on and ends with its exit \
-              code; with optional=true, too, with 0. That concerns the branches, not what follows `tee`. Branches may \
+              code; with optional=true, too, with 0. With detach=5s a branch that holds the others up \
+              for so long is rolled back, and the rest goes on. That concerns the branches, not what follows `tee`. Branches may \
               hold other stages, and `tee` again. Where the shell's own words are stages, each branch is one word: \
               highwater read big.iso :: tee 'gzip | write big.gz' :: write copy.iso.",
     params: &[
@@ -43,6 +44,14 @@ pub static TEE: Definition = Definition {
             required: false,
             default: Some("false"),
             help: "exit with 0 although a branch failed; the others go on",
+        },
+        Param {
+            name: "detach",
+            kind: Kind::Duration,
+            place: Place::Named,
+            required: false,
+            default: None,
+            help: "cut a branch loose that takes nothing for so long: exit 8 at the end, or 0 with optional=true",
         },
     ],
     examples: &[
@@ -75,6 +84,7 @@ fn plan(args: &Args) -> Result<Box<dyn BranchPlan>, Problem> {
         count: args.pipelines(),
         go_on: are_optional || !aborts,
         are_optional,
+        detach: args.duration("detach"),
     })))
 }
 
@@ -91,9 +101,12 @@ impl BranchPlan for Tee {
 }
 
 impl Branch for Tee {
-    fn start(self: Box<Self>, mut input: Inlet, out: Vec<Outlet>, _: Context) -> Work {
+    fn start(self: Box<Self>, mut input: Inlet, out: Vec<Outlet>, context: Context) -> Work {
         Work::Task(Box::pin(async move {
             let mut fan = Fan::new(out);
+            if let Some(limit) = self.0.detach {
+                fan = fan.detaching(self.0.count, limit, context.notices);
+            }
             while let Some(chunk) = fan.receive(&mut input).await? {
                 fan.send(chunk).await?;
             }

@@ -7,7 +7,7 @@ use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role}
 use crate::error::Problem;
 use crate::flow::{Chunk, Inlet, Outlet, Wait, block_on};
 use crate::platform::sharpen_timers;
-use crate::stage::{Context, Dial, Outcome, PassThrough, Stage, TransformPlan, Work};
+use crate::stage::{Context, Outcome, PassThrough, RateControl, Stage, TransformPlan, Work};
 
 mod pace;
 
@@ -53,13 +53,13 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         return Err(problem.help("the slowest rate is 1 byte per second: 1/s"));
     }
     Ok(Box::new(Throttle {
-        dial: Arc::new(Dial::new(rate)),
+        rate_control: Arc::new(RateControl::new(rate)),
         burst: args.size("burst").unwrap_or(0),
     }))
 }
 
 struct Throttle {
-    dial: Arc<Dial>,
+    rate_control: Arc<RateControl>,
     /// Bytes.
     burst: u64,
 }
@@ -73,8 +73,8 @@ impl TransformPlan for Throttle {
         Some(self)
     }
 
-    fn dial(&self) -> Option<&Arc<Dial>> {
-        Some(&self.dial)
+    fn rate_control(&self) -> Option<&Arc<RateControl>> {
+        Some(&self.rate_control)
     }
 }
 
@@ -96,8 +96,8 @@ impl Throttle {
     fn run(self, mut input: Inlet, out: Outlet, context: Context) -> Outcome {
         sharpen_timers();
         let mut valve = Valve {
-            pace: Pace::new(self.dial.rate(), self.burst, Instant::now()),
-            dial: self.dial,
+            pace: Pace::new(self.rate_control.rate(), self.burst, Instant::now()),
+            rate_control: self.rate_control,
             out,
             context,
         };
@@ -120,7 +120,7 @@ impl Throttle {
 /// The output link behind its pace.
 struct Valve {
     pace: Pace,
-    dial: Arc<Dial>,
+    rate_control: Arc<RateControl>,
     out: Outlet,
     context: Context,
 }
@@ -129,7 +129,7 @@ impl Valve {
     /// Passes a chunk, cut into pieces where it is larger than what may pass at once. A record passes whole.
     fn pass(&mut self, mut chunk: Chunk) -> Outcome {
         loop {
-            self.pace.set_rate(self.dial.rate(), Instant::now);
+            self.pace.set_rate(self.rate_control.rate(), Instant::now);
             let piece = chunk.whole_records_within(self.pace.quantum());
             if piece == chunk.len() {
                 break;

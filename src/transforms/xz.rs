@@ -77,15 +77,18 @@ pub static FORMAT: Format = Format {
     repeats: true,
 };
 
-/// The older format without a name and without a checksum, for `unxz` only: it can be told by its header alone.
-static LZMA: Format = Format {
-    name: "lzma",
-    head: lzma_head,
-    padding: Padding::None,
-    repeats: false,
+/// xz or the older .lzma, which has neither a magic number nor a checksum, for `unxz`.
+static XZ_OR_LZMA: Format = Format {
+    name: "xz",
+    head: |head| match (FORMAT.head)(head) {
+        Head::Foreign => lzma_head(head),
+        xz => xz,
+    },
     decoder: || Box::new(XzDecoder::new()),
     base: DECODER,
     grows: true,
+    padding: Padding::Fours,
+    repeats: true,
 };
 
 /// A header has the properties that every encoder writes, the size of the dictionary, and that of the content, which may
@@ -106,7 +109,7 @@ fn lzma_head(head: &[u8]) -> Head {
     };
     let (dictionary, content) = (number(&header[1..5]), number(&header[5..]));
     // A power of two, or one and a half times that.
-    let is_usual = dictionary.count_ones() == 1 || dictionary.count_ones() == 2 && dictionary & dictionary << 1 != 0;
+    let is_usual = dictionary.is_power_of_two() || dictionary.count_ones() == 2 && dictionary & dictionary << 1 != 0;
     let is_plausible = content == u64::MAX || content < 1 << 38;
     if (is_usual || dictionary == u64::from(u32::MAX)) && is_plausible {
         Head::Member(0)
@@ -134,7 +137,7 @@ fn plan_xz(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
 }
 
 fn plan_unxz(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    Ok(decompress(const { &[&FORMAT, &LZMA] }))
+    Ok(decompress(const { &[&XZ_OR_LZMA] }))
 }
 
 /// Bytes that an encoder holds.

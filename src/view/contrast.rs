@@ -33,7 +33,7 @@ pub struct Contrast {
     pub sink_rate: u64,
     /// The course of the run that ignores backpressure.
     pub ignoring: Course,
-    /// The course of the run that heeds it.
+    /// The course of the run that supports it.
     pub heeding: Course,
 }
 

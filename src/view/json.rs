@@ -40,7 +40,7 @@ pub struct Stats<'a> {
     pub stages: Vec<Stage<'a>>,
     /// In the order of the stages that empty them.
     pub links: Vec<Link>,
-    /// `linked`, or the direct lane's name.
+    /// `linked`, or the direct path's name.
     pub lane: Cow<'a, str>,
     /// The sums that were said so far.
     #[serde(default)]
@@ -134,7 +134,7 @@ pub fn end(snapshot: Option<&Snapshot>, outputs: &[(NodeId, Fate)], exit: &Exit)
 }
 
 /// An object as a line.
-pub(super) fn line(object: &impl Serialize) -> String {
+pub(crate) fn line(object: &impl Serialize) -> String {
     let mut line = Vec::new();
     // A map of numbers and strings always has a JSON form, and memory takes all of it.
     let _ = object.serialize(&mut Serializer::with_formatter(&mut line, SixDigits));

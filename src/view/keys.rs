@@ -17,10 +17,10 @@ use super::live::KeyLine;
 mod hand;
 mod steps;
 
-use hand::{Deed, Hand};
+use hand::{Hand, KeyCommand};
 
 /// How long it takes at most until a terminal that has become free, or ours, is noticed.
-const GLANCE: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The keys of one view.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Reader {
         loop {
             let is_taken = self.watch.has_begun() && self.keyboard.take();
             lock(&self.state).is_taken = is_taken;
-            let Ok(typed) = self.keyboard.wait(GLANCE) else {
+            let Ok(typed) = self.keyboard.wait(POLL_INTERVAL) else {
                 return;
             };
             // An escape sequence is a key that has no letter, and means nothing here.
@@ -91,11 +91,11 @@ impl Reader {
     fn press(&self, key: u8) {
         let deed = lock(&self.state).hand.press(key, self.watch.controls(), Instant::now());
         match deed {
-            Some(Deed::Show) => {
+            Some(KeyCommand::Show) => {
                 // Where the view is gone, there is nothing to draw.
                 let _ = self.redraw.send(Event::Redraw);
             }
-            Some(Deed::Quit) => interrupt_this_process(),
+            Some(KeyCommand::Quit) => interrupt_this_process(),
             None => {}
         }
     }

@@ -14,7 +14,7 @@ use crate::engine::Snapshot;
 use crate::error::{Failure, Kind};
 use crate::platform::files;
 
-use super::{GLANCE, json};
+use super::{POLL_INTERVAL, json};
 
 /// The first line of a recording.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,14 +53,18 @@ impl<'a> Header<'a> {
 pub struct CheckSample {
     /// Seconds since the start.
     pub elapsed_s: f64,
-    /// Resident memory of its processes.
+    /// Resident memory of its processes, the pages of mapped files included.
     pub rss_bytes: u64,
-    /// What it has taken since the start.
-    pub accepted_bytes: u64,
+    /// Private and shared memory of its processes, and their files in memory.
+    pub memory_bytes: u64,
+    /// What its processes have written to files on storage.
+    pub disk_bytes: u64,
+    /// What it has taken since the start; unknown of a server.
+    pub accepted_bytes: Option<u64>,
     /// What it has given back since the start.
     pub returned_bytes: u64,
-    /// What it has taken and not given back.
-    pub backlog_bytes: u64,
+    /// What it has taken and not given back; unknown of a server.
+    pub backlog_bytes: Option<u64>,
 }
 
 /// The last line of a check's recording.
@@ -68,16 +72,45 @@ pub struct CheckSample {
 pub struct CheckEnd<'a> {
     /// Seconds since the start.
     pub elapsed_s: f64,
-    /// `honours`, `buffers` or `unclear`.
+    /// `honours`, `buffers`, `unclear` or `interrupted`.
     pub verdict: Cow<'a, str>,
     /// The verdict with its evidence, for people.
     pub sentence: Cow<'a, str>,
+    /// What to change; empty where there is nothing.
+    pub advice: Cow<'a, str>,
+    /// The most memory that its processes had at once.
+    pub memory_peak_bytes: u64,
+    /// What its processes have written to files on storage.
+    pub disk_bytes: u64,
+    /// The process that had the most memory then.
+    pub largest: Option<Process<'a>>,
+    /// The line of its standard error that says why it failed.
+    pub error_line: Option<Cow<'a, str>>,
     /// The exit code of the check.
     pub exit: json::Exit,
 }
 
+/// A process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process<'a> {
+    /// Its number.
+    pub pid: i32,
+    /// Its name.
+    pub name: Cow<'a, str>,
+}
+
+/// An object with its kind, as a line of a recording has it.
+#[derive(Debug, Serialize)]
+pub struct Event<T> {
+    /// What kind of line it is.
+    pub event: &'static str,
+    /// The rest of it.
+    #[serde(flatten)]
+    pub object: T,
+}
+
 /// How often a sample is recorded.
-pub const INTERVAL: Duration = GLANCE;
+pub const INTERVAL: Duration = POLL_INTERVAL;
 
 /// Writes a recording.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use crate::engine::{Moment, Share, Snapshot, StageSample};
 use crate::grammar::human_size;
 use crate::graph::{Graph, NodeId, NodeMap};
 use crate::platform::KernelQueue;
+use crate::stage::Outside;
 
 use super::excess::excess;
 use super::plain::human_rate;
@@ -61,7 +62,9 @@ pub struct Witness<'a> {
     pub name: &'a str,
     /// Its call.
     pub text: &'a str,
-    /// How it spent its time; nothing of it is known of a direct lane.
+    /// What it waits for when it waits for the outside.
+    pub outside: Option<Outside>,
+    /// How it spent its time; nothing of it is known of a direct path.
     pub share: Share,
     /// Whether it has nothing left to do.
     pub ended: bool,
@@ -85,6 +88,7 @@ fn witnesses<'a>(snapshot: &'a Snapshot, shown: &'a NodeMap<Cow<'_, str>>) -> No
     snapshot.stages.map(|node, stage| Witness {
         name: &stage.name,
         text: &shown[node],
+        outside: stage.outside,
         share: stage.share.unwrap_or_default(),
         ended: stage.ended,
         kernel_queue: stage.kernel_queue.map(|bytes| KernelQueue {
@@ -230,7 +234,8 @@ fn reason(stage: &Witness<'_>, is_sink: bool) -> String {
         String::new()
     } else if share.outside > MOST {
         let queued = if is_sink { queued(stage) } else { String::new() };
-        format!(", it waits for its {} {}{queued}", place(stage), percent(share.outside))
+        let place = stage.outside.map_or("other side", Outside::name);
+        format!(", it waits for its {place} {}{queued}", percent(share.outside))
     } else if share.busy > MOST {
         format!(", it is busy {}", percent(share.busy))
     } else {
@@ -246,17 +251,6 @@ fn queued(stage: &Witness<'_>) -> String {
     queue.map_or_else(String::new, |queue| {
         format!(" with {} of ours in the kernel", human_size(queue.bytes))
     })
-}
-
-/// What is on a stage's outer side.
-fn place(stage: &Witness<'_>) -> &'static str {
-    if stage.text.contains("://") || stage.text.contains(" unix") {
-        "peer"
-    } else if stage.text.ends_with(" -") {
-        "neighbour"
-    } else {
-        "disk"
-    }
 }
 
 /// `97 %`
@@ -284,6 +278,7 @@ mod tests {
     use super::super::live::sample::{branched, stage, throttled};
     use super::*;
     use crate::graph::Id;
+    use crate::stage::Outside;
 
     fn said(snapshot: &Snapshot) -> String {
         sentence(snapshot).expect("there is something to say").text()
@@ -342,6 +337,30 @@ mod tests {
             said(&snapshot).starts_with("write a.gz: finishing writes"),
             "{}",
             said(&snapshot)
+        );
+    }
+
+    #[test]
+    fn a_file_called_like_a_scheme_waits_for_its_disk() {
+        let witness = |text, busy, outside| Witness {
+            name: "read",
+            text,
+            outside: Some(Outside::Disk),
+            share: Share {
+                busy,
+                idle: 1.0 - busy,
+                outside,
+                ..Share::default()
+            },
+            ended: false,
+            kernel_queue: None,
+        };
+        let stages = [witness("read unix.tar", 1.0, 0.9), witness("write b", 0.1, 0.0)];
+        let stages = stages.into_iter().collect();
+        let blamed = blame_one(&Graph::chain(2), &stages, Id::numbered(0), Moment::Running);
+        assert_eq!(
+            blamed.what,
+            "everything downstream waits for it, it waits for its disk 90 %"
         );
     }
 }

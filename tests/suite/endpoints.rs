@@ -9,6 +9,32 @@ use rustix::fs::OFlags;
 
 use crate::harness::{Folder, accept, highwater, noise};
 
+#[test]
+fn what_a_stage_waits_for_is_said() {
+    let folder = Folder::new();
+    folder.write("unix.tar", "x");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let url = format!("tcp://{}", listener.local_addr().expect("bound"));
+    let outsides = |pipeline: &str| {
+        let run = highwater(["--stats", "stats", pipeline])
+            .within(&folder)
+            .input("x")
+            .run();
+        run.succeeds();
+        let end: serde_json::Value = serde_json::from_slice(&folder.read("stats")).expect("an object");
+        let stages = end["stages"].as_array().expect("stages").clone();
+        let outsides = stages
+            .iter()
+            .map(|stage| stage["outside"].as_str().unwrap_or("none").to_owned());
+        outsides.collect::<Vec<_>>()
+    };
+    assert_eq!(outsides("read unix.tar | take 1 | write b"), ["disk", "none", "disk"]);
+    assert_eq!(outsides("read - | write /dev/null"), ["pipe", "device"]);
+    let peer = std::thread::spawn(move || std::io::copy(&mut accept(&listener), &mut std::io::sink()));
+    assert_eq!(outsides(&format!("read unix.tar | write {url}")), ["disk", "peer"]);
+    peer.join().expect("no panic").expect("read");
+}
+
 mod files {
     use super::*;
 

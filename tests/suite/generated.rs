@@ -100,7 +100,7 @@ const TYPED: [(&str, &str); 10] = [
     ("highwater read x :: throttle bu", "burst="),
     ("highwater 'read x | throttle bu", "burst="),
     ("highwater --mem", "--memory"),
-    ("highwater check --max", "--max-rss"),
+    ("highwater check --max-r", "--max-rss"),
     ("highwater generate --t", "--to"),
     ("highwater demo --sec", "--seconds"),
     ("highwater report --out", "--output"),

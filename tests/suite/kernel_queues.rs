@@ -59,7 +59,7 @@ fn unread(by: impl AsFd) -> u64 {
 )]
 fn a_pipe_that_nobody_reads_holds_what_was_written() {
     const COUNT: u64 = 300_000;
-    // Spliced by the direct lane, and passed through links.
+    // Spliced by the direct path, and passed through links.
     for pipeline in ["read - | write -", "read - | skip 0 | write -"] {
         let (input, mut feed) = std::io::pipe().expect("a pipe");
         let (reader, output) = std::io::pipe().expect("a pipe");

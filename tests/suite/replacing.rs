@@ -485,7 +485,7 @@ mod appending {
         running.signal(Signal::TERM);
         let run = running.wait();
         assert_eq!(run.signal, Some(Signal::TERM.as_raw()));
-        let why = "cannot take back 1000 bytes of b: another process has written to it as well";
+        let why = "cannot roll back 1000 bytes of b: another process has written to it as well";
         assert!(run.stderr.contains(why), "{}", run.stderr);
         assert!(folder.read("b") == [&b"old"[..], &noise(1000, 2), b"theirs"].concat());
     }

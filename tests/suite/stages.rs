@@ -529,7 +529,7 @@ mod hash {
         for (name, message) in [
             ("-", "the standard streams carry the stream and nothing else"),
             ("/dev/stdout", "the standard streams carry the stream and nothing else"),
-            ("tcp://localhost:1", "tcp://localhost:1 is no file"),
+            ("tcp://localhost:1", "tcp://HOST:PORT is no file"),
         ] {
             let run = run(&folder, &format!("read missing | hash to={name} | write out"));
             assert_eq!(refused(&run), message);

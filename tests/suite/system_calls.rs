@@ -1,4 +1,4 @@
-//! How many system calls the bytes cost: what a regression of a lane or a link changes on every machine, without a clock.
+//! How many system calls the bytes cost: what a regression of a direct path or a link changes on every machine, without a clock.
 //! The bounds are a few times what is needed; blocks of 8 KiB, or a call for each small piece, break them all.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ const SIZE: usize = 64 * MIB;
 /// Pieces of a copying loop and of a link in it: 256 KiB each.
 const PIECES: u64 = 256;
 /// What a run may need besides: starting, threads, the end.
-const REST: u64 = 400;
+const DRAIN_LIMIT: u64 = 400;
 /// Where memory comes from.
 const MEMORY: [&str; 5] = ["mmap", "munmap", "mremap", "brk", "madvise"];
 
@@ -142,7 +142,7 @@ fn file_to_file_is_a_few_calls() {
     let calls = bench.run(&["-q", "read", text(&data), "::", "write", text(&copy), "sync=false"]);
     // 64 a GiB, and one each to start and to end with.
     assert!((1..=64 / 16 + 2).contains(&calls.of(&["copy_file_range"])));
-    assert!(calls.all() <= REST, "{} calls", calls.all());
+    assert!(calls.all() <= DRAIN_LIMIT, "{} calls", calls.all());
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn file_to_pipe_is_large_pieces() {
     let calls = bench.run_into_pipe(Stdio::null(), &["-q", "read", text(&data), "::", "write", "-"]);
     assert!(calls.of(&["read"]) <= PIECES + PIECES / 4);
     // A pipe may take a piece in parts, and be waited for between them.
-    assert!(calls.all() <= 6 * PIECES + REST, "{} calls", calls.all());
+    assert!(calls.all() <= 6 * PIECES + DRAIN_LIMIT, "{} calls", calls.all());
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn pipe_to_pipe_is_large_pieces() {
     assert!(feeder.wait().expect("it ends").success());
     // 64 KiB at a time is what a pipe wakes its other end for, if that is in a hurry.
     assert!(calls.of(&["splice", "read", "write"]) <= 8 * PIECES);
-    assert!(calls.all() <= 12 * PIECES + REST, "{} calls", calls.all());
+    assert!(calls.all() <= 12 * PIECES + DRAIN_LIMIT, "{} calls", calls.all());
 }
 
 #[test]
@@ -198,8 +198,8 @@ fn a_link_wakes_seldom() {
     assert!(off.of(&["read"]) <= PIECES + PIECES / 4);
     assert!(off.of(&["write"]) <= PIECES + PIECES / 4);
     // Falling asleep and being woken, on either side, for every piece.
-    assert!(off.of(&["futex"]) <= 5 * PIECES + REST);
-    assert!(off.all() <= 8 * PIECES + REST, "{} calls", off.all());
+    assert!(off.of(&["futex"]) <= 5 * PIECES + DRAIN_LIMIT);
+    assert!(off.all() <= 8 * PIECES + DRAIN_LIMIT, "{} calls", off.all());
 
     let on = run(&["--progress", "json"]);
     // How often the two ends meet asleep is chance.

@@ -97,6 +97,26 @@ fn the_others_go_on_without_a_failed_branch() {
 }
 
 #[test]
+fn a_branch_that_stays_full_is_cut_loose() {
+    for (options, code) in [("", 8), ("optional=true", 0)] {
+        let (folder, bytes) = folder();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("has one");
+        // The peer takes nothing, and the kernel's buffers are smaller than what there is.
+        let pipeline = format!(
+            "read /dev/zero | take 64MiB | tee detach=300ms {options} (write tcp://{address}) | hash sha256 | write c"
+        );
+        let running = highwater([pipeline.as_str()]).within(&folder).start();
+        let peer = accept(&listener);
+        let run = running.wait();
+        assert_eq!(run.code, Some(code), "{}", run.stderr);
+        assert!(run.stderr.contains("took nothing for 300ms"), "{}", run.stderr);
+        assert_eq!(folder.read("c").len(), 64 << 20);
+        drop((peer, bytes));
+    }
+}
+
+#[test]
 fn what_follows_a_tee_is_never_optional() {
     let (folder, _) = folder();
     run(

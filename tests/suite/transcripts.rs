@@ -698,12 +698,12 @@ error: `write` does not take `--memory`
             "read a | write - verify=true",
             str![[r#"
 --- stderr
-error: verify=true needs a regular file, and this is a standard stream
+error: - does not support `verify`
   |
 1 | read a | write - verify=true
   |                         ^^^^
   |
-  = help: write to a file, or leave verify=true out
+  = help: leave it out; it is for file:PATH
 --- exit 2
 "#]],
         );
@@ -724,12 +724,12 @@ error: verify=true needs a regular file, and this is a device
             "read a | write tcp://127.0.0.1:1 resume=true",
             str![[r#"
 --- stderr
-error: resume=true needs a regular file, and this is a connection
+error: tcp://HOST:PORT does not support `resume`
   |
 1 | read a | write tcp://127.0.0.1:1 resume=true
   |                                         ^^^^
   |
-  = help: write to a file, or leave resume=true out
+  = help: leave it out; it is for file:PATH
 --- exit 2
 "#]],
         );
@@ -737,12 +737,12 @@ error: resume=true needs a regular file, and this is a connection
             "read a | write unix:b resume=true",
             str![[r#"
 --- stderr
-error: resume=true needs a regular file, and this is a connection
+error: unix:PATH does not support `resume`
   |
 1 | read a | write unix:b resume=true
   |                              ^^^^
   |
-  = help: write to a file, or leave resume=true out
+  = help: leave it out; it is for file:PATH
 --- exit 2
 "#]],
         );

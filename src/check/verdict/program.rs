@@ -1,52 +1,79 @@
-//! The verdict on a program that is fed as fast as it takes and read slowly, then not at all.
+//! The verdict on a program that is fed as fast as it reads, while its output is read slowly and then not at all.
 
-use crate::check::course::Stillness;
+use crate::check::schedule::{Intake, Reaction};
 use crate::check::series::{Sample, float, rise, second_half};
 use crate::grammar::human_size;
+use crate::platform::Written;
 
-use super::{Ending, LEAST_PER_BYTE, Memory, NOISE, Verdict, WARMING_UP, size};
+use super::{Certainty, Ending, LEAST_PER_BYTE, Memory, NOISE, Verdict, WARM_UP, size};
+
+/// Flat memory counts as evidence only after so many bytes of input.
+const ENOUGH_INPUT: u64 = 32 << 20;
 
 const WAIT_FOR_OUTPUT: &str = "Stop reading while the output is not taken. Node: pipeline(), or wait for 'drain' where \
                                write() returned false. Elsewhere: a bounded queue between reading and writing, or \
                                writes that block.";
-const SLOW_THE_INPUT: &str = "Its own work is slower than its input, and nothing tells the input. Take the next piece \
-                              when the work on this one is done (call back afterwards, await it), or bound the queue \
-                              in front of the work.";
-const MUST_READ_ALL: &str = "If it must read all of its input before it can answer, as sort must, give it only input \
-                             that fits into its memory and on its disk. If not, let it write results as they come.";
-const READ_TO_THE_END: &str = "Give a command that reads until the end of its input. What it reads here are lines of random \
-                               text, 99 characters each.";
+const SLOW_THE_INPUT: &str = "Its own work is slower than its input, and nothing slows the input down. Take the next \
+                              piece when the work on this one is done (call back afterwards, await it), or bound the \
+                              queue in front of the work.";
+const MUST_READ_ALL: &str = "If it must read all of its input before it can give anything back, as sort must, give it only \
+                             input that fits into its memory and on its disk. If not, let it write results as they come.";
+const READ_TO_THE_END: &str = "Give a command that reads until the end of its input. If it expects another format: \
+                               --input-kind json or csv, or --input FILE.";
+const LOOK_LONGER: &str = "Look longer: --seconds.";
 
-/// Judges the samples from the first byte on that the program took. `stillness` is how it met its output's being held,
-/// and `stored` what it has written to files, in bytes.
-#[must_use]
-pub fn judge(all: &[Sample], ending: &Ending, stillness: Option<Stillness>, stored: u64) -> Verdict {
-    let begin = all.iter().position(|sample| sample.accepted > 0);
-    let Some((samples, last)) = begin.and_then(|at| Some((&all[at..], all.last()?))) else {
-        return took_nothing(ending);
-    };
-    match ending {
-        Ending::TooLarge(limit) => too_large(samples, last, *limit),
-        Ending::Ended(how) => ended(samples, last, how),
-        Ending::InputClosed => Verdict::unclear(
-            format!("It closed its standard input after {}.", human_size(last.accepted)),
-            READ_TO_THE_END,
-        ),
-        Ending::Done => done(samples, last, stillness.unwrap_or_default(), stored),
-    }
+/// What a check of a program has seen.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// The samples, from the start of the program.
+    pub samples: &'a [Sample],
+    /// The one with the most memory.
+    pub peak: Option<Sample>,
+    /// What it did while its output was not read; `None` where that was not tried.
+    pub reaction: Option<Reaction>,
+    /// The files that it wrote.
+    pub written: Written,
 }
 
-fn took_nothing(ending: &Ending) -> Verdict {
+/// Judges the samples from the first byte on that the program read.
+#[must_use]
+pub fn judge(evidence: Evidence<'_>, ending: &Ending) -> Verdict {
+    let all = evidence.samples;
+    let begin = all.iter().position(|sample| sample.accepted > 0);
+    let Some((samples, last)) = begin.and_then(|at| Some((&all[at..], all.last()?))) else {
+        return read_nothing(ending);
+    };
+    let observed = Observed {
+        samples,
+        last,
+        base: samples[0].memory,
+        peak: evidence.peak.filter(|peak| peak.accepted > 0).unwrap_or(*last),
+        memory: Memory::of(samples),
+        written: evidence.written,
+        reaction: evidence.reaction.unwrap_or_default(),
+    };
+    observed.judge(ending)
+}
+
+fn open(sentence: String, advice: &'static str) -> Verdict {
+    Verdict::unclear(sentence, advice, Certainty::Open)
+}
+
+fn read_nothing(ending: &Ending) -> Verdict {
     match ending {
-        Ending::Ended(how) => Verdict::unclear(
+        Ending::Ended(how) => open(
             format!("It ended {how} and had read nothing."),
             "Give a command that reads standard input until its end, and writes to standard output.",
         ),
-        Ending::TooLarge(limit) => Verdict::unclear(
+        Ending::TooLarge(limit) => open(
             format!("Its memory passed {} before it had read a byte.", human_size(*limit)),
             "Allow more with --max-rss: the program's own start takes that much.",
         ),
-        Ending::Done | Ending::InputClosed => Verdict::unclear(
+        Ending::TooMuchDisk(limit) => open(
+            format!("It wrote {} to files before it had read a byte.", human_size(*limit)),
+            "Allow more with --max-disk: the program's own start takes that much.",
+        ),
+        Ending::Done | Ending::InputClosed => open(
             "It read nothing from its standard input.".to_owned(),
             "Give a command that reads standard input; some need an argument for that, such as - or /dev/stdin. One \
              that starts slowly needs a longer --seconds.",
@@ -54,341 +81,284 @@ fn took_nothing(ending: &Ending) -> Verdict {
     }
 }
 
-fn too_large(samples: &[Sample], last: &Sample, limit: u64) -> Verdict {
-    let limit = human_size(limit);
-    if keeps_what_it_took(samples, last) {
-        let kept = buffers(last);
-        return Verdict {
-            sentence: format!("{} It was stopped at --max-rss {limit}.", kept.sentence),
-            ..kept
-        };
-    }
-    Verdict::unclear(
-        format!(
-            "Its memory passed --max-rss {limit}, but it keeps only {} of what it read.",
-            human_size(last.backlog())
-        ),
-        "Allow more with --max-rss: it needs that much for itself.",
-    )
+/// The samples since the first byte, and what follows from them.
+struct Observed<'a> {
+    samples: &'a [Sample],
+    last: &'a Sample,
+    /// Memory at the first sample.
+    base: u64,
+    peak: Sample,
+    memory: Memory,
+    written: Written,
+    reaction: Reaction,
 }
 
-fn ended(samples: &[Sample], last: &Sample, how: &str) -> Verdict {
-    if keeps_what_it_took(samples, last) {
-        let kept = buffers(last);
-        return Verdict {
-            sentence: format!("{} Then it ended {how}.", kept.sentence),
-            ..kept
-        };
+impl Observed<'_> {
+    fn judge(&self, ending: &Ending) -> Verdict {
+        let Reaction {
+            intake, is_output_full, ..
+        } = self.reaction;
+        let is_done = *ending == Ending::Done;
+        if *ending == Ending::InputClosed {
+            let read = human_size(self.last.accepted);
+            return open(format!("It closed its standard input after {read}."), READ_TO_THE_END);
+        }
+        if is_done && intake == Intake::Stopped && is_output_full {
+            return self.stopped();
+        }
+        // One that rests may have filled a buffer that is bounded.
+        if (!is_done || intake == Intake::Continues) && self.keeps_in_memory() {
+            return self.buffers_in_memory().followed_by(ending);
+        }
+        if self.has_large_files() && self.writes_temporary_files() {
+            return self.buffers_in_files().followed_by(ending);
+        }
+        let reads_to_the_end = is_done && intake != Intake::Stopped || matches!(ending, Ending::TooMuchDisk(_));
+        if reads_to_the_end && !self.drops_input() && self.is_flat() {
+            return self.consumes().followed_by(ending);
+        }
+        self.unclear(ending)
     }
-    Verdict::unclear(
-        format!(
-            "It ended {how} after {:.1} s, having read {}.",
-            last.elapsed.as_secs_f64(),
-            human_size(last.accepted)
-        ),
-        READ_TO_THE_END,
-    )
-}
 
-fn done(samples: &[Sample], last: &Sample, stillness: Stillness, stored: u64) -> Verdict {
-    let memory = Memory::of(samples);
-    if stillness.is_still && stillness.is_output_full {
-        return still(last, &memory, stillness);
+    /// Bytes by which its memory rose at most.
+    fn growth(&self) -> u64 {
+        self.peak.memory.saturating_sub(self.base)
     }
-    let late = second_half(samples);
-    let kept = rise(late, Sample::backlog);
-    if memory.rises() && kept >= NOISE && memory.rise >= kept * LEAST_PER_BYTE {
-        return buffers(last);
-    }
-    if float(stored) >= NOISE.max(float(last.backlog()) * LEAST_PER_BYTE) {
-        return stores(last, stored);
-    }
-    if stillness.is_still {
-        return Verdict::unclear(
-            format!(
-                "It read {} and then no more, and gave back {}, which is too little to hold it up.",
-                human_size(last.accepted),
-                human_size(last.given())
-            ),
-            "Give a command that answers while it reads. What it reads here are lines of random text, 99 characters \
-             each.",
-        );
-    }
-    let taken = human_size(last.accepted);
-    if stillness.is_output_full {
-        return Verdict::unclear(
-            format!(
-                "It read on ({taken}) while nobody took its output, and did not grow: it drops input or puts it elsewhere."
-            ),
-            "See where it goes: dropped, or to files, which are not bounded either.",
-        );
-    }
-    if last.given() == 0 {
-        return Verdict::unclear(
-            format!("It read {taken}, gave nothing back and did not grow, so there was nothing to hold up."),
-            "Nothing, if it is meant to be the end of the line. Otherwise give a command that writes what it reads.",
-        );
-    }
-    Verdict::unclear(
-        format!(
-            "It read {taken} and gave back {}, too little to fill its output pipe; it did not grow.",
-            human_size(last.given())
-        ),
-        "Read more slowly (--rate) or for longer (--seconds), so that its output waits.",
-    )
-}
 
-/// It stopped reading when nobody took its output.
-fn still(last: &Sample, memory: &Memory, stillness: Stillness) -> Verdict {
-    let level = human_size(memory.level);
-    // What it held when it stopped cannot grow any more, so a rise beyond it is not of its input.
-    let allowed = memory.threshold.max(float(WARMING_UP.max(memory.level / 4)));
-    if memory.rise > allowed {
-        return Verdict::unclear(
-            format!(
-                "It stopped reading when nobody took its output, but its memory rose by {} all the same, to {level}.",
-                size(memory.rise)
-            ),
-            "Check for longer (--seconds): a large buffer that fills comes to rest, a leak does not.",
-        );
+    /// Whether its memory rises with its backlog, or has ever risen as its backlog had.
+    fn keeps_in_memory(&self) -> bool {
+        /// Less may be a young heap that grows while little has been read.
+        const LEAST_PEAK: u64 = 64 << 20;
+        /// An object around each small piece may take much more than the piece.
+        const MOST_PER_BYTE: f64 = 64.0;
+        let kept = rise(second_half(self.samples), Sample::backlog);
+        let rises = self.memory.rises() && kept >= float(NOISE) && self.memory.rise >= kept * LEAST_PER_BYTE;
+        let (growth, backlog) = (float(self.growth()), float(self.peak.backlog()));
+        let range = backlog * LEAST_PER_BYTE..=backlog * MOST_PER_BYTE;
+        rises || (self.growth() >= LEAST_PEAK && self.peak.backlog() >= NOISE && range.contains(&growth))
     }
-    Verdict::honours(format!(
-        "When nobody took its output, it {}. In the end it had taken {} more than it gave back, and its memory stayed at {level}.",
-        match stillness.taken {
+
+    /// Bytes in files. Short-lived files are not all seen, but the kernel counts all that is written.
+    fn stored(&self) -> u64 {
+        self.last.disk.max(self.written.temporary + self.written.kept)
+    }
+
+    /// Whether a good part of what it read and did not give back is in files.
+    fn has_large_files(&self) -> bool {
+        float(self.stored()) >= float(NOISE).max(float(self.last.backlog()) * LEAST_PER_BYTE)
+    }
+
+    fn writes_temporary_files(&self) -> bool {
+        self.written.temporary > self.written.kept
+    }
+
+    /// Whether its output is smaller than its input for another reason than that it keeps the difference.
+    fn transforms(&self) -> bool {
+        transforms(self.last.backlog(), self.growth() + self.last.disk)
+    }
+
+    /// Whether it read on though its output pipe was full, and the input is not in files either.
+    fn drops_input(&self) -> bool {
+        // A filter with few matches fills the pipe only in the end.
+        let read_slowly: Vec<&Sample> = self.samples.iter().filter(|sample| !sample.is_held).collect();
+        let full = read_slowly.iter().filter(|sample| sample.waiting > 0).count();
+        let was_full = full * 2 >= read_slowly.len();
+        self.reaction.intake == Intake::Continues && self.reaction.is_output_full && was_full && !self.has_large_files()
+    }
+
+    /// Whether much input has passed and its memory has not followed it.
+    fn is_flat(&self) -> bool {
+        let late = second_half(self.samples);
+        let passed = late.last().map_or(0, |last| last.accepted - late[0].accepted);
+        let allowed = float(WARM_UP.max(passed / 16)).max(self.memory.threshold);
+        let growth_allowed = WARM_UP.max(self.last.accepted / 8);
+        passed >= ENOUGH_INPUT && self.memory.rise <= allowed && self.growth() <= growth_allowed
+    }
+
+    /// It stopped reading when its output was not read.
+    fn stopped(&self) -> Verdict {
+        let level = human_size(self.memory.level);
+        let backlog = human_size(self.last.backlog());
+        let late = rise(second_half(self.samples), Sample::backlog);
+        if late >= float(NOISE.max(self.last.backlog() / 4)) {
+            return open(
+                format!("It has taken {backlog} more than it gave back, and that was still rising."),
+                LOOK_LONGER,
+            );
+        }
+        // Once it has stopped, a rise has another cause than its input.
+        let allowed = self.memory.threshold.max(float(WARM_UP.max(self.memory.level / 4)));
+        if self.memory.rise > allowed {
+            return open(
+                format!(
+                    "It stopped reading when its output was not taken, but its memory rose by {} all the same, to {level}.",
+                    size(self.memory.rise)
+                ),
+                "Look longer (--seconds): a large buffer that fills comes to rest, a leak does not.",
+            );
+        }
+        let how = match self.reaction.taken {
             0 => "stopped reading at once".to_owned(),
             taken => format!("read {} more and stopped", human_size(taken)),
-        },
-        human_size(last.backlog()),
-    ))
-}
-
-/// Whether the memory it gained is of the size of what it took and did not give back.
-fn keeps_what_it_took(samples: &[Sample], last: &Sample) -> bool {
-    /// An object around each small piece may take much more than the piece.
-    const MOST_PER_BYTE: f64 = 64.0;
-    let first = samples.first().map_or(0, |first| first.rss);
-    let peak = samples.iter().map(|sample| sample.rss).max().unwrap_or(0);
-    let grown = float(peak.saturating_sub(first));
-    let kept = float(last.backlog());
-    grown >= float(WARMING_UP) && kept >= NOISE && grown >= kept * LEAST_PER_BYTE && grown <= kept * MOST_PER_BYTE
-}
-
-/// Its memory is bounded, but the disk is not.
-fn stores(last: &Sample, stored: u64) -> Verdict {
-    let (taken, stored) = (human_size(last.accepted), human_size(stored));
-    if last.given() == 0 {
-        return Verdict::buffers(
+        };
+        let difference = if self.transforms() {
+            let (given, taken) = (human_size(self.last.given()), human_size(self.last.accepted));
+            format!("It makes less of what it takes ({given} of {taken})")
+        } else {
+            format!("In the end it had taken {backlog} more than it gave back")
+        };
+        Verdict::honours(
             format!(
-                "Nothing came back while it was reading: it took in {taken}, all that it was given, and put {stored} into files."
+                "When its output was not taken, it {how}. {difference}, and {}{}.",
+                self.memory_words(),
+                self.files_words()
             ),
-            MUST_READ_ALL,
-        );
+            Certainty::Final,
+        )
     }
-    Verdict::buffers(
-        format!(
-            "It took in {taken}, gave back {}, and read on while nobody took its output: {stored} went into files.",
-            human_size(last.given())
-        ),
-        WAIT_FOR_OUTPUT,
-    )
-}
 
-fn buffers(last: &Sample) -> Verdict {
-    let (taken, rss) = (human_size(last.accepted), human_size(last.rss));
-    if last.given() == 0 {
-        return Verdict::buffers(
+    fn buffers_in_memory(&self) -> Verdict {
+        let (exchange, advice) = self.exchange();
+        let highest = human_size(self.peak.memory);
+        let files = self.files_words();
+        let sentence = format!("{exchange}; its memory rose with the difference to {highest}{files}.");
+        let verdict = Verdict::buffers(self.peak.memory, sentence, advice);
+        // What it has freed since may have been needed to start only.
+        let has_freed = self.last.memory < self.peak.memory / 2;
+        if has_freed || self.may_fill_blocks() {
+            verdict.with(Certainty::Open)
+        } else {
+            verdict
+        }
+    }
+
+    fn buffers_in_files(&self) -> Verdict {
+        let (exchange, advice) = self.exchange();
+        let (files, memory) = (human_size(self.stored()), self.memory_words());
+        let sentence = format!("{exchange}; {files} went into temporary files, and {memory}.");
+        Verdict::buffers(self.stored(), sentence, advice)
+    }
+
+    /// What it took and gave, and what to change about that.
+    fn exchange(&self) -> (String, &'static str) {
+        let (taken, given) = (human_size(self.last.accepted), human_size(self.last.given()));
+        match (self.last.given(), self.last.waiting) {
+            (0, _) => (
+                format!("It took in {taken} and gave nothing back while it was reading"),
+                MUST_READ_ALL,
+            ),
+            (_, 0) => (
+                format!("It took in {taken} and gave back {given}, though there was room for more"),
+                SLOW_THE_INPUT,
+            ),
+            _ => (
+                format!("It took in {taken} and could give back only {given}"),
+                WAIT_FOR_OUTPUT,
+            ),
+        }
+    }
+
+    /// Whether it may be a compressor that fills the large blocks of its threads: it works all the time and gives nothing
+    /// back yet. The blocks are bounded, so a longer look decides.
+    fn may_fill_blocks(&self) -> bool {
+        const BLOCKS: u64 = 512 << 20;
+        let late = second_half(self.samples);
+        let busy = late.iter().filter(|sample| sample.is_running).count();
+        self.last.given() == 0 && self.last.backlog() < BLOCKS && busy * 10 >= late.len() * 9
+    }
+
+    /// It reads all that it is given, and neither its memory nor temporary files grow.
+    fn consumes(&self) -> Verdict {
+        let given = match self.last.given() {
+            0 => "nothing".to_owned(),
+            given => human_size(given),
+        };
+        Verdict::honours(
             format!(
-                "Nothing came back while it was reading: it took in {taken}, all that it was given, and its memory rose with it to {rss}."
+                "It took {} and gave {given} back, so there was nothing to hold it up; {}{}.",
+                human_size(self.last.accepted),
+                self.memory_words(),
+                self.files_words()
             ),
-            MUST_READ_ALL,
-        );
+            Certainty::Enough,
+        )
     }
-    let given = human_size(last.given());
-    if last.waiting == 0 {
-        return Verdict::buffers(
-            format!(
-                "It took in {taken} and gave back {given}, though there was room for more; its memory rose with the difference to {rss}."
+
+    fn unclear(&self, ending: &Ending) -> Verdict {
+        let (taken, given) = (human_size(self.last.accepted), human_size(self.last.given()));
+        match ending {
+            Ending::TooLarge(limit) => open(
+                format!(
+                    "Its memory passed --max-rss {}, but it keeps only {} of what it read.",
+                    human_size(*limit),
+                    human_size(self.last.backlog())
+                ),
+                "Allow more with --max-rss: it needs that much for itself.",
             ),
-            SLOW_THE_INPUT,
-        );
-    }
-    Verdict::buffers(
-        format!("It took in {taken} and could give back only {given}; its memory rose with the difference to {rss}."),
-        WAIT_FOR_OUTPUT,
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::check::verdict::Finding;
-    use std::time::Duration;
-
-    const MIB: u64 = 1 << 20;
-    const BLOCKED: Stillness = Stillness {
-        taken: 4096,
-        is_still: true,
-        is_output_full: true,
-    };
-
-    /// Ten seconds; `at` says for each tenth what was taken, given and resident.
-    fn samples(at: impl Fn(u64) -> (u64, u64, u64)) -> Vec<Sample> {
-        let sample = |t| {
-            let (accepted, returned, rss) = at(t);
-            Sample {
-                elapsed: Duration::from_millis(t * 100),
-                rss,
-                accepted,
-                returned,
-                waiting: if returned > 0 { 4096 } else { 0 },
-                ..Sample::default()
+            Ending::TooMuchDisk(_) => open(
+                format!(
+                    "It wrote {} to files, more than --max-disk allows.",
+                    human_size(self.last.disk)
+                ),
+                "Allow more with --max-disk.",
+            ),
+            Ending::Ended(how) => {
+                let after = self.last.elapsed.as_secs_f64();
+                open(
+                    format!("It ended {how} after {after:.1} s, having read {taken}."),
+                    READ_TO_THE_END,
+                )
             }
-        };
-        (1..=100).map(sample).collect()
+            _ if self.reaction.intake == Intake::Stopped && self.reaction.is_busy => open(
+                format!("It works on the {taken} that it took, has given back {given}, and takes no more meanwhile."),
+                "Look longer (--seconds): what works on large blocks gives its first output late.",
+            ),
+            _ if self.reaction.intake == Intake::Stopped => open(
+                format!("It read {taken} and then no more, and gave back {given}, which is too little to hold it up."),
+                "Give a command that writes while it reads. If it expects another format: --input-kind json or csv, or \
+                 --input FILE.",
+            ),
+            _ if self.drops_input() => Verdict::unclear(
+                format!("It read on ({taken}) while its output was not taken, and did not grow: it drops input."),
+                "See where its input goes.",
+                Certainty::Enough,
+            ),
+            _ => open(
+                format!(
+                    "It read {taken} and gave back {given}, too little to fill its output pipe or to show in its memory."
+                ),
+                "Look longer (--seconds), or read more slowly (--rate), so that its output waits.",
+            ),
+        }
     }
 
-    fn finding(samples: &[Sample], ending: &Ending, stillness: Stillness) -> Finding {
-        judge(samples, ending, Some(stillness), 0).finding
+    fn memory_words(&self) -> String {
+        let (level, highest) = (human_size(self.memory.level), human_size(self.peak.memory));
+        let above = self.peak.memory.saturating_sub(self.memory.level.max(self.base));
+        if above > WARM_UP {
+            format!("its memory was {highest} at its highest and {level} at the end")
+        } else if self.growth() > WARM_UP {
+            format!("its memory came to rest at {level}")
+        } else {
+            format!("its memory stayed at {level}")
+        }
     }
 
-    #[test]
-    fn what_stops_reading_and_stays_flat_honours() {
-        let flat = samples(|t| (t * 6400 + 132_000, t * 6400, 5 * MIB + t % 3 * 4096));
-        let verdict = judge(&flat, &Ending::Done, Some(BLOCKED), 0);
-        assert_eq!(verdict.finding, Finding::Honours, "{verdict:?}");
-        assert!(
-            verdict.sentence.contains("read 4.00 KiB more and stopped"),
-            "{verdict:?}"
-        );
-    }
-
-    #[test]
-    fn a_large_buffer_that_is_full_is_bounded() {
-        let filled = samples(|t| (t.min(20) * 10 * MIB + t * 6400, t * 6400, (5 + t.min(20) * 10) * MIB));
-        assert_eq!(finding(&filled, &Ending::Done, BLOCKED), Finding::Honours);
-    }
-
-    #[test]
-    fn what_grows_although_it_reads_no_more_is_not_acquitted() {
-        let leaking = samples(|t| (t * 6400 + 132_000, t * 6400, (5 + t) * MIB));
-        assert_eq!(finding(&leaking, &Ending::Done, BLOCKED), Finding::Unclear);
-    }
-
-    #[test]
-    fn what_keeps_all_that_it_takes_buffers() {
-        let going_on = Stillness {
-            taken: 100 * MIB,
-            is_still: false,
-            is_output_full: true,
-        };
-        let fast = samples(|t| (t * 10 * MIB, t * 6400, 40 * MIB + t * 11 * MIB));
-        assert_eq!(finding(&fast, &Ending::Done, going_on), Finding::Buffers);
-        // Slow enough to be overlooked: 200 KiB a second more than it gives back.
-        let slow = samples(|t| (t * 26_880, t * 6400, 9 * MIB + t * 20_480));
-        assert_eq!(finding(&slow, &Ending::Done, going_on), Finding::Unclear);
-        let slow: Vec<Sample> = samples(|t| (t * 53_760, t * 6400, 9 * MIB + t * 47_360));
-        assert_eq!(finding(&slow, &Ending::Done, going_on), Finding::Buffers);
-    }
-
-    #[test]
-    fn what_gives_nothing_back_is_told_from_what_must_read_it_all() {
-        let reading = Stillness::default();
-        let sort = judge(
-            &samples(|t| (t * 10 * MIB, 0, t * 12 * MIB)),
-            &Ending::Done,
-            Some(reading),
-            0,
-        );
-        assert_eq!(sort.finding, Finding::Buffers);
-        assert!(
-            sort.sentence.contains("Nothing came back while it was reading"),
-            "{sort:?}"
-        );
-        let count = samples(|t| (t * 100 * MIB, 0, 3 * MIB));
-        assert_eq!(finding(&count, &Ending::Done, reading), Finding::Unclear);
-        // A collected heap goes up and down by more than a little while gigabytes pass.
-        let collected = samples(|t| (t * 100 * MIB, 0, (60 + t * 7 % 31) * MIB));
-        assert_eq!(finding(&collected, &Ending::Done, reading), Finding::Unclear);
-    }
-
-    #[test]
-    fn what_is_put_on_disk_is_kept_all_the_same() {
-        let reading = Stillness::default();
-        let sort = judge(
-            &samples(|t| (t * MIB, 0, 9 * MIB)),
-            &Ending::Done,
-            Some(reading),
-            90 * MIB,
-        );
-        assert_eq!(sort.finding, Finding::Buffers);
-        assert!(
-            sort.sentence.contains("Nothing came back") && sort.sentence.contains("into files"),
-            "{sort:?}"
-        );
-        let log = judge(
-            &samples(|t| (t * MIB, 0, 9 * MIB)),
-            &Ending::Done,
-            Some(reading),
-            64 << 10,
-        );
-        assert_eq!(log.finding, Finding::Unclear);
-    }
-
-    #[test]
-    fn what_drops_its_input_does_not_honour() {
-        let dropping = Stillness {
-            taken: 100 * MIB,
-            is_still: false,
-            is_output_full: true,
-        };
-        let verdict = judge(
-            &samples(|t| (t * 10 * MIB, t * 6400, 3 * MIB)),
-            &Ending::Done,
-            Some(dropping),
-            0,
-        );
-        assert_eq!(verdict.finding, Finding::Unclear);
-        assert!(verdict.sentence.contains("drops input"), "{verdict:?}");
-    }
-
-    #[test]
-    fn what_is_stopped_at_the_limit_buffers_only_if_it_kept_its_input() {
-        let limit = Ending::TooLarge(256 * MIB);
-        let kept = samples(|t| (t * 3 * MIB, t * 6400, 40 * MIB + t * 3 * MIB));
-        assert_eq!(finding(&kept[..75], &limit, Stillness::default()), Finding::Buffers);
-        let own = samples(|t| (t * 6400 + 8192, t * 6400, 100 * MIB + t * 2 * MIB));
-        assert_eq!(finding(&own, &limit, Stillness::default()), Finding::Unclear);
-        let before = samples(|t| (0, 0, t * 3 * MIB));
-        assert_eq!(finding(&before, &limit, Stillness::default()), Finding::Unclear);
-    }
-
-    #[test]
-    fn what_ends_early_is_judged_by_what_it_kept() {
-        let ended = Ending::Ended("with signal 6".to_owned());
-        let none = judge(&samples(|_| (0, 0, MIB))[..1], &ended, None, 0);
-        assert_eq!(none.sentence, "It ended with signal 6 and had read nothing.");
-        let few = samples(|t| (t * 4096, t * 4096, MIB));
-        assert_eq!(finding(&few[..3], &ended, Stillness::default()), Finding::Unclear);
-        let many = samples(|t| (t * 10 * MIB, t * 6400, t * 11 * MIB));
-        assert_eq!(finding(&many[..30], &ended, Stillness::default()), Finding::Buffers);
-    }
-
-    #[test]
-    fn every_doubt_says_what_to_change() {
-        let quiet = samples(|_| (4096, 0, MIB));
-        let still = Stillness {
-            is_still: true,
-            ..Stillness::default()
-        };
-        for verdict in [
-            judge(&[], &Ending::Done, None, 0),
-            judge(&quiet, &Ending::Done, Some(still), 0),
-            judge(&samples(|t| (t * MIB, t, MIB)), &Ending::Done, None, 0),
-        ] {
-            assert!(
-                verdict.finding == Finding::Unclear && !verdict.advice.is_empty(),
-                "{verdict:?}"
-            );
+    /// What went to files, where that is worth a word.
+    fn files_words(&self) -> String {
+        match self.last.disk {
+            disk if disk >= NOISE => format!(", and {} went to files", human_size(disk)),
+            _ => String::new(),
         }
     }
 }
+
+/// Whether a difference between input and output is larger than what could be kept of it.
+#[must_use]
+pub fn transforms(backlog: u64, room: u64) -> bool {
+    backlog >= NOISE && float(room) < float(backlog) * LEAST_PER_BYTE
+}
+
+#[cfg(test)]
+#[path = "program_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@ use std::io;
 use clap_mangen::Man;
 use roff::{Inline, Roff, bold, italic, roman};
 
-use crate::catalog::{Definition, Param, Place, all_params};
+use crate::catalog::{Definition, Param, Place, all_params, headed_params};
 use crate::cli::{help, options};
 use crate::endpoints::SCHEMES;
 use crate::plan;
@@ -85,7 +85,7 @@ fn program(command: &clap::Command) -> io::Result<String> {
             roman(", "),
             bold("SIGHUP"),
         ],
-        "end the run; what is not complete is taken back",
+        "end the run; what is not complete is rolled back",
     );
     section(&mut roff, "KEYS");
     for (key, meaning) in KEYS {
@@ -154,12 +154,17 @@ fn stage(roff: &mut Roff, stage: &Definition) {
     for text in stage.details.split("\n\n").filter(|text| !text.trim().is_empty()) {
         paragraph(roff, text);
     }
-    for param in all_params(stage) {
-        let name = [bold(param.name), roman("="), italic(param.kind.placeholder())];
-        let default = param
-            .default
-            .map_or_else(String::new, |default| format!(" (default: {default})"));
-        entry(roff, name, &format!("{}{default}", param.help));
+    for (at, (heading, params)) in headed_params(stage).into_iter().enumerate() {
+        if at > 0 {
+            paragraph(roff, &format!("{heading}:"));
+        }
+        for param in params {
+            let name = [bold(param.name), roman("="), italic(param.kind.placeholder())];
+            let default = param
+                .default
+                .map_or_else(String::new, |default| format!(" (default: {default})"));
+            entry(roff, name, &format!("{}{default}", param.help));
+        }
     }
     for example in stage.examples {
         paragraph(roff, &format!("Example: {}:", example.about));

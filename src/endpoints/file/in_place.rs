@@ -3,7 +3,7 @@
 //! Other processes may write to the same file meanwhile. Where the run fails, its own bytes are cut off if they are still
 //! the last ones; nothing that is not provably its own is touched.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,43 +11,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use crate::error::{Failure, Kind, Stop, shown};
+use crate::error::{Failure, Kind, shown};
 use crate::platform::{Descriptor, FileId, files};
-use crate::stage::{Outcome, Phase, Undo};
+use crate::stage::{Holes, Outgoing};
 
-use super::super::{Existing, Holes, Landing, Outgoing, Writing, make_durable};
+use super::super::revocable::{Revocable, Revoke};
+use super::draft::Draft;
+use super::options::{Existing, WriteOptions};
 use super::target::{NEW, PRIVATE, Target, set_rights};
 
 /// A file that is written where it is.
 pub struct InPlace {
-    growth: Arc<Growth>,
-    mode: Option<Mode>,
-    sync: bool,
-}
-
-/// What the run does to the file.
-struct Growth {
     fd: OwnedFd,
     path: PathBuf,
     /// Where it was created; `None` where it was there.
     created: Option<Target>,
     /// Whether what it had is gone.
     is_emptied: bool,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    own: Own,
-    progress: Progress,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Progress {
-    #[default]
-    Writing,
-    Committed,
-    RolledBack,
+    mode: Option<Mode>,
+    sync: bool,
+    own: Mutex<Own>,
 }
 
 /// Where in the file the run's bytes are.
@@ -56,7 +39,7 @@ struct Own {
     /// The last ones, as far as they lie together.
     start: u64,
     end: u64,
-    /// How many lie before others' bytes, or nobody knows where.
+    /// How many lie before others' bytes, or at an unknown place.
     elsewhere: u64,
 }
 
@@ -92,7 +75,7 @@ impl Own {
 
 impl InPlace {
     /// Opens the file, or creates it: at its end, or emptied.
-    pub fn open(path: &Path, writing: Writing) -> Result<Outgoing, Errno> {
+    pub fn open(path: &Path, writing: &WriteOptions) -> Result<Outgoing, Errno> {
         let appends = writing.existing == Existing::Append;
         let (fd, created) = open_or_create(path, appends, writing)?;
         let other = files::duplicate(&fd).inspect_err(|_| {
@@ -101,50 +84,39 @@ impl InPlace {
                 let _ = files::unlinkat(&target.folder, &target.name, AtFlags::empty());
             }
         })?;
-        let growth = Arc::new(Growth {
+        let file = Arc::new(Revocable::new(Self {
             fd: other,
             path: path.to_owned(),
             is_emptied: !appends && created.is_none(),
             created,
-            state: Mutex::default(),
-        });
+            mode: writing.mode.map(Mode::from_raw_mode),
+            sync: writing.sync,
+            own: Mutex::default(),
+        }));
         let descriptor = Descriptor::own(fd).map_err(|error| {
-            let _ = growth.undo();
+            let _ = file.roll_back_now();
             Errno::from_io_error(&error).unwrap_or(Errno::IO)
         })?;
-        Ok(Outgoing {
-            descriptor,
-            landing: Box::new(Self {
-                growth,
-                mode: writing.mode.map(Mode::from_raw_mode),
-                sync: writing.sync,
-            }),
-            reader_left: Kind::Sink,
-        })
+        Ok(Outgoing::new(descriptor, Box::new(file)))
     }
 
-    /// Makes what was written durable.
-    fn prepare(&self, descriptor: &Descriptor) -> Result<(), Failure> {
-        if let Some(mode) = self.mode {
-            set_rights(descriptor, mode, None)
-                .map_err(|error| Failure::io(Kind::Sink, "cannot set permissions", error))?;
-        }
-        make_durable(descriptor, self.sync)
+    fn own(&self) -> MutexGuard<'_, Own> {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on what was written stays.
-    fn commit(&self) -> Outcome {
-        let mut state = self.growth.state();
-        if state.progress != Progress::Writing {
-            return Err(Stop::Neighbour);
-        }
-        state.progress = Progress::Committed;
-        Ok(())
+    /// Cuts off what is the run's own and no other process has written behind; returns how long the file is then.
+    fn cut_back(&self, own: &mut Own) -> Result<u64, Errno> {
+        let length = u64::try_from(files::fstat(&self.fd)?.st_size).unwrap_or(0);
+        let Some(shorter) = own.cut(length) else {
+            return Ok(length);
+        };
+        files::ftruncate(&self.fd, shorter)?;
+        Ok(shorter)
     }
 }
 
 /// Returns the place as well where the file was created.
-fn open_or_create(path: &Path, appends: bool, writing: Writing) -> Result<(OwnedFd, Option<Target>), Errno> {
+fn open_or_create(path: &Path, appends: bool, writing: &WriteOptions) -> Result<(OwnedFd, Option<Target>), Errno> {
     let how = if appends { OFlags::APPEND } else { OFlags::TRUNC };
     let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY | how;
     if writing.clobber {
@@ -168,74 +140,43 @@ fn open_or_create(path: &Path, appends: bool, writing: Writing) -> Result<(Owned
     Ok((created, Some(target)))
 }
 
-impl Landing for InPlace {
-    fn phase(&self) -> Phase {
-        Phase::Name
-    }
-
-    fn prepare(&mut self, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        Ok(Self::prepare(self, descriptor)?)
-    }
-
-    fn land(self: Box<Self>, _: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        self.commit()
-    }
-
-    fn wrote(&self, count: u64) {
-        let end = files::tell(&self.growth.fd).ok();
-        self.growth.state().own.add(count, end);
+/// From its commit on, what was written stays.
+impl Draft for InPlace {
+    fn is_durable(&self) -> bool {
+        self.sync
     }
 
     fn holes(&self) -> Holes {
         Holes::Punch
     }
 
-    fn is_durable(&self) -> bool {
-        self.sync
+    fn wrote(&self, count: u64) {
+        let end = files::tell(&self.fd).ok();
+        self.own().add(count, end);
     }
 
-    fn undo(&self) -> Option<Arc<dyn Undo>> {
-        Some(self.growth.clone())
-    }
-}
-
-impl Growth {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Cuts off what is the run's own and nobody has written behind; returns how long the file is then.
-    fn cut_back(&self, own: &mut Own) -> Result<u64, Errno> {
-        let length = u64::try_from(files::fstat(&self.fd)?.st_size).unwrap_or(0);
-        let Some(shorter) = own.cut(length) else {
-            return Ok(length);
-        };
-        files::ftruncate(&self.fd, shorter)?;
-        Ok(shorter)
+    fn dress(&self, descriptor: &Descriptor) -> Result<(), Failure> {
+        let Some(mode) = self.mode else { return Ok(()) };
+        set_rights(descriptor, mode, None).map_err(|error| Failure::io(Kind::Sink, "cannot set permissions", error))
     }
 }
 
-impl Undo for Growth {
-    fn undo(&self) -> Result<(), Failure> {
-        let mut state = self.state();
-        if state.progress != Progress::Writing {
-            return Ok(());
-        }
-        state.progress = Progress::RolledBack;
+impl Revoke for InPlace {
+    fn revoke(&self) -> Result<(), Failure> {
+        let mut own = self.own();
         let name = self.name();
         if self.is_emptied {
             let operation = format!("cannot restore {name}");
             let why = format!(
                 "it was written where it is, and has {} bytes of what was to come",
-                state.own.count()
+                own.count()
             );
             return Err(Failure::because(Kind::Sink, operation, why));
         }
         let failed = |error| Failure::io(Kind::Sink, format!("cannot cut back {name}"), error);
-        let own = &mut state.own;
-        let length = self.cut_back(own).map_err(failed)?;
+        let length = self.cut_back(&mut own).map_err(failed)?;
         if own.count() > 0 {
-            let operation = format!("cannot take back {} bytes of {name}", own.count());
+            let operation = format!("cannot roll back {} bytes of {name}", own.count());
             let why = "another process has written to it as well";
             return Err(Failure::because(Kind::Sink, operation, why));
         }
@@ -249,10 +190,6 @@ impl Undo for Growth {
         Ok(())
     }
 
-    fn has_landed(&self) -> bool {
-        self.state().progress == Progress::Committed
-    }
-
     fn name(&self) -> String {
         shown(self.path.as_os_str().as_bytes())
     }
@@ -264,18 +201,24 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::flow::{StageMeter, block_on};
+    use crate::stage::Context;
+    use std::time::Instant;
 
     fn open(path: &Path) -> Outgoing {
-        let writing = Writing {
+        let writing = WriteOptions {
             existing: Existing::Append,
-            ..Writing::default()
+            ..WriteOptions::default()
         };
-        InPlace::open(path, writing).expect("opened")
+        InPlace::open(path, &writing).expect("opened")
     }
 
-    fn write(outgoing: &Outgoing, bytes: &[u8]) {
-        outgoing.descriptor.write(bytes).expect("written");
-        outgoing.landing.wrote(bytes.len() as u64);
+    fn write(outgoing: &mut Outgoing, bytes: &[u8]) {
+        outgoing.descriptor().write(bytes).expect("written");
+        outgoing.took(
+            bytes.len() as u64,
+            &Context::detached(Arc::new(StageMeter::new(Instant::now()))),
+        );
     }
 
     fn write_elsewhere(path: &Path, bytes: &[u8]) {
@@ -283,8 +226,8 @@ mod tests {
         file.write_all(bytes).expect("written");
     }
 
-    fn undo(outgoing: &Outgoing) -> Result<(), Failure> {
-        outgoing.landing.undo().expect("can be undone").undo()
+    fn roll_back(outgoing: &Outgoing) -> Result<(), Failure> {
+        block_on(outgoing.rollback().expect("can be rolled back").roll_back())
     }
 
     /// A file in a folder of its own, with something in it.
@@ -300,34 +243,34 @@ mod tests {
     #[test]
     fn a_failed_append_cuts_off_its_own_bytes() {
         let (_folder, path) = log("old");
-        let outgoing = open(&path);
-        write(&outgoing, b" and new");
+        let mut outgoing = open(&path);
+        write(&mut outgoing, b" and new");
         assert_eq!(std::fs::read(&path).expect("read"), b"old and new");
-        undo(&outgoing).expect("undone");
+        roll_back(&outgoing).expect("rolled back");
         assert_eq!(std::fs::read(&path).expect("read"), b"old");
     }
 
     #[test]
     fn a_failed_append_keeps_what_others_wrote() {
         let (_folder, path) = log("old,");
-        let outgoing = open(&path);
+        let mut outgoing = open(&path);
         write_elsewhere(&path, b"theirs,");
-        write(&outgoing, b"ours,");
-        undo(&outgoing).expect("undone");
+        write(&mut outgoing, b"ours,");
+        roll_back(&outgoing).expect("rolled back");
         assert_eq!(std::fs::read(&path).expect("read"), b"old,theirs,");
     }
 
     #[test]
     fn bytes_before_those_of_others_are_counted() {
         let (_folder, path) = log("old,");
-        let outgoing = open(&path);
-        write(&outgoing, b"one,");
+        let mut outgoing = open(&path);
+        write(&mut outgoing, b"one,");
         write_elsewhere(&path, b"theirs,");
-        write(&outgoing, b"two,");
-        write(&outgoing, b"three,");
-        let failure = undo(&outgoing).expect_err("four bytes stay");
+        write(&mut outgoing, b"two,");
+        write(&mut outgoing, b"three,");
+        let failure = roll_back(&outgoing).expect_err("four bytes stay");
         let expected = format!(
-            "cannot take back 4 bytes of {}: another process has written to it as well",
+            "cannot roll back 4 bytes of {}: another process has written to it as well",
             path.display()
         );
         assert_eq!(failure.to_string(), expected);
@@ -337,10 +280,10 @@ mod tests {
     #[test]
     fn nothing_is_cut_where_others_wrote_last() {
         let (_folder, path) = log("old,");
-        let outgoing = open(&path);
-        write(&outgoing, b"ours,");
+        let mut outgoing = open(&path);
+        write(&mut outgoing, b"ours,");
         write_elsewhere(&path, b"theirs,");
-        let failure = undo(&outgoing).expect_err("five bytes stay");
+        let failure = roll_back(&outgoing).expect_err("five bytes stay");
         assert!(failure.to_string().contains("5 bytes"), "{failure}");
         assert_eq!(std::fs::read(&path).expect("read"), b"old,ours,theirs,");
     }
@@ -348,19 +291,19 @@ mod tests {
     #[test]
     fn a_file_that_was_not_there_is_removed() {
         let (_folder, path) = log("");
-        let outgoing = open(&path);
-        write(&outgoing, b"new");
-        undo(&outgoing).expect("undone");
+        let mut outgoing = open(&path);
+        write(&mut outgoing, b"new");
+        roll_back(&outgoing).expect("rolled back");
         assert!(!path.exists());
     }
 
     #[test]
     fn a_new_file_stays_where_others_wrote_to_it() {
         let (_folder, path) = log("");
-        let outgoing = open(&path);
+        let mut outgoing = open(&path);
         write_elsewhere(&path, b"theirs");
-        write(&outgoing, b"ours");
-        undo(&outgoing).expect("undone");
+        write(&mut outgoing, b"ours");
+        roll_back(&outgoing).expect("rolled back");
         assert_eq!(std::fs::read(&path).expect("there"), b"theirs");
     }
 
@@ -370,20 +313,20 @@ mod tests {
         let outgoing = open(&path);
         std::fs::rename(&path, folder.path().join("log.1")).expect("moved");
         std::fs::write(&path, "theirs").expect("written");
-        undo(&outgoing).expect("undone");
+        roll_back(&outgoing).expect("rolled back");
         assert_eq!(std::fs::read(&path).expect("there"), b"theirs");
     }
 
     #[test]
     fn a_file_written_in_place_is_not_restored() {
         let (_folder, path) = log("old");
-        let writing = Writing {
+        let writing = WriteOptions {
             existing: Existing::Empty,
-            ..Writing::default()
+            ..WriteOptions::default()
         };
-        let outgoing = InPlace::open(&path, writing).expect("opened");
-        write(&outgoing, b"ne");
-        let failure = undo(&outgoing).expect_err("it is gone");
+        let mut outgoing = InPlace::open(&path, &writing).expect("opened");
+        write(&mut outgoing, b"ne");
+        let failure = roll_back(&outgoing).expect_err("it is gone");
         let expected = "it was written where it is, and has 2 bytes of what was to come";
         assert!(failure.to_string().ends_with(expected), "{failure}");
         assert_eq!(std::fs::read(&path).expect("read"), b"ne");

@@ -5,75 +5,62 @@
 //! regular file, owned by this user, with no other name.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FlockOperation, OFlags};
 use rustix::io::Errno;
 
-use crate::error::{Failure, Kind, Stop, shown};
+use crate::error::{Failure, Kind, shown};
 use crate::platform::{Descriptor, FileId, FilePlace, files};
-use crate::stage::{Outcome, Phase, Undertaking, Undo};
+use crate::stage::{Holes, Outgoing, ResumeKey};
 
-use super::super::journal::{Found, Journal};
-use super::super::{Holes, Landing, Outgoing, make_durable};
+use super::super::revocable::{Revocable, Revoke};
+use super::draft::Draft;
+use super::journal::{Found, Journal};
+use super::options::WriteChecks;
 use super::target::{PRIVATE, Target};
 use super::temporary::{is_ours, sweep};
+use super::verifier::{Resumed, Verifier};
 
 const PART: &str = ".highwater-part";
 const JOURNAL: &str = ".highwater-journal";
 
 /// A part and its journal beside their target, which the part takes the place of when all bytes are durable.
 pub struct Partial {
-    names: Arc<Names>,
-    /// `Some` until the writer takes it.
-    journal: Option<Journal>,
-}
-
-/// The part's and the journal's names, until the run is over.
-struct Names {
     target: Target,
     part: OsString,
     journal: OsString,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Partial,
-    InPlace,
-    /// The run is over, and the part must not take its place any more.
-    Kept,
 }
 
 impl Partial {
-    /// Opens what an earlier run of the same undertaking has left, or begins.
-    pub fn open(target: Target, undertaking: &Undertaking) -> Result<Outgoing, Failure> {
-        let names = Names {
+    /// Opens what an earlier run of the same key has left, or begins.
+    pub fn open(target: Target, key: &ResumeKey, checks: WriteChecks) -> Result<Outgoing, Failure> {
+        let names = Self {
             part: target.beside(PART),
             journal: target.beside(JOURNAL),
             target,
-            state: Mutex::new(State::Partial),
         };
         let part = names.open_ours(&names.part, OFlags::empty())?;
         names.lock(&part)?;
         // Another run may have dressed it for its place already.
         let failed = |error: Errno| Failure::io(Kind::Sink, format!("cannot open {}", names.shown(&names.part)), error);
         files::fchmod(&part, PRIVATE).map_err(failed)?;
-        sweep(&names.target);
-        let journal = names.open_journal(&part, undertaking)?;
+        sweep(&names.target, None);
+        let journal = names.open_journal(&part, key)?;
         files::fsync(&names.target.folder).map_err(failed)?;
         let descriptor =
             Descriptor::own(part).map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
-        Ok(Outgoing {
-            descriptor,
-            landing: Box::new(Self {
-                names: Arc::new(names),
-                journal: Some(journal),
-            }),
-            reader_left: Kind::Sink,
-        })
+        let partial = Arc::new(Revocable::new(names));
+        let mut outgoing = Outgoing::new(descriptor, Box::new(partial.clone()));
+        let resumed = Resumed {
+            journal,
+            every: checks.resume.unwrap_or(u64::MAX),
+            partial,
+        };
+        outgoing.verify = Some(Box::new(Verifier::new(checks.verify, Some(resumed))));
+        Ok(outgoing)
     }
 }
 
@@ -90,7 +77,7 @@ pub fn companions(target: &Target) -> Result<Vec<FilePlace>, Errno> {
     Ok(there)
 }
 
-impl Names {
+impl Partial {
     fn shown(&self, name: &OsStr) -> String {
         shown(self.target.path_of(name).as_os_str().as_bytes())
     }
@@ -100,7 +87,7 @@ impl Names {
         Failure::because(kind, format!("cannot go on with {}", self.shown(name)), why)
     }
 
-    /// Opens or creates a file of ours, readable by nobody else. What anybody may have put there instead is refused.
+    /// Opens or creates a file of this user, readable by no other. A file of another kind in its place is refused.
     fn open_ours(&self, name: &OsStr, more: OFlags) -> Result<OwnedFd, Failure> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
         let fd = match files::openat(&self.target.folder, name, flags, PRIVATE) {
@@ -148,24 +135,24 @@ impl Names {
     }
 
     /// Finds out how far the part is to be trusted. An empty one is a beginning, whatever the journal says.
-    fn open_journal(&self, part: &OwnedFd, undertaking: &Undertaking) -> Result<Journal, Failure> {
+    fn open_journal(&self, part: &OwnedFd, key: &ResumeKey) -> Result<Journal, Failure> {
         let operation = || format!("cannot open {}", self.shown(&self.journal));
         let journal = self.open_ours(&self.journal, OFlags::APPEND)?;
         let size = files::fstat(part).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
         let size = u64::try_from(size.st_size).unwrap_or(0);
         if size == 0 {
-            return Journal::begin(journal, undertaking).map_err(|error| Failure::io(Kind::Sink, operation(), error));
+            return Journal::begin(journal, key).map_err(|error| Failure::io(Kind::Sink, operation(), error));
         }
         let found =
             Found::read(files::Stream(&journal)).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
         let over = format!("; remove {} to start over", self.shown(&self.part));
         let refused = |kind, why: &str| self.refused(kind, &self.part, &format!("{why}{over}"));
-        let Some(begun) = &found.undertaking else {
+        let Some(begun) = &found.key else {
             return Err(refused(Kind::Integrity, "there is no journal that says what it is"));
         };
         // Not the stages between: none that can stand there changes a byte.
-        if let Some(change) = begun.source.change(&undertaking.source) {
-            return Err(if begun.source.path == undertaking.source.path {
+        if let Some(change) = begun.source.change(&key.source) {
+            return Err(if begun.source.path == key.source.path {
                 refused(Kind::Integrity, &format!("the source has changed: {change}"))
             } else {
                 refused(
@@ -178,7 +165,13 @@ impl Names {
             let why = format!("it has {size} bytes, and its journal speaks of {}", found.last.bytes);
             return Err(refused(Kind::Integrity, &why));
         }
-        Journal::go_on(journal, found).map_err(|error| Failure::io(Kind::Sink, operation(), error))
+        Journal::resume_from(journal, found).map_err(|error| Failure::io(Kind::Sink, operation(), error))
+    }
+
+    /// What was written proved wrong: removes all that another run would resume from.
+    pub fn reject(&self) -> Result<(), Failure> {
+        self.remove(&self.part)?;
+        self.remove(&self.journal)
     }
 
     fn remove(&self, name: &OsStr) -> Result<(), Failure> {
@@ -187,87 +180,38 @@ impl Names {
     }
 }
 
-impl Landing for Partial {
-    fn phase(&self) -> Phase {
-        Phase::Name
-    }
-
-    fn prepare(&mut self, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        Ok(Self::prepare(self, descriptor)?)
-    }
-
-    fn land(self: Box<Self>, _: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        self.commit()
+impl Draft for Partial {
+    fn is_durable(&self) -> bool {
+        true
     }
 
     fn holes(&self) -> Holes {
         Holes::Grow
     }
 
-    fn is_durable(&self) -> bool {
-        true
+    fn dress(&self, descriptor: &Descriptor) -> Result<(), Failure> {
+        self.target.dress(descriptor)
     }
 
-    fn undo(&self) -> Option<Arc<dyn Undo>> {
-        Some(self.names.clone())
+    fn put_in_place(&self) -> Result<(), Failure> {
+        self.target.put_in_place(&self.part)
     }
 
-    fn journal(&mut self) -> Option<Journal> {
-        self.journal.take()
-    }
-
-    fn reject(&self) -> Result<(), Failure> {
-        self.names.undo()?;
-        self.names.remove(&self.names.part)?;
-        self.names.remove(&self.names.journal)
-    }
-}
-
-impl Partial {
-    /// Makes the part whole and durable.
-    fn prepare(&self, descriptor: &Descriptor) -> Result<(), Failure> {
-        self.names.target.dress(descriptor)?;
-        make_durable(descriptor, true)
-    }
-
-    /// Puts it in place and removes its journal.
-    fn commit(&self) -> Outcome {
-        let names = &self.names;
-        {
-            let mut state = names.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if *state == State::Kept {
-                return Err(Stop::Neighbour);
-            }
-            names.target.put_in_place(&names.part)?;
-            *state = State::InPlace;
-        }
-        names.target.sync_names()?;
+    fn conclude(&self) -> Result<(), Failure> {
+        self.target.sync_names()?;
         // If this run is killed before, the next one finds a journal without a part, and begins.
-        files::unlinkat(&names.target.folder, &names.journal, AtFlags::empty()).map_err(|error| {
+        files::unlinkat(&self.target.folder, &self.journal, AtFlags::empty()).map_err(|error| {
             let operation = format!(
                 "the file is in place, but {} cannot be removed",
-                names.shown(&names.journal)
+                self.shown(&self.journal)
             );
             Failure::io(Kind::Sink, operation, error)
-        })?;
-        Ok(())
+        })
     }
 }
 
-impl Undo for Names {
-    /// Nothing is taken back: only the target must stay as it is from now on.
-    fn undo(&self) -> Result<(), Failure> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if *state == State::Partial {
-            *state = State::Kept;
-        }
-        Ok(())
-    }
-
-    fn has_landed(&self) -> bool {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) == State::InPlace
-    }
-
+/// Nothing is removed: only the target must stay as it is from now on.
+impl Revoke for Partial {
     fn name(&self) -> String {
         self.shown(&self.part)
     }
@@ -276,13 +220,16 @@ impl Undo for Names {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::time::Instant;
 
-    use super::super::super::Writing;
     use super::*;
-    use crate::stage::SourceIdentity;
+    use crate::endpoints::file::options::WriteOptions;
+    use crate::error::Stop;
+    use crate::flow::{StageMeter, block_on};
+    use crate::stage::{Cancel, Context, SourceIdentity};
 
     fn open(folder: &Path) -> Outgoing {
-        let undertaking = Undertaking {
+        let key = ResumeKey {
             pipeline: "read a | write b resume=true".to_owned(),
             source: SourceIdentity {
                 path: "a".to_owned(),
@@ -292,8 +239,12 @@ mod tests {
                 inode: 1,
             },
         };
-        let target = Target::find(&folder.join("b"), Writing::default()).expect("found");
-        Partial::open(target, &undertaking).unwrap_or_else(|failure| panic!("{failure}"))
+        let checks = WriteChecks {
+            verify: true,
+            resume: Some(1 << 20),
+        };
+        let target = Target::find(&folder.join("b"), &WriteOptions::default()).expect("found");
+        Partial::open(target, &key, checks).unwrap_or_else(|failure| panic!("{failure}"))
     }
 
     fn count(folder: &Path) -> usize {
@@ -301,12 +252,16 @@ mod tests {
     }
 
     #[test]
-    fn what_proved_wrong_is_nothing_to_go_on_with() {
+    fn what_proves_wrong_is_removed() {
         let folder = tempfile::tempdir().expect("a folder");
-        let outgoing = open(folder.path());
-        outgoing.descriptor.write(b"abc").expect("written");
+        let mut outgoing = open(folder.path());
+        outgoing.descriptor().write(b"abc").expect("written");
         assert_eq!(count(folder.path()), 2);
-        outgoing.landing.reject().expect("removed");
+        let mut verify = outgoing.verify.take().expect("it is read back");
+        verify.add(b"abd");
+        let context = Context::detached(Arc::new(StageMeter::new(Instant::now())));
+        let verified = verify.verify(outgoing.descriptor(), &context);
+        assert!(matches!(verified, Err(Stop::Failed(failure)) if failure.kind() == Kind::Integrity));
         assert_eq!(count(folder.path()), 0);
     }
 
@@ -314,11 +269,10 @@ mod tests {
     fn once_the_run_has_failed_the_target_stays_and_so_does_the_part() {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("b"), "old").expect("written");
-        let outgoing = open(folder.path());
-        outgoing.descriptor.write(b"new").expect("written");
-        outgoing.landing.undo().expect("settles").undo().expect("settled");
-        let alarm = crate::platform::Alarm::new().expect("an alarm");
-        assert!(outgoing.landing.land(&outgoing.descriptor, alarm.descriptor()).is_err());
+        let mut outgoing = open(folder.path());
+        outgoing.descriptor().write(b"new").expect("written");
+        block_on(outgoing.rollback().expect("can be rolled back").roll_back()).expect("rolled back");
+        assert!(outgoing.commit_at_once(&Cancel::default()).is_err());
         assert_eq!(std::fs::read(folder.path().join("b")).expect("read"), b"old");
         assert_eq!(count(folder.path()), 3);
     }

@@ -1,152 +1,95 @@
-//! Replacing a file atomically: whoever looks sees the old file or the whole new one.
+//! Replacing a file atomically: a reader sees the old file or the whole new one.
 
 use std::ffi::OsString;
-use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use crate::error::{Failure, Kind, Stop, shown};
+use crate::error::{Failure, Kind, shown};
 use crate::platform::{Descriptor, FileId, files};
-use crate::stage::{Outcome, Phase, Undo};
+use crate::stage::{Holes, Outgoing};
 
-use super::super::{Holes, Landing, Outgoing, make_durable};
+use super::super::revocable::{Revocable, Revoke};
+use super::draft::Draft;
 use super::obstacle::uncreatable;
 use super::target::{NEW, PRIVATE, Target};
 use super::temporary;
 
 /// A temporary file beside its target, which takes the target's place when all bytes are durable.
 pub struct Replacement {
-    temporary: Arc<Temporary>,
+    target: Target,
+    /// The temporary file's name, as long as it is ours to remove.
+    name: OsString,
+    /// Which file has that name, unless another program changes it.
+    file: FileId,
     /// Whether it gets what belongs to its place only in the end.
     is_private: bool,
     sync: bool,
 }
 
-/// The temporary file's name, as long as it is ours to remove.
-struct Temporary {
-    target: Target,
-    name: OsString,
-    /// Which file has that name, as long as nobody meddles.
-    file: FileId,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Temporary,
-    InPlace,
-    Removed,
-}
-
 impl Replacement {
     /// Creates the temporary file beside its target. Where it replaces a file, or gets permissions that were asked for, it is
-    /// readable by nobody else until it is whole; else the system gives it at once what it gives every new file.
+    /// readable by no other user until it is whole; else the system gives it at once what it gives every new file.
     pub fn create(target: Target, sync: bool) -> Result<Outgoing, Failure> {
-        temporary::sweep(&target);
         let is_private = !target.leaves_rights_to_system();
         let mode = if is_private { PRIVATE } else { NEW };
         let (fd, name) = temporary::create(&target, mode).map_err(|error| uncreatable(&target, error))?;
+        temporary::sweep(&target, Some(&name));
         let failed = |error| Failure::io(Kind::Sink, "cannot create", error);
         let file = files::fstat(&fd).map(|stat| FileId::of(&stat)).map_err(|error| {
             // It was made a moment ago.
             let _ = files::unlinkat(&target.folder, &name, AtFlags::empty());
             failed(error)
         })?;
-        let replacement = Self {
-            temporary: Arc::new(Temporary {
-                target,
-                name,
-                file,
-                state: Mutex::new(State::Temporary),
-            }),
+        let replacement = Arc::new(Revocable::new(Self {
+            target,
+            name,
+            file,
             is_private,
             sync,
-        };
+        }));
         let descriptor = Descriptor::own(fd).map_err(|error| {
-            let _ = replacement.temporary.undo();
+            let _ = replacement.roll_back_now();
             failed(Errno::from_io_error(&error).unwrap_or(Errno::IO))
         })?;
-        Ok(Outgoing {
-            descriptor,
-            landing: Box::new(replacement),
-            reader_left: Kind::Sink,
-        })
+        Ok(Outgoing::new(descriptor, Box::new(replacement)))
     }
 }
 
-impl Replacement {
-    /// Makes the temporary whole and durable.
-    fn prepare(&self, descriptor: &Descriptor) -> Result<(), Failure> {
-        if self.is_private {
-            self.temporary.target.dress(descriptor)?;
-        }
-        make_durable(descriptor, self.sync)
-    }
-
-    /// Puts it in place.
-    fn commit(&self) -> Outcome {
-        self.temporary.put_in_place()?;
-        if self.sync {
-            self.temporary.target.sync_names()?;
-        }
-        Ok(())
-    }
-}
-
-impl Landing for Replacement {
-    fn phase(&self) -> Phase {
-        Phase::Name
-    }
-
-    fn prepare(&mut self, descriptor: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        Ok(Self::prepare(self, descriptor)?)
-    }
-
-    fn land(self: Box<Self>, _: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
-        self.commit()
+impl Draft for Replacement {
+    fn is_durable(&self) -> bool {
+        self.sync
     }
 
     fn holes(&self) -> Holes {
         Holes::Grow
     }
 
-    fn is_durable(&self) -> bool {
-        self.sync
-    }
-
-    fn undo(&self) -> Option<Arc<dyn Undo>> {
-        Some(self.temporary.clone())
-    }
-}
-
-impl Temporary {
-    fn put_in_place(&self) -> Outcome {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if *state == State::Removed {
-            return Err(Stop::Neighbour);
-        }
-        self.target.put_in_place(&self.name)?;
-        *state = State::InPlace;
-        Ok(())
-    }
-}
-
-impl Undo for Temporary {
-    fn undo(&self) -> Result<(), Failure> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if *state == State::Temporary {
-            *state = State::Removed;
-            files::unlinkat_same(&self.target.folder, &self.name, self.file)
-                .map_err(|error| Failure::io(Kind::Sink, format!("cannot remove {}", self.name()), error))?;
+    fn dress(&self, descriptor: &Descriptor) -> Result<(), Failure> {
+        if self.is_private {
+            self.target.dress(descriptor)?;
         }
         Ok(())
     }
 
-    fn has_landed(&self) -> bool {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) == State::InPlace
+    fn put_in_place(&self) -> Result<(), Failure> {
+        self.target.put_in_place(&self.name)
+    }
+
+    fn conclude(&self) -> Result<(), Failure> {
+        if self.sync {
+            self.target.sync_names()?;
+        }
+        Ok(())
+    }
+}
+
+impl Revoke for Replacement {
+    fn revoke(&self) -> Result<(), Failure> {
+        files::unlinkat_same(&self.target.folder, &self.name, self.file)
+            .map_err(|error| Failure::io(Kind::Sink, format!("cannot remove {}", self.name()), error))
     }
 
     fn name(&self) -> String {
@@ -156,14 +99,17 @@ impl Undo for Temporary {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::Writing;
+    use super::super::options::WriteOptions;
     use super::super::target::spared;
     use super::*;
+    use crate::error::Stop;
+    use crate::flow::block_on;
+    use crate::stage::{Cancel, Rollback};
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::Path;
 
     fn create(path: &Path) -> Outgoing {
-        let target = Target::find(path, Writing::default()).expect("found");
+        let target = Target::find(path, &WriteOptions::default()).expect("found");
         Replacement::create(target, true).expect("created")
     }
 
@@ -176,25 +122,26 @@ mod tests {
         names
     }
 
-    fn land(mut outgoing: Outgoing) {
-        let alarm = crate::platform::Alarm::new().expect("an alarm");
-        let (descriptor, alarm) = (&outgoing.descriptor, alarm.descriptor());
-        outgoing.landing.prepare(descriptor, alarm).expect("prepared");
-        outgoing.landing.land(descriptor, alarm).expect("committed");
+    fn commit(mut outgoing: Outgoing) {
+        outgoing.commit_at_once(&Cancel::default()).expect("committed");
+    }
+
+    fn roll_back(rollback: Arc<dyn Rollback>) {
+        block_on(rollback.roll_back()).expect("rolled back");
     }
 
     #[test]
-    fn the_target_changes_only_when_it_lands_and_keeps_its_mode() {
+    fn the_target_changes_only_at_the_commit() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("out");
         std::fs::write(&target, "old").expect("written");
         std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o640)).expect("mode");
         let outgoing = create(&target);
-        outgoing.descriptor.write(b"new").expect("written");
+        outgoing.descriptor().write(b"new").expect("written");
         assert_eq!(std::fs::read(&target).expect("read"), b"old");
         let temporary = folder.path().join(&names(folder.path())[0]);
         assert_eq!(temporary.metadata().expect("there").permissions().mode() & 0o777, 0o600);
-        land(outgoing);
+        commit(outgoing);
         assert_eq!(std::fs::read(&target).expect("read"), b"new");
         assert_eq!(target.metadata().expect("there").permissions().mode() & 0o777, 0o640);
         assert_eq!(names(folder.path()), ["out"]);
@@ -206,7 +153,7 @@ mod tests {
         let target = folder.path().join("out");
         std::fs::write(&target, "old").expect("written");
         std::fs::set_permissions(&target, std::fs::Permissions::from_mode(0o6755)).expect("mode");
-        land(create(&target));
+        commit(create(&target));
         assert_eq!(target.metadata().expect("there").permissions().mode() & 0o7777, 0o755);
     }
 
@@ -240,7 +187,7 @@ mod tests {
         }
         let before = files::access_list(&target);
         assert_eq!(target.metadata().expect("there").permissions().mode() & 0o777, 0o660);
-        land(create(&target));
+        commit(create(&target));
         assert_eq!(files::access_list(&target), before);
         assert_eq!(target.metadata().expect("there").permissions().mode() & 0o777, 0o660);
     }
@@ -249,36 +196,34 @@ mod tests {
     fn a_file_that_has_come_meanwhile_is_spared_where_that_was_asked_for() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("out");
-        let sparing = Writing {
+        let sparing = WriteOptions {
             clobber: false,
-            ..Writing::default()
+            ..WriteOptions::default()
         };
-        let create = || Replacement::create(Target::find(&path, sparing).expect("found"), true).expect("created");
-        let (first, second) = (create(), create());
-        first.descriptor.write(b"first").expect("written");
-        let undo = second.landing.undo().expect("can be undone");
-        land(first);
-        let alarm = crate::platform::Alarm::new().expect("an alarm");
-        match second.landing.land(&second.descriptor, alarm.descriptor()) {
+        let create = || Replacement::create(Target::find(&path, &sparing).expect("found"), true).expect("created");
+        let (first, mut second) = (create(), create());
+        first.descriptor().write(b"first").expect("written");
+        let rollback = second.rollback().expect("can be rolled back");
+        commit(first);
+        match second.commit_at_once(&Cancel::default()) {
             Err(Stop::Failed(failure)) => assert_eq!(failure.to_string(), spared().to_string()),
             other => panic!("{other:?}"),
         }
-        undo.undo().expect("undone");
+        roll_back(rollback);
         assert_eq!(std::fs::read(&path).expect("there"), b"first");
         assert_eq!(names(folder.path()), ["out"]);
     }
 
     #[test]
-    fn undone_it_leaves_the_target_alone_and_nothing_behind() {
+    fn a_rollback_leaves_the_target_and_nothing_else() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("out");
-        let outgoing = create(&target);
-        let undo = outgoing.landing.undo().expect("can be undone");
-        assert!(undo.name().contains(".out.highwater-"), "{}", undo.name());
-        undo.undo().expect("undone");
+        let mut outgoing = create(&target);
+        let rollback = outgoing.rollback().expect("can be rolled back");
+        assert!(rollback.name().contains(".out.highwater-"), "{}", rollback.name());
+        roll_back(rollback);
         assert!(names(folder.path()).is_empty());
-        let alarm = crate::platform::Alarm::new().expect("an alarm");
-        assert!(outgoing.landing.land(&outgoing.descriptor, alarm.descriptor()).is_err());
+        assert!(outgoing.commit_at_once(&Cancel::default()).is_err());
         assert!(names(folder.path()).is_empty());
     }
 
@@ -289,7 +234,7 @@ mod tests {
         let temporary = folder.path().join(&names(folder.path())[0]);
         std::fs::rename(&temporary, folder.path().join("moved")).expect("moved");
         std::fs::write(&temporary, "theirs").expect("written");
-        outgoing.landing.undo().expect("can be undone").undo().expect("undone");
+        roll_back(outgoing.rollback().expect("can be rolled back"));
         assert_eq!(std::fs::read(&temporary).expect("there"), b"theirs");
     }
 
@@ -300,8 +245,8 @@ mod tests {
         std::fs::create_dir(folder.path().join("deep")).expect("made");
         symlink("deep/real", &link).expect("linked");
         let outgoing = create(&link);
-        outgoing.descriptor.write(b"x").expect("written");
-        land(outgoing);
+        outgoing.descriptor().write(b"x").expect("written");
+        commit(outgoing);
         assert!(link.symlink_metadata().expect("there").is_symlink());
         assert_eq!(std::fs::read(folder.path().join("deep/real")).expect("read"), b"x");
     }
@@ -310,7 +255,7 @@ mod tests {
     fn a_name_of_full_length_still_has_room_for_a_temporary() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = folder.path().join("x".repeat(255));
-        land(create(&target));
+        commit(create(&target));
         assert!(target.exists());
     }
 }

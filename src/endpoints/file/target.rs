@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use crate::error::{Failure, Kind, shown};
 use crate::platform::{FileId, files, folder_of};
 
-use super::super::Writing;
+use super::options::WriteOptions;
 use super::temporary;
 
 /// A place in an open folder.
@@ -45,7 +45,7 @@ pub const PRIVATE: Mode = Mode::from_raw_mode(0o600);
 
 impl Target {
     /// Finds the file that `path` leads to, or the place where it will be.
-    pub fn find(path: &Path, writing: Writing) -> Result<Self, Errno> {
+    pub fn find(path: &Path, writing: &WriteOptions) -> Result<Self, Errno> {
         let path = files::follow_links(path)?;
         let name = files::file_name(&path).ok_or(Errno::ISDIR)?;
         let folder_path = folder_of(&path);

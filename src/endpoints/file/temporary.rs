@@ -15,7 +15,7 @@ use crate::platform::{FileId, files};
 use super::target::Target;
 
 /// How many names are known beforehand.
-const SLOTS: u32 = 8;
+const SLOTS: u32 = 4;
 /// How many random names are tried after that.
 const ATTEMPTS: u32 = 16;
 
@@ -78,11 +78,13 @@ fn is_locked(target: &Target, name: &OsStr, created: &OwnedFd) -> Result<bool, E
     }
 }
 
-/// Removes the temporaries of killed runs. What cannot be removed, or is not provably of such a run, stays.
-pub fn sweep(target: &Target) {
-    for number in 0..SLOTS {
-        let name = slot(target, number);
-        let _ = sweep_named(target, &name);
+/// Removes the temporaries of killed runs, but not that of this run, if it has one. What cannot be removed, or is not
+/// provably of such a run, stays.
+pub fn sweep(target: &Target, own: Option<&OsStr>) {
+    for name in (0..SLOTS).map(|number| slot(target, number)) {
+        if own != Some(&name) {
+            let _ = sweep_named(target, &name);
+        }
     }
 }
 

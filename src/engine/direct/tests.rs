@@ -1,162 +1,112 @@
-//! Every way that a direct lane moves bytes, between descriptors that are made here: what arrives, what both ends are told
+//! Every way that a direct path moves bytes, between descriptors that are made here: what arrives, what both ends are told
 //! and what the meters say are exact, whatever the system does at once.
 
-use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::fd::OwnedFd;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::runtime::Runtime;
 
 use super::super::start::start_direct;
 use super::*;
 use crate::error::{Failure, Kind};
-use crate::flow::{Inlet, Outlet, Pool, StageMeter};
+use crate::flow::{Pool, StageMeter};
 use crate::graph::Id;
-use crate::stage::{Cancel, Phase, Rollback, Work};
+use crate::platform::{Interest, Woken, reactor};
+use crate::stage::{BoxFuture, Cancel, Commit, Endpoint, OpenReader, Source};
 
-/// What both ends were told.
-#[derive(Debug, Default)]
-struct Told {
-    ended: Mutex<Vec<u64>>,
-    wrote: AtomicU64,
-    landed: AtomicU64,
-    /// How many bytes the sink had taken before it failed.
-    failed_after: AtomicU64,
+/// A source of a descriptor that is there already.
+struct From(OwnedFd);
+
+impl Endpoint for From {
+    fn shown(&self) -> String {
+        "fake".to_owned()
+    }
+
+    fn direct(&self) -> Result<(), &'static str> {
+        Ok(())
+    }
+
+    fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
+        Box::pin(async move { Ok(Incoming::new(Descriptor::own(self.0).expect("open"), None).into()) })
+    }
 }
 
-/// A source of descriptors that are there already.
-struct From {
-    now: Arc<Descriptor>,
-    later: VecDeque<Arc<Descriptor>>,
-    told: Arc<Told>,
+/// What the sink was told.
+#[derive(Debug, Default)]
+struct Told {
+    wrote: AtomicU64,
+    committed: AtomicU64,
 }
 
 struct To {
-    descriptor: Arc<Descriptor>,
     is_new_file: bool,
     told: Arc<Told>,
     /// The meter of the source.
     source: Arc<StageMeter>,
 }
 
-impl Source for From {
-    fn as_direct(&mut self) -> Option<&mut dyn DirectSource> {
-        Some(self)
+impl Commit for To {
+    fn holes(&self) -> Holes {
+        if self.is_new_file { Holes::Grow } else { Holes::None }
     }
 
-    fn start(self: Box<Self>, _: Outlet, _: Context) -> Work {
-        unreachable!("it is a direct lane")
-    }
-}
-
-impl DirectSource for From {
-    fn descriptor(&self) -> &Arc<Descriptor> {
-        &self.now
-    }
-
-    fn ended(&self, total: u64) -> Outcome {
-        self.told.ended.lock().expect("no panic").push(total);
-        Ok(())
-    }
-
-    fn advance(&mut self, _: &Context) -> Result<bool, Stop> {
-        let next = self.later.pop_front();
-        Ok(next.map(|next| self.now = next).is_some())
-    }
-
-    fn failed(&self, error: io::Error, total: u64) -> Failure {
-        Failure::io(Kind::Source, "cannot read", error).after(total)
-    }
-}
-
-impl Sink for To {
-    fn rollback(&self) -> Option<Arc<dyn Rollback>> {
-        None
-    }
-
-    fn phase(&self) -> Phase {
-        Phase::Drained
-    }
-
-    fn as_direct(&mut self) -> Option<&mut dyn DirectSink> {
-        Some(self)
-    }
-
-    fn start(self: Box<Self>, _: Inlet, _: Context) -> Work {
-        unreachable!("it is a direct lane")
-    }
-}
-
-impl DirectSink for To {
-    fn descriptor(&self) -> &Arc<Descriptor> {
-        &self.descriptor
-    }
-
-    fn is_new_file(&self) -> bool {
-        self.is_new_file
-    }
-
-    fn wrote(&mut self, count: u64) {
+    fn wrote(&self, count: u64) {
         self.told.wrote.fetch_add(count, Ordering::Relaxed);
     }
 
-    fn land(&mut self, _: &Context) -> Outcome {
+    fn commit(self: Box<Self>, _: &Descriptor, _: BorrowedFd<'_>) -> Outcome {
         assert!(
             self.source.times().ended_at.is_some(),
             "the source has nothing left to do"
         );
-        self.told.landed.fetch_add(1, Ordering::Relaxed);
+        self.told.committed.fetch_add(1, Ordering::Relaxed);
         Ok(())
-    }
-
-    fn failed(&self, error: io::Error, written: u64) -> Failure {
-        self.told.failed_after.store(written, Ordering::Relaxed);
-        Failure::io(Kind::Sink, "cannot write", error).after(written)
     }
 }
 
-/// A lane, and what can be seen of it from outside.
+/// A direct path, and what can be seen of it from outside.
 struct Rig {
     told: Arc<Told>,
     meters: [Arc<StageMeter>; 2],
     cancel: Arc<Cancel>,
-    gate: Arc<Gate>,
+    pause_point: Arc<PausePoint>,
+    /// Where later places are opened.
+    runtime: Runtime,
 }
 
 impl Rig {
     /// Joins `from` and `to` with a buffer of `size` bytes.
     fn new(from: Vec<OwnedFd>, to: OwnedFd, is_new_file: bool, size: usize) -> (Self, Direct) {
-        let own = |fd| Arc::new(Descriptor::own(fd).expect("open"));
         let rig = Self {
             told: Arc::default(),
             meters: [(); 2].map(|()| Arc::new(StageMeter::new(std::time::Instant::now()))),
             cancel: Arc::default(),
-            gate: Arc::default(),
+            pause_point: Arc::default(),
+            runtime: reactor().expect("a runtime"),
         };
         let context = |at: usize| Context {
             cancel: rig.cancel.clone(),
             ..Context::detached(rig.meters[at].clone())
         };
-        let mut later: VecDeque<Arc<Descriptor>> = from.into_iter().map(own).collect();
+        let mut places = from.into_iter().map(|fd| Box::new(From(fd)) as Box<dyn Endpoint>);
+        let first = places.next().expect("a source");
+        let source = Source::series(first, places.collect(), None);
+        let commit = To {
+            is_new_file,
+            told: rig.told.clone(),
+            source: rig.meters[0].clone(),
+        };
         let direct = Direct {
-            source: Box::new(From {
-                now: later.pop_front().expect("a source"),
-                later,
-                told: rig.told.clone(),
-            }),
-            sink: Box::new(To {
-                descriptor: own(to),
-                is_new_file,
-                told: rig.told.clone(),
-                source: rig.meters[0].clone(),
-            }),
+            source: rig.runtime.block_on(source.open()).expect("open"),
+            sink: Outgoing::new(Descriptor::own(to).expect("open"), Box::new(commit)).into(),
             from: context(0),
             to: context(1),
             buffer: Arc::new(Pool::new(size as u64)).lease(size),
-            gate: rig.gate.clone(),
+            pause_point: rig.pause_point.clone(),
             lane: Arc::default(),
         };
         (rig, direct)
@@ -169,13 +119,10 @@ impl Rig {
     }
 
     #[track_caller]
-    fn assert_moved(&self, outcomes: &[Outcome; 2], pieces: &[usize]) {
+    fn assert_moved(&self, outcomes: &[Outcome; 2], whole: u64) {
         assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
-        let pieces: Vec<u64> = pieces.iter().map(|length| *length as u64).collect();
-        let whole: u64 = pieces.iter().sum();
-        assert_eq!(*self.told.ended.lock().expect("no panic"), pieces);
         assert_eq!(self.told.wrote.load(Ordering::Relaxed), whole);
-        assert_eq!(self.told.landed.load(Ordering::Relaxed), 1);
+        assert_eq!(self.told.committed.load(Ordering::Relaxed), 1);
         assert_eq!(self.counts(), [whole; 4]);
         assert!(self.meters.iter().all(|meter| meter.open_wait().is_none()));
     }
@@ -260,7 +207,7 @@ fn files_into_a_pipe_arrive_in_order_however_little_it_takes_at_once() {
     drop(other);
     assert!(read_all(read) == whole, "the bytes");
     let outcomes = lane.join().expect("no panic");
-    rig.assert_moved(&outcomes, &[first.len(), 0, second.len()]);
+    rig.assert_moved(&outcomes, whole.len() as u64);
 }
 
 #[test]
@@ -270,7 +217,7 @@ fn a_file_goes_on_from_its_offset_behind_what_the_other_one_has() {
     let mut sink = file(b"before");
     sink.seek(SeekFrom::End(0)).expect("a regular file");
     let (rig, direct) = Rig::new(vec![source.into()], sink.try_clone().expect("own").into(), false, 1000);
-    rig.assert_moved(&direct.run(), &[99_993]);
+    rig.assert_moved(&direct.run(), 99_993);
     assert!(content(sink) == [b"before", &bytes(100_000)[7..]].concat());
 }
 
@@ -289,7 +236,7 @@ fn holes_are_counted_and_stay_where_they_were() {
         let sink = file(&vec![255; if is_new_file { 0 } else { 5 << 20 }]);
         let copy = sink.try_clone().expect("own").into();
         let (rig, direct) = Rig::new(vec![source.try_clone().expect("own").into()], copy, is_new_file, 70_000);
-        rig.assert_moved(&direct.run(), &[5 << 20]);
+        rig.assert_moved(&direct.run(), 5 << 20);
         assert!(content(sink) == content(source), "a new file: {is_new_file}");
     }
 }
@@ -314,7 +261,7 @@ fn a_pipe_that_nobody_has_opened_yet_is_waited_for() {
     }
     drop(writer);
     let outcomes = lane.join().expect("no panic");
-    rig.assert_moved(&outcomes, &[2000]);
+    rig.assert_moved(&outcomes, 2000);
     assert_eq!(read_all(read), [bytes(1000), bytes(1000)].concat());
 }
 
@@ -343,10 +290,10 @@ fn a_lane_that_was_told_to_stop_moves_nothing() {
         let (rig, direct) = Rig::new(vec![source], sink, true, 100);
         rig.cancel.trip();
         let outcomes = direct.run();
-        let is_stopped = |outcome: &Outcome| matches!(outcome, Err(Stop::Neighbour));
+        let is_stopped = |outcome: &Outcome| matches!(outcome, Err(Stop::PeerClosed));
         assert!(outcomes.iter().all(is_stopped), "{way}: {outcomes:?}");
         assert_eq!(
-            (rig.counts(), rig.told.landed.load(Ordering::Relaxed)),
+            (rig.counts(), rig.told.committed.load(Ordering::Relaxed)),
             ([0; 4], 0),
             "{way}"
         );
@@ -358,14 +305,14 @@ fn a_closed_gate_stops_every_way_before_the_sink_until_it_is_opened_or_the_run_e
     for opens in [true, false] {
         for (way, source, sink, other) in ways() {
             let (rig, direct) = Rig::new(vec![source], sink, true, 100);
-            rig.gate.set_closed(true);
+            rig.pause_point.set_closed(true);
             let lane = spawn(direct);
             rig.until(&lane, |rig| {
                 rig.waits() == [Some(Wait::Backpressured), Some(Wait::Outside)]
             });
             assert_eq!(rig.counts()[1..], [0; 3], "{way}");
             if opens {
-                rig.gate.set_closed(false);
+                rig.pause_point.set_closed(false);
             } else {
                 rig.cancel.trip();
             }
@@ -386,9 +333,9 @@ fn a_sink_that_takes_no_more_does_not_keep_a_lane_that_is_told_to_stop() {
     rig.until(&lane, |_| is_full(&other));
     rig.cancel.trip();
     let outcomes = lane.join().expect("no panic");
-    assert!(matches!(outcomes, [Err(Stop::Neighbour), Err(Stop::Neighbour)]));
+    assert!(matches!(outcomes, [Err(Stop::PeerClosed), Err(Stop::PeerClosed)]));
     assert_eq!(rig.told.wrote.load(Ordering::Relaxed), rig.counts()[3]);
-    assert_eq!(rig.told.landed.load(Ordering::Relaxed), 0);
+    assert_eq!(rig.told.committed.load(Ordering::Relaxed), 0);
 }
 
 #[test]
@@ -397,7 +344,7 @@ fn an_error_is_of_the_end_where_it_happened() {
     let (_read, write) = pipe();
     let (_, unreadable) = Rig::new(vec![file(&bytes(50)).into(), folder.into()], write, false, 100);
     let [source, sink] = unreadable.run();
-    assert!(matches!(sink, Err(Stop::Neighbour)));
+    assert!(matches!(sink, Err(Stop::PeerClosed)));
     let Err(Stop::Failed(failure)) = source else {
         panic!("{source:?}")
     };
@@ -410,8 +357,11 @@ fn an_error_is_of_the_end_where_it_happened() {
     rig.until(&lane, |_| is_full(&other));
     drop(read);
     let [_, sink] = lane.join().expect("no panic");
-    assert!(matches!(sink, Err(Stop::Failed(_))), "{sink:?}");
-    assert_eq!(rig.told.failed_after.load(Ordering::Relaxed), rig.counts()[3]);
+    let Err(Stop::Failed(failure)) = sink else {
+        panic!("{sink:?}")
+    };
+    let after = format!("after: Some({})", rig.counts()[3]);
+    assert!(format!("{failure:?}").contains(&after), "{failure:?}");
     assert!(rig.counts()[3] > 0);
 
     for (way, source, sink, other) in ways() {
@@ -422,7 +372,7 @@ fn an_error_is_of_the_end_where_it_happened() {
         drop(other);
         let (rig, direct) = Rig::new(vec![source], sink, false, 100);
         let [source, sink] = direct.run();
-        assert!(matches!(source, Err(Stop::Neighbour)), "{way}");
+        assert!(matches!(source, Err(Stop::PeerClosed)), "{way}");
         let Err(Stop::Failed(failure)) = sink else {
             panic!("{way}: {sink:?}")
         };

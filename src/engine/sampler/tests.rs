@@ -9,11 +9,11 @@ use crate::platform::{Descriptor, Transfer};
 const TENTH: Duration = Duration::from_millis(100);
 
 /// Glances ten times a second, as a view does; answers who was named at each.
-async fn glance(sampler: &mut Sampler, tenths: u32) -> Vec<Option<usize>> {
+async fn observe(sampler: &mut Sampler, tenths: u32) -> Vec<Option<usize>> {
     let mut named = Vec::new();
     for _ in 0..tenths {
         sleep(TENTH).await;
-        sampler.glance();
+        sampler.observe();
         named.push(sampler.named.map(Id::number));
     }
     named
@@ -35,10 +35,10 @@ fn thousandths(part: f64) -> i64 {
 async fn a_rate_is_that_of_the_last_five_seconds_whoever_samples_meanwhile() {
     let (watch, meters) = watch(2);
     let mut sampler = Sampler::new(watch);
-    glance(&mut sampler, 100).await;
+    observe(&mut sampler, 100).await;
     meters[0].add_out(1000);
     for _ in 0..5 {
-        glance(&mut sampler, 9).await;
+        observe(&mut sampler, 9).await;
         sleep(TENTH).await;
         assert_eq!(thousandths(sampler.sample().stages.values()[0].rate), 200_000);
     }
@@ -76,10 +76,10 @@ async fn at_the_end_it_is_whoever_was_the_bottleneck_longest() {
     let (watch, meters) = watch(2);
     let mut sampler = Sampler::new(watch);
     let idle = meters[1].wait(Wait::Idle);
-    let before = glance(&mut sampler, 10).await;
+    let before = observe(&mut sampler, 10).await;
     drop(idle);
     let _full = meters[0].wait(Wait::Backpressured);
-    let after = glance(&mut sampler, 90).await;
+    let after = observe(&mut sampler, 90).await;
     assert_eq!((before[9], after[89]), (Some(0), Some(1)));
     assert_eq!(sampler.end().bottleneck.map(Id::number), Some(1));
 }
@@ -88,13 +88,13 @@ async fn at_the_end_it_is_whoever_was_the_bottleneck_longest() {
 async fn a_stage_that_has_ended_is_not_named_and_a_sink_that_has_is_not_paused() {
     let (watch, meters) = watch(3);
     let mut sampler = Sampler::new(watch.clone());
-    assert_eq!(glance(&mut sampler, 10).await[9], Some(2));
+    assert_eq!(observe(&mut sampler, 10).await[9], Some(2));
     assert!(!sampler.look().run.paused);
     watch.controls().pause();
     assert!(sampler.look().run.paused);
     meters[2].end();
     assert!(!sampler.look().run.paused);
-    sampler.glance();
+    sampler.observe();
     assert_eq!(sampler.named.map(Id::number), Some(1));
 }
 
@@ -126,7 +126,7 @@ fn what_waits_in_the_kernel_is_never_above_its_peak() {
     let (read, write) = rustix::pipe::pipe().expect("a pipe");
     let read = Arc::new(Descriptor::own(read).expect("own"));
     let (watch, _) = watch(2);
-    watch.stages.values()[0].outer_side.reads(&read);
+    watch.stages.values()[0].external_fd.reads(&read);
     let mut sampler = Sampler::new(watch);
     let mut seen = |what: fn(&mut Sampler) -> Snapshot| {
         let snapshot = what(&mut sampler);

@@ -113,9 +113,10 @@ impl Bench {
                 name: fake.name,
                 text: fake.name.to_owned(),
                 listening: Vec::new(),
+                outside: None,
                 meter: Arc::new(StageMeter::new(start)),
                 findings: Arc::default(),
-                outer_side: Arc::default(),
+                external_fd: Arc::default(),
             })
             .collect();
         let tallies: Vec<Arc<Tally>> = links.values().iter().map(|_| Arc::default()).collect();

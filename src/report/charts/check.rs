@@ -20,50 +20,61 @@ struct Curve {
 }
 
 impl Curve {
-    fn of(check: &Check, name: &str, class: &str, label_class: &str, value: fn(&CheckSample) -> u64) -> Self {
-        let samples: Vec<Sample> = check
-            .samples
-            .iter()
-            .map(|sample| (sample.elapsed_s, float(value(sample))))
+    /// `None` of what is not known at some time.
+    fn of(
+        check: &Check,
+        name: &str,
+        class: &str,
+        label_class: &str,
+        value: fn(&CheckSample) -> Option<u64>,
+    ) -> Option<Self> {
+        let samples = check.samples.iter();
+        let samples: Option<Vec<Sample>> = samples
+            .map(|sample| Some((sample.elapsed_s, float(value(sample)?))))
             .collect();
-        let last = check.samples.last().map_or(0, value);
-        Self {
-            samples: thinned(&samples),
+        let last = check.samples.last().and_then(value)?;
+        Some(Self {
+            samples: thinned(&samples?),
             class: class.to_owned(),
             label: format!("{name} {}", human_size(last)),
             label_class: label_class.to_owned(),
-        }
+        })
     }
 }
 
-/// What one program took, gave back and kept.
+/// What one program took, gave back and kept; of a server, what its clients got.
 pub fn bytes(check: &Check) -> Picture {
     // What lies between the lines is in the program: drawn as what a chain holds is.
-    let curves = vec![
+    let curves: Vec<Curve> = [
         Curve::of(check, "backlog", "edge", "lt", |sample| sample.backlog_bytes),
         Curve::of(check, "accepted", "d0", "l0", |sample| sample.accepted_bytes),
-        Curve::of(check, "returned", "r2", "l2", |sample| sample.returned_bytes),
-    ];
+        Curve::of(check, "returned", "r2", "l2", |sample| Some(sample.returned_bytes)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     let label = "Bytes over time: accepted, returned, and the backlog between them";
     picture(&curves, duration(check), 190.0, label)
 }
 
-/// The resident memory of each program, the ones over the others.
+/// The memory of each program, the ones over the others.
 pub fn memory(checks: &[(usize, &Check)]) -> Picture {
     let curves: Vec<Curve> = checks
         .iter()
-        .map(|(number, check)| {
+        .filter_map(|(number, check)| {
             let key = if checks.len() == 1 {
                 String::new()
             } else {
                 format!("{} ", letter(*number))
             };
             let (line, label) = (format!("r{}", colour(*number)), format!("l{}", colour(*number)));
-            Curve::of(check, &format!("{key}RSS"), &line, &label, |sample| sample.rss_bytes)
+            Curve::of(check, &format!("{key}memory"), &line, &label, |sample| {
+                Some(sample.memory_bytes)
+            })
         })
         .collect();
     let longest = checks.iter().map(|(_, check)| duration(check)).fold(0.0, f64::max);
-    picture(&curves, longest, 190.0, "Resident memory over time")
+    picture(&curves, longest, 190.0, "Memory over time")
 }
 
 fn duration(check: &Check) -> f64 {

@@ -279,8 +279,8 @@ fn check<R: BufRead>(lines: &mut Lines<'_, R>) -> Result<Check, Trouble> {
                 return Err(lines.wrong("there is more behind the end object; a file holds one recording"));
             }
             "check-sample" => {
-                let what =
-                    "a check's sample has elapsed_s, rss_bytes, accepted_bytes, returned_bytes and backlog_bytes";
+                let what = "a check's sample has elapsed_s, rss_bytes, memory_bytes, disk_bytes, accepted_bytes, \
+                            returned_bytes and backlog_bytes";
                 lines.check_time(before, &tag)?;
                 let sample: CheckSample = lines.object(&line, what)?;
                 samples.push(sample);

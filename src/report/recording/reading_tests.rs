@@ -150,10 +150,23 @@ fn troubles_name_the_line_and_what_would_be_right() {
 }
 
 #[test]
+fn a_check_of_a_server_has_no_input() {
+    let header = HEADER.replace("\"run\"", "\"check\"");
+    let sample = r#"{"event":"check-sample","elapsed_s":0.1,"rss_bytes":5,"memory_bytes":3,"disk_bytes":0,"accepted_bytes":null,"returned_bytes":1,"backlog_bytes":null}"#;
+    let Body::Check(check) = read(&[&header, sample, ""].join("\n")).expect("a recording").body else {
+        panic!("not a check");
+    };
+    assert_eq!(
+        (check.samples[0].accepted_bytes, check.samples[0].backlog_bytes),
+        (None, None)
+    );
+}
+
+#[test]
 fn a_check_is_read_with_and_without_its_end() {
     let header = HEADER.replace("\"run\"", "\"check\"");
-    let sample = r#"{"event":"check-sample","elapsed_s":0.1,"rss_bytes":5,"accepted_bytes":4,"returned_bytes":1,"backlog_bytes":3}"#;
-    let end = r#"{"event":"check-end","elapsed_s":0.2,"verdict":"honours","sentence":"it does","exit":{"code":0,"error":null}}"#;
+    let sample = r#"{"event":"check-sample","elapsed_s":0.1,"rss_bytes":5,"memory_bytes":3,"disk_bytes":0,"accepted_bytes":4,"returned_bytes":1,"backlog_bytes":3}"#;
+    let end = r#"{"event":"check-end","elapsed_s":0.2,"verdict":"honours","sentence":"it does","advice":"","memory_peak_bytes":3,"disk_bytes":0,"largest":{"pid":42,"name":"node"},"error_line":null,"exit":{"code":0,"error":null}}"#;
     for (text, has_end) in [
         ([&header, sample, end, ""].join("\n"), true),
         ([&header, sample, ""].join("\n"), false),
@@ -166,7 +179,7 @@ fn a_check_is_read_with_and_without_its_end() {
     let short = [&header, r#"{"event":"check-sample","elapsed_s":0.1}"#, ""].join("\n");
     assert_eq!(
         read(&short).expect_err("fields are missing").to_string(),
-        "run.jsonl:2: missing field `rss_bytes`; a check's sample has elapsed_s, rss_bytes, accepted_bytes, \
+        "run.jsonl:2: missing field `rss_bytes`; a check's sample has elapsed_s, rss_bytes, memory_bytes, disk_bytes, accepted_bytes, \
          returned_bytes and backlog_bytes"
     );
 }

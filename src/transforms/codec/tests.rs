@@ -73,7 +73,7 @@ fn run_with(call: &str, input: &[u8], piece: usize, high: u64, memory: Option<u6
         let ending = match worker.join().expect("no panic") {
             Ok(()) => Ok(()),
             Err(Stop::Failed(failure)) => Err(failure),
-            Err(Stop::Neighbour) => panic!("{call}: nobody stopped"),
+            Err(Stop::PeerClosed) => panic!("{call}: nobody stopped"),
         };
         (output, ending)
     })

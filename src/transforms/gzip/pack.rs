@@ -1,6 +1,6 @@
 //! Compressing independent members in parallel.
 //!
-//! One thread copies the input into members and the results into the output, in order; a crew compresses, or with
+//! One thread copies the input into members and the results into the output, in order; a pool compresses, or with
 //! `threads=1` that thread itself. No input chunk is held while input is waited for: a member's bytes are the stage's own,
 //! and stand in the budget.
 
@@ -13,8 +13,8 @@ use crate::flow::{Chunk, Inlet, Outlet};
 use crate::stage::{Context, Outcome, Stage, Work};
 
 use super::member::{FOOTER, HEADER, header};
-use crate::transforms::crew::{Crew, Event};
 use crate::transforms::gathered::Gathered;
+use crate::transforms::worker_pool::{Event, WorkerPool};
 
 /// How a stream is compressed.
 #[derive(Debug, Clone, Copy)]
@@ -59,12 +59,12 @@ impl Stage for Members {
                 let mut compressor = Compressor::new(CompressionLvl::new(level).unwrap_or_default());
                 move |member: &mut Member| member.compress(&mut compressor, level)
             };
-            let crew = match self.threads {
-                1 => Crew::alone(compress()),
-                threads => Crew::hire("gzip worker", threads, compress)?,
+            let pool = match self.threads {
+                1 => WorkerPool::alone(compress()),
+                threads => WorkerPool::spawn("gzip worker", threads, compress)?,
             };
             let packer = Packer {
-                crew,
+                pool,
                 filling: None,
                 spare: (0..self.threads).map(|_| Member::new(&self)).collect(),
                 gathered: Gathered::default(),
@@ -114,7 +114,7 @@ impl Member {
 
 struct Packer {
     members: Members,
-    crew: Crew<Member>,
+    pool: WorkerPool<Member>,
     /// The member that is being filled; it has something in it.
     filling: Option<Member>,
     /// Members that nobody uses. With the others there is one for each thread: filling one takes a hundredth of the time
@@ -130,11 +130,11 @@ struct Packer {
 impl Packer {
     fn run(mut self, mut input: Inlet, mut out: Outlet, context: &Context) -> Outcome {
         loop {
-            if self.crew.in_flight() == 0 && !input.is_ready() {
+            if self.pool.in_flight() == 0 && !input.is_ready() {
                 // Whoever waits gives out what it has.
                 self.gathered.send(&mut out)?;
             }
-            match self.crew.next_or_input(&mut input, &context.meter, self.patience())? {
+            match self.pool.next_or_input(&mut input, &context.meter, self.patience())? {
                 Event::Done(member) => self.give_out(member, &mut out)?,
                 Event::Input(Some(chunk)) => self.take_in(&chunk, &mut out)?,
                 Event::Input(None) => break,
@@ -146,7 +146,7 @@ impl Packer {
             self.fill(&[], &mut out)?;
         }
         self.submit();
-        while let Some(member) = self.crew.wait_for_oldest() {
+        while let Some(member) = self.pool.wait_for_oldest() {
             self.give_out(member, &mut out)?;
         }
         self.gathered.send(&mut out)?;
@@ -178,7 +178,7 @@ impl Packer {
             if let Some(member) = self.filling.take().or_else(|| self.spare.pop()) {
                 break member;
             }
-            if let Some(member) = self.crew.wait_for_oldest() {
+            if let Some(member) = self.pool.wait_for_oldest() {
                 self.give_out(member, out)?;
             }
         };
@@ -195,7 +195,7 @@ impl Packer {
     /// Hands over the member that is being filled, if there is one.
     fn submit(&mut self) {
         if let Some(member) = self.filling.take() {
-            self.crew.submit(member);
+            self.pool.submit(member);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Decompressing in parallel, where members tell their size.
 //!
-//! One thread cuts the input into members and copies the results into the output, in order; a crew decompresses. Whatever
+//! One thread cuts the input into members and copies the results into the output, in order; a pool decompresses. Whatever
 //! is out of the ordinary (a member without a size, one that is too large, one that is corrupt, the end in the middle of
 //! one) is left to the decoder that reads any gzip stream, from the first byte that was not given out: it has the last
 //! word on what is an error, and gives out what comes before one.
@@ -15,8 +15,8 @@ use crate::stage::{Budget, Claim, Context, Outcome, Stage, Work, drive};
 
 use super::member::{FOOTER, Sized, sized, wanted};
 use crate::transforms::codec::{Decoding, Format};
-use crate::transforms::crew::{Crew, Event};
 use crate::transforms::gathered::Gathered;
+use crate::transforms::worker_pool::{Event, WorkerPool};
 
 /// The stage `gunzip`.
 #[derive(Clone, Copy)]
@@ -49,7 +49,7 @@ impl Stage for Members {
             members: *self,
             present: Member::default(),
             spare: Vec::new(),
-            crew: None,
+            pool: None,
             first: None,
             gathered: Gathered::default(),
             offset: 0,
@@ -88,9 +88,9 @@ impl Member {
     }
 }
 
-/// A crew, and the memory that its members may take.
-struct Hired {
-    crew: Crew<Member>,
+/// A pool, and the memory that its members may take.
+struct Workers {
+    pool: WorkerPool<Member>,
     /// Bytes that one member may take on either side.
     room: usize,
     _claim: Claim,
@@ -103,8 +103,8 @@ struct Unpacker {
     /// Members that nobody uses.
     spare: Vec<Member>,
     /// `None` until a member has come whose size is known.
-    crew: Option<Hired>,
-    /// Memory for the member that is gathered before there is a crew.
+    pool: Option<Workers>,
+    /// Memory for the member that is gathered before there is a pool.
     first: Option<Claim>,
     gathered: Gathered,
     /// Bytes of the members that were given out.
@@ -122,13 +122,13 @@ enum Taken {
 impl Unpacker {
     fn run(mut self, mut input: Inlet, mut out: Outlet) -> Outcome {
         loop {
-            let in_flight = self.crew.as_ref().map_or(0, |hired| hired.crew.in_flight());
+            let in_flight = self.pool.as_ref().map_or(0, |workers| workers.pool.in_flight());
             if in_flight == 0 && !input.is_ready() {
                 // Whoever waits gives out what it has.
                 self.gathered.send(&mut out)?;
             }
-            let event = match &mut self.crew {
-                Some(hired) => hired.crew.next_or_input(&mut input, &self.context.meter, None)?,
+            let event = match &mut self.pool {
+                Some(workers) => workers.pool.next_or_input(&mut input, &self.context.meter, None)?,
                 None => Event::Input(input.receive_blocking()?),
             };
             match event {
@@ -175,9 +175,9 @@ impl Unpacker {
     /// Whether there is room for a member of `size` bytes. What a header says costs its writer nothing, so it is believed
     /// only as far as the budget goes.
     fn may_gather(&mut self, size: usize) -> bool {
-        match (&self.crew, &self.first) {
+        match (&self.pool, &self.first) {
             _ if size > LARGEST => false,
-            (Some(hired), _) => size <= hired.room,
+            (Some(workers), _) => size <= workers.room,
             (None, Some(_)) => true,
             (None, None) => {
                 self.first = self.context.budget.claim(size as u64).ok();
@@ -192,7 +192,7 @@ impl Unpacker {
         if needed > LARGEST {
             return Ok(false);
         }
-        if self.crew.is_none() {
+        if self.pool.is_none() {
             // Members are of one size as a rule; what cannot be compressed is a little larger.
             let room = needed + needed / 16 + 1024;
             // The first member's memory is a part of it.
@@ -201,38 +201,38 @@ impl Unpacker {
                 self.first = self.context.budget.claim(self.present.input.len() as u64).ok();
                 return Ok(false);
             };
-            let crew = Crew::hire("gunzip worker", threads, || {
+            let pool = WorkerPool::spawn("gunzip worker", threads, || {
                 let mut decompressor = Decompressor::new();
                 move |member: &mut Member| member.decompress(&mut decompressor)
             })?;
             self.spare.resize_with(in_hand(threads) - 1, Member::default);
-            self.crew = Some(Hired {
-                crew,
+            self.pool = Some(Workers {
+                pool,
                 room,
                 _claim: claim,
             });
         }
         while self.spare.is_empty() {
-            let Some(member) = self.crew.as_mut().and_then(|hired| hired.crew.wait_for_oldest()) else {
+            let Some(member) = self.pool.as_mut().and_then(|workers| workers.pool.wait_for_oldest()) else {
                 break;
             };
             if !member.is_good {
                 // It goes first when all is decoded by the other decoder.
-                if let Some(hired) = &mut self.crew {
-                    hired.crew.put_back(member);
+                if let Some(workers) = &mut self.pool {
+                    workers.pool.put_back(member);
                 }
                 return Ok(false);
             }
             self.give_out(member, out)?;
         }
-        let (Some(hired), Some(next)) = (&mut self.crew, self.spare.pop()) else {
+        let (Some(workers), Some(next)) = (&mut self.pool, self.spare.pop()) else {
             return Ok(false);
         };
-        if needed > hired.room {
+        if needed > workers.room {
             self.spare.push(next);
             return Ok(false);
         }
-        hired.crew.submit(std::mem::replace(&mut self.present, next));
+        workers.pool.submit(std::mem::replace(&mut self.present, next));
         Ok(true)
     }
 
@@ -248,7 +248,7 @@ impl Unpacker {
     /// gathered of the next, then `rest` and all that follows.
     fn decode(mut self, oldest: Option<Member>, rest: Option<Chunk>, input: Inlet, mut out: Outlet) -> Outcome {
         let mut in_hand: Vec<Member> = oldest.into_iter().collect();
-        while let Some(member) = self.crew.as_mut().and_then(|hired| hired.crew.wait_for_oldest()) {
+        while let Some(member) = self.pool.as_mut().and_then(|workers| workers.pool.wait_for_oldest()) {
             if in_hand.is_empty() && member.is_good {
                 self.give_out(member, &mut out)?;
             } else {
@@ -256,7 +256,7 @@ impl Unpacker {
             }
         }
         self.gathered.send(&mut out)?;
-        // The crew's memory is its own to the end: the members in hand are still in it.
+        // The pool's memory is its own to the end: the members in hand are still in it.
         let mut decoding = Decoding::behind(self.members.formats, self.context.budget.clone(), self.offset);
         for member in in_hand {
             decoding.feed(&member.input, &mut out)?;
@@ -268,7 +268,7 @@ impl Unpacker {
         }
         self.spare = Vec::new();
         self.present = Member::default();
-        self.crew = None;
+        self.pool = None;
         self.first = None;
         drive(Box::new(decoding), input, out)
     }
@@ -289,7 +289,7 @@ mod tests {
             },
             present: Member::default(),
             spare: Vec::new(),
-            crew: None,
+            pool: None,
             first: None,
             gathered: Gathered::default(),
             offset: 0,

@@ -122,7 +122,7 @@ impl<'a> Panel<'a> {
     }
 }
 
-/// How much less the run that heeds its marks took, once both are over.
+/// How much less the run that supports its marks took, once both are over.
 fn less(contrast: &Contrast) -> Option<String> {
     let (ignoring, heeding) = (contrast.ignoring.end.as_ref()?, contrast.heeding.end.as_ref()?);
     excess(ignoring.peak, heeding.peak).map(|times| format!("{times} less"))

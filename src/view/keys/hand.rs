@@ -23,7 +23,7 @@ pub struct Hand {
 
 /// What is left to do for who reads the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
+pub enum KeyCommand {
     /// Nothing but to show it.
     Show,
     /// End the run as Ctrl-C does.
@@ -32,7 +32,7 @@ pub enum Deed {
 
 impl Hand {
     /// Does what a key asks for; answers `None` for keys that mean nothing.
-    pub fn press(&mut self, key: u8, controls: &Controls, now: Instant) -> Option<Deed> {
+    pub fn press(&mut self, key: u8, controls: &Controls, now: Instant) -> Option<KeyCommand> {
         match key {
             b'+' | b'=' => self.turn(controls, faster, now),
             b'-' | b'_' => self.turn(controls, slower, now),
@@ -49,17 +49,17 @@ impl Hand {
                 self.note = None;
             }
             b'?' => self.explains = !self.explains,
-            b'q' => return Some(Deed::Quit),
+            b'q' => return Some(KeyCommand::Quit),
             _ => return None,
         }
-        Some(Deed::Show)
+        Some(KeyCommand::Show)
     }
 
     fn turn(&mut self, controls: &Controls, step: fn(u64) -> u64, now: Instant) {
         let note = match controls.throttles().get(self.chosen) {
             Some(throttle) => {
-                let rate = step(throttle.dial.rate());
-                throttle.dial.set(rate);
+                let rate = step(throttle.rate_control.rate());
+                throttle.rate_control.set(rate);
                 format!("{} at {}", called(throttle, controls), readable_rate(rate))
             }
             None => "no throttle in this chain: + and - have nothing to turn".to_owned(),
@@ -94,7 +94,7 @@ fn called(throttle: &Throttle, controls: &Controls) -> String {
 mod tests {
     use super::*;
 
-    fn press(hand: &mut Hand, keys: &[u8], controls: &Controls) -> Vec<Option<Deed>> {
+    fn press(hand: &mut Hand, keys: &[u8], controls: &Controls) -> Vec<Option<KeyCommand>> {
         let now = Instant::now();
         keys.iter().map(|key| hand.press(*key, controls, now)).collect()
     }
@@ -107,16 +107,16 @@ mod tests {
     fn plus_and_minus_turn_the_throttle() {
         let (controls, mut hand) = (Controls::detached(&[(2, 1_000_000)]), Hand::default());
         press(&mut hand, b"++", &controls);
-        assert_eq!(controls.throttles()[0].dial.rate(), 1_250_000);
+        assert_eq!(controls.throttles()[0].rate_control.rate(), 1_250_000);
         assert_eq!(note(&hand, &controls).as_deref(), Some("throttle at 1.25MB/s"));
         press(&mut hand, b"---", &controls);
-        assert_eq!(controls.throttles()[0].dial.rate(), 900_000);
+        assert_eq!(controls.throttles()[0].rate_control.rate(), 900_000);
     }
 
     #[test]
     fn without_a_throttle_they_say_so() {
         let (controls, mut hand) = (Controls::detached(&[]), Hand::default());
-        assert_eq!(press(&mut hand, b"+", &controls), [Some(Deed::Show)]);
+        assert_eq!(press(&mut hand, b"+", &controls), [Some(KeyCommand::Show)]);
         assert!(note(&hand, &controls).is_some_and(|note| note.starts_with("no throttle in this chain")));
     }
 
@@ -127,7 +127,7 @@ mod tests {
             controls
                 .throttles()
                 .iter()
-                .map(|one| one.dial.rate())
+                .map(|one| one.rate_control.rate())
                 .collect::<Vec<_>>()
         };
         let mut hand = Hand::default();
@@ -145,7 +145,7 @@ mod tests {
         assert!(controls.is_paused());
         assert_eq!(
             press(&mut hand, b" qx", &controls),
-            [Some(Deed::Show), Some(Deed::Quit), None]
+            [Some(KeyCommand::Show), Some(KeyCommand::Quit), None]
         );
         assert!(!controls.is_paused());
     }

@@ -21,7 +21,7 @@ use crate::platform::{is_in_foreground, terminal_size, write_within};
 use super::frame::Size;
 
 /// How long a terminal may take for one picture.
-const PATIENCE: Duration = Duration::from_millis(100);
+const WRITE_TIMEOUT: Duration = Duration::from_millis(100);
 /// What is kept for a terminal that has stopped reading; more is dropped.
 const MOST_PENDING: usize = 64 << 10;
 /// Where the terminal's size is not known.
@@ -178,7 +178,7 @@ impl TermLike for Screen {
     fn flush(&self) -> io::Result<()> {
         let mut state = self.state();
         let patience = if state.pending.is_empty() {
-            PATIENCE
+            WRITE_TIMEOUT
         } else {
             Duration::ZERO
         };

@@ -8,6 +8,7 @@ use snapbox::{Data, IntoData, assert_data_eq};
 
 use crate::engine::{RateLimit, Snapshot};
 use crate::graph::{Graph, Id, Port};
+use crate::stage::Outside;
 
 use super::sample::{branched, direct, history, stage, throttled, unbounded};
 use super::{Background, KeyLine, Line, Size, Style, frame, frame_with_keys};
@@ -194,6 +195,7 @@ fn what_waits_in_the_kernel_is_shown_once_it_says_something() {
     snapshot.bottleneck = Some(Id::numbered(3));
     snapshot.stages.values_mut()[3].share = stage("", "", [0, 0], 0.0, [1.0, 0.0]).share;
     snapshot.stages.values_mut()[3].share.get_or_insert_default().outside = 0.97;
+    snapshot.stages.values_mut()[3].outside = Some(Outside::Peer);
     let all: String = [40, 80, 120]
         .map(|columns| shown(&snapshot, columns, 30, NO_COLOUR) + "\n")
         .concat();
@@ -275,6 +277,7 @@ fn an_unknown_size_has_no_percent() {
         stage.share = super::sample::stage("", "", [0, 0], 0.0, [1.0 - idle, idle]).share;
     }
     snapshot.stages.values_mut()[0].share.get_or_insert_default().outside = 0.93;
+    snapshot.stages.values_mut()[0].outside = Some(Outside::Disk);
     assert_picture("unknown-size", shown(&snapshot, 80, 24, NO_COLOUR));
 }
 

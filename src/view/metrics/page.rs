@@ -16,7 +16,7 @@ pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 const BUILD: Family = info("highwater_build_info", "The program that runs, always 1.");
 const LANE: Family = info(
     "highwater_lane_info",
-    "How the bytes move: linked, or the direct lane's name; always 1.",
+    "How the bytes move: linked, or the direct path's name; always 1.",
 );
 const STAGES: Family = info("highwater_stage_info", "The stages with their text, always 1.");
 const BOTTLENECK: Family = info(

@@ -22,15 +22,15 @@ const STACK: usize = 256 << 10;
 /// How many are answered at once; others wait in the system's queue.
 const CLIENTS: usize = 8;
 /// How long a client may take for all of it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often the run is looked at: as often as the view does, so that both name the same bottleneck.
-const GLANCE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long nobody is accepted after that has failed, for want of descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 /// How long nobody is accepted after somebody was, so that a flood of clients costs a hundredth of a processor, not one.
-const BREATH: Duration = Duration::from_millis(5);
+const ACCEPT_INTERVAL: Duration = Duration::from_millis(5);
 /// Bytes of a request that was refused which are still read, so that the refusal reaches its reader.
-const REST: usize = 64 << 10;
+const DRAIN_LIMIT: usize = 64 << 10;
 
 /// A client's turn: the answer that it waits for.
 type Asking = oneshot::Sender<String>;
@@ -95,8 +95,8 @@ fn run(
 /// Looks at the run, ten times a second and for whoever asks.
 async fn look(mut watches: mpsc::UnboundedReceiver<Arc<Watch>>, mut asked: mpsc::Receiver<Asking>) {
     let mut sampler: Option<Sampler> = None;
-    let mut glance = tokio::time::interval(GLANCE);
-    glance.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut poll = tokio::time::interval(POLL_INTERVAL);
+    poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             // A run that has begun is shown to who asks afterwards.
@@ -109,9 +109,9 @@ async fn look(mut watches: mpsc::UnboundedReceiver<Arc<Watch>>, mut asked: mpsc:
                 }
                 None => return,
             },
-            _ = glance.tick() => {
+            _ = poll.tick() => {
                 if let Some(sampler) = &mut sampler {
-                    sampler.glance();
+                    sampler.observe();
                 }
             }
         }
@@ -130,12 +130,12 @@ async fn accept(socket: TcpListener, ask: mpsc::Sender<Asking>) {
                 let ask = ask.clone();
                 tokio::spawn(async move {
                     // A client that fails or is too slow gets no answer, and there is nobody else to tell.
-                    let _ = tokio::time::timeout(PATIENCE, answer(client, ask)).await;
+                    let _ = tokio::time::timeout(CLIENT_TIMEOUT, answer(client, ask)).await;
                     drop(place);
                 });
-                tokio::time::sleep(BREATH).await;
+                tokio::time::sleep(ACCEPT_INTERVAL).await;
             }
-            Err(_) => tokio::time::sleep(PAUSE).await,
+            Err(_) => tokio::time::sleep(RETRY_DELAY).await,
         }
     }
 }
@@ -170,7 +170,7 @@ async fn answer(mut client: TcpPeer, ask: mpsc::Sender<Asking>) -> io::Result<()
     client.end_writing()?;
     // Closed with something unread, the connection would be reset, and the answer with it.
     let mut total = 0;
-    while total < REST {
+    while total < DRAIN_LIMIT {
         match client.read(&mut piece).await? {
             0 => break,
             count => total += count,

@@ -15,6 +15,8 @@ struct Verdict {
     run: Run,
     word: String,
     sentence: String,
+    /// The last line.
+    end: serde_json::Value,
     /// The last sample.
     last: serde_json::Value,
 }
@@ -40,6 +42,7 @@ fn check(arguments: &[&str]) -> Verdict {
     let verdict = Verdict {
         word: text("verdict"),
         sentence: text("sentence"),
+        end: end.clone(),
         last: lines[lines.len() - 2].clone(),
         run,
     };

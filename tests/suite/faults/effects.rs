@@ -311,7 +311,7 @@ fn a_folder_that_cannot_be_synced_is_said_to_be_so() {
 }
 
 #[test]
-fn what_cannot_be_taken_back_is_named() {
+fn what_cannot_be_rolled_back_is_named() {
     let trial = Trial::of(&GZIP, "write:1:ENOSPC,unlink:*:EIO");
     let said = trial.said();
     assert_eq!((trial.run.code, said.len()), (Some(5), 2), "{}", trial.run.stderr);

@@ -165,7 +165,7 @@ fn failed(trial: &Trial, chain: &Chain, operation: &str, error: &str, whole: &[u
         }
         // What is to be said of a run can be written when it is over.
         _ if said[0].starts_with("highwater: --stats s: cannot write: ") => assert!(trial.output == whole, "{what}"),
-        // A sum lands when the sink has.
+        // A sum is committed after the sink.
         _ if said[0].starts_with("highwater: hash ") => {
             assert!(trial.output == b"old" || trial.output == whole, "a mixture: {what}");
         }

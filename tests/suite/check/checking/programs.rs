@@ -1,7 +1,7 @@
 //! Programs of both kinds.
 
-use super::{Verdict, check, check_with};
-use crate::harness::peer;
+use super::{Verdict, check, check_with, program};
+use crate::harness::{Folder, peer};
 
 const MIB: u64 = 1 << 20;
 
@@ -62,14 +62,14 @@ fn a_queue_without_bound_buffers() {
 #[test]
 fn a_shell_variable_that_takes_all_of_the_input_buffers() {
     let verdict = check(&["--", "sh", "-c", "everything=$(cat); echo \"$everything\""]);
-    let verdict = verdict.is("buffers").says("Nothing came back while it was reading");
+    let verdict = verdict.is("buffers").says("gave nothing back while it was reading");
     assert_eq!(verdict.number("returned_bytes"), 0);
 }
 
 #[test]
 fn sort_must_read_all_of_its_input() {
     let verdict = check(&["--", "sort"]);
-    let verdict = verdict.is("buffers").says("Nothing came back while it was reading");
+    let verdict = verdict.is("buffers").says("gave nothing back while it was reading");
     assert_eq!(verdict.number("returned_bytes"), 0);
 }
 
@@ -81,15 +81,114 @@ fn true_and_sleep_say_what_to_change() {
 }
 
 #[test]
-fn wc_gives_nothing_back_and_does_not_grow() {
-    check(&["--", "wc"])
-        .is("unclear")
-        .says("gave nothing back and did not grow");
+fn a_consumer_with_flat_memory_honours() {
+    let verdict = check(&["--", "wc"]).is("honours").says("gave nothing back");
+    assert_eq!(verdict.number("disk_bytes"), 0);
+}
+
+#[test]
+fn a_consumer_says_what_went_to_files() {
+    let folder = Folder::new();
+    let file = folder.path().join("copy");
+    let script = format!("tee '{}' > /dev/null", file.display());
+    let verdict = check(&["--", "sh", "-c", &script]).is("honours");
+    // Where the folder is in memory, its files are memory.
+    if verdict.number("disk_bytes") > 0 {
+        verdict.says("went to files");
+    }
+}
+
+#[test]
+fn a_temporary_file_is_no_bound() {
+    let Some(verdict) = check_with("python3", "spools.py") else {
+        return;
+    };
+    let verdict = verdict.is("buffers").says("into temporary files");
+    assert!(verdict.number("disk_bytes") > 16 * MIB, "{}", verdict.last);
+    assert!(verdict.number("memory_bytes") < 32 * MIB, "{}", verdict.last);
+}
+
+#[test]
+fn a_file_in_memory_is_memory() {
+    if !std::path::Path::new("/dev/shm").is_dir() || peer("python3").is_none() {
+        return;
+    }
+    let verdict = check(&["--", "env", "TMPDIR=/dev/shm", "python3", &program("spools.py")]);
+    let verdict = verdict.is("buffers").says("its memory rose");
+    assert!(verdict.number("disk_bytes") < MIB, "{}", verdict.last);
+}
+
+#[test]
+fn files_are_capped_as_memory_is() {
+    if peer("python3").is_some() {
+        let verdict = check(&["--max-disk=8MiB", "--", "python3", &program("spools.py")]);
+        verdict.is("buffers").says("The check ended at --max-disk 8.00 MiB");
+    }
+}
+
+#[test]
+fn a_timer_does_not_end_the_hold() {
+    buffers(check_with("python3", "timer.py"));
+}
+
+#[test]
+fn memory_that_was_let_go_is_said() {
+    if let Some(verdict) = check_with("python3", "keeps_then_copies.py") {
+        let verdict = verdict.is("honours").says("at its highest");
+        let peak = verdict.end["memory_peak_bytes"].as_u64().expect("a number");
+        assert!(
+            peak > 90_000_000 && verdict.number("memory_bytes") < 10 * MIB,
+            "{}",
+            verdict.end
+        );
+    }
+}
+
+#[test]
+fn the_process_that_holds_the_memory_is_named() {
+    if peer("python3").is_some() {
+        let script = format!("cat | python3 '{}'", program("reads_on.py"));
+        let verdict = check(&["--", "sh", "-c", &script]).is("buffers");
+        let name = verdict.end["largest"]["name"].as_str().expect("a name");
+        assert!(name.starts_with("python"), "{name}");
+    }
+}
+
+#[test]
+fn the_input_is_what_was_asked_for() {
+    let folder = Folder::new();
+    let seen = folder.path().join("seen");
+    let keep = format!("head -n 3 > '{}'; cat", seen.display());
+    let look = |options: &[&str]| {
+        let command = ["--", "sh", "-c", &keep];
+        check(&[options, &command].concat()).is("honours");
+        String::from_utf8(folder.read("seen")).expect("text")
+    };
+    let json = look(&["--input-kind=json"]);
+    assert!(
+        json.lines()
+            .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
+        "{json}"
+    );
+    assert!(look(&["--input-kind=csv"]).starts_with("id,name,text\n0,name 0,"));
+    let file = folder.write("some", "one\ntwo\n");
+    let input = format!("--input={}", file.display());
+    assert_eq!(look(&[&input]), "one\ntwo\none\n");
+}
+
+#[test]
+fn a_crash_is_quoted_by_its_own_line() {
+    if peer("python3").is_none() {
+        return;
+    }
+    let crash = "import sys; sys.stdin.readline(); raise KeyError('id')";
+    let verdict = check(&["--", "python3", "-c", crash]).is("unclear");
+    assert_eq!(verdict.end["error_line"], "KeyError: 'id'");
 }
 
 #[test]
 fn what_reads_a_part_is_no_proof() {
-    check(&["--", "head", "-c", "100000"])
+    check(&["--", "head", "-c", "10000"])
         .is("unclear")
         .says("ended with code 0");
     check(&["--", "sh", "-c", "exec 0<&-; exec sleep 1000"])

@@ -26,13 +26,8 @@ impl Server {
         })
     }
 
-    /// The arguments of a check of this path.
-    fn arguments(&self, path: &str) -> [String; 3] {
-        [
-            format!("http://127.0.0.1:{}{path}", self.port),
-            format!("--pid={}", self.child.id()),
-            "--clients=4".to_owned(),
-        ]
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
     }
 }
 
@@ -45,9 +40,7 @@ impl Drop for Server {
 
 fn verdict(path: &str) -> Option<super::Verdict> {
     let server = Server::start()?;
-    let arguments = server.arguments(path);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    Some(check(&arguments))
+    Some(check(&["--clients=4", &server.url(path)]))
 }
 
 #[test]
@@ -62,13 +55,13 @@ fn an_export_that_waits_for_its_clients_honours() {
 fn an_export_that_is_made_at_once_buffers() {
     if let Some(verdict) = verdict("/ignores") {
         let verdict = verdict.is("buffers");
-        assert!(verdict.number("rss_bytes") > 150 << 20, "{}", verdict.last);
+        assert!(verdict.number("memory_bytes") > 100 << 20, "{}", verdict.last);
     }
 }
 
 #[test]
 fn a_response_that_tells_nothing_is_no_acquittal() {
-    for (path, why) in [("/short", "was over after"), ("/nowhere", "404 Not Found")] {
+    for (path, why) in [("/short", "was over after"), ("/nowhere", "status 404 Not Found")] {
         if let Some(verdict) = verdict(path) {
             verdict.is("unclear").says(why);
         }
@@ -82,9 +75,60 @@ fn a_server_that_is_not_there_is_no_verdict() {
     let address = listener.local_addr().expect("bound");
     drop(listener);
     let url = format!("http://{address}/");
-    let own = std::process::id().to_string();
-    let refused = highwater(["check", &url, "--pid", &own]).run();
+    let refused = highwater(["check", &url]).run();
     assert!(refused.fails(9).contains("cannot connect"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_server_that_trickles_is_no_endless_check() {
+    if let Some(verdict) = verdict("/trickle") {
+        verdict.is("unclear").says("more slowly than its clients read it");
+    }
+}
+
+#[test]
+fn a_server_that_answers_some_clients_is_told() {
+    if let Some(verdict) = verdict("/one") {
+        verdict.is("honours").says("1 of 4 slow clients were served");
+    }
+}
+
+#[test]
+fn a_request_is_sent_as_it_was_asked_for() {
+    let Some(server) = Server::start() else { return };
+    let arguments = ["--clients=2", "--header=X-Key: 1", "--body={}", &server.url("/asked")];
+    check(&arguments).is("honours");
+    check(&["--clients=2", &server.url("/asked")])
+        .is("unclear")
+        .says("status 400");
+}
+
+#[test]
+fn only_the_processes_of_the_server_are_measured() {
+    let Some(server) = Server::start() else { return };
+    let url = server.url("/waits");
+    let own = server.child.id().to_string();
+    let run = highwater(["check", "--seconds=2", &url, "--pid", &own]).run();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let mut other = crate::harness::peer("sleep")
+        .expect("sleep")
+        .arg("1000")
+        .spawn()
+        .expect("sleep");
+    let pid = other.id().to_string();
+    let wrong = highwater(["check", &url, "--pid", &pid]).run();
+    let both = highwater(["check", "--seconds=2", &url, "--pid", &pid, "--pid", &own]).run();
+    other.kill().and_then(|()| other.wait()).expect("it ends");
+    assert!(
+        wrong.fails(2).contains(&format!("the server is process {own} (node)")),
+        "{}",
+        wrong.stderr
+    );
+    assert_eq!(both.code, Some(0), "{}", both.stderr);
+    // What has started the check and the server is neither.
+    let above = std::process::id().to_string();
+    let above = highwater(["check", &url, "--pid", &above]).run();
+    assert!(above.fails(2).contains("was started from it"), "{}", above.stderr);
     let nobody = highwater(["check", &url, "--pid", "1073741824"]).run();
     assert!(nobody.fails(2).contains("there is none"), "{}", nobody.stderr);
 }

@@ -1,5 +1,7 @@
 //! What cannot be checked, and what a check writes.
 
+use std::io::BufRead;
+
 use crate::harness::{Folder, highwater};
 
 #[test]
@@ -19,9 +21,16 @@ fn wrong_command_lines_say_what_would_be_right() {
         (&["check"][..], "highwater check [OPTIONS] -- COMMAND"),
         (&["check", "cat"], "highwater check -- cat"),
         (&["check", "https://localhost/", "--pid=1"], "plain port"),
-        (&["check", "http://localhost/"], "--pid"),
-        (&["check", "--seconds=1s", "--", "cat"], "less than 2s says nothing"),
-        (&["check", "--rate=0", "--", "cat"], "1B/s is the least"),
+        (&["check", "--header=X: 1", "--", "cat"], "cannot be used with"),
+        (
+            &["check", "--input=a", "--input-kind=json", "--", "cat"],
+            "cannot be used with",
+        ),
+        (&["check", "--input-kind=xml", "--", "cat"], "invalid value 'xml'"),
+        (&["check", "--input=/dev/zero", "--", "cat"], "a regular file"),
+        (&["check", "--seconds=1", "--", "cat"], "at least 2s"),
+        (&["check", "--seconds=1s", "--", "cat"], "at least 2s"),
+        (&["check", "--rate=0", "--", "cat"], "at least 1B/s"),
         (&["check", "--pid=1", "--", "cat"], "cannot be used with"),
         (
             &["check", "http://localhost/", "--pid=1", "--", "cat"],
@@ -41,7 +50,7 @@ fn a_recording_has_its_three_kinds_of_line() {
         "run.jsonl",
         "what was there before, and longer than what comes first".repeat(100),
     );
-    let run = highwater(["check", "--seconds=2s", "--record=run.jsonl", "--", "cat"])
+    let run = highwater(["check", "--seconds=2", "--record=run.jsonl", "--", "cat"])
         .within(&folder)
         .run();
     assert_eq!(run.code, Some(0), "{}", run.stderr);
@@ -59,9 +68,29 @@ fn a_recording_has_its_three_kinds_of_line() {
     );
     let said = String::from_utf8(run.stdout).expect("text");
     assert!(
-        said.starts_with("✓ honours backpressure  cat\n") && said.contains("rss slope"),
+        said.starts_with("✓ honours backpressure  cat\n") && said.contains("peak memory"),
         "{said}"
     );
+}
+
+#[test]
+fn an_interrupted_check_says_what_it_saw() {
+    let mut running = highwater(["check", "--json", "--", "cat"]).start();
+    let mut lines = std::io::BufReader::new(running.take_stdout()).lines();
+    // The header and a sample.
+    for _ in 0..2 {
+        lines.next().expect("a line").expect("text");
+    }
+    running.signal(rustix::process::Signal::INT);
+    let last = lines.map(|line| line.expect("text")).last().expect("a line");
+    let end: serde_json::Value = serde_json::from_str(&last).expect("an object");
+    assert_eq!(
+        (&end["verdict"], &end["exit"]["code"]),
+        (&"interrupted".into(), &130.into())
+    );
+    let run = running.wait();
+    assert!(run.stderr.contains("Interrupted after"), "{}", run.stderr);
+    assert_eq!(run.signal, Some(rustix::process::Signal::INT.as_raw()));
 }
 
 #[test]
@@ -85,7 +114,7 @@ fn a_program_that_fails_is_quoted_without_what_a_terminal_would_obey() {
     let said = String::from_utf8(run.stdout).expect("text");
     assert_eq!(run.code, Some(13), "{said}");
     assert!(
-        said.contains("ended with code 3") && said.contains("no \\x1b[31msuch database"),
+        said.contains("ended with code 3") && said.contains("it said") && said.contains("no \\x1b[31msuch database"),
         "{said}"
     );
 }

@@ -1,4 +1,4 @@
-//! Where a direct lane stops on purpose, between two calls.
+//! Where a direct path stops on purpose, between two calls.
 
 use tokio::sync::watch;
 
@@ -6,13 +6,13 @@ use crate::error::Stop;
 use crate::flow::block_on;
 use crate::stage::{Cancel, Outcome};
 
-/// Open at first. Whoever comes to a closed gate waits until it is opened, or until the stage is told to stop.
+/// Open at first. Whoever comes to a closed pause_point waits until it is opened, or until the stage is told to stop.
 #[derive(Debug)]
-pub struct Gate {
+pub struct PausePoint {
     is_closed: watch::Sender<bool>,
 }
 
-impl Default for Gate {
+impl Default for PausePoint {
     fn default() -> Self {
         Self {
             is_closed: watch::Sender::new(false),
@@ -20,7 +20,7 @@ impl Default for Gate {
     }
 }
 
-impl Gate {
+impl PausePoint {
     /// Opens or closes it.
     pub fn set_closed(&self, is_closed: bool) {
         self.is_closed.send_replace(is_closed);
@@ -31,16 +31,16 @@ impl Gate {
         *self.is_closed.borrow()
     }
 
-    /// Waits on this thread until the gate is open.
+    /// Waits on this thread until the pause_point is open.
     ///
     /// # Errors
-    /// [`Stop::Neighbour`] when the stage is told to stop.
+    /// [`Stop::PeerClosed`] when the stage is told to stop.
     pub fn wait(&self, cancel: &Cancel) -> Outcome {
         let mut watched = self.is_closed.subscribe();
         block_on(async {
             tokio::select! {
                 biased;
-                () = cancel.tripped() => Err(Stop::Neighbour),
+                () = cancel.tripped() => Err(Stop::PeerClosed),
                 // The sender is in our hands: it cannot go away.
                 _ = watched.wait_for(|is_closed| !is_closed) => Ok(()),
             }
@@ -57,35 +57,35 @@ mod tests {
 
     #[test]
     fn an_open_gate_keeps_nobody() {
-        assert!(Gate::default().wait(&Cancel::default()).is_ok());
+        assert!(PausePoint::default().wait(&Cancel::default()).is_ok());
     }
 
     #[test]
     fn opening_it_lets_go_whom_it_kept() {
-        let gate = Arc::new(Gate::default());
-        gate.set_closed(true);
+        let pause_point = Arc::new(PausePoint::default());
+        pause_point.set_closed(true);
         let (through, passed) = channel();
         let waiting = std::thread::spawn({
-            let gate = gate.clone();
+            let pause_point = pause_point.clone();
             move || {
-                through.send(gate.is_closed()).expect("heard");
-                gate.wait(&Cancel::default())
+                through.send(pause_point.is_closed()).expect("heard");
+                pause_point.wait(&Cancel::default())
             }
         });
         assert_eq!(passed.recv(), Ok(true), "it was closed when it came");
-        gate.set_closed(false);
+        pause_point.set_closed(false);
         assert!(waiting.join().expect("no panic").is_ok());
     }
 
     #[test]
     fn a_cancel_lets_go_whom_it_kept() {
-        let (gate, cancel) = (Gate::default(), Arc::new(Cancel::default()));
-        gate.set_closed(true);
+        let (pause_point, cancel) = (PausePoint::default(), Arc::new(Cancel::default()));
+        pause_point.set_closed(true);
         let trip = std::thread::spawn({
             let cancel = cancel.clone();
             move || cancel.trip()
         });
-        assert!(matches!(gate.wait(&cancel), Err(Stop::Neighbour)));
+        assert!(matches!(pause_point.wait(&cancel), Err(Stop::PeerClosed)));
         trip.join().expect("no panic");
     }
 }

@@ -1,6 +1,6 @@
 //! Threads that work on jobs in parallel and give them back in order.
 //!
-//! Whoever employs a crew waits for its next finished job in the same way as for its links: through a waker. So one
+//! Whoever employs a pool waits for its next finished job in the same way as for its links: through a waker. So one
 //! thread can wait for input and for a job at once.
 
 use std::any::Any;
@@ -22,7 +22,7 @@ type Done<J> = Result<J, Box<dyn Any + Send>>;
 /// What is done with a job.
 type Work<J> = Box<dyn FnMut(&mut J) + Send>;
 
-/// What an employer may have to see to.
+/// What an owner may have to see to.
 #[derive(Debug)]
 pub enum Event<J> {
     /// The oldest job is done.
@@ -34,10 +34,10 @@ pub enum Event<J> {
 }
 
 /// Some threads and the jobs in their hands.
-pub struct Crew<J> {
+pub struct WorkerPool<J> {
     shared: Arc<Shared<J>>,
     threads: Vec<JoinHandle<()>>,
-    /// What [`Crew::submit`] does with a job where there are no threads.
+    /// What [`WorkerPool::submit`] does with a job where there are no threads.
     work: Option<Work<J>>,
 }
 
@@ -57,7 +57,7 @@ struct State<J> {
     /// The number of the oldest job that was not given back.
     first: u64,
     is_closed: bool,
-    employer: Option<Waker>,
+    owner: Option<Waker>,
 }
 
 impl<J> Shared<J> {
@@ -66,28 +66,28 @@ impl<J> Shared<J> {
     }
 }
 
-impl<J: Send + 'static> Crew<J> {
+impl<J: Send + 'static> WorkerPool<J> {
     /// Hires `count` threads named `name`; each works with a function of its own, made by `make`.
     ///
     /// # Errors
     /// If a thread cannot be had.
-    pub fn hire<W: FnMut(&mut J) + Send + 'static>(
+    pub fn spawn<W: FnMut(&mut J) + Send + 'static>(
         name: &str,
         count: usize,
         make: impl Fn() -> W,
     ) -> Result<Self, Failure> {
-        let mut crew = Self::new(None);
+        let mut pool = Self::new(None);
         for _ in 0..count {
-            let shared = crew.shared.clone();
+            let shared = pool.shared.clone();
             let work = make();
             let spawned = platform::spawn(name, 256 << 10, move || shared.work(work));
             let spawned = spawned.map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))?;
-            crew.threads.push(spawned);
+            pool.threads.push(spawned);
         }
-        Ok(crew)
+        Ok(pool)
     }
 
-    /// A crew without threads: [`Crew::submit`] does the work.
+    /// A pool without threads: [`WorkerPool::submit`] does the work.
     pub fn alone(work: impl FnMut(&mut J) + Send + 'static) -> Self {
         Self::new(Some(Box::new(work)))
     }
@@ -99,7 +99,7 @@ impl<J: Send + 'static> Crew<J> {
                 results: VecDeque::new(),
                 first: 0,
                 is_closed: false,
-                employer: None,
+                owner: None,
             }),
             changed: Condvar::new(),
         });
@@ -189,7 +189,7 @@ impl<J: Send + 'static> Crew<J> {
                 None => unreachable!("the oldest job was just seen to be done"),
             }
         }
-        state.employer = Some(context.waker().clone());
+        state.owner = Some(context.waker().clone());
         Poll::Pending
     }
 }
@@ -201,17 +201,17 @@ impl<J> Shared<J> {
                 Ok(()) => Ok(job),
                 Err(payload) => Err(payload),
             };
-            let employer = {
+            let owner = {
                 let mut state = self.lock();
                 let at = usize::try_from(number - state.first).unwrap_or(usize::MAX);
                 if let Some(slot) = state.results.get_mut(at) {
                     *slot = Some(done);
                 }
                 // Only the oldest is waited for.
-                if at == 0 { state.employer.take() } else { None }
+                if at == 0 { state.owner.take() } else { None }
             };
-            if let Some(employer) = employer {
-                employer.wake();
+            if let Some(owner) = owner {
+                owner.wake();
             }
         }
     }
@@ -230,13 +230,13 @@ impl<J> Shared<J> {
     }
 }
 
-impl<J> Drop for Crew<J> {
+impl<J> Drop for WorkerPool<J> {
     /// Dismisses the workers: jobs that nobody has begun are dropped, those begun are finished first.
     fn drop(&mut self) {
         self.shared.lock().is_closed = true;
         self.shared.changed.notify_all();
         for thread in self.threads.drain(..) {
-            // A worker's panic has been given to the employer as its job's result.
+            // A worker's panic has been given to the owner as its job's result.
             let _ = thread.join();
         }
     }
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn jobs_come_back_in_order_whoever_is_faster() {
-        let mut crew = Crew::hire("worker", 3, || {
+        let mut pool = WorkerPool::spawn("worker", 3, || {
             |job: &mut (u64, u64)| {
                 // Early jobs take longer.
                 job.1 = (0..(20 - job.0) * 1000).fold(job.0, |sum, step| sum.wrapping_add(step ^ sum));
@@ -256,45 +256,47 @@ mod tests {
         })
         .expect("threads");
         for number in 0..20 {
-            crew.submit((number, 0));
+            pool.submit((number, 0));
         }
-        assert_eq!(crew.in_flight(), 20);
+        assert_eq!(pool.in_flight(), 20);
         for number in 0..20 {
-            assert_eq!(block_on(poll_fn(|context| crew.poll_oldest(context))).0, number);
+            assert_eq!(block_on(poll_fn(|context| pool.poll_oldest(context))).0, number);
         }
-        assert_eq!(crew.in_flight(), 0);
+        assert_eq!(pool.in_flight(), 0);
     }
 
     #[test]
     #[should_panic(expected = "the third")]
     fn a_workers_panic_reaches_the_employer_in_its_turn() {
-        let mut crew = Crew::hire("worker", 2, || |job: &mut u32| assert!(*job != 3, "the third")).expect("threads");
+        let mut pool =
+            WorkerPool::spawn("worker", 2, || |job: &mut u32| assert!(*job != 3, "the third")).expect("threads");
         for job in 1..=4 {
-            crew.submit(job);
+            pool.submit(job);
         }
         for job in 1..=3 {
-            assert_eq!(block_on(poll_fn(|context| crew.poll_oldest(context))), job);
+            assert_eq!(block_on(poll_fn(|context| pool.poll_oldest(context))), job);
         }
     }
 
     #[test]
     fn without_threads_submitting_does_the_work() {
         let submitter = std::thread::current().id();
-        let mut crew = Crew::alone(|job: &mut Option<std::thread::ThreadId>| *job = Some(std::thread::current().id()));
-        crew.submit(None);
-        crew.submit(None);
-        assert_eq!(crew.in_flight(), 2);
-        assert_eq!(crew.wait_for_oldest(), Some(Some(submitter)));
-        assert_eq!(crew.wait_for_oldest(), Some(Some(submitter)));
-        assert_eq!(crew.wait_for_oldest(), None);
+        let mut pool =
+            WorkerPool::alone(|job: &mut Option<std::thread::ThreadId>| *job = Some(std::thread::current().id()));
+        pool.submit(None);
+        pool.submit(None);
+        assert_eq!(pool.in_flight(), 2);
+        assert_eq!(pool.wait_for_oldest(), Some(Some(submitter)));
+        assert_eq!(pool.wait_for_oldest(), Some(Some(submitter)));
+        assert_eq!(pool.wait_for_oldest(), None);
     }
 
     #[test]
     fn a_crew_with_jobs_left_can_be_dismissed() {
-        let mut crew = Crew::hire("worker", 1, || |_: &mut u32| {}).expect("threads");
+        let mut pool = WorkerPool::spawn("worker", 1, || |_: &mut u32| {}).expect("threads");
         for job in 0..100 {
-            crew.submit(job);
+            pool.submit(job);
         }
-        drop(crew);
+        drop(pool);
     }
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::error::Stop;
 use crate::flow::{Chunk, Inlet, StageMeter, Wait, block_on};
-use crate::stage::Cancel;
+
+use super::Cancel;
 
 /// The chunks of the next write: one large one, or several small ones.
 ///
@@ -37,7 +38,7 @@ impl Batch {
         }
     }
 
-    /// Waits for the next chunk, and takes those that may go with it; answers whether there is one.
+    /// Waits for the next chunk, and takes those that may go with it; returns whether there is one.
     pub fn fill(&mut self, input: &mut Inlet, meter: &StageMeter, cancel: &Cancel) -> Result<bool, Stop> {
         if !block_on(self.receive(input))? {
             return Ok(false);

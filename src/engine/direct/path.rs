@@ -1,4 +1,4 @@
-//! Which system call moves the bytes of a direct lane.
+//! Which system call moves the bytes of a direct path.
 
 use crate::platform::Shape;
 
@@ -6,7 +6,7 @@ use crate::platform::Shape;
 /// call inside the kernel stumbles over, reading and writing meets as well, and can say on which side it is. Only what
 /// becomes of a connection is said once, and counts where it is said.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Lane {
+pub enum DirectPath {
     /// From file to file inside the kernel.
     CopyFileRange,
     /// Pages change from a pipe to something else, or from a socket to a pipe: they are nobody else's. Those of a file
@@ -18,7 +18,7 @@ pub enum Lane {
     Copy,
 }
 
-impl Lane {
+impl DirectPath {
     /// The fastest way that two places may have.
     #[must_use]
     pub fn best(source: Shape, sink: Shape, lends_pages: bool) -> Self {

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::platform::files;
-use crate::stage::Undertaking;
+use crate::stage::ResumeKey;
 
 /// How many digits of its sum stand before a record.
 const DIGITS: usize = 16;
@@ -25,7 +25,7 @@ const SCHEMA: u32 = 1;
 struct Heading {
     schema: u32,
     #[serde(flatten)]
-    undertaking: Undertaking,
+    key: ResumeKey,
 }
 
 /// So many first bytes are on the disk, and this is their sum.
@@ -57,7 +57,7 @@ pub struct Journal {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Found {
     /// Which run began it; `None` where even that was torn.
-    pub undertaking: Option<Undertaking>,
+    pub key: Option<ResumeKey>,
     /// How far it has come.
     pub last: Checkpoint,
     /// Bytes of the file that are whole records.
@@ -69,11 +69,11 @@ impl Journal {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn begin(file: OwnedFd, undertaking: &Undertaking) -> io::Result<Self> {
+    pub fn begin(file: OwnedFd, key: &ResumeKey) -> io::Result<Self> {
         files::ftruncate(&file, 0)?;
         let heading = Heading {
             schema: SCHEMA,
-            undertaking: undertaking.clone(),
+            key: key.clone(),
         };
         files::write_all(&file, &record(&heading)?)?;
         files::fsync(&file)?;
@@ -87,7 +87,7 @@ impl Journal {
     ///
     /// # Errors
     /// If what is torn cannot be cut off.
-    pub fn go_on(file: OwnedFd, found: Found) -> io::Result<Self> {
+    pub fn resume_from(file: OwnedFd, found: Found) -> io::Result<Self> {
         files::ftruncate(&file, found.whole)?;
         Ok(Self {
             file,
@@ -118,7 +118,7 @@ impl Found {
     pub fn read(file: impl Read) -> io::Result<Self> {
         let mut file = BufReader::new(file);
         let mut found = Self {
-            undertaking: None,
+            key: None,
             last: Checkpoint::none(),
             whole: 0,
         };
@@ -126,10 +126,10 @@ impl Found {
         loop {
             line.clear();
             let length = (&mut file).take(LONGEST).read_until(b'\n', &mut line)? as u64;
-            if found.undertaking.is_none() {
+            if found.key.is_none() {
                 let heading = parse::<Heading>(&line).filter(|heading| heading.schema == SCHEMA);
                 let Some(heading) = heading else { return Ok(found) };
-                found.undertaking = Some(heading.undertaking);
+                found.key = Some(heading.key);
             } else {
                 let Some(checkpoint) = parse(&line) else {
                     return Ok(found);
@@ -160,8 +160,8 @@ mod tests {
     use super::*;
     use crate::stage::SourceIdentity;
 
-    fn undertaking() -> Undertaking {
-        Undertaking {
+    fn key() -> ResumeKey {
+        ResumeKey {
             pipeline: "read 'a\\nb' | write c resume=true".to_owned(),
             source: SourceIdentity {
                 path: "a\\nb".to_owned(),
@@ -184,7 +184,7 @@ mod tests {
     fn journal() -> (Vec<u8>, Vec<usize>) {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let appending = std::fs::File::options().append(true).open(&file).expect("opened");
-        let mut journal = Journal::begin(appending.into(), &undertaking()).expect("begun");
+        let mut journal = Journal::begin(appending.into(), &key()).expect("begun");
         let mut ends = vec![std::fs::read(&file).expect("read").len()];
         for bytes in [5, 6] {
             journal.note(&checkpoint(bytes)).expect("noted");
@@ -199,7 +199,7 @@ mod tests {
         for length in 0..=bytes.len() {
             let found = Found::read(&bytes[..length]).expect("read");
             let records = ends.iter().filter(|end| **end <= length).count();
-            assert_eq!(found.undertaking, (records > 0).then(undertaking), "{length}");
+            assert_eq!(found.key, (records > 0).then(key), "{length}");
             let expected = [Checkpoint::none(), Checkpoint::none(), checkpoint(5), checkpoint(6)];
             assert_eq!(found.last, expected[records], "{length}");
             assert_eq!(found.whole, records.checked_sub(1).map_or(0, |last| ends[last] as u64));
@@ -224,7 +224,7 @@ mod tests {
         std::fs::write(&file, &bytes[..ends[2] - 3]).expect("written");
         let found = Found::read(std::fs::File::open(&file).expect("opened")).expect("read");
         let appending = std::fs::File::options().append(true).open(&file).expect("opened");
-        let mut journal = Journal::go_on(appending.into(), found).expect("goes on");
+        let mut journal = Journal::resume_from(appending.into(), found).expect("goes on");
         assert_eq!(journal.start(), &checkpoint(5));
         journal.note(&checkpoint(9)).expect("noted");
         let found = Found::read(std::fs::File::open(&file).expect("opened")).expect("read");

@@ -1,53 +1,89 @@
 //! What a writer knows of the bytes that it wrote: their sum, how far the disk has them, and whether it has them right.
 
+use std::sync::Arc;
+
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::Wait;
 use crate::platform::{Descriptor, files};
-use crate::stage::{Context, Outcome};
+use crate::stage::{Context, Outcome, Verify};
 
-use super::super::journal::{Checkpoint, Journal};
+use super::super::revocable::Revocable;
+use super::journal::{Checkpoint, Journal};
+use super::partial::Partial;
 
 /// The sum of all bytes up to where the file has come to.
-pub struct Account {
+pub struct Verifier {
     hasher: blake3::Hasher,
     bytes: u64,
     /// Whether everything is read back in the end.
-    verify: bool,
-    journal: Option<Journal>,
-    /// How many bytes lie between two checkpoints.
-    every: u64,
+    reads_back: bool,
+    resumed: Option<Resumed>,
     /// Where the last checkpoint is.
     noted: u64,
 }
 
-impl Account {
+/// What is known of a file that another run may resume.
+pub struct Resumed {
+    pub journal: Journal,
+    /// How many bytes lie between two checkpoints.
+    pub every: u64,
+    /// What is removed if it proves wrong.
+    pub partial: Arc<Revocable<Partial>>,
+}
+
+impl Verifier {
     /// Bytes of memory for reading back.
     pub const STATE: u64 = BUFFER as u64;
 
-    /// An account of a file that is empty, or goes on where its journal says.
-    pub fn new(verify: bool, journal: Option<Journal>, every: u64) -> Self {
+    /// Of a file that is empty, or goes on where its journal says.
+    pub fn new(reads_back: bool, resumed: Option<Resumed>) -> Self {
         Self {
             hasher: blake3::Hasher::new(),
             bytes: 0,
-            verify,
-            noted: journal.as_ref().map_or(0, |journal| journal.start().bytes),
-            journal,
-            every,
+            reads_back,
+            noted: resumed.as_ref().map_or(0, |resumed| resumed.journal.start().bytes),
+            resumed,
         }
     }
 
-    /// How many bytes an earlier run has written.
-    pub fn resumes_at(&self) -> u64 {
-        self.journal.as_ref().map_or(0, |journal| journal.start().bytes)
+    /// Reads everything back from the disk, and compares.
+    fn read_back(&self, descriptor: &Descriptor, context: &Context) -> Outcome {
+        files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
+        files::drop_cached(descriptor);
+        let mut hasher = blake3::Hasher::new();
+        let mut count = 0;
+        read(descriptor, u64::MAX, context, |bytes| {
+            hasher.update(bytes);
+            count += bytes.len() as u64;
+        })?;
+        let (wrote, found) = (self.hasher.finalize(), hasher.finalize());
+        if wrote == found {
+            return Ok(());
+        }
+        if let Some(resumed) = &self.resumed
+            && let Err(more) = resumed.partial.roll_back_now().and_then(|()| resumed.partial.reject())
+        {
+            tracing::error!("{more}");
+        }
+        let why = format!(
+            "{count} bytes with the BLAKE3 sum {} instead of {} with {}",
+            found.to_hex(),
+            self.bytes,
+            wrote.to_hex()
+        );
+        Err(Failure::because(Kind::Integrity, "what was read back is not what was written", why).into())
+    }
+}
+
+impl Verify for Verifier {
+    fn resumes_at(&self) -> u64 {
+        self.resumed.as_ref().map_or(0, |resumed| resumed.journal.start().bytes)
     }
 
-    /// Checks what an earlier run has written, and cuts off what no checkpoint speaks of.
-    ///
-    /// # Errors
-    /// If it is not what the journal says.
-    pub fn begin(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome {
-        let Some(journal) = &self.journal else { return Ok(()) };
-        let start = journal.start();
+    /// Also cuts off what no checkpoint speaks of.
+    fn begin(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome {
+        let Some(resumed) = &self.resumed else { return Ok(()) };
+        let start = resumed.journal.start();
         self.bytes = start.bytes;
         read(descriptor, start.bytes, context, |bytes| {
             self.hasher.update(bytes);
@@ -66,21 +102,17 @@ impl Account {
         Ok(())
     }
 
-    /// Takes in what was written.
-    pub fn add(&mut self, bytes: &[u8]) {
+    fn add(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
         self.bytes += bytes.len() as u64;
     }
 
     /// Notes how far the write has come, if it has come far enough: first the disk has the bytes, then the journal says so.
-    ///
-    /// # Errors
-    /// If either cannot be written.
-    pub fn note_if_due(&mut self, descriptor: &Descriptor, context: &Context) -> Result<(), Failure> {
-        let Some(journal) = &mut self.journal else {
+    fn note(&mut self, descriptor: &Descriptor, context: &Context) -> Result<(), Failure> {
+        let Some(resumed) = &mut self.resumed else {
             return Ok(());
         };
-        if self.bytes - self.noted < self.every {
+        if self.bytes - self.noted < resumed.every {
             return Ok(());
         }
         let _outside = context.meter.wait(Wait::Outside);
@@ -89,40 +121,17 @@ impl Account {
             bytes: self.bytes,
             blake3: self.hasher.finalize().to_hex().to_string(),
         };
-        journal
-            .note(&checkpoint)
-            .map_err(|error| Failure::io(Kind::Sink, "cannot write the journal", error))?;
+        let noted = resumed.journal.note(&checkpoint);
+        noted.map_err(|error| Failure::io(Kind::Sink, "cannot write the journal", error))?;
         self.noted = self.bytes;
         Ok(())
     }
 
-    /// Reads everything back from the disk, where that is wanted.
-    ///
-    /// # Errors
-    /// [`Stop::Failed`] with [`Kind::Integrity`] if it is not what was written.
-    pub fn verify(&self, descriptor: &Descriptor, context: &Context) -> Outcome {
-        if !self.verify {
-            return Ok(());
+    fn verify(&self, descriptor: &Descriptor, context: &Context) -> Outcome {
+        if self.reads_back {
+            self.read_back(descriptor, context)?;
         }
-        files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
-        files::drop_cached(descriptor);
-        let mut hasher = blake3::Hasher::new();
-        let mut count = 0;
-        read(descriptor, u64::MAX, context, |bytes| {
-            hasher.update(bytes);
-            count += bytes.len() as u64;
-        })?;
-        let (wrote, found) = (self.hasher.finalize(), hasher.finalize());
-        if wrote == found {
-            return Ok(());
-        }
-        let why = format!(
-            "{count} bytes with the BLAKE3 sum {} instead of {} with {}",
-            found.to_hex(),
-            self.bytes,
-            wrote.to_hex()
-        );
-        Err(Failure::because(Kind::Integrity, "what was read back is not what was written", why).into())
+        Ok(())
     }
 }
 
@@ -135,7 +144,7 @@ fn read(descriptor: &Descriptor, length: u64, context: &Context, mut look: impl 
     let mut offset = 0;
     while offset < length {
         if context.cancel.is_tripped() {
-            return Err(Stop::Neighbour);
+            return Err(Stop::PeerClosed);
         }
         let wanted = usize::try_from(length - offset).map_or(BUFFER, |left| left.min(BUFFER));
         let count = {
@@ -169,32 +178,32 @@ mod tests {
         }
     }
 
-    /// A file of three and a half buffers, and an account of it.
-    fn written() -> (Descriptor, Account) {
+    /// A file of three and a half buffers, and an verifier of it.
+    fn written() -> (Descriptor, Verifier) {
         let bytes: Vec<u8> = (0..=250).cycle().take(BUFFER * 7 / 2).collect();
         let descriptor = Descriptor::own(tempfile::tempfile().expect("a file")).expect("own");
-        let mut account = Account::new(true, None, u64::MAX);
+        let mut verifier = Verifier::new(true, None);
         for piece in bytes.chunks(100_000) {
             descriptor.write(piece).expect("written");
-            account.add(piece);
+            verifier.add(piece);
         }
-        (descriptor, account)
+        (descriptor, verifier)
     }
 
     #[test]
     fn all_of_it_is_read_back_and_counts_as_motion() {
-        let (descriptor, account) = written();
+        let (descriptor, verifier) = written();
         let context = context();
-        account.verify(&descriptor, &context).expect("the same");
+        verifier.verify(&descriptor, &context).expect("the same");
         assert_eq!(context.meter.settled(), BUFFER as u64 * 7 / 2);
     }
 
     #[test]
     fn a_byte_more_or_less_or_another_one_is_found() {
-        let (descriptor, account) = written();
-        let size = account.bytes;
+        let (descriptor, verifier) = written();
+        let size = verifier.bytes;
         let last = u8::try_from((size - 1) % 251).expect("below 251");
-        let differs = || match account.verify(&descriptor, &context()) {
+        let differs = || match verifier.verify(&descriptor, &context()) {
             Err(Stop::Failed(failure)) => failure.kind() == Kind::Integrity,
             _ => false,
         };
@@ -212,10 +221,10 @@ mod tests {
 
     #[test]
     fn reading_back_ends_when_the_stage_is_told_to_stop() {
-        let (descriptor, account) = written();
+        let (descriptor, verifier) = written();
         let context = context();
         context.cancel.trip();
-        assert!(matches!(account.verify(&descriptor, &context), Err(Stop::Neighbour)));
+        assert!(matches!(verifier.verify(&descriptor, &context), Err(Stop::PeerClosed)));
         assert_eq!(context.meter.settled(), 0);
     }
 }

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The rate of one throttle, in bytes per second, 1 at least. Set from outside; the stage looks before every piece that it
 /// passes, so a new rate holds after 5 ms, or after one byte's time where that is longer.
 #[derive(Debug)]
-pub struct Dial {
+pub struct RateControl {
     initial: u64,
     rate: AtomicU64,
 }
 
-impl Dial {
-    /// A dial at `rate` bytes per second.
+impl RateControl {
+    /// A rate_control at `rate` bytes per second.
     ///
     /// # Panics
     /// If that is 0: nothing would ever pass.

@@ -2,36 +2,9 @@
 
 use std::io;
 
-use crate::catalog::Args;
 use crate::platform::{Descriptor, Transfer};
 
-use super::super::Holes;
-
-/// When a file has holes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Sparse {
-    /// Where the source has them, and its bytes arrive unchanged.
-    #[default]
-    Auto,
-    /// Wherever whole blocks are zeros.
-    Always,
-    /// Nowhere.
-    Never,
-}
-
-impl Sparse {
-    /// The words for it.
-    pub const WORDS: &[&str] = &["auto", "always", "never"];
-
-    /// What a call of `write` says.
-    pub fn of(args: &Args) -> Self {
-        match args.choice("sparse") {
-            Some("always") => Self::Always,
-            Some("never") => Self::Never,
-            _ => Self::Auto,
-        }
-    }
-}
+use super::Holes;
 
 /// The smallest hole of common file systems; shorter runs of zeros are written.
 const BLOCK: usize = 4 << 10;

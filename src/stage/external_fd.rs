@@ -7,13 +7,13 @@ use crate::platform::{Descriptor, Interest, KernelQueue};
 /// Where a source or a sink shows its descriptor. It is not kept open here: it stays the stage's own, and closes when the
 /// stage closes it.
 #[derive(Debug, Default)]
-pub struct OuterSide {
+pub struct ExternalFd {
     shown: Mutex<Option<(Weak<Descriptor>, Interest)>>,
     /// Bytes that a pipe there may hold.
     pipe_room: u64,
 }
 
-impl OuterSide {
+impl ExternalFd {
     /// One whose pipe, where it is one, is enlarged to hold up to `pipe_room` bytes.
     #[must_use]
     pub fn new(pipe_room: u64) -> Self {
@@ -33,8 +33,13 @@ impl OuterSide {
         self.show(descriptor, Interest::Write);
     }
 
-    fn show(&self, descriptor: &Arc<Descriptor>, side: Interest) {
+    /// Enlarges a pipe that is not shown: both of a stage between two others.
+    pub fn enlarge(&self, descriptor: &Descriptor) {
         descriptor.enlarge_pipe(self.pipe_room);
+    }
+
+    fn show(&self, descriptor: &Arc<Descriptor>, side: Interest) {
+        self.enlarge(descriptor);
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::downgrade(descriptor), side));
     }
 

@@ -1,0 +1,113 @@
+//! The kinds of place that an endpoint's name can lead to.
+
+use super::{Args, Param, Role};
+use crate::error::Problem;
+use crate::stage::Endpoint;
+
+/// One kind of place.
+#[derive(Debug)]
+pub struct Scheme {
+    /// How it is written: `tcp://HOST:PORT`.
+    pub form: &'static str,
+    /// What it starts with.
+    pub prefix: &'static str,
+    /// What it is, in a phrase.
+    pub summary: &'static str,
+    /// How it is read; `None` where it cannot be.
+    pub read: Option<Access>,
+    /// How it is written; `None` where it cannot be.
+    pub write: Option<Access>,
+}
+
+/// What a stage may say of a place, and what makes the place of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Access {
+    /// The parameters that it supports beside those that every place has. One of the same name means the same everywhere.
+    pub params: &'static [Param],
+    /// Makes the place from what follows the prefix, and its own parameters.
+    pub place: fn(&[u8], &Args) -> Placed,
+}
+
+/// A place, or why it cannot be.
+pub type Placed = Result<Box<dyn Endpoint>, Problem>;
+
+/// An endpoint's name that cannot be: what is wrong, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misnamed {
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: String,
+}
+
+impl Misnamed {
+    /// With these texts.
+    pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            help: help.into(),
+        }
+    }
+
+    /// As a problem of the parameter `path`.
+    #[must_use]
+    pub fn of(self, args: &Args) -> Problem {
+        Problem::at(args.span_of("path"), self.message).help(self.help)
+    }
+}
+
+impl Scheme {
+    /// Finds the kind of place that has this name, and what follows its prefix. The first kind is that of plain paths.
+    ///
+    /// # Errors
+    /// If the scheme is unknown.
+    pub fn find<'n>(schemes: &[&'static Self], name: &'n [u8]) -> Result<(&'static Self, &'n [u8]), Misnamed> {
+        if let Some(scheme) = schemes.iter().find(|scheme| scheme.is_named_by(name)) {
+            return Ok((scheme, &name[scheme.prefix.len()..]));
+        }
+        let Some(unknown) = unknown(name) else {
+            return Ok((schemes[0], name));
+        };
+        let known: Vec<&str> = schemes.iter().map(|scheme| scheme.form).collect();
+        let near = schemes
+            .iter()
+            .map(|scheme| scheme.prefix)
+            .filter(|prefix| strsim::damerau_levenshtein(prefix.trim_end_matches(['/', ':']), unknown) <= 1)
+            .find(|prefix| prefix.len() > 1)
+            .map(|prefix| format!("did you mean `{prefix}`? "))
+            .unwrap_or_default();
+        Err(Misnamed::new(
+            format!("unknown scheme `{unknown}`"),
+            format!("{near}known endpoints: {}", known.join(", ")),
+        ))
+    }
+
+    /// `-` stands alone; every other prefix is followed by the name.
+    fn is_named_by(&self, name: &[u8]) -> bool {
+        match self.prefix {
+            "-" => name == b"-",
+            prefix => name.starts_with(prefix.as_bytes()),
+        }
+    }
+
+    /// How a stage of that role uses it.
+    #[must_use]
+    pub fn access(&self, role: Role) -> Option<&Access> {
+        match role {
+            Role::Source => self.read.as_ref(),
+            Role::Sink => self.write.as_ref(),
+            Role::Transform | Role::Branch => None,
+        }
+    }
+}
+
+/// The scheme of something that looks like a URL and is none of ours; a path with a colon in it is a path.
+fn unknown(name: &[u8]) -> Option<&str> {
+    let at = name.windows(3).position(|three| three == b"://")?;
+    let scheme = std::str::from_utf8(&name[..at]).ok()?;
+    let plausible = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    plausible.then_some(scheme)
+}

@@ -1,0 +1,173 @@
+//! How a run ends: the stages come back, the one error is decided, outputs are rolled back or stay, and the sources are told.
+
+use std::time::Duration;
+
+use crate::error::{Failure, Kind};
+use crate::stage::Settled;
+
+use super::Ending;
+use super::commit::Fate;
+use super::interrupt::{Cause, Interrupt};
+use super::running::Run;
+use super::settling::settle;
+use super::start::commit;
+use super::verdict::Loss;
+
+/// How long a stage may take to come back after a signal. Every wait ends at once; what takes longer is a disk that does
+/// not answer, or a machine that has no time for us.
+const GRACE: Duration = Duration::from_millis(50);
+/// How long it may take after a failure, where no user waits for it.
+const LONG_GRACE: Duration = Duration::from_secs(2);
+
+impl Run {
+    /// Waits for the stages that are still out, decides how the run ended, rolls back what a failed one did, and tells the
+    /// sources.
+    pub async fn end(mut self, cause: Option<Ending>, interrupt: &mut Interrupt) -> Ending {
+        let is_signalled = cause.as_ref().is_some_and(|ending| ending.signal.is_some());
+        if self.verdict.missing().next().is_some() {
+            // Before the time runs: without a bound, what links hold takes a while to be freed.
+            self.stop();
+        }
+        let mut left_behind = Vec::new();
+        self.wait_for_stages(is_signalled, &mut left_behind, interrupt).await;
+        let mut ending = match cause {
+            // A signal or a deadline that comes when the sinks have committed changes nothing any more.
+            Some(cause) if !self.verdict.is_whole() => cause,
+            _ => self.decide(),
+        };
+        let mut is_committed = ending.is_good();
+        if is_committed && let Err(late) = self.commit_side_files(interrupt).await {
+            ending = late;
+            is_committed = false;
+        }
+        let losses = self.verdict.take_losses();
+        if !is_committed || !losses.is_empty() {
+            self.roll_back(&mut left_behind, interrupt).await;
+            let lost = self.stages.iter();
+            let lost = lost.filter(|(node, _)| !is_committed || self.verdict.is_lost(*node));
+            let side_files = lost.filter_map(|(_, stage)| stage.side_file.as_ref());
+            let failures = side_files.filter_map(|file| file.roll_back().err());
+            left_behind.extend(failures.map(|failure| failure.to_string()));
+        }
+        self.count_losses(losses, &mut ending, &mut left_behind);
+        let how = if ending.is_good() {
+            Settled::Committed
+        } else {
+            Settled::RolledBack
+        };
+        ending.outputs = self.commits.fates(&self.verdict);
+        if !is_committed {
+            left_behind.extend(self.kept_outputs(&ending));
+        }
+        if !settle(&self.settles, how, interrupt).await {
+            left_behind.push("the source was not told in time how the run ended".to_owned());
+        }
+        left_behind.append(&mut ending.left_behind);
+        ending.left_behind = left_behind;
+        ending
+    }
+
+    /// The first lost branch that is not optional makes the run a failed one; of the others there is a line.
+    fn count_losses(&self, losses: Vec<Loss>, ending: &mut Ending, left_behind: &mut Vec<String>) {
+        for loss in losses {
+            let text = &self.watch.stages[loss.node].text;
+            if ending.is_good() && !loss.is_optional {
+                ending.failure = Some((Some(text.clone()), loss.failure));
+            } else {
+                left_behind.push(format!("{text}: {}", loss.failure));
+            }
+        }
+    }
+
+    /// Waits for the stages that are still out, as long as they may take.
+    async fn wait_for_stages(&mut self, is_signalled: bool, left_behind: &mut Vec<String>, interrupt: &mut Interrupt) {
+        let grace = if is_signalled { GRACE } else { LONG_GRACE };
+        let allowances = self.verdict.missing().map(|node| self.stages[node].cancel.allowance());
+        let grace = tokio::time::sleep(grace + allowances.max().unwrap_or_default());
+        tokio::pin!(grace);
+        let mut is_committing = false;
+        while self.verdict.missing().next().is_some() {
+            tokio::select! {
+                Some((node, outcome)) = self.reports.recv() => {
+                    self.take_report(node, outcome);
+                }
+                () = &mut grace => {
+                    // From now on an output is in its place or never will be. If it is, the end of it is worth waiting for.
+                    let is_committed = self.roll_back(left_behind, interrupt).await;
+                    if is_committed && !std::mem::replace(&mut is_committing, true) {
+                        grace.as_mut().reset(tokio::time::Instant::now() + LONG_GRACE);
+                        continue;
+                    }
+                    left_behind.extend(self.missing("did not stop in time; left alone"));
+                    break;
+                }
+                // A second signal is meant.
+                Cause::Signal(_) = interrupt.next() => {
+                    left_behind.extend(self.missing("not waited for"));
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Rolls back what is not committed, unless a signal says not to wait for that; returns whether something is
+    /// committed.
+    async fn roll_back(&self, left_behind: &mut Vec<String>, interrupt: &mut Interrupt) -> bool {
+        tokio::select! {
+            biased;
+            is_committed = self.commits.roll_back(left_behind) => is_committed,
+            () = interrupt.signalled() => false,
+        }
+    }
+
+    /// A line for each stage that is not back.
+    fn missing(&self, what: &str) -> Vec<String> {
+        let stages = self.verdict.missing().map(|node| &self.watch.stages[node].text);
+        stages.map(|text| format!("{text}: {what}")).collect()
+    }
+
+    /// A line for each output of a failed run that could not be rolled back any more, where there is another one.
+    fn kept_outputs(&self, ending: &Ending) -> Vec<String> {
+        if ending.is_good() || ending.outputs.len() < 2 {
+            return Vec::new();
+        }
+        let kept = ending.outputs.iter().filter(|(_, fate)| *fate == Fate::Committed);
+        let texts = kept.map(|(node, _)| &self.watch.stages[*node].text);
+        texts
+            .map(|text| format!("{text}: was complete before, and stays"))
+            .collect()
+    }
+
+    /// Puts the side files in their places, now that the sinks have committed. A disk that does not answer must not keep
+    /// a user who wants to leave, so a thread waits for it.
+    async fn commit_side_files(&self, interrupt: &mut Interrupt) -> Result<(), Ending> {
+        let kept = self.stages.iter().filter(|(node, _)| !self.verdict.is_lost(*node));
+        for (node, stage) in kept {
+            let Some(file) = &stage.side_file else { continue };
+            let text = &self.watch.stages[node].text;
+            tokio::select! {
+                committed = commit(node, file.clone(), stage.cancel.clone()) => {
+                    committed.map_err(|failure| Ending::failed(Some(text.clone()), failure))?;
+                }
+                cause = interrupt.next() => {
+                    let mut ending = cause.ending();
+                    ending.left_behind.push(format!("{text}: not waited for"));
+                    return Err(ending);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self) -> Ending {
+        let is_whole = self.verdict.is_whole();
+        match self.verdict.take_failure() {
+            Some((node, failure)) => Ending::failed(Some(self.watch.stages[node].text.clone()), failure),
+            None if is_whole => Ending::default(),
+            None => {
+                let why = "a sink stopped, and no stage said why";
+                Ending::failed(None, Failure::because(Kind::Bug, "a bug in highwater", why))
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Other processes, as /proc shows them: see proc(5).
+
+use std::collections::HashSet;
+use std::fs::{read, read_dir, read_link};
+use std::io;
+use std::path::PathBuf;
+
+use rustix::fs::FileType;
+
+use super::super::identity::FileId;
+use super::super::process_tree::{Listed, Listeners, OpenFile, ProcessMemory, allocated_bytes};
+use super::status_field;
+
+/// All processes, from the kernel's `stat` of each. One that ends meanwhile is left out.
+pub fn processes() -> io::Result<Vec<Listed>> {
+    let mut found = Vec::new();
+    for pid in pids()? {
+        let Ok(stat) = read(format!("/proc/{pid}/stat")) else {
+            continue;
+        };
+        found.extend(listed(pid, &String::from_utf8_lossy(&stat)));
+    }
+    Ok(found)
+}
+
+fn pids() -> io::Result<impl Iterator<Item = i32>> {
+    let entries = read_dir("/proc")?;
+    Ok(entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
+}
+
+/// A process's name may have blanks and brackets in it, so fields are counted from its last bracket on: the state is
+/// the third field, the parent the fourth.
+fn listed(pid: i32, stat: &str) -> Option<Listed> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace();
+    let state = fields.next()?;
+    Some(Listed {
+        pid,
+        parent: fields.next()?.parse().ok()?,
+        is_running: matches!(state, "R" | "D"),
+        is_zombie: matches!(state, "Z" | "X"),
+    })
+}
+
+/// Whether any of a process's threads runs, would run if it could, or waits for a disk.
+pub fn has_running_thread(pid: i32) -> bool {
+    let Ok(threads) = read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    threads.flatten().any(|thread| {
+        let stat = read(thread.path().join("stat")).unwrap_or_default();
+        listed(pid, &String::from_utf8_lossy(&stat)).is_some_and(|thread| thread.is_running)
+    })
+}
+
+/// `None` of a process that has ended.
+pub fn process_memory(pid: i32) -> Option<ProcessMemory> {
+    let status = read(format!("/proc/{pid}/status")).ok()?;
+    let field = |name| {
+        let kib: u64 = status_field(&status, name)?.split_whitespace().next()?.parse().ok()?;
+        Some(kib * 1024)
+    };
+    // One that is ending has no memory any more.
+    let resident = field("VmRSS:")?;
+    Some(ProcessMemory {
+        resident,
+        // Before Linux 4.5 it is not told apart.
+        private: field("RssAnon:").unwrap_or(resident),
+        shared: field("RssShmem:").unwrap_or(0),
+    })
+}
+
+/// `write_bytes` of io: what was sent towards storage, counted when it is in the page cache. A file system in memory
+/// does not count.
+pub fn stored_bytes(pid: i32) -> u64 {
+    let text = read(format!("/proc/{pid}/io")).unwrap_or_default();
+    let stored = status_field(&text, "write_bytes:").and_then(|bytes| bytes.parse().ok());
+    stored.unwrap_or(0)
+}
+
+/// The regular files that a process has open for writing. No more than some thousand of its descriptors are looked at.
+pub fn open_files(pid: i32) -> Vec<OpenFile> {
+    const MOST: usize = 4096;
+    let Ok(descriptors) = read_dir(format!("/proc/{pid}/fd")) else {
+        return Vec::new();
+    };
+    let descriptors = descriptors.flatten().take(MOST).map(|entry| entry.path());
+    descriptors.filter_map(|link| open_file(&link)).collect()
+}
+
+/// The link's own permissions say how it is open; what it leads to is the file itself, whether or not that has a name.
+fn open_file(link: &PathBuf) -> Option<OpenFile> {
+    let is_writable = rustix::fs::lstat(link).ok()?.st_mode & 0o200 != 0;
+    if !is_writable {
+        return None;
+    }
+    let path = read_link(link).ok().filter(|path| path.is_absolute())?;
+    let stat = rustix::fs::stat(link).ok()?;
+    FileType::from_raw_mode(stat.st_mode).is_file().then(|| OpenFile {
+        id: FileId::of(&stat),
+        allocated: allocated_bytes(&stat),
+        is_linked: stat.st_nlink > 0,
+        is_in_memory: is_in_memory(link),
+        path,
+    })
+}
+
+/// tmpfs and ramfs: see statfs(2).
+fn is_in_memory(link: &PathBuf) -> bool {
+    const TMPFS: u64 = 0x0102_1994;
+    const RAMFS: u64 = 0x8584_58F6;
+    #[allow(
+        clippy::cast_sign_loss,
+        clippy::unnecessary_cast,
+        reason = "its width differs between architectures"
+    )]
+    rustix::fs::statfs(link).is_ok_and(|system| matches!(system.f_type as u64 & 0xFFFF_FFFF, TMPFS | RAMFS))
+}
+
+/// Who listens: `of` one process, or of all in this network namespace.
+pub fn listeners(of: Option<i32>, port: Option<u16>) -> Listeners {
+    let sockets = listening_sockets(of, port);
+    let holds_one = |pid: &i32| {
+        let Ok(descriptors) = read_dir(format!("/proc/{pid}/fd")) else {
+            return false;
+        };
+        let targets = descriptors.flatten().filter_map(|entry| read_link(entry.path()).ok());
+        targets
+            .filter_map(|target| socket_inode(target.to_str()?))
+            .any(|inode| sockets.contains(&inode))
+    };
+    let candidates: Vec<i32> = match of {
+        Some(pid) => vec![pid],
+        None => pids().map(Iterator::collect).unwrap_or_default(),
+    };
+    Listeners {
+        is_bound: !sockets.is_empty(),
+        pids: candidates
+            .into_iter()
+            .filter(|pid| !sockets.is_empty() && holds_one(pid))
+            .collect(),
+    }
+}
+
+/// `socket:[4711]`
+fn socket_inode(target: &str) -> Option<u64> {
+    target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// The inodes of sockets in the state LISTEN, of a process's network namespace.
+fn listening_sockets(of: Option<i32>, port: Option<u16>) -> HashSet<u64> {
+    let process = of.map_or("self".to_owned(), |pid| pid.to_string());
+    let tables = ["tcp", "tcp6"].map(|name| read(format!("/proc/{process}/net/{name}")).unwrap_or_default());
+    let lines = tables.iter().flat_map(|table| table.split(|byte| *byte == b'\n'));
+    let sockets = lines.filter_map(|line| listening_socket(std::str::from_utf8(line).ok()?));
+    sockets
+        .filter(|(at, _)| port.is_none_or(|port| port == *at))
+        .map(|(_, inode)| inode)
+        .collect()
+}
+
+/// Port and inode of a line of the table. Fields are the local address, the remote one, the state; the inode is the tenth.
+fn listening_socket(line: &str) -> Option<(u16, u64)> {
+    const LISTEN: &str = "0A";
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let (_, port) = fields.get(1)?.rsplit_once(':')?;
+    let is_listening = *fields.get(3)? == LISTEN;
+    is_listening.then(|| Some((u16::from_str_radix(port, 16).ok()?, fields.get(9)?.parse().ok()?)))?
+}
+
+/// Whether a process is in this process's network namespace; one that cannot be looked at is taken to be.
+pub fn shares_network(pid: i32) -> bool {
+    let namespace = |process: &str| read_link(format!("/proc/{process}/ns/net")).ok();
+    namespace(&pid.to_string()).is_none_or(|other| Some(other) == namespace("self"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_in_it_is_no_field() {
+        let process = listed(42, "42 (a) R 7) S 17 42 42 0 -1 4194304").expect("read");
+        assert_eq!(process.parent, 17);
+        assert!(!process.is_running && !process.is_zombie);
+        assert!(listed(42, "42 (cut").is_none());
+    }
+
+    #[test]
+    fn a_listening_socket_is_told_from_a_connected_one() {
+        let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 126 1";
+        assert_eq!(listening_socket(line), Some((8080, 126)));
+        assert_eq!(listening_socket(&line.replace(" 0A ", " 01 ")), None);
+        assert_eq!(listening_socket("  sl  local_address rem_address   st"), None);
+    }
+
+    #[test]
+    fn an_open_file_is_seen_with_its_size_and_name() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        rustix::io::write(&file, &vec![1; 100_000]).expect("room");
+        rustix::fs::fsync(&file).expect("written");
+        let own = rustix::process::getpid().as_raw_nonzero().get();
+        let id = FileId::of(&rustix::fs::fstat(&file).expect("open"));
+        let find = || open_files(own).into_iter().find(|open| open.id == id).expect("seen");
+        let seen = find();
+        assert!(
+            seen.allocated >= 100_000 && seen.is_linked && seen.path == file.path(),
+            "{seen:?}"
+        );
+        std::fs::remove_file(file.path()).expect("removed");
+        assert!(!find().is_linked);
+    }
+}

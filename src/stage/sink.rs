@@ -1,0 +1,118 @@
+//! An open sink, and how it is driven.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use crate::error::Stop;
+use crate::flow::{Inlet, Wait, block_on};
+
+use super::batch::Batch;
+use super::{Context, Outcome, Outgoing, Phase, Rollback, StreamWriter, Work};
+
+/// An open place to write to.
+pub enum OpenWriter {
+    /// A descriptor, which is written on a thread and may take the direct path.
+    Descriptor(Outgoing),
+    /// Anything else.
+    Stream(Box<dyn StreamWriter>),
+    /// What runs on a thread, and empties the link itself: a child process. It has nothing to commit.
+    Driver(Box<dyn FnOnce(Inlet, &Context) -> Outcome + Send>),
+}
+
+impl From<Outgoing> for OpenWriter {
+    fn from(outgoing: Outgoing) -> Self {
+        Self::Descriptor(outgoing)
+    }
+}
+
+impl OpenWriter {
+    /// How to roll back what opening and writing did.
+    #[must_use]
+    pub fn rollback(&self) -> Option<Arc<dyn Rollback>> {
+        match self {
+            Self::Descriptor(outgoing) => outgoing.rollback(),
+            Self::Stream(writer) => writer.rollback(),
+            Self::Driver(_) => None,
+        }
+    }
+
+    /// When it commits.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self {
+            Self::Descriptor(outgoing) => outgoing.phase(),
+            Self::Stream(writer) => writer.phase(),
+            Self::Driver(_) => Phase::Drained,
+        }
+    }
+
+    /// Where in the stream it goes on: how many bytes an earlier run has written.
+    #[must_use]
+    pub fn resumes_at(&self) -> u64 {
+        match self {
+            Self::Descriptor(outgoing) => outgoing.resumes_at(),
+            Self::Stream(_) | Self::Driver(_) => 0,
+        }
+    }
+
+    /// What is written, where that needs no link: then the bytes pass unseen.
+    pub fn as_direct(&mut self) -> Option<&mut Outgoing> {
+        match self {
+            Self::Descriptor(outgoing) => Some(outgoing).filter(|outgoing| outgoing.is_direct),
+            Self::Stream(_) | Self::Driver(_) => None,
+        }
+    }
+
+    /// Starts the stage.
+    #[must_use]
+    pub fn start(self, input: Inlet, context: Context) -> Work {
+        match self {
+            Self::Descriptor(outgoing) => Work::Thread(Box::new(move || outgoing.run(input, &context))),
+            Self::Stream(writer) if writer.blocks() => {
+                let runtime = Handle::current();
+                Work::Thread(Box::new(move || {
+                    let _reactor = runtime.enter();
+                    block_on(write_stream(writer, input, context))
+                }))
+            }
+            Self::Driver(run) => Work::Thread(Box::new(move || run(input, &context))),
+            Self::Stream(writer) => Work::Task(Box::pin(write_stream(writer, input, context))),
+        }
+    }
+}
+
+/// Writes all that comes, and commits it when it is its turn.
+async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, context: Context) -> Outcome {
+    let mut written = 0;
+    let mut batch = Batch::new();
+    while batch.receive(&mut input).await? {
+        while !batch.is_empty() {
+            let write = poll_fn(|context| batch.with_slices(|slices| writer.poll_write(context, slices)));
+            let count = {
+                let _outside = context.meter.wait(Wait::Outside);
+                tokio::select! {
+                    biased;
+                    () = context.cancel.tripped() => return Err(Stop::PeerClosed),
+                    count = write => count.map_err(|stop| stop.map(|failure| failure.after(written)))?,
+                }
+            };
+            written += count as u64;
+            context.meter.add_out(count as u64);
+            batch.advance(count);
+        }
+    }
+    context.meter.begin_commit();
+    let _outside = context.meter.wait(Wait::Outside);
+    tokio::select! {
+        biased;
+        () = context.cancel.tripped() => return Err(Stop::PeerClosed),
+        prepared = writer.prepare() => prepared?,
+    }
+    if writer.phase() != Phase::Drained {
+        context.commit.wait(&context.cancel).await?;
+    }
+    // A commit that was begun is not given up: its result would be unknown.
+    writer.commit().await
+}

@@ -1,0 +1,384 @@
+//! The source of a pipeline: one place, or several that are read one after the other.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::vec;
+
+use rustix::fs::FileType;
+use tokio::runtime::Handle;
+
+use crate::error::{Failure, Kind, Stop};
+use crate::flow::{Buffer, Outlet, Wait, block_on};
+use crate::graph::Port;
+use crate::platform::{FileStamp, Shape, Transfer};
+
+use super::incoming::{ReadSize, naming};
+use super::{Context, Endpoint, Facts, Incoming, Outcome, Reach, Settle, SourceIdentity, StreamReader, Work};
+
+/// An open place to read from.
+pub enum OpenReader {
+    /// A descriptor, which is read on a thread and may take the direct path.
+    Descriptor(Incoming),
+    /// Anything else.
+    Stream(Box<dyn StreamReader>),
+    /// What runs on a thread, and fills the link itself: a child process. It is never one of several places.
+    Driver(Box<dyn FnOnce(Outlet, &Context) -> Outcome + Send>),
+}
+
+impl From<Incoming> for OpenReader {
+    fn from(incoming: Incoming) -> Self {
+        Self::Descriptor(incoming)
+    }
+}
+
+/// A source that is planned and not yet opened.
+pub struct Source {
+    first: Box<dyn Endpoint>,
+    later: Vec<Box<dyn Endpoint>>,
+    /// What the user expects, in bytes.
+    expected: Option<u64>,
+}
+
+impl Source {
+    /// Reads one place.
+    #[must_use]
+    pub fn of(first: Box<dyn Endpoint>) -> Self {
+        Self::series(first, Vec::new(), None)
+    }
+
+    /// Reads several places, which together are expected to give so many bytes, if the user says so.
+    #[must_use]
+    pub fn series(first: Box<dyn Endpoint>, later: Vec<Box<dyn Endpoint>>, expected: Option<u64>) -> Self {
+        Self { first, later, expected }
+    }
+
+    fn places(&self) -> impl Iterator<Item = &dyn Endpoint> {
+        std::iter::once(&self.first).chain(&self.later).map(|place| &**place)
+    }
+
+    /// Looks without side effects.
+    pub fn facts(&self) -> Result<Facts, Failure> {
+        let is_series = !self.later.is_empty();
+        let look = |place: &dyn Endpoint| {
+            let facts = place.source_facts();
+            facts.map_err(|failure| naming(name_in(is_series, place).as_deref())(failure))
+        };
+        let each = self.places().map(look).collect::<Result<Vec<_>, _>>()?;
+        let sum = each.iter().try_fold(0_u64, |sum, facts| sum.checked_add(facts.size?));
+        Ok(Facts {
+            stream: None,
+            size: self.expected.or(sum),
+            is_terminal: each.iter().any(|facts| facts.is_terminal),
+            shape: in_common(&each, |facts| facts.shape),
+            outside: in_common(&each, |facts| facts.outside),
+            is_sparse: each.iter().any(|facts| facts.is_sparse),
+            lends_pages: each.iter().any(|facts| facts.lends_pages),
+            files: each.into_iter().flat_map(|facts| facts.files).collect(),
+        })
+    }
+
+    /// When it is opened.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        self.first.reach()
+    }
+
+    /// Whether it may be joined to a sink without a link.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn direct(&self) -> Result<(), &'static str> {
+        self.places().try_for_each(Endpoint::direct)
+    }
+
+    /// Bytes of memory that it holds besides its link.
+    #[must_use]
+    pub fn state_bytes(&self) -> u64 {
+        self.places().map(Endpoint::state_bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Binds listeners; returns the addresses that peers may connect to.
+    pub fn bind(&mut self) -> Result<Vec<String>, Failure> {
+        let places = std::iter::once(&mut self.first).chain(&mut self.later);
+        places.filter_map(|place| place.bind().transpose()).collect()
+    }
+
+    /// Whether it can be read from the middle, and known again in another run.
+    ///
+    /// # Errors
+    /// What it is instead of one regular file, as in "this is a connection".
+    pub fn can_resume(&self) -> Result<(), &'static str> {
+        if self.later.is_empty() {
+            self.first.can_resume()
+        } else {
+            Err("a series of files")
+        }
+    }
+
+    /// What it gives.
+    #[must_use]
+    pub fn port(&self) -> Port {
+        self.first.gives()
+    }
+
+    /// Opens, connects or accepts the first place.
+    pub async fn open(self) -> Result<OpenSource, Failure> {
+        let mut source = OpenSource {
+            shown: self.first.shown(),
+            is_direct: self.direct().is_ok(),
+            is_series: !self.later.is_empty(),
+            name: None,
+            input: None,
+            later: self.later.into_iter(),
+            left: u64::MAX,
+            runtime: Handle::current(),
+        };
+        source.open_place(self.first).await?;
+        Ok(source)
+    }
+}
+
+/// What to call a place in a failure, where the stage's own text leaves that open. A far place's failures name its address
+/// themselves.
+fn name_in(is_series: bool, place: &dyn Endpoint) -> Option<String> {
+    (is_series && place.reach() == Reach::Near).then(|| place.shown())
+}
+
+/// What is the same for all.
+fn in_common<T: PartialEq>(each: &[Facts], of: impl Fn(&Facts) -> Option<T>) -> Option<T> {
+    let first = of(each.first()?);
+    first.filter(|first| each.iter().all(|facts| of(facts).as_ref() == Some(first)))
+}
+
+/// The place that is being read, and those that follow when it has ended.
+pub struct OpenSource {
+    /// `None` where the next one could not be opened.
+    input: Option<OpenReader>,
+    /// What to call it in a failure.
+    name: Option<String>,
+    /// The first place's name, as people may see it.
+    shown: String,
+    later: vec::IntoIter<Box<dyn Endpoint>>,
+    is_series: bool,
+    /// Whether all of them are descriptors.
+    is_direct: bool,
+    /// Bytes that are still wanted of all of them.
+    left: u64,
+    /// Where a later place's connection is made.
+    runtime: Handle,
+}
+
+impl OpenSource {
+    async fn open_place(&mut self, place: Box<dyn Endpoint>) -> Result<(), Failure> {
+        self.name = name_in(self.is_series, &*place);
+        let opened = place.open_reader().await;
+        let mut opened = opened.map_err(|failure| naming(self.name.as_deref())(failure))?;
+        if let OpenReader::Descriptor(input) = &mut opened {
+            input.name(self.name.clone());
+        }
+        self.input = Some(opened);
+        Ok(())
+    }
+
+    fn descriptor(&mut self) -> Option<&mut Incoming> {
+        match &mut self.input {
+            Some(OpenReader::Descriptor(input)) => Some(input),
+            _ => None,
+        }
+    }
+
+    /// What is read now, where it can be read without a link.
+    pub fn as_direct(&mut self) -> Option<&mut Incoming> {
+        if self.is_direct { self.descriptor() } else { None }
+    }
+
+    /// Moves `bytes` ahead without reading them where it can; returns how many it skipped.
+    pub fn skip(&mut self, bytes: u64) -> Result<u64, Failure> {
+        self.descriptor().map_or(Ok(0), |input| input.skip(bytes))
+    }
+
+    /// Sets how many bytes it reads at most from where it is now. Then it stops without finishing its outlet, because it
+    /// cannot know whether there is more.
+    pub fn read_at_most(&mut self, bytes: u64) {
+        self.left = bytes;
+    }
+
+    /// Which file it is, if it is one.
+    pub fn identity(&self) -> Result<Option<SourceIdentity>, Failure> {
+        let Some(OpenReader::Descriptor(input)) = &self.input else {
+            return Ok(None);
+        };
+        let stat = input.descriptor().stat();
+        let stat = stat.map_err(|error| Failure::io(Kind::Source, "cannot look at it", error))?;
+        let stamp = FileStamp::of(&stat);
+        Ok(FileType::from_raw_mode(stat.st_mode).is_file().then(|| SourceIdentity {
+            path: self.shown.clone(),
+            size: stamp.size,
+            modified_s: stamp.modified_s,
+            modified_ns: stamp.modified_ns,
+            inode: stamp.inode,
+        }))
+    }
+
+    /// What is to be told how the run was settled, if anything is.
+    #[must_use]
+    pub fn settle(&self) -> Option<Arc<dyn Settle>> {
+        match &self.input {
+            Some(OpenReader::Stream(reader)) => reader.settle(),
+            _ => None,
+        }
+    }
+
+    /// Opens the next place, waiting for it; returns whether there is one.
+    pub fn advance(&mut self, context: &Context) -> Result<bool, Stop> {
+        let Some(next) = self.later.next() else {
+            return Ok(false);
+        };
+        let runtime = self.runtime.clone();
+        runtime.block_on(async {
+            tokio::select! {
+                opened = self.open_place(next) => opened.map_err(Stop::from),
+                () = context.cancel.tripped() => Err(Stop::PeerClosed),
+            }
+        })?;
+        Ok(true)
+    }
+
+    /// Starts the stage.
+    #[must_use]
+    pub fn start(mut self, mut out: Outlet, context: Context) -> Work {
+        if let Some(OpenReader::Driver(run)) = self.input {
+            return Work::Thread(Box::new(move || run(out, &context)));
+        }
+        let is_task = matches!(&self.input, Some(OpenReader::Stream(reader)) if !reader.blocks());
+        if is_task && self.later.as_slice().is_empty() {
+            return Work::Task(Box::pin(async move {
+                self.read_stream(&mut out, &context).await?;
+                out.finish();
+                Ok(())
+            }));
+        }
+        Work::Thread(Box::new(move || {
+            loop {
+                if matches!(self.input, Some(OpenReader::Stream(_))) {
+                    let runtime = self.runtime.clone();
+                    let _reactor = runtime.enter();
+                    block_on(self.read_stream(&mut out, &context))?;
+                } else {
+                    self.read_descriptor(&mut out, &context)?;
+                }
+                if !self.advance(&context)? {
+                    break;
+                }
+            }
+            out.finish();
+            Ok(())
+        }))
+    }
+
+    /// Reads a descriptor to its end, or as far as it is wanted.
+    fn read_descriptor(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
+        let left = &mut self.left;
+        let Some(OpenReader::Descriptor(input)) = &mut self.input else {
+            return Ok(());
+        };
+        context.external_fd.reads(input.descriptor());
+        let shape = input.descriptor().shape();
+        let mut size = ReadSize::new(shape, out.largest());
+        if shape == Shape::Pipe && *left > 0 {
+            // A FIFO without a writer so far reads as if it had ended.
+            input.wait(context)?;
+        }
+        loop {
+            let wanted = wanted(*left)?;
+            let mut buffer = out.reserve_blocking(size.next().min(wanted))?;
+            match input.read(buffer.spare_mut(), context)? {
+                Transfer::Bytes(0) => return Ok(input.check_end()?),
+                Transfer::Bytes(count) => {
+                    *left -= count as u64;
+                    size.learn(count, buffer.capacity());
+                    buffer.advance(count);
+                    out.send(buffer)?;
+                }
+                Transfer::NotReady => {
+                    // What waits holds nothing.
+                    drop(buffer);
+                    input.wait(context)?;
+                }
+            }
+        }
+    }
+
+    /// Reads a stream to its end, or as far as it is wanted. What waits for it holds no buffer.
+    async fn read_stream(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
+        let left = &mut self.left;
+        let Some(OpenReader::Stream(reader)) = &mut self.input else {
+            return Ok(());
+        };
+        let mut total = 0;
+        loop {
+            let wanted = wanted(*left)?.min(out.largest());
+            let mut buffer = out.reserve(wanted).await?;
+            match read_once(&mut **reader, &mut buffer).await {
+                Some(read) => {
+                    let named = |failure| naming(self.name.as_deref())(failure).after(total);
+                    let count = read.map_err(|stop| stop.map(named))?;
+                    if count == 0 {
+                        drop(buffer);
+                        return reader.position().map_or(Ok(()), |position| Ok(out.mark(position)?));
+                    }
+                    total += count as u64;
+                    *left -= count as u64;
+                    context.meter.add_in(count as u64);
+                    buffer.advance(count);
+                    if let Some(position) = reader.position() {
+                        buffer.mark(position);
+                    }
+                    out.send(buffer)?;
+                }
+                None => {
+                    drop(buffer);
+                    let _outside = context.meter.wait(Wait::Outside);
+                    tokio::select! {
+                        biased;
+                        () = context.cancel.tripped() => return Err(Stop::PeerClosed),
+                        () = woken() => {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How much the next read may give. Once nothing more is wanted, only another read could tell whether there is more.
+fn wanted(left: u64) -> Result<usize, Stop> {
+    match usize::try_from(left).unwrap_or(usize::MAX) {
+        0 => Err(Stop::PeerClosed),
+        wanted => Ok(wanted),
+    }
+}
+
+/// What one read gives; `None` where there is nothing now.
+async fn read_once(reader: &mut dyn StreamReader, buffer: &mut Buffer) -> Option<Result<usize, Stop>> {
+    poll_fn(|context| {
+        Poll::Ready(match reader.poll_read(context, buffer.spare_mut()) {
+            Poll::Ready(read) => Some(read),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+/// Waits until this task is woken: by the place that a read has just found not ready, or for no reason.
+async fn woken() {
+    let mut is_first = true;
+    poll_fn(|_| {
+        if std::mem::replace(&mut is_first, false) {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    })
+    .await;
+}

@@ -1,0 +1,5 @@
+import csv
+import sys
+
+for row in csv.DictReader(sys.stdin):
+    print(row["name"])
