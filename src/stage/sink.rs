@@ -9,7 +9,7 @@ use crate::error::Stop;
 use crate::flow::{Inlet, Wait, block_on};
 
 use super::batch::Batch;
-use super::{Context, Outcome, Outgoing, Phase, Rollback, StreamWriter, Work};
+use super::{Context, Driver, Outcome, Outgoing, Phase, Rollback, StreamWriter, Work};
 
 /// An open place to write to.
 pub enum OpenWriter {
@@ -18,7 +18,7 @@ pub enum OpenWriter {
     /// Anything else.
     Stream(Box<dyn StreamWriter>),
     /// What runs on a thread, and empties the link itself: a child process. It has nothing to commit.
-    Driver(Box<dyn FnOnce(Inlet, &Context) -> Outcome + Send>),
+    Driver(Driver<Inlet>),
 }
 
 impl From<Outgoing> for OpenWriter {

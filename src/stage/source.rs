@@ -14,7 +14,7 @@ use crate::graph::Port;
 use crate::platform::{FileStamp, Shape, Transfer};
 
 use super::incoming::{ReadSize, naming};
-use super::{Context, Endpoint, Facts, Incoming, Outcome, Reach, Settle, SourceIdentity, StreamReader, Work};
+use super::{Context, Driver, Endpoint, Facts, Incoming, Outcome, Reach, Settle, SourceIdentity, StreamReader, Work};
 
 /// An open place to read from.
 pub enum OpenReader {
@@ -23,7 +23,7 @@ pub enum OpenReader {
     /// Anything else.
     Stream(Box<dyn StreamReader>),
     /// What runs on a thread, and fills the link itself: a child process. It is never one of several places.
-    Driver(Box<dyn FnOnce(Outlet, &Context) -> Outcome + Send>),
+    Driver(Driver<Outlet>),
 }
 
 impl From<Incoming> for OpenReader {

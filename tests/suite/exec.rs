@@ -347,6 +347,54 @@ fn output_before_and_after_all_input() {
     assert!(sorted == (numbers.join("\n") + "\n").into_bytes());
 }
 
+#[test]
+fn a_database_keeps_no_part_of_a_cut_file() {
+    if peer("sqlite3").is_none() {
+        return;
+    }
+    let folder = Folder::new();
+    let rows: Vec<String> = (0..200_000).map(|row| format!("{row},x{row}")).collect();
+    let gzip = highwater(["gzip"]).input(rows.join("\n")).run().succeeds();
+    folder.write("whole.gz", &gzip);
+    folder.write("cut.gz", &gzip[..gzip.len() * 3 / 4]);
+    let import = |name: &str| {
+        let import = "exec sqlite3 db 'create table if not exists t (a, b);' '.import --csv /dev/stdin t'";
+        highwater([format!("read {name} | gunzip | {import}")])
+            .within(&folder)
+            .run()
+            .code
+    };
+    let count = || {
+        highwater(["exec sqlite3 db 'select count(*) from t'"])
+            .within(&folder)
+            .run()
+            .succeeds()
+    };
+    assert_eq!(import("cut.gz"), Some(6));
+    assert_eq!(count(), b"0\n");
+    assert_eq!(import("whole.gz"), Some(0));
+    assert_eq!(count(), b"200000\n");
+}
+
+#[test]
+fn jq_filters_between_two_stages() {
+    if peer("jq").is_none() {
+        return;
+    }
+    let lines = "{\"a\":1}\n{\"a\":2}\n{\"a\":3}\n";
+    let said = highwater(["exec jq -c 'select(.a != 2)' | exec cat"])
+        .input(lines)
+        .run();
+    assert_eq!(said.succeeds(), b"{\"a\":1}\n{\"a\":3}\n");
+    let run = highwater(["exec jq -c .a | exec cat"]).input("{\"a\":1}\n{").run();
+    assert_eq!(run.code, Some(11), "{}", run.stderr);
+    assert!(
+        last_line(&run).starts_with("highwater: exec jq -c .a: exited with code "),
+        "{}",
+        run.stderr
+    );
+}
+
 /// Ends one of the processes of a pipeline when it has written some bytes; returns how the run ended.
 fn end_one(folder: &Folder, who: usize, moment: u64) -> Run {
     let stage = |name: &str, rest: &str| format!("sh 'exec 9>alive; echo $$ > {name}.pid; exec {rest}'");
