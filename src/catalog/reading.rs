@@ -73,6 +73,8 @@ impl Reading<'_> {
             self.entries[index].span.get_or_insert_with(|| group.span.clone());
             return;
         }
+        // What is missing may be what stands in the parentheses.
+        self.has_unknown_key = true;
         let problem = Problem::at(group.span.clone(), format!("`{}` takes no pipeline", self.def.name));
         let help = "parentheses that belong to a word are quoted: write `'…'` around them";
         self.problems.push(problem.label("not quoted").help(help));

@@ -25,7 +25,7 @@ pub struct Controls {
 pub(super) enum SinkPause {
     /// The link in front of it.
     Link(Arc<Link>),
-    /// The pause_point of a direct path.
+    /// The pause point of a direct path.
     PausePoint(Arc<PausePoint>),
 }
 

@@ -6,7 +6,7 @@ use crate::error::Stop;
 use crate::flow::block_on;
 use crate::stage::{Cancel, Outcome};
 
-/// Open at first. Whoever comes to a closed pause_point waits until it is opened, or until the stage is told to stop.
+/// Open at first. Whoever comes to a closed pause point waits until it is opened, or until the stage is told to stop.
 #[derive(Debug)]
 pub struct PausePoint {
     is_closed: watch::Sender<bool>,
@@ -31,7 +31,7 @@ impl PausePoint {
         *self.is_closed.borrow()
     }
 
-    /// Waits on this thread until the pause_point is open.
+    /// Waits on this thread until the pause point is open.
     ///
     /// # Errors
     /// [`Stop::PeerClosed`] when the stage is told to stop.

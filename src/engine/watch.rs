@@ -104,7 +104,7 @@ impl Watch {
 
 #[cfg(test)]
 impl Watch {
-    /// A chain of which only the meters and a pause_point in front of the sink are there: for trying out what looks at them.
+    /// A chain of which only the meters and a pause point in front of the sink are there: for trying out what looks at them.
     pub(super) fn detached(stages: usize) -> Self {
         let start = Instant::now();
         let stage = |_| WatchedStage {

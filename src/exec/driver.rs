@@ -40,15 +40,18 @@ const LEVEL_PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_mi
 /// If it cannot be started or fails, or when a neighbour stopped. Its process group has ended then.
 pub fn run(program: &Program, inlet: Option<Inlet>, outlet: Option<Outlet>, context: &Context) -> Outcome {
     let mut child = Child::start(program, inlet, outlet, context)?;
+    context.findings.set_child(Some(child.group.child.id()));
     // Until it is gone, the run has to wait for this stage.
     context.cancel.allow(program.grace + KILL_LIMIT);
-    match child.serve() {
+    let outcome = match child.serve() {
         Ok(()) => child.finish(),
         Err(stop) => {
             child.end();
             Err(stop)
         }
-    }
+    };
+    context.findings.set_child(None);
+    outcome
 }
 
 struct Child<'a> {

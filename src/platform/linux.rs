@@ -30,7 +30,7 @@ mod processes;
 mod room;
 
 pub use processes::{
-    has_running_thread, listeners, open_files, process_memory, processes, shares_network, stored_bytes,
+    group_memory, has_running_thread, listeners, open_files, process_memory, processes, shares_network, stored_bytes,
 };
 pub use room::free_memory;
 

@@ -243,6 +243,11 @@ pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
 }
 
 /// There is no portable list.
+pub fn group_memory(leaders: &[i32]) -> Vec<u64> {
+    vec![0; leaders.len()]
+}
+
+/// There is no portable list.
 pub fn processes() -> io::Result<Vec<Listed>> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,

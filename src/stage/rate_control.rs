@@ -11,7 +11,7 @@ pub struct RateControl {
 }
 
 impl RateControl {
-    /// A rate_control at `rate` bytes per second.
+    /// A rate control at `rate` bytes per second.
     ///
     /// # Panics
     /// If that is 0: nothing would ever pass.

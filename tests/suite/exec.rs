@@ -395,6 +395,33 @@ fn jq_filters_between_two_stages() {
     );
 }
 
+#[test]
+#[cfg(not(feature = "portable-platform"))]
+fn children_are_listed_with_their_memory() {
+    let (folder, _, _) = with_noise("");
+    let script = "echo $$ > pid; sleep 1000 & head -c 1 > /dev/null; echo; kill $!; cat > /dev/null";
+    let pipeline = format!("read a | throttle 1K/s | sh '{script}' | write b");
+    let arguments = ["--progress", "json", "--interval", "1ms", &pipeline];
+    let mut running = highwater(arguments).within(&folder).start();
+    let sample = loop {
+        let sample: serde_json::Value = serde_json::from_str(&running.line()).expect("a sample");
+        if sample["stages"][2]["bytes_out"].as_u64() > Some(0) {
+            break sample;
+        }
+    };
+    let child = &sample["stages"][2]["children"][0];
+    let pid: u64 = String::from_utf8(folder.read("pid"))
+        .expect("text")
+        .trim()
+        .parse()
+        .expect("a number");
+    assert_eq!(child["pid"].as_u64(), Some(pid));
+    assert!(child["rss"].as_u64() > Some(100 << 10), "{child}");
+    assert!(sample["stages"][1].get("children").is_none());
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait().signal, Some(15));
+}
+
 /// Ends one of the processes of a pipeline when it has written some bytes; returns how the run ended.
 fn end_one(folder: &Folder, who: usize, moment: u64) -> Run {
     let stage = |name: &str, rest: &str| format!("sh 'exec 9>alive; echo $$ > {name}.pid; exec {rest}'");

@@ -209,7 +209,8 @@ fn a_thousand_branches_share_the_ceiling_or_are_refused() {
     let run = highwater(["--memory", "1MiB", &pipeline]).within(&folder).run();
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("the least that would do is --memory 4004KiB"));
-    let twenty: String = (0..20).map(|at| format!("(write out{at})")).collect();
+    let twenty: Vec<String> = (0..20).map(|at| format!("(write out{at})")).collect();
+    let twenty = twenty.concat();
     highwater(["--memory", "1MiB", &format!("read src | tee {twenty}")])
         .within(&folder)
         .run()
