@@ -276,14 +276,14 @@ error: unknown stage `frob`
 error: unknown stage `frobnicate`
   |
 1 | frob a | frobnicate | '' x
-  |         ^^^^^^^^^^
+  |          ^^^^^^^^^^
   |
   = help: stages that can stand here: gzip, throttle, sum, tee, run
 
 error: unknown stage ``
   |
 1 | frob a | frobnicate | '' x
-  |                      ^^
+  |                       ^^
   |
   = help: stages that can stand here: gzip, throttle, sum, tee, run, write
 "#]],
