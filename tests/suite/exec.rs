@@ -477,7 +477,7 @@ fn a_killed_process_leaves_no_archive() {
                 } else {
                     run.signal.is_some()
                 };
-                assert!(expected, "{who}: {run:?}");
+                assert!(expected, "{who}: {:?} {:?}: {}", run.code, run.signal, last_line(&run));
                 for name in folder.names().into_iter().filter(|name| name.contains("t.zst")) {
                     // What a run that was killed has left is a temporary file.
                     assert!(
