@@ -102,11 +102,11 @@ static EXEC: Definition = Definition {
     ],
     examples: &[
         Example {
-            text: "exec tar c . | zstd | write backup.tar.zst",
+            text: "exec tar c page.html disk.img | gzip | write backup.tar.gz",
             about: "write an archive that is there only if tar has succeeded",
         },
         Example {
-            text: "read dump.gz | gunzip | exec env=LC_ALL=C sort -u | write sorted",
+            text: "read big.iso.gz | gunzip | exec env=LC_ALL=C sort -u | write sorted",
             about: "sort what a file has, in an order that does not depend on the locale",
         },
     ],
@@ -139,8 +139,8 @@ static SH: Definition = Definition {
         TTY,
     ],
     examples: &[Example {
-        text: "read access.log | sh 'sort | uniq -c' | write counts",
-        about: "count the lines of a log",
+        text: "read page.html | sh \"sort | uniq -c\" | write counts",
+        about: "count how often each line is there",
     }],
     build: Build::Anywhere {
         source: |args| Ok(Source::of(Box::new(Plan(sh(args)?)))),
