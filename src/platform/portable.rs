@@ -243,6 +243,7 @@ pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
 }
 
 /// There is no portable list.
+#[must_use]
 pub fn group_memory(leaders: &[i32]) -> Vec<u64> {
     vec![0; leaders.len()]
 }

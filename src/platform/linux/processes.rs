@@ -45,6 +45,7 @@ fn listed(pid: i32, stat: &str) -> Option<Listed> {
 }
 
 /// Bytes that are resident in each of these process groups, or in the process of that number where it leads none.
+#[must_use]
 pub fn group_memory(leaders: &[i32]) -> Vec<u64> {
     let mut sums = vec![0; leaders.len()];
     for pid in pids().into_iter().flatten() {
