@@ -177,6 +177,10 @@ impl<'a> Child<'a> {
         }
         if self.output.as_ref().is_some_and(|output| output.is_full) {
             self.read(waking)?;
+            if self.is_over() {
+                // That was its end, and nothing is left to wait for.
+                return Ok(());
+            }
         }
         let ready = self.wait()?;
         if ready.stdin {

@@ -245,6 +245,16 @@ fn a_grandchild_holds_nothing_up() {
     kill_process(Pid::from_raw(pid).expect("a process"), Signal::KILL).expect("it is left alone");
 }
 
+/// The program has ended, its pipe is empty and the link is full when the end of its output is looked for. With such a grace
+/// a wait for something else would never end.
+#[test]
+fn an_end_behind_a_full_link_is_seen() {
+    let folder = Folder::new();
+    let pipeline = "exec grace=10m high=64K dd if=/dev/zero bs=64K count=1 status=none | throttle 200K/s | write b";
+    highwater([pipeline]).within(&folder).run().succeeds();
+    assert_eq!(folder.read("b").len(), 64 << 10);
+}
+
 #[test]
 fn what_ignores_sigterm_is_killed() {
     let script = "trap \"\" TERM; exec 9>alive; sleep 1000 & while :; do sleep 1000; done";
