@@ -150,17 +150,19 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         'buffer' = @('size=', 'high=', 'low=')
         'hash' = @('algo=', 'expect=', 'label=', 'to=', 'high=', 'low=')
         'tee' = @('branch=', 'on-failure=', 'optional=', 'detach=', 'high=', 'low=')
+        'exec' = @('program=', 'env=', 'dir=', 'grace=', 'tty=', 'high=', 'low=')
+        'sh' = @('script=', 'env=', 'dir=', 'grace=', 'tty=', 'high=', 'low=')
     }
     $words = @($commandAst.CommandElements | Select-Object -Skip 1 | ForEach-Object { $_.ToString() })
     if ($wordToComplete -ne '' -and $words.Count -gt 0) {
         $words = @($words | Select-Object -SkipLast 1)
     }
     $stage = @()
-    $names = 'read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee'
+    $names = 'read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh'
     foreach ($word in $words) {
         if ($word -eq '::') {
             $stage = @()
-            $names = 'write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee'
+            $names = 'write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh'
         } elseif ($stage.Count -gt 0 -or -not ($word.StartsWith('-') -or $word -eq 'explain')) {
             $stage += $word
         }

@@ -379,6 +379,8 @@ _highwater_parameters() {
         buffer) echo 'size= size=SIZE high= high=SIZE low= low=SIZE' ;;
         hash) echo 'algo=sha256 algo=sha512 algo=blake3 algo=crc32c algo=md5 expect= expect=TEXT label= label=TEXT to= to=ENDPOINT high= high=SIZE low= low=SIZE' ;;
         tee) echo 'branch= branch=PIPELINE on-failure=abort on-failure=continue optional=true optional=false detach= detach=DURATION high= high=SIZE low= low=SIZE' ;;
+        exec) echo 'program= program=WORD env= env=WORD dir= dir=WORD grace= grace=DURATION tty=true tty=false high= high=SIZE low= low=SIZE' ;;
+        sh) echo 'script= script=WORD env= env=WORD dir= dir=WORD grace= grace=DURATION tty=true tty=false high= high=SIZE low= low=SIZE' ;;
     esac
 }
 
@@ -388,8 +390,8 @@ _highwater_stage() {
     local stage=$1 is_first=$2 word=$3 name
     read -r name _ <<< "$stage"
     if [[ -z $name || ( $name == "$word" && $stage != *[[:space:]] ) ]]; then
-        local names='write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee'
-        [[ $is_first == yes ]] && names='read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee'
+        local names='write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh'
+        [[ $is_first == yes ]] && names='read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh'
         COMPREPLY=($(compgen -W "$names" -- "$word"))
         return
     fi
@@ -449,7 +451,7 @@ _highwater_with_stages() {
     done
     case ${words[at]-} in
         stages)
-            COMPREPLY=($(compgen -W 'read write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee' -- "$word"))
+            COMPREPLY=($(compgen -W 'read write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh' -- "$word"))
             return
             ;;
         demo | ctl | report | generate | check | \'* | \"*)

@@ -141,6 +141,8 @@ var highwater-parameters = [
     &buffer=['size=' 'high=' 'low=']
     &hash=['algo=' 'expect=' 'label=' 'to=' 'high=' 'low=']
     &tee=['branch=' 'on-failure=' 'optional=' 'detach=' 'high=' 'low=']
+    &exec=['program=' 'env=' 'dir=' 'grace=' 'tty=' 'high=' 'low=']
+    &sh=['script=' 'env=' 'dir=' 'grace=' 'tty=' 'high=' 'low=']
 ]
 var highwater-options = $edit:completion:arg-completer[highwater]
 set edit:completion:arg-completer[highwater] = {|@words|
@@ -159,9 +161,9 @@ set edit:completion:arg-completer[highwater] = {|@words|
     }
     if (== $begin (- (count $words) 1)) {
         if $is-first {
-            all [read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee]
+            all [read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh]
         } else {
-            all [write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee]
+            all [write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh]
         }
     } elif (has-key $highwater-parameters $words[$begin]) {
         for parameter $highwater-parameters[$words[$begin]] {

@@ -144,8 +144,10 @@ function __highwater_stages
         'skip' 'drop the first bytes and pass the rest' \
         'limit' 'fail once more than so many bytes have come' \
         'buffer' 'keep so many bytes ready between two stages' \
-        'hash' 'compute a checksum of the stream, and check it' \
-        'tee' 'send the stream into other pipelines as well'
+        'hash' 'sum what passes, and check it' \
+        'tee' 'send the stream into other pipelines as well' \
+        'exec' 'run a program' \
+        'sh' 'run a script of the shell'
 end
 
 function __highwater_parameters
@@ -359,6 +361,24 @@ function __highwater_parameters
             echo 'detach='\t'cut a branch loose that takes nothing for so long: exit 8 at the end, or 0 with optional=true'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+        case exec
+            echo 'program='\t'a program of PATH or its path, and its arguments, which are passed as they are'
+            echo 'env='\t'a variable of its environment, env=NAME=VALUE; any number of them'
+            echo 'dir='\t'the folder in which it runs'
+            echo 'grace='\t'how long it may take to end after SIGTERM, before SIGKILL'
+            echo 'tty=true'\t'whether it may use the terminal, as programs do that ask for a password'
+            echo 'tty=false'\t'whether it may use the terminal, as programs do that ask for a password'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+        case sh
+            echo 'script='\t'what `sh -c` runs, and what it knows as $1, $2, …'
+            echo 'env='\t'a variable of its environment, env=NAME=VALUE; any number of them'
+            echo 'dir='\t'the folder in which it runs'
+            echo 'grace='\t'how long it may take to end after SIGTERM, before SIGKILL'
+            echo 'tty=true'\t'whether it may use the terminal, as programs do that ask for a password'
+            echo 'tty=false'\t'whether it may use the terminal, as programs do that ask for a password'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
     end
 end
 
@@ -386,8 +406,8 @@ end
 # What can stand at the end of a stage. $argv[1]: whether it is the first; the others: its words so far.
 function __highwater_stage
     if not set -q argv[2]
-        set -l names write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee
-        test $argv[1] = yes; and set names read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee
+        set -l names write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh
+        test $argv[1] = yes; and set names read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh
         for line in (__highwater_stages)
             contains -- (string split -f 1 \t -- $line) $names; and echo $line
         end

@@ -1,26 +1,28 @@
-//! Child processes that lead a process group of their own, and the end of such a group.
+//! Child processes with a process group of their own, and the end of such a group.
 
 use std::io;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, poll};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, test_kill_process_group, waitpgid};
 
-use crate::platform::lead_group;
+use crate::platform::{die_with_parent, lead_group, spawn_child};
 
 /// How long to wait for a group that was killed: the kernel may be busy freeing its memory.
-const KILL_LIMIT: Duration = Duration::from_secs(2);
+pub const KILL_LIMIT: Duration = Duration::from_secs(2);
 /// How often a group that is to end is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A child that leads its process group. The group ends when this is dropped, at the latest.
+/// A child, and the process group that it leads, if it leads one. They end when this is dropped, at the latest.
 #[derive(Debug)]
 pub struct Group {
     /// The child itself, with the ends of its pipes.
     pub child: Child,
     /// How long the group has to end after SIGTERM.
     grace: Duration,
+    /// Whether it leads a group of its own; otherwise it is in ours, and signals are for the child alone.
+    leads: bool,
     is_over: bool,
 }
 
@@ -30,8 +32,22 @@ impl Group {
     /// The kernel kills the child, not its descendants, when the calling thread ends, so the thread must outlive it.
     pub fn spawn(command: &mut Command, grace: Duration) -> io::Result<Self> {
         Ok(Self {
-            child: lead_group(command).spawn()?,
+            child: spawn_child(lead_group(command))?,
             grace,
+            leads: true,
+            is_over: false,
+        })
+    }
+
+    /// [`Group::spawn`] for a program that stays in our process group, so that it may use the terminal when we may.
+    ///
+    /// # Errors
+    /// As fork(2) and execve(2).
+    pub fn spawn_in_ours(command: &mut Command, grace: Duration) -> io::Result<Self> {
+        Ok(Self {
+            child: spawn_child(die_with_parent(command))?,
+            grace,
+            leads: false,
             is_over: false,
         })
     }
@@ -39,6 +55,11 @@ impl Group {
     /// The child's status once it has ended; other members of its group may still run.
     pub fn status(&mut self) -> io::Result<Option<ExitStatus>> {
         self.child.try_wait()
+    }
+
+    /// Leaves alone what a child that has ended left running.
+    pub fn leave(&mut self) {
+        self.is_over = true;
     }
 
     /// Ends the group: SIGTERM, SIGKILL for the members that are left after the grace, and a bounded wait. `hurry` cuts the grace
@@ -57,9 +78,16 @@ impl Group {
         self.is_over
     }
 
-    fn signal(&self, signal: Signal) {
-        // A group that has ended meanwhile is no error.
-        let _ = kill_process_group(Pid::from_child(&self.child), signal);
+    fn signal(&mut self, signal: Signal) {
+        let leader = Pid::from_child(&self.child);
+        // One that has ended meanwhile is what is wanted.
+        let _ = if self.leads {
+            kill_process_group(leader, signal)
+        } else if matches!(self.child.try_wait(), Ok(None)) {
+            kill_process(leader, signal)
+        } else {
+            Ok(())
+        };
     }
 
     /// Reaps the members that have ended and are children of this process; returns whether none is left.
@@ -67,8 +95,8 @@ impl Group {
         let group = Pid::from_child(&self.child);
         // The leader's status is kept for `status`, so that the others are only waited for when it is known.
         if !matches!(self.child.try_wait(), Ok(None)) {
-            while let Ok(Some(_)) = waitpgid(group, WaitOptions::NOHANG) {}
-            self.is_over = test_kill_process_group(group).is_err();
+            while self.leads && matches!(waitpgid(group, WaitOptions::NOHANG), Ok(Some(_))) {}
+            self.is_over = !self.leads || test_kill_process_group(group).is_err();
         }
         self.is_over
     }

@@ -15,7 +15,7 @@
 //! | [`grammar`] | text to calls with spans; knows no stage by name |
 //! | [`catalog`] | what a stage is to the rest of the program: name, parameters, examples, constructor |
 //! | [`net`] | addresses and HTTP heads, for endpoints, metrics and checks |
-//! | [`endpoints`], [`transforms`] | the stages themselves, one file for each kind of place or codec family |
+//! | [`endpoints`], [`transforms`], [`exec`] | the stages themselves, one file for each kind of place or codec family |
 //! | [`plan`] | checked calls to a graph of stages with a memory budget |
 //! | [`engine`] | opens, starts, steers, joins, decides the one error; takes snapshots |
 //! | [`view`] | a snapshot to text: JSON, plain lines, the picture, the summary, the recording; the keys |
@@ -51,6 +51,7 @@ pub mod cli;
 pub mod endpoints;
 pub mod engine;
 pub mod error;
+pub mod exec;
 pub mod flow;
 pub mod grammar;
 pub mod graph;

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use crate::catalog::{Definition, check_pipeline};
 use crate::endpoints::{self, SideFile};
 use crate::error::{ChainError, Failure, Problem};
+use crate::exec;
 use crate::flow::Marks;
 use crate::grammar::Script;
 use crate::graph::{Graph, NodeId, NodeMap};
@@ -25,7 +26,7 @@ use planner::Planner;
 /// The definitions of all stages.
 #[must_use]
 pub fn catalog() -> Vec<&'static Definition> {
-    [endpoints::STAGES, transforms::STAGES].concat()
+    [endpoints::STAGES, transforms::STAGES, exec::STAGES].concat()
 }
 
 /// The limits that the command line sets for a pipeline.

@@ -4,6 +4,7 @@
 //! `linux`, and `portable` for all other systems (the feature `portable-platform` selects it on Linux for tests).
 
 mod alarm;
+mod children;
 mod descriptor;
 pub mod fault;
 pub mod files;
@@ -30,6 +31,7 @@ mod portable;
 use portable as system;
 
 pub use alarm::{Alarm, await_alarm, sharpen_timers};
+pub use children::{ChildExit, find_program, has_terminal, pipe_from_child, pipe_to_child, spawn_child, wait_for_any};
 pub use descriptor::{Descriptor, Interest, Shape, Transfer, Woken};
 pub use identity::{FileId, FilePlace, FileStamp, folder_of, is_sparse};
 pub use inherited::{duplicate_inherited, named_descriptor};
@@ -37,10 +39,11 @@ pub use kernel_queue::KernelQueue;
 pub use keyboard::{Keyboard, release_keyboard};
 pub use memory::{ResidentMemory, free_disk, free_memory, share_one_heap};
 pub use process_tree::{
-    Listeners, Tree, TreeUse, TreeWatch, Written, adopt_orphans, kill_descendants, lead_group, listens, shrink_pipe,
+    Listeners, Tree, TreeUse, TreeWatch, Written, adopt_orphans, die_with_parent, kill_descendants, lead_group,
+    listens, shrink_pipe,
 };
 pub use reactor::{listen_to, reactor};
 pub use signals::{TERMINATING, end_as, interrupt_this_process, is_ignored, pending_signal, prepare_signals};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};
-pub use system::{FINDS_HOLES, HAS_USER_TIMEOUT, block_device_size, process_name, unsent_bytes};
+pub use system::{FINDS_HOLES, HAS_USER_TIMEOUT, block_device_size, group_memory, process_name, unsent_bytes};
 pub use threads::spawn;

@@ -71,6 +71,9 @@ impl From<Closed> for Stop {
     }
 }
 
+/// A place that fills or empties its link itself, on a thread.
+pub type Driver<L> = Box<dyn FnOnce(L, &Context) -> Outcome + Send>;
+
 /// The form in which a stage is started. Waiting runs on the reactor; disk I/O and CPU work get a thread of their own.
 pub enum Work {
     /// Polled on the engine's runtime; must never block.

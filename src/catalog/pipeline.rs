@@ -264,26 +264,26 @@ error: unknown stage `gzp`
     #[test]
     fn unknown_stage_lists_fitting_ones() {
         refused(
-            "cat a | frobnicate | '' x",
+            "frob a | frobnicate | '' x",
             str![[r#"
-error: unknown stage `cat`
+error: unknown stage `frob`
   |
-1 | cat a | frobnicate | '' x
-  | ^^^
+1 | frob a | frobnicate | '' x
+  | ^^^^
   |
   = help: stages that are possible here: read, gzip, throttle, sum, tee, run
 
 error: unknown stage `frobnicate`
   |
-1 | cat a | frobnicate | '' x
-  |         ^^^^^^^^^^
+1 | frob a | frobnicate | '' x
+  |          ^^^^^^^^^^
   |
   = help: stages that are possible here: gzip, throttle, sum, tee, run
 
 error: unknown stage ``
   |
-1 | cat a | frobnicate | '' x
-  |                      ^^
+1 | frob a | frobnicate | '' x
+  |                       ^^
   |
   = help: stages that are possible here: gzip, throttle, sum, tee, run, write
 "#]],

@@ -1,9 +1,13 @@
 //! Unknown names: suggests the nearest one, or lists all.
 
-use super::{Definition, Role};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use super::{Definition, Place, Role};
 use crate::error::Problem;
 use crate::error::brief;
 use crate::grammar::Word;
+use crate::platform::find_program;
 
 /// The name nearest to `given`, if it is near: every third letter may be wrong, but at least one; case does not count.
 /// Otherwise the only name that begins with `given`.
@@ -51,7 +55,11 @@ pub fn find_by_name<'c>(name: &str, catalog: &[&'c Definition]) -> Result<&'c De
 /// The problem of an unknown stage. If no name is near, those of `roles` are listed.
 pub(super) fn unknown_stage(name: &Word, catalog: &[&Definition], roles: &[Role]) -> Problem {
     let text = brief(&name.bytes);
-    let problem = Problem::at(name.span.clone(), format!("unknown stage `{text}`"));
+    let mut problem = Problem::at(name.span.clone(), format!("unknown stage `{text}`"));
+    let runs = catalog.iter().find(|def| runs_programs(def) && is_program(&name.bytes));
+    if let Some(runs) = runs {
+        problem = problem.help(format!("for the program write `{} {text} …`", runs.name));
+    }
     if let Some((stage, value)) = text.split_once('=')
         && let Some(near) = nearest(stage, catalog.iter().map(|def| def.name))
     {
@@ -59,6 +67,9 @@ pub(super) fn unknown_stage(name: &Word, catalog: &[&Definition], roles: &[Role]
     }
     if let Some(near) = nearest(&text, catalog.iter().map(|def| def.name)) {
         return problem.label(format!("did you mean `{near}`?"));
+    }
+    if runs.is_some() {
+        return problem;
     }
     if text.contains(['.', '/'])
         && let Some(end) = catalog
@@ -76,6 +87,16 @@ pub(super) fn unknown_stage(name: &Word, catalog: &[&Definition], roles: &[Role]
         return problem;
     }
     problem.help(format!("stages that are possible here: {}", fitting.join(", ")))
+}
+
+fn runs_programs(def: &Definition) -> bool {
+    def.params.iter().any(|param| param.place == Place::Rest)
+}
+
+/// Whether a shell would run something of that name.
+fn is_program(name: &[u8]) -> bool {
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    find_program(OsStr::from_bytes(name), None, &search).is_ok()
 }
 
 #[cfg(test)]
@@ -97,6 +118,21 @@ mod tests {
             told("throttle=1K | write b"),
             Some("did you mean `throttle 1K`?".to_owned())
         );
+    }
+
+    #[test]
+    fn a_program_where_a_stage_stands_is_told_its_stage() {
+        let told = |text: &str| {
+            let (script, _) = crate::grammar::parse(text.as_bytes());
+            let problems =
+                super::super::check_pipeline(&script, super::super::sample::CATALOG).expect_err("is refused");
+            problems.into_iter().next().map(|problem| (problem.label, problem.help))
+        };
+        let run = |name: &str| Some(format!("for the program write `run {name} …`"));
+        assert_eq!(told("read a | cat -n | write b"), Some((None, run("cat"))));
+        assert_eq!(told("read a | /bin/sh x | write b"), Some((None, run("/bin/sh"))));
+        let near = Some("did you mean `read`?".to_owned());
+        assert_eq!(told("head -c 5 | write b"), Some((near, run("head"))));
     }
 
     #[test]

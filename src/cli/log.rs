@@ -9,6 +9,7 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::exec;
 use crate::view::say;
 
 /// How much to log.
@@ -52,6 +53,12 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut to: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        if event.metadata().target() == exec::TARGET {
+            // A child's own words, which are no message of a level.
+            write!(to, "highwater: ")?;
+            context.format_fields(to.by_ref(), event)?;
+            return writeln!(to);
+        }
         let level = match *event.metadata().level() {
             Level::ERROR => "error",
             Level::WARN => "warning",

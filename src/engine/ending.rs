@@ -79,7 +79,9 @@ impl Run {
 
     /// Waits for the remaining stages, up to their time limit.
     async fn wait_for_stages(&mut self, is_signalled: bool, left_behind: &mut Vec<String>, interrupt: &mut Interrupt) {
-        let grace = tokio::time::sleep(if is_signalled { GRACE } else { LONG_GRACE });
+        let grace = if is_signalled { GRACE } else { LONG_GRACE };
+        let allowances = self.verdict.missing().map(|node| self.stages[node].cancel.allowance());
+        let grace = tokio::time::sleep(grace + allowances.max().unwrap_or_default());
         tokio::pin!(grace);
         let mut is_committing = false;
         while self.verdict.missing().next().is_some() {

@@ -329,6 +329,10 @@ impl TransformPlan for Fake {
     fn pass_through(&self) -> Option<&dyn PassThrough> {
         Some(self)
     }
+
+    fn ends_early(&self) -> bool {
+        self.ends_early
+    }
 }
 
 impl MemoryUse for Fake {
@@ -337,11 +341,7 @@ impl MemoryUse for Fake {
     }
 }
 
-impl PassThrough for Fake {
-    fn ends_early(&self) -> bool {
-        self.ends_early
-    }
-}
+impl PassThrough for Fake {}
 
 impl Stage for Fake {
     fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {

@@ -269,9 +269,7 @@ impl Opener {
                 side_file: None,
                 sub_pipelines: stage.sub_pipelines,
                 state,
-                ends_early: transform
-                    .and_then(TransformPlan::pass_through)
-                    .is_some_and(PassThrough::ends_early),
+                ends_early: transform.is_some_and(TransformPlan::ends_early),
                 branches: match &stage.plan {
                     StagePlan::Branch(plan) => plan.branches(),
                     _ => Branches::default(),

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::flow::{Link, LinkLevels, StageTimes};
 use crate::graph::{EdgeMap, Id, NodeId, NodeMap};
-use crate::platform::{KernelQueue, ResidentMemory};
+use crate::platform::{KernelQueue, ResidentMemory, group_memory};
 
 use super::bottleneck::bottleneck;
 use super::direct::DirectPath;
 use super::filling::LinkSample;
 use super::share::{Spent, ratio, share};
-use super::snapshot::{Moment, RateLimit, RunSample, Snapshot, StageSample};
+use super::snapshot::{ChildSample, Moment, RateLimit, RunSample, Snapshot, StageSample};
 use super::watch::Watch;
 
 /// Takes snapshots, and keeps the readings that shares and rates are relative to.
@@ -212,6 +212,22 @@ impl Sampler {
         bottleneck(&self.watch.graph, &busy, &self.fullness(), None)
     }
 
+    /// The programs that the stages run now.
+    fn children(&self) -> Vec<(NodeId, ChildSample)> {
+        let stages = self.watch.stages.iter();
+        let running = stages.filter_map(|(node, stage)| Some((node, stage.findings.child()?)));
+        let running: Vec<(NodeId, u32)> = running.collect();
+        if running.is_empty() {
+            return Vec::new();
+        }
+        let leaders: Vec<i32> = running.iter().map(|(_, pid)| pid.cast_signed()).collect();
+        let sums = group_memory(&leaders).into_iter();
+        let children = running.into_iter().zip(sums);
+        children
+            .map(|((node, pid), rss)| (node, ChildSample { pid, rss }))
+            .collect()
+    }
+
     fn snapshot(
         &self,
         moment: Moment,
@@ -224,6 +240,7 @@ impl Sampler {
         let lane = self.watch.lane_name();
         // If one call reads and writes, the time cannot be attributed to either side.
         let has_shares = lane == "linked" || lane == DirectPath::Copy.name();
+        let children = self.children();
         let stages = self.watch.stages.map(|node, stage| {
             let (reading, past) = (&now.stages[node], &self.past[node]);
             let limit = self.watch.controls.rate_of(node.number());
@@ -233,6 +250,11 @@ impl Sampler {
                 output_size: stage.output_size,
                 need: stage.need(),
                 listening: stage.listening.clone(),
+                children: children
+                    .iter()
+                    .filter(|(of, _)| *of == node)
+                    .map(|(_, child)| *child)
+                    .collect(),
                 outside: stage.outside,
                 bytes_in: reading.bytes_in,
                 bytes_out: reading.bytes_out,

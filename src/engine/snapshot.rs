@@ -107,6 +107,9 @@ pub struct StageSample {
     /// The addresses that it listens on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listening: Vec<String>,
+    /// The programs that it runs now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<ChildSample>,
     /// What it waits for outside of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<Outside>,
@@ -143,6 +146,15 @@ pub struct StageSample {
     pub kernel_queue_peak: u64,
     /// Whether it has nothing left to do.
     pub ended: bool,
+}
+
+/// A program at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildSample {
+    /// Its process number.
+    pub pid: u32,
+    /// Bytes that are resident in its process group; 0 where the system does not tell.
+    pub rss: u64,
 }
 
 /// A rate that a stage keeps, in bytes per second.

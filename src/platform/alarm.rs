@@ -31,6 +31,11 @@ impl Alarm {
         self.0.ring();
     }
 
+    /// Makes the descriptor silent again.
+    pub fn silence(&self) {
+        self.0.silence();
+    }
+
     /// Waits until the deadline or the alarm; returns true if the alarm was rung.
     pub fn wait_until(&self, deadline: Instant) -> io::Result<bool> {
         await_alarm(self.descriptor(), deadline)
@@ -71,5 +76,7 @@ mod tests {
         alarm.ring();
         let late = Instant::now() + Duration::from_secs(60);
         assert!(alarm.wait_until(late).expect("waited"));
+        alarm.silence();
+        assert!(!alarm.wait_until(soon).expect("waited"));
     }
 }

@@ -80,6 +80,8 @@ pub enum Operation {
     Socket,
     /// setsockopt(2), getsockopt(2)
     SocketOption,
+    /// pipe(2), fork(2) and execve(2) of a child
+    Spawn,
     /// splice(2)
     Splice,
     /// stat(2) and related calls, faccessat(2)

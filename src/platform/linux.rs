@@ -21,7 +21,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::pipe::SpliceFlags;
-use rustix::process::Signal;
+use rustix::process::{Pid, PidfdFlags, Signal};
 use rustix::thread::CapabilitySet;
 
 use super::files::Guards;
@@ -30,7 +30,7 @@ mod processes;
 mod room;
 
 pub use processes::{
-    has_running_thread, listeners, open_files, process_memory, processes, shares_network, stored_bytes,
+    group_memory, has_running_thread, listeners, open_files, process_memory, processes, shares_network, stored_bytes,
 };
 pub use room::free_memory;
 
@@ -46,6 +46,10 @@ impl AlarmDescriptors {
     pub fn ring(&self) {
         // A counter that is full is readable already.
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+
+    pub fn silence(&self) {
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
     }
 }
 
@@ -425,6 +429,11 @@ pub fn die_with_parent(command: &mut Command) {
             }
         });
     }
+}
+
+/// A pidfd: see `pidfd_open(2)`.
+pub fn exit_descriptor(pid: Pid) -> Option<OwnedFd> {
+    rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()
 }
 
 /// The kernel rounds it up to a page.

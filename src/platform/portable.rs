@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::fs::{OFlags, Stat};
 use rustix::io::Errno;
+use rustix::process::Pid;
 
 use super::files::Guards;
 use super::process_tree::{Listed, Listeners, OpenFile, ProcessMemory};
@@ -34,6 +35,10 @@ impl AlarmDescriptors {
     pub fn ring(&self) {
         // A pipe that is full is readable already.
         let _ = rustix::io::write(&self.write, &[1]);
+    }
+
+    pub fn silence(&self) {
+        while matches!(rustix::io::read(&self.read, &mut [0; 64]), Ok(64)) {}
     }
 }
 
@@ -238,6 +243,12 @@ pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
 }
 
 /// There is no portable list.
+#[must_use]
+pub fn group_memory(leaders: &[i32]) -> Vec<u64> {
+    vec![0; leaders.len()]
+}
+
+/// There is no portable list.
 pub fn processes() -> io::Result<Vec<Listed>> {
     Err(io::Error::new(
         io::ErrorKind::Unsupported,
@@ -280,6 +291,11 @@ pub fn adopt_orphans() {}
 
 /// There is no portable way.
 pub fn die_with_parent(_command: &mut Command) {}
+
+/// There is no portable way: the caller polls.
+pub fn exit_descriptor(_pid: Pid) -> Option<OwnedFd> {
+    None
+}
 
 /// Pipes keep their size.
 pub fn shrink_pipe(_fd: BorrowedFd<'_>) {}

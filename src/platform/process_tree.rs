@@ -341,7 +341,11 @@ pub fn adopt_orphans() {
 
 /// Makes a program lead a process group of its own, and die with the thread that starts it if the system can do that.
 pub fn lead_group(command: &mut Command) -> &mut Command {
-    command.process_group(0);
+    die_with_parent(command.process_group(0))
+}
+
+/// Has a program die with the thread that starts it where the system offers that.
+pub fn die_with_parent(command: &mut Command) -> &mut Command {
     system::die_with_parent(command);
     command
 }

@@ -2,7 +2,8 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +19,8 @@ pub struct Cancel {
     token: CancellationToken,
     /// Made only for stages that wait for descriptors.
     alarm: OnceLock<Alarm>,
+    /// Milliseconds that the stage may take to stop, beyond what every stage may take.
+    allowance: AtomicU64,
 }
 
 impl Cancel {
@@ -27,6 +30,18 @@ impl Cancel {
         if let Some(alarm) = self.alarm.get() {
             alarm.ring();
         }
+    }
+
+    /// Lets the stage take up to `limit` to stop: it has a child that has to be ended.
+    pub fn allow(&self, limit: Duration) {
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.allowance.store(limit, Ordering::Relaxed);
+    }
+
+    /// How long the stage may take to stop, where that is longer than what every stage may take.
+    #[must_use]
+    pub fn allowance(&self) -> Duration {
+        Duration::from_millis(self.allowance.load(Ordering::Relaxed))
     }
 
     /// Whether the stage was told to stop.
@@ -76,7 +91,6 @@ impl Cancel {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
 

@@ -33,8 +33,13 @@ impl ExternalFd {
         self.show(descriptor, Interest::Write);
     }
 
-    fn show(&self, descriptor: &Arc<Descriptor>, side: Interest) {
+    /// Enlarges a pipe that is not shown: both of a stage between two others.
+    pub fn enlarge(&self, descriptor: &Descriptor) {
         descriptor.enlarge_pipe(self.pipe_room);
+    }
+
+    fn show(&self, descriptor: &Arc<Descriptor>, side: Interest) {
+        self.enlarge(descriptor);
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some((Arc::downgrade(descriptor), side));
     }
 

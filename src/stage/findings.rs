@@ -1,24 +1,40 @@
 //! What stages found out about the stream. Stages record facts; views print them.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 /// What one stage found out so far.
 #[derive(Debug, Default)]
-pub struct Findings(Mutex<Vec<Hashed>>);
+pub struct Findings {
+    hashes: Mutex<Vec<Hashed>>,
+    /// The number of its child process; 0 while there is none.
+    child: AtomicU32,
+}
 
 impl Findings {
     /// Records a checksum, complete or not.
     pub fn say(&self, hashed: Hashed) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(hashed);
+        self.hashes.lock().unwrap_or_else(PoisonError::into_inner).push(hashed);
     }
 
     /// The checksums recorded so far.
     #[must_use]
     pub fn hashes(&self) -> Vec<Hashed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.hashes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says which child process it has now, if it has one.
+    pub fn set_child(&self, pid: Option<u32>) {
+        self.child.store(pid.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// The child process that it has now.
+    #[must_use]
+    pub fn child(&self) -> Option<u32> {
+        Some(self.child.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
     }
 }
 

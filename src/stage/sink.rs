@@ -9,7 +9,7 @@ use crate::error::Stop;
 use crate::flow::{Inlet, Wait, block_on};
 
 use super::batch::Batch;
-use super::{Context, Outcome, Outgoing, Phase, Rollback, StreamWriter, Work};
+use super::{Context, Driver, Outcome, Outgoing, Phase, Rollback, StreamWriter, Work};
 
 /// An open place to write to.
 pub enum OpenWriter {
@@ -17,6 +17,8 @@ pub enum OpenWriter {
     Descriptor(Outgoing),
     /// Anything else.
     Stream(Box<dyn StreamWriter>),
+    /// What runs on a thread, and empties the link itself: a child process. It has nothing to commit.
+    Driver(Driver<Inlet>),
 }
 
 impl From<Outgoing> for OpenWriter {
@@ -32,6 +34,7 @@ impl OpenWriter {
         match self {
             Self::Descriptor(outgoing) => outgoing.rollback(),
             Self::Stream(writer) => writer.rollback(),
+            Self::Driver(_) => None,
         }
     }
 
@@ -41,6 +44,7 @@ impl OpenWriter {
         match self {
             Self::Descriptor(outgoing) => outgoing.phase(),
             Self::Stream(writer) => writer.phase(),
+            Self::Driver(_) => Phase::Drained,
         }
     }
 
@@ -49,7 +53,7 @@ impl OpenWriter {
     pub fn resumes_at(&self) -> u64 {
         match self {
             Self::Descriptor(outgoing) => outgoing.resumes_at(),
-            Self::Stream(_) => 0,
+            Self::Stream(_) | Self::Driver(_) => 0,
         }
     }
 
@@ -57,7 +61,7 @@ impl OpenWriter {
     pub fn as_direct(&mut self) -> Option<&mut Outgoing> {
         match self {
             Self::Descriptor(outgoing) => Some(outgoing).filter(|outgoing| outgoing.is_direct),
-            Self::Stream(_) => None,
+            Self::Stream(_) | Self::Driver(_) => None,
         }
     }
 
@@ -73,6 +77,7 @@ impl OpenWriter {
                     block_on(write_stream(writer, input, context))
                 }))
             }
+            Self::Driver(run) => Work::Thread(Box::new(move || run(input, &context))),
             Self::Stream(writer) => Work::Task(Box::pin(write_stream(writer, input, context))),
         }
     }

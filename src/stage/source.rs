@@ -14,7 +14,7 @@ use crate::graph::Port;
 use crate::platform::{FileStamp, Shape, Transfer};
 
 use super::incoming::{ReadSize, naming};
-use super::{Context, Endpoint, Facts, Incoming, Outcome, Reach, Settle, SourceIdentity, StreamReader, Work};
+use super::{Context, Driver, Endpoint, Facts, Incoming, Outcome, Reach, Settle, SourceIdentity, StreamReader, Work};
 
 /// An open endpoint to read from.
 pub enum OpenReader {
@@ -22,6 +22,8 @@ pub enum OpenReader {
     Descriptor(Incoming),
     /// Anything else.
     Stream(Box<dyn StreamReader>),
+    /// What runs on a thread, and fills the link itself: a child process. It is never one of several places.
+    Driver(Driver<Outlet>),
 }
 
 impl From<Incoming> for OpenReader {
@@ -246,6 +248,9 @@ impl OpenSource {
     /// Starts the stage.
     #[must_use]
     pub fn start(mut self, mut out: Outlet, context: Context) -> Work {
+        if let Some(OpenReader::Driver(run)) = self.input {
+            return Work::Thread(Box::new(move || run(out, &context)));
+        }
         let is_task = matches!(&self.input, Some(OpenReader::Stream(reader)) if !reader.blocks());
         if is_task && self.later.as_slice().is_empty() {
             return Work::Task(Box::pin(async move {

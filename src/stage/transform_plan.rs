@@ -27,6 +27,10 @@ pub trait TransformPlan: Send {
     fn conversion(&self) -> Option<&dyn Conversion> {
         None
     }
+    /// Whether it may end its input before the input's own end.
+    fn ends_early(&self) -> bool {
+        false
+    }
     /// The number of leading bytes that it drops. A source that can seek skips them instead, and the engine subtracts
     /// what was skipped.
     fn leading_skip(&mut self) -> Option<&mut u64> {
@@ -67,10 +71,6 @@ pub trait PassThrough {
     /// The most bytes of input that it needs for the first `output` bytes of its output; `None` stands for no bound.
     fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
         output
-    }
-    /// Whether it may end its input before the input's own end.
-    fn ends_early(&self) -> bool {
-        false
     }
     /// Whether it can start anywhere in the stream: it passes every byte, and keeps no state from earlier ones.
     fn starts_anywhere(&self) -> bool {

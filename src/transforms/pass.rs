@@ -150,6 +150,10 @@ impl TransformPlan for Pass {
         Some(self)
     }
 
+    fn ends_early(&self) -> bool {
+        self.most.is_some() && !self.is_limit
+    }
+
     fn leading_skip(&mut self) -> Option<&mut u64> {
         Some(&mut self.skip)
     }
@@ -167,10 +171,6 @@ impl PassThrough for Pass {
         let most = self.most.map(|most| most.saturating_add(u64::from(self.is_limit)));
         let wanted = [output, most].into_iter().flatten().min()?;
         wanted.checked_add(self.skip)
-    }
-
-    fn ends_early(&self) -> bool {
-        self.most.is_some() && !self.is_limit
     }
 
     fn starts_anywhere(&self) -> bool {

@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["grammar"],
     &["catalog"],
     &["net"],
-    &["endpoints", "transforms"],
+    &["endpoints", "transforms", "exec"],
     &["plan"],
     &["engine"],
     &["view"],

@@ -18,6 +18,7 @@ mod descriptors;
 mod endings;
 mod endpoints;
 mod examples;
+mod exec;
 mod failing_positions;
 #[cfg(feature = "fault-injection")]
 mod faults;

@@ -84,6 +84,39 @@ fn data_on_terminal_prevents_the_picture() {
 }
 
 #[test]
+fn lines_of_programs_stay_above_the_view() {
+    let folder = folder_with_a_mebibyte();
+    let pipeline = "'read in | throttle 1MiB/s | sh \"seq -f line%g 50 >&2; cat; echo over >&2\" | write out'";
+    let Some(seen) = on_a_terminal(&format!("--color never {pipeline}"), folder.path()) else {
+        return;
+    };
+    for line in (1..=50)
+        .map(|number| format!("line{number}"))
+        .chain(["over".to_owned()])
+    {
+        let whole = format!("highwater: sh: {line}");
+        let mut ends = seen.split(&whole).skip(1).map(|rest| rest.starts_with(['\r', '\x1b']));
+        assert!(ends.any(|is_whole| is_whole), "{line}: {seen}");
+    }
+    assert!(seen.contains('▶') && seen.contains("longest pause"), "{seen}");
+}
+
+#[test]
+fn a_program_that_wants_the_terminal_is_told() {
+    let folder = folder_with_a_mebibyte();
+    let Some(seen) = on_a_terminal("-q 'sh \"read line < /dev/tty\"'", folder.path()) else {
+        return;
+    };
+    let said = "was stopped: it wants the terminal; with tty=true before the program it may use it";
+    assert!(seen.contains(said), "{seen}");
+    let asked = on_a_terminal(
+        "-q 'sh tty=true \"stty -a < /dev/tty > /dev/null && stty sane < /dev/tty && echo allowed\"'",
+        folder.path(),
+    );
+    assert!(asked.is_some_and(|seen| seen.contains("allowed")));
+}
+
+#[test]
 #[cfg(not(feature = "portable-platform"))]
 fn a_check_is_drawn_cleared_and_judged() {
     let folder = folder_with_a_mebibyte();

@@ -1,6 +1,7 @@
 //! The producer's side of a link.
 
 use std::future::poll_fn;
+use std::task::{Context, Poll};
 
 use super::buffer::Buffer;
 use super::piece::Piece;
@@ -84,6 +85,12 @@ impl Outlet {
     /// [`Closed`] when the consumer wants no more.
     pub fn reserve_blocking(&mut self, size: usize) -> Result<Buffer, Closed> {
         block_on(self.reserve(size))
+    }
+
+    /// [`Outlet::reserve`] for a producer that waits for something else as well, and counts that wait itself.
+    pub fn poll_reserve(&mut self, size: usize, context: &mut Context<'_>) -> Poll<Result<Buffer, Closed>> {
+        let load = Load::bytes(size.clamp(1, self.largest()) as u64);
+        self.link.poll_grant(load, context).map_ok(|()| self.buffer(load))
     }
 
     async fn grant(&self, load: Load) -> Result<(), Closed> {

@@ -153,7 +153,7 @@ impl Effect {
 
 impl Operation {
     /// Every operation.
-    pub const EVERY: [Self; 37] = [
+    pub const EVERY: [Self; 38] = [
         Self::Accept,
         Self::Advise,
         Self::Alarm,
@@ -183,6 +183,7 @@ impl Operation {
         Self::Signal,
         Self::Socket,
         Self::SocketOption,
+        Self::Spawn,
         Self::Splice,
         Self::Stat,
         Self::Sync,

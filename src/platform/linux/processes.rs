@@ -44,6 +44,33 @@ fn listed(pid: i32, stat: &str) -> Option<Listed> {
     })
 }
 
+/// Bytes that are resident in each of these process groups, or in the process of that number where it leads none.
+#[must_use]
+pub fn group_memory(leaders: &[i32]) -> Vec<u64> {
+    let mut sums = vec![0; leaders.len()];
+    for pid in pids().into_iter().flatten() {
+        let stat = read(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let Some((group, resident)) = group_and_memory(&String::from_utf8_lossy(&stat)) else {
+            continue;
+        };
+        let own = leaders.iter().position(|leader| *leader == pid);
+        let of_group = leaders.iter().position(|leader| *leader == group);
+        if let Some(at) = own.or(of_group) {
+            sums[at] += resident;
+        }
+    }
+    sums
+}
+
+/// The process group is the fifth field, the resident pages are the 24th.
+fn group_and_memory(stat: &str) -> Option<(i32, u64)> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(2);
+    let group = fields.next()?.parse().ok()?;
+    let pages: u64 = fields.nth(18)?.parse().ok()?;
+    Some((group, pages * rustix::param::page_size() as u64))
+}
+
 /// Whether any of a process's threads runs, is runnable, or waits for a disk.
 pub fn has_running_thread(pid: i32) -> bool {
     let Ok(threads) = read_dir(format!("/proc/{pid}/task")) else {

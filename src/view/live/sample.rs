@@ -193,6 +193,7 @@ pub fn stage(
         name: name.into(),
         text: text.to_owned(),
         listening: Vec::new(),
+        children: Vec::new(),
         output_size: OutputSize::Same,
         need: Need::Required,
         outside: None,

@@ -117,6 +117,8 @@ pub const GZIP: Chain = files("read a | gzip level=1 threads=2 member=8KiB | wri
 pub const THERE_AND_BACK: Chain = files("read a | gzip level=1 | gunzip | throttle 1GB/s | write b");
 /// The branches write to what cannot be rolled back, so that there is one output to look at.
 pub const BRANCHES: Chain = files("read a | tee (gzip level=1 | write /dev/null) (take 100 | write -) | write b");
+/// A program may be read from and written to in any number of pieces.
+pub const PROGRAM: Chain = files("read a | exec cat | write b");
 pub const SEVERAL: Chain = files("read a c a | take 1T | write b sync=false");
 pub const APPEND: Chain = Chain {
     appends: true,

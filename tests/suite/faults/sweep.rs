@@ -6,9 +6,9 @@ use highwater::platform::fault::Operation;
 
 use super::chains::{
     APPEND, APPEND_TO_NEW, BRANCHES, Chain, DIRECT, Ends, GZIP, LINKED_PIPES, Meeting, NEW, NEW_IN_PLACE, NOT_COPIED,
-    NOT_LOCKED, PEER_COMES_TO_READ, PEER_IS_RETRIED, PEER_IS_SENT, PEER_READS, PEER_WRITES, PIPES, RESUME, RESUMED,
-    RESUMED_AND_VERIFIED, SEVERAL, SPARSE, SPARSE_APPEND, SPARSE_NOT_COPIED, SPARSE_THROUGH_A_LINK, STATS, SUM,
-    THERE_AND_BACK, UNIX_PEER_COMES_TO_READ, UNIX_PEER_COMES_TO_WRITE, UNIX_PEER_READS, UNIX_PEER_WRITES, VERIFY,
+    NOT_LOCKED, PEER_COMES_TO_READ, PEER_IS_RETRIED, PEER_IS_SENT, PEER_READS, PEER_WRITES, PIPES, PROGRAM, RESUME,
+    RESUMED, RESUMED_AND_VERIFIED, SEVERAL, SPARSE, SPARSE_APPEND, SPARSE_NOT_COPIED, SPARSE_THROUGH_A_LINK, STATS,
+    SUM, THERE_AND_BACK, UNIX_PEER_COMES_TO_READ, UNIX_PEER_COMES_TO_WRITE, UNIX_PEER_READS, UNIX_PEER_WRITES, VERIFY,
 };
 use super::trial::{KEPT, Place, Trial, source, source_with};
 
@@ -58,6 +58,7 @@ const FAULTS: &[(&str, &[(&str, Expected)])] = &[
     ("signal", &[("EINVAL", Failure)]),
     ("socket", &[("EMFILE", Failure)]),
     ("socket-option", &[("ECONNRESET", Failure)]),
+    ("spawn", &[("EMFILE", Failure), ("EAGAIN", Failure)]),
     ("splice", &[("EINVAL", Success), ("EIO", Success)]),
     ("stat", &[("EIO", Either)]),
     ("sync", &[("EIO", Failure), ("ENOSPC", Failure)]),
@@ -77,6 +78,8 @@ impl Expected {
         match (operation, chain.ends) {
             // It is retried, so one failure is not enough.
             ("connect" | "resolve", _) if chain.retries => Success,
+            // Its output to standard error is not data.
+            ("read", _) if chain.text == PROGRAM.text => Either,
             // A temporary that cannot be locked gets a random name, which is never swept.
             ("lock", _) if !chain.resumes => Success,
             // A socket whose mode could not be set before it had a name gets it by its name.
@@ -215,9 +218,10 @@ fn check_left(trial: &Trial, chain: &Chain, operation: &str, what: &str) {
 fn code(operation: &str, error: &str, said: &str) -> i32 {
     match (operation, error) {
         (_, "ENOSPC" | "EDQUOT" | "EFBIG") => 5,
-        (_, "EMFILE" | "ENFILE" | "ENOMEM") | ("thread" | "reactor" | "alarm" | "signal", _) => 12,
+        (_, "EMFILE" | "ENFILE" | "ENOMEM") | ("thread" | "reactor" | "alarm" | "signal" | "spawn", _) => 12,
         ("bind" | "connect" | "accept" | "resolve", _) => 9,
         _ if said.contains(": cannot listen on ") => 9,
+        _ if said.starts_with("highwater: exec ") => 11,
         _ if said.starts_with("highwater: read ") => 3,
         _ if said.starts_with("highwater: write ") || said.starts_with("highwater: hash ") => 4,
         _ if said.starts_with("highwater: --stats ") => 4,
@@ -258,6 +262,9 @@ sweeps! {
 
     #[test]
     fn a_file_to_branches_and_a_file() { BRANCHES }
+
+    #[test]
+    fn a_file_through_a_program_to_a_file() { PROGRAM }
 
     #[test]
     fn several_files_to_one_that_is_not_synced() { SEVERAL }

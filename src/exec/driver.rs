@@ -1,0 +1,402 @@
+//! Runs a child: its standard input, output and error are each served as soon as they can be, so that no order in which it
+//! reads and writes them can deadlock.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::task::{Context as Waking, Waker};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::process::Signal;
+
+use crate::child::{Group, KILL_LIMIT};
+use crate::error::{Failure, Kind, Stop};
+use crate::flow::{Inlet, Outlet, Wait};
+use crate::platform::{ChildExit, adopt_orphans, has_terminal, pipe_from_child, pipe_to_child, wait_for_any};
+use crate::stage::{Context, Outcome};
+
+use super::bell::Bell;
+use super::ending;
+use super::input::{Input, Written};
+use super::output::{Given, Output, Speech};
+use super::program::Program;
+
+/// How often a child is looked at for what no descriptor tells.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// The same where no descriptor tells of a child's end.
+const EXIT_INTERVAL: Duration = Duration::from_millis(20);
+/// The first and the longest pause between two looks at how full a pipe is.
+const LEVEL_PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(64)];
+
+/// Runs a program from its start to its end, on this thread. Without an inlet it reads our standard input; without an outlet
+/// its output is passed on line by line, as its standard error is.
+///
+/// # Errors
+/// If it cannot be started or fails, or when a neighbour stopped. Its process group has ended then.
+pub fn run(program: &Program, inlet: Option<Inlet>, outlet: Option<Outlet>, context: &Context) -> Outcome {
+    let mut child = Child::start(program, inlet, outlet, context)?;
+    context.findings.set_child(Some(child.group.child.id()));
+    // Until it is gone, the run has to wait for this stage.
+    context.cancel.allow(program.grace + KILL_LIMIT);
+    let outcome = match child.serve() {
+        Ok(()) => child.finish(),
+        Err(stop) => {
+            child.end();
+            Err(stop)
+        }
+    };
+    context.findings.set_child(None);
+    outcome
+}
+
+struct Child<'a> {
+    group: Group,
+    exit: ChildExit,
+    /// Whether it has no input of ours.
+    is_source: bool,
+    status: Option<ExitStatus>,
+    input: Option<Input>,
+    output: Option<Output>,
+    /// Its standard error, and its standard output where that has no link.
+    speeches: Vec<Speech>,
+    bell: Arc<Bell>,
+    context: &'a Context,
+    grace: Duration,
+    /// Whether the terminal may stop it.
+    may_be_stopped: bool,
+    /// Until when others that hold its output may give something, once it has ended and nothing comes.
+    deadline: Option<Instant>,
+    /// The next pause between two looks at how full a pipe is.
+    level_pause: Duration,
+    /// What its input pipe held at the last look.
+    unread: u64,
+}
+
+impl<'a> Child<'a> {
+    fn start(
+        program: &Program,
+        inlet: Option<Inlet>,
+        outlet: Option<Outlet>,
+        context: &'a Context,
+    ) -> Result<Self, Stop> {
+        // Otherwise a member of its group whose own parent has ended may be nobody's to wait for.
+        adopt_orphans();
+        let no_pipe = |error| cannot_start("cannot make a pipe", error);
+        let bell = Bell::new().map_err(|error| Failure::io(Kind::Resources, "cannot start", error))?;
+        let mut speeches = Vec::with_capacity(2);
+        let mut listen = || -> Result<OwnedFd, Failure> {
+            let (ours, theirs) = pipe_from_child().map_err(no_pipe)?;
+            speeches.push(Speech::new(ours, program.speaker.clone()));
+            Ok(theirs)
+        };
+        let stderr = listen()?;
+        let (output, stdout) = match outlet {
+            Some(outlet) => {
+                let (ours, theirs) = pipe_from_child().map_err(no_pipe)?;
+                let ours = Arc::new(ours);
+                if inlet.is_none() {
+                    context.external_fd.reads(&ours);
+                }
+                (Some(Output::new(outlet, ours)), theirs)
+            }
+            None => (None, listen()?),
+        };
+        let (input, stdin) = match inlet {
+            Some(inlet) => {
+                let (theirs, ours) = pipe_to_child().map_err(no_pipe)?;
+                let ours = Arc::new(ours);
+                match &output {
+                    Some(output) => {
+                        // Between two stages no side of it is the pipeline's.
+                        let pipes = [Some(&ours), output.pipe.as_ref()];
+                        pipes
+                            .into_iter()
+                            .flatten()
+                            .for_each(|pipe| context.external_fd.enlarge(pipe));
+                    }
+                    None => context.external_fd.writes(&ours),
+                }
+                (Some(Input::new(inlet, ours)), theirs.into())
+            }
+            None => (None, Stdio::inherit()),
+        };
+        let spawned = program.spawn(stdin, stdout.into(), stderr.into());
+        let group = spawned.map_err(|error| cannot_start("cannot start", error))?;
+        Ok(Self {
+            exit: ChildExit::of(&group.child),
+            group,
+            status: None,
+            is_source: input.is_none(),
+            input,
+            output,
+            speeches,
+            bell: Arc::new(bell),
+            context,
+            grace: program.grace,
+            may_be_stopped: !program.uses_terminal && has_terminal(),
+            deadline: None,
+            level_pause: LEVEL_PAUSES[0],
+            unread: 0,
+        })
+    }
+
+    /// Serves its streams until it has ended, and with it its output.
+    fn serve(&mut self) -> Outcome {
+        let waker = Waker::from(self.bell.clone());
+        let mut waking = Waking::from_waker(&waker);
+        let context = self.context;
+        let mut tripped = pin!(context.cancel.tripped());
+        while !self.is_over() {
+            self.bell.hush();
+            if tripped.as_mut().poll(&mut waking).is_ready() {
+                return Err(Stop::PeerClosed);
+            }
+            self.turn(&mut waking)?;
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        let has_output = self.output.as_ref().is_some_and(|output| output.pipe.is_some());
+        let waits = has_output && self.deadline.is_none_or(|deadline| Instant::now() < deadline);
+        self.status.is_some() && !waits
+    }
+
+    /// Waits until something can be done, and does it.
+    fn turn(&mut self, waking: &mut Waking<'_>) -> Outcome {
+        if let Some(input) = &mut self.input
+            && !input.refill(waking)?
+        {
+            // All of it was given, and this is its end.
+            self.input = None;
+        }
+        if self.output.as_ref().is_some_and(|output| output.is_full) {
+            self.read(waking)?;
+            if self.is_over() {
+                // That was its end, and nothing is left to wait for.
+                return Ok(());
+            }
+        }
+        let ready = self.wait()?;
+        if ready.stdin {
+            self.write()?;
+        }
+        if ready.stdout {
+            self.read(waking)?;
+        }
+        for (speech, _) in self.speeches.iter_mut().zip(ready.speeches).filter(|(_, ready)| *ready) {
+            speech
+                .read()
+                .map_err(|error| Failure::io(Kind::Child, "cannot read what it says", error))?;
+        }
+        if ready.exit && self.status.is_none() {
+            let cannot = |error| Failure::io(Kind::Resources, "cannot wait for it", error);
+            self.status = self.group.status().map_err(cannot)?;
+            if self.status.is_some() {
+                // It reads no more.
+                self.input = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> Outcome {
+        let Some(input) = &mut self.input else { return Ok(()) };
+        let cannot = |error| Failure::io(Kind::Child, "cannot write to it", error);
+        match input.write().map_err(cannot)? {
+            Written::Refused => self.input = None,
+            Written::Bytes(count) => {
+                self.level_pause = LEVEL_PAUSES[0];
+                let meter = &self.context.meter;
+                if self.output.is_some() {
+                    meter.add_settled(count as u64);
+                } else {
+                    meter.add_out(count as u64);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, waking: &mut Waking<'_>) -> Outcome {
+        let Some(output) = &mut self.output else { return Ok(()) };
+        match output.read(waking)? {
+            Given::Bytes(count) => {
+                self.level_pause = LEVEL_PAUSES[0];
+                self.deadline = None;
+                if self.is_source {
+                    self.context.meter.add_in(count as u64);
+                }
+            }
+            Given::NoRoom => self.deadline = None,
+            Given::Nothing | Given::End => {}
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self) -> Result<Ready, Stop> {
+        let is_full = self.output.as_ref().is_some_and(|output| output.is_full);
+        if self.status.is_some() && !is_full {
+            self.deadline.get_or_insert(Instant::now() + self.grace);
+        }
+        let (kind, level_pause) = self.waits_for();
+        let limit = [
+            level_pause,
+            self.deadline
+                .map(|deadline| deadline.saturating_duration_since(Instant::now())),
+            (self.status.is_none() && self.exit.descriptor().is_none()).then_some(EXIT_INTERVAL),
+            self.may_be_stopped.then_some(LOOK_INTERVAL),
+        ];
+        let limit = limit.into_iter().flatten().min();
+        let ready = {
+            let _waiting = self.context.meter.wait(kind);
+            self.poll(limit, is_full)?
+        };
+        if self.may_be_stopped && !ready.stdout && !ready.stdin {
+            self.check_not_stopped()?;
+        }
+        Ok(ready)
+    }
+
+    /// Waits for everything that can be served now.
+    fn poll(&self, limit: Option<Duration>, is_full: bool) -> Result<Ready, Failure> {
+        let bell = self.bell.descriptor();
+        // What is not waited for is the bell, for nothing.
+        let watch = watch_or(bell);
+        let wanted = match &self.input {
+            Some(input) if !input.is_starved() => PollFlags::OUT,
+            // An error tells that the child has closed it.
+            _ => PollFlags::empty(),
+        };
+        let speech = |at: usize| Some(self.speeches.get(at)?.pipe.as_ref()?.as_fd());
+        let stdout = self.output.as_ref().filter(|_| !is_full);
+        let mut fds = [
+            watch(Some(bell), PollFlags::IN),
+            watch(self.input.as_ref().map(|input| input.pipe().as_fd()), wanted),
+            watch(
+                stdout.and_then(|output| Some(output.pipe.as_ref()?.as_fd())),
+                PollFlags::IN,
+            ),
+            watch(speech(0), PollFlags::IN),
+            watch(speech(1), PollFlags::IN),
+            watch(self.exit.descriptor().filter(|_| self.status.is_none()), PollFlags::IN),
+        ];
+        wait_for_any(&mut fds, limit).map_err(|error| Failure::io(Kind::Resources, "cannot wait for it", error))?;
+        let [_, stdin, stdout, stderr, said, exit] = fds.map(|fd| !fd.revents().is_empty());
+        Ok(Ready {
+            stdin,
+            stdout,
+            speeches: [stderr, said],
+            exit: exit || self.exit.descriptor().is_none(),
+        })
+    }
+
+    /// What it waits for, and after what time that may have changed without anything to be told by.
+    fn waits_for(&mut self) -> (Wait, Option<Duration>) {
+        let wait = match (&mut self.output, &self.input) {
+            (Some(output), _) if output.is_full => output.holds_child_up().then_some(Wait::Backpressured),
+            (_, Some(input)) if input.is_starved() => {
+                let unread = input.unread();
+                let taken = std::mem::replace(&mut self.unread, unread).saturating_sub(unread);
+                self.context.meter.add_settled(taken);
+                (unread == 0).then_some(Wait::Idle)
+            }
+            _ => return (Wait::Outside, None),
+        };
+        match wait {
+            Some(wait) => (wait, None),
+            // The child works on what is in its pipe, or into the one behind it.
+            None => {
+                let pause = self.level_pause;
+                self.level_pause = (pause * 2).min(LEVEL_PAUSES[1]);
+                (Wait::Outside, Some(pause))
+            }
+        }
+    }
+
+    /// A terminal stops a program in the background that wants something of it.
+    fn check_not_stopped(&self) -> Outcome {
+        let is_terminals = |signal: &i32| [Signal::TTIN, Signal::TTOU].map(Signal::as_raw).contains(signal);
+        if self.exit.stopping_signal().as_ref().is_some_and(is_terminals) {
+            let why = "it wants the terminal; with tty=true before the program it may use it";
+            return Err(Failure::because(Kind::Child, "was stopped", why).into());
+        }
+        Ok(())
+    }
+
+    /// Its status is known, and its output has ended or will not.
+    fn finish(mut self) -> Outcome {
+        self.speeches.iter_mut().for_each(Speech::end);
+        let last = self.speeches.first().and_then(Speech::last);
+        let failure = match self.status {
+            Some(status) if !status.success() => Some(ending::failure(status, last)),
+            _ if self.output.as_ref().is_some_and(|output| output.pipe.is_some()) => {
+                let why = "something that it started still holds its output open";
+                Some(Failure::because(Kind::Child, "ended before its output", why))
+            }
+            _ => None,
+        };
+        if self.output.as_ref().is_some_and(|output| output.outlet.is_closed()) {
+            self.end();
+            return Err(Stop::PeerClosed);
+        }
+        if let Some(failure) = failure {
+            self.end();
+            return Err(failure.into());
+        }
+        self.group.leave();
+        if let Some(output) = self.output {
+            output.outlet.finish();
+        }
+        Ok(())
+    }
+
+    /// Ends it and its group. Its input stays open for so long: a child takes the end of that for success.
+    fn end(&mut self) {
+        if let Some(output) = &mut self.output {
+            output.pipe = None;
+        }
+        let speeches = &mut self.speeches;
+        let has_ended = self.group.end(|| {
+            for speech in speeches.iter_mut() {
+                let _ = speech.read();
+            }
+            false
+        });
+        if !has_ended {
+            tracing::warn!("process group {} did not end", self.group.child.id());
+        }
+        self.speeches.iter_mut().for_each(Speech::end);
+        self.input = None;
+    }
+}
+
+fn cannot_start(operation: &str, error: io::Error) -> Failure {
+    let place = match Errno::from_io_error(&error) {
+        Some(Errno::AGAIN) => Kind::Resources,
+        Some(Errno::NOENT | Errno::ACCESS) => Kind::Usage,
+        _ => Kind::Child,
+    };
+    Failure::io(place, operation, error)
+}
+
+/// Waits for a descriptor, or, where there is none, for nothing of `other`.
+fn watch_or<'fd>(other: BorrowedFd<'fd>) -> impl Fn(Option<BorrowedFd<'fd>>, PollFlags) -> PollFd<'fd> {
+    move |fd, events| match fd {
+        Some(fd) => PollFd::from_borrowed_fd(fd, events),
+        None => PollFd::from_borrowed_fd(other, PollFlags::empty()),
+    }
+}
+
+/// What can be served.
+struct Ready {
+    stdin: bool,
+    stdout: bool,
+    speeches: [bool; 2],
+    exit: bool,
+}

@@ -1,0 +1,157 @@
+//! The pipe from a child's standard output, and the link or the lines that it goes to.
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::error::{Failure, Kind, Stop};
+use crate::flow::Outlet;
+use crate::platform::{Descriptor, Interest, Transfer};
+
+use super::lines::Lines;
+
+/// What came of a read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// So many bytes.
+    Bytes(usize),
+    /// There is nothing now.
+    Nothing,
+    /// The link has no room.
+    NoRoom,
+    /// All that write to it have closed it.
+    End,
+}
+
+/// What a child gives out, on its way into a link.
+#[derive(Debug)]
+pub struct Output {
+    pub outlet: Outlet,
+    /// `None` once the child has ended it.
+    pub pipe: Option<Arc<Descriptor>>,
+    /// Bytes that the next read should ask for.
+    size: usize,
+    /// Whether the link has no room for what is in the pipe.
+    pub is_full: bool,
+    /// What was in the pipe when it was last looked at.
+    seen: Option<u64>,
+}
+
+/// Bytes of the first read: what a pipe of the usual size holds.
+const FIRST: usize = 64 << 10;
+/// Bytes of the smallest read.
+const SMALLEST: usize = 4 << 10;
+
+impl Output {
+    pub fn new(outlet: Outlet, pipe: Arc<Descriptor>) -> Self {
+        Self {
+            size: FIRST.min(outlet.largest()),
+            outlet,
+            pipe: Some(pipe),
+            is_full: false,
+            seen: None,
+        }
+    }
+
+    /// Moves into the link what is in the pipe, as far as both allow.
+    ///
+    /// # Errors
+    /// [`Stop::PeerClosed`] when the consumer wants no more.
+    pub fn read(&mut self, context: &mut Context<'_>) -> Result<Given, Stop> {
+        let Some(pipe) = &self.pipe else {
+            return Ok(Given::End);
+        };
+        let mut buffer = match self.outlet.poll_reserve(self.size, context) {
+            Poll::Ready(granted) => granted?,
+            Poll::Pending => {
+                self.is_full = true;
+                return Ok(Given::NoRoom);
+            }
+        };
+        self.is_full = false;
+        let cannot = |error| Failure::io(Kind::Child, "cannot read its output", error);
+        match pipe.read(buffer.spare_mut()).map_err(cannot)? {
+            Transfer::NotReady => Ok(Given::Nothing),
+            Transfer::Bytes(0) => {
+                self.pipe = None;
+                Ok(Given::End)
+            }
+            Transfer::Bytes(count) => {
+                if count == buffer.capacity() {
+                    self.size = (self.size * 2).min(self.outlet.largest());
+                } else if count < buffer.capacity() / 4 {
+                    self.size = (self.size / 2).max(SMALLEST).min(self.outlet.largest());
+                }
+                buffer.advance(count);
+                self.outlet.send(buffer)?;
+                self.seen = None;
+                Ok(Given::Bytes(count))
+            }
+        }
+    }
+
+    /// Whether the child waits for room, as far as can be told: its pipe is full, or it has stopped growing beyond the half
+    /// of its size, because a write that does not fit into the rest of a page begins a new one.
+    pub fn holds_child_up(&mut self) -> bool {
+        let queue = self.pipe.as_ref().and_then(|pipe| pipe.kernel_queue(Interest::Read));
+        let Some(queue) = queue else { return true };
+        let seen = self.seen.replace(queue.bytes);
+        queue.capacity.is_none_or(|capacity| {
+            let has_stopped = queue.bytes >= capacity / 2 && seen == Some(queue.bytes);
+            has_stopped || queue.bytes + SMALLEST as u64 > capacity
+        })
+    }
+}
+
+/// What a child says to people, on its way to our standard error.
+#[derive(Debug)]
+pub struct Speech {
+    /// `None` once nobody can write to it any more.
+    pub pipe: Option<Descriptor>,
+    lines: Lines,
+}
+
+impl Speech {
+    pub fn new(pipe: Descriptor, speaker: String) -> Self {
+        Self {
+            pipe: Some(pipe),
+            lines: Lines::of(speaker),
+        }
+    }
+
+    /// Passes on some of what is there.
+    ///
+    /// # Errors
+    /// As read(2).
+    pub fn read(&mut self) -> io::Result<Given> {
+        let mut buffer = [0; 8 << 10];
+        let Some(pipe) = &self.pipe else {
+            return Ok(Given::End);
+        };
+        match pipe.read(&mut buffer)? {
+            Transfer::NotReady => Ok(Given::Nothing),
+            Transfer::Bytes(0) => {
+                self.pipe = None;
+                self.lines.end();
+                Ok(Given::End)
+            }
+            Transfer::Bytes(count) => {
+                self.lines.take(&buffer[..count]);
+                Ok(Given::Bytes(count))
+            }
+        }
+    }
+
+    /// Passes on what the child has left there when it ended; others may still write.
+    pub fn end(&mut self) {
+        /// More than a pipe holds.
+        const READS: usize = 16;
+        let _ = (0..READS).find(|_| !matches!(self.read(), Ok(Given::Bytes(_))));
+        self.lines.end();
+    }
+
+    /// The last line so far.
+    pub fn last(&self) -> Option<&str> {
+        self.lines.last()
+    }
+}
