@@ -144,7 +144,7 @@ function __highwater_stages
         'skip' 'drop the first bytes and pass the rest' \
         'limit' 'fail once more than so many bytes have come' \
         'buffer' 'keep so many bytes ready between two stages' \
-        'hash' 'sum what passes, and check it' \
+        'hash' 'compute a checksum of the stream, and check it' \
         'tee' 'send the stream into other pipelines as well' \
         'exec' 'run a program' \
         'sh' 'run a script of the shell'
@@ -358,7 +358,7 @@ function __highwater_parameters
             echo 'on-failure=continue'\t'whether a branch that fails ends the run, or the others go on'
             echo 'optional=true'\t'exit with 0 although a branch failed; the others go on'
             echo 'optional=false'\t'exit with 0 although a branch failed; the others go on'
-            echo 'detach='\t'cut a branch loose that takes nothing for so long: exit 8 at the end, or 0 with optional=true'
+            echo 'detach='\t'detach a branch that accepts nothing for so long: exit 8 at the end, or 0 with optional=true'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
         case exec
