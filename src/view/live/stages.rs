@@ -104,6 +104,9 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
         };
         lines.extend(before);
         lines.extend(stage(snapshot, node, &rails, columns, two_lines));
+        if has_links {
+            lines.extend(program(&snapshot.stages[node], &rails));
+        }
         if has_links && input.is_none() && snapshot.lane != "linked" {
             let text = format!(
                 "{}{CORNER}no link, copied directly: {}",
@@ -249,6 +252,14 @@ fn queue(stage: &StageSample, is_source: bool, rails: &str, columns: &Columns) -
         };
         row.up_to(words_begin(columns)).with(Paint::Faint, words)
     })
+}
+
+/// What the program that a stage runs has in memory, its descendants included.
+fn program(stage: &StageSample, rails: &str) -> Option<Line> {
+    let program = stage.children.iter().find(|child| child.rss > 0)?;
+    let text = format!("process {}, {} resident", program.pid, human_size(program.rss));
+    let indent = " ".repeat(MARKER) + rails + "  ";
+    Some(Line::default().with(Paint::Faint, indent + &text))
 }
 
 /// The column of the text behind a level.

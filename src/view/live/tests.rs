@@ -6,7 +6,7 @@ use std::time::Duration;
 use snapbox::data::DataFormat;
 use snapbox::{Data, IntoData, assert_data_eq};
 
-use crate::engine::{RateLimit, Snapshot};
+use crate::engine::{ChildSample, RateLimit, Snapshot};
 use crate::graph::{Graph, Id, Port};
 use crate::stage::Outside;
 
@@ -279,6 +279,21 @@ fn an_unknown_size_has_no_percent() {
     snapshot.stages.values_mut()[0].share.get_or_insert_default().outside = 0.93;
     snapshot.stages.values_mut()[0].outside = Some(Outside::Disk);
     assert_picture("unknown-size", shown(&snapshot, 80, 24, NO_COLOUR));
+}
+
+#[test]
+fn programs_show_their_memory() {
+    let mut snapshot = branched();
+    for (at, pid, mebibytes) in [(1, 4711, 2), (2, 4712, 31)] {
+        snapshot.stages.values_mut()[at].children = vec![ChildSample {
+            pid,
+            rss: mebibytes << 20,
+        }];
+    }
+    let all: String = [40, 80]
+        .map(|columns| shown(&snapshot, columns, 30, NO_COLOUR) + "\n")
+        .concat();
+    assert_picture("programs", all);
 }
 
 #[test]
