@@ -81,9 +81,6 @@ pub enum Tree {
 
 impl Tree {
     /// Whether it contains a process.
-    ///
-    /// # Errors
-    /// As [`TreeWatch::measure`].
     pub fn contains(self, pid: i32) -> io::Result<bool> {
         Ok(self.members()?.iter().any(|process| process.pid == pid))
     }
@@ -304,9 +301,6 @@ impl Listeners {
     }
 
     /// Those without a listening parent: the masters, without their workers.
-    ///
-    /// # Errors
-    /// As [`TreeWatch::measure`].
     pub fn roots(&self) -> io::Result<Vec<i32>> {
         let all = system::processes()?;
         let is_listener = |pid: &i32| self.pids.contains(pid);
@@ -323,9 +317,6 @@ impl Listeners {
 }
 
 /// Whether a process of this tree listens on the port, or, in another network namespace, on any port.
-///
-/// # Errors
-/// As [`TreeWatch::measure`].
 pub fn listens(tree: Tree, port: u16) -> io::Result<bool> {
     let members = tree.members()?;
     Ok(members.iter().any(|process| {

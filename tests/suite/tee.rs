@@ -128,7 +128,7 @@ fn full_branch_is_detached() {
         let peer = accept(&listener);
         let run = running.wait();
         assert_eq!(run.code, Some(code), "{}", run.stderr);
-        assert!(run.stderr.contains("took nothing for 300ms"), "{}", run.stderr);
+        assert!(run.stderr.contains("accepted nothing for 300ms"), "{}", run.stderr);
         assert_eq!(folder.read("c").len(), 64 << 20);
         drop((peer, bytes));
     }
