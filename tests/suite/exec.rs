@@ -387,6 +387,33 @@ fn a_database_keeps_no_part_of_a_cut_file() {
 }
 
 #[test]
+fn age_encrypts_all_or_nothing() {
+    if peer("age").is_none() || peer("age-keygen").is_none() {
+        return;
+    }
+    let (folder, bytes, _) = with_noise("");
+    // It says the public key on standard error, which is passed on.
+    let made = highwater(["exec age-keygen | write key"]).within(&folder).run();
+    assert_eq!(made.code, Some(0));
+    assert!(made.stderr.contains("highwater: exec age-keygen: Public key: age1"));
+    let recipient = highwater(["read key | exec age-keygen -y"])
+        .within(&folder)
+        .run()
+        .succeeds();
+    let recipient = String::from_utf8(recipient).expect("text");
+    let recipient = recipient.trim_end();
+    let run = |pipeline: String| highwater([pipeline]).within(&folder).run();
+    run(format!("read a | exec age -r {recipient} | write a.age")).succeeds();
+    run("read a.age | exec age -d -i key | write back".to_owned()).succeeds();
+    assert!(folder.read("back") == bytes);
+    let cut = folder.read("a.age");
+    folder.write("cut.age", &cut[..cut.len() / 2]);
+    let failed = run("read cut.age | exec age -d -i key | write part".to_owned());
+    assert_eq!(failed.code, Some(11), "{}", failed.stderr);
+    assert!(!folder.names().contains(&"part".to_owned()));
+}
+
+#[test]
 fn jq_filters_between_two_stages() {
     if peer("jq").is_none() {
         return;
