@@ -72,6 +72,40 @@ fn lent_pages(tar: &Path) -> Work {
     }
 }
 
+/// Copies to a connection.
+fn sent(tar: &Path) -> Work {
+    let mut to_tcp = copy(
+        "file → TCP loopback",
+        Route::Tcp,
+        tar,
+        "highwater -q read {in} :: write tcp://127.0.0.1:{port}",
+        &[
+            "socat -u -b262144 FILE:{in} TCP4:127.0.0.1:{port}",
+            "nc -N 127.0.0.1 {port} < {in}",
+            "mbuffer -q -i {in} -O 127.0.0.1:{port}",
+            NODE_TCP,
+        ],
+    );
+    to_tcp.must = Goal::of("socat", 1.0, "≤ 1.0 × socat, 256 KiB");
+    to_tcp.aim = Goal::of("socat", 0.8, "≤ 0.8 ×");
+    to_tcp
+}
+
+/// What lent pages are worth on a connection to the same machine, beside our own copies.
+fn sent_pages(tar: &Path) -> Work {
+    let mut work = copy(
+        "file → TCP loopback, zero-copy=true",
+        Route::Tcp,
+        tar,
+        "highwater -q read {in} zero-copy=true :: write tcp://127.0.0.1:{port}",
+        &["socat -u -b262144 FILE:{in} TCP4:127.0.0.1:{port}"],
+    );
+    let copying = "highwater -q read {in} :: write tcp://127.0.0.1:{port}";
+    work.peers.push(Contender::named("highwater, copying", copying));
+    work.must = Goal::NONE;
+    work
+}
+
 fn copies(tar: &Path) -> Vec<Work> {
     let from_file = [
         "cat {in}",
@@ -140,20 +174,6 @@ fn copies(tar: &Path) -> Vec<Work> {
         ],
     );
     between.aim = HALF_OF_CAT;
-    let mut to_tcp = copy(
-        "file → TCP loopback",
-        Route::Tcp,
-        tar,
-        "highwater -q read {in} :: write tcp://127.0.0.1:{port}",
-        &[
-            "socat -u -b262144 FILE:{in} TCP4:127.0.0.1:{port}",
-            "nc -N 127.0.0.1 {port} < {in}",
-            "mbuffer -q -i {in} -O 127.0.0.1:{port}",
-            NODE_TCP,
-        ],
-    );
-    to_tcp.must = Goal::of("socat", 1.0, "≤ 1.0 × socat, 256 KiB");
-    to_tcp.aim = Goal::of("socat", 0.8, "≤ 0.8 ×");
     let mut linked = copy(
         "file → /dev/null through a link",
         Route::Null,
@@ -170,7 +190,8 @@ fn copies(tar: &Path) -> Vec<Work> {
         to_pipe,
         lent_pages(tar),
         between,
-        to_tcp,
+        sent(tar),
+        sent_pages(tar),
         linked,
     ]
 }
