@@ -14,7 +14,7 @@ use crate::stage::{
     TransformPlan, Work,
 };
 
-mod bell;
+mod descriptor_waker;
 mod driver;
 mod ending;
 mod input;

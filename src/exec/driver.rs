@@ -20,17 +20,17 @@ use crate::flow::{Inlet, Outlet, Wait};
 use crate::platform::{ChildExit, adopt_orphans, has_terminal, pipe_from_child, pipe_to_child, wait_for_any};
 use crate::stage::{Context, Outcome};
 
-use super::bell::Bell;
+use super::descriptor_waker::DescriptorWaker;
 use super::ending;
 use super::input::{Input, Written};
-use super::output::{Given, Output, Speech};
+use super::output::{Given, LineRelay, Output};
 use super::program::Program;
 
-/// How often a child is looked at for what no descriptor tells.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a child is checked for what no descriptor tells.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// The same where no descriptor tells of a child's end.
 const EXIT_INTERVAL: Duration = Duration::from_millis(20);
-/// The first and the longest pause between two looks at how full a pipe is.
+/// The first and the longest pause between two checks of how full a pipe is.
 const LEVEL_PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(64)];
 
 /// Runs a program from its start to its end, on this thread. Without an inlet it reads our standard input; without an outlet
@@ -63,17 +63,17 @@ struct Child<'a> {
     input: Option<Input>,
     output: Option<Output>,
     /// Its standard error, and its standard output where that has no link.
-    speeches: Vec<Speech>,
-    bell: Arc<Bell>,
+    relays: Vec<LineRelay>,
+    waker: Arc<DescriptorWaker>,
     context: &'a Context,
     grace: Duration,
     /// Whether the terminal may stop it.
     may_be_stopped: bool,
     /// Until when others that hold its output may give something, once it has ended and nothing comes.
     deadline: Option<Instant>,
-    /// The next pause between two looks at how full a pipe is.
+    /// The next pause between two checks of how full a pipe is.
     level_pause: Duration,
-    /// What its input pipe held at the last look.
+    /// What its input pipe held at the last check.
     unread: u64,
 }
 
@@ -84,14 +84,14 @@ impl<'a> Child<'a> {
         outlet: Option<Outlet>,
         context: &'a Context,
     ) -> Result<Self, Stop> {
-        // Otherwise a member of its group whose own parent has ended may be nobody's to wait for.
+        // Otherwise a member of its group whose own parent has ended is reaped by another process.
         adopt_orphans();
         let no_pipe = |error| cannot_start("cannot make a pipe", error);
-        let bell = Bell::new().map_err(|error| Failure::io(Kind::Resources, "cannot start", error))?;
-        let mut speeches = Vec::with_capacity(2);
+        let waker = DescriptorWaker::new().map_err(|error| Failure::io(Kind::Resources, "cannot start", error))?;
+        let mut relays = Vec::with_capacity(2);
         let mut listen = || -> Result<OwnedFd, Failure> {
             let (ours, theirs) = pipe_from_child().map_err(no_pipe)?;
-            speeches.push(Speech::new(ours, program.speaker.clone()));
+            relays.push(LineRelay::new(ours, program.speaker.clone()));
             Ok(theirs)
         };
         let stderr = listen()?;
@@ -134,8 +134,8 @@ impl<'a> Child<'a> {
             is_source: input.is_none(),
             input,
             output,
-            speeches,
-            bell: Arc::new(bell),
+            relays,
+            waker: Arc::new(waker),
             context,
             grace: program.grace,
             may_be_stopped: !program.uses_terminal && has_terminal(),
@@ -147,12 +147,12 @@ impl<'a> Child<'a> {
 
     /// Serves its streams until it has ended, and with it its output.
     fn serve(&mut self) -> Outcome {
-        let waker = Waker::from(self.bell.clone());
-        let mut waking = Waking::from_waker(&waker);
+        let task_waker = Waker::from(self.waker.clone());
+        let mut waking = Waking::from_waker(&task_waker);
         let context = self.context;
         let mut tripped = pin!(context.cancel.tripped());
         while !self.is_over() {
-            self.bell.hush();
+            self.waker.clear();
             if tripped.as_mut().poll(&mut waking).is_ready() {
                 return Err(Stop::PeerClosed);
             }
@@ -189,10 +189,10 @@ impl<'a> Child<'a> {
         if ready.stdout {
             self.read(waking)?;
         }
-        for (speech, _) in self.speeches.iter_mut().zip(ready.speeches).filter(|(_, ready)| *ready) {
-            speech
+        for (relay, _) in self.relays.iter_mut().zip(ready.relays).filter(|(_, ready)| *ready) {
+            relay
                 .read()
-                .map_err(|error| Failure::io(Kind::Child, "cannot read what it says", error))?;
+                .map_err(|error| Failure::io(Kind::Child, "cannot read its standard error", error))?;
         }
         if ready.exit && self.status.is_none() {
             let cannot = |error| Failure::io(Kind::Resources, "cannot wait for it", error);
@@ -250,7 +250,7 @@ impl<'a> Child<'a> {
             self.deadline
                 .map(|deadline| deadline.saturating_duration_since(Instant::now())),
             (self.status.is_none() && self.exit.descriptor().is_none()).then_some(EXIT_INTERVAL),
-            self.may_be_stopped.then_some(LOOK_INTERVAL),
+            self.may_be_stopped.then_some(CHECK_INTERVAL),
         ];
         let limit = limit.into_iter().flatten().min();
         let ready = {
@@ -265,25 +265,25 @@ impl<'a> Child<'a> {
 
     /// Waits for everything that can be served now.
     fn poll(&self, limit: Option<Duration>, is_full: bool) -> Result<Ready, Failure> {
-        let bell = self.bell.descriptor();
-        // What is not waited for is the bell, for nothing.
-        let watch = watch_or(bell);
+        let waker = self.waker.descriptor();
+        // An entry that is not waited for is the waker, without events.
+        let watch = watch_or(waker);
         let wanted = match &self.input {
             Some(input) if !input.is_starved() => PollFlags::OUT,
             // An error tells that the child has closed it.
             _ => PollFlags::empty(),
         };
-        let speech = |at: usize| Some(self.speeches.get(at)?.pipe.as_ref()?.as_fd());
+        let relay = |at: usize| Some(self.relays.get(at)?.pipe.as_ref()?.as_fd());
         let stdout = self.output.as_ref().filter(|_| !is_full);
         let mut fds = [
-            watch(Some(bell), PollFlags::IN),
+            watch(Some(waker), PollFlags::IN),
             watch(self.input.as_ref().map(|input| input.pipe().as_fd()), wanted),
             watch(
                 stdout.and_then(|output| Some(output.pipe.as_ref()?.as_fd())),
                 PollFlags::IN,
             ),
-            watch(speech(0), PollFlags::IN),
-            watch(speech(1), PollFlags::IN),
+            watch(relay(0), PollFlags::IN),
+            watch(relay(1), PollFlags::IN),
             watch(self.exit.descriptor().filter(|_| self.status.is_none()), PollFlags::IN),
         ];
         wait_for_any(&mut fds, limit).map_err(|error| Failure::io(Kind::Resources, "cannot wait for it", error))?;
@@ -291,7 +291,7 @@ impl<'a> Child<'a> {
         Ok(Ready {
             stdin,
             stdout,
-            speeches: [stderr, said],
+            relays: [stderr, said],
             exit: exit || self.exit.descriptor().is_none(),
         })
     }
@@ -331,8 +331,8 @@ impl<'a> Child<'a> {
 
     /// Its status is known, and its output has ended or will not.
     fn finish(mut self) -> Outcome {
-        self.speeches.iter_mut().for_each(Speech::end);
-        let last = self.speeches.first().and_then(Speech::last);
+        self.relays.iter_mut().for_each(LineRelay::end);
+        let last = self.relays.first().and_then(LineRelay::last);
         let failure = match self.status {
             Some(status) if !status.success() => Some(ending::failure(status, last)),
             _ if self.output.as_ref().is_some_and(|output| output.pipe.is_some()) => {
@@ -361,17 +361,17 @@ impl<'a> Child<'a> {
         if let Some(output) = &mut self.output {
             output.pipe = None;
         }
-        let speeches = &mut self.speeches;
+        let relays = &mut self.relays;
         let has_ended = self.group.end(|| {
-            for speech in speeches.iter_mut() {
-                let _ = speech.read();
+            for relay in relays.iter_mut() {
+                let _ = relay.read();
             }
             false
         });
         if !has_ended {
             tracing::warn!("process group {} did not end", self.group.child.id());
         }
-        self.speeches.iter_mut().for_each(Speech::end);
+        self.relays.iter_mut().for_each(LineRelay::end);
         self.input = None;
     }
 }
@@ -397,6 +397,6 @@ fn watch_or<'fd>(other: BorrowedFd<'fd>) -> impl Fn(Option<BorrowedFd<'fd>>, Pol
 struct Ready {
     stdin: bool,
     stdout: bool,
-    speeches: [bool; 2],
+    relays: [bool; 2],
     exit: bool,
 }

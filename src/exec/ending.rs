@@ -5,7 +5,7 @@ use std::process::ExitStatus;
 
 use crate::error::{Failure, Kind};
 
-/// The failure of a child that did not end with 0, with the last thing that it said.
+/// The failure of a child that did not end with 0, with the last line of its standard error.
 pub fn failure(status: ExitStatus, last: Option<&str>) -> Failure {
     let why = last.unwrap_or("it wrote nothing to standard error");
     Failure::because(Kind::Child, how(status), why)

@@ -1,4 +1,4 @@
-//! What a program says to people, line by line.
+//! Standard error of a program, relayed line by line.
 
 use crate::error::shown;
 
@@ -11,7 +11,7 @@ const LONGEST: usize = 2 << 10;
 /// Passes the lines of a program on, as its stage's own words.
 #[derive(Debug)]
 pub struct Lines {
-    /// Who says it: `exec tar`.
+    /// The stage that the lines come from: `exec tar`.
     speaker: String,
     /// The line that has not ended yet.
     line: Vec<u8>,

@@ -103,15 +103,15 @@ impl Output {
     }
 }
 
-/// What a child says to people, on its way to our standard error.
+/// Standard error of a child, relayed to ours line by line.
 #[derive(Debug)]
-pub struct Speech {
-    /// `None` once nobody can write to it any more.
+pub struct LineRelay {
+    /// `None` once all writers have closed it.
     pub pipe: Option<Descriptor>,
     lines: Lines,
 }
 
-impl Speech {
+impl LineRelay {
     pub fn new(pipe: Descriptor, speaker: String) -> Self {
         Self {
             pipe: Some(pipe),

@@ -10,29 +10,29 @@ use crate::platform::Alarm;
 
 /// Makes its descriptor readable when it is woken.
 #[derive(Debug)]
-pub struct Bell {
+pub struct DescriptorWaker {
     alarm: Alarm,
-    is_rung: AtomicBool,
+    is_woken: AtomicBool,
 }
 
-impl Bell {
-    /// A silent one.
+impl DescriptorWaker {
+    /// A waker that was not woken.
     ///
     /// # Errors
     /// If no descriptor is left.
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             alarm: Alarm::new()?,
-            is_rung: AtomicBool::new(false),
+            is_woken: AtomicBool::new(false),
         })
     }
 
-    /// Takes note of all wakes so far. What they were for has to be looked at afterwards.
-    pub fn hush(&self) {
-        if self.is_rung.load(Ordering::Acquire) {
+    /// Takes note of all wakes so far. Their reasons have to be checked afterwards.
+    pub fn clear(&self) {
+        if self.is_woken.load(Ordering::Acquire) {
             self.alarm.silence();
-            // Last: a wake that comes before this rings no more, and what it is for is seen after it.
-            self.is_rung.swap(false, Ordering::AcqRel);
+            // Last: a wake that comes before this does not signal again, but its reason is checked afterwards.
+            self.is_woken.swap(false, Ordering::AcqRel);
         }
     }
 
@@ -42,13 +42,13 @@ impl Bell {
     }
 }
 
-impl Wake for Bell {
+impl Wake for DescriptorWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.is_rung.swap(true, Ordering::AcqRel) {
+        if !self.is_woken.swap(true, Ordering::AcqRel) {
             self.alarm.ring();
         }
     }
