@@ -280,7 +280,12 @@ fn lines_are_named_and_escaped() {
     );
 }
 
+// getrusage(2): the peak of the process that started it counts too.
 #[test]
+#[cfg_attr(
+    feature = "portable-platform",
+    ignore = "the portable peak is not that of this program alone"
+)]
 fn endless_complaints_take_no_memory() {
     let folder = Folder::new();
     let pipeline = "sh 'head -c 1G /dev/zero >&2; echo done >&2; echo ok'";
