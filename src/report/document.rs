@@ -146,7 +146,7 @@ fn of_runs(runs: &[(usize, &Run)], is_alone: bool) -> Vec<Section> {
         heading: "Rates".to_owned(),
         run: None,
         note: format!(
-            "Bytes in at the source, dashed, and out at the sink, each averaged over the last {}.",
+            "Bytes in at the source, dashed, and out at the sinks together, each averaged over the last {}.",
             seconds(window(longest))
         ),
         has_shares: false,

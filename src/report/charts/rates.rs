@@ -53,13 +53,7 @@ pub fn picture(runs: &[(usize, &Run)], moments: &[Moment]) -> Picture {
             });
         };
         label("in", into, last.bytes_in);
-        let sinks = run.last.graph().sinks().count();
-        let name = if sinks > 1 {
-            format!("{sinks} outputs")
-        } else {
-            "out".to_owned()
-        };
-        label(&name, out, last.bytes_out);
+        label("out", out, last.bytes_out);
     }
     draw_labels(&mut svg, labels, TOP + 4.0, BOTTOM - 4.0);
     if let [_] = runs {
