@@ -19,6 +19,8 @@ use super::verdict::Loss;
 const GRACE: Duration = Duration::from_millis(50);
 /// The same after a failure, where no user waits for it.
 const LONG_GRACE: Duration = Duration::from_secs(2);
+/// What is said of a stage that a second signal left behind.
+const NOT_WAITED_FOR: &str = "not waited for";
 
 impl Run {
     /// Waits for the remaining stages, determines how the run ended, rolls a failed run back, and tells the sources.
@@ -92,29 +94,32 @@ impl Run {
                 () = &mut grace => {
                     // From now on each output is committed or never will be. If one is, its completion is worth waiting
                     // for.
-                    let is_committed = self.roll_back(left_behind, interrupt).await;
-                    if is_committed && !std::mem::replace(&mut is_committing, true) {
-                        grace.as_mut().reset(tokio::time::Instant::now() + LONG_GRACE);
-                        continue;
-                    }
-                    left_behind.extend(self.missing("did not stop in time; left alone"));
+                    let what = match self.roll_back(left_behind, interrupt).await {
+                        Some(true) if !std::mem::replace(&mut is_committing, true) => {
+                            grace.as_mut().reset(tokio::time::Instant::now() + LONG_GRACE);
+                            continue;
+                        }
+                        Some(_) => "did not stop in time; left alone",
+                        None => NOT_WAITED_FOR,
+                    };
+                    left_behind.extend(self.missing(what));
                     break;
                 }
                 // A second signal means to leave at once.
                 Cause::Signal(_) = interrupt.next() => {
-                    left_behind.extend(self.missing("not waited for"));
+                    left_behind.extend(self.missing(NOT_WAITED_FOR));
                     break;
                 }
             }
         }
     }
 
-    /// Rolls back what is not committed, unless another signal ends that; returns whether an output is committed.
-    async fn roll_back(&self, left_behind: &mut Vec<String>, interrupt: &mut Interrupt) -> bool {
+    /// Rolls back what is not committed; returns whether an output is committed, or `None` if another signal ended that.
+    async fn roll_back(&self, left_behind: &mut Vec<String>, interrupt: &mut Interrupt) -> Option<bool> {
         tokio::select! {
             biased;
-            is_committed = self.commits.roll_back(left_behind) => is_committed,
-            () = interrupt.signalled() => false,
+            is_committed = self.commits.roll_back(left_behind) => Some(is_committed),
+            () = interrupt.signalled() => None,
         }
     }
 
@@ -154,7 +159,7 @@ impl Run {
                 }
                 cause = interrupt.next() => {
                     let mut ending = cause.ending();
-                    ending.left_behind.push(format!("{text}: not waited for"));
+                    ending.left_behind.push(format!("{text}: {NOT_WAITED_FOR}"));
                     return Err(ending);
                 }
             }
