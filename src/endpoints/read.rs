@@ -14,8 +14,8 @@ pub static READ: Definition = Definition {
     summary: "read files, standard input or a connection, one after the other",
     details: "A chain whose first stage is no source reads standard input, as `read -` does.\n\nWith `zero-copy=true` \
               and nothing between, a file's pages are handed to the sink's pipe or connection instead of being \
-              copied. Into a pipe that takes about half of the time. Into a connection it takes less than half of the \
-              sender's processor time; where the receiver is on the same machine, it takes no less time altogether. \
+              copied. Into a pipe that takes about half of the time, into a connection less than half of the \
+              processor time; a receiver on the same machine takes more of it in turn. \
               The pages are shared: if the file is changed before the other side has read them, the change arrives \
               there too. Use it only for files that are not written to meanwhile.\n\nA pipe that has the system's \
               default size, here or at the sink, is enlarged while it is open, as far as 1 MiB, an eighth of the \
