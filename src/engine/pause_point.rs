@@ -6,7 +6,7 @@ use crate::error::Stop;
 use crate::flow::block_on;
 use crate::stage::{Cancel, Outcome};
 
-/// Open at first. Whoever comes to a closed pause point waits until it is opened, or until the stage is told to stop.
+/// Open at first. A stage that reaches a closed pause point waits until it is opened, or until the stage is told to stop.
 #[derive(Debug)]
 pub struct PausePoint {
     is_closed: watch::Sender<bool>,

@@ -213,15 +213,17 @@ impl Lexer<'_> {
             }
             None => quote(&reading.bytes),
         };
-        let (open, text) = (self.text[paren] == b'(', shown(&quoted));
-        let (message, group) = if open {
-            ("`(` in a word is not quoted", "; for a group put a space before it")
+        let text = shown(&quoted);
+        let (message, help) = if self.text[paren] == b'(' {
+            let help = format!("parentheses in a word are quoted: `{text}`; for a group put a space before it");
+            ("`(` in a word is not quoted", help)
         } else {
-            ("`)` closes no group", "")
+            (
+                "`)` closes no group",
+                format!("take it away, or quote the word: `{text}`"),
+            )
         };
-        self.problems.push(
-            Problem::at(paren..paren + 1, message).help(format!("parentheses in a word are quoted: `{text}`{group}")),
-        );
+        self.problems.push(Problem::at(paren..paren + 1, message).help(help));
     }
 }
 

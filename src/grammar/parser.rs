@@ -408,7 +408,7 @@ error: `)` closes no group
 1 | (gzip) | write b)
   |                 ^
   |
-  = help: parentheses in a word are quoted: `'b)'`
+  = help: take it away, or quote the word: `'b)'`
 "#]],
         );
         refused(
@@ -426,7 +426,7 @@ error: `)` closes no group
 1 | tee(write a)
   |            ^
   |
-  = help: parentheses in a word are quoted: `'a)'`
+  = help: take it away, or quote the word: `'a)'`
 "#]],
         );
     }

@@ -234,7 +234,7 @@ pub fn pending_error(fd: impl AsFd) -> io::Result<()> {
 
 /// Enables keep-alive probes of a silent TCP peer, and sets the user timeout if one is given.
 ///
-/// A peer that only stops reading answers the probes, so its connection stays open however long that takes. The user
+/// A peer that only stops reading acknowledges the probes, so its connection stays open however long that takes. The user
 /// timeout ends such a connection, too: since Linux 5.11 it counts a window that stays closed even if every probe is
 /// answered. That is why there is none by default.
 pub fn keep_alive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> io::Result<()> {

@@ -80,11 +80,16 @@ fn plan(args: &Args) -> Result<Box<dyn BranchPlan>, Problem> {
         );
         return Err(problem.help("leave out on-failure=abort or optional=true"));
     }
+    let detach = args.duration("detach");
+    if detach.is_some_and(|limit| limit.is_zero()) {
+        let problem = Problem::at(args.span_of("detach"), "no branch could ever wait for its sink");
+        return Err(problem.help("give it some time, as in detach=5s"));
+    }
     Ok(Box::new(Tee(Branches {
         count: args.pipelines(),
         go_on: are_optional || !aborts,
         are_optional,
-        detach: args.duration("detach"),
+        detach,
     })))
 }
 

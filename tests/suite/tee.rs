@@ -248,3 +248,13 @@ fn a_signal_leaves_no_output() {
     assert_eq!(running.wait().signal, Some(Signal::TERM.as_raw()));
     assert_eq!(folder.names(), ["src"]);
 }
+
+#[test]
+fn options_that_contradict_are_refused() {
+    let (folder, _) = folder();
+    for options in ["detach=0s", "optional=true on-failure=abort"] {
+        let run = run(&folder, &format!("read src | tee {options} (write a)"));
+        assert_eq!(run.code, Some(2), "{options}: {}", run.stderr);
+        assert_eq!(folder.names(), ["src"]);
+    }
+}

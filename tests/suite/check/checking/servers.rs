@@ -129,10 +129,10 @@ fn only_server_processes_are_measured() {
     let above = std::process::id().to_string();
     let above = highwater(["check", &url, "--pid", &above]).run();
     assert!(above.fails(2).contains("was started from it"), "{}", above.stderr);
-    let nobody = highwater(["check", &url, "--pid", "1073741824"]).run();
+    let missing = highwater(["check", &url, "--pid", "1073741824"]).run();
     assert!(
-        nobody.fails(2).contains("there is no such process"),
+        missing.fails(2).contains("there is no such process"),
         "{}",
-        nobody.stderr
+        missing.stderr
     );
 }
