@@ -25,6 +25,7 @@ mod incoming;
 mod notice;
 mod outgoing;
 mod rate_control;
+mod record_output;
 mod resumption;
 mod rollback;
 mod settlement;
@@ -48,6 +49,7 @@ pub use incoming::Incoming;
 pub use notice::{Notice, Notices};
 pub use outgoing::{Commit, Holes, Outgoing, Verify};
 pub use rate_control::RateControl;
+pub use record_output::RecordOutput;
 pub use resumption::{ResumeKey, SourceIdentity};
 pub use rollback::Rollback;
 pub use settlement::{Settle, Settled};
@@ -57,7 +59,9 @@ pub use source::{OpenReader, OpenSource, Source};
 pub use stream::{StreamReader, StreamWriter};
 pub use sub_pipeline::SubPipeline;
 pub use transform::{OnThread, Transform, Want, drive};
-pub use transform_plan::{Content, Conversion, MemoryUse, Mismatch, OutputSize, PassThrough, Stage, TransformPlan};
+pub use transform_plan::{
+    Content, Conversion, MemoryUse, Mismatch, OutputSize, PassThrough, RecordBound, RecordRoom, Stage, TransformPlan,
+};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

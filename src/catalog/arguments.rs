@@ -214,6 +214,17 @@ impl Args {
         self.size("low")
     }
 
+    /// The high-water and the low-water mark of that link in records, if they were given.
+    ///
+    /// Panics for a sink, as the getters do.
+    #[must_use]
+    #[track_caller]
+    pub fn record_marks(&self) -> Option<(u64, u64)> {
+        let count = |name| self.integer(name).and_then(|count| u64::try_from(count).ok());
+        let high = count("high-records")?;
+        Some((high, count("low-records").unwrap_or(high / 2)))
+    }
+
     /// Bytes of memory that the stage may hold besides its links if its parameters leave that open.
     #[must_use]
     pub fn state_limit(&self) -> u64 {

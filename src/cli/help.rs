@@ -60,7 +60,7 @@ pub fn short() -> String {
 /// A name and words after it, wrapped.
 fn entry(name: &str, words: &[&str]) -> String {
     let options = wrapping(COLUMNS).subsequent_indent(BLANK);
-    let text = format!("{name:INDENT$}{}", words.join("  "));
+    let text = format!("{name:INDENT$}{}", words.join(" "));
     textwrap::fill(&text, options) + "\n"
 }
 

@@ -304,6 +304,7 @@ impl Link {
                 records: state.peak.records.max(state.level.records),
             };
             producer.add_out((packet.end - packet.start) as u64);
+            producer.add_records_out(packet.records);
             // The packet is queued behind the pending position, so it can carry it.
             packet.position = packet.position.or(state.position.take());
             state.position = None;
@@ -347,6 +348,7 @@ impl Link {
         state.level += records;
         state.peak.records = state.peak.records.max(state.level.records);
         producer.add_out(added.bytes.len() as u64);
+        producer.add_records_out(added.records);
         true
     }
 

@@ -80,12 +80,19 @@ impl Planner {
             .map_err(|found| self.problems.extend(found))
             .ok();
         match memory {
-            Some(memory) if self.problems.is_empty() => Ok(Plan {
-                graph,
-                stages: self.stages,
-                memory,
-                text: self.texts.join(" | "),
-            }),
+            Some(memory) if self.problems.is_empty() => {
+                for ((_, stage), largest) in self.stages.iter_mut().zip(memory.largest_record.values()) {
+                    if let StagePlan::Transform(transform) = &mut stage.plan {
+                        transform.set_largest_record(*largest);
+                    }
+                }
+                Ok(Plan {
+                    graph,
+                    stages: self.stages,
+                    memory,
+                    text: self.texts.join(" | "),
+                })
+            }
             _ => Err(self.problems),
         }
     }

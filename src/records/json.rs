@@ -10,7 +10,7 @@ mod scanner;
 mod text;
 
 pub use number::{compare_numbers, is_number};
-pub use object::{Member, Members, content, skip_value};
+pub use object::{Member, Members, Strings, content};
 pub use path::{Path, PathError};
-pub use scanner::{DEEPEST, Invalid, Scanner};
+pub use scanner::{Invalid, Scanner};
 pub use text::{decode, encode, encode_content, is_plain, name_is};

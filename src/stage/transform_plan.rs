@@ -18,6 +18,14 @@ pub trait TransformPlan: Send {
     fn memory_use(&self) -> Option<&dyn MemoryUse> {
         None
     }
+    /// The room that it needs for records, if it makes them or holds them.
+    fn record_room(&self) -> Option<RecordRoom> {
+        None
+    }
+    /// Sets how large a record is at most, in bytes with its newline; called for a stage that has a [`RecordRoom`].
+    fn set_largest_record(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
     /// How much of its input becomes output, if it passes bytes on unchanged.
     fn pass_through(&self) -> Option<&dyn PassThrough> {
         None
@@ -64,6 +72,26 @@ pub trait MemoryUse {
     fn high(&self) -> Option<u64> {
         None
     }
+}
+
+/// The room that a transform needs for records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordRoom {
+    /// What bounds its records.
+    pub bound: RecordBound,
+    /// How many of the largest size it holds besides its links. Its `state_bytes` have them once the size is set.
+    pub held: u64,
+}
+
+/// What bounds the records of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordBound {
+    /// The stage before it.
+    Upstream,
+    /// It makes the records, and the plan chooses the bound.
+    Open,
+    /// It makes the records, and the user set the bound, in bytes.
+    Given(u64),
 }
 
 /// A transform that passes all or some of its bytes unchanged.

@@ -176,12 +176,26 @@ impl Outlet {
     /// # Errors
     /// [`Closed`] if the consumer has closed its side.
     pub async fn forward(&mut self, chunk: Chunk) -> Result<(), Closed> {
-        if !self.takes_whole(&chunk) {
-            return self.copy_chunk(&chunk).await;
+        let records = chunk.records();
+        self.forward_records(chunk, records).await
+    }
+
+    /// [`Outlet::forward`] for a chunk in which `records` whole records were found, whatever it carried before.
+    ///
+    /// # Errors
+    /// [`Closed`] if the consumer has closed its side.
+    pub async fn forward_records(&mut self, chunk: Chunk, records: u64) -> Result<(), Closed> {
+        if !self.takes_whole(&chunk, records) {
+            return self.copy_chunk(&chunk, records).await;
         }
-        let load = chunk.load();
+        let load = Load {
+            bytes: chunk.capacity() as u64,
+            records,
+        };
         self.grant(load).await?;
-        self.link.push(chunk.into_packet(), load, &self.meter)
+        let mut packet = chunk.into_packet();
+        packet.records = records;
+        self.link.push(packet, load, &self.meter)
     }
 
     /// Sends the contents of a chunk and leaves the chunk as it is, so that it can be sent to other links as well. If
@@ -190,8 +204,8 @@ impl Outlet {
     /// # Errors
     /// [`Closed`] if the consumer has closed its side.
     pub async fn share(&mut self, chunk: &mut Chunk) -> Result<(), Closed> {
-        if !self.takes_whole(chunk) {
-            return self.copy_chunk(chunk).await;
+        if !self.takes_whole(chunk, chunk.records()) {
+            return self.copy_chunk(chunk, chunk.records()).await;
         }
         let load = chunk.load();
         self.grant(load).await?;
@@ -222,21 +236,21 @@ impl Outlet {
         poll_fn(|context| self.link.poll_closed(context)).await;
     }
 
-    /// Whether a chunk passes through this link as it is.
-    fn takes_whole(&self, chunk: &Chunk) -> bool {
+    /// Whether a chunk with so many records passes through this link as it is.
+    fn takes_whole(&self, chunk: &Chunk, records: u64) -> bool {
         let marks = &self.link.marks;
         let smaller = chunk.len().next_power_of_two().max(SMALLEST);
-        let is_whole_record = chunk.records() == 1 && chunk.capacity() as u64 <= marks.high;
+        let is_whole_record = records == 1 && chunk.capacity() as u64 <= marks.high;
         !chunk.is_empty()
             && (chunk.capacity() <= marks.chunk || is_whole_record)
-            && chunk.records() <= marks.most_records()
+            && records <= marks.most_records()
             && smaller > chunk.capacity() / 2
     }
 
-    async fn copy_chunk(&mut self, chunk: &Chunk) -> Result<(), Closed> {
+    async fn copy_chunk(&mut self, chunk: &Chunk, records: u64) -> Result<(), Closed> {
         self.copy_piece(Piece {
             bytes: chunk.as_slice(),
-            records: chunk.records(),
+            records,
             position: chunk.position(),
         })
         .await

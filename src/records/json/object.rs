@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr;
+
 /// One member of an object. Offsets in bytes of the whole value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
@@ -55,6 +57,38 @@ impl Iterator for Members<'_> {
             name,
             value: at.min(end)..end,
         })
+    }
+}
+
+/// Walks over the strings in a value, each with its quotes; the names of members are left out.
+#[derive(Debug, Clone)]
+pub struct Strings<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Strings<'a> {
+    /// The strings in the value that begins at `start` and ends where `bytes` do.
+    #[must_use]
+    pub fn new(bytes: &'a [u8], start: usize) -> Self {
+        Self { bytes, at: start }
+    }
+}
+
+impl Iterator for Strings<'_> {
+    type Item = Range<usize>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Range<usize>> {
+        loop {
+            let start = self.at + memchr(b'"', self.bytes.get(self.at..)?)?;
+            let end = (string_end(self.bytes, start + 1) + 1).min(self.bytes.len());
+            self.at = end;
+            // Only a name has a colon behind it.
+            if self.bytes.get(skip_space(self.bytes, end)) != Some(&b':') {
+                return Some(start..end);
+            }
+        }
     }
 }
 
@@ -157,6 +191,14 @@ mod tests {
         for other in ["[1]", "\"a\"", "{}", "", " 1"] {
             assert_eq!(members(other), [], "{other}");
         }
+    }
+
+    #[test]
+    fn names_are_not_among_the_strings() {
+        let text = r#"{"a":"b","c" : ["d",{"e":"f\":"}],"g":1} "#;
+        let strings: Vec<&str> = Strings::new(text.as_bytes(), 0).map(|string| &text[string]).collect();
+        assert_eq!(strings, [r#""b""#, r#""d""#, r#""f\":""#]);
+        assert_eq!(Strings::new(b"\"open", 0).collect::<Vec<_>>(), [0..5]);
     }
 
     #[test]

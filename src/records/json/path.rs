@@ -39,6 +39,12 @@ impl Path {
         Ok(Self { names })
     }
 
+    /// The path of one name, dots included.
+    #[must_use]
+    pub fn of_name(name: Vec<u8>) -> Self {
+        Self { names: vec![name] }
+    }
+
     /// The names, the outermost first. There is at least one.
     #[must_use]
     pub fn names(&self) -> &[Vec<u8>] {
