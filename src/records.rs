@@ -8,22 +8,29 @@
 
 mod condition;
 mod csv;
+mod csv_writer;
 mod fields;
 mod framer;
 pub mod json;
 mod json_values;
 mod lines;
 mod record;
+mod redaction;
+mod search;
 mod text_change;
 
 pub use condition::{Condition, ConditionError};
-pub use csv::{CsvOptions, CsvRows, write_csv_field};
+use csv::MOST_COLUMNS;
+pub use csv::{CsvOptions, CsvRows};
+pub use csv_writer::CsvWriter;
 pub use fields::Fields;
 pub use framer::{Fault, Framer, Step};
 pub use json_values::JsonValues;
 pub use lines::Lines;
 pub use record::Record;
-pub use text_change::TextChange;
+pub use redaction::Redaction;
+pub use search::{Needle, Pattern, Search};
+pub use text_change::{TextBuffers, TextChange};
 
 #[cfg(all(test, not(feature = "shuttle")))]
 mod framing_tests;

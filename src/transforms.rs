@@ -23,9 +23,13 @@ mod pass;
 #[cfg(all(test, not(feature = "shuttle")))]
 mod passing_tests;
 mod per_record;
+#[cfg(all(test, not(feature = "shuttle")))]
+mod record_tests;
+mod redact;
 mod select;
 mod tee;
 mod throttle;
+mod to_csv;
 mod to_json;
 mod worker_pool;
 #[cfg(feature = "xz")]
@@ -69,10 +73,12 @@ pub static STAGES: &[&Definition] = &[
     &framing::FROM_JSON,
     &framing::FROM_CSV,
     &to_json::TO_JSON,
+    &to_csv::TO_CSV,
     &conditions::WHERE,
     &select::SELECT,
     &select::DROP,
     &grep::GREP,
+    &redact::REDACT,
     &case::UPPER,
     &case::LOWER,
 ];

@@ -81,9 +81,10 @@ impl Planner {
             .ok();
         match memory {
             Some(memory) if self.problems.is_empty() => {
-                for ((_, stage), largest) in self.stages.iter_mut().zip(memory.largest_record.values()) {
+                for ((node, stage), largest) in self.stages.iter_mut().zip(memory.largest_record.values()) {
+                    let input = graph.input(node).map_or(Port::Bytes, |edge| graph.edge(edge).port);
                     if let StagePlan::Transform(transform) = &mut stage.plan {
-                        transform.set_largest_record(*largest);
+                        transform.settle_records(input, *largest);
                     }
                 }
                 Ok(Plan {

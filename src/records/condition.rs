@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use regex::bytes::Regex;
-
 use super::json::{Path, PathError, compare_numbers, content, decode, is_number, is_plain};
+use super::{Needle, Pattern, Search};
 
 /// A condition on one field of a JSON record.
 #[derive(Debug, Clone)]
@@ -19,7 +18,7 @@ enum Test {
     /// The field compares with the value as one of these.
     Compares(Vec<Ordering>, Operand),
     /// A part of the field's text matches.
-    Matches(Regex),
+    Matches(Pattern),
 }
 
 #[derive(Debug, Clone)]
@@ -91,8 +90,7 @@ impl Condition {
         }
         let test = if operator == "~" {
             let pattern = unquoted.as_deref().map_or(Ok(value), str::from_utf8).unwrap_or(value);
-            let compiled = Regex::new(pattern);
-            Test::Matches(compiled.map_err(|error| ConditionError::BadPattern(error.to_string()))?)
+            Test::Matches(Pattern::compile(pattern).map_err(ConditionError::BadPattern)?)
         } else {
             let operand = match unquoted {
                 Some(text) => Operand::Text(text),
@@ -104,6 +102,18 @@ impl Condition {
         Ok(Self { field, test })
     }
 
+    /// A search that finds every record that may meet it, if there is one that is worth it.
+    #[must_use]
+    pub fn search(&self) -> Option<Search> {
+        let needle = match &self.test {
+            Test::Compares(orders, Operand::Text(text)) if orders[..] == [Ordering::Equal] => Needle::bytes(text),
+            Test::Matches(pattern) if !pattern.has_anchors => Needle::Pattern(pattern.regex.clone()),
+            _ => return None,
+        };
+        // Where there is an escape, it may stand for anything.
+        Some(Search::new(vec![needle, Needle::bytes(br"\")]))
+    }
+
     /// Whether a record meets it. A missing field never does.
     #[must_use]
     pub fn is_met(&self, record: &[u8]) -> bool {
@@ -111,7 +121,7 @@ impl Condition {
             return false;
         };
         match &self.test {
-            Test::Matches(pattern) => text_of(value).is_some_and(|text| pattern.is_match(&text)),
+            Test::Matches(pattern) => text_of(value).is_some_and(|text| pattern.regex.is_match(&text)),
             Test::Compares(orders, operand) => match compare(value, operand) {
                 Some(order) => orders.contains(&order),
                 // What has no order is different from everything.

@@ -1,10 +1,9 @@
-//! Rows of CSV as JSON objects, and fields as CSV.
+//! Rows of CSV as JSON objects.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-use memchr::{memchr, memchr3};
 
 use super::framer::ByteOrderMark;
 use super::json::{encode_content, is_number};
@@ -25,7 +24,7 @@ pub struct CsvOptions {
 }
 
 /// The most columns of a file.
-const MOST_COLUMNS: usize = 16_384;
+pub(super) const MOST_COLUMNS: usize = 4096;
 
 /// Frames rows of CSV, and makes a JSON object of each: its members are the columns.
 #[derive(Debug)]
@@ -232,20 +231,4 @@ impl Framer for CsvRows {
     fn state_bytes(&self) -> u64 {
         (MOST_COLUMNS * size_of::<usize>()) as u64
     }
-}
-
-/// Writes one field of a row through `put`, in quotes if it needs them.
-pub fn write_csv_field(field: &[u8], delimiter: u8, mut put: impl FnMut(&[u8])) {
-    if memchr3(b'"', b'\n', b'\r', field).is_none() && memchr(delimiter, field).is_none() {
-        return put(field);
-    }
-    put(b"\"");
-    let mut rest = field;
-    while let Some(at) = memchr(b'"', rest) {
-        put(&rest[..=at]);
-        put(b"\"");
-        rest = &rest[at + 1..];
-    }
-    put(rest);
-    put(b"\"");
 }

@@ -74,6 +74,11 @@ impl Record {
         self.bytes.truncate(length);
     }
 
+    /// Marks it as exceeding the bound.
+    pub fn set_over(&mut self) {
+        self.is_over = true;
+    }
+
     /// Whether the bound was exceeded.
     #[must_use]
     pub fn is_over(&self) -> bool {

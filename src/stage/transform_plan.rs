@@ -22,9 +22,10 @@ pub trait TransformPlan: Send {
     fn record_room(&self) -> Option<RecordRoom> {
         None
     }
-    /// Sets how large a record is at most, in bytes with its newline; called for a stage that has a [`RecordRoom`].
-    fn set_largest_record(&mut self, bytes: u64) {
-        let _ = bytes;
+    /// Called for a stage that has a [`RecordRoom`]: sets what it receives, and how large a record is at most, in bytes
+    /// with its newline.
+    fn settle_records(&mut self, input: Port, largest: u64) {
+        let _ = (input, largest);
     }
     /// How much of its input becomes output, if it passes bytes on unchanged.
     fn pass_through(&self) -> Option<&dyn PassThrough> {
@@ -175,6 +176,37 @@ impl Mismatch {
                 through: &["lines"],
             }),
         }
+    }
+
+    /// Checks for a stage that accepts JSON.
+    ///
+    /// # Errors
+    /// If `input` is anything else.
+    pub fn unless_json(input: Port) -> Result<(), Self> {
+        Self::unless(input == Port::Json, Port::Json, &["from-json", "from-csv"])
+    }
+
+    /// Checks for a stage that accepts lines, which JSON records are, too.
+    ///
+    /// # Errors
+    /// If `input` is anything else.
+    pub fn unless_lines(input: Port) -> Result<(), Self> {
+        Self::unless(matches!(input, Port::Lines | Port::Json), Port::Lines, Self::FRAMERS)
+    }
+
+    /// Checks for a stage that accepts records of any kind.
+    ///
+    /// # Errors
+    /// If `input` has none.
+    pub fn unless_records(input: Port) -> Result<(), Self> {
+        Self::unless(input.has_records(), Port::Lines, Self::FRAMERS)
+    }
+
+    /// The stages that make records of bytes.
+    const FRAMERS: &[&str] = &["lines", "from-json", "from-csv"];
+
+    fn unless(accepted: bool, takes: Port, through: &'static [&'static str]) -> Result<(), Self> {
+        if accepted { Ok(()) } else { Err(Self { takes, through }) }
     }
 }
 

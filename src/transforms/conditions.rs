@@ -2,7 +2,7 @@
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::Problem;
-use crate::records::{Condition, ConditionError, Record};
+use crate::records::{Condition, ConditionError, Record, Search};
 use crate::stage::TransformPlan;
 
 use super::per_record::{PerRecord, PerRecordPlan, Takes, Verdict};
@@ -44,23 +44,31 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
             ConditionError::NoField => ("the condition names no field".to_owned(), FORM),
             ConditionError::NoValue => ("the condition has no value".to_owned(), FORM),
             ConditionError::BadPattern(why) => (
-                format!("the pattern cannot be read: {}", why.lines().last().unwrap_or_default()),
+                format!("the pattern cannot be read: {why}"),
                 "regular expressions are those of the Rust regex crate",
             ),
         };
         Problem::at(args.span_of("condition"), message).help(help)
     })?;
-    Ok(PerRecordPlan::filter(Where(condition), Takes::Json))
+    let search = condition.search();
+    Ok(PerRecordPlan::filter(Where { condition, search }, Takes::Json))
 }
 
-struct Where(Condition);
+struct Where {
+    condition: Condition,
+    search: Option<Search>,
+}
 
 impl PerRecord for Where {
     fn apply(&mut self, record: &[u8], _: &mut Record) -> Verdict {
-        if self.0.is_met(record) {
+        if self.condition.is_met(record) {
             Verdict::Keep
         } else {
             Verdict::Drop
         }
+    }
+
+    fn search(&mut self) -> Option<(&mut Search, Verdict)> {
+        self.search.as_mut().map(|search| (search, Verdict::Drop))
     }
 }

@@ -12,8 +12,8 @@ mod json;
 mod lines;
 
 pub use csv::{COLUMNS, DELIMITER, FROM_CSV, columns, delimiter};
-pub use faults::{BAD, Faults, REJECT};
-use faults::{LONG, Policy};
+use faults::LONG;
+pub use faults::{BAD, Faults, Policy, REJECT};
 pub use json::FROM_JSON;
 pub use lines::LINES;
 
@@ -81,8 +81,8 @@ impl<F: Framer + 'static, M: Fn(usize) -> F + Send + 'static> TransformPlan for 
         })
     }
 
-    fn set_largest_record(&mut self, bytes: u64) {
-        self.largest = bytes;
+    fn settle_records(&mut self, _: Port, largest: u64) {
+        self.largest = largest;
     }
 
     fn conversion(&self) -> Option<&dyn Conversion> {

@@ -1,11 +1,8 @@
 //! `grep`: keeps the records in which a pattern is found.
 
-use memchr::memmem::Finder;
-use regex::bytes::Regex;
-
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{Problem, brief};
-use crate::records::{Fields, Record, TextChange};
+use crate::records::{Fields, Needle, Pattern, Record, Search, TextBuffers, TextChange};
 use crate::stage::TransformPlan;
 
 use super::per_record::{PerRecord, PerRecordPlan, Takes, Verdict};
@@ -22,7 +19,7 @@ pub static GREP: Definition = Definition {
               with a `|` or a parenthesis in it.",
     params: &[
         Param {
-            name: "pattern",
+            name: PATTERN,
             kind: Kind::Bytes,
             place: Place::Positional,
             required: true,
@@ -65,79 +62,88 @@ pub const FIELD: Param = Param {
 };
 
 fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    let word = args.words("pattern").pop().unwrap_or_default();
-    let pattern = if args.flag("fixed") {
-        Pattern::Fixed(Box::new(Finder::new(word).into_owned()))
-    } else {
-        Pattern::Regex(compile(args, word)?)
-    };
+    let word = args.words(PATTERN).pop().unwrap_or_default();
     let fields = args
         .is_given(FIELD.name)
         .then(|| fields(args, FIELD.name))
         .transpose()?;
+    let (needle, can_search) = if args.flag("fixed") {
+        (Needle::bytes(word), true)
+    } else {
+        let pattern = compile(args, word)?;
+        let can_search = if fields.is_some() {
+            !pattern.has_anchors
+        } else {
+            pattern.spans_records
+        };
+        (Needle::Pattern(pattern.regex), can_search)
+    };
+    let search = can_search.then(|| {
+        // Where there is an escape, a field may hold anything.
+        let escape = fields.iter().map(|_| Needle::bytes(br"\"));
+        Search::new(std::iter::once(needle.clone()).chain(escape).collect())
+    });
     let takes = if fields.is_some() { Takes::Json } else { Takes::Lines };
     let grep = Grep {
-        pattern,
+        needle,
+        search,
         fields,
         invert: args.flag("invert"),
+        buffers: TextBuffers::new(0),
     };
     Ok(PerRecordPlan::filter(grep, takes))
 }
+
+const PATTERN: &str = "pattern";
 
 /// The regular expression that a word of the parameter `pattern` is.
 ///
 /// # Errors
 /// If it is none.
-pub fn compile(args: &Args, word: &[u8]) -> Result<Regex, Problem> {
-    let refused = |message: String| Problem::at(args.span_of("pattern"), message);
-    let text = str::from_utf8(word).map_err(|_| {
-        refused(format!("`{}` is no pattern: it is not UTF-8", brief(word)))
-            .help(r"a byte is written as (?-u:\xff); with fixed=true the pattern may be any bytes")
-    })?;
-    Regex::new(text).map_err(|error| {
-        let error = error.to_string();
-        let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        refused(format!("`{}` is no pattern: {why}", brief(word)))
-            .help("regular expressions are those of the Rust regex crate")
-    })
-}
-
-enum Pattern {
-    Fixed(Box<Finder<'static>>),
-    Regex(Regex),
-}
-
-impl Pattern {
-    fn is_in(&self, text: &[u8]) -> bool {
-        match self {
-            Self::Fixed(finder) => finder.find(text).is_some(),
-            Self::Regex(regex) => regex.is_match(text),
-        }
-    }
+pub fn compile(args: &Args, word: &[u8]) -> Result<Pattern, Problem> {
+    let refused = |why: String| {
+        let message = format!("`{}` is no pattern: {why}", brief(word));
+        Problem::at(args.span_of(PATTERN), message).help("regular expressions are those of the Rust regex crate")
+    };
+    let text = str::from_utf8(word).map_err(|_| refused("it is not UTF-8".to_owned()))?;
+    Pattern::compile(text).map_err(refused)
 }
 
 struct Grep {
-    pattern: Pattern,
+    needle: Needle,
+    search: Option<Search>,
     fields: Option<Fields>,
     invert: bool,
+    buffers: TextBuffers,
 }
 
 impl PerRecord for Grep {
     fn apply(&mut self, record: &[u8], made: &mut Record) -> Verdict {
         let is_found = match &self.fields {
-            None => self.pattern.is_in(record),
+            None => self.needle.is_in(record),
             Some(fields) => {
                 let mut is_found = false;
-                let mut texts = TextChange::new(record, made);
+                let mut texts = TextChange::new(record, made, &mut self.buffers);
                 fields.visit(record, &mut |value| {
-                    texts.text(value, &mut |text| {
-                        is_found |= self.pattern.is_in(text);
-                        None
+                    texts.text(value, |text, _| {
+                        is_found |= self.needle.is_in(text);
+                        false
                     });
                 });
                 is_found
             }
         };
+        self.verdict(is_found)
+    }
+
+    fn search(&mut self) -> Option<(&mut Search, Verdict)> {
+        let otherwise = self.verdict(false);
+        self.search.as_mut().map(|search| (search, otherwise))
+    }
+}
+
+impl Grep {
+    fn verdict(&self, is_found: bool) -> Verdict {
         if is_found == self.invert {
             Verdict::Drop
         } else {

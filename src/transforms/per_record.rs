@@ -1,12 +1,12 @@
 //! The driver of stages that treat each record on its own.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter, memrchr};
 
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Chunk, Outlet};
 use crate::grammar::human_size;
 use crate::graph::Port;
-use crate::records::Record;
+use crate::records::{Record, Search};
 use crate::stage::{
     Conversion, MemoryUse, Mismatch, OnThread, Outcome, RecordBound, RecordOutput, RecordRoom, Stage, Transform,
     TransformPlan, Want,
@@ -17,6 +17,17 @@ pub trait PerRecord: Send + 'static {
     /// Decides about one record, which comes without its newline. A record in its place is written to `made`, which is
     /// empty, without a newline, too.
     fn apply(&mut self, record: &[u8], made: &mut Record) -> Verdict;
+
+    /// Sets what it receives, and how large a record is at most, in bytes with its newline.
+    fn settle(&mut self, input: Port, limit: usize) {
+        let _ = (input, limit);
+    }
+
+    /// A search that finds every record of a chunk that has to be decided about, faster than going through them, and what
+    /// becomes of the others.
+    fn search(&mut self) -> Option<(&mut Search, Verdict)> {
+        None
+    }
 }
 
 /// What becomes of a record.
@@ -43,8 +54,8 @@ pub enum Takes {
 pub struct PerRecordPlan<T> {
     stage: T,
     takes: Takes,
-    /// Whether it writes records anew.
-    rewrites: bool,
+    /// How many records of the largest size it holds.
+    held: u64,
     /// Bytes of the largest record, once that is known.
     largest: u64,
 }
@@ -55,17 +66,17 @@ impl<T: PerRecord> PerRecordPlan<T> {
         Box::new(Self {
             stage,
             takes,
-            rewrites: false,
+            held: 0,
             largest: 0,
         })
     }
 
-    /// The plan of a stage that writes records anew.
-    pub fn rewrite(stage: T, takes: Takes) -> Box<dyn TransformPlan> {
+    /// The plan of a stage that writes records anew, and holds `held` of them while it does.
+    pub fn rewrite(stage: T, takes: Takes, held: u64) -> Box<dyn TransformPlan> {
         Box::new(Self {
             stage,
             takes,
-            rewrites: true,
+            held,
             largest: 0,
         })
     }
@@ -73,7 +84,7 @@ impl<T: PerRecord> PerRecordPlan<T> {
 
 impl<T: PerRecord> TransformPlan for PerRecordPlan<T> {
     fn make(self: Box<Self>) -> Box<dyn Stage> {
-        let limit = usize::try_from(self.largest).unwrap_or(usize::MAX);
+        let limit = limit_of(self.largest);
         Box::new(OnThread(move |_: &_| Running::new(self.stage, limit)))
     }
 
@@ -84,12 +95,13 @@ impl<T: PerRecord> TransformPlan for PerRecordPlan<T> {
     fn record_room(&self) -> Option<RecordRoom> {
         Some(RecordRoom {
             bound: RecordBound::Upstream,
-            held: u64::from(self.rewrites),
+            held: self.held,
         })
     }
 
-    fn set_largest_record(&mut self, bytes: u64) {
-        self.largest = bytes;
+    fn settle_records(&mut self, input: Port, largest: u64) {
+        self.largest = largest;
+        self.stage.settle(input, limit_of(largest));
     }
 
     fn conversion(&self) -> Option<&dyn Conversion> {
@@ -99,24 +111,22 @@ impl<T: PerRecord> TransformPlan for PerRecordPlan<T> {
 
 impl<T: PerRecord> MemoryUse for PerRecordPlan<T> {
     fn state_bytes(&self) -> u64 {
-        u64::from(self.rewrites) * self.largest
+        self.held * self.largest
     }
 }
 
 impl<T: PerRecord> Conversion for PerRecordPlan<T> {
     fn output_port(&self, input: Port) -> Result<Port, Mismatch> {
-        match (self.takes, input) {
-            (_, Port::Json) | (Takes::Lines, Port::Lines) => Ok(input),
-            (Takes::Json, _) => Err(Mismatch {
-                takes: Port::Json,
-                through: &["from-json", "from-csv"],
-            }),
-            (Takes::Lines, _) => Err(Mismatch {
-                takes: Port::Lines,
-                through: &["lines", "from-json", "from-csv"],
-            }),
-        }
+        let accepted = match self.takes {
+            Takes::Json => Mismatch::unless_json(input),
+            Takes::Lines => Mismatch::unless_lines(input),
+        };
+        accepted.map(|()| input)
     }
+}
+
+fn limit_of(largest: u64) -> usize {
+    usize::try_from(largest).unwrap_or(usize::MAX)
 }
 
 /// A running stage.
@@ -126,7 +136,7 @@ pub struct Running<T> {
     limit: usize,
     made: Record,
     output: RecordOutput,
-    /// Records so far.
+    /// Records of the chunks before.
     records: u64,
 }
 
@@ -142,10 +152,16 @@ impl<T: PerRecord> Running<T> {
         }
     }
 
-    fn too_large(&self) -> Stop {
+    /// The failure of the record with this number in its chunk.
+    fn too_large(&self, number: u64) -> Stop {
         let limit = human_size(self.limit as u64);
         let why = format!("it grows above {limit}, which max-record= can raise");
-        Failure::because(Kind::Limit, format!("cannot change record {}", self.records), why).into()
+        Failure::because(
+            Kind::Limit,
+            format!("cannot change record {}", self.records + number),
+            why,
+        )
+        .into()
     }
 }
 
@@ -154,11 +170,29 @@ impl<T: PerRecord> Transform for Running<T> {
         let (bytes, position) = (chunk.as_slice(), chunk.position());
         // The records from `run` on are kept, and not sent yet.
         let (mut at, mut run, mut kept) = (0, 0, 0);
+        if let Some((search, _)) = self.stage.search() {
+            search.begin();
+        }
         while at < bytes.len() {
+            if let Some((search, verdict)) = self.stage.search() {
+                let start = match search.candidate(bytes, at) {
+                    Some(candidate) => memrchr(b'\n', &bytes[at..candidate]).map_or(at, |newline| at + newline + 1),
+                    None => bytes.len(),
+                };
+                if start > at && verdict == Verdict::Keep {
+                    kept += memchr_iter(b'\n', &bytes[at..start]).count() as u64;
+                } else if start > at {
+                    self.output.push(&bytes[run..at], kept, out)?;
+                    (run, kept) = (start, 0);
+                }
+                at = start;
+                if at == bytes.len() {
+                    break;
+                }
+            }
             let rest = &bytes[at..];
             let length = memchr(b'\n', rest).unwrap_or(rest.len());
             let end = (at + length + 1).min(bytes.len());
-            self.records += 1;
             self.made.clear();
             match self.stage.apply(&rest[..length], &mut self.made) {
                 Verdict::Keep => {
@@ -171,13 +205,15 @@ impl<T: PerRecord> Transform for Running<T> {
                     self.output.push(&bytes[run..at], kept, out)?;
                     self.made.push(b'\n');
                     if self.made.is_over() {
-                        return Err(self.too_large());
+                        let before = memchr_iter(b'\n', &bytes[..at]).count() as u64;
+                        return Err(self.too_large(before + 1));
                     }
                     self.output.push(self.made.as_slice(), 1, out)?;
                 }
             }
             (at, run, kept) = (end, end, 0);
         }
+        self.records += chunk.records();
         if run == 0 && kept == chunk.records() && kept > 0 {
             self.output.forward(chunk, kept, out)?;
             return Ok(Want::More);

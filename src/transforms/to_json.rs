@@ -58,22 +58,8 @@ impl TransformPlan for ToJson {
 
 impl Conversion for ToJson {
     fn output_port(&self, input: Port) -> Result<Port, Mismatch> {
-        unless_json(input).map(|()| Port::Bytes)
+        Mismatch::unless_json(input).map(|()| Port::Bytes)
     }
-}
-
-/// Checks for a stage that takes only JSON.
-///
-/// # Errors
-/// If `input` is anything else.
-pub fn unless_json(input: Port) -> Result<(), Mismatch> {
-    if input == Port::Json {
-        return Ok(());
-    }
-    Err(Mismatch {
-        takes: Port::Json,
-        through: &["from-json", "from-csv"],
-    })
 }
 
 /// Passes the bytes of records on.
