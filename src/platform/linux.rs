@@ -30,7 +30,8 @@ mod processes;
 mod room;
 
 pub use processes::{
-    group_memory, has_running_thread, listeners, open_files, process_memory, processes, shares_network, stored_bytes,
+    cpu_time, group_use, has_running_thread, listeners, open_files, process_memory, processes, shares_network,
+    stored_bytes,
 };
 pub use room::free_memory;
 

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::files::Guards;
-use super::process_tree::{Listed, Listeners, OpenFile, ProcessMemory};
+use super::process_tree::{GroupUse, Listed, Listeners, OpenFile, ProcessMemory};
 
 /// A pipe: its read end is polled, a byte in it rings the alarm.
 #[derive(Debug)]
@@ -244,8 +244,14 @@ pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
 
 /// There is no portable list.
 #[must_use]
-pub fn group_memory(leaders: &[i32]) -> Vec<u64> {
-    vec![0; leaders.len()]
+pub fn group_use(leaders: &[i32]) -> Vec<GroupUse> {
+    vec![GroupUse::default(); leaders.len()]
+}
+
+/// Unknown.
+#[must_use]
+pub fn cpu_time(_pid: i32) -> Duration {
+    Duration::ZERO
 }
 
 /// There is no portable list.

@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::fs::FileType;
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -36,6 +37,15 @@ pub struct ProcessMemory {
     pub private: u64,
     /// Pages of shared memory and of files that live in memory.
     pub shared: u64,
+}
+
+/// What a process group uses; nothing where the system does not tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GroupUse {
+    /// Resident bytes; shared pages count once for each process.
+    pub rss: u64,
+    /// Processor time of its members, and of their children that have ended.
+    pub cpu: Duration,
 }
 
 /// A regular file that a process has open for writing.

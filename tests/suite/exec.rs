@@ -464,6 +464,29 @@ fn children_are_listed_with_their_memory() {
     assert_eq!(running.wait().signal, Some(15));
 }
 
+/// Spins until it has taken 30 hundredths of a second: the 14th field of its own entry in proc(5).
+const SPINS: &str = r#"while read -r line < /proc/$$/stat; set -- $line; [ ${14} -lt 30 ]; do :; done; echo"#;
+
+#[test]
+#[cfg(not(feature = "portable-platform"))]
+fn processor_time_of_programs_is_told() {
+    let folder = Folder::new();
+    // The inner shell's time is that of the outer one, which waits for it.
+    let pipeline = format!("sh 'sh -c \"$1\"; :' '{SPINS}' | exec cat | write out");
+    let run = highwater(["--progress", "plain", "--stats", "s", &pipeline])
+        .within(&folder)
+        .run();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let summary = last_line(&run);
+    assert!(summary.contains(", using ") && summary.contains(" core"), "{summary}");
+    let stats: serde_json::Value = serde_json::from_slice(&folder.read("s")).expect("an object");
+    let child = |stage: usize| &stats["stages"][stage]["children"][0];
+    assert!(child(0)["cpu_s"].as_f64() >= Some(0.3), "{stats}");
+    assert!(child(0)["cores"].as_f64() > Some(0.0), "{stats}");
+    assert!(child(1)["cpu_s"].as_f64() < Some(0.3), "{stats}");
+    assert_eq!(child(0)["rss"], 0);
+}
+
 /// Ends one of the processes of a pipeline when it has written some bytes; returns how the run ended.
 fn end_one(folder: &Folder, who: usize, moment: u64) -> Run {
     let stage = |name: &str, rest: &str| format!("sh 'exec 9>alive; echo $$ > {name}.pid; exec {rest}'");
