@@ -75,7 +75,8 @@ static EXEC: Definition = Definition {
               The run succeeds only if the program exits with 0. If it exits with another code or is killed by a signal, \
               the exit code is 11, the error has the last line that it wrote to standard error, and no output is \
               committed. Two things are no error: a program that stops reading early and exits with 0, and whatever \
-              becomes of one whose output is not wanted any more, as before `take`.\n\n\
+              becomes of one whose output is not wanted any more, as before `take`. Such a program is ended at once, \
+              while a shell waits until it writes: in `exec tail -f log | exec grep -m1 done`, `tail` ends with `grep`.\n\n\
               A program takes the end of its input for success, so it gets that only where the input ended as it should. \
               If the run fails or is interrupted, its input stays open until it is gone: its process group gets SIGTERM \
               and, after grace=, SIGKILL. So in `read in.gz | gunzip | exec ssh host 'cat > x.tmp && mv x.tmp x'` the \
@@ -287,6 +288,10 @@ impl Endpoint for Plan {
 
     fn effect(&self) -> String {
         format!("runs {}", self.shown())
+    fn ends_early(&self) -> bool {
+        true
+    }
+
     }
 
     fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {

@@ -160,12 +160,33 @@ fn a_program_may_stop_reading_early() {
             .succeeds(),
         b"x\n"
     );
-    // A source that waits is told, too.
+}
+
+/// The sources have nothing to give and no end, so that they only end because nothing is wanted of them any more.
+#[test]
+fn a_waiting_source_ends_with_its_reader() {
     let folder = Folder::new();
     let fifo = folder.fifo("f");
     let _writer = File::options().read(true).write(true).open(fifo).expect("a FIFO");
-    let said = highwater(["read f | exec echo x"]).within(&folder).run();
-    assert_eq!(said.succeeds(), b"x\n");
+    for (pipeline, stdout, stderr) in [
+        ("read f | exec echo x", "x\n", ""),
+        ("read f | tee (exec true)", "", ""),
+        (
+            "read f | tee (exec true) (exec echo x)",
+            "",
+            "highwater: exec echo: x\n",
+        ),
+        ("exec sleep 1000 | exec echo x", "x\n", ""),
+        ("exec sleep 1000 | exec cat | tee (exec true) | exec echo x", "x\n", ""),
+    ] {
+        let run = highwater([pipeline]).within(&folder).run();
+        assert_eq!(run.code, Some(0), "{pipeline}: {}", run.stderr);
+        assert_eq!(
+            (&*String::from_utf8_lossy(&run.stdout), &*run.stderr),
+            (stdout, stderr),
+            "{pipeline}"
+        );
+    }
 }
 
 #[test]
