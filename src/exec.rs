@@ -84,7 +84,9 @@ static EXEC: Definition = Definition {
               input: if another output of the pipeline fails then, the program may have done its work.\n\n\
               A program that leaves something running which holds its output open is waited for as long as grace=, and \
               fails then. If highwater itself is killed with SIGKILL, the system kills the program as well where it is \
-              Linux, but not what the program has started.\n\n\
+              Linux, but not what the program has started. A process that has detached itself from the program, as a \
+              daemon does, is the system's from then on, as under a shell; only what is orphaned while a failed run ends \
+              its programs is waited for by highwater.\n\n\
               A program has a process group of its own, so that the terminal stops it when it wants to read from it. \
               With tty=true it stays in that of highwater, and only the program itself is ended if the run fails.",
     params: &[
@@ -286,12 +288,12 @@ impl Endpoint for Plan {
         Box::pin(async move { Ok(OpenReader::Driver(Box::new(run))) })
     }
 
-    fn effect(&self) -> String {
-        format!("runs {}", self.shown())
     fn ends_early(&self) -> bool {
         true
     }
 
+    fn effect(&self) -> String {
+        format!("runs {}", self.shown())
     }
 
     fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {

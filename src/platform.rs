@@ -39,8 +39,8 @@ pub use kernel_queue::KernelQueue;
 pub use keyboard::{Keyboard, release_keyboard};
 pub use memory::{ResidentMemory, free_disk, free_memory, share_one_heap};
 pub use process_tree::{
-    GroupUse, Listeners, Tree, TreeUse, TreeWatch, Written, adopt_orphans, die_with_parent, kill_descendants,
-    lead_group, listens, shrink_pipe,
+    GroupUse, Listeners, Tree, TreeUse, TreeWatch, Written, adopt_orphans, die_with_parent, has_group_ended,
+    kill_descendants, lead_group, leave_orphans, listens, shrink_pipe,
 };
 pub use reactor::{listen_to, reactor};
 pub use signals::{TERMINATING, end_as, interrupt_this_process, is_ignored, pending_signal, prepare_signals};

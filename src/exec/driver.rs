@@ -17,7 +17,7 @@ use rustix::process::Signal;
 use crate::child::{Group, KILL_LIMIT};
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Inlet, Outlet, Wait};
-use crate::platform::{ChildExit, adopt_orphans, cpu_time, has_terminal, pipe_from_child, pipe_to_child, wait_for_any};
+use crate::platform::{ChildExit, cpu_time, has_terminal, pipe_from_child, pipe_to_child, wait_for_any};
 use crate::stage::{ChildState, Context, Outcome};
 
 use super::descriptor_waker::DescriptorWaker;
@@ -89,8 +89,6 @@ impl<'a> Child<'a> {
         outlet: Option<Outlet>,
         context: &'a Context,
     ) -> Result<Self, Stop> {
-        // Otherwise a member of its group whose own parent has ended is reaped by another process.
-        adopt_orphans();
         let no_pipe = |error| cannot_start("cannot make a pipe", error);
         let waker = DescriptorWaker::new().map_err(|error| Failure::io(Kind::Resources, "cannot start", error))?;
         let mut relays = Vec::with_capacity(2);

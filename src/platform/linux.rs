@@ -407,9 +407,16 @@ pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
 }
 
 /// Orphans become children of the nearest ancestor that is a subreaper instead of the first process: see prctl(2).
-pub fn adopt_orphans() {
+pub fn adopt_orphans() -> bool {
+    let did = matches!(rustix::process::child_subreaper(), Ok(Some(_)));
     // If it is refused, an orphan is not counted; nothing else depends on it.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    !did
+}
+
+/// Ends that.
+pub fn leave_orphans() {
+    let _ = rustix::process::set_child_subreaper(None);
 }
 
 /// Makes the kernel kill the child when the thread that starts it ends: see `PR_SET_PDEATHSIG` in prctl(2).

@@ -293,7 +293,12 @@ pub fn stored_bytes(_pid: i32) -> u64 {
 }
 
 /// Orphans become children of the first process.
-pub fn adopt_orphans() {}
+pub fn adopt_orphans() -> bool {
+    false
+}
+
+/// They always are.
+pub fn leave_orphans() {}
 
 /// There is no portable way.
 pub fn die_with_parent(_command: &mut Command) {}

@@ -22,6 +22,8 @@ pub struct Listed {
     pub pid: i32,
     /// Its parent's number.
     pub parent: i32,
+    /// The number of its process group.
+    pub group: i32,
     /// Whether its first thread is running, runnable, or waiting for a disk.
     pub is_running: bool,
     /// Whether it has ended and has not been waited for.
@@ -335,9 +337,22 @@ pub fn listens(tree: Tree, port: u16) -> io::Result<bool> {
     }))
 }
 
-/// Makes this process the parent of orphaned descendants, so that none of them is lost.
-pub fn adopt_orphans() {
-    system::adopt_orphans();
+/// Makes this process the parent of orphaned descendants, so that none of them is lost. Returns whether it was not yet.
+pub fn adopt_orphans() -> bool {
+    system::adopt_orphans()
+}
+
+/// Leaves orphans to the first process of the system again.
+pub fn leave_orphans() {
+    system::leave_orphans();
+}
+
+/// Whether each member of a process group has ended, even if its parent does not wait for it. To be called when none can
+/// start another any more: the list is not read at one moment. False where the system does not list processes.
+#[must_use]
+pub fn has_group_ended(group: Pid) -> bool {
+    let is_alive = |process: &Listed| process.group == group.as_raw_nonzero().get() && !process.is_zombie;
+    system::processes().is_ok_and(|processes| !processes.iter().any(is_alive))
 }
 
 /// Makes a program lead a process group of its own, and die with the thread that starts it if the system can do that.

@@ -1,7 +1,7 @@
 //! Other programs as stages: `exec` and `sh`.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::mpsc::channel;
@@ -459,6 +459,28 @@ fn jq_filters_between_two_stages() {
 }
 
 #[test]
+#[test]
+#[cfg(not(feature = "portable-platform"))]
+fn a_daemon_is_left_to_the_system() {
+    let (input, mut output) = std::io::pipe().expect("a pipe");
+    // The inner shell has ended, and its child has none but the system to wait for it.
+    let script = "sh -c 'sleep 1000 > /dev/null 2>&1 & echo \"$!\"'; echo; cat";
+    let words = ["sh", script];
+    let mut running = highwater(words).stdin(input).start();
+    let id = running.id();
+    let mut lines = BufReader::new(running.take_stdout()).lines();
+    let daemon: i32 = lines.next().expect("a line").expect("text").parse().expect("a number");
+    lines.next();
+    let stat = std::fs::read_to_string(format!("/proc/{daemon}/stat")).expect("it runs");
+    let (_, fields) = stat.rsplit_once(") ").expect("a name");
+    assert_ne!(fields.split(' ').nth(1), Some(id.to_string().as_str()));
+    output.write_all(b"x\n").expect("written");
+    drop(output);
+    assert_eq!(lines.next().expect("a line").expect("text"), "x");
+    assert_eq!(running.wait().code, Some(0));
+    kill_process(Pid::from_raw(daemon).expect("a process"), Signal::KILL).expect("it is left alone");
+}
+
 #[cfg(not(feature = "portable-platform"))]
 fn children_are_listed_with_their_memory() {
     let (folder, _, _) = with_noise("");

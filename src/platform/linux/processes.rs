@@ -32,7 +32,7 @@ fn pids() -> io::Result<impl Iterator<Item = i32>> {
 }
 
 /// A process's name may contain blanks and brackets, so fields are counted from its last bracket: the state is the
-/// third field, the parent the fourth.
+/// third field, the parent the fourth, the process group the fifth.
 fn listed(pid: i32, stat: &str) -> Option<Listed> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
@@ -40,6 +40,7 @@ fn listed(pid: i32, stat: &str) -> Option<Listed> {
     Some(Listed {
         pid,
         parent: fields.next()?.parse().ok()?,
+        group: fields.next()?.parse().ok()?,
         is_running: matches!(state, "R" | "D"),
         is_zombie: matches!(state, "Z" | "X"),
     })
@@ -227,7 +228,7 @@ mod tests {
     #[test]
     fn process_name_may_contain_brackets() {
         let process = listed(42, "42 (a) R 7) S 17 42 42 0 -1 4194304").expect("read");
-        assert_eq!(process.parent, 17);
+        assert_eq!((process.parent, process.group), (17, 42));
         assert!(!process.is_running && !process.is_zombie);
         assert!(listed(42, "42 (cut").is_none());
     }
