@@ -250,6 +250,19 @@ fn a_signal_leaves_no_output() {
 }
 
 #[test]
+fn bytes_are_never_dropped() {
+    let (folder, bytes) = folder();
+    run(&folder, "read src | tee when-full=wait (write a) | write b").succeeds();
+    assert!(folder.read("a") == bytes && folder.read("b") == bytes);
+    let run = run(&folder, "read src | tee when-full=drop (write c) | write d");
+    assert_eq!(run.code, Some(2));
+    let marked = format!("  | {}^^^^\n", " ".repeat(25));
+    assert!(run.stderr.contains(&marked), "{}", run.stderr);
+    assert!(run.stderr.contains("only whole records"), "{}", run.stderr);
+    assert_eq!(folder.names(), ["a", "b", "src"]);
+}
+
+#[test]
 fn options_that_contradict_are_refused() {
     let (folder, _) = folder();
     for options in ["detach=0s", "optional=true on-failure=abort"] {
