@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -459,7 +460,6 @@ fn jq_filters_between_two_stages() {
 }
 
 #[test]
-#[test]
 #[cfg(not(feature = "portable-platform"))]
 fn a_daemon_is_left_to_the_system() {
     let (input, mut output) = std::io::pipe().expect("a pipe");
@@ -481,6 +481,7 @@ fn a_daemon_is_left_to_the_system() {
     kill_process(Pid::from_raw(daemon).expect("a process"), Signal::KILL).expect("it is left alone");
 }
 
+#[test]
 #[cfg(not(feature = "portable-platform"))]
 fn children_are_listed_with_their_memory() {
     let (folder, _, _) = with_noise("");
@@ -530,82 +531,134 @@ fn processor_time_of_programs_is_told() {
     assert_eq!(child(0)["rss"], 0);
 }
 
-/// Ends one of the processes of a pipeline when it has written some bytes; returns how the run ended.
-fn end_one(folder: &Folder, who: usize, moment: u64) -> Run {
+/// Who is ended, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Tar,
+    Zstd,
+    Own(Signal),
+    /// No file may become larger.
+    FullDisk,
+}
+
+impl End {
+    const ALL: [Self; 6] = [
+        Self::Tar,
+        Self::Zstd,
+        Self::Own(Signal::TERM),
+        Self::Own(Signal::INT),
+        Self::Own(Signal::KILL),
+        Self::FullDisk,
+    ];
+
+    /// Whether a run ended as it should have.
+    fn explains(self, run: &Run) -> bool {
+        match self {
+            Self::Tar | Self::Zstd => run.code == Some(11),
+            Self::Own(signal) => run.signal == Some(signal.as_raw()),
+            Self::FullDisk => run.code == Some(5),
+        }
+    }
+}
+
+/// Ends a run that has a session of its own when the archive has so many bytes; returns how it ended.
+fn end_one(folder: &Folder, end: End, moment: u64) -> Run {
+    let alive = Alive::in_folder(folder);
     let stage = |name: &str, rest: &str| format!("sh 'exec 9>alive; echo $$ > {name}.pid; exec {rest}'");
     let archive = stage("tar", "tar c -C src .");
-    let compress = stage("zstd", "zstd -q -1");
+    let compress = stage("zstd", "zstd -q -1 -T2");
     let pipeline = format!("{archive} | throttle 32MB/s | {compress} | write t.zst");
     let arguments = ["--memory", "1MiB", "--progress", "json", "--interval", "1ms", &pipeline];
-    let mut running = highwater(arguments).within(folder).start();
-    if running.writes(moment) {
+    let mut session = Command::new("setsid");
+    if end == End::FullDisk {
+        // dash counts blocks of 512 bytes.
+        let limit = (moment / 512).to_string();
+        session.args(["sh", "-c", "ulimit -f $0; exec \"$@\"", &limit]);
+    }
+    let mut running = highwater(arguments).under(session).within(folder).start();
+    let session = running.pid();
+    if end != End::FullDisk && running.writes(moment) {
         let pid_of = |name: &str| {
             let text = String::from_utf8(folder.read(name)).expect("text");
             Pid::from_raw(text.trim().parse().expect("a number")).expect("a process")
         };
-        let pid = match who {
-            0 => pid_of("tar.pid"),
-            1 => pid_of("zstd.pid"),
-            _ => running.pid(),
+        let (pid, signal) = match end {
+            End::Tar => (pid_of("tar.pid"), Signal::KILL),
+            End::Zstd => (pid_of("zstd.pid"), Signal::KILL),
+            End::Own(signal) => (session, signal),
+            End::FullDisk => unreachable!("it has ended"),
         };
-        let signal = if who == 2 { Signal::TERM } else { Signal::KILL };
         // It may have ended meanwhile.
         let _ = kill_process(pid, signal);
     }
-    running.wait()
+    let run = running.wait();
+    alive.all_have_ended();
+    assert_eq!(members_of(session), [0; 0], "{end:?} after {moment}");
+    run
 }
 
-/// `HIGHWATER_KILLS=200` ends so many of each instead of a few.
+/// The processes of a session that have not ended and are not about to: fields 3, 6 and 9 of proc(5).
+fn members_of(session: Pid) -> Vec<i32> {
+    const EXITING: u32 = 4;
+    let session = session.as_raw_nonzero().to_string();
+    let is_member = |pid: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .map_or(Vec::new(), |(_, rest)| rest.split(' ').collect());
+        let is_exiting = |flags: &str| flags.parse::<u32>().is_ok_and(|flags| flags & EXITING != 0);
+        fields.get(4) == Some(&session.as_str()) && fields[1] != "Z" && !is_exiting(fields[7])
+    };
+    let entries = std::fs::read_dir("/proc").expect("a list of processes");
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(is_member).collect()
+}
+
+/// `HIGHWATER_KILLS=200` ends so many of each kind instead of a few.
 #[test]
 fn a_killed_process_leaves_no_archive() {
     const SIZE: usize = 4 << 20;
     let kills = std::env::var("HIGHWATER_KILLS")
         .ok()
-        .map_or(5, |count| count.parse().expect("a number"));
-    if peer("zstd").is_none() || peer("tar").is_none() {
+        .map_or(2, |count| count.parse().expect("a number"));
+    if ["zstd", "tar", "setsid"].iter().any(|name| peer(name).is_none()) {
         return;
     }
     let folder = Folder::new();
     std::fs::create_dir(folder.join("src")).expect("a folder");
     folder.write("src/a", noise(SIZE, 1));
-    for who in 0..4 {
+    let archive = folder.join("t.zst");
+    for (kind, end) in End::ALL.into_iter().enumerate() {
         let mut ended = 0;
         for round in 0..20 * kills {
-            let alive = Alive::in_folder(&folder);
-            let random = u64::from_le_bytes(noise(8, 1 + who as u64 * 1000 + round).try_into().expect("8 bytes"));
-            let run = end_one(&folder, who, random % SIZE as u64);
-            alive.all_have_ended();
-            let archive = folder.join("t.zst");
-            if run.code == Some(0) {
+            let random = u64::from_le_bytes(noise(8, 1 + kind as u64 * 1000 + round).try_into().expect("8 bytes"));
+            if round % 2 == 0 {
+                folder.write("t.zst", "old");
+            }
+            let run = end_one(&folder, end, random % SIZE as u64);
+            // It may have been too late for that.
+            let is_whole =
+                run.code == Some(0) || (run.signal == Some(9) && archive.exists() && folder.read("t.zst") != b"old");
+            if is_whole {
                 assert_is_whole(&archive, SIZE);
-                std::fs::remove_file(&archive).expect("removed");
             } else {
-                let expected = if who < 2 {
-                    run.code == Some(11)
-                } else {
-                    run.signal.is_some()
-                };
-                assert!(expected, "{who}: {:?} {:?}: {}", run.code, run.signal, last_line(&run));
-                if run.signal == Some(9) && archive.exists() {
-                    // It was killed when the whole archive was in its place.
-                    assert_is_whole(&archive, SIZE);
-                    std::fs::remove_file(&archive).expect("removed");
-                }
-                for name in folder.names().into_iter().filter(|name| name.contains("t.zst")) {
-                    // What a run that was killed has left is a temporary file.
-                    assert!(
-                        run.signal == Some(9) && name.starts_with(".t.zst.highwater-"),
-                        "{who}: {name}"
-                    );
-                    std::fs::remove_file(folder.join(&name)).expect("removed");
-                }
+                let last = last_line(&run);
+                assert!(end.explains(&run), "{end:?}: {:?} {:?}: {last}", run.code, run.signal);
+                let old = archive.exists().then(|| folder.read("t.zst"));
+                assert_eq!(old, (round % 2 == 0).then(|| b"old".to_vec()), "{end:?}");
                 ended += 1;
+            }
+            for name in folder.names().into_iter().filter(|name| name.contains("t.zst")) {
+                // What a run that was killed has left is a temporary file.
+                let is_left = run.signal == Some(9) && name.starts_with(".t.zst.highwater-");
+                assert!(name == "t.zst" || is_left, "{end:?}: {name}");
+                std::fs::remove_file(folder.join(&name)).expect("removed");
             }
             if ended == kills {
                 break;
             }
         }
-        assert_eq!(ended, kills, "{who}");
+        assert_eq!(ended, kills, "{end:?}");
     }
 }
 
