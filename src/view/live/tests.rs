@@ -296,6 +296,7 @@ fn programs_show_their_memory() {
         .map(|columns| shown(&snapshot, columns, 30, NO_COLOUR) + "\n")
         .concat();
     assert_picture("programs", all);
+    assert!(shown(&super::sample::programs(), 120, 30, NO_COLOUR).contains("it uses a whole core"));
 }
 
 #[test]
