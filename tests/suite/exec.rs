@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::channel;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Folder, Invocation, Run, highwater, noise, peer, through};
+use crate::harness::{Folder, Invocation, Run, highwater, noise, peer, skip, through};
 
 /// Tells when every process has ended that has opened a FIFO: scripts begin with `exec 9>alive`.
 pub struct Alive(File);
@@ -149,6 +150,45 @@ fn a_failed_program_is_told_with_its_last_line() {
         assert_eq!(last_line(&run), format!("highwater: sh '{script}': {said}"));
         leaves_nothing(&folder, &[]);
     }
+}
+
+#[test]
+fn a_core_dump_is_told() {
+    let script = "ulimit -c unlimited; kill -SEGV $$";
+    let (folder, _, run) = with_noise(&format!("read a | sh '{script}' | write b"));
+    let status = Command::new("sh")
+        .args(["-c", script])
+        .current_dir(folder.path())
+        .status();
+    if !status.expect("a shell").core_dumped() {
+        skip("the system dumps no cores");
+        return;
+    }
+    let run = run.run();
+    assert_eq!(run.code, Some(11), "{}", run.stderr);
+    let said = "was killed by signal 11 (SEGV, core dumped): it wrote nothing to standard error";
+    assert!(last_line(&run).ends_with(said), "{}", run.stderr);
+    assert!(!folder.names().contains(&"b".to_owned()));
+}
+
+#[test]
+fn a_second_signal_waits_for_no_program() {
+    let script = "exec 9>alive 8<>held; trap \"echo asked >&2\" TERM; echo begun >&2; while :; do read -r x <&8; done";
+    let (folder, _, run) = with_noise(&format!("read a | sh grace=10m '{script}' | write b"));
+    let alive = Alive::in_folder(&folder);
+    folder.fifo("held");
+    let mut running = run.start();
+    for said in ["begun", "asked"] {
+        assert_eq!(running.line(), format!("highwater: sh: {said}\n"));
+        running.signal(Signal::TERM);
+    }
+    let run = running.wait();
+    assert_eq!(run.signal, Some(15), "{}", run.stderr);
+    assert!(last_line(&run).ends_with(": not waited for"), "{}", run.stderr);
+    if cfg!(not(feature = "portable-platform")) {
+        alive.all_have_ended();
+    }
+    leaves_nothing(&folder, &["alive", "held"]);
 }
 
 #[test]
