@@ -73,6 +73,14 @@ fn no_output_remains_where_one_failed() {
 }
 
 #[test]
+fn a_full_disk_leaves_no_output() {
+    let (folder, _) = folder();
+    let failed = run(&folder, "read src | tee (write a) (gzip | write /dev/full) | write c");
+    assert!(failed.fails(5).contains("write /dev/full"), "{}", failed.stderr);
+    assert_eq!(folder.names(), ["src"]);
+}
+
+#[test]
 fn unopenable_branch_leaves_nothing() {
     let (folder, _) = folder();
     run(&folder, "read src | tee (write a) (write missing/b) | write c").fails(4);
