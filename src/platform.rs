@@ -3,6 +3,11 @@
 //! Everything above this module is the same on every Unix. What differs is in two files with the same functions:
 //! `linux`, and `portable` for all other systems (the feature `portable-platform` selects it on Linux for tests).
 
+use std::io;
+use std::thread::{Builder, JoinHandle};
+
+use fault::Operation;
+
 mod alarm;
 mod children;
 mod descriptor;
@@ -18,7 +23,6 @@ mod reactor;
 mod signals;
 pub mod sockets;
 mod standard_error;
-mod threads;
 
 #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
 mod linux;
@@ -46,4 +50,16 @@ pub use reactor::{listen_to, reactor};
 pub use signals::{TERMINATING, end_as, interrupt_this_process, is_ignored, pending_signal, prepare_signals};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};
 pub use system::{FINDS_HOLES, HAS_USER_TIMEOUT, block_device_size, group_memory, process_name, unsent_bytes};
-pub use threads::spawn;
+
+/// Starts a thread with a name and a stack size in bytes.
+///
+/// # Errors
+/// If the system has none left.
+pub fn spawn<T: Send + 'static>(
+    name: impl Into<String>,
+    stack: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    fault::point(Operation::Thread)?;
+    Builder::new().name(name.into()).stack_size(stack).spawn(work)
+}
