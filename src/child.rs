@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, test_kill_process_group, waitpgid};
 
-use crate::platform::{adopt_orphans, die_with_parent, has_group_ended, lead_group, leave_orphans, spawn_child};
+use crate::platform::{adopt_orphans, adopts_orphans, die_with_parent, has_group_ended, lead_group, spawn_child};
 
 /// How long to wait for a group that was killed: the kernel may be busy freeing its memory.
 pub const KILL_LIMIT: Duration = Duration::from_secs(2);
@@ -68,7 +68,8 @@ impl Group {
         if !self.is_over {
             // Members whose parent ends first are reaped here, because the first process of the system may not do it, as
             // in a container. Before that they are left to it, as a shell does: a program may start any number of them.
-            let is_adopting = adopt_orphans();
+            let has_adopted = adopts_orphans();
+            adopt_orphans(true);
             self.signal(Signal::TERM);
             // A stopped process must run to end.
             self.signal(Signal::CONT);
@@ -77,9 +78,7 @@ impl Group {
                 self.signal(Signal::KILL);
                 wait_until(KILL_LIMIT, || self.reap() || self.has_no_member());
             }
-            if is_adopting {
-                leave_orphans();
-            }
+            adopt_orphans(has_adopted);
         }
         self.is_over
     }

@@ -18,8 +18,8 @@ use crate::stage::{
 };
 
 use super::commit::Commits;
+use super::ending::settle;
 use super::interrupt::Interrupt;
-use super::settling::settle;
 use super::{Ending, Observer};
 
 /// A pipeline whose ends are open.

@@ -337,14 +337,16 @@ pub fn listens(tree: Tree, port: u16) -> io::Result<bool> {
     }))
 }
 
-/// Makes this process the parent of orphaned descendants, so that none of them is lost. Returns whether it was not yet.
-pub fn adopt_orphans() -> bool {
-    system::adopt_orphans()
+/// Whether this process becomes the parent of orphaned descendants.
+#[must_use]
+pub fn adopts_orphans() -> bool {
+    system::adopts_orphans()
 }
 
-/// Leaves orphans to the first process of the system again.
-pub fn leave_orphans() {
-    system::leave_orphans();
+/// Makes this process the parent of orphaned descendants, so that none of them is lost, or leaves them to the first process
+/// of the system again.
+pub fn adopt_orphans(does: bool) {
+    system::adopt_orphans(does);
 }
 
 /// Whether each member of a process group has ended, even if its parent does not wait for it. To be called when none can

@@ -91,7 +91,7 @@ fn culprit(blame: &Sentence, cores: Option<f64>) -> String {
         None => blame.subject.clone(),
     };
     if let Some(cores) = cores {
-        subject += &format!(", using {}", processors(cores));
+        subject = format!("{subject}, using {}", processors(cores));
     }
     let whole = (0..=blame.evidence.len()).rev().find_map(|count| {
         let evidence = blame.evidence[..count].join(", ");

@@ -500,7 +500,6 @@ fn jq_filters_between_two_stages() {
 }
 
 #[test]
-#[cfg(not(feature = "portable-platform"))]
 fn a_daemon_is_left_to_the_system() {
     let (input, mut output) = std::io::pipe().expect("a pipe");
     // The inner shell has ended, and its child has none but the system to wait for it.
@@ -548,12 +547,11 @@ fn children_are_listed_with_their_memory() {
     assert_eq!(running.wait().signal, Some(15));
 }
 
-/// Spins until it has taken 30 hundredths of a second: the 14th field of its own entry in proc(5).
-const SPINS: &str = r#"while read -r line < /proc/$$/stat; set -- $line; [ ${14} -lt 30 ]; do :; done; echo"#;
-
 #[test]
 #[cfg(not(feature = "portable-platform"))]
 fn processor_time_of_programs_is_told() {
+    // Until it has taken 30 hundredths of a second: the 14th field of its own entry in proc(5).
+    const SPINS: &str = r#"while read -r line < /proc/$$/stat; set -- $line; [ ${14} -lt 30 ]; do :; done; echo"#;
     let folder = Folder::new();
     // The inner shell's time is that of the outer one, which waits for it.
     let pipeline = format!("sh 'sh -c \"$1\"; :' '{SPINS}' | exec cat | write out");

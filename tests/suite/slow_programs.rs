@@ -30,7 +30,7 @@ fn sample(memory: &str, scripts: [&str; 3]) -> Value {
     let pipeline = stages.join(" | ") + " | write /dev/null";
     let mut running = highwater([
         "--memory",
-        "512KiB",
+        memory,
         "--progress",
         "json",
         "--interval",
