@@ -41,7 +41,7 @@ pub use commit::{CommitTurn, Phase};
 pub use endpoint::{Endpoint, Facts, Outside, Reach};
 pub use external_fd::ExternalFd;
 pub use fan::Fan;
-pub use findings::{Findings, Hashed};
+pub use findings::{ChildState, Findings, Hashed};
 pub use incoming::Incoming;
 pub use notice::{Notice, Notices};
 pub use outgoing::{Commit, Holes, Outgoing, Verify};

@@ -269,7 +269,7 @@ impl Opener {
                 side_file: None,
                 sub_pipelines: stage.sub_pipelines,
                 state,
-                ends_early: transform.is_some_and(TransformPlan::ends_early),
+                ends_early: stage.plan.ends_early(),
                 branches: match &stage.plan {
                     StagePlan::Branch(plan) => plan.branches(),
                     _ => Branches::default(),

@@ -30,7 +30,8 @@ mod processes;
 mod room;
 
 pub use processes::{
-    group_memory, has_running_thread, listeners, open_files, process_memory, processes, shares_network, stored_bytes,
+    cpu_time, group_use, has_running_thread, listeners, open_files, process_memory, processes, shares_network,
+    stored_bytes,
 };
 pub use room::free_memory;
 
@@ -393,9 +394,14 @@ pub fn unsent_bytes(fd: BorrowedFd<'_>) -> Option<u64> {
 }
 
 /// Orphans become children of the nearest ancestor that is a subreaper instead of the first process: see prctl(2).
-pub fn adopt_orphans() {
+pub fn adopt_orphans(does: bool) {
     // If it is refused, an orphan is not counted; nothing else depends on it.
-    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    let _ = rustix::process::set_child_subreaper(does.then(rustix::process::getpid));
+}
+
+/// Whether they do now.
+pub fn adopts_orphans() -> bool {
+    matches!(rustix::process::child_subreaper(), Ok(Some(_)))
 }
 
 /// Makes the kernel kill the child when the thread that starts it ends: see `PR_SET_PDEATHSIG` in prctl(2).

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::files::Guards;
-use super::process_tree::{Listed, Listeners, OpenFile, ProcessMemory};
+use super::process_tree::{GroupUse, Listed, Listeners, OpenFile, ProcessMemory};
 
 /// A pipe: its read end is polled, a byte in it rings the alarm.
 #[derive(Debug)]
@@ -231,8 +231,14 @@ pub fn block_device_size(_stat: &Stat) -> Option<u64> {
 
 /// There is no portable list.
 #[must_use]
-pub fn group_memory(leaders: &[i32]) -> Vec<u64> {
-    vec![0; leaders.len()]
+pub fn group_use(leaders: &[i32]) -> Vec<GroupUse> {
+    vec![GroupUse::default(); leaders.len()]
+}
+
+/// Unknown.
+#[must_use]
+pub fn cpu_time(_pid: i32) -> Duration {
+    Duration::ZERO
 }
 
 /// There is no portable list.
@@ -274,7 +280,12 @@ pub fn stored_bytes(_pid: i32) -> u64 {
 }
 
 /// Orphans become children of the first process.
-pub fn adopt_orphans() {}
+pub fn adopt_orphans(_does: bool) {}
+
+/// They never become children of this process.
+pub fn adopts_orphans() -> bool {
+    false
+}
 
 /// There is no portable way.
 pub fn die_with_parent(_command: &mut Command) {}
