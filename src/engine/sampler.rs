@@ -4,15 +4,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::flow::{Link, LinkLevels, StageTimes};
-use crate::graph::{EdgeMap, Id, NodeId, NodeMap};
+use crate::flow::{Link, LinkLevels, Load, StageTimes};
+use crate::graph::{EdgeId, EdgeMap, Id, NodeId, NodeMap};
 use crate::platform::{GroupUse, KernelQueue, ResidentMemory, group_use};
 
 use super::bottleneck::bottleneck;
 use super::direct::DirectPath;
 use super::filling::LinkSample;
 use super::share::{Spent, ratio, share};
-use super::snapshot::{ChildSample, Moment, RateLimit, RunSample, Snapshot, StageSample};
+use super::snapshot::{ChildSample, Moment, RateLimit, RecordCounts, RunSample, Snapshot, StageSample};
 use super::watch::Watch;
 
 /// Takes snapshots, and keeps the readings that shares and rates are relative to.
@@ -49,7 +49,7 @@ struct Reading {
     at: Duration,
     stages: NodeMap<StageReading>,
     /// The levels of the links.
-    levels: EdgeMap<u64>,
+    levels: EdgeMap<Load>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,6 +58,7 @@ struct StageReading {
     spent: Spent,
     bytes_in: u64,
     bytes_out: u64,
+    records: RecordCounts,
     /// What waits in the kernel on its outer side.
     queue: Option<KernelQueue>,
     /// The program that it runs, when it was last measured.
@@ -93,7 +94,7 @@ impl Reading {
         Self {
             at: Duration::ZERO,
             stages: watch.stages.map(|_, _| StageReading::default()),
-            levels: watch.links.map(|_, _| 0),
+            levels: watch.links.map(|_, _| Load::default()),
         }
     }
 }
@@ -169,6 +170,18 @@ impl Sampler {
         self.snapshot(Moment::Ended, &zero, &now, &zero, self.longest_bottleneck(&now))
     }
 
+    /// How to count the records that a stage passes on: those that it sends, or receives where it sends none. `None` if
+    /// it does neither.
+    fn records_of(&self, node: NodeId) -> Option<fn(&RecordCounts) -> u64> {
+        let graph = &self.watch.graph;
+        let has_records = |edge: &EdgeId| graph.edge(*edge).port.has_records();
+        if graph.outputs(node).iter().any(has_records) {
+            return Some(|records| records.sent);
+        }
+        graph.input(node).filter(has_records)?;
+        Some(|records| records.received)
+    }
+
     /// Reads every counter. The last stage is read first, and its sent bytes before its received ones, so no stage is
     /// ever seen to have received more than the one before it has sent.
     fn read(&mut self) -> Reading {
@@ -177,6 +190,12 @@ impl Sampler {
             let reading = &mut stages[node];
             reading.bytes_out = stage.meter.bytes_out();
             reading.bytes_in = stage.meter.bytes_in();
+            reading.records = RecordCounts {
+                sent: stage.meter.records_out(),
+                received: stage.meter.records_in(),
+                rejected: stage.meter.rejected(),
+                dropped: stage.meter.dropped(),
+            };
         }
         for (node, stage) in self.watch.stages.iter() {
             let (reading, past) = (&mut stages[node], &mut self.past[node]);
@@ -190,7 +209,7 @@ impl Sampler {
         Reading {
             at: self.watch.start.elapsed(),
             stages,
-            levels: self.watch.links.map(|_, link| link.levels().buffered),
+            levels: self.watch.links.map(|_, link| link.levels().load()),
         }
     }
 
@@ -207,13 +226,9 @@ impl Sampler {
         bottleneck(&self.watch.graph, &busy, &self.fullness(), self.named)
     }
 
-    /// How full each link is, as a part of its high-water mark.
-    #[allow(clippy::cast_precision_loss, reason = "levels are far below 2^53")]
+    /// How full each link is, as a part of the high-water mark that is nearer.
     fn fullness(&self) -> EdgeMap<f64> {
-        self.watch.links.map(|_, link| {
-            let levels = link.levels();
-            ratio(levels.buffered as f64, levels.high as f64)
-        })
+        self.watch.links.map(|_, link| link.levels().fullness())
     }
 
     /// With advisory marks no stage is backpressured; the slowest stage is then the one with the most data in front of
@@ -292,6 +307,8 @@ impl Sampler {
         let stages = self.watch.stages.map(|node, stage| {
             let (reading, past) = (&now.stages[node], &self.past[node]);
             let limit = self.watch.controls.rate_of(node.number());
+            let counted = self.records_of(node);
+            let passed = |reading: &Reading| counted.map_or(0, |count| count(&reading.stages[node].records));
             StageSample {
                 name: stage.name.into(),
                 text: stage.text.clone(),
@@ -306,9 +323,11 @@ impl Sampler {
                 outside: stage.outside,
                 bytes_in: reading.bytes_in,
                 bytes_out: reading.bytes_out,
+                records: counted.map(|_| reading.records),
                 share: has_shares.then(|| share(&before.stages[node].times, &reading.times)),
                 spent: reading.spent,
                 rate: per_second(reading.bytes_out - recent.stages[node].bytes_out, time),
+                record_rate: per_second(passed(now) - passed(recent), time),
                 limit: limit.map(|(now, initial)| RateLimit { now, initial }),
                 ended: reading.times.ended_at.is_some(),
                 kernel_queue: reading.queue.map(|queue| queue.bytes),

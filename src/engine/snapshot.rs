@@ -117,6 +117,9 @@ pub struct StageSample {
     pub bytes_in: u64,
     /// Bytes since the start.
     pub bytes_out: u64,
+    /// The same in records, where it receives or sends some.
+    #[serde(flatten)]
+    pub records: Option<RecordCounts>,
     /// How many bytes it sends for those that it receives.
     #[serde(skip)]
     pub output_size: OutputSize,
@@ -132,6 +135,9 @@ pub struct StageSample {
     /// Bytes per second that it sent over the last seconds, or over the whole run at the end.
     #[serde(skip)]
     pub rate: f64,
+    /// Records per second over the same time: those that it sent, or received where it sends none.
+    #[serde(skip)]
+    pub record_rate: f64,
     /// The rate that it keeps, if any.
     #[serde(rename = "limit_bytes_per_s")]
     pub limit: Option<RateLimit>,
@@ -146,6 +152,22 @@ pub struct StageSample {
     pub kernel_queue_peak: u64,
     /// Whether it has nothing left to do.
     pub ended: bool,
+}
+
+/// The records of one stage since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordCounts {
+    /// Those that it received.
+    #[serde(rename = "records_in")]
+    pub received: u64,
+    /// Those that it sent.
+    #[serde(rename = "records_out")]
+    pub sent: u64,
+    /// Those that it dropped because they are bad or too long.
+    pub rejected: u64,
+    /// Those that it dropped because a link was full.
+    #[serde(default)]
+    pub dropped: u64,
 }
 
 /// A program at one moment. What it uses is that of its process group, and 0 where the system does not tell.

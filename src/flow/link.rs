@@ -87,6 +87,45 @@ pub struct RecordLevels {
     /// The high-water mark.
     #[serde(rename = "high_records")]
     pub high: u64,
+    /// The low-water mark.
+    #[serde(rename = "low_records", default)]
+    pub low: u64,
+}
+
+impl LinkLevels {
+    /// What it holds now; without records where nothing bounds them.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        Load {
+            bytes: self.buffered,
+            records: self.records.map_or(0, |records| records.buffered),
+        }
+    }
+
+    /// How full it is: the part of its high-water mark that it holds, in bytes or in records, whichever is larger.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "levels are far below 2^53")]
+    pub fn fullness(&self) -> f64 {
+        let part = |held: u64, high: u64| if high == 0 { 0.0 } else { held as f64 / high as f64 };
+        let records = self.records.map_or(0.0, |records| part(records.buffered, records.high));
+        part(self.buffered, self.high).max(records)
+    }
+
+    /// The bound on records, if it is nearer than the one on bytes: with what is held now, or with the peaks.
+    #[must_use]
+    pub fn nearer_in_records(&self, at_peak: bool) -> Option<RecordLevels> {
+        let held = |records: &RecordLevels| {
+            if at_peak {
+                (self.peak, records.peak)
+            } else {
+                (self.buffered, records.buffered)
+            }
+        };
+        self.records.filter(|records| {
+            let (bytes, count) = held(records);
+            u128::from(count) * u128::from(self.high) > u128::from(bytes) * u128::from(records.high)
+        })
+    }
 }
 
 /// A bounded buffer between one producer and one consumer.
@@ -242,6 +281,7 @@ impl Link {
                 buffered: state.level.records,
                 peak: state.peak.records,
                 high: marks.high,
+                low: marks.low,
             }),
         }
     }

@@ -52,6 +52,7 @@ pub struct StageMeter {
     records_in: AtomicU64,
     records_out: AtomicU64,
     rejected: AtomicU64,
+    dropped: AtomicU64,
     settled: AtomicU64,
     is_committing: AtomicBool,
     /// Odd while the writer changes `waited` and `open` together.
@@ -75,6 +76,7 @@ impl StageMeter {
             records_in: AtomicU64::new(0),
             records_out: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             is_committing: AtomicBool::new(false),
             version: AtomicU64::new(0),
@@ -131,6 +133,11 @@ impl StageMeter {
         bump(&self.rejected, 1);
     }
 
+    /// Counts good records that were not passed on because a link was full.
+    pub fn add_dropped(&self, count: u64) {
+        bump(&self.dropped, count);
+    }
+
     /// Records received so far.
     #[must_use]
     pub fn records_in(&self) -> u64 {
@@ -147,6 +154,12 @@ impl StageMeter {
     #[must_use]
     pub fn rejected(&self) -> u64 {
         self.rejected.load(Ordering::Acquire)
+    }
+
+    /// Good records that were dropped so far.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Acquire)
     }
 
     /// Counts `count` units of progress besides bytes that moved: taken from the system's queue by a peer, in the unit

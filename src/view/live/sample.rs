@@ -253,6 +253,7 @@ pub fn stage(
         outside: None,
         bytes_in,
         bytes_out,
+        records: None,
         share: Some(Share {
             busy,
             idle,
@@ -261,6 +262,7 @@ pub fn stage(
         }),
         spent: Spent::default(),
         rate,
+        record_rate: 0.0,
         limit: None,
         ended: false,
         kernel_queue: None,
