@@ -22,7 +22,7 @@ use std::ops::Range;
 
 pub use parser::parse;
 pub use quantity::{
-    Misread, Throughput, format_rate, format_size, human_size, parse_duration, parse_rate, parse_size,
+    Misread, Throughput, format_rate, format_size, human_count, human_size, parse_duration, parse_rate, parse_size,
     parse_throughput, readable_rate,
 };
 pub use quote::{quote, quote_value};

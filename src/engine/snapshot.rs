@@ -249,6 +249,13 @@ impl Snapshot {
         (sink, &self.stages[sink])
     }
 
+    /// Of the stages from the source to `sink`, the last one that receives records, and their number.
+    #[must_use]
+    pub fn last_with_records(&self, sink: NodeId) -> Option<(&StageSample, u64)> {
+        let mut path = std::iter::once(sink).chain(self.graph.before(sink));
+        path.find_map(|node| Some((&self.stages[node], self.stages[node].records?.received)))
+    }
+
     /// Whether the stages' shares are known: not if one system call reads and writes.
     #[must_use]
     pub fn has_shares(&self) -> bool {

@@ -15,7 +15,7 @@ use std::fmt;
 pub use duration::parse_duration;
 pub use rate::{Throughput, format_rate, parse_rate, parse_throughput, readable_rate};
 pub use size::parse_size;
-pub use spelling::{format_size, human_size};
+pub use spelling::{format_size, human_count, human_size};
 
 /// Why a quantity cannot be read. Does not repeat the text.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::engine::Snapshot;
-use crate::grammar::human_size;
+use crate::engine::{Snapshot, StageSample};
+use crate::grammar::{human_count, human_size};
 
 use super::clock::clock;
 use super::excess::excess;
 use super::live::{Line, Paint, Style, squeezed};
-use super::plain::human_rate;
+use super::plain::{human_rate, human_record_rate};
 use super::sentence::{Sentence, blame, processors};
 
 /// The largest width of the summary.
@@ -38,6 +38,7 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
         let room = COLUMNS - 2 - NAME - NUMBER - RATE - 2 - ratio.chars().count();
         rows.push(flow("out", sink.bytes_out, &(squeezed(&sink.text, room) + &ratio)));
     }
+    rows.extend(records(snapshot));
     let lane = match snapshot.lane {
         "linked" => String::new(),
         lane => format!("copied directly: {lane}"),
@@ -69,7 +70,12 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
             [_] => String::new(),
             _ => format!(" to {}", squeezed(&snapshot.stages[edge.to].shown(), BRANCH)),
         };
-        let full = format!("; its link{towards} was full {times}");
+        let mark = match (&link.levels.records, link.levels.nearer_in_records(true)) {
+            (None, _) => "",
+            (Some(_), Some(_)) => " by count",
+            (Some(_), None) => " by bytes",
+        };
+        let full = format!("; its link{towards} was full{mark} {times}");
         let room = COLUMNS - 2 - NAME - NUMBER - 2 - full.width();
         let note = squeezed(&snapshot.stages[edge.from].shown(), room) + &full;
         rows.push(row("longest pause", clock(link.levels.longest_pause), "", &note));
@@ -81,6 +87,33 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
     rows.into_iter()
         .map(|row| style.text(&row.cut_to(COLUMNS)) + "\n")
         .collect()
+}
+
+/// The records that each sink got, and those that stages took out.
+fn records(snapshot: &Snapshot) -> Vec<Line> {
+    let lost = snapshot.stages.values().iter().filter_map(|stage| {
+        let records = stage.records?;
+        let counts = [(records.rejected, "rejected"), (records.dropped, "dropped")];
+        let told = counts.iter().filter(|(count, _)| *count > 0);
+        let told: Vec<String> = told
+            .map(|(count, word)| format!("{count} {word} by {}", stage.name))
+            .collect();
+        (!told.is_empty()).then(|| told.join(", "))
+    });
+    let mut notes = lost.collect::<Vec<String>>().join(", ");
+    let counted = snapshot
+        .graph
+        .sinks()
+        .filter_map(|sink| snapshot.last_with_records(sink));
+    let row = |(stage, count): (&StageSample, u64)| {
+        let rate = human_record_rate(per_second(count, snapshot.run.elapsed)) + "/s";
+        let note = match std::mem::take(&mut notes) {
+            lost if lost.is_empty() => stage.text.clone(),
+            lost => format!("{}; {lost}", stage.text),
+        };
+        row("records", human_count(count), &rate, &note)
+    };
+    counted.map(row).collect()
 }
 
 /// The bottleneck, its branch and what its program takes of the processors, with as much evidence as fits.
@@ -232,6 +265,11 @@ mod tests {
 
 "#]]
         );
+    }
+
+    #[test]
+    fn records_and_their_mark_are_told() {
+        assert_data_eq!(text(&ended(sample::records()), true, STYLE), str![[r#""#]]);
     }
 
     #[test]
