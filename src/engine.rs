@@ -53,7 +53,7 @@ pub use min_rate::MinRate;
 pub use progress::{Need, Progress};
 pub use sampler::Sampler;
 pub use share::{Parts, Share, Spent};
-pub use snapshot::{ChildSample, Moment, RateLimit, RunSample, Snapshot, StageSample};
+pub use snapshot::{ChildSample, Moment, RateLimit, RecordCounts, RunSample, Snapshot, StageSample};
 pub use watch::Watch;
 
 use interrupt::Interrupt;

@@ -12,7 +12,7 @@ use super::bottleneck::bottleneck;
 use super::direct::DirectPath;
 use super::filling::LinkSample;
 use super::share::{Spent, ratio, share};
-use super::snapshot::{ChildSample, Moment, RateLimit, RunSample, Snapshot, StageSample};
+use super::snapshot::{ChildSample, Moment, RateLimit, RecordCounts, RunSample, Snapshot, StageSample};
 use super::watch::Watch;
 
 /// Takes snapshots, and keeps the readings that shares and rates are relative to.
@@ -56,6 +56,7 @@ struct StageReading {
     spent: Spent,
     bytes_in: u64,
     bytes_out: u64,
+    records: RecordCounts,
     /// What waits in the kernel on its outer side.
     queue: Option<KernelQueue>,
 }
@@ -138,6 +139,13 @@ impl Sampler {
         self.snapshot(Moment::Ended, &zero, &now, &zero, self.longest_bottleneck(&now))
     }
 
+    /// Whether a stage receives or sends records.
+    fn has_records(&self, node: NodeId) -> bool {
+        let graph = &self.watch.graph;
+        let mut edges = graph.input(node).into_iter().chain(graph.outputs(node).iter().copied());
+        edges.any(|edge| graph.edge(edge).port.has_records())
+    }
+
     /// Reads every counter. The last stage is read first, and its sent bytes before its received ones, so no stage is
     /// ever seen to have received more than the one before it has sent.
     fn read(&mut self) -> Reading {
@@ -146,6 +154,11 @@ impl Sampler {
             let reading = &mut stages[node];
             reading.bytes_out = stage.meter.bytes_out();
             reading.bytes_in = stage.meter.bytes_in();
+            reading.records = RecordCounts {
+                sent: stage.meter.records_out(),
+                received: stage.meter.records_in(),
+                rejected: stage.meter.rejected(),
+            };
         }
         for (node, stage) in self.watch.stages.iter() {
             let (reading, past) = (&mut stages[node], &mut self.past[node]);
@@ -258,6 +271,7 @@ impl Sampler {
                 outside: stage.outside,
                 bytes_in: reading.bytes_in,
                 bytes_out: reading.bytes_out,
+                records: self.has_records(node).then_some(reading.records),
                 share: has_shares.then(|| share(&before.stages[node].times, &reading.times)),
                 spent: reading.spent,
                 rate: per_second(reading.bytes_out - recent.stages[node].bytes_out, time),

@@ -117,6 +117,9 @@ pub struct StageSample {
     pub bytes_in: u64,
     /// Bytes since the start.
     pub bytes_out: u64,
+    /// The same in records, where it receives or sends some.
+    #[serde(flatten)]
+    pub records: Option<RecordCounts>,
     /// How many bytes it sends for those that it receives.
     #[serde(skip)]
     pub output_size: OutputSize,
@@ -146,6 +149,19 @@ pub struct StageSample {
     pub kernel_queue_peak: u64,
     /// Whether it has nothing left to do.
     pub ended: bool,
+}
+
+/// The records of one stage since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordCounts {
+    /// Those that it received.
+    #[serde(rename = "records_in")]
+    pub received: u64,
+    /// Those that it sent.
+    #[serde(rename = "records_out")]
+    pub sent: u64,
+    /// Those that it dropped because they are bad or too long.
+    pub rejected: u64,
 }
 
 /// A program at one moment.

@@ -87,6 +87,9 @@ pub struct RecordLevels {
     /// The high-water mark.
     #[serde(rename = "high_records")]
     pub high: u64,
+    /// The low-water mark.
+    #[serde(rename = "low_records", default)]
+    pub low: u64,
 }
 
 /// A bounded buffer between one producer and one consumer.
@@ -242,6 +245,7 @@ impl Link {
                 buffered: state.level.records,
                 peak: state.peak.records,
                 high: marks.high,
+                low: marks.low,
             }),
         }
     }

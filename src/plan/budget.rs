@@ -213,7 +213,7 @@ impl MemoryPlan {
                 })
                 .collect(),
             state: state + held(false).map(|(_, count)| count * open_record).sum::<u64>(),
-            largest_record: graph.nodes().map(|node| bounds[node].unwrap_or(open_record)).collect(),
+            largest_record: bounds.map(|_, bound| bound.unwrap_or(open_record)),
             is_unbounded: limits.ignore_backpressure,
             has_explicit_marks: links().any(|(_, demand)| demand.high.or(demand.low).is_some()),
             share: link_share,

@@ -199,6 +199,7 @@ pub fn stage(
         outside: None,
         bytes_in,
         bytes_out,
+        records: None,
         share: Some(Share {
             busy,
             idle,
