@@ -26,8 +26,8 @@ pub static TO_CSV: Definition = Definition {
               or has a member that is no column is bad.",
     params: &[COLUMNS, DELIMITER, BAD, REJECT],
     examples: &[Example {
-        text: "read run.jsonl | from-json | select elapsed_s rss_bytes | to-csv | write memory.csv",
-        about: "two fields of each record as a table",
+        text: "read people.csv | from-csv | select name | to-csv delimiter=tab | write names.tsv",
+        about: "one column of a table, in another format",
     }],
     build: Build::Transform(plan),
 };
