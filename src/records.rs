@@ -34,3 +34,5 @@ pub use text_change::{TextBuffers, TextChange};
 
 #[cfg(all(test, not(feature = "shuttle")))]
 mod framing_tests;
+#[cfg(test)]
+mod json_suite;

@@ -33,7 +33,6 @@ pub fn short() -> String {
          highwater demo   highwater stages [NAME]   highwater explain 'STAGE | …'\n       \
          highwater check -- COMMAND…   highwater ctl PID pause|resume|set|stats\n\
          \n  \
-         highwater 'read big.iso | gzip | write big.iso.gz'\n  \
          highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'\n\
          \n",
     );

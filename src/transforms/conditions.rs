@@ -28,7 +28,7 @@ pub static WHERE: Definition = Definition {
         help: "FIELD OP VALUE, quoted as one word",
     }],
     examples: &[Example {
-        text: "read run.jsonl | from-json | where 'event == end' | write ends.jsonl",
+        text: "read run.jsonl | from-json | where \"event == end\" | write ends.jsonl",
         about: "the records of one kind",
     }],
     build: Build::Transform(plan),

@@ -45,7 +45,7 @@ pub static GREP: Definition = Definition {
         },
     ],
     examples: &[Example {
-        text: "read page.html | lines | grep 'eta|shrdlu' invert=true | write rest",
+        text: "read page.html | lines | grep \"eta|shrdlu\" invert=true | write rest",
         about: "the lines in which none of two words is",
     }],
     build: Build::Transform(plan),

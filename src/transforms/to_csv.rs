@@ -26,8 +26,8 @@ pub static TO_CSV: Definition = Definition {
               or has a member that is no column is bad.",
     params: &[COLUMNS, DELIMITER, BAD, REJECT],
     examples: &[Example {
-        text: "read run.jsonl | from-json | select elapsed_s rss_bytes | to-csv | write memory.csv",
-        about: "two fields of each record as a table",
+        text: "read people.csv | from-csv | select name | to-csv delimiter=tab | write names.tsv",
+        about: "one column of a table, in another format",
     }],
     build: Build::Transform(plan),
 };
@@ -52,6 +52,7 @@ impl TransformPlan for ToCsv {
         Box::new(OnThread(move |context: &Context| Writing {
             writer: self.writer,
             faults: Faults::new(self.policy, context),
+            rows: Vec::new(),
             gathered: Gathered::default(),
             offset: 0,
         }))
@@ -96,9 +97,18 @@ impl Conversion for ToCsv {
 struct Writing {
     writer: CsvWriter,
     faults: Faults,
+    rows: Vec<u8>,
     gathered: Gathered,
     /// Bytes of the records before.
     offset: u64,
+}
+
+impl Writing {
+    fn send_rows(&mut self, out: &mut Outlet) -> Outcome {
+        self.gathered.put(&self.rows, out)?;
+        self.rows.clear();
+        Ok(())
+    }
 }
 
 impl Transform for Writing {
@@ -107,11 +117,11 @@ impl Transform for Writing {
         while !rest.is_empty() {
             let length = memchr(b'\n', rest).unwrap_or(rest.len());
             let end = (length + 1).min(rest.len());
-            match self
-                .writer
-                .write(&rest[..length], |bytes| self.gathered.put(bytes, out))?
-            {
-                Ok(()) => self.faults.count(1),
+            match self.writer.write(&rest[..length], &mut self.rows) {
+                Ok(()) => {
+                    self.faults.count(1);
+                    self.send_rows(out)?;
+                }
                 Err(fault) => {
                     self.faults.bad(&fault, self.offset)?;
                     self.faults.keep(&rest[..end])?;
@@ -128,7 +138,8 @@ impl Transform for Writing {
     }
 
     fn finish(mut self: Box<Self>, out: &mut Outlet) -> Outcome {
-        self.writer.write_header(|bytes| self.gathered.put(bytes, out))?;
+        self.writer.write_header(&mut self.rows);
+        self.send_rows(out)?;
         self.faults.finish()?;
         Ok(self.gathered.send(out)?)
     }

@@ -66,7 +66,7 @@ pub static FROM_CSV: Definition = Definition {
         REJECT,
     ],
     examples: &[Example {
-        text: "read people.csv | from-csv types=infer | where 'age >= 18' | to-csv | write adults.csv",
+        text: "read people.csv | from-csv types=infer | where \"age >= 18\" | to-csv | write adults.csv",
         about: "the rows that meet a condition",
     }],
     build: Build::Transform(plan),

@@ -34,7 +34,7 @@ pub static FROM_JSON: Definition = Definition {
     ],
     examples: &[
         Example {
-            text: "read run.jsonl | from-json | where 'elapsed_s >= 0' | write samples.jsonl",
+            text: "read run.jsonl | from-json | where \"elapsed_s >= 0\" | write samples.jsonl",
             about: "the records that meet a condition",
         },
         Example {
