@@ -46,7 +46,7 @@ pub use findings::{ChildState, Findings, Hashed};
 pub use incoming::Incoming;
 pub use notice::{Notice, Notices};
 pub use outgoing::{Commit, Holes, Outgoing, Verify};
-pub use rate_control::RateControl;
+pub use rate_control::{RateControl, RateUnit};
 pub use record_output::RecordOutput;
 pub use resumption::{ResumeKey, SourceIdentity};
 pub use settlement::{Rollback, Settle, Settled};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::flow::{Link, LinkLevels, Load, StageTimes};
 use crate::graph::{EdgeId, EdgeMap, Id, NodeId, NodeMap};
 use crate::platform::{GroupUse, KernelQueue, ResidentMemory, group_use};
+use crate::stage::RateUnit;
 
 use super::bottleneck::bottleneck;
 use super::direct::DirectPath;
@@ -306,7 +307,14 @@ impl Sampler {
         let has_shares = lane == "linked" || lane == DirectPath::Copy.name();
         let stages = self.watch.stages.map(|node, stage| {
             let (reading, past) = (&now.stages[node], &self.past[node]);
-            let limit = self.watch.controls.rate_of(node.number());
+            let control = self.watch.controls.rate_of(node.number());
+            let limit = |unit| {
+                let control = control.filter(|control| control.unit() == unit)?;
+                Some(RateLimit {
+                    now: control.rate(),
+                    initial: control.initial(),
+                })
+            };
             let counted = self.records_of(node);
             let passed = |reading: &Reading| counted.map_or(0, |count| count(&reading.stages[node].records));
             StageSample {
@@ -328,7 +336,8 @@ impl Sampler {
                 spent: reading.spent,
                 rate: per_second(reading.bytes_out - recent.stages[node].bytes_out, time),
                 record_rate: per_second(passed(now) - passed(recent), time),
-                limit: limit.map(|(now, initial)| RateLimit { now, initial }),
+                limit: limit(RateUnit::Bytes),
+                record_limit: limit(RateUnit::Records),
                 ended: reading.times.ended_at.is_some(),
                 kernel_queue: reading.queue.map(|queue| queue.bytes),
                 kernel_queue_capacity: reading.queue.and_then(|queue| queue.capacity),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::flow::seconds;
-use crate::grammar::readable_rate;
+use crate::grammar::Throughput;
 use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
 use crate::stage::{Hashed, OutputSize, Outside};
 
@@ -138,9 +138,12 @@ pub struct StageSample {
     /// Records per second over the same time: those that it sent, or received where it sends none.
     #[serde(skip)]
     pub record_rate: f64,
-    /// The rate that it keeps, if any.
+    /// The rate in bytes that it keeps, if any.
     #[serde(rename = "limit_bytes_per_s")]
     pub limit: Option<RateLimit>,
+    /// The rate in records that it keeps, if any.
+    #[serde(rename = "limit_records_per_s", default, skip_serializing_if = "Option::is_none")]
+    pub record_limit: Option<RateLimit>,
     /// What waits in the kernel on its outer side; `None` except for a source or a sink with an open pipe or socket.
     #[serde(rename = "kernel_queue_bytes")]
     pub kernel_queue: Option<u64>,
@@ -186,7 +189,7 @@ pub struct ChildSample {
     pub cores: f64,
 }
 
-/// A rate that a stage keeps, in bytes per second.
+/// A rate that a stage keeps, per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "u64", into = "u64")]
 pub struct RateLimit {
@@ -274,10 +277,10 @@ impl StageSample {
     /// Its call with the current rate: `throttle 1MB/s`, or `throttle at 5MB/s` once its rate was changed.
     #[must_use]
     pub fn shown(&self) -> Cow<'_, str> {
-        match self.limit {
-            Some(limit) if limit.now != limit.initial => {
-                Cow::Owned(format!("{} at {}", self.name, readable_rate(limit.now)))
-            }
+        let bytes = self.limit.map(|limit| (limit, Throughput::Bytes(limit.now)));
+        let records = self.record_limit.map(|limit| (limit, Throughput::Records(limit.now)));
+        match bytes.or(records) {
+            Some((limit, now)) if limit.now != limit.initial => Cow::Owned(format!("{} at {now}", self.name)),
             _ => Cow::Borrowed(&self.text),
         }
     }

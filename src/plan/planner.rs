@@ -7,7 +7,7 @@ use crate::endpoints::{self, SideFile};
 use crate::error::Problem;
 use crate::grammar::{Script, format_rate};
 use crate::graph::{Graph, NodeId, NodeMap, Port};
-use crate::stage::{Content, Conversion, TransformPlan};
+use crate::stage::{Content, Conversion, RateUnit, TransformPlan};
 
 use super::budget::{Demand, MemoryPlan};
 use super::{Limits, Plan, Planned, StagePlan, ports, resuming};
@@ -215,7 +215,8 @@ fn build(definition: &Definition, args: &Args, standing: Standing) -> Result<Sta
 
 /// The problem of a stage that is always slower than the lowest rate of the sink.
 fn slower(plan: &dyn TransformPlan, args: &Args, min_rate: Option<u64>) -> Option<Problem> {
-    let (rate, least) = (plan.rate_control()?.rate(), min_rate?);
+    let control = plan.rate_control().filter(|control| control.unit() == RateUnit::Bytes);
+    let (rate, least) = (control?.rate(), min_rate?);
     (rate < least).then(|| {
         let (rate, least) = (format_rate(rate), format_rate(least));
         let message = format!("{rate} is less than --min-rate {least}: the run could only fail");

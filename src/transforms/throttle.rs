@@ -9,7 +9,9 @@ use crate::flow::{Chunk, Inlet, Outlet, Wait, block_on};
 use crate::grammar::Throughput;
 use crate::graph::Port;
 use crate::platform::sharpen_timers;
-use crate::stage::{Context, Conversion, Mismatch, Outcome, PassThrough, RateControl, Stage, TransformPlan, Work};
+use crate::stage::{
+    Context, Conversion, Mismatch, Outcome, PassThrough, RateControl, RateUnit, Stage, TransformPlan, Work,
+};
 
 mod pace;
 
@@ -22,7 +24,7 @@ pub static THROTTLE: Definition = Definition {
     summary: "pass bytes or records at a steady rate",
     details: "Starts without a burst, and a pause of the source or the sink earns none, unless burst= allows it. The mean \
               is exact: what a late timer held back is caught up, at most 4 % above the rate. The rate can be changed while it runs: with + and - in the live view, or \
-              with `highwater ctl PID set throttle rate=5MB/s`.",
+              with `highwater ctl PID set throttle rate=5MB/s`; bytes stay bytes, and records stay records.",
     params: &[
         Param {
             name: "rate",
@@ -55,25 +57,22 @@ pub static THROTTLE: Definition = Definition {
 };
 
 fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    let (rate, counts_records) = match args.required_rate("rate") {
-        Throughput::Bytes(rate) => (rate, false),
-        Throughput::Records(rate) => (rate, true),
+    let (rate, unit, slowest) = match args.required_rate("rate") {
+        Throughput::Bytes(rate) => (rate, RateUnit::Bytes, "byte per second: 1/s"),
+        Throughput::Records(rate) => (rate, RateUnit::Records, "record per second: 1records/s"),
     };
     if rate == 0 {
         let problem = Problem::at(args.span_of("rate"), "a rate of 0 lets nothing pass");
-        return Err(problem.help("the slowest rate is 1 byte per second: 1/s"));
+        return Err(problem.help(format!("the slowest rate is 1 {slowest}")));
     }
     Ok(Box::new(Throttle {
-        rate_control: Arc::new(RateControl::new(rate)),
-        counts_records,
+        rate_control: Arc::new(RateControl::new(rate, unit)),
         burst: args.size("burst").unwrap_or(0),
     }))
 }
 
 struct Throttle {
     rate_control: Arc<RateControl>,
-    /// Whether records are counted instead of bytes.
-    counts_records: bool,
     /// In what is counted.
     burst: u64,
 }
@@ -88,12 +87,11 @@ impl TransformPlan for Throttle {
     }
 
     fn rate_control(&self) -> Option<&Arc<RateControl>> {
-        // What changes rates knows only those of bytes.
-        (!self.counts_records).then_some(&self.rate_control)
+        Some(&self.rate_control)
     }
 
     fn conversion(&self) -> Option<&dyn Conversion> {
-        self.counts_records.then_some(self)
+        (self.rate_control.unit() == RateUnit::Records).then_some(self)
     }
 }
 
@@ -123,8 +121,8 @@ impl Throttle {
         sharpen_timers();
         let mut valve = Valve {
             pace: Pace::new(self.rate_control.rate(), self.burst, Instant::now()),
+            counts_records: self.rate_control.unit() == RateUnit::Records,
             rate_control: self.rate_control,
-            counts_records: self.counts_records,
             out,
             context,
         };

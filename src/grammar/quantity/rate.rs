@@ -1,5 +1,9 @@
 //! Rates in bytes per second.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use super::number::{Unit, split_unit};
 use super::size::{UNITS, read};
 use super::{Misread, format_size};
@@ -66,12 +70,23 @@ fn per_something_else(text: &str) -> Option<Misread> {
 }
 
 /// What may pass in a second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Throughput {
     /// So many bytes.
     Bytes(u64),
     /// So many records.
     Records(u64),
+}
+
+/// As in a pipeline's text: `1.25MB/s`, `500records/s`.
+impl fmt::Display for Throughput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(rate) => f.write_str(&readable_rate(*rate)),
+            Self::Records(rate) => write!(f, "{rate}records/s"),
+        }
+    }
 }
 
 /// Reads a rate of bytes, or a whole number of records: `500records/s`.
@@ -171,6 +186,9 @@ mod tests {
     #[test]
     fn records_pass_in_a_second() {
         assert_eq!(parse_throughput("500records/s"), Ok(Throughput::Records(500)));
+        for rate in [Throughput::Records(500), Throughput::Bytes(1_250_000)] {
+            assert_eq!(parse_throughput(&rate.to_string()), Ok(rate));
+        }
         assert_eq!(parse_throughput("500/s"), Ok(Throughput::Bytes(500)));
         for near in [
             "500records",

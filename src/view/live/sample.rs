@@ -347,6 +347,7 @@ pub fn stage(
         rate,
         record_rate: 0.0,
         limit: None,
+        record_limit: None,
         ended: false,
         kernel_queue: None,
         kernel_queue_capacity: None,

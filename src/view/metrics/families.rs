@@ -172,6 +172,11 @@ pub static STAGE: &[Field] = &[
         "The rate that a throttle keeps now; absent of other stages.",
     ),
     gauge(
+        "limit_records_per_s",
+        "highwater_stage_limit_records_per_second",
+        "The rate that a throttle of records keeps now; absent of other stages.",
+    ),
+    gauge(
         "ended",
         "highwater_stage_ended",
         "Whether a stage has nothing left to do: 1 or 0.",
@@ -289,6 +294,7 @@ mod tests {
             low: 1,
         });
         snapshot.stages.values_mut()[3].records = Some(RecordCounts::default());
+        snapshot.stages.values_mut()[3].record_limit = Some(500.into());
         let object: Value = serde_json::from_str(&json::sample(&snapshot)).expect("an object");
         assert_eq!(numbers(&object), keys(RUN, &["schema"]));
         assert_eq!(numbers(&object["stages"][3]), keys(STAGE, &["index"]));
