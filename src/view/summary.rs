@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::engine::{Snapshot, StageSample};
+use crate::engine::Snapshot;
 use crate::grammar::{human_count, human_size};
 
 use super::clock::clock;
@@ -91,29 +91,23 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
 
 /// The records that each sink got, and those that stages took out.
 fn records(snapshot: &Snapshot) -> Vec<Line> {
-    let lost = snapshot.stages.values().iter().filter_map(|stage| {
-        let records = stage.records?;
-        let counts = [(records.rejected, "rejected"), (records.dropped, "dropped")];
-        let told = counts.iter().filter(|(count, _)| *count > 0);
-        let told: Vec<String> = told
-            .map(|(count, word)| format!("{count} {word} by {}", stage.name))
-            .collect();
-        (!told.is_empty()).then(|| told.join(", "))
-    });
-    let mut notes = lost.collect::<Vec<String>>().join(", ");
-    let counted = snapshot
-        .graph
-        .sinks()
-        .filter_map(|sink| snapshot.last_with_records(sink));
-    let row = |(stage, count): (&StageSample, u64)| {
-        let rate = human_record_rate(per_second(count, snapshot.run.elapsed)) + "/s";
-        let note = match std::mem::take(&mut notes) {
-            lost if lost.is_empty() => stage.text.clone(),
-            lost => format!("{}; {lost}", stage.text),
-        };
-        row("records", human_count(count), &rate, &note)
-    };
-    counted.map(row).collect()
+    let sinks = snapshot.graph.sinks();
+    let counted = sinks.filter_map(|sink| Some((sink, snapshot.last_with_records(sink)?.1)));
+    let mut rows: Vec<Line> = counted
+        .map(|(sink, count)| {
+            let rate = human_record_rate(per_second(count, snapshot.run.elapsed)) + "/s";
+            row("records", human_count(count), &rate, &snapshot.stages[sink].text)
+        })
+        .collect();
+    for stage in snapshot.stages.values() {
+        let records = stage.records.unwrap_or_default();
+        for (name, count) in [("rejected", records.rejected), ("dropped", records.dropped)] {
+            if count > 0 {
+                rows.push(row(name, human_count(count), "", &stage.text));
+            }
+        }
+    }
+    rows
 }
 
 /// The bottleneck, its branch and what its program takes of the processors, with as much evidence as fits.
@@ -269,7 +263,21 @@ mod tests {
 
     #[test]
     fn records_and_their_mark_are_told() {
-        assert_data_eq!(text(&ended(sample::records()), true, STYLE), str![[r#""#]]);
+        assert_data_eq!(
+            text(&ended(sample::records()), true, STYLE),
+            str![[r#"
+  in             86.0 MiB   8.59 MiB/s  read run.jsonl
+  out            20.0 MiB   2.00 MiB/s  write errors.jsonl  23.3 %
+  records            5000        499/s  write errors.jsonl
+  rejected              3  from-json high-records=500
+  time             10.0 s
+  peak buffers   2.30 MiB  + codecs 2.80 MiB, of 8.00 MiB
+  peak rss       9.26 MiB
+  longest pause    0.51 s  where l…l=error; its link was full by count 12 times
+  bottleneck               throttle 500records/s; read backpressured 99 %
+
+"#]]
+        );
     }
 
     #[test]
