@@ -56,6 +56,32 @@ fn csv_survives_the_way_through_json() {
 }
 
 #[test]
+fn program_takes_records_and_gives_bytes() {
+    let folder = Folder::new();
+    folder.write("in.jsonl", "{\"a\":\"x\"}\n\n{\"a\":\"y\"}");
+    let out = run(
+        &folder,
+        "read in.jsonl | from-json | exec tr xy ab | from-json | where 'a == b'",
+    )
+    .succeeds();
+    assert_eq!(String::from_utf8(out).expect("UTF-8"), "{\"a\":\"b\"}\n");
+    let sorted = run(&folder, "read in.jsonl | lines | sh 'sort -r' | write out").succeeds();
+    assert!(sorted.is_empty());
+    assert_eq!(folder.read("out"), b"{\"a\":\"y\"}\n{\"a\":\"x\"}\n\n");
+    let refused = run(
+        &folder,
+        "read in.jsonl | from-json | exec cat | where 'a == b' | write no",
+    );
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.stderr.contains("put `from-json` or `from-csv` before it"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(folder.names(), ["in.jsonl", "out"]);
+}
+
+#[test]
 fn rejected_records_are_counted_and_kept() {
     let folder = Folder::new();
     let long = format!("{{\"a\":\"{}\"}}\n", "x".repeat(5000));
