@@ -10,8 +10,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Stop;
+use crate::error::{Problem, Stop};
 use crate::flow::{Closed, Inlet, Outlet, StageMeter};
+use crate::graph::Port;
 
 mod batch;
 mod budget;
@@ -170,6 +171,14 @@ pub trait BranchPlan: Send {
     /// Bytes of memory that the stage holds besides its links.
     fn state_bytes(&self) -> u64 {
         0
+    }
+    /// Checks what it receives; by default it accepts everything.
+    ///
+    /// # Errors
+    /// The problem, which points at the parameter that needs something else.
+    fn takes(&self, input: Port) -> Result<(), Problem> {
+        let _ = input;
+        Ok(())
     }
     /// Makes the stage.
     fn make(self: Box<Self>) -> Box<dyn Branch>;

@@ -159,6 +159,8 @@ struct State {
     producer: Option<Waker>,
     consumer: Option<Waker>,
     peak: Load,
+    /// The last offer was refused: see [`Link::offer`].
+    refuses: bool,
     times_full: u64,
     times_empty: u64,
     drains: u64,
@@ -214,6 +216,7 @@ impl Link {
                 producer: None,
                 consumer: None,
                 peak: Load::default(),
+                refuses: false,
                 times_full: 0,
                 times_empty: 0,
                 drains: 0,
@@ -323,6 +326,18 @@ impl Link {
         if grants {
             state.grant(load, &self.marks);
         }
+        grants
+    }
+
+    /// Grants credit if that is possible without waiting; otherwise what asked for it is dropped, and the link counts as
+    /// full once until it has room again.
+    fn offer(&self, load: Load) -> bool {
+        let grants = self.try_grant(load);
+        let mut state = lock(&self.state);
+        if !grants && !state.closed && !state.refuses {
+            state.times_full += 1;
+        }
+        state.refuses = !grants;
         grants
     }
 

@@ -21,7 +21,10 @@ pub fn check(graph: &mut Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &
                 // A stage without a conversion keeps the kind of its input.
                 None => Ok(input),
             },
-            StagePlan::Branch(_) => Ok(input),
+            StagePlan::Branch(branch) => {
+                problems.extend(branch.takes(input).err());
+                Ok(input)
+            }
             StagePlan::Sink(sink) => sink.takes(input).map(|()| input),
         };
         match output {

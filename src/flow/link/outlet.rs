@@ -191,6 +191,39 @@ impl Outlet {
         self.link.push(chunk.share(), load, &self.meter)
     }
 
+    /// As [`Outlet::share`], but never waits: records for which the link has no room are dropped. Returns their number.
+    pub fn share_or_drop(&mut self, chunk: &mut Chunk) -> Result<u64, Closed> {
+        if self.is_closed() {
+            return Err(Closed);
+        }
+        let load = chunk.load();
+        if self.takes_whole(chunk, load.records) && self.link.offer(load) {
+            return self.link.push(chunk.share(), load, &self.meter).map(|()| 0);
+        }
+        let mut dropped = 0;
+        let mut rest = Piece {
+            bytes: chunk.as_slice(),
+            records: chunk.records(),
+            position: chunk.position(),
+        };
+        while !rest.is_mark() {
+            let piece = rest.split_off(&self.link.marks);
+            if piece.bytes.len() <= APPEND && self.link.append(&piece, false, &self.meter) {
+                continue;
+            }
+            let load = self.load_of(&piece);
+            if self.link.offer(load) {
+                let filled = self.filled(load, &piece);
+                self.send(filled)?;
+            } else {
+                dropped += piece.records;
+                rest.position = piece.position.or(rest.position);
+            }
+        }
+        rest.position.map_or(Ok(()), |position| self.mark(position))?;
+        Ok(dropped)
+    }
+
     /// Sends a copy of the first `count` bytes of a chunk, with the records that end in them, and leaves the rest in
     /// the chunk.
     ///
@@ -248,25 +281,36 @@ impl Outlet {
         }
         while !rest.is_mark() {
             let piece = rest.split_off(&self.link.marks);
-            let length = piece.bytes.len();
-            let size = if length > self.largest() {
-                length
-            } else {
-                // Few different sizes, so that buffers can be reused.
-                length.next_power_of_two().max(SMALLEST).min(self.largest())
-            };
-            let mut buffer = self
-                .reserve_exactly(Load {
-                    bytes: size as u64,
-                    records: piece.records,
-                })
-                .await?;
-            buffer.fill_from(piece.bytes);
-            buffer.count_records(piece.records);
-            buffer.position = piece.position;
-            self.send(buffer)?;
+            let load = self.load_of(&piece);
+            self.grant(load).await?;
+            let filled = self.filled(load, &piece);
+            self.send(filled)?;
         }
         rest.position.map_or(Ok(()), |position| self.mark(position))
+    }
+
+    /// The credit of a buffer for a copy of `piece`.
+    fn load_of(&self, piece: &Piece<'_>) -> Load {
+        let length = piece.bytes.len();
+        let size = if length > self.largest() {
+            length
+        } else {
+            // Few different sizes, so that buffers can be reused.
+            length.next_power_of_two().max(SMALLEST).min(self.largest())
+        };
+        Load {
+            bytes: size as u64,
+            records: piece.records,
+        }
+    }
+
+    /// A buffer with a copy of `piece`, whose credit was granted.
+    fn filled(&self, load: Load, piece: &Piece<'_>) -> Buffer {
+        let mut buffer = self.buffer(load);
+        buffer.fill_from(piece.bytes);
+        buffer.count_records(piece.records);
+        buffer.position = piece.position;
+        buffer
     }
 
     /// Ends the stream: the consumer finds its end behind the bytes that were sent.
