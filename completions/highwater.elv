@@ -140,7 +140,7 @@ var highwater-parameters = [
     &limit=['size=' 'high=' 'low=' 'high-records=' 'low-records=']
     &buffer=['size=' 'high=' 'low=' 'high-records=' 'low-records=']
     &hash=['algo=' 'expect=' 'label=' 'to=' 'high=' 'low=' 'high-records=' 'low-records=']
-    &tee=['branch=' 'on-failure=' 'optional=' 'detach=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &tee=['branch=' 'when-full=' 'on-failure=' 'optional=' 'detach=' 'high=' 'low=' 'high-records=' 'low-records=']
     &lines=['max-record=' 'long=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
     &from-json=['items=' 'max-record=' 'long=' 'bad=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
     &from-csv=['delimiter=' 'header=' 'columns=' 'types=' 'max-record=' 'long=' 'bad=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']

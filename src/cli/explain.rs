@@ -94,8 +94,8 @@ fn link(marks: &Marks) -> String {
     let (high, low, chunk) = (marks.high, marks.low, marks.chunk as u64);
     let (mut high, mut low, chunk) = (human_size(high), human_size(low), human_size(chunk));
     if let Some(records) = marks.records {
-        high += &format!(" or {} records", records.high);
-        low += &format!(" and {}", records.low);
+        high = format!("{high} or {} records", records.high);
+        low = format!("{low} and {}", records.low);
     }
     if marks.is_advisory {
         format!("never full, though its mark is {high}; chunks up to {chunk}")

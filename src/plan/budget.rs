@@ -106,14 +106,14 @@ impl MemoryPlan {
     ) -> Result<Self, Vec<Problem>> {
         let links = || graph.edges().map(|edge| (edge, &demands[graph.edge(edge).from]));
         let bounds = record_bounds(graph, demands);
-        let held = |is_given: bool| {
-            let rooms = demands
+        let rooms = |is_given: bool| {
+            let found = demands
                 .iter()
                 .filter_map(|(node, demand)| Some((bounds[node], demand.records?.held)));
-            rooms.filter(move |(bound, _)| bound.is_some() == is_given)
+            found.filter(move |(bound, _)| bound.is_some() == is_given)
         };
         let state = demands.values().iter().map(|demand| demand.state);
-        let state = held(true)
+        let state = rooms(true)
             .map(|(bound, count)| bound.unwrap_or(0).saturating_mul(count))
             .chain(state)
             .fold(0, u64::saturating_add);
@@ -129,7 +129,7 @@ impl MemoryPlan {
         let open: Vec<u64> = links()
             .filter(|(_, demand)| demand.high.is_none())
             .map(|(edge, _)| least_high(edge))
-            .chain(held(false).flat_map(|(_, count)| (0..count).map(|_| LEAST_HIGH)))
+            .chain(rooms(false).flat_map(|(_, count)| (0..count).map(|_| LEAST_HIGH)))
             .collect();
         let fixed = state.saturating_add(given);
         let least = open.iter().copied().fold(fixed, u64::saturating_add);
@@ -160,34 +160,7 @@ impl MemoryPlan {
             limit - fixed
         };
         let high = share(room, &open);
-        let mut problems = Vec::new();
-        for (node, demand) in demands.iter() {
-            let high = demand.high.unwrap_or(high);
-            if let Some(largest) = bounds[node]
-                && high < largest
-                && demand.high.is_some()
-                && graph
-                    .outputs(node)
-                    .iter()
-                    .any(|edge| graph.edge(*edge).port.has_records())
-            {
-                let message = format!(
-                    "a record of {} does not fit a link of {}",
-                    format_size(largest),
-                    format_size(high)
-                );
-                let help = format!("give high={} at least, or less to max-record", format_size(largest));
-                problems.push(Problem::at(demand.span.clone(), message).help(help));
-            }
-            if let Some(low) = demand.low
-                && low >= high
-                && !graph.is_sink(node)
-            {
-                let message = format!("`low` is not below the high-water mark, {}", format_size(high));
-                let help = format!("give high= as well, or low={}", format_size(high / 2));
-                problems.push(Problem::at(demand.span.clone(), message).help(help));
-            }
-        }
+        let problems = mark_problems(graph, demands, &bounds, high);
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -212,7 +185,7 @@ impl MemoryPlan {
                     }
                 })
                 .collect(),
-            state: state + held(false).map(|(_, count)| count * open_record).sum::<u64>(),
+            state: state + rooms(false).map(|(_, count)| count * open_record).sum::<u64>(),
             largest_record: bounds.map(|_, bound| bound.unwrap_or(open_record)),
             is_unbounded: limits.ignore_backpressure,
             has_explicit_marks: links().any(|(_, demand)| demand.high.or(demand.low).is_some()),
@@ -225,6 +198,39 @@ impl MemoryPlan {
     pub fn link_bytes(&self) -> u64 {
         self.links.values().iter().map(|marks| marks.high).sum()
     }
+}
+
+/// The problems of marks that cannot hold, where `high` is the mark of links without one of their own.
+fn mark_problems(graph: &Graph, demands: &NodeMap<Demand>, bounds: &NodeMap<Option<u64>>, high: u64) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (node, demand) in demands.iter() {
+        let high = demand.high.unwrap_or(high);
+        if let Some(largest) = bounds[node]
+            && high < largest
+            && demand.high.is_some()
+            && graph
+                .outputs(node)
+                .iter()
+                .any(|edge| graph.edge(*edge).port.has_records())
+        {
+            let message = format!(
+                "a record of {} does not fit a link of {}",
+                format_size(largest),
+                format_size(high)
+            );
+            let help = format!("give high={} at least, or less to max-record", format_size(largest));
+            problems.push(Problem::at(demand.span.clone(), message).help(help));
+        }
+        if let Some(low) = demand.low
+            && low >= high
+            && !graph.is_sink(node)
+        {
+            let message = format!("`low` is not below the high-water mark, {}", format_size(high));
+            let help = format!("give high= as well, or low={}", format_size(high / 2));
+            problems.push(Problem::at(demand.span.clone(), message).help(help));
+        }
+    }
+    problems
 }
 
 /// The bound that the user set for the records behind each stage; `None` for an open one.

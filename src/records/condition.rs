@@ -88,7 +88,7 @@ impl Condition {
         if value.is_empty() {
             return Err(ConditionError::NoValue);
         }
-        let test = if operator == "~" {
+        let meaning = if operator == "~" {
             let pattern = unquoted.as_deref().map_or(Ok(value), str::from_utf8).unwrap_or(value);
             Test::Matches(Pattern::compile(pattern).map_err(ConditionError::BadPattern)?)
         } else {
@@ -99,7 +99,7 @@ impl Condition {
             };
             Test::Compares(orders.to_vec(), operand)
         };
-        Ok(Self { field, test })
+        Ok(Self { field, test: meaning })
     }
 
     /// A search that finds every record that may meet it, if there is one that is worth it.

@@ -130,7 +130,7 @@ fn write_field(field: &[u8], delimiter: u8, is_alone: bool, rows: &mut Vec<u8>) 
     let is_special = |byte: &u8| matches!(byte, b'"' | b'\n' | b'\r') || *byte == delimiter;
     // Without an exit in the middle the compiler tests many bytes at once.
     let needs_quotes = field.iter().fold(false, |found, byte| found | is_special(byte));
-    if !needs_quotes && !(is_alone && field.is_empty()) {
+    if !(needs_quotes || is_alone && field.is_empty()) {
         return rows.extend_from_slice(field);
     }
     rows.push(b'"');

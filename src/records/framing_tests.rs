@@ -91,7 +91,7 @@ fn document() -> impl Strategy<Value = String> {
     })
 }
 
-/// Whether serde_json takes the bytes as one JSON value. It reads values of more kinds than it can hold: those of
+/// Whether `serde_json` takes the bytes as one JSON value. It reads values of more kinds than it can hold: those of
 /// numbers beyond a float, and halves of surrogate pairs.
 fn is_json(bytes: &[u8]) -> bool {
     str::from_utf8(bytes).is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
@@ -168,7 +168,9 @@ proptest! {
             .terminator(if end == "\n" { ::csv::Terminator::Any(b'\n') } else { ::csv::Terminator::CRLF })
             .from_writer(if mark { b"\xef\xbb\xbf".to_vec() } else { Vec::new() });
         writer.write_record(["x", "y", "z"]).expect("written");
-        rows.iter().for_each(|row| writer.write_record(row).expect("written"));
+        for row in &rows {
+            writer.write_record(row).expect("written");
+        }
         let text = writer.into_inner().expect("written");
         let expected: Vec<Value> = rows
             .iter()

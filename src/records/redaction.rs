@@ -159,9 +159,9 @@ mod tests {
 
     fn redacted(patterns: &[&str], text: &str) -> String {
         let mut redaction = Redaction::new(b"*");
-        patterns
-            .iter()
-            .for_each(|pattern| redaction.add(pattern).expect("a pattern"));
+        for pattern in patterns {
+            redaction.add(pattern).expect("a pattern");
+        }
         let mut made = Record::new(1000);
         let is_changed = redaction.apply(text.as_bytes(), &mut made);
         assert_eq!(is_changed, !made.as_slice().is_empty());
@@ -200,10 +200,7 @@ mod tests {
     #[test]
     fn first_of_overlapping_matches_counts() {
         assert_eq!(redacted(&["bc", "ab", "abc"], "abcd abc"), "*cd *c");
-        assert_eq!(
-            redacted(&["a*", "[e]mail"], "baab email"),
-            "b*b e*il".replace("e*il", "em*il").replace("em*il", "*")
-        );
+        assert_eq!(redacted(&["a*", "[e]mail"], "baab email"), "b*b *");
         assert_eq!(redacted(&["x"], "abc"), "abc");
     }
 }

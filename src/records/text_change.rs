@@ -80,6 +80,7 @@ impl<'a> TextChange<'a> {
     }
 
     /// Writes the rest; returns whether anything was changed.
+    #[must_use]
     pub fn finish(self) -> bool {
         if self.written > 0 {
             self.made.extend(&self.record[self.written..]);

@@ -84,7 +84,7 @@ impl PerRecord for Case {
     fn apply(&mut self, record: &[u8], made: &mut Record) -> Verdict {
         let mut texts = TextChange::new(record, made, &mut self.buffers);
         self.fields.visit(record, &mut |value| {
-            texts.text(value, |text, made| self.mapping.apply(text, made))
+            texts.text(value, |text, made| self.mapping.apply(text, made));
         });
         if texts.finish() {
             Verdict::Replace

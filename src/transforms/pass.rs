@@ -136,8 +136,8 @@ fn amount(args: &Args) -> Result<(u64, bool), Problem> {
 fn plan_take(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     let (most, counts_records) = amount(args)?;
     Ok(Box::new(Pass {
-        most: Some(most),
         counts_records,
+        most: Some(most),
         ..Pass::default()
     }))
 }
@@ -145,8 +145,8 @@ fn plan_take(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
 fn plan_skip(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     let (skip, counts_records) = amount(args)?;
     Ok(Box::new(Pass {
-        skip,
         counts_records,
+        skip,
         ..Pass::default()
     }))
 }

@@ -310,7 +310,7 @@ fn conditions_keep_what_meets_them() {
     assert_eq!(ids("user.name ~ ^.l$"), [2]);
     assert_eq!(ids("note ~ 10[.]0"), [3]);
     assert_eq!(ids("user == null"), [3]);
-    assert_eq!(ids("missing != 1"), [json!(0); 0]);
+    assert!(ids("missing != 1").is_empty());
 }
 
 #[test]

@@ -103,6 +103,9 @@ impl<'a> Decimal<'a> {
     }
 }
 
+/// The largest power of ten that is told from others; the margin is for the places before and behind the point.
+const MOST: i64 = i64::MAX / 4;
+
 /// A power of ten; one that is too large for a number is the largest there is.
 fn read_power(power: &[u8]) -> i64 {
     let (digits, sign) = match power.split_first() {
@@ -110,8 +113,6 @@ fn read_power(power: &[u8]) -> i64 {
         Some((b'+', digits)) => (digits, 1),
         _ => (power, 1),
     };
-    // The margin is for the places before and behind the point.
-    const MOST: i64 = i64::MAX / 4;
     let value = digits.iter().fold(0_i64, |value, digit| {
         value
             .saturating_mul(10)

@@ -198,7 +198,7 @@ mod tests {
         let text = r#"{"a":"b","c" : ["d",{"e":"f\":"}],"g":1} "#;
         let strings: Vec<&str> = Strings::new(text.as_bytes(), 0).map(|string| &text[string]).collect();
         assert_eq!(strings, [r#""b""#, r#""d""#, r#""f\":""#]);
-        assert_eq!(Strings::new(b"\"open", 0).collect::<Vec<_>>(), [0..5]);
+        assert_eq!(Strings::new(b"\"open", 0).next(), Some(0..5));
     }
 
     #[test]

@@ -23,16 +23,16 @@ impl Path {
     /// # Errors
     /// If a name is empty, or a backslash ends it.
     pub fn parse(text: &[u8]) -> Result<Self, PathError> {
-        let mut names = vec![Vec::new()];
+        let (mut names, mut name) = (Vec::new(), Vec::new());
         let mut bytes = text.iter();
         while let Some(&byte) = bytes.next() {
-            let name = names.last_mut().expect("there is always one");
             match byte {
                 b'\\' => name.push(*bytes.next().ok_or(PathError::OpenEscape)?),
-                b'.' => names.push(Vec::new()),
+                b'.' => names.push(std::mem::take(&mut name)),
                 _ => name.push(byte),
             }
         }
+        names.push(name);
         if names.iter().any(Vec::is_empty) {
             return Err(PathError::EmptyName);
         }
