@@ -55,6 +55,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--seconds', '--seconds', [CompletionResultType]::ParameterName, 'How long to watch each of the two runs')
             [CompletionResult]::new('--report', '--report', [CompletionResultType]::ParameterName, 'At the end, draw both runs into a file: .html, .svg or .png')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour; `NO_COLOR` and TERM=dumb are honoured')
+            [CompletionResult]::new('--records', '--records', [CompletionResultType]::ParameterName, 'Show what a bound of 16 records is worth where records grow: the same chain bounded by count alone, and by count and bytes')
             [CompletionResult]::new('--ascii', '--ascii', [CompletionResultType]::ParameterName, 'Draw with ASCII only, as where the locale knows nothing else')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')

@@ -194,7 +194,7 @@ _highwater() {
             return 0
             ;;
         highwater__subcmd__demo)
-            opts="-h --seconds --report --ascii --color --help"
+            opts="-h --records --seconds --report --ascii --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -51,6 +51,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --seconds 'How long to watch each of the two runs'
             cand --report 'At the end, draw both runs into a file: .html, .svg or .png'
             cand --color 'When to use colour; `NO_COLOR` and TERM=dumb are honoured'
+            cand --records 'Show what a bound of 16 records is worth where records grow: the same chain bounded by count alone, and by count and bytes'
             cand --ascii 'Draw with ASCII only, as where the locale knows nothing else'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'

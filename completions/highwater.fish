@@ -64,6 +64,7 @@ complete -c highwater -n "__fish_highwater_using_subcommand demo" -l report -d '
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -l color -d 'When to use colour; `NO_COLOR` and TERM=dumb are honoured' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
+complete -c highwater -n "__fish_highwater_using_subcommand demo" -l records -d 'Show what a bound of 16 records is worth where records grow: the same chain bounded by count alone, and by count and bytes'
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -l ascii -d 'Draw with ASCII only, as where the locale knows nothing else'
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_using_subcommand stages" -s h -l help -d 'Print help'
