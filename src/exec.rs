@@ -87,6 +87,8 @@ static EXEC: Definition = Definition {
               Linux, but not what the program has started. A process that has detached itself from the program, as a \
               daemon does, is the system's from then on, as under a shell; only what is orphaned while a failed run ends \
               its programs is waited for by highwater.\n\n\
+              Whether a program waits for its input or works is told by its pipes. One that takes in more than they hold and \
+              works on that while nothing more comes counts as idle.\n\n\
               A program has a process group of its own, so that the terminal stops it when it wants to read from it. \
               With tty=true it stays in that of highwater, and only the program itself is ended if the run fails.",
     params: &[

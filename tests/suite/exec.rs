@@ -13,6 +13,7 @@ use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Folder, Invocation, Run, highwater, noise, peer, skip, through};
+use crate::namespace::{Namespace, isolated};
 
 /// Tells when every process has ended that has opened a FIFO: scripts begin with `exec 9>alive`.
 pub struct Alive(File);
@@ -497,6 +498,20 @@ fn jq_filters_between_two_stages() {
         "{}",
         run.stderr
     );
+}
+
+#[test]
+#[cfg_attr(
+    feature = "portable-platform",
+    ignore = "the system does not tell whether a member of a group has ended"
+)]
+fn unreaped_orphans_have_ended() {
+    isolated(&Namespace::Processes, "exec::unreaped_orphans_have_ended", || {
+        let pipeline = "sh grace=0s '(sleep 1000 &); yes' | limit 10";
+        let failed = highwater(["--log", "warn", pipeline]).run();
+        // No warning of a group that did not end.
+        failed.fails(7);
+    });
 }
 
 #[test]
