@@ -14,7 +14,6 @@ use crate::stage::{
     TransformPlan, Work,
 };
 
-mod descriptor_waker;
 mod driver;
 mod ending;
 mod input;
@@ -84,6 +83,11 @@ static EXEC: Definition = Definition {
               A program that leaves something running which holds its output open is waited for as long as grace=, and \
               fails then. If highwater itself is killed with SIGKILL, the system kills the program as well where it is \
               Linux, but not what the program has started.\n\n\
+              Between two programs, and between a program and the descriptor that its output is written to, the bytes stay in the \
+              kernel: they are moved from one pipe to the other without a copy. The level of such a link is what both pipes \
+              hold, its high-water mark what they can hold, where a page counts as a whole one once nothing more fits. They \
+              are the kernel's and no part of --memory. With high= or low= the bytes pass through a link of highwater, whose \
+              marks hold.\n\n\
               A program has a process group of its own, so that the terminal stops it when it wants to read from it. \
               With tty=true it stays in that of highwater, and only the program itself is ended if the run fails.",
     params: &[
@@ -244,6 +248,10 @@ impl TransformPlan for Plan {
     fn outside(&self) -> Option<Outside> {
         Some(Outside::Child)
     }
+
+    fn joins_pipes(&self) -> bool {
+        true
+    }
 }
 
 impl MemoryUse for Plan {
@@ -283,6 +291,14 @@ impl Endpoint for Plan {
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         let run = move |out, context: &Context| driver::run(&self.0, None, Some(out), context);
         Box::pin(async move { Ok(OpenReader::Driver(Box::new(run))) })
+    }
+
+    fn lends_pipe(&self) -> bool {
+        true
+    }
+
+    fn takes_pipe(&self) -> bool {
+        true
     }
 
     fn effect(&self) -> String {

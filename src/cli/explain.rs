@@ -29,8 +29,12 @@ pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
         if let Some(edge) = plan.graph.input(node) {
             let above = plan.graph.branch_depth(plan.graph.edge(edge).from).min(DEEPEST);
             let corner = if plan.graph.goes_on(edge) { "│" } else { "├" };
-            let marks = link(&plan.memory.links[edge]);
-            let _ = writeln!(text, "{}     {corner}  {marks}", RAIL.repeat(above));
+            let link = if plan.joins(edge) {
+                "from pipe to pipe inside the kernel; full when both are".to_owned()
+            } else {
+                link(&plan.memory.links[edge])
+            };
+            let _ = writeln!(text, "{}     {corner}  {link}", RAIL.repeat(above));
         }
         let lines = stage(plan, node, COLUMNS - rails.width());
         for line in lines {
@@ -117,7 +121,7 @@ fn direct(source: &Source, sink: &dyn Endpoint) -> String {
 /// The direct path, the memory and the threads.
 fn costs(plan: &Plan, is_guarded: bool) -> String {
     let memory = &plan.memory;
-    let lane = match (plan.bare(), memory.has_explicit_marks) {
+    let lane = match (plan.bare(), memory.has_explicit_marks()) {
         (None, _) => "linked".to_owned(),
         (Some(_), _) if memory.is_unbounded => "linked, because backpressure is ignored".to_owned(),
         (Some((source, sink)), false) => match source.direct().and_then(|()| sink.direct()) {
