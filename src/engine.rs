@@ -34,7 +34,6 @@ mod progress;
 mod rounds;
 mod running;
 mod sampler;
-mod settling;
 mod share;
 mod snapshot;
 mod stall;

@@ -74,7 +74,8 @@ static EXEC: Definition = Definition {
               The run succeeds only if the program exits with 0. If it exits with another code or is killed by a signal, \
               the exit code is 11, the error has the last line that it wrote to standard error, and no output is \
               committed. Two things are no error: a program that stops reading early and exits with 0, and whatever \
-              becomes of one whose output is not wanted any more, as before `take`.\n\n\
+              becomes of one whose output is not wanted any more, as before `take`. Such a program is ended at once, \
+              while a shell waits until it writes: in `exec tail -f log | exec grep -m1 done`, `tail` ends with `grep`.\n\n\
               A program takes the end of its input for success, so it gets that only where the input ended as it should. \
               If the run fails or is interrupted, its input stays open until it is gone: its process group gets SIGTERM \
               and, after grace=, SIGKILL. So in `read in.gz | gunzip | exec ssh host 'cat > x.tmp && mv x.tmp x'` the \
@@ -82,7 +83,9 @@ static EXEC: Definition = Definition {
               input: if another output of the pipeline fails then, the program may have done its work.\n\n\
               A program that leaves something running which holds its output open is waited for as long as grace=, and \
               fails then. If highwater itself is killed with SIGKILL, the system kills the program as well where it is \
-              Linux, but not what the program has started.\n\n\
+              Linux, but not what the program has started. A process that has detached itself from the program, as a \
+              daemon does, is the system's from then on, as under a shell; only what is orphaned while a failed run ends \
+              its programs is waited for by highwater.\n\n\
               Between two programs, and between a program and the descriptor that its output is written to, the bytes stay in the \
               kernel: they are moved from one pipe to the other without a copy. The level of such a link is what both pipes \
               hold, its high-water mark what they can hold, where a page counts as a whole one once nothing more fits. They \
@@ -298,6 +301,10 @@ impl Endpoint for Plan {
     }
 
     fn takes_pipe(&self) -> bool {
+        true
+    }
+
+    fn ends_early(&self) -> bool {
         true
     }
 

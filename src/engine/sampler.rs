@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::flow::{Link, LinkLevels, StageTimes};
 use crate::graph::{EdgeMap, Id, NodeId, NodeMap};
-use crate::platform::{KernelQueue, ResidentMemory, group_memory};
+use crate::platform::{GroupUse, KernelQueue, ResidentMemory, group_use};
 
 use super::bottleneck::bottleneck;
 use super::direct::DirectPath;
@@ -39,6 +39,8 @@ struct Past {
     queue_peak: u64,
     /// How it had spent its time at the last reading.
     spent: Spent,
+    /// Its program when it was last measured: whenever a snapshot is taken.
+    program: Option<ProgramReading>,
 }
 
 /// All counters of the stages at one time.
@@ -58,6 +60,31 @@ struct StageReading {
     bytes_out: u64,
     /// What waits in the kernel on its outer side.
     queue: Option<KernelQueue>,
+    /// The program that it runs, when it was last measured.
+    program: Option<ProgramReading>,
+}
+
+/// What a program used at one time.
+#[derive(Debug, Clone, Copy)]
+struct ProgramReading {
+    at: Duration,
+    pid: u32,
+    rss: u64,
+    cpu: Duration,
+}
+
+impl ProgramReading {
+    /// Its sample for the time since an earlier reading, or since the start.
+    fn sample(self, before: Option<Self>) -> ChildSample {
+        let (since, cpu) = before.map_or((Duration::ZERO, Duration::ZERO), |before| (before.at, before.cpu));
+        let used = self.cpu.saturating_sub(cpu);
+        ChildSample {
+            pid: self.pid,
+            rss: self.rss,
+            cpu: self.cpu,
+            cores: ratio(used.as_secs_f64(), self.at.saturating_sub(since).as_secs_f64()),
+        }
+    }
 }
 
 impl Reading {
@@ -107,6 +134,7 @@ impl Sampler {
 
     /// A snapshot whose shares are those since the last one.
     pub fn sample(&mut self) -> Snapshot {
+        self.measure_programs();
         self.observe();
         let now = self.recent.back().cloned().unwrap_or_else(|| self.reported.clone());
         let before = std::mem::replace(&mut self.reported, now.clone());
@@ -116,6 +144,7 @@ impl Sampler {
 
     /// A snapshot whose shares are those of the last seconds, as its rates and its bottleneck are.
     pub fn recent(&mut self) -> Snapshot {
+        self.measure_programs();
         self.observe();
         let now = self.recent.back().cloned().unwrap_or_else(|| self.reported.clone());
         let recent = self.recent.front().cloned().unwrap_or_else(|| now.clone());
@@ -125,6 +154,7 @@ impl Sampler {
     /// A snapshot whose shares are those of the last seconds, for callers that look at times of their own: it does not
     /// end an interval.
     pub fn look(&mut self) -> Snapshot {
+        self.measure_programs();
         let now = self.read();
         let recent = self.recent.front().cloned().unwrap_or_else(|| now.clone());
         self.snapshot(Moment::Running, &recent, &now, &recent, self.named)
@@ -133,6 +163,7 @@ impl Sampler {
     /// The snapshot of a run that is over: shares and rates of all of it, and the stage that was the bottleneck
     /// longest.
     pub fn end(&mut self) -> Snapshot {
+        self.measure_programs();
         let now = self.read();
         let zero = Reading::zero(&self.watch);
         self.snapshot(Moment::Ended, &zero, &now, &zero, self.longest_bottleneck(&now))
@@ -154,6 +185,7 @@ impl Sampler {
             past.spent.advance_to(&reading.times);
             past.queue_peak = reading.queue.map_or(0, |queue| queue.bytes).max(past.queue_peak);
             reading.spent = past.spent;
+            reading.program = past.program;
         }
         Reading {
             at: self.watch.start.elapsed(),
@@ -212,20 +244,37 @@ impl Sampler {
         bottleneck(&self.watch.graph, &busy, &self.fullness(), None)
     }
 
-    /// The programs that the stages run now.
-    fn children(&self) -> Vec<(NodeId, ChildSample)> {
+    /// Measures the programs that the stages run, or have run.
+    fn measure_programs(&mut self) {
+        let at = self.watch.start.elapsed();
         let stages = self.watch.stages.iter();
-        let running = stages.filter_map(|(node, stage)| Some((node, stage.findings.child()?)));
-        let running: Vec<(NodeId, u32)> = running.collect();
-        if running.is_empty() {
-            return Vec::new();
+        let children: Vec<_> = stages
+            .filter_map(|(node, stage)| Some((node, stage.findings.child()?)))
+            .collect();
+        let running = || children.iter().filter(|(_, child)| child.ended.is_none());
+        let leaders: Vec<i32> = running().map(|(_, child)| child.pid.cast_signed()).collect();
+        // To look at all processes of the system takes time.
+        let used = if leaders.is_empty() {
+            Vec::new()
+        } else {
+            group_use(&leaders)
+        };
+        let used = running().map(|(node, _)| *node).zip(used).collect::<Vec<_>>();
+        for (node, child) in &children {
+            let running = used.iter().find(|(of, _)| of == node).map(|(_, used)| *used);
+            let used = running.unwrap_or_else(|| GroupUse {
+                rss: 0,
+                cpu: child.ended.unwrap_or_default(),
+            });
+            let past = &mut self.past[*node];
+            past.program = Some(ProgramReading {
+                at,
+                pid: child.pid,
+                rss: used.rss,
+                // A member whose parent has ended is waited for by this process, and its time is lost to the group.
+                cpu: used.cpu.max(past.program.map_or(Duration::ZERO, |program| program.cpu)),
+            });
         }
-        let leaders: Vec<i32> = running.iter().map(|(_, pid)| pid.cast_signed()).collect();
-        let sums = group_memory(&leaders).into_iter();
-        let children = running.into_iter().zip(sums);
-        children
-            .map(|((node, pid), rss)| (node, ChildSample { pid, rss }))
-            .collect()
     }
 
     fn snapshot(
@@ -240,7 +289,6 @@ impl Sampler {
         let lane = self.watch.lane_name();
         // If one call reads and writes, the time cannot be attributed to either side.
         let has_shares = lane == "linked" || lane == DirectPath::Copy.name();
-        let children = self.children();
         let stages = self.watch.stages.map(|node, stage| {
             let (reading, past) = (&now.stages[node], &self.past[node]);
             let limit = self.watch.controls.rate_of(node.number());
@@ -250,10 +298,10 @@ impl Sampler {
                 output_size: stage.output_size,
                 need: stage.need(),
                 listening: stage.listening.clone(),
-                children: children
-                    .iter()
-                    .filter(|(of, _)| *of == node)
-                    .map(|(_, child)| *child)
+                children: reading
+                    .program
+                    .map(|program| program.sample(before.stages[node].program))
+                    .into_iter()
                     .collect(),
                 outside: stage.outside,
                 bytes_in: reading.bytes_in,

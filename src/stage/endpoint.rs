@@ -167,6 +167,10 @@ pub trait Endpoint: Send {
     fn takes_pipe(&self) -> bool {
         self.direct().is_ok()
     }
+    /// Whether writing there may succeed before the input has ended. Then everything before it is stopped.
+    fn ends_early(&self) -> bool {
+        false
+    }
     /// Checks that what exists there may be written to.
     fn permit(&self) -> Result<(), Failure> {
         Ok(())
