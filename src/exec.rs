@@ -87,8 +87,8 @@ static EXEC: Definition = Definition {
               daemon does, is the system's from then on, as under a shell; only what is orphaned while a failed run ends \
               its programs is waited for by highwater.\n\n\
               Between two programs, and between a program and the descriptor that its output is written to, the bytes stay in the \
-              kernel: they are moved from one pipe to the other without a copy. The level of such a link is what both pipes \
-              hold, its high-water mark what they can hold, where a page counts as a whole one once nothing more fits. They \
+              kernel: they are moved from one pipe to the other without a copy. The level of such a link is what the pipes of the \
+              programs hold, its high-water mark what they can hold; once nothing more fits, they count as full. These bytes \
               are the kernel's and no part of --memory. With high= or low= the bytes pass through a link of highwater, whose \
               marks hold.\n\n\
               A program has a process group of its own, so that the terminal stops it when it wants to read from it. \

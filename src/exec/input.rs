@@ -75,7 +75,7 @@ impl Input {
                 Poll::Ready(Ok(Some(chunk))) => self.chunk = Some(chunk).filter(|chunk| !chunk.is_empty()),
             }
         }
-        self.mover.take(&self.inlet, &self.pipe);
+        self.mover.take(&self.inlet, Some(&self.pipe));
         Ok(true)
     }
 

@@ -40,8 +40,9 @@ const ROOMY: u64 = 512 << 10;
 const MOST: usize = 16 << 20;
 
 impl Mover {
-    /// Takes the pipe that is lent to be moved to `to`, if there is one. To be called before every wait.
-    pub fn take(&mut self, inlet: &Inlet, to: &Arc<Descriptor>) {
+    /// Takes the pipe that is lent, if there is one; what is in `to` counts for the level of the link. To be called before every
+    /// wait.
+    pub fn take(&mut self, inlet: &Inlet, to: Option<&Arc<Descriptor>>) {
         let (from, is_held) = inlet.lent(to).unzip();
         self.awaits = match self.awaits {
             _ if is_held == Some(true) => Awaited::Release,

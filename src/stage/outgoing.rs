@@ -270,7 +270,7 @@ impl Outgoing {
                 }
                 Poll::Ready(Ok(None)) => return Ok(true),
                 Poll::Ready(Err(closed)) => return Err(closed.into()),
-                Poll::Pending => mover.take(input, &self.descriptor),
+                Poll::Pending => mover.take(input, None),
             }
             self.write(context, |descriptor| mover.advance(input, descriptor))?;
             self.wait_to_move(&mut mover, input, &waker, context)?;

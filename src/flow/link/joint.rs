@@ -28,7 +28,7 @@ pub enum Joint {
 #[derive(Debug)]
 pub struct Lent {
     from: SharedArc<Descriptor>,
-    /// The pipe that its bytes are moved to.
+    /// The consumer's own pipe that its bytes are moved to, where that is inside of the pipeline.
     to: Weak<Descriptor>,
     pub(super) producer: Arc<StageMeter>,
     /// Whether the producer is a source, so that what it sends is also what it has received.
@@ -75,6 +75,7 @@ impl State {
         bytes
     }
 
+    /// The consumer takes nothing any more out of a pipe.
     pub(super) fn end_joint(&mut self) {
         self.end_pause();
         self.joint = Joint::None;
@@ -82,9 +83,9 @@ impl State {
 }
 
 impl Outlet {
-    /// Lends the consumer a pipe if it accepts one, until [`Outlet::has_lent`] is false: then its end has come, or the consumer cannot use it,
-    /// and the rest has to be read and sent. The consumer counts the bytes, also as received ones if this is a source.
-    /// Returns whether it does.
+    /// Lends the consumer a pipe, if it accepts one, and returns whether it does. Once [`Outlet::has_lent`] is false, its end has
+    /// come, or the consumer cannot move its bytes: then the rest has to be read and sent. The consumer counts the bytes that
+    /// it takes, also as received ones if this is a source.
     pub fn lend(&self, pipe: &SharedArc<Descriptor>, is_source: bool) -> bool {
         let waker = {
             let mut state = lock(&self.link.state);
@@ -133,18 +134,19 @@ impl Inlet {
         !matches!(lock(&self.link.state).joint, Joint::None)
     }
 
-    /// The pipe that the producer has lent, whose bytes the caller moves to `to`, and whether this side is held, so that it may
-    /// not do so now.
+    /// The pipe that the producer has lent, and whether this side is held, so that nothing may be taken out of it now. What is in
+    /// `to` counts for the level of the link as well.
     #[must_use]
-    pub fn lent(&self, to: &SharedArc<Descriptor>) -> Option<(SharedArc<Descriptor>, bool)> {
-        let mut state = lock(&self.link.state);
+    pub fn lent(&self, to: Option<&SharedArc<Descriptor>>) -> Option<(SharedArc<Descriptor>, bool)> {
+        let mut guard = lock(&self.link.state);
+        let state = &mut *guard;
         let is_held = state.is_withheld();
         let Joint::Lent(pipe) = &mut state.joint else {
             return None;
         };
         let from = pipe.from.clone();
-        if pipe.to.strong_count() == 0 {
-            pipe.to = SharedArc::downgrade(to);
+        if state.capacity.is_none() {
+            pipe.to = to.map_or_else(Weak::new, SharedArc::downgrade);
             state.measure_joint();
         }
         Some((from, is_held))
