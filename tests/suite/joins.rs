@@ -1,5 +1,6 @@
 //! Programs next to each other, whose bytes pass from pipe to pipe inside the kernel.
 
+use highwater::platform::JOINS_PIPES;
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -69,7 +70,8 @@ fn a_failure_leaves_the_programs_behind_without_an_end() {
         let stage = |at: usize| {
             let input = if at == 0 { "head -c 3M /dev/zero" } else { "cat" };
             let end = if at == failing { "exit 3" } else { "echo > ended" };
-            format!("sh 'exec 9>alive; {input}; {end}{at}'")
+            // A reader that is ended while it writes may be told so by SIGPIPE before the script is.
+            format!("sh 'exec 9>alive; {input} && {end}{at}'")
         };
         let pipeline = [stage(0), stage(1), stage(2)].join(" | ");
         let run = highwater([format!("{pipeline} | write b")]).within(&folder).run();
@@ -146,7 +148,7 @@ fn an_explicit_mark_keeps_the_link() {
     };
     assert_eq!(marks(0), [128 << 10, 64 << 10]);
     let [high, low] = marks(1);
-    if highwater::platform::JOINS_PIPES {
+    if JOINS_PIPES {
         // A writer goes on as soon as a page is free.
         assert_eq!(high - low, 4096);
     }
@@ -164,11 +166,8 @@ fn a_stopped_reader_fills_everything_in_front() {
         let is_full = |at: usize| sample["links"][at]["buffered_bytes"] == sample["links"][at]["high_bytes"];
         let waits = |at: usize| sample["stages"][at]["backpressured"].as_f64() > Some(0.9);
         if is_full(0) && is_full(1) && waits(0) && waits(1) {
-            assert_eq!(
-                sample["buffered_bytes"].as_u64(),
-                Some(0),
-                "pipes are no memory of ours: {sample}"
-            );
+            // What pipes hold is no memory of ours.
+            assert!(!JOINS_PIPES || sample["buffered_bytes"] == 0, "{sample}");
             break;
         }
     }
