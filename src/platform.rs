@@ -49,7 +49,9 @@ pub use process_tree::{
 pub use reactor::{listen_to, reactor};
 pub use signals::{TERMINATING, end_as, interrupt_this_process, is_ignored, pending_signal, prepare_signals};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};
-pub use system::{FINDS_HOLES, HAS_USER_TIMEOUT, block_device_size, cpu_time, group_use, process_name, unsent_bytes};
+pub use system::{
+    FINDS_HOLES, HAS_USER_TIMEOUT, JOINS_PIPES, block_device_size, cpu_time, group_use, process_name, unsent_bytes,
+};
 
 /// Starts a thread with a name and a stack size in bytes.
 ///

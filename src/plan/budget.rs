@@ -66,8 +66,8 @@ pub struct MemoryPlan {
     pub links: EdgeMap<Marks>,
     /// What the stages hold besides links.
     pub state: u64,
-    /// Whether the user set a mark and so expects a link even where none is needed.
-    pub has_explicit_marks: bool,
+    /// Whether the user set a mark of a link and so expects it even where none is needed.
+    pub explicit_marks: EdgeMap<bool>,
     /// Whether the marks are advisory, so that the ceiling is what the links would have kept to.
     pub is_unbounded: bool,
     /// How the links would divide another ceiling.
@@ -148,9 +148,15 @@ impl MemoryPlan {
                 .collect(),
             state,
             is_unbounded: limits.ignore_backpressure,
-            has_explicit_marks: links().any(|demand| demand.high.or(demand.low).is_some()),
+            explicit_marks: links().map(|demand| demand.high.or(demand.low).is_some()).collect(),
             share: link_share,
         })
+    }
+
+    /// Whether the user set any mark.
+    #[must_use]
+    pub fn has_explicit_marks(&self) -> bool {
+        self.explicit_marks.values().contains(&true)
     }
 
     /// What all links together may hold, in bytes.
@@ -296,17 +302,17 @@ mod tests {
             low: Some(low),
             ..demand(0, Some(8192))
         };
-        assert!(!plan(vec![demand(0, None)], None).expect("fits").has_explicit_marks);
+        assert!(!plan(vec![demand(0, None)], None).expect("fits").has_explicit_marks());
         assert!(
             plan(vec![demand(0, Some(8192))], None)
                 .expect("fits")
-                .has_explicit_marks
+                .has_explicit_marks()
         );
         let only_low = Demand {
             high: None,
             ..low(4096)
         };
-        assert!(plan(vec![only_low], None).expect("fits").has_explicit_marks);
+        assert!(plan(vec![only_low], None).expect("fits").has_explicit_marks());
         assert_eq!(plan(vec![low(8191)], None).expect("fits").links.values()[0].low, 8191);
         let refused = plan(vec![low(8192)], None).expect_err("not below");
         assert_eq!(refused[0].message, "`low` is not below the high-water mark, 8KiB");

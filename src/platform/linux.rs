@@ -271,6 +271,9 @@ pub fn send_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rus
     rustix::fs::sendfile(to, from, None, length)
 }
 
+/// Whether bytes can be moved from pipe to pipe without a copy.
+pub const JOINS_PIPES: bool = true;
+
 /// Moves pages from or to a pipe; never waits for a pipe.
 pub fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix::io::Result<usize> {
     let flags = SpliceFlags::MOVE | SpliceFlags::NONBLOCK;

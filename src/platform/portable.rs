@@ -133,6 +133,9 @@ pub fn copy_file_range(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usiz
 }
 
 /// Bytes are read and written instead.
+pub const JOINS_PIPES: bool = false;
+
+/// Bytes are read and written instead.
 pub fn splice(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rustix::io::Result<usize> {
     Err(Errno::NOSYS)
 }

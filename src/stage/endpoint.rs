@@ -142,6 +142,10 @@ pub trait Endpoint: Send {
     fn can_resume(&self) -> Result<(), &'static str> {
         Err("a connection")
     }
+    /// Whether its reader can lend the pipe that its bytes come from: see [`Outlet::lend`](crate::flow::Outlet::lend).
+    fn lends_pipe(&self) -> bool {
+        false
+    }
     /// Opens it for reading.
     #[must_use]
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
@@ -158,6 +162,10 @@ pub trait Endpoint: Send {
     /// What it would accept instead.
     fn takes(&self, input: Port) -> Result<(), Mismatch> {
         Mismatch::unless_bytes(input)
+    }
+    /// Whether its writer accepts a pipe as its input: see [`Inlet::lent`](crate::flow::Inlet::lent).
+    fn takes_pipe(&self) -> bool {
+        self.direct().is_ok()
     }
     /// Whether writing there may succeed before the input has ended. Then everything before it is stopped.
     fn ends_early(&self) -> bool {

@@ -23,6 +23,7 @@ mod failing_positions;
 #[cfg(feature = "fault-injection")]
 mod faults;
 mod generated;
+mod joins;
 mod kernel_queues;
 mod keys;
 mod kills;
