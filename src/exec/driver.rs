@@ -384,11 +384,12 @@ impl<'a> Child<'a> {
 
     /// Ends it and its group. Its input stays open for so long: a child takes the end of that for success.
     fn end(&mut self) {
-        if let Some(output) = &mut self.output {
-            output.pipe = None;
-        }
-        let relays = &mut self.relays;
+        let (relays, output) = (&mut self.relays, &mut self.output);
         let has_ended = self.group.end(|| {
+            // Not before the signal: otherwise a script whose program cannot write any more goes on with its next command.
+            if let Some(output) = output {
+                output.pipe = None;
+            }
             for relay in relays.iter_mut() {
                 let _ = relay.read();
             }

@@ -274,6 +274,20 @@ fn a_signal_gives_a_program_no_end() {
     }
 }
 
+/// SIGTERM has to reach a script before its program finds its output closed.
+#[test]
+fn a_failure_behind_ends_the_whole_script() {
+    for sink in ["write /dev/full", "limit 1M | write b"] {
+        let (folder, _, _) = with_noise("");
+        let alive = Alive::in_folder(&folder);
+        let pipeline = format!("sh 'exec 9>alive; cat /dev/zero; echo > done' | {sink}");
+        let run = highwater([pipeline]).within(&folder).run();
+        assert!(matches!(run.code, Some(5 | 7)), "{}", run.stderr);
+        alive.all_have_ended();
+        leaves_nothing(&folder, &["alive"]);
+    }
+}
+
 #[test]
 fn a_program_that_never_reads_stalls() {
     for script in ["exec sleep 1000", "kill -STOP $$; cat"] {
