@@ -25,6 +25,8 @@ use super::share::{Share, Spent, optional};
 pub struct Snapshot {
     /// During or after the run.
     pub moment: Moment,
+    /// What is observed.
+    pub origin: Origin,
     /// The numbers of the whole run.
     pub run: RunSample,
     /// How the stages and the links are joined.
@@ -48,6 +50,15 @@ pub enum Moment {
     Running,
     /// After it: shares are those of the whole run.
     Ended,
+}
+
+/// What a snapshot shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A run of this process.
+    Run,
+    /// A pipeline of other processes, whose stages are programs.
+    Processes,
 }
 
 /// The whole run at one moment. Sizes in bytes.

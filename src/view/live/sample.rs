@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{LinkSample, Moment, Need, RunSample, Share, Snapshot, Spent, StageSample};
+use crate::engine::{LinkSample, Moment, Need, Origin, RunSample, Share, Snapshot, Spent, StageSample};
 use crate::flow::LinkLevels;
 use crate::graph::{EdgeMap, Graph, Id, Port};
 use crate::stage::{OutputSize, Outside};
@@ -42,6 +42,7 @@ pub fn throttled() -> Snapshot {
     ];
     let mut snapshot = Snapshot {
         moment: Moment::Running,
+        origin: Origin::Run,
         run: RunSample {
             elapsed: Duration::from_millis(37_016),
             rss: 9_711_616,
