@@ -55,7 +55,7 @@ pub use observed::{Observed, Reading, StageReading};
 pub use progress::{Need, Progress};
 pub use sampler::Sampler;
 pub use share::{Parts, Share, Spent};
-pub use snapshot::{ChildSample, Moment, Origin, RateLimit, RunSample, Snapshot, StageSample};
+pub use snapshot::{ChildSample, FileSample, Moment, Origin, RateLimit, RunSample, Snapshot, StageSample};
 pub use watch::Watch;
 
 use interrupt::Interrupt;

@@ -113,7 +113,7 @@ pub struct RunSample {
 pub struct StageSample {
     /// Its name in the catalog.
     pub name: Cow<'static, str>,
-    /// Its call, normalised and safe to print.
+    /// Its call, normalised and safe to print; of another program its command.
     pub text: String,
     /// The addresses that it listens on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -124,6 +124,9 @@ pub struct StageSample {
     /// What it waits for outside of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<Outside>,
+    /// The file at its outer side, if it is another program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileSample>,
     /// Bytes since the start.
     pub bytes_in: u64,
     /// Bytes since the start.
@@ -166,6 +169,19 @@ pub struct ChildSample {
     pub pid: u32,
     /// Bytes that are resident in its process group; 0 where the system does not tell.
     pub rss: u64,
+}
+
+/// How far a program is in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSample {
+    /// Its path, safe to print.
+    pub path: String,
+    /// Where the next read or write begins.
+    #[serde(rename = "offset_bytes")]
+    pub offset: u64,
+    /// Its size.
+    #[serde(rename = "size_bytes")]
+    pub size: u64,
 }
 
 /// A rate that a stage keeps, in bytes per second.

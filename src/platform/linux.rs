@@ -26,9 +26,14 @@ use rustix::thread::CapabilitySet;
 
 use super::files::Guards;
 
+mod other_process;
 mod processes;
 mod room;
 
+pub use other_process::{
+    ProcessFiles, ThreadFiles, child_processes, command_line, connections, file_position, held_descriptor, held_descriptors, owner,
+    start_time, threads, unix_peers,
+};
 pub use processes::{
     group_memory, has_running_thread, listeners, open_files, process_memory, processes, shares_network, stored_bytes,
 };

@@ -26,6 +26,7 @@ const LAYERS: &[&[&str]] = &[
     &["view"],
     &["report"],
     &["check"],
+    &["attach"],
     &["cli"],
 ];
 

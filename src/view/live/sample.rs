@@ -198,6 +198,7 @@ pub fn stage(
         output_size: OutputSize::Same,
         need: Need::Required,
         outside: None,
+        file: None,
         bytes_in,
         bytes_out,
         share: Some(Share {

@@ -1,0 +1,388 @@
+//! Orders joined processes into pipelines.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use crate::graph::{EdgeMap, Graph, NodeId, NodeMap, Port};
+use crate::platform::other_process::{HeldDescriptor, Target};
+
+use super::census::{Carrier, Census, command};
+
+/// A pipeline of other programs.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// How the stages are joined.
+    pub graph: Graph,
+    /// The stages.
+    pub stages: NodeMap<Stage>,
+    /// What joins them.
+    pub links: EdgeMap<Link>,
+    /// Processes that feed a stage besides the one that is shown before it.
+    pub others: Vec<i32>,
+}
+
+/// A process, and those of its descendants that hold only what it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    /// The process that the others descend from.
+    pub pid: i32,
+    /// All of them, in the order of their numbers.
+    pub members: Vec<i32>,
+    /// Whether it has started the others, so that only its own part in the pipeline is looked at.
+    pub is_owner: bool,
+}
+
+/// What joins two stages, with the descriptor of each side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The pipe or connection.
+    pub carrier: Carrier,
+    /// The process that writes, and its descriptor.
+    pub writer: (i32, HeldDescriptor),
+    /// The process that reads, and its descriptor.
+    pub reader: (i32, HeldDescriptor),
+}
+
+impl Pipeline {
+    /// The commands, joined as a shell does.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let commands = self.stages.values().iter().map(|stage| command(stage.pid));
+        commands.collect::<Vec<_>>().join(" | ")
+    }
+}
+
+/// The ends of one pipe.
+#[derive(Debug, Default)]
+struct Ends {
+    writers: Vec<(i32, HeldDescriptor)>,
+    readers: Vec<(i32, HeldDescriptor)>,
+}
+
+/// Which process writes and reads what, without those that only hold a descriptor for their children.
+struct Joints<'a> {
+    census: &'a Census,
+    /// The stage of each process that has one, by its first process.
+    stage_of: HashMap<i32, i32>,
+    stages: BTreeMap<i32, Vec<i32>>,
+    pipes: BTreeMap<Carrier, Ends>,
+    /// The processes that hold a socket.
+    sockets: HashMap<u64, Vec<(i32, HeldDescriptor)>>,
+}
+
+impl<'a> Joints<'a> {
+    fn new(census: &'a Census) -> Self {
+        let mut pipes: BTreeMap<Carrier, Ends> = BTreeMap::new();
+        let mut sockets: HashMap<u64, Vec<(i32, HeldDescriptor)>> = HashMap::new();
+        let pids = census.pids();
+        for pid in &pids {
+            for held in census.ends(*pid) {
+                if let Target::Socket(inode) = held.target {
+                    sockets.entry(inode).or_default().push((*pid, held.clone()));
+                }
+                let Some(carrier) = Carrier::of(held) else { continue };
+                let ends = pipes.entry(carrier).or_default();
+                if held.writes {
+                    ends.writers.push((*pid, held.clone()));
+                }
+                if held.reads {
+                    ends.readers.push((*pid, held.clone()));
+                }
+            }
+        }
+        pipes.retain(|_, ends| {
+            // Who holds both ends uses the pipe to wake itself, or keeps it for its children.
+            let pids = |ends: &[(i32, HeldDescriptor)]| -> HashSet<i32> { ends.iter().map(|(pid, _)| *pid).collect() };
+            let both: HashSet<i32> = &pids(&ends.writers) & &pids(&ends.readers);
+            ends.writers.retain(|(pid, _)| !both.contains(pid));
+            ends.readers.retain(|(pid, _)| !both.contains(pid));
+            !ends.writers.is_empty() && !ends.readers.is_empty()
+        });
+        let mut this = Self {
+            census,
+            stage_of: HashMap::new(),
+            stages: BTreeMap::new(),
+            pipes,
+            sockets,
+        };
+        this.merge(&pids);
+        this
+    }
+
+    /// The ends of joined pipes that a process holds, each with whether it is the writer.
+    fn held(&self) -> HashMap<i32, BTreeSet<(Carrier, bool)>> {
+        let mut held: HashMap<i32, BTreeSet<(Carrier, bool)>> = HashMap::new();
+        for (carrier, ends) in &self.pipes {
+            let writers = ends.writers.iter().map(|(pid, _)| (*pid, true));
+            for (pid, writes) in writers.chain(ends.readers.iter().map(|(pid, _)| (*pid, false))) {
+                held.entry(pid).or_default().insert((*carrier, writes));
+            }
+        }
+        held
+    }
+
+    /// A process that holds no more than an ancestor is part of the ancestor's stage, as the commands of a subshell are.
+    /// An ancestor that holds less only passes on what it was given.
+    fn merge(&mut self, pids: &[i32]) {
+        let held = self.held();
+        let mut passing: HashSet<i32> = HashSet::new();
+        for pid in pids.iter().filter(|pid| held.contains_key(pid)) {
+            let mut stage = *pid;
+            for ancestor in self.census.ancestors(*pid) {
+                let Some(above) = held.get(&ancestor) else { continue };
+                if held[pid].is_subset(above) {
+                    stage = ancestor;
+                } else if above.is_subset(&held[pid]) {
+                    passing.insert(ancestor);
+                }
+            }
+            self.stage_of.insert(*pid, stage);
+        }
+        // Whatever holds no more than one that passes it on is a stage of its own.
+        let stage_of: HashMap<i32, i32> = self
+            .stage_of
+            .iter()
+            .filter(|(pid, _)| !passing.contains(pid))
+            .map(|(pid, stage)| (*pid, if passing.contains(stage) { *pid } else { *stage }))
+            .collect();
+        self.stage_of = stage_of;
+        for (pid, stage) in &self.stage_of {
+            self.stages.entry(*stage).or_default().push(*pid);
+        }
+        self.stages.values_mut().for_each(|members| members.sort_unstable());
+        let stage_of = &self.stage_of;
+        self.pipes.retain(|_, ends| {
+            ends.writers.retain(|(pid, _)| stage_of.contains_key(pid));
+            ends.readers.retain(|(pid, _)| stage_of.contains_key(pid));
+            !ends.writers.is_empty() && !ends.readers.is_empty()
+        });
+    }
+
+    fn stage(&self, pid: i32) -> i32 {
+        self.stage_of.get(&pid).copied().unwrap_or(pid)
+    }
+
+    fn members(&self, stage: i32) -> Vec<i32> {
+        self.stages.get(&stage).cloned().unwrap_or_else(|| vec![stage])
+    }
+
+    /// The pipes into a stage from others, standard input first.
+    fn inputs(&self, stage: i32) -> Vec<Link> {
+        let mut links: Vec<Link> = self.links().filter(|link| self.stage(link.reader.0) == stage).collect();
+        links.retain(|link| self.stage(link.writer.0) != stage);
+        links.sort_by_key(|link| (link.reader.1.fd, link.writer.0));
+        links
+    }
+
+    /// The pipes out of a stage to others, standard output last: there the stream continues.
+    fn outputs(&self, stage: i32) -> Vec<Link> {
+        let mut links: Vec<Link> = self.links().filter(|link| self.stage(link.writer.0) == stage).collect();
+        links.retain(|link| self.stage(link.reader.0) != stage);
+        links.sort_by_key(|link| (link.writer.1.fd == 1, link.writer.1.fd, link.reader.0));
+        links
+    }
+
+    /// One link for each pair of stages that a pipe joins.
+    fn links(&self) -> impl Iterator<Item = Link> {
+        self.pipes.iter().flat_map(|(carrier, ends)| {
+            let pairs = ends
+                .writers
+                .iter()
+                .flat_map(|writer| ends.readers.iter().map(move |reader| (writer, reader)));
+            pairs.map(|(writer, reader)| Link {
+                carrier: *carrier,
+                writer: writer.clone(),
+                reader: reader.clone(),
+            })
+        })
+    }
+
+    /// The connection of a stage to another process on this system.
+    fn connection(&self, stage: i32, into: bool) -> Option<Link> {
+        let members = self.members(stage);
+        let mut own: Vec<(i32, HeldDescriptor)> = members
+            .iter()
+            .flat_map(|pid| self.census.ends(*pid).map(|held| (*pid, held.clone())))
+            .collect();
+        let standard = if into { 0 } else { 1 };
+        own.sort_by_key(|(_, held)| (held.fd != standard, held.fd));
+        own.into_iter().find_map(|(pid, held)| {
+            let Target::Socket(inode) = held.target else { return None };
+            let peer = self.census.peer(inode)?;
+            let (other, theirs) = self.sockets.get(&peer)?.first()?.clone();
+            if members.contains(&other) || self.census.ancestors(pid).any(|ancestor| ancestor == other) {
+                return None;
+            }
+            let side = |held: HeldDescriptor, writes: bool| HeldDescriptor {
+                reads: !writes,
+                writes,
+                ..held
+            };
+            Some(if into {
+                Link {
+                    carrier: Carrier::Connection(peer, inode),
+                    writer: (other, side(theirs, true)),
+                    reader: (pid, side(held, false)),
+                }
+            } else {
+                Link {
+                    carrier: Carrier::Connection(inode, peer),
+                    writer: (pid, side(held, true)),
+                    reader: (other, side(theirs, false)),
+                }
+            })
+        })
+    }
+
+    /// The pipeline that a stage is in.
+    fn pipeline(&self, seed: i32) -> Pipeline {
+        let owners: HashSet<i32> = self.census.ancestors(seed).map(|pid| self.stage(pid)).collect();
+        let mut others = Vec::new();
+        // The way to the first stage. A parent of the pipeline is an end of it: what else it does is another matter.
+        let mut path: Vec<Link> = Vec::new();
+        let mut root = seed;
+        let mut seen = HashSet::from([seed]);
+        let mut has_crossed = false;
+        while !owners.contains(&root) {
+            let mut inputs = self.inputs(root);
+            if inputs.is_empty() && !has_crossed && self.takes_from_socket(root) {
+                inputs.extend(self.connection(root, true));
+                has_crossed = !inputs.is_empty();
+            }
+            let stages = inputs.iter().map(|link| self.stage(link.writer.0));
+            others.extend(stages.skip(1).filter(|stage| !seen.contains(stage)));
+            let Some(link) = inputs.into_iter().next() else { break };
+            let above = self.stage(link.writer.0);
+            if !seen.insert(above) {
+                break;
+            }
+            root = above;
+            path.push(link);
+        }
+        let mut walk = Walk {
+            joints: self,
+            owners,
+            graph: Graph::new(),
+            stages: NodeMap::default(),
+            links: EdgeMap::default(),
+            placed: HashSet::new(),
+        };
+        let node = walk.graph.root();
+        walk.place(root);
+        // From an owner only the way to this pipeline is followed.
+        let only = path.last().filter(|_| walk.owners.contains(&root)).cloned();
+        walk.follow(node, root, &path, only.as_ref());
+        others.retain(|stage| !walk.placed.contains(stage));
+        others.sort_unstable();
+        others.dedup();
+        Pipeline {
+            graph: walk.graph,
+            stages: walk.stages,
+            links: walk.links,
+            others,
+        }
+    }
+
+    /// Whether a stage without a pipe on its input reads from its connection: not if it reads a file or a terminal and
+    /// has nowhere else to write to.
+    fn takes_from_socket(&self, stage: i32) -> bool {
+        let has_output = !self.outputs(stage).is_empty();
+        let members = self.members(stage);
+        let mut held = members.iter().flat_map(|pid| self.census.ends(*pid));
+        has_output || held.any(|held| held.fd == 1 && matches!(held.target, Target::File(_)))
+    }
+}
+
+/// Builds the graph from the first stage on.
+struct Walk<'a> {
+    joints: &'a Joints<'a>,
+    owners: HashSet<i32>,
+    graph: Graph,
+    stages: NodeMap<Stage>,
+    links: EdgeMap<Link>,
+    placed: HashSet<i32>,
+}
+
+impl Walk<'_> {
+    fn place(&mut self, stage: i32) {
+        self.placed.insert(stage);
+        self.stages.push(Stage {
+            pid: stage,
+            members: self.joints.members(stage),
+            is_owner: self.owners.contains(&stage),
+        });
+    }
+
+    /// Adds everything behind a stage; only behind one of its links, if that is given.
+    fn follow(&mut self, node: NodeId, stage: i32, path: &[Link], only: Option<&Link>) {
+        let mut outputs = match only {
+            Some(link) => vec![link.clone()],
+            None => self.joints.outputs(stage),
+        };
+        let crossed = path.iter().find(|link| {
+            matches!(link.carrier, Carrier::Connection(..)) && self.joints.stage(link.writer.0) == stage
+        });
+        match crossed {
+            Some(link) if only.is_none() => outputs.push(link.clone()),
+            // A connection is followed once, from where no pipe goes on.
+            None if outputs.is_empty() && !self.has_connection() && !self.owners.contains(&stage) => {
+                outputs.extend(self.joints.connection(stage, false));
+            }
+            _ => {}
+        }
+        for link in outputs {
+            let next = self.joints.stage(link.reader.0);
+            if self.placed.contains(&next) {
+                continue;
+            }
+            let below = self.graph.append(node, Port::Bytes);
+            self.links.push(link);
+            self.place(next);
+            if !self.owners.contains(&next) {
+                self.follow(below, next, path, None);
+            }
+        }
+    }
+
+    fn has_connection(&self) -> bool {
+        let mut links = self.links.values().iter();
+        links.any(|link| matches!(link.carrier, Carrier::Connection(..)))
+    }
+}
+
+impl Census {
+    /// The pipelines that these processes are in, or, of one that is in none, those of its descendants.
+    #[must_use]
+    pub fn pipelines_of(&self, pids: &[i32]) -> Vec<Pipeline> {
+        let joints = Joints::new(self);
+        let mut seeds: Vec<i32> = Vec::new();
+        for pid in pids {
+            if let Some(stage) = joints.stage_of.get(pid) {
+                seeds.push(*stage);
+                continue;
+            }
+            let below = joints.stages.keys().copied();
+            let before = seeds.len();
+            seeds.extend(below.filter(|stage| self.ancestors(*stage).any(|ancestor| ancestor == *pid)));
+            // It may be joined by connections alone.
+            seeds.extend((seeds.len() == before).then_some(*pid));
+        }
+        let mut found: Vec<Pipeline> = Vec::new();
+        for seed in seeds {
+            let is_known = |pipeline: &Pipeline| pipeline.stages.values().iter().any(|stage| stage.pid == seed);
+            if !found.iter().any(is_known) {
+                found.push(joints.pipeline(seed));
+            }
+        }
+        found.retain(|pipeline| pipeline.stages.len() > 1);
+        found
+    }
+
+    /// All pipelines that can be seen.
+    #[must_use]
+    pub fn pipelines(&self) -> Vec<Pipeline> {
+        let joints = Joints::new(self);
+        let piped: Vec<i32> = joints.stages.keys().copied().collect();
+        self.pipelines_of(&piped)
+    }
+}
+
