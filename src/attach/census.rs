@@ -69,7 +69,32 @@ impl Census {
             peers: unix_peers().into_iter().collect(),
         };
         census.pair_connections();
+        census.forget_inherited();
         Ok(census)
+    }
+
+    /// Forgets descriptors above the standard ones that a process has only because its parent has them: most programs
+    /// know nothing of them. A shell names those of a process substitution in the command.
+    fn forget_inherited(&mut self) {
+        let is_inherited = |process: &Process, held: &HeldDescriptor| {
+            let parent = self.processes.get(&process.parent);
+            let above = parent.and_then(|parent| parent.held.as_deref()).unwrap_or_default();
+            held.fd > 2 && above.contains(held) && !is_named_in_command(process.pid, held.fd)
+        };
+        let inherited: Vec<(i32, i32)> = self
+            .processes
+            .values()
+            .flat_map(|process| {
+                let held = process.held.as_deref().unwrap_or_default().iter();
+                let ends = held.filter(|held| Carrier::of(held).is_some() || matches!(held.target, Target::Socket(_)));
+                ends.filter(|held| is_inherited(process, held))
+                    .map(|held| (process.pid, held.fd))
+            })
+            .collect();
+        for (pid, fd) in inherited {
+            let held = self.processes.get_mut(&pid).and_then(|process| process.held.as_mut());
+            held.into_iter().for_each(|held| held.retain(|held| held.fd != fd));
+        }
     }
 
     /// Pairs the sockets of TCP connections whose two ends are in this network namespace.
@@ -133,6 +158,13 @@ impl Census {
     pub fn hides(&self, pid: i32) -> bool {
         self.processes.get(&pid).is_some_and(|process| process.held.is_none())
     }
+}
+
+/// Whether a command names a descriptor, as `/dev/fd/63` does.
+fn is_named_in_command(pid: i32, fd: i32) -> bool {
+    let name = format!("fd/{fd}");
+    let words = command_line(pid).into_iter();
+    words.skip(1).any(|word| word.ends_with(name.as_bytes()))
 }
 
 /// The command of a process, with the program's folder left out; its name in brackets if it has no command line.

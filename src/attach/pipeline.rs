@@ -1,7 +1,8 @@
 //! Orders joined processes into pipelines.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
+use crate::error::brief;
 use crate::graph::{EdgeMap, Graph, NodeId, NodeMap, Port};
 use crate::platform::other_process::{HeldDescriptor, Target};
 
@@ -43,10 +44,10 @@ pub struct Link {
 }
 
 impl Pipeline {
-    /// The commands, joined as a shell does.
+    /// The commands, joined as a shell does; long ones are cut.
     #[must_use]
     pub fn text(&self) -> String {
-        let commands = self.stages.values().iter().map(|stage| command(stage.pid));
+        let commands = self.stages.values().iter().map(|stage| brief(command(stage.pid).as_bytes()));
         commands.collect::<Vec<_>>().join(" | ")
     }
 }
@@ -258,28 +259,28 @@ impl<'a> Joints<'a> {
             root = above;
             path.push(link);
         }
-        let mut walk = Walk {
+        // From an owner only the way to this pipeline is followed.
+        let first = path.last().filter(|_| owners.contains(&root)).cloned();
+        let mut tree = Tree {
             joints: self,
             owners,
+            path,
+            below: HashMap::new(),
+            placed: HashSet::from([root]),
+        };
+        tree.grow(root, first);
+        others.retain(|stage| !tree.placed.contains(stage));
+        others.sort_unstable();
+        others.dedup();
+        let mut pipeline = Pipeline {
             graph: Graph::new(),
             stages: NodeMap::default(),
             links: EdgeMap::default(),
-            placed: HashSet::new(),
-        };
-        let node = walk.graph.root();
-        walk.place(root);
-        // From an owner only the way to this pipeline is followed.
-        let only = path.last().filter(|_| walk.owners.contains(&root)).cloned();
-        walk.follow(node, root, &path, only.as_ref());
-        others.retain(|stage| !walk.placed.contains(stage));
-        others.sort_unstable();
-        others.dedup();
-        Pipeline {
-            graph: walk.graph,
-            stages: walk.stages,
-            links: walk.links,
             others,
-        }
+        };
+        let node = pipeline.graph.root();
+        tree.place(&mut pipeline, node, root);
+        pipeline
     }
 
     /// Whether a stage without a pipe on its input reads from its connection: not if it reads a file or a terminal and
@@ -292,60 +293,67 @@ impl<'a> Joints<'a> {
     }
 }
 
-/// Builds the graph from the first stage on.
-struct Walk<'a> {
+/// What is behind the first stage.
+struct Tree<'a> {
     joints: &'a Joints<'a>,
+    /// Stages that have started the pipeline: what else they do is another matter.
     owners: HashSet<i32>,
-    graph: Graph,
-    stages: NodeMap<Stage>,
-    links: EdgeMap<Link>,
+    /// The links from the first stage to the one that was asked for.
+    path: Vec<Link>,
+    /// The links out of each stage.
+    below: HashMap<i32, Vec<Link>>,
     placed: HashSet<i32>,
 }
 
-impl Walk<'_> {
-    fn place(&mut self, stage: i32) {
-        self.placed.insert(stage);
-        self.stages.push(Stage {
+impl Tree<'_> {
+    /// Finds everything behind the first stage, the nearest stages first: where several write to one pipe, it belongs to
+    /// the one that the others were started for. Only `first` leads away from the first stage, if it is given.
+    fn grow(&mut self, root: i32, first: Option<Link>) {
+        let mut has_crossed = self.path.iter().any(|link| link.is_connection());
+        let mut next = VecDeque::from([root]);
+        while let Some(stage) = next.pop_front() {
+            if stage != root && self.owners.contains(&stage) {
+                continue;
+            }
+            let mut outputs = match &first {
+                Some(link) if stage == root => vec![link.clone()],
+                _ => self.joints.outputs(stage),
+            };
+            let mut path = self.path.iter();
+            outputs.extend(path.find(|link| link.is_connection() && self.joints.stage(link.writer.0) == stage).cloned());
+            if outputs.is_empty() && !has_crossed {
+                outputs.extend(self.joints.connection(stage, false));
+                has_crossed = !outputs.is_empty();
+            }
+            for link in outputs {
+                let reader = self.joints.stage(link.reader.0);
+                if self.placed.insert(reader) {
+                    self.below.entry(stage).or_default().push(link);
+                    next.push_back(reader);
+                }
+            }
+        }
+    }
+
+    /// Adds a stage and all behind it.
+    fn place(&mut self, pipeline: &mut Pipeline, node: NodeId, stage: i32) {
+        pipeline.stages.push(Stage {
             pid: stage,
             members: self.joints.members(stage),
             is_owner: self.owners.contains(&stage),
         });
-    }
-
-    /// Adds everything behind a stage; only behind one of its links, if that is given.
-    fn follow(&mut self, node: NodeId, stage: i32, path: &[Link], only: Option<&Link>) {
-        let mut outputs = match only {
-            Some(link) => vec![link.clone()],
-            None => self.joints.outputs(stage),
-        };
-        let crossed = path.iter().find(|link| {
-            matches!(link.carrier, Carrier::Connection(..)) && self.joints.stage(link.writer.0) == stage
-        });
-        match crossed {
-            Some(link) if only.is_none() => outputs.push(link.clone()),
-            // A connection is followed once, from where no pipe goes on.
-            None if outputs.is_empty() && !self.has_connection() && !self.owners.contains(&stage) => {
-                outputs.extend(self.joints.connection(stage, false));
-            }
-            _ => {}
-        }
-        for link in outputs {
-            let next = self.joints.stage(link.reader.0);
-            if self.placed.contains(&next) {
-                continue;
-            }
-            let below = self.graph.append(node, Port::Bytes);
-            self.links.push(link);
-            self.place(next);
-            if !self.owners.contains(&next) {
-                self.follow(below, next, path, None);
-            }
+        for link in self.below.remove(&stage).unwrap_or_default() {
+            let reader = self.joints.stage(link.reader.0);
+            let below = pipeline.graph.append(node, Port::Bytes);
+            pipeline.links.push(link);
+            self.place(pipeline, below, reader);
         }
     }
+}
 
-    fn has_connection(&self) -> bool {
-        let mut links = self.links.values().iter();
-        links.any(|link| matches!(link.carrier, Carrier::Connection(..)))
+impl Link {
+    fn is_connection(&self) -> bool {
+        matches!(self.carrier, Carrier::Connection(..))
     }
 }
 
