@@ -7,6 +7,7 @@
 mod activity;
 mod attached;
 mod census;
+mod levels;
 mod look;
 mod member;
 mod pipeline;

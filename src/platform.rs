@@ -46,5 +46,7 @@ pub use process_tree::{
 pub use reactor::{listen_to, reactor};
 pub use signals::{TERMINATING, end_as, interrupt_this_process, is_ignored, pending_signal, prepare_signals};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};
-pub use system::{FINDS_HOLES, HAS_USER_TIMEOUT, block_device_size, group_memory, process_name, processes, unsent_bytes};
+pub use system::{
+    FINDS_HOLES, HAS_USER_TIMEOUT, block_device_size, group_memory, process_name, processes, unsent_bytes,
+};
 pub use threads::spawn;

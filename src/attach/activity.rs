@@ -198,7 +198,15 @@ mod tests {
         assert_eq!(with(true, true), State::Backpressured(edge));
         assert_eq!(with(false, true), State::Idle);
         assert_eq!(with(false, false), State::Waiting(Elsewhere::Sleep));
-        let moving = |is_full| judge(Activity::Moving { from: 0, to: 1 }, &Filter { is_full, is_empty: !is_full });
+        let moving = |is_full| {
+            judge(
+                Activity::Moving { from: 0, to: 1 },
+                &Filter {
+                    is_full,
+                    is_empty: !is_full,
+                },
+            )
+        };
         assert_eq!([moving(true), moving(false)], [State::Backpressured(edge), State::Idle]);
     }
 

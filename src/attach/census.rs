@@ -77,9 +77,7 @@ impl Census {
     /// know nothing of them. A shell names those of a process substitution in the command.
     fn forget_inherited(&mut self) {
         let is_inherited = |process: &Process, held: &HeldDescriptor| {
-            let parent = self.processes.get(&process.parent);
-            let above = parent.and_then(|parent| parent.held.as_deref()).unwrap_or_default();
-            held.fd > 2 && above.contains(held) && !is_named_in_command(process.pid, held.fd)
+            held.fd > 2 && self.is_inherited(process.pid, held) && !is_named_in_command(process.pid, held.fd)
         };
         let inherited: Vec<(i32, i32)> = self
             .processes
@@ -132,6 +130,15 @@ impl Census {
             process_name(pid.unsigned_abs()).as_deref() == Some(name) || base_name(&program) == name.as_bytes()
         };
         self.pids().into_iter().filter(is_named).collect()
+    }
+
+    /// Whether the parent of a process has the same descriptor.
+    pub fn is_inherited(&self, pid: i32, held: &HeldDescriptor) -> bool {
+        let parent = self.processes.get(&pid).map(|process| process.parent);
+        let parent = parent.and_then(|parent| self.processes.get(&parent));
+        parent
+            .and_then(|parent| parent.held.as_deref())
+            .is_some_and(|above| above.contains(held))
     }
 
     /// The ancestors of a process, the nearest first.

@@ -1,19 +1,19 @@
 //! Samples a pipeline of other programs.
 
 use std::collections::VecDeque;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::engine::FileSample;
 use crate::error::shown;
 use crate::graph::{EdgeId, EdgeMap, Graph, NodeId, NodeMap};
-use crate::platform::other_process::{
-    HeldDescriptor, Level, ProcessFiles, Target, child_processes, file_position,
-};
+use crate::platform::other_process::{HeldDescriptor, Target, child_processes, command_line, file_position};
 
 use super::activity::State;
 use super::attached::{Attached, Counters, StageCounters};
 use super::census::{Carrier, command, name};
+use super::levels::{Levels, LinkProbe};
 use super::member::{Ends, Member};
 use super::pipeline::{Link, Pipeline};
 
@@ -54,13 +54,6 @@ struct WatchedStage {
     base: (u64, u64),
 }
 
-/// The two ends of a link.
-#[derive(Debug)]
-struct LinkProbe {
-    writer: ProcessFiles,
-    reader: ProcessFiles,
-}
-
 impl Look {
     /// Begins to look at a pipeline.
     #[must_use]
@@ -80,10 +73,7 @@ impl Look {
         let mut this = Self {
             attached: Arc::new(Attached::new(pipeline.graph.clone(), counters)),
             graph: pipeline.graph.clone(),
-            probes: pipeline.links.map(|_, link| LinkProbe {
-                writer: ProcessFiles::open(link.writer.0),
-                reader: ProcessFiles::open(link.reader.0),
-            }),
+            probes: pipeline.links.map(|_, link| LinkProbe::new(link)),
             links: pipeline.links.clone(),
             stages,
             begun: now,
@@ -121,7 +111,7 @@ impl Look {
             self.list();
             self.next_lists = now + LISTS_INTERVAL;
         }
-        let levels = Levels::new(&self.links, &self.probes);
+        let levels = Levels::new(&self.probes);
         let states = self.stages.values_mut().iter_mut().map(|stage| stage.state(&levels));
         let states: NodeMap<Option<State>> = states.collect();
         let time = now.saturating_duration_since(self.last);
@@ -204,11 +194,11 @@ impl Look {
 
     /// Reads levels, bytes, memory and the files at the ends.
     fn count(&mut self) {
-        let levels = Levels::new(&self.links, &self.probes);
+        let levels = Levels::new(&self.probes);
         let mut counters = self.attached.counters();
         let at = counters.at;
         for (edge, link) in counters.links.iter_mut() {
-            if let Some(level) = levels.of(edge) {
+            if let Some(level) = levels.level(edge) {
                 link.levels.buffered = level.bytes;
                 link.levels.peak = link.levels.peak.max(level.bytes);
                 link.levels.high = level.capacity.max(level.bytes);
@@ -239,7 +229,10 @@ impl Look {
             }
         }
         let file = counters.stages[self.graph.root()].file.clone();
-        let Some(file) = file.filter(|file| file.size > 0) else { return };
+        let is_whole = self.stages[self.graph.root()].reads_one_file();
+        let Some(file) = file.filter(|file| file.size > 0 && is_whole) else {
+            return;
+        };
         self.offsets.push_back((at, file.offset));
         while self.offsets.len() > 2 && self.offsets[1].0 + RECENT <= at {
             self.offsets.pop_front();
@@ -256,7 +249,10 @@ impl Look {
     fn estimate_uncounted(&self, counters: &mut Counters) {
         for edge in self.graph.edges() {
             let (joined, held) = (self.graph.edge(edge), counters.links[edge].levels.buffered);
-            let [given, taken] = [counters.stages[joined.from].bytes_out, counters.stages[joined.to].bytes_in];
+            let [given, taken] = [
+                counters.stages[joined.from].bytes_out,
+                counters.stages[joined.to].bytes_in,
+            ];
             let is_only = self.graph.outputs(joined.from).len() == 1;
             if taken > given {
                 counters.stages[joined.from].bytes_out = taken;
@@ -270,9 +266,25 @@ impl Look {
 impl WatchedStage {
     /// What its processes do now; `None` if none is left.
     fn state(&mut self, levels: &Levels<'_>) -> Option<State> {
-        let level = |edge| levels.of(edge);
-        let states = self.members.iter_mut().filter_map(|member| member.state(&level));
+        let states = self.members.iter_mut().filter_map(|member| member.state(levels));
         states.max()
+    }
+
+    /// Whether its input ends with the file that it reads: that is at its standard input, or is the last word of its
+    /// command.
+    fn reads_one_file(&self) -> bool {
+        let files = self.members.iter().flat_map(|member| {
+            let held = member.held().into_iter().filter(|held| held.reads);
+            held.map(|held| (member.pid, held))
+        });
+        let mut files = files.filter_map(|(pid, held)| match held.target {
+            Target::File(path) => Some((pid, held.fd, path)),
+            _ => None,
+        });
+        files.any(|(pid, fd, path)| {
+            let last = command_line(pid).pop().unwrap_or_default();
+            fd == 0 || path.as_os_str().as_bytes().ends_with(&last)
+        })
     }
 
     /// The file that it reads from or writes to: the one at its standard input or output, or the largest.
@@ -310,39 +322,6 @@ fn ends(graph: &Graph, links: &EdgeMap<Link>, node: NodeId, held: &HeldDescripto
     Ends {
         input: graph.input(node).filter(|edge| is_at(*edge, false)),
         output: graph.outputs(node).iter().copied().find(is_output),
-    }
-}
-
-/// What is in each link at one moment, read when it is asked for.
-struct Levels<'a> {
-    links: &'a EdgeMap<Link>,
-    probes: &'a EdgeMap<LinkProbe>,
-    known: EdgeMap<std::cell::OnceCell<Option<Level>>>,
-}
-
-impl<'a> Levels<'a> {
-    fn new(links: &'a EdgeMap<Link>, probes: &'a EdgeMap<LinkProbe>) -> Self {
-        Self {
-            links,
-            probes,
-            known: links.map(|_, _| Default::default()),
-        }
-    }
-
-    fn of(&self, edge: EdgeId) -> Option<Level> {
-        *self.known[edge].get_or_init(|| {
-            let (link, probe) = (&self.links[edge], &self.probes[edge]);
-            let unread = probe.reader.level(&link.reader.1);
-            if !matches!(link.carrier, Carrier::Connection(..)) {
-                return unread;
-            }
-            let unsent = probe.writer.level(&link.writer.1)?;
-            let unread = unread?;
-            Some(Level {
-                bytes: unsent.bytes + unread.bytes,
-                capacity: unsent.capacity + unread.capacity,
-            })
-        })
     }
 }
 

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 
 use crate::graph::EdgeId;
 use crate::platform::other_process::{
-    Activity, HeldDescriptor, Level, ProcessFiles, Target, ThreadFiles, held_descriptor, held_descriptors, start_time,
-    threads,
+    Activity, HeldDescriptor, ProcessFiles, Target, ThreadFiles, held_descriptor, held_descriptors, start_time, threads,
 };
 
 use super::activity::{State, Surroundings, judge};
+use super::levels::Levels;
 
 /// More threads are looked at in turns.
 const MOST_THREADS: usize = 64;
@@ -36,7 +36,7 @@ pub struct Member {
 /// The descriptors of a process at one moment, with what is in the links.
 struct Surrounded<'a> {
     member: &'a Member,
-    level: &'a dyn Fn(EdgeId) -> Option<Level>,
+    links: &'a Levels<'a>,
 }
 
 impl Member {
@@ -88,13 +88,17 @@ impl Member {
         !self.inputs.is_empty() || !self.outputs.is_empty()
     }
 
-    /// What its threads do now; `None` if none is left. `level` tells what is in a link.
-    pub fn state(&mut self, level: &dyn Fn(EdgeId) -> Option<Level>) -> Option<State> {
-        let skipped = if self.threads.len() > MOST_THREADS { self.turn } else { 0 };
+    /// What its threads do now; `None` if none is left.
+    pub fn state(&mut self, links: &Levels<'_>) -> Option<State> {
+        let skipped = if self.threads.len() > MOST_THREADS {
+            self.turn
+        } else {
+            0
+        };
         self.turn = (skipped + MOST_THREADS) % self.threads.len().max(1);
         let looked_at = self.threads.values_mut().skip(skipped).take(MOST_THREADS);
         let activities: Vec<Activity> = looked_at.filter_map(ThreadFiles::activity).collect();
-        let around = Surrounded { member: self, level };
+        let around = Surrounded { member: self, links };
         activities.into_iter().map(|activity| judge(activity, &around)).max()
     }
 
@@ -125,9 +129,6 @@ pub struct Ends {
     pub output: Option<EdgeId>,
 }
 
-/// A pipe has room for a page, or a write would wait.
-const PAGE: u64 = 4096;
-
 impl Surroundings for Surrounded<'_> {
     fn output(&self, fd: i32) -> Option<EdgeId> {
         let found = self.member.outputs.iter().find(|(at, _)| *at == fd);
@@ -147,13 +148,12 @@ impl Surroundings for Surrounded<'_> {
     }
 
     fn full_output(&self) -> Option<EdgeId> {
-        let is_full = |edge| (self.level)(edge).is_some_and(|level| level.capacity > 0 && level.bytes + PAGE > level.capacity);
         let mut outputs = self.member.outputs.iter().map(|(_, edge)| *edge);
-        outputs.find(|edge| is_full(*edge))
+        outputs.find(|edge| self.links.is_full(*edge))
     }
 
     fn has_empty_inputs(&self) -> bool {
-        let is_empty = |edge| (self.level)(edge).is_some_and(|level| level.bytes == 0);
+        let is_empty = |edge| self.links.level(edge).is_some_and(|level| level.bytes == 0);
         self.member.inputs.iter().all(|(_, edge)| is_empty(*edge))
     }
 

@@ -47,7 +47,11 @@ impl Pipeline {
     /// The commands, joined as a shell does; long ones are cut.
     #[must_use]
     pub fn text(&self) -> String {
-        let commands = self.stages.values().iter().map(|stage| brief(command(stage.pid).as_bytes()));
+        let commands = self
+            .stages
+            .values()
+            .iter()
+            .map(|stage| brief(command(stage.pid).as_bytes()));
         commands.collect::<Vec<_>>().join(" | ")
     }
 }
@@ -94,8 +98,17 @@ impl<'a> Joints<'a> {
             // Who holds both ends uses the pipe to wake itself, or keeps it for its children.
             let pids = |ends: &[(i32, HeldDescriptor)]| -> HashSet<i32> { ends.iter().map(|(pid, _)| *pid).collect() };
             let both: HashSet<i32> = &pids(&ends.writers) & &pids(&ends.readers);
-            ends.writers.retain(|(pid, _)| !both.contains(pid));
-            ends.readers.retain(|(pid, _)| !both.contains(pid));
+            let (writers, readers) = (pids(&ends.writers), pids(&ends.readers));
+            // What a shell was given by the one that has started it is shared by all its commands, whether or not they
+            // use it.
+            let is_shared = |(pid, held): &(i32, HeldDescriptor), others: &HashSet<i32>| {
+                let mut ancestors = census.ancestors(*pid);
+                census.is_inherited(*pid, held) && ancestors.any(|ancestor| others.contains(&ancestor))
+            };
+            ends.writers
+                .retain(|end| !both.contains(&end.0) && !is_shared(end, &readers));
+            ends.readers
+                .retain(|end| !both.contains(&end.0) && !is_shared(end, &writers));
             !ends.writers.is_empty() && !ends.readers.is_empty()
         });
         let mut this = Self {
@@ -182,6 +195,18 @@ impl<'a> Joints<'a> {
         links
     }
 
+    /// Whether a stage is joined only to those that have started it.
+    fn is_only_owned(&self, stage: i32) -> bool {
+        let owners: HashSet<i32> = self.census.ancestors(stage).map(|pid| self.stage(pid)).collect();
+        self.neighbours(stage).all(|stage| owners.contains(&stage))
+    }
+
+    /// The stages that a stage is joined to.
+    fn neighbours(&self, stage: i32) -> impl Iterator<Item = i32> {
+        let above = self.inputs(stage).into_iter().map(|link| self.stage(link.writer.0));
+        above.chain(self.outputs(stage).into_iter().map(|link| self.stage(link.reader.0)))
+    }
+
     /// One link for each pair of stages that a pipe joins.
     fn links(&self) -> impl Iterator<Item = Link> {
         self.pipes.iter().flat_map(|(carrier, ends)| {
@@ -207,10 +232,14 @@ impl<'a> Joints<'a> {
         let standard = if into { 0 } else { 1 };
         own.sort_by_key(|(_, held)| (held.fd != standard, held.fd));
         own.into_iter().find_map(|(pid, held)| {
-            let Target::Socket(inode) = held.target else { return None };
+            let Target::Socket(inode) = held.target else {
+                return None;
+            };
             let peer = self.census.peer(inode)?;
             let (other, theirs) = self.sockets.get(&peer)?.first()?.clone();
-            if members.contains(&other) || self.census.ancestors(pid).any(|ancestor| ancestor == other) {
+            // A service talks to what has started it, which is no part of its pipeline.
+            let is_started_by = || self.census.ancestors(pid).any(|ancestor| ancestor == other);
+            if members.contains(&other) || held.fd != standard && is_started_by() {
                 return None;
             }
             let side = |held: HeldDescriptor, writes: bool| HeldDescriptor {
@@ -320,7 +349,10 @@ impl Tree<'_> {
                 _ => self.joints.outputs(stage),
             };
             let mut path = self.path.iter();
-            outputs.extend(path.find(|link| link.is_connection() && self.joints.stage(link.writer.0) == stage).cloned());
+            outputs.extend(
+                path.find(|link| link.is_connection() && self.joints.stage(link.writer.0) == stage)
+                    .cloned(),
+            );
             if outputs.is_empty() && !has_crossed {
                 outputs.extend(self.joints.connection(stage, false));
                 has_crossed = !outputs.is_empty();
@@ -364,15 +396,16 @@ impl Census {
         let joints = Joints::new(self);
         let mut seeds: Vec<i32> = Vec::new();
         for pid in pids {
-            if let Some(stage) = joints.stage_of.get(pid) {
+            let own = joints.stage_of.get(pid).filter(|stage| !joints.is_only_owned(**stage));
+            if let Some(stage) = own {
                 seeds.push(*stage);
                 continue;
             }
             let below = joints.stages.keys().copied();
             let before = seeds.len();
             seeds.extend(below.filter(|stage| self.ancestors(*stage).any(|ancestor| ancestor == *pid)));
-            // It may be joined by connections alone.
-            seeds.extend((seeds.len() == before).then_some(*pid));
+            // It may be joined by connections alone, or to the one that has started it.
+            seeds.extend((seeds.len() == before).then(|| joints.stage(*pid)));
         }
         let mut found: Vec<Pipeline> = Vec::new();
         for seed in seeds {
@@ -389,8 +422,21 @@ impl Census {
     #[must_use]
     pub fn pipelines(&self) -> Vec<Pipeline> {
         let joints = Joints::new(self);
-        let piped: Vec<i32> = joints.stages.keys().copied().collect();
+        let descends = |pid: i32, from: i32| self.ancestors(pid).any(|ancestor| ancestor == from);
+        // What starts pipelines is no pipeline itself, though it holds an end of each.
+        let starts_others = |stage: i32| {
+            let mut stages = joints.stages.keys();
+            stages.any(|other| descends(*other, stage))
+                && joints
+                    .neighbours(stage)
+                    .all(|other| descends(other, stage) || descends(stage, other))
+        };
+        let piped: Vec<i32> = joints
+            .stages
+            .keys()
+            .copied()
+            .filter(|stage| !starts_others(*stage))
+            .collect();
         self.pipelines_of(&piped)
     }
 }
-

@@ -49,7 +49,13 @@ pub struct AttachOptions {
     interval: Duration,
 
     /// When to use colour: auto, always, never
-    #[arg(long, value_enum, default_value = "auto", value_name = "WHEN", hide_possible_values = true)]
+    #[arg(
+        long,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN",
+        hide_possible_values = true
+    )]
     color: Color,
 
     /// Serve the numbers to Prometheus at http://HOST:PORT/metrics
@@ -94,7 +100,10 @@ fn attach(options: &AttachOptions) -> Result<ExitCode, Failure> {
     };
     for other in others {
         let text = other.text();
-        say(&format!("highwater: attach: another pipeline is `highwater attach {}`: {text}\n", number(other)));
+        say(&format!(
+            "highwater: attach: another pipeline is `highwater attach {}`: {text}\n",
+            number(other)
+        ));
     }
     follow(shown, options)
 }
@@ -155,7 +164,12 @@ fn candidates(census: &Census) -> String {
         return "no pipeline is running\n".to_owned();
     }
     let rows = pipelines.iter().map(|(moved, pipeline)| {
-        format!("{:>8}  {:>9}  {}\n", number(pipeline), human_size(*moved), pipeline.text())
+        format!(
+            "{:>8}  {:>9}  {}\n",
+            number(pipeline),
+            human_size(*moved),
+            pipeline.text()
+        )
     });
     format!("{:>8}  {:>9}  pipeline\n", "pid", "moved") + &rows.collect::<String>()
 }

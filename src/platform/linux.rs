@@ -29,15 +29,17 @@ use super::files::Guards;
 mod other_process;
 mod processes;
 mod room;
+mod unix_peers;
 
 pub use other_process::{
-    ProcessFiles, ThreadFiles, child_processes, command_line, connections, file_position, held_descriptor, held_descriptors, owner,
-    start_time, threads, unix_peers,
+    ProcessFiles, ThreadFiles, child_processes, command_line, connections, file_position, held_descriptor,
+    held_descriptors, owner, start_time, threads,
 };
 pub use processes::{
     group_memory, has_running_thread, listeners, open_files, process_memory, processes, shares_network, stored_bytes,
 };
 pub use room::free_memory;
+pub use unix_peers::unix_peers;
 
 /// One eventfd.
 #[derive(Debug)]

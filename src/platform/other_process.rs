@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use super::system::{
-    ProcessFiles, ThreadFiles, child_processes, command_line, connections, file_position, held_descriptor, held_descriptors, owner,
-    start_time, threads, unix_peers,
+    ProcessFiles, ThreadFiles, child_processes, command_line, connections, file_position, held_descriptor,
+    held_descriptors, owner, start_time, threads, unix_peers,
 };
 
 /// What a descriptor refers to.
@@ -88,6 +88,16 @@ pub struct FilePosition {
 pub struct Level {
     /// What was written to it and not read from it.
     pub bytes: u64,
-    /// How much fits in it.
+    /// How much fits in it; 0 if that is not known.
     pub capacity: u64,
+}
+
+impl Level {
+    /// Whether a writer would wait, as far as the bytes tell: a pipe has room once a page is free.
+    #[must_use]
+    pub fn looks_full(&self) -> bool {
+        /// The page size of pipes nearly everywhere.
+        const PAGE: u64 = 4096;
+        self.capacity > 0 && self.bytes + PAGE > self.capacity
+    }
 }

@@ -285,6 +285,12 @@ impl ProcessFiles {
     pub fn level(&self, _held: &HeldDescriptor) -> Option<Level> {
         None
     }
+
+    /// Unknown.
+    #[must_use]
+    pub fn is_full(&self, _fd: i32) -> Option<bool> {
+        None
+    }
 }
 
 /// What a thread of another process does: there is no portable way to see it.

@@ -4,6 +4,8 @@
 
 mod support;
 
+#[cfg(not(feature = "portable-platform"))]
+mod attach;
 mod browser;
 mod chains;
 mod check;

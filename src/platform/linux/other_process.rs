@@ -8,8 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
+use rustix::net::AddressFamily;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use super::super::other_process::{Activity, Connection, FilePosition, HeldDescriptor, Level, Target};
@@ -53,7 +55,12 @@ impl ProcessFiles {
     pub fn resident(&self) -> Option<u64> {
         let mut buffer = [0; 256];
         let text = text_of(self.statm.as_ref()?, &mut buffer)?;
-        let pages: u64 = std::str::from_utf8(text).ok()?.split_whitespace().nth(1)?.parse().ok()?;
+        let pages: u64 = std::str::from_utf8(text)
+            .ok()?
+            .split_whitespace()
+            .nth(1)?
+            .parse()
+            .ok()?;
         (pages > 0).then(|| pages * rustix::param::page_size() as u64)
     }
 
@@ -70,6 +77,15 @@ impl ProcessFiles {
             Target::Socket(_) => Some(socket_level(borrowed?.as_fd(), held.writes && !held.reads)),
             Target::File(_) | Target::Terminal | Target::Other => None,
         }
+    }
+
+    /// Whether a write to a pipe or a socket at one of its descriptors would wait; `None` if that may not be seen.
+    #[must_use]
+    pub fn is_full(&self, fd: i32) -> Option<bool> {
+        let borrowed = self.borrow(fd)?;
+        let mut ready = [PollFd::new(&borrowed, PollFlags::OUT)];
+        rustix::event::poll(&mut ready, Some(&Timespec::default())).ok()?;
+        Some(ready[0].revents().is_empty())
     }
 
     fn borrow(&self, fd: i32) -> Option<OwnedFd> {
@@ -89,17 +105,20 @@ fn pipe_level(fd: BorrowedFd<'_>) -> Option<Level> {
     })
 }
 
-/// One side of a connection: what it has not read, or what its peer's kernel has not acknowledged.
+/// One side of a connection: what it has not read, or what its peer's kernel has not acknowledged. A Unix socket has one
+/// queue, which the reader sees and the writer's buffer bounds.
 fn socket_level(fd: BorrowedFd<'_>, is_writer: bool) -> Level {
-    let size = if is_writer {
-        rustix::net::sockopt::socket_send_buffer_size(fd)
+    let is_unix = rustix::net::sockopt::socket_domain(fd) == Ok(AddressFamily::UNIX);
+    let (bytes, size) = if is_writer {
+        let bytes = if is_unix { None } else { unsent_bytes(fd) };
+        (bytes, rustix::net::sockopt::socket_send_buffer_size(fd))
     } else {
-        rustix::net::sockopt::socket_recv_buffer_size(fd)
-    };
-    let bytes = if is_writer {
-        unsent_bytes(fd)
-    } else {
-        rustix::io::ioctl_fionread(fd).ok()
+        let size = if is_unix {
+            Ok(0)
+        } else {
+            rustix::net::sockopt::socket_recv_buffer_size(fd)
+        };
+        (rustix::io::ioctl_fionread(fd).ok(), size)
     };
     Level {
         bytes: bytes.unwrap_or(0),
@@ -268,8 +287,15 @@ fn polling(number: i64, arguments: &[u64]) -> Activity {
 fn by_function(name: &[u8]) -> Activity {
     let name = String::from_utf8_lossy(name);
     let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
-    if has(&["pipe_read", "pipe_wait_readable", "stream_read", "stream_data_wait", "recvmsg", "sk_wait_data", "tty_read"])
-    {
+    if has(&[
+        "pipe_read",
+        "pipe_wait_readable",
+        "stream_read",
+        "stream_data_wait",
+        "recvmsg",
+        "sk_wait_data",
+        "tty_read",
+    ]) {
         Activity::Reading(None)
     } else if has(&[
         "pipe_write",
@@ -299,7 +325,9 @@ fn text_of<'a>(file: &File, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
 #[must_use]
 pub fn threads(pid: i32) -> Vec<i32> {
     let entries = read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 /// The children of a process; none if the system is built without such a list.
@@ -446,12 +474,6 @@ fn address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(host, u16::from_str_radix(port, 16).ok()?))
 }
 
-/// Pairs of connected Unix sockets by their inodes: not known yet.
-#[must_use]
-pub fn unix_peers() -> Vec<(u64, u64)> {
-    Vec::new()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -496,7 +518,11 @@ mod tests {
         while files.activity() == Some(Activity::Running) {}
         assert_eq!(files.activity(), Some(Activity::Reading(Some(number))));
         files.syscall = None;
-        assert_eq!(files.activity(), Some(Activity::Reading(None)), "by the kernel's function");
+        assert_eq!(
+            files.activity(),
+            Some(Activity::Reading(None)),
+            "by the kernel's function"
+        );
         drop(write);
         assert_eq!(reader.join().expect("no panic"), Ok(0));
         assert_eq!(files.activity(), None);
@@ -520,7 +546,10 @@ mod tests {
     fn connections_are_read() {
         let line = "   3: 0100007F:1F90 0100007F:C001 01 00000000:00000000 00:00000000 00000000     0        0 4711 1";
         let read = connection(line).expect("a connection");
-        assert_eq!((read.inode, read.local.to_string()), (4711, "127.0.0.1:8080".to_owned()));
+        assert_eq!(
+            (read.inode, read.local.to_string()),
+            (4711, "127.0.0.1:8080".to_owned())
+        );
         assert_eq!(read.remote.to_string(), "127.0.0.1:49153");
         let mapped = line
             .replace("0100007F:1F90", "0000000000000000FFFF00000100007F:1F90")
