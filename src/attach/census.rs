@@ -91,7 +91,9 @@ impl Census {
             .collect();
         for (pid, fd) in inherited {
             let held = self.processes.get_mut(&pid).and_then(|process| process.held.as_mut());
-            held.into_iter().for_each(|held| held.retain(|held| held.fd != fd));
+            if let Some(held) = held {
+                held.retain(|held| held.fd != fd);
+            }
         }
     }
 
@@ -116,6 +118,7 @@ impl Census {
     }
 
     /// The numbers of all processes, in order.
+    #[must_use]
     pub fn pids(&self) -> Vec<i32> {
         let mut pids: Vec<i32> = self.processes.keys().copied().collect();
         pids.sort_unstable();
@@ -133,6 +136,7 @@ impl Census {
     }
 
     /// Whether the parent of a process has the same descriptor.
+    #[must_use]
     pub fn is_inherited(&self, pid: i32, held: &HeldDescriptor) -> bool {
         let parent = self.processes.get(&pid).map(|process| process.parent);
         let parent = parent.and_then(|parent| self.processes.get(&parent));
@@ -156,6 +160,7 @@ impl Census {
     }
 
     /// The other socket of a connection.
+    #[must_use]
     pub fn peer(&self, socket: u64) -> Option<u64> {
         self.peers.get(&socket).copied()
     }

@@ -42,7 +42,7 @@ impl LinkProbe {
 /// Levels that are read once, when they are asked for.
 pub struct Levels<'a> {
     probes: &'a EdgeMap<LinkProbe>,
-    levels: EdgeMap<OnceCell<Option<Level>>>,
+    bytes: EdgeMap<OnceCell<Option<Level>>>,
     full: EdgeMap<OnceCell<bool>>,
 }
 
@@ -51,14 +51,14 @@ impl<'a> Levels<'a> {
     pub fn new(probes: &'a EdgeMap<LinkProbe>) -> Self {
         Self {
             probes,
-            levels: probes.map(|_, _| OnceCell::new()),
+            bytes: probes.map(|_, _| OnceCell::new()),
             full: probes.map(|_, _| OnceCell::new()),
         }
     }
 
     /// What is in a link; `None` if that may not be seen.
     pub fn level(&self, edge: EdgeId) -> Option<Level> {
-        *self.levels[edge].get_or_init(|| self.probes[edge].level())
+        *self.bytes[edge].get_or_init(|| self.probes[edge].level())
     }
 
     /// Whether a write to a link would wait.

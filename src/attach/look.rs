@@ -11,7 +11,7 @@ use crate::graph::{EdgeId, EdgeMap, Graph, NodeId, NodeMap};
 use crate::platform::other_process::{HeldDescriptor, Target, child_processes, command_line, file_position};
 
 use super::activity::State;
-use super::attached::{Attached, Counters, StageCounters};
+use super::attached::{Attached, Counters, LinkCounters, StageCounters};
 use super::census::{Carrier, command, name};
 use super::levels::{Levels, LinkProbe};
 use super::member::{Ends, Member};
@@ -50,7 +50,7 @@ struct WatchedStage {
     is_owner: bool,
     members: Vec<Member>,
     /// The sum of what its processes had read and written when each was first seen. What a child has moved is added to
-    /// its parent's counters once that has waited for it: see proc_pid_io(5).
+    /// its parent's counters once that has waited for it: see `proc_pid_io(5)`.
     base: (u64, u64),
 }
 
@@ -67,7 +67,7 @@ impl Look {
         });
         let counters = Counters {
             stages: pipeline.stages.map(|_, stage| StageCounters::of(stage.pid)),
-            links: pipeline.links.map(|_, _| Default::default()),
+            links: pipeline.links.map(|_, _| LinkCounters::default()),
             ..Counters::default()
         };
         let mut this = Self {
@@ -120,12 +120,12 @@ impl Look {
             let mut counters = self.attached.counters();
             counters.at = now.saturating_duration_since(self.begun);
             let at = counters.at;
-            for (node, state) in states.iter() {
+            for (node, seen) in states.iter() {
                 let stage = &mut counters.stages[node];
-                match state {
-                    Some(state) => {
+                match seen {
+                    Some(done) => {
                         stage.times.ended_at = None;
-                        stage.spend(time, *state);
+                        stage.spend(time, *done);
                     }
                     None => {
                         stage.times.ended_at.get_or_insert(at);
@@ -240,7 +240,7 @@ impl Look {
         counters.progress = Some(ratio(file.offset, file.size).min(1.0));
         counters.remaining = self.offsets.front().and_then(|(before, offset)| {
             let rate = file.offset.checked_sub(*offset).filter(|moved| *moved > 0)?;
-            let seconds = ratio(file.size.saturating_sub(file.offset), rate) * (at - *before).as_secs_f64();
+            let seconds = ratio(file.size.saturating_sub(file.offset), rate) * at.saturating_sub(*before).as_secs_f64();
             Duration::try_from_secs_f64(seconds).ok()
         });
     }

@@ -229,7 +229,7 @@ impl<'a> Joints<'a> {
             .iter()
             .flat_map(|pid| self.census.ends(*pid).map(|held| (*pid, held.clone())))
             .collect();
-        let standard = if into { 0 } else { 1 };
+        let standard = i32::from(!into);
         own.sort_by_key(|(_, held)| (held.fd != standard, held.fd));
         own.into_iter().find_map(|(pid, held)| {
             let Target::Socket(inode) = held.target else {
@@ -270,7 +270,7 @@ impl<'a> Joints<'a> {
         // The way to the first stage. A parent of the pipeline is an end of it: what else it does is another matter.
         let mut path: Vec<Link> = Vec::new();
         let mut root = seed;
-        let mut seen = HashSet::from([seed]);
+        let mut passed = HashSet::from([seed]);
         let mut has_crossed = false;
         while !owners.contains(&root) {
             let mut inputs = self.inputs(root);
@@ -279,10 +279,10 @@ impl<'a> Joints<'a> {
                 has_crossed = !inputs.is_empty();
             }
             let stages = inputs.iter().map(|link| self.stage(link.writer.0));
-            others.extend(stages.skip(1).filter(|stage| !seen.contains(stage)));
+            others.extend(stages.skip(1).filter(|stage| !passed.contains(stage)));
             let Some(link) = inputs.into_iter().next() else { break };
             let above = self.stage(link.writer.0);
-            if !seen.insert(above) {
+            if !passed.insert(above) {
                 break;
             }
             root = above;
@@ -297,7 +297,7 @@ impl<'a> Joints<'a> {
             below: HashMap::new(),
             placed: HashSet::from([root]),
         };
-        tree.grow(root, first);
+        tree.grow(root, first.as_ref());
         others.retain(|stage| !tree.placed.contains(stage));
         others.sort_unstable();
         others.dedup();
@@ -337,14 +337,14 @@ struct Tree<'a> {
 impl Tree<'_> {
     /// Finds everything behind the first stage, the nearest stages first: where several write to one pipe, it belongs to
     /// the one that the others were started for. Only `first` leads away from the first stage, if it is given.
-    fn grow(&mut self, root: i32, first: Option<Link>) {
-        let mut has_crossed = self.path.iter().any(|link| link.is_connection());
+    fn grow(&mut self, root: i32, first: Option<&Link>) {
+        let mut has_crossed = self.path.iter().any(Link::is_connection);
         let mut next = VecDeque::from([root]);
         while let Some(stage) = next.pop_front() {
             if stage != root && self.owners.contains(&stage) {
                 continue;
             }
-            let mut outputs = match &first {
+            let mut outputs = match first {
                 Some(link) if stage == root => vec![link.clone()],
                 _ => self.joints.outputs(stage),
             };

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use rustix::event::{Timespec, poll};
 
 use crate::attach::{Census, Look, Pipeline};
-use crate::engine::Sampler;
+use crate::engine::{Sampler, Snapshot};
 use crate::error::{Failure, Kind, shown};
 use crate::grammar::human_size;
 use crate::net::Address;
@@ -199,7 +199,7 @@ fn once(pipelines: &[Pipeline], options: &AttachOptions) -> ExitCode {
         if left.is_zero() || !goes_on {
             break;
         }
-        sleep(pause.min(left));
+        wait(pause.min(left));
     }
     let is_terminal = io::IsTerminal::is_terminal(&io::stdout());
     let style = style(options.color, is_terminal);
@@ -211,10 +211,17 @@ fn once(pipelines: &[Pipeline], options: &AttachOptions) -> ExitCode {
             _ => picture(&snapshot, style),
         }
     });
-    print(&pictures.collect::<Vec<_>>().join(""))
+    print(&pictures.collect::<String>())
 }
 
-fn picture(snapshot: &crate::engine::Snapshot, style: Style) -> String {
+/// Waits for that long, or until a signal.
+fn wait(time: Duration) {
+    // A time too long for the call is one more look.
+    let time = Timespec::try_from(time).unwrap_or_default();
+    let _ = poll(&mut [], Some(&time));
+}
+
+fn picture(snapshot: &Snapshot, style: Style) -> String {
     let columns = terminal_size(io::stdout()).map_or(80, |(columns, _)| usize::from(columns));
     let size = Size {
         columns,
@@ -251,7 +258,7 @@ fn follow(pipeline: &Pipeline, options: &AttachOptions) -> Result<ExitCode, Fail
     }
     let view = View::observe(look.attached(), settings, recorder);
     while signal.load(Ordering::Relaxed) == 0 && look.sample() {
-        sleep(look.interval());
+        wait(look.interval());
     }
     let (snapshot, mut recorder) = view.finish();
     drop(metrics);

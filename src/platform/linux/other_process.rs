@@ -1,4 +1,4 @@
-//! Other processes, from /proc and pidfd_getfd(2). docs/ATTACH.md has the method with its sources.
+//! Other processes, from /proc and `pidfd_getfd(2)`. docs/ATTACH.md has the method with its sources.
 
 use std::fs::{File, read, read_dir, read_link};
 use std::io;
@@ -199,7 +199,7 @@ fn hexadecimal(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
-/// The states of proc_pid_stat(5).
+/// The states of `proc_pid_stat(5)`.
 fn by_state(state: u8) -> Option<Activity> {
     match state {
         b'R' => Some(Activity::Running),

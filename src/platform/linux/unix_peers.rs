@@ -1,4 +1,4 @@
-//! Which Unix sockets are connected to each other: see sock_diag(7).
+//! Which Unix sockets are connected to each other: see `sock_diag(7)`.
 
 use rustix::net::netlink::SOCK_DIAG;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
