@@ -48,6 +48,8 @@ pub(super) struct StageCounters {
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub file: Option<FileSample>,
+    /// The file that was seen first, and how far the stage was in it.
+    pub first_file: Option<FileSample>,
 }
 
 /// What was seen of a link.
@@ -69,6 +71,17 @@ impl StageCounters {
             pid: pid.unsigned_abs(),
             ..Self::default()
         }
+    }
+
+    /// Notes how far it is in its file; returns how far it has come, if it is still the first one.
+    pub fn note_file(&mut self, file: FileSample) -> Option<u64> {
+        let first = self.first_file.get_or_insert_with(|| file.clone());
+        let moved = file
+            .offset
+            .checked_sub(first.offset)
+            .filter(|_| first.path == file.path);
+        self.file = Some(file);
+        moved
     }
 
     /// Adds that the stage spent this time in one state.

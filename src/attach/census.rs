@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::error::shown;
-use crate::grammar::quote;
+use crate::grammar::quote_value;
 use crate::platform::other_process::{HeldDescriptor, Target, command_line, connections, held_descriptors, unix_peers};
 use crate::platform::{Listed, process_name, processes};
 
@@ -187,8 +187,11 @@ pub fn command(pid: i32) -> String {
         return format!("[{}]", name(pid));
     };
     *program = base_name(program).to_vec();
-    let words: Vec<Vec<u8>> = words.iter().map(|word| quote(word)).collect();
-    shown(&words.join(&b' '))
+    let words = words.iter().map(|word| match word.as_slice() {
+        b"" => b"''".to_vec(),
+        word => quote_value(word),
+    });
+    shown(&words.collect::<Vec<_>>().join(&b' '))
 }
 
 /// The name of a process.

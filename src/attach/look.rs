@@ -221,12 +221,17 @@ impl Look {
         counters.buffered_peak = counters.buffered_peak.max(buffered);
         for node in self.graph.nodes() {
             let is_source = self.graph.input(node).is_none();
-            if is_source || self.graph.is_sink(node) {
-                let file = self.stages[node].file(is_source);
-                if file.is_some() {
-                    counters.stages[node].file = file;
-                }
-            }
+            let file = self.stages[node]
+                .file(is_source)
+                .filter(|_| is_source || self.graph.is_sink(node));
+            let counted = &mut counters.stages[node];
+            let moved = file.and_then(|file| counted.note_file(file)).unwrap_or(0);
+            let bytes = if is_source {
+                &mut counted.bytes_in
+            } else {
+                &mut counted.bytes_out
+            };
+            *bytes = moved.max(*bytes);
         }
         let file = counters.stages[self.graph.root()].file.clone();
         let is_whole = self.stages[self.graph.root()].reads_one_file();
@@ -253,11 +258,10 @@ impl Look {
                 counters.stages[joined.from].bytes_out,
                 counters.stages[joined.to].bytes_in,
             ];
-            let is_only = self.graph.outputs(joined.from).len() == 1;
             if taken > given {
                 counters.stages[joined.from].bytes_out = taken;
-            } else if is_only && taken < given.saturating_sub(held) / 2 {
-                counters.stages[joined.to].bytes_in = given - held;
+            } else if self.graph.outputs(joined.from).len() == 1 && !self.stages[joined.from].writes_files() {
+                counters.stages[joined.to].bytes_in = taken.max(given.saturating_sub(held));
             }
         }
     }
@@ -268,6 +272,12 @@ impl WatchedStage {
     fn state(&mut self, levels: &Levels<'_>) -> Option<State> {
         let states = self.members.iter_mut().filter_map(|member| member.state(levels));
         states.max()
+    }
+
+    /// Whether it has a file open for writing, besides its standard error.
+    fn writes_files(&self) -> bool {
+        let mut held = self.members.iter().flat_map(Member::held);
+        held.any(|held| held.writes && held.fd != 2 && matches!(held.target, Target::File(_)))
     }
 
     /// Whether its input ends with the file that it reads: that is at its standard input, or is the last word of its
