@@ -109,6 +109,7 @@ impl Look {
         let now = Instant::now();
         if now >= self.next_lists {
             self.list();
+            self.renew_probes();
             self.next_lists = now + LISTS_INTERVAL;
         }
         let levels = Levels::new(&self.probes);
@@ -192,14 +193,40 @@ impl Look {
         }
     }
 
+    /// Looks at the ends of links through processes that hold them now: a subshell's commands come and go.
+    fn renew_probes(&mut self) {
+        for (edge, probe) in self.probes.iter_mut() {
+            let joined = self.graph.edge(edge);
+            let [writer, reader] = [joined.from, joined.to].map(|node| self.stages[node].holder(edge));
+            let link = &mut self.links[edge];
+            let mut is_new = false;
+            for (end, holder) in [(&mut link.writer, writer), (&mut link.reader, reader)] {
+                if let Some((pid, held)) = holder.filter(|(pid, _)| *pid != end.0) {
+                    let direction = HeldDescriptor {
+                        reads: end.1.reads,
+                        writes: end.1.writes,
+                        ..held
+                    };
+                    *end = (pid, direction);
+                    is_new = true;
+                }
+            }
+            if is_new {
+                *probe = LinkProbe::new(link);
+            }
+        }
+    }
+
     /// Reads levels, bytes, memory and the files at the ends.
     fn count(&mut self) {
         let levels = Levels::new(&self.probes);
         let mut counters = self.attached.counters();
         let at = counters.at;
         for (edge, link) in counters.links.iter_mut() {
-            if let Some(level) = levels.level(edge) {
-                link.levels.buffered = level.bytes;
+            let level = levels.level(edge);
+            // Nothing is in a pipe that is gone.
+            link.levels.buffered = level.map_or(0, |level| level.bytes);
+            if let Some(level) = level {
                 link.levels.peak = link.levels.peak.max(level.bytes);
                 link.levels.high = level.capacity.max(level.bytes);
                 // A writer goes on once a page is free.
@@ -272,6 +299,12 @@ impl WatchedStage {
     fn state(&mut self, levels: &Levels<'_>) -> Option<State> {
         let states = self.members.iter_mut().filter_map(|member| member.state(levels));
         states.max()
+    }
+
+    /// The first process that holds an end of a link, and its descriptor.
+    fn holder(&self, edge: EdgeId) -> Option<(i32, HeldDescriptor)> {
+        let mut members = self.members.iter();
+        members.find_map(|member| Some((member.pid, member.end_of(edge)?)))
     }
 
     /// Whether it has a file open for writing, besides its standard error.

@@ -11,6 +11,10 @@ use crate::platform::other_process::{
 use super::activity::{State, Surroundings, judge};
 use super::levels::Levels;
 
+/// The descriptors of a process with more are listed less often.
+const MANY_DESCRIPTORS: usize = 256;
+/// How often: once in so many looks.
+const SELDOM: u32 = 10;
 /// More threads are looked at in turns.
 const MOST_THREADS: usize = 64;
 
@@ -26,6 +30,8 @@ pub struct Member {
     /// Where the next look at many threads begins.
     turn: usize,
     held: RefCell<HashMap<i32, HeldDescriptor>>,
+    /// For how many looks they have not been listed.
+    unlisted: u32,
     /// The descriptors that are ends of links.
     inputs: Vec<(i32, EdgeId)>,
     outputs: Vec<(i32, EdgeId)>,
@@ -51,6 +57,7 @@ impl Member {
             threads: HashMap::new(),
             turn: 0,
             held: RefCell::default(),
+            unlisted: 0,
             inputs: Vec::new(),
             outputs: Vec::new(),
             base,
@@ -73,7 +80,10 @@ impl Member {
                 self.threads.insert(thread, files);
             }
         }
-        if let Ok(held) = held_descriptors(self.pid) {
+        self.unlisted += 1;
+        let is_due = self.held.get_mut().len() <= MANY_DESCRIPTORS || self.unlisted >= SELDOM;
+        if is_due && let Ok(held) = held_descriptors(self.pid) {
+            self.unlisted = 0;
             let mut ends: Vec<(i32, Ends)> = held.iter().map(|held| (held.fd, link(held))).collect();
             ends.sort_unstable_by_key(|(fd, _)| *fd);
             self.inputs = ends.iter().filter_map(|(fd, ends)| Some((*fd, ends.input?))).collect();
@@ -86,6 +96,13 @@ impl Member {
     /// Whether it holds an end of a link.
     pub fn is_joined(&self) -> bool {
         !self.inputs.is_empty() || !self.outputs.is_empty()
+    }
+
+    /// The descriptor that is an end of a link.
+    pub fn end_of(&self, edge: EdgeId) -> Option<HeldDescriptor> {
+        let mut ends = self.inputs.iter().chain(&self.outputs);
+        let (fd, _) = ends.find(|(_, at)| *at == edge)?;
+        self.held.borrow().get(fd).cloned()
     }
 
     /// What its threads do now; `None` if none is left.

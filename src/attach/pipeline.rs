@@ -19,6 +19,8 @@ pub struct Pipeline {
     pub links: EdgeMap<Link>,
     /// Processes that feed a stage besides the one that is shown before it.
     pub others: Vec<i32>,
+    /// Processes whose input or output is a pipe of which no other end is seen, each with whether it writes.
+    pub loose: Vec<(i32, bool)>,
 }
 
 /// A process, and those of its descendants that hold only what it holds.
@@ -72,6 +74,8 @@ struct Joints<'a> {
     pipes: BTreeMap<Carrier, Ends>,
     /// The processes that hold a socket.
     sockets: HashMap<u64, Vec<(i32, HeldDescriptor)>>,
+    /// The pipes of which one end is seen.
+    loose: HashSet<Carrier>,
 }
 
 impl<'a> Joints<'a> {
@@ -94,6 +98,8 @@ impl<'a> Joints<'a> {
                 }
             }
         }
+        let is_loose = |(_, ends): &(&Carrier, &Ends)| ends.writers.is_empty() || ends.readers.is_empty();
+        let loose = pipes.iter().filter(is_loose).map(|(carrier, _)| *carrier).collect();
         pipes.retain(|_, ends| {
             // Who holds both ends uses the pipe to wake itself, or keeps it for its children.
             let pids = |ends: &[(i32, HeldDescriptor)]| -> HashSet<i32> { ends.iter().map(|(pid, _)| *pid).collect() };
@@ -117,6 +123,7 @@ impl<'a> Joints<'a> {
             stages: BTreeMap::new(),
             pipes,
             sockets,
+            loose,
         };
         this.merge(&pids);
         this
@@ -181,16 +188,14 @@ impl<'a> Joints<'a> {
 
     /// The pipes into a stage from others, standard input first.
     fn inputs(&self, stage: i32) -> Vec<Link> {
-        let mut links: Vec<Link> = self.links().filter(|link| self.stage(link.reader.0) == stage).collect();
-        links.retain(|link| self.stage(link.writer.0) != stage);
+        let mut links = self.links(|from, to| to == stage && from != stage);
         links.sort_by_key(|link| (link.reader.1.fd, link.writer.0));
         links
     }
 
     /// The pipes out of a stage to others, standard output last: there the stream continues.
     fn outputs(&self, stage: i32) -> Vec<Link> {
-        let mut links: Vec<Link> = self.links().filter(|link| self.stage(link.writer.0) == stage).collect();
-        links.retain(|link| self.stage(link.reader.0) != stage);
+        let mut links = self.links(|from, to| from == stage && to != stage);
         links.sort_by_key(|link| (link.writer.1.fd == 1, link.writer.1.fd, link.reader.0));
         links
     }
@@ -207,19 +212,21 @@ impl<'a> Joints<'a> {
         above.chain(self.outputs(stage).into_iter().map(|link| self.stage(link.reader.0)))
     }
 
-    /// One link for each pair of stages that a pipe joins.
-    fn links(&self) -> impl Iterator<Item = Link> {
-        self.pipes.iter().flat_map(|(carrier, ends)| {
-            let pairs = ends
-                .writers
-                .iter()
-                .flat_map(|writer| ends.readers.iter().map(move |reader| (writer, reader)));
-            pairs.map(|(writer, reader)| Link {
-                carrier: *carrier,
-                writer: writer.clone(),
-                reader: reader.clone(),
-            })
-        })
+    /// One link for each pair of processes whose stages, that of the writer first, are wanted.
+    fn links(&self, wanted: impl Fn(i32, i32) -> bool) -> Vec<Link> {
+        let mut links = Vec::new();
+        for (carrier, ends) in &self.pipes {
+            for reader in &ends.readers {
+                let writers = ends.writers.iter();
+                let writers = writers.filter(|writer| wanted(self.stage(writer.0), self.stage(reader.0)));
+                links.extend(writers.map(|writer| Link {
+                    carrier: *carrier,
+                    writer: writer.clone(),
+                    reader: reader.clone(),
+                }));
+            }
+        }
+        links
     }
 
     /// The connection of a stage to another process on this system.
@@ -306,10 +313,23 @@ impl<'a> Joints<'a> {
             stages: NodeMap::default(),
             links: EdgeMap::default(),
             others,
+            loose: Vec::new(),
         };
         let node = pipeline.graph.root();
         tree.place(&mut pipeline, node, root);
+        let ends = pipeline
+            .graph
+            .nodes()
+            .map(|node| (pipeline.stages[node].pid, pipeline.graph.is_sink(node)));
+        let ends = ends.filter(|(pid, writes)| (*writes || *pid == root) && !tree.owners.contains(pid));
+        pipeline.loose = ends.filter(|(pid, writes)| self.is_loose(*pid, *writes)).collect();
         pipeline
+    }
+
+    /// Whether nothing is seen at the other end of a process's standard input or output.
+    fn is_loose(&self, pid: i32, writes: bool) -> bool {
+        let mut held = self.census.ends(pid).filter(|held| held.fd == i32::from(writes));
+        held.any(|held| Carrier::of(held).is_some_and(|carrier| self.loose.contains(&carrier)))
     }
 
     /// Whether a stage without a pipe on its input reads from its connection: not if it reads a file or a terminal and
@@ -423,20 +443,14 @@ impl Census {
     pub fn pipelines(&self) -> Vec<Pipeline> {
         let joints = Joints::new(self);
         let descends = |pid: i32, from: i32| self.ancestors(pid).any(|ancestor| ancestor == from);
+        let starters: HashSet<i32> = joints.stages.keys().flat_map(|stage| self.ancestors(*stage)).collect();
         // What starts pipelines is no pipeline itself, though it holds an end of each.
-        let starts_others = |stage: i32| {
-            let mut stages = joints.stages.keys();
-            stages.any(|other| descends(*other, stage))
-                && joints
-                    .neighbours(stage)
-                    .all(|other| descends(other, stage) || descends(stage, other))
+        let only_starts = |stage: i32| {
+            let is_kin = |other| descends(other, stage) || descends(stage, other);
+            starters.contains(&stage) && joints.neighbours(stage).all(is_kin)
         };
-        let piped: Vec<i32> = joints
-            .stages
-            .keys()
-            .copied()
-            .filter(|stage| !starts_others(*stage))
-            .collect();
+        let piped = joints.stages.keys().copied().filter(|stage| !only_starts(*stage));
+        let piped: Vec<i32> = piped.collect();
         self.pipelines_of(&piped)
     }
 }

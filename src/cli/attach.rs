@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use rustix::event::{Timespec, poll};
+use rustix::process::geteuid;
 
 use crate::attach::{Census, Look, Pipeline};
 use crate::engine::{Sampler, Snapshot};
@@ -16,7 +17,7 @@ use crate::error::{Failure, Kind, shown};
 use crate::grammar::human_size;
 use crate::net::Address;
 use crate::platform::other_process::{ProcessFiles, owner};
-use crate::platform::{end_as, pending_signal, prepare_signals, terminal_size};
+use crate::platform::{end_as, pending_signal, prepare_signals, process_name, terminal_size};
 use crate::view::live::{History, Size, Style, frame};
 use crate::view::metrics::parse_address;
 use crate::view::record::{Recorder, stopped};
@@ -174,8 +175,21 @@ fn candidates(census: &Census) -> String {
     format!("{:>8}  {:>9}  pipeline\n", "pid", "moved") + &rows.collect::<String>()
 }
 
-/// Says what feeds a pipeline besides what is shown.
+/// Says what belongs to a pipeline besides what is shown.
 fn tell_others(pipeline: &Pipeline) {
+    let hint = if geteuid().is_root() { "" } else { "; root sees all" };
+    for (pid, writes) in &pipeline.loose {
+        let (verb, end) = if *writes {
+            ("reads from", "output")
+        } else {
+            ("writes to", "input")
+        };
+        let name = process_name(pid.unsigned_abs()).unwrap_or_default();
+        let name = shown(name.as_bytes());
+        say(&format!(
+            "highwater: attach: no process that may be seen {verb} the pipe at the {end} of {name} ({pid}){hint}\n"
+        ));
+    }
     for other in &pipeline.others {
         say(&format!(
             "highwater: attach: process {other} is joined to it, too, and is not shown: `highwater attach {other}`\n"

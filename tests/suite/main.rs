@@ -4,7 +4,6 @@
 
 mod support;
 
-#[cfg(not(feature = "portable-platform"))]
 mod attach;
 mod browser;
 mod chains;
