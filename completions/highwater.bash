@@ -419,7 +419,7 @@ _highwater_parameters() {
         limit) echo 'size= size=SIZE high= high=SIZE low= low=SIZE' ;;
         buffer) echo 'size= size=SIZE high= high=SIZE low= low=SIZE' ;;
         hash) echo 'algo=sha256 algo=sha512 algo=blake3 algo=crc32c algo=md5 expect= expect=TEXT label= label=TEXT to= to=ENDPOINT high= high=SIZE low= low=SIZE' ;;
-        tee) echo 'branch= branch=PIPELINE on-failure=abort on-failure=continue optional=true optional=false detach= detach=DURATION high= high=SIZE low= low=SIZE' ;;
+        tee) echo 'branch= branch=PIPELINE when-full=wait when-full=drop on-failure=abort on-failure=continue optional=true optional=false detach= detach=DURATION high= high=SIZE low= low=SIZE' ;;
         exec) echo 'program= program=WORD env= env=WORD dir= dir=WORD grace= grace=DURATION tty=true tty=false high= high=SIZE low= low=SIZE' ;;
         sh) echo 'script= script=WORD env= env=WORD dir= dir=WORD grace= grace=DURATION tty=true tty=false high= high=SIZE low= low=SIZE' ;;
     esac

@@ -152,7 +152,7 @@ var highwater-parameters = [
     &limit=['size=' 'high=' 'low=']
     &buffer=['size=' 'high=' 'low=']
     &hash=['algo=' 'expect=' 'label=' 'to=' 'high=' 'low=']
-    &tee=['branch=' 'on-failure=' 'optional=' 'detach=' 'high=' 'low=']
+    &tee=['branch=' 'when-full=' 'on-failure=' 'optional=' 'detach=' 'high=' 'low=']
     &exec=['program=' 'env=' 'dir=' 'grace=' 'tty=' 'high=' 'low=']
     &sh=['script=' 'env=' 'dir=' 'grace=' 'tty=' 'high=' 'low=']
 ]

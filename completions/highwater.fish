@@ -369,6 +369,8 @@ function __highwater_parameters
             echo 'low='\t'low-water mark of that link; half of high unless given'
         case tee
             echo 'branch='\t'a pipeline that gets the stream as well, and ends in a sink'
+            echo 'when-full=wait'\t'whether a full branch holds the others up, or loses records; bytes are never dropped'
+            echo 'when-full=drop'\t'whether a full branch holds the others up, or loses records; bytes are never dropped'
             echo 'on-failure=abort'\t'whether a branch that fails ends the run, or the others go on'
             echo 'on-failure=continue'\t'whether a branch that fails ends the run, or the others go on'
             echo 'optional=true'\t'exit with 0 although a branch failed; the others go on'

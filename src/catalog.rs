@@ -3,8 +3,10 @@
 //! A stage is one [`Definition`]; a catalog is a list of them. Only the definitions determine the checks of a script
 //! ([`check_pipeline`]), the error messages, and what `highwater stages` prints ([`list`], [`describe`]).
 
+use crate::error::Problem;
+use crate::stage::{BranchPlan, Source, TransformPlan};
+
 mod arguments;
-mod build;
 mod form;
 mod kind;
 mod page;
@@ -16,7 +18,6 @@ mod scheme;
 mod unknown;
 
 pub use arguments::Args;
-pub use build::Build;
 pub use form::{all_params, headed_params, positional_form};
 pub use kind::Kind;
 pub use page::{describe, list};
@@ -54,6 +55,28 @@ impl Role {
     pub fn feeds_a_link(self) -> bool {
         self != Self::Sink
     }
+}
+
+/// Makes a stage's plan from its checked arguments. The function refuses invalid combinations of them.
+#[derive(Clone, Copy, Debug)]
+pub enum Build {
+    /// The first stage.
+    Source(fn(&Args) -> Result<Source, Problem>),
+    /// A stage at any position.
+    Transform(fn(&Args) -> Result<Box<dyn TransformPlan>, Problem>),
+    /// A stage where the stream splits.
+    Branch(fn(&Args) -> Result<Box<dyn BranchPlan>, Problem>),
+    /// The last stage.
+    Sink(fn(&Args) -> Placed),
+    /// A stage at any position, with a different plan at each.
+    Anywhere {
+        /// At the beginning.
+        source: fn(&Args) -> Result<Source, Problem>,
+        /// Between two stages, and at the end of the main pipeline, before standard output.
+        transform: fn(&Args) -> Result<Box<dyn TransformPlan>, Problem>,
+        /// At the end of a branch.
+        sink: fn(&Args) -> Placed,
+    },
 }
 
 /// How a parameter is written. Each can also be written as `name=value`.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{Timespec, poll};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, kill_process_group, test_kill_process_group, waitpgid};
 
-use crate::platform::{die_with_parent, lead_group, spawn_child};
+use crate::platform::{adopt_orphans, adopts_orphans, die_with_parent, has_group_ended, lead_group, spawn_child};
 
 /// How long to wait for a group that was killed: the kernel may be busy freeing its memory.
 pub const KILL_LIMIT: Duration = Duration::from_secs(2);
@@ -66,14 +66,19 @@ impl Group {
     /// short. Returns whether all its processes have ended.
     pub fn end(&mut self, mut hurry: impl FnMut() -> bool) -> bool {
         if !self.is_over {
+            // Members whose parent ends first are reaped here, because the first process of the system may not do it, as
+            // in a container. Before that they are left to it, as a shell does: a program may start any number of them.
+            let has_adopted = adopts_orphans();
+            adopt_orphans(true);
             self.signal(Signal::TERM);
             // A stopped process must run to end.
             self.signal(Signal::CONT);
             wait_until(self.grace, || self.reap() || hurry());
             if !self.is_over {
                 self.signal(Signal::KILL);
-                wait_until(KILL_LIMIT, || self.reap());
+                wait_until(KILL_LIMIT, || self.reap() || self.has_no_member());
             }
+            adopt_orphans(has_adopted);
         }
         self.is_over
     }
@@ -98,6 +103,12 @@ impl Group {
             while self.leads && matches!(waitpgid(group, WaitOptions::NOHANG), Ok(Some(_))) {}
             self.is_over = !self.leads || test_kill_process_group(group).is_err();
         }
+        self.is_over
+    }
+
+    /// Whether only members are left that have ended and that this process cannot reap; to be called once they were killed.
+    fn has_no_member(&mut self) -> bool {
+        self.is_over = self.leads && has_group_ended(Pid::from_child(&self.child));
         self.is_over
     }
 }
@@ -133,8 +144,6 @@ mod tests {
 
     /// Runs a script until it has printed that it is ready.
     fn group(script: &str, grace: Duration) -> Group {
-        // Reaps members whose parent ends first here, because the first process of this system may not.
-        crate::platform::adopt_orphans();
         let mut command = Command::new("sh");
         command.args(["-c", script]).stdout(Stdio::piped());
         let mut group = Group::spawn(&mut command, grace).expect("a shell");

@@ -75,7 +75,8 @@ static EXEC: Definition = Definition {
               The run succeeds only if the program exits with 0. If it exits with another code or is killed by a signal, \
               the exit code is 11, the error has the last line that it wrote to standard error, and no output is \
               committed. Two things are no error: a program that stops reading early and exits with 0, and whatever \
-              becomes of one whose output is not wanted any more, as before `take`.\n\n\
+              becomes of one whose output is not wanted any more, as before `take`. Such a program is ended at once, \
+              while a shell waits until it writes: in `exec tail -f log | exec grep -m1 done`, `tail` ends with `grep`.\n\n\
               A program takes the end of its input for success, so it gets that only where the input ended as it should. \
               If the run fails or is interrupted, its input stays open until it is gone: its process group gets SIGTERM \
               and, after grace=, SIGKILL. So in `read in.gz | gunzip | exec ssh host 'cat > x.tmp && mv x.tmp x'` the \
@@ -83,7 +84,9 @@ static EXEC: Definition = Definition {
               input: if another output of the pipeline fails then, the program may have done its work.\n\n\
               A program that leaves something running which holds its output open is waited for as long as grace=, and \
               fails then. If highwater itself is killed with SIGKILL, the system kills the program as well where it is \
-              Linux, but not what the program has started.\n\n\
+              Linux, but not what the program has started. A process that has detached itself from the program, as a \
+              daemon does, is the system's from then on, as under a shell; only what is orphaned while a failed run ends \
+              its programs is waited for by highwater.\n\n\
               A program has a process group of its own, so that the terminal stops it when it wants to read from it. \
               With tty=true it stays in that of highwater, and only the program itself is ended if the run fails.",
     params: &[
@@ -283,6 +286,10 @@ impl Endpoint for Plan {
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         let run = move |out, context: &Context| driver::run(&self.0, None, Some(out), context);
         Box::pin(async move { Ok(OpenReader::Driver(Box::new(run))) })
+    }
+
+    fn ends_early(&self) -> bool {
+        true
     }
 
     fn effect(&self) -> String {

@@ -141,6 +141,16 @@ impl StagePlan {
         }
     }
 
+    /// Whether it may succeed before its input has ended.
+    #[must_use]
+    pub fn ends_early(&self) -> bool {
+        match self {
+            Self::Source(_) | Self::Branch(_) => false,
+            Self::Transform(plan) => plan.ends_early(),
+            Self::Sink(place) => place.ends_early(),
+        }
+    }
+
     /// Bytes of memory that it holds besides its links.
     #[must_use]
     pub fn state_bytes(&self) -> u64 {

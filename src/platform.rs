@@ -3,6 +3,11 @@
 //! Everything above this module is the same on every Unix. What differs is in two files with the same functions:
 //! `linux`, and `portable` for all other systems (the feature `portable-platform` selects it on Linux for tests).
 
+use std::io;
+use std::thread::{Builder, JoinHandle};
+
+use fault::Operation;
+
 mod alarm;
 mod children;
 mod descriptor;
@@ -19,7 +24,6 @@ mod reactor;
 mod signals;
 pub mod sockets;
 mod standard_error;
-mod threads;
 
 #[cfg(all(target_os = "linux", not(feature = "portable-platform")))]
 mod linux;
@@ -40,13 +44,25 @@ pub use kernel_queue::KernelQueue;
 pub use keyboard::{Keyboard, release_keyboard};
 pub use memory::{ResidentMemory, free_disk, free_memory, share_one_heap};
 pub use process_tree::{
-    Listed, Listeners, Tree, TreeUse, TreeWatch, Written, adopt_orphans, die_with_parent, kill_descendants, lead_group,
-    listens, shrink_pipe,
+    GroupUse, Listed, Listeners, Tree, TreeUse, TreeWatch, Written, adopt_orphans, adopts_orphans, die_with_parent,
+    has_group_ended, kill_descendants, lead_group, listens, shrink_pipe,
 };
 pub use reactor::{listen_to, reactor};
 pub use signals::{TERMINATING, end_as, interrupt_this_process, is_ignored, pending_signal, prepare_signals};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};
 pub use system::{
-    FINDS_HOLES, HAS_USER_TIMEOUT, block_device_size, group_memory, process_name, processes, unsent_bytes,
+    FINDS_HOLES, HAS_USER_TIMEOUT, block_device_size, cpu_time, group_use, process_name, processes, unsent_bytes,
 };
-pub use threads::spawn;
+
+/// Starts a thread with a name and a stack size in bytes.
+///
+/// # Errors
+/// If the system has none left.
+pub fn spawn<T: Send + 'static>(
+    name: impl Into<String>,
+    stack: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    fault::point(Operation::Thread)?;
+    Builder::new().name(name.into()).stack_size(stack).spawn(work)
+}

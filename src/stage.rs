@@ -4,6 +4,7 @@
 //! an endpoint) or made (a transform), then *started* with its links. The engine uses these traits and knows no stage
 //! by name.
 
+use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -26,13 +27,10 @@ mod notice;
 mod outgoing;
 mod rate_control;
 mod resumption;
-mod rollback;
 mod settlement;
-mod side_file;
 mod sink;
 mod source;
 mod stream;
-mod sub_pipeline;
 mod transform;
 mod transform_plan;
 mod writeback;
@@ -43,19 +41,16 @@ pub use commit::{CommitTurn, Phase};
 pub use endpoint::{Endpoint, Facts, Outside, Reach};
 pub use external_fd::ExternalFd;
 pub use fan::Fan;
-pub use findings::{Findings, Hashed};
+pub use findings::{ChildState, Findings, Hashed};
 pub use incoming::Incoming;
 pub use notice::{Notice, Notices};
 pub use outgoing::{Commit, Holes, Outgoing, Verify};
 pub use rate_control::RateControl;
 pub use resumption::{ResumeKey, SourceIdentity};
-pub use rollback::Rollback;
-pub use settlement::{Settle, Settled};
-pub use side_file::SideFile;
+pub use settlement::{Rollback, Settle, Settled};
 pub use sink::OpenWriter;
 pub use source::{OpenReader, OpenSource, Source};
 pub use stream::{StreamReader, StreamWriter};
-pub use sub_pipeline::SubPipeline;
 pub use transform::{OnThread, Transform, Want, drive};
 pub use transform_plan::{Content, Conversion, MemoryUse, Mismatch, OutputSize, PassThrough, Stage, TransformPlan};
 
@@ -125,6 +120,26 @@ impl Context {
             sub_pipelines: Vec::new(),
         }
     }
+}
+
+/// A small file that a stage writes beside the stream. The engine opens it before the first byte moves and passes it to its stage. It replaces an existing file when the
+/// sink commits, and never if the run fails.
+pub trait SideFile: Debug + Send + Sync {
+    /// Writes the whole content once and waits until the disk has it; an existing file stays for now.
+    fn write(&self, bytes: &[u8], cancel: &Cancel) -> Outcome;
+}
+
+/// A planned pipeline that belongs to a stage. Each run opens its sinks, has one first error, and commits or rolls
+/// back; it ends when the stage is told to stop. All runs together stay within the share of the ceiling that the plan
+/// gave the stage.
+pub trait SubPipeline: Send + Sync + Debug {
+    /// The most memory that one run uses, in bytes.
+    fn memory(&self) -> u64;
+    /// Runs it once, with `source` as its input. Succeeds when every output is committed.
+    ///
+    /// # Errors
+    /// The first error of the run.
+    fn run(&self, source: Source) -> BoxFuture<'static, Outcome>;
 }
 
 /// What happens to a pipeline when one of a fork's branches fails.

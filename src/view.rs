@@ -24,7 +24,6 @@ pub mod metrics;
 pub mod plain;
 pub mod record;
 pub mod sentence;
-pub mod sum;
 pub mod summary;
 
 use keys::Keys;

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::engine::{
-    ChildSample, FileSample, Moment, Observed, Origin, Reading, RunSample, Snapshot, StageReading, StageSample,
+    FileSample, Moment, Observed, Origin, ProgramReading, Reading, RunSample, Snapshot, StageReading, StageSample,
 };
 use crate::flow::{LinkLevels, StageTimes};
-use crate::graph::{EdgeMap, Graph, NodeMap};
+use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
 use crate::stage::{OutputSize, Outside};
 
 use super::activity::{Elsewhere, State};
@@ -25,6 +25,8 @@ pub struct Attached {
 pub(super) struct Counters {
     /// Since the first look.
     pub at: Duration,
+    /// When bytes, memory and processor time were read.
+    pub counted_at: Duration,
     pub stages: NodeMap<StageCounters>,
     pub links: EdgeMap<LinkCounters>,
     /// How much of the source's file is read, and how long the rest takes.
@@ -42,6 +44,8 @@ pub(super) struct StageCounters {
     pub text: String,
     pub pid: u32,
     pub rss: u64,
+    /// Since the first look.
+    pub cpu: Duration,
     pub times: StageTimes,
     /// The waits outside of the pipeline by what was waited for.
     waits: Vec<(Outside, Duration)>,
@@ -164,11 +168,25 @@ impl Observed for Attached {
                 },
                 bytes_in: stage.bytes_in,
                 bytes_out: stage.bytes_out,
-                queue: None,
+                ..StageReading::default()
             }),
             links: counters.links.map(|_, link| link.levels),
             is_unbounded: false,
         }
+    }
+
+    fn programs(&self) -> Vec<(NodeId, ProgramReading)> {
+        let counters = self.counters();
+        let programs = counters.stages.iter().map(|(node, stage)| {
+            let program = ProgramReading {
+                at: counters.counted_at,
+                pid: stage.pid,
+                rss: stage.rss,
+                cpu: stage.cpu,
+            };
+            (node, program)
+        });
+        programs.collect()
     }
 
     fn describe(&self, now: &Reading) -> Snapshot {
@@ -192,10 +210,6 @@ impl Observed for Attached {
             stages: counters.stages.map(|_, stage| StageSample {
                 name: stage.name.clone().into(),
                 text: stage.text.clone(),
-                children: vec![ChildSample {
-                    pid: stage.pid,
-                    rss: stage.rss,
-                }],
                 outside: stage.outside(),
                 output_size: OutputSize::Changed,
                 file: stage.file.clone(),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::engine::FileSample;
 use crate::error::shown;
 use crate::graph::{EdgeId, EdgeMap, Graph, NodeId, NodeMap};
+use crate::platform::cpu_time;
 use crate::platform::other_process::{HeldDescriptor, Target, child_processes, command_line, file_position};
 
 use super::activity::State;
@@ -52,6 +53,8 @@ struct WatchedStage {
     /// The sum of what its processes had read and written when each was first seen. What a child has moved is added to
     /// its parent's counters once that has waited for it: see `proc_pid_io(5)`.
     base: (u64, u64),
+    /// The same of their processor time.
+    base_cpu: Duration,
 }
 
 impl Look {
@@ -64,6 +67,7 @@ impl Look {
             is_owner: stage.is_owner,
             members: Vec::new(),
             base: (0, 0),
+            base_cpu: Duration::ZERO,
         });
         let counters = Counters {
             stages: pipeline.stages.map(|_, stage| StageCounters::of(stage.pid)),
@@ -176,6 +180,7 @@ impl Look {
                     if is_first {
                         stage.base.0 += member.base.0;
                         stage.base.1 += member.base.1;
+                        stage.base_cpu += cpu_time(pid);
                     }
                     stage.members.push(member);
                 }
@@ -222,6 +227,7 @@ impl Look {
         let levels = Levels::new(&self.probes);
         let mut counters = self.attached.counters();
         let at = counters.at;
+        counters.counted_at = at;
         for (edge, link) in counters.links.iter_mut() {
             let level = levels.level(edge);
             // Nothing is in a pipe that is gone.
@@ -239,6 +245,8 @@ impl Look {
             let (read, written) = moved.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
             counted.bytes_in = counted.bytes_in.max(read.saturating_sub(stage.base.0));
             counted.bytes_out = counted.bytes_out.max(written.saturating_sub(stage.base.1));
+            let cpu: Duration = stage.members.iter().map(|member| cpu_time(member.pid)).sum();
+            counted.cpu = counted.cpu.max(cpu.saturating_sub(stage.base_cpu));
             counted.rss = stage.members.iter().map(Member::resident).sum();
         }
         self.estimate_uncounted(&mut counters);

@@ -49,7 +49,7 @@ pub fn check(
 ) -> Result<Outcome, Failure> {
     let folder = TemporaryFolder::new();
     let meter = Meter::new(vec![Tree::Ours], folder.path())?;
-    adopt_orphans();
+    adopt_orphans(true);
     let interruption = Interruption::listen()?;
     let mut check = Check::start(command, input, folder, meter, settings)?;
     let end = check.run(&interruption, watcher);

@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use crate::engine::{Ending, Snapshot};
-use crate::error::Kind;
+use crate::error::{Kind, shown};
 use crate::grammar::human_size;
 use crate::platform;
-use crate::view::{Progress, json, say, say_exactly, sum, summary};
+use crate::stage::Hashed;
+use crate::view::{Progress, json, say, say_exactly, summary};
 
 use super::audience::Audience;
 use super::options::RunOptions;
@@ -33,7 +34,7 @@ pub fn conclude(
     }
     for hashed in snapshot.iter().flat_map(|snapshot| &snapshot.hashes) {
         if hashed.hex.is_some() || exit.code == 0 {
-            say_exactly(&sum::line(hashed));
+            say_exactly(&checksum_line(hashed));
         }
     }
     for line in &ending.left_behind {
@@ -70,4 +71,28 @@ fn error_line(ending: &Ending) -> Option<String> {
         .bytes_before()
         .map_or_else(String::new, |bytes| format!(" (after {})", human_size(bytes)));
     Some(format!("{stage}{failure}{after}"))
+}
+
+/// `ALGO  HEX  LABEL`, with a newline; if a reader ended the stream early, `not whole` stands in place of the checksum.
+fn checksum_line(hashed: &Hashed) -> String {
+    let hex = hashed.hex.as_deref().unwrap_or("not whole");
+    format!("{}  {hex}  {}\n", hashed.algo, shown(hashed.label.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_stays_on_its_line() {
+        let hashed = Hashed {
+            algo: "crc32c".into(),
+            hex: Some("e3069283".to_owned()),
+            label: "a\nb".to_owned(),
+            bytes: 9,
+        };
+        assert_eq!(checksum_line(&hashed), "crc32c  e3069283  a\\nb\n");
+        let cut = Hashed { hex: None, ..hashed };
+        assert_eq!(checksum_line(&cut), "crc32c  not whole  a\\nb\n");
+    }
 }

@@ -1,16 +1,16 @@
 //! Ends a run: waits for the stages, determines the one error, rolls outputs back or keeps them, and tells the sources.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Failure, Kind};
 use crate::graph::NodeId;
-use crate::stage::Settled;
+use crate::stage::{Settle, Settled};
 
 use super::Ending;
 use super::commit::Fate;
 use super::interrupt::{Cause, Interrupt};
 use super::running::Run;
-use super::settling::settle;
 use super::start::commit;
 use super::verdict::Loss;
 
@@ -19,6 +19,8 @@ use super::verdict::Loss;
 const GRACE: Duration = Duration::from_millis(50);
 /// The same after a failure, where no user waits for it.
 const LONG_GRACE: Duration = Duration::from_secs(2);
+/// How long a source may take for its reaction, cancelled or not.
+const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 /// What is said of a stage that a second signal left behind.
 const NOT_WAITED_FOR: &str = "not waited for";
 
@@ -177,5 +179,26 @@ impl Run {
                 Ending::failed(None, Failure::because(Kind::Bug, "a bug in highwater", why))
             }
         }
+    }
+}
+
+/// Tells each source. A source that takes too long, or is interrupted by a signal, is abandoned; returns whether all
+/// were told in time.
+pub async fn settle(sources: &[Arc<dyn Settle>], how: Settled, interrupt: &mut Interrupt) -> bool {
+    if sources.is_empty() {
+        return true;
+    }
+    let told = async {
+        for source in sources {
+            // On a task of its own, so that a panic in it ends nothing else.
+            if let Err(error) = tokio::spawn(source.clone().settle(how)).await {
+                tracing::error!("a source failed when it was told how the run ended: {error}");
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        in_time = tokio::time::timeout(SETTLE_LIMIT, told) => in_time.is_ok(),
+        () = interrupt.signalled() => false,
     }
 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ending::settle;
 use super::fakes::{Case, Form, Moment, Tally, Way, source, sub_plan};
-use super::settling::settle;
 use super::{Ending, Fate, MinRate, Settings};
 use crate::flow::{Inlet, Outlet};
 use crate::graph::{Graph, Id, NodeId, Port};

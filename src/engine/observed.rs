@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::flow::{LinkLevels, StageTimes};
-use crate::graph::{EdgeMap, Graph, NodeMap};
+use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
 use crate::platform::KernelQueue;
 
-use super::snapshot::Snapshot;
+use super::share::ratio;
+use super::snapshot::{ChildSample, Snapshot};
 
 /// A pipeline whose counters can be read while it runs: one of our own, or one of other programs.
 pub trait Observed: Debug + Send + Sync {
@@ -17,6 +18,9 @@ pub trait Observed: Debug + Send + Sync {
 
     /// Every counter now.
     fn read(&self) -> Reading;
+
+    /// What the programs use that the stages run, or have run.
+    fn programs(&self) -> Vec<(NodeId, ProgramReading)>;
 
     /// Names, texts and the numbers of the whole run. The [`Sampler`](super::Sampler) fills in what is in `now`, and
     /// what is relative to an earlier reading.
@@ -47,6 +51,35 @@ pub struct StageReading {
     pub bytes_out: u64,
     /// What waits in the kernel on its outer side.
     pub queue: Option<KernelQueue>,
+    /// The program that it runs, when it was last measured. The [`Sampler`](super::Sampler) fills it in.
+    pub program: Option<ProgramReading>,
+}
+
+/// What a program used at one time.
+#[derive(Debug, Clone, Copy)]
+pub struct ProgramReading {
+    /// Since the start.
+    pub at: Duration,
+    /// Its process number.
+    pub pid: u32,
+    /// Resident memory in bytes; 0 once it has ended.
+    pub rss: u64,
+    /// Processor time since the start.
+    pub cpu: Duration,
+}
+
+impl ProgramReading {
+    /// Its sample for the time since an earlier reading, or since the start.
+    pub(super) fn sample(self, before: Option<Self>) -> ChildSample {
+        let (since, cpu) = before.map_or((Duration::ZERO, Duration::ZERO), |before| (before.at, before.cpu));
+        let used = self.cpu.saturating_sub(cpu);
+        ChildSample {
+            pid: self.pid,
+            rss: self.rss,
+            cpu: self.cpu,
+            cores: ratio(used.as_secs_f64(), self.at.saturating_sub(since).as_secs_f64()),
+        }
+    }
 }
 
 impl Reading {

@@ -18,8 +18,8 @@ use crate::stage::{
 };
 
 use super::commit::Commits;
+use super::ending::settle;
 use super::interrupt::Interrupt;
-use super::settling::settle;
 use super::{Ending, Observer};
 
 /// A pipeline whose ends are open.
@@ -269,7 +269,7 @@ impl Opener {
                 side_file: None,
                 sub_pipelines: stage.sub_pipelines,
                 state,
-                ends_early: transform.is_some_and(TransformPlan::ends_early),
+                ends_early: stage.plan.ends_early(),
                 branches: match &stage.plan {
                     StagePlan::Branch(plan) => plan.branches(),
                     _ => Branches::default(),

@@ -11,7 +11,7 @@ use crate::platform::ResidentMemory;
 use super::bottleneck::bottleneck;
 use super::direct::DirectPath;
 use super::filling::LinkSample;
-use super::observed::{Observed, Reading};
+use super::observed::{Observed, ProgramReading, Reading};
 use super::share::{Spent, ratio, share};
 use super::snapshot::{Moment, Origin, Snapshot};
 
@@ -39,6 +39,8 @@ struct Past {
     queue_peak: u64,
     /// How it had spent its time at the last reading.
     spent: Spent,
+    /// Its program when it was last measured: whenever a snapshot is taken.
+    program: Option<ProgramReading>,
 }
 
 /// The period over which shares are smoothed to name the bottleneck, and rates are taken.
@@ -77,6 +79,7 @@ impl Sampler {
 
     /// A snapshot whose shares are those since the last one.
     pub fn sample(&mut self) -> Snapshot {
+        self.measure_programs();
         self.observe();
         let now = self.recent.back().cloned().unwrap_or_else(|| self.reported.clone());
         let before = std::mem::replace(&mut self.reported, now.clone());
@@ -86,6 +89,7 @@ impl Sampler {
 
     /// A snapshot whose shares are those of the last seconds, as its rates and its bottleneck are.
     pub fn recent(&mut self) -> Snapshot {
+        self.measure_programs();
         self.observe();
         let now = self.recent.back().cloned().unwrap_or_else(|| self.reported.clone());
         let recent = self.recent.front().cloned().unwrap_or_else(|| now.clone());
@@ -95,6 +99,7 @@ impl Sampler {
     /// A snapshot whose shares are those of the last seconds, for callers that look at times of their own: it does not
     /// end an interval.
     pub fn look(&mut self) -> Snapshot {
+        self.measure_programs();
         let now = self.read();
         let recent = self.recent.front().cloned().unwrap_or_else(|| now.clone());
         self.snapshot(Moment::Running, &recent, &now, &recent, self.named)
@@ -103,17 +108,19 @@ impl Sampler {
     /// The snapshot of a run that is over: shares and rates of all of it, and the stage that was the bottleneck
     /// longest.
     pub fn end(&mut self) -> Snapshot {
+        self.measure_programs();
         let now = self.read();
         let zero = Reading::zero(self.observed.graph());
         self.snapshot(Moment::Ended, &zero, &now, &zero, self.longest_bottleneck(&now))
     }
 
     fn read(&mut self) -> Reading {
-        let reading = self.observed.read();
-        for (node, stage) in reading.stages.iter() {
+        let mut reading = self.observed.read();
+        for (node, stage) in reading.stages.iter_mut() {
             let past = &mut self.past[node];
             past.spent.advance_to(&stage.times);
             past.queue_peak = stage.queue.map_or(0, |queue| queue.bytes).max(past.queue_peak);
+            stage.program = past.program;
         }
         reading
     }
@@ -156,6 +163,16 @@ impl Sampler {
         bottleneck(self.observed.graph(), &busy, &fullness(now), None)
     }
 
+    /// Measures the programs that the stages run, or have run.
+    fn measure_programs(&mut self) {
+        for (node, program) in self.observed.programs() {
+            let past = &mut self.past[node].program;
+            // A member whose parent has ended is waited for by this process, and its time is lost to the group.
+            let cpu = past.map_or(program.cpu, |past| past.cpu.max(program.cpu));
+            *past = Some(ProgramReading { cpu, ..program });
+        }
+    }
+
     fn snapshot(
         &self,
         moment: Moment,
@@ -179,6 +196,10 @@ impl Sampler {
             stage.kernel_queue = reading.queue.map(|queue| queue.bytes);
             stage.kernel_queue_capacity = reading.queue.and_then(|queue| queue.capacity);
             stage.kernel_queue_peak = past.queue_peak;
+            let program = reading
+                .program
+                .map(|program| program.sample(before.stages[node].program));
+            stage.children = program.into_iter().collect();
         }
         snapshot.links = now
             .links

@@ -118,7 +118,7 @@ pub struct StageSample {
     /// The addresses that it listens on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub listening: Vec<String>,
-    /// The programs that it runs now.
+    /// The programs that it runs, or has run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<ChildSample>,
     /// What it waits for outside of the pipeline.
@@ -162,13 +162,20 @@ pub struct StageSample {
     pub ended: bool,
 }
 
-/// A program at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A program at one moment. What it uses is that of its process group, and 0 where the system does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ChildSample {
     /// Its process number.
     pub pid: u32,
-    /// Bytes that are resident in its process group; 0 where the system does not tell.
+    /// Bytes that are resident; 0 once it has ended.
     pub rss: u64,
+    /// Processor time since its start.
+    #[serde(rename = "cpu_s", with = "seconds", default)]
+    pub cpu: Duration,
+    /// Processor time by the time that passed: 2.0 if it kept two processors busy. Of the interval, or of the whole run
+    /// at the end.
+    #[serde(default)]
+    pub cores: f64,
 }
 
 /// How far a program is in a file.
@@ -255,6 +262,13 @@ impl Snapshot {
 }
 
 impl StageSample {
+    /// How many processors its programs keep busy; `None` if it has none, or the system does not tell.
+    #[must_use]
+    pub fn cores(&self) -> Option<f64> {
+        let measured = self.children.iter().filter(|child| child.cpu > Duration::ZERO);
+        measured.map(|child| child.cores).reduce(|one, other| one + other)
+    }
+
     /// Its call with the current rate: `throttle 1MB/s`, or `throttle at 5MB/s` once its rate was changed.
     #[must_use]
     pub fn shown(&self) -> Cow<'_, str> {

@@ -8,15 +8,15 @@ use tokio::time::Instant;
 
 use crate::flow::{Link, Pool, StageMeter};
 use crate::graph::{EdgeMap, Graph, Id, NodeId, NodeMap};
-use crate::platform::group_memory;
+use crate::platform::{GroupUse, group_use};
 use crate::stage::{Budget, ExternalFd, Findings, OutputSize, Outside};
 
 use super::controls::Controls;
 use super::direct::DirectPath;
 use super::filling::LinkSample;
-use super::observed::{Observed, Reading, StageReading};
+use super::observed::{Observed, ProgramReading, Reading, StageReading};
 use super::progress::Need;
-use super::snapshot::{ChildSample, Moment, Origin, RateLimit, RunSample, Snapshot, StageSample};
+use super::snapshot::{Moment, Origin, RateLimit, RunSample, Snapshot, StageSample};
 
 /// What snapshots are made from.
 #[derive(Debug)]
@@ -122,22 +122,6 @@ impl Watch {
     pub(super) fn throttled(&self) -> Duration {
         self.meters().map(|meter| meter.times().throttling).sum()
     }
-
-    /// The programs that the stages run now.
-    fn children(&self) -> Vec<(NodeId, ChildSample)> {
-        let stages = self.stages.iter();
-        let running = stages.filter_map(|(node, stage)| Some((node, stage.findings.child()?)));
-        let running: Vec<(NodeId, u32)> = running.collect();
-        if running.is_empty() {
-            return Vec::new();
-        }
-        let leaders: Vec<i32> = running.iter().map(|(_, pid)| pid.cast_signed()).collect();
-        let sums = group_memory(&leaders).into_iter();
-        let children = running.into_iter().zip(sums);
-        children
-            .map(|((node, pid), rss)| (node, ChildSample { pid, rss }))
-            .collect()
-    }
 }
 
 impl Observed for Watch {
@@ -167,19 +151,48 @@ impl Observed for Watch {
         }
     }
 
+    fn programs(&self) -> Vec<(NodeId, ProgramReading)> {
+        let at = self.start.elapsed();
+        let stages = self.stages.iter();
+        let children: Vec<_> = stages
+            .filter_map(|(node, stage)| Some((node, stage.findings.child()?)))
+            .collect();
+        let running = || children.iter().filter(|(_, child)| child.ended.is_none());
+        let leaders: Vec<i32> = running().map(|(_, child)| child.pid.cast_signed()).collect();
+        // To look at all processes of the system takes time.
+        let used = if leaders.is_empty() {
+            Vec::new()
+        } else {
+            group_use(&leaders)
+        };
+        let used = running().map(|(node, _)| *node).zip(used).collect::<Vec<_>>();
+        let programs = children.iter().map(|(node, child)| {
+            let running = used.iter().find(|(of, _)| of == node).map(|(_, used)| *used);
+            let used = running.unwrap_or_else(|| GroupUse {
+                rss: 0,
+                cpu: child.ended.unwrap_or_default(),
+            });
+            let program = ProgramReading {
+                at,
+                pid: child.pid,
+                rss: used.rss,
+                cpu: used.cpu,
+            };
+            (*node, program)
+        });
+        programs.collect()
+    }
+
     fn describe(&self, now: &Reading) -> Snapshot {
         let lane = self.lane_name();
-        let children = self.children();
         let stages = self.stages.map(|node, stage| {
             let limit = self.controls.rate_of(node.number());
-            let children = children.iter().filter(|(of, _)| *of == node);
             StageSample {
                 name: stage.name.into(),
                 text: stage.text.clone(),
                 output_size: stage.output_size,
                 need: stage.need(),
                 listening: stage.listening.clone(),
-                children: children.map(|(_, child)| *child).collect(),
                 outside: stage.outside,
                 limit: limit.map(|(now, initial)| RateLimit { now, initial }),
                 ..StageSample::default()

@@ -17,8 +17,8 @@ use rustix::process::Signal;
 use crate::child::{Group, KILL_LIMIT};
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Inlet, Outlet, Wait};
-use crate::platform::{ChildExit, adopt_orphans, has_terminal, pipe_from_child, pipe_to_child, wait_for_any};
-use crate::stage::{Context, Outcome};
+use crate::platform::{ChildExit, cpu_time, has_terminal, pipe_from_child, pipe_to_child, wait_for_any};
+use crate::stage::{ChildState, Context, Outcome};
 
 use super::descriptor_waker::DescriptorWaker;
 use super::ending;
@@ -40,17 +40,20 @@ const LEVEL_PAUSES: [Duration; 2] = [Duration::from_millis(1), Duration::from_mi
 /// If it cannot be started or fails, or when a neighbour stopped. Its process group has ended then.
 pub fn run(program: &Program, inlet: Option<Inlet>, outlet: Option<Outlet>, context: &Context) -> Outcome {
     let mut child = Child::start(program, inlet, outlet, context)?;
-    context.findings.set_child(Some(child.group.child.id()));
+    let pid = child.group.child.id();
+    context.findings.set_child(ChildState { pid, ended: None });
     // Until it is gone, the run has to wait for this stage.
     context.cancel.allow(program.grace + KILL_LIMIT);
-    let outcome = match child.serve() {
+    let served = child.serve();
+    let cpu = child.cpu.unwrap_or_else(|| cpu_time(pid.cast_signed()));
+    let outcome = match served {
         Ok(()) => child.finish(),
         Err(stop) => {
             child.end();
             Err(stop)
         }
     };
-    context.findings.set_child(None);
+    context.findings.set_child(ChildState { pid, ended: Some(cpu) });
     outcome
 }
 
@@ -60,6 +63,8 @@ struct Child<'a> {
     /// Whether it has no input of ours.
     is_source: bool,
     status: Option<ExitStatus>,
+    /// The processor time that it took, once it has ended.
+    cpu: Option<Duration>,
     input: Option<Input>,
     output: Option<Output>,
     /// Its standard error, and its standard output where that has no link.
@@ -84,8 +89,6 @@ impl<'a> Child<'a> {
         outlet: Option<Outlet>,
         context: &'a Context,
     ) -> Result<Self, Stop> {
-        // Otherwise a member of its group whose own parent has ended is reaped by another process.
-        adopt_orphans();
         let no_pipe = |error| cannot_start("cannot make a pipe", error);
         let waker = DescriptorWaker::new().map_err(|error| Failure::io(Kind::Resources, "cannot start", error))?;
         let mut relays = Vec::with_capacity(2);
@@ -131,6 +134,7 @@ impl<'a> Child<'a> {
             exit: ChildExit::of(&group.child),
             group,
             status: None,
+            cpu: None,
             is_source: input.is_none(),
             input,
             output,
@@ -196,8 +200,11 @@ impl<'a> Child<'a> {
         }
         if ready.exit && self.status.is_none() {
             let cannot = |error| Failure::io(Kind::Resources, "cannot wait for it", error);
+            // Once it has been waited for, the system does not tell any more.
+            let cpu = cpu_time(self.group.child.id().cast_signed());
             self.status = self.group.status().map_err(cannot)?;
             if self.status.is_some() {
+                self.cpu = Some(cpu);
                 // It reads no more.
                 self.input = None;
             }

@@ -11,15 +11,18 @@ pub fn failure(status: ExitStatus, last: Option<&str>) -> Failure {
     Failure::because(Kind::Child, how(status), why)
 }
 
-/// `exited with code 3`, `was killed by signal 9 (KILL)`
+/// `exited with code 3`, `was killed by signal 9 (KILL)`, `was killed by signal 11 (SEGV, core dumped)`
 fn how(status: ExitStatus) -> String {
     if let Some(code) = status.code() {
         return format!("exited with code {code}");
     }
     let signal = status.signal().unwrap_or(0);
-    let name = name(signal).map_or(String::new(), |name| format!(" ({name})"));
-    let dumped = if status.core_dumped() { " and dumped core" } else { "" };
-    format!("was killed by signal {signal}{name}{dumped}")
+    let dumped = status.core_dumped().then_some("core dumped");
+    let notes: Vec<&str> = name(signal).into_iter().chain(dumped).collect();
+    match &notes[..] {
+        [] => format!("was killed by signal {signal}"),
+        notes => format!("was killed by signal {signal} ({})", notes.join(", ")),
+    }
 }
 
 /// The name of a signal that ends programs.
@@ -61,7 +64,7 @@ mod tests {
         assert_eq!(told(9), format!("was killed by signal 9 (KILL): {silent}"));
         assert_eq!(
             told(128 + 11),
-            format!("was killed by signal 11 (SEGV) and dumped core: {silent}")
+            format!("was killed by signal 11 (SEGV, core dumped): {silent}")
         );
         let said = failure(ExitStatus::from_raw(1 << 8), Some("no room")).to_string();
         assert_eq!(said, "exited with code 1: no room");

@@ -47,9 +47,6 @@ impl Input {
     }
 
     /// Takes the next chunk from the link unless there is one; returns whether more may come.
-    ///
-    /// # Errors
-    /// [`Closed`] if the input was not whole.
     pub fn refill(&mut self, context: &mut Context<'_>) -> Result<bool, Closed> {
         while self.chunk.is_none() {
             match self.inlet.poll_next(context) {

@@ -579,9 +579,7 @@ fn set_waker(slot: &mut Option<Waker>, waker: &Waker) {
 }
 
 #[cfg(all(test, not(feature = "shuttle")))]
-#[path = "link_tests.rs"]
 mod tests;
 
 #[cfg(all(test, feature = "shuttle"))]
-#[path = "link_interleavings.rs"]
-mod interleavings;
+mod shuttle_tests;

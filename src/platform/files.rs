@@ -165,7 +165,7 @@ pub fn fsync(fd: impl AsFd) -> Result<()> {
 pub fn close_error(fd: impl AsFd) -> Result<()> {
     let other = duplicate(fd)?;
     fault::point(Operation::Close)?;
-    system::close(other)
+    close(other)
 }
 
 /// Waits until the disk has the bytes and what is needed to find them.
@@ -383,4 +383,17 @@ pub fn random() -> Result<u32> {
         rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty())
     })?;
     Ok(u32::from_ne_bytes(bytes))
+}
+
+/// Closes a descriptor and returns the system's error.
+#[allow(
+    unsafe_code,
+    reason = "the descriptor is given up before it is closed, and no other code has its number"
+)]
+fn close(fd: OwnedFd) -> rustix::io::Result<()> {
+    use std::os::fd::IntoRawFd;
+    match unsafe { libc::close(fd.into_raw_fd()) } {
+        0 => Ok(()),
+        _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)),
+    }
 }

@@ -36,7 +36,8 @@ pub use other_process::{
     held_descriptors, owner, start_time, threads,
 };
 pub use processes::{
-    group_memory, has_running_thread, listeners, open_files, process_memory, processes, shares_network, stored_bytes,
+    cpu_time, group_use, has_running_thread, listeners, open_files, process_memory, processes, shares_network,
+    stored_bytes,
 };
 pub use room::free_memory;
 pub use unix_peers::unix_peers;
@@ -399,23 +400,15 @@ pub fn unsent_bytes(fd: BorrowedFd<'_>) -> Option<u64> {
     queued.ok().and_then(|bytes| u64::try_from(bytes).ok())
 }
 
-/// Closes a descriptor and returns the system's error.
-#[allow(
-    unsafe_code,
-    reason = "the descriptor is given up before it is closed, and no other code has its number"
-)]
-pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
-    use std::os::fd::IntoRawFd;
-    match unsafe { libc::close(fd.into_raw_fd()) } {
-        0 => Ok(()),
-        _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)),
-    }
+/// Orphans become children of the nearest ancestor that is a subreaper instead of the first process: see prctl(2).
+pub fn adopt_orphans(does: bool) {
+    // If it is refused, an orphan is not counted; nothing else depends on it.
+    let _ = rustix::process::set_child_subreaper(does.then(rustix::process::getpid));
 }
 
-/// Orphans become children of the nearest ancestor that is a subreaper instead of the first process: see prctl(2).
-pub fn adopt_orphans() {
-    // If it is refused, an orphan is not counted; nothing else depends on it.
-    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+/// Whether they do now.
+pub fn adopts_orphans() -> bool {
+    matches!(rustix::process::child_subreaper(), Ok(Some(_)))
 }
 
 /// Makes the kernel kill the child when the thread that starts it ends: see `PR_SET_PDEATHSIG` in prctl(2).

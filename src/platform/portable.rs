@@ -14,7 +14,7 @@ use rustix::process::Pid;
 
 use super::files::Guards;
 use super::other_process::{Activity, Connection, FilePosition, HeldDescriptor, Level};
-use super::process_tree::{Listed, Listeners, OpenFile, ProcessMemory};
+use super::process_tree::{GroupUse, Listed, Listeners, OpenFile, ProcessMemory};
 
 /// A pipe: its read end is polled, a byte in it rings the alarm.
 #[derive(Debug)]
@@ -230,23 +230,16 @@ pub fn block_device_size(_stat: &Stat) -> Option<u64> {
     None
 }
 
-/// Closes a descriptor and returns the system's error.
-#[allow(
-    unsafe_code,
-    reason = "the descriptor is given up before it is closed, and no other code has its number"
-)]
-pub fn close(fd: OwnedFd) -> rustix::io::Result<()> {
-    use std::os::fd::IntoRawFd;
-    match unsafe { libc::close(fd.into_raw_fd()) } {
-        0 => Ok(()),
-        _ => Err(Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)),
-    }
-}
-
 /// There is no portable list.
 #[must_use]
-pub fn group_memory(leaders: &[i32]) -> Vec<u64> {
-    vec![0; leaders.len()]
+pub fn group_use(leaders: &[i32]) -> Vec<GroupUse> {
+    vec![GroupUse::default(); leaders.len()]
+}
+
+/// Unknown.
+#[must_use]
+pub fn cpu_time(_pid: i32) -> Duration {
+    Duration::ZERO
 }
 
 /// There is no portable list.
@@ -399,7 +392,12 @@ pub fn stored_bytes(_pid: i32) -> u64 {
 }
 
 /// Orphans become children of the first process.
-pub fn adopt_orphans() {}
+pub fn adopt_orphans(_does: bool) {}
+
+/// They never become children of this process.
+pub fn adopts_orphans() -> bool {
+    false
+}
 
 /// There is no portable way.
 pub fn die_with_parent(_command: &mut Command) {}

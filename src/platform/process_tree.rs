@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::fs::FileType;
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -21,6 +22,8 @@ pub struct Listed {
     pub pid: i32,
     /// Its parent's number.
     pub parent: i32,
+    /// The number of its process group.
+    pub group: i32,
     /// Whether its first thread is running, runnable, or waiting for a disk.
     pub is_running: bool,
     /// Whether it has ended and has not been waited for.
@@ -36,6 +39,15 @@ pub struct ProcessMemory {
     pub private: u64,
     /// Pages of shared memory and of files that live in memory.
     pub shared: u64,
+}
+
+/// What a process group uses; nothing where the system does not tell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct GroupUse {
+    /// Resident bytes; shared pages count once for each process.
+    pub rss: u64,
+    /// Processor time of its members, and of their children that have ended.
+    pub cpu: Duration,
 }
 
 /// A regular file that a process has open for writing.
@@ -325,9 +337,24 @@ pub fn listens(tree: Tree, port: u16) -> io::Result<bool> {
     }))
 }
 
-/// Makes this process the parent of orphaned descendants, so that none of them is lost.
-pub fn adopt_orphans() {
-    system::adopt_orphans();
+/// Whether this process becomes the parent of orphaned descendants.
+#[must_use]
+pub fn adopts_orphans() -> bool {
+    system::adopts_orphans()
+}
+
+/// Makes this process the parent of orphaned descendants, so that none of them is lost, or leaves them to the first process
+/// of the system again.
+pub fn adopt_orphans(does: bool) {
+    system::adopt_orphans(does);
+}
+
+/// Whether each member of a process group has ended, even if its parent does not wait for it. To be called when none can
+/// start another any more: the list is not read at one moment. False where the system does not list processes.
+#[must_use]
+pub fn has_group_ended(group: Pid) -> bool {
+    let is_alive = |process: &Listed| process.group == group.as_raw_nonzero().get() && !process.is_zombie;
+    system::processes().is_ok_and(|processes| !processes.iter().any(is_alive))
 }
 
 /// Makes a program lead a process group of its own, and die with the thread that starts it if the system can do that.

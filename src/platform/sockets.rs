@@ -15,7 +15,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
 use super::fault::{self, Operation};
-use super::{files, system, threads};
+use super::{files, spawn, system};
 
 /// Accepts the next peer of a blocking listener.
 pub fn accept_unix_blocking(listener: &UnixListener) -> io::Result<UnixStream> {
@@ -91,7 +91,7 @@ pub fn resolve(host: &str, port: u16) -> io::Result<impl Future<Output = io::Res
     } else {
         let host = host.to_owned();
         // It cannot be cancelled, and is left alone if its result comes too late.
-        threads::spawn("resolve", STACK, move || {
+        spawn("resolve", STACK, move || {
             let _ = answer.send(look_up(&host));
         })?;
     }

@@ -61,6 +61,7 @@ pub fn blame(run: &Run) -> Option<String> {
         .map(|(at, stage)| {
             Some(Witness {
                 kernel_queue: None,
+                cores: stage.sample.cores(),
                 name: &stage.sample.name,
                 text: &stage.sample.text,
                 outside: stage.sample.outside,

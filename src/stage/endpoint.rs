@@ -162,6 +162,10 @@ pub trait Endpoint: Send {
     fn takes(&self, input: Port) -> Result<(), Mismatch> {
         Mismatch::unless_bytes(input)
     }
+    /// Whether writing there may succeed before the input has ended. Then everything before it is stopped.
+    fn ends_early(&self) -> bool {
+        false
+    }
     /// Checks that what exists there may be written to.
     fn permit(&self) -> Result<(), Failure> {
         Ok(())

@@ -54,9 +54,6 @@ impl Fan {
 
     /// The next chunk of the input, or `None` at its end, as [`Inlet::receive`] has it. A branch whose consumer stops
     /// is dropped at once.
-    ///
-    /// # Errors
-    /// [`Closed`] when the producer stopped before the end, or all branches are closed.
     pub async fn receive(&mut self, input: &mut Inlet) -> Result<Option<Chunk>, Closed> {
         let mut closed = pin!(Self::all_closed(&mut self.outlets));
         let mut received = pin!(input.receive());
@@ -81,9 +78,6 @@ impl Fan {
     }
 
     /// Sends a chunk to every open branch.
-    ///
-    /// # Errors
-    /// [`Closed`] if none is left.
     pub async fn send(&mut self, mut chunk: Chunk) -> Result<(), Closed> {
         let mut index = 0;
         while let Some(Numbered { number, outlet }) = self.outlets.get_mut(index) {

@@ -1,8 +1,8 @@
 //! What stages found out about the stream. Stages record facts; views print them.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Default)]
 pub struct Findings {
     hashes: Mutex<Vec<Hashed>>,
-    /// The number of its child process; 0 while there is none.
-    child: AtomicU32,
+    child: Mutex<Option<ChildState>>,
 }
 
 impl Findings {
@@ -26,16 +25,25 @@ impl Findings {
         self.hashes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Says which child process it has now, if it has one.
-    pub fn set_child(&self, pid: Option<u32>) {
-        self.child.store(pid.unwrap_or(0), Ordering::Relaxed);
+    /// Records the child process that it has, or had.
+    pub fn set_child(&self, child: ChildState) {
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
     }
 
-    /// The child process that it has now.
+    /// The child process that it has or had.
     #[must_use]
-    pub fn child(&self) -> Option<u32> {
-        Some(self.child.load(Ordering::Relaxed)).filter(|pid| *pid != 0)
+    pub fn child(&self) -> Option<ChildState> {
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The child process of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChildState {
+    /// Its process number.
+    pub pid: u32,
+    /// The processor time that it took, once its process group has ended.
+    pub ended: Option<Duration>,
 }
 
 /// The checksum of a stream at one place of the pipeline.

@@ -30,6 +30,14 @@ pub static TEE: Definition = Definition {
             help: "a pipeline that gets the stream as well, and ends in a sink",
         },
         Param {
+            name: "when-full",
+            kind: Kind::Choice(&[WAIT, DROP]),
+            place: Place::Named,
+            required: false,
+            default: Some(WAIT),
+            help: "whether a full branch holds the others up, or loses records; bytes are never dropped",
+        },
+        Param {
             name: "on-failure",
             kind: Kind::Choice(&[ABORT, CONTINUE]),
             place: Place::Named,
@@ -67,6 +75,8 @@ pub static TEE: Definition = Definition {
     build: Build::Branch(plan),
 };
 
+const WAIT: &str = "wait";
+const DROP: &str = "drop";
 const ABORT: &str = "abort";
 const CONTINUE: &str = "continue";
 
@@ -79,6 +89,11 @@ fn plan(args: &Args) -> Result<Box<dyn BranchPlan>, Problem> {
             "the failure of an optional branch does not end the run",
         );
         return Err(problem.help("leave out on-failure=abort or optional=true"));
+    }
+    if args.choice("when-full") == Some(DROP) {
+        let why = "only whole records can be dropped, and these are bytes";
+        let problem = Problem::at(args.span_of("when-full"), why);
+        return Err(problem.help("leave it out, or detach a branch that is full for too long, as in detach=5s"));
     }
     let detach = args.duration("detach");
     if detach.is_some_and(|limit| limit.is_zero()) {

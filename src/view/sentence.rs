@@ -76,6 +76,8 @@ pub struct Witness<'a> {
     pub ended: bool,
     /// What waits in the kernel on its outer side.
     pub kernel_queue: Option<KernelQueue>,
+    /// How many processors its program keeps busy, if it has one and that is known.
+    pub cores: Option<f64>,
 }
 
 /// The bottleneck, and the evidence for it.
@@ -101,6 +103,8 @@ fn witnesses<'a>(snapshot: &'a Snapshot, shown: &'a NodeMap<Cow<'_, str>>) -> No
             bytes,
             capacity: stage.kernel_queue_capacity,
         }),
+        // That is said of a child which a stage waits for.
+        cores: stage.cores().filter(|_| snapshot.origin == Origin::Run),
     })
 }
 
@@ -244,18 +248,35 @@ fn reason(stage: &Witness<'_>, is_sink: bool) -> String {
         String::new()
     } else if share.outside > MOST {
         let queued = if is_sink { queued(stage) } else { String::new() };
-        match stage.outside {
-            Some(Outside::Sleep) => format!(", it sleeps {}", percent(share.outside)),
-            place => format!(
-                ", it waits for its {} {}{queued}",
-                place.map_or("other side", Outside::name),
-                percent(share.outside)
-            ),
+        if stage.outside == Some(Outside::Sleep) {
+            return format!(", it sleeps {}", percent(share.outside));
+        }
+        let place = stage.outside.map_or("other side", Outside::name);
+        let waits = format!(", it waits for its {place} {}{queued}", percent(share.outside));
+        match stage.cores {
+            Some(cores) if cores >= WHOLE => format!(", it uses {}", processors(cores)),
+            Some(cores) => format!("{waits}, which uses {}", processors(cores)),
+            None => waits,
         }
     } else if share.busy > MOST {
         format!(", it is busy {}", percent(share.busy))
     } else {
         String::new()
+    }
+}
+
+/// From here on a program is limited by its processor rather than by what it waits for.
+const WHOLE: f64 = 0.95;
+
+/// `97 % of a core`, `a whole core`, `2.0 cores`
+#[must_use]
+pub fn processors(cores: f64) -> String {
+    if cores < WHOLE {
+        format!("{} of a core", percent(cores))
+    } else if cores < 1.05 {
+        "a whole core".to_owned()
+    } else {
+        format!("{cores:.1} cores")
     }
 }
 
@@ -293,8 +314,10 @@ impl Sentence {
 mod tests {
     use super::super::live::sample::{branched, stage, throttled};
     use super::*;
+    use crate::engine::ChildSample;
     use crate::graph::Id;
     use crate::stage::Outside;
+    use std::time::Duration;
 
     fn said(snapshot: &Snapshot) -> String {
         sentence(snapshot).expect("there is something to say").text()
@@ -357,6 +380,39 @@ mod tests {
     }
 
     #[test]
+    fn processors_of_a_program_are_named() {
+        let mut snapshot = throttled();
+        snapshot.bottleneck = Some(Id::numbered(1));
+        let stages = snapshot.stages.values_mut();
+        stages[1].outside = Some(Outside::Child);
+        stages[1].share = Some(Share {
+            busy: 1.0,
+            outside: 0.98,
+            ..Share::default()
+        });
+        stages[1].children = vec![ChildSample {
+            pid: 1,
+            rss: 0,
+            cpu: Duration::ZERO,
+            cores: 0.0,
+        }];
+        for (cores, expected) in [
+            (0.0, "it waits for its child 98 %;"),
+            (0.12, "it waits for its child 98 %, which uses 12 % of a core;"),
+            (0.97, "it uses a whole core;"),
+            (1.96, "it uses 2.0 cores;"),
+        ] {
+            let child = &mut snapshot.stages.values_mut()[1].children[0];
+            (child.cores, child.cpu) = (cores, Duration::from_secs_f64(cores * 5.0));
+            let said = said(&snapshot);
+            assert!(
+                said.contains(&format!("everything upstream waits for it, {expected}")),
+                "{said}"
+            );
+        }
+    }
+
+    #[test]
     fn file_named_like_scheme_waits_for_disk() {
         let witness = |text, busy, outside| Witness {
             name: "read",
@@ -370,6 +426,7 @@ mod tests {
             },
             ended: false,
             kernel_queue: None,
+            cores: None,
         };
         let stages = [witness("read unix.tar", 1.0, 0.9), witness("write b", 0.1, 0.0)];
         let stages = stages.into_iter().collect();

@@ -11,7 +11,7 @@ use super::clock::clock;
 use super::excess::excess;
 use super::live::{Line, Paint, Style, squeezed};
 use super::plain::human_rate;
-use super::sentence::{Sentence, blame};
+use super::sentence::{Sentence, blame, processors};
 
 /// The largest width of the summary.
 const COLUMNS: usize = 79;
@@ -75,20 +75,24 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
         rows.push(row("longest pause", clock(link.levels.longest_pause), "", &note));
     }
     if let Some(blame) = blame(snapshot) {
-        rows.push(row("bottleneck", String::new(), "", &culprit(&blame)));
+        let cores = snapshot.bottleneck.and_then(|node| snapshot.stages[node].cores());
+        rows.push(row("bottleneck", String::new(), "", &culprit(&blame, cores)));
     }
     rows.into_iter()
         .map(|row| style.text(&row.cut_to(COLUMNS)) + "\n")
         .collect()
 }
 
-/// The bottleneck and its branch, with as much evidence as fits.
-fn culprit(blame: &Sentence) -> String {
+/// The bottleneck, its branch and what its program takes of the processors, with as much evidence as fits.
+fn culprit(blame: &Sentence, cores: Option<f64>) -> String {
     let room = COLUMNS - 2 - NAME - NUMBER - 2;
-    let subject = match &blame.branch {
+    let mut subject = match &blame.branch {
         Some(branch) => format!("{} in {branch}", blame.subject),
         None => blame.subject.clone(),
     };
+    if let Some(cores) = cores {
+        subject = format!("{subject}, using {}", processors(cores));
+    }
     let whole = (0..=blame.evidence.len()).rev().find_map(|count| {
         let evidence = blame.evidence[..count].join(", ");
         let gap = if count > 0 { "; " } else { "" };
@@ -132,7 +136,7 @@ fn percent(part: u64, whole: u64) -> Option<String> {
 mod tests {
     use super::super::live::{Background, sample};
     use super::*;
-    use crate::engine::Moment;
+    use crate::engine::{ChildSample, Moment};
     use crate::graph::Id;
     use snapbox::{assert_data_eq, str};
 
@@ -227,6 +231,22 @@ mod tests {
   bottleneck               write slow.img in its branch of tee
 
 "#]]
+        );
+    }
+
+    #[test]
+    fn processors_of_the_bottleneck_are_told() {
+        let mut snapshot = ended(sample::throttled());
+        snapshot.stages.values_mut()[2].children = vec![ChildSample {
+            pid: 1,
+            rss: 0,
+            cpu: Duration::from_secs(73),
+            cores: 1.97,
+        }];
+        let bill = text(&snapshot, true, STYLE);
+        assert_eq!(
+            bill.lines().last().expect("a row"),
+            "  bottleneck               throttle 1MB/s, using 2.0 cores"
         );
     }
 

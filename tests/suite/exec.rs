@@ -1,16 +1,18 @@
 //! Other programs as stages: `exec` and `sh`.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Folder, Invocation, Run, highwater, noise, peer, through};
+use crate::harness::{Folder, Invocation, Run, highwater, noise, peer, skip, through};
 
 /// Tells when every process has ended that has opened a FIFO: scripts begin with `exec 9>alive`.
 pub struct Alive(File);
@@ -151,6 +153,45 @@ fn a_failed_program_is_told_with_its_last_line() {
 }
 
 #[test]
+fn a_core_dump_is_told() {
+    let script = "ulimit -c unlimited; kill -SEGV $$";
+    let (folder, _, run) = with_noise(&format!("read a | sh '{script}' | write b"));
+    let status = Command::new("sh")
+        .args(["-c", script])
+        .current_dir(folder.path())
+        .status();
+    if !status.expect("a shell").core_dumped() {
+        skip("the system dumps no cores");
+        return;
+    }
+    let run = run.run();
+    assert_eq!(run.code, Some(11), "{}", run.stderr);
+    let said = "was killed by signal 11 (SEGV, core dumped): it wrote nothing to standard error";
+    assert!(last_line(&run).ends_with(said), "{}", run.stderr);
+    assert!(!folder.names().contains(&"b".to_owned()));
+}
+
+#[test]
+fn a_second_signal_waits_for_no_program() {
+    let script = "exec 9>alive 8<>held; trap \"echo asked >&2\" TERM; echo begun >&2; while :; do read -r x <&8; done";
+    let (folder, _, run) = with_noise(&format!("read a | sh grace=10m '{script}' | write b"));
+    let alive = Alive::in_folder(&folder);
+    folder.fifo("held");
+    let mut running = run.start();
+    for said in ["begun", "asked"] {
+        assert_eq!(running.line(), format!("highwater: sh: {said}\n"));
+        running.signal(Signal::TERM);
+    }
+    let run = running.wait();
+    assert_eq!(run.signal, Some(15), "{}", run.stderr);
+    assert!(last_line(&run).ends_with(": not waited for"), "{}", run.stderr);
+    if cfg!(not(feature = "portable-platform")) {
+        alive.all_have_ended();
+    }
+    leaves_nothing(&folder, &["alive", "held"]);
+}
+
+#[test]
 fn a_program_may_stop_reading_early() {
     let (_folder, bytes, run) = with_noise("read a | exec head -c 5");
     assert_eq!(run.run().succeeds(), &bytes[..5]);
@@ -160,12 +201,33 @@ fn a_program_may_stop_reading_early() {
             .succeeds(),
         b"x\n"
     );
-    // A source that waits is told, too.
+}
+
+/// The sources have nothing to give and no end, so that they only end because nothing is wanted of them any more.
+#[test]
+fn a_waiting_source_ends_with_its_reader() {
     let folder = Folder::new();
     let fifo = folder.fifo("f");
     let _writer = File::options().read(true).write(true).open(fifo).expect("a FIFO");
-    let said = highwater(["read f | exec echo x"]).within(&folder).run();
-    assert_eq!(said.succeeds(), b"x\n");
+    for (pipeline, stdout, stderr) in [
+        ("read f | exec echo x", "x\n", ""),
+        ("read f | tee (exec true)", "", ""),
+        (
+            "read f | tee (exec true) (exec echo x)",
+            "",
+            "highwater: exec echo: x\n",
+        ),
+        ("exec sleep 1000 | exec echo x", "x\n", ""),
+        ("exec sleep 1000 | exec cat | tee (exec true) | exec echo x", "x\n", ""),
+    ] {
+        let run = highwater([pipeline]).within(&folder).run();
+        assert_eq!(run.code, Some(0), "{pipeline}: {}", run.stderr);
+        assert_eq!(
+            (&*String::from_utf8_lossy(&run.stdout), &*run.stderr),
+            (stdout, stderr),
+            "{pipeline}"
+        );
+    }
 }
 
 #[test]
@@ -438,6 +500,27 @@ fn jq_filters_between_two_stages() {
 }
 
 #[test]
+fn a_daemon_is_left_to_the_system() {
+    let (input, mut output) = std::io::pipe().expect("a pipe");
+    // The inner shell has ended, and its child has none but the system to wait for it.
+    let script = "sh -c 'sleep 1000 > /dev/null 2>&1 & echo \"$!\"'; echo; cat";
+    let words = ["sh", script];
+    let mut running = highwater(words).stdin(input).start();
+    let id = running.id();
+    let mut lines = BufReader::new(running.take_stdout()).lines();
+    let daemon: i32 = lines.next().expect("a line").expect("text").parse().expect("a number");
+    lines.next();
+    let stat = std::fs::read_to_string(format!("/proc/{daemon}/stat")).expect("it runs");
+    let (_, fields) = stat.rsplit_once(") ").expect("a name");
+    assert_ne!(fields.split(' ').nth(1), Some(id.to_string().as_str()));
+    output.write_all(b"x\n").expect("written");
+    drop(output);
+    assert_eq!(lines.next().expect("a line").expect("text"), "x");
+    assert_eq!(running.wait().code, Some(0));
+    kill_process(Pid::from_raw(daemon).expect("a process"), Signal::KILL).expect("it is left alone");
+}
+
+#[test]
 #[cfg(not(feature = "portable-platform"))]
 fn children_are_listed_with_their_memory() {
     let (folder, _, _) = with_noise("");
@@ -464,82 +547,156 @@ fn children_are_listed_with_their_memory() {
     assert_eq!(running.wait().signal, Some(15));
 }
 
-/// Ends one of the processes of a pipeline when it has written some bytes; returns how the run ended.
-fn end_one(folder: &Folder, who: usize, moment: u64) -> Run {
+#[test]
+#[cfg(not(feature = "portable-platform"))]
+fn processor_time_of_programs_is_told() {
+    // Until it has taken 30 hundredths of a second: the 14th field of its own entry in proc(5).
+    const SPINS: &str = r#"while read -r line < /proc/$$/stat; set -- $line; [ ${14} -lt 30 ]; do :; done; echo"#;
+    let folder = Folder::new();
+    // The inner shell's time is that of the outer one, which waits for it.
+    let pipeline = format!("sh 'sh -c \"$1\"; :' '{SPINS}' | exec cat | write out");
+    let run = highwater(["--progress", "plain", "--stats", "s", &pipeline])
+        .within(&folder)
+        .run();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let summary = last_line(&run);
+    assert!(summary.contains(", using ") && summary.contains(" core"), "{summary}");
+    let stats: serde_json::Value = serde_json::from_slice(&folder.read("s")).expect("an object");
+    let child = |stage: usize| &stats["stages"][stage]["children"][0];
+    assert!(child(0)["cpu_s"].as_f64() >= Some(0.3), "{stats}");
+    assert!(child(0)["cores"].as_f64() > Some(0.0), "{stats}");
+    assert!(child(1)["cpu_s"].as_f64() < Some(0.3), "{stats}");
+    assert_eq!(child(0)["rss"], 0);
+}
+
+/// Who is ended, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Tar,
+    Zstd,
+    Own(Signal),
+    /// No file may become larger.
+    FullDisk,
+}
+
+impl End {
+    const ALL: [Self; 6] = [
+        Self::Tar,
+        Self::Zstd,
+        Self::Own(Signal::TERM),
+        Self::Own(Signal::INT),
+        Self::Own(Signal::KILL),
+        Self::FullDisk,
+    ];
+
+    /// Whether a run ended as it should have.
+    fn explains(self, run: &Run) -> bool {
+        match self {
+            Self::Tar | Self::Zstd => run.code == Some(11),
+            Self::Own(signal) => run.signal == Some(signal.as_raw()),
+            Self::FullDisk => run.code == Some(5),
+        }
+    }
+}
+
+/// Ends a run that has a session of its own when the archive has so many bytes; returns how it ended.
+fn end_one(folder: &Folder, end: End, moment: u64) -> Run {
+    let alive = Alive::in_folder(folder);
     let stage = |name: &str, rest: &str| format!("sh 'exec 9>alive; echo $$ > {name}.pid; exec {rest}'");
     let archive = stage("tar", "tar c -C src .");
-    let compress = stage("zstd", "zstd -q -1");
+    let compress = stage("zstd", "zstd -q -1 -T2");
     let pipeline = format!("{archive} | throttle 32MB/s | {compress} | write t.zst");
     let arguments = ["--memory", "1MiB", "--progress", "json", "--interval", "1ms", &pipeline];
-    let mut running = highwater(arguments).within(folder).start();
-    if running.writes(moment) {
+    let mut session = Command::new("setsid");
+    if end == End::FullDisk {
+        // dash counts blocks of 512 bytes.
+        let limit = (moment / 512).to_string();
+        session.args(["sh", "-c", "ulimit -f $0; exec \"$@\"", &limit]);
+    }
+    let mut running = highwater(arguments).under(session).within(folder).start();
+    let session = running.pid();
+    if end != End::FullDisk && running.writes(moment) {
         let pid_of = |name: &str| {
             let text = String::from_utf8(folder.read(name)).expect("text");
             Pid::from_raw(text.trim().parse().expect("a number")).expect("a process")
         };
-        let pid = match who {
-            0 => pid_of("tar.pid"),
-            1 => pid_of("zstd.pid"),
-            _ => running.pid(),
+        let (pid, signal) = match end {
+            End::Tar => (pid_of("tar.pid"), Signal::KILL),
+            End::Zstd => (pid_of("zstd.pid"), Signal::KILL),
+            End::Own(signal) => (session, signal),
+            End::FullDisk => unreachable!("it has ended"),
         };
-        let signal = if who == 2 { Signal::TERM } else { Signal::KILL };
         // It may have ended meanwhile.
         let _ = kill_process(pid, signal);
     }
-    running.wait()
+    let run = running.wait();
+    alive.all_have_ended();
+    assert_eq!(members_of(session), [0; 0], "{end:?} after {moment}");
+    run
 }
 
-/// `HIGHWATER_KILLS=200` ends so many of each instead of a few.
+/// The processes of a session that have not ended and are not about to: fields 3, 6 and 9 of proc(5).
+fn members_of(session: Pid) -> Vec<i32> {
+    const EXITING: u32 = 4;
+    let session = session.as_raw_nonzero().to_string();
+    let is_member = |pid: &i32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .map_or(Vec::new(), |(_, rest)| rest.split(' ').collect());
+        let is_exiting = |flags: &str| flags.parse::<u32>().is_ok_and(|flags| flags & EXITING != 0);
+        fields.get(4) == Some(&session.as_str()) && fields[1] != "Z" && !is_exiting(fields[7])
+    };
+    let entries = std::fs::read_dir("/proc").expect("a list of processes");
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(is_member).collect()
+}
+
+/// `HIGHWATER_KILLS=200` ends so many of each kind instead of a few.
 #[test]
 fn a_killed_process_leaves_no_archive() {
     const SIZE: usize = 4 << 20;
     let kills = std::env::var("HIGHWATER_KILLS")
         .ok()
-        .map_or(5, |count| count.parse().expect("a number"));
-    if peer("zstd").is_none() || peer("tar").is_none() {
+        .map_or(2, |count| count.parse().expect("a number"));
+    if ["zstd", "tar", "setsid"].iter().any(|name| peer(name).is_none()) {
         return;
     }
     let folder = Folder::new();
     std::fs::create_dir(folder.join("src")).expect("a folder");
     folder.write("src/a", noise(SIZE, 1));
-    for who in 0..4 {
+    let archive = folder.join("t.zst");
+    for (kind, end) in End::ALL.into_iter().enumerate() {
         let mut ended = 0;
         for round in 0..20 * kills {
-            let alive = Alive::in_folder(&folder);
-            let random = u64::from_le_bytes(noise(8, 1 + who as u64 * 1000 + round).try_into().expect("8 bytes"));
-            let run = end_one(&folder, who, random % SIZE as u64);
-            alive.all_have_ended();
-            let archive = folder.join("t.zst");
-            if run.code == Some(0) {
+            let random = u64::from_le_bytes(noise(8, 1 + kind as u64 * 1000 + round).try_into().expect("8 bytes"));
+            if round % 2 == 0 {
+                folder.write("t.zst", "old");
+            }
+            let run = end_one(&folder, end, random % SIZE as u64);
+            // It may have been too late for that.
+            let is_whole =
+                run.code == Some(0) || (run.signal == Some(9) && archive.exists() && folder.read("t.zst") != b"old");
+            if is_whole {
                 assert_is_whole(&archive, SIZE);
-                std::fs::remove_file(&archive).expect("removed");
             } else {
-                let expected = if who < 2 {
-                    run.code == Some(11)
-                } else {
-                    run.signal.is_some()
-                };
-                assert!(expected, "{who}: {:?} {:?}: {}", run.code, run.signal, last_line(&run));
-                if run.signal == Some(9) && archive.exists() {
-                    // It was killed when the whole archive was in its place.
-                    assert_is_whole(&archive, SIZE);
-                    std::fs::remove_file(&archive).expect("removed");
-                }
-                for name in folder.names().into_iter().filter(|name| name.contains("t.zst")) {
-                    // What a run that was killed has left is a temporary file.
-                    assert!(
-                        run.signal == Some(9) && name.starts_with(".t.zst.highwater-"),
-                        "{who}: {name}"
-                    );
-                    std::fs::remove_file(folder.join(&name)).expect("removed");
-                }
+                let last = last_line(&run);
+                assert!(end.explains(&run), "{end:?}: {:?} {:?}: {last}", run.code, run.signal);
+                let old = archive.exists().then(|| folder.read("t.zst"));
+                assert_eq!(old, (round % 2 == 0).then(|| b"old".to_vec()), "{end:?}");
                 ended += 1;
+            }
+            for name in folder.names().into_iter().filter(|name| name.contains("t.zst")) {
+                // What a run that was killed has left is a temporary file.
+                let is_left = run.signal == Some(9) && name.starts_with(".t.zst.highwater-");
+                assert!(name == "t.zst" || is_left, "{end:?}: {name}");
+                std::fs::remove_file(folder.join(&name)).expect("removed");
             }
             if ended == kills {
                 break;
             }
         }
-        assert_eq!(ended, kills, "{who}");
+        assert_eq!(ended, kills, "{end:?}");
     }
 }
 

@@ -167,7 +167,7 @@ fn all_system_calls_pass_the_platform() {
             .expect("below the root")
             .to_string_lossy()
             .into_owned();
-        let is_test = name.ends_with("tests.rs") || name.ends_with("bench.rs") || name.starts_with("src/flow/link_");
+        let is_test = name.ends_with("tests.rs") || name.contains("/tests/") || name.ends_with("bench.rs");
         // These files run no pipeline.
         let is_aside = [
             "src/cli/ctl.rs",

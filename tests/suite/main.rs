@@ -41,6 +41,7 @@ mod resuming;
 mod roundtrip;
 mod security;
 mod slow_peers;
+mod slow_programs;
 mod sparse;
 mod stages;
 #[cfg(not(feature = "portable-platform"))]

@@ -73,6 +73,14 @@ fn no_output_remains_where_one_failed() {
 }
 
 #[test]
+fn a_full_disk_leaves_no_output() {
+    let (folder, _) = folder();
+    let failed = run(&folder, "read src | tee (write a) (gzip | write /dev/full) | write c");
+    assert!(failed.fails(5).contains("write /dev/full"), "{}", failed.stderr);
+    assert_eq!(folder.names(), ["src"]);
+}
+
+#[test]
 fn unopenable_branch_leaves_nothing() {
     let (folder, _) = folder();
     run(&folder, "read src | tee (write a) (write missing/b) | write c").fails(4);
@@ -247,6 +255,19 @@ fn a_signal_leaves_no_output() {
     running.signal(Signal::TERM);
     assert_eq!(running.wait().signal, Some(Signal::TERM.as_raw()));
     assert_eq!(folder.names(), ["src"]);
+}
+
+#[test]
+fn bytes_are_never_dropped() {
+    let (folder, bytes) = folder();
+    run(&folder, "read src | tee when-full=wait (write a) | write b").succeeds();
+    assert!(folder.read("a") == bytes && folder.read("b") == bytes);
+    let run = run(&folder, "read src | tee when-full=drop (write c) | write d");
+    assert_eq!(run.code, Some(2));
+    let marked = format!("  | {}^^^^\n", " ".repeat(25));
+    assert!(run.stderr.contains(&marked), "{}", run.stderr);
+    assert!(run.stderr.contains("only whole records"), "{}", run.stderr);
+    assert_eq!(folder.names(), ["a", "b", "src"]);
 }
 
 #[test]

@@ -360,5 +360,4 @@ pub fn transforms(backlog: u64, room: u64) -> bool {
 }
 
 #[cfg(test)]
-#[path = "program_tests.rs"]
 mod tests;

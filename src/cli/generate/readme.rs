@@ -1,11 +1,13 @@
 //! The tables of the README, between markers.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::catalog::positional_form;
 use crate::cli::help::exit_codes;
 use crate::endpoints::SCHEMES;
 use crate::plan;
+use crate::view::live::{Background, History, Size, Style, frame, sample};
 
 /// The README with its tables regenerated.
 ///
@@ -16,6 +18,7 @@ pub fn renewed(text: &str) -> Result<String, String> {
         ("stages", stages()),
         ("endpoints", endpoints()),
         ("exit-codes", codes()),
+        ("programs", programs()),
     ];
     let mut text = text.to_owned();
     for (name, table) in tables {
@@ -49,6 +52,20 @@ fn endpoints() -> String {
         .iter()
         .map(|scheme| (format!("`{}`", scheme.form), scheme.summary.to_owned()));
     table(["endpoint", "what it is"], rows)
+}
+
+/// The live view of a pipeline of programs, as text.
+fn programs() -> String {
+    let style = Style {
+        colour: false,
+        background: Background::Unknown,
+    };
+    let snapshot = sample::programs();
+    let mut history = History::default();
+    (0..=5).for_each(|second| history.add(Duration::from_secs(second), snapshot.run.rss));
+    let lines = frame(&snapshot, &history, Size { columns: 90, rows: 40 });
+    let lines = lines.iter().map(|line| style.text(line) + "\n");
+    format!("```text\n{}```\n", lines.collect::<String>())
 }
 
 fn codes() -> String {

@@ -67,9 +67,6 @@ pub struct Found {
 
 impl Journal {
     /// Begins a journal in `file`, which was opened for appending, and syncs it to the disk.
-    ///
-    /// # Errors
-    /// If it cannot be written.
     pub fn begin(file: OwnedFd, key: &ResumeKey) -> io::Result<Self> {
         files::ftruncate(&file, 0)?;
         let heading = Heading {
@@ -102,9 +99,6 @@ impl Journal {
     }
 
     /// Appends a checkpoint. The bytes it counts must be on the disk already.
-    ///
-    /// # Errors
-    /// If it cannot be written.
     pub fn note(&mut self, checkpoint: &Checkpoint) -> io::Result<()> {
         files::write_all(&self.file, &record(checkpoint)?)?;
         Ok(files::fdatasync(&self.file)?)

@@ -47,7 +47,7 @@ impl Partial {
         // Another run may already have given it its final permissions.
         let failed = |error: Errno| Failure::io(Kind::Sink, format!("cannot open {}", names.shown(&names.part)), error);
         files::fchmod(&part, PRIVATE).map_err(failed)?;
-        sweep(&names.target, None);
+        sweep(&names.target);
         let journal = names.open_journal(&part, key)?;
         files::fsync(&names.target.folder).map_err(failed)?;
         let descriptor =

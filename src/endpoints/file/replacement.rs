@@ -35,8 +35,8 @@ impl Replacement {
     pub fn create(target: Target, sync: bool) -> Result<Outgoing, Failure> {
         let is_private = !target.leaves_rights_to_system();
         let mode = if is_private { PRIVATE } else { NEW };
+        temporary::sweep(&target);
         let (fd, name) = temporary::create(&target, mode).map_err(|error| uncreatable(&target, error))?;
-        temporary::sweep(&target, Some(&name));
         let failed = |error| Failure::io(Kind::Sink, "cannot create", error);
         let file = files::fstat(&fd).map(|stat| FileId::of(&stat)).map_err(|error| {
             // It was created a moment ago.
@@ -225,6 +225,21 @@ mod tests {
         assert!(names(folder.path()).is_empty());
         assert!(outgoing.commit_at_once(&Cancel::default()).is_err());
         assert!(names(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn killed_runs_leave_one_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for number in 0..4 {
+            std::fs::write(folder.path().join(format!(".out.highwater-{number:08x}")), "part").expect("written");
+        }
+        let [first, second] = [(); 2].map(|()| create(&folder.path().join("out")));
+        assert_eq!(
+            names(folder.path()),
+            [".out.highwater-00000000", ".out.highwater-00000001"],
+            "those of live runs"
+        );
+        drop((first, second));
     }
 
     #[test]

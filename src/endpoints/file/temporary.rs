@@ -1,8 +1,9 @@
 //! Hidden files beside a target, and the removal of those left by killed runs.
 //!
 //! The first few names are predictable, so that a later run finds what an earlier one left without listing the folder.
-//! A run holds a lock on the temporary of such a name as long as it lives: one that can be locked belongs to no run. If
-//! that many runs write the same target, or there are no locks, names are random and are never swept.
+//! A run holds a lock on the temporary of such a name as long as it lives: one that can be locked belongs to no run. Each
+//! run sweeps before it takes a name, so that runs that are killed one after the other leave one file at most. If that
+//! many runs write the same target at once, or there are no locks, names are random and are never swept.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -75,13 +76,10 @@ fn is_locked(target: &Target, name: &OsStr, created: &OwnedFd) -> Result<bool, E
     }
 }
 
-/// Removes the temporaries of killed runs, but not that of this run, if it has one. Files that cannot be removed, or
-/// may belong to a live run, stay.
-pub fn sweep(target: &Target, own: Option<&OsStr>) {
+/// Removes the temporaries of killed runs. Files that cannot be removed, or may belong to a live run, stay.
+pub fn sweep(target: &Target) {
     for name in (0..SLOTS).map(|number| slot(target, number)) {
-        if own != Some(&name) {
-            let _ = sweep_named(target, &name);
-        }
+        let _ = sweep_named(target, &name);
     }
 }
 

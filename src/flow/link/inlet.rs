@@ -23,9 +23,6 @@ impl Inlet {
     }
 
     /// The next chunk, or `None` at the end of the stream; waits while there is neither.
-    ///
-    /// # Errors
-    /// [`Closed`] when the producer stopped before the end.
     pub async fn receive(&mut self) -> Result<Option<Chunk>, Closed> {
         let mut wait: Option<Waiting<'_>> = None;
         let packet = poll_fn(|context| {
@@ -46,17 +43,11 @@ impl Inlet {
     }
 
     /// [`Inlet::receive`] for a thread.
-    ///
-    /// # Errors
-    /// [`Closed`] when the producer stopped before the end.
     pub fn receive_blocking(&mut self) -> Result<Option<Chunk>, Closed> {
         block_on(self.receive())
     }
 
     /// [`Inlet::receive_blocking`] for at most `limit`; pending if neither a chunk nor the end came by then.
-    ///
-    /// # Errors
-    /// [`Closed`] when the producer stopped before the end.
     pub fn receive_within(&mut self, limit: Duration) -> Result<Poll<Option<Chunk>>, Closed> {
         match block_within(self.receive(), limit) {
             Some(received) => received.map(Poll::Ready),

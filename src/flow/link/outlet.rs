@@ -30,9 +30,6 @@ impl Outlet {
     }
 
     /// A buffer of `size` bytes or the largest that the link grants, whichever is less; waits while the link is full.
-    ///
-    /// # Errors
-    /// [`Closed`] if the consumer has closed its side.
     pub async fn reserve(&mut self, size: usize) -> Result<Buffer, Closed> {
         self.reserve_records(size, 0).await
     }
@@ -48,9 +45,6 @@ impl Outlet {
     }
 
     /// A buffer for one record of `size` bytes, however much of the link it takes.
-    ///
-    /// # Errors
-    /// [`Closed`] if the consumer has closed its side.
     ///
     /// # Panics
     /// If it is larger than the link's high-water mark: the plan makes room for the largest record.
@@ -80,9 +74,6 @@ impl Outlet {
     }
 
     /// [`Outlet::reserve`] for a thread.
-    ///
-    /// # Errors
-    /// [`Closed`] when the consumer wants no more.
     pub fn reserve_blocking(&mut self, size: usize) -> Result<Buffer, Closed> {
         block_on(self.reserve(size))
     }
@@ -118,9 +109,6 @@ impl Outlet {
     /// Sends what was filled. A buffer that carries little is exchanged for a smaller one, so that few bytes do not
     /// hold much credit. Never waits; a buffer without bytes and records is only given back, and its position, if it
     /// has one, is passed on.
-    ///
-    /// # Errors
-    /// [`Closed`] if the consumer has closed its side.
     pub fn send(&mut self, mut buffer: Buffer) -> Result<(), Closed> {
         let count = buffer.len();
         if count == 0 && buffer.records == 0 {
@@ -150,9 +138,6 @@ impl Outlet {
 
     /// Records that everything up to `position` has been sent. Never waits: if the consumer holds the largest allowed
     /// number of chunks, it gets the position once it has dropped one.
-    ///
-    /// # Errors
-    /// [`Closed`] if the consumer has closed its side.
     pub fn mark(&mut self, position: Position) -> Result<(), Closed> {
         self.link.mark(position)
     }
@@ -172,9 +157,6 @@ impl Outlet {
     /// Passes a chunk on without a copy if this link accepts chunks of its size, and in pieces if not. The rest of a
     /// chunk is copied if its bytes are no more than half of the credit that it holds. A piece of a chunk of records
     /// has whole records, unless one is larger than the link.
-    ///
-    /// # Errors
-    /// [`Closed`] if the consumer has closed its side.
     pub async fn forward(&mut self, chunk: Chunk) -> Result<(), Closed> {
         if !self.takes_whole(&chunk) {
             return self.copy_chunk(&chunk).await;
@@ -186,9 +168,6 @@ impl Outlet {
 
     /// Sends the contents of a chunk and leaves the chunk as it is, so that it can be sent to other links as well. If
     /// this link accepts chunks of its size both share the memory, which is not written to any more.
-    ///
-    /// # Errors
-    /// [`Closed`] if the consumer has closed its side.
     pub async fn share(&mut self, chunk: &mut Chunk) -> Result<(), Closed> {
         if !self.takes_whole(chunk) {
             return self.copy_chunk(chunk).await;
@@ -200,9 +179,6 @@ impl Outlet {
 
     /// Sends a copy of the first `count` bytes of a chunk, with the records that end in them, and leaves the rest in
     /// the chunk.
-    ///
-    /// # Errors
-    /// [`Closed`] if the consumer has closed its side.
     ///
     /// # Panics
     /// If it carries fewer.
@@ -243,9 +219,6 @@ impl Outlet {
     }
 
     /// Copies `bytes` into the last queued chunk or into new buffers, and sends them.
-    ///
-    /// # Errors
-    /// [`Closed`] if the consumer has closed its side.
     pub async fn copy(&mut self, bytes: &[u8]) -> Result<(), Closed> {
         self.copy_piece(Piece {
             bytes,

@@ -4,11 +4,12 @@ use std::collections::HashSet;
 use std::fs::{read, read_dir, read_link};
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::fs::FileType;
 
 use super::super::identity::FileId;
-use super::super::process_tree::{Listed, Listeners, OpenFile, ProcessMemory, allocated_bytes};
+use super::super::process_tree::{GroupUse, Listed, Listeners, OpenFile, ProcessMemory, allocated_bytes};
 use super::status_field;
 
 /// All processes, from the `stat` of each. One that ends meanwhile is left out.
@@ -31,7 +32,7 @@ fn pids() -> io::Result<impl Iterator<Item = i32>> {
 }
 
 /// A process's name may contain blanks and brackets, so fields are counted from its last bracket: the state is the
-/// third field, the parent the fourth.
+/// third field, the parent the fourth, the process group the fifth.
 fn listed(pid: i32, stat: &str) -> Option<Listed> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace();
@@ -39,36 +40,53 @@ fn listed(pid: i32, stat: &str) -> Option<Listed> {
     Some(Listed {
         pid,
         parent: fields.next()?.parse().ok()?,
+        group: fields.next()?.parse().ok()?,
         is_running: matches!(state, "R" | "D"),
         is_zombie: matches!(state, "Z" | "X"),
     })
 }
 
-/// Bytes that are resident in each of these process groups, or in the process of that number where it leads none.
+/// What each of these process groups uses, or the process of that number where it leads none.
 #[must_use]
-pub fn group_memory(leaders: &[i32]) -> Vec<u64> {
-    let mut sums = vec![0; leaders.len()];
+pub fn group_use(leaders: &[i32]) -> Vec<GroupUse> {
+    let mut sums = vec![GroupUse::default(); leaders.len()];
     for pid in pids().into_iter().flatten() {
-        let stat = read(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let Some((group, resident)) = group_and_memory(&String::from_utf8_lossy(&stat)) else {
+        let Some((group, used)) = group_and_use(pid) else {
             continue;
         };
         let own = leaders.iter().position(|leader| *leader == pid);
         let of_group = leaders.iter().position(|leader| *leader == group);
         if let Some(at) = own.or(of_group) {
-            sums[at] += resident;
+            sums[at].rss += used.rss;
+            sums[at].cpu += used.cpu;
         }
     }
     sums
 }
 
-/// The process group is the fifth field, the resident pages are the 24th.
-fn group_and_memory(stat: &str) -> Option<(i32, u64)> {
+/// The processor time of a process and of those that it has waited for; none once it has been waited for itself.
+#[must_use]
+pub fn cpu_time(pid: i32) -> Duration {
+    group_and_use(pid).map_or(Duration::ZERO, |(_, used)| used.cpu)
+}
+
+fn group_and_use(pid: i32) -> Option<(i32, GroupUse)> {
+    let stat = read(format!("/proc/{pid}/stat")).ok()?;
+    parse_use(&String::from_utf8_lossy(&stat))
+}
+
+/// The process group is the fifth field, the resident pages are the 24th. The 14th to the 17th are the ticks of the
+/// process itself and of the children that it has waited for, in user and in system mode.
+fn parse_use(stat: &str) -> Option<(i32, GroupUse)> {
     let (_, fields) = stat.rsplit_once(')')?;
-    let mut fields = fields.split_whitespace().skip(2);
-    let group = fields.next()?.parse().ok()?;
-    let pages: u64 = fields.nth(18)?.parse().ok()?;
-    Some((group, pages * rustix::param::page_size() as u64))
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let number = |nth: usize| fields.get(nth - 3)?.parse::<u64>().ok();
+    let ticks: u64 = (14..=17).map(number).sum::<Option<u64>>()?;
+    let used = GroupUse {
+        rss: number(24)? * rustix::param::page_size() as u64,
+        cpu: Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()),
+    };
+    Some((fields.get(2)?.parse().ok()?, used))
 }
 
 /// Whether any of a process's threads runs, is runnable, or waits for a disk.
@@ -210,9 +228,19 @@ mod tests {
     #[test]
     fn process_name_may_contain_brackets() {
         let process = listed(42, "42 (a) R 7) S 17 42 42 0 -1 4194304").expect("read");
-        assert_eq!(process.parent, 17);
+        assert_eq!((process.parent, process.group), (17, 42));
         assert!(!process.is_running && !process.is_zombie);
         assert!(listed(42, "42 (cut").is_none());
+    }
+
+    #[test]
+    fn processor_time_includes_ended_children() {
+        let stat = "42 (a) R) S 17 40 42 0 -1 4194304 9 9 9 9 100 20 3 7 20 0 1 0 5 4096 6 18446744073709551615 1";
+        let (group, used) = parse_use(stat).expect("read");
+        let ticks = 130 * 1000 / rustix::param::clock_ticks_per_second();
+        assert_eq!((group, used.cpu), (40, Duration::from_millis(ticks)));
+        assert_eq!(used.rss, 6 * rustix::param::page_size() as u64);
+        assert!(parse_use("42 (cut) S 17 40 42").is_none());
     }
 
     #[test]

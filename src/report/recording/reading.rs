@@ -301,5 +301,4 @@ fn check<R: BufRead>(lines: &mut Lines<'_, R>) -> Result<Check, Trouble> {
 }
 
 #[cfg(test)]
-#[path = "reading_tests.rs"]
 mod tests;

@@ -178,7 +178,9 @@ pub fn attached() -> Snapshot {
     let stages = [
         (
             stage("cat", "cat big.iso", [67_108_864; 2], 8_388_608.0, [0.0011, 0.0]),
-            [2217, 1_875_968],
+            2217,
+            1_875_968,
+            0.052,
         ),
         (
             changing(stage(
@@ -188,17 +190,23 @@ pub fn attached() -> Snapshot {
                 2_555_392.0,
                 [1.0, 0.0],
             )),
-            [2218, 89_550_848],
+            2218,
+            89_550_848,
+            0.997,
         ),
         (
             stage("pv", "pv -q", [20_443_136; 2], 2_555_392.0, [0.0249, 0.9751]),
-            [2219, 1_806_336],
+            2219,
+            1_806_336,
+            0.024,
         ),
     ];
-    let stages = stages.into_iter().map(|(stage, [pid, rss])| StageSample {
+    let stages = stages.into_iter().map(|(stage, pid, rss, cores)| StageSample {
         children: vec![ChildSample {
-            pid: u32::try_from(pid).unwrap_or_default(),
+            pid,
             rss,
+            cpu: Duration::from_secs_f64(cores * 8.0),
+            cores,
         }],
         ..stage
     });
@@ -238,7 +246,61 @@ pub fn steady() -> History {
     history
 }
 
-/// The memory of the throttled run.
+/// `exec tar c /usr/share | exec gzip -9 | write usr.tar.gz` after five seconds.
+#[must_use]
+pub fn programs() -> Snapshot {
+    let program = |text, bytes, rate, busy, outside, child| {
+        let mut stage = stage("exec", text, bytes, rate, busy);
+        stage.share.get_or_insert_default().outside = outside;
+        stage.outside = Some(Outside::Child);
+        stage.children = vec![child];
+        changing(stage)
+    };
+    let child = |pid, rss, cpu, cores| ChildSample {
+        pid,
+        rss,
+        cpu: Duration::from_millis(cpu),
+        cores,
+    };
+    let mut tar = program(
+        "exec tar c /usr/share",
+        [53_012_480; 2],
+        10_382_650.0,
+        [0.184, 0.0],
+        0.167,
+        child(10_672, 2_547_712, 270, 0.053),
+    );
+    (tar.kernel_queue, tar.kernel_queue_capacity, tar.kernel_queue_peak) = (Some(MIB), Some(MIB), MIB);
+    let gzip = program(
+        "exec gzip -9",
+        [52_488_192, 14_680_064],
+        2_875_130.0,
+        [0.998, 0.002],
+        0.978,
+        child(10_673, 1_769_472, 5_020, 0.984),
+    );
+    let write = stage(
+        "write",
+        "write usr.tar.gz",
+        [14_680_064; 2],
+        2_875_130.0,
+        [0.003, 0.997],
+    );
+    let mut snapshot = throttled();
+    snapshot.graph = Arc::new(Graph::chain(3));
+    snapshot.stages = [tar, gzip, write].into_iter().collect();
+    snapshot.links = [link(768 * KIB, 96, 168), link(0, 0, 0)].into_iter().collect();
+    snapshot.bottleneck = Some(Id::numbered(1));
+    snapshot.run.elapsed = Duration::from_millis(5_106);
+    snapshot.run.expected = None;
+    (snapshot.run.rss, snapshot.run.rss_peak) = (8_142_848, 8_146_944);
+    (snapshot.run.buffered, snapshot.run.buffered_peak) = (768 * KIB, 1280 * KIB);
+    (snapshot.run.state, snapshot.run.state_peak) = (32 * KIB, 32 * KIB);
+    snapshot.measure_progress();
+    snapshot
+}
+
+/// The memory of `throttled`, second by second.
 #[must_use]
 pub fn history() -> History {
     let mut history = History::default();

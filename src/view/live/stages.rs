@@ -106,7 +106,7 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
         lines.extend(before);
         lines.extend(stage(snapshot, node, &rails, columns, two_lines));
         if has_links {
-            lines.extend(program(&snapshot.stages[node], &rails));
+            lines.extend(program(&snapshot.stages[node], &rails, columns));
             lines.extend(file(&snapshot.stages[node], &rails));
         }
         if has_links && input.is_none() && snapshot.lane != "linked" {
@@ -257,12 +257,18 @@ fn queue(stage: &StageSample, is_source: bool, rails: &str, columns: &Columns) -
     })
 }
 
-/// What the program that a stage runs has in memory, its descendants included.
-fn program(stage: &StageSample, rails: &str) -> Option<Line> {
+/// What the program that a stage runs has in memory and takes of the processors, its descendants included.
+fn program(stage: &StageSample, rails: &str, columns: &Columns) -> Option<Line> {
     let program = stage.children.iter().find(|child| child.rss > 0)?;
-    let text = format!("process {}, {} resident", program.pid, human_size(program.rss));
+    let (pid, memory, cpu) = (program.pid, human_size(program.rss), percent(program.cores));
     let indent = " ".repeat(MARKER) + rails + "  ";
-    Some(Line::default().with(Paint::Faint, indent + &text))
+    let texts = [
+        format!("{indent}process {pid}, {memory} resident, {cpu} CPU"),
+        format!("{indent}process {pid}, {memory}, {cpu} CPU"),
+        format!("{indent}{pid}, {memory}, {cpu} CPU"),
+    ];
+    let text = texts.into_iter().find(|text| text.width() <= columns.whole);
+    Some(Line::default().with(Paint::Faint, text.unwrap_or(indent + &memory)))
 }
 
 /// How far a program is in its file.

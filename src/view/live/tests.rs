@@ -290,16 +290,19 @@ fn an_unknown_size_has_no_percent() {
 #[test]
 fn programs_show_their_memory() {
     let mut snapshot = branched();
-    for (at, pid, mebibytes) in [(1, 4711, 2), (2, 4712, 31)] {
+    for (at, pid, mebibytes, cores) in [(1, 4711, 2, 0.04), (2, 4712, 31, 1.98)] {
         snapshot.stages.values_mut()[at].children = vec![ChildSample {
             pid,
             rss: mebibytes << 20,
+            cpu: Duration::from_secs_f64(37.0 * cores),
+            cores,
         }];
     }
-    let all: String = [40, 80]
+    let all: String = [40, 80, 120]
         .map(|columns| shown(&snapshot, columns, 30, NO_COLOUR) + "\n")
         .concat();
     assert_picture("programs", all);
+    assert!(shown(&super::sample::programs(), 120, 30, NO_COLOUR).contains("it uses a whole core"));
 }
 
 #[test]

@@ -9,19 +9,14 @@ use std::task::Wake;
 use super::*;
 use crate::flow::{Chunk, StageMeter, Wait};
 
-#[path = "link_schedules.rs"]
 mod schedules;
 
-#[path = "link_model.rs"]
 mod model;
 
-#[path = "link_holding.rs"]
 mod holding;
 
-#[path = "link_records.rs"]
 mod records;
 
-#[path = "link_sharing.rs"]
 mod sharing;
 
 /// A link with its pool and the meters of its two sides.
