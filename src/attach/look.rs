@@ -20,7 +20,9 @@ use super::pipeline::{Link, Pipeline};
 
 /// The mean time between two samples of what each thread does.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(16);
-/// How often levels, bytes and memory are read.
+/// How often memory and processor time are read.
+const PROGRAMS_INTERVAL: Duration = Duration::from_millis(500);
+/// How often levels and bytes are read.
 const COUNTERS_INTERVAL: Duration = Duration::from_millis(100);
 /// How often threads, descriptors and children are listed.
 const LISTS_INTERVAL: Duration = Duration::from_secs(1);
@@ -227,7 +229,10 @@ impl Look {
         let levels = Levels::new(&self.probes);
         let mut counters = self.attached.counters();
         let at = counters.at;
-        counters.counted_at = at;
+        let is_due = at == Duration::ZERO || at >= counters.counted_at + PROGRAMS_INTERVAL;
+        if is_due {
+            counters.counted_at = at;
+        }
         for (edge, link) in counters.links.iter_mut() {
             let level = levels.level(edge);
             // Nothing is in a pipe that is gone.
@@ -245,9 +250,11 @@ impl Look {
             let (read, written) = moved.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
             counted.bytes_in = counted.bytes_in.max(read.saturating_sub(stage.base.0));
             counted.bytes_out = counted.bytes_out.max(written.saturating_sub(stage.base.1));
-            let cpu: Duration = stage.members.iter().map(|member| cpu_time(member.pid)).sum();
-            counted.cpu = counted.cpu.max(cpu.saturating_sub(stage.base_cpu));
-            counted.rss = stage.members.iter().map(Member::resident).sum();
+            if is_due {
+                let cpu: Duration = stage.members.iter().map(|member| cpu_time(member.pid)).sum();
+                counted.cpu = counted.cpu.max(cpu.saturating_sub(stage.base_cpu));
+                counted.rss = stage.members.iter().map(Member::resident).sum();
+            }
         }
         self.estimate_uncounted(&mut counters);
         let rss = counters.stages.values().iter().map(|stage| stage.rss).sum();
