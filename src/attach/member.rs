@@ -26,7 +26,7 @@ pub struct Member {
     files: ProcessFiles,
     /// When it was started: another process may get its number.
     started: Option<u64>,
-    threads: HashMap<i32, ThreadFiles>,
+    threads: Vec<(i32, ThreadFiles)>,
     /// Where the next look at many threads begins.
     turn: usize,
     held: RefCell<HashMap<i32, HeldDescriptor>>,
@@ -54,7 +54,7 @@ impl Member {
             pid,
             files,
             started: start_time(pid),
-            threads: HashMap::new(),
+            threads: Vec::new(),
             turn: 0,
             held: RefCell::default(),
             unlisted: 0,
@@ -72,12 +72,12 @@ impl Member {
             return false;
         }
         let now = threads(self.pid);
-        self.threads.retain(|thread, _| now.contains(thread));
+        self.threads.retain(|(thread, _)| now.contains(thread));
         for thread in now {
-            if !self.threads.contains_key(&thread)
+            if self.threads.iter().all(|(known, _)| *known != thread)
                 && let Ok(files) = ThreadFiles::open(self.pid, thread)
             {
-                self.threads.insert(thread, files);
+                self.threads.push((thread, files));
             }
         }
         self.unlisted += 1;
@@ -113,8 +113,8 @@ impl Member {
             0
         };
         self.turn = (skipped + MOST_THREADS) % self.threads.len().max(1);
-        let looked_at = self.threads.values_mut().skip(skipped).take(MOST_THREADS);
-        let activities: Vec<Activity> = looked_at.filter_map(ThreadFiles::activity).collect();
+        let looked_at = self.threads.iter_mut().skip(skipped).take(MOST_THREADS);
+        let activities: Vec<Activity> = looked_at.filter_map(|(_, files)| files.activity()).collect();
         let around = Surrounded { member: self, links };
         activities.into_iter().map(|activity| judge(activity, &around)).max()
     }
@@ -187,6 +187,8 @@ impl Surroundings for Surrounded<'_> {
 
     fn has_connection(&self) -> bool {
         let held = self.member.held.borrow();
-        held.values().any(|held| matches!(held.target, Target::Socket(_)))
+        let is_link = |fd| self.is_input(fd) || self.output(fd).is_some();
+        held.values()
+            .any(|held| matches!(held.target, Target::Socket(_)) && !is_link(held.fd))
     }
 }
