@@ -26,14 +26,21 @@ use rustix::thread::CapabilitySet;
 
 use super::files::Guards;
 
+mod other_process;
 mod processes;
 mod room;
+mod unix_peers;
 
+pub use other_process::{
+    ProcessFiles, ThreadFiles, child_processes, command_line, connections, file_position, held_descriptor,
+    held_descriptors, owner, start_time, threads,
+};
 pub use processes::{
     cpu_time, group_use, has_running_thread, listeners, open_files, process_memory, processes, shares_network,
     stored_bytes,
 };
 pub use room::free_memory;
+pub use unix_peers::unix_peers;
 
 /// One eventfd.
 #[derive(Debug)]

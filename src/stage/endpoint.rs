@@ -61,6 +61,8 @@ pub enum Outside {
     Device,
     /// A child process.
     Child,
+    /// A timer, a lock or another process, as far as can be seen from outside.
+    Sleep,
 }
 
 impl Outside {
@@ -74,6 +76,7 @@ impl Outside {
             Self::Terminal => "terminal",
             Self::Device => "device",
             Self::Child => "child",
+            Self::Sleep => "sleep",
         }
     }
 }

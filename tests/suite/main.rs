@@ -4,6 +4,7 @@
 
 mod support;
 
+mod attach;
 mod browser;
 mod chains;
 mod check;
