@@ -235,7 +235,7 @@ _highwater() {
             return 0
             ;;
         highwater__subcmd__demo)
-            opts="-h --seconds --report --ascii --color --help"
+            opts="-h --records --seconds --report --ascii --color --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -398,30 +398,42 @@ fi
 # The words that a stage takes.
 _highwater_parameters() {
     case $1 in
-        read) echo 'path= path=ENDPOINT size= size=SIZE zero-copy=true zero-copy=false connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION high= high=SIZE low= low=SIZE' ;;
+        read) echo 'path= path=ENDPOINT size= size=SIZE zero-copy=true zero-copy=false connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         write) echo 'path= path=ENDPOINT append=true append=false clobber=true clobber=false sync=true sync=false mode= mode=TEXT in-place=true in-place=false sparse=auto sparse=always sparse=never verify=true verify=false resume=true resume=false checkpoint= checkpoint=SIZE connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION linger= linger=DURATION' ;;
-        gzip) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 threads= threads=1..64 member= member=SIZE single=true single=false flush= flush=DURATION high= high=SIZE low= low=SIZE' ;;
-        gunzip) echo 'high= high=SIZE low= low=SIZE' ;;
-        zstd) echo 'level=-7 level=-6 level=-5 level=-4 level=-3 level=-2 level=-1 level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 level=13 level=14 level=15 level=16 level=17 level=18 level=19 level=20 level=21 level=22 threads= threads=1..64 window= window=SIZE flush= flush=DURATION high= high=SIZE low= low=SIZE' ;;
-        unzstd) echo 'high= high=SIZE low= low=SIZE' ;;
-        xz) echo 'level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 threads= threads=1..64 high= high=SIZE low= low=SIZE' ;;
-        unxz) echo 'high= high=SIZE low= low=SIZE' ;;
-        bzip2) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 high= high=SIZE low= low=SIZE' ;;
-        bunzip2) echo 'high= high=SIZE low= low=SIZE' ;;
-        lz4) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 flush= flush=DURATION high= high=SIZE low= low=SIZE' ;;
-        unlz4) echo 'high= high=SIZE low= low=SIZE' ;;
-        brotli) echo 'level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 flush= flush=DURATION high= high=SIZE low= low=SIZE' ;;
-        unbrotli) echo 'high= high=SIZE low= low=SIZE' ;;
-        decompress) echo 'high= high=SIZE low= low=SIZE' ;;
-        throttle) echo 'rate= rate=RATE burst= burst=SIZE high= high=SIZE low= low=SIZE' ;;
-        take) echo 'size= size=SIZE high= high=SIZE low= low=SIZE' ;;
-        skip) echo 'size= size=SIZE high= high=SIZE low= low=SIZE' ;;
-        limit) echo 'size= size=SIZE high= high=SIZE low= low=SIZE' ;;
-        buffer) echo 'size= size=SIZE high= high=SIZE low= low=SIZE' ;;
-        hash) echo 'algo=sha256 algo=sha512 algo=blake3 algo=crc32c algo=md5 expect= expect=TEXT label= label=TEXT to= to=ENDPOINT high= high=SIZE low= low=SIZE' ;;
-        tee) echo 'branch= branch=PIPELINE when-full=wait when-full=drop on-failure=abort on-failure=continue optional=true optional=false detach= detach=DURATION high= high=SIZE low= low=SIZE' ;;
-        exec) echo 'program= program=WORD env= env=WORD dir= dir=WORD grace= grace=DURATION tty=true tty=false high= high=SIZE low= low=SIZE' ;;
-        sh) echo 'script= script=WORD env= env=WORD dir= dir=WORD grace= grace=DURATION tty=true tty=false high= high=SIZE low= low=SIZE' ;;
+        gzip) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 threads= threads=1..64 member= member=SIZE single=true single=false flush= flush=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        gunzip) echo 'high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        zstd) echo 'level=-7 level=-6 level=-5 level=-4 level=-3 level=-2 level=-1 level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 level=13 level=14 level=15 level=16 level=17 level=18 level=19 level=20 level=21 level=22 threads= threads=1..64 window= window=SIZE flush= flush=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        unzstd) echo 'high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        xz) echo 'level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 threads= threads=1..64 high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        unxz) echo 'high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        bzip2) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        bunzip2) echo 'high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        lz4) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 flush= flush=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        unlz4) echo 'high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        brotli) echo 'level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 flush= flush=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        unbrotli) echo 'high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        decompress) echo 'high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        throttle) echo 'rate= rate=RATE burst= burst=SIZE high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        take) echo 'size= size=SIZE records= records=0.. high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        skip) echo 'size= size=SIZE records= records=0.. high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        limit) echo 'size= size=SIZE high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        buffer) echo 'size= size=SIZE high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        hash) echo 'algo=sha256 algo=sha512 algo=blake3 algo=crc32c algo=md5 expect= expect=TEXT label= label=TEXT to= to=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        tee) echo 'branch= branch=PIPELINE when-full=wait when-full=drop on-failure=abort on-failure=continue optional=true optional=false detach= detach=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        lines) echo 'max-record= max-record=SIZE long=fail long=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        from-json) echo 'items=true items=false max-record= max-record=SIZE long=fail long=skip bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        from-csv) echo 'delimiter= delimiter=WORD header=true header=false columns= columns=WORD types=text types=infer max-record= max-record=SIZE long=fail long=skip bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        to-json) echo 'array=true array=false high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        to-csv) echo 'columns= columns=WORD delimiter= delimiter=WORD bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        where) echo 'condition= condition=TEXT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        select) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        drop) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        grep) echo 'pattern= pattern=WORD invert=true invert=false field= field=WORD fixed=true fixed=false high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        redact) echo 'pattern= pattern=TEXT with= with=TEXT field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        upper) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        lower) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        exec) echo 'program= program=WORD env= env=WORD dir= dir=WORD grace= grace=DURATION tty=true tty=false high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        sh) echo 'script= script=WORD env= env=WORD dir= dir=WORD grace= grace=DURATION tty=true tty=false high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
     esac
 }
 
@@ -431,8 +443,8 @@ _highwater_stage() {
     local stage=$1 is_first=$2 word=$3 name
     read -r name _ <<< "$stage"
     if [[ -z $name || ( $name == "$word" && $stage != *[[:space:]] ) ]]; then
-        local names='write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh'
-        [[ $is_first == yes ]] && names='read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh'
+        local names='write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh'
+        [[ $is_first == yes ]] && names='read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh'
         COMPREPLY=($(compgen -W "$names" -- "$word"))
         return
     fi
@@ -492,7 +504,7 @@ _highwater_with_stages() {
     done
     case ${words[at]-} in
         stages)
-            COMPREPLY=($(compgen -W 'read write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh' -- "$word"))
+            COMPREPLY=($(compgen -W 'read write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh' -- "$word"))
             return
             ;;
         demo | ctl | report | generate | check | \'* | \"*)

@@ -52,6 +52,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --seconds 'How long to watch each of the two runs'
             cand --report 'At the end, draw both runs into a file: .html, .svg or .png'
             cand --color 'When to use colour; `NO_COLOR` and TERM=dumb are honoured'
+            cand --records 'Show what a bound of 16 records is worth where records grow: the same chain bounded by count alone, and by count and bytes'
             cand --ascii 'Draw with ASCII only, as where the locale knows nothing else'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
@@ -131,30 +132,42 @@ set edit:completion:arg-completer[highwater] = {|@words|
 
 # Stages and their parameters, in the :: form.
 var highwater-parameters = [
-    &read=['path=' 'size=' 'zero-copy=' 'connect-timeout=' 'retry=' 'user-timeout=' 'high=' 'low=']
+    &read=['path=' 'size=' 'zero-copy=' 'connect-timeout=' 'retry=' 'user-timeout=' 'high=' 'low=' 'high-records=' 'low-records=']
     &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'in-place=' 'sparse=' 'verify=' 'resume=' 'checkpoint=' 'connect-timeout=' 'retry=' 'user-timeout=' 'linger=']
-    &gzip=['level=' 'threads=' 'member=' 'single=' 'flush=' 'high=' 'low=']
-    &gunzip=['high=' 'low=']
-    &zstd=['level=' 'threads=' 'window=' 'flush=' 'high=' 'low=']
-    &unzstd=['high=' 'low=']
-    &xz=['level=' 'threads=' 'high=' 'low=']
-    &unxz=['high=' 'low=']
-    &bzip2=['level=' 'high=' 'low=']
-    &bunzip2=['high=' 'low=']
-    &lz4=['level=' 'flush=' 'high=' 'low=']
-    &unlz4=['high=' 'low=']
-    &brotli=['level=' 'flush=' 'high=' 'low=']
-    &unbrotli=['high=' 'low=']
-    &decompress=['high=' 'low=']
-    &throttle=['rate=' 'burst=' 'high=' 'low=']
-    &take=['size=' 'high=' 'low=']
-    &skip=['size=' 'high=' 'low=']
-    &limit=['size=' 'high=' 'low=']
-    &buffer=['size=' 'high=' 'low=']
-    &hash=['algo=' 'expect=' 'label=' 'to=' 'high=' 'low=']
-    &tee=['branch=' 'when-full=' 'on-failure=' 'optional=' 'detach=' 'high=' 'low=']
-    &exec=['program=' 'env=' 'dir=' 'grace=' 'tty=' 'high=' 'low=']
-    &sh=['script=' 'env=' 'dir=' 'grace=' 'tty=' 'high=' 'low=']
+    &gzip=['level=' 'threads=' 'member=' 'single=' 'flush=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &gunzip=['high=' 'low=' 'high-records=' 'low-records=']
+    &zstd=['level=' 'threads=' 'window=' 'flush=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &unzstd=['high=' 'low=' 'high-records=' 'low-records=']
+    &xz=['level=' 'threads=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &unxz=['high=' 'low=' 'high-records=' 'low-records=']
+    &bzip2=['level=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &bunzip2=['high=' 'low=' 'high-records=' 'low-records=']
+    &lz4=['level=' 'flush=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &unlz4=['high=' 'low=' 'high-records=' 'low-records=']
+    &brotli=['level=' 'flush=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &unbrotli=['high=' 'low=' 'high-records=' 'low-records=']
+    &decompress=['high=' 'low=' 'high-records=' 'low-records=']
+    &throttle=['rate=' 'burst=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &take=['size=' 'records=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &skip=['size=' 'records=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &limit=['size=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &buffer=['size=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &hash=['algo=' 'expect=' 'label=' 'to=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &tee=['branch=' 'when-full=' 'on-failure=' 'optional=' 'detach=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &lines=['max-record=' 'long=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &from-json=['items=' 'max-record=' 'long=' 'bad=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &from-csv=['delimiter=' 'header=' 'columns=' 'types=' 'max-record=' 'long=' 'bad=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &to-json=['array=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &to-csv=['columns=' 'delimiter=' 'bad=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &where=['condition=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &select=['field=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &drop=['field=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &grep=['pattern=' 'invert=' 'field=' 'fixed=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &redact=['pattern=' 'with=' 'field=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &upper=['field=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &lower=['field=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &exec=['program=' 'env=' 'dir=' 'grace=' 'tty=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &sh=['script=' 'env=' 'dir=' 'grace=' 'tty=' 'high=' 'low=' 'high-records=' 'low-records=']
 ]
 var highwater-options = $edit:completion:arg-completer[highwater]
 set edit:completion:arg-completer[highwater] = {|@words|
@@ -173,9 +186,9 @@ set edit:completion:arg-completer[highwater] = {|@words|
     }
     if (== $begin (- (count $words) 1)) {
         if $is-first {
-            all [read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh]
+            all [read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh]
         } else {
-            all [write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh]
+            all [write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh]
         }
     } elif (has-key $highwater-parameters $words[$begin]) {
         for parameter $highwater-parameters[$words[$begin]] {

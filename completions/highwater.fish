@@ -65,6 +65,7 @@ complete -c highwater -n "__fish_highwater_using_subcommand demo" -l report -d '
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -l color -d 'When to use colour; `NO_COLOR` and TERM=dumb are honoured' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
 always\t'Always'
 never\t'Never'"
+complete -c highwater -n "__fish_highwater_using_subcommand demo" -l records -d 'Show what a bound of 16 records is worth where records grow: the same chain bounded by count alone, and by count and bytes'
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -l ascii -d 'Draw with ASCII only, as where the locale knows nothing else'
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_using_subcommand stages" -s h -l help -d 'Print help'
@@ -154,13 +155,25 @@ function __highwater_stages
         'brotli' 'compress to brotli' \
         'unbrotli' 'decompress brotli' \
         'decompress' 'decompress whichever format it is: gzip, zstd, xz, bzip2 or lz4' \
-        'throttle' 'pass bytes at a steady rate' \
-        'take' 'pass the first bytes and end, quietly' \
-        'skip' 'drop the first bytes and pass the rest' \
+        'throttle' 'pass bytes or records at a steady rate' \
+        'take' 'pass the first bytes or records and end, quietly' \
+        'skip' 'drop the first bytes or records and pass the rest' \
         'limit' 'fail once more than so many bytes have come' \
         'buffer' 'keep so many bytes ready between two stages' \
         'hash' 'compute a checksum of the stream, and check it' \
         'tee' 'send the stream into other pipelines as well' \
+        'lines' 'bytes to records: one a line' \
+        'from-json' 'bytes to records: JSON values' \
+        'from-csv' 'bytes to records: rows of CSV as JSON objects' \
+        'to-json' 'JSON records to bytes: JSON Lines, or one array' \
+        'to-csv' 'JSON records to bytes: rows of CSV' \
+        'where' 'keep the JSON records whose field meets a condition' \
+        'select' 'keep only some fields of JSON records' \
+        'drop' 'remove fields from JSON records' \
+        'grep' 'keep the records in which a pattern is found' \
+        'redact' 'replace what matches a pattern in records' \
+        'upper' 'put the text of fields in upper case' \
+        'lower' 'put the text of fields in lower case' \
         'exec' 'run a program' \
         'sh' 'run a script of the shell'
 end
@@ -177,6 +190,8 @@ function __highwater_parameters
             echo 'user-timeout='\t'end a TCP connection whose peer acknowledges nothing, or has no room, for so long; by default after about 15 minutes without an acknowledgement'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case write
             echo 'path='\t'where to write: a path, - or a URL'
             echo 'append=true'\t'write behind what the file has; the run\'s own bytes are cut off if it fails'
@@ -220,9 +235,13 @@ function __highwater_parameters
             echo 'flush='\t'flush after this time without input; a steady stream is never flushed'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case gunzip
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case zstd
             echo 'level=-7'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
             echo 'level=-6'\t'1 is fast, 19 is small, 22 is smallest; 0 stands for 3'
@@ -259,9 +278,13 @@ function __highwater_parameters
             echo 'flush='\t'flush after this time without input; a steady stream is never flushed'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case unzstd
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case xz
             echo 'level=0'\t'0 is fastest, 9 is smallest'
             echo 'level=1'\t'0 is fastest, 9 is smallest'
@@ -276,9 +299,13 @@ function __highwater_parameters
             echo 'threads='\t'compress on so many threads; each takes its own share of memory'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case unxz
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case bzip2
             echo 'level=1'\t'1 takes least memory, 9 is smallest'
             echo 'level=2'\t'1 takes least memory, 9 is smallest'
@@ -291,9 +318,13 @@ function __highwater_parameters
             echo 'level=9'\t'1 takes least memory, 9 is smallest'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case bunzip2
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case lz4
             echo 'level=1'\t'1 is fastest, 12 is smallest'
             echo 'level=2'\t'1 is fastest, 12 is smallest'
@@ -310,9 +341,13 @@ function __highwater_parameters
             echo 'flush='\t'flush after this time without input; a steady stream is never flushed'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case unlz4
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case brotli
             echo 'level=0'\t'0 is fastest, 11 is smallest and slow'
             echo 'level=1'\t'0 is fastest, 11 is smallest and slow'
@@ -329,33 +364,51 @@ function __highwater_parameters
             echo 'flush='\t'flush after this time without input; a steady stream is never flushed'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case unbrotli
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case decompress
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case throttle
-            echo 'rate='\t'bytes per second'
+            echo 'rate='\t'bytes or records per second'
             echo 'burst='\t'how much a pause may earn, passed at once afterwards'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case take
             echo 'size='\t'how many bytes to pass'
+            echo 'records='\t'how many records, instead of bytes'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case skip
             echo 'size='\t'how many bytes to drop'
+            echo 'records='\t'how many records, instead of bytes'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case limit
             echo 'size='\t'how many bytes may come'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case buffer
             echo 'size='\t'how many bytes to keep; the high-water mark of the link behind, unless high= says otherwise'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case hash
             echo 'algo=sha256'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
             echo 'algo=sha512'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
@@ -367,6 +420,8 @@ function __highwater_parameters
             echo 'to='\t'a file to write the sum to, as sha256sum does, once the sink has everything'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case tee
             echo 'branch='\t'a pipeline that gets the stream as well, and ends in a sink'
             echo 'when-full=wait'\t'whether a full branch holds the others up, or loses records; bytes are never dropped'
@@ -378,6 +433,113 @@ function __highwater_parameters
             echo 'detach='\t'detach a branch that accepts nothing for so long: exit 8 at the end, or 0 with optional=true'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case lines
+            echo 'max-record='\t'the largest record, with its line end; 1 MiB unless given, less under a small --memory'
+            echo 'long=fail'\t'whether a record above max-record ends the run with exit code 7, or is dropped and counted'
+            echo 'long=skip'\t'whether a record above max-record ends the run with exit code 7, or is dropped and counted'
+            echo 'reject='\t'a file for the records that were dropped, as they came'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case from-json
+            echo 'items=true'\t'whether the input is one array, and its items are the records'
+            echo 'items=false'\t'whether the input is one array, and its items are the records'
+            echo 'max-record='\t'the largest record, with its line end; 1 MiB unless given, less under a small --memory'
+            echo 'long=fail'\t'whether a record above max-record ends the run with exit code 7, or is dropped and counted'
+            echo 'long=skip'\t'whether a record above max-record ends the run with exit code 7, or is dropped and counted'
+            echo 'bad=fail'\t'whether a bad record ends the run with exit code 6, or is dropped and counted'
+            echo 'bad=skip'\t'whether a bad record ends the run with exit code 6, or is dropped and counted'
+            echo 'reject='\t'a file for the records that were dropped, as they came'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case from-csv
+            echo 'delimiter='\t'what separates fields: one ASCII character, or tab'
+            echo 'header=true'\t'whether the first row has the names of the columns'
+            echo 'header=false'\t'whether the first row has the names of the columns'
+            echo 'columns='\t'the names of the columns, with commas between them'
+            echo 'types=text'\t'whether every field is a string, or what looks like a number, true, false or null is that'
+            echo 'types=infer'\t'whether every field is a string, or what looks like a number, true, false or null is that'
+            echo 'max-record='\t'the largest record, with its line end; 1 MiB unless given, less under a small --memory'
+            echo 'long=fail'\t'whether a record above max-record ends the run with exit code 7, or is dropped and counted'
+            echo 'long=skip'\t'whether a record above max-record ends the run with exit code 7, or is dropped and counted'
+            echo 'bad=fail'\t'whether a bad record ends the run with exit code 6, or is dropped and counted'
+            echo 'bad=skip'\t'whether a bad record ends the run with exit code 6, or is dropped and counted'
+            echo 'reject='\t'a file for the records that were dropped, as they came'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case to-json
+            echo 'array=true'\t'whether to write one array'
+            echo 'array=false'\t'whether to write one array'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case to-csv
+            echo 'columns='\t'the names of the columns, with commas between them'
+            echo 'delimiter='\t'what separates fields: one ASCII character, or tab'
+            echo 'bad=fail'\t'whether a bad record ends the run with exit code 6, or is dropped and counted'
+            echo 'bad=skip'\t'whether a bad record ends the run with exit code 6, or is dropped and counted'
+            echo 'reject='\t'a file for the records that were dropped, as they came'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case where
+            echo 'condition='\t'FIELD OP VALUE, quoted as one word'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case select
+            echo 'field='\t'the name of a field, with dots between the names of nested ones'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case drop
+            echo 'field='\t'the name of a field, with dots between the names of nested ones'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case grep
+            echo 'pattern='\t'a regular expression, or with fixed=true a text'
+            echo 'invert=true'\t'whether to keep the records in which it is not found'
+            echo 'invert=false'\t'whether to keep the records in which it is not found'
+            echo 'field='\t'the field of JSON records in whose text it is looked for; any number of them'
+            echo 'fixed=true'\t'whether the pattern is a text'
+            echo 'fixed=false'\t'whether the pattern is a text'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case redact
+            echo 'pattern='\t'a regular expression, or email, ipv4, ipv6, card or phone'
+            echo 'with='\t'what stands there instead'
+            echo 'field='\t'the field of JSON records in whose text it is looked for; any number of them'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case upper
+            echo 'field='\t'the name of a field, with dots between the names of nested ones'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case lower
+            echo 'field='\t'the name of a field, with dots between the names of nested ones'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case exec
             echo 'program='\t'a program of PATH or its path, and its arguments, which are passed as they are'
             echo 'env='\t'a variable of its environment, env=NAME=VALUE; any number of them'
@@ -387,6 +549,8 @@ function __highwater_parameters
             echo 'tty=false'\t'whether it may use the terminal, as programs do that ask for a password'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case sh
             echo 'script='\t'what `sh -c` runs, and what it knows as $1, $2, …'
             echo 'env='\t'a variable of its environment, env=NAME=VALUE; any number of them'
@@ -396,6 +560,8 @@ function __highwater_parameters
             echo 'tty=false'\t'whether it may use the terminal, as programs do that ask for a password'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
     end
 end
 
@@ -423,8 +589,8 @@ end
 # What can stand at the end of a stage. $argv[1]: whether it is the first; the others: its words so far.
 function __highwater_stage
     if not set -q argv[2]
-        set -l names write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh
-        test $argv[1] = yes; and set names read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee exec sh
+        set -l names write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh
+        test $argv[1] = yes; and set names read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh
         for line in (__highwater_stages)
             contains -- (string split -f 1 \t -- $line) $names; and echo $line
         end

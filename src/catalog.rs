@@ -173,4 +173,20 @@ pub const LINK_PARAMS: &[Param] = &[
         default: None,
         help: "low-water mark of that link; half of high unless given",
     },
+    Param {
+        name: "high-records",
+        kind: Kind::Integer { min: 1, max: i64::MAX },
+        place: Place::Named,
+        required: false,
+        default: None,
+        help: "high-water mark of that link in records, beside the one in bytes; none unless given",
+    },
+    Param {
+        name: "low-records",
+        kind: Kind::Integer { min: 0, max: i64::MAX },
+        place: Place::Named,
+        required: false,
+        default: None,
+        help: "low-water mark of that link in records; half of high-records unless given",
+    },
 ];

@@ -74,11 +74,12 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Err(failure) => fail(&failure),
         },
         Invocation::Command(Command::Demo {
+            records,
             seconds,
             report,
             ascii,
             color,
-        }) => demo::run(seconds, report.as_deref(), ascii, color),
+        }) => demo::run(records, seconds, report.as_deref(), ascii, color),
         Invocation::Command(Command::Ctl(ctl)) => match ctl::run(&ctl) {
             Ok(line) => print(&line),
             Err(failure) => fail(&failure),

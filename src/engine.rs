@@ -54,7 +54,9 @@ pub use observed::{Observed, ProgramReading, Reading, StageReading};
 pub use progress::{Need, Progress};
 pub use sampler::Sampler;
 pub use share::{Parts, Share, Spent};
-pub use snapshot::{ChildSample, FileSample, Moment, Origin, RateLimit, RunSample, Snapshot, StageSample};
+pub use snapshot::{
+    ChildSample, FileSample, Moment, Origin, RateLimit, RecordCounts, RunSample, Snapshot, StageSample,
+};
 pub use watch::Watch;
 
 use interrupt::Interrupt;

@@ -22,7 +22,8 @@ use std::ops::Range;
 
 pub use parser::parse;
 pub use quantity::{
-    Misread, format_rate, format_size, human_size, parse_duration, parse_rate, parse_size, readable_rate,
+    Misread, Throughput, format_rate, format_size, human_count, human_size, parse_duration, parse_rate, parse_size,
+    parse_throughput, readable_rate,
 };
 pub use quote::{quote, quote_value};
 pub use words::{SEPARATOR, from_words, group_from_word};

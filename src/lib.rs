@@ -14,6 +14,7 @@
 //! | [`stage`] | planned and running stages; their budget and their cancel |
 //! | [`grammar`] | text to calls with spans; knows no stage by name |
 //! | [`catalog`] | what a stage is to the rest of the program: name, parameters, examples, constructor |
+//! | [`records`] | where a record of a byte stream ends, and what is in it: lines, JSON and CSV on slices |
 //! | [`net`] | addresses and HTTP heads, for endpoints, metrics and checks |
 //! | [`endpoints`], [`transforms`], [`exec`] | the stages themselves, one file for each kind of place or codec family |
 //! | [`plan`] | checked calls to a graph of stages with a memory budget |
@@ -60,6 +61,7 @@ pub mod graph;
 pub mod net;
 pub mod plan;
 pub mod platform;
+pub mod records;
 pub mod report;
 pub mod stage;
 pub mod transforms;

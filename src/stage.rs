@@ -10,8 +10,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::error::Stop;
+use crate::error::{Problem, Stop};
 use crate::flow::{Closed, Inlet, Outlet, StageMeter};
+use crate::graph::Port;
 
 mod batch;
 mod budget;
@@ -29,6 +30,7 @@ mod mover;
 mod notice;
 mod outgoing;
 mod rate_control;
+mod record_output;
 mod resumption;
 mod settlement;
 mod sink;
@@ -51,14 +53,17 @@ pub use incoming::Incoming;
 pub use mover::Mover;
 pub use notice::{Notice, Notices};
 pub use outgoing::{Commit, Holes, Outgoing, Verify};
-pub use rate_control::RateControl;
+pub use rate_control::{RateControl, RateUnit};
+pub use record_output::RecordOutput;
 pub use resumption::{ResumeKey, SourceIdentity};
 pub use settlement::{Rollback, Settle, Settled};
 pub use sink::OpenWriter;
 pub use source::{OpenReader, OpenSource, Source};
 pub use stream::{StreamReader, StreamWriter};
 pub use transform::{OnThread, Transform, Want, drive};
-pub use transform_plan::{Content, Conversion, MemoryUse, Mismatch, OutputSize, PassThrough, Stage, TransformPlan};
+pub use transform_plan::{
+    Content, Conversion, MemoryUse, Mismatch, OutputSize, PassThrough, RecordBound, RecordRoom, Stage, TransformPlan,
+};
 
 /// A boxed future that may move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -128,11 +133,13 @@ impl Context {
     }
 }
 
-/// A small file that a stage writes beside the stream. The engine opens it before the first byte moves and passes it to its stage. It replaces an existing file when the
-/// sink commits, and never if the run fails.
+/// A small file that a stage writes beside the stream. The engine opens it before the first byte moves and passes it to
+/// its stage. It replaces an existing file when the sink commits, and never if the run fails.
 pub trait SideFile: Debug + Send + Sync {
-    /// Writes the whole content once and waits until the disk has it; an existing file stays for now.
-    fn write(&self, bytes: &[u8], cancel: &Cancel) -> Outcome;
+    /// Appends bytes; an existing file stays for now.
+    fn append(&self, bytes: &[u8], cancel: &Cancel) -> Outcome;
+    /// Ends the file, which may be empty, and waits until the disk has it.
+    fn finish(&self) -> Outcome;
 }
 
 /// A planned pipeline that belongs to a stage. Each run opens its sinks, has one first error, and commits or rolls
@@ -170,6 +177,14 @@ pub trait BranchPlan: Send {
     /// Bytes of memory that the stage holds besides its links.
     fn state_bytes(&self) -> u64 {
         0
+    }
+    /// Checks what it receives; by default it accepts everything.
+    ///
+    /// # Errors
+    /// The problem, which points at the parameter that needs something else.
+    fn takes(&self, input: Port) -> Result<(), Problem> {
+        let _ = input;
+        Ok(())
     }
     /// Makes the stage.
     fn make(self: Box<Self>) -> Box<dyn Branch>;

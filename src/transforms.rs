@@ -8,9 +8,13 @@ use crate::catalog::Definition;
 mod brotli;
 #[cfg(feature = "bzip2")]
 mod bzip2;
+mod case;
 mod codec;
+mod conditions;
 mod decompress;
+mod framing;
 mod gathered;
+mod grep;
 mod gzip;
 mod hash;
 #[cfg(feature = "lz4")]
@@ -18,8 +22,15 @@ mod lz4;
 mod pass;
 #[cfg(all(test, not(feature = "shuttle")))]
 mod passing_tests;
+mod per_record;
+#[cfg(all(test, not(feature = "shuttle")))]
+mod record_tests;
+mod redact;
+mod select;
 mod tee;
 mod throttle;
+mod to_csv;
+mod to_json;
 mod worker_pool;
 #[cfg(feature = "xz")]
 mod xz;
@@ -58,6 +69,18 @@ pub static STAGES: &[&Definition] = &[
     &pass::BUFFER,
     &hash::HASH,
     &tee::TEE,
+    &framing::LINES,
+    &framing::FROM_JSON,
+    &framing::FROM_CSV,
+    &to_json::TO_JSON,
+    &to_csv::TO_CSV,
+    &conditions::WHERE,
+    &select::SELECT,
+    &select::DROP,
+    &grep::GREP,
+    &redact::REDACT,
+    &case::UPPER,
+    &case::LOWER,
 ];
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod contrast;
 mod excess;
 pub mod json;
 mod keys;
+pub mod levels;
 pub mod live;
 pub mod metrics;
 pub mod plain;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::kind::Value;
 use super::{Kind, Param, Role, Scheme};
 use crate::error::Problem;
+use crate::grammar::Throughput;
 use crate::stage::Endpoint;
 
 /// One parameter of the call's stage, and its values.
@@ -69,8 +70,8 @@ impl Args {
         size, Size, u64
     );
     getter!(
-        /// A rate, in bytes per second.
-        rate, Rate, u64
+        /// A rate.
+        rate, Rate, Throughput
     );
     getter!(
         /// A duration.
@@ -99,10 +100,20 @@ impl Args {
     #[must_use]
     #[track_caller]
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.entry(name).values.last().map(|value| match value {
-            Value::Text(value) => value.as_str(),
-            other => self.wrong_kind(name, "Text", other),
-        })
+        self.texts(name).pop()
+    }
+
+    /// All texts given, in order.
+    #[must_use]
+    #[track_caller]
+    pub fn texts(&self, name: &str) -> Vec<&str> {
+        let values = self.entry(name).values.iter();
+        values
+            .map(|value| match value {
+                Value::Text(value) => value.as_str(),
+                other => self.wrong_kind(name, "Text", other),
+            })
+            .collect()
     }
 
     /// All endpoints given, in order. None of them is empty.
@@ -189,10 +200,10 @@ impl Args {
         self.required(name, self.size(name))
     }
 
-    /// The rate of a required parameter, in bytes per second.
+    /// The rate of a required parameter.
     #[must_use]
     #[track_caller]
-    pub fn required_rate(&self, name: &str) -> u64 {
+    pub fn required_rate(&self, name: &str) -> Throughput {
         self.required(name, self.rate(name))
     }
 
@@ -212,6 +223,17 @@ impl Args {
     #[track_caller]
     pub fn low(&self) -> Option<u64> {
         self.size("low")
+    }
+
+    /// The high-water and the low-water mark of that link in records, if they were given.
+    ///
+    /// Panics for a sink, as the getters do.
+    #[must_use]
+    #[track_caller]
+    pub fn record_marks(&self) -> Option<(u64, u64)> {
+        let count = |name| self.integer(name).and_then(|count| u64::try_from(count).ok());
+        let high = count("high-records")?;
+        Some((high, count("low-records").unwrap_or(high / 2)))
     }
 
     /// Bytes of memory that the stage may hold besides its links if its parameters leave that open.
@@ -282,6 +304,7 @@ impl Args {
 #[cfg(test)]
 mod tests {
     use super::super::sample::args;
+    use crate::grammar::Throughput;
     use std::time::Duration;
 
     #[test]
@@ -289,7 +312,7 @@ mod tests {
         let args = args("sum 64K rate=1MB/s wait=5s label='a b' quiet=yes level=9 algo=crc32 high=2M low=1M");
         assert_eq!(args.size("size"), Some(65536));
         assert_eq!(args.required_size("size"), 65536);
-        assert_eq!(args.rate("rate"), Some(1_000_000));
+        assert_eq!(args.rate("rate"), Some(Throughput::Bytes(1_000_000)));
         assert_eq!(args.duration("wait"), Some(Duration::from_secs(5)));
         assert_eq!(args.text("label"), Some("a b"));
         assert!(args.flag("quiet"));

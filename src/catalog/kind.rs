@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Scheme;
-use crate::grammar::{Misread, parse_duration, parse_rate, parse_size};
+use crate::grammar::{Misread, Throughput, parse_duration, parse_size, parse_throughput};
 
 /// The kind of a parameter's value. A new kind needs a variant here, one of `Value`, an arm in each method below, and a
 /// getter in `arguments`.
@@ -11,7 +11,7 @@ use crate::grammar::{Misread, parse_duration, parse_rate, parse_size};
 pub enum Kind {
     /// Bytes: `64K`, `1.5MiB`, `10MB`.
     Size,
-    /// Bytes per second: `1MB/s`, `8Mbit/s`.
+    /// Bytes or records per second: `1MB/s`, `8Mbit/s`, `500records/s`.
     Rate,
     /// `500ms`, `5s`, `2m`, `1h`.
     Duration,
@@ -40,7 +40,7 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
     Size(u64),
-    Rate(u64),
+    Rate(Throughput),
     Duration(Duration),
     Endpoint(Vec<u8>),
     Bytes(Vec<u8>),
@@ -77,7 +77,10 @@ impl Kind {
     pub(super) fn how(self) -> String {
         match self {
             Self::Size => "a size is bytes: 512, 64K or 64KiB (powers of 1024), 10MB (powers of 1000)".into(),
-            Self::Rate => "a rate is a size or a number of bits a second: 1MB/s, 512KiB/s, 8Mbit/s".into(),
+            Self::Rate => {
+                "a rate is a size, or a number of bits or records, a second: 1MB/s, 512KiB/s, 8Mbit/s, 500records/s"
+                    .into()
+            }
             Self::Duration => "a duration is a number with ns, us, ms, s, m, h or d: 500ms, 5s, 1h30m".into(),
             Self::Endpoint(_) => "an endpoint is a path, `-`, or a URL".into(),
             Self::Bytes | Self::Text => "a text is UTF-8".into(),
@@ -96,7 +99,7 @@ impl Kind {
         let text = || str::from_utf8(bytes).map_err(|_| Misread::new("it is not UTF-8"));
         match self {
             Self::Size => parse_size(text()?).map(Value::Size),
-            Self::Rate => parse_rate(text()?).map(Value::Rate),
+            Self::Rate => parse_throughput(text()?).map(Value::Rate),
             Self::Duration => parse_duration(text()?).map(Value::Duration),
             Self::Endpoint(_) if bytes.is_empty() => Err(Misread::new("it is empty")),
             Self::Endpoint(_) => Ok(Value::Endpoint(bytes.to_vec())),

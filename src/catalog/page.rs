@@ -156,7 +156,8 @@ Sinks
             describe(sum),
             str![[r#"
 sum SIZE [rate=RATE] [wait=DURATION] [label=TEXT] [quiet=true|false]
-    [level=1..9] [algo=crc32|sha256] [high=SIZE] [low=SIZE]
+    [level=1..9] [algo=crc32|sha256] [high=SIZE] [low=SIZE] [high-records=1..]
+    [low-records=0..]
 
 has a parameter of every kind.
 
@@ -166,16 +167,21 @@ beyond eighty columns.
 A second one.
 
 Parameters
-  size   SIZE          a parameter of the sample (required)
-  rate   RATE          a parameter of the sample
-  wait   DURATION      a parameter of the sample
-  label  TEXT          what to call it, in a text so long that it needs a second
-                       line in the table
-  quiet  true|false    a parameter of the sample
-  level  1..9          a parameter of the sample
-  algo   crc32|sha256  a parameter of the sample (default: sha256)
-  high   SIZE          high-water mark of the link behind this stage
-  low    SIZE          low-water mark of that link; half of high unless given
+  size          SIZE          a parameter of the sample (required)
+  rate          RATE          a parameter of the sample
+  wait          DURATION      a parameter of the sample
+  label         TEXT          what to call it, in a text so long that it needs a
+                              second line in the table
+  quiet         true|false    a parameter of the sample
+  level         1..9          a parameter of the sample
+  algo          crc32|sha256  a parameter of the sample (default: sha256)
+  high          SIZE          high-water mark of the link behind this stage
+  low           SIZE          low-water mark of that link; half of high unless
+                              given
+  high-records  1..           high-water mark of that link in records, beside
+                              the one in bytes; none unless given
+  low-records   0..           low-water mark of that link in records; half of
+                              high-records unless given
 
 Examples
   highwater 'read a | sum 1 label='\''a b'\'''

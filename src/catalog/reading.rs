@@ -145,7 +145,7 @@ impl Reading<'_> {
             problem = problem.label(format!("did you mean `{near}`?"));
         }
         let help = if LINK_PARAMS.iter().any(|param| param.name == name) {
-            Some("`high` and `low` belong to the stage before, which feeds the link".to_owned())
+            Some("marks belong to the stage before, which feeds the link".to_owned())
         } else if let Some(help) = self.meant_as_a_file(key, value) {
             Some(help)
         } else {
@@ -346,24 +346,28 @@ impl Reading<'_> {
         }
         let mark = |name: &str| {
             let entry = self.entries.iter().find(|entry| entry.name == name)?;
-            match entry.values.first() {
-                Some(Value::Size(bytes)) => Some((*bytes, entry.span.clone()?)),
-                _ => None,
-            }
+            let value = match entry.values.first()? {
+                Value::Size(bytes) => *bytes,
+                Value::Integer(records) => u64::try_from(*records).ok()?,
+                _ => return None,
+            };
+            Some((value, entry.span.clone()?))
         };
-        let (high, low) = (mark("high"), mark("low"));
         let mut problems = Vec::new();
-        if let Some((0, span)) = &high {
-            problems.push(Problem::at(span.clone(), "`high` is at least one byte"));
-        }
-        if let (Some((high, _)), Some((low, span))) = (high, low)
-            && low >= high
-            && problems.is_empty()
-        {
-            problems.push(
-                Problem::at(span, "`low` is not below `high`")
-                    .help("a full link resumes once it has fallen to `low`; half of `high` is a good choice"),
-            );
+        for (high_name, low_name) in [("high", "low"), ("high-records", "low-records")] {
+            match (mark(high_name), mark(low_name)) {
+                (Some((0, span)), _) => problems.push(Problem::at(span, format!("`{high_name}` is at least one byte"))),
+                (Some((high, _)), Some((low, span))) if low >= high => problems.push(
+                    Problem::at(span, format!("`{low_name}` is not below `{high_name}`")).help(format!(
+                        "a full link resumes once it has fallen to `{low_name}`; half of `{high_name}` is a good choice"
+                    )),
+                ),
+                (None, Some((_, span))) if low_name == "low-records" => problems.push(
+                    Problem::at(span, "`low-records` is nothing without `high-records`")
+                        .help("give high-records= as well"),
+                ),
+                _ => {}
+            }
         }
         self.problems.append(&mut problems);
     }
@@ -393,7 +397,7 @@ error: `sum` has no parameter `colour`
 1 | sum 1 colour=9
   |       ^^^^^^
   |
-  = help: it is written `sum SIZE`; its parameters: size, rate, wait, label, quiet, level, algo, high, low
+  = help: it is written `sum SIZE`; its parameters: size, rate, wait, label, quiet, level, algo, high, low, high-records, low-records
 "#]],
         );
     }
@@ -465,7 +469,7 @@ error: `throttle` does not take `2K`
 1 | throttle 1K 2K
   |             ^^ one word too many
   |
-  = help: it is written `throttle RATE`; its parameters: rate, burst, high, low
+  = help: it is written `throttle RATE`; its parameters: rate, burst, high, low, high-records, low-records
 "#]],
         );
     }
@@ -731,7 +735,7 @@ error: `write` has no parameter `high`
 1 | write a high=1K
   |         ^^^^
   |
-  = help: `high` and `low` belong to the stage before, which feeds the link
+  = help: marks belong to the stage before, which feeds the link
 "#]],
         );
     }
@@ -758,14 +762,14 @@ error: `throttle` has no parameter `foo`
 1 | throttle 1mb burst=x foo=1 2
   |                      ^^^
   |
-  = help: it is written `throttle RATE`; its parameters: rate, burst, high, low
+  = help: it is written `throttle RATE`; its parameters: rate, burst, high, low, high-records, low-records
 
 error: `throttle` does not take `2`
   |
 1 | throttle 1mb burst=x foo=1 2
   |                            ^ one word too many
   |
-  = help: it is written `throttle RATE`; its parameters: rate, burst, high, low
+  = help: it is written `throttle RATE`; its parameters: rate, burst, high, low, high-records, low-records
 "#]],
         );
     }

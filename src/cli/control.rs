@@ -16,7 +16,6 @@ use rustix::io::Errno;
 use crate::endpoints::OwnSocket;
 use crate::engine::{Sampler, Watch, Which};
 use crate::error::shown;
-use crate::grammar::readable_rate;
 use crate::platform::fault::aside;
 use crate::platform::sockets::{accept_unix_blocking, limit_waits, peer_user};
 use crate::platform::{files, spawn};
@@ -134,15 +133,19 @@ impl ControlServer {
         match request {
             Request::Set { stage, rate } => {
                 let which = stage.parse().map_or(Which::Name(stage), Which::Index);
-                match controls.throttle(&which) {
-                    Ok(throttle) => {
-                        let before = throttle.rate_control.set(rate);
-                        let (name, stage) = (throttle.name, throttle.stage);
-                        let (now, before) = (readable_rate(rate), readable_rate(before));
-                        tracing::info!("stage {stage} {name}: {now}, was {before}");
-                        Reply::Done(format!("stage {stage} {name}: {now}, was {before}"))
+                let throttle = match controls.throttle(&which) {
+                    Ok(throttle) => throttle,
+                    Err(error) => return Reply::Refused(error.to_string()),
+                };
+                let (name, stage) = (throttle.name, throttle.stage);
+                match throttle.set(rate) {
+                    Ok(before) => {
+                        tracing::info!("stage {stage} {name}: {rate}, was {before}");
+                        Reply::Done(format!("stage {stage} {name}: {rate}, was {before}"))
                     }
-                    Err(error) => Reply::Refused(error.to_string()),
+                    Err(now) => Reply::Refused(format!(
+                        "stage {stage} {name} keeps a rate of {now}, and {rate} counts something else"
+                    )),
                 }
             }
             Request::Pause => {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
 use crate::error::{Failure, Kind, shown};
-use crate::grammar::parse_rate;
+use crate::grammar::{Throughput, parse_throughput};
 use crate::platform::files::Stream;
 use crate::platform::process_name;
 use crate::platform::sockets::{limit_waits, peer_user};
@@ -96,7 +96,7 @@ fn request(ctl: &Ctl) -> Result<Request, Failure> {
 }
 
 /// `rate=5MB/s`, or the rate alone, as in a pipeline.
-fn rate_of(word: &str) -> Result<u64, String> {
+fn rate_of(word: &str) -> Result<Throughput, String> {
     let text = match word.split_once('=') {
         Some(("rate", text)) => text,
         Some((key, _)) => {
@@ -104,8 +104,10 @@ fn rate_of(word: &str) -> Result<u64, String> {
         }
         None => word,
     };
-    match parse_rate(text) {
-        Ok(0) => Err("a rate of 0 lets nothing pass; pause does that, and the slowest rate is 1/s".to_owned()),
+    match parse_throughput(text) {
+        Ok(Throughput::Bytes(0) | Throughput::Records(0)) => {
+            Err("a rate of 0 lets nothing pass; pause does that, and the slowest rate is 1/s".to_owned())
+        }
         Ok(rate) => Ok(rate),
         Err(misread) => Err(format!("rate `{text}`: {misread}")),
     }
@@ -165,16 +167,18 @@ mod tests {
 
     #[test]
     fn ctl_rate_is_written_as_in_pipelines() {
-        for words in [
-            ["throttle", "rate=5MB/s"],
-            ["throttle", "5MB/s"],
-            ["throttle", "rate=40Mbit/s"],
+        let bytes = Throughput::Bytes(5_000_000);
+        for (word, rate) in [
+            ("rate=5MB/s", bytes),
+            ("5MB/s", bytes),
+            ("rate=40Mbit/s", bytes),
+            ("rate=500records/s", Throughput::Records(500)),
         ] {
             let set = Request::Set {
                 stage: "throttle".to_owned(),
-                rate: 5_000_000,
+                rate,
             };
-            assert_eq!(asked(Command::Set, &words), Ok(set));
+            assert_eq!(asked(Command::Set, &["throttle", word]), Ok(set));
         }
     }
 

@@ -1,4 +1,5 @@
-//! `highwater demo`: a fast source and a slow reader, first without backpressure, then with it, side by side.
+//! `highwater demo`: a fast source and a slow reader, first without backpressure, then with it, side by side; or, with
+//! `--records`, links bounded by count alone, then by count and bytes.
 //!
 //! Each run is a process of its own, so that its resident memory is shown separately, and the second one starts clean.
 
@@ -14,7 +15,7 @@ use crate::error::shown;
 use crate::grammar::human_size;
 use crate::platform::{self, ResidentMemory};
 use crate::report::Format;
-use crate::view::contrast::{Contrast, Course, ROWS, Shown, frame, introduction, story, verdict};
+use crate::view::contrast::{Contrast, Course, ROWS, Shown, Subject, frame, introduction, story, verdict};
 use crate::view::live::Line;
 use crate::view::say;
 
@@ -23,10 +24,12 @@ use super::options::Color;
 mod pair;
 mod recordings;
 mod screen;
+mod trap;
 
 use pair::{Heard, Pair};
 use recordings::Recordings;
 use screen::{Screen, columns};
+use trap::Trap;
 
 /// What a bounded pipeline may hold, in bytes: the default of `--memory`.
 const CEILING: u64 = 8 << 20;
@@ -40,12 +43,12 @@ const LEAST_CONTRAST: u64 = 3;
 const MOST_WASTED: u64 = 512 << 20;
 
 /// Runs both pipelines for about `seconds` each, shows them, and draws the recordings into the file `report`.
-pub fn run(seconds: u32, report: Option<&Path>, is_ascii: bool, color: Color) -> ExitCode {
+pub fn run(records: bool, seconds: u32, report: Option<&Path>, is_ascii: bool, color: Color) -> ExitCode {
     if let Some(Err(why)) = report.map(Format::of) {
         say(&format!("highwater: demo: --report: {why}\n"));
         return ExitCode::from(2);
     }
-    let recordings = match report.map(|_| Recordings::new()).transpose() {
+    let recordings = match report.map(|_| Recordings::new(records)).transpose() {
         Ok(recordings) => recordings,
         Err(message) => {
             say(&format!("highwater: demo: {message}\n"));
@@ -53,7 +56,13 @@ pub fn run(seconds: u32, report: Option<&Path>, is_ascii: bool, color: Color) ->
         }
     };
     let signal = platform::pending_signal();
-    let plan = match Proportions::new(seconds, ResidentMemory::open().now(), platform::free_memory()) {
+    let resident = ResidentMemory::open().now();
+    let plan = if records {
+        Ok(Plan::Records(Trap::new(seconds, resident)))
+    } else {
+        Proportions::new(seconds, resident, platform::free_memory()).map(Plan::Backpressure)
+    };
+    let plan = match plan {
         Ok(plan) => plan,
         Err(message) => {
             say(&format!("highwater: demo: {message}\n"));
@@ -101,6 +110,45 @@ pub fn run(seconds: u32, report: Option<&Path>, is_ascii: bool, color: Color) ->
     screen.check().map_or_else(super::unwritable, |()| ExitCode::SUCCESS)
 }
 
+/// What is shown.
+#[derive(Debug, Clone, Copy)]
+pub enum Plan {
+    /// A run without backpressure, and one with it.
+    Backpressure(Proportions),
+    /// A run whose links are bounded by count alone, and one by bytes as well.
+    Records(Trap),
+}
+
+impl Plan {
+    fn contrast(&self) -> Contrast {
+        match self {
+            Self::Backpressure(plan) => plan.contrast(),
+            Self::Records(trap) => trap.contrast(),
+        }
+    }
+
+    /// The arguments of the first or the second run besides those about its progress.
+    fn arguments(&self, is_ignoring: bool) -> Vec<String> {
+        match self {
+            Self::Backpressure(plan) if is_ignoring => vec![
+                "--ignore-backpressure".to_owned(),
+                "--max-rss".to_owned(),
+                plan.top.to_string(),
+                plan.chain(),
+            ],
+            Self::Backpressure(plan) => vec![plan.chain()],
+            Self::Records(_) => vec![Trap::pipeline(is_ignoring)],
+        }
+    }
+
+    fn commands(&self) -> Vec<Line> {
+        match self {
+            Self::Backpressure(plan) => plan.commands(),
+            Self::Records(_) => Trap::commands(),
+        }
+    }
+}
+
 /// Why the demo ended early.
 enum Stopped {
     Signal(i32),
@@ -138,7 +186,8 @@ fn watch(
                 course.points.push(point);
                 // A bounded stream runs forever, so it is cut at its source, a little early: the contents of its links
                 // still follow.
-                let is_seen = !is_ignoring && point.at >= span * 15 / 16;
+                let is_endless = contrast.subject == Subject::Backpressure && !is_ignoring;
+                let is_seen = is_endless && point.at >= span * 15 / 16;
                 if is_seen || point.at >= span * MOST {
                     pair.cut();
                 }
@@ -199,6 +248,7 @@ impl Proportions {
 
     fn contrast(&self) -> Contrast {
         Contrast {
+            subject: Subject::Backpressure,
             ceiling: self.ceiling,
             top: self.top,
             span: Duration::from_secs(self.seconds.into()),

@@ -37,6 +37,12 @@ pub fn conclude(
             say_exactly(&checksum_line(hashed));
         }
     }
+    for stage in snapshot.iter().flat_map(|snapshot| snapshot.stages.values()) {
+        let dropped = stage.records.map_or(0, |records| records.dropped);
+        if dropped > 0 {
+            say(&format!("highwater: {}: {}\n", stage.text, dropped_line(dropped)));
+        }
+    }
     for line in &ending.left_behind {
         say(&format!("highwater: {line}\n"));
     }
@@ -71,6 +77,12 @@ fn error_line(ending: &Ending) -> Option<String> {
         .bytes_before()
         .map_or_else(String::new, |bytes| format!(" (after {})", human_size(bytes)));
     Some(format!("{stage}{failure}{after}"))
+}
+
+/// `3 records were dropped, because a branch was full`
+fn dropped_line(count: u64) -> String {
+    let records = if count == 1 { "record was" } else { "records were" };
+    format!("{count} {records} dropped, because a branch was full")
 }
 
 /// `ALGO  HEX  LABEL`, with a newline; if a reader ended the stream early, `not whole` stands in place of the checksum.

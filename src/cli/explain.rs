@@ -96,7 +96,11 @@ fn gives(source: &Source) -> String {
 
 fn link(marks: &Marks) -> String {
     let (high, low, chunk) = (marks.high, marks.low, marks.chunk as u64);
-    let (high, low, chunk) = (human_size(high), human_size(low), human_size(chunk));
+    let (mut high, mut low, chunk) = (human_size(high), human_size(low), human_size(chunk));
+    if let Some(records) = marks.records {
+        high = format!("{high} or {} records", records.high);
+        low = format!("{low} and {}", records.low);
+    }
     if marks.is_advisory {
         format!("never full, though its mark is {high}; chunks up to {chunk}")
     } else {

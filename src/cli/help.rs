@@ -33,7 +33,6 @@ pub fn short() -> String {
          highwater demo   highwater stages [NAME]   highwater explain 'STAGE | …'\n       \
          highwater check -- COMMAND…   highwater ctl PID pause|resume|set|stats\n\
          \n  \
-         highwater 'read big.iso | gzip | write big.iso.gz'\n  \
          highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'\n\
          \n",
     );
@@ -60,7 +59,7 @@ pub fn short() -> String {
 /// A name and words after it, wrapped.
 fn entry(name: &str, words: &[&str]) -> String {
     let options = wrapping(COLUMNS).subsequent_indent(BLANK);
-    let text = format!("{name:INDENT$}{}", words.join("  "));
+    let text = format!("{name:INDENT$}{}", words.join(" "));
     textwrap::fill(&text, options) + "\n"
 }
 

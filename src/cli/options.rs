@@ -97,6 +97,9 @@ pub enum Command {
     ///
     /// Needs no files and no network. The run without it is stopped at a modest size, or a quarter of free memory.
     Demo {
+        /// Show what a bound of 16 records is worth where records grow: the same chain bounded by count alone, and by count and bytes
+        #[arg(long)]
+        records: bool,
         /// How long to watch each of the two runs
         #[arg(long, default_value = "8", value_name = "SECONDS", value_parser = parse_watch)]
         seconds: u32,

@@ -45,7 +45,8 @@ fn put(to: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let file = SideFile::named(name).map_err(misnamed)?;
     let file = runtime.block_on(file.open())?;
     let cancel = Cancel::default();
-    match file.write(bytes, &cancel).and_then(|()| file.commit(&cancel)) {
+    let written = file.append(bytes, &cancel).and_then(|()| file.finish());
+    match written.and_then(|()| file.commit(&cancel)) {
         Ok(()) => Ok(()),
         Err(Stop::Failed(failure)) => Err(failure),
         // It is never told to stop.

@@ -58,7 +58,7 @@ impl SideFile {
         };
         Ok(OpenSideFile {
             rollback: out.rollback(),
-            progress: Mutex::new(Progress::Empty(out)),
+            progress: Mutex::new(Progress::Open(out)),
         })
     }
 }
@@ -71,21 +71,21 @@ pub struct OpenSideFile {
 
 /// The progress of a side file.
 enum Progress {
-    Empty(Outgoing),
-    Written(Outgoing),
+    Open(Outgoing),
+    Finished(Outgoing),
     /// It is committed or was rolled back.
     Over,
 }
 
 impl OpenSideFile {
-    /// Renames it to its final name, if anything was written.
+    /// Renames it to its final name, if its stage has finished it.
     ///
     /// # Errors
-    /// If that fails or cannot be made durable; or if an unwritten file cannot be removed.
+    /// If that fails or cannot be made durable; or if an unfinished file cannot be removed.
     pub fn commit(&self, cancel: &Cancel) -> Outcome {
         match std::mem::replace(&mut *self.progress(), Progress::Over) {
-            Progress::Written(mut out) => out.commit_at_once(cancel),
-            Progress::Empty(_) | Progress::Over => Ok(self.roll_back()?),
+            Progress::Finished(mut out) => out.commit_at_once(cancel),
+            Progress::Open(_) | Progress::Over => Ok(self.roll_back()?),
         }
     }
 
@@ -104,18 +104,28 @@ impl OpenSideFile {
 }
 
 impl stage::SideFile for OpenSideFile {
-    fn write(&self, bytes: &[u8], cancel: &Cancel) -> Outcome {
+    fn append(&self, bytes: &[u8], cancel: &Cancel) -> Outcome {
+        match &*self.progress() {
+            Progress::Open(out) => write_all(out, bytes, cancel),
+            _ => Err(already_finished()),
+        }
+    }
+
+    fn finish(&self) -> Outcome {
         let mut progress = self.progress();
-        let Progress::Empty(out) = std::mem::replace(&mut *progress, Progress::Over) else {
-            return Err(Failure::because(Kind::Bug, "a bug in highwater", "a side file was written twice").into());
+        let Progress::Open(out) = std::mem::replace(&mut *progress, Progress::Over) else {
+            return Err(already_finished());
         };
-        write_all(&out, bytes, cancel)?;
         if out.is_durable() {
             sync_file(out.descriptor())?;
         }
-        *progress = Progress::Written(out);
+        *progress = Progress::Finished(out);
         Ok(())
     }
+}
+
+fn already_finished() -> Stop {
+    Failure::because(Kind::Bug, "a bug in highwater", "a side file was finished twice").into()
 }
 
 impl Drop for OpenSideFile {

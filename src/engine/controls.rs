@@ -4,7 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::flow::Link;
-use crate::stage::RateControl;
+use crate::grammar::Throughput;
+use crate::stage::{RateControl, RateUnit};
 
 use super::pause_point::PausePoint;
 
@@ -40,6 +41,34 @@ pub struct Throttle {
     pub rate_control: Arc<RateControl>,
 }
 
+impl Throttle {
+    /// Its current rate.
+    #[must_use]
+    pub fn rate(&self) -> Throughput {
+        self.counted(self.rate_control.rate())
+    }
+
+    /// Changes its rate; returns the previous one.
+    ///
+    /// # Errors
+    /// The current rate, if the new one counts something else.
+    pub fn set(&self, rate: Throughput) -> Result<Throughput, Throughput> {
+        match (self.rate_control.unit(), rate) {
+            (RateUnit::Bytes, Throughput::Bytes(count)) | (RateUnit::Records, Throughput::Records(count)) => {
+                Ok(self.counted(self.rate_control.set(count)))
+            }
+            _ => Err(self.rate()),
+        }
+    }
+
+    fn counted(&self, count: u64) -> Throughput {
+        match self.rate_control.unit() {
+            RateUnit::Bytes => Throughput::Bytes(count),
+            RateUnit::Records => Throughput::Records(count),
+        }
+    }
+}
+
 /// Selects a stage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
@@ -71,7 +100,7 @@ impl Controls {
         let throttles = throttles.iter().map(|(stage, rate)| Throttle {
             stage: *stage,
             name: "throttle",
-            rate_control: Arc::new(RateControl::new(*rate)),
+            rate_control: Arc::new(RateControl::new(*rate, RateUnit::Bytes)),
         });
         Self::new(vec![SinkPause::PausePoint(Arc::default())], throttles.collect())
     }
@@ -118,10 +147,10 @@ impl Controls {
         }
     }
 
-    /// The current rate of the stage at that index, and the one that its text sets.
-    pub(super) fn rate_of(&self, stage: usize) -> Option<(u64, u64)> {
+    /// The rate of the stage at that index.
+    pub(super) fn rate_of(&self, stage: usize) -> Option<&RateControl> {
         let throttle = self.throttles.iter().find(|one| one.stage == stage)?;
-        Some((throttle.rate_control.rate(), throttle.rate_control.initial()))
+        Some(&throttle.rate_control)
     }
 }
 
@@ -226,11 +255,24 @@ mod tests {
     fn set_rate_is_never_zero() {
         let controls = controls(&[1]);
         let throttle = controls.throttle(&by_name()).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(throttle.rate_control.set(5_000), 1_000);
-        assert_eq!(controls.rate_of(1), Some((5_000, 1_000)));
-        throttle.rate_control.set(0);
-        assert_eq!(controls.rate_of(1), Some((1, 1_000)));
-        assert_eq!(controls.rate_of(0), None);
+        assert_eq!(throttle.set(Throughput::Bytes(5_000)), Ok(Throughput::Bytes(1_000)));
+        assert_eq!(throttle.set(Throughput::Bytes(0)), Ok(Throughput::Bytes(5_000)));
+        assert_eq!(controls.rate_of(1).map(RateControl::rate), Some(1));
+        assert!(controls.rate_of(0).is_none());
+    }
+
+    #[test]
+    fn rate_keeps_its_unit() {
+        let throttle = |unit| Throttle {
+            stage: 0,
+            name: "throttle",
+            rate_control: Arc::new(RateControl::new(500, unit)),
+        };
+        let (bytes, records) = (throttle(RateUnit::Bytes), throttle(RateUnit::Records));
+        assert_eq!(records.set(Throughput::Bytes(7)), Err(Throughput::Records(500)));
+        assert_eq!(records.set(Throughput::Records(7)), Ok(Throughput::Records(500)));
+        assert_eq!(records.rate(), Throughput::Records(7));
+        assert_eq!(bytes.set(Throughput::Records(7)), Err(Throughput::Bytes(500)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::task::{self, Poll, ready};
 use super::{Ending, Observer, Sampler, Settings, Watch, run};
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Chunk, Inlet, Marks, Outlet};
-use crate::graph::{Graph, Id, NodeId};
+use crate::graph::{Graph, Id, NodeId, NodeMap};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::stage::{
     BoxFuture, Branch, BranchPlan, Branches, Cancel, Context, Endpoint, Fan, LinkShare, MemoryUse, OpenReader,
@@ -485,6 +485,7 @@ impl Case {
                 is_unbounded: false,
                 links: links.collect(),
                 state: 0,
+                largest_record: NodeMap::default(),
             },
             graph: self.graph.clone(),
             text: String::new(),

@@ -9,7 +9,7 @@ use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
 use crate::platform::KernelQueue;
 
 use super::share::ratio;
-use super::snapshot::{ChildSample, Snapshot};
+use super::snapshot::{ChildSample, RecordCounts, Snapshot};
 
 /// A pipeline whose counters can be read while it runs: one of our own, or one of other programs.
 pub trait Observed: Debug + Send + Sync {
@@ -49,6 +49,8 @@ pub struct StageReading {
     pub bytes_in: u64,
     /// What it has sent.
     pub bytes_out: u64,
+    /// The records among them.
+    pub records: RecordCounts,
     /// What waits in the kernel on its outer side.
     pub queue: Option<KernelQueue>,
     /// The program that it runs, when it was last measured. The [`Sampler`](super::Sampler) fills it in.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::flow::{LinkLevels, StageTimes};
-use crate::graph::{EdgeMap, NodeId, NodeMap};
+use crate::graph::{EdgeId, EdgeMap, NodeId, NodeMap};
 use crate::platform::ResidentMemory;
 
 use super::bottleneck::bottleneck;
@@ -13,7 +13,7 @@ use super::direct::DirectPath;
 use super::filling::LinkSample;
 use super::observed::{Observed, ProgramReading, Reading};
 use super::share::{Spent, ratio, share};
-use super::snapshot::{Moment, Origin, Snapshot};
+use super::snapshot::{Moment, Origin, RecordCounts, Snapshot};
 
 /// Takes snapshots, and keeps the readings that shares and rates are relative to.
 #[derive(Debug)]
@@ -114,6 +114,18 @@ impl Sampler {
         self.snapshot(Moment::Ended, &zero, &now, &zero, self.longest_bottleneck(&now))
     }
 
+    /// How to count the records that a stage passes on: those that it sends, or receives where it sends none. `None` if
+    /// it does neither.
+    fn records_of(&self, node: NodeId) -> Option<fn(&RecordCounts) -> u64> {
+        let graph = self.observed.graph();
+        let has_records = |edge: &EdgeId| graph.edge(*edge).port.has_records();
+        if graph.outputs(node).iter().any(has_records) {
+            return Some(|records| records.sent);
+        }
+        graph.input(node).filter(has_records)?;
+        Some(|records| records.received)
+    }
+
     fn read(&mut self) -> Reading {
         let mut reading = self.observed.read();
         for (node, stage) in reading.stages.iter_mut() {
@@ -187,6 +199,10 @@ impl Sampler {
         let has_shares = snapshot.lane == "linked" || snapshot.lane == DirectPath::Copy.name();
         for (node, stage) in snapshot.stages.iter_mut() {
             let (reading, past) = (&now.stages[node], &self.past[node]);
+            let counted = self.records_of(node);
+            let passed = |reading: &Reading| counted.map_or(0, |count| count(&reading.stages[node].records));
+            stage.records = counted.map(|_| reading.records);
+            stage.record_rate = per_second(passed(now).saturating_sub(passed(recent)), time);
             stage.bytes_in = reading.bytes_in;
             stage.bytes_out = reading.bytes_out;
             stage.share = has_shares.then(|| share(&before.stages[node].times, &reading.times));
@@ -203,7 +219,7 @@ impl Sampler {
         }
         snapshot.links = now
             .links
-            .map(|edge, levels| LinkSample::new(*levels, recent.links[edge].buffered, time));
+            .map(|edge, levels| LinkSample::new(*levels, recent.links[edge].load(), time));
         snapshot.moment = moment;
         snapshot.bottleneck = bottleneck;
         snapshot.run.elapsed = now.at;
@@ -215,11 +231,9 @@ impl Sampler {
     }
 }
 
-/// How full each link is, as a part of its high-water mark.
-#[allow(clippy::cast_precision_loss, reason = "levels are far below 2^53")]
+/// How full each link is, as a part of the high-water mark that is nearer.
 fn fullness(now: &Reading) -> EdgeMap<f64> {
-    now.links
-        .map(|_, levels| ratio(levels.buffered as f64, levels.high as f64))
+    now.links.map(|_, levels| levels.fullness())
 }
 
 #[allow(clippy::cast_precision_loss, reason = "rates are shown with three digits")]

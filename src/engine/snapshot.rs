@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::flow::seconds;
-use crate::grammar::readable_rate;
+use crate::grammar::Throughput;
 use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
 use crate::stage::{Hashed, OutputSize, Outside};
 
@@ -131,6 +131,9 @@ pub struct StageSample {
     pub bytes_in: u64,
     /// Bytes since the start.
     pub bytes_out: u64,
+    /// The same in records, where it receives or sends some.
+    #[serde(flatten)]
+    pub records: Option<RecordCounts>,
     /// How many bytes it sends for those that it receives.
     #[serde(skip)]
     pub output_size: OutputSize,
@@ -146,9 +149,15 @@ pub struct StageSample {
     /// Bytes per second that it sent over the last seconds, or over the whole run at the end.
     #[serde(skip)]
     pub rate: f64,
-    /// The rate that it keeps, if any.
+    /// Records per second over the same time: those that it sent, or received where it sends none.
+    #[serde(skip)]
+    pub record_rate: f64,
+    /// The rate in bytes that it keeps, if any.
     #[serde(rename = "limit_bytes_per_s")]
     pub limit: Option<RateLimit>,
+    /// The rate in records that it keeps, if any.
+    #[serde(rename = "limit_records_per_s", default, skip_serializing_if = "Option::is_none")]
+    pub record_limit: Option<RateLimit>,
     /// What waits in the kernel on its outer side; `None` except for a source or a sink with an open pipe or socket.
     #[serde(rename = "kernel_queue_bytes")]
     pub kernel_queue: Option<u64>,
@@ -160,6 +169,22 @@ pub struct StageSample {
     pub kernel_queue_peak: u64,
     /// Whether it has nothing left to do.
     pub ended: bool,
+}
+
+/// The records of one stage since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordCounts {
+    /// Those that it received.
+    #[serde(rename = "records_in")]
+    pub received: u64,
+    /// Those that it sent.
+    #[serde(rename = "records_out")]
+    pub sent: u64,
+    /// Those that it dropped because they are bad or too long.
+    pub rejected: u64,
+    /// Those that it dropped because a link was full.
+    #[serde(default)]
+    pub dropped: u64,
 }
 
 /// A program at one moment. What it uses is that of its process group, and 0 where the system does not tell.
@@ -191,7 +216,7 @@ pub struct FileSample {
     pub size: u64,
 }
 
-/// A rate that a stage keeps, in bytes per second.
+/// A rate that a stage keeps, per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "u64", into = "u64")]
 pub struct RateLimit {
@@ -254,6 +279,13 @@ impl Snapshot {
         (sink, &self.stages[sink])
     }
 
+    /// Of the stages from the source to `sink`, the last one that receives records, and their number.
+    #[must_use]
+    pub fn last_with_records(&self, sink: NodeId) -> Option<(&StageSample, u64)> {
+        let mut path = std::iter::once(sink).chain(self.graph.before(sink));
+        path.find_map(|node| Some((&self.stages[node], self.stages[node].records?.received)))
+    }
+
     /// Whether the stages' shares are known: not if one system call reads and writes.
     #[must_use]
     pub fn has_shares(&self) -> bool {
@@ -272,10 +304,10 @@ impl StageSample {
     /// Its call with the current rate: `throttle 1MB/s`, or `throttle at 5MB/s` once its rate was changed.
     #[must_use]
     pub fn shown(&self) -> Cow<'_, str> {
-        match self.limit {
-            Some(limit) if limit.now != limit.initial => {
-                Cow::Owned(format!("{} at {}", self.name, readable_rate(limit.now)))
-            }
+        let bytes = self.limit.map(|limit| (limit, Throughput::Bytes(limit.now)));
+        let records = self.record_limit.map(|limit| (limit, Throughput::Records(limit.now)));
+        match bytes.or(records) {
+            Some((limit, now)) if limit.now != limit.initial => Cow::Owned(format!("{} at {now}", self.name)),
             _ => Cow::Borrowed(&self.text),
         }
     }

@@ -9,14 +9,14 @@ use tokio::time::Instant;
 use crate::flow::{Link, Pool, StageMeter};
 use crate::graph::{EdgeMap, Graph, Id, NodeId, NodeMap};
 use crate::platform::{GroupUse, group_use};
-use crate::stage::{Budget, ExternalFd, Findings, OutputSize, Outside};
+use crate::stage::{Budget, ExternalFd, Findings, OutputSize, Outside, RateUnit};
 
 use super::controls::Controls;
 use super::direct::DirectPath;
 use super::filling::LinkSample;
 use super::observed::{Observed, ProgramReading, Reading, StageReading};
 use super::progress::Need;
-use super::snapshot::{Moment, Origin, RateLimit, RunSample, Snapshot, StageSample};
+use super::snapshot::{Moment, Origin, RateLimit, RecordCounts, RunSample, Snapshot, StageSample};
 
 /// What snapshots are made from.
 #[derive(Debug)]
@@ -137,6 +137,12 @@ impl Observed for Watch {
             let reading = &mut stages[node];
             reading.bytes_out = stage.meter.bytes_out();
             reading.bytes_in = stage.meter.bytes_in();
+            reading.records = RecordCounts {
+                sent: stage.meter.records_out(),
+                received: stage.meter.records_in(),
+                rejected: stage.meter.rejected(),
+                dropped: stage.meter.dropped(),
+            };
         }
         for (node, stage) in self.stages.iter() {
             let reading = &mut stages[node];
@@ -186,7 +192,14 @@ impl Observed for Watch {
     fn describe(&self, now: &Reading) -> Snapshot {
         let lane = self.lane_name();
         let stages = self.stages.map(|node, stage| {
-            let limit = self.controls.rate_of(node.number());
+            let control = self.controls.rate_of(node.number());
+            let limit = |unit| {
+                let control = control.filter(|control| control.unit() == unit)?;
+                Some(RateLimit {
+                    now: control.rate(),
+                    initial: control.initial(),
+                })
+            };
             StageSample {
                 name: stage.name.into(),
                 text: stage.text.clone(),
@@ -194,7 +207,8 @@ impl Observed for Watch {
                 need: stage.need(),
                 listening: stage.listening.clone(),
                 outside: stage.outside,
-                limit: limit.map(|(now, initial)| RateLimit { now, initial }),
+                limit: limit(RateUnit::Bytes),
+                record_limit: limit(RateUnit::Records),
                 ..StageSample::default()
             }
         });

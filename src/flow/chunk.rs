@@ -116,6 +116,19 @@ impl Chunk {
         }
     }
 
+    /// The length of the first `count` records, or of all if there are no more.
+    #[must_use]
+    pub fn length_of_records(&self, count: u64) -> usize {
+        match usize::try_from(count) {
+            Ok(0) => 0,
+            Ok(count) if (count as u64) < self.records() => {
+                let end = memchr_iter(b'\n', self.as_slice()).nth(count - 1);
+                end.map_or(self.len(), |newline| newline + 1)
+            }
+            _ => self.len(),
+        }
+    }
+
     /// Drops the first `count` bytes, and the records that end in them.
     ///
     /// # Panics

@@ -89,6 +89,45 @@ pub struct RecordLevels {
     /// The high-water mark; of a joined link, what its pipes can hold.
     #[serde(rename = "high_records")]
     pub high: u64,
+    /// The low-water mark.
+    #[serde(rename = "low_records", default)]
+    pub low: u64,
+}
+
+impl LinkLevels {
+    /// What it holds now; without records where nothing bounds them.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        Load {
+            bytes: self.buffered,
+            records: self.records.map_or(0, |records| records.buffered),
+        }
+    }
+
+    /// How full it is: the part of its high-water mark that it holds, in bytes or in records, whichever is larger.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "levels are far below 2^53")]
+    pub fn fullness(&self) -> f64 {
+        let part = |held: u64, high: u64| if high == 0 { 0.0 } else { held as f64 / high as f64 };
+        let records = self.records.map_or(0.0, |records| part(records.buffered, records.high));
+        part(self.buffered, self.high).max(records)
+    }
+
+    /// The bound on records, if it is nearer than the one on bytes: with what is held now, or with the peaks.
+    #[must_use]
+    pub fn nearer_in_records(&self, at_peak: bool) -> Option<RecordLevels> {
+        let held = |records: &RecordLevels| {
+            if at_peak {
+                (self.peak, records.peak)
+            } else {
+                (self.buffered, records.buffered)
+            }
+        };
+        self.records.filter(|records| {
+            let (bytes, count) = held(records);
+            u128::from(count) * u128::from(self.high) > u128::from(bytes) * u128::from(records.high)
+        })
+    }
 }
 
 /// A bounded buffer between one producer and one consumer.
@@ -126,6 +165,8 @@ struct State {
     producer: Option<Waker>,
     consumer: Option<Waker>,
     peak: Load,
+    /// The last offer was refused: see [`Link::offer`].
+    refuses: bool,
     times_full: u64,
     times_empty: u64,
     drains: u64,
@@ -187,6 +228,7 @@ impl Link {
                 producer: None,
                 consumer: None,
                 peak: Load::default(),
+                refuses: false,
                 times_full: 0,
                 times_empty: 0,
                 drains: 0,
@@ -255,6 +297,7 @@ impl Link {
                 buffered: state.level.records,
                 peak: state.peak.records,
                 high: marks.high,
+                low: marks.low,
             }),
         }
     }
@@ -299,6 +342,18 @@ impl Link {
         grants
     }
 
+    /// Grants credit if that is possible without waiting; otherwise what asked for it is dropped, and the link counts as
+    /// full once until it has room again.
+    fn offer(&self, load: Load) -> bool {
+        let grants = self.try_grant(load);
+        let mut state = lock(&self.state);
+        if !grants && !state.closed && !state.refuses {
+            state.times_full += 1;
+        }
+        state.refuses = !grants;
+        grants
+    }
+
     /// Queues a packet for which `granted` was granted. Its bytes are counted on the producer's meter before they can
     /// be received, so that the consumer's count never exceeds the producer's.
     fn push(&self, mut packet: Packet, granted: Load, producer: &StageMeter) -> Result<(), Closed> {
@@ -317,6 +372,7 @@ impl Link {
                 records: state.peak.records.max(state.level.records),
             };
             producer.add_out((packet.end - packet.start) as u64);
+            producer.add_records_out(packet.records);
             // The packet is queued behind the pending position, so it can carry it.
             packet.position = packet.position.or(state.position.take());
             state.position = None;
@@ -360,6 +416,7 @@ impl Link {
         state.level += records;
         state.peak.records = state.peak.records.max(state.level.records);
         producer.add_out(added.bytes.len() as u64);
+        producer.add_records_out(added.records);
         true
     }
 

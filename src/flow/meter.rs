@@ -50,6 +50,10 @@ pub struct StageMeter {
     start: Instant,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    records_in: AtomicU64,
+    records_out: AtomicU64,
+    rejected: AtomicU64,
+    dropped: AtomicU64,
     settled: AtomicU64,
     is_committing: AtomicBool,
     /// Odd while the writer changes `waited` and `open` together.
@@ -79,6 +83,10 @@ impl StageMeter {
             start: start.into(),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            records_in: AtomicU64::new(0),
+            records_out: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             is_committing: AtomicBool::new(false),
             version: AtomicU64::new(0),
@@ -140,6 +148,50 @@ impl StageMeter {
     #[must_use]
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out.load(Ordering::Acquire)
+    }
+
+    /// Counts records received from the input link.
+    pub fn add_records_in(&self, count: u64) {
+        bump(&self.records_in, count);
+    }
+
+    /// Counts records sent to the output link.
+    pub fn add_records_out(&self, count: u64) {
+        bump(&self.records_out, count);
+    }
+
+    /// Counts a record that was not passed on because it is bad.
+    pub fn add_rejected(&self) {
+        bump(&self.rejected, 1);
+    }
+
+    /// Counts good records that were not passed on because a link was full.
+    pub fn add_dropped(&self, count: u64) {
+        bump(&self.dropped, count);
+    }
+
+    /// Records received so far.
+    #[must_use]
+    pub fn records_in(&self) -> u64 {
+        self.records_in.load(Ordering::Acquire)
+    }
+
+    /// Records sent so far.
+    #[must_use]
+    pub fn records_out(&self) -> u64 {
+        self.records_out.load(Ordering::Acquire)
+    }
+
+    /// Bad records so far.
+    #[must_use]
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Acquire)
+    }
+
+    /// Good records that were dropped so far.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Acquire)
     }
 
     /// Counts `count` units of progress besides bytes that moved: taken from the system's queue by a peer, in the unit

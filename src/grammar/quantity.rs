@@ -13,9 +13,9 @@ mod spelling;
 use std::fmt;
 
 pub use duration::parse_duration;
-pub use rate::{format_rate, parse_rate, readable_rate};
+pub use rate::{Throughput, format_rate, parse_rate, parse_throughput, readable_rate};
 pub use size::parse_size;
-pub use spelling::{format_size, human_size};
+pub use spelling::{format_size, human_count, human_size};
 
 /// Why a quantity cannot be read. Does not repeat the text.
 #[derive(Clone, Debug, PartialEq, Eq)]

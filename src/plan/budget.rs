@@ -10,7 +10,7 @@ use crate::error::Problem;
 use crate::flow::Marks;
 use crate::grammar::format_size;
 use crate::graph::{EdgeMap, Graph, NodeMap};
-use crate::stage::{LinkShare, MemoryUse, TransformPlan};
+use crate::stage::{LinkShare, MemoryUse, RecordBound, RecordRoom, TransformPlan};
 
 use super::{Limits, StagePlan, marks};
 
@@ -26,6 +26,10 @@ pub(super) struct Demand {
     /// The high-water mark that the user, or else the stage, sets for each link behind it.
     pub high: Option<u64>,
     pub low: Option<u64>,
+    /// The marks in records that the user set, and where.
+    pub record_marks: Option<((u64, u64), Range<usize>)>,
+    /// The room for records.
+    pub records: Option<RecordRoom>,
 }
 
 impl Demand {
@@ -40,6 +44,10 @@ impl Demand {
             claims_later: memory.is_some_and(MemoryUse::claims_later),
             high: feeds_links.then(|| args.high().or_else(|| memory?.high())).flatten(),
             low: feeds_links.then(|| args.low()).flatten(),
+            record_marks: feeds_links
+                .then(|| Some((args.record_marks()?, args.span_of("high-records"))))
+                .flatten(),
+            records: transform.and_then(TransformPlan::record_room),
         }
     }
 
@@ -51,6 +59,8 @@ impl Demand {
             claims_later: false,
             high: None,
             low: None,
+            record_marks: None,
+            records: None,
         }
     }
 }
@@ -66,6 +76,8 @@ pub struct MemoryPlan {
     pub links: EdgeMap<Marks>,
     /// What the stages hold besides links.
     pub state: u64,
+    /// The largest record that each stage may pass on, where records flow.
+    pub largest_record: NodeMap<u64>,
     /// Whether the user set a mark of a link and so expects it even where none is needed.
     pub explicit_marks: EdgeMap<bool>,
     /// Whether the marks are advisory, so that the ceiling is what the links would have kept to.
@@ -84,29 +96,52 @@ const MOST: u64 = i64::MAX.unsigned_abs();
 const LEAST_HIGH: u64 = 4 << 10;
 
 impl MemoryPlan {
-    /// Divides the ceiling: state first, then the marks that the user set, then equal parts for the other links.
+    /// Divides the ceiling: state first, then the marks that the user set, then equal parts for the other links and for
+    /// records that stages hold. A link of records has room for the largest of them.
     pub(super) fn new(
         graph: &Graph,
         demands: &NodeMap<Demand>,
         limits: Limits,
         whole: &Range<usize>,
     ) -> Result<Self, Vec<Problem>> {
-        let links = || graph.edges().map(|edge| &demands[graph.edge(edge).from]);
+        let links = || graph.edges().map(|edge| (edge, &demands[graph.edge(edge).from]));
+        let bounds = record_bounds(graph, demands);
+        let rooms = |is_given: bool| {
+            let found = demands
+                .iter()
+                .filter_map(|(node, demand)| Some((bounds[node], demand.records?.held)));
+            found.filter(move |(bound, _)| bound.is_some() == is_given)
+        };
         let state = demands.values().iter().map(|demand| demand.state);
-        let state = state.fold(0, u64::saturating_add);
-        let given = links().filter_map(|demand| demand.high).fold(0, u64::saturating_add);
-        let open = links().filter(|demand| demand.high.is_none()).count() as u64;
+        let state = rooms(true)
+            .map(|(bound, count)| bound.unwrap_or(0).saturating_mul(count))
+            .chain(state)
+            .fold(0, u64::saturating_add);
+        let given = links()
+            .filter_map(|(_, demand)| demand.high)
+            .fold(0, u64::saturating_add);
+        let least_high = |edge| {
+            let edge = graph.edge(edge);
+            let bound = bounds[edge.from].filter(|_| edge.port.has_records());
+            bound.unwrap_or(0).max(LEAST_HIGH)
+        };
+        // The least that each open part needs.
+        let open: Vec<u64> = links()
+            .filter(|(_, demand)| demand.high.is_none())
+            .map(|(edge, _)| least_high(edge))
+            .chain(rooms(false).flat_map(|(_, count)| (0..count).map(|_| LEAST_HIGH)))
+            .collect();
         let fixed = state.saturating_add(given);
-        let least = fixed.saturating_add(open * LEAST_HIGH);
+        let least = open.iter().copied().fold(fixed, u64::saturating_add);
         if least > MOST {
             let message = "this pipeline asks for more memory than there can be";
             let problem = at_heaviest(graph, demands, message.to_owned(), whole);
             return Err(vec![problem.help("ask for less than the machine has")]);
         }
-        let default_high = share(DEFAULT_LIMIT, open);
-        let limit = limits
-            .memory
-            .unwrap_or_else(|| DEFAULT_LIMIT.max(fixed + open * default_high));
+        let with_share = |share: u64| open.iter().map(|least| share.max(*least)).sum::<u64>();
+        let limit = limits.memory.unwrap_or_else(|| {
+            DEFAULT_LIMIT.max(fixed + with_share(share(DEFAULT_LIMIT, &vec![LEAST_HIGH; open.len()])))
+        });
         if least > limit {
             let message = format!("--memory {} is too little for this pipeline", format_size(limit));
             let help = format!("the least that would do is --memory {}", format_size(least));
@@ -115,8 +150,8 @@ impl MemoryPlan {
         let link_share = LinkShare {
             state,
             given,
-            least: open * LEAST_HIGH,
-            most: open * DEFAULT_HIGH,
+            least: with_share(0),
+            most: with_share(DEFAULT_HIGH),
         };
         let claims_later = demands.values().iter().any(|demand| demand.claims_later);
         let room = if claims_later && limits.memory.is_some() {
@@ -124,31 +159,38 @@ impl MemoryPlan {
         } else {
             limit - fixed
         };
-        let high = share(room, open);
-        let mut problems = Vec::new();
-        for (node, demand) in demands.iter() {
-            let high = demand.high.unwrap_or(high);
-            if let Some(low) = demand.low
-                && low >= high
-                && !graph.is_sink(node)
-            {
-                let message = format!("`low` is not below the high-water mark, {}", format_size(high));
-                let help = format!("give high= as well, or low={}", format_size(high / 2));
-                problems.push(Problem::at(demand.span.clone(), message).help(help));
-            }
-        }
+        let high = share(room, &open);
+        let problems = mark_problems(graph, demands, &bounds, high);
         if !problems.is_empty() {
             return Err(problems);
         }
+        let high_of = |edge, demand: &Demand| demand.high.unwrap_or(high.max(least_high(edge)));
+        // What fits every link that carries records without a bound of their own.
+        let open_record = links()
+            .filter(|(edge, demand)| {
+                let port = graph.edge(*edge).port;
+                port.has_records() && demand.high.is_some() && bounds[graph.edge(*edge).from].is_none()
+            })
+            .map(|(edge, demand)| high_of(edge, demand))
+            .fold(high, u64::min);
         Ok(Self {
             limit,
             fixed: limits.memory.is_some(),
             links: links()
-                .map(|demand| marks(demand.high.unwrap_or(high), demand.low, limits))
+                .map(|(edge, demand)| {
+                    let marks = marks(high_of(edge, demand), demand.low, limits);
+                    match demand.record_marks {
+                        Some(((high, low), _)) if graph.edge(edge).port.has_records() => marks.with_records(high, low),
+                        _ => marks,
+                    }
+                })
                 .collect(),
-            state,
+            state: state + rooms(false).map(|(_, count)| count * open_record).sum::<u64>(),
+            largest_record: bounds.map(|_, bound| bound.unwrap_or(open_record)),
             is_unbounded: limits.ignore_backpressure,
-            explicit_marks: links().map(|demand| demand.high.or(demand.low).is_some()).collect(),
+            explicit_marks: links()
+                .map(|(_, demand)| demand.high.or(demand.low).is_some())
+                .collect(),
             share: link_share,
         })
     }
@@ -166,9 +208,66 @@ impl MemoryPlan {
     }
 }
 
-/// An equal part of `bytes` for each of `links`, no more than the default.
-fn share(bytes: u64, links: u64) -> u64 {
-    (bytes / links.max(1)).min(DEFAULT_HIGH)
+/// The problems of marks that cannot hold, where `high` is the mark of links without one of their own.
+fn mark_problems(graph: &Graph, demands: &NodeMap<Demand>, bounds: &NodeMap<Option<u64>>, high: u64) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (node, demand) in demands.iter() {
+        let high = demand.high.unwrap_or(high);
+        if let Some(largest) = bounds[node]
+            && high < largest
+            && demand.high.is_some()
+            && graph
+                .outputs(node)
+                .iter()
+                .any(|edge| graph.edge(*edge).port.has_records())
+        {
+            let message = format!(
+                "a record of {} does not fit a link of {}",
+                format_size(largest),
+                format_size(high)
+            );
+            let help = format!("give high={} at least, or less to max-record", format_size(largest));
+            problems.push(Problem::at(demand.span.clone(), message).help(help));
+        }
+        if let Some(low) = demand.low
+            && low >= high
+            && !graph.is_sink(node)
+        {
+            let message = format!("`low` is not below the high-water mark, {}", format_size(high));
+            let help = format!("give high= as well, or low={}", format_size(high / 2));
+            problems.push(Problem::at(demand.span.clone(), message).help(help));
+        }
+    }
+    problems
+}
+
+/// The bound that the user set for the records behind each stage; `None` for an open one.
+fn record_bounds(graph: &Graph, demands: &NodeMap<Demand>) -> NodeMap<Option<u64>> {
+    let mut bounds = NodeMap::default();
+    for (node, demand) in demands.iter() {
+        let bound = match demand.records.map(|room| room.bound) {
+            Some(RecordBound::Given(bytes)) => Some(bytes),
+            Some(RecordBound::Open) => None,
+            Some(RecordBound::Upstream) | None => graph.upstream(node).and_then(|before| bounds[before]),
+        };
+        bounds.push(bound);
+    }
+    bounds
+}
+
+/// An equal part of `bytes` for each of several parts, no more than the default. A part that needs at least more than
+/// that gets what it needs, and the others share the rest.
+fn share(bytes: u64, leasts: &[u64]) -> u64 {
+    let mut share = DEFAULT_HIGH;
+    loop {
+        let (larger, others): (Vec<u64>, Vec<u64>) = leasts.iter().partition(|least| **least > share);
+        let rest = bytes.saturating_sub(larger.iter().sum());
+        let next = (rest / (others.len() as u64).max(1)).min(share);
+        if next == share {
+            return share;
+        }
+        share = next;
+    }
 }
 
 /// A problem that points at the largest demand.
@@ -201,7 +300,7 @@ mod tests {
             state,
             claims_later: false,
             high,
-            low: None,
+            ..Demand::none(0..4)
         }
     }
 

@@ -7,7 +7,7 @@ use crate::endpoints::{self, SideFile};
 use crate::error::Problem;
 use crate::grammar::{Script, format_rate};
 use crate::graph::{Graph, NodeId, NodeMap, Port};
-use crate::stage::{Content, Conversion, TransformPlan};
+use crate::stage::{Content, Conversion, RateUnit, TransformPlan};
 
 use super::budget::{Demand, MemoryPlan};
 use super::{Limits, Plan, Planned, StagePlan, ports, resuming};
@@ -80,12 +80,20 @@ impl Planner {
             .map_err(|found| self.problems.extend(found))
             .ok();
         match memory {
-            Some(memory) if self.problems.is_empty() => Ok(Plan {
-                graph,
-                stages: self.stages,
-                memory,
-                text: self.texts.join(" | "),
-            }),
+            Some(memory) if self.problems.is_empty() => {
+                for ((node, stage), largest) in self.stages.iter_mut().zip(memory.largest_record.values()) {
+                    let input = graph.input(node).map_or(Port::Bytes, |edge| graph.edge(edge).port);
+                    if let StagePlan::Transform(transform) = &mut stage.plan {
+                        transform.settle_records(input, *largest);
+                    }
+                }
+                Ok(Plan {
+                    graph,
+                    stages: self.stages,
+                    memory,
+                    text: self.texts.join(" | "),
+                })
+            }
             _ => Err(self.problems),
         }
     }
@@ -207,7 +215,8 @@ fn build(definition: &Definition, args: &Args, standing: Standing) -> Result<Sta
 
 /// The problem of a stage that is always slower than the lowest rate of the sink.
 fn slower(plan: &dyn TransformPlan, args: &Args, min_rate: Option<u64>) -> Option<Problem> {
-    let (rate, least) = (plan.rate_control()?.rate(), min_rate?);
+    let control = plan.rate_control().filter(|control| control.unit() == RateUnit::Bytes);
+    let (rate, least) = (control?.rate(), min_rate?);
     (rate < least).then(|| {
         let (rate, least) = (format_rate(rate), format_rate(least));
         let message = format!("{rate} is less than --min-rate {least}: the run could only fail");

@@ -21,11 +21,21 @@ pub fn check(graph: &mut Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &
                 // A stage without a conversion keeps the kind of its input.
                 None => Ok(input),
             },
-            StagePlan::Branch(_) => Ok(input),
+            StagePlan::Branch(branch) => {
+                problems.extend(branch.takes(input).err());
+                Ok(input)
+            }
             StagePlan::Sink(sink) => sink.takes(input).map(|()| input),
         };
         match output {
-            Ok(port) => graph.set_output_port(node, port),
+            Ok(port) => {
+                graph.set_output_port(node, port);
+                if let Some((_, span)) = demands[node].record_marks.clone().filter(|_| !port.has_records()) {
+                    let message = format!("`{}` gives bytes, and `high-records` is for records", stage.name);
+                    let problem = Problem::at(span, message).label("nothing to count");
+                    problems.push(problem.help("use it behind `lines`, `from-json` or `from-csv`"));
+                }
+            }
             Err(mismatch) => problems.push(problem(stage.name, input, &mismatch, demands[node].span.clone())),
         }
     }

@@ -62,6 +62,8 @@ pub struct Point {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Level {
     pub buffered: u64,
+    /// 0 where nothing bounds their number.
+    pub records: u64,
     pub times_full: u64,
     pub drains: u64,
 }

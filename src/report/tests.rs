@@ -6,6 +6,7 @@ use super::moments::{self, Kind};
 use super::pauses::{PauseEnd, pauses};
 use super::recording::{Body, Recording, Run};
 use super::*;
+use crate::flow::RecordLevels;
 
 fn recorded(name: &str) -> Recording {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recordings");
@@ -142,6 +143,29 @@ fn several_runs_are_drawn_over_each_other() {
     }
     // Memory and rates together, a pipeline each.
     assert_eq!(page.matches("<section class=\"figure\">").count(), 4);
+}
+
+#[test]
+fn link_full_by_count_is_drawn_in_records() {
+    let mut recording = recorded("stalled.jsonl");
+    let Body::Run(run) = &mut recording.body else {
+        panic!("a run");
+    };
+    run.last.links[1].sample.levels.records = Some(RecordLevels {
+        buffered: 0,
+        peak: 500,
+        high: 500,
+        low: 250,
+    });
+    run.last.links[1].sample.levels.peak /= 2;
+    let page = drawn(&[recording], Format::Html);
+    for text in [
+        "high 500 records",
+        "low 250 records",
+        "at most 500 records of 500 records, and",
+    ] {
+        assert!(page.contains(text), "{text}");
+    }
 }
 
 #[test]

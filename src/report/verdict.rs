@@ -3,7 +3,7 @@
 use crate::engine::{Moment, Share};
 use crate::grammar::human_size;
 use crate::graph::{Id, NodeMap};
-use crate::view::sentence::{Witness, blame_one, percent};
+use crate::view::sentence::{Witness, blame_one, full_link, percent};
 
 use super::recording::{Run, shares as parts};
 use super::scale::float;
@@ -62,6 +62,7 @@ pub fn blame(run: &Run) -> Option<String> {
             Some(Witness {
                 kernel_queue: None,
                 cores: stage.sample.cores(),
+                record_rate: None,
                 name: &stage.sample.name,
                 text: &stage.sample.text,
                 outside: stage.sample.outside,
@@ -76,7 +77,11 @@ pub fn blame(run: &Run) -> Option<String> {
             "{text}: what it was too slow for piled up, because backpressure was ignored"
         ));
     }
-    Some(blame_one(&run.last.graph(), &witnesses?, Id::numbered(at), Moment::Ended).text())
+    let mut sentence = blame_one(&run.last.graph(), &witnesses?, Id::numbered(at), Moment::Ended);
+    let input = run.last.links.iter().find(|link| link.to == at);
+    let full = input.and_then(|link| full_link(&link.sample.levels, Moment::Ended));
+    sentence.evidence.extend(full);
+    Some(sentence.text())
 }
 
 /// The use of the ceiling, and how even the memory stayed.

@@ -2,10 +2,11 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::flow::{Chunk, Closed, Inlet, Outlet};
+use crate::flow::{Chunk, Closed, Inlet, Outlet, StageMeter};
 
 use super::Notices;
 
@@ -14,6 +15,7 @@ use super::Notices;
 pub struct Fan {
     outlets: Vec<Numbered>,
     full_limit: Option<FullLimit>,
+    dropping: Option<Dropping>,
 }
 
 /// An outlet, and the index of the stage's output that it is.
@@ -32,6 +34,14 @@ struct FullLimit {
     notices: Notices,
 }
 
+/// Some outputs that lose records instead of waiting.
+#[derive(Debug)]
+struct Dropping {
+    /// Applies to the outputs below this index.
+    count: usize,
+    meter: Arc<StageMeter>,
+}
+
 impl Fan {
     /// A fan of these outlets.
     #[must_use]
@@ -41,6 +51,7 @@ impl Fan {
         Self {
             outlets,
             full_limit: None,
+            dropping: None,
         }
     }
 
@@ -49,6 +60,13 @@ impl Fan {
     #[must_use]
     pub fn detaching(mut self, count: usize, limit: Duration, notices: Notices) -> Self {
         self.full_limit = Some(FullLimit { count, limit, notices });
+        self
+    }
+
+    /// Drops the records for which one of the first `count` outputs has no room, and counts them on `meter`.
+    #[must_use]
+    pub fn dropping(mut self, count: usize, meter: Arc<StageMeter>) -> Self {
+        self.dropping = Some(Dropping { count, meter });
         self
     }
 
@@ -81,6 +99,18 @@ impl Fan {
     pub async fn send(&mut self, mut chunk: Chunk) -> Result<(), Closed> {
         let mut index = 0;
         while let Some(Numbered { number, outlet }) = self.outlets.get_mut(index) {
+            if let Some(dropping) = self.dropping.as_ref().filter(|dropping| *number < dropping.count) {
+                match outlet.share_or_drop(&mut chunk) {
+                    Ok(dropped) => {
+                        dropping.meter.add_dropped(dropped);
+                        index += 1;
+                    }
+                    Err(Closed) => {
+                        self.outlets.remove(index);
+                    }
+                }
+                continue;
+            }
             let shared = outlet.share(&mut chunk);
             let is_taken = match self.full_limit.as_ref().filter(|full_limit| *number < full_limit.count) {
                 None => shared.await.is_ok(),
@@ -98,6 +128,8 @@ impl Fan {
                 self.outlets.remove(index);
             }
         }
+        // A stage that never waits would never let the other tasks of its thread run.
+        tokio::task::coop::consume_budget().await;
         if self.outlets.is_empty() { Err(Closed) } else { Ok(()) }
     }
 
@@ -279,6 +311,45 @@ mod tests {
         }
         let held = tokio::time::timeout(limit * 2, fan.send(chunk(&mut source, &mut middle))).await;
         assert!(held.is_err());
+    }
+
+    #[test]
+    fn full_branch_loses_whole_records() {
+        let pool = Arc::new(Pool::new(1 << 20));
+        let joined = |records| {
+            let link = Link::new(Marks::new(1 << 16, 0, 1 << 14).with_records(records, 0), pool.clone());
+            let meter = || Arc::new(StageMeter::new(Instant::now()));
+            (Outlet::new(link.clone(), meter()), Inlet::new(link, meter()))
+        };
+        let (mut source, mut middle) = joined(1000);
+        let ((narrow, mut from_narrow), (wide, mut from_wide)) = (joined(8), joined(1000));
+        let meter = Arc::new(StageMeter::new(Instant::now()));
+        let mut fan = Fan::new(vec![narrow, wide]).dropping(1, meter.clone());
+        for first in [0, 5, 10] {
+            let text: String = (first..first + 5).map(|number| format!("{number}\n")).collect();
+            let mut buffer = block_on(source.reserve_records(100, 5)).unwrap();
+            buffer.fill_from(text.as_bytes());
+            buffer.count_records(5);
+            buffer.mark(Position(first));
+            source.send(buffer).unwrap();
+            let chunk = middle.receive_blocking().unwrap().unwrap();
+            block_on(fan.send(chunk)).unwrap();
+        }
+        fan.finish();
+        let all = |inlet: &mut Inlet| {
+            let (mut text, mut position) = (String::new(), None);
+            while let Some(chunk) = inlet.receive_blocking().unwrap() {
+                text += std::str::from_utf8(chunk.as_slice()).unwrap();
+                position = chunk.position().or(position);
+            }
+            (text, position)
+        };
+        let (kept, position) = all(&mut from_narrow);
+        assert_eq!(kept, "0\n1\n2\n3\n4\n5\n6\n9\n");
+        assert_eq!((meter.dropped(), position), (7, Some(Position(10))));
+        let (every, _) = all(&mut from_wide);
+        assert_eq!(every.lines().count(), 15);
+        assert_eq!(pool.levels().in_use, 0);
     }
 
     #[test]

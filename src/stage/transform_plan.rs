@@ -18,6 +18,15 @@ pub trait TransformPlan: Send {
     fn memory_use(&self) -> Option<&dyn MemoryUse> {
         None
     }
+    /// The room that it needs for records, if it makes them or holds them.
+    fn record_room(&self) -> Option<RecordRoom> {
+        None
+    }
+    /// Called for a stage that has a [`RecordRoom`]: sets what it receives, and how large a record is at most, in bytes
+    /// with its newline.
+    fn settle_records(&mut self, input: Port, largest: u64) {
+        let _ = (input, largest);
+    }
     /// How much of its input becomes output, if it passes bytes on unchanged.
     fn pass_through(&self) -> Option<&dyn PassThrough> {
         None
@@ -69,6 +78,26 @@ pub trait MemoryUse {
     fn high(&self) -> Option<u64> {
         None
     }
+}
+
+/// The room that a transform needs for records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordRoom {
+    /// What bounds its records.
+    pub bound: RecordBound,
+    /// How many of the largest size it holds besides its links. Its `state_bytes` have them once the size is set.
+    pub held: u64,
+}
+
+/// What bounds the records of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordBound {
+    /// The stage before it.
+    Upstream,
+    /// It makes the records, and the plan chooses the bound.
+    Open,
+    /// It makes the records, and the user set the bound, in bytes.
+    Given(u64),
 }
 
 /// A transform that passes all or some of its bytes unchanged.
@@ -152,6 +181,37 @@ impl Mismatch {
                 through: &["lines"],
             }),
         }
+    }
+
+    /// Checks for a stage that accepts JSON.
+    ///
+    /// # Errors
+    /// If `input` is anything else.
+    pub fn unless_json(input: Port) -> Result<(), Self> {
+        Self::unless(input == Port::Json, Port::Json, &["from-json", "from-csv"])
+    }
+
+    /// Checks for a stage that accepts lines, which JSON records are, too.
+    ///
+    /// # Errors
+    /// If `input` is anything else.
+    pub fn unless_lines(input: Port) -> Result<(), Self> {
+        Self::unless(matches!(input, Port::Lines | Port::Json), Port::Lines, Self::FRAMERS)
+    }
+
+    /// Checks for a stage that accepts records of any kind.
+    ///
+    /// # Errors
+    /// If `input` has none.
+    pub fn unless_records(input: Port) -> Result<(), Self> {
+        Self::unless(input.has_records(), Port::Lines, Self::FRAMERS)
+    }
+
+    /// The stages that make records of bytes.
+    const FRAMERS: &[&str] = &["lines", "from-json", "from-csv"];
+
+    fn unless(accepted: bool, takes: Port, through: &'static [&'static str]) -> Result<(), Self> {
+        if accepted { Ok(()) } else { Err(Self { takes, through }) }
     }
 }
 

@@ -152,7 +152,8 @@ impl Hash {
             return Err(Failure::because(error::Kind::Integrity, "the sum differs", why).into());
         }
         if let Some(file) = &context.side_file {
-            file.write(sums::line(&hex, &label).as_bytes(), &context.cancel)?;
+            file.append(sums::line(&hex, &label).as_bytes(), &context.cancel)?;
+            file.finish()?;
         }
         out.finish();
         Ok(())

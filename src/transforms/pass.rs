@@ -2,21 +2,24 @@
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{self, Failure, Problem};
-use crate::flow::{Inlet, Outlet};
+use crate::flow::{Chunk, Inlet, Outlet};
 use crate::grammar::format_size;
-use crate::stage::{Context, MemoryUse, Outcome, OutputSize, PassThrough, Stage, TransformPlan, Work};
+use crate::graph::Port;
+use crate::stage::{
+    Context, Conversion, MemoryUse, Mismatch, Outcome, OutputSize, PassThrough, Stage, TransformPlan, Work,
+};
 
 /// The definition of `take`.
 pub static TAKE: Definition = Definition {
     name: "take",
     role: Role::Transform,
-    summary: "pass the first bytes and end, quietly",
+    summary: "pass the first bytes or records and end, quietly",
     details: "What comes before is stopped; that is no failure. A stream that is shorter passes whole.\n\nNo more of \
               the source is read than is needed: what follows on a shared standard input (a file, a pipe or a connection) \
               is left for the next reader. This also holds behind stages that pass bytes on unchanged: skip, limit, \
               buffer, throttle and hash. How much input a decoder or an encoder needs for its first bytes is not known \
               beforehand: behind one of them more is read than is needed, and it is not given back.",
-    params: &[size("how many bytes to pass")],
+    params: &[part("how many bytes to pass"), RECORDS],
     examples: &[
         Example {
             text: "read /dev/urandom | take 1MiB | write noise",
@@ -26,6 +29,10 @@ pub static TAKE: Definition = Definition {
             text: "take 512 | write header",
             about: "the first block of standard input; the rest is left for the next command",
         },
+        Example {
+            text: "read run.jsonl | lines | take records=10 | write head.jsonl",
+            about: "the first ten lines",
+        },
     ],
     build: Build::Transform(plan_take),
 };
@@ -34,9 +41,9 @@ pub static TAKE: Definition = Definition {
 pub static SKIP: Definition = Definition {
     name: "skip",
     role: Role::Transform,
-    summary: "drop the first bytes and pass the rest",
+    summary: "drop the first bytes or records and pass the rest",
     details: "Right behind a source that can seek, nothing is read that is not passed.",
-    params: &[size("how many bytes to drop")],
+    params: &[part("how many bytes to drop"), RECORDS],
     examples: &[Example {
         text: "read disk.img | skip 1MiB | take 64KiB | write slice",
         about: "cut a piece out of a file",
@@ -90,16 +97,56 @@ const fn size(help: &'static str) -> Param {
     }
 }
 
+/// The number of bytes of a stage that can count records instead.
+const fn part(help: &'static str) -> Param {
+    Param {
+        required: false,
+        ..size(help)
+    }
+}
+
+const RECORDS: Param = Param {
+    name: "records",
+    kind: Kind::Integer { min: 0, max: i64::MAX },
+    place: Place::Named,
+    required: false,
+    default: None,
+    help: "how many records, instead of bytes",
+};
+
+/// The number that a call gives, and whether it is one of records.
+fn amount(args: &Args) -> Result<(u64, bool), Problem> {
+    let records = args
+        .integer(RECORDS.name)
+        .map(|count| u64::try_from(count).unwrap_or(0));
+    match (args.size("size"), records) {
+        (Some(size), None) => Ok((size, false)),
+        (None, Some(records)) => Ok((records, true)),
+        (Some(_), Some(_)) => {
+            let problem = Problem::at(args.span_of(RECORDS.name), "bytes or records are counted, not both");
+            Err(problem.help("leave out one of them"))
+        }
+        (None, None) => {
+            let problem = Problem::at(args.span(), "it is not said how much");
+            Err(problem.help("give a number of bytes, or of records with records="))
+        }
+    }
+}
+
 fn plan_take(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
+    let (most, counts_records) = amount(args)?;
     Ok(Box::new(Pass {
-        most: Some(args.required_size("size")),
+        counts_records,
+        most: Some(most),
         ..Pass::default()
     }))
 }
 
 fn plan_skip(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
+    let (skip, counts_records) = amount(args)?;
     Ok(Box::new(Pass {
-        skip: args.required_size("size"),
+        counts_records,
+        skip,
         ..Pass::default()
     }))
 }
@@ -124,14 +171,15 @@ fn plan_buffer(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     }))
 }
 
-/// A stage that passes bytes on, all of them by default. Sizes in bytes.
+/// A stage that passes bytes on, all of them by default. Sizes in bytes, unless it counts records.
 #[derive(Default)]
 struct Pass {
-    /// How many leading bytes it still has to drop.
+    counts_records: bool,
+    /// How much of the beginning it still has to drop.
     skip: u64,
-    /// How many it passes behind those; `None` for all.
+    /// How much it passes behind that; `None` for all.
     most: Option<u64>,
-    /// Whether more bytes are an error, instead of ending the stream.
+    /// Whether more is an error, instead of ending the stream.
     is_limit: bool,
     /// The high-water mark of the link behind it.
     high: Option<u64>,
@@ -147,7 +195,11 @@ impl TransformPlan for Pass {
     }
 
     fn pass_through(&self) -> Option<&dyn PassThrough> {
-        Some(self)
+        (!self.counts_records).then_some(self)
+    }
+
+    fn conversion(&self) -> Option<&dyn Conversion> {
+        self.counts_records.then_some(self)
     }
 
     fn ends_early(&self) -> bool {
@@ -155,7 +207,14 @@ impl TransformPlan for Pass {
     }
 
     fn leading_skip(&mut self) -> Option<&mut u64> {
-        Some(&mut self.skip)
+        (!self.counts_records).then_some(&mut self.skip)
+    }
+}
+
+/// Where it counts records, it needs some.
+impl Conversion for Pass {
+    fn output_port(&self, input: Port) -> Result<Port, Mismatch> {
+        Mismatch::unless_records(input).map(|()| input)
     }
 }
 
@@ -197,13 +256,13 @@ impl Pass {
         let mut left = most;
         while left > 0 || self.is_limit {
             let Some(mut chunk) = input.receive().await? else { break };
-            let dropped = at_most(self.skip, chunk.len());
-            self.skip -= dropped as u64;
-            chunk.advance(dropped);
-            let passed = at_most(left, chunk.len());
-            let is_over = passed < chunk.len();
-            left -= passed as u64;
-            chunk.truncate(passed);
+            let (length, dropped) = self.first(&chunk, self.skip);
+            self.skip -= dropped;
+            chunk.advance(length);
+            let (length, passed) = self.first(&chunk, left);
+            let is_over = length < chunk.len();
+            left -= passed;
+            chunk.truncate(length);
             // The allowed bytes go first: a `take` downstream may need no more than those.
             out.forward(chunk).await?;
             if is_over && self.is_limit {
@@ -213,6 +272,18 @@ impl Pass {
         }
         out.finish();
         Ok(())
+    }
+}
+
+impl Pass {
+    /// The length of the first `most` bytes or records of a chunk, or of all that it has, and their number.
+    fn first(&self, chunk: &Chunk, most: u64) -> (usize, u64) {
+        if self.counts_records {
+            (chunk.length_of_records(most), most.min(chunk.records()))
+        } else {
+            let length = at_most(most, chunk.len());
+            (length, length as u64)
+        }
     }
 }
 

@@ -1,8 +1,11 @@
 //! `tee`: copies one stream into several pipelines.
 
+use std::ops::Range;
+
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::Problem;
 use crate::flow::{Inlet, Outlet};
+use crate::graph::Port;
 use crate::stage::{Branch, BranchPlan, Branches, Context, Fan, Work};
 
 /// The definition of `tee`.
@@ -17,7 +20,8 @@ pub static TEE: Definition = Definition {
               put in their places once every branch has all of its bytes and everything else is through. With \
               on-failure=continue a branch that fails is rolled back alone, and the run continues and ends with its exit \
               code; with optional=true, too, with 0. With detach=5s a branch that holds the others up \
-              for so long is rolled back, and the rest continues. That concerns the branches, not what follows `tee`. Branches may \
+              for so long is rolled back, and the rest continues. Where records flow, when-full=drop lets a branch whose link is full lose \
+              whole records; they are counted. All that concerns the branches, not what follows `tee`. Branches may \
               hold other stages, and `tee` again. Where the shell's own words are stages, each branch is one word: \
               highwater read big.iso :: tee 'gzip | write big.gz' :: write copy.iso.",
     params: &[
@@ -71,6 +75,10 @@ pub static TEE: Definition = Definition {
             text: "read big.iso | tee (write copy.iso) (hash sha256 | write tcp://127.0.0.1:9000)",
             about: "a copy here and one elsewhere, and the sum of what was sent",
         },
+        Example {
+            text: "read run.jsonl | lines | tee when-full=drop (write tcp://127.0.0.1:9000) | write copy.jsonl",
+            about: "keep every line, and show a reader as many as it can take",
+        },
     ],
     build: Build::Branch(plan),
 };
@@ -90,29 +98,52 @@ fn plan(args: &Args) -> Result<Box<dyn BranchPlan>, Problem> {
         );
         return Err(problem.help("leave out on-failure=abort or optional=true"));
     }
-    if args.choice("when-full") == Some(DROP) {
-        let why = "only whole records can be dropped, and these are bytes";
-        let problem = Problem::at(args.span_of("when-full"), why);
-        return Err(problem.help("leave it out, or detach a branch that is full for too long, as in detach=5s"));
-    }
     let detach = args.duration("detach");
     if detach.is_some_and(|limit| limit.is_zero()) {
         let problem = Problem::at(args.span_of("detach"), "no branch could ever wait for its sink");
         return Err(problem.help("give it some time, as in detach=5s"));
     }
-    Ok(Box::new(Tee(Branches {
-        count: args.pipelines(),
-        go_on: are_optional || !aborts,
-        are_optional,
-        detach,
-    })))
+    let drops = (args.choice("when-full") == Some(DROP)).then(|| args.span_of("when-full"));
+    if drops.is_some() && detach.is_some() {
+        let problem = Problem::at(
+            args.span_of("detach"),
+            "a branch that loses records never holds the others up",
+        );
+        return Err(problem.help("leave out detach= or when-full=drop"));
+    }
+    Ok(Box::new(Tee {
+        branches: Branches {
+            count: args.pipelines(),
+            go_on: are_optional || !aborts,
+            are_optional,
+            detach,
+        },
+        drops,
+    }))
 }
 
-struct Tee(Branches);
+struct Tee {
+    branches: Branches,
+    /// Where it says that full branches lose records, if it does.
+    drops: Option<Range<usize>>,
+}
 
 impl BranchPlan for Tee {
     fn branches(&self) -> Branches {
-        self.0
+        self.branches
+    }
+
+    fn takes(&self, input: Port) -> Result<(), Problem> {
+        match &self.drops {
+            Some(span) if !input.has_records() => {
+                let why = "only whole records can be dropped, and these are bytes";
+                Err(Problem::at(span.clone(), why).help(
+                    "put `lines` or `from-json` before `tee`, or detach a branch that is full for too long, as in \
+                     detach=5s",
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn make(self: Box<Self>) -> Box<dyn Branch> {
@@ -124,8 +155,12 @@ impl Branch for Tee {
     fn start(self: Box<Self>, mut input: Inlet, out: Vec<Outlet>, context: Context) -> Work {
         Work::Task(Box::pin(async move {
             let mut fan = Fan::new(out);
-            if let Some(limit) = self.0.detach {
-                fan = fan.detaching(self.0.count, limit, context.notices);
+            let count = self.branches.count;
+            if let Some(limit) = self.branches.detach {
+                fan = fan.detaching(count, limit, context.notices);
+            }
+            if self.drops.is_some() {
+                fan = fan.dropping(count, context.meter);
             }
             while let Some(chunk) = fan.receive(&mut input).await? {
                 fan.send(chunk).await?;

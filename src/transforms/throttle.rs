@@ -6,8 +6,12 @@ use std::time::Instant;
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::Problem;
 use crate::flow::{Chunk, Inlet, Outlet, Wait, block_on};
+use crate::grammar::Throughput;
+use crate::graph::Port;
 use crate::platform::sharpen_timers;
-use crate::stage::{Context, Outcome, PassThrough, RateControl, Stage, TransformPlan, Work};
+use crate::stage::{
+    Context, Conversion, Mismatch, Outcome, PassThrough, RateControl, RateUnit, Stage, TransformPlan, Work,
+};
 
 mod pace;
 
@@ -17,10 +21,10 @@ use pace::Pace;
 pub static THROTTLE: Definition = Definition {
     name: "throttle",
     role: Role::Transform,
-    summary: "pass bytes at a steady rate",
+    summary: "pass bytes or records at a steady rate",
     details: "Starts without a burst, and a pause of the source or the sink earns none, unless burst= allows it. The mean \
               is exact: what a late timer held back is caught up, at most 4 % above the rate. The rate can be changed while it runs: with + and - in the live view, or \
-              with `highwater ctl PID set throttle rate=5MB/s`.",
+              with `highwater ctl PID set throttle rate=5MB/s`; bytes stay bytes, and records stay records.",
     params: &[
         Param {
             name: "rate",
@@ -28,7 +32,7 @@ pub static THROTTLE: Definition = Definition {
             place: Place::Positional,
             required: true,
             default: None,
-            help: "bytes per second",
+            help: "bytes or records per second",
         },
         Param {
             name: "burst",
@@ -39,28 +43,37 @@ pub static THROTTLE: Definition = Definition {
             help: "how much a pause may earn, passed at once afterwards",
         },
     ],
-    examples: &[Example {
-        text: "read big.iso | throttle 1MB/s | write tcp://127.0.0.1:9000",
-        about: "send a file without filling the line",
-    }],
+    examples: &[
+        Example {
+            text: "read big.iso | throttle 1MB/s | write tcp://127.0.0.1:9000",
+            about: "send a file without filling the line",
+        },
+        Example {
+            text: "read run.jsonl | lines | throttle 500records/s | write tcp://127.0.0.1:9000",
+            about: "replay lines at a steady rate",
+        },
+    ],
     build: Build::Transform(plan),
 };
 
 fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    let rate = args.required_rate("rate");
+    let (rate, unit, slowest) = match args.required_rate("rate") {
+        Throughput::Bytes(rate) => (rate, RateUnit::Bytes, "byte per second: 1/s"),
+        Throughput::Records(rate) => (rate, RateUnit::Records, "record per second: 1records/s"),
+    };
     if rate == 0 {
         let problem = Problem::at(args.span_of("rate"), "a rate of 0 lets nothing pass");
-        return Err(problem.help("the slowest rate is 1 byte per second: 1/s"));
+        return Err(problem.help(format!("the slowest rate is 1 {slowest}")));
     }
     Ok(Box::new(Throttle {
-        rate_control: Arc::new(RateControl::new(rate)),
+        rate_control: Arc::new(RateControl::new(rate, unit)),
         burst: args.size("burst").unwrap_or(0),
     }))
 }
 
 struct Throttle {
     rate_control: Arc<RateControl>,
-    /// In bytes.
+    /// In what is counted.
     burst: u64,
 }
 
@@ -75,6 +88,17 @@ impl TransformPlan for Throttle {
 
     fn rate_control(&self) -> Option<&Arc<RateControl>> {
         Some(&self.rate_control)
+    }
+
+    fn conversion(&self) -> Option<&dyn Conversion> {
+        (self.rate_control.unit() == RateUnit::Records).then_some(self)
+    }
+}
+
+/// Where it counts records, it needs some.
+impl Conversion for Throttle {
+    fn output_port(&self, input: Port) -> Result<Port, Mismatch> {
+        Mismatch::unless_records(input).map(|()| input)
     }
 }
 
@@ -97,6 +121,7 @@ impl Throttle {
         sharpen_timers();
         let mut valve = Valve {
             pace: Pace::new(self.rate_control.rate(), self.burst, Instant::now()),
+            counts_records: self.rate_control.unit() == RateUnit::Records,
             rate_control: self.rate_control,
             out,
             context,
@@ -121,6 +146,7 @@ impl Throttle {
 struct Valve {
     pace: Pace,
     rate_control: Arc<RateControl>,
+    counts_records: bool,
     out: Outlet,
     context: Context,
 }
@@ -130,16 +156,26 @@ impl Valve {
     fn pass(&mut self, mut chunk: Chunk) -> Outcome {
         loop {
             self.pace.set_rate(self.rate_control.rate(), Instant::now);
-            let piece = chunk.whole_records_within(self.pace.quantum());
+            let quantum = self.pace.quantum();
+            let (piece, count) = if self.counts_records {
+                (chunk.length_of_records(quantum as u64), quantum)
+            } else {
+                let piece = chunk.whole_records_within(quantum);
+                (piece, piece)
+            };
             if piece == chunk.len() {
                 break;
             }
-            self.wait_for(piece)?;
+            self.wait_for(count as u64)?;
             let pauses = self.out.times_full();
             block_on(self.out.forward_front(&mut chunk, piece))?;
             self.resume_after(pauses);
         }
-        self.wait_for(chunk.len())?;
+        self.wait_for(if self.counts_records {
+            chunk.records()
+        } else {
+            chunk.len() as u64
+        })?;
         let pauses = self.out.times_full();
         block_on(self.out.forward(chunk))?;
         self.resume_after(pauses);
@@ -153,10 +189,10 @@ impl Valve {
         }
     }
 
-    /// Waits until `count` bytes may pass.
-    fn wait_for(&mut self, count: usize) -> Outcome {
+    /// Waits until `count` bytes or records may pass.
+    fn wait_for(&mut self, count: u64) -> Outcome {
         let now = Instant::now();
-        let due = self.pace.take(count as u64, now);
+        let due = self.pace.take(count, now);
         if due > now {
             let _throttling = self.context.meter.wait(Wait::Throttling);
             self.context.cancel.wait_until(due)?;

@@ -18,9 +18,20 @@ pub use words::{introduction, story};
 
 use panel::Panel;
 
+/// What the two runs differ in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// The first one ignores backpressure.
+    Backpressure,
+    /// The links of the first one are bounded by a number of records alone. Rates are in records per second.
+    Records,
+}
+
 /// Both runs, and what they have in common. Sizes in bytes, rates in bytes per second.
 #[derive(Debug, Clone)]
 pub struct Contrast {
+    /// What they show.
+    pub subject: Subject,
     /// The most that a bounded run uses, including the program.
     pub ceiling: u64,
     /// Where the unbounded run is stopped: the top of the picture.

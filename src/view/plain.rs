@@ -1,7 +1,7 @@
 //! One line of progress, for logs.
 
 use crate::engine::Snapshot;
-use crate::grammar::human_size;
+use crate::grammar::{human_count, human_size};
 
 use super::clock::estimate;
 use super::excess::excess;
@@ -9,7 +9,7 @@ use super::excess::excess;
 /// The bytes, the rate, the bottleneck and its effects, with a newline.
 #[must_use]
 pub fn line(snapshot: &Snapshot) -> String {
-    let (source, (_, sink)) = (snapshot.source(), snapshot.slowest_sink());
+    let (source, (node, sink)) = (snapshot.source(), snapshot.slowest_sink());
     let of_several = if snapshot.graph.is_chain() {
         String::new()
     } else {
@@ -26,8 +26,14 @@ pub fn line(snapshot: &Snapshot) -> String {
     let held = snapshot.run.buffered + snapshot.run.state;
     let times = excess(held, snapshot.run.limit).map_or_else(String::new, |times| format!(" ({times})"));
     let paused = if snapshot.run.paused { "  paused" } else { "" };
+    let records = snapshot
+        .last_with_records(node)
+        .map_or_else(String::new, |(stage, count)| {
+            let rate = human_record_rate(stage.record_rate);
+            format!("  {} records  {rate}/s", human_count(count))
+        });
     format!(
-        "highwater: {:.1}s  in {}  out {}{of_several}{done}  {}/s{left}  buffered {} of {}{times}  rss {}{bottleneck}{paused}\n",
+        "highwater: {:.1}s  in {}  out {}{of_several}{done}  {}/s{records}{left}  buffered {} of {}{times}  rss {}{bottleneck}{paused}\n",
         snapshot.run.elapsed.as_secs_f64(),
         human_size(source.bytes_in),
         human_size(sink.bytes_out),
@@ -49,6 +55,21 @@ pub fn human_rate(rate: f64) -> String {
     human_size(rate.max(0.0) as u64)
 }
 
+/// The records of a rate, for display: `0.5`, `500`, `12.3k`.
+#[must_use]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate is positive and below 2^53"
+)]
+pub fn human_record_rate(rate: f64) -> String {
+    if rate > 0.0 && rate < 9.95 {
+        format!("{rate:.1}")
+    } else {
+        human_count(rate.max(0.0).round() as u64)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use snapbox::{assert_data_eq, str};
@@ -60,7 +81,13 @@ mod tests {
     fn lines_of_a_chain_and_a_tree() {
         let mut paused = sample::throttled();
         paused.run.paused = true;
-        let lines = [sample::throttled(), paused, sample::unbounded(), sample::branched()];
+        let lines = [
+            sample::throttled(),
+            paused,
+            sample::unbounded(),
+            sample::branched(),
+            sample::records(),
+        ];
         assert_data_eq!(
             lines.each_ref().map(line).concat(),
             str![[r#"
@@ -68,6 +95,7 @@ highwater: 37.0s  in 48.5 MiB  out 34.6 MiB (66 %)  979 KiB/s  19 s left  buffer
 highwater: 37.0s  in 48.5 MiB  out 34.6 MiB (66 %)  979 KiB/s  buffered 4.80 MiB of 8.00 MiB  rss 9.26 MiB  bottleneck throttle 1MB/s  paused
 highwater: 6.2s  in 146 MiB  out 11.8 MiB  1.91 MiB/s  buffered 134 MiB of 8.00 MiB (17×)  rss 139 MiB  bottleneck throttle 2MB/s
 highwater: 37.0s  in 34.0 MiB  out 32.0 MiB in write slow.img (45 %)  1.00 MiB/s  39 s left  buffered 4.80 MiB of 8.00 MiB  rss 9.26 MiB  bottleneck write slow.img
+highwater: 10.0s  in 86.0 MiB  out 20.0 MiB  1.95 MiB/s  5000 records  500/s  buffered 4.80 MiB of 8.00 MiB  rss 9.26 MiB  bottleneck throttle 500records/s
 
 "#]]
         );

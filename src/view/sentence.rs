@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 
 use crate::engine::{Moment, Origin, Share, Snapshot, StageSample};
+use crate::flow::LinkLevels;
 use crate::grammar::human_size;
 use crate::graph::{Graph, NodeId, NodeMap};
 use crate::platform::KernelQueue;
 use crate::stage::Outside;
 
 use super::excess::excess;
-use super::plain::human_rate;
+use super::levels::full_by;
+use super::plain::{human_rate, human_record_rate};
 
 /// A stage and a statement about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +80,8 @@ pub struct Witness<'a> {
     pub kernel_queue: Option<KernelQueue>,
     /// How many processors its program keeps busy, if it has one and that is known.
     pub cores: Option<f64>,
+    /// Records per second that it passes, where it works on records.
+    pub record_rate: Option<f64>,
 }
 
 /// The bottleneck, and the evidence for it.
@@ -89,7 +93,20 @@ pub fn blame(snapshot: &Snapshot) -> Option<Sentence> {
     }
     let shown = snapshot.stages.map(|_, stage| stage.shown());
     let witnesses = witnesses(snapshot, &shown);
-    Some(blame_one(&snapshot.graph, &witnesses, at, snapshot.moment))
+    let mut sentence = blame_one(&snapshot.graph, &witnesses, at, snapshot.moment);
+    let input = snapshot.graph.input(at).and_then(|edge| snapshot.links.get(edge));
+    sentence
+        .evidence
+        .extend(input.and_then(|link| full_link(&link.levels, snapshot.moment)));
+    Some(sentence)
+}
+
+/// By which mark the link before the bottleneck is full, or was.
+#[must_use]
+pub fn full_link(levels: &LinkLevels, moment: Moment) -> Option<String> {
+    let is_over = moment == Moment::Ended;
+    let tense = if is_over { "its link was" } else { "its link is" };
+    Some(format!("{tense} {}", full_by(levels, is_over)?))
 }
 
 fn witnesses<'a>(snapshot: &'a Snapshot, shown: &'a NodeMap<Cow<'_, str>>) -> NodeMap<Witness<'a>> {
@@ -105,6 +122,7 @@ fn witnesses<'a>(snapshot: &'a Snapshot, shown: &'a NodeMap<Cow<'_, str>>) -> No
         }),
         // That is said of a child which a stage waits for.
         cores: stage.cores().filter(|_| snapshot.origin == Origin::Run),
+        record_rate: stage.records.map(|_| stage.record_rate),
     })
 }
 
@@ -259,7 +277,10 @@ fn reason(stage: &Witness<'_>, is_sink: bool) -> String {
             None => waits,
         }
     } else if share.busy > MOST {
-        format!(", it is busy {}", percent(share.busy))
+        let records = stage.record_rate.map_or_else(String::new, |rate| {
+            format!(" with {} records/s", human_record_rate(rate))
+        });
+        format!(", it is busy {}{records}", percent(share.busy))
     } else {
         String::new()
     }
@@ -312,7 +333,7 @@ impl Sentence {
 
 #[cfg(test)]
 mod tests {
-    use super::super::live::sample::{branched, stage, throttled};
+    use super::super::live::sample::{branched, records, stage, throttled};
     use super::*;
     use crate::engine::ChildSample;
     use crate::graph::Id;
@@ -342,6 +363,25 @@ mod tests {
         );
         snapshot.bottleneck = Some(Id::numbered(1));
         assert!(!said(&snapshot).contains("branch"), "it is in none");
+    }
+
+    #[test]
+    fn full_mark_of_records_is_named() {
+        let mut snapshot = records();
+        assert_eq!(
+            said(&snapshot),
+            "throttle 500records/s: everything upstream waits for it; read backpressured 99 %, from-json 97 %, where \
+             98 %, its link is full by count: 388 records, 1.20 MiB of 4.00 MiB"
+        );
+        let stages = snapshot.stages.values_mut();
+        (stages[2].share, stages[3].share) = (stages[3].share, stages[4].share);
+        stages[2].share.get_or_insert_default().throttling = 0.0;
+        snapshot.bottleneck = Some(Id::numbered(2));
+        assert_eq!(
+            said(&snapshot),
+            "where level=error: everything upstream waits for it, it is busy 100 % with 512 records/s; read \
+             backpressured 99 %, from-json 97 %, its link is full by count: 500 records, 2.03 MiB of 4.00 MiB"
+        );
     }
 
     #[test]
@@ -427,6 +467,7 @@ mod tests {
             ended: false,
             kernel_queue: None,
             cores: None,
+            record_rate: None,
         };
         let stages = [witness("read unix.tar", 1.0, 0.9), witness("write b", 0.1, 0.0)];
         let stages = stages.into_iter().collect();

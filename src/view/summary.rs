@@ -5,12 +5,12 @@ use std::time::Duration;
 use unicode_width::UnicodeWidthStr;
 
 use crate::engine::Snapshot;
-use crate::grammar::human_size;
+use crate::grammar::{human_count, human_size};
 
 use super::clock::clock;
 use super::excess::excess;
 use super::live::{Line, Paint, Style, squeezed};
-use super::plain::human_rate;
+use super::plain::{human_rate, human_record_rate};
 use super::sentence::{Sentence, blame, processors};
 
 /// The largest width of the summary.
@@ -38,6 +38,7 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
         let room = COLUMNS - 2 - NAME - NUMBER - RATE - 2 - ratio.chars().count();
         rows.push(flow("out", sink.bytes_out, &(squeezed(&sink.text, room) + &ratio)));
     }
+    rows.extend(records(snapshot));
     let lane = match snapshot.lane {
         "linked" => String::new(),
         lane => format!("copied directly: {lane}"),
@@ -69,7 +70,12 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
             [_] => String::new(),
             _ => format!(" to {}", squeezed(&snapshot.stages[edge.to].shown(), BRANCH)),
         };
-        let full = format!("; its link{towards} was full {times}");
+        let mark = match (&link.levels.records, link.levels.nearer_in_records(true)) {
+            (None, _) => "",
+            (Some(_), Some(_)) => " by count",
+            (Some(_), None) => " by bytes",
+        };
+        let full = format!("; its link{towards} was full{mark} {times}");
         let room = COLUMNS - 2 - NAME - NUMBER - 2 - full.width();
         let note = squeezed(&snapshot.stages[edge.from].shown(), room) + &full;
         rows.push(row("longest pause", clock(link.levels.longest_pause), "", &note));
@@ -81,6 +87,27 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
     rows.into_iter()
         .map(|row| style.text(&row.cut_to(COLUMNS)) + "\n")
         .collect()
+}
+
+/// The records that each sink got, and those that stages took out.
+fn records(snapshot: &Snapshot) -> Vec<Line> {
+    let sinks = snapshot.graph.sinks();
+    let counted = sinks.filter_map(|sink| Some((sink, snapshot.last_with_records(sink)?.1)));
+    let mut rows: Vec<Line> = counted
+        .map(|(sink, count)| {
+            let rate = human_record_rate(per_second(count, snapshot.run.elapsed)) + "/s";
+            row("records", human_count(count), &rate, &snapshot.stages[sink].text)
+        })
+        .collect();
+    for stage in snapshot.stages.values() {
+        let records = stage.records.unwrap_or_default();
+        for (name, count) in [("rejected", records.rejected), ("dropped", records.dropped)] {
+            if count > 0 {
+                rows.push(row(name, human_count(count), "", &stage.text));
+            }
+        }
+    }
+    rows
 }
 
 /// The bottleneck, its branch and what its program takes of the processors, with as much evidence as fits.
@@ -229,6 +256,25 @@ mod tests {
   peak rss       9.26 MiB
   longest pause    0.99 s  read big.iso; its link was full 32 times
   bottleneck               write slow.img in its branch of tee
+
+"#]]
+        );
+    }
+
+    #[test]
+    fn records_and_their_mark_are_told() {
+        assert_data_eq!(
+            text(&ended(sample::records()), true, STYLE),
+            str![[r#"
+  in             86.0 MiB   8.59 MiB/s  read run.jsonl
+  out            20.0 MiB   2.00 MiB/s  write errors.jsonl  23.3 %
+  records            5000        499/s  write errors.jsonl
+  rejected              3  from-json high-records=500
+  time             10.0 s
+  peak buffers   2.30 MiB  + codecs 2.80 MiB, of 8.00 MiB
+  peak rss       9.26 MiB
+  longest pause    0.51 s  where l…l=error; its link was full by count 12 times
+  bottleneck               throttle 500records/s; read backpressured 99 %
 
 "#]]
         );

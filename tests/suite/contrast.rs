@@ -159,6 +159,27 @@ fn demo_runs_without_a_terminal() {
 }
 
 #[test]
+#[cfg_attr(feature = "portable-platform", ignore = "the peak is not that of this program alone")]
+fn demo_of_records_shows_both_bounds() {
+    let run = highwater(["demo", "--records", "--seconds", "2"])
+        .environment("LC_ALL", "C.UTF-8")
+        .run();
+    let text = String::from_utf8(run.succeeds()).expect("text");
+    let places = [
+        "Sixteen records of any size",
+        "Links bounded by count alone.",
+        "whichever comes first",
+        "1  Bounded by count ",
+        "2  Bounded by count and bytes",
+        "peak rss",
+        "With one in bytes as well, the level stays.",
+        "lines high-records=16 high=64MiB |",
+    ]
+    .map(|part| text.find(part).unwrap_or_else(|| panic!("no {part:?} in\n{text}")));
+    assert!(places.is_sorted(), "{text}");
+}
+
+#[test]
 fn impossible_demo_report_is_refused() {
     let run = highwater(["demo", "--report", "demo.txt"]).run();
     let said = run.fails(2);

@@ -237,6 +237,25 @@ mod a_rate {
     }
 
     #[test]
+    fn rate_of_records_stays_one() {
+        let stand = Stand::new();
+        let pipeline = "read /dev/zero | take 3 | exec tr '\\0' '\\n' | lines | throttle 1records/s | hash sha256";
+        let running = stand.run(&[], pipeline, |run| run);
+        let run = stand.ctl(&running, &["set", "throttle", "rate=1MB/s"]);
+        let why = "stage 4 throttle keeps a rate of 1records/s, and 1MB/s counts something else";
+        assert_eq!(run.fails(2), format!("highwater: ctl {}: {why}", running.id()));
+        let answer = stand.answer(&running, &["set", "throttle", "1000000records/s"]);
+        assert_eq!(answer, "stage 4 throttle: 1000000records/s, was 1records/s\n");
+        let run = running.wait();
+        assert_eq!(run.stdout, b"\n\n\n");
+        let throttle = &run.end()["stages"][4];
+        assert_eq!(
+            (&throttle["records_out"], &throttle["limit_records_per_s"]),
+            (&3.into(), &1_000_000.into())
+        );
+    }
+
+    #[test]
     fn rate_selects_one_of_several_throttles() {
         let stand = Stand::new();
         let pipeline = "read /dev/zero | throttle 1/s | throttle 2/s | take 1MB";

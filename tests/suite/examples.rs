@@ -28,6 +28,7 @@ fn folder() -> tempfile::TempDir {
     write("big.iso", &text(300_000, 1));
     write("disk.img", &text(2 << 20, 2));
     write("page.html", &text(10_000, 3));
+    write("people.csv", b"name,age\nAda,36\nKim,9\n");
     for (seed, name) in (4..).zip(["part1", "part2", "a file"]) {
         write(name, &text(20_000, seed));
     }

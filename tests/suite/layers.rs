@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["stage"],
     &["grammar"],
     &["catalog"],
+    &["records"],
     &["net"],
     &["endpoints", "transforms", "exec"],
     &["plan"],

@@ -36,6 +36,7 @@ mod misbehaving;
 mod output;
 #[cfg(not(feature = "portable-platform"))]
 mod progress;
+mod records;
 mod replacing;
 mod report;
 mod resuming;

@@ -271,9 +271,32 @@ fn bytes_are_never_dropped() {
 }
 
 #[test]
+fn full_branch_drops_whole_records() {
+    let folder = Folder::new();
+    let lines: String = (0..3000).map(|number| format!("{number}\n")).collect();
+    folder.write("src", &lines);
+    let pipeline =
+        "read src | lines | tee when-full=drop high-records=8 (throttle 200records/s | write few) | write all";
+    let run = highwater(["--stats", "-", pipeline]).within(&folder).run();
+    assert_eq!(folder.read("all"), lines.as_bytes());
+    let few = String::from_utf8(folder.read("few")).expect("UTF-8");
+    let numbers: Vec<u32> = few.lines().map(|line| line.parse().expect("a whole line")).collect();
+    assert!(numbers.is_sorted() && numbers.len() < 3000, "{}", numbers.len());
+    let end = run.end();
+    let dropped = 3000 - numbers.len();
+    assert_eq!(end["stages"][2]["dropped"], dropped);
+    let said = format!("{dropped} records were dropped, because a branch was full\n");
+    assert!(run.stderr.contains(&said), "{}", run.stderr);
+}
+
+#[test]
 fn options_that_contradict_are_refused() {
     let (folder, _) = folder();
-    for options in ["detach=0s", "optional=true on-failure=abort"] {
+    for options in [
+        "detach=0s",
+        "optional=true on-failure=abort",
+        "when-full=drop detach=5s",
+    ] {
         let run = run(&folder, &format!("read src | tee {options} (write a)"));
         assert_eq!(run.code, Some(2), "{options}: {}", run.stderr);
         assert_eq!(folder.names(), ["src"]);

@@ -157,9 +157,7 @@ error: `write` needs PATH
 error: `take` does not take `2`
   |
 1 | read a | take 1 2 | write b
-  |                 ^ one word too many
-  |
-  = help: it is written `take SIZE`; its parameters: size[..]
+  |                 ^ did you mean `records=2`?
 --- exit 2
 "#]],
         );
@@ -352,7 +350,7 @@ error: `write` has no parameter `high`
 1 | read a | write b high=1MiB
   |                  ^^^^
   |
-  = help: `high` and `low` belong to the stage before, which feeds the link
+  = help: marks belong to the stage before, which feeds the link
 --- exit 2
 "#]],
         );
@@ -581,11 +579,6 @@ error: `write` is not the last stage
   |                                 ^^^^^^^ a sink passes nothing on
   |
   = help: put it last, after `take`
-
-error: `take` needs SIZE
-  |
-1 | read a | gzp | throttle 1Mb/s | write b | take
-  |                                           ^^^^ write `take SIZE`
 --- exit 2
 "#]],
         );

@@ -5,6 +5,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::grammar::Throughput;
+
 /// A request to a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "lowercase")]
@@ -13,8 +15,8 @@ pub enum Request {
     Set {
         /// A stage's name or its index.
         stage: String,
-        /// Bytes per second.
-        rate: u64,
+        /// What may pass in a second.
+        rate: Throughput,
     },
     /// Pause the sinks.
     Pause,
@@ -65,7 +67,7 @@ mod tests {
     fn message_survives_a_round_trip() {
         let set = Request::Set {
             stage: "throttle".to_owned(),
-            rate: 5,
+            rate: Throughput::Records(5),
         };
         for message in [set, Request::Pause, Request::Resume, Request::Stats] {
             let mut line = Vec::new();

@@ -1,9 +1,11 @@
-//! The two processes of one run: a fast source, and the pipeline whose memory is shown.
+//! One run: a fast source, and the process of the pipeline whose memory is shown.
 
 use std::env::current_exe;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, pipe};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
@@ -13,13 +15,71 @@ use serde_json::Value;
 use crate::platform;
 use crate::view::contrast::{End, Point};
 
-use super::Proportions;
+use super::trap::Trap;
+use super::{Plan, Proportions};
 
-/// Both processes; dropping this ends them.
+/// Both sides; dropping this ends them.
 pub struct Pair {
-    source: Child,
+    source: Source,
     chain: Child,
     events: Receiver<String>,
+}
+
+/// What feeds the pipeline.
+enum Source {
+    /// A process.
+    Process(Child),
+    /// A thread, which ends when this is set or the pipeline is gone.
+    Thread(Arc<AtomicBool>),
+}
+
+impl Source {
+    /// Starts the source; returns what the pipeline reads as well.
+    fn start(plan: &Plan) -> Result<(Self, Stdio), String> {
+        match plan {
+            Plan::Backpressure(plan) => Self::process(plan),
+            Plan::Records(trap) => Self::thread(*trap),
+        }
+    }
+
+    fn process(plan: &Proportions) -> Result<(Self, Stdio), String> {
+        let mut source = program()?
+            .args(["-q", &plan.source()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(unstarted)?;
+        let stream = source.stdout.take().map_or_else(Stdio::null, Stdio::from);
+        Ok((Self::Process(source), stream))
+    }
+
+    fn thread(trap: Trap) -> Result<(Self, Stdio), String> {
+        let (reader, writer) = pipe().map_err(|error| format!("cannot create a pipe: {error}"))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        // A pipeline that has gone is noticed by what it does not say any more.
+        platform::spawn("demo", 256 << 10, move || drop(trap.write(writer, &stopped)))
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
+        Ok((Self::Thread(stop), Stdio::from(reader)))
+    }
+
+    fn end(&mut self) {
+        match self {
+            Self::Process(child) => end(child),
+            Self::Thread(stop) => stop.store(true, Ordering::Relaxed),
+        }
+    }
+}
+
+/// This program once more.
+fn program() -> Result<Command, String> {
+    let program = current_exe().map_err(|error| format!("cannot find the program itself: {error}"))?;
+    Ok(Command::new(program))
+}
+
+fn unstarted(error: io::Error) -> String {
+    format!("cannot start the program once more: {error}")
 }
 
 /// A message of the pipeline.
@@ -36,27 +96,15 @@ pub enum Heard {
 
 impl Pair {
     /// Starts the source, and the pipeline behind it, with a recording to `record` if given.
-    pub fn start(plan: &Proportions, is_ignoring: bool, record: Option<&Path>) -> Result<Self, String> {
-        let program = current_exe().map_err(|error| format!("cannot find the program itself: {error}"))?;
-        let failed = |error| format!("cannot start the program once more: {error}");
-        let mut source = Command::new(&program)
-            .args(["-q", &plan.source()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(failed)?;
-        let stream = source.stdout.take().map_or_else(Stdio::null, Stdio::from);
-        let mut chain = Command::new(&program);
+    pub fn start(plan: &Plan, is_ignoring: bool, record: Option<&Path>) -> Result<Self, String> {
+        let mut chain = program()?;
+        let (mut source, stream) = Source::start(plan)?;
         chain.args(["--progress", "json", "--interval", "50ms"]);
-        if is_ignoring {
-            chain.args(["--ignore-backpressure", "--max-rss", &plan.top.to_string()]);
-        }
         if let Some(path) = record {
             chain.arg("--record").arg(path);
         }
         let chain = chain
-            .arg(plan.chain())
+            .args(plan.arguments(is_ignoring))
             .stdin(stream)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -64,8 +112,8 @@ impl Pair {
         let mut chain = match chain {
             Ok(chain) => chain,
             Err(error) => {
-                end(&mut source);
-                return Err(failed(error));
+                source.end();
+                return Err(unstarted(error));
             }
         };
         let events = chain.stderr.take().map_or_else(|| channel().1, listen);
@@ -83,13 +131,13 @@ impl Pair {
 
     /// Ends the source; the pipeline still delivers what it holds.
     pub fn cut(&mut self) {
-        end(&mut self.source);
+        self.source.end();
     }
 }
 
 impl Drop for Pair {
     fn drop(&mut self) {
-        end(&mut self.source);
+        self.source.end();
         end(&mut self.chain);
     }
 }

@@ -77,6 +77,7 @@ impl Inlet {
     fn chunk(&self, packet: Packet) -> Chunk {
         let chunk = Chunk::new(packet, Credit(self.link.clone()));
         self.meter.add_in(chunk.len() as u64);
+        self.meter.add_records_in(chunk.records());
         chunk
     }
 }

@@ -158,23 +158,70 @@ impl Outlet {
     /// chunk is copied if its bytes are no more than half of the credit that it holds. A piece of a chunk of records
     /// has whole records, unless one is larger than the link.
     pub async fn forward(&mut self, chunk: Chunk) -> Result<(), Closed> {
-        if !self.takes_whole(&chunk) {
-            return self.copy_chunk(&chunk).await;
+        let records = chunk.records();
+        self.forward_records(chunk, records).await
+    }
+
+    /// [`Outlet::forward`] for a chunk in which `records` whole records were found, whatever it carried before.
+    ///
+    /// # Errors
+    /// [`Closed`] if the consumer has closed its side.
+    pub async fn forward_records(&mut self, chunk: Chunk, records: u64) -> Result<(), Closed> {
+        if !self.takes_whole(&chunk, records) {
+            return self.copy_chunk(&chunk, records).await;
         }
-        let load = chunk.load();
+        let load = Load {
+            bytes: chunk.capacity() as u64,
+            records,
+        };
         self.grant(load).await?;
-        self.link.push(chunk.into_packet(), load, &self.meter)
+        let mut packet = chunk.into_packet();
+        packet.records = records;
+        self.link.push(packet, load, &self.meter)
     }
 
     /// Sends the contents of a chunk and leaves the chunk as it is, so that it can be sent to other links as well. If
     /// this link accepts chunks of its size both share the memory, which is not written to any more.
     pub async fn share(&mut self, chunk: &mut Chunk) -> Result<(), Closed> {
-        if !self.takes_whole(chunk) {
-            return self.copy_chunk(chunk).await;
+        if !self.takes_whole(chunk, chunk.records()) {
+            return self.copy_chunk(chunk, chunk.records()).await;
         }
         let load = chunk.load();
         self.grant(load).await?;
         self.link.push(chunk.share(), load, &self.meter)
+    }
+
+    /// As [`Outlet::share`], but never waits: records for which the link has no room are dropped. Returns their number.
+    pub fn share_or_drop(&mut self, chunk: &mut Chunk) -> Result<u64, Closed> {
+        if self.is_closed() {
+            return Err(Closed);
+        }
+        let load = chunk.load();
+        if self.takes_whole(chunk, load.records) && self.link.offer(load) {
+            return self.link.push(chunk.share(), load, &self.meter).map(|()| 0);
+        }
+        let mut dropped = 0;
+        let mut rest = Piece {
+            bytes: chunk.as_slice(),
+            records: chunk.records(),
+            position: chunk.position(),
+        };
+        while !rest.is_mark() {
+            let piece = rest.split_off(&self.link.marks);
+            if piece.bytes.len() <= APPEND && self.link.append(&piece, false, &self.meter) {
+                continue;
+            }
+            let load = self.load_of(&piece);
+            if self.link.offer(load) {
+                let filled = self.filled(load, &piece);
+                self.send(filled)?;
+            } else {
+                dropped += piece.records;
+                rest.position = piece.position.or(rest.position);
+            }
+        }
+        rest.position.map_or(Ok(()), |position| self.mark(position))?;
+        Ok(dropped)
     }
 
     /// Sends a copy of the first `count` bytes of a chunk, with the records that end in them, and leaves the rest in
@@ -198,21 +245,21 @@ impl Outlet {
         poll_fn(|context| self.link.poll_closed(context)).await;
     }
 
-    /// Whether a chunk passes through this link as it is.
-    fn takes_whole(&self, chunk: &Chunk) -> bool {
+    /// Whether a chunk with so many records passes through this link as it is.
+    fn takes_whole(&self, chunk: &Chunk, records: u64) -> bool {
         let marks = &self.link.marks;
         let smaller = chunk.len().next_power_of_two().max(SMALLEST);
-        let is_whole_record = chunk.records() == 1 && chunk.capacity() as u64 <= marks.high;
+        let is_whole_record = records == 1 && chunk.capacity() as u64 <= marks.high;
         !chunk.is_empty()
             && (chunk.capacity() <= marks.chunk || is_whole_record)
-            && chunk.records() <= marks.most_records()
+            && records <= marks.most_records()
             && smaller > chunk.capacity() / 2
     }
 
-    async fn copy_chunk(&mut self, chunk: &Chunk) -> Result<(), Closed> {
+    async fn copy_chunk(&mut self, chunk: &Chunk, records: u64) -> Result<(), Closed> {
         self.copy_piece(Piece {
             bytes: chunk.as_slice(),
-            records: chunk.records(),
+            records,
             position: chunk.position(),
         })
         .await
@@ -234,25 +281,36 @@ impl Outlet {
         }
         while !rest.is_mark() {
             let piece = rest.split_off(&self.link.marks);
-            let length = piece.bytes.len();
-            let size = if length > self.largest() {
-                length
-            } else {
-                // Few different sizes, so that buffers can be reused.
-                length.next_power_of_two().max(SMALLEST).min(self.largest())
-            };
-            let mut buffer = self
-                .reserve_exactly(Load {
-                    bytes: size as u64,
-                    records: piece.records,
-                })
-                .await?;
-            buffer.fill_from(piece.bytes);
-            buffer.count_records(piece.records);
-            buffer.position = piece.position;
-            self.send(buffer)?;
+            let load = self.load_of(&piece);
+            self.grant(load).await?;
+            let filled = self.filled(load, &piece);
+            self.send(filled)?;
         }
         rest.position.map_or(Ok(()), |position| self.mark(position))
+    }
+
+    /// The credit of a buffer for a copy of `piece`.
+    fn load_of(&self, piece: &Piece<'_>) -> Load {
+        let length = piece.bytes.len();
+        let size = if length > self.largest() {
+            length
+        } else {
+            // Few different sizes, so that buffers can be reused.
+            length.next_power_of_two().max(SMALLEST).min(self.largest())
+        };
+        Load {
+            bytes: size as u64,
+            records: piece.records,
+        }
+    }
+
+    /// A buffer with a copy of `piece`, whose credit was granted.
+    fn filled(&self, load: Load, piece: &Piece<'_>) -> Buffer {
+        let mut buffer = self.buffer(load);
+        buffer.fill_from(piece.bytes);
+        buffer.count_records(piece.records);
+        buffer.position = piece.position;
+        buffer
     }
 
     /// Ends the stream: the consumer finds its end behind the bytes that were sent.

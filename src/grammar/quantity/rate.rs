@@ -1,5 +1,9 @@
 //! Rates in bytes per second.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use super::number::{Unit, split_unit};
 use super::size::{UNITS, read};
 use super::{Misread, format_size};
@@ -63,6 +67,46 @@ fn per_something_else(text: &str) -> Option<Misread> {
         _ => amount.to_owned(),
     };
     Some(Misread::new("a rate ends in `/s`").suggest(format!("{amount}/s")))
+}
+
+/// What may pass in a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Throughput {
+    /// So many bytes.
+    Bytes(u64),
+    /// So many records.
+    Records(u64),
+}
+
+/// As in a pipeline's text: `1.25MB/s`, `500records/s`.
+impl fmt::Display for Throughput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes(rate) => f.write_str(&readable_rate(*rate)),
+            Self::Records(rate) => write!(f, "{rate}records/s"),
+        }
+    }
+}
+
+/// Reads a rate of bytes, or a whole number of records: `500records/s`.
+///
+/// # Errors
+/// As for a rate; also if the number of records is not whole.
+pub fn parse_throughput(text: &str) -> Result<Throughput, Misread> {
+    let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let is_near = unit.trim_start_matches(' ').starts_with("rec");
+    if is_near || unit.contains("record") {
+        let number = &text[..text.len() - unit.len()];
+        return match number.parse() {
+            Ok(records) if unit == "records/s" => Ok(Throughput::Records(records)),
+            Ok(records) if is_near => {
+                Err(Misread::new("records pass in a second").suggest(format!("{records}records/s")))
+            }
+            _ => Err(Misread::new("a number of records is whole, and comes first")),
+        };
+    }
+    parse_rate(text).map(Throughput::Bytes)
 }
 
 /// The shortest spelling of `bytes_per_second` that parses back to it: `1MB/s`.
@@ -137,6 +181,33 @@ mod tests {
         refused("7bit/s", "less than one byte", Some("1/s"));
         refused("5/m", "there is no unit `/m`", None);
         refused("fast", "a rate begins with a digit", None);
+    }
+
+    #[test]
+    fn records_pass_in_a_second() {
+        assert_eq!(parse_throughput("500records/s"), Ok(Throughput::Records(500)));
+        for rate in [Throughput::Records(500), Throughput::Bytes(1_250_000)] {
+            assert_eq!(parse_throughput(&rate.to_string()), Ok(rate));
+        }
+        assert_eq!(parse_throughput("500/s"), Ok(Throughput::Bytes(500)));
+        for near in [
+            "500records",
+            "500 records/s",
+            "500record/s",
+            "500rec/s",
+            "500records/min",
+        ] {
+            let misread = parse_throughput(near).unwrap_err();
+            assert_eq!(misread.suggestion.as_deref(), Some("500records/s"), "{near}");
+        }
+        for wrong in [
+            "records/s",
+            "1.5records/s",
+            "99999999999999999999records/s",
+            "5krecords/s",
+        ] {
+            assert_eq!(parse_throughput(wrong).unwrap_err().suggestion, None, "{wrong}");
+        }
     }
 
     #[test]

@@ -47,23 +47,44 @@ pub fn human_size(bytes: u64) -> String {
         return format!("{bytes} B");
     }
     let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    for (unit, shift) in units.into_iter().zip((10_u32..).step_by(10)) {
-        for (decimals, limit) in [(2, 1000), (1, 1000), (0, 1024)] {
-            let scale = 10_u128.pow(decimals);
-            let half = 1_u128 << (shift - 1);
-            // Rounding may add a digit (9.999 → 10.00), so it comes before the choice of digits and of the unit.
-            let rounded = (u128::from(bytes) * scale + half) >> shift;
-            if rounded < limit {
-                let (whole, below) = (rounded / scale, rounded % scale);
-                return match decimals {
-                    0 => format!("{whole} {unit}"),
-                    1 => format!("{whole}.{below} {unit}"),
-                    _ => format!("{whole}.{below:02} {unit}"),
-                };
-            }
-        }
+    let scales = (10_u32..).step_by(10).map(|shift| 1_u128 << shift);
+    let number = units.into_iter().zip(scales).find_map(|(unit, scale)| {
+        let number = three_digits(bytes, scale, 1024)?;
+        Some(format!("{number} {unit}"))
+    });
+    number.expect("2^64 bytes are 16 EiB")
+}
+
+/// `count` for reading: exact below 10,000, then with three significant digits: `12.3k`, `4.56M`.
+#[must_use]
+pub fn human_count(count: u64) -> String {
+    if count < 10_000 {
+        return count.to_string();
     }
-    unreachable!("2^64 bytes are 16 EiB")
+    let units = ["k", "M", "G", "T", "P", "E"];
+    let scales = (1..).map(|power| 1000_u128.pow(power));
+    let number = units.into_iter().zip(scales).find_map(|(unit, scale)| {
+        let number = three_digits(count, scale, 1000)?;
+        Some(number + unit)
+    });
+    number.expect("2^64 are 18 E")
+}
+
+/// `value / unit` rounded to three significant digits; `None` if that is `limit` or more.
+fn three_digits(value: u64, unit: u128, limit: u128) -> Option<String> {
+    [(2, 1000), (1, 1000), (0, limit)]
+        .into_iter()
+        .find_map(|(decimals, limit)| {
+            let scale = 10_u128.pow(decimals);
+            // Rounding may add a digit (9.999 → 10.00), so it comes before the choice of digits and of the unit.
+            let rounded = (u128::from(value) * scale + unit / 2) / unit;
+            let (whole, below) = (rounded / scale, rounded % scale);
+            (rounded < limit).then(|| match decimals {
+                0 => whole.to_string(),
+                1 => format!("{whole}.{below}"),
+                _ => format!("{whole}.{below:02}"),
+            })
+        })
 }
 
 #[cfg(test)]
@@ -108,6 +129,22 @@ mod tests {
             (u64::MAX, "16.0 EiB"),
         ] {
             assert_eq!(human_size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn human_counts_are_exact_or_short() {
+        for (count, text) in [
+            (0, "0"),
+            (9999, "9999"),
+            (10_000, "10.0k"),
+            (99_949, "99.9k"),
+            (99_950, "100k"),
+            (999_500, "1.00M"),
+            (3_000_000, "3.00M"),
+            (u64::MAX, "18.4E"),
+        ] {
+            assert_eq!(human_count(count), text);
         }
     }
 

@@ -2,12 +2,13 @@
 //! link.
 
 use crate::engine::Share;
-use crate::grammar::human_size;
+use crate::flow::LinkLevels;
+use crate::grammar::{human_count, human_size};
 use crate::graph::{Id, NodeId, NodeMap};
 use crate::report::chart::{Frame, LEFT, Picture, RIGHT, draw_time, time_axis};
 use crate::report::moments::Moment;
 use crate::report::pauses::{Pause, pauses};
-use crate::report::recording::Run;
+use crate::report::recording::{Level, Run};
 use crate::report::scale::{Axis, float, seconds};
 use crate::report::series::{Sample, Stretch, stretches, thinned};
 use crate::report::svg::{Anchor, Area, Path, Svg};
@@ -222,14 +223,55 @@ fn bands(svg: &mut Svg, stretches: &[Stretch], band: Area, time: Axis) {
     svg.path("busy", &up_to(|stretch| stretch.shares[0]));
 }
 
+/// What the chart of a link shows: bytes, or records where their mark was the nearer one.
+struct Shown {
+    level: fn(&Level) -> u64,
+    text: fn(u64) -> String,
+    peak: u64,
+    high: u64,
+    low: u64,
+    /// The other peak, where the link has two marks.
+    other: Option<String>,
+}
+
+impl Shown {
+    fn of(link: &LinkLevels) -> Self {
+        let of_high = |peak: u64, high: u64, text: fn(u64) -> String| format!("{} of {}", text(peak), text(high));
+        match (link.records, link.nearer_in_records(true)) {
+            (_, Some(records)) => Self {
+                level: |level| level.records,
+                text: counted,
+                peak: records.peak,
+                high: records.high,
+                low: records.low,
+                other: Some(of_high(link.peak, link.high, human_size)),
+            },
+            (records, None) => Self {
+                level: |level| level.buffered,
+                text: human_size,
+                peak: link.peak,
+                high: link.high,
+                low: link.low,
+                other: records.map(|records| of_high(records.peak, records.high, counted)),
+            },
+        }
+    }
+}
+
+/// `500 records`
+fn counted(records: u64) -> String {
+    human_count(records) + " records"
+}
+
 fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area) {
     let link = &link.sample.levels;
+    let shown = Shown::of(link);
     let bottom = band.y + band.height;
-    let high = float(link.high.max(1));
+    let high = float(shown.high.max(1));
     let samples: Vec<Sample> = run
         .points
         .iter()
-        .map(|point| (point.at, float(point.links[index].buffered) / high))
+        .map(|point| (point.at, float((shown.level)(&point.links[index])) / high))
         .collect();
     let samples: Vec<Sample> = std::iter::once((0.0, 0.0)).chain(thinned(&samples)).collect();
     let time = time_axis(run.duration());
@@ -241,8 +283,12 @@ fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area
     };
     svg.rect("plot", band, 0.0);
     let frame = Frame { time, value };
-    let peak = human_size(link.peak);
-    svg.begin_titled(&format!("level, at most {peak} of {}", human_size(link.high)));
+    let peak = (shown.text)(shown.peak);
+    let other = shown
+        .other
+        .as_ref()
+        .map_or_else(String::new, |other| format!(", and {other}"));
+    svg.begin_titled(&format!("level, at most {peak} of {}{other}", (shown.text)(shown.high)));
     frame.area(svg, "level", &samples);
     frame.line(svg, "edge", &samples);
     svg.end();
@@ -258,7 +304,7 @@ fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area
             time,
         );
     }
-    let y = value.at(float(link.low) / high);
+    let y = value.at(float(shown.low) / high);
     svg.line("low", (LEFT, y), (RIGHT, y));
     svg.line("high", (LEFT, value.to), (RIGHT, value.to));
     svg.line("axis", (LEFT, bottom), (RIGHT, bottom));
@@ -267,13 +313,13 @@ fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area
         "f",
         (end, value.to + 7.0),
         Anchor::End,
-        &format!("high {}", human_size(link.high)),
+        &format!("high {}", (shown.text)(shown.high)),
     );
     svg.text(
         "f",
         (end, bottom),
         Anchor::End,
-        &format!("low {}", human_size(link.low)),
+        &format!("low {}", (shown.text)(shown.low)),
     );
     let x = RIGHT + 8.0;
     let middle = band.y + band.height / 2.0;
@@ -285,7 +331,7 @@ fn draw_link(svg: &mut Svg, run: &Run, (index, link): (usize, &Link), band: Area
             &format!("never full, peak {peak}"),
         ),
         // Only an advisory mark can be passed.
-        _ if link.peak > link.high => {
+        _ if shown.peak > shown.high => {
             svg.text("lt", (x, middle - 4.0), Anchor::Start, "passed its mark");
             svg.text("f", (x, middle + 11.0), Anchor::Start, &format!("peak {peak}"));
         }

@@ -254,6 +254,7 @@ fn point(stats: &Stats<'_>, has_shares: bool) -> Point {
             .iter()
             .map(|link| Level {
                 buffered: link.sample.levels.buffered,
+                records: link.sample.levels.load().records,
                 times_full: link.sample.levels.times_full,
                 drains: link.sample.levels.drains,
             })

@@ -1,10 +1,10 @@
-//! Computes when the next bytes may pass: a token bucket in integer arithmetic.
+//! Computes when the next bytes or records may pass: a token bucket in integer arithmetic.
 
 use std::time::{Duration, Instant};
 
 /// A schedule that is exact in the mean, and a limit on how fast it may be caught up.
 ///
-/// The schedule counts from an origin: byte `n` passes at `origin + n / rate`, never rounded twice, so nothing drifts.
+/// It counts bytes or records, which are called bytes here. The schedule counts from an origin: byte `n` passes at `origin + n / rate`, never rounded twice, so nothing drifts.
 /// A timer that wakes late leaves the schedule where it was, and what is late is caught up. A pause of a neighbour
 /// moves the origin instead: idle time earns no credit, except for what `burst` allows.
 ///

@@ -7,7 +7,7 @@ use crate::view::excess::excess;
 use crate::view::live::{Line, Paint, left, right};
 
 use super::words::{Caption, heeding_caption, ignoring_caption};
-use super::{Contrast, Course, ROWS};
+use super::{Contrast, Course, ROWS, Subject};
 
 /// Columns of a label at the axis: `156 MiB`, with blanks around it.
 pub const LABEL: usize = 10;
@@ -30,10 +30,16 @@ impl<'a> Panel<'a> {
     /// The run with advisory marks.
     pub fn ignoring(contrast: &'a Contrast) -> Self {
         Self {
-            title: "1  Backpressure ignored",
+            title: match contrast.subject {
+                Subject::Backpressure => "1  Backpressure ignored",
+                Subject::Records => "1  Bounded by count",
+            },
             course: &contrast.ignoring,
             contrast,
-            caption: ignoring_caption(&contrast.ignoring),
+            caption: match contrast.subject {
+                Subject::Backpressure => ignoring_caption(&contrast.ignoring),
+                Subject::Records => heeding_caption(&contrast.ignoring),
+            },
             note: "",
             remark: None,
         }
@@ -42,7 +48,10 @@ impl<'a> Panel<'a> {
     /// The run with hard marks.
     pub fn heeding(contrast: &'a Contrast) -> Self {
         Self {
-            title: "2  Backpressure heeded",
+            title: match contrast.subject {
+                Subject::Backpressure => "2  Backpressure heeded",
+                Subject::Records => "2  Bounded by count and bytes",
+            },
             course: &contrast.heeding,
             contrast,
             caption: heeding_caption(&contrast.heeding),

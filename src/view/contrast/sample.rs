@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Contrast, Course, End, Point};
+use super::{Contrast, Course, End, Point, Subject};
 
 const MIB: u64 = 1 << 20;
 /// The rates of the source and the reader, in bytes per second.
@@ -52,6 +52,7 @@ pub fn recorded() -> Contrast {
     };
     let [source_rate, sink_rate] = RATES;
     Contrast {
+        subject: Subject::Backpressure,
         ceiling: 13 * MIB,
         top: 156 * MIB,
         span: Duration::from_millis(8_400),
@@ -59,6 +60,46 @@ pub fn recorded() -> Contrast {
         sink_rate,
         ignoring: course(IGNORING, source_rate, 0, 0.0, ignoring),
         heeding: course(HEEDING, sink_rate, MIB, 0.97, heeding),
+    }
+}
+
+/// Of `highwater demo --records`, in twelve steps.
+#[must_use]
+pub fn records() -> Contrast {
+    let run = |resident: [u64; 12]| {
+        let moments = (0..).map(|count| Duration::from_millis(700 * count));
+        let points = moments.zip(resident).map(|(at, mib)| Point {
+            at,
+            rss: mib * MIB,
+            given: 60 * MIB,
+            delivered: 30 * MIB,
+            paused: 0.98,
+        });
+        let points: Vec<Point> = points.collect();
+        let last = Point {
+            given: 72 * MIB,
+            delivered: 72 * MIB,
+            ..points[11]
+        };
+        Course {
+            end: Some(End {
+                code: 0,
+                error: None,
+                last,
+                peak: resident.into_iter().max().unwrap_or(0) * MIB,
+            }),
+            points,
+        }
+    };
+    Contrast {
+        subject: Subject::Records,
+        ceiling: 13 * MIB,
+        top: 55 * MIB,
+        span: Duration::from_secs(8),
+        source_rate: 20,
+        sink_rate: 20,
+        ignoring: run([6, 10, 14, 18, 22, 26, 30, 34, 38, 42, 45, 45]),
+        heeding: run([6, 9, 10, 10, 10, 10, 10, 10, 10, 10, 10, 10]),
     }
 }
 

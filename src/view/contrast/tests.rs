@@ -3,7 +3,7 @@
 use snapbox::data::DataFormat;
 use snapbox::{Data, IntoData, assert_data_eq};
 
-use super::sample::recorded;
+use super::sample::{recorded, records};
 use super::*;
 use crate::view::ascii::in_ascii;
 use crate::view::live::{Background, Paint, Style};
@@ -44,6 +44,12 @@ fn every_width() {
     for columns in [40, 80, 120] {
         assert_picture(&format!("{columns}-columns"), whole(&recorded(), columns, NO_COLOUR));
     }
+}
+
+#[test]
+fn records_are_told_in_their_own_words() {
+    let all: String = [40, 80].map(|columns| whole(&records(), columns, NO_COLOUR)).concat();
+    assert_picture("records", all);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::view::live::{Line, Paint, right};
 
 use super::panel::cell;
 use super::words::{speed, wrapped};
-use super::{Contrast, End};
+use super::{Contrast, End, Subject};
 
 /// Columns of a run's name, and of each of its numbers.
 const NAME: usize = 22;
@@ -24,7 +24,11 @@ pub fn verdict(contrast: &Contrast, columns: usize) -> Vec<Line> {
         return Vec::new();
     };
     let mut lines = vec![Line::default()];
-    let courses = [("backpressure ignored", ignoring), ("backpressure heeded", heeding)];
+    let names = match contrast.subject {
+        Subject::Backpressure => ["backpressure ignored", "backpressure heeded"],
+        Subject::Records => ["by count", "by count and bytes"],
+    };
+    let courses = names.into_iter().zip([ignoring, heeding]);
     if columns >= NARROW {
         let head: String = HEADS.iter().map(|head| right(head, NUMBER)).collect();
         lines.push(Line::default().with(Paint::Faint, cell("", 2 + NAME) + &head));
@@ -95,12 +99,17 @@ fn conclusion(contrast: &Contrast, ignoring: &End, heeding: &End) -> String {
         text += "The reader got its bytes no faster: it is the slow one, either way. ";
     }
     if let Some(times) = excess(ignoring.peak, heeding.peak) {
-        text += "Ignoring that took ";
-        text += &times;
-        text += " the memory, and the longer it lasts, the more.";
+        let (what, more) = match contrast.subject {
+            Subject::Backpressure => ("Ignoring that", "the longer it lasts, the more"),
+            Subject::Records => ("A bound on their number alone", "the larger the records, the more"),
+        };
+        text += &format!("{what} took {times} the memory, and {more}.");
     }
     if heeding.code == 0 && heeding.peak <= contrast.ceiling {
-        text += " With backpressure, the level stays.";
+        text += match contrast.subject {
+            Subject::Backpressure => " With backpressure, the level stays.",
+            Subject::Records => " With one in bytes as well, the level stays.",
+        };
     }
     text.trim_start().to_owned()
 }

@@ -7,7 +7,7 @@ use crate::view::live::{Line, Paint};
 use crate::view::plain::human_rate;
 use crate::view::sentence::percent;
 
-use super::{Contrast, Course};
+use super::{Contrast, Course, Subject};
 
 /// The first line, and what it is painted with; the second line.
 pub type Caption = ((Paint, String), String);
@@ -16,13 +16,26 @@ pub type Caption = ((Paint, String), String);
 #[must_use]
 pub fn introduction(contrast: &Contrast, columns: usize) -> Vec<Line> {
     let columns = columns.saturating_sub(1).min(110);
-    let mut lines = vec![Line::default().with(Paint::Strong, "  A fast source and a slow reader")];
-    let text = format!(
-        "The source can give {} a second, the reader takes {}. What it does not take has to wait \
-         somewhere. The same chain, twice; watch its memory.",
-        rounded(contrast.source_rate),
-        rounded(contrast.sink_rate),
-    );
+    let (title, text) = match contrast.subject {
+        Subject::Backpressure => (
+            "  A fast source and a slow reader",
+            format!(
+                "The source can give {} a second, the reader takes {}. What it does not take has to wait \
+                 somewhere. The same chain, twice; watch its memory.",
+                rounded(contrast.source_rate),
+                rounded(contrast.sink_rate),
+            ),
+        ),
+        Subject::Records => (
+            "  Sixteen records of any size",
+            format!(
+                "The reader takes {} records a second, and every link holds 16 of them at most. The records grow from \
+                 1 kB to 900 kB. The same chain, twice; watch its memory.",
+                contrast.sink_rate,
+            ),
+        ),
+    };
+    let mut lines = vec![Line::default().with(Paint::Strong, title)];
     lines.extend(wrapped(&text, columns));
     lines.push(Line::default());
     lines
@@ -39,11 +52,18 @@ pub fn story(contrast: &Contrast, columns: usize) -> Vec<Line> {
     if contrast.heeding.end.is_some() {
         return Vec::new();
     }
-    let text = if contrast.ignoring.end.is_none() {
-        "Links without a bound. What the reader does not take stays in memory: the level rises."
-    } else {
-        "Now a full link pauses the source at its high-water mark, until the reader has drained it to the low one: \
-         the level stays."
+    let text = match (contrast.subject, contrast.ignoring.end.is_none()) {
+        (Subject::Backpressure, true) => {
+            "Links without a bound. What the reader does not take stays in memory: the level rises."
+        }
+        (Subject::Backpressure, false) => {
+            "Now a full link pauses the source at its high-water mark, until the reader has drained it to the low one: \
+             the level stays."
+        }
+        (Subject::Records, true) => "Links bounded by count alone. As records grow, so does what 16 of them take.",
+        (Subject::Records, false) => {
+            "Now a link is full at 16 records or at its share of 8 MiB, whichever comes first: the level stays."
+        }
     };
     wrapped(text, columns.saturating_sub(1).min(110))
 }

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use crate::engine::{Controls, Throttle};
-use crate::grammar::readable_rate;
 use crate::view::live::KeyLine;
 
 use super::steps::{faster, slower};
@@ -58,9 +57,8 @@ impl Hand {
     fn turn(&mut self, controls: &Controls, step: fn(u64) -> u64, now: Instant) {
         let note = match controls.throttles().get(self.chosen) {
             Some(throttle) => {
-                let rate = step(throttle.rate_control.rate());
-                throttle.rate_control.set(rate);
-                format!("{} at {}", called(throttle, controls), readable_rate(rate))
+                throttle.rate_control.set(step(throttle.rate_control.rate()));
+                format!("{} at {}", called(throttle, controls), throttle.rate())
             }
             None => "no throttle in this chain: + and - have nothing to turn".to_owned(),
         };

@@ -16,13 +16,13 @@ fn preferred() -> impl DoubleEndedIterator<Item = u64> {
     })
 }
 
-/// The next preferred rate above `rate`, in bytes per second.
+/// The next preferred rate above `rate`, per second.
 #[must_use]
 pub fn faster(rate: u64) -> u64 {
     preferred().find(|one| *one > rate).unwrap_or(rate)
 }
 
-/// The next preferred rate below `rate`, in bytes per second; never 0.
+/// The next preferred rate below `rate`, per second; never 0.
 #[must_use]
 pub fn slower(rate: u64) -> u64 {
     preferred().rev().find(|one| *one < rate).unwrap_or(rate)

@@ -8,6 +8,8 @@ use crate::engine::Snapshot;
 pub const SIZE: usize = 8;
 /// Columns of a rate: `1023 KiB/s`.
 pub const RATE: usize = 10;
+/// Columns of a rate in records: `12.3k/s`.
+pub const RECORD_RATE: usize = 9;
 /// Columns of a share: `100 %`.
 pub const PERCENT: usize = 5;
 /// Columns of a stage's main state: `backpressured`.
@@ -32,6 +34,8 @@ pub struct Columns {
     pub bar: usize,
     /// Whether there is room for a stage's input as well as its output.
     pub has_input: bool,
+    /// Whether a stage has records, whose rate gets a column.
+    pub has_records: bool,
     /// Whether there is room for a word for what a stage mostly does.
     pub has_word: bool,
 }
@@ -50,10 +54,12 @@ impl Columns {
         let shown = snapshot.stages.iter();
         let shown = shown.map(|(node, stage)| rails(node) + stage.shown().width());
         let longest = shown.max().unwrap_or(0);
+        let has_records = snapshot.stages.values().iter().any(|stage| stage.records.is_some());
         if whole < Self::NARROW {
             return Self {
                 whole,
                 is_narrow: true,
+                has_records,
                 text: whole.saturating_sub(MARKER),
                 bar: whole.saturating_sub(MARKER + SIZE + 1 + RATE + 1 + 1 + PERCENT),
                 has_input: false,
@@ -63,8 +69,13 @@ impl Columns {
         let (has_input, has_word) = (whole >= 110, whole >= 95);
         let input = if has_input { SIZE + GAP } else { 0 };
         let word = if has_word { 1 + WORD } else { 0 };
-        let room = whole - (MARKER + GAP + SIZE + GAP + RATE + GAP + 1 + PERCENT) - input - word;
-        let least_bar = if has_input { 24 } else { 20 };
+        let records = if has_records { GAP + RECORD_RATE } else { 0 };
+        let room = whole - (MARKER + GAP + SIZE + GAP + RATE + GAP + 1 + PERCENT) - input - word - records;
+        let least_bar = match (has_input, has_records) {
+            (true, _) => 24,
+            (false, false) => 20,
+            (false, true) => 14,
+        };
         let text = longest.clamp(16, room - least_bar);
         Self {
             whole,
@@ -72,8 +83,16 @@ impl Columns {
             text,
             bar: (room - text).min(40),
             has_input,
+            has_records,
             has_word,
         }
+    }
+
+    /// Where the column of a stage's bar begins.
+    #[must_use]
+    pub fn bars(&self) -> usize {
+        let records = if self.has_records { GAP + RECORD_RATE } else { 0 };
+        self.output() + SIZE + GAP + RATE + records + GAP
     }
 
     /// Where the column of a stage's output begins.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{
-    ChildSample, FileSample, LinkSample, Moment, Need, Origin, RunSample, Share, Snapshot, Spent, StageSample,
+    ChildSample, FileSample, LinkSample, Moment, Need, Origin, RecordCounts, RunSample, Share, Snapshot, Spent,
+    StageSample,
 };
-use crate::flow::LinkLevels;
+use crate::flow::{LinkLevels, RecordLevels};
 use crate::graph::{EdgeMap, Graph, Id, Port};
 use crate::stage::{OutputSize, Outside};
 
@@ -246,6 +247,87 @@ pub fn steady() -> History {
     history
 }
 
+/// `read run.jsonl | from-json high-records=500 | where level=error | throttle 500records/s | write errors.jsonl` after
+/// ten seconds.
+#[must_use]
+pub fn records() -> Snapshot {
+    let with = |mut stage: StageSample, received, sent, record_rate| {
+        stage.records = Some(RecordCounts {
+            received,
+            sent,
+            ..RecordCounts::default()
+        });
+        stage.record_rate = record_rate;
+        stage
+    };
+    let mut framer = stage(
+        "from-json",
+        "from-json high-records=500",
+        [85 * MIB, 84 * MIB],
+        8_400_000.0,
+        [0.03, 0.0],
+    );
+    framer = with(framer, 0, 20_680, 2_000.0);
+    framer.records.get_or_insert_default().rejected = 3;
+    let filter = stage(
+        "where",
+        "where level=error",
+        [82 * MIB, 21 * MIB],
+        2_100_000.0,
+        [0.02, 0.0],
+    );
+    let throttle = throttling(stage(
+        "throttle",
+        "throttle 500records/s",
+        [20 * MIB; 2],
+        2_048_000.0,
+        [1.0, 0.0],
+    ));
+    let write = stage("write", "write errors.jsonl", [20 * MIB; 2], 2_048_000.0, [0.01, 0.99]);
+    let mut snapshot = throttled();
+    snapshot.graph = Arc::new({
+        let mut graph = Graph::chain(2);
+        let mut last = Id::numbered(1);
+        for _ in 0..3 {
+            last = graph.append(last, Port::Json);
+        }
+        graph
+    });
+    snapshot.stages = [
+        stage("read", "read run.jsonl", [86 * MIB; 2], 8_600_000.0, [0.01, 0.0]),
+        framer,
+        with(filter, 20_180, 5_250, 512.0),
+        with(throttle, 5_000, 5_000, 500.0),
+        with(write, 5_000, 0, 500.0),
+    ]
+    .into_iter()
+    .collect();
+    let counted = |mut link: LinkSample, buffered, peak| {
+        (link.levels.high, link.levels.low) = (4 * MIB, 2 * MIB);
+        link.levels.peak = 3 * MIB;
+        link.levels.records = Some(RecordLevels {
+            buffered,
+            peak,
+            high: 500,
+            low: 250,
+        });
+        link
+    };
+    snapshot.links = [
+        link(1024 * KIB, 40, 250),
+        counted(link(2080 * KIB, 21, 480), 500, 500),
+        counted(link(1228 * KIB, 12, 510), 388, 500),
+        link(0, 0, 0),
+    ]
+    .into_iter()
+    .collect();
+    snapshot.bottleneck = Some(Id::numbered(3));
+    snapshot.run.elapsed = Duration::from_millis(10_012);
+    snapshot.run.expected = None;
+    snapshot.measure_progress();
+    snapshot
+}
+
 /// `exec tar c /usr/share | exec gzip -9 | write usr.tar.gz` after five seconds.
 #[must_use]
 pub fn programs() -> Snapshot {
@@ -337,6 +419,7 @@ pub fn stage(
         file: None,
         bytes_in,
         bytes_out,
+        records: None,
         share: Some(Share {
             busy,
             idle,
@@ -345,7 +428,9 @@ pub fn stage(
         }),
         spent: Spent::default(),
         rate,
+        record_rate: 0.0,
         limit: None,
+        record_limit: None,
         ended: false,
         kernel_queue: None,
         kernel_queue_capacity: None,

@@ -5,16 +5,18 @@ use std::time::Duration;
 use unicode_width::UnicodeWidthStr;
 
 use crate::engine::{LinkSample, Snapshot, StageSample};
-use crate::grammar::human_size;
+use crate::flow::RecordLevels;
+use crate::grammar::{human_count, human_size};
 use crate::graph::{Id, NodeId};
 use crate::stage::Outside;
 use crate::view::clock::passing;
 use crate::view::excess::excess;
-use crate::view::plain::human_rate;
+use crate::view::levels;
+use crate::view::plain::{human_rate, human_record_rate};
 use crate::view::sentence::percent;
 
 use super::bars;
-use super::columns::{Columns, GAP, MARKER, PERCENT, RAIL, RATE, SIZE, WORD};
+use super::columns::{Columns, GAP, MARKER, PERCENT, RAIL, RATE, RECORD_RATE, SIZE, WORD};
 use super::footer::above;
 use super::line::{Line, Paint, left, right};
 
@@ -30,6 +32,9 @@ pub fn header(snapshot: &Snapshot, columns: &Columns) -> Line {
         }
         head += &right("out", GAP + SIZE);
         head += &right("rate", GAP + RATE);
+        if columns.has_records {
+            head += &right("records", GAP + RECORD_RATE);
+        }
         Line::default().with(Paint::Faint, head)
     };
     if !snapshot.has_shares() {
@@ -39,11 +44,11 @@ pub fn header(snapshot: &Snapshot, columns: &Columns) -> Line {
     let end = if columns.is_narrow {
         columns.whole
     } else {
-        let bars = columns.output() + SIZE + GAP + RATE + GAP + columns.bar + 1 + PERCENT;
+        let bars = columns.bars() + columns.bar + 1 + PERCENT;
         bars + if columns.has_word { 1 + WORD } else { 0 }
     };
     let legend = [("   ", " "), ("  ", " "), (" ", " "), (" ", "")].map(|(gap, space)| legend(gap, space));
-    let begin = columns.output() + SIZE + GAP + RATE + GAP;
+    let begin = columns.bars();
     if columns.has_word {
         return head.up_to(begin).then(legend[0].clone());
     }
@@ -171,6 +176,7 @@ fn stage(snapshot: &Snapshot, node: NodeId, rails: &str, columns: &Columns, two_
     let name = stage.shown();
     let size = human_size(stage.bytes_out);
     let rate = human_rate(stage.rate) + "/s";
+    let records = stage.records.map(|_| human_record_rate(stage.record_rate));
     let is_paused = snapshot.run.paused && snapshot.graph.is_sink(node);
     let share = |bar, has_word| self::share(stage, is_paused, bar, has_word);
     if !columns.is_narrow {
@@ -179,15 +185,23 @@ fn stage(snapshot: &Snapshot, node: NodeId, rails: &str, columns: &Columns, two_
             numbers += &right(&human_size(stage.bytes_in), GAP + SIZE);
         }
         numbers += &right(&size, GAP + SIZE);
+        numbers += &right(&rate, GAP + RATE);
+        if columns.has_records {
+            let records = records.map_or_else(String::new, |rate| rate + "/s");
+            numbers += &right(&records, GAP + RECORD_RATE);
+        }
         let line = begin
             .with(paint, left(&name, columns.text - indent))
-            .with(Paint::Plain, numbers)
-            .with(Paint::Plain, right(&rate, GAP + RATE) + &" ".repeat(GAP))
+            .with(Paint::Plain, numbers + &" ".repeat(GAP))
             .then(share(columns.bar, columns.has_word));
         return vec![line];
     }
     if two_lines {
-        let numbers = right(&size, SIZE + 1) + &right(&rate, RATE + 1) + " ";
+        let amount = match records {
+            Some(rate) => right(&(rate + " rec/s"), "99.9k rec/s".len() + 1),
+            None => right(&size, SIZE + 1),
+        };
+        let numbers = amount + &right(&rate, RATE + 1) + " ";
         let bar = columns
             .whole
             .saturating_sub(MARKER + indent + numbers.len() + 1 + PERCENT);
@@ -253,7 +267,7 @@ fn queue(stage: &StageSample, is_source: bool, rails: &str, columns: &Columns) -
         } else {
             "in the kernel, not taken yet"
         };
-        row.up_to(words_begin(columns)).with(Paint::Faint, words)
+        row.up_to(columns.bars()).with(Paint::Faint, words)
     })
 }
 
@@ -283,11 +297,6 @@ fn file(stage: &StageSample, rails: &str) -> Option<Line> {
     Some(Line::default().with(Paint::Faint, format!("{indent}{}, {at}", file.path)))
 }
 
-/// The column of the text behind a level.
-fn words_begin(columns: &Columns) -> usize {
-    columns.output() + SIZE + GAP + RATE + GAP
-}
-
 /// A level with its numbers, behind its connector.
 fn level(corner: &str, held: u64, most: u64, mark: Option<u64>, columns: &Columns) -> Line {
     let corner = " ".repeat(MARKER) + corner;
@@ -315,35 +324,82 @@ const FAR: Duration = Duration::from_secs(3600);
 
 /// A link's level and its high-water mark, with the low one marked.
 fn link(link: &LinkSample, corner: &str, columns: &Columns) -> Line {
-    let row = level(
-        corner,
-        link.levels.buffered,
-        link.levels.high,
-        Some(link.levels.low),
-        columns,
-    );
-    if let Some(times) = excess(link.levels.buffered, link.levels.high).filter(|_| !columns.is_narrow) {
-        return row
-            .up_to(words_begin(columns))
-            .with(Paint::Busy, format!("{times} the mark"));
+    let levels = &link.levels;
+    let row = match &levels.records {
+        Some(records) => level_of_records(link, records, corner, columns),
+        None => level(corner, levels.buffered, levels.high, Some(levels.low), columns),
+    };
+    let passed = excess(levels.buffered, levels.high).or_else(|| {
+        levels
+            .records
+            .and_then(|records| excess(records.buffered, records.high))
+    });
+    if let Some(times) = passed.filter(|_| !columns.is_narrow) {
+        return behind(row, columns).with(Paint::Busy, format!("{times} the mark"));
     }
-    if columns.has_word {
-        let paused = match (link.levels.times_full, link.full_in) {
-            (0, Some(time)) if time < FAR => format!("filling, full in {}", passing(time)),
-            (0, _) => "never full".to_owned(),
-            (times, _) => {
-                let times = if times == 1 {
-                    "once".to_owned()
-                } else {
-                    format!("{times} times")
-                };
-                format!(
-                    "full {times}, longest pause {:.2} s",
-                    link.levels.longest_pause.as_secs_f64()
-                )
-            }
-        };
-        return row.up_to(words_begin(columns)).with(Paint::Faint, paused);
+    if !columns.has_word {
+        return row;
     }
-    row
+    behind(row, columns).with(Paint::Faint, pauses(link))
+}
+
+/// Goes to where text behind a level begins.
+fn behind(row: Line, columns: &Columns) -> Line {
+    if row.columns() < columns.bars() {
+        row.up_to(columns.bars())
+    } else {
+        row.with(Paint::Plain, " ".repeat(GAP))
+    }
+}
+
+/// How often the link was full, or when it will be.
+fn pauses(link: &LinkSample) -> String {
+    match (link.levels.times_full, link.full_in) {
+        (0, Some(time)) if time < FAR => format!("filling, full in {}", passing(time)),
+        (0, _) => "never full".to_owned(),
+        (times, _) => {
+            let times = if times == 1 {
+                "once".to_owned()
+            } else {
+                format!("{times} times")
+            };
+            format!(
+                "full {times}, longest pause {:.2} s",
+                link.levels.longest_pause.as_secs_f64()
+            )
+        }
+    }
+}
+
+/// The levels of a link with two marks. The bar is that of the nearer one.
+fn level_of_records(link: &LinkSample, records: &RecordLevels, corner: &str, columns: &Columns) -> Line {
+    /// A shorter bar shows nothing.
+    const LEAST_BAR: usize = 4;
+    let levels = &link.levels;
+    let (held, high, low) = match levels.nearer_in_records(false) {
+        Some(_) => (records.buffered, records.high, records.low),
+        None => (levels.buffered, levels.high, levels.low),
+    };
+    let corner = " ".repeat(MARKER) + corner;
+    let indent = corner.width();
+    let begin = Line::default().with(Paint::Faint, corner);
+    if columns.is_narrow {
+        let (count, bytes) = (human_count(records.buffered), human_size(levels.buffered));
+        let (most, high_bytes) = (human_count(records.high), human_size(levels.high));
+        let numbers = [
+            format!(" {count}/{most} · {bytes}/{high_bytes}"),
+            format!(" {count} of {most} records"),
+        ];
+        let room = columns.whole.saturating_sub(indent);
+        let fits = |numbers: &&String| numbers.width() + LEAST_BAR <= room;
+        let numbers = numbers.iter().find(fits).map_or("", String::as_str);
+        let bar = room.saturating_sub(numbers.width()).min(24);
+        let numbers = above(Line::default().with(Paint::Faint, numbers), held, high);
+        return begin.then(bars::level(held, high, Some(low), bar)).then(numbers);
+    }
+    let bar = (columns.text + MARKER).saturating_sub(indent).min(28);
+    begin
+        .then(bars::level(held, high, Some(low), bar))
+        .up_to(columns.output())
+        .with(Paint::Faint, levels::both(levels, records))
 }

@@ -10,7 +10,7 @@ use crate::engine::{ChildSample, RateLimit, Snapshot};
 use crate::graph::{Graph, Id, Port};
 use crate::stage::Outside;
 
-use super::sample::{attached, branched, direct, history, stage, throttled, unbounded};
+use super::sample::{attached, branched, direct, history, records, stage, throttled, unbounded};
 use super::{Background, KeyLine, Line, Size, Style, frame, frame_with_keys};
 
 const NO_COLOUR: Style = Style {
@@ -86,6 +86,14 @@ fn every_width_without_colour() {
             shown(&throttled(), columns, 30, NO_COLOUR),
         );
     }
+}
+
+#[test]
+fn record_links_show_both_levels() {
+    let all: String = [40, 80, 120]
+        .map(|columns| shown(&records(), columns, 40, NO_COLOUR) + "\n")
+        .concat();
+    assert_picture("records", all);
 }
 
 #[test]

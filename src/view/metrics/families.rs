@@ -121,6 +121,8 @@ pub static RUN: &[Field] = &[
 const STAGE_BYTES: &str = "highwater_stage_bytes_total";
 const STAGE_BYTES_HELP: &str =
     "Bytes that a stage took in and gave out; of a source and a sink, what crossed its outer side.";
+const STAGE_RECORDS: &str = "highwater_stage_records_total";
+const STAGE_RECORDS_HELP: &str = "Records that a stage took in and gave out; absent where none flow.";
 const STAGE_SECONDS: &str = "highwater_stage_seconds_total";
 const STAGE_SECONDS_HELP: &str = "How a stage spent its time: idle is waiting for input or ended, backpressured is waiting for \
                                   room, busy is the rest.";
@@ -129,6 +131,18 @@ const STAGE_SECONDS_HELP: &str = "How a stage spent its time: idle is waiting fo
 pub static STAGE: &[Field] = &[
     counter("bytes_in", STAGE_BYTES, STAGE_BYTES_HELP).with("direction", "in"),
     counter("bytes_out", STAGE_BYTES, STAGE_BYTES_HELP).with("direction", "out"),
+    counter("records_in", STAGE_RECORDS, STAGE_RECORDS_HELP).with("direction", "in"),
+    counter("records_out", STAGE_RECORDS, STAGE_RECORDS_HELP).with("direction", "out"),
+    counter(
+        "rejected",
+        "highwater_stage_rejected_total",
+        "Records that a stage dropped because they are bad or too long; absent where none flow.",
+    ),
+    counter(
+        "dropped",
+        "highwater_stage_dropped_total",
+        "Records that a stage dropped because a link was full; absent where none flow.",
+    ),
     counter("busy", STAGE_SECONDS, STAGE_SECONDS_HELP).with("state", "busy"),
     counter("idle", STAGE_SECONDS, STAGE_SECONDS_HELP).with("state", "idle"),
     counter("backpressured", STAGE_SECONDS, STAGE_SECONDS_HELP).with("state", "backpressured"),
@@ -156,6 +170,11 @@ pub static STAGE: &[Field] = &[
         "limit_bytes_per_s",
         "highwater_stage_limit_bytes_per_second",
         "The rate that a throttle keeps now; absent of other stages.",
+    ),
+    gauge(
+        "limit_records_per_s",
+        "highwater_stage_limit_records_per_second",
+        "The rate that a throttle of records keeps now; absent of other stages.",
     ),
     gauge(
         "ended",
@@ -231,6 +250,11 @@ pub static LINK: &[Field] = &[
         "highwater_link_high_records",
         "The high-water mark in records, which a link never exceeds.",
     ),
+    gauge(
+        "low_records",
+        "highwater_link_low_records",
+        "The low-water mark in records.",
+    ),
 ];
 
 #[cfg(test)]
@@ -240,6 +264,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::engine::RecordCounts;
     use crate::flow::RecordLevels;
     use crate::view::{json, live::sample};
 
@@ -266,7 +291,10 @@ mod tests {
             buffered: 1,
             peak: 2,
             high: 3,
+            low: 1,
         });
+        snapshot.stages.values_mut()[3].records = Some(RecordCounts::default());
+        snapshot.stages.values_mut()[3].record_limit = Some(500.into());
         let object: Value = serde_json::from_str(&json::sample(&snapshot)).expect("an object");
         assert_eq!(numbers(&object), keys(RUN, &["schema"]));
         assert_eq!(numbers(&object["stages"][3]), keys(STAGE, &["index"]));

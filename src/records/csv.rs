@@ -1,0 +1,234 @@
+//! Rows of CSV as JSON objects.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+
+use super::framer::ByteOrderMark;
+use super::json::{encode_content, is_number};
+use super::{Fault, Framer, Record, Step};
+
+/// How CSV is read. RFC 4180 with what real files have: a byte order mark, any line ends, a last line without one,
+/// blank lines, quotes within a field.
+#[derive(Debug, Clone)]
+pub struct CsvOptions {
+    /// What separates fields.
+    pub delimiter: u8,
+    /// Whether the first row has the names of the columns.
+    pub has_header: bool,
+    /// The names of the columns, in place of those of the first row. Without either, columns are numbered from 1.
+    pub columns: Option<Vec<Vec<u8>>>,
+    /// Whether a field that is a number, `true`, `false` or `null` becomes that instead of a string.
+    pub infers_types: bool,
+}
+
+/// The most columns of a file.
+pub(super) const MOST_COLUMNS: usize = 4096;
+
+/// Frames rows of CSV, and makes a JSON object of each: its members are the columns.
+#[derive(Debug)]
+pub struct CsvRows {
+    mark: ByteOrderMark,
+    reader: Box<Reader>,
+    infers_types: bool,
+    /// The first row has names that are to be skipped or used.
+    is_at_header: bool,
+    /// Before each field: `,"name":`, with a brace instead of the first comma.
+    names: Option<Vec<Vec<u8>>>,
+    limit: usize,
+    /// Bytes of the row that were given to the reader.
+    read: usize,
+    /// The fields of the row so far, without quotes, and where each ends.
+    fields: Vec<u8>,
+    filled: usize,
+    ends: Vec<usize>,
+    ended: usize,
+}
+
+impl CsvRows {
+    /// A framer for rows of at most `limit` bytes.
+    #[must_use]
+    pub fn new(options: &CsvOptions, limit: usize) -> Self {
+        let reader = ReaderBuilder::new().delimiter(options.delimiter).build();
+        Self {
+            mark: ByteOrderMark::default(),
+            reader: Box::new(reader),
+            infers_types: options.infers_types,
+            is_at_header: options.has_header,
+            names: options
+                .columns
+                .as_ref()
+                .map(|columns| prefixes(columns.iter().map(Vec::as_slice))),
+            limit,
+            read: 0,
+            fields: Vec::new(),
+            filled: 0,
+            ends: Vec::new(),
+            ended: 0,
+        }
+    }
+
+    /// Reads on in the row; returns the offset behind it once it is whole.
+    fn read(&mut self, bytes: &[u8], is_last: bool) -> Result<Option<usize>, Fault> {
+        let mut closes = false;
+        loop {
+            let input = if closes { b"\n" } else { &bytes[self.read..] };
+            // To the reader an empty slice is the end of the stream.
+            if input.is_empty() {
+                if !is_last {
+                    return Ok(None);
+                }
+                closes = true;
+                continue;
+            }
+            let (fields, ends) = (&mut self.fields[self.filled..], &mut self.ends[self.ended..]);
+            let (result, read, filled, ended) = self.reader.read_record(input, fields, ends);
+            self.filled += filled;
+            self.ended += ended;
+            if !closes {
+                self.read += read;
+            }
+            match result {
+                ReadRecordResult::InputEmpty if closes => return Err(fault("a quote is never closed")),
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => {
+                    if self.fields.len() >= self.limit {
+                        return Ok(None);
+                    }
+                    let length = (self.fields.len() * 2).max(4 << 10).min(self.limit);
+                    self.fields.resize(length, 0);
+                }
+                ReadRecordResult::OutputEndsFull => {
+                    let most = self.columns().map_or(MOST_COLUMNS, |columns| columns + 1);
+                    if self.ends.len() >= most {
+                        return Err(self.ragged());
+                    }
+                    self.ends.resize((self.ends.len() * 2).max(16).min(most), 0);
+                }
+                ReadRecordResult::Record | ReadRecordResult::End => return Ok(Some(self.read)),
+            }
+        }
+    }
+
+    fn columns(&self) -> Option<usize> {
+        let names = self.names.as_ref().filter(|_| !self.is_at_header)?;
+        Some(names.len())
+    }
+
+    fn ragged(&self) -> Fault {
+        let count = self.ended;
+        match self.columns() {
+            None => fault(format!("it has more than {MOST_COLUMNS} fields")),
+            Some(columns) if count > columns => fault(format!("it has more fields than there are columns, {columns}")),
+            Some(columns) => fault(format!("it has too few fields: {count} for {columns} columns")),
+        }
+    }
+
+    fn field(&self, index: usize) -> &[u8] {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.fields[start..self.ends[index]]
+    }
+
+    /// Takes the row as the names of the columns, if none are given.
+    fn read_header(&mut self) -> Result<(), Fault> {
+        if self.names.is_none() {
+            let mut seen = HashSet::new();
+            for index in 0..self.ended {
+                let name = self.field(index);
+                if !seen.insert(name) {
+                    let name = String::from_utf8_lossy(name).into_owned();
+                    return Err(fault(format!(
+                        "two columns are named `{name}`; columns= can name them otherwise"
+                    )));
+                }
+            }
+            self.names = Some(prefixes((0..self.ended).map(|index| self.field(index))));
+        }
+        self.is_at_header = false;
+        Ok(())
+    }
+
+    /// Writes the row as an object.
+    fn write_row(&mut self, made: &mut Record) -> Result<(), Fault> {
+        if self.names.is_none() {
+            let numbers: Vec<String> = (1..=self.ended).map(|number| number.to_string()).collect();
+            self.names = Some(prefixes(numbers.iter().map(String::as_bytes)));
+        }
+        if self.columns() != Some(self.ended) {
+            return Err(self.ragged());
+        }
+        for (index, name) in self.names.iter().flatten().enumerate() {
+            made.extend(name);
+            let field = self.field(index);
+            if self.infers_types && (matches!(field, b"true" | b"false" | b"null") || is_number(field)) {
+                made.extend(field);
+            } else {
+                made.push(b'"');
+                encode_content(field, |bytes| made.extend(bytes));
+                made.push(b'"');
+            }
+        }
+        made.extend(b"}\n");
+        Ok(())
+    }
+}
+
+/// What stands before each field of an object whose members have these names.
+fn prefixes<'a>(names: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+    let prefix = |(index, name)| {
+        let mut prefix = vec![if index == 0 { b'{' } else { b',' }, b'"'];
+        encode_content(name, |bytes| prefix.extend_from_slice(bytes));
+        prefix.extend_from_slice(b"\":");
+        prefix
+    };
+    names.enumerate().map(prefix).collect()
+}
+
+fn fault(why: impl Into<Cow<'static, str>>) -> Fault {
+    Fault { at: 0, why: why.into() }
+}
+
+impl Framer for CsvRows {
+    fn step(&mut self, bytes: &[u8], is_last: bool, made: &mut Record) -> Step {
+        if let Some(step) = self.mark.step(bytes, is_last) {
+            return step;
+        }
+        if self.read == 0 {
+            let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+            if blank > 0 {
+                return Step::Skipped { end: blank };
+            }
+        }
+        let row = self.read(bytes, is_last).and_then(|end| {
+            let Some(end) = end else { return Ok(Step::Incomplete) };
+            if let Err(error) = str::from_utf8(&bytes[..end]) {
+                let at = error.valid_up_to();
+                return Err(Fault {
+                    at,
+                    ..fault("it is not UTF-8")
+                });
+            }
+            if self.is_at_header {
+                self.read_header()?;
+                return Ok(Step::Skipped { end });
+            }
+            self.write_row(made)?;
+            Ok(Step::Made { end })
+        });
+        let step = row.unwrap_or_else(Step::Bad);
+        if step != Step::Incomplete {
+            self.restart();
+        }
+        step
+    }
+
+    fn restart(&mut self) {
+        self.reader.reset();
+        (self.read, self.filled, self.ended) = (0, 0, 0);
+    }
+
+    fn state_bytes(&self) -> u64 {
+        (MOST_COLUMNS * size_of::<usize>()) as u64
+    }
+}
