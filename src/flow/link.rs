@@ -139,6 +139,7 @@ pub struct Link {
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one thing that is so or not")]
 struct State {
     queue: VecDeque<Packet>,
     /// Credit of buffers that the producer holds.

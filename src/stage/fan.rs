@@ -326,7 +326,8 @@ mod tests {
         let meter = Arc::new(StageMeter::new(Instant::now()));
         let mut fan = Fan::new(vec![narrow, wide]).dropping(1, meter.clone());
         for first in [0, 5, 10] {
-            let text: String = (first..first + 5).map(|number| format!("{number}\n")).collect();
+            let lines = (first..first + 5).map(|number| format!("{number}\n"));
+            let text = lines.collect::<Vec<_>>().concat();
             let mut buffer = block_on(source.reserve_records(100, 5)).unwrap();
             buffer.fill_from(text.as_bytes());
             buffer.count_records(5);

@@ -273,7 +273,10 @@ fn bytes_are_never_dropped() {
 #[test]
 fn full_branch_drops_whole_records() {
     let folder = Folder::new();
-    let lines: String = (0..3000).map(|number| format!("{number}\n")).collect();
+    let lines = (0..3000)
+        .map(|number| format!("{number}\n"))
+        .collect::<Vec<_>>()
+        .concat();
     folder.write("src", &lines);
     let pipeline =
         "read src | lines | tee when-full=drop high-records=8 (throttle 200records/s | write few) | write all";

@@ -49,7 +49,7 @@ impl Source {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(unstarted)?;
+            .map_err(|error| unstarted(&error))?;
         let stream = source.stdout.take().map_or_else(Stdio::null, Stdio::from);
         Ok((Self::Process(source), stream))
     }
@@ -78,7 +78,7 @@ fn program() -> Result<Command, String> {
     Ok(Command::new(program))
 }
 
-fn unstarted(error: io::Error) -> String {
+fn unstarted(error: &io::Error) -> String {
     format!("cannot start the program once more: {error}")
 }
 
@@ -113,7 +113,7 @@ impl Pair {
             Ok(chain) => chain,
             Err(error) => {
                 source.end();
-                return Err(unstarted(error));
+                return Err(unstarted(&error));
             }
         };
         let events = chain.stderr.take().map_or_else(|| channel().1, listen);

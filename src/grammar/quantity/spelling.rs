@@ -52,7 +52,7 @@ pub fn human_size(bytes: u64) -> String {
         let number = three_digits(bytes, scale, 1024)?;
         Some(format!("{number} {unit}"))
     });
-    number.expect("2^64 bytes are 16 EiB")
+    number.unwrap_or_else(|| unreachable!("2^64 bytes are 16 EiB"))
 }
 
 /// `count` for reading: exact below 10,000, then with three significant digits: `12.3k`, `4.56M`.
@@ -67,7 +67,7 @@ pub fn human_count(count: u64) -> String {
         let number = three_digits(count, scale, 1000)?;
         Some(number + unit)
     });
-    number.expect("2^64 are 18 E")
+    number.unwrap_or_else(|| unreachable!("2^64 are 18 E"))
 }
 
 /// `value / unit` rounded to three significant digits; `None` if that is `limit` or more.

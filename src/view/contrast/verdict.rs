@@ -103,7 +103,7 @@ fn conclusion(contrast: &Contrast, ignoring: &End, heeding: &End) -> String {
             Subject::Backpressure => ("Ignoring that", "the longer it lasts, the more"),
             Subject::Records => ("A bound on their number alone", "the larger the records, the more"),
         };
-        text += &format!("{what} took {times} the memory, and {more}.");
+        text = format!("{text}{what} took {times} the memory, and {more}.");
     }
     if heeding.code == 0 && heeding.peak <= contrast.ceiling {
         text += match contrast.subject {

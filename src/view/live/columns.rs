@@ -23,6 +23,10 @@ pub const GAP: usize = 2;
 
 /// The layout. All in terminal columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that there is room for or not"
+)]
 pub struct Columns {
     /// The width of the whole view. The last column of the terminal stays free, so that no line can wrap.
     pub whole: usize,
