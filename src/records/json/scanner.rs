@@ -114,7 +114,15 @@ impl Scanner {
                 Next::InName | Next::InText => match self.string(bytes, at)? {
                     Token::Ends(end) => {
                         at = end;
-                        next = if next == Next::InName { Next::Colon } else { Next::Rest };
+                        next = match (next, bytes.get(at)) {
+                            // Most writers put no space before a colon.
+                            (Next::InName, Some(b':')) => {
+                                at += 1;
+                                Next::Value
+                            }
+                            (Next::InName, _) => Next::Colon,
+                            _ => Next::Rest,
+                        };
                     }
                     Token::Open(checked) => {
                         at = checked;
@@ -122,6 +130,10 @@ impl Scanner {
                     }
                 },
                 Next::Rest if self.depth == 0 => return Ok(Some(at)),
+                Next::Rest if bytes.get(at..at + 2) == Some(b",\"") && self.is_in_object() => {
+                    at += 2;
+                    next = Next::InName;
+                }
                 _ => {
                     at = self.skip_space(bytes, at);
                     let Some(&byte) = bytes.get(at) else { pause!() };

@@ -82,9 +82,14 @@ pub fn encode(text: &[u8], mut put: impl FnMut(&[u8])) {
 /// Writes `text` as the content of a string through `put`: what has to be escaped is, and nothing else.
 pub fn encode_content(text: &[u8], mut put: impl FnMut(&[u8])) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
+    let is_special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    // Without an exit in the middle the compiler tests many bytes at once.
+    if !text.iter().fold(false, |found, byte| found | is_special(*byte)) {
+        return put(text);
+    }
     let mut plain = 0;
     for (at, &byte) in text.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+        if !is_special(byte) {
             continue;
         }
         put(&text[plain..at]);
