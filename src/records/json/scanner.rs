@@ -1,5 +1,7 @@
 //! Finds the end of a JSON value and checks it, without recursion.
 
+use super::text::{HIGH_BITS, specials};
+
 /// The deepest nesting of arrays and objects.
 pub const DEEPEST: usize = 1024;
 
@@ -261,20 +263,6 @@ impl Default for Scanner {
     fn default() -> Self {
         Self::new()
     }
-}
-
-const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-const LOW_BITS: u64 = 0x0101_0101_0101_0101;
-
-/// The high bits of the bytes that end a run of plain characters: quotes, backslashes and control characters. A bit
-/// above the first one may be wrong.
-#[inline]
-fn specials(word: u64) -> u64 {
-    let is_zero = |word: u64| word.wrapping_sub(LOW_BITS) & !word;
-    let quotes = is_zero(word ^ (LOW_BITS * u64::from(b'"')));
-    let backslashes = is_zero(word ^ (LOW_BITS * u64::from(b'\\')));
-    let controls = word.wrapping_sub(LOW_BITS * 0x20) & !word;
-    (quotes | backslashes | controls) & HIGH_BITS
 }
 
 /// The length of the escape that begins `bytes`; 0 if it is none, `None` if it is not complete.
