@@ -47,6 +47,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('explain', 'explain', [CompletionResultType]::ParameterValue, 'Show what a pipeline would do, and where its memory would go, without running it')
             [CompletionResult]::new('ctl', 'ctl', [CompletionResultType]::ParameterValue, 'Steer a run from another terminal: a throttle''s rate, a pause of the sink, a sample')
             [CompletionResult]::new('report', 'report', [CompletionResultType]::ParameterValue, 'Draw recordings of --record: memory against the ceiling, stages, links, rates')
+            [CompletionResult]::new('attach', 'attach', [CompletionResultType]::ParameterValue, 'Look at a pipeline that is already running: which part of it is slow?')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check whether a program or a server honours backpressure, before it is deployed')
             [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write the manual pages, the completions and the generated parts of the README')
             break
@@ -96,6 +97,18 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         'highwater;report' {
             [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Where to write it; the name says what: .html, .svg or .png')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Where to write it; the name says what: .html, .svg or .png')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'highwater;attach' {
+            [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'What to show: auto, live, plain, json or none [default: auto]')
+            [CompletionResult]::new('--interval', '--interval', [CompletionResultType]::ParameterName, 'How often plain and json report; a bare number is seconds')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use colour: auto, always, never')
+            [CompletionResult]::new('--metrics', '--metrics', [CompletionResultType]::ParameterName, 'Serve the numbers to Prometheus at http://HOST:PORT/metrics')
+            [CompletionResult]::new('--stats', '--stats', [CompletionResultType]::ParameterName, 'At the end, write one line of JSON to a file; - is stderr')
+            [CompletionResult]::new('--record', '--record', [CompletionResultType]::ParameterName, 'Write every sample to a file, for `highwater report`')
+            [CompletionResult]::new('--once', '--once', [CompletionResultType]::ParameterName, 'Print one picture on stdout, after one interval, and end')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break

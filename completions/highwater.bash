@@ -16,6 +16,9 @@ _highwater() {
             ",$1")
                 cmd="highwater"
                 ;;
+            highwater,attach)
+                cmd="highwater__subcmd__attach"
+                ;;
             highwater,check)
                 cmd="highwater__subcmd__check"
                 ;;
@@ -44,7 +47,7 @@ _highwater() {
 
     case "${cmd}" in
         highwater)
-            opts="-q -h -V --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace --help --version demo stages explain ctl report check generate"
+            opts="-q -h -V --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace --help --version demo stages explain ctl report attach check generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -103,6 +106,44 @@ _highwater() {
                     return 0
                     ;;
                 --min-rate-grace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        highwater__subcmd__attach)
+            opts="-h --once --progress --interval --color --metrics --stats --record --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --progress)
+                    COMPREPLY=($(compgen -W "auto live plain json none" -- "${cur}"))
+                    return 0
+                    ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                --metrics)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --stats)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --record)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -44,6 +44,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand explain 'Show what a pipeline would do, and where its memory would go, without running it'
             cand ctl 'Steer a run from another terminal: a throttle''s rate, a pause of the sink, a sample'
             cand report 'Draw recordings of --record: memory against the ceiling, stages, links, rates'
+            cand attach 'Look at a pipeline that is already running: which part of it is slow?'
             cand check 'Check whether a program or a server honours backpressure, before it is deployed'
             cand generate 'Write the manual pages, the completions and the generated parts of the README'
         }
@@ -88,6 +89,17 @@ set edit:completion:arg-completer[highwater] = {|@words|
         &'highwater;report'= {
             cand -o 'Where to write it; the name says what: .html, .svg or .png'
             cand --output 'Where to write it; the name says what: .html, .svg or .png'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'highwater;attach'= {
+            cand --progress 'What to show: auto, live, plain, json or none [default: auto]'
+            cand --interval 'How often plain and json report; a bare number is seconds'
+            cand --color 'When to use colour: auto, always, never'
+            cand --metrics 'Serve the numbers to Prometheus at http://HOST:PORT/metrics'
+            cand --stats 'At the end, write one line of JSON to a file; - is stderr'
+            cand --record 'Write every sample to a file, for `highwater report`'
+            cand --once 'Print one picture on stdout, after one interval, and end'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }

@@ -57,6 +57,7 @@ complete -c highwater -n "__fish_highwater_needs_command" -f -a "stages" -d 'Lis
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "explain" -d 'Show what a pipeline would do, and where its memory would go, without running it'
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "ctl" -d 'Steer a run from another terminal: a throttle\'s rate, a pause of the sink, a sample'
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "report" -d 'Draw recordings of --record: memory against the ceiling, stages, links, rates'
+complete -c highwater -n "__fish_highwater_needs_command" -f -a "attach" -d 'Look at a pipeline that is already running: which part of it is slow?'
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "check" -d 'Check whether a program or a server honours backpressure, before it is deployed'
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "generate" -d 'Write the manual pages, the completions and the generated parts of the README'
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -l seconds -d 'How long to watch each of the two runs' -r
@@ -98,6 +99,20 @@ complete -c highwater -n "__fish_highwater_using_subcommand explain" -s h -l hel
 complete -c highwater -n "__fish_highwater_using_subcommand ctl" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_using_subcommand report" -s o -l output -d 'Where to write it; the name says what: .html, .svg or .png' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c highwater -n "__fish_highwater_using_subcommand attach" -l progress -d 'What to show: auto, live, plain, json or none [default: auto]' -r -f -a "auto\t'Live on a terminal that no stage uses, else none'
+live\t'A picture of the chain, drawn in place; lines where there is no terminal'
+plain\t'A line each interval'
+json\t'A JSON object each interval'
+none\t'Nothing'"
+complete -c highwater -n "__fish_highwater_using_subcommand attach" -l interval -d 'How often plain and json report; a bare number is seconds' -r
+complete -c highwater -n "__fish_highwater_using_subcommand attach" -l color -d 'When to use colour: auto, always, never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c highwater -n "__fish_highwater_using_subcommand attach" -l metrics -d 'Serve the numbers to Prometheus at http://HOST:PORT/metrics' -r
+complete -c highwater -n "__fish_highwater_using_subcommand attach" -l stats -d 'At the end, write one line of JSON to a file; - is stderr' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand attach" -l record -d 'Write every sample to a file, for `highwater report`' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand attach" -l once -d 'Print one picture on stdout, after one interval, and end'
+complete -c highwater -n "__fish_highwater_using_subcommand attach" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l rate -d 'How fast the output is read' -r
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l seconds -d 'Duration of the check; at least 2s' -r
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-rss -d 'Memory limit [default: a quarter of free memory]' -r

@@ -13,6 +13,7 @@ use crate::platform::{self, Descriptor};
 use crate::view::ascii::for_locale;
 use crate::view::say;
 
+mod attach;
 mod audience;
 mod check;
 mod control;
@@ -90,6 +91,7 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 ExitCode::from(code)
             }
         },
+        Invocation::Command(Command::Attach(options)) => attach::run(&options),
         Invocation::Command(Command::Check(options)) => check::run(&options),
         Invocation::Command(Command::Stages { name }) => stages(name.as_deref()),
         Invocation::Command(Command::Explain { pipeline, options }) => {

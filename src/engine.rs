@@ -27,6 +27,7 @@ mod filling;
 mod guard;
 mod interrupt;
 mod min_rate;
+mod observed;
 mod opening;
 mod overrun;
 mod pause_point;
@@ -49,10 +50,13 @@ pub use controls::{Controls, Throttle, Unsteerable, Which};
 pub use direct::DirectPath;
 pub use filling::LinkSample;
 pub use min_rate::MinRate;
+pub use observed::{Observed, ProgramReading, Reading, StageReading};
 pub use progress::{Need, Progress};
 pub use sampler::Sampler;
 pub use share::{Parts, Share, Spent};
-pub use snapshot::{ChildSample, Moment, RateLimit, RecordCounts, RunSample, Snapshot, StageSample};
+pub use snapshot::{
+    ChildSample, FileSample, Moment, Origin, RateLimit, RecordCounts, RunSample, Snapshot, StageSample,
+};
 pub use watch::Watch;
 
 use interrupt::Interrupt;

@@ -14,7 +14,6 @@ use crate::stage::{
     TransformPlan, Work,
 };
 
-mod descriptor_waker;
 mod driver;
 mod ending;
 mod input;
@@ -87,6 +86,13 @@ static EXEC: Definition = Definition {
               Linux, but not what the program has started. A process that has detached itself from the program, as a \
               daemon does, is the system's from then on, as under a shell; only what is orphaned while a failed run ends \
               its programs is waited for by highwater.\n\n\
+              Whether a program waits for its input or works is told by its pipes. One that takes in more than they hold and \
+              works on that while nothing more comes counts as idle.\n\n\
+              Between two programs, and between a program and the descriptor that its output is written to, the bytes stay in the \
+              kernel: they are moved from one pipe to the other without a copy. The level of such a link is what the pipes of the \
+              programs hold, its high-water mark what they can hold; once nothing more fits, they count as full. These bytes \
+              are the kernel's and no part of --memory. With high= or low= the bytes pass through a link of highwater, whose \
+              marks hold.\n\n\
               A program has a process group of its own, so that the terminal stops it when it wants to read from it. \
               With tty=true it stays in that of highwater, and only the program itself is ended if the run fails.",
     params: &[
@@ -247,6 +253,10 @@ impl TransformPlan for Plan {
     fn outside(&self) -> Option<Outside> {
         Some(Outside::Child)
     }
+
+    fn joins_pipes(&self) -> bool {
+        true
+    }
 }
 
 impl MemoryUse for Plan {
@@ -286,6 +296,14 @@ impl Endpoint for Plan {
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         let run = move |out, context: &Context| driver::run(&self.0, None, Some(out), context);
         Box::pin(async move { Ok(OpenReader::Driver(Box::new(run))) })
+    }
+
+    fn lends_pipe(&self) -> bool {
+        true
+    }
+
+    fn takes_pipe(&self) -> bool {
+        true
     }
 
     fn ends_early(&self) -> bool {

@@ -22,6 +22,7 @@
 //! | [`view`] | a snapshot to text: JSON, plain lines, the picture, the summary, the recording; the keys |
 //! | [`report`] | recordings to pictures: HTML, SVG, PNG |
 //! | [`check`] | whether other people's programs and servers honour backpressure |
+//! | [`attach`] | pipelines of other programs: what joins their processes, and how each spends its time |
 //! | [`cli`] | options, subcommands, exit codes |
 //!
 //! # Example
@@ -45,6 +46,7 @@
 //! # Ok::<(), highwater::error::ChainError>(())
 //! ```
 
+pub mod attach;
 pub mod catalog;
 pub mod check;
 pub mod child;

@@ -10,8 +10,8 @@ use crate::error::{ChainError, Failure, Problem};
 use crate::exec;
 use crate::flow::Marks;
 use crate::grammar::Script;
-use crate::graph::{Graph, NodeId, NodeMap};
-use crate::platform::FilePlace;
+use crate::graph::{Edge, EdgeId, Graph, NodeId, NodeMap};
+use crate::platform::{FilePlace, JOINS_PIPES};
 use crate::stage::{BranchPlan, Endpoint, Facts, MemoryUse, ResumeKey, Source, TransformPlan};
 use crate::transforms;
 
@@ -162,6 +162,24 @@ impl StagePlan {
         }
     }
 
+    /// Whether it can lend the pipe that its output comes from.
+    fn lends_pipe(&self) -> bool {
+        match self {
+            Self::Source(source) => source.lends_pipe(),
+            Self::Transform(plan) => plan.joins_pipes(),
+            Self::Branch(_) | Self::Sink(_) => false,
+        }
+    }
+
+    /// Whether it accepts a pipe as its input.
+    fn takes_pipe(&self) -> bool {
+        match self {
+            Self::Transform(plan) => plan.joins_pipes(),
+            Self::Sink(place) => place.takes_pipe(),
+            Self::Source(_) | Self::Branch(_) => false,
+        }
+    }
+
     /// A transform, if it is one.
     #[must_use]
     pub fn as_transform(&self) -> Option<&dyn TransformPlan> {
@@ -274,6 +292,15 @@ impl Plan {
         self.stages
             .iter()
             .filter_map(|(node, stage)| Some((node, stage.plan.facts()?)))
+    }
+
+    /// Whether the bytes of an edge pass from a pipe to a pipe inside the kernel instead of through a link of ours: where both
+    /// stages can, unless the user has set a mark.
+    #[must_use]
+    pub fn joins(&self, edge: EdgeId) -> bool {
+        let Edge { from, to, .. } = self.graph.edge(edge);
+        let is_bounded = self.memory.explicit_marks[edge] || self.memory.is_unbounded;
+        JOINS_PIPES && !is_bounded && self.stages[from].plan.lends_pipe() && self.stages[to].plan.takes_pipe()
     }
 
     /// The source and the sink, if there is no stage between them.

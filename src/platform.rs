@@ -18,6 +18,7 @@ mod inherited;
 mod kernel_queue;
 mod keyboard;
 mod memory;
+pub mod other_process;
 mod process_tree;
 mod reactor;
 mod signals;
@@ -43,13 +44,16 @@ pub use kernel_queue::KernelQueue;
 pub use keyboard::{Keyboard, release_keyboard};
 pub use memory::{ResidentMemory, free_disk, free_memory, share_one_heap};
 pub use process_tree::{
-    GroupUse, Listeners, Tree, TreeUse, TreeWatch, Written, adopt_orphans, adopts_orphans, die_with_parent,
+    GroupUse, Listed, Listeners, Tree, TreeUse, TreeWatch, Written, adopt_orphans, adopts_orphans, die_with_parent,
     has_group_ended, kill_descendants, lead_group, listens, shrink_pipe,
 };
 pub use reactor::{listen_to, reactor};
 pub use signals::{TERMINATING, end_as, interrupt_this_process, is_ignored, pending_signal, prepare_signals};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};
-pub use system::{FINDS_HOLES, HAS_USER_TIMEOUT, block_device_size, cpu_time, group_use, process_name, unsent_bytes};
+pub use system::{
+    FINDS_HOLES, HAS_USER_TIMEOUT, JOINS_PIPES, block_device_size, cpu_time, group_use, process_name, processes,
+    unsent_bytes,
+};
 
 /// Starts a thread with a name and a stack size in bytes.
 ///

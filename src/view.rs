@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use crate::engine::{Sampler, Snapshot, Watch};
+use crate::engine::{Observed, Sampler, Snapshot, Watch};
 use crate::platform::{release_keyboard, spawn, write_patiently};
 
 pub mod ascii;
@@ -84,20 +84,34 @@ pub struct View {
     /// The snapshot of the whole run, once it is over; `None` if no thread could be started.
     end: Option<Receiver<(Snapshot, Option<Recorder>)>>,
     /// Used if no thread could be started.
-    watch: Arc<Watch>,
+    observed: Arc<dyn Observed>,
 }
 
 impl View {
-    /// Starts to observe a run, and to record it with `recorder`.
+    /// Starts to observe a run that keys may steer, and to record it with `recorder`.
     #[must_use]
     pub fn start(watch: &Arc<Watch>, settings: Settings, recorder: Option<Recorder>) -> Self {
+        let keyed = (settings.progress == Progress::Live && settings.keys).then_some(watch);
+        Self::begin(watch.clone(), keyed, settings, recorder)
+    }
+
+    /// Starts to observe a pipeline that is not steered, and to record it with `recorder`.
+    #[must_use]
+    pub fn observe(observed: Arc<dyn Observed>, settings: Settings, recorder: Option<Recorder>) -> Self {
+        Self::begin(observed, None, settings, recorder)
+    }
+
+    fn begin(
+        observed: Arc<dyn Observed>,
+        keyed: Option<&Arc<Watch>>,
+        settings: Settings,
+        recorder: Option<Recorder>,
+    ) -> Self {
         let (events, happened) = channel();
-        let keys = (settings.progress == Progress::Live && settings.keys)
-            .then(|| Keys::start(watch, events.clone()))
-            .flatten();
-        let sampler = Sampler::new(watch.clone());
+        let keys = keyed.and_then(|watch| Keys::start(watch, events.clone()));
+        let sampler = Sampler::new(observed.clone());
         // Its shares are those since its own last sample, whatever is shown in between.
-        let recording = recorder.map(|recorder| (Sampler::new(watch.clone()), recorder));
+        let recording = recorder.map(|recorder| (Sampler::new(observed.clone()), recorder));
         let (last, end) = channel();
         let thread = spawn("view", 256 << 10, move || {
             let mut ticker = Ticker::new(sampler, settings, keys, recording);
@@ -113,7 +127,7 @@ impl View {
         Self {
             events,
             end: thread.is_ok().then_some(end),
-            watch: watch.clone(),
+            observed,
         }
     }
 
@@ -126,7 +140,7 @@ impl View {
         let _ = self.events.send(Event::Over);
         let ended = self.end.and_then(|end| end.recv_timeout(STOP_TIMEOUT).ok());
         live::forget();
-        ended.unwrap_or_else(|| (Sampler::new(self.watch.clone()).end(), None))
+        ended.unwrap_or_else(|| (Sampler::new(self.observed).end(), None))
     }
 }
 

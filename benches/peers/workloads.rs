@@ -26,6 +26,7 @@ const HALF_OF_CAT: Goal = Goal::of("cat", 0.5, "≤ 0.5 × cat");
 pub fn all(data: &Data) -> io::Result<Vec<Work>> {
     let tar = data.tar(data.lane_size)?;
     let mut works = copies(&tar);
+    works.extend(programs(&tar));
     works.extend(tee(&data.tar(data.codec_size)?));
     works.extend(gzip(data)?);
     works.extend(zstd(data)?);
@@ -193,6 +194,34 @@ fn copies(tar: &Path) -> Vec<Work> {
         sent(tar),
         sent_pages(tar),
         linked,
+    ]
+}
+
+/// Programs next to each other, beside the same pipeline of the shell.
+fn programs(tar: &Path) -> [Work; 2] {
+    let row = |name, ours, shell| {
+        let mut work = copy(name, Route::Null, tar, ours, &[]);
+        work.peers.push(Contender::named("the shell", shell));
+        work.must = Goal::of("the shell", 1.05, "≤ 1.05 × the shell");
+        work.aim = Goal::of("the shell", 1.0, "≤ 1.0 ×");
+        work
+    };
+    let copied = row(
+        "exec: three programs that copy",
+        "highwater -q exec cat {in} :: exec cat :: exec cat",
+        "sh -c 'cat {in} | cat | cat'",
+    );
+    let packed = row(
+        "exec: three programs, one of which compresses",
+        "highwater -q exec cat {in} :: exec zstd -q -1 :: exec cat",
+        "sh -c 'cat {in} | zstd -q -1 | cat'",
+    );
+    [
+        with_itself(copied),
+        Work {
+            unpack: Some("zstd"),
+            ..packed
+        },
     ]
 }
 

@@ -1,4 +1,4 @@
-//! What the fuzz targets share: a decoder between two links, as the engine starts it.
+//! What the fuzz targets share: a decoder or a framer between two links, as the engine starts it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,12 +7,15 @@ use highwater::catalog::{Build, check};
 use highwater::error::{Kind, Stop};
 use highwater::flow::{Inlet, Link, Marks, Outlet, Pool, StageMeter, block_on};
 use highwater::grammar;
+use highwater::graph::Port;
 use highwater::stage::{Budget, Context, Outcome, Work};
 
 /// No more of an input is looked at, so that all of it fits into a link.
 const LONGEST: usize = 64 << 10;
 /// A decoder that has given so much is a bomb, and its reader leaves.
 const ENOUGH: usize = 4 << 20;
+/// The largest record of a framer, in bytes.
+const LARGEST_RECORD: u64 = 1 << 10;
 /// The ceiling that stands in `--memory`.
 const MEMORY: u64 = 16 << 20;
 
@@ -69,9 +72,10 @@ fn start(stage: &str, input: Inlet, out: Outlet) -> Box<dyn FnOnce() -> Outcome 
     let Build::Transform(build) = definition.build else {
         panic!("{stage} is no transform");
     };
-    let Ok(plan) = build(&args) else {
+    let Ok(mut plan) = build(&args) else {
         panic!("{stage} is refused");
     };
+    plan.settle_records(Port::Bytes, LARGEST_RECORD);
     let context = Context {
         budget: Arc::new(Budget::new(MEMORY, 0, true)),
         ..Context::detached(Arc::new(StageMeter::new(Instant::now())))

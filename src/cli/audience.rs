@@ -77,7 +77,7 @@ impl Observer for Audience {
     fn started(&mut self, watch: &Arc<Watch>) {
         self.watch = Some(watch.clone());
         if let Some(metrics) = &self.metrics {
-            metrics.show(watch);
+            metrics.show(watch.clone());
         }
     }
 

@@ -29,8 +29,12 @@ pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
         if let Some(edge) = plan.graph.input(node) {
             let above = plan.graph.branch_depth(plan.graph.edge(edge).from).min(DEEPEST);
             let corner = if plan.graph.goes_on(edge) { "│" } else { "├" };
-            let marks = link(&plan.memory.links[edge]);
-            let _ = writeln!(text, "{}     {corner}  {marks}", RAIL.repeat(above));
+            let link = if plan.joins(edge) {
+                "moved inside the kernel, without a link".to_owned()
+            } else {
+                link(&plan.memory.links[edge])
+            };
+            let _ = writeln!(text, "{}     {corner}  {link}", RAIL.repeat(above));
         }
         let lines = stage(plan, node, COLUMNS - rails.width());
         for line in lines {
@@ -121,7 +125,7 @@ fn direct(source: &Source, sink: &dyn Endpoint) -> String {
 /// The direct path, the memory and the threads.
 fn costs(plan: &Plan, is_guarded: bool) -> String {
     let memory = &plan.memory;
-    let lane = match (plan.bare(), memory.has_explicit_marks) {
+    let lane = match (plan.bare(), memory.has_explicit_marks()) {
         (None, _) => "linked".to_owned(),
         (Some(_), _) if memory.is_unbounded => "linked, because backpressure is ignored".to_owned(),
         (Some((source, sink)), false) => match source.direct().and_then(|()| sink.direct()) {
@@ -165,6 +169,22 @@ mod tests {
     }
 
     #[test]
+    fn joined_programs_have_no_marks() {
+        let shown = text(
+            &plan("exec true | exec high=64K cat | exec cat | write /dev/null"),
+            None,
+        );
+        let links: Vec<&str> = shown.lines().filter_map(|line| line.strip_prefix("     │  ")).collect();
+        let joined = if crate::platform::JOINS_PIPES {
+            "moved inside the kernel, without a link"
+        } else {
+            "full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB"
+        };
+        let linked = "full at 64.0 KiB, resumes at 32.0 KiB, chunks up to 16.0 KiB";
+        assert_eq!(links, [joined, linked, joined]);
+    }
+
+    #[test]
     fn branches_are_indented() {
         let mut tree = plan("read - | hash sha256 | gzip threads=1 | write /a.gz");
         // The second stage gets a second output.
@@ -174,6 +194,7 @@ mod tests {
         tree.graph.append(fork, Port::Bytes);
         let marks = tree.memory.links.values()[0];
         tree.memory.links.push(marks);
+        tree.memory.explicit_marks.push(false);
         let text = text(&tree, None);
         let (stages, _) = text.split_once("\n\n").expect("costs");
         assert_data_eq!(

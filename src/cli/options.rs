@@ -15,6 +15,7 @@ use crate::view::Progress;
 use crate::view::live::{Background, Style};
 use crate::view::metrics::parse_address;
 
+use super::attach::AttachOptions;
 use super::check::CheckOptions;
 use super::ctl::Ctl;
 use super::generate::What;
@@ -141,6 +142,11 @@ pub enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
+    /// Look at a pipeline that is already running: which part of it is slow?
+    ///
+    /// Shows every process that pipes and connections join to one, as a run of highwater is shown. It neither signals nor
+    /// slows what it looks at, and ends when the pipeline does. Without an argument it lists what can be looked at.
+    Attach(AttachOptions),
     /// Check whether a program or a server honours backpressure, before it is deployed
     ///
     /// A program is fed lines of random text as fast as it takes them, while its output is read slowly and then not at all.
@@ -247,8 +253,9 @@ const MEMORY: &str = "Memory";
 const VIEW: &str = "What you see";
 const ENDING: &str = "How it ends";
 
+/// What to show, as it is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ProgressChoice {
+pub enum ProgressChoice {
     /// Live on a terminal that no stage uses, else none
     Auto,
     /// A picture of the chain, drawn in place; lines where there is no terminal
@@ -259,6 +266,18 @@ enum ProgressChoice {
     Json,
     /// Nothing
     None,
+}
+
+impl ProgressChoice {
+    /// What that is on this terminal; lines where nothing can be drawn.
+    pub fn shown(self) -> Progress {
+        match self {
+            Self::Auto | Self::Live if can_draw() => Progress::Live,
+            Self::Auto | Self::Live | Self::Plain => Progress::Plain,
+            Self::Json => Progress::Json,
+            Self::None => Progress::None,
+        }
+    }
 }
 
 /// When to use colour.
@@ -310,13 +329,12 @@ pub fn style(color: Color, is_terminal: bool) -> Style {
 impl RunOptions {
     /// What to show while running a chain, of which a stage uses a terminal or not.
     pub fn progress(&self, uses_terminal: impl Fn() -> bool) -> Progress {
-        match self.progress {
+        let is_auto = matches!(self.progress, Some(ProgressChoice::Auto) | None);
+        match self.progress.unwrap_or(ProgressChoice::Auto).shown() {
             _ if self.quiet => Progress::None,
-            Some(ProgressChoice::Json) => Progress::Json,
-            Some(ProgressChoice::Live) if can_draw() => Progress::Live,
-            Some(ProgressChoice::Plain | ProgressChoice::Live) => Progress::Plain,
-            Some(ProgressChoice::Auto) | None if can_draw() && !uses_terminal() => Progress::Live,
-            Some(ProgressChoice::Auto | ProgressChoice::None) | None => Progress::None,
+            Progress::Plain if is_auto => Progress::None,
+            Progress::Live if is_auto && uses_terminal() => Progress::None,
+            shown => shown,
         }
     }
 
@@ -392,7 +410,7 @@ fn parse_watch(text: &str) -> Result<u32, String> {
     }
 }
 
-fn parse_interval(text: &str) -> Result<Duration, String> {
+pub fn parse_interval(text: &str) -> Result<Duration, String> {
     not_zero(parse_seconds(text)?)
 }
 

@@ -7,17 +7,16 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
-use crate::plan::Plan;
 use crate::platform::files;
 use crate::view::record::{Header, Recorder};
 
 use super::own_files::OwnFile;
 
-/// Begins the recording of a run whose ends are not open yet.
+/// Begins the recording of this pipeline, whose ends are not open yet.
 ///
 /// # Errors
 /// If the file is not suitable. Nothing has been changed then.
-pub fn begin(path: &Path, plan: &Plan) -> Result<Recorder, Failure> {
+pub fn begin(path: &Path, text: &str) -> Result<Recorder, Failure> {
     let name = shown(path.as_os_str().as_bytes());
     let refused = |why: &str| {
         let operation = format!("--record {name}");
@@ -37,5 +36,5 @@ pub fn begin(path: &Path, plan: &Plan) -> Result<Recorder, Failure> {
     }
     let own = OwnFile::open(path).map_err(|error| io("cannot open", error))?;
     own.empty().map_err(|error| io("cannot empty it", error))?;
-    Ok(Recorder::new(own.file, own.is_shared, &Header::now("run", &plan.text)))
+    Ok(Recorder::new(own.file, own.is_shared, &Header::now("run", text)))
 }

@@ -78,7 +78,7 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
             return ExitCode::from(failure.kind().exit_code());
         }
     };
-    let begun = options.record.as_deref().map(|path| record::begin(path, &plan));
+    let begun = options.record.as_deref().map(|path| record::begin(path, &plan.text));
     let recorder = match begun.transpose() {
         Ok(recorder) => recorder,
         Err(failure) => {
@@ -155,7 +155,7 @@ pub fn unwatchable(max_rss: Option<u64>) -> Option<&'static str> {
 }
 
 /// Binds the address of the metrics, and serves them.
-fn serve(wanted: &Address) -> Result<Server, Failure> {
+pub fn serve(wanted: &Address) -> Result<Server, Failure> {
     let listener = Listener::bind(wanted)?;
     let url = listener.url();
     Server::start(listener).inspect(|_| say(&format!("highwater: metrics on {url}\n")))

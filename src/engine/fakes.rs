@@ -481,7 +481,7 @@ impl Case {
                 share: LinkShare::default(),
                 limit: 1 << 20,
                 fixed: true,
-                has_explicit_marks: false,
+                explicit_marks: self.graph.edges().map(|_| false).collect(),
                 is_unbounded: false,
                 links: links.collect(),
                 state: 0,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::endpoints::{OpenSideFile, SideFile};
 use crate::error::{Failure, Kind};
-use crate::graph::{Graph, NodeId, NodeMap};
+use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
 use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::platform::{FileId, FilePlace};
 use crate::stage::{
@@ -27,6 +27,8 @@ pub struct Opened {
     pub graph: Arc<Graph>,
     pub stages: NodeMap<OpenStage>,
     pub memory: MemoryPlan,
+    /// The edges whose bytes pass from pipe to pipe.
+    pub joins: EdgeMap<bool>,
     /// Bytes that the source is expected to give.
     pub expected: Option<u64>,
     /// The most bytes that are read from the source.
@@ -244,6 +246,7 @@ struct Opener {
     stages: NodeMap<OpenStage<Opening>>,
     side_files: Vec<(NodeId, SideFile)>,
     memory: MemoryPlan,
+    joins: EdgeMap<bool>,
     /// The pipeline's text, for a sink that continues an earlier run of it.
     text: String,
     /// The most bytes that the pipeline reads, including those that the source skips.
@@ -256,6 +259,7 @@ struct Opener {
 
 impl Opener {
     fn new(plan: Plan, facts: &NodeMap<Option<Facts>>, listening: NodeMap<Vec<String>>) -> Self {
+        let joins = plan.graph.edges().map(|edge| plan.joins(edge)).collect();
         let (wanted, text) = (plan.wanted_of(plan.graph.root()), plan.text.clone());
         let mut side_files = Vec::new();
         let stages = plan.stages.into_entries().zip(listening.into_values());
@@ -288,6 +292,7 @@ impl Opener {
             graph: Arc::new(plan.graph),
             side_files,
             memory: plan.memory,
+            joins,
             text,
             wanted,
             skipped: 0,
@@ -498,6 +503,7 @@ impl Opener {
             wanted: self.wanted,
             graph: self.graph,
             memory: self.memory,
+            joins: self.joins,
         }
     }
 }

@@ -177,7 +177,7 @@ impl Run {
         });
         let settles = settles.collect();
         let direct = joins_directly(&mut roles, &memory);
-        let (pool, links) = links(&memory, direct, most);
+        let (pool, links) = links(&memory, &opened.joins, direct, most);
         let pause_point = Arc::new(PausePoint::default());
         let hold = |node| match graph.input(node) {
             Some(edge) if !direct => SinkPause::Link(links[edge].clone()),
@@ -380,7 +380,7 @@ impl Run {
 fn joins_directly(roles: &mut NodeMap<OpenRole>, memory: &MemoryPlan) -> bool {
     match roles.values_mut() {
         [OpenRole::Source(source), OpenRole::Sink(sink)] => {
-            !memory.has_explicit_marks && !memory.is_unbounded && Direct::joins(source, sink)
+            !memory.has_explicit_marks() && !memory.is_unbounded && Direct::joins(source, sink)
         }
         _ => false,
     }
@@ -396,7 +396,7 @@ fn pipe_room(opened: &Opened) -> u64 {
 }
 
 /// The links of a run, and the pool of their buffers. The direct path has none.
-fn links(memory: &MemoryPlan, direct: bool, most: u64) -> (Arc<Pool>, EdgeMap<Arc<Link>>) {
+fn links(memory: &MemoryPlan, joins: &EdgeMap<bool>, direct: bool, most: u64) -> (Arc<Pool>, EdgeMap<Arc<Link>>) {
     let pool = Arc::new(if memory.is_unbounded {
         Pool::advisory(memory.link_bytes(), most)
     } else {
@@ -405,7 +405,10 @@ fn links(memory: &MemoryPlan, direct: bool, most: u64) -> (Arc<Pool>, EdgeMap<Ar
     let links = if direct {
         EdgeMap::default()
     } else {
-        memory.links.map(|_, marks| Link::new(*marks, pool.clone()))
+        memory.links.map(|edge, marks| {
+            let make = if joins[edge] { Link::joined } else { Link::new };
+            make(*marks, pool.clone())
+        })
     };
     (pool, links)
 }

@@ -4,22 +4,21 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::flow::{Link, LinkLevels, Load, StageTimes};
-use crate::graph::{EdgeId, EdgeMap, Id, NodeId, NodeMap};
-use crate::platform::{GroupUse, KernelQueue, ResidentMemory, group_use};
-use crate::stage::RateUnit;
+use crate::flow::{LinkLevels, StageTimes};
+use crate::graph::{EdgeId, EdgeMap, NodeId, NodeMap};
+use crate::platform::ResidentMemory;
 
 use super::bottleneck::bottleneck;
 use super::direct::DirectPath;
 use super::filling::LinkSample;
+use super::observed::{Observed, ProgramReading, Reading};
 use super::share::{Spent, ratio, share};
-use super::snapshot::{ChildSample, Moment, RateLimit, RecordCounts, RunSample, Snapshot, StageSample};
-use super::watch::Watch;
+use super::snapshot::{Moment, Origin, RecordCounts, Snapshot};
 
 /// Takes snapshots, and keeps the readings that shares and rates are relative to.
 #[derive(Debug)]
 pub struct Sampler {
-    watch: Arc<Watch>,
+    observed: Arc<dyn Observed>,
     memory: ResidentMemory,
     /// The counters at the end of the last interval that was reported.
     reported: Reading,
@@ -44,73 +43,17 @@ struct Past {
     program: Option<ProgramReading>,
 }
 
-/// All counters of the stages at one time.
-#[derive(Debug, Clone)]
-struct Reading {
-    at: Duration,
-    stages: NodeMap<StageReading>,
-    /// The levels of the links.
-    levels: EdgeMap<Load>,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct StageReading {
-    times: StageTimes,
-    spent: Spent,
-    bytes_in: u64,
-    bytes_out: u64,
-    records: RecordCounts,
-    /// What waits in the kernel on its outer side.
-    queue: Option<KernelQueue>,
-    /// The program that it runs, when it was last measured.
-    program: Option<ProgramReading>,
-}
-
-/// What a program used at one time.
-#[derive(Debug, Clone, Copy)]
-struct ProgramReading {
-    at: Duration,
-    pid: u32,
-    rss: u64,
-    cpu: Duration,
-}
-
-impl ProgramReading {
-    /// Its sample for the time since an earlier reading, or since the start.
-    fn sample(self, before: Option<Self>) -> ChildSample {
-        let (since, cpu) = before.map_or((Duration::ZERO, Duration::ZERO), |before| (before.at, before.cpu));
-        let used = self.cpu.saturating_sub(cpu);
-        ChildSample {
-            pid: self.pid,
-            rss: self.rss,
-            cpu: self.cpu,
-            cores: ratio(used.as_secs_f64(), self.at.saturating_sub(since).as_secs_f64()),
-        }
-    }
-}
-
-impl Reading {
-    /// The counters at the start.
-    fn zero(watch: &Watch) -> Self {
-        Self {
-            at: Duration::ZERO,
-            stages: watch.stages.map(|_, _| StageReading::default()),
-            levels: watch.links.map(|_, _| Load::default()),
-        }
-    }
-}
-
 /// The period over which shares are smoothed to name the bottleneck, and rates are taken.
 const RECENT: Duration = Duration::from_secs(5);
 
 impl Sampler {
     /// A sampler whose first interval begins at the start of the run.
     #[must_use]
-    pub fn new(watch: Arc<Watch>) -> Self {
-        let zero = Reading::zero(&watch);
+    pub fn new(observed: Arc<dyn Observed>) -> Self {
+        let zero = Reading::zero(observed.graph());
         Self {
-            past: watch.stages.map(|_, _| Past::default()),
-            watch,
+            past: zero.stages.map(|_, _| Past::default()),
+            observed,
             memory: ResidentMemory::open(),
             reported: zero.clone(),
             recent: VecDeque::from([zero]),
@@ -167,14 +110,14 @@ impl Sampler {
     pub fn end(&mut self) -> Snapshot {
         self.measure_programs();
         let now = self.read();
-        let zero = Reading::zero(&self.watch);
+        let zero = Reading::zero(self.observed.graph());
         self.snapshot(Moment::Ended, &zero, &now, &zero, self.longest_bottleneck(&now))
     }
 
     /// How to count the records that a stage passes on: those that it sends, or receives where it sends none. `None` if
     /// it does neither.
     fn records_of(&self, node: NodeId) -> Option<fn(&RecordCounts) -> u64> {
-        let graph = &self.watch.graph;
+        let graph = self.observed.graph();
         let has_records = |edge: &EdgeId| graph.edge(*edge).port.has_records();
         if graph.outputs(node).iter().any(has_records) {
             return Some(|records| records.sent);
@@ -183,65 +126,37 @@ impl Sampler {
         Some(|records| records.received)
     }
 
-    /// Reads every counter. The last stage is read first, and its sent bytes before its received ones, so no stage is
-    /// ever seen to have received more than the one before it has sent.
     fn read(&mut self) -> Reading {
-        let mut stages = self.watch.stages.map(|_, _| StageReading::default());
-        for (node, stage) in self.watch.stages.iter().rev() {
-            let reading = &mut stages[node];
-            reading.bytes_out = stage.meter.bytes_out();
-            reading.bytes_in = stage.meter.bytes_in();
-            reading.records = RecordCounts {
-                sent: stage.meter.records_out(),
-                received: stage.meter.records_in(),
-                rejected: stage.meter.rejected(),
-                dropped: stage.meter.dropped(),
-            };
+        let mut reading = self.observed.read();
+        for (node, stage) in reading.stages.iter_mut() {
+            let past = &mut self.past[node];
+            past.spent.advance_to(&stage.times);
+            past.queue_peak = stage.queue.map_or(0, |queue| queue.bytes).max(past.queue_peak);
+            stage.program = past.program;
         }
-        for (node, stage) in self.watch.stages.iter() {
-            let (reading, past) = (&mut stages[node], &mut self.past[node]);
-            reading.times = stage.meter.times();
-            reading.queue = stage.external_fd.queue();
-            past.spent.advance_to(&reading.times);
-            past.queue_peak = reading.queue.map_or(0, |queue| queue.bytes).max(past.queue_peak);
-            reading.spent = past.spent;
-            reading.program = past.program;
-        }
-        Reading {
-            at: self.watch.start.elapsed(),
-            stages,
-            levels: self.watch.links.map(|_, link| link.levels().load()),
-        }
+        reading
     }
 
     /// The bottleneck by the shares of the last seconds.
     fn bottleneck(&self) -> Option<NodeId> {
         let (before, now) = (self.recent.front()?, self.recent.back()?);
-        if let Some(overwhelmed) = self.overwhelmed(|levels| levels.buffered) {
+        if let Some(overwhelmed) = self.overwhelmed(now, |levels| levels.buffered) {
             return Some(overwhelmed);
         }
         let busy = now.stages.map(|node, stage| {
             let is_running = stage.times.ended_at.is_none();
             is_running.then(|| share(&before.stages[node].times, &stage.times).busy)
         });
-        bottleneck(&self.watch.graph, &busy, &self.fullness(), self.named)
-    }
-
-    /// How full each link is, as a part of the high-water mark that is nearer.
-    fn fullness(&self) -> EdgeMap<f64> {
-        self.watch.links.map(|_, link| link.levels().fullness())
+        bottleneck(self.observed.graph(), &busy, &fullness(now), self.named)
     }
 
     /// With advisory marks no stage is backpressured; the slowest stage is then the one with the most data in front of
     /// it.
-    fn overwhelmed(&self, level: fn(&LinkLevels) -> u64) -> Option<NodeId> {
-        let is_past = |link: &Link| {
-            let levels = link.levels();
-            level(&levels) > levels.high
-        };
-        let mut past = self.watch.links.iter().rev().filter(|(_, link)| is_past(link));
-        let past = past.next().filter(|_| self.watch.is_unbounded);
-        past.map(|(edge, _)| self.watch.graph.edge(edge).to)
+    fn overwhelmed(&self, now: &Reading, level: fn(&LinkLevels) -> u64) -> Option<NodeId> {
+        let is_past = |levels: &LinkLevels| level(levels) > levels.high;
+        let mut past = now.links.iter().rev().filter(|(_, levels)| is_past(levels));
+        let past = past.next().filter(|_| now.is_unbounded);
+        past.map(|(edge, _)| self.observed.graph().edge(edge).to)
     }
 
     /// The stage that was the bottleneck for the longest time. A run too short for a reading is judged by how long each
@@ -251,45 +166,22 @@ impl Sampler {
         if longest.1.blamed > Duration::ZERO {
             return Some(longest.0);
         }
-        if let Some(overwhelmed) = self.overwhelmed(|levels| levels.peak) {
+        if let Some(overwhelmed) = self.overwhelmed(now, |levels| levels.peak) {
             return Some(overwhelmed);
         }
         let busy = now
             .stages
             .map(|_, stage| Some(share(&StageTimes::default(), &stage.times).busy));
-        bottleneck(&self.watch.graph, &busy, &self.fullness(), None)
+        bottleneck(self.observed.graph(), &busy, &fullness(now), None)
     }
 
     /// Measures the programs that the stages run, or have run.
     fn measure_programs(&mut self) {
-        let at = self.watch.start.elapsed();
-        let stages = self.watch.stages.iter();
-        let children: Vec<_> = stages
-            .filter_map(|(node, stage)| Some((node, stage.findings.child()?)))
-            .collect();
-        let running = || children.iter().filter(|(_, child)| child.ended.is_none());
-        let leaders: Vec<i32> = running().map(|(_, child)| child.pid.cast_signed()).collect();
-        // To look at all processes of the system takes time.
-        let used = if leaders.is_empty() {
-            Vec::new()
-        } else {
-            group_use(&leaders)
-        };
-        let used = running().map(|(node, _)| *node).zip(used).collect::<Vec<_>>();
-        for (node, child) in &children {
-            let running = used.iter().find(|(of, _)| of == node).map(|(_, used)| *used);
-            let used = running.unwrap_or_else(|| GroupUse {
-                rss: 0,
-                cpu: child.ended.unwrap_or_default(),
-            });
-            let past = &mut self.past[*node];
-            past.program = Some(ProgramReading {
-                at,
-                pid: child.pid,
-                rss: used.rss,
-                // A member whose parent has ended is waited for by this process, and its time is lost to the group.
-                cpu: used.cpu.max(past.program.map_or(Duration::ZERO, |program| program.cpu)),
-            });
+        for (node, program) in self.observed.programs() {
+            let past = &mut self.past[node].program;
+            // A member whose parent has ended is waited for by this process, and its time is lost to the group.
+            let cpu = past.map_or(program.cpu, |past| past.cpu.max(program.cpu));
+            *past = Some(ProgramReading { cpu, ..program });
         }
     }
 
@@ -302,91 +194,46 @@ impl Sampler {
         bottleneck: Option<NodeId>,
     ) -> Snapshot {
         let time = now.at.saturating_sub(recent.at);
-        let lane = self.watch.lane_name();
+        let mut snapshot = self.observed.describe(now);
         // If one call reads and writes, the time cannot be attributed to either side.
-        let has_shares = lane == "linked" || lane == DirectPath::Copy.name();
-        let stages = self.watch.stages.map(|node, stage| {
+        let has_shares = snapshot.lane == "linked" || snapshot.lane == DirectPath::Copy.name();
+        for (node, stage) in snapshot.stages.iter_mut() {
             let (reading, past) = (&now.stages[node], &self.past[node]);
-            let control = self.watch.controls.rate_of(node.number());
-            let limit = |unit| {
-                let control = control.filter(|control| control.unit() == unit)?;
-                Some(RateLimit {
-                    now: control.rate(),
-                    initial: control.initial(),
-                })
-            };
             let counted = self.records_of(node);
             let passed = |reading: &Reading| counted.map_or(0, |count| count(&reading.stages[node].records));
-            StageSample {
-                name: stage.name.into(),
-                text: stage.text.clone(),
-                output_size: stage.output_size,
-                need: stage.need(),
-                listening: stage.listening.clone(),
-                children: reading
-                    .program
-                    .map(|program| program.sample(before.stages[node].program))
-                    .into_iter()
-                    .collect(),
-                outside: stage.outside,
-                bytes_in: reading.bytes_in,
-                bytes_out: reading.bytes_out,
-                records: counted.map(|_| reading.records),
-                share: has_shares.then(|| share(&before.stages[node].times, &reading.times)),
-                spent: reading.spent,
-                rate: per_second(reading.bytes_out - recent.stages[node].bytes_out, time),
-                record_rate: per_second(passed(now) - passed(recent), time),
-                limit: limit(RateUnit::Bytes),
-                record_limit: limit(RateUnit::Records),
-                ended: reading.times.ended_at.is_some(),
-                kernel_queue: reading.queue.map(|queue| queue.bytes),
-                kernel_queue_capacity: reading.queue.and_then(|queue| queue.capacity),
-                kernel_queue_peak: past.queue_peak,
-            }
-        });
-        let links = self
-            .watch
+            stage.records = counted.map(|_| reading.records);
+            stage.record_rate = per_second(passed(now).saturating_sub(passed(recent)), time);
+            stage.bytes_in = reading.bytes_in;
+            stage.bytes_out = reading.bytes_out;
+            stage.share = has_shares.then(|| share(&before.stages[node].times, &reading.times));
+            stage.spent = past.spent;
+            stage.rate = per_second(reading.bytes_out.saturating_sub(recent.stages[node].bytes_out), time);
+            stage.ended = reading.times.ended_at.is_some();
+            stage.kernel_queue = reading.queue.map(|queue| queue.bytes);
+            stage.kernel_queue_capacity = reading.queue.and_then(|queue| queue.capacity);
+            stage.kernel_queue_peak = past.queue_peak;
+            let program = reading
+                .program
+                .map(|program| program.sample(before.stages[node].program));
+            stage.children = program.into_iter().collect();
+        }
+        snapshot.links = now
             .links
-            .map(|edge, link| LinkSample::new(link.levels(), recent.levels[edge], time));
-        let is_sink_running = |node| now.stages[node].times.ended_at.is_none();
-        let pool = self.watch.pool.levels();
-        // The state is read before the limit, which only rises.
-        let state = self.watch.budget.state();
-        let mut snapshot = Snapshot {
-            moment,
-            run: RunSample {
-                elapsed: now.at,
-                rss: self.memory.now(),
-                rss_peak: self.memory.peak(),
-                buffered: pool.in_use,
-                buffered_peak: pool.peak,
-                pool_free: pool.free,
-                state,
-                state_peak: self.watch.budget.state_peak(),
-                limit: self.watch.budget.limit(),
-                is_unbounded: self.watch.is_unbounded,
-                expected: self.watch.expected,
-                progress: None,
-                remaining: None,
-                // A sink that has finished cannot be paused.
-                paused: self.watch.controls.is_paused() && self.watch.graph.sinks().any(is_sink_running),
-            },
-            graph: self.watch.graph.clone(),
-            bottleneck,
-            stages,
-            links,
-            lane,
-            hashes: self
-                .watch
-                .stages
-                .values()
-                .iter()
-                .flat_map(|stage| stage.findings.hashes())
-                .collect(),
-        };
-        snapshot.measure_progress();
+            .map(|edge, levels| LinkSample::new(*levels, recent.links[edge].load(), time));
+        snapshot.moment = moment;
+        snapshot.bottleneck = bottleneck;
+        snapshot.run.elapsed = now.at;
+        if snapshot.origin == Origin::Run {
+            (snapshot.run.rss, snapshot.run.rss_peak) = (self.memory.now(), self.memory.peak());
+            snapshot.measure_progress();
+        }
         snapshot
     }
+}
+
+/// How full each link is, as a part of the high-water mark that is nearer.
+fn fullness(now: &Reading) -> EdgeMap<f64> {
+    now.links.map(|_, levels| levels.fullness())
 }
 
 #[allow(clippy::cast_precision_loss, reason = "rates are shown with three digits")]

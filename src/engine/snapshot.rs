@@ -25,6 +25,8 @@ use super::share::{Share, Spent, optional};
 pub struct Snapshot {
     /// During or after the run.
     pub moment: Moment,
+    /// What is observed.
+    pub origin: Origin,
     /// The numbers of the whole run.
     pub run: RunSample,
     /// How the stages and the links are joined.
@@ -48,6 +50,15 @@ pub enum Moment {
     Running,
     /// After it: shares are those of the whole run.
     Ended,
+}
+
+/// What a snapshot shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A run of this process.
+    Run,
+    /// A pipeline of other processes, whose stages are programs.
+    Processes,
 }
 
 /// The whole run at one moment. Sizes in bytes.
@@ -102,7 +113,7 @@ pub struct RunSample {
 pub struct StageSample {
     /// Its name in the catalog.
     pub name: Cow<'static, str>,
-    /// Its call, normalised and safe to print.
+    /// Its call, normalised and safe to print; of another program its command.
     pub text: String,
     /// The addresses that it listens on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -113,6 +124,9 @@ pub struct StageSample {
     /// What it waits for outside of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<Outside>,
+    /// The file at its outer side, if it is another program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileSample>,
     /// Bytes since the start.
     pub bytes_in: u64,
     /// Bytes since the start.
@@ -187,6 +201,19 @@ pub struct ChildSample {
     /// at the end.
     #[serde(default)]
     pub cores: f64,
+}
+
+/// How far a program is in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSample {
+    /// Its path, safe to print.
+    pub path: String,
+    /// Where the next read or write begins.
+    #[serde(rename = "offset_bytes")]
+    pub offset: u64,
+    /// Its size.
+    #[serde(rename = "size_bytes")]
+    pub size: u64,
 }
 
 /// A rate that a stage keeps, per second.

@@ -7,12 +7,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::flow::{Link, Pool, StageMeter};
-use crate::graph::{EdgeMap, Graph, NodeMap};
-use crate::stage::{Budget, ExternalFd, Findings, OutputSize, Outside};
+use crate::graph::{EdgeMap, Graph, Id, NodeId, NodeMap};
+use crate::platform::{GroupUse, group_use};
+use crate::stage::{Budget, ExternalFd, Findings, OutputSize, Outside, RateUnit};
 
 use super::controls::Controls;
 use super::direct::DirectPath;
+use super::filling::LinkSample;
+use super::observed::{Observed, ProgramReading, Reading, StageReading};
 use super::progress::Need;
+use super::snapshot::{Moment, Origin, RateLimit, RecordCounts, RunSample, Snapshot, StageSample};
 
 /// What snapshots are made from.
 #[derive(Debug)]
@@ -117,6 +121,129 @@ impl Watch {
     /// How long all stages together have waited on purpose.
     pub(super) fn throttled(&self) -> Duration {
         self.meters().map(|meter| meter.times().throttling).sum()
+    }
+}
+
+impl Observed for Watch {
+    fn graph(&self) -> &Arc<Graph> {
+        &self.graph
+    }
+
+    /// The last stage is read first, and its sent bytes before its received ones, so no stage is ever seen to have
+    /// received more than the one before it has sent.
+    fn read(&self) -> Reading {
+        let mut stages = self.stages.map(|_, _| StageReading::default());
+        for (node, stage) in self.stages.iter().rev() {
+            let reading = &mut stages[node];
+            reading.bytes_out = stage.meter.bytes_out();
+            reading.bytes_in = stage.meter.bytes_in();
+            reading.records = RecordCounts {
+                sent: stage.meter.records_out(),
+                received: stage.meter.records_in(),
+                rejected: stage.meter.rejected(),
+                dropped: stage.meter.dropped(),
+            };
+        }
+        for (node, stage) in self.stages.iter() {
+            let reading = &mut stages[node];
+            reading.times = stage.meter.times();
+            reading.queue = stage.external_fd.queue();
+        }
+        Reading {
+            at: self.start.elapsed(),
+            stages,
+            links: self.links.map(|_, link| link.levels()),
+            is_unbounded: self.is_unbounded,
+        }
+    }
+
+    fn programs(&self) -> Vec<(NodeId, ProgramReading)> {
+        let at = self.start.elapsed();
+        let stages = self.stages.iter();
+        let children: Vec<_> = stages
+            .filter_map(|(node, stage)| Some((node, stage.findings.child()?)))
+            .collect();
+        let running = || children.iter().filter(|(_, child)| child.ended.is_none());
+        let leaders: Vec<i32> = running().map(|(_, child)| child.pid.cast_signed()).collect();
+        // To look at all processes of the system takes time.
+        let used = if leaders.is_empty() {
+            Vec::new()
+        } else {
+            group_use(&leaders)
+        };
+        let used = running().map(|(node, _)| *node).zip(used).collect::<Vec<_>>();
+        let programs = children.iter().map(|(node, child)| {
+            let running = used.iter().find(|(of, _)| of == node).map(|(_, used)| *used);
+            let used = running.unwrap_or_else(|| GroupUse {
+                rss: 0,
+                cpu: child.ended.unwrap_or_default(),
+            });
+            let program = ProgramReading {
+                at,
+                pid: child.pid,
+                rss: used.rss,
+                cpu: used.cpu,
+            };
+            (*node, program)
+        });
+        programs.collect()
+    }
+
+    fn describe(&self, now: &Reading) -> Snapshot {
+        let lane = self.lane_name();
+        let stages = self.stages.map(|node, stage| {
+            let control = self.controls.rate_of(node.number());
+            let limit = |unit| {
+                let control = control.filter(|control| control.unit() == unit)?;
+                Some(RateLimit {
+                    now: control.rate(),
+                    initial: control.initial(),
+                })
+            };
+            StageSample {
+                name: stage.name.into(),
+                text: stage.text.clone(),
+                output_size: stage.output_size,
+                need: stage.need(),
+                listening: stage.listening.clone(),
+                outside: stage.outside,
+                limit: limit(RateUnit::Bytes),
+                record_limit: limit(RateUnit::Records),
+                ..StageSample::default()
+            }
+        });
+        let is_sink_running = |node| now.stages[node].times.ended_at.is_none();
+        let pool = self.pool.levels();
+        // The state is read before the limit, which only rises.
+        let state = self.budget.state();
+        Snapshot {
+            moment: Moment::Running,
+            origin: Origin::Run,
+            run: RunSample {
+                buffered: pool.in_use,
+                buffered_peak: pool.peak,
+                pool_free: pool.free,
+                state,
+                state_peak: self.budget.state_peak(),
+                limit: self.budget.limit(),
+                is_unbounded: self.is_unbounded,
+                expected: self.expected,
+                // A sink that has finished cannot be paused.
+                paused: self.controls.is_paused() && self.graph.sinks().any(is_sink_running),
+                ..RunSample::default()
+            },
+            graph: self.graph.clone(),
+            bottleneck: None,
+            stages,
+            links: EdgeMap::<LinkSample>::default(),
+            lane,
+            hashes: self
+                .stages
+                .values()
+                .iter()
+                .flat_map(|stage| stage.findings.hashes())
+                .collect(),
+        }
     }
 }
 

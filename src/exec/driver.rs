@@ -18,9 +18,8 @@ use crate::child::{Group, KILL_LIMIT};
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Inlet, Outlet, Wait};
 use crate::platform::{ChildExit, cpu_time, has_terminal, pipe_from_child, pipe_to_child, wait_for_any};
-use crate::stage::{ChildState, Context, Outcome};
+use crate::stage::{ChildState, Context, DescriptorWaker, Outcome};
 
-use super::descriptor_waker::DescriptorWaker;
 use super::ending;
 use super::input::{Input, Written};
 use super::output::{Given, LineRelay, Output};
@@ -105,7 +104,7 @@ impl<'a> Child<'a> {
                 if inlet.is_none() {
                     context.external_fd.reads(&ours);
                 }
-                (Some(Output::new(outlet, ours)), theirs)
+                (Some(Output::new(outlet, ours, inlet.is_none())), theirs)
             }
             None => (None, listen()?),
         };
@@ -179,6 +178,9 @@ impl<'a> Child<'a> {
             // All of it was given, and this is its end.
             self.input = None;
         }
+        if let Some(output) = &mut self.output {
+            output.look_behind(waking)?;
+        }
         if self.output.as_ref().is_some_and(|output| output.is_full) {
             self.read(waking)?;
             if self.is_over() {
@@ -187,8 +189,11 @@ impl<'a> Child<'a> {
             }
         }
         let ready = self.wait()?;
-        if ready.stdin {
-            self.write()?;
+        if ready.stdin || ready.in_front {
+            self.write(ready.in_front)?;
+        }
+        if self.deadline.is_some() && self.output.as_mut().is_some_and(Output::is_being_taken) {
+            self.deadline = None;
         }
         if ready.stdout {
             self.read(waking)?;
@@ -212,13 +217,17 @@ impl<'a> Child<'a> {
         Ok(())
     }
 
-    fn write(&mut self) -> Outcome {
+    /// Gives it what there is: out of the pipe of the program in front, if that has something.
+    fn write(&mut self, is_in_front: bool) -> Outcome {
         let Some(input) = &mut self.input else { return Ok(()) };
         let cannot = |error| Failure::io(Kind::Child, "cannot write to it", error);
-        match input.write().map_err(cannot)? {
+        let written = if is_in_front { input.splice() } else { input.write() };
+        match written.map_err(cannot)? {
             Written::Refused => self.input = None,
             Written::Bytes(count) => {
-                self.level_pause = LEVEL_PAUSES[0];
+                if count > 0 {
+                    self.level_pause = LEVEL_PAUSES[0];
+                }
                 let meter = &self.context.meter;
                 if self.output.is_some() {
                     meter.add_settled(count as u64);
@@ -251,9 +260,12 @@ impl<'a> Child<'a> {
         if self.status.is_some() && !is_full {
             self.deadline.get_or_insert(Instant::now() + self.grace);
         }
-        let (kind, level_pause) = self.waits_for();
+        let (kind, mut changes) = self.waits_for();
+        let input = self.input.as_mut();
+        changes |= input.is_some_and(Input::look_in_front);
         let limit = [
-            level_pause,
+            changes.then(|| self.next_level_pause()),
+            self.input.as_ref().and_then(|input| input.mover().rest()),
             self.deadline
                 .map(|deadline| deadline.saturating_duration_since(Instant::now())),
             (self.status.is_none() && self.exit.descriptor().is_none()).then_some(EXIT_INTERVAL),
@@ -264,7 +276,7 @@ impl<'a> Child<'a> {
             let _waiting = self.context.meter.wait(kind);
             self.poll(limit, is_full)?
         };
-        if self.may_be_stopped && !ready.stdout && !ready.stdin {
+        if self.may_be_stopped && !ready.stdout && !ready.stdin && !ready.in_front {
             self.check_not_stopped()?;
         }
         Ok(ready)
@@ -275,16 +287,19 @@ impl<'a> Child<'a> {
         let waker = self.waker.descriptor();
         // An entry that is not waited for is the waker, without events.
         let watch = watch_or(waker);
-        let wanted = match &self.input {
-            Some(input) if !input.is_starved() => PollFlags::OUT,
+        let input = self.input.as_ref();
+        let wanted = match input {
+            Some(input) if input.awaits_room() => PollFlags::OUT,
             // An error tells that the child has closed it.
             _ => PollFlags::empty(),
         };
+        let in_front = input.and_then(|input| input.mover().awaits_bytes()).map(AsFd::as_fd);
         let relay = |at: usize| Some(self.relays.get(at)?.pipe.as_ref()?.as_fd());
-        let stdout = self.output.as_ref().filter(|_| !is_full);
+        let stdout = self.output.as_ref().filter(|output| !is_full && !output.is_lent);
         let mut fds = [
             watch(Some(waker), PollFlags::IN),
-            watch(self.input.as_ref().map(|input| input.pipe().as_fd()), wanted),
+            watch(input.map(|input| input.pipe().as_fd()), wanted),
+            watch(in_front, PollFlags::IN),
             watch(
                 stdout.and_then(|output| Some(output.pipe.as_ref()?.as_fd())),
                 PollFlags::IN,
@@ -294,36 +309,40 @@ impl<'a> Child<'a> {
             watch(self.exit.descriptor().filter(|_| self.status.is_none()), PollFlags::IN),
         ];
         wait_for_any(&mut fds, limit).map_err(|error| Failure::io(Kind::Resources, "cannot wait for it", error))?;
-        let [_, stdin, stdout, stderr, said, exit] = fds.map(|fd| !fd.revents().is_empty());
+        let [_, stdin, in_front, stdout, stderr, said, exit] = fds.map(|fd| !fd.revents().is_empty());
         Ok(Ready {
             stdin,
+            in_front: in_front || input.is_some_and(|input| input.mover().rest().is_some()),
             stdout,
             relays: [stderr, said],
             exit: exit || self.exit.descriptor().is_none(),
         })
     }
 
-    /// What it waits for, and after what time that may have changed without anything to be told by.
-    fn waits_for(&mut self) -> (Wait, Option<Duration>) {
+    /// What it waits for, and whether that may change without anything to be told by.
+    fn waits_for(&mut self) -> (Wait, bool) {
         let wait = match (&mut self.output, &self.input) {
             (Some(output), _) if output.is_full => output.holds_child_up().then_some(Wait::Backpressured),
+            // The consumer counts that time as backpressured.
+            (Some(output), _) if output.is_lent && output.outlet.is_held_up() => return (Wait::Outside, false),
             (_, Some(input)) if input.is_starved() => {
                 let unread = input.unread();
                 let taken = std::mem::replace(&mut self.unread, unread).saturating_sub(unread);
                 self.context.meter.add_settled(taken);
                 (unread == 0).then_some(Wait::Idle)
             }
-            _ => return (Wait::Outside, None),
+            (_, Some(input)) if input.mover().rest().is_some() => return (input.mover().kind_of_wait(), false),
+            _ => return (Wait::Outside, false),
         };
-        match wait {
-            Some(wait) => (wait, None),
-            // The child works on what is in its pipe, or into the one behind it.
-            None => {
-                let pause = self.level_pause;
-                self.level_pause = (pause * 2).min(LEVEL_PAUSES[1]);
-                (Wait::Outside, Some(pause))
-            }
-        }
+        // Without a kind the child works on what is in its pipe, or into the one behind it.
+        (wait.unwrap_or(Wait::Outside), wait.is_none())
+    }
+
+    /// How long to wait before a pipe is looked at again.
+    fn next_level_pause(&mut self) -> Duration {
+        let pause = self.level_pause;
+        self.level_pause = (pause * 2).min(LEVEL_PAUSES[1]);
+        pause
     }
 
     /// A terminal stops a program in the background that wants something of it.
@@ -365,11 +384,12 @@ impl<'a> Child<'a> {
 
     /// Ends it and its group. Its input stays open for so long: a child takes the end of that for success.
     fn end(&mut self) {
-        if let Some(output) = &mut self.output {
-            output.pipe = None;
-        }
-        let relays = &mut self.relays;
+        let (relays, output) = (&mut self.relays, &mut self.output);
         let has_ended = self.group.end(|| {
+            // Not before the signal: otherwise a script whose program cannot write any more goes on with its next command.
+            if let Some(output) = output {
+                output.pipe = None;
+            }
             for relay in relays.iter_mut() {
                 let _ = relay.read();
             }
@@ -401,8 +421,11 @@ fn watch_or<'fd>(other: BorrowedFd<'fd>) -> impl Fn(Option<BorrowedFd<'fd>>, Pol
 }
 
 /// What can be served.
+#[allow(clippy::struct_excessive_bools, reason = "one for each descriptor")]
 struct Ready {
     stdin: bool,
+    /// The pipe of the program in front.
+    in_front: bool,
     stdout: bool,
     relays: [bool; 2],
     exit: bool,

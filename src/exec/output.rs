@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::Outlet;
 use crate::platform::{Descriptor, Interest, Transfer};
+use crate::stage::Fill;
 
 use super::lines::Lines;
 
@@ -33,8 +34,12 @@ pub struct Output {
     size: usize,
     /// Whether the link has no room for what is in the pipe.
     pub is_full: bool,
-    /// What was in the pipe when it was last looked at.
-    seen: Option<u64>,
+    /// How full the pipe is.
+    fill: Fill,
+    /// Whether the consumer takes the bytes out of the pipe itself.
+    pub is_lent: bool,
+    /// What the consumer had taken when it was last looked at.
+    taken: u64,
 }
 
 /// Bytes of the first read: what a pipe of the usual size holds.
@@ -43,14 +48,42 @@ const FIRST: usize = 64 << 10;
 const SMALLEST: usize = 4 << 10;
 
 impl Output {
-    pub fn new(outlet: Outlet, pipe: Arc<Descriptor>) -> Self {
+    /// `is_source` says that the child has no input of ours.
+    pub fn new(outlet: Outlet, pipe: Arc<Descriptor>, is_source: bool) -> Self {
+        let is_lent = outlet.lend(&pipe, is_source);
         Self {
             size: FIRST.min(outlet.largest()),
             outlet,
             pipe: Some(pipe),
             is_full: false,
-            seen: None,
+            fill: Fill::default(),
+            is_lent,
+            taken: 0,
         }
+    }
+
+    /// Looks whether the pipe is still lent.
+    ///
+    /// # Errors
+    /// [`Stop::PeerClosed`] if it is, and the consumer wants no more.
+    pub fn look_behind(&mut self, context: &mut Context<'_>) -> Result<(), Stop> {
+        if self.is_lent {
+            self.is_lent = self.outlet.has_lent(context);
+            if self.outlet.is_closed() {
+                return Err(Stop::PeerClosed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the pipe is lent, and something is in it or was taken out of it since the last call.
+    pub fn is_being_taken(&mut self) -> bool {
+        let sent = self.outlet.sent();
+        let has_bytes = || {
+            let queue = self.pipe.as_ref().and_then(|pipe| pipe.kernel_queue(Interest::Read));
+            queue.is_some_and(|queue| queue.bytes > 0)
+        };
+        self.is_lent && (std::mem::replace(&mut self.taken, sent) < sent || has_bytes())
     }
 
     /// Moves into the link what is in the pipe, as far as both allow.
@@ -84,22 +117,15 @@ impl Output {
                 }
                 buffer.advance(count);
                 self.outlet.send(buffer)?;
-                self.seen = None;
+                self.fill = Fill::default();
                 Ok(Given::Bytes(count))
             }
         }
     }
 
-    /// Whether the child waits for room, as far as can be told: its pipe is full, or it has stopped growing beyond the half
-    /// of its size, because a write that does not fit into the rest of a page begins a new one.
+    /// Whether the child waits for room, as far as can be told.
     pub fn holds_child_up(&mut self) -> bool {
-        let queue = self.pipe.as_ref().and_then(|pipe| pipe.kernel_queue(Interest::Read));
-        let Some(queue) = queue else { return true };
-        let seen = self.seen.replace(queue.bytes);
-        queue.capacity.is_none_or(|capacity| {
-            let has_stopped = queue.bytes >= capacity / 2 && seen == Some(queue.bytes);
-            has_stopped || queue.bytes + SMALLEST as u64 > capacity
-        })
+        self.pipe.as_ref().is_none_or(|pipe| self.fill.is_full(pipe))
     }
 }
 

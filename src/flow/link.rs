@@ -15,6 +15,7 @@ use super::{Load, Pool, Position, StageMeter};
 
 mod buffer;
 mod inlet;
+mod joint;
 mod marks;
 mod outlet;
 mod piece;
@@ -22,6 +23,7 @@ mod piece;
 pub use buffer::Buffer;
 pub(super) use buffer::Credit;
 pub use inlet::Inlet;
+use joint::Joint;
 pub use marks::{Marks, RecordMarks};
 pub use outlet::Outlet;
 use piece::Piece;
@@ -49,13 +51,13 @@ const SMALLEST: usize = 4 << 10;
 /// What a link holds at one moment, and its counters since the start. Sizes in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkLevels {
-    /// Held by chunks that wait in the link or are held by the consumer.
+    /// Held by chunks that wait in the link or are held by the consumer; of a joined link, by the kernel in its two pipes.
     #[serde(rename = "buffered_bytes")]
     pub buffered: u64,
     /// The highest `buffered` ever.
     #[serde(rename = "peak_bytes")]
     pub peak: u64,
-    /// The high-water mark.
+    /// The high-water mark; of a joined link, what its pipes can hold.
     #[serde(rename = "high_bytes")]
     pub high: u64,
     /// The low-water mark.
@@ -84,7 +86,7 @@ pub struct RecordLevels {
     /// The highest `buffered` ever.
     #[serde(rename = "peak_records")]
     pub peak: u64,
-    /// The high-water mark.
+    /// The high-water mark; of a joined link, what its pipes can hold.
     #[serde(rename = "high_records")]
     pub high: u64,
     /// The low-water mark.
@@ -151,6 +153,10 @@ struct State {
     /// A position behind all queued chunks that no chunk carries yet, because the consumer holds the largest allowed
     /// number of chunks.
     position: Option<Position>,
+    /// Whether the consumer takes the producer's pipe instead of chunks.
+    joint: Joint,
+    /// Bytes that both pipes of a joined link can hold.
+    capacity: Option<u64>,
     ended: Option<End>,
     /// The consumer has closed its side, or the run was cancelled.
     closed: bool,
@@ -200,6 +206,10 @@ impl Link {
     /// A link with these marks, whose buffers come from `pool`.
     #[must_use]
     pub fn new(marks: Marks, pool: Arc<Pool>) -> Arc<Self> {
+        Self::of(marks, pool, Joint::None)
+    }
+
+    fn of(marks: Marks, pool: Arc<Pool>, joint: Joint) -> Arc<Self> {
         Arc::new(Self {
             marks,
             pool,
@@ -210,6 +220,8 @@ impl Link {
                 buffers: 0,
                 pause: None,
                 position: None,
+                joint,
+                capacity: None,
                 ended: None,
                 closed: false,
                 held: false,
@@ -270,13 +282,14 @@ impl Link {
     /// What it holds now, and its counters so far.
     #[must_use]
     pub fn levels(&self) -> LinkLevels {
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
+        let joined = state.measure_joint();
         let open_pause = state.pause.map_or(Duration::ZERO, |(_, since)| since.elapsed());
         LinkLevels {
-            buffered: state.level.bytes,
+            buffered: state.level.bytes + joined,
             peak: state.peak.bytes,
-            high: self.marks.high,
-            low: self.marks.low,
+            high: state.capacity.unwrap_or(self.marks.high),
+            low: state.capacity.map_or(self.marks.low, joint::low),
             times_full: state.times_full,
             times_empty: state.times_empty,
             drains: state.drains,
@@ -453,6 +466,10 @@ impl Link {
         if let Some(packet) = state.pop() {
             return Poll::Ready(Ok(Some(packet)));
         }
+        if joint::withholds_end(&state) {
+            set_waker(&mut state.consumer, context.waker());
+            return Poll::Pending;
+        }
         match state.ended.filter(|_| state.position.is_none()) {
             Some(End::Finished) => Poll::Ready(Ok(None)),
             Some(End::Aborted) => Poll::Ready(Err(Closed)),
@@ -590,10 +607,13 @@ impl State {
     /// Closes the link: a pause ends here, without a drain.
     fn close(&mut self) {
         self.closed = true;
-        self.end_pause();
+        self.end_joint();
     }
 
     fn end_pause(&mut self) {
+        if let Joint::Lent(pipe) = &self.joint {
+            pipe.producer.release();
+        }
         if let Some((_, since)) = self.pause.take() {
             self.longest_pause = self.longest_pause.max(since.elapsed());
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use super::sync::{Mutex, lock};
 
 /// What a stage waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,15 @@ pub struct StageMeter {
     open: AtomicU64,
     /// Nanoseconds from `start` to the stage's end, plus 1; 0 while it runs.
     ended: AtomicU64,
+    held_up: Mutex<HeldUp>,
+}
+
+/// For how long the stage was held up, as its consumer has counted it. In nanoseconds.
+#[derive(Debug, Default)]
+struct HeldUp {
+    total: u64,
+    /// From `start` to the beginning of the current time.
+    since: Option<u64>,
 }
 
 impl StageMeter {
@@ -83,6 +93,7 @@ impl StageMeter {
             waited: [const { AtomicU64::new(0) }; 4],
             open: AtomicU64::new(0),
             ended: AtomicU64::new(0),
+            held_up: Mutex::default(),
         }
     }
 
@@ -94,6 +105,27 @@ impl StageMeter {
     pub fn wait(&self, kind: Wait) -> Waiting<'_> {
         self.open.store(self.now() << 3 | (1 + kind as u64), Ordering::Release);
         Waiting { meter: self, kind }
+    }
+
+    /// Begins a time that counts as backpressured, whatever the stage itself waits for. The consumer calls this where only
+    /// it can tell that there is no room: see [`Outlet::lend`](super::Outlet::lend).
+    pub fn hold_up(&self) {
+        let now = self.now();
+        lock(&self.held_up).since.get_or_insert(now);
+    }
+
+    /// Ends that time.
+    pub fn release(&self) {
+        let mut held_up = lock(&self.held_up);
+        if let Some(since) = held_up.since.take() {
+            held_up.total += self.now().saturating_sub(since);
+        }
+    }
+
+    /// Nanoseconds for which its consumer has held it up until `now`.
+    fn held_up(&self, now: u64) -> u64 {
+        let held_up = lock(&self.held_up);
+        held_up.total + held_up.since.map_or(0, |since| now.saturating_sub(since))
     }
 
     /// Counts `count` bytes received from the input link, or, for a source, from outside.
@@ -229,11 +261,13 @@ impl StageMeter {
                 nanos[kind] += now.saturating_sub(open >> 3);
             }
             let ended = self.ended.load(Ordering::Acquire);
+            let held_up = self.held_up(now);
+            let outside = nanos[Wait::Outside as usize].saturating_sub(held_up);
             return StageTimes {
                 at: Duration::from_nanos(now),
                 idle: Duration::from_nanos(nanos[Wait::Idle as usize]),
-                backpressured: Duration::from_nanos(nanos[Wait::Backpressured as usize]),
-                outside: Duration::from_nanos(nanos[Wait::Outside as usize]),
+                backpressured: Duration::from_nanos(nanos[Wait::Backpressured as usize] + held_up),
+                outside: Duration::from_nanos(outside),
                 throttling: Duration::from_nanos(nanos[Wait::Throttling as usize]),
                 ended_at: (ended != 0).then(|| Duration::from_nanos(ended - 1)),
             };

@@ -78,8 +78,8 @@ pub struct MemoryPlan {
     pub state: u64,
     /// The largest record that each stage may pass on, where records flow.
     pub largest_record: NodeMap<u64>,
-    /// Whether the user set a mark and so expects a link even where none is needed.
-    pub has_explicit_marks: bool,
+    /// Whether the user set a mark of a link and so expects it even where none is needed.
+    pub explicit_marks: EdgeMap<bool>,
     /// Whether the marks are advisory, so that the ceiling is what the links would have kept to.
     pub is_unbounded: bool,
     /// How the links would divide another ceiling.
@@ -188,9 +188,17 @@ impl MemoryPlan {
             state: state + rooms(false).map(|(_, count)| count * open_record).sum::<u64>(),
             largest_record: bounds.map(|_, bound| bound.unwrap_or(open_record)),
             is_unbounded: limits.ignore_backpressure,
-            has_explicit_marks: links().any(|(_, demand)| demand.high.or(demand.low).is_some()),
+            explicit_marks: links()
+                .map(|(_, demand)| demand.high.or(demand.low).is_some())
+                .collect(),
             share: link_share,
         })
+    }
+
+    /// Whether the user set any mark.
+    #[must_use]
+    pub fn has_explicit_marks(&self) -> bool {
+        self.explicit_marks.values().contains(&true)
     }
 
     /// What all links together may hold, in bytes.
@@ -393,17 +401,17 @@ mod tests {
             low: Some(low),
             ..demand(0, Some(8192))
         };
-        assert!(!plan(vec![demand(0, None)], None).expect("fits").has_explicit_marks);
+        assert!(!plan(vec![demand(0, None)], None).expect("fits").has_explicit_marks());
         assert!(
             plan(vec![demand(0, Some(8192))], None)
                 .expect("fits")
-                .has_explicit_marks
+                .has_explicit_marks()
         );
         let only_low = Demand {
             high: None,
             ..low(4096)
         };
-        assert!(plan(vec![only_low], None).expect("fits").has_explicit_marks);
+        assert!(plan(vec![only_low], None).expect("fits").has_explicit_marks());
         assert_eq!(plan(vec![low(8191)], None).expect("fits").links.values()[0].low, 8191);
         let refused = plan(vec![low(8192)], None).expect_err("not below");
         assert_eq!(refused[0].message, "`low` is not below the high-water mark, 8KiB");

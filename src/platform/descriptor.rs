@@ -233,7 +233,8 @@ impl Descriptor {
     /// `None` if that is not possible, or fails with an error that reading or writing will return as well.
     ///
     /// # Errors
-    /// The pending error of a socket's connection. The system reports it once: a later read would see an end.
+    /// `EPIPE` if nobody reads the pipe `to`, and the pending error of a socket's connection. The system reports that once: a
+    /// later read would see an end.
     pub fn splice_to(&self, to: &Self, length: usize) -> io::Result<Option<Transfer>> {
         let ends = [self, to];
         if ends
@@ -251,6 +252,7 @@ impl Descriptor {
         let moved = transfer(|| call(self.as_fd(), to.as_fd(), fault::share(operation, length)?));
         match moved {
             Ok(moved) => Ok(Some(moved)),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(error),
             Err(error) if ends.iter().any(|end| end.shape == Shape::Socket) && !is_refusal(&error) => Err(error),
             Err(_) => Ok(None),
         }

@@ -26,14 +26,21 @@ use rustix::thread::CapabilitySet;
 
 use super::files::Guards;
 
+mod other_process;
 mod processes;
 mod room;
+mod unix_peers;
 
+pub use other_process::{
+    ProcessFiles, ThreadFiles, child_processes, command_line, connections, file_position, held_descriptor,
+    held_descriptors, owner, start_time, threads,
+};
 pub use processes::{
     cpu_time, group_use, has_running_thread, listeners, open_files, process_memory, processes, shares_network,
     stored_bytes,
 };
 pub use room::free_memory;
+pub use unix_peers::unix_peers;
 
 /// One eventfd.
 #[derive(Debug)]
@@ -270,6 +277,9 @@ pub fn punch_hole(fd: BorrowedFd<'_>, start: u64, length: u64) {
 pub fn send_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix::io::Result<usize> {
     rustix::fs::sendfile(to, from, None, length)
 }
+
+/// Whether bytes can be moved from pipe to pipe without a copy.
+pub const JOINS_PIPES: bool = true;
 
 /// Moves pages from or to a pipe; never waits for a pipe.
 pub fn splice(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: usize) -> rustix::io::Result<usize> {

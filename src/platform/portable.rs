@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::process::Pid;
 
 use super::files::Guards;
+use super::other_process::{Activity, Connection, FilePosition, HeldDescriptor, Level};
 use super::process_tree::{GroupUse, Listed, Listeners, OpenFile, ProcessMemory};
 
 /// A pipe: its read end is polled, a byte in it rings the alarm.
@@ -133,6 +134,9 @@ pub fn copy_file_range(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usiz
 }
 
 /// Bytes are read and written instead.
+pub const JOINS_PIPES: bool = false;
+
+/// Bytes are read and written instead.
 pub fn splice(_from: BorrowedFd<'_>, _to: BorrowedFd<'_>, _length: usize) -> rustix::io::Result<usize> {
     Err(Errno::NOSYS)
 }
@@ -247,6 +251,117 @@ pub fn processes() -> io::Result<Vec<Listed>> {
         io::ErrorKind::Unsupported,
         "this system does not list its processes with their memory as Linux does",
     ))
+}
+
+/// The counters of another process: there are no portable ones.
+#[derive(Debug)]
+pub struct ProcessFiles;
+
+impl ProcessFiles {
+    /// There is none.
+    #[must_use]
+    pub fn open(_pid: i32) -> Self {
+        Self
+    }
+
+    /// Unknown.
+    #[must_use]
+    pub fn transferred(&self) -> Option<(u64, u64)> {
+        None
+    }
+
+    /// Unknown.
+    #[must_use]
+    pub fn resident(&self) -> Option<u64> {
+        None
+    }
+
+    /// Unknown.
+    #[must_use]
+    pub fn level(&self, _held: &HeldDescriptor) -> Option<Level> {
+        None
+    }
+
+    /// Unknown.
+    #[must_use]
+    pub fn is_full(&self, _fd: i32) -> Option<bool> {
+        None
+    }
+}
+
+/// What a thread of another process does: there is no portable way to see it.
+#[derive(Debug)]
+pub struct ThreadFiles;
+
+impl ThreadFiles {
+    /// There is none.
+    pub fn open(_pid: i32, _thread: i32) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Unknown.
+    pub fn activity(&mut self) -> Option<Activity> {
+        None
+    }
+}
+
+/// Unknown.
+#[must_use]
+pub fn threads(_pid: i32) -> Vec<i32> {
+    Vec::new()
+}
+
+/// There is no portable list.
+#[must_use]
+pub fn child_processes(_pid: i32) -> Vec<i32> {
+    Vec::new()
+}
+
+/// There is no portable list.
+pub fn held_descriptors(_pid: i32) -> io::Result<Vec<HeldDescriptor>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Unknown.
+#[must_use]
+pub fn held_descriptor(_pid: i32, _fd: i32) -> Option<HeldDescriptor> {
+    None
+}
+
+/// Unknown.
+#[must_use]
+pub fn file_position(_pid: i32, _fd: i32) -> Option<FilePosition> {
+    None
+}
+
+/// Unknown.
+#[must_use]
+pub fn command_line(_pid: i32) -> Vec<Vec<u8>> {
+    Vec::new()
+}
+
+/// Unknown.
+#[must_use]
+pub fn start_time(_pid: i32) -> Option<u64> {
+    None
+}
+
+/// Unknown.
+#[must_use]
+pub fn owner(_pid: i32) -> Option<u32> {
+    None
+}
+
+/// There is no portable list.
+#[must_use]
+pub fn connections(_pid: i32) -> Vec<Connection> {
+    Vec::new()
+}
+
+/// There is no portable list.
+#[must_use]
+pub fn unix_peers() -> Vec<(u64, u64)> {
+    Vec::new()
 }
 
 /// Unknown.

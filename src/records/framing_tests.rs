@@ -209,6 +209,32 @@ proptest! {
     }
 
     #[test]
+    fn unchecked_records_never_panic(
+        record in prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..48),
+            r#"[{}\[\]":,\\ab1. u0-]{0,48}"#.prop_map(String::into_bytes),
+        ],
+    ) {
+        let paths = ["a", "b.a"].map(|path| json::Path::parse(path.as_bytes()).expect("a path"));
+        for condition in ["a == 1", "b.a > x", "a ~ b"] {
+            let _ = Condition::parse(condition).expect("a condition").is_met(&record);
+        }
+        let mut made = Record::new(64);
+        Fields::new(&paths).select(&record, &mut made);
+        made.clear();
+        let _ = Fields::new(&paths).remove(&record, &mut made);
+        made.clear();
+        let _ = CsvWriter::new(b',', None).write(&record, &mut Vec::new());
+        let mut buffers = TextBuffers::new(64);
+        let mut texts = TextChange::new(&record, &mut made, &mut buffers);
+        texts.all_texts(|text, made| {
+            made.extend(text);
+            true
+        });
+        let _ = texts.finish();
+    }
+
+    #[test]
     fn lines_are_counted_in_any_chunks(text in r"[a\r\n\x00]{0,24}", limit in 1..8_usize) {
         let longest = text.split_inclusive('\n').map(|line| line.trim_end_matches('\n').len() + 1).max();
         for size in 1..=64 {

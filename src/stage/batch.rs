@@ -68,7 +68,8 @@ impl Batch {
         Ok(false)
     }
 
-    fn push(&mut self, chunk: Chunk) {
+    /// Adds a chunk that was received.
+    pub fn push(&mut self, chunk: Chunk) {
         self.bytes += chunk.len();
         self.chunks.push_back(chunk);
     }

@@ -61,6 +61,8 @@ pub enum Outside {
     Device,
     /// A child process.
     Child,
+    /// A timer, a lock or another process, as far as can be seen from outside.
+    Sleep,
 }
 
 impl Outside {
@@ -74,6 +76,7 @@ impl Outside {
             Self::Terminal => "terminal",
             Self::Device => "device",
             Self::Child => "child",
+            Self::Sleep => "sleep",
         }
     }
 }
@@ -142,6 +145,10 @@ pub trait Endpoint: Send {
     fn can_resume(&self) -> Result<(), &'static str> {
         Err("a connection")
     }
+    /// Whether its reader can lend the pipe that its bytes come from: see [`Outlet::lend`](crate::flow::Outlet::lend).
+    fn lends_pipe(&self) -> bool {
+        false
+    }
     /// Opens it for reading.
     #[must_use]
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
@@ -158,6 +165,10 @@ pub trait Endpoint: Send {
     /// What it would accept instead.
     fn takes(&self, input: Port) -> Result<(), Mismatch> {
         Mismatch::unless_bytes(input)
+    }
+    /// Whether its writer accepts a pipe as its input: see [`Inlet::lent`](crate::flow::Inlet::lent).
+    fn takes_pipe(&self) -> bool {
+        self.direct().is_ok()
     }
     /// Whether writing there may succeed before the input has ended. Then everything before it is stopped.
     fn ends_early(&self) -> bool {

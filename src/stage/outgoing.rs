@@ -1,19 +1,25 @@
 //! Open sinks that are descriptors.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::task::{Context as Waking, Poll, Waker};
+use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Inlet, StageMeter, Wait};
-use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken};
+use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken, wait_for_any};
 
 use super::batch::Batch;
 use super::holes;
 use super::writeback::Writeback;
-use super::{Cancel, Context, Outcome, Phase, Rollback};
+use super::{Cancel, Context, DescriptorWaker, Mover, Outcome, Phase, Rollback};
+
+/// How often the pipe in front is checked while it fills.
+const LEVEL_PAUSE: Duration = Duration::from_millis(16);
 
 /// How holes, which read as zeros and use no room, can be made in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -230,6 +236,10 @@ impl Outgoing {
             verify.begin(&self.descriptor, context)?;
         }
         let mut batch = Batch::new();
+        if input.is_joined() && self.move_pipe(&mut input, &mut batch, context)? {
+            return self.commit(context);
+        }
+        self.write_batch(&mut batch, context)?;
         while batch.fill(&mut input, &context.meter, &context.cancel)? {
             self.write_batch(&mut batch, context)?;
         }
@@ -237,6 +247,57 @@ impl Outgoing {
             verify.verify(&self.descriptor, context)?;
         }
         self.commit(context)
+    }
+
+    /// Moves a pipe that the producer lends, to its end; returns false if the producer goes on with chunks, the first of which is
+    /// in `batch` then.
+    fn move_pipe(&mut self, input: &mut Inlet, batch: &mut Batch, context: &Context) -> Result<bool, Stop> {
+        let waker = DescriptorWaker::new().map_err(|error| Failure::io(Kind::Resources, "cannot start", error))?;
+        let waker = Arc::new(waker);
+        let task_waker = Waker::from(waker.clone());
+        let mut waking = Waking::from_waker(&task_waker);
+        let mut mover = Mover::default();
+        if !self.is_direct {
+            // The bytes have to be seen.
+            input.give_back(false);
+        }
+        loop {
+            waker.clear();
+            match input.poll_next(&mut waking) {
+                Poll::Ready(Ok(Some(chunk))) => {
+                    batch.push(chunk);
+                    return Ok(false);
+                }
+                Poll::Ready(Ok(None)) => return Ok(true),
+                Poll::Ready(Err(closed)) => return Err(closed.into()),
+                Poll::Pending => mover.take(input, None),
+            }
+            self.write(context, |descriptor| mover.advance(input, descriptor))?;
+            self.wait_to_move(&mut mover, input, &waker, context)?;
+        }
+    }
+
+    /// Waits until there may be something to move and room for it, or something has become of the link.
+    fn wait_to_move(&self, mover: &mut Mover, input: &Inlet, waker: &DescriptorWaker, context: &Context) -> Outcome {
+        let limit = mover.rest().or(mover.look_in_front(input).then_some(LEVEL_PAUSE));
+        let (kind, fd, events) = match mover.awaits_bytes() {
+            Some(pipe) => (Wait::Idle, pipe.as_fd(), PollFlags::IN),
+            None if mover.awaits_room() => (Wait::Outside, self.descriptor.as_fd(), PollFlags::OUT),
+            None => (mover.kind_of_wait(), waker.descriptor(), PollFlags::IN),
+        };
+        let mut fds = [
+            PollFd::from_borrowed_fd(fd, events),
+            PollFd::from_borrowed_fd(waker.descriptor(), PollFlags::IN),
+            PollFd::from_borrowed_fd(context.cancel.alarm()?, PollFlags::IN),
+        ];
+        {
+            let _waiting = context.meter.wait(kind);
+            wait_for_any(&mut fds, limit).map_err(|error| Failure::io(Kind::Resources, "cannot wait", error))?;
+        }
+        if context.cancel.is_tripped() {
+            return Err(Stop::PeerClosed);
+        }
+        Ok(())
     }
 
     fn write_batch(&mut self, batch: &mut Batch, context: &Context) -> Outcome {

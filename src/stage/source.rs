@@ -122,6 +122,12 @@ impl Source {
         self.first.gives()
     }
 
+    /// Whether it can lend the pipe that its bytes come from.
+    #[must_use]
+    pub fn lends_pipe(&self) -> bool {
+        self.later.is_empty() && self.first.lends_pipe()
+    }
+
     /// Opens, connects or accepts the first endpoint.
     pub async fn open(self) -> Result<OpenSource, Failure> {
         let mut source = OpenSource {

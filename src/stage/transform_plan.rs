@@ -49,6 +49,11 @@ pub trait TransformPlan: Send {
     fn outside(&self) -> Option<Outside> {
         None
     }
+    /// Whether it can lend the pipe that its output comes from (see [`Outlet::lend`]), and accepts one as its input (see
+    /// [`Inlet::lent`]).
+    fn joins_pipes(&self) -> bool {
+        false
+    }
     /// The rate that it keeps, which may be changed while it runs.
     fn rate_control(&self) -> Option<&Arc<RateControl>> {
         None

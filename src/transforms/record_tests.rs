@@ -166,6 +166,21 @@ proptest! {
     }
 
     #[test]
+    fn any_bytes_are_framed_or_dropped(
+        bytes in prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..400),
+            r#"([{}\[\]":,\\ab1. \n-]{0,400})"#.prop_map(String::into_bytes),
+        ],
+        size in 1..=64_usize,
+    ) {
+        for call in ["lines long=skip", "from-json bad=skip long=skip", "from-csv bad=skip long=skip header=false columns=a,b"] {
+            let ran = run(call, &bytes, Port::Bytes, size);
+            prop_assert!(ran.outcome.is_ok(), "{}: {:?}", call, ran.outcome);
+            prop_assert_eq!(ran.bytes.split_inclusive(|byte| *byte == b'\n').count() as u64, ran.records);
+        }
+    }
+
+    #[test]
     fn lines_have_exactly_the_bound(lengths in proptest::collection::vec(250..260_usize, 1..4), size in 1..=64_usize) {
         let lines: Vec<String> = lengths.iter().map(|length| "x".repeat(*length) + "\n").collect();
         let expected: String = lines.iter().filter(|line| line.len() <= LARGEST).cloned().collect();

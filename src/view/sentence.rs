@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::engine::{Moment, Share, Snapshot, StageSample};
+use crate::engine::{Moment, Origin, Share, Snapshot, StageSample};
 use crate::flow::LinkLevels;
 use crate::grammar::human_size;
 use crate::graph::{Graph, NodeId, NodeMap};
@@ -29,9 +29,13 @@ pub struct Sentence {
 /// Above this share of its time a stage is named by that state alone.
 const MOST: f64 = 0.5;
 
-/// Whether all is read and passed on, and only the sink still makes it durable.
+/// Whether all is read and passed on, and only the sink still makes it durable. Of another program that is not known: it
+/// may sort its input now.
 #[must_use]
 pub fn is_finishing(snapshot: &Snapshot) -> bool {
+    if snapshot.origin == Origin::Processes {
+        return false;
+    }
     let is_drained = snapshot.links.values().iter().all(|link| link.levels.buffered == 0);
     let is_writing = |node| !snapshot.stages[node].ended;
     let mut others = snapshot.graph.nodes().filter(|node| !snapshot.graph.is_sink(*node));
@@ -116,7 +120,8 @@ fn witnesses<'a>(snapshot: &'a Snapshot, shown: &'a NodeMap<Cow<'_, str>>) -> No
             bytes,
             capacity: stage.kernel_queue_capacity,
         }),
-        cores: stage.cores(),
+        // That is said of a child which a stage waits for.
+        cores: stage.cores().filter(|_| snapshot.origin == Origin::Run),
         record_rate: stage.records.map(|_| stage.record_rate),
     })
 }
@@ -261,6 +266,9 @@ fn reason(stage: &Witness<'_>, is_sink: bool) -> String {
         String::new()
     } else if share.outside > MOST {
         let queued = if is_sink { queued(stage) } else { String::new() };
+        if stage.outside == Some(Outside::Sleep) {
+            return format!(", it sleeps {}", percent(share.outside));
+        }
         let place = stage.outside.map_or("other side", Outside::name);
         let waits = format!(", it waits for its {place} {}{queued}", percent(share.outside));
         match stage.cores {

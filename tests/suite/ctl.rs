@@ -131,6 +131,38 @@ mod a_pause {
     }
 
     #[test]
+    fn pause_holds_a_sink_behind_programs() {
+        holds_what_comes_after_it("exec cat | exec cat | write -", |running| {
+            for _ in 0..3 {
+                let held = until(running, |sample| sample["paused"] == true);
+                assert_eq!(held["stages"][2]["bytes_out"], PASSED, "{held}");
+            }
+        });
+    }
+
+    #[test]
+    fn pause_backpressures_the_program_in_front() {
+        let stand = Stand::new();
+        let pipeline = "exec cat /dev/zero | write -";
+        let mut running = stand.run(&[], pipeline, |run| run.stdout(std::process::Stdio::null()));
+        stand.answer(&running, &["pause"]);
+        let held = until(&mut running, |sample| {
+            sample["stages"][0]["backpressured"].as_f64() > Some(0.99)
+        });
+        let link = &held["links"][0];
+        let [level, high] = ["buffered_bytes", "high_bytes"].map(|key| link[key].as_u64().expect("bytes"));
+        assert!((high / 4 * 3..=high).contains(&level), "{link}");
+        assert!(held["stages"][1]["waiting_outside"].as_f64() > Some(0.99), "{held}");
+        let written = held["stages"][1]["bytes_out"].as_u64();
+        stand.answer(&running, &["resume"]);
+        until(&mut running, |sample| {
+            sample["stages"][1]["bytes_out"].as_u64() > written
+        });
+        running.signal(Signal::TERM);
+        assert_eq!(running.wait().signal, Some(15));
+    }
+
+    #[test]
     fn run_end_ends_a_pause() {
         for pipeline in ["read - high=64KiB | write -", "read - | write -"] {
             let stand = Stand::new();

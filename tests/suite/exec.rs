@@ -13,6 +13,7 @@ use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Folder, Invocation, Run, highwater, noise, peer, skip, through};
+use crate::namespace::{Namespace, isolated};
 
 /// Tells when every process has ended that has opened a FIFO: scripts begin with `exec 9>alive`.
 pub struct Alive(File);
@@ -273,6 +274,20 @@ fn a_signal_gives_a_program_no_end() {
     }
 }
 
+/// SIGTERM has to reach a script before its program finds its output closed.
+#[test]
+fn a_failure_behind_ends_the_whole_script() {
+    for sink in ["write /dev/full", "limit 1M | write b"] {
+        let (folder, _, _) = with_noise("");
+        let alive = Alive::in_folder(&folder);
+        let pipeline = format!("sh 'exec 9>alive; cat /dev/zero; echo > done' | {sink}");
+        let run = highwater([pipeline]).within(&folder).run();
+        assert!(matches!(run.code, Some(5 | 7)), "{}", run.stderr);
+        alive.all_have_ended();
+        leaves_nothing(&folder, &["alive"]);
+    }
+}
+
 #[test]
 fn a_program_that_never_reads_stalls() {
     for script in ["exec sleep 1000", "kill -STOP $$; cat"] {
@@ -497,6 +512,20 @@ fn jq_filters_between_two_stages() {
         "{}",
         run.stderr
     );
+}
+
+#[test]
+#[cfg_attr(
+    feature = "portable-platform",
+    ignore = "the system does not tell whether a member of a group has ended"
+)]
+fn unreaped_orphans_have_ended() {
+    isolated(&Namespace::Processes, "exec::unreaped_orphans_have_ended", || {
+        let pipeline = "sh grace=0s '(sleep 1000 &); yes' | limit 10";
+        let failed = highwater(["--log", "warn", pipeline]).run();
+        // No warning of a group that did not end.
+        failed.fails(7);
+    });
 }
 
 #[test]

@@ -27,6 +27,7 @@ const LAYERS: &[&[&str]] = &[
     &["view"],
     &["report"],
     &["check"],
+    &["attach"],
     &["cli"],
 ];
 
@@ -313,7 +314,17 @@ fn readme_commands_can_be_planned() {
         let runs_nothing = arguments.first().is_none_or(|first| {
             matches!(
                 first.as_str(),
-                "demo" | "stages" | "report" | "explain" | "generate" | "check" | "--version" | "--help" | "-h" | "-V"
+                "demo"
+                    | "stages"
+                    | "attach"
+                    | "report"
+                    | "explain"
+                    | "generate"
+                    | "check"
+                    | "--version"
+                    | "--help"
+                    | "-h"
+                    | "-V"
             )
         });
         if runs_nothing {

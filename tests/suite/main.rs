@@ -4,6 +4,7 @@
 
 mod support;
 
+mod attach;
 mod browser;
 mod chains;
 mod check;
@@ -23,6 +24,7 @@ mod failing_positions;
 #[cfg(feature = "fault-injection")]
 mod faults;
 mod generated;
+mod joins;
 mod kernel_queues;
 mod keys;
 mod kills;

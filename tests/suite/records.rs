@@ -150,6 +150,69 @@ fn links_never_exceed_either_mark() {
     assert_eq!(folder.read("out"), folder.read("in.jsonl"));
 }
 
+/// The records of a log of 100 bytes to 50 kB each, of which few are large.
+fn log(count: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (number, random) in (0..count).zip(xorshift(7)) {
+        let doubled = 100 << (random % 9);
+        let text = "x".repeat(usize::try_from(doubled + random / 9 % doubled).expect("fits") - 60);
+        let level = ["info", "error"][number % 2];
+        writeln!(bytes, r#"{{"id":{number},"level":"{level}","text":"{text}"}}"#).expect("written");
+    }
+    bytes
+}
+
+#[test]
+fn long_chain_stays_below_marks_and_memory() {
+    let folder = Folder::new();
+    let count = 2000;
+    let pipeline = "read - | from-json high-records=100 low-records=20 | where 'level == error' high=256KiB high-records=50 | \
+                    select id text high-records=16 | to-csv | gzip | throttle 10MB/s | write out.csv.gz";
+    let ran = highwater(["--progress", "json", "--interval", "50ms", pipeline])
+        .within(&folder)
+        .input(log(count))
+        .run();
+    assert_eq!(ran.code, Some(0));
+    for object in ran.objects() {
+        for (link, records) in
+            object["links"]
+                .as_array()
+                .expect("links")
+                .iter()
+                .zip([None, Some(100), Some(50), Some(16)])
+        {
+            let number = |key: &str| link[key].as_u64().unwrap_or_else(|| panic!("{key} in {link}"));
+            assert!(number("peak_bytes") <= number("high_bytes"), "{link}");
+            if let Some(records) = records {
+                assert_eq!(number("high_records"), records);
+                assert!(
+                    number("buffered_records") <= number("peak_records") && number("peak_records") <= records,
+                    "{link}"
+                );
+            }
+        }
+        let rss = object["rss_peak_bytes"].as_u64().unwrap_or(0);
+        assert!(rss < 24 << 20, "{rss}");
+    }
+    let table = run(&folder, "read out.csv.gz | gunzip").succeeds();
+    assert_eq!(table.iter().filter(|byte| **byte == b'\n').count(), count / 2 + 1);
+    assert!(table.starts_with(b"id,text\n1,xx"));
+}
+
+#[test]
+fn line_of_a_gibibyte_is_dropped_in_little_memory() {
+    let pipeline = "read /dev/zero | take 1GiB | lines max-record=64KiB long=skip | write -";
+    let mut ran = highwater(["--stats", "-", pipeline]).run();
+    assert_eq!((ran.code, ran.stdout.len()), (Some(0), 0));
+    ran.stderr = ran.stderr.lines().filter(|line| line.starts_with('{')).collect();
+    let end = ran.end();
+    assert_eq!(end["stages"][2]["rejected"], 1);
+    assert!(end["rss_peak_bytes"].as_u64().expect("bytes") < 20_000_000, "{end}");
+    let failed = highwater(["read /dev/zero | take 1GiB | lines | write -"]).run();
+    assert_eq!(failed.code, Some(7));
+    assert!(failed.stderr.contains("record 1"), "{}", failed.stderr);
+}
+
 #[test]
 fn huge_records_change_nothing_but_the_exit() {
     let folder = Folder::new();

@@ -5,8 +5,8 @@ use crate::view::live::svg::{Blocks, svg};
 use crate::view::live::{Line, Size, frame, sample};
 
 /// The pictures.
-pub fn files() -> [super::Generated; 2] {
-    [live_view(), demo()]
+pub fn files() -> [super::Generated; 3] {
+    [live_view(), attached(), demo()]
 }
 
 fn live_view() -> super::Generated {
@@ -15,6 +15,18 @@ fn live_view() -> super::Generated {
     let command = "highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'";
     let picture = svg("The live view of highwater", command, &lines, Blocks::Bars);
     ("man/live-view.svg".to_owned(), picture)
+}
+
+fn attached() -> super::Generated {
+    let size = Size { columns: 92, rows: 40 };
+    let lines = frame(&sample::attached(), &sample::steady(), size);
+    let picture = svg(
+        "A pipeline of other programs",
+        "highwater attach zstd",
+        &lines,
+        Blocks::Bars,
+    );
+    ("man/attach.svg".to_owned(), picture)
 }
 
 fn demo() -> super::Generated {

@@ -3,7 +3,9 @@
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::flow::{Inlet, Marks, Outlet, Pool, StageMeter, Wait, block_on};
+use crate::engine::Watch;
+use crate::flow::{Inlet, Link, Marks, Outlet, Pool, StageMeter, Wait, block_on};
+use crate::graph::Id;
 use crate::platform::{Descriptor, Transfer};
 
 const TENTH: Duration = Duration::from_millis(100);

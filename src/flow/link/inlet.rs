@@ -11,8 +11,8 @@ use crate::flow::{Chunk, StageMeter, Wait, Waiting, block_on, block_within};
 /// The consumer's side of a link. Dropping it closes the link.
 #[derive(Debug)]
 pub struct Inlet {
-    link: Arc<Link>,
-    meter: Arc<StageMeter>,
+    pub(super) link: Arc<Link>,
+    pub(super) meter: Arc<StageMeter>,
 }
 
 impl Inlet {

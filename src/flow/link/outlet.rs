@@ -13,7 +13,7 @@ use crate::flow::{Chunk, Load, Position, StageMeter, Wait, block_on};
 #[derive(Debug)]
 pub struct Outlet {
     pub(super) link: Arc<Link>,
-    meter: Arc<StageMeter>,
+    pub(super) meter: Arc<StageMeter>,
 }
 
 impl Outlet {

@@ -190,7 +190,7 @@ pub fn listeners(of: Option<i32>, port: Option<u16>) -> Listeners {
 }
 
 /// `socket:[4711]`
-fn socket_inode(target: &str) -> Option<u64> {
+pub(super) fn socket_inode(target: &str) -> Option<u64> {
     target.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
 }
 

@@ -1,5 +1,7 @@
 //! Finds the end of a JSON value and checks it, without recursion.
 
+use super::text::{HIGH_BITS, specials};
+
 /// The deepest nesting of arrays and objects.
 pub const DEEPEST: usize = 1024;
 
@@ -114,7 +116,15 @@ impl Scanner {
                 Next::InName | Next::InText => match self.string(bytes, at)? {
                     Token::Ends(end) => {
                         at = end;
-                        next = if next == Next::InName { Next::Colon } else { Next::Rest };
+                        next = match (next, bytes.get(at)) {
+                            // Most writers put no space before a colon.
+                            (Next::InName, Some(b':')) => {
+                                at += 1;
+                                Next::Value
+                            }
+                            (Next::InName, _) => Next::Colon,
+                            _ => Next::Rest,
+                        };
                     }
                     Token::Open(checked) => {
                         at = checked;
@@ -122,6 +132,10 @@ impl Scanner {
                     }
                 },
                 Next::Rest if self.depth == 0 => return Ok(Some(at)),
+                Next::Rest if bytes.get(at..at + 2) == Some(b",\"") && self.is_in_object() => {
+                    at += 2;
+                    next = Next::InName;
+                }
                 _ => {
                     at = self.skip_space(bytes, at);
                     let Some(&byte) = bytes.get(at) else { pause!() };
@@ -249,20 +263,6 @@ impl Default for Scanner {
     fn default() -> Self {
         Self::new()
     }
-}
-
-const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
-const LOW_BITS: u64 = 0x0101_0101_0101_0101;
-
-/// The high bits of the bytes that end a run of plain characters: quotes, backslashes and control characters. A bit
-/// above the first one may be wrong.
-#[inline]
-fn specials(word: u64) -> u64 {
-    let is_zero = |word: u64| word.wrapping_sub(LOW_BITS) & !word;
-    let quotes = is_zero(word ^ (LOW_BITS * u64::from(b'"')));
-    let backslashes = is_zero(word ^ (LOW_BITS * u64::from(b'\\')));
-    let controls = word.wrapping_sub(LOW_BITS * 0x20) & !word;
-    (quotes | backslashes | controls) & HIGH_BITS
 }
 
 /// The length of the escape that begins `bytes`; 0 if it is none, `None` if it is not complete.

@@ -13,11 +13,18 @@ pub fn is_plain(content: &[u8]) -> bool {
 #[must_use]
 #[inline]
 pub fn name_is(content: &[u8], name: &[u8]) -> bool {
-    if is_plain(content) {
-        return content == name;
+    // Most names differ in their first byte.
+    if let (Some(first), Some(expected)) = (content.first(), name.first())
+        && first != expected
+        && *first != b'\\'
+    {
+        return false;
     }
-    // No escape is shorter than what it stands for.
-    if content.len() < name.len() {
+    // An escape is longer than what it stands for.
+    if content.len() <= name.len() {
+        return content == name && !content.contains(&b'\\');
+    }
+    if !content.contains(&b'\\') {
         return false;
     }
     let mut decoded = Vec::with_capacity(content.len());
@@ -82,13 +89,13 @@ pub fn encode(text: &[u8], mut put: impl FnMut(&[u8])) {
 /// Writes `text` as the content of a string through `put`: what has to be escaped is, and nothing else.
 pub fn encode_content(text: &[u8], mut put: impl FnMut(&[u8])) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut plain = 0;
-    for (at, &byte) in text.iter().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
+    let (mut plain, mut at) = (0, 0);
+    loop {
+        at += plain_length(&text[at..]);
+        let Some(&byte) = text.get(at) else { break };
         put(&text[plain..at]);
-        plain = at + 1;
+        at += 1;
+        plain = at;
         match byte {
             b'"' => put(br#"\""#),
             b'\\' => put(br"\\"),
@@ -104,6 +111,34 @@ pub fn encode_content(text: &[u8], mut put: impl FnMut(&[u8])) {
         }
     }
     put(&text[plain..]);
+}
+
+pub(super) const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+const LOW_BITS: u64 = 0x0101_0101_0101_0101;
+
+/// The number of plain characters that begin `bytes`: neither quotes nor backslashes nor control characters.
+#[inline]
+fn plain_length(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(word) = bytes.get(at..at + 8) {
+        let special = specials(u64::from_le_bytes(word.try_into().expect("eight bytes")));
+        if special != 0 {
+            return at + special.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let is_plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
+    at + bytes[at..].iter().take_while(|byte| is_plain(byte)).count()
+}
+
+/// The high bits of the bytes that end a run of plain characters. A bit above the first one may be wrong.
+#[inline]
+pub(super) fn specials(word: u64) -> u64 {
+    let is_zero = |word: u64| word.wrapping_sub(LOW_BITS) & !word;
+    let quotes = is_zero(word ^ (LOW_BITS * b'"' as u64));
+    let backslashes = is_zero(word ^ (LOW_BITS * b'\\' as u64));
+    let controls = word.wrapping_sub(LOW_BITS * 0x20) & !word;
+    (quotes | backslashes | controls) & HIGH_BITS
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The lower part of the view: memory, time, and the sentence that names the bottleneck.
 
-use crate::engine::Snapshot;
+use crate::engine::{Origin, Snapshot};
 use crate::error::wrapping;
 use crate::grammar::human_size;
 use crate::view::clock::{estimate, passing};
@@ -39,12 +39,23 @@ fn begin_with(name: &str, bar: Line) -> Line {
     begin(name).then(bar).with(Paint::Plain, gap)
 }
 
+/// What holds the bytes between two stages.
+fn held_in(snapshot: &Snapshot) -> &'static str {
+    match snapshot.origin {
+        Origin::Run => "buffers",
+        Origin::Processes => "pipes",
+    }
+}
+
 /// What links and stages hold, with the ceiling.
 pub fn buffers(snapshot: &Snapshot, columns: &Columns) -> Line {
     let held = snapshot.run.buffered + snapshot.run.state;
     let words = format!("{} of {}", human_size(held), human_size(snapshot.run.limit));
-    let line =
-        begin_with("buffers", bars::level(held, snapshot.run.limit, None, bar(columns))).with(Paint::Plain, words);
+    let line = begin_with(
+        held_in(snapshot),
+        bars::level(held, snapshot.run.limit, None, bar(columns)),
+    )
+    .with(Paint::Plain, words);
     above(line, held, snapshot.run.limit)
 }
 
@@ -76,7 +87,7 @@ pub fn memory(snapshot: &Snapshot) -> Line {
         human_size(snapshot.run.limit),
         human_size(snapshot.run.rss)
     );
-    begin("buffers").with(Paint::Plain, words)
+    begin(held_in(snapshot)).with(Paint::Plain, words)
 }
 
 /// The elapsed time, the progress, and the remaining time.

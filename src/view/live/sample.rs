@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{
-    ChildSample, LinkSample, Moment, Need, RecordCounts, RunSample, Share, Snapshot, Spent, StageSample,
+    ChildSample, FileSample, LinkSample, Moment, Need, Origin, RecordCounts, RunSample, Share, Snapshot, Spent,
+    StageSample,
 };
 use crate::flow::{LinkLevels, RecordLevels};
 use crate::graph::{EdgeMap, Graph, Id, Port};
@@ -44,6 +45,7 @@ pub fn throttled() -> Snapshot {
     ];
     let mut snapshot = Snapshot {
         moment: Moment::Running,
+        origin: Origin::Run,
         run: RunSample {
             elapsed: Duration::from_millis(37_016),
             rss: 9_711_616,
@@ -163,6 +165,86 @@ pub fn branched() -> Snapshot {
     snapshot.bottleneck = Some(Id::numbered(4));
     snapshot.measure_progress();
     snapshot
+}
+
+/// `cat big.iso | zstd -9 | pv -q > big.iso.zst`, programs of others, after eight seconds.
+#[must_use]
+pub fn attached() -> Snapshot {
+    let mut snapshot = throttled();
+    let file = |name: &str, offset, size| FileSample {
+        path: format!("/srv/{name}"),
+        offset,
+        size,
+    };
+    let stages = [
+        (
+            stage("cat", "cat big.iso", [67_108_864; 2], 8_388_608.0, [0.0011, 0.0]),
+            2217,
+            1_875_968,
+            0.052,
+        ),
+        (
+            changing(stage(
+                "zstd",
+                "zstd -9",
+                [67_108_864, 20_443_136],
+                2_555_392.0,
+                [1.0, 0.0],
+            )),
+            2218,
+            89_550_848,
+            0.997,
+        ),
+        (
+            stage("pv", "pv -q", [20_443_136; 2], 2_555_392.0, [0.0249, 0.9751]),
+            2219,
+            1_806_336,
+            0.024,
+        ),
+    ];
+    let stages = stages.into_iter().map(|(stage, pid, rss, cores)| StageSample {
+        children: vec![ChildSample {
+            pid,
+            rss,
+            cpu: Duration::from_secs_f64(cores * 8.0),
+            cores,
+        }],
+        ..stage
+    });
+    snapshot.origin = Origin::Processes;
+    snapshot.graph = Arc::new(Graph::chain(3));
+    snapshot.stages = stages.collect();
+    let ends = snapshot.stages.values_mut();
+    ends[0].file = Some(file("big.iso", 101_449_728, 708_700_160));
+    ends[2].file = Some(file("big.iso.zst", 22_245_376, 22_245_376));
+    let mut links = [link(64 * KIB, 131, 212), link(0, 0, 0)];
+    for link in &mut links {
+        (link.levels.high, link.levels.low) = (64 * KIB, 60 * KIB);
+    }
+    snapshot.links = links.into_iter().collect();
+    snapshot.bottleneck = Some(Id::numbered(1));
+    snapshot.run = RunSample {
+        elapsed: Duration::from_millis(8_009),
+        rss: 93_233_152,
+        rss_peak: 93_233_152,
+        buffered: 64 * KIB,
+        buffered_peak: 128 * KIB,
+        limit: 128 * KIB,
+        progress: Some(0.143),
+        remaining: Some(Duration::from_secs(72)),
+        ..RunSample::default()
+    };
+    snapshot
+}
+
+/// The memory of those programs.
+#[must_use]
+pub fn steady() -> History {
+    let mut history = History::default();
+    for half in 0..16_u32 {
+        history.add(Duration::from_millis(500) * half, 93_233_152);
+    }
+    history
 }
 
 /// `read run.jsonl | from-json high-records=500 | where level=error | throttle 500records/s | write errors.jsonl` after
@@ -334,6 +416,7 @@ pub fn stage(
         output_size: OutputSize::Same,
         need: Need::Required,
         outside: None,
+        file: None,
         bytes_in,
         bytes_out,
         records: None,

@@ -8,6 +8,7 @@ use crate::engine::{LinkSample, Snapshot, StageSample};
 use crate::flow::RecordLevels;
 use crate::grammar::{human_count, human_size};
 use crate::graph::{Id, NodeId};
+use crate::stage::Outside;
 use crate::view::clock::passing;
 use crate::view::excess::excess;
 use crate::view::levels;
@@ -111,6 +112,7 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
         lines.extend(stage(snapshot, node, &rails, columns, two_lines));
         if has_links {
             lines.extend(program(&snapshot.stages[node], &rails, columns));
+            lines.extend(file(&snapshot.stages[node], &rails));
         }
         if has_links && input.is_none() && snapshot.lane != "linked" {
             let text = format!(
@@ -242,6 +244,7 @@ fn share(stage: &StageSample, is_paused: bool, bar: usize, has_word: bool) -> Li
     let word = match word {
         _ if is_paused => "paused",
         "busy" if share.throttling > most / 2.0 => "throttling",
+        "busy" if share.outside > most / 2.0 && stage.outside == Some(Outside::Sleep) => "sleeps",
         "busy" if share.outside > most / 2.0 => "waits outside",
         word => word,
     };
@@ -280,6 +283,18 @@ fn program(stage: &StageSample, rails: &str, columns: &Columns) -> Option<Line> 
     ];
     let text = texts.into_iter().find(|text| text.width() <= columns.whole);
     Some(Line::default().with(Paint::Faint, text.unwrap_or(indent + &memory)))
+}
+
+/// How far a program is in its file.
+fn file(stage: &StageSample, rails: &str) -> Option<Line> {
+    let file = stage.file.as_ref()?;
+    let at = if file.offset < file.size {
+        format!("{} of {}", human_size(file.offset), human_size(file.size))
+    } else {
+        human_size(file.size)
+    };
+    let indent = " ".repeat(MARKER) + rails + "  ";
+    Some(Line::default().with(Paint::Faint, format!("{indent}{}, {at}", file.path)))
 }
 
 /// A level with its numbers, behind its connector.

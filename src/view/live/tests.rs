@@ -10,7 +10,7 @@ use crate::engine::{ChildSample, RateLimit, Snapshot};
 use crate::graph::{Graph, Id, Port};
 use crate::stage::Outside;
 
-use super::sample::{branched, direct, history, records, stage, throttled, unbounded};
+use super::sample::{attached, branched, direct, history, records, stage, throttled, unbounded};
 use super::{Background, KeyLine, Line, Size, Style, frame, frame_with_keys};
 
 const NO_COLOUR: Style = Style {
@@ -70,6 +70,12 @@ fn assert_picture(name: &str, actual: String) {
         actual.into_data().raw(),
         Data::read_from(path.as_ref(), Some(DataFormat::Text)).raw()
     );
+}
+
+#[test]
+fn programs_of_others() {
+    let pictures = [40, 80, 120].map(|columns| shown(&attached(), columns, 40, NO_COLOUR));
+    assert_picture("attached", pictures.join("\n"));
 }
 
 #[test]

@@ -188,7 +188,7 @@ pub static LINK: &[Field] = &[
     gauge(
         "buffered_bytes",
         "highwater_link_buffered_bytes",
-        "Bytes held by chunks that wait in a link or that its consumer holds.",
+        "Bytes held by chunks that wait in a link or that its consumer holds; of joined programs, bytes in the pipes between them.",
     ),
     gauge(
         "peak_bytes",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::engine::{Sampler, Watch};
+use crate::engine::{Observed, Sampler};
 use crate::error::{Failure, Kind};
 use crate::platform::sockets::{TcpPeer, TcpPeers};
 use crate::platform::{reactor, spawn};
@@ -38,7 +38,7 @@ type Asking = oneshot::Sender<String>;
 /// A server that runs until it is dropped.
 #[derive(Debug)]
 pub struct Server {
-    watch: mpsc::UnboundedSender<Arc<Watch>>,
+    watch: mpsc::UnboundedSender<Arc<dyn Observed>>,
     over: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -59,9 +59,9 @@ impl Server {
     }
 
     /// Sets the run to show.
-    pub fn show(&self, watch: &Arc<Watch>) {
+    pub fn show(&self, observed: Arc<dyn Observed>) {
         // The receiver is gone only if the server is about to end.
-        let _ = self.watch.send(watch.clone());
+        let _ = self.watch.send(observed);
     }
 }
 
@@ -79,7 +79,7 @@ impl Drop for Server {
 fn run(
     runtime: &Runtime,
     socket: TcpListener,
-    watches: mpsc::UnboundedReceiver<Arc<Watch>>,
+    watches: mpsc::UnboundedReceiver<Arc<dyn Observed>>,
     ended: oneshot::Receiver<()>,
 ) {
     runtime.block_on(async {
@@ -93,7 +93,7 @@ fn run(
 }
 
 /// Observes the run, ten times a second and for each request.
-async fn look(mut watches: mpsc::UnboundedReceiver<Arc<Watch>>, mut asked: mpsc::Receiver<Asking>) {
+async fn look(mut watches: mpsc::UnboundedReceiver<Arc<dyn Observed>>, mut asked: mpsc::Receiver<Asking>) {
     let mut sampler: Option<Sampler> = None;
     let mut poll = tokio::time::interval(POLL_INTERVAL);
     poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -119,6 +119,7 @@ pub const THERE_AND_BACK: Chain = files("read a | gzip level=1 | gunzip | thrott
 pub const BRANCHES: Chain = files("read a | tee (gzip level=1 | write /dev/null) (take 100 | write -) | write b");
 /// A program may be read from and written to in any number of pieces.
 pub const PROGRAM: Chain = files("read a | exec cat | write b");
+pub const JOINED: Chain = files("read a | exec cat | exec cat | write b");
 pub const SEVERAL: Chain = files("read a c a | take 1T | write b sync=false");
 pub const APPEND: Chain = Chain {
     appends: true,

@@ -17,13 +17,16 @@ const INSIDE: &str = "HIGHWATER_INSIDE";
 pub enum Namespace {
     Mounts,
     Network,
+    /// The test is the first process, and waits for no orphans.
+    Processes,
 }
 
 impl Namespace {
-    fn option(&self) -> &'static str {
+    fn options(&self) -> &'static [&'static str] {
         match self {
-            Self::Mounts => "--mount",
-            Self::Network => "--net",
+            Self::Mounts => &["--mount"],
+            Self::Network => &["--net"],
+            Self::Processes => &["--pid", "--fork", "--mount-proc"],
         }
     }
 
@@ -32,6 +35,7 @@ impl Namespace {
         match self {
             Self::Mounts => &["mount", "-t", "tmpfs", "none", "/tmp"],
             Self::Network => &["ip", "link", "set", "lo", "up"],
+            Self::Processes => &["true"],
         }
     }
 }
@@ -52,14 +56,18 @@ pub fn isolated(namespace: &Namespace, name: &str, body: impl FnOnce()) {
     for user in [&["--user", "--map-root-user"][..], &[]] {
         let unshare = |command: &[&str]| {
             let mut unshare = Command::new("unshare");
-            unshare.args(user).arg(namespace.option()).args(command);
+            unshare.args(user).args(namespace.options()).args(command);
             unshare.env(INSIDE, name).stdin(Stdio::null());
             unshare.output().expect("unshare starts")
         };
         let probe = unshare(namespace.probe());
         if !probe.status.success() {
             let why = String::from_utf8_lossy(&probe.stderr);
-            refusals.push(format!("unshare {user:?} {}: {}", namespace.option(), why.trim_end()));
+            refusals.push(format!(
+                "unshare {user:?} {:?}: {}",
+                namespace.options(),
+                why.trim_end()
+            ));
             continue;
         }
         let program = std::env::current_exe().expect("a path");
