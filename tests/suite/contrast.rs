@@ -168,7 +168,7 @@ fn demo_of_records_shows_both_bounds() {
     let places = [
         "Sixteen records of any size",
         "Links bounded by count alone.",
-        "whichever comes first",
+        "Now a link is full at 16 records",
         "1  Bounded by count ",
         "2  Bounded by count and bytes",
         "peak rss",
