@@ -135,8 +135,8 @@ fn plain_length(bytes: &[u8]) -> usize {
 #[inline]
 pub(super) fn specials(word: u64) -> u64 {
     let is_zero = |word: u64| word.wrapping_sub(LOW_BITS) & !word;
-    let quotes = is_zero(word ^ (LOW_BITS * b'"' as u64));
-    let backslashes = is_zero(word ^ (LOW_BITS * b'\\' as u64));
+    let quotes = is_zero(word ^ (LOW_BITS * u64::from(b'"')));
+    let backslashes = is_zero(word ^ (LOW_BITS * u64::from(b'\\')));
     let controls = word.wrapping_sub(LOW_BITS * 0x20) & !word;
     (quotes | backslashes | controls) & HIGH_BITS
 }
