@@ -38,6 +38,10 @@ pub struct Goal {
     pub peer: Option<&'static str>,
     /// The most that ours may take of its wall time.
     pub wall: f64,
+    /// Other peers that count, and the most that ours may take of their wall time.
+    pub others: &'static [(&'static str, f64)],
+    /// The most megabytes that ours may take.
+    pub megabytes: Option<f64>,
     /// The most that ours may take of its memory.
     pub peak: Option<f64>,
     /// Whose output ours may not exceed.
@@ -51,6 +55,8 @@ impl Goal {
             text,
             peer: Some(peer),
             wall,
+            others: &[],
+            megabytes: None,
             peak: None,
             size: None,
         }
@@ -62,6 +68,8 @@ impl Goal {
             text,
             peer: None,
             wall,
+            others: &[],
+            megabytes: None,
             peak: None,
             size: None,
         }
@@ -69,24 +77,45 @@ impl Goal {
 
     pub const NONE: Self = Self::of_best(f64::MAX, "");
 
+    /// The most that ours may take of a peer's wall time, if it counts.
+    fn limit(&self, faced: &Faced) -> Option<f64> {
+        if faced.is_self {
+            return None;
+        }
+        let Some(peer) = self.peer else {
+            return Some(self.wall);
+        };
+        let mut limits = std::iter::once((peer, self.wall)).chain(self.others.iter().copied());
+        limits.find_map(|(name, limit)| (name == faced.name).then_some(limit))
+    }
+
     fn verdict(&self, faced: &[Faced], our_size: u64) -> Verdict {
         if self.text.is_empty() {
             return Verdict::None;
         }
-        let counted: Vec<&Faced> = (faced.iter())
-            .filter(|faced| !faced.is_self && self.peer.is_none_or(|peer| peer == faced.name))
+        let counted: Vec<(&Faced, f64)> = (faced.iter())
+            .filter_map(|faced| Some((faced, self.limit(faced)?)))
             .collect();
-        if counted.is_empty() {
-            return Verdict::Unknown(format!("{} did not run", self.peer.unwrap_or("no peer")));
+        let named = self.peer.into_iter().chain(self.others.iter().map(|(name, _)| *name));
+        let missing: Vec<&str> = named
+            .filter(|name| counted.iter().all(|(faced, _)| faced.name != *name))
+            .collect();
+        if counted.is_empty() && missing.is_empty() {
+            return Verdict::Unknown("no peer did run".to_owned());
         }
         let is_small = self.size.is_none_or(|peer| {
             let size = faced.iter().find(|faced| faced.name == peer).map(|faced| faced.size);
             size.is_none_or(|size| our_size <= size)
         });
         let is_reached = is_small
-            && counted.iter().all(|faced| {
-                faced.wall.median <= self.wall && self.peak.is_none_or(|most| faced.memory.median <= most)
+            && counted.iter().all(|(faced, limit)| {
+                faced.wall.median <= *limit
+                    && self.peak.is_none_or(|most| faced.memory.median <= most)
+                    && self.megabytes.is_none_or(|most| faced.peaks[0] <= most)
             });
+        if is_reached && !missing.is_empty() {
+            return Verdict::Unknown(format!("{} did not run", missing.join(" and ")));
+        }
         Verdict::from(is_reached)
     }
 }
@@ -165,11 +194,9 @@ pub fn compare(work: &Work, pairs: usize, data: &Data, report: &mut Report) -> i
     remove_outputs(&output);
     report.table(&table(work, &faced, our_size));
     let ratio = |goal: &Goal| {
-        let counted = faced
-            .iter()
-            .filter(|faced| !faced.is_self && goal.peer.is_none_or(|peer| peer == faced.name));
-        let nearest = counted.max_by(|a, b| a.wall.median.total_cmp(&b.wall.median));
-        nearest.map_or_else(|| "–".to_owned(), |one| format!("{} × {}", one.wall, one.name))
+        let counted = (faced.iter()).filter_map(|faced| Some((faced, faced.wall.median / goal.limit(faced)?)));
+        let nearest = counted.max_by(|(_, a), (_, b)| a.total_cmp(b));
+        nearest.map_or_else(|| "–".to_owned(), |(one, _)| format!("{} × {}", one.wall, one.name))
     };
     report.row(
         work.name,

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 pub const OURS: &str = "highwater";
 
 /// Peers that are looked for on PATH.
-pub const PEERS: [&str; 15] = [
+pub const PEERS: [&str; 22] = [
     "cat",
     "dd",
     "cp",
@@ -25,6 +25,13 @@ pub const PEERS: [&str; 15] = [
     "rapidgzip",
     "zstd",
     "node",
+    "jq",
+    "jaq",
+    "mlr",
+    "xan",
+    "mawk",
+    "rg",
+    "sed",
 ];
 
 /// Where a program is; our own is the one that was just built.
@@ -47,6 +54,8 @@ pub struct Contender {
     line: String,
     /// What it reads, where that is not what everyone in its row reads.
     input: Option<PathBuf>,
+    /// Whether it writes a space behind the colons and commas of JSON, which counts as no difference.
+    pub is_spaced: bool,
 }
 
 /// What the words in braces stand for.
@@ -92,6 +101,7 @@ impl Contender {
             name: name.to_owned(),
             line: line.to_owned(),
             input: None,
+            is_spaced: false,
         }
     }
 
@@ -99,6 +109,14 @@ impl Contender {
     pub fn reading(mut self, input: Option<PathBuf>) -> Self {
         self.input = input;
         self
+    }
+
+    /// Lets it write a space behind colons and commas.
+    pub fn spaced(self) -> Self {
+        Self {
+            is_spaced: true,
+            ..self
+        }
     }
 
     pub fn line(&self) -> &str {

@@ -18,6 +18,8 @@ pub struct Data {
     pub lane_size: u64,
     /// Bytes that pass through a codec.
     pub codec_size: u64,
+    /// Bytes of records.
+    pub record_size: u64,
 }
 
 impl Data {
@@ -30,6 +32,7 @@ impl Data {
             folder,
             lane_size: 1024 * MIB / shrink,
             codec_size: 256 * MIB / shrink,
+            record_size: 300_000_000 / shrink,
         })
     }
 
@@ -100,7 +103,7 @@ impl Data {
     }
 
     /// A file that is made unless it is there already.
-    fn once(&self, name: &str, make: impl FnOnce(File) -> io::Result<()>) -> io::Result<PathBuf> {
+    pub fn once(&self, name: &str, make: impl FnOnce(File) -> io::Result<()>) -> io::Result<PathBuf> {
         let path = self.path(name);
         if !path.exists() {
             eprintln!("making {}", path.display());
@@ -118,6 +121,39 @@ impl Data {
 pub struct Fingerprint {
     pub length: u64,
     hash: u64,
+}
+
+/// Leaves out spaces behind colons and commas.
+#[derive(Debug)]
+pub struct Unspaced<R> {
+    reader: R,
+    last: u8,
+}
+
+impl<R: Read> Unspaced<R> {
+    pub fn new(reader: R) -> Self {
+        Self { reader, last: 0 }
+    }
+}
+
+impl<R: Read> Read for Unspaced<R> {
+    fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.reader.read(block)?;
+            let mut kept = 0;
+            for at in 0..count {
+                let byte = block[at];
+                if byte != b' ' || !matches!(self.last, b':' | b',') {
+                    block[kept] = byte;
+                    kept += 1;
+                }
+                self.last = byte;
+            }
+            if kept > 0 || count == 0 {
+                return Ok(kept);
+            }
+        }
+    }
 }
 
 /// Reads to the end.

@@ -7,6 +7,7 @@ mod endings;
 mod footprint;
 mod instructions;
 mod pacing;
+mod records;
 mod report;
 mod run;
 mod workloads;
@@ -56,7 +57,7 @@ fn run(is_quick: bool, filters: &[&String]) -> io::Result<()> {
     let pairs = if is_quick { 3 } else { 9 };
     report.table(&machine(processors, pairs));
     let data = Data::open(is_quick)?;
-    for work in workloads::all(&data)? {
+    for work in workloads::all(&data)?.into_iter().chain(records::all(&data)?) {
         if is_wanted(work.name) {
             compare::compare(&work, pairs, &data, &mut report)?;
         }

@@ -13,7 +13,7 @@ use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::contender::{Contender, Places};
-use crate::data::{Fingerprint, fingerprint};
+use crate::data::{Fingerprint, Unspaced, fingerprint};
 
 /// How often the peak of memory is read: it is gone when the process is.
 const POLL_INTERVAL: Timespec = Timespec {
@@ -291,7 +291,12 @@ pub fn output_of(contender: &Contender, route: Route, input: &Path, output: &Pat
     let feeder = feed(&mut command, route, input)?;
     if route == Route::File {
         check(contender, command.status()?)?;
-        return fingerprint(File::open(output)?);
+        let file = File::open(output)?;
+        return if contender.is_spaced {
+            fingerprint(Unspaced::new(file))
+        } else {
+            fingerprint(file)
+        };
     }
     let (reader, writer) = pipe()?;
     command.stdout(writer);

@@ -1,4 +1,9 @@
-//! Any bytes into `from-csv bad=skip long=skip types=infer`.
+//! Bytes as rows of CSV.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| highwater_fuzz::decode("from-csv bad=skip long=skip types=infer", data));
+use highwater_fuzz::records;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    records(&["from-csv"], data);
+    records(&["from-csv header=false types=infer long=skip bad=skip"], data);
+});

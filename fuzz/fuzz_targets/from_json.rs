@@ -1,4 +1,10 @@
-//! Any bytes into `from-json bad=skip long=skip`.
+//! Bytes as JSON values, and as the items of an array.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| highwater_fuzz::decode("from-json bad=skip long=skip", data));
+use highwater_fuzz::records;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    records(&["from-json"], data);
+    records(&["from-json long=skip bad=skip"], data);
+    records(&["from-json items=true"], data);
+});

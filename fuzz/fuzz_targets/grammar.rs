@@ -22,7 +22,10 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     if !word.is_empty() {
         let quoted = [&b"read "[..], &quote(&word)].concat();
         let (script, problems) = parse(&quoted);
-        assert!(problems.is_empty() && script.calls.len() == 1, "{quoted:?}: {problems:?}");
+        assert!(
+            problems.is_empty() && script.calls.len() == 1,
+            "{quoted:?}: {problems:?}"
+        );
     }
     // The shell's own words.
     use std::os::unix::ffi::OsStringExt;

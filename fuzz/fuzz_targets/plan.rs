@@ -5,7 +5,9 @@ use highwater::grammar::parse;
 use highwater::plan::{Limits, Plan};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let Some((first, text)) = data.split_first() else { return };
+    let Some((first, text)) = data.split_first() else {
+        return;
+    };
     let limits = Limits {
         memory: (*first > 0).then(|| u64::from(*first) << 16),
         ..Limits::default()

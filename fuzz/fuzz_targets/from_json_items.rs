@@ -1,4 +1,0 @@
-//! Any bytes into `from-json items=true bad=skip long=skip`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| highwater_fuzz::decode("from-json items=true bad=skip long=skip", data));
