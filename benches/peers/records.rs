@@ -142,6 +142,7 @@ const ADDRESS: &str = r"10\.[0-9]+\.[0-9]+\.[0-9]+";
 const PATH: &str = r#"/[a-z]+/[0-9]{3}77""#;
 
 /// Every row. Ours takes as many threads as it has stages.
+#[allow(clippy::too_many_lines, reason = "a table of rows")]
 pub fn all(data: &Data) -> io::Result<Vec<Work>> {
     let size = data.record_size;
     let from = |name: &str, line: &dyn Fn(&Row) -> Option<String>| file(data, name, size, Row::json, "", line);
