@@ -182,7 +182,7 @@ fn lines_in_a_stopped_pipe_count_as_pages() {
         let sample: Value = serde_json::from_str(&running.line()).expect("a sample");
         let link = &sample["links"][1];
         if link["times_full"].as_u64() > Some(0) {
-            assert_eq!(link["buffered_bytes"], link["high_bytes"]);
+            assert!(!JOINS_PIPES || link["buffered_bytes"] == link["high_bytes"], "{link}");
             break;
         }
     }
