@@ -18,7 +18,11 @@ const ENOUGH: usize = 4 << 20;
 const MEMORY: u64 = 16 << 20;
 
 fn link(high: u64) -> (Outlet, Inlet) {
-    let link = Link::new(Marks::new(high, high / 2, 16 << 10), Arc::new(Pool::new(high)));
+    link_in(Marks::new(high, high / 2, 16 << 10), Arc::new(Pool::new(high)))
+}
+
+fn link_in(marks: Marks, pool: Arc<Pool>) -> (Outlet, Inlet) {
+    let link = Link::new(marks, pool);
     let meter = || Arc::new(StageMeter::new(Instant::now()));
     (Outlet::new(link.clone(), meter()), Inlet::new(link, meter()))
 }
@@ -109,7 +113,10 @@ pub fn records(stages: &[&str], data: &[u8]) {
 
 /// What the last of these stages sends, and the failures.
 fn sent(stages: &[&str], input: &[u8], piece: usize) -> (Vec<u8>, Vec<String>) {
-    let (mut feed, mut inlet) = link(4 * LONGEST as u64);
+    // One for all links, because a stage may pass on a buffer that it has received.
+    let pool = Arc::new(Pool::new(1 << 20));
+    let high = 4 * LONGEST as u64;
+    let (mut feed, mut inlet) = link_in(Marks::new(high, high / 2, 16 << 10), pool.clone());
     for piece in input.chunks(piece) {
         block_on(feed.copy(piece)).expect("there is room, and a reader");
     }
@@ -132,12 +139,10 @@ fn sent(stages: &[&str], input: &[u8], piece: usize) -> (Vec<u8>, Vec<String>) {
             } else {
                 marks
             };
-            let link = Link::new(marks, Arc::new(Pool::new(1 << 20)));
-            let meter = || Arc::new(StageMeter::new(Instant::now()));
-            let out = Outlet::new(link.clone(), meter());
-            let context = Context::detached(meter());
+            let (out, next) = link_in(marks, pool.clone());
+            let context = Context::detached(Arc::new(StageMeter::new(Instant::now())));
             let work = plan.make().start(inlet, out, context);
-            inlet = Inlet::new(link, meter());
+            inlet = next;
             workers.push(scope.spawn(move || match work {
                 Work::Thread(work) => work(),
                 Work::Task(work) => block_on(work),

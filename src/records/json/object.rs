@@ -50,13 +50,10 @@ impl Iterator for Members<'_> {
         let quote = string_end(bytes, at + 1);
         let name = at + 1..quote;
         // Behind the closing quote and the colon.
-        at = skip_space(bytes, skip_space(bytes, quote + 1) + 1);
+        at = skip_space(bytes, skip_space(bytes, quote + 1) + 1).min(bytes.len());
         let end = skip_value(bytes, at);
         self.at = end;
-        Some(Member {
-            name,
-            value: at.min(end)..end,
-        })
+        Some(Member { name, value: at..end })
     }
 }
 
@@ -205,8 +202,9 @@ mod tests {
     fn truncated_objects_end_quietly() {
         let text = br#"{"a":{"b":["c\"",1]},"d":2}"#;
         for end in 0..text.len() {
-            let members = Members::new(&text[..end], 0);
-            assert!(members.count() <= 2, "{end}");
+            let cut = &text[..end];
+            let values = Members::new(cut, 0).map(|member| &cut[member.value]);
+            assert!(values.count() <= 2, "{end}");
         }
     }
 }
