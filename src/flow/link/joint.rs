@@ -155,7 +155,9 @@ impl Inlet {
     /// Counts bytes that were moved out of the pipe that was lent.
     pub fn moved(&self, count: u64) {
         let mut state = lock(&self.link.state);
-        state.peak.bytes = state.peak.bytes.max(count);
+        // One call may move more than the pipe holds, while its writer goes on.
+        let held = count.min(state.capacity.unwrap_or(0));
+        state.peak.bytes = state.peak.bytes.max(held);
         state.consumer_waits = false;
         if state.pause.is_some() {
             state.end_pause();
