@@ -233,8 +233,8 @@ impl Descriptor {
     /// `None` if that is not possible, or fails with an error that reading or writing will return as well.
     ///
     /// # Errors
-    /// `EPIPE` if nobody reads the pipe `to`, and the pending error of a socket's connection. The system reports that once: a
-    /// later read would see an end.
+    /// `EPIPE` if the pipe `to` has no reader, and the pending error of a socket's connection, which the system reports only
+    /// once: a later read would see an end.
     pub fn splice_to(&self, to: &Self, length: usize) -> io::Result<Option<Transfer>> {
         let ends = [self, to];
         if ends

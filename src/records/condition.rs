@@ -46,6 +46,8 @@ pub enum ConditionError {
     NoOperator,
     /// A single `=`.
     Assignment,
+    /// These characters, which begin with an operator and are none.
+    UnknownOperator(String),
     /// Nothing stands before the operator, or no name of a field.
     NoField,
     /// Nothing stands behind it.
@@ -65,9 +67,7 @@ impl Condition {
         let (field, rest) = match quoted(text) {
             Some((name, rest)) => (Path::of_name(name), rest.trim_start()),
             None => {
-                let end = text
-                    .find(|c: char| "=!<>~".contains(c))
-                    .ok_or(ConditionError::NoOperator)?;
+                let end = text.find(is_of_operator).ok_or(ConditionError::NoOperator)?;
                 let field = Path::parse(text[..end].trim_end().as_bytes());
                 let field = field.map_err(|_: PathError| ConditionError::NoField)?;
                 (field, &text[end..])
@@ -83,6 +83,11 @@ impl Condition {
                 ConditionError::NoOperator
             });
         };
+        // As in `a === 1`: it would be a text that begins so, and no field would be equal to it.
+        if value.starts_with(is_of_operator) {
+            let end = rest.find(|c| !is_of_operator(c)).unwrap_or(rest.len());
+            return Err(ConditionError::UnknownOperator(rest[..end].to_owned()));
+        }
         let value = value.trim_start();
         let unquoted = quoted(value).filter(|(_, rest)| rest.is_empty()).map(|(text, _)| text);
         if value.is_empty() {
@@ -129,6 +134,10 @@ impl Condition {
             },
         }
     }
+}
+
+fn is_of_operator(character: char) -> bool {
+    "=!<>~".contains(character)
 }
 
 /// Compares a value with an operand; `None` if they have no order.
@@ -242,13 +251,18 @@ mod tests {
 
     #[test]
     fn incomplete_conditions_are_refused() {
-        let error = |text| Condition::parse(text).err();
+        let error = |text: &str| Condition::parse(text).err();
         assert_eq!(error("age"), Some(ConditionError::NoOperator));
         assert_eq!(error("age = 3"), Some(ConditionError::Assignment));
         assert_eq!(error("== 3"), Some(ConditionError::NoField));
         assert_eq!(error("a. == 3"), Some(ConditionError::NoField));
         assert_eq!(error("age >= "), Some(ConditionError::NoValue));
         assert_eq!(error("age ! 3"), Some(ConditionError::NoOperator));
+        for operator in ["===", ">>", "<>", "~="] {
+            let unknown = ConditionError::UnknownOperator(operator.to_owned());
+            assert_eq!(error(&format!("age {operator} 3")), Some(unknown));
+            assert_eq!(error(&format!("age == {operator}3")), None, "a value");
+        }
         assert!(matches!(error("age ~ ("), Some(ConditionError::BadPattern(_))));
     }
 }

@@ -54,8 +54,8 @@ impl Fields {
         self.children.iter().find(|field| name_is(name, &field.name))
     }
 
-    /// Writes an object with only these fields of `record`, which keep their order and their bytes. What is no object has
-    /// none.
+    /// Writes an object with only these fields of `record`, which keep their order and their bytes. It is empty if the
+    /// record is not an object.
     pub fn select(&self, record: &[u8], made: &mut Record) {
         made.push(b'{');
         let mut is_first = true;

@@ -41,6 +41,10 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         let (message, help) = match error {
             ConditionError::NoOperator => ("this is no condition: there is no operator".to_owned(), FORM),
             ConditionError::Assignment => ("`=` is no operator".to_owned(), "equality is `==`"),
+            ConditionError::UnknownOperator(word) => (
+                format!("`{word}` is no operator"),
+                "OP is one of == != < <= > >= ~; a space parts it from a value that begins with such a character",
+            ),
             ConditionError::NoField => ("the condition names no field".to_owned(), FORM),
             ConditionError::NoValue => ("the condition has no value".to_owned(), FORM),
             ConditionError::BadPattern(why) => (
