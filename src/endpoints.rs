@@ -13,7 +13,6 @@ use crate::stage::{Commit, Outcome};
 mod connecting;
 mod file;
 pub mod read;
-mod retry;
 mod revocable;
 mod side_file;
 mod socket;

@@ -1,6 +1,15 @@
-//! Addresses and HTTP heads, shared by endpoints, metrics and checks.
+//! Addresses, connections, TLS and HTTP, shared by endpoints, metrics and checks.
 
 mod address;
+mod connect;
 pub mod http;
+pub mod retry;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(feature = "tls")]
+mod transport;
 
 pub use address::{Address, AddressError};
+pub use connect::{Dial, tune};
+#[cfg(feature = "tls")]
+pub use transport::Transport;

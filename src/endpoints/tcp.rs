@@ -1,16 +1,15 @@
 //! TCP, connecting and listening.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 
 use crate::catalog::{Access, Args, Misnamed, Placed, Scheme};
 use crate::error::{Failure, Kind, Problem, brief, shown};
-use crate::net::{Address, AddressError};
+use crate::net::retry::{self, Backoff};
+use crate::net::{Address, AddressError, tune};
 use crate::platform::{HAS_USER_TIMEOUT, sockets};
 
 use super::connecting::{CONNECT_TIMEOUT, ConnectOptions, LINGER, RETRY, USER_TIMEOUT};
-use super::retry::{self, Backoff};
 use super::socket::{self, Connection, Peer, Queue};
 
 /// `tcp://HOST:PORT`
@@ -83,54 +82,6 @@ fn address(text: &[u8], scheme: &str) -> Result<Address, Misnamed> {
     Ok(address)
 }
 
-/// Tries every address of the host, within `limit`.
-async fn connect_to_any(peer: &Address, place: Kind, limit: Duration) -> Result<TcpStream, Failure> {
-    let attempt = async {
-        let addresses = sockets::resolve(&peer.host, peer.port)
-            .map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))?
-            .await
-            .map_err(|error| Failure::io(Kind::Connect, format!("cannot resolve `{}`", peer.host), error))?;
-        let mut last = Failure::because(
-            Kind::Connect,
-            format!("cannot connect to tcp://{peer}"),
-            "the host has no address",
-        );
-        for address in addresses {
-            match connect(address, place).await {
-                Ok(stream) => return Ok(stream),
-                Err(failure) => last = failure,
-            }
-        }
-        Err(last)
-    };
-    tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
-        let limit = humantime::format_duration(limit);
-        Err(Failure::because(
-            Kind::Connect,
-            format!("cannot connect to tcp://{peer}"),
-            format!("no answer within {limit} (connect-timeout)"),
-        ))
-    })
-}
-
-/// Connects to one address. A connection to write to is set to end in a reset before it is made.
-async fn connect(address: SocketAddr, place: Kind) -> Result<TcpStream, Failure> {
-    let failed = |error| Failure::io(Kind::Connect, format!("cannot connect to {address}"), error);
-    let socket = sockets::tcp_socket(address).map_err(failed)?;
-    if place == Kind::Sink {
-        sockets::reset_at_close(&socket).map_err(|error| socket::unusable(place, error))?;
-    }
-    sockets::connect_tcp(socket, address).await.map_err(failed)
-}
-
-/// Prepares the stream for the stages.
-fn ready(stream: TcpStream, place: Kind, options: ConnectOptions) -> Result<OwnedFd, Failure> {
-    // Small writes are sent at once; large ones fill segments anyway.
-    let ready = sockets::send_at_once(&stream).and_then(|()| sockets::keep_alive(stream.as_fd(), options.unanswered));
-    ready.map_err(|error| socket::unusable(place, error))?;
-    Ok(stream.into())
-}
-
 /// A peer that is connected to.
 struct Connect {
     address: Address,
@@ -162,9 +113,11 @@ impl Peer for Connect {
     }
 
     async fn connect(self, place: Kind) -> Result<OwnedFd, Failure> {
-        let attempt = || connect_to_any(&self.address, place, self.options.connect);
-        let stream = retry::connect(self.options.retries, Backoff::new(), attempt).await?;
-        ready(stream, place, self.options)
+        let (dial, shown) = (self.options.dial(place == Kind::Sink), self.shown());
+        let attempt = || dial.connect(&self.address, &shown);
+        Ok(retry::connect(self.options.retries, Backoff::default(), attempt)
+            .await?
+            .into())
     }
 }
 
@@ -219,7 +172,8 @@ impl Peer for Listen {
         if place == Kind::Sink {
             sockets::reset_at_close(&stream).map_err(|error| socket::unusable(place, error))?;
         }
-        ready(stream, place, self.options)
+        tune(&stream, self.options.unanswered)?;
+        Ok(stream.into())
     }
 }
 

@@ -1,16 +1,18 @@
 //! Sockets that never block, are not inherited, and notice when their peer is gone.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::io::{Errno, FdFlags, retry_on_intr};
 use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketType};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
@@ -158,25 +160,79 @@ impl TcpPeers {
 pub struct TcpPeer(TcpStream);
 
 impl TcpPeer {
-    /// Reads what is available, up to the length of `buffer`; 0 is its end.
-    pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = retry_on_intr(|| fault::share(Operation::Read, buffer.len()))?;
-        self.0.read(&mut buffer[..room]).await
+    /// Takes over a non-blocking connection, on the runtime that waits for it from now on.
+    pub fn of(stream: std::net::TcpStream) -> io::Result<Self> {
+        TcpStream::from_std(stream).map(Self)
     }
 
-    /// Sends all of `bytes`.
-    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let room = retry_on_intr(|| fault::share(Operation::Write, bytes.len()))?;
-            let count = self.0.write(&bytes[..room]).await?;
-            bytes = &bytes[count..];
-        }
-        Ok(())
+    /// The peer's address.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.peer_addr()
     }
 
     /// Shuts the sending side down.
     pub fn end_writing(&self) -> io::Result<()> {
         end_writing(&self.0)
+    }
+}
+
+impl AsFd for TcpPeer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsyncRead for TcpPeer {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = retry_on_intr(|| fault::share(Operation::Read, buffer.remaining()))?;
+        if room == buffer.remaining() {
+            return Pin::new(&mut self.0).poll_read(context, buffer);
+        }
+        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
+        ready!(Pin::new(&mut self.0).poll_read(context, &mut part))?;
+        let count = part.filled().len();
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for TcpPeer {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let room = retry_on_intr(|| fault::share(Operation::Write, bytes.len()))?;
+        Pin::new(&mut self.0).poll_write(context, &bytes[..room])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = slices.iter().map(|slice| slice.len()).sum();
+        let room = retry_on_intr(|| fault::share(Operation::Write, wanted))?;
+        if room == wanted {
+            return Pin::new(&mut self.0).poll_write_vectored(context, slices);
+        }
+        let first = slices
+            .iter()
+            .find(|slice| !slice.is_empty())
+            .map_or(&[][..], |slice| slice);
+        Pin::new(&mut self.0).poll_write(context, &first[..room.min(first.len())])
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.end_writing())
     }
 }
 

@@ -36,7 +36,7 @@ where
     }
 }
 
-/// The pauses between attempts.
+/// The pauses between attempts; random by default.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     /// The longest possible next pause, in milliseconds.
@@ -45,17 +45,18 @@ pub struct Backoff {
     random: u64,
 }
 
+impl Default for Backoff {
+    fn default() -> Self {
+        // The standard library seeds its hashers from the system's randomness.
+        Self::seeded(RandomState::new().hash_one(()))
+    }
+}
+
 impl Backoff {
     /// The ceiling of the first pause, in milliseconds.
     const FIRST: u64 = 100;
     /// The largest ceiling, in milliseconds.
     const LONGEST: u64 = 10_000;
-
-    /// Random pauses.
-    pub fn new() -> Self {
-        // The standard library seeds its hashers from the system's randomness.
-        Self::seeded(RandomState::new().hash_one(()))
-    }
 
     /// The same pauses for the same seed.
     fn seeded(seed: u64) -> Self {
@@ -66,7 +67,7 @@ impl Backoff {
     }
 
     /// The next pause, in whole milliseconds.
-    fn next(&mut self) -> Duration {
+    pub fn next(&mut self) -> Duration {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn two_backoffs_differ() {
         let pauses = |mut backoff: Backoff| (0..20).map(|_| backoff.next()).collect::<Vec<_>>();
-        assert_ne!(pauses(Backoff::new()), pauses(Backoff::new()));
+        assert_ne!(pauses(Backoff::default()), pauses(Backoff::default()));
         assert_eq!(pauses(Backoff::seeded(SEED)), pauses(Backoff::seeded(SEED)));
     }
 
