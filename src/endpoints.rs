@@ -135,7 +135,11 @@ mod tests {
     #[cfg(feature = "tls")]
     #[test]
     fn each_place_has_its_own_defaults() {
-        for (call, verifies) in [("write a", false), ("write tls://h:1", true), ("write tls://h:1 verify=no", false)] {
+        for (call, verifies) in [
+            ("write a", false),
+            ("write tls://h:1", true),
+            ("write tls://h:1 verify=no", false),
+        ] {
             let (script, _) = parse(call.as_bytes());
             let (_, args) = check(&script.calls[0], STAGES).expect("valid");
             assert_eq!(args.flag("verify"), verifies, "{call}");
