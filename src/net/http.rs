@@ -1,3 +1,6 @@
 //! HTTP/1.1.
 
 pub mod head;
+mod url;
+
+pub use url::Url;
