@@ -10,6 +10,6 @@ pub mod tls;
 mod transport;
 
 pub use address::{Address, AddressError};
-pub use connect::{Dial, tune};
+pub use connect::{Dial, tune, unusable};
 #[cfg(feature = "tls")]
 pub use transport::Transport;

@@ -72,6 +72,8 @@ pub fn tune(stream: &TcpStream, unanswered: Option<Duration>) -> Result<(), Fail
     ready.map_err(unusable)
 }
 
-fn unusable(error: std::io::Error) -> Failure {
+/// The failure of a connection that was made but cannot be used.
+#[must_use]
+pub fn unusable(error: std::io::Error) -> Failure {
     Failure::io(Kind::Connect, "cannot use the connection", error)
 }

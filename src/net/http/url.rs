@@ -112,6 +112,13 @@ impl Url {
         same_host && (self.is_secure, self.address.port) == (other.is_secure, other.address.port)
     }
 
+    /// The URL without its query, which may be a secret where a server has made it.
+    #[must_use]
+    pub fn without_query(&self) -> String {
+        let text = self.to_string();
+        text.split('?').next().unwrap_or_default().to_owned()
+    }
+
     /// The `Host` header.
     #[must_use]
     pub fn host_header(&self) -> String {
