@@ -2,6 +2,7 @@
 
 mod address;
 mod connect;
+pub mod drain;
 pub mod http;
 pub mod retry;
 #[cfg(feature = "tls")]
