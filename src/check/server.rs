@@ -11,7 +11,7 @@ use super::owner::trees;
 use super::request::Request;
 use super::series::Sample;
 use super::slow_reader::{SlowReader, addresses};
-use super::url::Url;
+use crate::net::http::Url;
 use super::verdict::{Certainty, Clients, Ending, Finding, ServerEvidence, Verdict, judge_server};
 use super::{Moment, Outcome, Pace, Report, Settings, Watcher};
 

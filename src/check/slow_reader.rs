@@ -10,11 +10,11 @@ use rustix::net::{AddressFamily, SendFlags, SocketType, connect, send, socket, s
 
 use crate::error::{Failure, Kind};
 use crate::grammar::human_size;
-use crate::net::http::{self, Head};
+use crate::net::http::head::{self, Head};
 
 use super::request::Request;
 use super::share_of_step;
-use super::url::Url;
+use crate::net::http::Url;
 
 /// How long a server may take to accept a client.
 const UNDECIDED_LENGTHS: Duration = Duration::from_secs(5);
@@ -162,7 +162,7 @@ impl SlowReader {
     fn look_at_head(&mut self, bytes: &[u8]) {
         let Some(head) = &mut self.head else { return };
         head.extend_from_slice(bytes);
-        match http::response(head, MOST_HEAD) {
+        match head::response(head, MOST_HEAD) {
             Head::Partial => {}
             Head::TooLong | Head::Malformed => self.fail("it is not an HTTP response".to_owned()),
             Head::Whole(response) => {
@@ -250,7 +250,7 @@ mod tests {
     fn pair(request: &Request, rate: u64) -> (SlowReader, TcpStream, String) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
         let address = listener.local_addr().expect("bound");
-        let url = Url::parse(&format!("http://{address}/export")).expect("an address");
+        let url = Url::parse(format!("http://{address}/export").as_bytes()).expect("an address");
         let client = SlowReader::start(&url, &[address], request, rate).expect("it listens");
         let (mut server, _) = listener.accept().expect("it has come");
         let mut request = Vec::new();
