@@ -423,8 +423,10 @@ _highwater_parameters() {
         lines) echo 'max-record= max-record=SIZE long=fail long=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         from-json) echo 'items=true items=false max-record= max-record=SIZE long=fail long=skip bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         from-csv) echo 'delimiter= delimiter=WORD header=true header=false columns= columns=WORD types=text types=infer max-record= max-record=SIZE long=fail long=skip bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        from-sse) echo 'data=text data=json max-record= max-record=SIZE long=fail long=skip bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         to-json) echo 'array=true array=false high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         to-csv) echo 'columns= columns=WORD delimiter= delimiter=WORD bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        to-sse) echo 'keep-alive= keep-alive=DURATION bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         where) echo 'condition= condition=TEXT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         select) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         drop) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
@@ -443,8 +445,8 @@ _highwater_stage() {
     local stage=$1 is_first=$2 word=$3 name
     read -r name _ <<< "$stage"
     if [[ -z $name || ( $name == "$word" && $stage != *[[:space:]] ) ]]; then
-        local names='write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh'
-        [[ $is_first == yes ]] && names='read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh'
+        local names='write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
+        [[ $is_first == yes ]] && names='read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
         COMPREPLY=($(compgen -W "$names" -- "$word"))
         return
     fi
@@ -504,7 +506,7 @@ _highwater_with_stages() {
     done
     case ${words[at]-} in
         stages)
-            COMPREPLY=($(compgen -W 'read write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh' -- "$word"))
+            COMPREPLY=($(compgen -W 'read write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh' -- "$word"))
             return
             ;;
         demo | ctl | report | generate | check | \'* | \"*)

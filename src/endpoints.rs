@@ -18,6 +18,8 @@ mod side_file;
 mod socket;
 mod stdio;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 mod unix;
 pub mod write;
 
@@ -30,6 +32,10 @@ pub static SCHEMES: &[&Scheme] = &[
     &stdio::SCHEME,
     &tcp::CONNECT,
     &tcp::LISTEN,
+    #[cfg(feature = "tls")]
+    &tls::CONNECT,
+    #[cfg(feature = "tls")]
+    &tls::LISTEN,
     &unix::CONNECT,
     &unix::LISTEN,
 ];
@@ -124,6 +130,20 @@ mod tests {
         let (message, help) = place("read tpc://host:1").err().expect("unknown");
         assert_eq!(message, "unknown scheme `tpc`");
         assert!(help.starts_with("did you mean `tcp://`? known endpoints: "), "{help}");
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn each_place_has_its_own_defaults() {
+        for (call, verifies) in [
+            ("write a", false),
+            ("write tls://h:1", true),
+            ("write tls://h:1 verify=no", false),
+        ] {
+            let (script, _) = parse(call.as_bytes());
+            let (_, args) = check(&script.calls[0], STAGES).expect("valid");
+            assert_eq!(args.flag("verify"), verifies, "{call}");
+        }
     }
 
     #[test]

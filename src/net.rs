@@ -2,6 +2,7 @@
 
 mod address;
 mod connect;
+pub mod drain;
 pub mod http;
 pub mod retry;
 #[cfg(feature = "tls")]
@@ -10,6 +11,6 @@ pub mod tls;
 mod transport;
 
 pub use address::{Address, AddressError};
-pub use connect::{Dial, tune};
+pub use connect::{Dial, tune, unusable};
 #[cfg(feature = "tls")]
 pub use transport::Transport;

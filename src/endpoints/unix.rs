@@ -13,11 +13,12 @@ use rustix::net::{SocketAddrUnix, SocketType};
 
 use crate::catalog::{Access, Args, Misnamed, Placed, Scheme};
 use crate::error::{Failure, Kind, shown};
+use crate::net::drain::Queue;
 use crate::net::retry::{self, Backoff};
 use crate::platform::{files, sockets};
 
 use super::connecting::{CONNECT_TIMEOUT, ConnectOptions, LINGER, RETRY};
-use super::socket::{Connection, Peer, Queue};
+use super::socket::{Connection, Peer};
 
 /// `unix:PATH`
 pub static CONNECT: Scheme = Scheme {

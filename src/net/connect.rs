@@ -66,12 +66,14 @@ impl Dial {
 }
 
 /// Prepares a connection that was made or accepted.
-pub fn tune(stream: &TcpStream, unanswered: Option<Duration>) -> Result<(), Failure> {
+pub fn tune(stream: impl AsFd, unanswered: Option<Duration>) -> Result<(), Failure> {
     // Small writes are sent at once; large ones fill segments anyway.
-    let ready = sockets::send_at_once(stream).and_then(|()| sockets::keep_alive(stream.as_fd(), unanswered));
+    let ready = sockets::send_at_once(&stream).and_then(|()| sockets::keep_alive(stream.as_fd(), unanswered));
     ready.map_err(unusable)
 }
 
-fn unusable(error: std::io::Error) -> Failure {
+/// The failure of a connection that was made but cannot be used.
+#[must_use]
+pub fn unusable(error: std::io::Error) -> Failure {
     Failure::io(Kind::Connect, "cannot use the connection", error)
 }

@@ -165,6 +165,11 @@ impl TcpPeer {
         TcpStream::from_std(stream).map(Self)
     }
 
+    /// The connection without its runtime.
+    pub fn into_std(self) -> io::Result<std::net::TcpStream> {
+        self.0.into_std()
+    }
+
     /// The peer's address.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.0.peer_addr()
@@ -236,11 +241,6 @@ impl AsyncWrite for TcpPeer {
     }
 }
 
-/// Accepts one TCP peer.
-pub async fn accept_tcp(listener: TcpListener) -> io::Result<std::net::TcpStream> {
-    TcpPeers::of(listener)?.next().await?.0.into_std()
-}
-
 /// Accepts one peer of a Unix socket.
 pub async fn accept_unix(listener: UnixListener) -> io::Result<UnixStream> {
     let listener = tokio::net::UnixListener::from_std(listener)?;
@@ -268,9 +268,9 @@ fn has_left(error: &io::Error) -> bool {
 }
 
 /// Sends small writes at once (`TCP_NODELAY`).
-pub fn send_at_once(stream: &std::net::TcpStream) -> io::Result<()> {
+pub fn send_at_once(fd: impl AsFd) -> io::Result<()> {
     fault::point(Operation::SocketOption)?;
-    stream.set_nodelay(true)
+    Ok(rustix::net::sockopt::set_tcp_nodelay(fd, true)?)
 }
 
 /// Shuts the sending side down.

@@ -104,6 +104,7 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
         }
     }
     context.meter.begin_commit();
+    writer.count_with(context.meter.clone());
     let _outside = context.meter.wait(Wait::Outside);
     tokio::select! {
         biased;

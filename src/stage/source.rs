@@ -1,6 +1,7 @@
 //! The source of a pipeline: one endpoint, or several that are read one after the other.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::vec;
@@ -14,7 +15,9 @@ use crate::graph::Port;
 use crate::platform::{FileStamp, Shape, Transfer};
 
 use super::incoming::{ReadSize, naming};
-use super::{Context, Driver, Endpoint, Facts, Incoming, Outcome, Reach, Settle, SourceIdentity, StreamReader, Work};
+use super::{
+    Cancel, Context, Driver, Endpoint, Facts, Incoming, Outcome, Reach, Settle, SourceIdentity, StreamReader, Work,
+};
 
 /// An open endpoint to read from.
 pub enum OpenReader {
@@ -346,11 +349,7 @@ impl OpenSource {
                 None => {
                     drop(buffer);
                     let _outside = context.meter.wait(Wait::Outside);
-                    tokio::select! {
-                        biased;
-                        () = context.cancel.tripped() => return Err(Stop::PeerClosed),
-                        () = woken() => {}
-                    }
+                    woken(&context.cancel).await?;
                 }
             }
         }
@@ -376,15 +375,20 @@ async fn read_once(reader: &mut dyn StreamReader, buffer: &mut Buffer) -> Option
     .await
 }
 
-/// Waits until this task is woken: by the endpoint that a read found not ready, or spuriously.
-async fn woken() {
+/// Waits until this task is woken: by the endpoint that a read found not ready, or spuriously. It is polled at once after
+/// that read, which `select!` does not promise of its branches: it polls none once tokio's budget of the task is used up.
+async fn woken(cancel: &Cancel) -> Outcome {
+    let mut tripped = pin!(cancel.tripped());
     let mut is_first = true;
-    poll_fn(|_| {
+    poll_fn(|context| {
+        if tripped.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(Stop::PeerClosed));
+        }
         if std::mem::replace(&mut is_first, false) {
             Poll::Pending
         } else {
-            Poll::Ready(())
+            Poll::Ready(Ok(()))
         }
     })
-    .await;
+    .await
 }

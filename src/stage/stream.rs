@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::error::Stop;
-use crate::flow::Position;
+use crate::flow::{Position, StageMeter};
 
 use super::{BoxFuture, Outcome, Phase, Rollback, Settle};
 
@@ -43,6 +43,11 @@ pub trait StreamWriter: Send {
     /// when every other output of the pipeline is prepared.
     fn phase(&self) -> Phase {
         Phase::Drained
+    }
+    /// Sets the meter that counts what a peer acknowledges while the output is prepared and committed, so that progress
+    /// is visible.
+    fn count_with(&mut self, meter: Arc<StageMeter>) {
+        let _ = meter;
     }
     /// Makes the written bytes safe without making them final: they can still be rolled back.
     fn prepare(&mut self) -> BoxFuture<'_, Outcome> {

@@ -50,8 +50,9 @@ mod stages;
 mod system_calls;
 mod tee;
 mod terminal;
+mod tls;
 mod transcripts;
 mod verifying;
 mod zero_copy;
 
-use support::{harness, memory_bound, namespace, toxic};
+use support::{certificates, harness, memory_bound, namespace, toxic};
