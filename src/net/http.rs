@@ -1,3 +1,7 @@
 //! HTTP/1.1.
 
+#[cfg(feature = "http")]
+pub mod body;
 pub mod head;
+#[cfg(feature = "http")]
+pub mod server;
