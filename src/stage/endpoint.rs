@@ -149,6 +149,11 @@ pub trait Endpoint: Send {
     fn lends_pipe(&self) -> bool {
         false
     }
+    /// Whether its reader is told how the run ended, and so must be the only one: see
+    /// [`StreamReader::settle`](super::StreamReader::settle).
+    fn settles(&self) -> bool {
+        false
+    }
     /// Opens it for reading.
     #[must_use]
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
