@@ -225,8 +225,6 @@ function __highwater_parameters
             echo 'ca='\t'trust the certificate authorities of this PEM file instead of the system\'s; at a listener, ask clients for a certificate of one of them'
             echo 'cert='\t'the certificate to show to the peer, a PEM file; those that lead to its authority follow in it'
             echo 'key='\t'the certificate\'s private key, a PEM file'
-            echo 'type='\t'the media type that the client is told, such as text/csv'
-            echo 'name='\t'the file name that the client is told'
         case gzip
             echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'level=2'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
@@ -659,7 +657,7 @@ function __highwater_pipeline
     end
     __highwater_stage $is_first $stage
     if contains -- "$stage[1]" read write
-        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// http-listen:// unix: unix-listen:
+        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// unix: unix-listen:
     end
 end
 

@@ -4,11 +4,12 @@
 //! The reactor waits for them; those that block get a thread of their own.
 
 use std::io::IoSlice;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use crate::error::Stop;
+use crate::error::{Failure, Stop};
 use crate::flow::{Position, StageMeter};
+use crate::platform::Queued;
 
 use super::{BoxFuture, Outcome, Phase, Rollback, Settle};
 
@@ -23,6 +24,10 @@ pub trait StreamReader: Send {
     }
     /// How many bytes it gives in all, if that is known.
     fn size(&self) -> Option<u64> {
+        None
+    }
+    /// What its kernel queue can be seen through, if it has one; asked for whenever it is pending.
+    fn queue(&self) -> Option<Weak<dyn Queued>> {
         None
     }
     /// The position up to which the input has been read; `None` if it cannot continue from there in a later run.
@@ -49,10 +54,20 @@ pub trait StreamWriter: Send {
     fn blocks(&self) -> bool {
         false
     }
+    /// What its kernel queue can be seen through, if it has one; asked for whenever it is pending.
+    fn queue(&self) -> Option<Weak<dyn Queued>> {
+        None
+    }
     /// When it commits, once it is prepared. With [`Phase::Drained`], the default, that is at once; with another phase,
     /// when every other output of the pipeline is prepared.
     fn phase(&self) -> Phase {
         Phase::Drained
+    }
+    /// Told before the first write how many bytes a connection may keep in the system besides those that are on their
+    /// way.
+    fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
+        let _ = bytes;
+        Ok(())
     }
     /// Sets the meter that counts what a peer acknowledges while the output is prepared and committed, so that progress
     /// is visible.
