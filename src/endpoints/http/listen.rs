@@ -75,6 +75,7 @@ fn listen(rest: &[u8], args: &Args) -> Placed {
         files,
         tls: OnceCell::new(),
         headers: headers(args)?,
+        size: None,
     }))
 }
 
@@ -158,6 +159,8 @@ struct Listen {
     tls: OnceCell<ServerTls>,
     /// The headers of a download.
     headers: HeaderMap,
+    /// The bytes of a download, if that is known.
+    size: Option<u64>,
 }
 
 impl Listen {
@@ -223,6 +226,10 @@ impl Endpoint for Listen {
 
     fn settles(&self) -> bool {
         true
+    }
+
+    fn expect_size(&mut self, bytes: u64) {
+        self.size = Some(bytes);
     }
 
     fn effect(&self) -> String {

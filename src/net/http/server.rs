@@ -8,7 +8,7 @@ use std::error::Error;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,6 +30,7 @@ use crate::flow::StageMeter;
 use crate::net::drain::{Drain, Queue, unfinished};
 use crate::net::tls::{self, ServerTls};
 use crate::net::{Transport, tune, unusable};
+use crate::platform::Queued;
 use crate::platform::sockets::{self, TcpPeer, TcpPeers};
 use crate::stage::BoxFuture;
 
@@ -71,7 +72,16 @@ impl Limits {
 /// Answers requests.
 pub trait Handler: Send + Sync + 'static {
     /// Answers one. The future is dropped if the client leaves first.
-    fn answer(&self, request: Request<Incoming>, client: SocketAddr) -> BoxFuture<'static, Answer>;
+    fn answer(&self, request: Request<Incoming>, client: &Client) -> BoxFuture<'static, Answer>;
+}
+
+/// The other side of a connection.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Its address.
+    pub address: SocketAddr,
+    /// What the queue of the connection can be seen through as long as that is open.
+    pub queue: Weak<dyn Queued>,
 }
 
 /// A response, and who is told when the client has it.
@@ -317,9 +327,13 @@ impl<H: Handler> Shared<H> {
     /// Serves one connection to its end.
     async fn serve(self: Arc<Self>, peer: TcpPeer, activity: Arc<Activity>) {
         // One that has left already has no address.
-        let Ok(client) = peer.address() else { return };
+        let Ok(address) = peer.address() else { return };
+        let client = Client {
+            address,
+            queue: peer.queue(),
+        };
         let delivery = Arc::<Mutex<Option<Delivery>>>::default();
-        let served = self.requests(peer, client, activity.clone(), &delivery).await;
+        let served = self.requests(peer, &client, activity.clone(), &delivery).await;
         let delivery = delivery.lock().unwrap_or_else(PoisonError::into_inner).take();
         if delivery.is_none() {
             activity.end_request();
@@ -331,7 +345,7 @@ impl<H: Handler> Shared<H> {
         match (delivery, outcome) {
             // Nobody may be waiting for it any more.
             (Some(delivery), outcome) => drop(delivery.sender.send(outcome)),
-            (None, Err(failure)) => tracing::debug!("{client}: {failure}"),
+            (None, Err(failure)) => tracing::debug!("{address}: {failure}"),
             (None, Ok(())) => {}
         }
     }
@@ -340,7 +354,7 @@ impl<H: Handler> Shared<H> {
     async fn requests(
         &self,
         peer: TcpPeer,
-        client: SocketAddr,
+        client: &Client,
         activity: Arc<Activity>,
         delivery: &Arc<Mutex<Option<Delivery>>>,
     ) -> Result<Transport, Failure> {
@@ -527,7 +541,7 @@ mod tests {
     }
 
     impl Handler for Echo {
-        fn answer(&self, request: Request<Incoming>, _: SocketAddr) -> BoxFuture<'static, Answer> {
+        fn answer(&self, request: Request<Incoming>, _: &Client) -> BoxFuture<'static, Answer> {
             self.begun.add_permits(1);
             let may = self.may.clone();
             Box::pin(async move {
