@@ -34,6 +34,14 @@ impl Transport {
             Self::Tls(stream) => stream.get_ref().0,
         }
     }
+
+    /// The connection below, to read what comes after the last message on it.
+    pub fn tcp_mut(&mut self) -> &mut TcpPeer {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_mut().0,
+        }
+    }
 }
 
 impl AsFd for Transport {
