@@ -12,6 +12,8 @@ use crate::stage::{Commit, Outcome};
 
 mod connecting;
 mod file;
+#[cfg(feature = "http")]
+mod http;
 pub mod read;
 mod revocable;
 mod side_file;
@@ -36,6 +38,10 @@ pub static SCHEMES: &[&Scheme] = &[
     &tls::CONNECT,
     #[cfg(feature = "tls")]
     &tls::LISTEN,
+    #[cfg(feature = "http")]
+    &http::HTTP,
+    #[cfg(feature = "http")]
+    &http::HTTPS,
     &unix::CONNECT,
     &unix::LISTEN,
 ];
@@ -107,6 +113,10 @@ mod tests {
             ("a:b", "a:b"),
             ("tcp://[::1]:9000", "tcp://[::1]:9000"),
             ("tcp-listen://:0", "tcp-listen://127.0.0.1:0"),
+            #[cfg(feature = "http")]
+            ("http://h:80/a?b#c", "http://h/a?b"),
+            #[cfg(feature = "http")]
+            ("https://[::1]:8443", "https://[::1]:8443/"),
             ("unix:a.sock", "unix:a.sock"),
             ("unix-listen:/tmp/a", "unix-listen:/tmp/a"),
         ] {
@@ -119,7 +129,7 @@ mod tests {
 
     #[test]
     fn foreign_scheme_is_not_a_typo() {
-        for other in ["http", "https", "ftp", "udp"] {
+        for other in ["gopher", "ftp", "udp"] {
             let (_, help) = place(&format!("read {other}://host/x")).err().expect("unknown");
             assert!(help.starts_with("known endpoints: "), "{help}");
         }

@@ -19,6 +19,8 @@ pub struct Facts {
     pub stream: Option<FileId>,
     /// Bytes that it gives, if known.
     pub size: Option<u64>,
+    /// Whether `size` is what the system says, and not what the user expects.
+    pub is_measured: bool,
     /// Whether it is a terminal.
     pub is_terminal: bool,
     /// The kind of descriptor that it opens, if known; `None` also for several of different kinds.
@@ -185,6 +187,10 @@ pub trait Endpoint: Send {
     /// Tells the endpoint that the source has holes and that its bytes arrive unchanged, so holes may be left here as
     /// well.
     fn expect_holes(&mut self) {}
+    /// Tells the endpoint how many bytes it will be given, if the run succeeds.
+    fn expect_size(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
     /// Where the resume key is stored, if the endpoint can continue an earlier run; else `None`.
     fn resume_key(&mut self) -> Option<&mut Option<ResumeKey>> {
         None

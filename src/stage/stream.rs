@@ -21,6 +21,10 @@ pub trait StreamReader: Send {
     fn blocks(&self) -> bool {
         false
     }
+    /// How many bytes it gives in all, if that is known.
+    fn size(&self) -> Option<u64> {
+        None
+    }
     /// The position up to which the input has been read; `None` if it cannot continue from there in a later run.
     fn position(&self) -> Option<Position> {
         None
@@ -35,6 +39,12 @@ pub trait StreamReader: Send {
 pub trait StreamWriter: Send {
     /// Writes some of the slices, and returns the number of bytes: at least 1.
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>>;
+    /// Called while there is nothing to write: does what is to be done in the background, and returns why the endpoint
+    /// has failed, if it has.
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Stop> {
+        let _ = context;
+        Poll::Pending
+    }
     /// Whether its calls block instead of being pending.
     fn blocks(&self) -> bool {
         false

@@ -24,6 +24,10 @@ mod failing_positions;
 #[cfg(feature = "fault-injection")]
 mod faults;
 mod generated;
+#[cfg(feature = "http")]
+mod http_read;
+#[cfg(feature = "http")]
+mod http_write;
 mod joins;
 mod kernel_queues;
 mod keys;
@@ -55,4 +59,6 @@ mod transcripts;
 mod verifying;
 mod zero_copy;
 
+#[cfg(feature = "http")]
+use support::http;
 use support::{certificates, harness, memory_bound, namespace, toxic};
