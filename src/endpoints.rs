@@ -39,6 +39,10 @@ pub static SCHEMES: &[&Scheme] = &[
     #[cfg(feature = "tls")]
     &tls::LISTEN,
     #[cfg(feature = "http")]
+    &http::HTTP,
+    #[cfg(feature = "http")]
+    &http::HTTPS,
+    #[cfg(feature = "http")]
     &http::listen::LISTEN,
     &unix::CONNECT,
     &unix::LISTEN,
@@ -112,6 +116,10 @@ mod tests {
             ("tcp://[::1]:9000", "tcp://[::1]:9000"),
             ("tcp-listen://:0", "tcp-listen://127.0.0.1:0"),
             #[cfg(feature = "http")]
+            ("http://h:80/a?b#c", "http://h/a?b"),
+            #[cfg(feature = "http")]
+            ("https://[::1]:8443", "https://[::1]:8443/"),
+            #[cfg(feature = "http")]
             ("http-listen://:0", "http-listen://127.0.0.1:0"),
             #[cfg(feature = "http")]
             ("http-listen://[::1]:80/a%20b", "http-listen://[::1]:80/a%20b"),
@@ -127,7 +135,7 @@ mod tests {
 
     #[test]
     fn foreign_scheme_is_not_a_typo() {
-        for other in ["http", "https", "ftp", "udp"] {
+        for other in ["gopher", "ftp", "udp"] {
             let (_, help) = place(&format!("read {other}://host/x")).err().expect("unknown");
             assert!(help.starts_with("known endpoints: "), "{help}");
         }

@@ -72,6 +72,7 @@ impl Source {
         Ok(Facts {
             stream: None,
             size: self.expected.or(sum),
+            is_measured: self.expected.is_none(),
             is_terminal: each.iter().any(|facts| facts.is_terminal),
             shape: in_common(&each, |facts| facts.shape),
             outside: in_common(&each, |facts| facts.outside),
@@ -211,6 +212,15 @@ impl OpenSource {
     /// it cannot know whether more follows.
     pub fn read_at_most(&mut self, bytes: u64) {
         self.left = bytes;
+    }
+
+    /// How many bytes it gives in all, if only opening it has told.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        match &self.input {
+            Some(OpenReader::Stream(reader)) if !self.is_series => reader.size(),
+            _ => None,
+        }
     }
 
     /// Which file it is, if it is one.

@@ -26,6 +26,10 @@ mod faults;
 mod generated;
 #[cfg(feature = "http")]
 mod http_listen;
+#[cfg(feature = "http")]
+mod http_read;
+#[cfg(feature = "http")]
+mod http_write;
 mod joins;
 mod kernel_queues;
 mod keys;
@@ -57,4 +61,6 @@ mod transcripts;
 mod verifying;
 mod zero_copy;
 
+#[cfg(feature = "http")]
+use support::http;
 use support::{certificates, harness, memory_bound, namespace, toxic};

@@ -56,6 +56,8 @@ pub struct Attempt {
     pub failure: Failure,
     /// Whether another attempt makes sense.
     pub retry: Retry,
+    /// The pause that the server asks for.
+    pub pause: Option<Duration>,
 }
 
 /// Whether a request is sent again.
@@ -65,16 +67,22 @@ pub enum Retry {
     Never,
     /// It may be sent again if it changes nothing on the server, because that may have received it.
     Idempotent,
-    /// The server has done nothing yet; it may ask for a pause.
-    Always(Option<Duration>),
+    /// The server has done nothing yet.
+    Always,
 }
 
 impl Attempt {
     /// One that would fail again.
     #[must_use]
     pub fn last(failure: Failure) -> Self {
-        let retry = Retry::Never;
-        Self { failure, retry }
+        Self::new(failure, Retry::Never)
+    }
+
+    /// One that may be repeated.
+    #[must_use]
+    pub fn new(failure: Failure, retry: Retry) -> Self {
+        let pause = None;
+        Self { failure, retry, pause }
     }
 }
 
@@ -135,7 +143,11 @@ impl Client {
             let failure = self.invalid(&request.url, why);
             Attempt::last(failure)
         })?;
-        let socket = self.dial.resets.then(|| transport.as_fd().try_clone_to_owned()).transpose();
+        let socket = self
+            .dial
+            .resets
+            .then(|| transport.as_fd().try_clone_to_owned())
+            .transpose();
         let socket = socket.map_err(|error| Attempt::last(unusable(error)))?;
         let sent = Exchange::begin(transport, message, socket).await;
         sent.map_err(|error| self.unanswered(&request.url, &error))
@@ -143,7 +155,11 @@ impl Client {
 
     async fn connect(&self, url: &Url, proxy: Option<&Proxy>) -> Result<Transport, Attempt> {
         // A missing file will not appear; a peer may.
-        let tls = if url.is_secure { Some(self.tls().map_err(Attempt::last)?) } else { None };
+        let tls = if url.is_secure {
+            Some(self.tls().map_err(Attempt::last)?)
+        } else {
+            None
+        };
         let dialed = match proxy {
             None => self.dial.connect(&url.address, &url.address.to_string()).await,
             Some(proxy) => {
@@ -151,14 +167,10 @@ impl Client {
                 self.dial.connect(&proxy.address, &shown).await
             }
         };
-        let retried = |failure: Failure| {
-            let retry = match failure.kind() {
-                Kind::Connect => Retry::Always(None),
-                _ => Retry::Never,
-            };
-            Attempt { failure, retry }
-        };
-        let stream = dialed.map_err(retried)?;
+        let stream = dialed.map_err(|failure| match failure.kind() {
+            Kind::Connect => Attempt::new(failure, Retry::Always),
+            _ => Attempt::last(failure),
+        })?;
         let mut stream = TcpPeer::of(stream).map_err(|error| Attempt::last(unusable(error)))?;
         let Some(tls) = tls else {
             return Ok(Transport::Plain(stream));
@@ -185,11 +197,13 @@ impl Client {
         let why = broken(error);
         let is_invalid = why.kind() == std::io::ErrorKind::InvalidData;
         // A server may reject a client's certificate only once the handshake is over.
-        let kind = if is_invalid && !error.is_parse() { Kind::Connect } else { self.place };
-        Attempt {
-            failure: Failure::io(kind, operation(url), why),
-            retry: if is_invalid { Retry::Never } else { Retry::Idempotent },
-        }
+        let kind = if is_invalid && !error.is_parse() {
+            Kind::Connect
+        } else {
+            self.place
+        };
+        let retry = if is_invalid { Retry::Never } else { Retry::Idempotent };
+        Attempt::new(Failure::io(kind, operation(url), why), retry)
     }
 
     fn invalid(&self, url: &Url, why: String) -> Failure {
@@ -210,7 +224,9 @@ fn message(request: &Request, proxy: Option<&Proxy>, payload: Payload) -> Result
         Some(_) => format!("http://{}{}", url.host_header(), url.target),
         None => url.target.clone(),
     };
-    let target = target.parse::<Uri>().map_err(|error| format!("the URL cannot be sent: {error}"))?;
+    let target = target
+        .parse::<Uri>()
+        .map_err(|error| format!("the URL cannot be sent: {error}"))?;
     let mut message = http::Request::new(payload);
     *message.method_mut() = request.method.clone();
     *message.uri_mut() = target;

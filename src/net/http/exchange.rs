@@ -52,7 +52,9 @@ impl Exchange {
             transport,
             unsendable: false,
         });
-        let (mut sender, wire) = Builder::new().max_buf_size(BUFFER).handshake(io).await?;
+        let mut builder = Builder::new();
+        builder.max_buf_size(BUFFER).max_header_size(BUFFER);
+        let (mut sender, wire) = builder.handshake(io).await?;
         Ok(Self {
             response: Box::pin(sender.send_request(request)),
             socket,

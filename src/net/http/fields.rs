@@ -28,7 +28,7 @@ const OWN: &[HeaderName] = &[
     header::UPGRADE,
 ];
 
-/// Fields that no other server than the named one may see, wherever they come from.
+/// Fields that are not taken from the command line, because they are secrets.
 const SECRET: &[HeaderName] = &[header::AUTHORIZATION, header::COOKIE];
 
 /// The header fields that a user gives: `NAME: VALUE`, or `@FILE` with one a line.
@@ -42,18 +42,25 @@ impl Fields {
     /// Adds what the user wrote.
     ///
     /// # Errors
-    /// If it is not a field, or one that is not the user's to set. The value is not repeated.
+    /// If it is not a field, or one that is not the user's to set, or a secret. The value is not repeated.
     pub fn add(&mut self, text: &[u8]) -> Result<(), Misnamed> {
         if let Some(file) = text.strip_prefix(b"@") {
             self.files.push(path(file));
             return Ok(());
         }
         let (name, value) = field(text)?;
+        if SECRET.contains(&name) {
+            let message = format!("the header `{name}` is not taken from the command line, where others may see it");
+            return Err(Misnamed::new(
+                message,
+                "write the line into a file and name that with header=@FILE",
+            ));
+        }
         self.given.append(name, value);
         Ok(())
     }
 
-    /// All fields, with those of the files. Values from files, and credentials, are marked as sensitive.
+    /// All fields, with those of the files, whose values are marked as sensitive.
     ///
     /// # Errors
     /// [`Kind::Usage`] if a file cannot be read, or a line of it is not a field.
@@ -88,11 +95,10 @@ fn field(text: &[u8]) -> Result<(HeaderName, HeaderValue), Misnamed> {
         let message = format!("the header `{name}` is set by highwater itself");
         return Err(Misnamed::new(message, "leave it out"));
     }
-    let mut value = HeaderValue::from_bytes(value).map_err(|_| {
+    let value = HeaderValue::from_bytes(value).map_err(|_| {
         let message = format!("the value of the header `{name}` has control characters");
         Misnamed::new(message, "remove them")
     })?;
-    value.set_sensitive(SECRET.contains(&name));
     Ok((name, value))
 }
 
@@ -154,16 +160,18 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(&file, "X-Key: s3cret\r\n\nCookie:a=b\n").expect("written");
         let mut fields = Fields::default();
-        for text in ["Accept: text/csv", "accept:  text/plain ", "Authorization: Bearer x"] {
+        for text in ["Accept: text/csv", "accept:  text/plain "] {
             fields.add(text.as_bytes()).expect(text);
         }
-        fields.add(format!("@{}", file.path().display()).as_bytes()).expect("a file");
+        fields
+            .add(format!("@{}", file.path().display()).as_bytes())
+            .expect("a file");
         let fields = fields.read().expect("read");
         let accepted: Vec<_> = fields.get_all("accept").iter().collect();
         assert_eq!(accepted, ["text/csv", "text/plain"]);
         let secrets = fields.iter().filter(|(_, value)| value.is_sensitive());
         let secrets: Vec<_> = secrets.map(|(name, _)| name.as_str()).collect();
-        assert_eq!(secrets, ["authorization", "x-key", "cookie"]);
+        assert_eq!(secrets, ["x-key", "cookie"]);
         assert!(!format!("{fields:?}").contains("s3cret"));
     }
 
@@ -171,9 +179,16 @@ mod tests {
     fn wrong_headers_are_refused() {
         for (text, message) in [
             ("secret", "a header without a colon"),
+            (
+                "Cookie: secret",
+                "the header `cookie` is not taken from the command line, where others may see it",
+            ),
             ("X Y: secret", "`X Y` is not the name of a header"),
             ("X: secret\u{1}", "the value of the header `x` has control characters"),
-            ("Content-Length: 5", "the header `content-length` is set by highwater itself"),
+            (
+                "Content-Length: 5",
+                "the header `content-length` is set by highwater itself",
+            ),
         ] {
             let wrong = Fields::default().add(text.as_bytes()).expect_err(text);
             assert_eq!(wrong.message, message);
@@ -188,6 +203,9 @@ mod tests {
         assert_eq!(value, "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
         std::fs::write(&file, "token").expect("written");
         let failure = authorization_of(file.path()).expect_err("no colon");
-        assert!(failure.to_string().ends_with("its first line is not NAME:PASSWORD"), "{failure}");
+        assert!(
+            failure.to_string().ends_with("its first line is not NAME:PASSWORD"),
+            "{failure}"
+        );
     }
 }

@@ -126,7 +126,15 @@ mod tests {
 
     #[test]
     fn torn_entries_give_nothing() {
-        for text in ["", "machine", "machine h", "machine h login", "machine h password p", "macdef x", "login l"] {
+        for text in [
+            "",
+            "machine",
+            "machine h",
+            "machine h login",
+            "machine h password p",
+            "macdef x",
+            "login l",
+        ] {
             assert_eq!(find(text, "h"), None, "{text:?}");
         }
         let all = "machine h login l password p";

@@ -40,7 +40,10 @@ impl Proxy {
             return Err(Failure::because(Kind::Connect, operation, why));
         }
         let host = uri.host().unwrap_or_default();
-        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let host = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+            .unwrap_or(host);
         Ok(Some(Self {
             address: Address {
                 host: host.to_owned(),
@@ -85,7 +88,11 @@ impl Proxy {
                     return Ok(());
                 }
                 Head::Whole(found) => {
-                    return refused(format!("it responded {} {}", found.status, brief(found.reason.as_bytes())));
+                    return refused(format!(
+                        "it responded {} {}",
+                        found.status,
+                        brief(found.reason.as_bytes())
+                    ));
                 }
             }
         }

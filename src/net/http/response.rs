@@ -8,9 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName};
 use http::response::Parts;
-use http::StatusCode;
 use hyper::body::{Body, Incoming};
 use hyper::ext::ReasonPhrase;
 
@@ -54,7 +54,9 @@ impl Response {
             }
             if !encoding.as_bytes().eq_ignore_ascii_case(b"chunked") {
                 let encoding = brief(encoding.as_bytes());
-                return Err(format!("the response has the transfer encoding `{encoding}`, which was not asked for"));
+                return Err(format!(
+                    "the response has the transfer encoding `{encoding}`, which was not asked for"
+                ));
             }
         }
         Ok(Self {
@@ -169,7 +171,9 @@ pub async fn refusal(mut response: Response, place: Kind, operation: &str, when:
     let location = response.headers().get(header::LOCATION);
     if let Some(location) = location.filter(|_| response.status().is_redirection()) {
         let to = response.url.join(location.as_bytes());
-        why += &to.map(|to| format!(", which leads to {}", to.without_query())).unwrap_or_default();
+        why += &to
+            .map(|to| format!(", which leads to {}", to.without_query()))
+            .unwrap_or_default();
     }
     let line = response.first_line().await;
     if !line.is_empty() {

@@ -51,6 +51,10 @@ enum State {
 }
 
 impl Upload {
+    /// The most memory that it holds besides its connection, in bytes: the pieces that are queued to be sent, and the
+    /// next one.
+    pub const MEMORY: u64 = 2 * BUFFER as u64;
+
     /// Sends the head of a request, and waits until the server is ready for the body or has been silent for a second.
     /// `length` is the body's, if it is known; an empty one is sent as if it were not.
     ///
@@ -64,7 +68,9 @@ impl Upload {
             slot.lock().is_open = !asks;
             let mut request = request.clone();
             if asks {
-                request.headers.insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+                request
+                    .headers
+                    .insert(header::EXPECT, HeaderValue::from_static("100-continue"));
             }
             let payload = Payload::Pieces(slot.clone(), length);
             let mut exchange = client.send(&request, payload).await?;

@@ -37,7 +37,10 @@ impl Url {
             let help = "leave them out; `read` and `write` take them with user=@FILE";
             return Err(Misnamed::new("credentials in a URL are not accepted", help));
         }
-        if rest.iter().any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control()) {
+        if rest
+            .iter()
+            .any(|byte| byte.is_ascii_whitespace() || byte.is_ascii_control())
+        {
             let message = "blanks and control characters in a URL are not accepted";
             return Err(Misnamed::new(message, "write a blank as %20"));
         }
@@ -60,7 +63,10 @@ impl Url {
             return Err(Misnamed::new("the host is missing", form));
         }
         if address.port == 0 {
-            return Err(Misnamed::new("port 0 cannot be connected to", "a port is a number from 1 to 65535"));
+            return Err(Misnamed::new(
+                "port 0 cannot be connected to",
+                "a port is a number from 1 to 65535",
+            ));
         }
         let slash = if target.starts_with(b"/") { "" } else { "/" };
         Ok(Self {
@@ -211,7 +217,10 @@ mod tests {
         assert_eq!(url.host_header(), "[fe80::1]");
         assert_eq!(url.to_string(), "http://[fe80::1%lo]/a");
         let url = Url::parse(b"https://h:80/").expect("a URL");
-        assert_eq!((url.host_header().as_str(), url.to_string().as_str()), ("h:80", "https://h:80/"));
+        assert_eq!(
+            (url.host_header().as_str(), url.to_string().as_str()),
+            ("h:80", "https://h:80/")
+        );
     }
 
     #[test]
@@ -221,15 +230,30 @@ mod tests {
             ("http://:80/", "the host is missing", "write http://"),
             ("http://localhost:web/", "`web` is not a port", "1 to 65535"),
             ("http://localhost:0/", "port 0 cannot be connected to", "1 to 65535"),
-            ("http://me:secret@localhost/", "credentials in a URL are not accepted", "user=@FILE"),
-            ("http://localhost/a b", "blanks and control characters in a URL are not accepted", "%20"),
-            ("http://::1:80/", "an IPv6 host needs brackets", "write http://[::1]:80/"),
+            (
+                "http://me:secret@localhost/",
+                "credentials in a URL are not accepted",
+                "user=@FILE",
+            ),
+            (
+                "http://localhost/a b",
+                "blanks and control characters in a URL are not accepted",
+                "%20",
+            ),
+            (
+                "http://::1:80/",
+                "an IPv6 host needs brackets",
+                "write http://[::1]:80/",
+            ),
             ("https://bücher.example/", "`bücher.example` is not a host", "xn--"),
             ("https://a\\b/", "`a\\b` is not a host", "xn--"),
         ] {
             let error = Url::parse(text.as_bytes()).expect_err(text);
             assert_eq!(error.message, message);
-            assert!(error.help.contains(hint) && !format!("{error:?}").contains("secret"), "{error:?}");
+            assert!(
+                error.help.contains(hint) && !format!("{error:?}").contains("secret"),
+                "{error:?}"
+            );
         }
     }
 
