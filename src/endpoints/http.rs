@@ -6,9 +6,9 @@ use super::connecting::{CONNECT_TIMEOUT, LINGER, RETRY, USER_TIMEOUT};
 use super::tls::{CA, CERT, KEY, VERIFY};
 
 pub mod listen;
-mod options;
+pub mod options;
 mod read;
-mod retries;
+pub mod retries;
 mod validator;
 mod write;
 
