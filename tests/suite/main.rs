@@ -59,6 +59,8 @@ mod terminal;
 mod tls;
 mod transcripts;
 mod verifying;
+#[cfg(feature = "ws")]
+mod websocket;
 mod zero_copy;
 
 #[cfg(feature = "http")]
