@@ -165,10 +165,12 @@ mod tests {
     fn lines_are_gathered_up_to_a_chunk() {
         let (mut out, mut inlet) = link(400);
         let mut output = RecordOutput::default();
-        for length in [59, 39, 30, 199, 0] {
-            block_on(output.push_line(&[b'a'; 300][..length], &mut out)).expect("open");
+        for length in [59, 39, 30, 199] {
+            block_on(output.push_line(&[b'a'; 200][..length], &mut out)).expect("open");
         }
-        assert_eq!(received(&mut inlet), [(100, 2), (31, 1), (200, 1)]);
+        assert_eq!(received(&mut inlet), [(100, 2), (31, 1)]);
+        block_on(output.push_line(b"", &mut out)).expect("open");
+        assert_eq!(received(&mut inlet), [(200, 1)]);
         output.send(&mut out).expect("open");
         assert_eq!(received(&mut inlet), [(1, 1)]);
     }
