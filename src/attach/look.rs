@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use crate::engine::FileSample;
 use crate::error::shown;
 use crate::graph::{EdgeId, EdgeMap, Graph, NodeId, NodeMap};
-use crate::platform::cpu_time;
 use crate::platform::other_process::{HeldDescriptor, Target, child_processes, command_line, file_position};
 
 use super::activity::State;
@@ -19,11 +18,11 @@ use super::member::{Ends, Member};
 use super::pipeline::{Link, Pipeline};
 
 /// The mean time between two samples of what each thread does.
-const SAMPLE_INTERVAL: Duration = Duration::from_millis(16);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 /// How often memory and processor time are read.
 const PROGRAMS_INTERVAL: Duration = Duration::from_millis(500);
 /// How often levels and bytes are read.
-const COUNTERS_INTERVAL: Duration = Duration::from_millis(100);
+const COUNTERS_INTERVAL: Duration = Duration::from_millis(200);
 /// How often threads, descriptors and children are listed.
 const LISTS_INTERVAL: Duration = Duration::from_secs(1);
 /// The time that the rate of a file is taken over.
@@ -41,6 +40,8 @@ pub struct Look {
     last: Instant,
     next_counters: Instant,
     next_lists: Instant,
+    /// Whether the source ends with the file that it reads.
+    reads_one_file: bool,
     /// How far the source was in its file, over the last seconds.
     offsets: VecDeque<(Duration, u64)>,
     random: u64,
@@ -86,6 +87,7 @@ impl Look {
             last: now,
             next_counters: now,
             next_lists: now,
+            reads_one_file: false,
             offsets: VecDeque::new(),
             random: u64::from(std::process::id()) | 1,
         };
@@ -182,7 +184,7 @@ impl Look {
                     if is_first {
                         stage.base.0 += member.base.0;
                         stage.base.1 += member.base.1;
-                        stage.base_cpu += cpu_time(pid);
+                        stage.base_cpu += member.used().cpu;
                     }
                     stage.members.push(member);
                 }
@@ -192,12 +194,13 @@ impl Look {
             // The command that runs now stands for the shell that has started it.
             if let Some(newest) = stage.members.iter().rev().find(|member| member.is_joined()) {
                 let text = command(newest.pid);
-                if !text.starts_with('[') {
+                if !text.starts_with('[') && text != counted.text {
                     (counted.text, counted.name) = (text, name(newest.pid));
-                    counted.pid = newest.pid.unsigned_abs();
                 }
+                counted.pid = newest.pid.unsigned_abs();
             }
         }
+        self.reads_one_file = self.stages[self.graph.root()].reads_one_file();
     }
 
     /// Looks at the ends of links through processes that hold them now: a subshell's commands come and go.
@@ -251,9 +254,13 @@ impl Look {
             counted.bytes_in = counted.bytes_in.max(read.saturating_sub(stage.base.0));
             counted.bytes_out = counted.bytes_out.max(written.saturating_sub(stage.base.1));
             if is_due {
-                let cpu: Duration = stage.members.iter().map(|member| cpu_time(member.pid)).sum();
+                let (mut rss, mut cpu) = (0, Duration::ZERO);
+                for used in stage.members.iter().map(Member::used) {
+                    rss += used.rss;
+                    cpu += used.cpu;
+                }
+                counted.rss = rss;
                 counted.cpu = counted.cpu.max(cpu.saturating_sub(stage.base_cpu));
-                counted.rss = stage.members.iter().map(Member::resident).sum();
             }
         }
         self.estimate_uncounted(&mut counters);
@@ -276,8 +283,7 @@ impl Look {
             *bytes = moved.max(*bytes);
         }
         let file = counters.stages[self.graph.root()].file.clone();
-        let is_whole = self.stages[self.graph.root()].reads_one_file();
-        let Some(file) = file.filter(|file| file.size > 0 && is_whole) else {
+        let Some(file) = file.filter(|file| file.size > 0 && self.reads_one_file) else {
             return;
         };
         self.offsets.push_back((at, file.offset));

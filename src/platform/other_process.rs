@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 pub use super::system::{
     ProcessFiles, ThreadFiles, child_processes, command_line, connections, file_position, held_descriptor,
-    held_descriptors, owner, start_time, threads, unix_peers,
+    held_descriptors, owner, threads, unix_peers,
 };
 
 /// What a descriptor refers to.

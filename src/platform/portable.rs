@@ -272,7 +272,7 @@ impl ProcessFiles {
 
     /// Unknown.
     #[must_use]
-    pub fn resident(&self) -> Option<u64> {
+    pub fn used(&self) -> Option<GroupUse> {
         None
     }
 
@@ -338,12 +338,6 @@ pub fn file_position(_pid: i32, _fd: i32) -> Option<FilePosition> {
 #[must_use]
 pub fn command_line(_pid: i32) -> Vec<Vec<u8>> {
     Vec::new()
-}
-
-/// Unknown.
-#[must_use]
-pub fn start_time(_pid: i32) -> Option<u64> {
-    None
 }
 
 /// Unknown.

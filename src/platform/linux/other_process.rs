@@ -15,7 +15,8 @@ use rustix::net::AddressFamily;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use super::super::other_process::{Activity, Connection, FilePosition, HeldDescriptor, Level, Target};
-use super::processes::socket_inode;
+use super::super::process_tree::GroupUse;
+use super::processes::{parse_use, socket_inode};
 use super::{pipe_capacity, status_field, unsent_bytes};
 
 /// The counters of a process, in files that stay open.
@@ -23,7 +24,7 @@ use super::{pipe_capacity, status_field, unsent_bytes};
 pub struct ProcessFiles {
     pid: i32,
     io: Option<File>,
-    statm: Option<File>,
+    stat: Option<File>,
     pidfd: Option<OwnedFd>,
 }
 
@@ -36,7 +37,7 @@ impl ProcessFiles {
         Self {
             pid,
             io: open("io"),
-            statm: open("statm"),
+            stat: open("stat"),
             pidfd: process.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()),
         }
     }
@@ -50,18 +51,13 @@ impl ProcessFiles {
         Some((field("rchar:")?, field("wchar:")?))
     }
 
-    /// Resident memory in bytes; `None` if it has ended.
+    /// Its memory, and its processor time with that of the children that it has waited for; `None` if it is gone. That
+    /// another process has its number by then makes no difference to an open file.
     #[must_use]
-    pub fn resident(&self) -> Option<u64> {
-        let mut buffer = [0; 256];
-        let text = text_of(self.statm.as_ref()?, &mut buffer)?;
-        let pages: u64 = std::str::from_utf8(text)
-            .ok()?
-            .split_whitespace()
-            .nth(1)?
-            .parse()
-            .ok()?;
-        (pages > 0).then(|| pages * rustix::param::page_size() as u64)
+    pub fn used(&self) -> Option<GroupUse> {
+        let mut buffer = [0; 1024];
+        let text = text_of(self.stat.as_ref()?, &mut buffer)?;
+        parse_use(&String::from_utf8_lossy(text)).map(|(_, used)| used)
     }
 
     /// What is in the pipe or the socket at one of its descriptors, and how much fits; `None` if that may not be seen.
@@ -178,9 +174,12 @@ impl ThreadFiles {
         if number == "running" {
             return Some(Activity::Running);
         }
-        let arguments: Vec<u64> = fields.filter_map(hexadecimal).collect();
+        let mut arguments = [0; 6];
+        for (argument, value) in arguments.iter_mut().zip(fields.filter_map(hexadecimal)) {
+            *argument = value;
+        }
         match number.parse().ok()? {
-            -1 if arguments.first() == Some(&0) => None,
+            -1 if arguments[0] == 0 => None,
             -1 => by_state(self.state()?),
             number => waiting_in(number, &arguments).or_else(|| by_state(self.state()?)),
         }
@@ -423,15 +422,6 @@ pub fn command_line(pid: i32) -> Vec<Vec<u8>> {
         return Vec::new();
     }
     words.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
-}
-
-/// When a process was started, in ticks since the system was: with its number it identifies it.
-#[must_use]
-pub fn start_time(pid: i32) -> Option<u64> {
-    let stat = read(format!("/proc/{pid}/stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// The user of a process.
