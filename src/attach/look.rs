@@ -10,7 +10,7 @@ use crate::error::shown;
 use crate::graph::{EdgeId, EdgeMap, Graph, NodeId, NodeMap};
 use crate::platform::other_process::{HeldDescriptor, Target, child_processes, command_line, file_position};
 
-use super::activity::State;
+use super::activity::{Elsewhere, State};
 use super::attached::{Attached, Counters, LinkCounters, StageCounters};
 use super::census::{Carrier, command, name};
 use super::levels::{Levels, LinkProbe};
@@ -36,6 +36,8 @@ pub struct Look {
     links: EdgeMap<Link>,
     probes: EdgeMap<LinkProbe>,
     stages: NodeMap<WatchedStage>,
+    /// The first process of each stage.
+    leaders: Vec<i32>,
     begun: Instant,
     last: Instant,
     next_counters: Instant,
@@ -82,6 +84,7 @@ impl Look {
             graph: pipeline.graph.clone(),
             probes: pipeline.links.map(|_, link| LinkProbe::new(link)),
             links: pipeline.links.clone(),
+            leaders: pipeline.stages.values().iter().map(|stage| stage.pid).collect(),
             stages,
             begun: now,
             last: now,
@@ -121,7 +124,17 @@ impl Look {
             self.next_lists = now + LISTS_INTERVAL;
         }
         let levels = Levels::new(&self.probes);
-        let states = self.stages.values_mut().iter_mut().map(|stage| stage.state(&levels));
+        let states = self.stages.iter_mut().map(|(node, stage)| {
+            let state = stage.state(&levels);
+            let ends = |held: &HeldDescriptor| ends(&self.graph, &self.links, node, held);
+            // A shell or xargs may start many children between two listings, and wait for one or for what it prints.
+            match state {
+                Some(State::Waiting(Elsewhere::Child | Elsewhere::Pipe)) if stage.find_started(&self.leaders, ends) => {
+                    stage.state(&levels)
+                }
+                _ => state,
+            }
+        });
         let states: NodeMap<Option<State>> = states.collect();
         let time = now.saturating_duration_since(self.last);
         self.last = now;
@@ -166,27 +179,16 @@ impl Look {
     /// Lists the processes of each stage with their threads and descriptors.
     fn list(&mut self) {
         let is_first = self.last == self.begun;
-        let owned: Vec<i32> = self.stages.values().iter().map(|stage| stage.pid).collect();
         for (node, stage) in self.stages.iter_mut() {
             let ends = |held: &HeldDescriptor| ends(&self.graph, &self.links, node, held);
             stage.members.retain_mut(|member| member.refresh(ends));
-            let mut found = vec![stage.pid];
-            let mut at = 0;
-            while let Some(pid) = found.get(at).copied() {
-                at += 1;
-                if !stage.is_owner {
-                    let children = child_processes(pid).into_iter();
-                    found.extend(children.filter(|child| !owned.contains(child)));
-                }
-                if stage.members.iter().all(|member| member.pid != pid) {
-                    let member = Member::new(pid, ends);
-                    // One that was started since has moved all of its bytes since.
-                    if is_first {
-                        stage.base.0 += member.base.0;
-                        stage.base.1 += member.base.1;
-                        stage.base_cpu += member.used().cpu;
-                    }
-                    stage.members.push(member);
+            stage.find_started(&self.leaders, ends);
+            // What is started later moves all of its bytes from now on.
+            if is_first {
+                for member in &stage.members {
+                    stage.base.0 += member.base.0;
+                    stage.base.1 += member.base.1;
+                    stage.base_cpu += member.used().cpu;
                 }
             }
             let mut counters = self.attached.counters();
@@ -316,6 +318,26 @@ impl Look {
 }
 
 impl WatchedStage {
+    /// Begins to look at its processes that it did not have before, and leaves out those that are gone; returns whether
+    /// there are new ones. What descends from the first process of another stage belongs there.
+    fn find_started(&mut self, leaders: &[i32], ends: impl Fn(&HeldDescriptor) -> Ends) -> bool {
+        self.members.retain(|member| !member.is_gone());
+        let known = self.members.len();
+        let mut found = vec![self.pid];
+        let mut at = 0;
+        while let Some(pid) = found.get(at).copied() {
+            at += 1;
+            if !self.is_owner {
+                let children = child_processes(pid).into_iter();
+                found.extend(children.filter(|child| !leaders.contains(child)));
+            }
+            if self.members.iter().all(|member| member.pid != pid) {
+                self.members.push(Member::new(pid, &ends));
+            }
+        }
+        self.members.len() > known
+    }
+
     /// What its processes do now; `None` if none is left.
     fn state(&mut self, levels: &Levels<'_>) -> Option<State> {
         let states = self.members.iter_mut().filter_map(|member| member.state(levels));
@@ -347,7 +369,7 @@ impl WatchedStage {
         });
         files.any(|(pid, fd, path)| {
             let last = command_line(pid).pop().unwrap_or_default();
-            fd == 0 || path.as_os_str().as_bytes().ends_with(&last)
+            fd == 0 || !last.is_empty() && path.as_os_str().as_bytes().ends_with(&last)
         })
     }
 

@@ -66,7 +66,7 @@ impl Member {
 
     /// Looks again at what changes seldom: its threads and its descriptors. Returns whether it is still there.
     pub fn refresh(&mut self, link: impl Fn(&HeldDescriptor) -> Ends) -> bool {
-        if self.files.used().is_none() {
+        if self.is_gone() {
             return false;
         }
         let now = threads(self.pid);
@@ -89,6 +89,11 @@ impl Member {
             *self.held.get_mut() = held.into_iter().map(|held| (held.fd, held)).collect();
         }
         true
+    }
+
+    /// Whether it has ended and its parent has taken notice.
+    pub fn is_gone(&self) -> bool {
+        self.files.used().is_none()
     }
 
     /// Whether it holds an end of a link.

@@ -346,6 +346,12 @@ pub fn owner(_pid: i32) -> Option<u32> {
     None
 }
 
+/// Unknown.
+#[must_use]
+pub fn network_namespace(_pid: i32) -> Option<u64> {
+    None
+}
+
 /// There is no portable list.
 #[must_use]
 pub fn connections(_pid: i32) -> Vec<Connection> {

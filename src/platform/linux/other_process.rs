@@ -254,9 +254,8 @@ fn waiting_in(number: i64, arguments: &[u64]) -> Option<Activity> {
         | libc::SYS_io_uring_enter => Some(polling(number, arguments)),
         #[cfg(target_arch = "x86_64")]
         libc::SYS_poll | libc::SYS_select | libc::SYS_epoll_wait => Some(polling(number, arguments)),
+        libc::SYS_wait4 | libc::SYS_waitid => Some(Activity::AwaitingChild),
         libc::SYS_futex
-        | libc::SYS_wait4
-        | libc::SYS_waitid
         | libc::SYS_nanosleep
         | libc::SYS_clock_nanosleep
         | libc::SYS_rt_sigtimedwait
@@ -305,7 +304,9 @@ fn by_function(name: &[u8]) -> Activity {
         "sendmsg",
     ]) {
         Activity::Writing(None)
-    } else if has(&["nanosleep", "futex", "do_wait", "sigsuspend", "sigtimedwait"]) {
+    } else if has(&["do_wait"]) {
+        Activity::AwaitingChild
+    } else if has(&["nanosleep", "futex", "sigsuspend", "sigtimedwait"]) {
         Activity::Sleeping
     } else if has(&["io_schedule", "folio_wait", "wait_on_page", "jbd2", "blk_"]) {
         Activity::Disk
@@ -413,21 +414,28 @@ pub fn file_position(pid: i32, fd: i32) -> Option<FilePosition> {
     })
 }
 
-/// The words of a process's command line; empty for a kernel thread, and for one that has ended.
+/// The words of a process's command line; empty for a kernel thread, and for one that has ended. Behind a title that a
+/// program has written over them, the rest of their room is zero.
 #[must_use]
 pub fn command_line(pid: i32) -> Vec<Vec<u8>> {
     let text = read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words = text.strip_suffix(b"\0").unwrap_or(&text);
-    if words.is_empty() {
+    let Some(last) = text.iter().rposition(|byte| *byte != 0) else {
         return Vec::new();
-    }
-    words.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
+    };
+    text[..=last].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
 }
 
 /// The user of a process.
 #[must_use]
 pub fn owner(pid: i32) -> Option<u32> {
     rustix::fs::stat(format!("/proc/{pid}")).ok().map(|stat| stat.st_uid)
+}
+
+/// The network namespace of a process.
+#[must_use]
+pub fn network_namespace(pid: i32) -> Option<u64> {
+    let name = read_link(format!("/proc/{pid}/ns/net")).ok()?;
+    bracketed(name.as_os_str().as_bytes(), b"net:[")
 }
 
 /// The TCP connections of a process's network namespace.
@@ -488,6 +496,7 @@ mod tests {
         assert_eq!(named("anon_pipe_read"), Activity::Reading(None));
         assert_eq!(named("anon_pipe_write"), Activity::Writing(None));
         assert_eq!(named("hrtimer_nanosleep"), Activity::Sleeping);
+        assert_eq!(named("do_wait"), Activity::AwaitingChild);
         assert_eq!(named("do_sys_poll"), Activity::Polling);
         assert_eq!(named("0"), Activity::Polling, "it may not be seen");
     }

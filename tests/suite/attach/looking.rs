@@ -90,22 +90,16 @@ impl Drop for Shell {
 }
 
 fn once(what: &str) -> Value {
-    let run = highwater(["attach", what, "--once", "--interval", "500ms", "--progress", "json"]).run();
+    let run = highwater(["attach", what, "--once", "--progress", "json"]).run();
     serde_json::from_slice(&run.succeeds()).expect("an object")
 }
 
-/// The parts of a stage's time in percent: busy, idle, backpressured.
-fn shares(sample: &Value, stage: usize) -> [i64; 3] {
-    let stage = &sample["stages"][stage];
-    #[allow(clippy::cast_possible_truncation, reason = "small numbers")]
-    ["busy", "idle", "backpressured"].map(|part| (stage[part].as_f64().expect("a share") * 100.0).round() as i64)
-}
-
-/// Whether a part is nearly all of a stage's time.
+/// Whether a part is nearly all of a stage's time. A program that said that it is ready may not have come to the call in
+/// which it stays when the first samples are taken.
 #[track_caller]
 fn assert_mostly(sample: &Value, stage: usize, part: &str) {
     let share = sample["stages"][stage][part].as_f64().expect("a share");
-    assert!(share >= 0.95, "{part} of stage {stage} is {share}: {sample}");
+    assert!(share >= 0.8, "{part} of stage {stage} is {share}: {sample}");
 }
 
 fn texts(sample: &Value) -> Vec<&str> {
@@ -149,8 +143,9 @@ fn slow_source_leaves_others_idle() {
     assert_mostly(&sample, 2, "idle");
     let run = highwater(["attach", &shell.pid(), "--once", "--interval", "300ms"]).run();
     let picture = String::from_utf8(run.succeeds()).expect("text");
-    let said = "python3 starts.py: everything downstream waits for it, it sleeps 100 %";
+    let said = "python3 starts.py: everything downstream waits for it, it sleeps ";
     assert!(picture.contains(said), "{picture}");
+    assert!(!picture.contains(" read\n"), "it makes what it writes: {picture}");
 }
 
 #[test]
@@ -163,6 +158,46 @@ fn computing_filter_is_the_bottleneck() {
     assert_mostly(&sample, 1, "busy");
     assert_mostly(&sample, 2, "idle");
     assert_eq!(sample["stages"][1]["waiting_outside"], 0.0);
+}
+
+#[test]
+fn either_of_two_equals_is_named() {
+    let Some(folder) = programs() else { return };
+    folder.write(
+        "makes.py",
+        "import os, sys\nos.read(0, 1)\nos.write(1, b'x')\nprint('ready', file=sys.stderr, flush=True)\nwhile True: pass\n",
+    );
+    let shell = Shell::start(&folder, "yes | python3 makes.py | python3 spins.py", 2);
+    let sample = shell.sample();
+    assert_mostly(&sample, 1, "busy");
+    assert_mostly(&sample, 2, "busy");
+    let named = &sample["bottleneck"]["stage"];
+    assert!(*named == 1 || *named == 2, "{sample}");
+}
+
+#[test]
+fn short_lived_children_are_seen() {
+    let Some(folder) = programs() else { return };
+    folder.write(
+        "counts.sh",
+        "echo ready >&2\nn=0\nwhile [ $n -lt 50000 ]; do n=$((n+1)); done\n",
+    );
+    let shell = Shell::start(&folder, "yes | while :; do sh counts.sh; done", 1);
+    let sample = shell.sample();
+    assert_mostly(&sample, 0, "backpressured");
+    let slept = sample["stages"][1]["waiting_outside"].as_f64().expect("a share");
+    assert!(slept < 0.3, "they compute: {sample}");
+}
+
+#[test]
+fn title_of_a_program_is_shown() {
+    let (Some(folder), Some(_)) = (programs(), peer("perl")) else {
+        return;
+    };
+    let script =
+        "yes | perl -e '$0 = \"worker: of many\"; sysread STDIN, $_, 1; print STDERR \"ready\\n\"; sleep 1000'";
+    let shell = Shell::start(&folder, script, 1);
+    assert_eq!(texts(&shell.sample()), ["yes", "worker: of many"]);
 }
 
 #[test]
@@ -200,7 +235,7 @@ fn branches_of_tee_are_shown() {
     );
     let slow = texts(&sample).iter().position(|text| *text == "python3 sleeps.py");
     assert_eq!(sample["bottleneck"]["stage"].as_u64(), slow.map(|at| at as u64));
-    assert_eq!(shares(&sample, 4), [0, 100, 0]);
+    assert_mostly(&sample, 4, "idle");
 }
 
 #[test]
@@ -483,6 +518,37 @@ fn an_unseen_end_is_named() {
         "{}",
         run.stderr
     );
+}
+
+#[test]
+fn container_hides_other_processes() {
+    let (Some(folder), Some(_), Some(mut nsenter)) = (programs(), peer("unshare"), peer("nsenter")) else {
+        return;
+    };
+    if !rustix::process::geteuid().is_root() {
+        return skip("only root can make a namespace");
+    }
+    let shell = Shell::start(
+        &folder,
+        "yes | unshare --pid --fork --mount-proc sh -c 'cat | python3 sleeps.py; true'",
+        1,
+    );
+    let sample = shell.sample();
+    assert_eq!(texts(&sample), ["yes", "cat", "python3 sleeps.py"], "the host sees all");
+    let inside = sample["stages"][2]["children"][0]["pid"].to_string();
+    nsenter.args(["--target", &inside, "--pid", "--mount"]);
+    let run = highwater(["attach", "cat", "--once", "--interval", "50ms", "--progress", "json"])
+        .under(nsenter)
+        .run();
+    let hidden = "no process that may be seen writes to the pipe at the input of cat";
+    assert!(run.stderr.contains(hidden), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("from a container, only its own processes are seen"),
+        "{}",
+        run.stderr
+    );
+    let seen: Value = serde_json::from_slice(&run.stdout).expect("an object");
+    assert_eq!(texts(&seen), ["cat", "python3 sleeps.py"]);
 }
 
 #[test]
