@@ -32,8 +32,7 @@ fn programs() -> Option<Folder> {
     peer("python3")?;
     let folder = Folder::new();
     for (name, action) in PROGRAMS {
-        let text =
-            format!("import os, sys, time\nos.read(0, 1)\nprint('ready', file=sys.stderr, flush=True)\n{action}\n");
+        let text = format!("import os, sys, time\nos.read(0, 1)\nos.write(2, b'ready\\n')\n{action}\n");
         folder.write(name, text);
     }
     folder.write("starts.py", "import os, time\nos.write(1, b'x')\ntime.sleep(1000)\n");
@@ -165,7 +164,7 @@ fn either_of_two_equals_is_named() {
     let Some(folder) = programs() else { return };
     folder.write(
         "makes.py",
-        "import os, sys\nos.read(0, 1)\nos.write(1, b'x')\nprint('ready', file=sys.stderr, flush=True)\nwhile True: pass\n",
+        "import os, sys\nos.read(0, 1)\nos.write(1, b'x')\nos.write(2, b'ready\\n')\nwhile True: pass\n",
     );
     let shell = Shell::start(&folder, "yes | python3 makes.py | python3 spins.py", 2);
     let sample = shell.sample();
@@ -212,7 +211,7 @@ fn a_poll_is_judged_by_levels() {
     assert_mostly(&shell.sample(), 0, "backpressured");
     folder.write(
         "awaits.py",
-        "import os, select, sys\nos.read(0, 1)\nprint('ready', file=sys.stderr, flush=True)\nwhile True: select.select([0], [], [])\n",
+        "import os, select, sys\nos.read(0, 1)\nos.write(2, b'ready\\n')\nwhile True: select.select([0], [], [])\n",
     );
     let shell = Shell::start(&folder, "python3 starts.py | python3 awaits.py", 1);
     assert_mostly(&shell.sample(), 1, "idle");
@@ -256,7 +255,8 @@ fn a_connection_joins_two_processes() {
         "import socket, subprocess\ns = socket.create_server(('127.0.0.1', 0))\na = socket.create_connection(s.getsockname())\nb, _ = s.accept()\n\
          subprocess.Popen(['python3', 'sleeps.py'], stdin=b)\nb.close()\ns.close()\nwhile True: a.send(b'x' * 65536)\n",
     );
-    let shell = Shell::start(&folder, "exec python3 connected.py", 1);
+    // Its output is no sign that it reads from the connection.
+    let shell = Shell::start(&folder, "exec python3 connected.py > file", 1);
     let sample = shell.sample();
     assert_eq!(texts(&sample), ["python3 connected.py", "python3 sleeps.py"]);
     assert!(sample["links"][0]["buffered_bytes"].as_u64() > Some(65536), "{sample}");
@@ -475,7 +475,7 @@ fn thousands_of_descriptors_are_listed() {
         "holds.py",
         "import os, sys, time, resource\nmost = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n\
          resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 6000), most))\nheld = [os.open('/dev/null', 0) for _ in range(3000)]\n\
-         os.dup2(0, 5000)\nos.close(0)\nos.read(5000, 1)\nprint('ready', file=sys.stderr, flush=True)\ntime.sleep(1000)\n",
+         os.dup2(0, 5000)\nos.close(0)\nos.read(5000, 1)\nos.write(2, b'ready\\n')\ntime.sleep(1000)\n",
     );
     let shell = Shell::start(&folder, "yes | python3 holds.py", 1);
     let sample = shell.sample();
@@ -489,7 +489,7 @@ fn closed_ends_are_left_out() {
     let go = folder.fifo("go");
     folder.write(
         "closes.py",
-        "import os, sys, time\nos.read(0, 1)\nprint('ready', file=sys.stderr, flush=True)\nopen('go').read()\nos.close(0)\ntime.sleep(1000)\n",
+        "import os, sys, time\nos.read(0, 1)\nos.write(2, b'ready\\n')\nopen('go').read()\nos.close(0)\ntime.sleep(1000)\n",
     );
     let shell = Shell::start(&folder, "yes | python3 closes.py", 1);
     let mut attached = highwater(["attach", &shell.pid(), "--progress", "json", "--interval", "10ms"]).start();
@@ -507,7 +507,7 @@ fn an_unseen_end_is_named() {
     folder.write(
         "lonely.py",
         "import os, sys, time\nr, w = os.pipe()\nos.dup2(w, 1)\nos.close(r)\nos.close(w)\n\
-         os.read(0, 1)\nprint('ready', file=sys.stderr, flush=True)\ntime.sleep(1000)\n",
+         os.read(0, 1)\nos.write(2, b'ready\\n')\ntime.sleep(1000)\n",
     );
     let shell = Shell::start(&folder, "yes | python3 lonely.py", 1);
     let run = highwater(["attach", &shell.pid(), "--once", "--interval", "50ms"]).run();
