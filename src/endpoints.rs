@@ -12,6 +12,8 @@ use crate::stage::{Commit, Outcome};
 
 mod connecting;
 mod file;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod read;
 mod revocable;
 mod side_file;
@@ -36,6 +38,8 @@ pub static SCHEMES: &[&Scheme] = &[
     &tls::CONNECT,
     #[cfg(feature = "tls")]
     &tls::LISTEN,
+    #[cfg(feature = "postgres")]
+    &postgres::SCHEME,
     &unix::CONNECT,
     &unix::LISTEN,
 ];
