@@ -92,8 +92,8 @@ impl Endpoint for Table {
             let mut connection = self.planned.connect(Kind::Sink).await?;
             connection.run("cannot begin a transaction", "BEGIN").await?;
             let into = if self.is_json() {
-                let create = format!("CREATE TEMPORARY TABLE highwater_rows (j json) ON COMMIT DROP");
-                connection.run("cannot make a temporary table", &create).await?;
+                let create = "CREATE TEMPORARY TABLE highwater_rows (j json) ON COMMIT DROP";
+                connection.run("cannot make a temporary table", create).await?;
                 WAITING
             } else {
                 &self.table

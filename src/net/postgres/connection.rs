@@ -227,7 +227,7 @@ impl Connection {
             Some(Message::ReadyForQuery(_)) => Ok(Next::End),
             Some(Message::ErrorResponse(body)) => Err(self.report(body.fields())),
             Some(Message::CopyDone | Message::CommandComplete(_)) => Ok(Next::Row),
-            Some(message) if self.is_aside(&message) => Ok(Next::Row),
+            Some(message) if Self::is_aside(&message) => Ok(Next::Row),
             Some(_) => Err(self.unexpected()),
         }
     }
@@ -250,8 +250,8 @@ impl Connection {
         self.listen(context)?;
         if self.owed == 0 {
             self.owed = slices.iter().map(|slice| slice.len()).sum::<usize>().min(1 << 20);
-            let length = u32::try_from(self.owed + 4).expect("small").to_be_bytes();
-            self.head = ([b'd', length[0], length[1], length[2], length[3]], 0);
+            let [.., a, b, c, d] = (self.owed + 4).to_be_bytes();
+            self.head = ([b'd', a, b, c, d], 0);
         }
         loop {
             let unsent = &self.head.0[self.head.1..];
@@ -281,7 +281,7 @@ impl Connection {
             while let Some(message) = self.whole_message()? {
                 match message {
                     Message::ErrorResponse(body) => return Err(self.report(body.fields())),
-                    message if self.is_aside(&message) => {}
+                    message if Self::is_aside(&message) => {}
                     _ => return Err(self.unexpected()),
                 }
             }
@@ -336,7 +336,7 @@ impl Connection {
         loop {
             match self.whole_message()? {
                 Some(Message::ErrorResponse(body)) => return Err(self.report(body.fields())),
-                Some(message) if self.is_aside(&message) => {}
+                Some(message) if Self::is_aside(&message) => {}
                 Some(message) => return Ok(message),
                 None => poll_fn(|context| self.poll_fill(context)).await?,
             }
@@ -344,7 +344,7 @@ impl Connection {
     }
 
     /// Whether a message may come at any time; a notice is passed on.
-    fn is_aside(&self, message: &Message) -> bool {
+    fn is_aside(message: &Message) -> bool {
         match message {
             Message::NoticeResponse(body) => {
                 if let Ok(report) = Report::of(body.fields()) {

@@ -348,7 +348,7 @@ mod tests {
             ("db/shop?port=0", "`0` is not a port"),
             ("db/shop?sslmode=on", "`on` is not a mode of encryption"),
             ("db/shop?timeout=1", "`timeout` is not a parameter of the URL"),
-            ("db/sh%op", "a % is not followed by two hex digits"),
+            ("me@db/sh%op", "a % is not followed by two hex digits"),
             ("db/shop", "the user is missing"),
         ] {
             assert_eq!(target(text, &[]).err().as_deref(), Some(message), "{text}");
