@@ -33,7 +33,7 @@ mod unix_peers;
 
 pub use other_process::{
     ProcessFiles, ThreadFiles, child_processes, command_line, connections, file_position, held_descriptor,
-    held_descriptors, owner, start_time, threads,
+    held_descriptors, network_namespace, owner, threads,
 };
 pub use processes::{
     cpu_time, group_use, has_running_thread, listeners, open_files, process_memory, processes, shares_network,
