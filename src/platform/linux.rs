@@ -468,6 +468,7 @@ pub fn tune_keepalive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> rus
 /// the peer does not count. Without a limit the queue grows to megabytes: see tcp(7) on `TCP_NOTSENT_LOWAT` and
 /// `tcp_wmem`.
 pub fn limit_unsent(fd: BorrowedFd<'_>, bytes: u32) -> rustix::io::Result<()> {
+    const LENGTH: libc::socklen_t = 4;
     let value = (&raw const bytes).cast();
     #[allow(unsafe_code, reason = "setsockopt(2) reads one int that lives until it returns")]
     let result = unsafe {
@@ -476,7 +477,7 @@ pub fn limit_unsent(fd: BorrowedFd<'_>, bytes: u32) -> rustix::io::Result<()> {
             libc::IPPROTO_TCP,
             libc::TCP_NOTSENT_LOWAT,
             value,
-            size_of::<u32>() as libc::socklen_t,
+            LENGTH,
         )
     };
     if result == 0 {
