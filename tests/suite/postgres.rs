@@ -90,7 +90,7 @@ fn a_wrong_row_is_named_and_nothing_is_committed() {
     let Some(server) = server() else { return };
     table(&server, "strict");
     let (url, folder) = (server.url(), Folder::new());
-    let good: String = (1..=9).map(|id| format!("{id},x,1,\n")).collect();
+    let good = (1..=9).map(|id| format!("{id},x,1,\n")).collect::<Vec<_>>().concat();
     for (rows, why) in [
         (
             good.clone() + "3,again,1,\n",

@@ -81,7 +81,7 @@ impl fmt::Display for Target {
 }
 
 fn shown_path(path: &Path) -> String {
-    shown(path.as_os_str().as_encoded_bytes()).to_string()
+    shown(path.as_os_str().as_encoded_bytes())
 }
 
 fn environment(name: &str) -> Option<String> {
@@ -98,103 +98,44 @@ impl Target {
     }
 
     fn parse_with(text: &[u8], variable: impl Fn(&str) -> Option<String>) -> Result<Self, Misnamed> {
-        let form = "write postgres://[USER@]HOST[:PORT]/DATABASE";
-        let text = std::str::from_utf8(text).map_err(|_| Misnamed::new("the URL is not UTF-8", form))?;
-        let (rest, query) = text.split_once('?').unwrap_or((text, ""));
-        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-        let (user, host) = authority
-            .rsplit_once('@')
-            .map_or((None, authority), |(user, host)| (Some(user), host));
-        if user.is_some_and(|user| user.contains(':')) {
-            let help = "leave it out; PGPASSFILE, ~/.pgpass or PGPASSWORD have it";
-            return Err(Misnamed::new("a password in a URL is not accepted", help));
-        }
-        let decoded =
-            |text: &str| decoded(text).ok_or_else(|| Misnamed::new("a % is not followed by two hex digits", form));
-        let mut parameters = Vec::new();
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if key == "password" {
-                let help = "leave it out; PGPASSFILE, ~/.pgpass or PGPASSWORD have it";
-                return Err(Misnamed::new("a password in a URL is not accepted", help));
-            }
-            if !["host", "port", "user", "dbname", "sslmode", "sslrootcert", "options"].contains(&key) {
-                let message = format!("`{}` is not a parameter of the URL", brief(key.as_bytes()));
-                return Err(Misnamed::new(
-                    message,
-                    "known: host, port, user, dbname, sslmode, sslrootcert, options",
-                ));
-            }
-            parameters.push((key, decoded(value)?));
-        }
-        let parameter = |key: &str| {
-            parameters
-                .iter()
-                .rev()
-                .find(|(known, _)| *known == key)
-                .map(|(_, value)| value.clone())
-        };
-        let given = |text: &str| decoded(text).map(|text| Some(text).filter(|text| !text.is_empty()));
-
-        let port_of = |text: &str| {
-            let wrong = || {
-                Misnamed::new(
-                    format!("`{}` is not a port", brief(text.as_bytes())),
-                    "a port is a number from 1 to 65535",
-                )
-            };
-            text.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(wrong)
-        };
-        let port = parameter("port").or_else(|| variable("PGPORT"));
+        let url = Url::parse(text)?;
+        let port = url.parameter("port").or_else(|| variable("PGPORT"));
         let port = port.map(|text| port_of(&text)).transpose()?.unwrap_or(PORT);
-        let host = match parameter("host") {
-            Some(host) => Some(host),
-            None if host.is_empty() => variable("PGHOST"),
-            None => Some(host.to_owned()),
-        };
-        let host = match host {
-            Some(host) if host.starts_with('/') => Host::Socket(socket(Path::new(&host), port)),
-            Some(host) if decoded(&host)?.starts_with('/') => Host::Socket(socket(Path::new(&decoded(&host)?), port)),
-            Some(host) => Host::Tcp(Address::parse(&host, Some(port)).map_err(|error| {
-                let help = match &error {
-                    AddressError::BareIpv6(right) => format!("write postgres://{right}/"),
-                    AddressError::Port(_) => "a port is a number from 1 to 65535".to_owned(),
-                    _ => form.to_owned(),
-                };
-                Misnamed::new(error.to_string(), help)
-            })?),
-            None => Host::Socket(socket(Path::new(SOCKET_FOLDER), port)),
-        };
-        let user = match user {
-            Some(user) => given(user)?,
-            None => parameter("user").or_else(|| variable("PGUSER")),
-        };
+        let host = url
+            .parameter("host")
+            .or_else(|| url.host.clone())
+            .or_else(|| variable("PGHOST"));
+        let user = url
+            .user
+            .clone()
+            .or_else(|| url.parameter("user"))
+            .or_else(|| variable("PGUSER"));
         let user = user.or_else(|| variable("USER")).or_else(|| variable("LOGNAME"));
         let Some(user) = user else {
-            return Err(Misnamed::new(
-                "the user is missing",
-                "write postgres://USER@HOST/DATABASE, or set PGUSER",
-            ));
+            let help = "write postgres://USER@HOST/DATABASE, or set PGUSER";
+            return Err(Misnamed::new("the user is missing", help));
         };
-        let database = given(database)?
-            .or_else(|| parameter("dbname"))
+        let database = url
+            .database
+            .clone()
+            .or_else(|| url.parameter("dbname"))
             .or_else(|| variable("PGDATABASE"));
-        let mode = parameter("sslmode").or_else(|| variable("PGSSLMODE"));
-        let encryption = match mode {
-            None => Encryption::default(),
-            Some(mode) => Encryption::named(&mode).ok_or_else(|| {
-                let message = format!("`{}` is not a mode of encryption", brief(mode.as_bytes()));
-                Misnamed::new(message, "sslmode is disable, prefer, require or verify-full")
-            })?,
-        };
-        let file = |key: &str, name: &str| parameter(key).or_else(|| variable(name)).map(PathBuf::from);
-        let authorities = file("sslrootcert", "PGSSLROOTCERT").filter(|path| path != Path::new("system"));
+        let mode = url.parameter("sslmode").or_else(|| variable("PGSSLMODE"));
+        let encryption = mode.map_or(Ok(Encryption::default()), |mode| {
+            let message = format!("`{}` is not a mode of encryption", brief(mode.as_bytes()));
+            let wrong = || Misnamed::new(message, "sslmode is disable, prefer, require or verify-full");
+            Encryption::named(&mode).ok_or_else(wrong)
+        })?;
+        let authorities = url.parameter("sslrootcert").or_else(|| variable("PGSSLROOTCERT"));
+        let authorities = authorities
+            .map(PathBuf::from)
+            .filter(|path| path != Path::new("system"));
         let encryption = match encryption {
             Encryption::Require if authorities.is_some() => Encryption::Verify,
             other => other,
         };
         Ok(Self {
-            host,
+            host: host_of(host, port)?,
             database: database.unwrap_or_else(|| user.clone()),
             user,
             encryption,
@@ -204,7 +145,7 @@ impl Target {
                 key: variable("PGSSLKEY").map(PathBuf::from),
                 unverified: encryption != Encryption::Verify,
             },
-            options: parameter("options").or_else(|| variable("PGOPTIONS")),
+            options: url.parameter("options").or_else(|| variable("PGOPTIONS")),
         })
     }
 
@@ -257,6 +198,83 @@ impl Target {
             fits.then(|| password.clone())
         })
     }
+}
+
+/// How a URL is written.
+const FORM: &str = "write postgres://[USER@]HOST[:PORT]/DATABASE";
+
+/// The parts of a URL, decoded; what is empty is not there.
+struct Url {
+    user: Option<String>,
+    host: Option<String>,
+    database: Option<String>,
+    parameters: Vec<(String, String)>,
+}
+
+impl Url {
+    fn parse(text: &[u8]) -> Result<Self, Misnamed> {
+        const KNOWN: [&str; 7] = ["host", "port", "user", "dbname", "sslmode", "sslrootcert", "options"];
+        let text = std::str::from_utf8(text).map_err(|_| Misnamed::new("the URL is not UTF-8", FORM))?;
+        let (rest, query) = text.split_once('?').unwrap_or((text, ""));
+        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+        if user.contains(':') || query.split('&').any(|pair| pair.starts_with("password=")) {
+            let help = "leave it out; PGPASSFILE, ~/.pgpass or PGPASSWORD have it";
+            return Err(Misnamed::new("a password in a URL is not accepted", help));
+        }
+        let decoded = |text: &str| {
+            let wrong = || Misnamed::new("a % is not followed by two hex digits", FORM);
+            decoded(text).ok_or_else(wrong)
+        };
+        let part = |text: &str| Ok(Some(decoded(text)?).filter(|text| !text.is_empty()));
+        let parameter = |pair: &str| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            if !KNOWN.contains(&key) {
+                let message = format!("`{}` is not a parameter of the URL", brief(key.as_bytes()));
+                return Err(Misnamed::new(message, format!("known: {}", KNOWN.join(", "))));
+            }
+            Ok((key.to_owned(), decoded(value)?))
+        };
+        Ok(Self {
+            user: part(user)?,
+            host: part(host)?,
+            database: part(database)?,
+            parameters: query
+                .split('&')
+                .filter(|pair| !pair.is_empty())
+                .map(parameter)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn parameter(&self, key: &str) -> Option<String> {
+        let found = self.parameters.iter().rev().find(|(known, _)| known == key);
+        found.map(|(_, value)| value.clone())
+    }
+}
+
+fn port_of(text: &str) -> Result<u16, Misnamed> {
+    let wrong = || {
+        let message = format!("`{}` is not a port", brief(text.as_bytes()));
+        Misnamed::new(message, "a port is a number from 1 to 65535")
+    };
+    text.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)
+}
+
+/// A name that begins with a slash is the folder of a socket.
+fn host_of(host: Option<String>, port: u16) -> Result<Host, Misnamed> {
+    let host = host.unwrap_or_else(|| SOCKET_FOLDER.to_owned());
+    if host.starts_with('/') {
+        return Ok(Host::Socket(socket(Path::new(&host), port)));
+    }
+    Address::parse(&host, Some(port)).map(Host::Tcp).map_err(|error| {
+        let help = match &error {
+            AddressError::BareIpv6(right) => format!("write postgres://{right}/"),
+            AddressError::Port(_) => "a port is a number from 1 to 65535".to_owned(),
+            _ => FORM.to_owned(),
+        };
+        Misnamed::new(error.to_string(), help)
+    })
 }
 
 fn socket(folder: &Path, port: u16) -> PathBuf {
