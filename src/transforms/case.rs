@@ -41,7 +41,7 @@ fn plan(fields: Fields, mapping: &'static Mapping) -> Box<dyn TransformPlan> {
         mapping,
         buffers: TextBuffers::new(0),
     };
-    PerRecordPlan::rewrite(case, Takes::Json, 1 + TextBuffers::RECORDS)
+    PerRecordPlan::new(case, Takes::Json, 1 + TextBuffers::RECORDS)
 }
 
 /// How one case is made.
@@ -74,6 +74,7 @@ impl Mapping {
     }
 }
 
+#[derive(Clone)]
 struct Case {
     fields: Fields,
     mapping: &'static Mapping,

@@ -55,9 +55,10 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         Problem::at(args.span_of("condition"), message).help(help)
     })?;
     let search = condition.search();
-    Ok(PerRecordPlan::filter(Where { condition, search }, Takes::Json))
+    Ok(PerRecordPlan::new(Where { condition, search }, Takes::Json, 1))
 }
 
+#[derive(Clone)]
 struct Where {
     condition: Condition,
     search: Option<Search>,

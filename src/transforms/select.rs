@@ -20,13 +20,7 @@ pub static SELECT: Definition = Definition {
         text: "read run.jsonl | from-json | select elapsed_s rss_bytes | write memory.jsonl",
         about: "two fields of each record",
     }],
-    build: Build::Transform(|args| {
-        Ok(PerRecordPlan::rewrite(
-            Select(fields(args, FIELDS.name)?),
-            Takes::Json,
-            1,
-        ))
-    }),
+    build: Build::Transform(|args| Ok(PerRecordPlan::new(Select(fields(args, FIELDS.name)?), Takes::Json, 1))),
 };
 
 /// The definition of `drop`.
@@ -41,7 +35,7 @@ pub static DROP: Definition = Definition {
         text: "read run.jsonl | from-json | drop stages links | write short.jsonl",
         about: "each record without its lists",
     }],
-    build: Build::Transform(|args| Ok(PerRecordPlan::rewrite(Drop(fields(args, FIELDS.name)?), Takes::Json, 1))),
+    build: Build::Transform(|args| Ok(PerRecordPlan::new(Drop(fields(args, FIELDS.name)?), Takes::Json, 1))),
 };
 
 /// The fields of a call.
@@ -73,6 +67,7 @@ pub fn fields(args: &Args, param: &str) -> Result<Fields, Problem> {
     Ok(Fields::new(&paths))
 }
 
+#[derive(Clone)]
 struct Select(Fields);
 
 impl PerRecord for Select {
@@ -82,6 +77,7 @@ impl PerRecord for Select {
     }
 }
 
+#[derive(Clone)]
 struct Drop(Fields);
 
 impl PerRecord for Drop {
