@@ -77,7 +77,7 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         } else {
             pattern.spans_records
         };
-        (Needle::Pattern(pattern.regex), can_search)
+        (pattern.needle, can_search)
     };
     let search = can_search.then(|| {
         // Where there is an escape, a field may hold anything.
