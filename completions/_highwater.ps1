@@ -142,8 +142,8 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
 
     # Stages and their parameters, in the :: form.
     $parameters = @{
-        'read' = @('path=', 'size=', 'zero-copy=', 'connect-timeout=', 'retry=', 'user-timeout=', 'high=', 'low=', 'high-records=', 'low-records=')
-        'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'in-place=', 'sparse=', 'verify=', 'resume=', 'checkpoint=', 'connect-timeout=', 'retry=', 'user-timeout=', 'linger=')
+        'read' = @('path=', 'size=', 'zero-copy=', 'connect-timeout=', 'retry=', 'user-timeout=', 'ca=', 'cert=', 'key=', 'verify=', 'table=', 'columns=', 'query=', 'format=', 'header=', 'max-time=', 'high=', 'low=', 'high-records=', 'low-records=')
+        'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'in-place=', 'sparse=', 'verify=', 'resume=', 'checkpoint=', 'connect-timeout=', 'retry=', 'user-timeout=', 'linger=', 'ca=', 'cert=', 'key=', 'table=', 'columns=', 'format=', 'header=')
         'gzip' = @('level=', 'threads=', 'member=', 'single=', 'flush=', 'high=', 'low=', 'high-records=', 'low-records=')
         'gunzip' = @('high=', 'low=', 'high-records=', 'low-records=')
         'zstd' = @('level=', 'threads=', 'window=', 'flush=', 'high=', 'low=', 'high-records=', 'low-records=')
@@ -167,8 +167,10 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         'lines' = @('max-record=', 'long=', 'reject=', 'high=', 'low=', 'high-records=', 'low-records=')
         'from-json' = @('items=', 'max-record=', 'long=', 'bad=', 'reject=', 'high=', 'low=', 'high-records=', 'low-records=')
         'from-csv' = @('delimiter=', 'header=', 'columns=', 'types=', 'max-record=', 'long=', 'bad=', 'reject=', 'high=', 'low=', 'high-records=', 'low-records=')
+        'from-sse' = @('data=', 'max-record=', 'long=', 'bad=', 'reject=', 'high=', 'low=', 'high-records=', 'low-records=')
         'to-json' = @('array=', 'high=', 'low=', 'high-records=', 'low-records=')
         'to-csv' = @('columns=', 'delimiter=', 'bad=', 'reject=', 'high=', 'low=', 'high-records=', 'low-records=')
+        'to-sse' = @('keep-alive=', 'bad=', 'reject=', 'high=', 'low=', 'high-records=', 'low-records=')
         'where' = @('condition=', 'high=', 'low=', 'high-records=', 'low-records=')
         'select' = @('field=', 'high=', 'low=', 'high-records=', 'low-records=')
         'drop' = @('field=', 'high=', 'low=', 'high-records=', 'low-records=')
@@ -184,11 +186,11 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         $words = @($words | Select-Object -SkipLast 1)
     }
     $stage = @()
-    $names = 'read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh'
+    $names = 'read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
     foreach ($word in $words) {
         if ($word -eq '::') {
             $stage = @()
-            $names = 'write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh'
+            $names = 'write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
         } elseif ($stage.Count -gt 0 -or -not ($word.StartsWith('-') -or $word -eq 'explain')) {
             $stage += $word
         }

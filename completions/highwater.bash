@@ -398,8 +398,8 @@ fi
 # The words that a stage takes.
 _highwater_parameters() {
     case $1 in
-        read) echo 'path= path=ENDPOINT size= size=SIZE zero-copy=true zero-copy=false connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
-        write) echo 'path= path=ENDPOINT append=true append=false clobber=true clobber=false sync=true sync=false mode= mode=TEXT in-place=true in-place=false sparse=auto sparse=always sparse=never verify=true verify=false resume=true resume=false checkpoint= checkpoint=SIZE connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION linger= linger=DURATION' ;;
+        read) echo 'path= path=ENDPOINT size= size=SIZE zero-copy=true zero-copy=false connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION ca= ca=ENDPOINT cert= cert=ENDPOINT key= key=ENDPOINT verify=true verify=false table= table=TEXT columns= columns=TEXT query= query=TEXT format=csv format=json format=text format=binary header=true header=false max-time= max-time=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        write) echo 'path= path=ENDPOINT append=true append=false clobber=true clobber=false sync=true sync=false mode= mode=TEXT in-place=true in-place=false sparse=auto sparse=always sparse=never verify=true verify=false resume=true resume=false checkpoint= checkpoint=SIZE connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION linger= linger=DURATION ca= ca=ENDPOINT cert= cert=ENDPOINT key= key=ENDPOINT table= table=TEXT columns= columns=TEXT format=csv format=json format=text format=binary header=true header=false' ;;
         gzip) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 threads= threads=1..64 member= member=SIZE single=true single=false flush= flush=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         gunzip) echo 'high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         zstd) echo 'level=-7 level=-6 level=-5 level=-4 level=-3 level=-2 level=-1 level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 level=13 level=14 level=15 level=16 level=17 level=18 level=19 level=20 level=21 level=22 threads= threads=1..64 window= window=SIZE flush= flush=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
@@ -423,8 +423,10 @@ _highwater_parameters() {
         lines) echo 'max-record= max-record=SIZE long=fail long=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         from-json) echo 'items=true items=false max-record= max-record=SIZE long=fail long=skip bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         from-csv) echo 'delimiter= delimiter=WORD header=true header=false columns= columns=WORD types=text types=infer max-record= max-record=SIZE long=fail long=skip bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        from-sse) echo 'data=text data=json max-record= max-record=SIZE long=fail long=skip bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         to-json) echo 'array=true array=false high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         to-csv) echo 'columns= columns=WORD delimiter= delimiter=WORD bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        to-sse) echo 'keep-alive= keep-alive=DURATION bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         where) echo 'condition= condition=TEXT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         select) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         drop) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
@@ -443,8 +445,8 @@ _highwater_stage() {
     local stage=$1 is_first=$2 word=$3 name
     read -r name _ <<< "$stage"
     if [[ -z $name || ( $name == "$word" && $stage != *[[:space:]] ) ]]; then
-        local names='write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh'
-        [[ $is_first == yes ]] && names='read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh'
+        local names='write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
+        [[ $is_first == yes ]] && names='read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
         COMPREPLY=($(compgen -W "$names" -- "$word"))
         return
     fi
@@ -455,7 +457,7 @@ _highwater_stage() {
             [[ -d $path ]] && path+=/
             COMPREPLY+=("$path")
         done < <(compgen -f -- "${word#path=}")
-        COMPREPLY+=($(compgen -W 'file: - tcp:// tcp-listen:// unix: unix-listen:' -- "$word"))
+        COMPREPLY+=($(compgen -W 'file: - tcp:// tcp-listen:// tls:// tls-listen:// postgres:// unix: unix-listen:' -- "$word"))
     fi
 }
 
@@ -504,7 +506,7 @@ _highwater_with_stages() {
     done
     case ${words[at]-} in
         stages)
-            COMPREPLY=($(compgen -W 'read write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh' -- "$word"))
+            COMPREPLY=($(compgen -W 'read write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh' -- "$word"))
             return
             ;;
         demo | ctl | report | generate | check | \'* | \"*)

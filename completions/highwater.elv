@@ -132,8 +132,8 @@ set edit:completion:arg-completer[highwater] = {|@words|
 
 # Stages and their parameters, in the :: form.
 var highwater-parameters = [
-    &read=['path=' 'size=' 'zero-copy=' 'connect-timeout=' 'retry=' 'user-timeout=' 'high=' 'low=' 'high-records=' 'low-records=']
-    &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'in-place=' 'sparse=' 'verify=' 'resume=' 'checkpoint=' 'connect-timeout=' 'retry=' 'user-timeout=' 'linger=']
+    &read=['path=' 'size=' 'zero-copy=' 'connect-timeout=' 'retry=' 'user-timeout=' 'ca=' 'cert=' 'key=' 'verify=' 'table=' 'columns=' 'query=' 'format=' 'header=' 'max-time=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'in-place=' 'sparse=' 'verify=' 'resume=' 'checkpoint=' 'connect-timeout=' 'retry=' 'user-timeout=' 'linger=' 'ca=' 'cert=' 'key=' 'table=' 'columns=' 'format=' 'header=']
     &gzip=['level=' 'threads=' 'member=' 'single=' 'flush=' 'high=' 'low=' 'high-records=' 'low-records=']
     &gunzip=['high=' 'low=' 'high-records=' 'low-records=']
     &zstd=['level=' 'threads=' 'window=' 'flush=' 'high=' 'low=' 'high-records=' 'low-records=']
@@ -157,8 +157,10 @@ var highwater-parameters = [
     &lines=['max-record=' 'long=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
     &from-json=['items=' 'max-record=' 'long=' 'bad=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
     &from-csv=['delimiter=' 'header=' 'columns=' 'types=' 'max-record=' 'long=' 'bad=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &from-sse=['data=' 'max-record=' 'long=' 'bad=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
     &to-json=['array=' 'high=' 'low=' 'high-records=' 'low-records=']
     &to-csv=['columns=' 'delimiter=' 'bad=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &to-sse=['keep-alive=' 'bad=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
     &where=['condition=' 'high=' 'low=' 'high-records=' 'low-records=']
     &select=['field=' 'high=' 'low=' 'high-records=' 'low-records=']
     &drop=['field=' 'high=' 'low=' 'high-records=' 'low-records=']
@@ -186,9 +188,9 @@ set edit:completion:arg-completer[highwater] = {|@words|
     }
     if (== $begin (- (count $words) 1)) {
         if $is-first {
-            all [read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh]
+            all [read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh]
         } else {
-            all [write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh]
+            all [write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh]
         }
     } elif (has-key $highwater-parameters $words[$begin]) {
         for parameter $highwater-parameters[$words[$begin]] {

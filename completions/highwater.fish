@@ -165,8 +165,10 @@ function __highwater_stages
         'lines' 'bytes to records: one a line' \
         'from-json' 'bytes to records: JSON values' \
         'from-csv' 'bytes to records: rows of CSV as JSON objects' \
+        'from-sse' 'bytes to records: server-sent events as JSON objects' \
         'to-json' 'JSON records to bytes: JSON Lines, or one array' \
         'to-csv' 'JSON records to bytes: rows of CSV' \
+        'to-sse' 'records to bytes: server-sent events' \
         'where' 'keep the JSON records whose field meets a condition' \
         'select' 'keep only some fields of JSON records' \
         'drop' 'remove fields from JSON records' \
@@ -188,6 +190,21 @@ function __highwater_parameters
             echo 'connect-timeout='\t'how long it may take to resolve and connect'
             echo 'retry='\t'how often to try again to connect, after pauses that grow to 10s; connect-timeout= is for each attempt'
             echo 'user-timeout='\t'end a TCP connection whose peer acknowledges nothing, or has no room, for so long; by default after about 15 minutes without an acknowledgement'
+            echo 'ca='\t'trust the certificate authorities of this PEM file instead of the system\'s; at a listener, ask clients for a certificate of one of them'
+            echo 'cert='\t'the certificate to show to the peer, a PEM file; those that lead to its authority follow in it'
+            echo 'key='\t'the certificate\'s private key, a PEM file'
+            echo 'verify=true'\t'whether the server has to prove that it is the named host; false trusts anyone in between'
+            echo 'verify=false'\t'whether the server has to prove that it is the named host; false trusts anyone in between'
+            echo 'table='\t'the table, as NAME or SCHEMA.NAME'
+            echo 'columns='\t'its columns, separated by commas; all unless given'
+            echo 'query='\t'what to read instead of a table: select …, or values …'
+            echo 'format=csv'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=json'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=text'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=binary'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'header=true'\t'whether CSV begins with the names of the columns'
+            echo 'header=false'\t'whether CSV begins with the names of the columns'
+            echo 'max-time='\t'end the query with exit code 8 once it has been open for so long, however slow what follows is'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
@@ -215,6 +232,17 @@ function __highwater_parameters
             echo 'retry='\t'how often to try again to connect, after pauses that grow to 10s; connect-timeout= is for each attempt'
             echo 'user-timeout='\t'end a TCP connection whose peer acknowledges nothing, or has no room, for so long; by default after about 15 minutes without an acknowledgement'
             echo 'linger='\t'how long a peer may take for the rest after the last byte was written; no limit by default'
+            echo 'ca='\t'trust the certificate authorities of this PEM file instead of the system\'s; at a listener, ask clients for a certificate of one of them'
+            echo 'cert='\t'the certificate to show to the peer, a PEM file; those that lead to its authority follow in it'
+            echo 'key='\t'the certificate\'s private key, a PEM file'
+            echo 'table='\t'the table, as NAME or SCHEMA.NAME'
+            echo 'columns='\t'its columns, separated by commas; all unless given'
+            echo 'format=csv'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=json'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=text'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=binary'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'header=true'\t'whether the first line of CSV is a header, which is skipped'
+            echo 'header=false'\t'whether the first line of CSV is a header, which is skipped'
         case gzip
             echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'level=2'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
@@ -474,6 +502,19 @@ function __highwater_parameters
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
             echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case from-sse
+            echo 'data=text'\t'whether data is always a string, or with json an object or array where it is one'
+            echo 'data=json'\t'whether data is always a string, or with json an object or array where it is one'
+            echo 'max-record='\t'the largest record, with its line end; 1 MiB unless given, less under a small --memory'
+            echo 'long=fail'\t'whether a record above max-record ends the run with exit code 7, or is dropped and counted'
+            echo 'long=skip'\t'whether a record above max-record ends the run with exit code 7, or is dropped and counted'
+            echo 'bad=fail'\t'whether an event that the end of the stream cuts off ends the run with exit code 6, or is dropped and counted'
+            echo 'bad=skip'\t'whether an event that the end of the stream cuts off ends the run with exit code 6, or is dropped and counted'
+            echo 'reject='\t'a file for the records that were dropped, as they came'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case to-json
             echo 'array=true'\t'whether to write one array'
             echo 'array=false'\t'whether to write one array'
@@ -484,6 +525,15 @@ function __highwater_parameters
         case to-csv
             echo 'columns='\t'the names of the columns, with commas between them'
             echo 'delimiter='\t'what separates fields: one ASCII character, or tab'
+            echo 'bad=fail'\t'whether a bad record ends the run with exit code 6, or is dropped and counted'
+            echo 'bad=skip'\t'whether a bad record ends the run with exit code 6, or is dropped and counted'
+            echo 'reject='\t'a file for the records that were dropped, as they came'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case to-sse
+            echo 'keep-alive='\t'send a comment after this time without a record, and again; 0s for none'
             echo 'bad=fail'\t'whether a bad record ends the run with exit code 6, or is dropped and counted'
             echo 'bad=skip'\t'whether a bad record ends the run with exit code 6, or is dropped and counted'
             echo 'reject='\t'a file for the records that were dropped, as they came'
@@ -591,8 +641,8 @@ end
 # What can stand at the end of a stage. $argv[1]: whether it is the first; the others: its words so far.
 function __highwater_stage
     if not set -q argv[2]
-        set -l names write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh
-        test $argv[1] = yes; and set names read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv to-json to-csv where select drop grep redact upper lower exec sh
+        set -l names write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh
+        test $argv[1] = yes; and set names read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh
         for line in (__highwater_stages)
             contains -- (string split -f 1 \t -- $line) $names; and echo $line
         end
@@ -627,7 +677,7 @@ function __highwater_pipeline
     end
     __highwater_stage $is_first $stage
     if contains -- "$stage[1]" read write
-        printf '%s\n' file: - tcp:// tcp-listen:// unix: unix-listen:
+        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// postgres:// unix: unix-listen:
     end
 end
 

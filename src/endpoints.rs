@@ -12,13 +12,16 @@ use crate::stage::{Commit, Outcome};
 
 mod connecting;
 mod file;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod read;
-mod retry;
 mod revocable;
 mod side_file;
 mod socket;
 mod stdio;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 mod unix;
 pub mod write;
 
@@ -31,6 +34,12 @@ pub static SCHEMES: &[&Scheme] = &[
     &stdio::SCHEME,
     &tcp::CONNECT,
     &tcp::LISTEN,
+    #[cfg(feature = "tls")]
+    &tls::CONNECT,
+    #[cfg(feature = "tls")]
+    &tls::LISTEN,
+    #[cfg(feature = "postgres")]
+    &postgres::SCHEME,
     &unix::CONNECT,
     &unix::LISTEN,
 ];
@@ -125,6 +134,20 @@ mod tests {
         let (message, help) = place("read tpc://host:1").err().expect("unknown");
         assert_eq!(message, "unknown scheme `tpc`");
         assert!(help.starts_with("did you mean `tcp://`? known endpoints: "), "{help}");
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn each_place_has_its_own_defaults() {
+        for (call, verifies) in [
+            ("write a", false),
+            ("write tls://h:1", true),
+            ("write tls://h:1 verify=no", false),
+        ] {
+            let (script, _) = parse(call.as_bytes());
+            let (_, args) = check(&script.calls[0], STAGES).expect("valid");
+            assert_eq!(args.flag("verify"), verifies, "{call}");
+        }
     }
 
     #[test]

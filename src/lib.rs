@@ -14,7 +14,7 @@
 //! | [`stage`] | planned and running stages; their budget and their cancel |
 //! | [`grammar`] | text to calls with spans; knows no stage by name |
 //! | [`catalog`] | what a stage is to the rest of the program: name, parameters, examples, constructor |
-//! | [`records`] | where a record of a byte stream ends, and what is in it: lines, JSON and CSV on slices |
+//! | [`records`] | where a record of a byte stream ends, and what is in it: lines, JSON, CSV and server-sent events on slices |
 //! | [`net`] | addresses and HTTP heads, for endpoints, metrics and checks |
 //! | [`endpoints`], [`transforms`], [`exec`] | the stages themselves, one file for each kind of place or codec family |
 //! | [`plan`] | checked calls to a graph of stages with a memory budget |

@@ -1,6 +1,18 @@
-//! Addresses and HTTP heads, shared by endpoints, metrics and checks.
+//! Addresses, connections, TLS and HTTP, shared by endpoints, metrics and checks.
 
 mod address;
+mod connect;
+pub mod drain;
 pub mod http;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+pub mod retry;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(feature = "tls")]
+mod transport;
 
 pub use address::{Address, AddressError};
+pub use connect::{Dial, tune, unusable};
+#[cfg(feature = "tls")]
+pub use transport::Transport;

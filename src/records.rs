@@ -3,8 +3,8 @@
 //! A record stream is bytes with boundaries. Lines and JSON values end in a newline each, so that a stage works on a
 //! slice of a chunk and passes on unchanged bytes as they are.
 //!
-//! A [`Framer`] finds the records of a byte stream: [`Lines`], [`JsonValues`] and [`CsvRows`]. [`json`] reads and
-//! rewrites a JSON value in place; it relies on a framer having checked the value.
+//! A [`Framer`] finds the records of a byte stream: [`Lines`], [`JsonValues`], [`CsvRows`] and [`SseEvents`]. [`json`]
+//! reads and rewrites a JSON value in place; it relies on a framer having checked the value.
 
 mod condition;
 mod csv;
@@ -17,6 +17,8 @@ mod lines;
 mod record;
 mod redaction;
 mod search;
+mod sse;
+mod sse_writer;
 mod text_change;
 
 pub use condition::{Condition, ConditionError};
@@ -30,6 +32,8 @@ pub use lines::Lines;
 pub use record::Record;
 pub use redaction::Redaction;
 pub use search::{Needle, Pattern, Search};
+pub use sse::SseEvents;
+pub use sse_writer::SseEvent;
 pub use text_change::{TextBuffers, TextChange};
 
 #[cfg(all(test, not(feature = "shuttle")))]

@@ -31,6 +31,7 @@ mod tee;
 mod throttle;
 mod to_csv;
 mod to_json;
+mod to_sse;
 mod worker_pool;
 #[cfg(feature = "xz")]
 mod xz;
@@ -72,8 +73,10 @@ pub static STAGES: &[&Definition] = &[
     &framing::LINES,
     &framing::FROM_JSON,
     &framing::FROM_CSV,
+    &framing::FROM_SSE,
     &to_json::TO_JSON,
     &to_csv::TO_CSV,
+    &to_sse::TO_SSE,
     &conditions::WHERE,
     &select::SELECT,
     &select::DROP,

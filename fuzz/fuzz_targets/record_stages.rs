@@ -13,7 +13,7 @@ const LINES: [&str; 7] = [
     "skip records=2",
 ];
 
-const JSON: [&str; 15] = [
+const JSON: [&str; 16] = [
     "where 'a == b'",
     "where 'a.b >= 1'",
     "where 'a ~ b+'",
@@ -29,6 +29,7 @@ const JSON: [&str; 15] = [
     "to-csv bad=skip",
     "to-csv columns=a,b bad=skip",
     "skip records=2",
+    "to-sse bad=skip",
 ];
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

@@ -2,10 +2,16 @@
 
 use super::{Definition, Kind, LINK_PARAMS, Param, Place};
 
-/// All parameters of a stage: its own, those of its endpoints, and those of every stage that feeds a link.
+/// All parameters of a stage: its own, those of its endpoints, and those of every stage that feeds a link. One that
+/// means something else at another endpoint comes once.
 pub fn all_params(def: &Definition) -> impl Iterator<Item = &'static Param> + use<> {
     let common = if def.role.feeds_a_link() { LINK_PARAMS } else { &[] };
-    let places = place_params(def).into_iter().map(|(param, _)| param);
+    let mut places: Vec<&Param> = Vec::new();
+    for (param, _) in place_params(def) {
+        if places.iter().all(|known| known.name != param.name) {
+            places.push(param);
+        }
+    }
     def.params.iter().chain(places).chain(common)
 }
 
@@ -19,7 +25,8 @@ pub fn place_params(def: &Definition) -> Vec<(&'static Param, Vec<&'static str>)
     });
     for scheme in schemes {
         for param in scheme.access(def.role).iter().flat_map(|access| access.params) {
-            match found.iter_mut().find(|(known, _)| known.name == param.name) {
+            let same = |known: &Param| known.name == param.name && known.help == param.help;
+            match found.iter_mut().find(|(known, _)| same(known)) {
                 Some((_, forms)) => forms.push(scheme.form),
                 None => found.push((param, vec![scheme.form])),
             }

@@ -263,10 +263,20 @@ impl Reading<'_> {
     }
 
     fn fill_defaults(&mut self) {
-        for (param, entry) in self.params.iter().zip(&mut self.entries) {
-            let Some(default) = param.default.filter(|_| entry.span.is_none()) else {
-                continue;
-            };
+        for param in std::mem::take(&mut self.params) {
+            self.fill_default(param);
+            self.params.push(param);
+        }
+    }
+
+    fn fill_default(&mut self, param: &Param) {
+        let of_it = |entry: &&mut Entry| entry.name == param.name && entry.span.is_none();
+        let Some(entry) = self.entries.iter_mut().find(of_it) else {
+            return;
+        };
+        entry.default = param.default;
+        entry.values.clear();
+        if let Some(default) = param.default {
             let value = param.kind.read(default.as_bytes());
             entry.values.push(value.unwrap_or_else(|misread| {
                 panic!(
@@ -297,9 +307,10 @@ impl Reading<'_> {
         }
     }
 
-    /// Refuses parameters that none of the given endpoints supports, and removes the defaults of those.
+    /// Refuses parameters that none of the given endpoints supports, and removes the defaults of those. The defaults of
+    /// the others are those of the endpoint.
     fn check_places(&mut self) {
-        let (mut supported, mut used): (Vec<&str>, Vec<&str>) = Default::default();
+        let (mut supported, mut used): (Vec<&Param>, Vec<&str>) = Default::default();
         for (param, entry) in self.params.iter().zip(&self.entries) {
             let Kind::Endpoint(schemes) = param.kind else { continue };
             let names = entry.values.iter().filter_map(|value| match value {
@@ -310,7 +321,7 @@ impl Reading<'_> {
                 let span = entry.span.clone().unwrap_or_default();
                 match Scheme::find(schemes, name).map(|(scheme, _)| (scheme, scheme.access(self.def.role))) {
                     Ok((scheme, Some(access))) => {
-                        supported.extend(access.params.iter().map(|param| param.name));
+                        supported.extend(access.params);
                         used.push(scheme.form);
                     }
                     Ok((scheme, None)) => {
@@ -325,7 +336,8 @@ impl Reading<'_> {
             return;
         }
         for (param, forms) in place_params(self.def) {
-            if supported.contains(&param.name) {
+            if let Some(own) = supported.iter().find(|own| own.name == param.name) {
+                self.fill_default(own);
                 continue;
             }
             let given = self.entries.iter().find(|entry| entry.name == param.name);

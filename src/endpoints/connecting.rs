@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::catalog::{Args, Kind, Param, Place};
+use crate::net::Dial;
 
 /// The time limits that the user set for a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,6 +29,15 @@ impl ConnectOptions {
             retries: retries.flatten().map_or(0, i64::unsigned_abs),
             unanswered: duration(USER_TIMEOUT).filter(|limit| !limit.is_zero()),
             linger: duration(LINGER),
+        }
+    }
+
+    /// How a TCP connection is made with them.
+    pub fn dial(self, resets: bool) -> Dial {
+        Dial {
+            limit: self.connect,
+            unanswered: self.unanswered,
+            resets,
         }
     }
 }

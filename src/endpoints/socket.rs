@@ -1,12 +1,14 @@
 //! Reading, writing and ending connections of every family.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::StageMeter;
-use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken, await_alarm, sockets, unsent_bytes};
+use crate::net::drain::{Drain, Queue, Step, unfinished};
+use crate::net::unusable;
+use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken, await_alarm, sockets};
 use crate::stage::{
     BoxFuture, Commit, Endpoint, Facts, Incoming, OpenReader, OpenWriter, Outcome, Outgoing, Reach, Rollback,
 };
@@ -63,7 +65,7 @@ impl<P: Peer> Endpoint for Connection<P> {
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         Box::pin(async move {
             let stream = self.0.connect(Kind::Source).await?;
-            Ok(Incoming::new(descriptor(stream, Kind::Source)?, None).into())
+            Ok(Incoming::new(descriptor(stream)?, None).into())
         })
     }
 
@@ -76,14 +78,14 @@ impl<P: Peer> Endpoint for Connection<P> {
                 reset: (P::QUEUE == Queue::Sequence).then(Arc::default),
             });
             let stream = self.0.connect(Kind::Sink).await?;
-            Ok(Outgoing::new(descriptor(stream, Kind::Sink)?, commit).into())
+            Ok(Outgoing::new(descriptor(stream)?, commit).into())
         })
     }
 }
 
 /// A connection that ends in a reset until it is committed: an ordinary end would tell the peer that it has everything.
 #[derive(Debug, Default)]
-struct Reset;
+pub struct Reset;
 
 impl Revoke for Reset {
     fn name(&self) -> String {
@@ -91,34 +93,8 @@ impl Revoke for Reset {
     }
 }
 
-fn descriptor(stream: impl Into<OwnedFd>, place: Kind) -> Result<Descriptor, Failure> {
-    Descriptor::own(stream).map_err(|error| unusable(place, error))
-}
-
-/// The failure of a connection that was made but cannot be used.
-pub fn unusable(place: Kind, error: std::io::Error) -> Failure {
-    Failure::io(place, "cannot use the connection", error)
-}
-
-/// The unit of a family's send queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Queue {
-    /// Bytes, until the peer's system acknowledges them; the end counts as one more.
-    Sequence,
-    /// Memory, until the peer reads it.
-    Buffers,
-}
-
-impl Queue {
-    /// Describes what the peer has not read of a queue that is not empty.
-    fn rest(self, unsent: u64) -> String {
-        match (self, unsent.saturating_sub(1)) {
-            (Self::Buffers, _) => "the peer did not read everything".to_owned(),
-            (Self::Sequence, 0) => "the peer did not acknowledge the end".to_owned(),
-            (Self::Sequence, 1) => "the peer did not acknowledge the last byte".to_owned(),
-            (Self::Sequence, count) => format!("the peer did not acknowledge the last {count} bytes"),
-        }
-    }
+fn descriptor(stream: impl Into<OwnedFd>) -> Result<Descriptor, Failure> {
+    Descriptor::own(stream).map_err(unusable)
 }
 
 /// Ends the connection, and waits until the peer's kernel has everything.
@@ -132,69 +108,30 @@ struct Drained {
 }
 
 impl Drained {
-    /// How often the send queue is measured, because no event announces a change.
-    const POLL_INTERVAL: Duration = Duration::from_millis(5);
-    /// How long a peer may take to end or to reset if the system does not tell what it has: a peer that keeps its own
-    /// direction open sends nothing at all.
-    const DRAIN_LIMIT: Duration = Duration::from_millis(500);
-
-    fn count(&self, taken: u64) {
-        if let Some(meter) = &self.meter {
-            meter.add_settled(taken);
-        }
-    }
-
-    fn failed(error: impl Into<std::io::Error>) -> Failure {
-        Failure::io(Kind::Sink, "cannot finish the connection", error)
-    }
-
-    /// Shuts the sending side down; returns the queue as it was before.
-    fn end(descriptor: &Descriptor) -> Result<Fall, Failure> {
-        let last = unsent_bytes(descriptor.as_fd()).unwrap_or(0);
-        sockets::end_writing(descriptor).map_err(Self::failed)?;
-        Ok(Fall { last })
-    }
-
-    /// Waits for the queue to empty.
-    fn drain(&self, descriptor: &Descriptor, alarm: BorrowedFd<'_>, mut fall: Fall) -> Outcome {
-        let begun = Instant::now();
+    /// Shuts the sending side down, and waits for the queue to empty.
+    fn end(&self, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome {
+        let mut drain = Drain::begin(self.queue, self.linger, descriptor);
+        sockets::end_writing(descriptor).map_err(unfinished)?;
         let mut ignored = [0; 4096];
-        let mut peer_ended = false;
         loop {
-            let unsent = unsent_bytes(descriptor.as_fd());
-            // A peer that closed without reading everything empties the queue, too.
-            sockets::pending_error(descriptor).map_err(Self::failed)?;
-            self.count(unsent.map_or(0, |unsent| fall.to(unsent)));
-            let waited = begun.elapsed();
-            let left = self.linger.map(|linger| linger.saturating_sub(waited));
-            match unsent {
-                Some(0) => return Ok(()),
-                Some(unsent) if left == Some(Duration::ZERO) => {
-                    let limit = humantime::format_duration(self.linger.unwrap_or_default());
-                    let why = format!("{} within {limit} (linger)", self.queue.rest(unsent));
-                    return Err(Failure::because(Kind::Sink, "cannot finish the connection", why).into());
-                }
-                None if peer_ended || left == Some(Duration::ZERO) || waited >= Self::DRAIN_LIMIT => return Ok(()),
-                _ => {}
+            let (step, fallen) = drain.step(descriptor)?;
+            if let Some(meter) = &self.meter {
+                meter.add_settled(fallen);
             }
-            let poll = left.map_or(Self::POLL_INTERVAL, |left| left.min(Self::POLL_INTERVAL));
-            if peer_ended {
-                if await_alarm(alarm, Instant::now() + poll).map_err(Self::failed)? {
+            let Step::Wait(pause) = step else { return Ok(()) };
+            if drain.peer_ended {
+                if await_alarm(alarm, Instant::now() + pause).map_err(unfinished)? {
                     return Err(Stop::PeerClosed);
                 }
                 continue;
             }
-            match descriptor
-                .wait_for(Interest::Read, alarm, Some(poll))
-                .map_err(Self::failed)?
-            {
+            let woken = descriptor.wait_for(Interest::Read, alarm, Some(pause));
+            match woken.map_err(unfinished)? {
                 Woken::Alarm => return Err(Stop::PeerClosed),
                 Woken::TimedOut => {}
-                // The data that the peer sends is ignored; only its end matters.
-                Woken::Ready => match descriptor.read(&mut ignored).map_err(Self::failed)? {
-                    Transfer::Bytes(0) => peer_ended = true,
-                    Transfer::Bytes(_) | Transfer::NotReady => {}
-                },
+                Woken::Ready => {
+                    drain.peer_ended = descriptor.read(&mut ignored).map_err(unfinished)? == Transfer::Bytes(0);
+                }
             }
         }
     }
@@ -206,75 +143,13 @@ impl Commit for Drained {
     }
 
     fn commit(self: Box<Self>, descriptor: &Descriptor, alarm: BorrowedFd<'_>) -> Outcome {
-        self.drain(descriptor, alarm, Self::end(descriptor)?)?;
-        let end = |_: &Reset| sockets::end_at_close(descriptor).map_err(Self::failed);
+        self.end(descriptor, alarm)?;
+        let end = |_: &Reset| sockets::end_at_close(descriptor).map_err(unfinished);
         self.reset.as_ref().map_or(Ok(()), |reset| reset.commit(end))
     }
 
     fn rollback(&self) -> Option<Arc<dyn Rollback>> {
         let reset = self.reset.as_ref()?;
         Some(reset.clone())
-    }
-}
-
-/// How much a queue shrinks from one look to the next.
-#[derive(Debug)]
-struct Fall {
-    last: u64,
-}
-
-impl Fall {
-    fn to(&mut self, now: u64) -> u64 {
-        std::mem::replace(&mut self.last, now).saturating_sub(now)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Read;
-    use std::os::unix::net::UnixStream;
-
-    use super::*;
-    use crate::platform::Alarm;
-
-    #[test]
-    fn only_shrinking_queue_is_motion() {
-        let mut fall = Fall { last: 900 };
-        assert_eq!([900, 901, 350, 350, 1].map(|now| fall.to(now)), [0, 0, 551, 0, 349]);
-    }
-
-    #[test]
-    fn drained_bytes_are_counted_exactly() {
-        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
-        let descriptor = descriptor(ours, Kind::Sink).expect("usable");
-        assert_eq!(descriptor.write(&[7; 5000]).expect("written"), Transfer::Bytes(5000));
-        let Some(queue) = unsent_bytes(descriptor.as_fd()) else {
-            eprintln!("skipped: the system does not tell what is in a queue");
-            return;
-        };
-        let meter = Arc::new(StageMeter::new(Instant::now()));
-        let drained = Drained {
-            queue: Queue::Buffers,
-            linger: None,
-            meter: Some(meter.clone()),
-            reset: None,
-        };
-        let fall = Drained::end(&descriptor).expect("ended");
-        let mut received = Vec::new();
-        theirs.read_to_end(&mut received).expect("read");
-        let alarm = Alarm::new().expect("an alarm");
-        drained.drain(&descriptor, alarm.descriptor(), fall).expect("drained");
-        assert_eq!((received.len(), meter.settled()), (5000, queue));
-        assert!(queue >= 5000, "{queue}");
-    }
-
-    #[test]
-    fn end_marker_is_not_a_missing_byte() {
-        assert_eq!(Queue::Sequence.rest(1), "the peer did not acknowledge the end");
-        assert_eq!(Queue::Sequence.rest(2), "the peer did not acknowledge the last byte");
-        assert_eq!(
-            Queue::Sequence.rest(101),
-            "the peer did not acknowledge the last 100 bytes"
-        );
     }
 }

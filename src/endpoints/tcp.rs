@@ -1,17 +1,20 @@
 //! TCP, connecting and listening.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::fmt::Display;
+use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 
 use crate::catalog::{Access, Args, Misnamed, Placed, Scheme};
 use crate::error::{Failure, Kind, Problem, brief, shown};
-use crate::net::{Address, AddressError};
-use crate::platform::{HAS_USER_TIMEOUT, sockets};
+use crate::net::drain::Queue;
+use crate::net::retry::{self, Backoff};
+use crate::net::{Address, AddressError, tune, unusable};
+use crate::platform::HAS_USER_TIMEOUT;
+use crate::platform::sockets::{self, TcpPeer, TcpPeers};
 
 use super::connecting::{CONNECT_TIMEOUT, ConnectOptions, LINGER, RETRY, USER_TIMEOUT};
-use super::retry::{self, Backoff};
-use super::socket::{self, Connection, Peer, Queue};
+use super::socket::{Connection, Peer};
 
 /// `tcp://HOST:PORT`
 pub static CONNECT: Scheme = Scheme {
@@ -20,11 +23,11 @@ pub static CONNECT: Scheme = Scheme {
     summary: "a TCP peer that is connected to",
     read: Some(Access {
         params: &[CONNECT_TIMEOUT, RETRY, USER_TIMEOUT],
-        place: Connect::named,
+        place: connect,
     }),
     write: Some(Access {
         params: &[CONNECT_TIMEOUT, RETRY, USER_TIMEOUT, LINGER],
-        place: Connect::named,
+        place: connect,
     }),
 };
 
@@ -35,13 +38,21 @@ pub static LISTEN: Scheme = Scheme {
     summary: "one TCP peer that connects; port 0 picks a free one",
     read: Some(Access {
         params: &[USER_TIMEOUT],
-        place: Listen::named,
+        place: listen,
     }),
     write: Some(Access {
         params: &[USER_TIMEOUT, LINGER],
-        place: Listen::named,
+        place: listen,
     }),
 };
+
+fn connect(rest: &[u8], args: &Args) -> Placed {
+    Ok(Box::new(Connection(Connect::named("tcp", rest, args)?)))
+}
+
+fn listen(rest: &[u8], args: &Args) -> Placed {
+    Ok(Box::new(Connection(Listen::named("tcp-listen", rest, args)?)))
+}
 
 /// The time limits of a TCP connection in a call.
 fn options(args: &Args) -> Result<ConnectOptions, Problem> {
@@ -74,75 +85,43 @@ fn address(text: &[u8], scheme: &str) -> Result<Address, Misnamed> {
         };
         Misnamed::new(error.to_string(), help)
     })?;
-    if address.host.is_empty() && scheme == "tcp" {
+    let listens = scheme.ends_with("-listen");
+    if address.host.is_empty() && !listens {
         return Err(Misnamed::new("the host is missing", form));
     }
-    if address.port == 0 && scheme == "tcp" {
+    if address.port == 0 && !listens {
         return Err(Misnamed::new("port 0 cannot be connected to", form));
     }
     Ok(address)
 }
 
-/// Tries every address of the host, within `limit`.
-async fn connect_to_any(peer: &Address, place: Kind, limit: Duration) -> Result<TcpStream, Failure> {
-    let attempt = async {
-        let addresses = sockets::resolve(&peer.host, peer.port)
-            .map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))?
-            .await
-            .map_err(|error| Failure::io(Kind::Connect, format!("cannot resolve `{}`", peer.host), error))?;
-        let mut last = Failure::because(
-            Kind::Connect,
-            format!("cannot connect to tcp://{peer}"),
-            "the host has no address",
-        );
-        for address in addresses {
-            match connect(address, place).await {
-                Ok(stream) => return Ok(stream),
-                Err(failure) => last = failure,
-            }
-        }
-        Err(last)
-    };
-    tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| {
-        let limit = humantime::format_duration(limit);
-        Err(Failure::because(
-            Kind::Connect,
-            format!("cannot connect to tcp://{peer}"),
-            format!("no answer within {limit} (connect-timeout)"),
-        ))
-    })
-}
-
-/// Connects to one address. A connection to write to is set to end in a reset before it is made.
-async fn connect(address: SocketAddr, place: Kind) -> Result<TcpStream, Failure> {
-    let failed = |error| Failure::io(Kind::Connect, format!("cannot connect to {address}"), error);
-    let socket = sockets::tcp_socket(address).map_err(failed)?;
-    if place == Kind::Sink {
-        sockets::reset_at_close(&socket).map_err(|error| socket::unusable(place, error))?;
-    }
-    sockets::connect_tcp(socket, address).await.map_err(failed)
-}
-
-/// Prepares the stream for the stages.
-fn ready(stream: TcpStream, place: Kind, options: ConnectOptions) -> Result<OwnedFd, Failure> {
-    // Small writes are sent at once; large ones fill segments anyway.
-    let ready = sockets::send_at_once(&stream).and_then(|()| sockets::keep_alive(stream.as_fd(), options.unanswered));
-    ready.map_err(|error| socket::unusable(place, error))?;
-    Ok(stream.into())
-}
-
 /// A peer that is connected to.
-struct Connect {
-    address: Address,
-    options: ConnectOptions,
+pub struct Connect {
+    scheme: &'static str,
+    pub address: Address,
+    pub options: ConnectOptions,
 }
 
 impl Connect {
-    fn named(rest: &[u8], args: &Args) -> Placed {
-        Ok(Box::new(Connection(Self {
-            address: address(rest, "tcp").map_err(|wrong| wrong.of(args))?,
+    /// Reads what follows `SCHEME://`.
+    pub fn named(scheme: &'static str, rest: &[u8], args: &Args) -> Result<Self, Problem> {
+        Ok(Self {
+            scheme,
+            address: address(rest, scheme).map_err(|wrong| wrong.of(args))?,
             options: options(args)?,
-        })))
+        })
+    }
+
+    /// Its name for messages.
+    pub fn shown(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// Connects; a connection that `resets` ends in a reset until that is changed.
+    pub async fn connect(&self, resets: bool) -> Result<TcpStream, Failure> {
+        let (dial, shown) = (self.options.dial(resets), self.shown());
+        let attempt = || dial.connect(&self.address, &shown);
+        retry::connect(self.options.retries, Backoff::default(), attempt).await
     }
 }
 
@@ -150,7 +129,7 @@ impl Peer for Connect {
     const QUEUE: Queue = Queue::Sequence;
 
     fn shown(&self) -> String {
-        format!("tcp://{}", self.address)
+        self.shown()
     }
 
     fn effect(&self) -> String {
@@ -162,31 +141,82 @@ impl Peer for Connect {
     }
 
     async fn connect(self, place: Kind) -> Result<OwnedFd, Failure> {
-        let attempt = || connect_to_any(&self.address, place, self.options.connect);
-        let stream = retry::connect(self.options.retries, Backoff::new(), attempt).await?;
-        ready(stream, place, self.options)
+        Ok(Self::connect(&self, place == Kind::Sink).await?.into())
     }
 }
 
-/// One peer that connects to us.
-struct Listen {
+/// Peers that connect to us.
+pub struct Listen {
+    scheme: &'static str,
     address: Address,
-    options: ConnectOptions,
+    pub options: ConnectOptions,
     /// `Some` once it is bound.
-    listener: Option<(TcpListener, SocketAddr)>,
+    listener: Option<TcpListener>,
 }
 
 impl Listen {
-    fn named(rest: &[u8], args: &Args) -> Placed {
-        let mut address = address(rest, "tcp-listen").map_err(|wrong| wrong.of(args))?;
+    /// Reads what follows `SCHEME-listen://`.
+    pub fn named(scheme: &'static str, rest: &[u8], args: &Args) -> Result<Self, Problem> {
+        let mut address = address(rest, scheme).map_err(|wrong| wrong.of(args))?;
         if address.host.is_empty() {
             "127.0.0.1".clone_into(&mut address.host);
         }
-        Ok(Box::new(Connection(Self {
+        Ok(Self {
+            scheme,
             address,
             options: options(args)?,
             listener: None,
-        })))
+        })
+    }
+
+    /// Its name for messages.
+    pub fn shown(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// What peers connect to.
+    fn url(&self, address: impl Display) -> String {
+        format!("{}://{address}", self.scheme.trim_end_matches("-listen"))
+    }
+
+    /// What opening it will do.
+    pub fn effect(&self) -> String {
+        format!("listens on {} for one peer", self.url(&self.address))
+    }
+
+    /// Binds it; returns what peers connect to.
+    pub fn bind(&mut self) -> Result<String, Failure> {
+        let failed = |error| {
+            let operation = format!("cannot listen on {}", self.url(&self.address));
+            Failure::io(Kind::Connect, operation, error)
+        };
+        let (listener, address) = sockets::listen_tcp(&self.address.host, self.address.port).map_err(failed)?;
+        self.listener = Some(listener);
+        Ok(self.url(address))
+    }
+
+    /// Those that connect, one after the other.
+    pub fn peers(&mut self) -> Result<TcpPeers, Failure> {
+        let listener = self.listener.take().expect("the engine binds before it opens");
+        TcpPeers::of(listener).map_err(|error| self.unacceptable(error))
+    }
+
+    /// The next of them. A connection that `resets` ends in a reset until that is changed.
+    pub async fn accept(&self, peers: &TcpPeers, resets: bool) -> Result<TcpPeer, Failure> {
+        let peer = peers.next().await.map_err(|error| self.unacceptable(error))?;
+        if resets {
+            sockets::reset_at_close(&peer).map_err(unusable)?;
+        }
+        tune(&peer, self.options.unanswered)?;
+        Ok(peer)
+    }
+
+    fn unacceptable(&self, error: io::Error) -> Failure {
+        Failure::io(
+            Kind::Connect,
+            format!("cannot accept on {}", self.url(&self.address)),
+            error,
+        )
     }
 }
 
@@ -194,11 +224,11 @@ impl Peer for Listen {
     const QUEUE: Queue = Queue::Sequence;
 
     fn shown(&self) -> String {
-        format!("tcp-listen://{}", self.address)
+        self.shown()
     }
 
     fn effect(&self) -> String {
-        format!("listens on tcp://{} for one peer", self.address)
+        self.effect()
     }
 
     fn options(&self) -> ConnectOptions {
@@ -206,20 +236,13 @@ impl Peer for Listen {
     }
 
     fn bind(&mut self) -> Result<Option<String>, Failure> {
-        let failed = |error| Failure::io(Kind::Connect, format!("cannot listen on tcp://{}", self.address), error);
-        let (listener, address) = sockets::listen_tcp(&self.address.host, self.address.port).map_err(failed)?;
-        self.listener = Some((listener, address));
-        Ok(Some(format!("tcp://{address}")))
+        self.bind().map(Some)
     }
 
-    async fn connect(self, place: Kind) -> Result<OwnedFd, Failure> {
-        let failed = |error| Failure::io(Kind::Connect, format!("cannot accept on tcp://{}", self.address), error);
-        let (listener, _) = self.listener.expect("the engine binds before it opens");
-        let stream = sockets::accept_tcp(listener).await.map_err(failed)?;
-        if place == Kind::Sink {
-            sockets::reset_at_close(&stream).map_err(|error| socket::unusable(place, error))?;
-        }
-        ready(stream, place, self.options)
+    async fn connect(mut self, place: Kind) -> Result<OwnedFd, Failure> {
+        let peers = self.peers()?;
+        let peer = self.accept(&peers, place == Kind::Sink).await?;
+        peer.descriptor().map_err(unusable)
     }
 }
 

@@ -13,11 +13,12 @@ use rustix::net::{SocketAddrUnix, SocketType};
 
 use crate::catalog::{Access, Args, Misnamed, Placed, Scheme};
 use crate::error::{Failure, Kind, shown};
+use crate::net::drain::Queue;
+use crate::net::retry::{self, Backoff};
 use crate::platform::{files, sockets};
 
 use super::connecting::{CONNECT_TIMEOUT, ConnectOptions, LINGER, RETRY};
-use super::retry::{self, Backoff};
-use super::socket::{Connection, Peer, Queue};
+use super::socket::{Connection, Peer};
 
 /// `unix:PATH`
 pub static CONNECT: Scheme = Scheme {
@@ -144,7 +145,7 @@ impl Peer for Connect {
 
     async fn connect(self, _: Kind) -> Result<OwnedFd, Failure> {
         let attempt = || self.connect_once(self.options.connect);
-        let stream = retry::connect(self.options.retries, Backoff::new(), attempt).await?;
+        let stream = retry::connect(self.options.retries, Backoff::default(), attempt).await?;
         Ok(stream.into())
     }
 }

@@ -33,7 +33,7 @@ pub fn check(graph: &mut Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &
                 if let Some((_, span)) = demands[node].record_marks.clone().filter(|_| !port.has_records()) {
                     let message = format!("`{}` gives bytes, and `high-records` is for records", stage.name);
                     let problem = Problem::at(span, message).label("nothing to count");
-                    problems.push(problem.help("use it behind `lines`, `from-json` or `from-csv`"));
+                    problems.push(problem.help("use it behind `lines`, `from-json`, `from-csv` or `from-sse`"));
                 }
             }
             Err(mismatch) => problems.push(problem(stage.name, input, &mismatch, demands[node].span.clone())),

@@ -33,7 +33,7 @@ mod unix_peers;
 
 pub use other_process::{
     ProcessFiles, ThreadFiles, child_processes, command_line, connections, file_position, held_descriptor,
-    held_descriptors, owner, start_time, threads,
+    held_descriptors, network_namespace, owner, threads,
 };
 pub use processes::{
     cpu_time, group_use, has_running_thread, listeners, open_files, process_memory, processes, shares_network,
@@ -462,6 +462,31 @@ pub fn tune_keepalive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> rus
     // The kernel counts milliseconds in an int; 0 stands for its default.
     let milliseconds = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX).max(1);
     sockopt::set_tcp_user_timeout(fd, milliseconds.unsigned_abs())
+}
+
+/// Makes a TCP connection not ready to be written once so many bytes of it are still to be sent; what is on its way to
+/// the peer does not count. Without a limit the queue grows to megabytes: see tcp(7) on `TCP_NOTSENT_LOWAT` and
+/// `tcp_wmem`.
+pub fn limit_unsent(fd: BorrowedFd<'_>, bytes: u32) -> rustix::io::Result<()> {
+    const LENGTH: libc::socklen_t = 4;
+    let value = (&raw const bytes).cast();
+    #[allow(unsafe_code, reason = "setsockopt(2) reads one int that lives until it returns")]
+    let result = unsafe {
+        libc::setsockopt(
+            std::os::fd::AsRawFd::as_raw_fd(&fd),
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            value,
+            LENGTH,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(Errno::from_raw_os_error(
+            std::io::Error::last_os_error().raw_os_error().unwrap_or_default(),
+        ))
+    }
 }
 
 #[cfg(test)]

@@ -272,7 +272,7 @@ impl ProcessFiles {
 
     /// Unknown.
     #[must_use]
-    pub fn resident(&self) -> Option<u64> {
+    pub fn used(&self) -> Option<GroupUse> {
         None
     }
 
@@ -342,13 +342,13 @@ pub fn command_line(_pid: i32) -> Vec<Vec<u8>> {
 
 /// Unknown.
 #[must_use]
-pub fn start_time(_pid: i32) -> Option<u64> {
+pub fn owner(_pid: i32) -> Option<u32> {
     None
 }
 
 /// Unknown.
 #[must_use]
-pub fn owner(_pid: i32) -> Option<u32> {
+pub fn network_namespace(_pid: i32) -> Option<u64> {
     None
 }
 
@@ -418,5 +418,10 @@ pub const HAS_USER_TIMEOUT: bool = false;
 
 /// The system probes at its own interval, by default every two hours.
 pub fn tune_keepalive(_fd: BorrowedFd<'_>, _user_timeout: Option<Duration>) -> rustix::io::Result<()> {
+    Ok(())
+}
+
+/// Left to the system.
+pub fn limit_unsent(_fd: BorrowedFd<'_>, _bytes: u32) -> rustix::io::Result<()> {
     Ok(())
 }

@@ -1,21 +1,25 @@
 //! Sockets that never block, are not inherited, and notice when their peer is gone.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustix::io::{Errno, FdFlags, retry_on_intr};
 use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketType};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
 use super::fault::{self, Operation};
-use super::{files, spawn, system};
+use super::kernel_queue::socket_queue;
+use super::{Interest, KernelQueue, Queued, files, spawn, system};
 
 /// Accepts the next peer of a blocking listener.
 pub fn accept_unix_blocking(listener: &UnixListener) -> io::Result<UnixStream> {
@@ -149,40 +153,194 @@ impl TcpPeers {
     /// The next one.
     pub async fn next(&self) -> io::Result<TcpPeer> {
         let (stream, _) = accepted(|| self.0.accept()).await?;
-        Ok(TcpPeer(stream))
+        Ok(stream.into())
     }
 }
 
 /// A TCP peer of a task.
 #[derive(Debug)]
-pub struct TcpPeer(TcpStream);
+pub struct TcpPeer(Arc<Connection>);
 
-impl TcpPeer {
-    /// Reads what is available, up to the length of `buffer`; 0 is its end.
-    pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = retry_on_intr(|| fault::share(Operation::Read, buffer.len()))?;
-        self.0.read(&mut buffer[..room]).await
-    }
+/// A connection whose queue others look at.
+#[derive(Debug)]
+struct Connection(TcpStream);
 
-    /// Sends all of `bytes`.
-    pub async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let room = retry_on_intr(|| fault::share(Operation::Write, bytes.len()))?;
-            let count = self.0.write(&bytes[..room]).await?;
-            bytes = &bytes[count..];
-        }
-        Ok(())
-    }
-
-    /// Shuts the sending side down.
-    pub fn end_writing(&self) -> io::Result<()> {
-        end_writing(&self.0)
+impl Queued for Connection {
+    fn kernel_queue(&self, side: Interest) -> Option<KernelQueue> {
+        socket_queue(self.0.as_fd(), side)
     }
 }
 
-/// Accepts one TCP peer.
-pub async fn accept_tcp(listener: TcpListener) -> io::Result<std::net::TcpStream> {
-    TcpPeers::of(listener)?.next().await?.0.into_std()
+impl TcpPeer {
+    /// Takes over a non-blocking connection, on the runtime that waits for it from now on.
+    pub fn of(stream: std::net::TcpStream) -> io::Result<Self> {
+        TcpStream::from_std(stream).map(Self::from)
+    }
+
+    /// Another handle of the connection without its runtime.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        files::duplicate(self).map_err(io::Error::from)
+    }
+
+    /// The peer's address.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.0.peer_addr()
+    }
+
+    /// What its queue can be seen through as long as it is open.
+    #[must_use]
+    pub fn queue(&self) -> Weak<dyn Queued> {
+        let queue: Weak<Connection> = Arc::downgrade(&self.0);
+        queue
+    }
+
+    /// Lets at most about so many bytes wait in the system to be sent, where it can be told; those that are on their way
+    /// do not count.
+    pub fn limit_unsent(&self, bytes: u32) -> io::Result<()> {
+        fault::point(Operation::SocketOption)?;
+        Ok(system::limit_unsent(self.as_fd(), bytes)?)
+    }
+
+    /// Does `operation` once the connection is ready for it.
+    fn poll<T>(
+        &self,
+        context: &mut Context<'_>,
+        poll_ready: impl Fn(&TcpStream, &mut Context<'_>) -> Poll<io::Result<()>>,
+        mut operation: impl FnMut(&TcpStream) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            ready!(poll_ready(&self.0.0, context))?;
+            match operation(&self.0.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+}
+
+impl From<TcpStream> for TcpPeer {
+    fn from(stream: TcpStream) -> Self {
+        Self(Arc::new(Connection(stream)))
+    }
+}
+
+impl AsFd for TcpPeer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.0.as_fd()
+    }
+}
+
+impl AsyncRead for TcpPeer {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let room = retry_on_intr(|| fault::share(Operation::Read, buffer.remaining()))?;
+        if room == buffer.remaining() {
+            return (self.poll(context, TcpStream::poll_read_ready, |stream| {
+                stream.try_read_buf(buffer)
+            }))
+            .map_ok(|_| ());
+        }
+        let into = buffer.initialize_unfilled_to(room);
+        let count = ready!(self.poll(context, TcpStream::poll_read_ready, |stream| stream.try_read(into)))?;
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for TcpPeer {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let room = retry_on_intr(|| fault::share(Operation::Write, bytes.len()))?;
+        self.poll(context, TcpStream::poll_write_ready, |stream| {
+            stream.try_write(&bytes[..room])
+        })
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = slices.iter().map(|slice| slice.len()).sum();
+        let room = retry_on_intr(|| fault::share(Operation::Write, wanted))?;
+        if room == wanted {
+            return self.poll(context, TcpStream::poll_write_ready, |stream| {
+                stream.try_write_vectored(slices)
+            });
+        }
+        let first = slices
+            .iter()
+            .find(|slice| !slice.is_empty())
+            .map_or(&[][..], |slice| slice);
+        let part = &first[..room.min(first.len())];
+        self.poll(context, TcpStream::poll_write_ready, |stream| stream.try_write(part))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(end_writing(&*self))
+    }
+}
+
+/// A peer at a Unix socket, of a task.
+#[derive(Debug)]
+pub struct UnixPeer(tokio::net::UnixStream);
+
+impl UnixPeer {
+    /// Connects to the socket at `path`.
+    pub async fn connect(path: &Path) -> io::Result<Self> {
+        tokio::net::UnixStream::from_std(connect_unix(path).await?).map(Self)
+    }
+}
+
+impl AsFd for UnixPeer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsyncRead for UnixPeer {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        fault::point(Operation::Read)?;
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for UnixPeer {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        fault::point(Operation::Write)?;
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        fault::point(Operation::Write)?;
+        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(end_writing(&self.0))
+    }
 }
 
 /// Accepts one peer of a Unix socket.
@@ -212,9 +370,9 @@ fn has_left(error: &io::Error) -> bool {
 }
 
 /// Sends small writes at once (`TCP_NODELAY`).
-pub fn send_at_once(stream: &std::net::TcpStream) -> io::Result<()> {
+pub fn send_at_once(fd: impl AsFd) -> io::Result<()> {
     fault::point(Operation::SocketOption)?;
-    stream.set_nodelay(true)
+    Ok(rustix::net::sockopt::set_tcp_nodelay(fd, true)?)
 }
 
 /// Shuts the sending side down.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 use super::Record;
 
 /// The result of one step of a [`Framer`]. `end` counts from the beginning of the slice that was given.
@@ -48,8 +50,15 @@ pub trait Framer: Send {
     /// that does not stand there as it has to be is written to `made`, which is empty.
     fn step(&mut self, bytes: &[u8], is_last: bool, made: &mut Record) -> Step;
 
-    /// Forgets the record that it was looking at: the next call begins behind a newline.
+    /// Forgets the record that it was looking at.
     fn restart(&mut self);
+
+    /// Looks for the end of a record that is dropped; returns the offset behind it, or `None` if the record goes on behind
+    /// `bytes`. It is called once the record was forgotten, with its beginning, and then with what follows, until it
+    /// returns an offset. Unless the format says otherwise, a record that is dropped is the line on which it begins.
+    fn skip(&mut self, bytes: &[u8]) -> Option<usize> {
+        memchr(b'\n', bytes).map(|newline| newline + 1)
+    }
 
     /// Checks the end of the stream, once all bytes were used up.
     ///

@@ -48,6 +48,10 @@ fn csv(options: &CsvOptions, bytes: &[u8], size: usize) -> Result<Vec<u8>, Strin
     framed(&mut CsvRows::new(options, 1 << 20), bytes, size)
 }
 
+fn sse(bytes: &[u8], size: usize) -> Result<Vec<u8>, String> {
+    framed(&mut SseEvents::new(false, 1 << 20), bytes, size)
+}
+
 fn values(lines: &[u8]) -> Vec<Value> {
     let lines = lines.split_inclusive(|byte| *byte == b'\n');
     lines
@@ -89,6 +93,122 @@ fn document() -> impl Strategy<Value = String> {
             Just("{}".to_owned())
         ]
     })
+}
+
+/// The events of a stream that ends in a blank line, read a line at a time in the words of the HTML standard.
+fn events(stream: &[u8]) -> Vec<Value> {
+    let text = String::from_utf8_lossy(stream);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let (mut events, mut kept) = (Vec::new(), serde_json::Map::new());
+    let (mut name, mut data) = (String::new(), String::new());
+    for line in text.strip_suffix('\n').expect("a blank line").split('\n') {
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "" if line.is_empty() => {
+                let name = std::mem::take(&mut name);
+                if let Some(data) = std::mem::take(&mut data).strip_suffix('\n') {
+                    let mut event = std::mem::take(&mut kept);
+                    event.insert("data".to_owned(), data.into());
+                    if !name.is_empty() {
+                        event.insert("event".to_owned(), name.into());
+                    }
+                    events.push(Value::Object(event));
+                }
+            }
+            "event" => value.clone_into(&mut name),
+            "data" => data = data + value + "\n",
+            "id" if !value.contains('\0') => {
+                kept.insert("id".to_owned(), value.into());
+            }
+            "retry" if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) => {
+                kept.insert("retry".to_owned(), value.parse::<u64>().expect("few digits").into());
+            }
+            _ => {}
+        }
+    }
+    events
+}
+
+#[test]
+fn events_are_those_of_the_standard() {
+    for (stream, expected) in [
+        // Most of these are in the tests of the Web platform, eventsource/format-*.
+        (
+            "\u{feff}data:1\n\n\u{feff}data:2\n\ndata:3\n\n",
+            r#"{"data":"1"} {"data":"3"}"#,
+        ),
+        ("\u{feff}\u{feff}data:1\n\n", ""),
+        (
+            "data:1\r:\0\n:\r\ndata:2\n:x\rdata:3\r:data:fail\r\n\n",
+            r#"{"data":"1\n2\n3"}"#,
+        ),
+        (":a\n:b\r:c\r\n\n:\n\n", ""),
+        (
+            "data:\n\ndata\ndata\n\ndata:test\n\n",
+            r#"{"data":""} {"data":"\n"} {"data":"test"}"#,
+        ),
+        (
+            "data:\0\ndata:  2\rData:1\ndata\0:2\ndata:1\r\0data:4\nda-ta:3\rdata_5\ndata:3\rdata:\r\n data:32\ndata:4\n\n",
+            r#"{"data":"\u0000\n 2\n1\n3\n\n4"}"#,
+        ),
+        ("data:test\r\ndata\ndata:test\r\n\r", r#"{"data":"test\n\ntest"}"#),
+        (
+            "data:a\r\rdata:b\r\n\r\ndata:c\n\r\r\n",
+            r#"{"data":"a"} {"data":"b"} {"data":"c"}"#,
+        ),
+        ("data:\ttest\rdata: \ndata:test\n\n", r#"{"data":"\ttest\n\ntest"}"#),
+        (
+            "data:test\n data\ndata\nfoobar:xxx\njustsometext\n:comment\ndata:test\n\n",
+            r#"{"data":"test\n\ntest"}"#,
+        ),
+        (
+            "event:test\nevent:x\ndata:1\n\ndata:2\n\nevent:\ndata:3\n\nevent:y\n\ndata:4\n\n",
+            r#"{"event":"x","data":"1"} {"data":"2"} {"data":"3"} {"data":"4"}"#,
+        ),
+        (
+            "id:1\ndata:a\n\ndata:b\n\nid:2\nid:3\n\nid:\0\ndata:c\n\nid\ndata:d\n\n",
+            r#"{"id":"1","data":"a"} {"data":"b"} {"id":"3","data":"c"} {"id":"","data":"d"}"#,
+        ),
+        (
+            "retry:0500\n\nretry: 5x\ndata:a\n\nretry\nretry:+1\nretry:99999999999999999999\ndata:b\n\n",
+            r#"{"retry":500,"data":"a"} {"data":"b"}"#,
+        ),
+        ("data: \\\"é\u{1}\n\n", r#"{"data":"\\\"é\u0001"}"#),
+        ("\n\r\n\r", ""),
+    ] {
+        for size in 1..=64 {
+            let records = String::from_utf8(sse(stream.as_bytes(), size).expect("events")).expect("UTF-8");
+            let records: Vec<&str> = records.lines().collect();
+            assert_eq!(records.join(" "), expected, "{stream:?} in chunks of {size}");
+        }
+    }
+    assert_eq!(
+        sse(b"data:\xe2\x82\n\n", 3).expect("events"),
+        "{\"data\":\"\u{fffd}\"}\n".as_bytes()
+    );
+}
+
+#[test]
+fn only_json_containers_are_embedded() {
+    for (stream, expected) in [
+        ("data: {\"a\": [1]} \n\n", r#"{"data":{"a": [1]}}"#),
+        ("data: [1,\ndata: 2]\ndata\n\n", r#"{"data":[1, 2]}"#),
+        ("data: [DONE]\n\n", r#"{"data":"[DONE]"}"#),
+        ("data: {\"a\":\"\ndata: \"}\n\n", r#"{"data":"{\"a\":\"\n\"}"}"#),
+        ("data: {} {}\n\n", r#"{"data":"{} {}"}"#),
+        ("data: \"a\"\n\n", r#"{"data":"\"a\""}"#),
+        ("data: 1\n\ndata: null\n\n", r#"{"data":"1"} {"data":"null"}"#),
+    ] {
+        for size in 1..=stream.len() {
+            let mut framer = SseEvents::new(true, 1 << 20);
+            let records = framed(&mut framer, stream.as_bytes(), size).expect("events");
+            let records = String::from_utf8(records).expect("UTF-8");
+            let records: Vec<&str> = records.lines().collect();
+            assert_eq!(records.join(" "), expected, "{stream:?} in chunks of {size}");
+        }
+    }
 }
 
 /// Whether `serde_json` takes the bytes as one JSON value. It reads values of more kinds than it can hold: those of
@@ -209,6 +329,62 @@ proptest! {
     }
 
     #[test]
+    fn any_event_stream_is_read_line_by_line(
+        lines in r"((data|event|id|retry|x|)(: ?)?[a :0-9é~\x00]{0,4}(\n|\r|\r\n)){0,8}",
+        mark: bool,
+    ) {
+        let mark = if mark { "\u{feff}" } else { "" };
+        let stream: Vec<u8> = format!("{mark}{lines}\n\n").bytes().map(|byte| if byte == b'~' { 0xff } else { byte }).collect();
+        for size in 1..=64 {
+            prop_assert_eq!(values(&sse(&stream, size).expect("events")), events(&stream), "chunks of {}", size);
+        }
+    }
+
+    #[test]
+    fn written_events_are_read_back(
+        parts in proptest::collection::vec(
+            (
+                proptest::option::of(r#"[a-c :"\\é\t]{1,6}"#),
+                proptest::option::of(r#"[a-c :"\\é\t]{0,6}"#),
+                proptest::option::of(any::<u64>()),
+                prop_oneof![
+                    r#"[a-c :"\\é\t\n\x00\[\]{}]{0,12}"#.prop_map(Value::String),
+                    any::<(u8, bool)>().prop_map(|(number, truth)| serde_json::json!({"a": [number, truth, "x\n"]})),
+                ],
+            ),
+            0..6,
+        ),
+        size in 1..=64_usize,
+    ) {
+        let records: Vec<Value> = parts
+            .into_iter()
+            .map(|(event, id, retry, data)| {
+                let members = [("event", event.map(Value::from)), ("id", id.map(Value::from)), ("retry", retry.map(Value::from))];
+                let members = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+                Value::Object(members.chain([("data".to_owned(), data)]).collect())
+            })
+            .collect();
+        // Which data is JSON has to be known beforehand.
+        for embeds_json in [false, true] {
+            let is_json = |record: &&Value| !record["data"].is_string();
+            let records: Vec<&Value> = records.iter().filter(|record| is_json(record) == embeds_json).collect();
+            let (mut stream, mut text) = (Vec::new(), Vec::new());
+            for record in &records {
+                let record = record.to_string();
+                let event = SseEvent::of_json(record.as_bytes(), &mut text).expect("an event");
+                let put = |bytes: &[u8]| {
+                    stream.extend_from_slice(bytes);
+                    Ok::<(), std::convert::Infallible>(())
+                };
+                let Ok(()) = event.write(&mut text, put);
+            }
+            let mut framer = SseEvents::new(embeds_json, 1 << 20);
+            let read = values(&framed(&mut framer, &stream, size).expect("events"));
+            prop_assert_eq!(read.iter().collect::<Vec<_>>(), records);
+        }
+    }
+
+    #[test]
     fn unchecked_records_never_panic(
         record in prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..48),
@@ -225,6 +401,9 @@ proptest! {
         let _ = Fields::new(&paths).remove(&record, &mut made);
         made.clear();
         let _ = CsvWriter::new(b',', None).write(&record, &mut Vec::new());
+        if let Ok(event) = SseEvent::of_json(&record, &mut Vec::new()) {
+            let _ = event.write(&mut Vec::new(), |_| Ok::<(), ()>(()));
+        }
         let mut buffers = TextBuffers::new(64);
         let mut texts = TextChange::new(&record, &mut made, &mut buffers);
         texts.all_texts(|text, made| {

@@ -1,6 +1,7 @@
 //! The source of a pipeline: one endpoint, or several that are read one after the other.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::vec;
@@ -11,10 +12,12 @@ use tokio::runtime::Handle;
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Buffer, Outlet, Wait, block_on};
 use crate::graph::Port;
-use crate::platform::{FileStamp, Shape, Transfer};
+use crate::platform::{FileStamp, Interest, Shape, Transfer};
 
 use super::incoming::{ReadSize, naming};
-use super::{Context, Driver, Endpoint, Facts, Incoming, Outcome, Reach, Settle, SourceIdentity, StreamReader, Work};
+use super::{
+    Cancel, Context, Driver, Endpoint, Facts, Incoming, Outcome, Reach, Settle, SourceIdentity, StreamReader, Work,
+};
 
 /// An open endpoint to read from.
 pub enum OpenReader {
@@ -316,8 +319,21 @@ impl OpenSource {
         }
     }
 
-    /// Reads a stream to its end, or as far as needed. It holds no buffer while it waits.
+    /// Reads a stream to its end, or as far as needed, in the time that it may take.
     async fn read_stream(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
+        let expires = match &self.input {
+            Some(OpenReader::Stream(reader)) => reader.expires(),
+            _ => None,
+        };
+        let Some((end, failure)) = expires else {
+            return self.read_to_end(out, context).await;
+        };
+        let read = tokio::time::timeout_at(end, self.read_to_end(out, context)).await;
+        read.unwrap_or_else(|_| Err(failure.into()))
+    }
+
+    /// Reads a stream to its end, or as far as needed. It holds no buffer while it waits.
+    async fn read_to_end(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
         let left = &mut self.left;
         let Some(OpenReader::Stream(reader)) = &mut self.input else {
             return Ok(());
@@ -345,12 +361,11 @@ impl OpenSource {
                 }
                 None => {
                     drop(buffer);
-                    let _outside = context.meter.wait(Wait::Outside);
-                    tokio::select! {
-                        biased;
-                        () = context.cancel.tripped() => return Err(Stop::PeerClosed),
-                        () = woken() => {}
+                    if let Some(queue) = reader.queue() {
+                        context.external_fd.show(queue, Interest::Read);
                     }
+                    let _outside = context.meter.wait(Wait::Outside);
+                    woken(&context.cancel).await?;
                 }
             }
         }
@@ -376,15 +391,20 @@ async fn read_once(reader: &mut dyn StreamReader, buffer: &mut Buffer) -> Option
     .await
 }
 
-/// Waits until this task is woken: by the endpoint that a read found not ready, or spuriously.
-async fn woken() {
+/// Waits until this task is woken: by the endpoint that a read found not ready, or spuriously. It is polled at once after
+/// that read, which `select!` does not promise of its branches: it polls none once tokio's budget of the task is used up.
+async fn woken(cancel: &Cancel) -> Outcome {
+    let mut tripped = pin!(cancel.tripped());
     let mut is_first = true;
-    poll_fn(|_| {
+    poll_fn(|context| {
+        if tripped.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(Stop::PeerClosed));
+        }
         if std::mem::replace(&mut is_first, false) {
             Poll::Pending
         } else {
-            Poll::Ready(())
+            Poll::Ready(Ok(()))
         }
     })
-    .await;
+    .await
 }

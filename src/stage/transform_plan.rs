@@ -188,7 +188,7 @@ impl Mismatch {
     /// # Errors
     /// If `input` is anything else.
     pub fn unless_json(input: Port) -> Result<(), Self> {
-        Self::unless(input == Port::Json, Port::Json, &["from-json", "from-csv"])
+        Self::unless(input == Port::Json, Port::Json, &["from-json", "from-csv", "from-sse"])
     }
 
     /// Checks for a stage that accepts lines, which JSON records are, too.
@@ -208,7 +208,7 @@ impl Mismatch {
     }
 
     /// The stages that make records of bytes.
-    const FRAMERS: &[&str] = &["lines", "from-json", "from-csv"];
+    const FRAMERS: &[&str] = &["lines", "from-json", "from-csv", "from-sse"];
 
     fn unless(accepted: bool, takes: Port, through: &'static [&'static str]) -> Result<(), Self> {
         if accepted { Ok(()) } else { Err(Self { takes, through }) }

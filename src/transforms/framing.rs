@@ -1,4 +1,4 @@
-//! `lines`, `from-json` and `from-csv`: bytes to records.
+//! `lines`, `from-json`, `from-csv` and `from-sse`: bytes to records.
 
 use crate::catalog::{Args, Kind, Param, Place};
 use crate::graph::Port;
@@ -10,12 +10,14 @@ mod driver;
 mod faults;
 mod json;
 mod lines;
+mod sse;
 
 pub use csv::{COLUMNS, DELIMITER, FROM_CSV, columns, delimiter};
 use faults::LONG;
 pub use faults::{BAD, Faults, Policy, REJECT};
 pub use json::FROM_JSON;
 pub use lines::LINES;
+pub use sse::FROM_SSE;
 
 use driver::Framing;
 

@@ -170,10 +170,17 @@ proptest! {
         bytes in prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..400),
             r#"([{}\[\]":,\\ab1. \n-]{0,400})"#.prop_map(String::into_bytes),
+            r"((data|id|retry|)(:[\[\]a1é]{0,9})?(\n|\r)){0,60}".prop_map(String::into_bytes),
         ],
         size in 1..=64_usize,
     ) {
-        for call in ["lines long=skip", "from-json bad=skip long=skip", "from-csv bad=skip long=skip header=false columns=a,b"] {
+        for call in [
+            "lines long=skip",
+            "from-json bad=skip long=skip",
+            "from-csv bad=skip long=skip header=false columns=a,b",
+            "from-sse long=skip",
+            "from-sse data=json long=skip",
+        ] {
             let ran = run(call, &bytes, Port::Bytes, size);
             prop_assert!(ran.outcome.is_ok(), "{}: {:?}", call, ran.outcome);
             prop_assert_eq!(ran.bytes.split_inclusive(|byte| *byte == b'\n').count() as u64, ran.records);
@@ -238,6 +245,59 @@ fn bad_record_is_the_line_it_begins_on() {
             ("{\"a\":\"2\",\"b\":\"3\"}\n", 1),
             "chunks of {size}"
         );
+    }
+}
+
+#[test]
+fn long_event_is_dropped_whole() {
+    for line_end in ["\n", "\r", "\r\n"] {
+        // A record of the largest size.
+        let largest = format!("data: {}\n\n", "x".repeat(LARGEST - 12));
+        let stream = format!(
+            "id: 1\n{}data: rest\n\ndata: a\n\n:{}\n{largest}data: b\n\n",
+            "data: xx\n".repeat(40),
+            "comment ".repeat(100),
+        );
+        let stream = stream.replace('\n', line_end);
+        for size in 1..=64 {
+            let ran = on_bytes("from-sse long=skip", &stream, size);
+            let passed: Vec<Value> = ran
+                .text()
+                .lines()
+                .map(|line| serde_json::from_str(line).expect("JSON"))
+                .collect();
+            assert_eq!((passed.len(), ran.records, ran.rejected), (3, 3, 1), "chunks of {size}");
+            assert_eq!([&passed[0], &passed[2]], [&json!({"data": "a"}), &json!({"data": "b"})]);
+        }
+        let failure = on_bytes("from-sse", &stream, 7).failure();
+        assert_eq!(
+            failure,
+            "cannot read record 1: it is longer than 256 B, which max-record= can raise (at byte 0)"
+        );
+    }
+    // What is made of it can be too long as well, here because of its escapes.
+    let ran = on_bytes(
+        "from-sse long=skip",
+        &format!("data: {}\n\ndata: a\n\n", "\u{1}".repeat(60)),
+        64,
+    );
+    assert_eq!((ran.text(), ran.rejected), ("{\"data\":\"a\"}\n", 1));
+}
+
+#[test]
+fn end_of_the_stream_cuts_an_event_off() {
+    let stream = "data: a\n\ndata: b\ndata: c\n";
+    for size in 1..=stream.len() {
+        let ran = on_bytes("from-sse", stream, size);
+        assert_eq!((ran.rejected, ran.succeeded().as_str()), (1, "{\"data\":\"a\"}\n"));
+        let failure = on_bytes("from-sse bad=fail", stream, size).failure();
+        assert_eq!(
+            failure,
+            "cannot read record 2: the stream ends within the event (at byte 25)"
+        );
+    }
+    for whole in ["data: a\n\n: comment", "data: a\r\n\r", ""] {
+        assert_eq!(on_bytes("from-sse bad=fail", whole, 3).rejected, 0, "{whole:?}");
     }
 }
 
@@ -410,6 +470,67 @@ fn records_become_one_array_or_a_table() {
     assert_eq!(skipped.rejected, 2);
     assert_eq!(skipped.succeeded(), "id;user;note\n3;;4111 1111 1111 1111 @ 10.0.0.1\n");
     assert_eq!(on_json("to-csv columns=a,b", ""), "a,b\n");
+}
+
+#[test]
+fn records_become_events() {
+    for (record, expected) in [
+        (r#"{"data":"a"}"#, "data: a\n\n"),
+        (
+            r#" { "retry":10, "data":" a\nb\r\n\rc\n","id":7,"event":"\u0065" } "#,
+            "event: e\nid: 7\nretry: 10\ndata:  a\ndata: b\ndata: \ndata: c\ndata: \n\n",
+        ),
+        (
+            r#"{"data":"","id":"","event":null,"retry":"5"}"#,
+            "id: \nretry: 5\ndata: \n\n",
+        ),
+        (r#"{"data":1,"d\u0061ta":{"a":"x\ny"}}"#, "data: {\"a\":\"x\\ny\"}\n\n"),
+        (
+            r#"{"event":"e","more":[1]}"#,
+            "data: {\"event\":\"e\",\"more\":[1]}\n\n",
+        ),
+        ("[1,\r2]\r", "data: [1,\ndata: 2]\n\n"),
+        ("\"a\"", "data: \"a\"\n\n"),
+    ] {
+        assert_eq!(on_json("to-sse", &format!("{record}\n")), expected, "{record}");
+    }
+    assert_eq!(
+        on_lines("to-sse", "a\n\nb\r\n{\"data\":1}\n"),
+        "data: a\n\ndata: \n\ndata: b\n\ndata: {\"data\":1}\n\n"
+    );
+}
+
+#[test]
+fn record_that_is_no_event_is_bad() {
+    for (record, why) in [
+        (
+            r#"{"data":1,"time":2}"#,
+            "`time` is not among the members of an event: event, id, retry and data (at byte 14)",
+        ),
+        (
+            r#"{"event":"a\nb","data":1}"#,
+            "`event` has a line end, which an event stream has no way to write (at byte 12)",
+        ),
+        (
+            r#"{"id":"a\r","data":1}"#,
+            "`id` has a line end, which an event stream has no way to write (at byte 9)",
+        ),
+        (
+            r#"{"id":"\u0000","data":1}"#,
+            "`id` has a NUL, for which receivers ignore it (at byte 9)",
+        ),
+        (r#"{"id":[1],"data":1}"#, "`id` is an object or an array (at byte 9)"),
+        (
+            r#"{"retry":1.5,"data":1}"#,
+            "`retry` is not a whole number of milliseconds (at byte 12)",
+        ),
+    ] {
+        let records = format!("[]\n{record}\n{{\"data\":2}}\n");
+        let ran = |call| run(call, records.as_bytes(), Port::Json, 0);
+        assert_eq!(ran("to-sse").failure(), format!("cannot read record 2: {why}"));
+        let skipped = ran("to-sse bad=skip");
+        assert_eq!((skipped.rejected, skipped.text()), (1, "data: []\n\ndata: 2\n\n"));
+    }
 }
 
 #[test]

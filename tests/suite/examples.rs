@@ -29,6 +29,7 @@ fn folder() -> tempfile::TempDir {
     write("disk.img", &text(2 << 20, 2));
     write("page.html", &text(10_000, 3));
     write("people.csv", b"name,age\nAda,36\nKim,9\n");
+    write("chat.sse", b"data: {\"choices\": []}\n\ndata: [DONE]\n\n");
     for (seed, name) in (4..).zip(["part1", "part2", "a file"]) {
         write(name, &text(20_000, seed));
     }

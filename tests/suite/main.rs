@@ -34,6 +34,7 @@ mod memory;
 mod metrics;
 mod misbehaving;
 mod output;
+mod postgres;
 #[cfg(not(feature = "portable-platform"))]
 mod progress;
 mod records;
@@ -50,8 +51,10 @@ mod stages;
 mod system_calls;
 mod tee;
 mod terminal;
+mod tls;
 mod transcripts;
 mod verifying;
 mod zero_copy;
 
-use support::{harness, memory_bound, namespace, toxic};
+use support::postgres as postgres_server;
+use support::{certificates, harness, memory_bound, namespace, toxic};

@@ -1,6 +1,6 @@
 //! Record streams: what is framed, changed and bounded, through the whole program.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 
 use serde_json::Value;
 
@@ -74,7 +74,9 @@ fn program_takes_records_and_gives_bytes() {
     );
     assert_eq!(refused.code, Some(2));
     assert!(
-        refused.stderr.contains("put `from-json` or `from-csv` before it"),
+        refused
+            .stderr
+            .contains("put `from-json` or `from-csv` or `from-sse` before it"),
         "{}",
         refused.stderr
     );
@@ -238,6 +240,8 @@ fn huge_records_change_nothing_but_the_exit() {
     folder.write("deep", "[".repeat(100_000));
     folder.write("wide", format!("{{{}\"z\":1}}", r#""a":1,"#.repeat(1_000_000)));
     folder.write("columns", ",".repeat(1_000_000));
+    folder.write("event", "data: x\n".repeat(4 << 20) + "\n");
+    folder.write("data", format!("{{\"data\":\"{}\"}}", r"\n".repeat(400_000)));
     for (pipeline, code) in [
         ("read line | lines", 7),
         ("read line | lines long=skip", 0),
@@ -251,6 +255,10 @@ fn huge_records_change_nothing_but_the_exit() {
         ("read columns | from-csv", 6),
         ("read line | from-csv", 7),
         ("read line | from-csv long=skip", 0),
+        ("read line | from-sse", 7),
+        ("read event | from-sse", 7),
+        ("read event | from-sse long=skip", 0),
+        ("read data | from-json | to-sse | write /dev/null", 0),
     ] {
         let mut ran = highwater(["--stats", "-", pipeline]).within(&folder).run();
         assert_eq!(ran.code, Some(code), "{pipeline}: {}", ran.stderr);
@@ -296,13 +304,25 @@ fn largest_record_fits_every_link() {
 fn mismatched_stages_name_what_is_missing() {
     let folder = Folder::new();
     for (pipeline, help) in [
-        ("read a | where 'x == 1'", "put `from-json` or `from-csv` before it"),
-        ("lines | select x", "put `from-json` or `from-csv` before it"),
-        ("grep x", "put `lines` or `from-json` or `from-csv` before it"),
-        ("take records=1", "put `lines` or `from-json` or `from-csv` before it"),
+        (
+            "read a | where 'x == 1'",
+            "put `from-json` or `from-csv` or `from-sse` before it",
+        ),
+        (
+            "lines | select x",
+            "put `from-json` or `from-csv` or `from-sse` before it",
+        ),
+        (
+            "grep x",
+            "put `lines` or `from-json` or `from-csv` or `from-sse` before it",
+        ),
+        (
+            "take records=1",
+            "put `lines` or `from-json` or `from-csv` or `from-sse` before it",
+        ),
         (
             "lines | gzip | throttle 5records/s",
-            "put `lines` or `from-json` or `from-csv` before it",
+            "put `lines` or `from-json` or `from-csv` or `from-sse` before it",
         ),
         ("from-json | where 'x = 1'", "equality is `==`"),
         ("from-json | where x", "write FIELD OP VALUE"),
@@ -347,4 +367,71 @@ fn slow_source_is_not_held_back() {
     }
     drop(input);
     running.wait().succeeds();
+}
+
+#[test]
+fn events_pass_one_at_a_time() {
+    let (reader, mut input) = std::io::pipe().expect("a pipe");
+    let mut running = highwater(["read - | from-sse | redact email phone | to-sse | write -"])
+        .stdin(reader)
+        .start();
+    let mut output = running.take_stdout();
+    for (event, expected) in [
+        (": hello\r\n\r\ndata: Hi\r\n\r\n", "data: Hi\n\n"),
+        (
+            "id: 1\n\nevent: token\ndata: jo@example.org\n\n",
+            "event: token\nid: 1\ndata: ***\n\n",
+        ),
+        ("data: a\rdata: +49 30 1234567\r\r", "data: a\ndata: ***\n\n"),
+        (
+            "\ndata: {\"n\": 1}\n\ndata: [DONE]\n\n",
+            "data: {\"n\": 1}\n\ndata: [DONE]\n\n",
+        ),
+    ] {
+        input.write_all(event.as_bytes()).expect("it reads");
+        let mut sent = vec![0; expected.len()];
+        output.read_exact(&mut sent).expect("it writes");
+        assert_eq!(String::from_utf8_lossy(&sent), expected);
+    }
+    input.write_all(b"data: cut off\n").expect("it reads");
+    drop(input);
+    let mut rest = Vec::new();
+    output.read_to_end(&mut rest).expect("it ends");
+    assert_eq!(rest, b"");
+    running.wait().succeeds();
+}
+
+#[test]
+fn comments_keep_an_idle_stream_alive() {
+    let (reader, mut input) = std::io::pipe().expect("a pipe");
+    let mut running = highwater(["from-sse | to-sse keep-alive=1ms"]).stdin(reader).start();
+    let mut output = BufReader::new(running.take_stdout());
+    let mut comments = [0; 28];
+    output.read_exact(&mut comments).expect("it writes");
+    assert_eq!(&comments, b": keep-alive\n\n: keep-alive\n\n");
+    input.write_all(b"data: a\n\n").expect("it reads");
+    drop(input);
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).expect("it ends");
+    assert_eq!(rest.replace(": keep-alive\n\n", ""), "data: a\n\n");
+    running.wait().succeeds();
+}
+
+#[test]
+fn data_of_events_can_be_selected() {
+    let folder = Folder::new();
+    folder.write(
+        "in",
+        "data: {\"choices\": [{\"delta\": {\"content\": \"Hi\"}}], \"id\": 1}\n\nevent: ping\ndata: {}\n\ndata: [DONE]\n\n",
+    );
+    let selected = run(&folder, "read in | from-sse data=json | select data.choices").succeeds();
+    let selected = String::from_utf8(selected).expect("UTF-8");
+    assert_eq!(
+        selected,
+        "{\"data\":{\"choices\": [{\"delta\": {\"content\": \"Hi\"}}]}}\n{}\n{}\n"
+    );
+    let pings = run(&folder, "read in | from-sse | where 'event == ping' | to-sse").succeeds();
+    assert_eq!(pings, b"event: ping\ndata: {}\n\n");
+    let same = run(&folder, "read in | from-sse data=json | to-sse").succeeds();
+    assert_eq!(same, folder.read("in"));
 }

@@ -1,7 +1,9 @@
 //! Helpers of the tests: the binary and its peers, and environments in which something is scarce or slow.
 
+pub mod certificates;
 pub mod harness;
 pub mod memory_bound;
 pub mod namespace;
+pub mod postgres;
 pub mod skip;
 pub mod toxic;

@@ -17,7 +17,7 @@ pub struct Framing<F> {
     faults: Faults,
     /// The beginning of a record that its chunk has cut; never more than `limit` bytes.
     cut: Vec<u8>,
-    /// Whether a dropped record goes on to the next newline.
+    /// Whether a dropped record goes on.
     is_dropping: bool,
     made: Record,
     output: RecordOutput,
@@ -105,17 +105,21 @@ impl<F: Framer> Framing<F> {
         Ok(self.output.push(run, found.records, out)?)
     }
 
-    /// Drops the record that begins `rest`: it is the line on which it begins. Returns the number of bytes it takes.
+    /// Drops the record that begins `rest`; returns the number of bytes that it has there.
     fn refuse(&mut self, step: &Step, rest: &[u8]) -> Result<usize, Stop> {
         match step {
             Step::Bad(fault) => self.faults.bad(fault, self.offset)?,
             _ => self.faults.long(self.limit, self.offset)?,
         }
         self.framer.restart();
-        let newline = memchr(b'\n', rest);
-        self.is_dropping = newline.is_none();
-        let used = newline.map_or(rest.len(), |newline| newline + 1);
-        self.faults.keep(&rest[..used])?;
+        self.drop_to_end(rest)
+    }
+
+    fn drop_to_end(&mut self, bytes: &[u8]) -> Result<usize, Stop> {
+        let end = self.framer.skip(bytes);
+        self.is_dropping = end.is_none();
+        let used = end.unwrap_or(bytes.len());
+        self.faults.keep(&bytes[..used])?;
         Ok(used)
     }
 
@@ -124,10 +128,7 @@ impl<F: Framer> Framing<F> {
         if !self.is_dropping {
             return Ok(0);
         }
-        let newline = memchr(b'\n', bytes);
-        self.is_dropping = newline.is_none();
-        let used = newline.map_or(bytes.len(), |newline| newline + 1);
-        self.faults.keep(&bytes[..used])?;
+        let used = self.drop_to_end(bytes)?;
         self.offset += used as u64;
         Ok(used)
     }

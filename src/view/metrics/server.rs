@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -167,7 +168,7 @@ async fn answer(mut client: TcpPeer, ask: mpsc::Sender<Asking>) -> io::Result<()
         }
     };
     client.write_all(text.as_bytes()).await?;
-    client.end_writing()?;
+    client.shutdown().await?;
     // If a connection is closed with unread bytes, it is reset and the response is lost.
     let mut total = 0;
     while total < DRAIN_LIMIT {

@@ -130,8 +130,9 @@ impl Running {
         loop {
             let line = self.line();
             assert!(!line.is_empty(), "it ended before it listened: {}", self.said);
-            if let Some(address) = line.trim_end().strip_prefix("highwater: listening on tcp://") {
-                return address.parse().expect("an address");
+            if let Some(url) = line.trim_end().strip_prefix("highwater: listening on ") {
+                let (_, address) = url.split_once("://").expect("a URL");
+                return address.split('/').next().expect("a part").parse().expect("an address");
             }
         }
     }

@@ -30,13 +30,13 @@ where
                 failure
             });
         }
-        let pause = backoff.next();
+        let pause = backoff.pause();
         tracing::info!("{failure}; trying again in {}", humantime::format_duration(pause));
         tokio::time::sleep(pause).await;
     }
 }
 
-/// The pauses between attempts.
+/// The pauses between attempts; random by default.
 #[derive(Debug, Clone)]
 pub struct Backoff {
     /// The longest possible next pause, in milliseconds.
@@ -45,17 +45,18 @@ pub struct Backoff {
     random: u64,
 }
 
+impl Default for Backoff {
+    fn default() -> Self {
+        // The standard library seeds its hashers from the system's randomness.
+        Self::seeded(RandomState::new().hash_one(()))
+    }
+}
+
 impl Backoff {
     /// The ceiling of the first pause, in milliseconds.
     const FIRST: u64 = 100;
     /// The largest ceiling, in milliseconds.
     const LONGEST: u64 = 10_000;
-
-    /// Random pauses.
-    pub fn new() -> Self {
-        // The standard library seeds its hashers from the system's randomness.
-        Self::seeded(RandomState::new().hash_one(()))
-    }
 
     /// The same pauses for the same seed.
     fn seeded(seed: u64) -> Self {
@@ -66,7 +67,7 @@ impl Backoff {
     }
 
     /// The next pause, in whole milliseconds.
-    fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
@@ -98,7 +99,7 @@ mod tests {
         for seed in 1..=1000_u64 {
             let mut backoff = Backoff::seeded(seed.wrapping_mul(SEED));
             for (ceiling, sum) in std::iter::zip(ceilings, &mut sums) {
-                let pause = u64::try_from(backoff.next().as_millis()).expect("short");
+                let pause = u64::try_from(backoff.pause().as_millis()).expect("short");
                 assert!(pause <= ceiling, "{pause} ms");
                 *sum += pause;
             }
@@ -114,8 +115,8 @@ mod tests {
 
     #[test]
     fn two_backoffs_differ() {
-        let pauses = |mut backoff: Backoff| (0..20).map(|_| backoff.next()).collect::<Vec<_>>();
-        assert_ne!(pauses(Backoff::new()), pauses(Backoff::new()));
+        let pauses = |mut backoff: Backoff| (0..20).map(|_| backoff.pause()).collect::<Vec<_>>();
+        assert_ne!(pauses(Backoff::default()), pauses(Backoff::default()));
         assert_eq!(pauses(Backoff::seeded(SEED)), pauses(Backoff::seeded(SEED)));
     }
 
@@ -130,7 +131,7 @@ mod tests {
         .await
         .expect_err("no listener");
         let mut same = Backoff::seeded(SEED);
-        let pauses: Duration = (0..5).map(|_| same.next()).sum();
+        let pauses: Duration = (0..5).map(|_| same.pause()).sum();
         assert_eq!((attempts.get(), begun.elapsed()), (6, pauses));
         let text = "cannot connect to there in 6 attempts: Connection refused";
         assert_eq!((failure.kind(), failure.to_string().as_str()), (Kind::Connect, text));
