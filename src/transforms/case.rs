@@ -41,7 +41,7 @@ fn plan(fields: Fields, mapping: &'static Mapping) -> Box<dyn TransformPlan> {
         mapping,
         buffers: TextBuffers::new(0),
     };
-    PerRecordPlan::new(case, Takes::Json, 1 + TextBuffers::RECORDS)
+    PerRecordPlan::on_one_thread(case, Takes::Json, 1 + TextBuffers::RECORDS)
 }
 
 /// How one case is made.

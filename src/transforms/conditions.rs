@@ -55,7 +55,11 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         Problem::at(args.span_of("condition"), message).help(help)
     })?;
     let search = condition.search();
-    Ok(PerRecordPlan::new(Where { condition, search }, Takes::Json, 1))
+    Ok(PerRecordPlan::on_one_thread(
+        Where { condition, search },
+        Takes::Json,
+        1,
+    ))
 }
 
 #[derive(Clone)]

@@ -84,7 +84,7 @@ pub struct PerRecordPlan<T> {
 
 impl<T: PerRecord> PerRecordPlan<T> {
     /// The plan of a stage that holds `held` records while it decides about one.
-    pub fn new(stage: T, takes: Takes, held: u64) -> Box<dyn TransformPlan> {
+    pub fn on_one_thread(stage: T, takes: Takes, held: u64) -> Box<dyn TransformPlan> {
         Self::on_threads(1, stage, takes, held)
     }
 

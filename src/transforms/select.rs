@@ -20,7 +20,13 @@ pub static SELECT: Definition = Definition {
         text: "read run.jsonl | from-json | select elapsed_s rss_bytes | write memory.jsonl",
         about: "two fields of each record",
     }],
-    build: Build::Transform(|args| Ok(PerRecordPlan::new(Select(fields(args, FIELDS.name)?), Takes::Json, 1))),
+    build: Build::Transform(|args| {
+        Ok(PerRecordPlan::on_one_thread(
+            Select(fields(args, FIELDS.name)?),
+            Takes::Json,
+            1,
+        ))
+    }),
 };
 
 /// The definition of `drop`.
@@ -35,7 +41,13 @@ pub static DROP: Definition = Definition {
         text: "read run.jsonl | from-json | drop stages links | write short.jsonl",
         about: "each record without its lists",
     }],
-    build: Build::Transform(|args| Ok(PerRecordPlan::new(Drop(fields(args, FIELDS.name)?), Takes::Json, 1))),
+    build: Build::Transform(|args| {
+        Ok(PerRecordPlan::on_one_thread(
+            Drop(fields(args, FIELDS.name)?),
+            Takes::Json,
+            1,
+        ))
+    }),
 };
 
 /// The fields of a call.
