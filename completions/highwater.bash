@@ -430,8 +430,8 @@ _highwater_parameters() {
         where) echo 'condition= condition=TEXT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         select) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         drop) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
-        grep) echo 'pattern= pattern=WORD invert=true invert=false field= field=WORD fixed=true fixed=false high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
-        redact) echo 'pattern= pattern=TEXT with= with=TEXT field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        grep) echo 'pattern= pattern=WORD invert=true invert=false field= field=WORD fixed=true fixed=false threads= threads=1..64 high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        redact) echo 'pattern= pattern=TEXT with= with=TEXT field= field=WORD threads= threads=1..64 high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         upper) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         lower) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         exec) echo 'program= program=WORD env= env=WORD dir= dir=WORD grace= grace=DURATION tty=true tty=false high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
