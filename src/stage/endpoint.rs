@@ -190,6 +190,10 @@ pub trait Endpoint: Send {
     /// Tells the endpoint that the source has holes and that its bytes arrive unchanged, so holes may be left here as
     /// well.
     fn expect_holes(&mut self) {}
+    /// Tells the endpoint how many bytes it will be given, if the run succeeds.
+    fn expect_size(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
     /// Where the resume key is stored, if the endpoint can continue an earlier run; else `None`.
     fn resume_key(&mut self) -> Option<&mut Option<ResumeKey>> {
         None

@@ -23,9 +23,9 @@ use super::super::tcp;
 use super::super::tls::{CA, CERT, KEY, files};
 
 /// The most connections at once. One client is served; the others only have to be told.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 32;
 /// The same with TLS, which needs more memory for each.
-const TLS_CONNECTIONS: usize = 16;
+const TLS_CONNECTIONS: usize = 8;
 /// How long a client may take for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// When a client that came second may try again, in seconds.
@@ -75,6 +75,7 @@ fn listen(rest: &[u8], args: &Args) -> Placed {
         files,
         tls: OnceCell::new(),
         headers: headers(args)?,
+        size: None,
     }))
 }
 
@@ -158,6 +159,8 @@ struct Listen {
     tls: OnceCell<ServerTls>,
     /// The headers of a download.
     headers: HeaderMap,
+    /// The bytes of a download, if that is known.
+    size: Option<u64>,
 }
 
 impl Listen {
@@ -223,6 +226,10 @@ impl Endpoint for Listen {
 
     fn settles(&self) -> bool {
         true
+    }
+
+    fn expect_size(&mut self, bytes: u64) {
+        self.size = Some(bytes);
     }
 
     fn effect(&self) -> String {

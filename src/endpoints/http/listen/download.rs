@@ -2,21 +2,23 @@
 
 use std::future::poll_fn;
 use std::io::IoSlice;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::oneshot;
 
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::StageMeter;
 use crate::net::http::body::{Body, Feed};
-use crate::net::http::server::{Answer, Delivered, Delivery, Handler, Server};
+use crate::net::http::server::{Answer, Client, Delivered, Delivery, Handler, Server};
+use crate::net::unusable;
+use crate::platform::Queued;
 use crate::stage::{BoxFuture, OpenWriter, Outcome, Rollback, StreamWriter};
 
 use super::{Listen, Turn, busy, gone, not_allowed, not_found};
@@ -30,16 +32,21 @@ pub async fn open(place: Listen) -> Result<OpenWriter, Failure> {
     let downloads = Downloads {
         path: place.path_or_root().to_owned(),
         headers: place.headers.clone(),
+        size: place.size,
         turn,
     };
-    let (headers, linger) = (place.headers.clone(), place.peers.options.linger);
+    let (headers, size, linger) = (place.headers.clone(), place.size, place.peers.options.linger);
     let server = place.serve(downloads)?;
-    let respond = taken.await.expect("the server keeps the turn until it is taken");
+    let (client, respond) = taken.await.expect("the server keeps the turn until it is taken");
     let (mut delivery, delivered) = Delivery::new();
     delivery.linger = linger;
     let meter = delivery.meter.clone();
     Ok(OpenWriter::Stream(Box::new(Writer {
         headers,
+        size,
+        written: 0,
+        held: None,
+        client,
         meter,
         download: Arc::new(Download {
             progress: Mutex::new(Progress::Asked(respond, delivery)),
@@ -53,19 +60,21 @@ pub async fn open(place: Listen) -> Result<OpenWriter, Failure> {
 struct Downloads {
     path: String,
     headers: HeaderMap,
-    turn: Turn<oneshot::Sender<Answer>>,
+    size: Option<u64>,
+    turn: Turn<(Client, oneshot::Sender<Answer>)>,
 }
 
 impl Handler for Downloads {
-    fn answer(&self, request: Request<Incoming>, _: SocketAddr) -> BoxFuture<'static, Answer> {
+    fn answer(&self, request: Request<Incoming>, client: &Client) -> BoxFuture<'static, Answer> {
         let is_here = request.uri().path() == self.path;
         let answer = match *request.method() {
             _ if !is_here => not_found(&self.path),
             Method::GET => match self.turn.take() {
                 Some(turn) => {
+                    let client = client.clone();
                     return Box::pin(async move {
                         let (respond, response) = oneshot::channel();
-                        if turn.send(respond).is_err() {
+                        if turn.send((client, respond)).is_err() {
                             return gone();
                         }
                         response.await.unwrap_or_else(|_| gone())
@@ -73,7 +82,13 @@ impl Handler for Downloads {
                 }
                 None => busy(),
             },
-            Method::HEAD => response(&self.headers, Body::text("")),
+            Method::HEAD => {
+                let mut answer = response(&self.headers, Body::text(""));
+                let size = self.size.map(HeaderValue::from);
+                let headers = answer.response.headers_mut();
+                headers.extend(size.map(|size| (CONTENT_LENGTH, size)));
+                answer
+            }
             _ => not_allowed("GET, HEAD"),
         };
         let has_body = !request.body().is_end_stream();
@@ -144,6 +159,12 @@ fn left() -> Failure {
 
 struct Writer {
     headers: HeaderMap,
+    /// The bytes that the client is told to expect; `None` if their number is not known.
+    size: Option<u64>,
+    written: u64,
+    /// The last byte, if their number is known: with it the client has the whole.
+    held: Option<u8>,
+    client: Client,
     meter: Arc<OnceLock<Arc<StageMeter>>>,
     download: Arc<Download>,
 }
@@ -155,14 +176,13 @@ impl Writer {
         answer.delivery = Some(delivery);
         respond.send(answer).map_err(|_| left())
     }
-}
 
-impl StreamWriter for Writer {
-    fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
+    /// Sends some of the slices, and the head if they are the first; returns the number of bytes.
+    fn poll_send(&self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
         let mut progress = self.download.progress();
         let mut feed = match std::mem::replace(&mut *progress, Progress::Over) {
             Progress::Asked(respond, delivery) => {
-                let (feed, body) = Body::stream(None);
+                let (feed, body) = Body::stream(self.size);
                 self.begin(respond, delivery, body)?;
                 feed
             }
@@ -170,17 +190,60 @@ impl StreamWriter for Writer {
             // It was rolled back.
             Progress::Over => return Poll::Ready(Err(Stop::PeerClosed)),
         };
-        let written = feed.poll_write(context, slices);
+        let sent = feed.poll_write(context, slices);
         *progress = Progress::Fed(feed);
         drop(progress);
-        match ready!(written) {
+        match ready!(sent) {
             Some(count) => Poll::Ready(Ok(count)),
             None => Poll::Ready(Err(ready!(self.download.poll_left(context)).into())),
         }
     }
 
+    /// The failure of a stream that is not as long as the client was told.
+    fn wrong_size(size: u64, what: &str) -> Stop {
+        let why = format!("the client was told {size} bytes, and {what}");
+        Failure::because(Kind::Integrity, "cannot write", why).into()
+    }
+}
+
+impl StreamWriter for Writer {
+    fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
+        let Some(size) = self.size else {
+            return self.poll_send(context, slices);
+        };
+        let first = slices
+            .iter()
+            .find(|slice| !slice.is_empty())
+            .map_or(&[][..], |slice| slice);
+        let count = match (size.saturating_sub(self.written), first) {
+            (_, []) => 0,
+            (0, _) => return Poll::Ready(Err(Self::wrong_size(size, "there are more"))),
+            (1, [last, ..]) => {
+                self.held = Some(*last);
+                1
+            }
+            (left, first) => {
+                let most = usize::try_from(left - 1).unwrap_or(usize::MAX).min(first.len());
+                ready!(self.poll_send(context, &[IoSlice::new(&first[..most])]))?
+            }
+        };
+        self.written += count as u64;
+        Poll::Ready(Ok(count))
+    }
+
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Stop> {
         self.download.poll_left(context).map(Stop::Failed)
+    }
+
+    fn queue(&self) -> Option<Weak<dyn Queued>> {
+        Some(self.client.queue.clone())
+    }
+
+    fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
+        let queue = self.client.queue.upgrade();
+        queue
+            .map_or(Ok(()), |queue| queue.limit_unsent(bytes))
+            .map_err(unusable)
     }
 
     fn count_with(&mut self, meter: Arc<StageMeter>) {
@@ -190,6 +253,12 @@ impl StreamWriter for Writer {
 
     fn prepare(&mut self) -> BoxFuture<'_, Outcome> {
         Box::pin(async {
+            if let Some(size) = self.size.filter(|size| *size != self.written) {
+                return Err(Self::wrong_size(size, &format!("there are only {}", self.written)));
+            }
+            if let Some(last) = self.held.take() {
+                poll_fn(|context| self.poll_send(context, &[IoSlice::new(&[last])])).await?;
+            }
             let progress = std::mem::replace(&mut *self.download.progress(), Progress::Over);
             let fed = match progress {
                 Progress::Asked(respond, delivery) => {

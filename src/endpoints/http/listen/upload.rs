@@ -2,10 +2,9 @@
 
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +14,8 @@ use hyper::body::{Body, Incoming};
 use tokio::sync::oneshot;
 
 use crate::error::{Failure, Kind, Stop};
-use crate::net::http::server::{Answer, Delivery, Handler, Server};
+use crate::net::http::server::{Answer, Client, Delivery, Handler, Server};
+use crate::platform::Queued;
 use crate::stage::{BoxFuture, OpenReader, Settle, Settled, StreamReader};
 
 use super::{Listen, Turn, busy, gone, not_allowed, not_found};
@@ -28,7 +28,7 @@ pub async fn open(place: Listen) -> Result<OpenReader, Failure> {
     let (turn, taken) = Turn::new();
     let path = place.path.clone();
     let server = place.serve(Uploads { path, turn })?;
-    let (body, respond) = taken.await.expect("the server keeps the turn until it is taken");
+    let (body, client, respond) = taken.await.expect("the server keeps the turn until it is taken");
     let upload = Arc::new(Upload {
         respond: Mutex::new(Some(respond)),
         received: AtomicU64::new(0),
@@ -39,12 +39,13 @@ pub async fn open(place: Listen) -> Result<OpenReader, Failure> {
         body,
         rest: Bytes::new(),
         end: None,
+        client,
         upload,
     })))
 }
 
-/// A body, and where its answer goes.
-type Taken = (Incoming, oneshot::Sender<Answer>);
+/// A body, who sends it, and where its answer goes.
+type Taken = (Incoming, Client, oneshot::Sender<Answer>);
 
 struct Uploads {
     /// `None` for any: curl adds the name of a file that it uploads.
@@ -53,16 +54,17 @@ struct Uploads {
 }
 
 impl Handler for Uploads {
-    fn answer(&self, request: Request<Incoming>, _: SocketAddr) -> BoxFuture<'static, Answer> {
+    fn answer(&self, request: Request<Incoming>, client: &Client) -> BoxFuture<'static, Answer> {
         let elsewhere = self.path.as_deref().filter(|path| *path != request.uri().path());
         let answer = match (elsewhere, request.method()) {
             (Some(path), _) => not_found(path),
             _ if is_cross_site(&request) => Answer::line(StatusCode::FORBIDDEN, "another site's page may not upload"),
             (None, &Method::PUT | &Method::POST) => match self.turn.take() {
                 Some(turn) => {
+                    let client = client.clone();
                     return Box::pin(async move {
                         let (respond, response) = oneshot::channel();
-                        if turn.send((request.into_body(), respond)).is_err() {
+                        if turn.send((request.into_body(), client, respond)).is_err() {
                             return gone();
                         }
                         response.await.unwrap_or_else(|_| gone())
@@ -104,6 +106,7 @@ struct Reader {
     rest: Bytes,
     /// Set at the end of the body.
     end: Option<Result<(), Failure>>,
+    client: Client,
     upload: Arc<Upload>,
 }
 
@@ -132,6 +135,14 @@ impl StreamReader for Reader {
                 Ok(count)
             }
         })
+    }
+
+    fn size(&self) -> Option<u64> {
+        self.body.size_hint().exact()
+    }
+
+    fn queue(&self) -> Option<Weak<dyn Queued>> {
+        Some(self.client.queue.clone())
     }
 
     fn settle(&self) -> Option<Arc<dyn Settle>> {
