@@ -195,6 +195,16 @@ function __highwater_parameters
             echo 'key='\t'the certificate\'s private key, a PEM file'
             echo 'verify=true'\t'whether the server has to prove that it is the named host; false trusts anyone in between'
             echo 'verify=false'\t'whether the server has to prove that it is the named host; false trusts anyone in between'
+            echo 'table='\t'the table, as NAME or SCHEMA.NAME'
+            echo 'columns='\t'its columns, separated by commas; all unless given'
+            echo 'query='\t'what to read instead of a table: select …, or values …'
+            echo 'format=csv'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=json'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=text'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=binary'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'header=true'\t'whether CSV begins with the names of the columns'
+            echo 'header=false'\t'whether CSV begins with the names of the columns'
+            echo 'max-time='\t'end the query with exit code 8 once it has been open for so long, however slow what follows is'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
@@ -225,6 +235,14 @@ function __highwater_parameters
             echo 'ca='\t'trust the certificate authorities of this PEM file instead of the system\'s; at a listener, ask clients for a certificate of one of them'
             echo 'cert='\t'the certificate to show to the peer, a PEM file; those that lead to its authority follow in it'
             echo 'key='\t'the certificate\'s private key, a PEM file'
+            echo 'table='\t'the table, as NAME or SCHEMA.NAME'
+            echo 'columns='\t'its columns, separated by commas; all unless given'
+            echo 'format=csv'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=json'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=text'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=binary'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'header=true'\t'whether the first line of CSV is a header, which is skipped'
+            echo 'header=false'\t'whether the first line of CSV is a header, which is skipped'
         case gzip
             echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'level=2'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
@@ -657,7 +675,7 @@ function __highwater_pipeline
     end
     __highwater_stage $is_first $stage
     if contains -- "$stage[1]" read write
-        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// unix: unix-listen:
+        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// postgres:// unix: unix-listen:
     end
 end
 

@@ -14,6 +14,8 @@ mod connecting;
 mod file;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod read;
 mod revocable;
 mod side_file;
@@ -40,6 +42,8 @@ pub static SCHEMES: &[&Scheme] = &[
     &tls::LISTEN,
     #[cfg(feature = "http")]
     &http::listen::LISTEN,
+    #[cfg(feature = "postgres")]
+    &postgres::SCHEME,
     &unix::CONNECT,
     &unix::LISTEN,
 ];

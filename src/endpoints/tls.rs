@@ -312,7 +312,7 @@ impl StreamReader for Reader {
     }
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
-        Some(self.0.tcp().queue())
+        self.0.tcp().map(TcpPeer::queue)
     }
 }
 
@@ -331,11 +331,14 @@ impl StreamWriter for Writer {
     }
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
-        Some(self.connection.tcp().queue())
+        self.connection.tcp().map(TcpPeer::queue)
     }
 
     fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
-        self.connection.tcp().limit_unsent(bytes).map_err(unusable)
+        self.connection
+            .tcp()
+            .map_or(Ok(()), |tcp| tcp.limit_unsent(bytes))
+            .map_err(unusable)
     }
 
     fn count_with(&mut self, meter: Arc<StageMeter>) {

@@ -36,6 +36,7 @@ mod memory;
 mod metrics;
 mod misbehaving;
 mod output;
+mod postgres;
 #[cfg(not(feature = "portable-platform"))]
 mod progress;
 mod records;
@@ -57,4 +58,5 @@ mod transcripts;
 mod verifying;
 mod zero_copy;
 
+use support::postgres as postgres_server;
 use support::{certificates, harness, memory_bound, namespace, toxic};

@@ -4,5 +4,6 @@ pub mod certificates;
 pub mod harness;
 pub mod memory_bound;
 pub mod namespace;
+pub mod postgres;
 pub mod skip;
 pub mod toxic;
