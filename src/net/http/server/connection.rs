@@ -235,11 +235,11 @@ async fn end(transport: &mut Transport, delivery: Option<&Delivery>) -> Result<(
             meter.add_settled(fallen);
         }
     };
-    let sent = Drain::begin(Queue::Sequence, linger, transport.tcp());
-    sent.finish(transport.tcp_mut(), count).await?;
-    let end = Drain::begin(Queue::Sequence, linger, transport.tcp());
+    let sent = Drain::begin(Queue::Sequence, linger, &*transport);
+    sent.finish(&mut transport.below(), count).await?;
+    let end = Drain::begin(Queue::Sequence, linger, &*transport);
     let ended = match transport.shutdown().await.map_err(unfinished) {
-        Ok(()) => end.finish(transport.tcp_mut(), count).await,
+        Ok(()) => end.finish(&mut transport.below(), count).await,
         Err(failure) => Err(failure),
     };
     // Few clients read the end of TLS.
@@ -249,7 +249,7 @@ async fn end(transport: &mut Transport, delivery: Option<&Delivery>) -> Result<(
     sockets::end_at_close(&*transport).map_err(unfinished)?;
     if delivery.is_none_or(|delivery| delivery.to_the_end) {
         let mut ignored = tokio::io::sink();
-        let mut rest = transport.tcp_mut().take(END_BYTES);
+        let mut rest = transport.below().take(END_BYTES);
         let rest = tokio::io::copy(&mut rest, &mut ignored);
         // One that sends on and on is reset.
         let _ = timeout(END_LIMIT, rest).await;
