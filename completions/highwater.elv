@@ -133,7 +133,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
 # Stages and their parameters, in the :: form.
 var highwater-parameters = [
     &read=['path=' 'size=' 'zero-copy=' 'connect-timeout=' 'retry=' 'user-timeout=' 'ca=' 'cert=' 'key=' 'verify=' 'table=' 'columns=' 'query=' 'format=' 'header=' 'max-time=' 'high=' 'low=' 'high-records=' 'low-records=']
-    &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'in-place=' 'sparse=' 'verify=' 'resume=' 'checkpoint=' 'connect-timeout=' 'retry=' 'user-timeout=' 'linger=' 'ca=' 'cert=' 'key=' 'table=' 'columns=' 'format=' 'header=']
+    &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'in-place=' 'sparse=' 'verify=' 'resume=' 'checkpoint=' 'connect-timeout=' 'retry=' 'user-timeout=' 'linger=' 'ca=' 'cert=' 'key=' 'type=' 'name=' 'table=' 'columns=' 'format=' 'header=']
     &gzip=['level=' 'threads=' 'member=' 'single=' 'flush=' 'high=' 'low=' 'high-records=' 'low-records=']
     &gunzip=['high=' 'low=' 'high-records=' 'low-records=']
     &zstd=['level=' 'threads=' 'window=' 'flush=' 'high=' 'low=' 'high-records=' 'low-records=']

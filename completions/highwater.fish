@@ -235,6 +235,8 @@ function __highwater_parameters
             echo 'ca='\t'trust the certificate authorities of this PEM file instead of the system\'s; at a listener, ask clients for a certificate of one of them'
             echo 'cert='\t'the certificate to show to the peer, a PEM file; those that lead to its authority follow in it'
             echo 'key='\t'the certificate\'s private key, a PEM file'
+            echo 'type='\t'the media type that the client is told, such as text/csv'
+            echo 'name='\t'the file name that the client is told'
             echo 'table='\t'the table, as NAME or SCHEMA.NAME'
             echo 'columns='\t'its columns, separated by commas; all unless given'
             echo 'format=csv'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
@@ -677,7 +679,7 @@ function __highwater_pipeline
     end
     __highwater_stage $is_first $stage
     if contains -- "$stage[1]" read write
-        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// postgres:// unix: unix-listen:
+        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// http-listen:// postgres:// unix: unix-listen:
     end
 end
 

@@ -12,6 +12,8 @@ use crate::stage::{Commit, Outcome};
 
 mod connecting;
 mod file;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "postgres")]
 mod postgres;
 pub mod read;
@@ -38,6 +40,8 @@ pub static SCHEMES: &[&Scheme] = &[
     &tls::CONNECT,
     #[cfg(feature = "tls")]
     &tls::LISTEN,
+    #[cfg(feature = "http")]
+    &http::listen::LISTEN,
     #[cfg(feature = "postgres")]
     &postgres::SCHEME,
     &unix::CONNECT,
@@ -111,6 +115,10 @@ mod tests {
             ("a:b", "a:b"),
             ("tcp://[::1]:9000", "tcp://[::1]:9000"),
             ("tcp-listen://:0", "tcp-listen://127.0.0.1:0"),
+            #[cfg(feature = "http")]
+            ("http-listen://:0", "http-listen://127.0.0.1:0"),
+            #[cfg(feature = "http")]
+            ("http-listen://[::1]:80/a%20b", "http-listen://[::1]:80/a%20b"),
             ("unix:a.sock", "unix:a.sock"),
             ("unix-listen:/tmp/a", "unix-listen:/tmp/a"),
         ] {
@@ -159,6 +167,10 @@ mod tests {
             ("write unix-listen:a clobber=false", "clobber"),
             ("write tcp-listen://:0 sync=false", "sync"),
             ("write tcp-listen://:0 mode=600", "mode"),
+            #[cfg(feature = "http")]
+            ("write http-listen://:0 verify=false", "verify"),
+            #[cfg(feature = "http")]
+            ("read http-listen://:0 type=text/csv", "type"),
             ("write - append=true", "append"),
             ("write /dev/fd/3 append=true", "append"),
             ("write a connect-timeout=1s", "connect-timeout"),

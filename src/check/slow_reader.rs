@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, SendFlags, SocketType, connect, send, socket, s
 
 use crate::error::{Failure, Kind};
 use crate::grammar::human_size;
-use crate::net::http::{self, Head};
+use crate::net::http::head::{self, Head};
 
 use super::request::Request;
 use super::share_of_step;
@@ -162,7 +162,7 @@ impl SlowReader {
     fn look_at_head(&mut self, bytes: &[u8]) {
         let Some(head) = &mut self.head else { return };
         head.extend_from_slice(bytes);
-        match http::response(head, MOST_HEAD) {
+        match head::response(head, MOST_HEAD) {
             Head::Partial => {}
             Head::TooLong | Head::Malformed => self.fail("it is not an HTTP response".to_owned()),
             Head::Whole(response) => {

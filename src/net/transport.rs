@@ -37,6 +37,34 @@ impl Transport {
             Self::Local(_) => None,
         }
     }
+
+    /// The connection without TLS, to read what comes after the last message.
+    pub fn below(&mut self) -> Below<'_> {
+        Below(self)
+    }
+}
+
+/// A connection without its TLS: what is read is not decrypted.
+#[derive(Debug)]
+pub struct Below<'t>(&'t mut Transport);
+
+impl AsFd for Below<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsyncRead for Below<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self.0 {
+            Transport::Tls(stream) => Pin::new(stream.get_mut().0).poll_read(context, buffer),
+            plain => Pin::new(plain).poll_read(context, buffer),
+        }
+    }
 }
 
 impl AsFd for Transport {

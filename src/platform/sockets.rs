@@ -169,6 +169,11 @@ impl Queued for Connection {
     fn kernel_queue(&self, side: Interest) -> Option<KernelQueue> {
         socket_queue(self.0.as_fd(), side)
     }
+
+    fn limit_unsent(&self, bytes: u32) -> io::Result<()> {
+        fault::point(Operation::SocketOption)?;
+        Ok(system::limit_unsent(self.0.as_fd(), bytes)?)
+    }
 }
 
 impl TcpPeer {
@@ -194,11 +199,9 @@ impl TcpPeer {
         queue
     }
 
-    /// Lets at most about so many bytes wait in the system to be sent, where it can be told; those that are on their way
-    /// do not count.
+    /// See [`Queued::limit_unsent`].
     pub fn limit_unsent(&self, bytes: u32) -> io::Result<()> {
-        fault::point(Operation::SocketOption)?;
-        Ok(system::limit_unsent(self.as_fd(), bytes)?)
+        self.0.limit_unsent(bytes)
     }
 
     /// Does `operation` once the connection is ready for it.

@@ -149,6 +149,11 @@ pub trait Endpoint: Send {
     fn lends_pipe(&self) -> bool {
         false
     }
+    /// Whether its reader is told how the run ended, and so must be the only one: see
+    /// [`StreamReader::settle`](super::StreamReader::settle).
+    fn settles(&self) -> bool {
+        false
+    }
     /// Opens it for reading.
     #[must_use]
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
@@ -185,6 +190,10 @@ pub trait Endpoint: Send {
     /// Tells the endpoint that the source has holes and that its bytes arrive unchanged, so holes may be left here as
     /// well.
     fn expect_holes(&mut self) {}
+    /// Tells the endpoint how many bytes it will be given, if the run succeeds.
+    fn expect_size(&mut self, bytes: u64) {
+        let _ = bytes;
+    }
     /// Where the resume key is stored, if the endpoint can continue an earlier run; else `None`.
     fn resume_key(&mut self) -> Option<&mut Option<ResumeKey>> {
         None

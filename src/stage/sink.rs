@@ -89,7 +89,17 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
     writer.limit_unsent(context.external_fd.most_unsent())?;
     let mut written = 0;
     let mut batch = Batch::new();
-    while batch.receive(&mut input).await? {
+    loop {
+        let has_more = tokio::select! {
+            biased;
+            has_more = batch.receive(&mut input) => has_more?,
+            stop = poll_fn(|context| writer.poll_idle(context)) => {
+                return Err(stop.map(|failure| failure.after(written)));
+            }
+        };
+        if !has_more {
+            break;
+        }
         while !batch.is_empty() {
             let external_fd = &context.external_fd;
             let write = poll_fn(|context| {
@@ -123,7 +133,11 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
         prepared = writer.prepare() => prepared?,
     }
     if writer.phase() != Phase::Drained {
-        context.commit.wait(&context.cancel).await?;
+        tokio::select! {
+            biased;
+            turn = context.commit.wait(&context.cancel) => turn?,
+            stop = poll_fn(|context| writer.poll_idle(context)) => return Err(stop),
+        }
     }
     // A commit that has begun is not cancelled: its result would be unknown.
     writer.commit().await

@@ -24,6 +24,10 @@ pub trait StreamReader: Send {
     fn blocks(&self) -> bool {
         false
     }
+    /// How many bytes it gives in all, if that is known.
+    fn size(&self) -> Option<u64> {
+        None
+    }
     /// What its kernel queue can be seen through, if it has one; asked for whenever it is pending.
     fn queue(&self) -> Option<Weak<dyn Queued>> {
         None
@@ -46,6 +50,12 @@ pub trait StreamReader: Send {
 pub trait StreamWriter: Send {
     /// Writes some of the slices, and returns the number of bytes: at least 1.
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>>;
+    /// Called while there is nothing to write: does what is to be done in the background, and returns why the endpoint
+    /// has failed, if it has.
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Stop> {
+        let _ = context;
+        Poll::Pending
+    }
     /// Whether its calls block instead of being pending.
     fn blocks(&self) -> bool {
         false

@@ -24,6 +24,8 @@ mod failing_positions;
 #[cfg(feature = "fault-injection")]
 mod faults;
 mod generated;
+#[cfg(feature = "http")]
+mod http_listen;
 mod joins;
 mod kernel_queues;
 mod keys;

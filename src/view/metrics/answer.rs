@@ -1,6 +1,6 @@
 //! The part of HTTP/1.1 that is needed to answer a GET.
 
-use crate::net::http::{self, Head};
+use crate::net::http::head::{self, Head};
 
 use super::page::MEDIA_TYPE;
 
@@ -30,7 +30,7 @@ const TOO_LONG: Refusal = Refusal(431, "Request Header Fields Too Large");
 impl Request {
     /// Reads the bytes received so far.
     pub fn read(bytes: &[u8]) -> Self {
-        match http::request(bytes, LONGEST) {
+        match head::request(bytes, LONGEST) {
             Head::Partial => Self::Partial,
             Head::TooLong => Self::Refused(TOO_LONG),
             Head::Malformed => Self::Refused(BAD),
