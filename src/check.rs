@@ -28,7 +28,6 @@ pub mod server;
 mod slow_output;
 mod slow_reader;
 pub mod summary;
-pub mod url;
 pub mod verdict;
 
 use schedule::STEP;

@@ -25,6 +25,8 @@ mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 mod unix;
+#[cfg(feature = "ws")]
+mod websocket;
 pub mod write;
 
 pub use side_file::{OpenSideFile, SideFile};
@@ -41,9 +43,19 @@ pub static SCHEMES: &[&Scheme] = &[
     #[cfg(feature = "tls")]
     &tls::LISTEN,
     #[cfg(feature = "http")]
+    &http::HTTP,
+    #[cfg(feature = "http")]
+    &http::HTTPS,
+    #[cfg(feature = "http")]
     &http::listen::LISTEN,
     #[cfg(feature = "postgres")]
     &postgres::SCHEME,
+    #[cfg(feature = "ws")]
+    &websocket::WS,
+    #[cfg(feature = "ws")]
+    &websocket::WSS,
+    #[cfg(feature = "ws")]
+    &websocket::LISTEN,
     &unix::CONNECT,
     &unix::LISTEN,
 ];
@@ -116,9 +128,19 @@ mod tests {
             ("tcp://[::1]:9000", "tcp://[::1]:9000"),
             ("tcp-listen://:0", "tcp-listen://127.0.0.1:0"),
             #[cfg(feature = "http")]
+            ("http://h:80/a?b#c", "http://h/a?b"),
+            #[cfg(feature = "http")]
+            ("https://[::1]:8443", "https://[::1]:8443/"),
+            #[cfg(feature = "http")]
             ("http-listen://:0", "http-listen://127.0.0.1:0"),
             #[cfg(feature = "http")]
             ("http-listen://[::1]:80/a%20b", "http-listen://[::1]:80/a%20b"),
+            #[cfg(feature = "ws")]
+            ("ws://h:80/a?b", "ws://h/a"),
+            #[cfg(feature = "ws")]
+            ("wss://[::1]:8443", "wss://[::1]:8443/"),
+            #[cfg(feature = "ws")]
+            ("ws-listen://:0/a", "ws-listen://127.0.0.1:0/a"),
             ("unix:a.sock", "unix:a.sock"),
             ("unix-listen:/tmp/a", "unix-listen:/tmp/a"),
         ] {
@@ -131,7 +153,7 @@ mod tests {
 
     #[test]
     fn foreign_scheme_is_not_a_typo() {
-        for other in ["http", "https", "ftp", "udp"] {
+        for other in ["gopher", "ftp", "udp"] {
             let (_, help) = place(&format!("read {other}://host/x")).err().expect("unknown");
             assert!(help.starts_with("known endpoints: "), "{help}");
         }
@@ -171,6 +193,12 @@ mod tests {
             ("write http-listen://:0 verify=false", "verify"),
             #[cfg(feature = "http")]
             ("read http-listen://:0 type=text/csv", "type"),
+            #[cfg(feature = "ws")]
+            ("write ws://h max-record=1", "max-record"),
+            #[cfg(feature = "ws")]
+            ("read ws://h origin=http://h", "origin"),
+            #[cfg(feature = "ws")]
+            ("write ws-listen://:0 retry=1", "retry"),
             ("write - append=true", "append"),
             ("write /dev/fd/3 append=true", "append"),
             ("write a connect-timeout=1s", "connect-timeout"),

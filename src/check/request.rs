@@ -1,6 +1,6 @@
 //! The request of each client.
 
-use super::url::Url;
+use crate::net::http::Url;
 
 /// The request of each client.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +37,7 @@ impl Request {
         let own = own.filter_map(|(name, value)| Some((name.to_owned(), value?)));
         let headers = own.chain(self.headers.iter().cloned());
         let headers: Vec<String> = headers.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let head = format!("{method} {} HTTP/1.1\r\n{}\r\n", url.path, headers.concat());
+        let head = format!("{method} {} HTTP/1.1\r\n{}\r\n", url.target, headers.concat());
         [head.as_bytes(), &self.body].concat()
     }
 }

@@ -11,9 +11,9 @@ use super::owner::trees;
 use super::request::Request;
 use super::series::Sample;
 use super::slow_reader::{SlowReader, addresses};
-use super::url::Url;
 use super::verdict::{Certainty, Clients, Ending, Finding, ServerEvidence, Verdict, judge_server};
 use super::{Moment, Outcome, Pace, Report, Settings, Watcher};
+use crate::net::http::Url;
 
 /// Steps in which the idle server is measured before the clients connect.
 const IDLE_STEPS: usize = 5;

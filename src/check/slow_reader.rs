@@ -14,7 +14,7 @@ use crate::net::http::head::{self, Head};
 
 use super::request::Request;
 use super::share_of_step;
-use super::url::Url;
+use crate::net::http::Url;
 
 /// How long a server may take to accept a client.
 const UNDECIDED_LENGTHS: Duration = Duration::from_secs(5);
@@ -250,7 +250,7 @@ mod tests {
     fn pair(request: &Request, rate: u64) -> (SlowReader, TcpStream, String) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
         let address = listener.local_addr().expect("bound");
-        let url = Url::parse(&format!("http://{address}/export")).expect("an address");
+        let url = Url::parse(format!("http://{address}/export").as_bytes()).expect("an address");
         let client = SlowReader::start(&url, &[address], request, rate).expect("it listens");
         let (mut server, _) = listener.accept().expect("it has come");
         let mut request = Vec::new();

@@ -17,10 +17,10 @@ use crate::check::picture::Picture;
 use crate::check::request::Request;
 use crate::check::series::Sample;
 use crate::check::server::Target;
-use crate::check::url::Url;
 use crate::check::{Moment, Outcome, SHORTEST, Settings, Watcher, program, recording, server, summary};
 use crate::error::{Failure, Kind, shown};
 use crate::grammar::{parse_duration, parse_rate, parse_size, quote};
+use crate::net::http::Url;
 use crate::platform::{Descriptor, end_as, files, free_disk, free_memory, terminal_size};
 use crate::view::live::Painter;
 use crate::view::say;
@@ -37,7 +37,7 @@ use super::own_files::OwnFile;
 )]
 pub struct CheckOptions {
     /// A running server's download, as http://HOST:PORT/PATH
-    #[arg(value_name = "URL", value_parser = Url::parse, conflicts_with = "command", required_unless_present = "command")]
+    #[arg(value_name = "URL", value_parser = parse_url, conflicts_with = "command", required_unless_present = "command")]
     url: Option<Url>,
 
     /// The program and its arguments, behind --
@@ -275,6 +275,18 @@ fn parse_header(line: &str) -> Option<(String, String)> {
     let (name, value) = line.split_once(':')?;
     let is_fine = is_token(name) && !value.chars().any(char::is_control);
     is_fine.then(|| (name.to_owned(), value.trim().to_owned()))
+}
+
+fn parse_url(text: &str) -> Result<Url, String> {
+    if text.starts_with("https://") {
+        return Err("https is not supported; check the server's plain port, as http://HOST:PORT/PATH".to_owned());
+    }
+    if !text.contains("://") {
+        return Err(format!(
+            "a server is named as http://HOST:PORT/PATH; for a program write -- in front: highwater check -- {text}"
+        ));
+    }
+    Url::parse(text.as_bytes()).map_err(|wrong| format!("{}; {}", wrong.message, wrong.help))
 }
 
 fn parse_method(text: &str) -> Result<String, String> {

@@ -75,6 +75,7 @@ pub async fn open(
 ) -> Result<Opened, Ending> {
     let facts = check(&plan)?;
     expect_holes(&mut plan, &facts);
+    expect_sizes(&mut plan, &facts);
     let listening = bind(&mut plan, observer)?;
     let mut ends = Opener::new(plan, &facts, listening);
     let opened = tokio::select! {
@@ -129,6 +130,33 @@ fn expect_holes(plan: &mut Plan, facts: &NodeMap<Option<Facts>>) {
     for sink in sinks {
         if let StagePlan::Sink(sink) = &mut plan.stages[sink].plan {
             sink.expect_holes();
+        }
+    }
+}
+
+/// Tells the sinks that the source's bytes reach unchanged and whole how many they are.
+fn expect_sizes(plan: &mut Plan, facts: &NodeMap<Option<Facts>>) {
+    let measured = facts[plan.graph.root()].as_ref().filter(|facts| facts.is_measured);
+    let Some(size) = measured.and_then(|facts| facts.size) else {
+        return;
+    };
+    let passes = |node: NodeId| match &plan.stages[node].plan {
+        StagePlan::Transform(transform) => {
+            let passing = transform.pass_through();
+            transform.conversion().is_none() && passing.is_some_and(|passing| passing.output_size() == OutputSize::Same)
+        }
+        StagePlan::Source(_) => true,
+        // A branch may be sent less than all.
+        StagePlan::Branch(_) | StagePlan::Sink(_) => false,
+    };
+    let sinks: Vec<NodeId> = plan
+        .graph
+        .sinks()
+        .filter(|sink| plan.graph.before(*sink).all(passes))
+        .collect();
+    for sink in sinks {
+        if let StagePlan::Sink(sink) = &mut plan.stages[sink].plan {
+            sink.expect_size(size);
         }
     }
 }
@@ -464,7 +492,14 @@ impl Opener {
     }
 
     fn finish(self, facts: &NodeMap<Option<Facts>>) -> Opened {
-        let size = facts[self.graph.root()].as_ref().and_then(|facts| facts.size);
+        let root = self.graph.root();
+        let size = facts[root]
+            .as_ref()
+            .and_then(|facts| facts.size)
+            .or_else(|| match &self.stages[root].role {
+                Opening::Open(OpenRole::Source(source)) => source.size(),
+                _ => None,
+            });
         let passed = self.skipped + self.resumed;
         let expected = size.map(|size| (size - passed.min(size)).min(self.wanted.unwrap_or(u64::MAX)));
         // A source without an end is read until there is enough.

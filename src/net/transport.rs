@@ -3,12 +3,17 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
+use std::sync::Weak;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
+use crate::error::Failure;
+use crate::platform::Queued;
 use crate::platform::sockets::{TcpPeer, UnixPeer};
+
+use super::unusable;
 
 /// A connection to a peer.
 #[derive(Debug)]
@@ -26,6 +31,19 @@ impl Transport {
     #[must_use]
     pub fn is_secure(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// What its kernel queue can be seen through as long as it is open, where it has one.
+    #[must_use]
+    pub fn queue(&self) -> Option<Weak<dyn Queued>> {
+        self.tcp().map(TcpPeer::queue)
+    }
+
+    /// Lets at most about so many bytes wait in the system to be sent: see [`TcpPeer::limit_unsent`].
+    pub fn limit_unsent(&self, bytes: u32) -> Result<(), Failure> {
+        self.tcp()
+            .map_or(Ok(()), |tcp| tcp.limit_unsent(bytes))
+            .map_err(unusable)
     }
 
     /// The TCP connection below, if there is one.

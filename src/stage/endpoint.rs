@@ -8,7 +8,7 @@ use crate::error::{Failure, Kind};
 use crate::graph::Port;
 use crate::platform::{FileId, FilePlace, Shape};
 
-use super::{BoxFuture, Mismatch, OpenReader, OpenWriter, ResumeKey};
+use super::{BoxFuture, Mismatch, OpenReader, OpenWriter, RecordRoom, ResumeKey};
 
 /// What can be known of an endpoint without side effects.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +19,8 @@ pub struct Facts {
     pub stream: Option<FileId>,
     /// Bytes that it gives, if known.
     pub size: Option<u64>,
+    /// Whether `size` is what the system says, and not what the user expects.
+    pub is_measured: bool,
     /// Whether it is a terminal.
     pub is_terminal: bool,
     /// The kind of descriptor that it opens, if known; `None` also for several of different kinds.
@@ -126,6 +128,14 @@ pub trait Endpoint: Send {
     fn state_bytes(&self) -> u64 {
         0
     }
+    /// The room that it needs for records, if it makes them or holds them.
+    fn record_room(&self) -> Option<RecordRoom> {
+        None
+    }
+    /// Called for an endpoint that has a [`RecordRoom`]: sets how large a record is at most, in bytes with its newline.
+    fn settle_records(&mut self, largest: u64) {
+        let _ = largest;
+    }
 
     /// What is known of it as a source, without side effects. By default it is a peer that gives any number of bytes.
     fn source_facts(&self) -> Result<Facts, Failure> {
@@ -134,7 +144,7 @@ pub trait Endpoint: Send {
             ..Facts::default()
         })
     }
-    /// What flows out of it.
+    /// What flows out of it. One that gives records opens as [`OpenReader::Records`], and is never one of several.
     fn gives(&self) -> Port {
         Port::Bytes
     }

@@ -26,6 +26,10 @@ mod faults;
 mod generated;
 #[cfg(feature = "http")]
 mod http_listen;
+#[cfg(feature = "http")]
+mod http_read;
+#[cfg(feature = "http")]
+mod http_write;
 mod joins;
 mod kernel_queues;
 mod keys;
@@ -56,7 +60,11 @@ mod terminal;
 mod tls;
 mod transcripts;
 mod verifying;
+#[cfg(feature = "ws")]
+mod websocket;
 mod zero_copy;
 
+#[cfg(feature = "http")]
+use support::http;
 use support::postgres as postgres_server;
 use support::{certificates, harness, memory_bound, namespace, toxic};

@@ -2,6 +2,8 @@
 
 pub mod certificates;
 pub mod harness;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod memory_bound;
 pub mod namespace;
 pub mod postgres;

@@ -80,7 +80,7 @@ fn listen(rest: &[u8], args: &Args) -> Placed {
 }
 
 /// The path of requests; `None` if none is given.
-fn parse_path(path: &[u8]) -> Result<Option<String>, Misnamed> {
+pub fn parse_path(path: &[u8]) -> Result<Option<String>, Misnamed> {
     let is_plain = |byte: &u8| byte.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(byte);
     if !path.iter().all(is_plain) {
         return Err(Misnamed::new(

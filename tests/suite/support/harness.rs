@@ -21,8 +21,19 @@ const FAR_TOO_LONG: Duration = Duration::from_secs(120);
 pub fn highwater<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Invocation {
     let mut command = Command::new(env!("CARGO_BIN_EXE_highwater"));
     command.args(arguments).stdin(Stdio::null());
-    for name in ["COLUMNS", "LINES", "NO_COLOR", "TERM", "RUST_BACKTRACE"] {
+    for name in [
+        "COLUMNS",
+        "LINES",
+        "NO_COLOR",
+        "TERM",
+        "RUST_BACKTRACE",
+        "NETRC",
+        "REQUEST_METHOD",
+    ] {
         command.env_remove(name);
+    }
+    for name in ["all_proxy", "http_proxy", "https_proxy", "no_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
     }
     command.env("LC_ALL", "C.UTF-8");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
