@@ -7,10 +7,10 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::error::Stop;
+use crate::error::{Failure, Stop};
 use crate::flow::{Position, StageMeter};
 
-use super::{BoxFuture, Outcome, Phase, Rollback, Settle};
+use super::{BoxFuture, Outcome, Phase, RemoteIdentity, Rollback, Settle};
 
 /// An open endpoint to read from.
 pub trait StreamReader: Send {
@@ -24,6 +24,18 @@ pub trait StreamReader: Send {
     /// How many bytes it gives in all, if that is known.
     fn size(&self) -> Option<u64> {
         None
+    }
+    /// Which version of what it is, if it can begin in the middle of the same one in a later run.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn identity(&self) -> Result<Option<RemoteIdentity>, Failure> {
+        Ok(None)
+    }
+    /// Moves `bytes` ahead, which are no more than its size, before anything was read; returns whether it can.
+    fn skip(&mut self, bytes: u64) -> bool {
+        let _ = bytes;
+        false
     }
     /// The position up to which the input has been read; `None` if it cannot continue from there in a later run.
     fn position(&self) -> Option<Position> {
