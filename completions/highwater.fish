@@ -190,6 +190,11 @@ function __highwater_parameters
             echo 'connect-timeout='\t'how long it may take to resolve and connect'
             echo 'retry='\t'how often to try again to connect, after pauses that grow to 10s; connect-timeout= is for each attempt'
             echo 'user-timeout='\t'end a TCP connection whose peer acknowledges nothing, or has no room, for so long; by default after about 15 minutes without an acknowledgement'
+            echo 'ca='\t'trust the certificate authorities of this PEM file instead of the system\'s; at a listener, ask clients for a certificate of one of them'
+            echo 'cert='\t'the certificate to show to the peer, a PEM file; those that lead to its authority follow in it'
+            echo 'key='\t'the certificate\'s private key, a PEM file'
+            echo 'verify=true'\t'whether the server has to prove that it is the named host; false trusts anyone in between'
+            echo 'verify=false'\t'whether the server has to prove that it is the named host; false trusts anyone in between'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
@@ -217,6 +222,9 @@ function __highwater_parameters
             echo 'retry='\t'how often to try again to connect, after pauses that grow to 10s; connect-timeout= is for each attempt'
             echo 'user-timeout='\t'end a TCP connection whose peer acknowledges nothing, or has no room, for so long; by default after about 15 minutes without an acknowledgement'
             echo 'linger='\t'how long a peer may take for the rest after the last byte was written; no limit by default'
+            echo 'ca='\t'trust the certificate authorities of this PEM file instead of the system\'s; at a listener, ask clients for a certificate of one of them'
+            echo 'cert='\t'the certificate to show to the peer, a PEM file; those that lead to its authority follow in it'
+            echo 'key='\t'the certificate\'s private key, a PEM file'
         case gzip
             echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'level=2'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
@@ -649,7 +657,7 @@ function __highwater_pipeline
     end
     __highwater_stage $is_first $stage
     if contains -- "$stage[1]" read write
-        printf '%s\n' file: - tcp:// tcp-listen:// unix: unix-listen:
+        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// unix: unix-listen:
     end
 end
 

@@ -40,7 +40,7 @@ pub use children::{ChildExit, find_program, has_terminal, pipe_from_child, pipe_
 pub use descriptor::{Descriptor, Interest, Shape, Transfer, Woken};
 pub use identity::{FileId, FilePlace, FileStamp, folder_of, is_sparse};
 pub use inherited::{duplicate_inherited, named_descriptor};
-pub use kernel_queue::KernelQueue;
+pub use kernel_queue::{KernelQueue, Queued};
 pub use keyboard::{Keyboard, release_keyboard};
 pub use memory::{ResidentMemory, free_disk, free_memory, share_one_heap};
 pub use process_tree::{

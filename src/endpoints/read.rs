@@ -20,7 +20,9 @@ pub static READ: Definition = Definition {
               there too. Use it only for files that are not written to meanwhile.\n\nA pipe that has the system's \
               default size, here or at the sink, is enlarged while it is open, as far as 1 MiB, an eighth of the \
               memory ceiling and the user's quota of pipes allow. One whose size was set, and those of a chain with a \
-              throttle, stay as they are.",
+              throttle, stay as they are.\n\nA TLS server has to prove that it is the named host: by an authority \
+              that the system trusts, or one of ca=. A stream that ends without TLS's own end was cut, and is an \
+              error.",
     params: &[
         Param {
             name: "path",

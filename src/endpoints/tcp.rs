@@ -242,7 +242,7 @@ impl Peer for Listen {
     async fn connect(mut self, place: Kind) -> Result<OwnedFd, Failure> {
         let peers = self.peers()?;
         let peer = self.accept(&peers, place == Kind::Sink).await?;
-        Ok(peer.into_std().map_err(unusable)?.into())
+        peer.descriptor().map_err(unusable)
     }
 }
 

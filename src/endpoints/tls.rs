@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::flow::StageMeter;
 use crate::net::drain::{Drain, Queue, unfinished};
 use crate::net::tls::{self, ClientTls, ServerTls, TlsFiles};
 use crate::net::{Transport, unusable};
+use crate::platform::Queued;
 use crate::platform::sockets::{self, TcpPeer};
 use crate::stage::{
     BoxFuture, Endpoint, Facts, OpenReader, OpenWriter, Outcome, Outside, Reach, Rollback, StreamReader, StreamWriter,
@@ -309,6 +310,10 @@ impl StreamReader for Reader {
         ready!(Pin::new(&mut self.0).poll_read(context, &mut buffer)).map_err(failed)?;
         Poll::Ready(Ok(buffer.filled().len()))
     }
+
+    fn queue(&self) -> Option<Weak<dyn Queued>> {
+        Some(self.0.tcp().queue())
+    }
 }
 
 struct Writer {
@@ -323,6 +328,14 @@ impl StreamWriter for Writer {
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
         let written = ready!(Pin::new(&mut self.connection).poll_write_vectored(context, slices));
         Poll::Ready(written.map_err(|error| Failure::io(Kind::Sink, "cannot write", error).into()))
+    }
+
+    fn queue(&self) -> Option<Weak<dyn Queued>> {
+        Some(self.connection.tcp().queue())
+    }
+
+    fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
+        sockets::limit_unsent(self.connection.tcp(), bytes).map_err(unusable)
     }
 
     fn count_with(&mut self, meter: Arc<StageMeter>) {

@@ -120,7 +120,7 @@ pub struct Running {
 impl Run {
     /// Joins the stages and starts them. Unbounded links stop growing when `most` bytes are in use.
     fn start(opened: Opened, most: u64) -> Self {
-        let pipe_room = pipe_room(&opened);
+        let (pipe_room, most_unsent) = (pipe_room(&opened), most_unsent(opened.memory.limit));
         let (graph, memory) = (opened.graph, opened.memory);
         let begun = Instant::now();
         let (notice_sender, notices) = unbounded_channel();
@@ -142,7 +142,7 @@ impl Run {
                 outside: stage.outside,
                 meter: Arc::new(StageMeter::new(begun)),
                 findings: Arc::default(),
-                external_fd: Arc::new(ExternalFd::new(pipe_room)),
+                external_fd: Arc::new(ExternalFd::new(pipe_room, most_unsent)),
                 output_size: stage.output_size,
                 is_optional: false,
                 is_lost: AtomicBool::new(false),
@@ -393,6 +393,14 @@ fn pipe_room(opened: &Opened) -> u64 {
         return 0;
     }
     (opened.memory.limit / 8).min(opened.wanted.unwrap_or(u64::MAX))
+}
+
+/// The bytes that a connection at an end may keep in the system, besides those that are on their way: as many as a pipe,
+/// and enough for some segments.
+fn most_unsent(limit: u64) -> u32 {
+    const LEAST: u32 = 16 << 10;
+    const MOST: u32 = 1 << 20;
+    u32::try_from(limit / 8).map_or(MOST, |bytes| bytes.clamp(LEAST, MOST))
 }
 
 /// The links of a run, and the pool of their buffers. The direct path has none.

@@ -1,6 +1,7 @@
 //! The kernel queue of a pipe or a socket on the outer side, where backpressure shows first.
 
-use std::os::fd::AsFd;
+use std::fmt::Debug;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Descriptor, Interest, Shape, system};
 
@@ -15,28 +16,50 @@ pub struct KernelQueue {
     pub capacity: Option<u64>,
 }
 
+/// What has a kernel queue.
+pub trait Queued: Debug + Send + Sync {
+    /// The queue to be read or to be written; `None` if there is none, and if the system does not tell.
+    fn kernel_queue(&self, side: Interest) -> Option<KernelQueue>;
+}
+
+impl Queued for Descriptor {
+    fn kernel_queue(&self, side: Interest) -> Option<KernelQueue> {
+        self.kernel_queue(side)
+    }
+}
+
 impl Descriptor {
     /// The queue of a pipe or a socket, to be read or to be written; `None` for anything else, and if the system does
     /// not tell.
     #[must_use]
     pub fn kernel_queue(&self, side: Interest) -> Option<KernelQueue> {
         let fd = self.as_fd();
-        let small = |size: usize| u64::try_from(size).ok();
         let (bytes, capacity) = match (self.shape(), side) {
             (Shape::Pipe, Interest::Read) => (rustix::io::ioctl_fionread(fd).ok(), system::pipe_capacity(fd)),
             (Shape::Pipe, Interest::Write) => (system::unread_in_pipe(fd), system::pipe_capacity(fd)),
-            (Shape::Socket, Interest::Read) => {
-                let buffer = rustix::net::sockopt::socket_recv_buffer_size(fd).ok();
-                (rustix::io::ioctl_fionread(fd).ok(), buffer.and_then(small))
-            }
-            (Shape::Socket, Interest::Write) => {
-                let buffer = rustix::net::sockopt::socket_send_buffer_size(fd).ok();
-                (system::unsent_bytes(fd), buffer.and_then(small))
-            }
+            (Shape::Socket, side) => return socket_queue(fd, side),
             _ => return None,
         };
         bytes.map(|bytes| KernelQueue { bytes, capacity })
     }
+}
+
+/// The queue of a socket; `None` if the system does not tell.
+pub(super) fn socket_queue(fd: BorrowedFd<'_>, side: Interest) -> Option<KernelQueue> {
+    let (bytes, capacity) = match side {
+        Interest::Read => {
+            let buffer = rustix::net::sockopt::socket_recv_buffer_size(fd);
+            (rustix::io::ioctl_fionread(fd).ok(), buffer)
+        }
+        Interest::Write => (
+            system::unsent_bytes(fd),
+            rustix::net::sockopt::socket_send_buffer_size(fd),
+        ),
+    };
+    Some(KernelQueue {
+        bytes: bytes?,
+        capacity: capacity.ok().and_then(|size| u64::try_from(size).ok()),
+    })
 }
 
 #[cfg(all(test, target_os = "linux", not(feature = "portable-platform")))]

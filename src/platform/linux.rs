@@ -464,6 +464,30 @@ pub fn tune_keepalive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> rus
     sockopt::set_tcp_user_timeout(fd, milliseconds.unsigned_abs())
 }
 
+/// Makes a TCP connection not ready to be written once so many bytes of it are still to be sent; what is on its way to
+/// the peer does not count. Without a limit the queue grows to megabytes: see tcp(7) on `TCP_NOTSENT_LOWAT` and
+/// `tcp_wmem`.
+pub fn limit_unsent(fd: BorrowedFd<'_>, bytes: u32) -> rustix::io::Result<()> {
+    let value = (&raw const bytes).cast();
+    #[allow(unsafe_code, reason = "setsockopt(2) reads one int that lives until it returns")]
+    let result = unsafe {
+        libc::setsockopt(
+            std::os::fd::AsRawFd::as_raw_fd(&fd),
+            libc::IPPROTO_TCP,
+            libc::TCP_NOTSENT_LOWAT,
+            value,
+            size_of::<u32>() as libc::socklen_t,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(Errno::from_raw_os_error(
+            std::io::Error::last_os_error().raw_os_error().unwrap_or_default(),
+        ))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};

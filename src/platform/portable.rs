@@ -420,3 +420,8 @@ pub const HAS_USER_TIMEOUT: bool = false;
 pub fn tune_keepalive(_fd: BorrowedFd<'_>, _user_timeout: Option<Duration>) -> rustix::io::Result<()> {
     Ok(())
 }
+
+/// Left to the system.
+pub fn limit_unsent(_fd: BorrowedFd<'_>, _bytes: u32) -> rustix::io::Result<()> {
+    Ok(())
+}

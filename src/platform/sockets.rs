@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
 use super::fault::{self, Operation};
-use super::{files, spawn, system};
+use super::kernel_queue::socket_queue;
+use super::{Interest, KernelQueue, Queued, files, spawn, system};
 
 /// Accepts the next peer of a blocking listener.
 pub fn accept_unix_blocking(listener: &UnixListener) -> io::Result<UnixStream> {
@@ -151,81 +153,118 @@ impl TcpPeers {
     /// The next one.
     pub async fn next(&self) -> io::Result<TcpPeer> {
         let (stream, _) = accepted(|| self.0.accept()).await?;
-        Ok(TcpPeer(stream))
+        Ok(stream.into())
     }
 }
 
 /// A TCP peer of a task.
 #[derive(Debug)]
-pub struct TcpPeer(TcpStream);
+pub struct TcpPeer(Arc<Connection>);
+
+/// A connection whose queue others look at.
+#[derive(Debug)]
+struct Connection(TcpStream);
+
+impl Queued for Connection {
+    fn kernel_queue(&self, side: Interest) -> Option<KernelQueue> {
+        socket_queue(self.0.as_fd(), side)
+    }
+}
 
 impl TcpPeer {
     /// Takes over a non-blocking connection, on the runtime that waits for it from now on.
     pub fn of(stream: std::net::TcpStream) -> io::Result<Self> {
-        TcpStream::from_std(stream).map(Self)
+        TcpStream::from_std(stream).map(Self::from)
     }
 
-    /// The connection without its runtime.
-    pub fn into_std(self) -> io::Result<std::net::TcpStream> {
-        self.0.into_std()
+    /// Another handle of the connection without its runtime.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        files::duplicate(self).map_err(io::Error::from)
     }
 
     /// The peer's address.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.0.peer_addr()
+        self.0.0.peer_addr()
     }
 
-    /// Shuts the sending side down.
-    pub fn end_writing(&self) -> io::Result<()> {
-        end_writing(&self.0)
+    /// What its queue can be seen through as long as it is open.
+    #[must_use]
+    pub fn queue(&self) -> Weak<dyn Queued> {
+        let queue: Weak<Connection> = Arc::downgrade(&self.0);
+        queue
+    }
+
+    /// Does `operation` once the connection is ready for it.
+    fn poll<T>(
+        &self,
+        context: &mut Context<'_>,
+        poll_ready: impl Fn(&TcpStream, &mut Context<'_>) -> Poll<io::Result<()>>,
+        mut operation: impl FnMut(&TcpStream) -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        loop {
+            ready!(poll_ready(&self.0.0, context))?;
+            match operation(&self.0.0) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+}
+
+impl From<TcpStream> for TcpPeer {
+    fn from(stream: TcpStream) -> Self {
+        Self(Arc::new(Connection(stream)))
     }
 }
 
 impl AsFd for TcpPeer {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.0.0.as_fd()
     }
 }
 
 impl AsyncRead for TcpPeer {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let room = retry_on_intr(|| fault::share(Operation::Read, buffer.remaining()))?;
         if room == buffer.remaining() {
-            return Pin::new(&mut self.0).poll_read(context, buffer);
+            return (self.poll(context, TcpStream::poll_read_ready, |stream| {
+                stream.try_read_buf(buffer)
+            }))
+            .map_ok(|_| ());
         }
-        let mut part = ReadBuf::new(buffer.initialize_unfilled_to(room));
-        ready!(Pin::new(&mut self.0).poll_read(context, &mut part))?;
-        let count = part.filled().len();
+        let into = buffer.initialize_unfilled_to(room);
+        let count = ready!(self.poll(context, TcpStream::poll_read_ready, |stream| stream.try_read(into)))?;
         buffer.advance(count);
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for TcpPeer {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let room = retry_on_intr(|| fault::share(Operation::Write, bytes.len()))?;
-        Pin::new(&mut self.0).poll_write(context, &bytes[..room])
+        self.poll(context, TcpStream::poll_write_ready, |stream| {
+            stream.try_write(&bytes[..room])
+        })
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let wanted = slices.iter().map(|slice| slice.len()).sum();
         let room = retry_on_intr(|| fault::share(Operation::Write, wanted))?;
         if room == wanted {
-            return Pin::new(&mut self.0).poll_write_vectored(context, slices);
+            return self.poll(context, TcpStream::poll_write_ready, |stream| {
+                stream.try_write_vectored(slices)
+            });
         }
         let first = slices
             .iter()
             .find(|slice| !slice.is_empty())
             .map_or(&[][..], |slice| slice);
-        Pin::new(&mut self.0).poll_write(context, &first[..room.min(first.len())])
+        let part = &first[..room.min(first.len())];
+        self.poll(context, TcpStream::poll_write_ready, |stream| stream.try_write(part))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -237,7 +276,7 @@ impl AsyncWrite for TcpPeer {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.end_writing())
+        Poll::Ready(end_writing(&*self))
     }
 }
 
@@ -265,6 +304,13 @@ async fn accepted<T, F: Future<Output = io::Result<T>>>(mut accept: impl FnMut()
 /// Whether a peer closed before it was accepted. The next one is waited for instead: see accept(2).
 fn has_left(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionAborted
+}
+
+/// Lets at most about so many bytes wait in the system to be sent, where it can be told; those that are on their way do
+/// not count.
+pub fn limit_unsent(fd: impl AsFd, bytes: u32) -> io::Result<()> {
+    fault::point(Operation::SocketOption)?;
+    Ok(system::limit_unsent(fd.as_fd(), bytes)?)
 }
 
 /// Sends small writes at once (`TCP_NODELAY`).

@@ -7,6 +7,7 @@ use tokio::runtime::Handle;
 
 use crate::error::Stop;
 use crate::flow::{Inlet, Wait, block_on};
+use crate::platform::Interest;
 
 use super::batch::Batch;
 use super::{Context, Driver, Outcome, Outgoing, Phase, Rollback, StreamWriter, Work};
@@ -85,6 +86,7 @@ impl OpenWriter {
 
 /// Writes everything that arrives, and commits it once that is granted.
 async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, context: Context) -> Outcome {
+    writer.limit_unsent(context.external_fd.most_unsent())?;
     let mut written = 0;
     let mut batch = Batch::new();
     loop {
@@ -99,7 +101,16 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
             break;
         }
         while !batch.is_empty() {
-            let write = poll_fn(|context| batch.with_slices(|slices| writer.poll_write(context, slices)));
+            let external_fd = &context.external_fd;
+            let write = poll_fn(|context| {
+                let write = batch.with_slices(|slices| writer.poll_write(context, slices));
+                if write.is_pending()
+                    && let Some(queue) = writer.queue()
+                {
+                    external_fd.show(queue, Interest::Write);
+                }
+                write
+            });
             let count = {
                 let _outside = context.meter.wait(Wait::Outside);
                 tokio::select! {

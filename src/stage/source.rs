@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Buffer, Outlet, Wait, block_on};
 use crate::graph::Port;
-use crate::platform::{FileStamp, Shape, Transfer};
+use crate::platform::{FileStamp, Interest, Shape, Transfer};
 
 use super::incoming::{ReadSize, naming};
 use super::{
@@ -369,6 +369,9 @@ impl OpenSource {
                 }
                 None => {
                     drop(buffer);
+                    if let Some(queue) = reader.queue() {
+                        context.external_fd.show(queue, Interest::Read);
+                    }
                     let _outside = context.meter.wait(Wait::Outside);
                     woken(&context.cancel).await?;
                 }

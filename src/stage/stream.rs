@@ -4,11 +4,12 @@
 //! The reactor waits for them; those that block get a thread of their own.
 
 use std::io::IoSlice;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use crate::error::{Failure, Stop};
 use crate::flow::{Position, StageMeter};
+use crate::platform::Queued;
 
 use super::{BoxFuture, Outcome, Phase, RemoteIdentity, Rollback, Settle};
 
@@ -37,6 +38,10 @@ pub trait StreamReader: Send {
         let _ = bytes;
         false
     }
+    /// What its kernel queue can be seen through, if it has one; asked for whenever it is pending.
+    fn queue(&self) -> Option<Weak<dyn Queued>> {
+        None
+    }
     /// The position up to which the input has been read; `None` if it cannot continue from there in a later run.
     fn position(&self) -> Option<Position> {
         None
@@ -61,10 +66,20 @@ pub trait StreamWriter: Send {
     fn blocks(&self) -> bool {
         false
     }
+    /// What its kernel queue can be seen through, if it has one; asked for whenever it is pending.
+    fn queue(&self) -> Option<Weak<dyn Queued>> {
+        None
+    }
     /// When it commits, once it is prepared. With [`Phase::Drained`], the default, that is at once; with another phase,
     /// when every other output of the pipeline is prepared.
     fn phase(&self) -> Phase {
         Phase::Drained
+    }
+    /// Told before the first write how many bytes a connection may keep in the system besides those that are on their
+    /// way.
+    fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
+        let _ = bytes;
+        Ok(())
     }
     /// Sets the meter that counts what a peer acknowledges while the output is prepared and committed, so that progress
     /// is visible.

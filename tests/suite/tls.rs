@@ -245,6 +245,53 @@ fn a_listener_asks_clients_for_certificates() {
 }
 
 #[test]
+#[cfg_attr(
+    any(not(target_os = "linux"), feature = "portable-platform"),
+    ignore = "only Linux tells what is in a queue"
+)]
+fn little_waits_in_the_system_for_a_stalled_peer() {
+    let folder = folder();
+    let (done, stalled) = std::sync::mpsc::channel::<()>();
+    let (address, serving) = server(&folder, "server", move |mut tls, mut stream| {
+        tls.complete_io(&mut stream).expect("a handshake");
+        let _ = stalled.recv();
+    });
+    let pipeline = format!("read /dev/zero | write tls://localhost:{} ca=ca.pem", address.port());
+    let options = [
+        "--memory",
+        "1MiB",
+        "--progress",
+        "json",
+        "--interval",
+        "20ms",
+        "--timeout",
+        "100s",
+    ];
+    let mut run = highwater(options.into_iter().chain([pipeline.as_str()]))
+        .within(&folder)
+        .start();
+    let mut still = (0, 0);
+    let queued = loop {
+        let sample: serde_json::Value = serde_json::from_str(&run.line()).expect("a sample");
+        let stage = &sample["stages"][1];
+        let sent = stage["bytes_out"].as_u64().expect("a number");
+        still = if still.0 == sent {
+            (sent, still.1 + 1)
+        } else {
+            (sent, 0)
+        };
+        if sent > 0 && still.1 == 10 {
+            break stage["kernel_queue_bytes"].as_u64().expect("a queue");
+        }
+    };
+    assert!((1..=1 << 20).contains(&queued), "{queued} bytes wait in the system");
+    run.signal(rustix::process::Signal::INT);
+    assert_eq!(run.wait().signal, Some(rustix::process::Signal::INT.as_raw()));
+    drop(done);
+    serving.join().expect("no panic");
+}
+
+#[test]
 fn unusable_files_are_told_before_anything_is_opened() {
     let folder = folder();
     folder.write("empty.pem", "");

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use http::header::{self, HeaderValue};
@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 use crate::catalog::{Args, Placed};
 use crate::error::{Failure, Kind, Stop};
 use crate::net::http::{Attempt, Framing, Request, Response, Retry};
+use crate::platform::Queued;
 use crate::stage::{BoxFuture, Endpoint, Facts, OpenReader, Outside, Reach, RemoteIdentity, StreamReader};
 
 use super::options::Planned;
@@ -324,6 +325,13 @@ impl StreamReader for Reader {
 
     fn size(&self) -> Option<u64> {
         self.version.size
+    }
+
+    fn queue(&self) -> Option<Weak<dyn Queued>> {
+        match &self.state {
+            State::Reading(response) => Some(response.queue()),
+            State::Resuming(_) | State::Over => None,
+        }
     }
 
     fn identity(&self) -> Result<Option<RemoteIdentity>, Failure> {

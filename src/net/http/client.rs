@@ -1,7 +1,6 @@
 //! A client: connections, proxies, redirects.
 
 use std::future::poll_fn;
-use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
@@ -143,11 +142,7 @@ impl Client {
             let failure = self.invalid(&request.url, why);
             Attempt::last(failure)
         })?;
-        let socket = self
-            .dial
-            .resets
-            .then(|| transport.as_fd().try_clone_to_owned())
-            .transpose();
+        let socket = self.dial.resets.then(|| transport.tcp().descriptor()).transpose();
         let socket = socket.map_err(|error| Attempt::last(unusable(error)))?;
         let sent = Exchange::begin(transport, message, socket).await;
         sent.map_err(|error| self.unanswered(&request.url, &error))

@@ -168,7 +168,7 @@ async fn answer(mut client: TcpPeer, ask: mpsc::Sender<Asking>) -> io::Result<()
         }
     };
     client.write_all(text.as_bytes()).await?;
-    client.end_writing()?;
+    client.shutdown().await?;
     // If a connection is closed with unread bytes, it is reset and the response is lost.
     let mut total = 0;
     while total < DRAIN_LIMIT {
