@@ -195,6 +195,10 @@ function __highwater_parameters
             echo 'key='\t'the certificate\'s private key, a PEM file'
             echo 'verify=true'\t'whether the server has to prove that it is the named host; false trusts anyone in between'
             echo 'verify=false'\t'whether the server has to prove that it is the named host; false trusts anyone in between'
+            echo 'method='\t'the request\'s method; GET, or POST with a body'
+            echo 'header='\t'a header to send, as \'NAME: VALUE\', or @FILE with one a line; those of a file are not sent to another server after a redirect'
+            echo 'user='\t'@FILE whose first line is NAME:PASSWORD, to authenticate (Basic); by default what ~/.netrc or $NETRC has for the host'
+            echo 'body='\t'a body to send with the request, or @FILE of up to 1 MiB'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
@@ -225,6 +229,12 @@ function __highwater_parameters
             echo 'ca='\t'trust the certificate authorities of this PEM file instead of the system\'s; at a listener, ask clients for a certificate of one of them'
             echo 'cert='\t'the certificate to show to the peer, a PEM file; those that lead to its authority follow in it'
             echo 'key='\t'the certificate\'s private key, a PEM file'
+            echo 'method=PUT'\t'the request\'s method'
+            echo 'method=POST'\t'the request\'s method'
+            echo 'method=PATCH'\t'the request\'s method'
+            echo 'header='\t'a header to send, as \'NAME: VALUE\', or @FILE with one a line; those of a file are not sent to another server after a redirect'
+            echo 'user='\t'@FILE whose first line is NAME:PASSWORD, to authenticate (Basic); by default what ~/.netrc or $NETRC has for the host'
+            echo 'type='\t'what is uploaded, as Content-Type: text/csv'
         case gzip
             echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'level=2'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
@@ -657,7 +667,7 @@ function __highwater_pipeline
     end
     __highwater_stage $is_first $stage
     if contains -- "$stage[1]" read write
-        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// unix: unix-listen:
+        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// http:// https:// unix: unix-listen:
     end
 end
 

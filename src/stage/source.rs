@@ -73,7 +73,7 @@ impl Source {
         Ok(Facts {
             stream: None,
             size: self.expected.or(sum),
-            is_measured: self.expected.is_none(),
+            measured: sum,
             is_terminal: each.iter().any(|facts| facts.is_terminal),
             shape: in_common(&each, |facts| facts.shape),
             outside: in_common(&each, |facts| facts.outside),

@@ -55,6 +55,10 @@ mod real_servers {
         );
     }
 
+    const CHUNKED: &str = "const server = require('http').createServer((_, response) =>
+        require('fs').createReadStream('a').pipe(response));
+        server.listen(0, '127.0.0.1', () => console.log(server.address().port));";
+
     #[test]
     fn python_and_node_serve_files() {
         let folder = Folder::new();
@@ -64,9 +68,6 @@ mod real_servers {
             download(&folder, &server.url("/a"), "").succeeds();
             assert!(folder.read("b") == data);
         }
-        const CHUNKED: &str = "const server = require('http').createServer((_, response) =>
-            require('fs').createReadStream('a').pipe(response));
-            server.listen(0, '127.0.0.1', () => console.log(server.address().port));";
         if let Some(server) = script("node", &["-e", CHUNKED], &folder) {
             std::fs::remove_file(folder.join("b")).expect("removed");
             download(&folder, &server.url("/"), "").succeeds();

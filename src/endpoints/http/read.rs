@@ -59,7 +59,7 @@ impl Endpoint for Resource {
 
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         Box::pin(async move {
-            let request = self.0.request()?;
+            let request = self.0.request()?.clone();
             let retries = Retries::new(self.0.retries, &request.method);
             let remote = Remote {
                 planned: self.0,
@@ -90,10 +90,13 @@ struct Reader {
     began_at: u64,
 }
 
+/// What is left, `None` if nothing is, and the further attempts to get it.
+type Rest = (Option<Box<Response>>, Retries);
+
 enum State {
     Reading(Box<Response>),
-    /// Asking for the rest. It is `None` if there is none.
-    Resuming(BoxFuture<'static, Result<(Option<Box<Response>>, Retries), Failure>>),
+    /// Asking for the rest.
+    Resuming(BoxFuture<'static, Result<Rest, Failure>>),
     Over,
 }
 

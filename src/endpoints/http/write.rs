@@ -64,7 +64,7 @@ impl Endpoint for Resource {
             // What a server that does not respond has done is unknown, whatever the method.
             let mut retries = Retries::new(planned.retries, &Method::POST);
             let upload = loop {
-                match Upload::begin(&planned.client, &request, size).await {
+                match Upload::begin(&planned.client, request, size).await {
                     Ok(upload) => break upload,
                     Err(attempt) => retries.pause(attempt).await?,
                 }
