@@ -199,6 +199,14 @@ function __highwater_parameters
             echo 'header='\t'a header to send, as \'NAME: VALUE\', or @FILE with one a line; those of a file are not sent to another server after a redirect'
             echo 'user='\t'@FILE whose first line is NAME:PASSWORD, to authenticate (Basic); by default what ~/.netrc or $NETRC has for the host'
             echo 'body='\t'a body to send with the request, or @FILE of up to 1 MiB'
+            echo 'table='\t'the table, as NAME or SCHEMA.NAME'
+            echo 'columns='\t'its columns, separated by commas; all unless given'
+            echo 'query='\t'what to read instead of a table: select …, or values …'
+            echo 'format=csv'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=json'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=text'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=binary'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'max-time='\t'end the query with exit code 8 once it has been open for so long, however slow what follows is'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
@@ -235,6 +243,12 @@ function __highwater_parameters
             echo 'header='\t'a header to send, as \'NAME: VALUE\', or @FILE with one a line; those of a file are not sent to another server after a redirect'
             echo 'user='\t'@FILE whose first line is NAME:PASSWORD, to authenticate (Basic); by default what ~/.netrc or $NETRC has for the host'
             echo 'type='\t'what is uploaded, as Content-Type: text/csv'
+            echo 'table='\t'the table, as NAME or SCHEMA.NAME'
+            echo 'columns='\t'its columns, separated by commas; all unless given'
+            echo 'format=csv'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=json'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=text'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'format=binary'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
         case gzip
             echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'level=2'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
@@ -667,7 +681,7 @@ function __highwater_pipeline
     end
     __highwater_stage $is_first $stage
     if contains -- "$stage[1]" read write
-        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// http:// https:// unix: unix-listen:
+        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// http:// https:// postgres:// unix: unix-listen:
     end
 end
 

@@ -14,6 +14,8 @@ mod connecting;
 mod file;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod read;
 mod revocable;
 mod side_file;
@@ -42,6 +44,8 @@ pub static SCHEMES: &[&Scheme] = &[
     &http::HTTP,
     #[cfg(feature = "http")]
     &http::HTTPS,
+    #[cfg(feature = "postgres")]
+    &postgres::SCHEME,
     &unix::CONNECT,
     &unix::LISTEN,
 ];

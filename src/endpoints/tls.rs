@@ -312,7 +312,7 @@ impl StreamReader for Reader {
     }
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
-        Some(self.0.tcp().queue())
+        self.0.tcp().map(TcpPeer::queue)
     }
 }
 
@@ -331,11 +331,15 @@ impl StreamWriter for Writer {
     }
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
-        Some(self.connection.tcp().queue())
+        self.connection.tcp().map(TcpPeer::queue)
     }
 
     fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
-        sockets::limit_unsent(self.connection.tcp(), bytes).map_err(unusable)
+        let limited = self
+            .connection
+            .tcp()
+            .map_or(Ok(()), |tcp| sockets::limit_unsent(tcp, bytes));
+        limited.map_err(unusable)
     }
 
     fn count_with(&mut self, meter: Arc<StageMeter>) {

@@ -1,4 +1,4 @@
-//! A TCP connection with or without TLS, for the protocols above.
+//! A connection with or without TLS, for the protocols above.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
-use crate::platform::sockets::TcpPeer;
+use crate::platform::sockets::{TcpPeer, UnixPeer};
 
 /// A connection to a peer.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub enum Transport {
     Plain(TcpPeer),
     /// TLS over TCP. An end without TLS's own is [`io::ErrorKind::UnexpectedEof`].
     Tls(Box<TlsStream<TcpPeer>>),
+    /// A socket of this machine.
+    Local(UnixPeer),
 }
 
 impl Transport {
@@ -26,19 +28,24 @@ impl Transport {
         matches!(self, Self::Tls(_))
     }
 
-    /// The connection below.
+    /// The TCP connection below, if there is one.
     #[must_use]
-    pub fn tcp(&self) -> &TcpPeer {
+    pub fn tcp(&self) -> Option<&TcpPeer> {
         match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Local(_) => None,
         }
     }
 }
 
 impl AsFd for Transport {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.tcp().as_fd()
+        match self {
+            Self::Plain(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.get_ref().0.as_fd(),
+            Self::Local(stream) => stream.as_fd(),
+        }
     }
 }
 
@@ -47,6 +54,7 @@ impl AsyncRead for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Local(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -56,6 +64,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Local(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -67,6 +76,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Local(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
     }
 
@@ -78,6 +88,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Local(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -85,6 +96,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Local(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

@@ -280,6 +280,62 @@ impl AsyncWrite for TcpPeer {
     }
 }
 
+/// A peer at a Unix socket, of a task.
+#[derive(Debug)]
+pub struct UnixPeer(tokio::net::UnixStream);
+
+impl UnixPeer {
+    /// Connects to the socket at `path`.
+    pub async fn connect(path: &Path) -> io::Result<Self> {
+        tokio::net::UnixStream::from_std(connect_unix(path).await?).map(Self)
+    }
+}
+
+impl AsFd for UnixPeer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsyncRead for UnixPeer {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        fault::point(Operation::Read)?;
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for UnixPeer {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        fault::point(Operation::Write)?;
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        fault::point(Operation::Write)?;
+        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(end_writing(&self.0))
+    }
+}
+
 /// Accepts one peer of a Unix socket.
 pub async fn accept_unix(listener: UnixListener) -> io::Result<UnixStream> {
     let listener = tokio::net::UnixListener::from_std(listener)?;

@@ -340,8 +340,21 @@ impl OpenSource {
         }
     }
 
-    /// Reads a stream to its end, or as far as needed. It holds no buffer while it waits.
+    /// Reads a stream to its end, or as far as needed, in the time that it may take.
     async fn read_stream(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
+        let expires = match &self.input {
+            Some(OpenReader::Stream(reader)) => reader.expires(),
+            _ => None,
+        };
+        let Some((end, failure)) = expires else {
+            return self.read_to_end(out, context).await;
+        };
+        let read = tokio::time::timeout_at(end, self.read_to_end(out, context)).await;
+        read.unwrap_or_else(|_| Err(failure.into()))
+    }
+
+    /// Reads a stream to its end, or as far as needed. It holds no buffer while it waits.
+    async fn read_to_end(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
         let left = &mut self.left;
         let Some(OpenReader::Stream(reader)) = &mut self.input else {
             return Ok(());

@@ -7,6 +7,8 @@ use std::io::IoSlice;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
+use tokio::time::Instant;
+
 use crate::error::{Failure, Stop};
 use crate::flow::{Position, StageMeter};
 use crate::platform::Queued;
@@ -44,6 +46,10 @@ pub trait StreamReader: Send {
     }
     /// The position up to which the input has been read; `None` if it cannot continue from there in a later run.
     fn position(&self) -> Option<Position> {
+        None
+    }
+    /// When it may not be held open any longer, whatever it waits for, and the failure then.
+    fn expires(&self) -> Option<(Instant, Failure)> {
         None
     }
     /// The object that is told how the run ended.

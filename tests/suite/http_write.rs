@@ -70,7 +70,10 @@ mod real_servers {
         assert!(headers.contains("transfer-encoding: chunked\n"), "{headers}");
         assert!(folder.read("unknown") == data);
         let headers = upload("read a size=5", "guessed");
-        assert!(headers.contains("content-length: 1048583\n"), "a guess is not stated: {headers}");
+        assert!(
+            headers.contains("content-length: 1048583\n"),
+            "a guess is not stated: {headers}"
+        );
         assert!(folder.read("guessed") == data);
         folder.write("a", "x");
         let headers = upload("read a", "small");

@@ -332,7 +332,7 @@ impl StreamReader for Reader {
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
         match &self.state {
-            State::Reading(response) => Some(response.queue()),
+            State::Reading(response) => response.queue(),
             State::Resuming(_) | State::Over => None,
         }
     }

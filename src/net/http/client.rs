@@ -142,7 +142,11 @@ impl Client {
             let failure = self.invalid(&request.url, why);
             Attempt::last(failure)
         })?;
-        let socket = self.dial.resets.then(|| transport.tcp().descriptor()).transpose();
+        let socket = transport
+            .tcp()
+            .filter(|_| self.dial.resets)
+            .map(TcpPeer::descriptor)
+            .transpose();
         let socket = socket.map_err(|error| Attempt::last(unusable(error)))?;
         let sent = Exchange::begin(transport, message, socket).await;
         sent.map_err(|error| self.unanswered(&request.url, &error))

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::Transport;
 use crate::platform::Queued;
+use crate::platform::sockets::TcpPeer;
 use crate::stage::BoxFuture;
 
 use super::BUFFER;
@@ -38,7 +39,7 @@ pub struct Driver {
     wire: Option<Wire>,
     /// Why it ended, if that was not told elsewhere.
     failure: Option<hyper::Error>,
-    queue: Weak<dyn Queued>,
+    queue: Option<Weak<dyn Queued>>,
 }
 
 impl Exchange {
@@ -51,7 +52,7 @@ impl Exchange {
         request: http::Request<Payload>,
         socket: Option<OwnedFd>,
     ) -> hyper::Result<Self> {
-        let queue = transport.tcp().queue();
+        let queue = transport.tcp().map(TcpPeer::queue);
         let io = TokioIo::new(ReadsFirst {
             transport,
             unsendable: false,
@@ -80,7 +81,7 @@ impl Exchange {
     }
 
     /// What its kernel queue can be seen through.
-    pub fn queue(&self) -> Weak<dyn Queued> {
+    pub fn queue(&self) -> Option<Weak<dyn Queued>> {
         self.driver.queue()
     }
 
@@ -102,7 +103,7 @@ impl Driver {
     }
 
     /// What its kernel queue can be seen through.
-    pub fn queue(&self) -> Weak<dyn Queued> {
+    pub fn queue(&self) -> Option<Weak<dyn Queued>> {
         self.queue.clone()
     }
 

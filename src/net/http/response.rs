@@ -72,7 +72,7 @@ impl Response {
 
     /// What the kernel queue of its connection can be seen through.
     #[must_use]
-    pub fn queue(&self) -> Weak<dyn Queued> {
+    pub fn queue(&self) -> Option<Weak<dyn Queued>> {
         self.driver.queue()
     }
 

@@ -191,7 +191,7 @@ impl Upload {
     #[must_use]
     pub fn queue(&self) -> Option<Weak<dyn Queued>> {
         match &self.state {
-            State::Sending(exchange) => Some(exchange.queue()),
+            State::Sending(exchange) => exchange.queue(),
             State::Refused(_) | State::Over => None,
         }
     }
