@@ -11,7 +11,7 @@ use tokio_rustls::TlsStream;
 
 use crate::error::Failure;
 use crate::platform::Queued;
-use crate::platform::sockets::{TcpPeer, UnixPeer};
+use crate::platform::sockets::{self, TcpPeer, UnixPeer};
 
 use super::unusable;
 
@@ -39,10 +39,10 @@ impl Transport {
         self.tcp().map(TcpPeer::queue)
     }
 
-    /// Lets at most about so many bytes wait in the system to be sent: see [`TcpPeer::limit_unsent`].
+    /// Lets at most about so many bytes wait in the system to be sent: see [`sockets::limit_unsent`].
     pub fn limit_unsent(&self, bytes: u32) -> Result<(), Failure> {
         self.tcp()
-            .map_or(Ok(()), |tcp| tcp.limit_unsent(bytes))
+            .map_or(Ok(()), |tcp| sockets::limit_unsent(tcp, bytes))
             .map_err(unusable)
     }
 

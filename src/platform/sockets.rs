@@ -199,11 +199,6 @@ impl TcpPeer {
         queue
     }
 
-    /// See [`Queued::limit_unsent`].
-    pub fn limit_unsent(&self, bytes: u32) -> io::Result<()> {
-        self.0.limit_unsent(bytes)
-    }
-
     /// Does `operation` once the connection is ready for it.
     fn poll<T>(
         &self,
@@ -370,6 +365,13 @@ async fn accepted<T, F: Future<Output = io::Result<T>>>(mut accept: impl FnMut()
 /// Whether a peer closed before it was accepted. The next one is waited for instead: see accept(2).
 fn has_left(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionAborted
+}
+
+/// Lets at most about so many bytes wait in the system to be sent, where it can be told; those that are on their way do
+/// not count.
+pub fn limit_unsent(fd: impl AsFd, bytes: u32) -> io::Result<()> {
+    fault::point(Operation::SocketOption)?;
+    Ok(system::limit_unsent(fd.as_fd(), bytes)?)
 }
 
 /// Sends small writes at once (`TCP_NODELAY`).

@@ -13,7 +13,7 @@ use crate::error::{Failure, Stop};
 use crate::flow::{Position, StageMeter};
 use crate::platform::Queued;
 
-use super::{BoxFuture, Outcome, Phase, Rollback, Settle};
+use super::{BoxFuture, Outcome, Phase, RemoteIdentity, Rollback, Settle};
 
 /// An open endpoint to read from.
 pub trait StreamReader: Send {
@@ -27,6 +27,18 @@ pub trait StreamReader: Send {
     /// How many bytes it gives in all, if that is known.
     fn size(&self) -> Option<u64> {
         None
+    }
+    /// Which version of what it is, if it can begin in the middle of the same one in a later run.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn identity(&self) -> Result<Option<RemoteIdentity>, Failure> {
+        Ok(None)
+    }
+    /// Moves `bytes` ahead, which are no more than its size, before anything was read; returns whether it can.
+    fn skip(&mut self, bytes: u64) -> bool {
+        let _ = bytes;
+        false
     }
     /// What its kernel queue can be seen through, if it has one; asked for whenever it is pending.
     fn queue(&self) -> Option<Weak<dyn Queued>> {
