@@ -14,6 +14,8 @@ mod connecting;
 mod file;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod read;
 mod revocable;
 mod side_file;
@@ -46,6 +48,8 @@ pub static SCHEMES: &[&Scheme] = &[
     &http::HTTPS,
     #[cfg(feature = "http")]
     &http::listen::LISTEN,
+    #[cfg(feature = "postgres")]
+    &postgres::SCHEME,
     #[cfg(feature = "ws")]
     &websocket::WS,
     #[cfg(feature = "ws")]

@@ -4,6 +4,8 @@ mod address;
 mod connect;
 pub mod drain;
 pub mod http;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod retry;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -55,7 +55,7 @@ pub use notice::{Notice, Notices};
 pub use outgoing::{Commit, Holes, Outgoing, Verify};
 pub use rate_control::{RateControl, RateUnit};
 pub use record_output::RecordOutput;
-pub use resumption::{ResumeKey, SourceIdentity};
+pub use resumption::{FileIdentity, RemoteIdentity, ResumeKey, SourceIdentity};
 pub use settlement::{Rollback, Settle, Settled};
 pub use sink::OpenWriter;
 pub use source::{OpenReader, OpenSource, Source};

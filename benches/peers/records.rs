@@ -140,6 +140,7 @@ const HEADER: &str = "id,level,user,service,path,status,ms,client,text\n";
 const LEVEL: &str = r#""level":"fatal""#;
 const ADDRESS: &str = r"10\.[0-9]+\.[0-9]+\.[0-9]+";
 const PATH: &str = r#"/[a-z]+/[0-9]{3}77""#;
+const USER: &str = r#"[a-z]{4}-[0-9]{3}[67]{2}""#;
 
 /// Every row. Ours takes as many threads as it has stages.
 #[allow(clippy::too_many_lines, reason = "a table of rows")]
@@ -158,6 +159,11 @@ pub fn all(data: &Data) -> io::Result<Vec<Work>> {
         Some(object(&members))
     })?;
     let matching = from("matching", &|row| row.path.ends_with("77").then(|| row.json()))?;
+    let users = from("users", &|row| {
+        let digits = row.user.trim_start_matches("user-");
+        let is_wanted = digits.len() == 5 && digits[3..].chars().all(|digit| "67".contains(digit));
+        is_wanted.then(|| row.json())
+    })?;
     let redacted = from("redacted", &|row| {
         let json = row.json();
         Some((row.client.as_ref()).map_or_else(|| json.clone(), |client| json.replace(client, "***")))
@@ -286,11 +292,20 @@ pub fn all(data: &Data) -> io::Result<Vec<Work>> {
             Goal::of("rg", 1.0, "≤ 1.0 × rg"),
         ),
         each(
-            "grep of a regular expression",
+            "grep of a regular expression with a rare literal",
             &json,
             matching,
             &format!("lines :: grep '{PATH}'"),
             &[format!("rg -N '{PATH}'")],
+            Goal::of("rg", 0.5, "≤ 0.5 × rg, ≤ 14 MB"),
+            Goal::NONE,
+        ),
+        each(
+            "grep of a regular expression without one",
+            &json,
+            users,
+            &format!("lines :: grep '{USER}'"),
+            &[format!("rg -N '{USER}'")],
             Goal::of("rg", 0.5, "≤ 0.5 × rg, ≤ 14 MB"),
             Goal::NONE,
         ),

@@ -24,7 +24,9 @@ pub enum State {
 /// What is waited for outside of the pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Elsewhere {
-    /// A timer, a lock, another process, or what cannot be seen.
+    /// A child process of which nothing is seen: what is seen of one says more.
+    Child,
+    /// A timer, a lock, or what cannot be seen.
     Sleep,
     /// A person.
     Terminal,
@@ -70,6 +72,7 @@ pub fn judge(activity: Activity, process: &impl Surroundings) -> State {
     match activity {
         Activity::Running => State::Running,
         Activity::Disk => State::Disk,
+        Activity::AwaitingChild => State::Waiting(Elsewhere::Child),
         Activity::Sleeping => State::Waiting(Elsewhere::Sleep),
         Activity::Reading(Some(fd)) if process.is_input(fd) => State::Idle,
         Activity::Reading(Some(fd)) => {
@@ -214,6 +217,7 @@ mod tests {
     fn busiest_thread_decides() {
         let edge = EdgeId::numbered(1);
         let states = [
+            State::Waiting(Elsewhere::Child),
             State::Waiting(Elsewhere::Sleep),
             State::Idle,
             State::Blocked(Elsewhere::Peer),

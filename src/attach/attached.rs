@@ -225,6 +225,7 @@ impl Observed for Attached {
 impl From<Elsewhere> for Outside {
     fn from(elsewhere: Elsewhere) -> Self {
         match elsewhere {
+            Elsewhere::Child => Self::Child,
             Elsewhere::Sleep => Self::Sleep,
             Elsewhere::Terminal => Self::Terminal,
             Elsewhere::Pipe => Self::Pipe,

@@ -7,7 +7,9 @@ use std::path::Path;
 
 use crate::error::shown;
 use crate::grammar::quote_value;
-use crate::platform::other_process::{HeldDescriptor, Target, command_line, connections, held_descriptors, unix_peers};
+use crate::platform::other_process::{
+    HeldDescriptor, Target, command_line, connections, held_descriptors, network_namespace, unix_peers,
+};
 use crate::platform::{Listed, process_name, processes};
 
 /// A process.
@@ -97,18 +99,27 @@ impl Census {
         }
     }
 
-    /// Pairs the sockets of TCP connections whose two ends are in this network namespace.
+    /// Pairs the sockets of TCP connections whose two ends are in one network namespace.
     fn pair_connections(&mut self) {
-        let own = std::process::id().cast_signed();
-        let ends: HashMap<_, _> = connections(own)
-            .into_iter()
-            .map(|end| ((end.local, end.remote), end.inode))
-            .collect();
-        let pairs = ends.iter().filter_map(|((local, remote), inode)| {
-            let other = ends.get(&(*remote, *local))?;
-            Some((*inode, *other))
+        let is_socket = |held: &HeldDescriptor| matches!(held.target, Target::Socket(_));
+        let holders = self.processes.values().filter(|process| {
+            let mut held = process.held.iter().flatten();
+            held.any(is_socket)
         });
-        self.peers.extend(pairs);
+        let namespaces: HashMap<Option<u64>, i32> = holders
+            .map(|process| (network_namespace(process.pid), process.pid))
+            .collect();
+        for pid in namespaces.into_values() {
+            let ends: HashMap<_, _> = connections(pid)
+                .into_iter()
+                .map(|end| ((end.local, end.remote), end.inode))
+                .collect();
+            let pairs = ends.iter().filter_map(|((local, remote), inode)| {
+                let other = ends.get(&(*remote, *local))?;
+                Some((*inode, *other))
+            });
+            self.peers.extend(pairs);
+        }
     }
 
     /// A process by its number.
@@ -183,10 +194,12 @@ fn is_named_in_command(pid: i32, fd: i32) -> bool {
 #[must_use]
 pub fn command(pid: i32) -> String {
     let mut words = command_line(pid);
-    let Some(program) = words.first_mut() else {
-        return format!("[{}]", name(pid));
-    };
-    *program = base_name(program).to_vec();
+    match words.as_mut_slice() {
+        [] => return format!("[{}]", name(pid)),
+        // A title that the program has written there.
+        [title] if title.contains(&b' ') => return shown(title),
+        [program, ..] => *program = base_name(program).to_vec(),
+    }
     let words = words.iter().map(|word| match word.as_slice() {
         b"" => b"''".to_vec(),
         word => quote_value(word),

@@ -8,10 +8,9 @@ use std::time::{Duration, Instant};
 use crate::engine::FileSample;
 use crate::error::shown;
 use crate::graph::{EdgeId, EdgeMap, Graph, NodeId, NodeMap};
-use crate::platform::cpu_time;
 use crate::platform::other_process::{HeldDescriptor, Target, child_processes, command_line, file_position};
 
-use super::activity::State;
+use super::activity::{Elsewhere, State};
 use super::attached::{Attached, Counters, LinkCounters, StageCounters};
 use super::census::{Carrier, command, name};
 use super::levels::{Levels, LinkProbe};
@@ -19,11 +18,11 @@ use super::member::{Ends, Member};
 use super::pipeline::{Link, Pipeline};
 
 /// The mean time between two samples of what each thread does.
-const SAMPLE_INTERVAL: Duration = Duration::from_millis(16);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(20);
 /// How often memory and processor time are read.
 const PROGRAMS_INTERVAL: Duration = Duration::from_millis(500);
 /// How often levels and bytes are read.
-const COUNTERS_INTERVAL: Duration = Duration::from_millis(100);
+const COUNTERS_INTERVAL: Duration = Duration::from_millis(200);
 /// How often threads, descriptors and children are listed.
 const LISTS_INTERVAL: Duration = Duration::from_secs(1);
 /// The time that the rate of a file is taken over.
@@ -37,10 +36,14 @@ pub struct Look {
     links: EdgeMap<Link>,
     probes: EdgeMap<LinkProbe>,
     stages: NodeMap<WatchedStage>,
+    /// The first process of each stage.
+    leaders: Vec<i32>,
     begun: Instant,
     last: Instant,
     next_counters: Instant,
     next_lists: Instant,
+    /// Whether the source ends with the file that it reads.
+    reads_one_file: bool,
     /// How far the source was in its file, over the last seconds.
     offsets: VecDeque<(Duration, u64)>,
     random: u64,
@@ -81,11 +84,13 @@ impl Look {
             graph: pipeline.graph.clone(),
             probes: pipeline.links.map(|_, link| LinkProbe::new(link)),
             links: pipeline.links.clone(),
+            leaders: pipeline.stages.values().iter().map(|stage| stage.pid).collect(),
             stages,
             begun: now,
             last: now,
             next_counters: now,
             next_lists: now,
+            reads_one_file: false,
             offsets: VecDeque::new(),
             random: u64::from(std::process::id()) | 1,
         };
@@ -119,7 +124,17 @@ impl Look {
             self.next_lists = now + LISTS_INTERVAL;
         }
         let levels = Levels::new(&self.probes);
-        let states = self.stages.values_mut().iter_mut().map(|stage| stage.state(&levels));
+        let states = self.stages.iter_mut().map(|(node, stage)| {
+            let state = stage.state(&levels);
+            let ends = |held: &HeldDescriptor| ends(&self.graph, &self.links, node, held);
+            // A shell or xargs may start many children between two listings, and wait for one or for what it prints.
+            match state {
+                Some(State::Waiting(Elsewhere::Child | Elsewhere::Pipe)) if stage.find_started(&self.leaders, ends) => {
+                    stage.state(&levels)
+                }
+                _ => state,
+            }
+        });
         let states: NodeMap<Option<State>> = states.collect();
         let time = now.saturating_duration_since(self.last);
         self.last = now;
@@ -164,27 +179,16 @@ impl Look {
     /// Lists the processes of each stage with their threads and descriptors.
     fn list(&mut self) {
         let is_first = self.last == self.begun;
-        let owned: Vec<i32> = self.stages.values().iter().map(|stage| stage.pid).collect();
         for (node, stage) in self.stages.iter_mut() {
             let ends = |held: &HeldDescriptor| ends(&self.graph, &self.links, node, held);
             stage.members.retain_mut(|member| member.refresh(ends));
-            let mut found = vec![stage.pid];
-            let mut at = 0;
-            while let Some(pid) = found.get(at).copied() {
-                at += 1;
-                if !stage.is_owner {
-                    let children = child_processes(pid).into_iter();
-                    found.extend(children.filter(|child| !owned.contains(child)));
-                }
-                if stage.members.iter().all(|member| member.pid != pid) {
-                    let member = Member::new(pid, ends);
-                    // One that was started since has moved all of its bytes since.
-                    if is_first {
-                        stage.base.0 += member.base.0;
-                        stage.base.1 += member.base.1;
-                        stage.base_cpu += cpu_time(pid);
-                    }
-                    stage.members.push(member);
+            stage.find_started(&self.leaders, ends);
+            // What is started later moves all of its bytes from now on.
+            if is_first {
+                for member in &stage.members {
+                    stage.base.0 += member.base.0;
+                    stage.base.1 += member.base.1;
+                    stage.base_cpu += member.used().cpu;
                 }
             }
             let mut counters = self.attached.counters();
@@ -192,12 +196,13 @@ impl Look {
             // The command that runs now stands for the shell that has started it.
             if let Some(newest) = stage.members.iter().rev().find(|member| member.is_joined()) {
                 let text = command(newest.pid);
-                if !text.starts_with('[') {
+                if !text.starts_with('[') && text != counted.text {
                     (counted.text, counted.name) = (text, name(newest.pid));
-                    counted.pid = newest.pid.unsigned_abs();
                 }
+                counted.pid = newest.pid.unsigned_abs();
             }
         }
+        self.reads_one_file = self.stages[self.graph.root()].reads_one_file();
     }
 
     /// Looks at the ends of links through processes that hold them now: a subshell's commands come and go.
@@ -251,9 +256,13 @@ impl Look {
             counted.bytes_in = counted.bytes_in.max(read.saturating_sub(stage.base.0));
             counted.bytes_out = counted.bytes_out.max(written.saturating_sub(stage.base.1));
             if is_due {
-                let cpu: Duration = stage.members.iter().map(|member| cpu_time(member.pid)).sum();
+                let (mut rss, mut cpu) = (0, Duration::ZERO);
+                for used in stage.members.iter().map(Member::used) {
+                    rss += used.rss;
+                    cpu += used.cpu;
+                }
+                counted.rss = rss;
                 counted.cpu = counted.cpu.max(cpu.saturating_sub(stage.base_cpu));
-                counted.rss = stage.members.iter().map(Member::resident).sum();
             }
         }
         self.estimate_uncounted(&mut counters);
@@ -276,8 +285,7 @@ impl Look {
             *bytes = moved.max(*bytes);
         }
         let file = counters.stages[self.graph.root()].file.clone();
-        let is_whole = self.stages[self.graph.root()].reads_one_file();
-        let Some(file) = file.filter(|file| file.size > 0 && is_whole) else {
+        let Some(file) = file.filter(|file| file.size > 0 && self.reads_one_file) else {
             return;
         };
         self.offsets.push_back((at, file.offset));
@@ -310,6 +318,26 @@ impl Look {
 }
 
 impl WatchedStage {
+    /// Begins to look at its processes that it did not have before, and leaves out those that are gone; returns whether
+    /// there are new ones. What descends from the first process of another stage belongs there.
+    fn find_started(&mut self, leaders: &[i32], ends: impl Fn(&HeldDescriptor) -> Ends) -> bool {
+        self.members.retain(|member| !member.is_gone());
+        let known = self.members.len();
+        let mut found = vec![self.pid];
+        let mut at = 0;
+        while let Some(pid) = found.get(at).copied() {
+            at += 1;
+            if !self.is_owner {
+                let children = child_processes(pid).into_iter();
+                found.extend(children.filter(|child| !leaders.contains(child)));
+            }
+            if self.members.iter().all(|member| member.pid != pid) {
+                self.members.push(Member::new(pid, &ends));
+            }
+        }
+        self.members.len() > known
+    }
+
     /// What its processes do now; `None` if none is left.
     fn state(&mut self, levels: &Levels<'_>) -> Option<State> {
         let states = self.members.iter_mut().filter_map(|member| member.state(levels));
@@ -341,7 +369,7 @@ impl WatchedStage {
         });
         files.any(|(pid, fd, path)| {
             let last = command_line(pid).pop().unwrap_or_default();
-            fd == 0 || path.as_os_str().as_bytes().ends_with(&last)
+            fd == 0 || !last.is_empty() && path.as_os_str().as_bytes().ends_with(&last)
         })
     }
 

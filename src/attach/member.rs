@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use crate::graph::EdgeId;
+use crate::platform::GroupUse;
 use crate::platform::other_process::{
-    Activity, HeldDescriptor, ProcessFiles, Target, ThreadFiles, held_descriptor, held_descriptors, start_time, threads,
+    HeldDescriptor, ProcessFiles, Target, ThreadFiles, held_descriptor, held_descriptors, threads,
 };
 
 use super::activity::{State, Surroundings, judge};
@@ -24,8 +25,6 @@ pub struct Member {
     /// Its number.
     pub pid: i32,
     files: ProcessFiles,
-    /// When it was started: another process may get its number.
-    started: Option<u64>,
     threads: Vec<(i32, ThreadFiles)>,
     /// Where the next look at many threads begins.
     turn: usize,
@@ -53,7 +52,6 @@ impl Member {
         let mut this = Self {
             pid,
             files,
-            started: start_time(pid),
             threads: Vec::new(),
             turn: 0,
             held: RefCell::default(),
@@ -68,7 +66,7 @@ impl Member {
 
     /// Looks again at what changes seldom: its threads and its descriptors. Returns whether it is still there.
     pub fn refresh(&mut self, link: impl Fn(&HeldDescriptor) -> Ends) -> bool {
-        if self.started.is_none() || start_time(self.pid) != self.started {
+        if self.is_gone() {
             return false;
         }
         let now = threads(self.pid);
@@ -93,6 +91,11 @@ impl Member {
         true
     }
 
+    /// Whether it has ended and its parent has taken notice.
+    pub fn is_gone(&self) -> bool {
+        self.files.used().is_none()
+    }
+
     /// Whether it holds an end of a link.
     pub fn is_joined(&self) -> bool {
         !self.inputs.is_empty() || !self.outputs.is_empty()
@@ -113,10 +116,13 @@ impl Member {
             0
         };
         self.turn = (skipped + MOST_THREADS) % self.threads.len().max(1);
-        let looked_at = self.threads.iter_mut().skip(skipped).take(MOST_THREADS);
-        let activities: Vec<Activity> = looked_at.filter_map(|(_, files)| files.activity()).collect();
+        let mut threads = std::mem::take(&mut self.threads);
         let around = Surrounded { member: self, links };
-        activities.into_iter().map(|activity| judge(activity, &around)).max()
+        let looked_at = threads.iter_mut().skip(skipped).take(MOST_THREADS);
+        let activities = looked_at.filter_map(|(_, files)| files.activity());
+        let state = activities.map(|activity| judge(activity, &around)).max();
+        self.threads = threads;
+        state
     }
 
     /// What it has read and written since it was first seen.
@@ -124,9 +130,9 @@ impl Member {
         self.files.transferred()
     }
 
-    /// Resident memory in bytes.
-    pub fn resident(&self) -> u64 {
-        self.files.resident().unwrap_or(0)
+    /// Its memory and its processor time.
+    pub fn used(&self) -> GroupUse {
+        self.files.used().unwrap_or_default()
     }
 
     /// The descriptors that it holds, in order.

@@ -243,7 +243,14 @@ impl<'a> Joints<'a> {
                 return None;
             };
             let peer = self.census.peer(inode)?;
-            let (other, theirs) = self.sockets.get(&peer)?.first()?.clone();
+            let holders = self.sockets.get(&peer)?;
+            let (other, theirs) = holders.first()?.clone();
+            // Nothing comes from what is only the standard input of the other side, or goes to its standard output.
+            let is_standard = |fd: i32| holders.iter().any(|(_, held)| held.fd == fd);
+            let (same, opposite) = (i32::from(into), i32::from(!into));
+            if is_standard(opposite) && !is_standard(same) {
+                return None;
+            }
             // A service talks to what has started it, which is no part of its pipeline.
             let is_started_by = || self.census.ancestors(pid).any(|ancestor| ancestor == other);
             if members.contains(&other) || held.fd != standard && is_started_by() {

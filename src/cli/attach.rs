@@ -177,7 +177,11 @@ fn candidates(census: &Census) -> String {
 
 /// Says what belongs to a pipeline besides what is shown.
 fn tell_others(pipeline: &Pipeline) {
-    let hint = if geteuid().is_root() { "" } else { "; root sees all" };
+    let hint = if geteuid().is_root() {
+        "; from a container, only its own processes are seen"
+    } else {
+        "; root sees all"
+    };
     for (pid, writes) in &pipeline.loose {
         let (verb, end) = if *writes {
             ("reads from", "output")

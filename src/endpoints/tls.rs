@@ -312,7 +312,7 @@ impl StreamReader for Reader {
     }
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
-        Some(self.0.tcp().queue())
+        self.0.queue()
     }
 }
 
@@ -331,11 +331,11 @@ impl StreamWriter for Writer {
     }
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
-        Some(self.connection.tcp().queue())
+        self.connection.queue()
     }
 
     fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
-        self.connection.tcp().limit_unsent(bytes).map_err(unusable)
+        self.connection.limit_unsent(bytes)
     }
 
     fn count_with(&mut self, meter: Arc<StageMeter>) {

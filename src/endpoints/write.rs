@@ -47,8 +47,15 @@ pub static WRITE: Definition = Definition {
               If the run ends early, whatever ends it, what was written stays in .NAME.highwater-part beside the \
               target, and .NAME.highwater-journal says how much of it is on the disk. Another run of the same source \
               into the same target checks that and goes on from there; its throttle, buffer, marks and checkpoint may \
-              differ. It fails if the source has changed (exit code 10). It takes one regular file as the source, and \
-              nothing but throttle and buffer in between.",
+              differ. It fails if the source has changed (exit code 10). It takes one regular file as the source, or a \
+              resource that http:// can continue to read, and nothing but throttle and buffer in between.\n\nhttp:// \
+              and https:// send a PUT, or what method= says. The length is stated if one file is sent unchanged; else \
+              the body is sent in chunks. Its last byte, or the chunk that ends it, is withheld until every other \
+              output is prepared, so a run that fails leaves the server with an incomplete request. The upload has \
+              succeeded when the server then responds with 2xx. Any response before that ends it with exit code 4, or \
+              9 for 401 and 407, and the first line of what the server says. If no response comes, the error says \
+              that the outcome is unknown; linger= bounds that wait. retry= is for the connection only, because what \
+              was sent is not kept.",
     params: &[Param {
         name: "path",
         kind: Kind::Endpoint(SCHEMES),

@@ -136,8 +136,7 @@ fn expect_holes(plan: &mut Plan, facts: &NodeMap<Option<Facts>>) {
 
 /// Tells the sinks that the source's bytes reach unchanged and whole how many they are.
 fn expect_sizes(plan: &mut Plan, facts: &NodeMap<Option<Facts>>) {
-    let measured = facts[plan.graph.root()].as_ref().filter(|facts| facts.is_measured);
-    let Some(size) = measured.and_then(|facts| facts.size) else {
+    let Some(size) = facts[plan.graph.root()].as_ref().and_then(|facts| facts.measured) else {
         return;
     };
     let passes = |node: NodeId| match &plan.stages[node].plan {

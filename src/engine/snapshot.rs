@@ -262,6 +262,13 @@ impl Snapshot {
         self.run.remaining = progress.and_then(|progress| progress.remaining).filter(|_| is_running);
     }
 
+    /// The bytes that the source has read; `None` for another program that has read nothing: it makes what it writes.
+    #[must_use]
+    pub fn bytes_read(&self) -> Option<u64> {
+        let bytes = self.source().bytes_in;
+        (self.origin == Origin::Run || bytes > 0).then_some(bytes)
+    }
+
     /// The stage without an input.
     #[must_use]
     pub fn source(&self) -> &StageSample {

@@ -1,14 +1,19 @@
-//! A TCP connection with or without TLS, for the protocols above.
+//! A connection with or without TLS, for the protocols above.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
+use std::sync::Weak;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
-use crate::platform::sockets::TcpPeer;
+use crate::error::Failure;
+use crate::platform::Queued;
+use crate::platform::sockets::{self, TcpPeer, UnixPeer};
+
+use super::unusable;
 
 /// A connection to a peer.
 #[derive(Debug)]
@@ -17,6 +22,8 @@ pub enum Transport {
     Plain(TcpPeer),
     /// TLS over TCP. An end without TLS's own is [`io::ErrorKind::UnexpectedEof`].
     Tls(Box<TlsStream<TcpPeer>>),
+    /// A socket of this machine.
+    Local(UnixPeer),
 }
 
 impl Transport {
@@ -26,27 +33,65 @@ impl Transport {
         matches!(self, Self::Tls(_))
     }
 
-    /// The connection below.
+    /// What its kernel queue can be seen through as long as it is open, where it has one.
     #[must_use]
-    pub fn tcp(&self) -> &TcpPeer {
+    pub fn queue(&self) -> Option<Weak<dyn Queued>> {
+        self.tcp().map(TcpPeer::queue)
+    }
+
+    /// Lets at most about so many bytes wait in the system to be sent: see [`sockets::limit_unsent`].
+    pub fn limit_unsent(&self, bytes: u32) -> Result<(), Failure> {
+        self.tcp()
+            .map_or(Ok(()), |tcp| sockets::limit_unsent(tcp, bytes))
+            .map_err(unusable)
+    }
+
+    /// The TCP connection below, if there is one.
+    #[must_use]
+    pub fn tcp(&self) -> Option<&TcpPeer> {
         match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Local(_) => None,
         }
     }
 
-    /// The connection below, to read what comes after the last message on it.
-    pub fn tcp_mut(&mut self) -> &mut TcpPeer {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_mut().0,
+    /// The connection without TLS, to read what comes after the last message.
+    pub fn below(&mut self) -> Below<'_> {
+        Below(self)
+    }
+}
+
+/// A connection without its TLS: what is read is not decrypted.
+#[derive(Debug)]
+pub struct Below<'t>(&'t mut Transport);
+
+impl AsFd for Below<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsyncRead for Below<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self.0 {
+            Transport::Tls(stream) => Pin::new(stream.get_mut().0).poll_read(context, buffer),
+            plain => Pin::new(plain).poll_read(context, buffer),
         }
     }
 }
 
 impl AsFd for Transport {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.tcp().as_fd()
+        match self {
+            Self::Plain(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.get_ref().0.as_fd(),
+            Self::Local(stream) => stream.as_fd(),
+        }
     }
 }
 
@@ -55,6 +100,7 @@ impl AsyncRead for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Local(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -64,6 +110,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Local(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -75,6 +122,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Local(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
     }
 
@@ -86,6 +134,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Local(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -93,6 +142,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Local(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 }

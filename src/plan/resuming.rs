@@ -28,7 +28,7 @@ pub fn problems(graph: &Graph, stages: &mut NodeMap<Planned<StagePlan>>, demands
                 let message = "resume=true needs a source that can be read from the middle";
                 at(node, message.to_owned())
                     .label(format!("this is {what}"))
-                    .help("read one regular file, or leave resume=true out")
+                    .help("read one regular file or one http:// resource, or leave resume=true out")
             }),
             StagePlan::Transform(transform) if !transform.pass_through().is_some_and(PassThrough::starts_anywhere) => {
                 let name = stage.name;

@@ -33,7 +33,7 @@ mod unix_peers;
 
 pub use other_process::{
     ProcessFiles, ThreadFiles, child_processes, command_line, connections, file_position, held_descriptor,
-    held_descriptors, owner, start_time, threads,
+    held_descriptors, network_namespace, owner, threads,
 };
 pub use processes::{
     cpu_time, group_use, has_running_thread, listeners, open_files, process_memory, processes, shares_network,
@@ -468,6 +468,7 @@ pub fn tune_keepalive(fd: BorrowedFd<'_>, user_timeout: Option<Duration>) -> rus
 /// the peer does not count. Without a limit the queue grows to megabytes: see tcp(7) on `TCP_NOTSENT_LOWAT` and
 /// `tcp_wmem`.
 pub fn limit_unsent(fd: BorrowedFd<'_>, bytes: u32) -> rustix::io::Result<()> {
+    const LENGTH: libc::socklen_t = 4;
     let value = (&raw const bytes).cast();
     #[allow(unsafe_code, reason = "setsockopt(2) reads one int that lives until it returns")]
     let result = unsafe {
@@ -476,7 +477,7 @@ pub fn limit_unsent(fd: BorrowedFd<'_>, bytes: u32) -> rustix::io::Result<()> {
             libc::IPPROTO_TCP,
             libc::TCP_NOTSENT_LOWAT,
             value,
-            size_of::<u32>() as libc::socklen_t,
+            LENGTH,
         )
     };
     if result == 0 {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 pub use super::system::{
     ProcessFiles, ThreadFiles, child_processes, command_line, connections, file_position, held_descriptor,
-    held_descriptors, owner, start_time, threads, unix_peers,
+    held_descriptors, network_namespace, owner, threads, unix_peers,
 };
 
 /// What a descriptor refers to.
@@ -59,7 +59,9 @@ pub enum Activity {
     },
     /// It waits for any of several descriptors.
     Polling,
-    /// It waits for something else: a timer, a lock, another process.
+    /// It waits for a child process to end.
+    AwaitingChild,
+    /// It waits for something else: a timer, a lock.
     Sleeping,
 }
 

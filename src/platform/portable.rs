@@ -272,7 +272,7 @@ impl ProcessFiles {
 
     /// Unknown.
     #[must_use]
-    pub fn resident(&self) -> Option<u64> {
+    pub fn used(&self) -> Option<GroupUse> {
         None
     }
 
@@ -342,13 +342,13 @@ pub fn command_line(_pid: i32) -> Vec<Vec<u8>> {
 
 /// Unknown.
 #[must_use]
-pub fn start_time(_pid: i32) -> Option<u64> {
+pub fn owner(_pid: i32) -> Option<u32> {
     None
 }
 
 /// Unknown.
 #[must_use]
-pub fn owner(_pid: i32) -> Option<u32> {
+pub fn network_namespace(_pid: i32) -> Option<u64> {
     None
 }
 

@@ -199,11 +199,6 @@ impl TcpPeer {
         queue
     }
 
-    /// See [`Queued::limit_unsent`].
-    pub fn limit_unsent(&self, bytes: u32) -> io::Result<()> {
-        self.0.limit_unsent(bytes)
-    }
-
     /// Does `operation` once the connection is ready for it.
     fn poll<T>(
         &self,
@@ -290,6 +285,62 @@ impl AsyncWrite for TcpPeer {
     }
 }
 
+/// A peer at a Unix socket, of a task.
+#[derive(Debug)]
+pub struct UnixPeer(tokio::net::UnixStream);
+
+impl UnixPeer {
+    /// Connects to the socket at `path`.
+    pub async fn connect(path: &Path) -> io::Result<Self> {
+        tokio::net::UnixStream::from_std(connect_unix(path).await?).map(Self)
+    }
+}
+
+impl AsFd for UnixPeer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsyncRead for UnixPeer {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        fault::point(Operation::Read)?;
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for UnixPeer {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        fault::point(Operation::Write)?;
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        fault::point(Operation::Write)?;
+        Pin::new(&mut self.0).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(end_writing(&self.0))
+    }
+}
+
 /// Accepts one peer of a Unix socket.
 pub async fn accept_unix(listener: UnixListener) -> io::Result<UnixStream> {
     let listener = tokio::net::UnixListener::from_std(listener)?;
@@ -314,6 +365,13 @@ async fn accepted<T, F: Future<Output = io::Result<T>>>(mut accept: impl FnMut()
 /// Whether a peer closed before it was accepted. The next one is waited for instead: see accept(2).
 fn has_left(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::ConnectionAborted
+}
+
+/// Lets at most about so many bytes wait in the system to be sent, where it can be told; those that are on their way do
+/// not count.
+pub fn limit_unsent(fd: impl AsFd, bytes: u32) -> io::Result<()> {
+    fault::point(Operation::SocketOption)?;
+    Ok(system::limit_unsent(fd.as_fd(), bytes)?)
 }
 
 /// Sends small writes at once (`TCP_NODELAY`).

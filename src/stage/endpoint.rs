@@ -19,8 +19,8 @@ pub struct Facts {
     pub stream: Option<FileId>,
     /// Bytes that it gives, if known.
     pub size: Option<u64>,
-    /// Whether `size` is what the system says, and not what the user expects.
-    pub is_measured: bool,
+    /// The same of a whole source, where it is not only what the user expects.
+    pub measured: Option<u64>,
     /// Whether it is a terminal.
     pub is_terminal: bool,
     /// The kind of descriptor that it opens, if known; `None` also for several of different kinds.

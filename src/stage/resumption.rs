@@ -8,13 +8,23 @@ use serde::{Deserialize, Serialize};
 pub struct ResumeKey {
     /// The pipeline that began it, normalised, for people who read the journal.
     pub pipeline: String,
-    /// The file that is read.
+    /// What is read.
     pub source: SourceIdentity,
+}
+
+/// Identifies a source and its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum SourceIdentity {
+    /// A file.
+    File(FileIdentity),
+    /// A resource of a server.
+    Remote(RemoteIdentity),
 }
 
 /// Identifies a source file and its state. The device is not part of it: devices are numbered anew at every boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceIdentity {
+pub struct FileIdentity {
     /// Its name for messages.
     pub path: String,
     /// Its length in bytes.
@@ -27,18 +37,44 @@ pub struct SourceIdentity {
     pub inode: u64,
 }
 
+/// Identifies a version of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteIdentity {
+    /// Its URL.
+    pub url: String,
+    /// Its length in bytes.
+    pub size: u64,
+    /// What no other version of it has.
+    pub validator: String,
+}
+
 impl SourceIdentity {
+    /// Its name for messages.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::File(file) => &file.path,
+            Self::Remote(remote) => &remote.url,
+        }
+    }
+
     /// How `now` differs from `self`, in words; `None` if it does not.
     #[must_use]
     pub fn change(&self, now: &Self) -> Option<String> {
-        if self.inode != now.inode {
-            Some("it is another file".to_owned())
-        } else if self.size != now.size {
-            Some(format!("it had {} bytes and has {}", self.size, now.size))
-        } else if (self.modified_s, self.modified_ns) != (now.modified_s, now.modified_ns) {
-            Some("it was written to since".to_owned())
-        } else {
-            None
+        let resized = |was: u64, is: u64| (was != is).then(|| format!("it had {was} bytes and has {is}"));
+        match (self, now) {
+            (Self::File(was), Self::File(is)) => {
+                if was.inode != is.inode {
+                    return Some("it is another file".to_owned());
+                }
+                let is_older = (was.modified_s, was.modified_ns) != (is.modified_s, is.modified_ns);
+                resized(was.size, is.size).or_else(|| is_older.then(|| "it was written to since".to_owned()))
+            }
+            (Self::Remote(was), Self::Remote(is)) if was.url == is.url => {
+                let is_other = was.validator != is.validator;
+                resized(was.size, is.size).or_else(|| is_other.then(|| "the server has another version".to_owned()))
+            }
+            _ => Some("it is another source".to_owned()),
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::platform::{FileStamp, Interest, Shape, Transfer};
 
 use super::incoming::{ReadSize, naming};
 use super::{
-    Cancel, Context, Driver, Endpoint, Facts, Incoming, Outcome, Reach, RecordOutput, RecordReader, RecordRoom, Settle,
-    SourceIdentity, StreamReader, Work,
+    Cancel, Context, Driver, Endpoint, Facts, FileIdentity, Incoming, Outcome, Reach, RecordOutput, RecordReader,
+    RecordRoom, Settle, SourceIdentity, StreamReader, Work,
 };
 
 /// An open endpoint to read from.
@@ -75,7 +75,7 @@ impl Source {
         Ok(Facts {
             stream: None,
             size: self.expected.or(sum),
-            is_measured: self.expected.is_none(),
+            measured: sum,
             is_terminal: each.iter().any(|facts| facts.is_terminal),
             shape: in_common(&each, |facts| facts.shape),
             outside: in_common(&each, |facts| facts.outside),
@@ -220,7 +220,14 @@ impl OpenSource {
 
     /// Moves `bytes` ahead without reading them if possible; returns how many it skipped.
     pub fn skip(&mut self, bytes: u64) -> Result<u64, Failure> {
-        self.descriptor().map_or(Ok(0), |input| input.skip(bytes))
+        match &mut self.input {
+            Some(OpenReader::Descriptor(input)) => input.skip(bytes),
+            Some(OpenReader::Stream(reader)) => {
+                let count = bytes.min(reader.size().unwrap_or(0));
+                Ok(if count > 0 && reader.skip(count) { count } else { 0 })
+            }
+            _ => Ok(0),
+        }
     }
 
     /// Sets the largest number of bytes to read from here. The source then stops without finishing its outlet, because
@@ -238,21 +245,24 @@ impl OpenSource {
         }
     }
 
-    /// Which file it is, if it is one.
+    /// Which file or resource it is, if it can be recognised in a later run.
     pub fn identity(&self) -> Result<Option<SourceIdentity>, Failure> {
-        let Some(OpenReader::Descriptor(input)) = &self.input else {
-            return Ok(None);
+        let input = match &self.input {
+            Some(OpenReader::Descriptor(input)) => input,
+            Some(OpenReader::Stream(reader)) => return Ok(reader.identity()?.map(SourceIdentity::Remote)),
+            _ => return Ok(None),
         };
         let stat = input.descriptor().stat();
         let stat = stat.map_err(|error| Failure::io(Kind::Source, "cannot look at it", error))?;
         let stamp = FileStamp::of(&stat);
-        Ok(FileType::from_raw_mode(stat.st_mode).is_file().then(|| SourceIdentity {
+        let identity = SourceIdentity::File(FileIdentity {
             path: self.shown.clone(),
             size: stamp.size,
             modified_s: stamp.modified_s,
             modified_ns: stamp.modified_ns,
             inode: stamp.inode,
-        }))
+        });
+        Ok(FileType::from_raw_mode(stat.st_mode).is_file().then_some(identity))
     }
 
     /// The object that is told how the run ended, if any.
@@ -351,8 +361,21 @@ impl OpenSource {
         }
     }
 
-    /// Reads a stream to its end, or as far as needed. It holds no buffer while it waits.
+    /// Reads a stream to its end, or as far as needed, in the time that it may take.
     async fn read_stream(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
+        let expires = match &self.input {
+            Some(OpenReader::Stream(reader)) => reader.expires(),
+            _ => None,
+        };
+        let Some((end, failure)) = expires else {
+            return self.read_to_end(out, context).await;
+        };
+        let read = tokio::time::timeout_at(end, self.read_to_end(out, context)).await;
+        read.unwrap_or_else(|_| Err(failure.into()))
+    }
+
+    /// Reads a stream to its end, or as far as needed. It holds no buffer while it waits.
+    async fn read_to_end(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
         let left = &mut self.left;
         let Some(OpenReader::Stream(reader)) = &mut self.input else {
             return Ok(());

@@ -7,11 +7,13 @@ use std::io::IoSlice;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
+use tokio::time::Instant;
+
 use crate::error::{Failure, Stop};
 use crate::flow::{Position, StageMeter};
 use crate::platform::Queued;
 
-use super::{BoxFuture, Outcome, Phase, Rollback, Settle};
+use super::{BoxFuture, Outcome, Phase, RemoteIdentity, Rollback, Settle};
 
 /// An open endpoint to read from.
 pub trait StreamReader: Send {
@@ -26,12 +28,28 @@ pub trait StreamReader: Send {
     fn size(&self) -> Option<u64> {
         None
     }
+    /// Which version of what it is, if it can begin in the middle of the same one in a later run.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn identity(&self) -> Result<Option<RemoteIdentity>, Failure> {
+        Ok(None)
+    }
+    /// Moves `bytes` ahead, which are no more than its size, before anything was read; returns whether it can.
+    fn skip(&mut self, bytes: u64) -> bool {
+        let _ = bytes;
+        false
+    }
     /// What its kernel queue can be seen through, if it has one; asked for whenever it is pending.
     fn queue(&self) -> Option<Weak<dyn Queued>> {
         None
     }
     /// The position up to which the input has been read; `None` if it cannot continue from there in a later run.
     fn position(&self) -> Option<Position> {
+        None
+    }
+    /// When it may not be held open any longer, whatever it waits for, and the failure then.
+    fn expires(&self) -> Option<(Instant, Failure)> {
         None
     }
     /// The object that is told how the run ended.

@@ -9,7 +9,9 @@ use super::excess::excess;
 /// The bytes, the rate, the bottleneck and its effects, with a newline.
 #[must_use]
 pub fn line(snapshot: &Snapshot) -> String {
-    let (source, (node, sink)) = (snapshot.source(), snapshot.slowest_sink());
+    let (node, sink) = snapshot.slowest_sink();
+    let read = snapshot.bytes_read();
+    let read = read.map_or_else(String::new, |bytes| format!("  in {}", human_size(bytes)));
     let of_several = if snapshot.graph.is_chain() {
         String::new()
     } else {
@@ -33,9 +35,8 @@ pub fn line(snapshot: &Snapshot) -> String {
             format!("  {} records  {rate}/s", human_count(count))
         });
     format!(
-        "highwater: {:.1}s  in {}  out {}{of_several}{done}  {}/s{records}{left}  buffered {} of {}{times}  rss {}{bottleneck}{paused}\n",
+        "highwater: {:.1}s{read}  out {}{of_several}{done}  {}/s{records}{left}  buffered {} of {}{times}  rss {}{bottleneck}{paused}\n",
         snapshot.run.elapsed.as_secs_f64(),
-        human_size(source.bytes_in),
         human_size(sink.bytes_out),
         human_rate(sink.rate),
         human_size(held),

@@ -32,7 +32,7 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
         rows.push(Line::default().with(Paint::Strong, "  not complete; this is what got through"));
     }
     let flow = |name, bytes, note: &str| row(name, human_size(bytes), &rate(bytes), note);
-    rows.push(flow("in", source.bytes_in, &source.text));
+    rows.extend(snapshot.bytes_read().map(|bytes| flow("in", bytes, &source.text)));
     for sink in snapshot.graph.sinks().map(|sink| &snapshot.stages[sink]) {
         let ratio = percent(sink.bytes_out, source.bytes_in).map_or_else(String::new, |percent| format!("  {percent}"));
         let room = COLUMNS - 2 - NAME - NUMBER - RATE - 2 - ratio.chars().count();

@@ -4,6 +4,9 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use rustix::process::Signal;
 
 use crate::certificates::Authority;
 use crate::harness::{Folder, Run, accept, highwater, noise, reset, xorshift};
@@ -52,6 +55,10 @@ mod real_servers {
         );
     }
 
+    const CHUNKED: &str = "const server = require('http').createServer((_, response) =>
+        require('fs').createReadStream('a').pipe(response));
+        server.listen(0, '127.0.0.1', () => console.log(server.address().port));";
+
     #[test]
     fn python_and_node_serve_files() {
         let folder = Folder::new();
@@ -61,9 +68,6 @@ mod real_servers {
             download(&folder, &server.url("/a"), "").succeeds();
             assert!(folder.read("b") == data);
         }
-        const CHUNKED: &str = "const server = require('http').createServer((_, response) =>
-            require('fs').createReadStream('a').pipe(response));
-            server.listen(0, '127.0.0.1', () => console.log(server.address().port));";
         if let Some(server) = script("node", &["-e", CHUNKED], &folder) {
             std::fs::remove_file(folder.join("b")).expect("removed");
             download(&folder, &server.url("/"), "").succeeds();
@@ -932,5 +936,134 @@ mod resuming {
             });
             Self { address, cuts }
         }
+    }
+}
+
+mod later_runs {
+    use super::*;
+
+    const SIZE: usize = 4 << 20;
+
+    /// Relays three connections to a server: half of a body on the first, and then nothing until the client is gone.
+    /// Returns where it listens, and the requests.
+    fn stalling(server: SocketAddr) -> (SocketAddr, JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = listener.local_addr().expect("bound");
+        let relaying = std::thread::spawn(move || {
+            let relay = |stalls: bool| {
+                let mut client = accept(&listener);
+                let mut server = TcpStream::connect(server).expect("the server");
+                let head = read_head(&mut client);
+                server.write_all(head.as_bytes()).expect("written");
+                if stalls {
+                    std::io::copy(&mut server.take(SIZE as u64 / 2), &mut client).expect("relayed");
+                    let _ = client.read(&mut [0]);
+                } else {
+                    let _ = std::io::copy(&mut server, &mut client);
+                }
+                head
+            };
+            [true, false, false].map(relay).to_vec()
+        });
+        (address, relaying)
+    }
+
+    /// Downloads half of a file, and is killed.
+    fn killed(folder: &Folder, url: &str) -> String {
+        let pipeline = format!("read {url} | write b resume=true checkpoint=64KiB");
+        let arguments = ["--progress", "json", "--interval", "10ms", &pipeline];
+        let mut run = highwater(arguments).within(folder).start();
+        assert!(run.writes(SIZE as u64 / 4));
+        run.signal(Signal::KILL);
+        run.wait();
+        pipeline
+    }
+
+    #[test]
+    fn killed_download_is_continued() {
+        let folder = Folder::new();
+        let data = noise(SIZE, 6);
+        folder.write("a", &data);
+        let Some(server) = nginx(&folder, "keepalive_timeout 0;") else {
+            return;
+        };
+        let (proxy, relaying) = stalling(server.address);
+        let pipeline = killed(&folder, &format!("http://{proxy}/a"));
+        highwater([pipeline]).within(&folder).run().succeeds();
+        assert!(folder.read("b") == data);
+        let requests = relaying.join().expect("no panic");
+        let range = header(&requests[2], "range").expect("a range");
+        let at: u64 = range
+            .strip_prefix("bytes=")
+            .and_then(|range| range.strip_suffix('-'))
+            .expect("a start")
+            .parse()
+            .expect("a number");
+        assert!(at > 0 && at <= SIZE as u64 / 2, "{range}");
+    }
+
+    #[test]
+    fn changed_resource_is_not_continued() {
+        let folder = Folder::new();
+        folder.write("a", noise(SIZE, 6));
+        let Some(server) = nginx(&folder, "keepalive_timeout 0;") else {
+            return;
+        };
+        let (proxy, _relaying) = stalling(server.address);
+        let pipeline = killed(&folder, &format!("http://{proxy}/a"));
+        folder.write("a", noise(SIZE + 1, 6));
+        let run = highwater([pipeline]).within(&folder).run();
+        let said = format!("the source has changed: it had {SIZE} bytes and has {}", SIZE + 1);
+        assert!(run.fails(10).contains(&said), "{}", run.stderr);
+        assert!(!folder.names().contains(&"b".to_owned()));
+    }
+
+    #[test]
+    fn unfit_responses_are_refused_first() {
+        for (headers, missing) in [
+            ("Content-Length: 1\nETag: \"v\"", "Accept-Ranges: bytes"),
+            ("Accept-Ranges: bytes\nTransfer-Encoding: chunked", "a Content-Length"),
+            (
+                "Accept-Ranges: bytes\nContent-Length: 1\nETag: W/\"v\"",
+                "a strong ETag",
+            ),
+        ] {
+            let folder = Folder::new();
+            let server = Server::of([response(&format!("HTTP/1.1 200 OK\n{headers}"), b"x")]);
+            let run = highwater([format!("read {} | write b resume=true", server.url("/"))])
+                .within(&folder)
+                .run();
+            let said = format!("cannot go on in a later run: resume=true needs {missing}");
+            assert!(run.fails(2).contains(&said), "{}", run.stderr);
+            assert!(folder.names().is_empty());
+        }
+        let run = highwater(["read http://127.0.0.1:1/ body=x | write b resume=true"]).run();
+        assert!(
+            run.stderr.contains("this is a request that is not a GET"),
+            "{}",
+            run.stderr
+        );
+    }
+
+    #[test]
+    fn skipped_bytes_are_not_fetched() {
+        let folder = Folder::new();
+        let data = noise(100_000, 7);
+        folder.write("a", &data);
+        let whole = "HTTP/1.1 200 OK\nETag: \"v\"\nAccept-Ranges: bytes\nContent-Length: 100000";
+        let rest = "HTTP/1.1 206 Partial Content\nContent-Range: bytes 99999-99999/100000\nContent-Length: 1";
+        let server = Server::of([response(whole, &data), response(rest, &data[99_999..])]);
+        let run = highwater([format!("read {} | skip 99999 | write b", server.url("/"))])
+            .within(&folder)
+            .run();
+        run.succeeds();
+        assert_eq!(folder.read("b"), data[99_999..]);
+        assert_eq!(header(&server.requests()[1], "range"), Some("bytes=99999-"));
+        let server = Server::of([response(&whole.replace("Accept", "X"), &data)]);
+        let run = highwater([format!("read {} | skip 99999 | write b", server.url("/"))])
+            .within(&folder)
+            .run();
+        run.succeeds();
+        assert_eq!(folder.read("b"), data[99_999..]);
     }
 }

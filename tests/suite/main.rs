@@ -40,6 +40,7 @@ mod memory;
 mod metrics;
 mod misbehaving;
 mod output;
+mod postgres;
 #[cfg(not(feature = "portable-platform"))]
 mod progress;
 mod records;
@@ -65,4 +66,5 @@ mod zero_copy;
 
 #[cfg(feature = "http")]
 use support::http;
+use support::postgres as postgres_server;
 use support::{certificates, harness, memory_bound, namespace, toxic};

@@ -6,5 +6,6 @@ pub mod harness;
 pub mod http;
 pub mod memory_bound;
 pub mod namespace;
+pub mod postgres;
 pub mod skip;
 pub mod toxic;

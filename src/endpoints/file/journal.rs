@@ -153,18 +153,18 @@ fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::SourceIdentity;
+    use crate::stage::{FileIdentity, SourceIdentity};
 
     fn key() -> ResumeKey {
         ResumeKey {
             pipeline: "read 'a\\nb' | write c resume=true".to_owned(),
-            source: SourceIdentity {
+            source: SourceIdentity::File(FileIdentity {
                 path: "a\\nb".to_owned(),
                 size: 7,
                 modified_s: -1,
                 modified_ns: 999_999_999,
                 inode: u64::MAX,
-            },
+            }),
         }
     }
 

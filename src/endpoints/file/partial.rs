@@ -153,12 +153,12 @@ impl Partial {
         };
         // The stages in between do not matter: those that the plan allows change no byte.
         if let Some(change) = begun.source.change(&key.source) {
-            return Err(if begun.source.path == key.source.path {
+            return Err(if begun.source.name() == key.source.name() {
                 refused(Kind::Integrity, &format!("the source has changed: {change}"))
             } else {
                 refused(
                     Kind::Usage,
-                    &format!("it belongs to another source, `{}`", begun.source.path),
+                    &format!("it belongs to another source, `{}`", begun.source.name()),
                 )
             });
         }
@@ -227,18 +227,18 @@ mod tests {
     use crate::endpoints::file::options::WriteOptions;
     use crate::error::Stop;
     use crate::flow::{StageMeter, block_on};
-    use crate::stage::{Cancel, Context, SourceIdentity};
+    use crate::stage::{Cancel, Context, FileIdentity, SourceIdentity};
 
     fn open(folder: &Path) -> Outgoing {
         let key = ResumeKey {
             pipeline: "read a | write b resume=true".to_owned(),
-            source: SourceIdentity {
+            source: SourceIdentity::File(FileIdentity {
                 path: "a".to_owned(),
                 size: 3,
                 modified_s: 0,
                 modified_ns: 0,
                 inode: 1,
-            },
+            }),
         };
         let checks = WriteChecks {
             verify: true,

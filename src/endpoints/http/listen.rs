@@ -23,9 +23,9 @@ use super::super::tcp;
 use super::super::tls::{CA, CERT, KEY, files};
 
 /// The most connections at once. One client is served; the others only have to be told.
-const CONNECTIONS: usize = 64;
+const CONNECTIONS: usize = 32;
 /// The same with TLS, which needs more memory for each.
-const TLS_CONNECTIONS: usize = 16;
+const TLS_CONNECTIONS: usize = 8;
 /// How long a client may take for the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// When a client that came second may try again, in seconds.

@@ -1,6 +1,7 @@
 //! The parameters of a request.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, Method};
@@ -11,7 +12,8 @@ use crate::endpoints::tls;
 use crate::error::{Failure, Kind, Problem, brief};
 use crate::net::http::fields::{Fields, LARGEST_FILE, authorization_of, path, read_file};
 use crate::net::http::{Client, MEMORY, Request, Url, netrc};
-use crate::net::tls::MEMORY as TLS_MEMORY;
+use crate::net::tls::{MEMORY as TLS_MEMORY, TlsFiles};
+use crate::platform::files;
 
 const fn named(name: &'static str, kind: Value, help: &'static str) -> Param {
     Param {
@@ -118,6 +120,8 @@ pub struct Planned {
     headers: Headers,
     body: Body,
     content_type: Option<HeaderValue>,
+    /// Made once, because a pipe among the files can be read only once.
+    request: OnceLock<Request>,
 }
 
 /// What is sent with the request of a download.
@@ -153,7 +157,7 @@ impl Planned {
         let files = if url.is_secure {
             tls::files(args)
         } else {
-            Default::default()
+            TlsFiles::default()
         };
         Ok(Self {
             client: Client::new(options.dial(!is_read), files, place),
@@ -164,6 +168,7 @@ impl Planned {
             headers: Headers::of(args)?,
             body: body.unwrap_or(Body::Given(Vec::new())),
             content_type: content_type.transpose().map_err(at(CONTENT_TYPE))?,
+            request: OnceLock::new(),
         })
     }
 
@@ -182,7 +187,7 @@ impl Planned {
     pub fn memory(&self) -> u64 {
         let body = match &self.body {
             Body::Given(bytes) => bytes.len() as u64,
-            Body::File(file) => std::fs::metadata(file).map_or(0, |stat| stat.len().min(LARGEST_FILE)),
+            Body::File(file) => files::stat(file).map_or(0, |stat| (stat.st_size.unsigned_abs()).min(LARGEST_FILE)),
         };
         // A redirect may lead to TLS.
         MEMORY + TLS_MEMORY + body
@@ -192,7 +197,15 @@ impl Planned {
     ///
     /// # Errors
     /// [`Kind::Usage`] if one cannot be used.
-    pub fn request(&self) -> Result<Request, Failure> {
+    pub fn request(&self) -> Result<&Request, Failure> {
+        if let Some(request) = self.request.get() {
+            return Ok(request);
+        }
+        let request = self.read()?;
+        Ok(self.request.get_or_init(|| request))
+    }
+
+    fn read(&self) -> Result<Request, Failure> {
         let mut headers = self.headers.read(&self.url)?;
         if let Some(kind) = &self.content_type {
             headers.insert(header::CONTENT_TYPE, kind.clone());

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
 use http::header::{self, HeaderValue};
@@ -11,7 +11,8 @@ use http::{Method, StatusCode};
 use crate::catalog::{Args, Placed};
 use crate::error::{Failure, Kind, Stop};
 use crate::net::http::{Attempt, Framing, Request, Response, Retry};
-use crate::stage::{BoxFuture, Endpoint, Facts, OpenReader, Outside, Reach, StreamReader};
+use crate::platform::Queued;
+use crate::stage::{BoxFuture, Endpoint, Facts, OpenReader, Outside, Reach, RemoteIdentity, StreamReader};
 
 use super::options::Planned;
 use super::retries::{Retries, refused};
@@ -48,9 +49,17 @@ impl Endpoint for Resource {
         })
     }
 
+    fn can_resume(&self) -> Result<(), &'static str> {
+        if self.0.method == Method::GET {
+            Ok(())
+        } else {
+            Err("a request that is not a GET")
+        }
+    }
+
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         Box::pin(async move {
-            let request = self.0.request()?;
+            let request = self.0.request()?.clone();
             let retries = Retries::new(self.0.retries, &request.method);
             let remote = Remote {
                 planned: self.0,
@@ -81,10 +90,13 @@ struct Reader {
     began_at: u64,
 }
 
+/// What is left, `None` if nothing is, and the further attempts to get it.
+type Rest = (Option<Box<Response>>, Retries);
+
 enum State {
     Reading(Box<Response>),
-    /// Asking for the rest. It is `None` if there is none.
-    Resuming(BoxFuture<'static, Result<(Option<Box<Response>>, Retries), Failure>>),
+    /// Asking for the rest.
+    Resuming(BoxFuture<'static, Result<Rest, Failure>>),
     Over,
 }
 
@@ -94,6 +106,8 @@ struct Version {
     /// In bytes.
     size: Option<u64>,
     validator: Option<Validator>,
+    /// Whether the server says that it sends parts.
+    has_parts: bool,
 }
 
 impl Reader {
@@ -111,6 +125,7 @@ impl Reader {
                 Framing::Chunked | Framing::Close => None,
             },
             validator: Validator::of(&response).filter(|_| remote.request.method == Method::GET),
+            has_parts: response.header(&header::ACCEPT_RANGES) == Some("bytes"),
         };
         Ok(Self {
             remote: Arc::new(remote),
@@ -159,10 +174,15 @@ impl Reader {
         if has_moved {
             self.retries.reset();
         }
+        self.ask(validator, Some(Attempt::new(failure, Retry::Idempotent)), has_moved);
+        Ok(())
+    }
+
+    /// Asks for what begins at the next byte, after a failed attempt if there was one, and without a pause after that if
+    /// it `is_first`.
+    fn ask(&mut self, validator: Validator, mut attempt: Option<Attempt>, mut is_first: bool) {
         let (remote, mut retries) = (self.remote.clone(), self.retries.clone());
         let (at, size) = (self.at, self.version.size);
-        let mut attempt = Some(Attempt::new(failure, Retry::Idempotent));
-        let mut is_first = has_moved;
         self.state = State::Resuming(Box::pin(async move {
             loop {
                 if let Some(attempt) = attempt.take() {
@@ -180,7 +200,6 @@ impl Reader {
                 }
             }
         }));
-        Ok(())
     }
 }
 
@@ -309,5 +328,47 @@ impl StreamReader for Reader {
 
     fn size(&self) -> Option<u64> {
         self.version.size
+    }
+
+    fn queue(&self) -> Option<Weak<dyn Queued>> {
+        match &self.state {
+            State::Reading(response) => response.queue(),
+            State::Resuming(_) | State::Over => None,
+        }
+    }
+
+    fn identity(&self) -> Result<Option<RemoteIdentity>, Failure> {
+        let missing = match &self.version {
+            Version { size: None, .. } => "a Content-Length",
+            Version { has_parts: false, .. } => "Accept-Ranges: bytes",
+            Version { validator: None, .. } => "a strong ETag, or a Last-Modified date that is a minute old",
+            Version {
+                size: Some(size),
+                validator: Some(validator),
+                ..
+            } => {
+                return Ok(Some(RemoteIdentity {
+                    url: self.remote.request.url.to_string(),
+                    size: *size,
+                    validator: validator.text().to_owned(),
+                }));
+            }
+        };
+        let why = format!("resume=true needs {missing} in the response");
+        Err(Failure::because(Kind::Usage, "cannot go on in a later run", why))
+    }
+
+    fn skip(&mut self, bytes: u64) -> bool {
+        let Some(validator) = self.version.validator.clone().filter(|_| self.version.has_parts) else {
+            return false;
+        };
+        self.at = bytes;
+        self.began_at = bytes;
+        if self.version.size == Some(bytes) {
+            self.state = State::Over;
+        } else {
+            self.ask(validator, None, false);
+        }
+        true
     }
 }

@@ -1,7 +1,7 @@
 //! Uploads, which the server has whole or not at all.
 
 use std::io::IoSlice;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::endpoints::revocable::Revocable;
 use crate::endpoints::socket::Reset;
 use crate::error::{Failure, Kind, Stop};
 use crate::net::http::Upload;
+use crate::platform::Queued;
 use crate::stage::{BoxFuture, Endpoint, OpenWriter, Outcome, Phase, Reach, Rollback, StreamWriter};
 
 use super::options::Planned;
@@ -63,7 +64,7 @@ impl Endpoint for Resource {
             // What a server that does not respond has done is unknown, whatever the method.
             let mut retries = Retries::new(planned.retries, &Method::POST);
             let upload = loop {
-                match Upload::begin(&planned.client, &request, size).await {
+                match Upload::begin(&planned.client, request, size).await {
                     Ok(upload) => break upload,
                     Err(attempt) => retries.pause(attempt).await?,
                 }
@@ -91,6 +92,14 @@ impl StreamWriter for Writer {
 
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Stop> {
         self.upload.poll_failure(context).map(Stop::from)
+    }
+
+    fn queue(&self) -> Option<Weak<dyn Queued>> {
+        self.upload.queue()
+    }
+
+    fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
+        self.upload.limit_unsent(bytes)
     }
 
     fn phase(&self) -> Phase {

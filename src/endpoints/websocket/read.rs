@@ -186,7 +186,7 @@ impl RecordReader for Reader {
     }
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
-        Some(self.socket.get_ref().tcp().queue())
+        self.socket.get_ref().queue()
     }
 }
 

@@ -17,7 +17,6 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::StageMeter;
 use crate::net::drain::{Drain, Queue, Step, unfinished};
-use crate::net::unusable;
 use crate::platform::Queued;
 use crate::platform::sockets;
 use crate::stage::{BoxFuture, Outcome, Rollback, StreamWriter};
@@ -215,11 +214,11 @@ impl StreamWriter for Writer {
     }
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
-        Some(self.socket.get_ref().tcp().queue())
+        self.socket.get_ref().queue()
     }
 
     fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
-        self.socket.get_ref().tcp().limit_unsent(bytes).map_err(unusable)
+        self.socket.get_ref().limit_unsent(bytes)
     }
 
     fn count_with(&mut self, meter: Arc<StageMeter>) {

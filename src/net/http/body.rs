@@ -14,8 +14,9 @@ use tokio_util::sync::PollSender;
 
 /// The most bytes of a piece.
 const PIECE: usize = 64 << 10;
-/// The most memory that a feed and its stream hold, in bytes: a piece on its way, and one that is being sent.
-pub const MEMORY: u64 = 2 * PIECE as u64;
+/// The most memory that a stream holds, in bytes: a piece on its way, one that is being sent, and what a connection
+/// queues before that; or what it has read of a request's body, and the last piece that was taken of it.
+pub const MEMORY: u64 = 3 * PIECE as u64;
 
 /// The body of a response.
 #[derive(Debug)]

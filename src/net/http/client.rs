@@ -1,7 +1,6 @@
 //! A client: connections, proxies, redirects.
 
 use std::future::poll_fn;
-use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
@@ -145,10 +144,10 @@ impl Client {
             let failure = self.invalid(&request.url, why);
             Attempt::last(failure)
         })?;
-        let socket = self
-            .dial
-            .resets
-            .then(|| transport.as_fd().try_clone_to_owned())
+        let socket = transport
+            .tcp()
+            .filter(|_| self.dial.resets)
+            .map(TcpPeer::descriptor)
             .transpose();
         let socket = socket.map_err(|error| Attempt::last(unusable(error)))?;
         let sent = Exchange::begin(transport, message, socket).await;
@@ -314,4 +313,33 @@ pub fn retry_after(value: &str) -> Option<Duration> {
     }
     let until = httpdate::parse_http_date(value.trim()).ok()?;
     Some(until.duration_since(SystemTime::now()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_url_can_be_sent() {
+        for byte in (0..=255).filter(|byte: &u8| !byte.is_ascii_whitespace() && !byte.is_ascii_control()) {
+            let text = [&b"http://h/a"[..], &[byte], b"b?c", &[byte]].concat();
+            let request = Request {
+                method: Method::GET,
+                url: Url::parse(&text).expect("a URL"),
+                headers: HeaderMap::new(),
+                body: Bytes::new(),
+            };
+            let message = message(&request, None, Payload::Whole(Bytes::new())).expect("it can be sent");
+            assert_eq!(message.uri().to_string(), request.url.target);
+        }
+    }
+
+    #[test]
+    fn pauses_are_seconds_or_dates() {
+        assert_eq!(retry_after(" 120 "), Some(Duration::from_secs(120)));
+        assert_eq!(retry_after("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
+        for text in ["", "-1", "soon", "1.5"] {
+            assert_eq!(retry_after(text), None, "{text}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
+use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 
 use hyper::body::Incoming;
@@ -15,6 +16,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::Transport;
+use crate::platform::Queued;
+use crate::platform::sockets::TcpPeer;
 use crate::stage::BoxFuture;
 
 use super::BUFFER;
@@ -36,6 +39,7 @@ pub struct Driver {
     wire: Option<Wire>,
     /// Why it ended, if that was not told elsewhere.
     failure: Option<hyper::Error>,
+    queue: Option<Weak<dyn Queued>>,
 }
 
 impl Exchange {
@@ -48,6 +52,7 @@ impl Exchange {
         request: http::Request<Payload>,
         socket: Option<OwnedFd>,
     ) -> hyper::Result<Self> {
+        let queue = transport.tcp().map(TcpPeer::queue);
         let io = TokioIo::new(ReadsFirst {
             transport,
             unsendable: false,
@@ -61,6 +66,7 @@ impl Exchange {
             driver: Driver {
                 wire: Some(wire),
                 failure: None,
+                queue,
             },
         })
     }
@@ -72,6 +78,11 @@ impl Exchange {
         }
         let _ = self.driver.poll(context);
         self.response.as_mut().poll(context)
+    }
+
+    /// What its kernel queue can be seen through.
+    pub fn queue(&self) -> Option<Weak<dyn Queued>> {
+        self.driver.queue()
     }
 
     /// The connection, which the response's body needs.
@@ -89,6 +100,11 @@ impl Driver {
             self.wire = None;
         }
         Poll::Ready(())
+    }
+
+    /// What its kernel queue can be seen through.
+    pub fn queue(&self) -> Option<Weak<dyn Queued>> {
+        self.queue.clone()
     }
 
     /// Why the connection failed, once.

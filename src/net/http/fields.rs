@@ -1,15 +1,16 @@
 //! Header fields that users add to a request, and credentials from files.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use rustix::fs::{Mode, OFlags};
 
 use crate::catalog::Misnamed;
 use crate::error::{Failure, Kind, brief, shown};
+use crate::platform::files;
 
 /// The largest file of headers, credentials or a request's body, in bytes.
 pub const LARGEST_FILE: u64 = 1 << 20;
@@ -103,6 +104,7 @@ fn field(text: &[u8]) -> Result<(HeaderName, HeaderValue), Misnamed> {
 }
 
 /// A file's name as users write it.
+#[must_use]
 pub fn path(name: &[u8]) -> PathBuf {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
@@ -118,10 +120,12 @@ fn unusable(file: &Path) -> String {
 /// # Errors
 /// [`Kind::Usage`] if that fails, or it is larger than [`LARGEST_FILE`].
 pub fn read_file(file: &Path) -> Result<Vec<u8>, Failure> {
-    let failed = |error| Failure::io(Kind::Usage, unusable(file), error);
+    let failed = |error: io::Error| Failure::io(Kind::Usage, unusable(file), error);
     let mut text = Vec::new();
-    let opened = File::open(file).map_err(failed)?;
-    opened.take(LARGEST_FILE + 1).read_to_end(&mut text).map_err(failed)?;
+    let opened = files::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let opened = opened.map_err(|error| failed(error.into()))?;
+    let mut opened = files::Stream(&opened).take(LARGEST_FILE + 1);
+    opened.read_to_end(&mut text).map_err(failed)?;
     if text.len() as u64 > LARGEST_FILE {
         return Err(Failure::because(Kind::Usage, unusable(file), "it is larger than 1 MiB"));
     }
@@ -144,7 +148,7 @@ pub fn authorization_of(file: &Path) -> Result<HeaderValue, Failure> {
 }
 
 /// The Basic form of `NAME:PASSWORD` (RFC 7617).
-pub fn basic(credentials: &[u8]) -> HeaderValue {
+pub(super) fn basic(credentials: &[u8]) -> HeaderValue {
     let text = format!("Basic {}", STANDARD.encode(credentials));
     let mut value = HeaderValue::from_str(&text).expect("base64 is visible ASCII");
     value.set_sensitive(true);

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Weak;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use hyper::body::{Body, Incoming};
 use hyper::ext::ReasonPhrase;
 
 use crate::error::{Failure, Kind, brief};
+use crate::platform::Queued;
 
 use super::Url;
 use super::exchange::Driver;
@@ -66,6 +68,12 @@ impl Response {
             driver,
             rest: Bytes::new(),
         })
+    }
+
+    /// What the kernel queue of its connection can be seen through.
+    #[must_use]
+    pub fn queue(&self) -> Option<Weak<dyn Queued>> {
+        self.driver.queue()
     }
 
     /// Its status.

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
+use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use http::StatusCode;
 use http::header::{self, HeaderValue};
 
 use crate::error::{Failure, Kind};
-use crate::platform::sockets;
+use crate::net::unusable;
+use crate::platform::{Queued, sockets};
 use crate::stage::BoxFuture;
 
 use super::client::{Attempt, Client, Request};
@@ -183,6 +185,27 @@ impl Upload {
             return Err(refused(response, "").await);
         }
         Ok(())
+    }
+
+    /// What the kernel queue of its connection can be seen through.
+    #[must_use]
+    pub fn queue(&self) -> Option<Weak<dyn Queued>> {
+        match &self.state {
+            State::Sending(exchange) => exchange.queue(),
+            State::Refused(_) | State::Over => None,
+        }
+    }
+
+    /// Lets about so many bytes wait in the system to be sent.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn limit_unsent(&self, bytes: u32) -> Result<(), Failure> {
+        let limited = self
+            .socket
+            .as_ref()
+            .map_or(Ok(()), |socket| sockets::limit_unsent(socket, bytes));
+        limited.map_err(unusable)
     }
 
     /// Lets the connection end in an ordinary way, and not in a reset.

@@ -1,6 +1,6 @@
 //! URLs of HTTP.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use crate::catalog::Misnamed;
 use crate::error::brief;
@@ -148,7 +148,7 @@ fn encoded(text: &[u8]) -> String {
         if byte.is_ascii_graphic() && !b"\"<>`".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded += &format!("%{byte:02X}");
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     encoded

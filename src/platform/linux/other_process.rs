@@ -15,7 +15,8 @@ use rustix::net::AddressFamily;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
 use super::super::other_process::{Activity, Connection, FilePosition, HeldDescriptor, Level, Target};
-use super::processes::socket_inode;
+use super::super::process_tree::GroupUse;
+use super::processes::{parse_use, socket_inode};
 use super::{pipe_capacity, status_field, unsent_bytes};
 
 /// The counters of a process, in files that stay open.
@@ -23,7 +24,7 @@ use super::{pipe_capacity, status_field, unsent_bytes};
 pub struct ProcessFiles {
     pid: i32,
     io: Option<File>,
-    statm: Option<File>,
+    stat: Option<File>,
     pidfd: Option<OwnedFd>,
 }
 
@@ -36,7 +37,7 @@ impl ProcessFiles {
         Self {
             pid,
             io: open("io"),
-            statm: open("statm"),
+            stat: open("stat"),
             pidfd: process.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()),
         }
     }
@@ -50,18 +51,13 @@ impl ProcessFiles {
         Some((field("rchar:")?, field("wchar:")?))
     }
 
-    /// Resident memory in bytes; `None` if it has ended.
+    /// Its memory, and its processor time with that of the children that it has waited for; `None` if it is gone. That
+    /// another process has its number by then makes no difference to an open file.
     #[must_use]
-    pub fn resident(&self) -> Option<u64> {
-        let mut buffer = [0; 256];
-        let text = text_of(self.statm.as_ref()?, &mut buffer)?;
-        let pages: u64 = std::str::from_utf8(text)
-            .ok()?
-            .split_whitespace()
-            .nth(1)?
-            .parse()
-            .ok()?;
-        (pages > 0).then(|| pages * rustix::param::page_size() as u64)
+    pub fn used(&self) -> Option<GroupUse> {
+        let mut buffer = [0; 1024];
+        let text = text_of(self.stat.as_ref()?, &mut buffer)?;
+        parse_use(&String::from_utf8_lossy(text)).map(|(_, used)| used)
     }
 
     /// What is in the pipe or the socket at one of its descriptors, and how much fits; `None` if that may not be seen.
@@ -178,9 +174,12 @@ impl ThreadFiles {
         if number == "running" {
             return Some(Activity::Running);
         }
-        let arguments: Vec<u64> = fields.filter_map(hexadecimal).collect();
+        let mut arguments = [0; 6];
+        for (argument, value) in arguments.iter_mut().zip(fields.filter_map(hexadecimal)) {
+            *argument = value;
+        }
         match number.parse().ok()? {
-            -1 if arguments.first() == Some(&0) => None,
+            -1 if arguments[0] == 0 => None,
             -1 => by_state(self.state()?),
             number => waiting_in(number, &arguments).or_else(|| by_state(self.state()?)),
         }
@@ -255,9 +254,8 @@ fn waiting_in(number: i64, arguments: &[u64]) -> Option<Activity> {
         | libc::SYS_io_uring_enter => Some(polling(number, arguments)),
         #[cfg(target_arch = "x86_64")]
         libc::SYS_poll | libc::SYS_select | libc::SYS_epoll_wait => Some(polling(number, arguments)),
+        libc::SYS_wait4 | libc::SYS_waitid => Some(Activity::AwaitingChild),
         libc::SYS_futex
-        | libc::SYS_wait4
-        | libc::SYS_waitid
         | libc::SYS_nanosleep
         | libc::SYS_clock_nanosleep
         | libc::SYS_rt_sigtimedwait
@@ -306,7 +304,9 @@ fn by_function(name: &[u8]) -> Activity {
         "sendmsg",
     ]) {
         Activity::Writing(None)
-    } else if has(&["nanosleep", "futex", "do_wait", "sigsuspend", "sigtimedwait"]) {
+    } else if has(&["do_wait"]) {
+        Activity::AwaitingChild
+    } else if has(&["nanosleep", "futex", "sigsuspend", "sigtimedwait"]) {
         Activity::Sleeping
     } else if has(&["io_schedule", "folio_wait", "wait_on_page", "jbd2", "blk_"]) {
         Activity::Disk
@@ -414,30 +414,28 @@ pub fn file_position(pid: i32, fd: i32) -> Option<FilePosition> {
     })
 }
 
-/// The words of a process's command line; empty for a kernel thread, and for one that has ended.
+/// The words of a process's command line; empty for a kernel thread, and for one that has ended. Behind a title that a
+/// program has written over them, the rest of their room is zero.
 #[must_use]
 pub fn command_line(pid: i32) -> Vec<Vec<u8>> {
     let text = read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words = text.strip_suffix(b"\0").unwrap_or(&text);
-    if words.is_empty() {
+    let Some(last) = text.iter().rposition(|byte| *byte != 0) else {
         return Vec::new();
-    }
-    words.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
-}
-
-/// When a process was started, in ticks since the system was: with its number it identifies it.
-#[must_use]
-pub fn start_time(pid: i32) -> Option<u64> {
-    let stat = read(format!("/proc/{pid}/stat")).ok()?;
-    let stat = String::from_utf8_lossy(&stat);
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(19)?.parse().ok()
+    };
+    text[..=last].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
 }
 
 /// The user of a process.
 #[must_use]
 pub fn owner(pid: i32) -> Option<u32> {
     rustix::fs::stat(format!("/proc/{pid}")).ok().map(|stat| stat.st_uid)
+}
+
+/// The network namespace of a process.
+#[must_use]
+pub fn network_namespace(pid: i32) -> Option<u64> {
+    let name = read_link(format!("/proc/{pid}/ns/net")).ok()?;
+    bracketed(name.as_os_str().as_bytes(), b"net:[")
 }
 
 /// The TCP connections of a process's network namespace.
@@ -498,6 +496,7 @@ mod tests {
         assert_eq!(named("anon_pipe_read"), Activity::Reading(None));
         assert_eq!(named("anon_pipe_write"), Activity::Writing(None));
         assert_eq!(named("hrtimer_nanosleep"), Activity::Sleeping);
+        assert_eq!(named("do_wait"), Activity::AwaitingChild);
         assert_eq!(named("do_sys_poll"), Activity::Polling);
         assert_eq!(named("0"), Activity::Polling, "it may not be seen");
     }

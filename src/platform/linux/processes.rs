@@ -77,7 +77,7 @@ fn group_and_use(pid: i32) -> Option<(i32, GroupUse)> {
 
 /// The process group is the fifth field, the resident pages are the 24th. The 14th to the 17th are the ticks of the
 /// process itself and of the children that it has waited for, in user and in system mode.
-fn parse_use(stat: &str) -> Option<(i32, GroupUse)> {
+pub fn parse_use(stat: &str) -> Option<(i32, GroupUse)> {
     let (_, fields) = stat.rsplit_once(')')?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
     let number = |nth: usize| fields.get(nth - 3)?.parse::<u64>().ok();

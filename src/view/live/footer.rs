@@ -103,10 +103,11 @@ pub fn time(snapshot: &Snapshot, columns: &Columns) -> Line {
         Some(done) => begin_with("time", bars::progress(snapshot.run.progress.unwrap_or(0.0), width))
             .with(Paint::Plain, format!("{elapsed}  "))
             .with(Paint::Strong, format!("{done} %")),
-        None => begin("time").with(
-            Paint::Plain,
-            format!("{elapsed}  {} read", human_size(snapshot.source().bytes_in)),
-        ),
+        None => {
+            let read = snapshot.bytes_read();
+            let read = read.map_or_else(String::new, |bytes| format!("  {} read", human_size(bytes)));
+            begin("time").with(Paint::Plain, elapsed + &read)
+        }
     };
     match snapshot.run.remaining {
         _ if snapshot.run.paused => words.with(Paint::Plain, "  ").with(Paint::Strong, PAUSED),
