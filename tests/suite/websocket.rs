@@ -118,7 +118,11 @@ fn frame(first: u8, payload: &[u8], is_masked: bool) -> Vec<u8> {
 
 /// Agrees with the next client of a server of the test's own; returns its request, too.
 fn agree(listener: &TcpListener) -> (Peer, String) {
-    let mut stream = BufReader::new(accept(listener));
+    agree_on(BufReader::new(accept(listener)))
+}
+
+/// Agrees with a client that has connected.
+fn agree_on(mut stream: BufReader<TcpStream>) -> (Peer, String) {
     let request = head(&mut stream);
     let key = field(&request, "Sec-WebSocket-Key").expect("a key");
     let accepted = derive_accept_key(key.as_bytes());

@@ -7,9 +7,8 @@ use crate::harness::{Folder, highwater, peer, through};
 
 /// Lines of many lengths, each a JSON text.
 fn lines() -> String {
-    (0..3000)
-        .map(|number| format!("\"{}\"\n", "ä".repeat(number % 700)))
-        .collect()
+    let line = |number: usize| ["\"", &"ä".repeat(number % 700), "\"\n"].concat();
+    (0..3000).map(line).collect()
 }
 
 #[test]
