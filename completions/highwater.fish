@@ -195,6 +195,10 @@ function __highwater_parameters
             echo 'key='\t'the certificate\'s private key, a PEM file'
             echo 'verify=true'\t'whether the server has to prove that it is the named host; false trusts anyone in between'
             echo 'verify=false'\t'whether the server has to prove that it is the named host; false trusts anyone in between'
+            echo 'method='\t'the request\'s method; GET, or POST with a body'
+            echo 'header='\t'a header to send, as \'NAME: VALUE\', or @FILE with one a line; those of a file are not sent to another server after a redirect'
+            echo 'user='\t'@FILE whose first line is NAME:PASSWORD, to authenticate (Basic); by default what ~/.netrc or $NETRC has for the host'
+            echo 'body='\t'a body to send with the request, or @FILE of up to 1 MiB'
             echo 'table='\t'the table, as NAME or SCHEMA.NAME'
             echo 'columns='\t'its columns, separated by commas; all unless given'
             echo 'query='\t'what to read instead of a table: select …, or values …'
@@ -202,9 +206,12 @@ function __highwater_parameters
             echo 'format=json'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'format=text'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'format=binary'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
-            echo 'header=true'\t'whether CSV begins with the names of the columns'
-            echo 'header=false'\t'whether CSV begins with the names of the columns'
             echo 'max-time='\t'end the query with exit code 8 once it has been open for so long, however slow what follows is'
+            echo 'as=lines'\t'what messages become: lines, a text message each; json, a text message with one value each; or bytes without boundaries, binary messages included'
+            echo 'as=json'\t'what messages become: lines, a text message each; json, a text message with one value each; or bytes without boundaries, binary messages included'
+            echo 'as=bytes'\t'what messages become: lines, a text message each; json, a text message with one value each; or bytes without boundaries, binary messages included'
+            echo 'max-record='\t'the largest message, and one byte for its line end; 1 MiB unless given, less under a small --memory'
+            echo 'origin='\t'an origin such as https://example.org whose pages may connect from a browser; by default only those of the host that is listened on, and of this machine if that is loopback'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
@@ -235,7 +242,12 @@ function __highwater_parameters
             echo 'ca='\t'trust the certificate authorities of this PEM file instead of the system\'s; at a listener, ask clients for a certificate of one of them'
             echo 'cert='\t'the certificate to show to the peer, a PEM file; those that lead to its authority follow in it'
             echo 'key='\t'the certificate\'s private key, a PEM file'
-            echo 'type='\t'the media type that the client is told, such as text/csv'
+            echo 'method=PUT'\t'the request\'s method'
+            echo 'method=POST'\t'the request\'s method'
+            echo 'method=PATCH'\t'the request\'s method'
+            echo 'header='\t'a header to send, as \'NAME: VALUE\', or @FILE with one a line; those of a file are not sent to another server after a redirect'
+            echo 'user='\t'@FILE whose first line is NAME:PASSWORD, to authenticate (Basic); by default what ~/.netrc or $NETRC has for the host'
+            echo 'type='\t'what is uploaded, as Content-Type: text/csv'
             echo 'name='\t'the file name that the client is told'
             echo 'table='\t'the table, as NAME or SCHEMA.NAME'
             echo 'columns='\t'its columns, separated by commas; all unless given'
@@ -243,8 +255,9 @@ function __highwater_parameters
             echo 'format=json'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'format=text'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'format=binary'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
-            echo 'header=true'\t'whether the first line of CSV is a header, which is skipped'
-            echo 'header=false'\t'whether the first line of CSV is a header, which is skipped'
+            echo 'as=text'\t'text: each record is a text message, without its newline; binary: bytes, cut anywhere, are binary messages'
+            echo 'as=binary'\t'text: each record is a text message, without its newline; binary: bytes, cut anywhere, are binary messages'
+            echo 'origin='\t'an origin such as https://example.org whose pages may connect from a browser; by default only those of the host that is listened on, and of this machine if that is loopback'
         case gzip
             echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'level=2'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
@@ -679,7 +692,7 @@ function __highwater_pipeline
     end
     __highwater_stage $is_first $stage
     if contains -- "$stage[1]" read write
-        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// http-listen:// postgres:// unix: unix-listen:
+        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// http:// https:// http-listen:// postgres:// ws:// wss:// ws-listen:// unix: unix-listen:
     end
 end
 
