@@ -33,8 +33,8 @@ pub static WRITE: Definition = Definition {
               has read it. `linger=` bounds that wait, which is otherwise as long as the peer takes, as for every \
               write. A peer that vanishes is noticed by TCP's own means within about a quarter of an hour; \
               `user-timeout=` makes that sooner, and gives up a peer that only stops reading, too.\n\nhttp-listen:// \
-              serves the stream as one download: to the first GET of its path, in chunks, or as a body that ends with the \
-              connection to an HTTP/1.0 client. HEAD gets the same headers; others that come meanwhile get 503. The \
+              serves the stream as one download: to the first GET of its path, with its length if it \
+              is known, else in chunks, or to an HTTP/1.0 client until the connection ends. HEAD gets the same headers; others that come meanwhile get 503. The \
               source is not read before a client has come. A client that leaves cancels the run. If the run fails \
               before its first byte, the client gets 500; later, the connection is reset, so that no client takes a \
               part for the whole. With cert= and key= it is https.\n\nTo a WebSocket each record is written as a text \

@@ -204,10 +204,10 @@ fn a_failed_branch_is_rolled_back_alone() {
                 let is_committed = |sink: &NodeId| !is_lost(*sink) || (moment == Moment::Commit && *sink < at);
                 let committed: Vec<NodeId> = graph.sinks().filter(is_committed).collect();
                 let is_good = lost.is_some() && are_optional;
-                let code = if way == Way::Panic { 70 } else { 1 };
+                let kind = if way == Way::Panic { Kind::Bug } else { Kind::Other };
                 assert_eq!(
                     ending.exit_code(),
-                    if is_good { 0 } else { code },
+                    if is_good { 0 } else { kind.exit_code() },
                     "{about}: {ending:?}"
                 );
                 let rolled_back = case.sinks() - committed.len();
@@ -222,7 +222,7 @@ fn a_failed_branch_is_rolled_back_alone() {
                 let told = if is_good {
                     Settled::Committed
                 } else {
-                    Settled::RolledBack(Some(Kind::Other))
+                    Settled::RolledBack(Some(kind))
                 };
                 assert_eq!(tally.settled(), [(told, committed.len())], "{about}");
                 // A line for an optional branch, and for each output that stays of what has failed.

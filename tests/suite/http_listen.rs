@@ -3,6 +3,7 @@
 mod conformance;
 mod downloads;
 mod floods;
+mod relays;
 mod uploads;
 
 use std::io::{Read, Write};

@@ -99,6 +99,7 @@ fn head_leaves_the_download_to_others() {
         response.starts_with(&format!("HTTP/1.1 200 OK\r\n{headers}")),
         "{response}"
     );
+    assert!(response.contains("\r\ncontent-length: 4\r\n"), "{response}");
     (&client)
         .write_all(b"GET /a?b HTTP/1.1\r\nHost: a\r\n\r\n")
         .expect("sent");
@@ -107,8 +108,8 @@ fn head_leaves_the_download_to_others() {
         response.starts_with(&format!("HTTP/1.1 200 OK\r\n{headers}")),
         "{response}"
     );
-    assert!(response.contains("\r\ntransfer-encoding: chunked\r\n"), "{response}");
-    assert!(response.ends_with("\r\n\r\n4\r\nbody\r\n0\r\n\r\n"), "{response}");
+    assert!(response.contains("\r\ncontent-length: 4\r\n"), "{response}");
+    assert!(response.ends_with("\r\n\r\nbody"), "{response}");
     drop(client);
     assert_eq!(running.wait().code, Some(0));
 }
@@ -133,6 +134,21 @@ fn empty_stream_is_a_download() {
     let response = rest(&send(address, GET));
     assert!(response.contains("\r\ncontent-length: 0\r\n"), "{response}");
     assert_eq!(running.wait().code, Some(0));
+}
+
+#[test]
+fn last_byte_waits_for_success() {
+    let folder = Folder::new();
+    let size = 3 << 20;
+    folder.write("in", noise(size, 5));
+    let sum = "00112233445566778899aabbccddeeff";
+    let pipeline = format!("read in | hash md5 expect={sum} | write http-listen://127.0.0.1:0");
+    let (running, address) = listen(&folder, &[&pipeline]);
+    let client = send(address, GET);
+    assert!(head(&client).contains(&format!("\r\ncontent-length: {size}\r\n")));
+    assert!(before_reset(&client).len() < size);
+    let run = running.wait();
+    assert_eq!(run.code, Some(10), "{}", run.stderr);
 }
 
 #[test]
