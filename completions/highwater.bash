@@ -398,8 +398,8 @@ fi
 # The words that a stage takes.
 _highwater_parameters() {
     case $1 in
-        read) echo 'path= path=ENDPOINT size= size=SIZE zero-copy=true zero-copy=false connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION ca= ca=ENDPOINT cert= cert=ENDPOINT key= key=ENDPOINT verify=true verify=false method= method=TEXT header= header=WORD user= user=WORD body= body=WORD table= table=TEXT columns= columns=TEXT query= query=TEXT format=csv format=json format=text format=binary max-time= max-time=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
-        write) echo 'path= path=ENDPOINT append=true append=false clobber=true clobber=false sync=true sync=false mode= mode=TEXT in-place=true in-place=false sparse=auto sparse=always sparse=never verify=true verify=false resume=true resume=false checkpoint= checkpoint=SIZE connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION linger= linger=DURATION ca= ca=ENDPOINT cert= cert=ENDPOINT key= key=ENDPOINT method=PUT method=POST method=PATCH header= header=WORD user= user=WORD type= type=TEXT table= table=TEXT columns= columns=TEXT format=csv format=json format=text format=binary' ;;
+        read) echo 'path= path=ENDPOINT size= size=SIZE zero-copy=true zero-copy=false connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION ca= ca=ENDPOINT cert= cert=ENDPOINT key= key=ENDPOINT verify=true verify=false method= method=TEXT header= header=WORD user= user=WORD body= body=WORD table= table=TEXT columns= columns=TEXT query= query=TEXT format=csv format=json format=text format=binary max-time= max-time=DURATION as=lines as=json as=bytes max-record= max-record=SIZE origin= origin=TEXT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        write) echo 'path= path=ENDPOINT append=true append=false clobber=true clobber=false sync=true sync=false mode= mode=TEXT in-place=true in-place=false sparse=auto sparse=always sparse=never verify=true verify=false resume=true resume=false checkpoint= checkpoint=SIZE connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION linger= linger=DURATION ca= ca=ENDPOINT cert= cert=ENDPOINT key= key=ENDPOINT method=PUT method=POST method=PATCH header= header=WORD user= user=WORD type= type=TEXT name= name=TEXT table= table=TEXT columns= columns=TEXT format=csv format=json format=text format=binary as=text as=binary origin= origin=TEXT' ;;
         gzip) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 threads= threads=1..64 member= member=SIZE single=true single=false flush= flush=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         gunzip) echo 'high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         zstd) echo 'level=-7 level=-6 level=-5 level=-4 level=-3 level=-2 level=-1 level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 level=13 level=14 level=15 level=16 level=17 level=18 level=19 level=20 level=21 level=22 threads= threads=1..64 window= window=SIZE flush= flush=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
@@ -430,8 +430,8 @@ _highwater_parameters() {
         where) echo 'condition= condition=TEXT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         select) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         drop) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
-        grep) echo 'pattern= pattern=WORD invert=true invert=false field= field=WORD fixed=true fixed=false high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
-        redact) echo 'pattern= pattern=TEXT with= with=TEXT field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        grep) echo 'pattern= pattern=WORD invert=true invert=false field= field=WORD fixed=true fixed=false threads= threads=1..64 high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        redact) echo 'pattern= pattern=TEXT with= with=TEXT field= field=WORD threads= threads=1..64 high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         upper) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         lower) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         exec) echo 'program= program=WORD env= env=WORD dir= dir=WORD grace= grace=DURATION tty=true tty=false high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
@@ -457,7 +457,7 @@ _highwater_stage() {
             [[ -d $path ]] && path+=/
             COMPREPLY+=("$path")
         done < <(compgen -f -- "${word#path=}")
-        COMPREPLY+=($(compgen -W 'file: - tcp:// tcp-listen:// tls:// tls-listen:// http:// https:// postgres:// unix: unix-listen:' -- "$word"))
+        COMPREPLY+=($(compgen -W 'file: - tcp:// tcp-listen:// tls:// tls-listen:// http:// https:// http-listen:// postgres:// ws:// wss:// ws-listen:// unix: unix-listen:' -- "$word"))
     fi
 }
 

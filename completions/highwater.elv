@@ -132,8 +132,8 @@ set edit:completion:arg-completer[highwater] = {|@words|
 
 # Stages and their parameters, in the :: form.
 var highwater-parameters = [
-    &read=['path=' 'size=' 'zero-copy=' 'connect-timeout=' 'retry=' 'user-timeout=' 'ca=' 'cert=' 'key=' 'verify=' 'method=' 'header=' 'user=' 'body=' 'table=' 'columns=' 'query=' 'format=' 'max-time=' 'high=' 'low=' 'high-records=' 'low-records=']
-    &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'in-place=' 'sparse=' 'verify=' 'resume=' 'checkpoint=' 'connect-timeout=' 'retry=' 'user-timeout=' 'linger=' 'ca=' 'cert=' 'key=' 'method=' 'header=' 'user=' 'type=' 'table=' 'columns=' 'format=']
+    &read=['path=' 'size=' 'zero-copy=' 'connect-timeout=' 'retry=' 'user-timeout=' 'ca=' 'cert=' 'key=' 'verify=' 'method=' 'header=' 'user=' 'body=' 'table=' 'columns=' 'query=' 'format=' 'max-time=' 'as=' 'max-record=' 'origin=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'in-place=' 'sparse=' 'verify=' 'resume=' 'checkpoint=' 'connect-timeout=' 'retry=' 'user-timeout=' 'linger=' 'ca=' 'cert=' 'key=' 'method=' 'header=' 'user=' 'type=' 'name=' 'table=' 'columns=' 'format=' 'as=' 'origin=']
     &gzip=['level=' 'threads=' 'member=' 'single=' 'flush=' 'high=' 'low=' 'high-records=' 'low-records=']
     &gunzip=['high=' 'low=' 'high-records=' 'low-records=']
     &zstd=['level=' 'threads=' 'window=' 'flush=' 'high=' 'low=' 'high-records=' 'low-records=']
@@ -164,8 +164,8 @@ var highwater-parameters = [
     &where=['condition=' 'high=' 'low=' 'high-records=' 'low-records=']
     &select=['field=' 'high=' 'low=' 'high-records=' 'low-records=']
     &drop=['field=' 'high=' 'low=' 'high-records=' 'low-records=']
-    &grep=['pattern=' 'invert=' 'field=' 'fixed=' 'high=' 'low=' 'high-records=' 'low-records=']
-    &redact=['pattern=' 'with=' 'field=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &grep=['pattern=' 'invert=' 'field=' 'fixed=' 'threads=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &redact=['pattern=' 'with=' 'field=' 'threads=' 'high=' 'low=' 'high-records=' 'low-records=']
     &upper=['field=' 'high=' 'low=' 'high-records=' 'low-records=']
     &lower=['field=' 'high=' 'low=' 'high-records=' 'low-records=']
     &exec=['program=' 'env=' 'dir=' 'grace=' 'tty=' 'high=' 'low=' 'high-records=' 'low-records=']

@@ -207,6 +207,11 @@ function __highwater_parameters
             echo 'format=text'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'format=binary'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'max-time='\t'end the query with exit code 8 once it has been open for so long, however slow what follows is'
+            echo 'as=lines'\t'what messages become: lines, a text message each; json, a text message with one value each; or bytes without boundaries, binary messages included'
+            echo 'as=json'\t'what messages become: lines, a text message each; json, a text message with one value each; or bytes without boundaries, binary messages included'
+            echo 'as=bytes'\t'what messages become: lines, a text message each; json, a text message with one value each; or bytes without boundaries, binary messages included'
+            echo 'max-record='\t'the largest message, and one byte for its line end; 1 MiB unless given, less under a small --memory'
+            echo 'origin='\t'an origin such as https://example.org whose pages may connect from a browser; by default only those of the host that is listened on, and of this machine if that is loopback'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
@@ -243,12 +248,16 @@ function __highwater_parameters
             echo 'header='\t'a header to send, as \'NAME: VALUE\', or @FILE with one a line; those of a file are not sent to another server after a redirect'
             echo 'user='\t'@FILE whose first line is NAME:PASSWORD, to authenticate (Basic); by default what ~/.netrc or $NETRC has for the host'
             echo 'type='\t'what is uploaded, as Content-Type: text/csv'
+            echo 'name='\t'the file name that the client is told'
             echo 'table='\t'the table, as NAME or SCHEMA.NAME'
             echo 'columns='\t'its columns, separated by commas; all unless given'
             echo 'format=csv'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'format=json'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'format=text'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'format=binary'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
+            echo 'as=text'\t'text: each record is a text message, without its newline; binary: bytes, cut anywhere, are binary messages'
+            echo 'as=binary'\t'text: each record is a text message, without its newline; binary: bytes, cut anywhere, are binary messages'
+            echo 'origin='\t'an origin such as https://example.org whose pages may connect from a browser; by default only those of the host that is listened on, and of this machine if that is loopback'
         case gzip
             echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'level=2'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
@@ -572,6 +581,7 @@ function __highwater_parameters
             echo 'field='\t'the field of JSON records in whose text it is looked for; any number of them'
             echo 'fixed=true'\t'whether the pattern is a text'
             echo 'fixed=false'\t'whether the pattern is a text'
+            echo 'threads='\t'search on so many threads; each takes its own share of memory'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
@@ -580,6 +590,7 @@ function __highwater_parameters
             echo 'pattern='\t'a regular expression, or email, ipv4, ipv6, card or phone'
             echo 'with='\t'what stands there instead'
             echo 'field='\t'the field of JSON records in whose text it is looked for; any number of them'
+            echo 'threads='\t'search on so many threads; each takes its own share of memory'
             echo 'high='\t'high-water mark of the link behind this stage'
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
@@ -681,7 +692,7 @@ function __highwater_pipeline
     end
     __highwater_stage $is_first $stage
     if contains -- "$stage[1]" read write
-        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// http:// https:// postgres:// unix: unix-listen:
+        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// http:// https:// http-listen:// postgres:// ws:// wss:// ws-listen:// unix: unix-listen:
     end
 end
 

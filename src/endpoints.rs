@@ -25,6 +25,8 @@ mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
 mod unix;
+#[cfg(feature = "ws")]
+mod websocket;
 pub mod write;
 
 pub use side_file::{OpenSideFile, SideFile};
@@ -44,8 +46,16 @@ pub static SCHEMES: &[&Scheme] = &[
     &http::HTTP,
     #[cfg(feature = "http")]
     &http::HTTPS,
+    #[cfg(feature = "http")]
+    &http::listen::LISTEN,
     #[cfg(feature = "postgres")]
     &postgres::SCHEME,
+    #[cfg(feature = "ws")]
+    &websocket::WS,
+    #[cfg(feature = "ws")]
+    &websocket::WSS,
+    #[cfg(feature = "ws")]
+    &websocket::LISTEN,
     &unix::CONNECT,
     &unix::LISTEN,
 ];
@@ -121,6 +131,16 @@ mod tests {
             ("http://h:80/a?b#c", "http://h/a?b"),
             #[cfg(feature = "http")]
             ("https://[::1]:8443", "https://[::1]:8443/"),
+            #[cfg(feature = "http")]
+            ("http-listen://:0", "http-listen://127.0.0.1:0"),
+            #[cfg(feature = "http")]
+            ("http-listen://[::1]:80/a%20b", "http-listen://[::1]:80/a%20b"),
+            #[cfg(feature = "ws")]
+            ("ws://h:80/a?b", "ws://h/a"),
+            #[cfg(feature = "ws")]
+            ("wss://[::1]:8443", "wss://[::1]:8443/"),
+            #[cfg(feature = "ws")]
+            ("ws-listen://:0/a", "ws-listen://127.0.0.1:0/a"),
             ("unix:a.sock", "unix:a.sock"),
             ("unix-listen:/tmp/a", "unix-listen:/tmp/a"),
         ] {
@@ -169,6 +189,16 @@ mod tests {
             ("write unix-listen:a clobber=false", "clobber"),
             ("write tcp-listen://:0 sync=false", "sync"),
             ("write tcp-listen://:0 mode=600", "mode"),
+            #[cfg(feature = "http")]
+            ("write http-listen://:0 verify=false", "verify"),
+            #[cfg(feature = "http")]
+            ("read http-listen://:0 type=text/csv", "type"),
+            #[cfg(feature = "ws")]
+            ("write ws://h max-record=1", "max-record"),
+            #[cfg(feature = "ws")]
+            ("read ws://h origin=http://h", "origin"),
+            #[cfg(feature = "ws")]
+            ("write ws-listen://:0 retry=1", "retry"),
             ("write - append=true", "append"),
             ("write /dev/fd/3 append=true", "append"),
             ("write a connect-timeout=1s", "connect-timeout"),

@@ -11,6 +11,7 @@ use crate::error::{Failure, Kind};
 use crate::graph::NodeId;
 use crate::plan::Plan;
 use crate::platform::reactor;
+use crate::stage::Settled;
 
 mod bottleneck;
 mod commit;
@@ -107,6 +108,15 @@ impl Ending {
             (_, Some(signal)) => 128 + u8::try_from(signal).unwrap_or(0),
             (Some((_, failure)), None) => failure.kind().exit_code(),
             (None, None) => 0,
+        }
+    }
+
+    /// What the sources are told.
+    fn settled(&self) -> Settled {
+        if self.is_good() {
+            Settled::Committed
+        } else {
+            Settled::RolledBack(self.failure.as_ref().map(|(_, failure)| failure.kind()))
         }
     }
 

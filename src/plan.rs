@@ -10,9 +10,9 @@ use crate::error::{ChainError, Failure, Problem};
 use crate::exec;
 use crate::flow::Marks;
 use crate::grammar::Script;
-use crate::graph::{Edge, EdgeId, Graph, NodeId, NodeMap};
+use crate::graph::{Edge, EdgeId, Graph, NodeId, NodeMap, Port};
 use crate::platform::{FilePlace, JOINS_PIPES};
-use crate::stage::{BranchPlan, Endpoint, Facts, MemoryUse, ResumeKey, Source, TransformPlan};
+use crate::stage::{BranchPlan, Endpoint, Facts, MemoryUse, RecordRoom, ResumeKey, Source, TransformPlan};
 use crate::transforms;
 
 mod budget;
@@ -159,6 +159,26 @@ impl StagePlan {
             Self::Transform(plan) => plan.memory_use().map_or(0, MemoryUse::state_bytes),
             Self::Branch(plan) => plan.state_bytes(),
             Self::Sink(place) => place.state_bytes(),
+        }
+    }
+
+    /// The room that it needs for records.
+    fn record_room(&self) -> Option<RecordRoom> {
+        match self {
+            Self::Source(source) => source.record_room(),
+            Self::Transform(plan) => plan.record_room(),
+            Self::Branch(_) => None,
+            Self::Sink(place) => place.record_room(),
+        }
+    }
+
+    /// Sets what it receives, and how large a record is at most, in bytes with its newline.
+    fn settle_records(&mut self, input: Port, largest: u64) {
+        match self {
+            Self::Source(source) => source.settle_records(largest),
+            Self::Transform(plan) => plan.settle_records(input, largest),
+            Self::Branch(_) => {}
+            Self::Sink(place) => place.settle_records(largest),
         }
     }
 

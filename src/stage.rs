@@ -59,7 +59,7 @@ pub use resumption::{FileIdentity, RemoteIdentity, ResumeKey, SourceIdentity};
 pub use settlement::{Rollback, Settle, Settled};
 pub use sink::OpenWriter;
 pub use source::{OpenReader, OpenSource, Source};
-pub use stream::{StreamReader, StreamWriter};
+pub use stream::{RecordReader, StreamReader, StreamWriter};
 pub use transform::{OnThread, Transform, Want, drive};
 pub use transform_plan::{
     Content, Conversion, MemoryUse, Mismatch, OutputSize, PassThrough, RecordBound, RecordRoom, Stage, TransformPlan,

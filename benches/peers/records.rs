@@ -29,7 +29,7 @@ const TEXTS: [&str; 4] = [
     "the request was done and its answer has been written to the client",
     "retried once,then passed on to another host of the same zone",
     "the cache had no entry so the origin was asked for the whole object",
-    "slow: more than the usual time was spent while it waited for a lock",
+    "slow,for more than the usual time was spent while it waited for a lock",
 ];
 
 /// Rows without end: Marsaglia's xorshift64.
@@ -91,14 +91,6 @@ impl Row {
         });
         fields.join(",") + "\n"
     }
-
-    /// As an object whose members are all strings.
-    fn strings(&self) -> String {
-        let members = self
-            .members()
-            .map(|(name, value)| (name, format!("\"{}\"", value.trim_matches('"'))));
-        object(&members)
-    }
 }
 
 fn object(members: &[(&str, String)]) -> String {
@@ -133,13 +125,14 @@ fn file(
         }
         file.flush()
     };
-    data.once(&format!("records-{size}.{name}"), write)
+    data.once(&format!("rows-{size}.{name}"), write)
 }
 
 const HEADER: &str = "id,level,user,service,path,status,ms,client,text\n";
 const LEVEL: &str = r#""level":"fatal""#;
 const ADDRESS: &str = r"10\.[0-9]+\.[0-9]+\.[0-9]+";
 const PATH: &str = r#"/[a-z]+/[0-9]{3}77""#;
+const USER: &str = r#"[a-z]{4}-[0-9]{3}[67]{2}""#;
 
 /// Every row. Ours takes as many threads as it has stages.
 #[allow(clippy::too_many_lines, reason = "a table of rows")]
@@ -158,6 +151,11 @@ pub fn all(data: &Data) -> io::Result<Vec<Work>> {
         Some(object(&members))
     })?;
     let matching = from("matching", &|row| row.path.ends_with("77").then(|| row.json()))?;
+    let users = from("users", &|row| {
+        let digits = row.user.trim_start_matches("user-");
+        let is_wanted = digits.len() == 5 && digits[3..].chars().all(|digit| "67".contains(digit));
+        is_wanted.then(|| row.json())
+    })?;
     let redacted = from("redacted", &|row| {
         let json = row.json();
         Some((row.client.as_ref()).map_or_else(|| json.clone(), |client| json.replace(client, "***")))
@@ -165,7 +163,7 @@ pub fn all(data: &Data) -> io::Result<Vec<Work>> {
     let table = file(data, "csv", size, Row::json, HEADER, |row| Some(row.csv()))?;
     let size = size / 3 * 2;
     let csv = file(data, "csv", size, Row::csv, HEADER, |row| Some(row.csv()))?;
-    let strings = file(data, "strings", size, Row::csv, "", |row| Some(row.strings()))?;
+    let typed = file(data, "typed", size, Row::csv, "", |row| Some(row.json()))?;
 
     let row = |name, input: &PathBuf, expected: PathBuf, stages: &str, peers: &[String]| Work {
         name,
@@ -255,9 +253,9 @@ pub fn all(data: &Data) -> io::Result<Vec<Work>> {
         each(
             "from-csv, to JSON Lines",
             &csv,
-            strings,
-            "from-csv",
-            &lines(&["mlr -S --icsv --ojsonl cat", "xan to ndjson"]),
+            typed,
+            "from-csv types=infer",
+            &lines(&["mlr --icsv --ojsonl cat", "xan to ndjson"]),
             Goal {
                 others: &[("mlr", 0.25)],
                 ..Goal::of("xan", 0.8, "≤ 0.8 × xan, ≤ 0.25 × miller, ≤ 14 MB")
@@ -286,11 +284,20 @@ pub fn all(data: &Data) -> io::Result<Vec<Work>> {
             Goal::of("rg", 1.0, "≤ 1.0 × rg"),
         ),
         each(
-            "grep of a regular expression",
+            "grep of a regular expression with a rare literal",
             &json,
             matching,
             &format!("lines :: grep '{PATH}'"),
             &[format!("rg -N '{PATH}'")],
+            Goal::of("rg", 0.5, "≤ 0.5 × rg, ≤ 14 MB"),
+            Goal::NONE,
+        ),
+        each(
+            "grep of a regular expression without one",
+            &json,
+            users,
+            &format!("lines :: grep '{USER}'"),
+            &[format!("rg -N '{USER}'")],
             Goal::of("rg", 0.5, "≤ 0.5 × rg, ≤ 14 MB"),
             Goal::NONE,
         ),

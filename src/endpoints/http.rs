@@ -1,13 +1,14 @@
-//! HTTP and HTTPS: downloads and uploads.
+//! HTTP and HTTPS: downloads and uploads, and a listener for one of them.
 
 use crate::catalog::{Access, Scheme};
 
 use super::connecting::{CONNECT_TIMEOUT, LINGER, RETRY, USER_TIMEOUT};
 use super::tls::{CA, CERT, KEY, VERIFY};
 
-mod options;
+pub mod listen;
+pub mod options;
 mod read;
-mod retries;
+pub mod retries;
 mod validator;
 mod write;
 

@@ -12,7 +12,18 @@ pub static READ: Definition = Definition {
     name: "read",
     role: Role::Source,
     summary: "read files, standard input or a connection, one after the other",
-    details: "A chain whose first stage is no source reads standard input, as `read -` does.\n\nWith `zero-copy=true` \
+    details: "A chain whose first stage is no source reads standard input, as `read -` does.\n\nhttp-listen:// takes one \
+              upload: the first PUT or POST of its path, or of any path if none is given. The client gets 201 only when \
+              every output is complete and durable. Else it gets 413 for a limit, 422 for corrupt data or a wrong sum, \
+              507 for a lack of space, 503 for a signal, and 500 for anything else. Others that come meanwhile get 503. \
+              With cert= and key= it is https.\n\nWebSocket messages are records: lines, where each text message is \
+              one and has no newline inside; with as=json one JSON value each, on one line. With as=bytes messages of \
+              both kinds follow each other as bytes. A stream ends with the peer's Close of code 1000, 1001 or none; \
+              another code, or a connection that is cut, is an error. While the pipeline is full nothing is read, \
+              and pings are not answered either: a peer may close the connection then. ws-listen:// serves the \
+              first client that asks for its path, or for any path if none is given. With cert= and key= it is \
+              wss. Pages in a browser may connect if they are of the host that is listened on, or if origin= names \
+              theirs.\n\nWith `zero-copy=true` \
               and nothing between, a file's pages are handed to the sink's pipe or connection instead of being \
               copied. Into a pipe that takes about half of the time, into a connection less than half of the \
               processor time; a receiver on the same machine takes more of it in turn. \
@@ -56,6 +67,19 @@ pub static READ: Definition = Definition {
 
 fn plan(args: &Args) -> Result<Source, Problem> {
     let mut places = args.places("path")?;
+    if places.len() > 1
+        && let Some(place) = places
+            .iter()
+            .find(|place| place.settles() || place.gives().has_records())
+    {
+        let message = format!("{} cannot be one of several", place.shown());
+        let help = if place.settles() {
+            "read it alone: its answer depends on the end of the run"
+        } else {
+            "read it alone, or as=bytes"
+        };
+        return Err(Problem::at(args.span_of("path"), message).help(help));
+    }
     let first = places.remove(0);
     Ok(Source::series(first, places, args.size("size")))
 }

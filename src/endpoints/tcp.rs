@@ -148,7 +148,7 @@ impl Peer for Connect {
 /// Peers that connect to us.
 pub struct Listen {
     scheme: &'static str,
-    address: Address,
+    pub address: Address,
     pub options: ConnectOptions,
     /// `Some` once it is bound.
     listener: Option<TcpListener>,

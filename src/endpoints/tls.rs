@@ -312,7 +312,7 @@ impl StreamReader for Reader {
     }
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
-        self.0.tcp().map(TcpPeer::queue)
+        self.0.queue()
     }
 }
 
@@ -331,15 +331,11 @@ impl StreamWriter for Writer {
     }
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
-        self.connection.tcp().map(TcpPeer::queue)
+        self.connection.queue()
     }
 
     fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
-        let limited = self
-            .connection
-            .tcp()
-            .map_or(Ok(()), |tcp| sockets::limit_unsent(tcp, bytes));
-        limited.map_err(unusable)
+        self.connection.limit_unsent(bytes)
     }
 
     fn count_with(&mut self, meter: Arc<StageMeter>) {

@@ -32,7 +32,16 @@ pub static WRITE: Definition = Definition {
               connection is done when the peer's system has acknowledged everything; on a Unix socket, when the peer \
               has read it. `linger=` bounds that wait, which is otherwise as long as the peer takes, as for every \
               write. A peer that vanishes is noticed by TCP's own means within about a quarter of an hour; \
-              `user-timeout=` makes that sooner, and gives up a peer that only stops reading, too.\n\nverify=true \
+              `user-timeout=` makes that sooner, and gives up a peer that only stops reading, too.\n\nhttp-listen:// \
+              serves the stream as one download: to the first GET of its path, in chunks, or as a body that ends with the \
+              connection to an HTTP/1.0 client. HEAD gets the same headers; others that come meanwhile get 503. The \
+              source is not read before a client has come. A client that leaves cancels the run. If the run fails \
+              before its first byte, the client gets 500; later, the connection is reset, so that no client takes a \
+              part for the whole. With cert= and key= it is https.\n\nTo a WebSocket each record is written as a text \
+              message, and sent at once; bytes need as=binary. What the peer sends meanwhile is ignored, except for \
+              pings, which are answered. At the end the peer is sent a Close and has to answer it: then it has \
+              everything. `linger=` bounds that wait. If the run fails, the connection is reset without a \
+              Close.\n\nverify=true \
               reads the temporary file back before it takes its place, from the disk where the system can drop what \
               it has in memory, and compares sums: what differs is exit code 10.\n\nresume=true is for large files. \
               If the run ends early, whatever ends it, what was written stays in .NAME.highwater-part beside the \

@@ -54,11 +54,7 @@ impl Run {
             left_behind.extend(failures.map(|failure| failure.to_string()));
         }
         self.count_losses(losses, &mut ending, &mut left_behind);
-        let how = if ending.is_good() {
-            Settled::Committed
-        } else {
-            Settled::RolledBack
-        };
+        let how = ending.settled();
         ending.outputs = self.commits.fates(&self.verdict);
         left_behind.extend(self.kept_outputs(&ending, is_committed));
         if !settle(&self.settles, how, interrupt).await {

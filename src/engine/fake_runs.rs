@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::ending::settle;
 use super::fakes::{Case, Form, Moment, Tally, Way, source, sub_plan};
 use super::{Ending, Fate, MinRate, Settings};
+use crate::error::Kind;
 use crate::flow::{Inlet, Outlet};
 use crate::graph::{Graph, Id, NodeId, Port};
 use crate::stage::{BoxFuture, Branches, Context, Phase, Settle, Settled, Stage, TransformPlan, Work};
@@ -56,8 +57,8 @@ fn failure_anywhere_closes_all_once() {
                         };
                         let about = format!("{way:?} of stage {at}, {moment:?}, first a {first:?}, {graph:?}");
                         let (ending, tally) = case.run();
-                        let code = if way == Way::Panic { 70 } else { 1 };
-                        assert_eq!(ending.exit_code(), code, "{about}: {ending:?}");
+                        let kind = if way == Way::Panic { Kind::Bug } else { Kind::Other };
+                        assert_eq!(ending.exit_code(), kind.exit_code(), "{about}: {ending:?}");
                         let (stage, failure) = ending.failure.expect("a failure");
                         assert_eq!(stage, Some(format!("fake {at}")), "{about}");
                         let told = if way == Way::Panic {
@@ -68,7 +69,7 @@ fn failure_anywhere_closes_all_once() {
                         assert!(failure.to_string().ends_with(told), "{about}: {failure}");
                         assert_eq!(ending.left_behind, [""; 0], "{about}");
                         assert_eq!(tally.counts(), [stages, stages, 0, case.sinks()], "{about}");
-                        assert_eq!(tally.settled(), [(Settled::RolledBack, 0)], "{about}");
+                        assert_eq!(tally.settled(), [(Settled::RolledBack(Some(kind)), 0)], "{about}");
                     }
                 }
             }
@@ -221,7 +222,7 @@ fn a_failed_branch_is_rolled_back_alone() {
                 let told = if is_good {
                     Settled::Committed
                 } else {
-                    Settled::RolledBack
+                    Settled::RolledBack(Some(Kind::Other))
                 };
                 assert_eq!(tally.settled(), [(told, committed.len())], "{about}");
                 // A line for an optional branch, and for each output that stays of what has failed.
@@ -304,7 +305,10 @@ fn failed_commit_rolls_back_the_waiting() {
         assert_eq!(ending.left_behind, kept);
         let fates = ending.outputs.iter().filter(|(_, fate)| *fate == Fate::Committed);
         assert_eq!(fates.count(), committed.len());
-        assert_eq!(tally.settled(), [(Settled::RolledBack, committed.len())]);
+        assert_eq!(
+            tally.settled(),
+            [(Settled::RolledBack(Some(Kind::Other)), committed.len())]
+        );
     }
 }
 

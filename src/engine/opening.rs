@@ -14,7 +14,7 @@ use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::platform::{FileId, FilePlace};
 use crate::stage::{
     Branch, Branches, Content, Endpoint, Facts, OpenSource, OpenWriter, OutputSize, Outside, PassThrough, Phase,
-    RateControl, Reach, ResumeKey, Rollback, Settle, Settled, Stage, TransformPlan,
+    RateControl, Reach, ResumeKey, Rollback, Settle, Stage, TransformPlan,
 };
 
 use super::commit::Commits;
@@ -92,7 +92,7 @@ pub async fn open(
                 () = interrupt.signalled() => {}
             }
             // A source that is open already must not take this for a success.
-            settle(&ends.settles(), Settled::RolledBack, interrupt).await;
+            settle(&ends.settles(), ending.settled(), interrupt).await;
             Err(ending)
         }
     }

@@ -5,7 +5,8 @@ use std::ops::{Deref, DerefMut};
 use super::block::Block;
 use super::sync::{Arc, Mutex, lock};
 
-/// The buffers of one chain. Buffers that come back are kept for reuse as long as they fit under the limit.
+/// The buffers of one chain. Buffers that come back are kept for reuse as long as no more are held than were in use at
+/// once.
 ///
 /// The callers' credit (see [`super::Link`]) bounds the bytes in use by `limit`; the pool ensures that free buffers
 /// never push the total above it.
@@ -103,7 +104,7 @@ impl Pool {
         let mut state = lock(&self.state);
         let capacity = buffer.len() as u64;
         state.in_use -= capacity;
-        if capacity > 0 && state.in_use + state.free_bytes + capacity <= self.limit {
+        if capacity > 0 && state.in_use + state.free_bytes + capacity <= self.limit.min(state.peak) {
             state.free_bytes += capacity;
             state.free.push(buffer);
         }
@@ -167,10 +168,10 @@ impl Drop for Lease {
 }
 
 impl State {
-    /// Removes the least recently used free buffers until the rest fits under `limit`; the caller frees them outside
-    /// the lock.
+    /// Removes the least recently used free buffers until the rest fits under `limit` and the peak; the caller frees
+    /// them outside the lock.
     fn evict(&mut self, limit: u64) -> Vec<Block> {
-        let mut excess = (self.in_use + self.free_bytes).saturating_sub(limit);
+        let mut excess = (self.in_use + self.free_bytes).saturating_sub(limit.min(self.peak));
         let mut count = 0;
         for buffer in &self.free {
             if excess == 0 {
@@ -210,6 +211,18 @@ mod tests {
         assert_eq!((pool.levels().in_use, pool.levels().free), (50, 40));
         pool.give(c);
         assert_eq!(pool.levels().peak, 100);
+    }
+
+    #[test]
+    fn no_more_is_held_than_was_in_use() {
+        let pool = Pool::new(100);
+        let (a, b) = (pool.take(30), pool.take(10));
+        pool.give(a);
+        pool.give(b);
+        let c = pool.take(20);
+        assert_eq!((pool.levels().in_use, pool.levels().free), (20, 10), "of 40 at once");
+        pool.give(c);
+        assert_eq!(pool.levels().free, 30);
     }
 
     #[test]

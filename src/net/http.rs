@@ -1,6 +1,8 @@
 //! HTTP/1.1.
 
 #[cfg(feature = "http")]
+pub mod body;
+#[cfg(feature = "http")]
 mod client;
 #[cfg(feature = "http")]
 mod exchange;
@@ -15,6 +17,8 @@ mod payload;
 mod proxy;
 #[cfg(feature = "http")]
 mod response;
+#[cfg(feature = "http")]
+pub mod server;
 #[cfg(feature = "http")]
 mod upload;
 mod url;

@@ -3,12 +3,17 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
+use std::sync::Weak;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsStream;
 
-use crate::platform::sockets::{TcpPeer, UnixPeer};
+use crate::error::Failure;
+use crate::platform::Queued;
+use crate::platform::sockets::{self, TcpPeer, UnixPeer};
+
+use super::unusable;
 
 /// A connection to a peer.
 #[derive(Debug)]
@@ -28,6 +33,19 @@ impl Transport {
         matches!(self, Self::Tls(_))
     }
 
+    /// What its kernel queue can be seen through as long as it is open, where it has one.
+    #[must_use]
+    pub fn queue(&self) -> Option<Weak<dyn Queued>> {
+        self.tcp().map(TcpPeer::queue)
+    }
+
+    /// Lets at most about so many bytes wait in the system to be sent: see [`sockets::limit_unsent`].
+    pub fn limit_unsent(&self, bytes: u32) -> Result<(), Failure> {
+        self.tcp()
+            .map_or(Ok(()), |tcp| sockets::limit_unsent(tcp, bytes))
+            .map_err(unusable)
+    }
+
     /// The TCP connection below, if there is one.
     #[must_use]
     pub fn tcp(&self) -> Option<&TcpPeer> {
@@ -35,6 +53,34 @@ impl Transport {
             Self::Plain(stream) => Some(stream),
             Self::Tls(stream) => Some(stream.get_ref().0),
             Self::Local(_) => None,
+        }
+    }
+
+    /// The connection without TLS, to read what comes after the last message.
+    pub fn below(&mut self) -> Below<'_> {
+        Below(self)
+    }
+}
+
+/// A connection without its TLS: what is read is not decrypted.
+#[derive(Debug)]
+pub struct Below<'t>(&'t mut Transport);
+
+impl AsFd for Below<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsyncRead for Below<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self.0 {
+            Transport::Tls(stream) => Pin::new(stream.get_mut().0).poll_read(context, buffer),
+            plain => Pin::new(plain).poll_read(context, buffer),
         }
     }
 }

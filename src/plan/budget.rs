@@ -47,7 +47,7 @@ impl Demand {
             record_marks: feeds_links
                 .then(|| Some((args.record_marks()?, args.span_of("high-records"))))
                 .flatten(),
-            records: transform.and_then(TransformPlan::record_room),
+            records: plan.and_then(StagePlan::record_room),
         }
     }
 

@@ -83,9 +83,7 @@ impl Planner {
             Some(memory) if self.problems.is_empty() => {
                 for ((node, stage), largest) in self.stages.iter_mut().zip(memory.largest_record.values()) {
                     let input = graph.input(node).map_or(Port::Bytes, |edge| graph.edge(edge).port);
-                    if let StagePlan::Transform(transform) = &mut stage.plan {
-                        transform.settle_records(input, *largest);
-                    }
+                    stage.plan.settle_records(input, *largest);
                 }
                 Ok(Plan {
                     graph,

@@ -1,6 +1,7 @@
 //! The kernel queue of a pipe or a socket on the outer side, where backpressure shows first.
 
 use std::fmt::Debug;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Descriptor, Interest, Shape, system};
@@ -20,6 +21,12 @@ pub struct KernelQueue {
 pub trait Queued: Debug + Send + Sync {
     /// The queue to be read or to be written; `None` if there is none, and if the system does not tell.
     fn kernel_queue(&self, side: Interest) -> Option<KernelQueue>;
+    /// Lets at most about so many bytes of a connection wait in the system to be sent, where it can be told; those that
+    /// are on their way do not count.
+    fn limit_unsent(&self, bytes: u32) -> io::Result<()> {
+        let _ = bytes;
+        Ok(())
+    }
 }
 
 impl Queued for Descriptor {

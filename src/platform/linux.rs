@@ -128,12 +128,15 @@ pub fn reopen(fd: BorrowedFd<'_>, access: OFlags) -> Option<OwnedFd> {
     rustix::fs::open(path, flags, Mode::empty()).ok()
 }
 
-/// Only GNU's C library has this setting; others have one heap, or no setting.
+/// Only GNU's C library has these settings; others have one heap, or no setting.
 pub fn share_one_heap() {
     #[cfg(target_env = "gnu")]
-    #[allow(unsafe_code, reason = "sets a number of the allocator's own")]
+    #[allow(unsafe_code, reason = "sets numbers of the allocator's own")]
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
+        // The library raises this by itself. Buffers of many sizes would then share the heap, which grows with the gaps
+        // between them.
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 64 << 10);
     }
 }
 

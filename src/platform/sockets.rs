@@ -169,6 +169,11 @@ impl Queued for Connection {
     fn kernel_queue(&self, side: Interest) -> Option<KernelQueue> {
         socket_queue(self.0.as_fd(), side)
     }
+
+    fn limit_unsent(&self, bytes: u32) -> io::Result<()> {
+        fault::point(Operation::SocketOption)?;
+        Ok(system::limit_unsent(self.0.as_fd(), bytes)?)
+    }
 }
 
 impl TcpPeer {

@@ -112,7 +112,7 @@ impl Condition {
     pub fn search(&self) -> Option<Search> {
         let needle = match &self.test {
             Test::Compares(orders, Operand::Text(text)) if orders[..] == [Ordering::Equal] => Needle::bytes(text),
-            Test::Matches(pattern) if !pattern.has_anchors => Needle::Pattern(pattern.regex.clone()),
+            Test::Matches(pattern) if !pattern.has_anchors => pattern.needle.clone(),
             _ => return None,
         };
         // Where there is an escape, it may stand for anything.

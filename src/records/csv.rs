@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
+use memchr::{memchr_iter, memchr3};
 
 use super::framer::ByteOrderMark;
-use super::json::{encode_content, is_number};
+use super::json::{encode, encode_content, is_number};
 use super::{Fault, Framer, Record, Step};
 
 /// How CSV is read. RFC 4180 with what real files have: a byte order mark, any line ends, a last line without one,
@@ -30,18 +31,20 @@ pub(super) const MOST_COLUMNS: usize = 4096;
 #[derive(Debug)]
 pub struct CsvRows {
     mark: ByteOrderMark,
+    delimiter: u8,
     reader: Box<Reader>,
     infers_types: bool,
     /// The first row has names that are to be skipped or used.
     is_at_header: bool,
-    /// Before each field: `,"name":`, with a brace instead of the first comma.
+    /// What is written before each field.
     names: Option<Vec<Vec<u8>>>,
     limit: usize,
     /// Bytes of the row that were given to the reader.
     read: usize,
-    /// The fields of the row so far, without quotes, and where each ends.
+    /// The fields of a row with quotes so far, without them.
     fields: Vec<u8>,
     filled: usize,
+    /// Where each field of the row ends.
     ends: Vec<usize>,
     ended: usize,
 }
@@ -53,13 +56,14 @@ impl CsvRows {
         let reader = ReaderBuilder::new().delimiter(options.delimiter).build();
         Self {
             mark: ByteOrderMark::default(),
+            delimiter: options.delimiter,
             reader: Box::new(reader),
             infers_types: options.infers_types,
             is_at_header: options.has_header,
             names: options
                 .columns
                 .as_ref()
-                .map(|columns| prefixes(columns.iter().map(Vec::as_slice))),
+                .map(|columns| prefixes(columns.iter().map(Vec::as_slice), options.infers_types)),
             limit,
             read: 0,
             fields: Vec::new(),
@@ -67,6 +71,27 @@ impl CsvRows {
             ends: Vec::new(),
             ended: 0,
         }
+    }
+
+    /// Reads a row that is whole and has no quotes: its fields are where they stand. Returns the offset behind it.
+    fn read_plain(&mut self, bytes: &[u8]) -> Option<usize> {
+        let length = memchr3(b'"', b'\r', b'\n', bytes)?;
+        let behind = match &bytes[length..] {
+            [b'\n', ..] => length + 1,
+            [b'\r', b'\n', ..] => length + 2,
+            _ => return None,
+        };
+        let mut ends = memchr_iter(self.delimiter, &bytes[..length]).chain([length]);
+        self.ended = ends
+            .by_ref()
+            .zip(&mut self.ends)
+            .map(|(end, place)| *place = end)
+            .count();
+        if ends.next().is_some() || self.ended == self.ends.len() {
+            self.ended = 0;
+            return None;
+        }
+        Some(behind)
     }
 
     /// Reads on in the row; returns the offset behind it once it is whole.
@@ -111,6 +136,10 @@ impl CsvRows {
         }
     }
 
+    fn begin_row(&mut self) {
+        (self.read, self.filled, self.ended) = (0, 0, 0);
+    }
+
     fn columns(&self) -> Option<usize> {
         let names = self.names.as_ref().filter(|_| !self.is_at_header)?;
         Some(names.len())
@@ -125,61 +154,68 @@ impl CsvRows {
         }
     }
 
-    fn field(&self, index: usize) -> &[u8] {
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.fields[start..self.ends[index]]
-    }
-
     /// Takes the row as the names of the columns, if none are given.
     fn read_header(&mut self) -> Result<(), Fault> {
         if self.names.is_none() {
+            let names: Vec<&[u8]> = fields(&self.fields, &self.ends[..self.ended], 0).collect();
             let mut seen = HashSet::new();
-            for index in 0..self.ended {
-                let name = self.field(index);
+            for name in &names {
                 if !seen.insert(name) {
-                    let name = String::from_utf8_lossy(name).into_owned();
+                    let name = String::from_utf8_lossy(name);
                     return Err(fault(format!(
                         "two columns are named `{name}`; columns= can name them otherwise"
                     )));
                 }
             }
-            self.names = Some(prefixes((0..self.ended).map(|index| self.field(index))));
+            self.names = Some(prefixes(names.into_iter(), self.infers_types));
         }
         self.is_at_header = false;
         Ok(())
     }
 
-    /// Writes the row as an object.
-    fn write_row(&mut self, made: &mut Record) -> Result<(), Fault> {
+    /// Writes the row as an object. Its fields are in `text`, `gap` bytes apart; without it in those that were read.
+    fn write_row(&mut self, text: Option<(&[u8], usize)>, made: &mut Record) -> Result<(), Fault> {
         if self.names.is_none() {
             let numbers: Vec<String> = (1..=self.ended).map(|number| number.to_string()).collect();
-            self.names = Some(prefixes(numbers.iter().map(String::as_bytes)));
+            self.names = Some(prefixes(numbers.iter().map(String::as_bytes), self.infers_types));
         }
         if self.columns() != Some(self.ended) {
             return Err(self.ragged());
         }
-        for (index, name) in self.names.iter().flatten().enumerate() {
+        let (text, gap) = text.unwrap_or((&self.fields, 0));
+        let fields = fields(text, &self.ends[..self.ended], gap);
+        for (name, field) in self.names.iter().flatten().zip(fields) {
             made.extend(name);
-            let field = self.field(index);
-            if self.infers_types && (matches!(field, b"true" | b"false" | b"null") || is_number(field)) {
+            if !self.infers_types {
+                encode_content(field, |bytes| made.extend(bytes));
+            } else if matches!(field, b"true" | b"false" | b"null") || is_number(field) {
                 made.extend(field);
             } else {
-                made.push(b'"');
-                encode_content(field, |bytes| made.extend(bytes));
-                made.push(b'"');
+                encode(field, |bytes| made.extend(bytes));
             }
         }
-        made.extend(b"}\n");
+        made.extend(if self.infers_types { b"}\n" } else { b"\"}\n" });
         Ok(())
     }
 }
 
-/// What stands before each field of an object whose members have these names.
-fn prefixes<'a>(names: impl Iterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+/// The fields of `text` that end at these offsets, and stand `gap` bytes apart.
+fn fields<'a>(text: &'a [u8], ends: &'a [usize], gap: usize) -> impl Iterator<Item = &'a [u8]> {
+    let starts = std::iter::once(0).chain(ends.iter().map(move |end| end + gap));
+    starts.zip(ends).map(|(start, end)| &text[start..*end])
+}
+
+/// What stands before each field of an object whose members have these names: `,"name":`, with a brace instead of the first
+/// comma, and with the quotes of the fields unless some have none.
+fn prefixes<'a>(names: impl Iterator<Item = &'a [u8]>, infers_types: bool) -> Vec<Vec<u8>> {
     let prefix = |(index, name)| {
-        let mut prefix = vec![if index == 0 { b'{' } else { b',' }, b'"'];
-        encode_content(name, |bytes| prefix.extend_from_slice(bytes));
-        prefix.extend_from_slice(b"\":");
+        let mut prefix: Vec<u8> = match (index, infers_types) {
+            (0, _) => b"{".to_vec(),
+            (_, true) => b",".to_vec(),
+            (_, false) => b"\",".to_vec(),
+        };
+        encode(name, |bytes| prefix.extend_from_slice(bytes));
+        prefix.extend_from_slice(if infers_types { b":" } else { b":\"" });
         prefix
     };
     names.enumerate().map(prefix).collect()
@@ -200,7 +236,10 @@ impl Framer for CsvRows {
                 return Step::Skipped { end: blank };
             }
         }
-        let row = self.read(bytes, is_last).and_then(|end| {
+        let is_fresh = self.read == 0 && !self.is_at_header;
+        let plain = is_fresh.then(|| self.read_plain(bytes)).flatten();
+        let read = plain.map_or_else(|| self.read(bytes, is_last), |end| Ok(Some(end)));
+        let row = read.and_then(|end| {
             let Some(end) = end else { return Ok(Step::Incomplete) };
             if let Err(error) = str::from_utf8(&bytes[..end]) {
                 let at = error.valid_up_to();
@@ -213,19 +252,21 @@ impl Framer for CsvRows {
                 self.read_header()?;
                 return Ok(Step::Skipped { end });
             }
-            self.write_row(made)?;
+            self.write_row(plain.map(|_| (bytes, 1)), made)?;
             Ok(Step::Made { end })
         });
-        let step = row.unwrap_or_else(Step::Bad);
-        if step != Step::Incomplete {
-            self.restart();
+        match row {
+            Ok(Step::Incomplete) => return Step::Incomplete,
+            // The reader is at the beginning of a row. If it were reset, it would drop a byte order mark there.
+            Ok(_) => self.begin_row(),
+            Err(_) => self.restart(),
         }
-        step
+        row.unwrap_or_else(Step::Bad)
     }
 
     fn restart(&mut self) {
         self.reader.reset();
-        (self.read, self.filled, self.ended) = (0, 0, 0);
+        self.begin_row();
     }
 
     fn state_bytes(&self) -> u64 {

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
-use super::json::{Members, content, decode, is_plain, name_is};
+use super::json::{Members, content, decode, decode_anew, is_plain, name_is};
 use super::{Fault, MOST_COLUMNS};
 
 /// Writes JSON objects as rows of CSV.
@@ -24,8 +24,8 @@ impl CsvWriter {
     /// How many records of the largest size it holds: the names of the columns, a text without its escapes, and a row,
     /// which may have twice the length.
     pub const RECORDS: u64 = 4;
-    /// Bytes that it holds besides.
-    pub const STATE: u64 = (MOST_COLUMNS * (size_of::<Option<Range<usize>>>() + size_of::<Vec<u8>>())) as u64;
+    /// Bytes that it holds besides: for each column its name's place, its value's, and a delimiter of a row.
+    pub const STATE: u64 = (MOST_COLUMNS * (size_of::<Option<Range<usize>>>() + size_of::<Vec<u8>>() + 1)) as u64;
 
     /// A writer of these columns.
     #[must_use]
@@ -47,22 +47,29 @@ impl CsvWriter {
     pub fn write(&mut self, record: &[u8], rows: &mut Vec<u8>) -> Result<(), Fault> {
         self.find(record)?;
         self.write_header(rows);
+        // The most that it can be: an object in a field doubles its quotes.
+        rows.reserve_exact(2 * record.len() + self.values.len() + "\"\"\n".len());
+        let is_alone = self.values.len() == 1;
         for (index, value) in self.values.iter().enumerate() {
             if index > 0 {
                 rows.push(self.delimiter);
             }
-            let value = value.clone().map_or(&[][..], |value| &record[value]);
+            let value = value.clone().map_or(&b"null"[..], |value| &record[value]);
             let text = match content(value) {
+                // The content of a string has neither quotes nor line ends without a backslash.
+                Some(content) if memchr2(b'\\', self.delimiter, content).is_none() && !is_alone => {
+                    rows.extend_from_slice(content);
+                    continue;
+                }
                 Some(content) if is_plain(content) => content,
                 Some(content) => {
-                    self.decoded.clear();
-                    decode(content, &mut self.decoded);
+                    decode_anew(content, &mut self.decoded);
                     &self.decoded
                 }
                 None if value == b"null" => b"",
                 None => value,
             };
-            write_field(text, self.delimiter, self.values.len() == 1, rows);
+            write_field(text, self.delimiter, is_alone, rows);
         }
         rows.push(b'\n');
         Ok(())
@@ -74,6 +81,7 @@ impl CsvWriter {
             return;
         };
         self.has_header = true;
+        rows.reserve_exact(columns.iter().map(|name| 2 * name.len() + 3).sum());
         for (index, name) in columns.iter().enumerate() {
             if index > 0 {
                 rows.push(self.delimiter);
@@ -128,9 +136,7 @@ impl CsvWriter {
 /// Appends one field, in quotes if it needs them; an empty one alone in its row does, or the row would be blank.
 fn write_field(field: &[u8], delimiter: u8, is_alone: bool, rows: &mut Vec<u8>) {
     let is_special = |byte: &u8| matches!(byte, b'"' | b'\n' | b'\r') || *byte == delimiter;
-    // Without an exit in the middle the compiler tests many bytes at once.
-    let needs_quotes = field.iter().fold(false, |found, byte| found | is_special(byte));
-    if !(needs_quotes || is_alone && field.is_empty()) {
+    if !(field.iter().any(is_special) || is_alone && field.is_empty()) {
         return rows.extend_from_slice(field);
     }
     rows.push(b'"');

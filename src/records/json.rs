@@ -13,4 +13,4 @@ pub use number::{compare_numbers, is_number};
 pub use object::{Member, Members, Strings, content};
 pub use path::{Path, PathError};
 pub use scanner::{Invalid, Scanner};
-pub use text::{decode, encode, encode_content, is_plain, name_is};
+pub use text::{decode, decode_anew, encode, encode_content, is_plain, name_is};

@@ -56,6 +56,11 @@ fn valid_values_are_accepted() {
         "{\"ключ\":\"\u{2028}\"}".as_bytes(),
         b"\"/ & \\/ '\"",
         b"[1\n,2\r,3]",
+        b"1E-02",
+        b"[20e1]",
+        b"\"\\ufffe\\uFFFF\"",
+        b"[\"a\"] ",
+        b"{\"a\":[],\"b\":{}}",
     ];
     for text in texts {
         assert!(is_accepted(text), "{}", String::from_utf8_lossy(text));
@@ -129,6 +134,23 @@ fn invalid_structures_are_refused() {
         "\u{feff}[]".as_bytes(),
         b"\\u005b]",
         b"[\\n]",
+        b"[*]",
+        b"[\"a\",,]",
+        b"[1[2]]",
+        b"[x",
+        "{🙂}".as_bytes(),
+        b"{\"a\":1,\"b\"}",
+        b"{\"a\":1 2}",
+        b"1]",
+        b"['",
+        b"[{",
+        b"[\"a",
+        b"[\"a\"",
+        b"{[",
+        b"{\"a",
+        b"[1,nul",
+        "aé".as_bytes(),
+        "[\u{2060}]".as_bytes(),
     ]);
 }
 
@@ -181,6 +203,14 @@ fn invalid_words_and_numbers_are_refused() {
         "\u{ff11}".as_bytes(),
         b"2@",
         b"[1a]",
+        b"-NaN",
+        b"++1",
+        b".-1",
+        b"2.e+3",
+        b"9.e+",
+        b"1.2a-3",
+        b"-1.0.",
+        b"[-012]",
     ]);
 }
 
@@ -216,6 +246,11 @@ fn invalid_strings_are_refused() {
         b"{\"a\tb\":1}",
         b"\"a\"b",
         b"\"a\"\"b\"",
+        b"\"\\ud800\\u1x\"",
+        "\"\\🙂\"".as_bytes(),
+        b"\"\\\xe9\"",
+        b"\"\\u\xe9\"",
+        b"\"\\\x00\"",
     ]);
 }
 
@@ -235,6 +270,9 @@ fn invalid_encodings_are_refused() {
         b"\xff\xfe[\x00]\x00",
         b"\x00[\x00]",
         b"\"\xc3(\"",
+        b"\xef\xbb{}",
+        b"\xe9",
+        "\u{feff}".as_bytes(),
     ]);
 }
 

@@ -2,7 +2,7 @@
 
 /// A record that a stage makes, bounded in size: what exceeds the bound is not stored, and the record is no longer
 /// valid.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Record {
     bytes: Vec<u8>,
     limit: usize,
@@ -18,6 +18,12 @@ impl Record {
             limit,
             is_over: false,
         }
+    }
+
+    /// The most bytes that it may have.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Removes all bytes; the memory is kept.

@@ -110,7 +110,7 @@ impl Redaction {
             .patterns
             .iter()
             .filter(can_search)
-            .map(|pattern| Needle::Pattern(pattern.regex.clone()));
+            .map(|pattern| pattern.needle.clone());
         let needles: Vec<Needle> = needles.collect();
         (needles.len() == self.patterns.len()).then_some(needles)
     }

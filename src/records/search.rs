@@ -2,8 +2,10 @@
 
 use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::{Input, meta, util};
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::Look;
+use regex_syntax::hir::literal::{ExtractKind, Extractor};
+use regex_syntax::hir::{Hir, Look};
 
 /// What is looked for.
 #[derive(Debug, Clone)]
@@ -12,6 +14,8 @@ pub enum Needle {
     Bytes(Box<Finder<'static>>),
     /// What matches.
     Pattern(Regex),
+    /// What matches, found without looking for a literal first.
+    Scan(Box<meta::Regex>),
 }
 
 impl Needle {
@@ -27,19 +31,23 @@ impl Needle {
         match self {
             Self::Bytes(finder) => finder.find(bytes).is_some(),
             Self::Pattern(regex) => regex.is_match(bytes),
+            Self::Scan(regex) => regex.is_match(bytes),
         }
     }
 
     /// The offset of a byte of the first match that begins at `at` or behind: every other match ends at that byte or
     /// behind it.
     fn find(&self, bytes: &[u8], at: usize) -> Option<usize> {
-        match self {
-            Self::Bytes(finder) => finder.find(&bytes[at..]).map(|found| at + found),
-            // The match may have begun records before: a later one may be the first that has a match of its own.
-            Self::Pattern(regex) => regex
-                .shortest_match_at(bytes, at)
-                .map(|end| at.max(end.saturating_sub(1))),
-        }
+        let end = match self {
+            Self::Bytes(finder) => return finder.find(&bytes[at..]).map(|found| at + found),
+            Self::Pattern(regex) => regex.shortest_match_at(bytes, at),
+            Self::Scan(regex) => {
+                let found = regex.search_half(&Input::new(bytes).range(at..).earliest(true));
+                found.map(|found| found.offset())
+            }
+        };
+        // The match may have begun records before: a later one may be the first that has a match of its own.
+        end.map(|end| at.max(end.saturating_sub(1)))
     }
 }
 
@@ -81,6 +89,8 @@ impl Search {
 pub struct Pattern {
     /// Matches in one record.
     pub regex: Regex,
+    /// What is looked for in many records.
+    pub needle: Needle,
     /// Whether it can be looked for in many records at once.
     pub spans_records: bool,
     /// Whether it depends on where a text begins or ends.
@@ -100,16 +110,37 @@ impl Pattern {
         let regex = RegexBuilder::new(text).multi_line(true).build();
         let regex = regex.map_err(|error| in_one_line(error.to_string()))?;
         let parsed = ParserBuilder::new().multi_line(true).utf8(false).build().parse(text);
-        let looks = parsed
-            .map_err(|error| in_one_line(error.to_string()))?
-            .properties()
-            .look_set();
+        let parsed = parsed.map_err(|error| in_one_line(error.to_string()))?;
+        let looks = parsed.properties().look_set();
+        let needle = match ends_in_one_byte(&parsed).then(|| scanner(text)).flatten() {
+            Some(scanner) => Needle::Scan(Box::new(scanner)),
+            None => Needle::Pattern(regex.clone()),
+        };
         Ok(Self {
             regex,
+            needle,
             spans_records: !looks.contains(Look::Start) && !looks.contains(Look::End),
             has_anchors: looks.contains_anchor(),
         })
     }
+}
+
+/// Whether the last byte of each match is the only literal that the regex crate would look for. It would stop at each
+/// such byte and go back from there, which takes several times as long as going through all bytes if it is common.
+fn ends_in_one_byte(pattern: &Hir) -> bool {
+    let prefixes = Extractor::new().extract(pattern);
+    let suffixes = Extractor::new().kind(ExtractKind::Suffix).extract(pattern);
+    let has_prefix = prefixes.min_literal_len().is_some_and(|length| length > 0);
+    let suffix = suffixes.longest_common_suffix();
+    !has_prefix && suffix.is_some_and(|suffix| suffix.len() == 1)
+}
+
+/// A search that looks for no literal.
+fn scanner(pattern: &str) -> Option<meta::Regex> {
+    let syntax = util::syntax::Config::new().multi_line(true).utf8(false);
+    let options = meta::Config::new().auto_prefilter(false).utf8_empty(false);
+    let mut builder = meta::Regex::builder();
+    builder.syntax(syntax).configure(options).build(pattern).ok()
 }
 
 #[cfg(test)]
@@ -120,7 +151,7 @@ mod tests {
 
     /// The records that a search finds and that match.
     fn found<'a>(pattern: &Pattern, chunk: &'a str) -> Vec<&'a str> {
-        let mut search = Search::new(vec![Needle::Pattern(pattern.regex.clone())]);
+        let mut search = Search::new(vec![pattern.needle.clone()]);
         search.begin();
         let (mut at, mut records) = (0, Vec::new());
         while at < chunk.len()
@@ -142,7 +173,8 @@ mod tests {
         fn search_finds_what_each_record_has(
             pattern in prop_oneof![
                 r"[ab.]{1,3}", r"[\^]?[ab][$]?", Just(r"[^a]b".to_owned()), Just(r"a\s*b".to_owned()), Just("a*".to_owned()),
-                Just("^$".to_owned()), Just(r"b[^c]*c".to_owned()), Just(r"\bab\b".to_owned()),
+                Just("^$".to_owned()), Just(r"b[^c]*c".to_owned()), Just(r"\bab\b".to_owned()), Just(r"[a-z]+ a".to_owned()),
+                Just(r"\s*c".to_owned()),
             ],
             chunk in r"([abc ]{0,4}\n){0,8}",
         ) {

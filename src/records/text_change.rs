@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::Record;
-use super::json::{Strings, content, decode, encode_content, is_plain};
+use super::json::{Strings, content, decode_anew, encode_content, is_plain};
 
 /// Memory for changes of texts, which is used again and again.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TextBuffers {
     decoded: Vec<u8>,
     changed: Record,
@@ -63,8 +63,7 @@ impl<'a> TextChange<'a> {
         let text = if is_plain(content) {
             content
         } else {
-            decoded.clear();
-            decode(content, decoded);
+            decode_anew(content, decoded);
             decoded
         };
         changed.clear();

@@ -8,7 +8,7 @@ use crate::error::{Failure, Kind};
 use crate::graph::Port;
 use crate::platform::{FileId, FilePlace, Shape};
 
-use super::{BoxFuture, Mismatch, OpenReader, OpenWriter, ResumeKey};
+use super::{BoxFuture, Mismatch, OpenReader, OpenWriter, RecordRoom, ResumeKey};
 
 /// What can be known of an endpoint without side effects.
 #[derive(Debug, Clone, Default)]
@@ -128,6 +128,14 @@ pub trait Endpoint: Send {
     fn state_bytes(&self) -> u64 {
         0
     }
+    /// The room that it needs for records, if it makes them or holds them.
+    fn record_room(&self) -> Option<RecordRoom> {
+        None
+    }
+    /// Called for an endpoint that has a [`RecordRoom`]: sets how large a record is at most, in bytes with its newline.
+    fn settle_records(&mut self, largest: u64) {
+        let _ = largest;
+    }
 
     /// What is known of it as a source, without side effects. By default it is a peer that gives any number of bytes.
     fn source_facts(&self) -> Result<Facts, Failure> {
@@ -136,7 +144,7 @@ pub trait Endpoint: Send {
             ..Facts::default()
         })
     }
-    /// What flows out of it.
+    /// What flows out of it. One that gives records opens as [`OpenReader::Records`], and is never one of several.
     fn gives(&self) -> Port {
         Port::Bytes
     }
@@ -149,6 +157,11 @@ pub trait Endpoint: Send {
     }
     /// Whether its reader can lend the pipe that its bytes come from: see [`Outlet::lend`](crate::flow::Outlet::lend).
     fn lends_pipe(&self) -> bool {
+        false
+    }
+    /// Whether its reader is told how the run ended, and so must be the only one: see
+    /// [`StreamReader::settle`](super::StreamReader::settle).
+    fn settles(&self) -> bool {
         false
     }
     /// Opens it for reading.

@@ -50,6 +50,31 @@ impl RecordOutput {
         Ok(())
     }
 
+    /// Appends one record, which is given without its newline, as [`RecordOutput::push`] does.
+    ///
+    /// # Errors
+    /// [`Closed`] if the consumer has closed its side.
+    ///
+    /// # Panics
+    /// If the record is larger than the link.
+    pub async fn push_line(&mut self, line: &[u8], out: &mut Outlet) -> Result<(), Closed> {
+        let length = line.len() + 1;
+        let fits = |buffer: &Buffer| buffer.capacity() - buffer.len() >= length && buffer.record_room() > 0;
+        if self.0.as_ref().is_some_and(|buffer| !fits(buffer)) {
+            self.send(out)?;
+        }
+        let mut buffer = match self.0.take() {
+            Some(buffer) => buffer,
+            None if length <= out.largest() => out.reserve_records(usize::MAX, MANY).await?,
+            None => out.reserve_whole(length).await?,
+        };
+        buffer.fill_from(line);
+        buffer.fill_from(b"\n");
+        buffer.count_records(1);
+        self.0 = Some(buffer);
+        Ok(())
+    }
+
     /// Passes a chunk on behind what was gathered, without a copy where possible; all of it is `records` whole records.
     ///
     /// # Errors
@@ -134,6 +159,18 @@ mod tests {
         assert_eq!(received(&mut inlet), [(90, 3), (90, 3)]);
         output.send(&mut out).expect("open");
         assert_eq!(received(&mut inlet), [(30, 1)]);
+    }
+
+    #[test]
+    fn lines_are_gathered_up_to_a_chunk() {
+        let (mut out, mut inlet) = link(400);
+        let mut output = RecordOutput::default();
+        for length in [59, 39, 30, 199, 0] {
+            block_on(output.push_line(&[b'a'; 300][..length], &mut out)).expect("open");
+        }
+        assert_eq!(received(&mut inlet), [(100, 2), (31, 1), (200, 1)]);
+        output.send(&mut out).expect("open");
+        assert_eq!(received(&mut inlet), [(1, 1)]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::error::Failure;
+use crate::error::{Failure, Kind};
 
 use super::BoxFuture;
 
@@ -27,8 +27,8 @@ pub trait Rollback: Send + Sync {
 pub enum Settled {
     /// Every required output is complete and durable.
     Committed,
-    /// Every output that can be rolled back was rolled back.
-    RolledBack,
+    /// Every output that can be rolled back was rolled back, because of a failure of that kind; `None` for a signal.
+    RolledBack(Option<Kind>),
 }
 
 /// What an open source does once the end of the run is known: answer an upload, acknowledge a message, close a cursor.

@@ -16,8 +16,8 @@ use crate::platform::{FileStamp, Interest, Shape, Transfer};
 
 use super::incoming::{ReadSize, naming};
 use super::{
-    Cancel, Context, Driver, Endpoint, Facts, FileIdentity, Incoming, Outcome, Reach, Settle, SourceIdentity,
-    StreamReader, Work,
+    Cancel, Context, Driver, Endpoint, Facts, FileIdentity, Incoming, Outcome, Reach, RecordOutput, RecordReader,
+    RecordRoom, Settle, SourceIdentity, StreamReader, Work,
 };
 
 /// An open endpoint to read from.
@@ -26,6 +26,8 @@ pub enum OpenReader {
     Descriptor(Incoming),
     /// Anything else.
     Stream(Box<dyn StreamReader>),
+    /// Records. It is never one of several places.
+    Records(Box<dyn RecordReader>),
     /// What runs on a thread, and fills the link itself: a child process. It is never one of several places.
     Driver(Driver<Outlet>),
 }
@@ -101,6 +103,18 @@ impl Source {
     #[must_use]
     pub fn state_bytes(&self) -> u64 {
         self.places().map(Endpoint::state_bytes).fold(0, u64::saturating_add)
+    }
+
+    /// The room that it needs for records.
+    #[must_use]
+    pub fn record_room(&self) -> Option<RecordRoom> {
+        self.places().find_map(Endpoint::record_room)
+    }
+
+    /// Sets how large a record is at most, in bytes with its newline.
+    pub fn settle_records(&mut self, largest: u64) {
+        let places = std::iter::once(&mut self.first).chain(&mut self.later);
+        places.for_each(|place| place.settle_records(largest));
     }
 
     /// Binds listeners; returns the addresses that peers may connect to.
@@ -281,6 +295,13 @@ impl OpenSource {
         if let Some(OpenReader::Driver(run)) = self.input {
             return Work::Thread(Box::new(move || run(out, &context)));
         }
+        if let Some(OpenReader::Records(reader)) = self.input {
+            return Work::Task(Box::pin(async move {
+                read_records(reader, &mut out, &context).await?;
+                out.finish();
+                Ok(())
+            }));
+        }
         let is_task = matches!(&self.input, Some(OpenReader::Stream(reader)) if !reader.blocks());
         if is_task && self.later.as_slice().is_empty() {
             return Work::Task(Box::pin(async move {
@@ -393,6 +414,34 @@ impl OpenSource {
     }
 }
 
+/// Reads records to their end. Each is sent on as soon as nothing more is there, and no buffer is held during a wait.
+async fn read_records(mut reader: Box<dyn RecordReader>, out: &mut Outlet, context: &Context) -> Outcome {
+    let mut output = RecordOutput::default();
+    let mut total = 0;
+    loop {
+        let read = poll_fn(|context| Poll::Ready(ready_or_none(reader.poll_record(context)))).await;
+        match read {
+            Some(read) => {
+                if !read.map_err(|stop| stop.map(|failure| failure.after(total)))? {
+                    return Ok(output.send(out)?);
+                }
+                let record = reader.record();
+                total += record.len() as u64;
+                context.meter.add_in(record.len() as u64);
+                output.push_line(record, out).await?;
+            }
+            None => {
+                output.send(out)?;
+                if let Some(queue) = reader.queue() {
+                    context.external_fd.show(queue, Interest::Read);
+                }
+                let _outside = context.meter.wait(Wait::Outside);
+                woken(&context.cancel).await?;
+            }
+        }
+    }
+}
+
 /// The size of the next read. Once no more is needed, only another read could tell whether more follows.
 fn wanted(left: u64) -> Result<usize, Stop> {
     match usize::try_from(left).unwrap_or(usize::MAX) {
@@ -403,13 +452,14 @@ fn wanted(left: u64) -> Result<usize, Stop> {
 
 /// The result of one read; `None` if nothing is available now.
 async fn read_once(reader: &mut dyn StreamReader, buffer: &mut Buffer) -> Option<Result<usize, Stop>> {
-    poll_fn(|context| {
-        Poll::Ready(match reader.poll_read(context, buffer.spare_mut()) {
-            Poll::Ready(read) => Some(read),
-            Poll::Pending => None,
-        })
-    })
-    .await
+    poll_fn(|context| Poll::Ready(ready_or_none(reader.poll_read(context, buffer.spare_mut())))).await
+}
+
+fn ready_or_none<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
 }
 
 /// Waits until this task is woken: by the endpoint that a read found not ready, or spuriously. It is polled at once after

@@ -58,6 +58,18 @@ pub trait StreamReader: Send {
     }
 }
 
+/// An open endpoint to read records from.
+pub trait RecordReader: Send {
+    /// Gets the next record, which [`RecordReader::record`] then returns; false at the proper end of the stream.
+    fn poll_record(&mut self, context: &mut Context<'_>) -> Poll<Result<bool, Stop>>;
+    /// The record that came last, without a newline in it or at its end.
+    fn record(&self) -> &[u8];
+    /// What its kernel queue can be seen through, if it has one; asked for whenever it is pending.
+    fn queue(&self) -> Option<Weak<dyn Queued>> {
+        None
+    }
+}
+
 /// An open endpoint to write to.
 pub trait StreamWriter: Send {
     /// Writes some of the slices, and returns the number of bytes: at least 1.

@@ -80,7 +80,7 @@ pub trait MemoryUse {
     }
 }
 
-/// The room that a transform needs for records.
+/// The room that a stage needs for records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordRoom {
     /// What bounds its records.

@@ -41,7 +41,7 @@ fn plan(fields: Fields, mapping: &'static Mapping) -> Box<dyn TransformPlan> {
         mapping,
         buffers: TextBuffers::new(0),
     };
-    PerRecordPlan::rewrite(case, Takes::Json, 1 + TextBuffers::RECORDS)
+    PerRecordPlan::on_one_thread(case, Takes::Json, 1 + TextBuffers::RECORDS)
 }
 
 /// How one case is made.
@@ -68,12 +68,35 @@ impl Mapping {
             (self.ascii)(made.as_mut_slice());
         } else {
             // JSON was checked to be UTF-8.
-            made.extend((self.unicode)(&String::from_utf8_lossy(text)).as_bytes());
+            let Ok(mut rest) = str::from_utf8(text) else {
+                return false;
+            };
+            while !rest.is_empty() {
+                let (piece, behind) = rest.split_at(piece_length(rest));
+                made.extend((self.unicode)(piece).as_bytes());
+                rest = behind;
+            }
         }
         made.is_over() || made.as_slice() != text
     }
 }
 
+/// The most bytes whose case is changed at once, in memory of the standard library's.
+const PIECE: usize = 4 << 10;
+
+/// The length of the piece of `text` that comes next: up to a space, since the lower case of Σ depends on its word.
+fn piece_length(text: &str) -> usize {
+    let mut end = text.len().min(PIECE);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    match text[..end].rfind(' ') {
+        Some(space) if end < text.len() => space + 1,
+        _ => end,
+    }
+}
+
+#[derive(Clone)]
 struct Case {
     fields: Fields,
     mapping: &'static Mapping,
@@ -95,5 +118,22 @@ impl PerRecord for Case {
 
     fn settle(&mut self, _: Port, limit: usize) {
         self.buffers = TextBuffers::new(limit);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_change_as_short_ones_do() {
+        for text in ["ΟΔΟΣ ΣΑΣ ", "ß\u{149}"] {
+            let long = text.repeat(3 * PIECE / text.len());
+            for (mapping, expected) in [(&LOWER_CASE, long.to_lowercase()), (&UPPER_CASE, long.to_uppercase())] {
+                let mut made = Record::new(8 * PIECE);
+                mapping.apply(long.as_bytes(), &mut made);
+                assert!(made.as_slice() == expected.as_bytes(), "{text}");
+            }
+        }
     }
 }

@@ -55,9 +55,14 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         Problem::at(args.span_of("condition"), message).help(help)
     })?;
     let search = condition.search();
-    Ok(PerRecordPlan::filter(Where { condition, search }, Takes::Json))
+    Ok(PerRecordPlan::on_one_thread(
+        Where { condition, search },
+        Takes::Json,
+        1,
+    ))
 }
 
+#[derive(Clone)]
 struct Where {
     condition: Condition,
     search: Option<Search>,

@@ -5,7 +5,7 @@ use crate::error::{Problem, brief};
 use crate::records::{Fields, Needle, Pattern, Record, Search, TextBuffers, TextChange};
 use crate::stage::TransformPlan;
 
-use super::per_record::{PerRecord, PerRecordPlan, Takes, Verdict};
+use super::per_record::{PerRecord, PerRecordPlan, THREADS, Takes, Verdict, given_threads};
 use super::select::fields;
 
 /// The definition of `grep`.
@@ -43,6 +43,7 @@ pub static GREP: Definition = Definition {
             default: Some("false"),
             help: "whether the pattern is a text",
         },
+        THREADS,
     ],
     examples: &[Example {
         text: "read page.html | lines | grep \"eta|shrdlu\" invert=true | write rest",
@@ -76,14 +77,19 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         } else {
             pattern.spans_records
         };
-        (Needle::Pattern(pattern.regex), can_search)
+        (pattern.needle, can_search)
     };
     let search = can_search.then(|| {
         // Where there is an escape, a field may hold anything.
         let escape = fields.iter().map(|_| Needle::bytes(br"\"));
         Search::new(std::iter::once(needle.clone()).chain(escape).collect())
     });
-    let takes = if fields.is_some() { Takes::Json } else { Takes::Lines };
+    // A text without its escapes.
+    let (takes, held) = if fields.is_some() {
+        (Takes::Json, 1)
+    } else {
+        (Takes::Lines, 0)
+    };
     let grep = Grep {
         needle,
         search,
@@ -91,7 +97,7 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         invert: args.flag("invert"),
         buffers: TextBuffers::new(0),
     };
-    Ok(PerRecordPlan::filter(grep, takes))
+    Ok(PerRecordPlan::on_threads(given_threads(args), grep, takes, held))
 }
 
 const PATTERN: &str = "pattern";
@@ -109,6 +115,7 @@ pub fn compile(args: &Args, word: &[u8]) -> Result<Pattern, Problem> {
     Pattern::compile(text).map_err(refused)
 }
 
+#[derive(Clone)]
 struct Grep {
     needle: Needle,
     search: Option<Search>,

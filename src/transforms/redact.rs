@@ -7,7 +7,7 @@ use crate::records::{Fields, Needle, Record, Redaction, Search, TextBuffers, Tex
 use crate::stage::TransformPlan;
 
 use super::grep::FIELD;
-use super::per_record::{PerRecord, PerRecordPlan, Takes, Verdict};
+use super::per_record::{PerRecord, PerRecordPlan, THREADS, Takes, Verdict, given_threads};
 use super::select::fields;
 
 /// The definition of `redact`.
@@ -38,6 +38,7 @@ pub static REDACT: Definition = Definition {
             help: "what stands there instead",
         },
         FIELD,
+        THREADS,
     ],
     examples: &[Example {
         text: "read page.html | lines | redact email ipv4 with=REDACTED | write public.html",
@@ -71,9 +72,15 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         are_texts: true,
         buffers: TextBuffers::new(0),
     };
-    Ok(PerRecordPlan::rewrite(redact, takes, 1 + TextBuffers::RECORDS))
+    Ok(PerRecordPlan::on_threads(
+        given_threads(args),
+        redact,
+        takes,
+        1 + TextBuffers::RECORDS,
+    ))
 }
 
+#[derive(Clone)]
 struct Redact {
     redaction: Redaction,
     fields: Option<Fields>,

@@ -21,7 +21,7 @@ pub static SELECT: Definition = Definition {
         about: "two fields of each record",
     }],
     build: Build::Transform(|args| {
-        Ok(PerRecordPlan::rewrite(
+        Ok(PerRecordPlan::on_one_thread(
             Select(fields(args, FIELDS.name)?),
             Takes::Json,
             1,
@@ -41,7 +41,13 @@ pub static DROP: Definition = Definition {
         text: "read run.jsonl | from-json | drop stages links | write short.jsonl",
         about: "each record without its lists",
     }],
-    build: Build::Transform(|args| Ok(PerRecordPlan::rewrite(Drop(fields(args, FIELDS.name)?), Takes::Json, 1))),
+    build: Build::Transform(|args| {
+        Ok(PerRecordPlan::on_one_thread(
+            Drop(fields(args, FIELDS.name)?),
+            Takes::Json,
+            1,
+        ))
+    }),
 };
 
 /// The fields of a call.
@@ -73,6 +79,7 @@ pub fn fields(args: &Args, param: &str) -> Result<Fields, Problem> {
     Ok(Fields::new(&paths))
 }
 
+#[derive(Clone)]
 struct Select(Fields);
 
 impl PerRecord for Select {
@@ -82,6 +89,7 @@ impl PerRecord for Select {
     }
 }
 
+#[derive(Clone)]
 struct Drop(Fields);
 
 impl PerRecord for Drop {

@@ -84,7 +84,7 @@ impl TransformPlan for ToCsv {
 
 impl MemoryUse for ToCsv {
     fn state_bytes(&self) -> u64 {
-        (CsvWriter::RECORDS * self.largest).saturating_add(CsvWriter::STATE + self.policy.state_bytes())
+        (CsvWriter::RECORDS * self.largest).saturating_add(CsvWriter::STATE + ROWS as u64 + self.policy.state_bytes())
     }
 }
 
@@ -94,9 +94,13 @@ impl Conversion for ToCsv {
     }
 }
 
+/// Bytes of rows that are passed on together.
+const ROWS: usize = 16 << 10;
+
 struct Writing {
     writer: CsvWriter,
     faults: Faults,
+    /// Rows that were not passed on yet.
     rows: Vec<u8>,
     gathered: Gathered,
     /// Bytes of the records before.
@@ -104,7 +108,7 @@ struct Writing {
 }
 
 impl Writing {
-    fn send_rows(&mut self, out: &mut Outlet) -> Outcome {
+    fn put_rows(&mut self, out: &mut Outlet) -> Outcome {
         self.gathered.put(&self.rows, out)?;
         self.rows.clear();
         Ok(())
@@ -120,7 +124,9 @@ impl Transform for Writing {
             match self.writer.write(&rest[..length], &mut self.rows) {
                 Ok(()) => {
                     self.faults.count(1);
-                    self.send_rows(out)?;
+                    if self.rows.len() >= ROWS {
+                        self.put_rows(out)?;
+                    }
                 }
                 Err(fault) => {
                     self.faults.bad(&fault, self.offset)?;
@@ -134,12 +140,13 @@ impl Transform for Writing {
     }
 
     fn starved(&mut self, out: &mut Outlet) -> Outcome {
+        self.put_rows(out)?;
         Ok(self.gathered.send(out)?)
     }
 
     fn finish(mut self: Box<Self>, out: &mut Outlet) -> Outcome {
         self.writer.write_header(&mut self.rows);
-        self.send_rows(out)?;
+        self.put_rows(out)?;
         self.faults.finish()?;
         Ok(self.gathered.send(out)?)
     }

@@ -25,6 +25,8 @@ mod failing_positions;
 mod faults;
 mod generated;
 #[cfg(feature = "http")]
+mod http_listen;
+#[cfg(feature = "http")]
 mod http_read;
 #[cfg(feature = "http")]
 mod http_write;
@@ -58,6 +60,8 @@ mod terminal;
 mod tls;
 mod transcripts;
 mod verifying;
+#[cfg(feature = "ws")]
+mod websocket;
 mod zero_copy;
 
 #[cfg(feature = "http")]

@@ -68,6 +68,48 @@ pub const UPLOAD_METHOD: Param = Param {
 /// The type of an upload.
 pub const CONTENT_TYPE: Param = named("type", Value::Text, "what is uploaded, as Content-Type: text/csv");
 
+/// The headers that the user gives, credentials included.
+pub struct Headers {
+    fields: Fields,
+    user: Option<PathBuf>,
+}
+
+impl Headers {
+    /// Those of a call.
+    pub fn of(args: &Args) -> Result<Self, Problem> {
+        let wrong =
+            |param: Param| move |wrong: Misnamed| Problem::at(args.span_of(param.name), wrong.message).help(wrong.help);
+        let mut fields = Fields::default();
+        for text in args.words(HEADER.name) {
+            fields.add(text).map_err(wrong(HEADER))?;
+        }
+        let user = args.words(USER.name).pop().map(|text| match text.strip_prefix(b"@") {
+            Some(file) => Ok(path(file)),
+            None => Err(Misnamed::new(
+                "credentials are not taken from the command line, where others may see them",
+                "write NAME:PASSWORD into a file and name it with user=@FILE",
+            )),
+        });
+        let user = user.transpose().map_err(wrong(USER))?;
+        Ok(Self { fields, user })
+    }
+
+    /// All of them, with those of the files, and the authorization for the URL's host.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`] if a file cannot be used.
+    pub fn read(&self, url: &Url) -> Result<HeaderMap, Failure> {
+        let mut headers = self.fields.read()?;
+        let found = match &self.user {
+            Some(file) => Some(authorization_of(file)?),
+            None if headers.contains_key(header::AUTHORIZATION) => None,
+            None => netrc::authorization_for(&url.address.host)?,
+        };
+        headers.extend(found.map(|value| (header::AUTHORIZATION, value)));
+        Ok(headers)
+    }
+}
+
 /// A request that is planned.
 pub struct Planned {
     pub client: Client,
@@ -75,8 +117,7 @@ pub struct Planned {
     pub method: Method,
     pub retries: u64,
     pub options: ConnectOptions,
-    fields: Fields,
-    user: Option<PathBuf>,
+    headers: Headers,
     body: Body,
     content_type: Option<HeaderValue>,
     /// Made once, because a pipe among the files can be read only once.
@@ -95,17 +136,6 @@ impl Planned {
         let url = Url::parse(&[scheme, rest].concat()).map_err(|wrong| wrong.of(args))?;
         let at =
             |param: Param| move |wrong: Misnamed| Problem::at(args.span_of(param.name), wrong.message).help(wrong.help);
-        let mut fields = Fields::default();
-        for text in args.words(HEADER.name) {
-            fields.add(text).map_err(at(HEADER))?;
-        }
-        let user = args.words(USER.name).pop().map(|text| match text.strip_prefix(b"@") {
-            Some(file) => Ok(path(file)),
-            None => Err(Misnamed::new(
-                "credentials are not taken from the command line, where others may see them",
-                "write NAME:PASSWORD into a file and name it with user=@FILE",
-            )),
-        });
         let is_read = place == Kind::Source;
         let body = is_read.then(|| args.words(BODY.name).pop()).flatten();
         let body = body.map(|text| match text.strip_prefix(b"@") {
@@ -135,8 +165,7 @@ impl Planned {
             method: method.unwrap_or(if body.is_some() { Method::POST } else { Method::GET }),
             retries: options.retries,
             options,
-            fields,
-            user: user.transpose().map_err(at(USER))?,
+            headers: Headers::of(args)?,
             body: body.unwrap_or(Body::Given(Vec::new())),
             content_type: content_type.transpose().map_err(at(CONTENT_TYPE))?,
             request: OnceLock::new(),
@@ -177,8 +206,7 @@ impl Planned {
     }
 
     fn read(&self) -> Result<Request, Failure> {
-        let mut headers = self.fields.read()?;
-        self.authorize(&mut headers)?;
+        let mut headers = self.headers.read(&self.url)?;
         if let Some(kind) = &self.content_type {
             headers.insert(header::CONTENT_TYPE, kind.clone());
         }
@@ -192,16 +220,6 @@ impl Planned {
             headers,
             body: body.into(),
         })
-    }
-
-    fn authorize(&self, headers: &mut HeaderMap) -> Result<(), Failure> {
-        let found = match &self.user {
-            Some(file) => Some(authorization_of(file)?),
-            None if headers.contains_key(header::AUTHORIZATION) => None,
-            None => netrc::authorization_for(&self.url.address.host)?,
-        };
-        headers.extend(found.map(|value| (header::AUTHORIZATION, value)));
-        Ok(())
     }
 }
 

@@ -10,7 +10,6 @@ use crate::catalog::{Args, Placed};
 use crate::error::{Failure, Kind, Problem, Stop};
 use crate::net::postgres::{Connection, MEMORY};
 use crate::platform::Queued;
-use crate::platform::sockets::TcpPeer;
 use crate::stage::{BoxFuture, Endpoint, Facts, OpenReader, Outside, Reach, StreamReader};
 
 use super::json::Lines;
@@ -116,7 +115,7 @@ impl StreamReader for Rows {
     }
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
-        self.connection.transport().tcp().map(TcpPeer::queue)
+        self.connection.transport().queue()
     }
 
     fn expires(&self) -> Option<(Instant, Failure)> {

@@ -7,9 +7,7 @@ use std::task::{Context, Poll};
 use crate::catalog::{Args, Placed};
 use crate::error::{Failure, Kind, Problem, Stop};
 use crate::net::postgres::{Connection, MEMORY};
-use crate::net::unusable;
 use crate::platform::Queued;
-use crate::platform::sockets::{self, TcpPeer};
 use crate::stage::{BoxFuture, Endpoint, Facts, OpenWriter, Outcome, Outside, Phase, Reach, Rollback, StreamWriter};
 
 use super::super::revocable::{Revocable, Revoke};
@@ -133,13 +131,11 @@ impl StreamWriter for Rows {
     }
 
     fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
-        let tcp = self.connection.transport().tcp();
-        tcp.map_or(Ok(()), |tcp| sockets::limit_unsent(tcp, bytes))
-            .map_err(unusable)
+        self.connection.transport().limit_unsent(bytes)
     }
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
-        self.connection.transport().tcp().map(TcpPeer::queue)
+        self.connection.transport().queue()
     }
 
     fn phase(&self) -> Phase {

@@ -137,7 +137,9 @@ impl Client {
     /// If there is no connection.
     pub async fn send(&self, request: &Request, payload: Payload) -> Result<Exchange, Attempt> {
         let proxy = Proxy::of(&request.url).map_err(Attempt::last)?;
-        let transport = self.connect(&request.url, proxy.as_ref()).await?;
+        let transport = self
+            .connect(&request.url, proxy.as_ref(), request.url.is_secure)
+            .await?;
         let message = message(request, proxy.as_ref(), payload).map_err(|why| {
             let failure = self.invalid(&request.url, why);
             Attempt::last(failure)
@@ -152,7 +154,16 @@ impl Client {
         sent.map_err(|error| self.unanswered(&request.url, &error))
     }
 
-    async fn connect(&self, url: &Url, proxy: Option<&Proxy>) -> Result<Transport, Attempt> {
+    /// Connects for a protocol that only begins as HTTP: through a proxy with a tunnel.
+    ///
+    /// # Errors
+    /// If there is no connection.
+    pub async fn tunnel(&self, url: &Url) -> Result<Transport, Attempt> {
+        let proxy = Proxy::of(url).map_err(Attempt::last)?;
+        self.connect(url, proxy.as_ref(), true).await
+    }
+
+    async fn connect(&self, url: &Url, proxy: Option<&Proxy>, tunnels: bool) -> Result<Transport, Attempt> {
         // A missing file will not appear; a peer may.
         let tls = if url.is_secure {
             Some(self.tls().map_err(Attempt::last)?)
@@ -171,18 +182,19 @@ impl Client {
             _ => Attempt::last(failure),
         })?;
         let mut stream = TcpPeer::of(stream).map_err(|error| Attempt::last(unusable(error)))?;
-        let Some(tls) = tls else {
-            return Ok(Transport::Plain(stream));
-        };
         let secure = async {
-            if let Some(proxy) = proxy {
+            if let Some(proxy) = proxy.filter(|_| tunnels) {
                 proxy.tunnel(&mut stream, &url.address).await?;
             }
-            tls.connect(stream, &url.address).await
+            match tls {
+                Some(tls) => tls.connect(stream, &url.address).await,
+                None => Ok(Transport::Plain(stream)),
+            }
         };
         let limit = self.dial.limit;
         let secured = tokio::time::timeout(limit, secure).await.unwrap_or_else(|_| {
-            let operation = format!("cannot agree on TLS with {}", url.address);
+            let what = if tls.is_some() { "agree on TLS with" } else { "reach" };
+            let operation = format!("cannot {what} {}", url.address);
             let limit = humantime::format_duration(limit);
             let why = format!("no answer within {limit} (connect-timeout)");
             Err(Failure::because(Kind::Connect, operation, why))

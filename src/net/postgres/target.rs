@@ -2,14 +2,16 @@
 //! documentation, chapter 34: "Connection Strings", "Environment Variables", "The Password File").
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
 
 use crate::catalog::Misnamed;
 use crate::error::{Failure, Kind, brief, shown};
 use crate::net::tls::TlsFiles;
 use crate::net::{Address, AddressError};
+use crate::platform::files;
 
 /// The port if none is given.
 const PORT: u16 = 5432;
@@ -78,6 +80,13 @@ impl fmt::Display for Target {
             Host::Socket(path) => write!(f, "postgres:///{} at {}", self.database, shown_path(path)),
         }
     }
+}
+
+fn read(file: &Path) -> io::Result<Vec<u8>> {
+    let opened = files::open(file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut text = Vec::new();
+    files::Stream(&opened).take(LARGEST_FILE).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 fn shown_path(path: &Path) -> String {
@@ -162,10 +171,9 @@ impl Target {
             .clone()
             .or_else(|| Some(Path::new(&environment("HOME")?).join(".pgpass")));
         let Some(file) = file else { return Ok(None) };
-        let mut text = Vec::new();
-        match File::open(&file).and_then(|opened| opened.take(LARGEST_FILE).read_to_end(&mut text)) {
-            Ok(_) => Ok(self.password_in(&text)),
-            Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        match read(&file) {
+            Ok(text) => Ok(self.password_in(&text)),
+            Err(error) if named.is_none() && error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => {
                 let operation = format!("cannot read the passwords in {}", shown_path(&file));
                 Err(Failure::io(Kind::Usage, operation, error))

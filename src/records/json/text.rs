@@ -60,6 +60,13 @@ pub fn decode(mut content: &[u8], text: &mut Vec<u8>) {
     text.extend_from_slice(content);
 }
 
+/// [`decode`] into a buffer that is used again and again, and never takes more memory than the longest content.
+pub fn decode_anew(content: &[u8], text: &mut Vec<u8>) {
+    text.clear();
+    text.reserve_exact(content.len());
+    decode(content, text);
+}
+
 /// The character whose digits behind `\u` begin `bytes`, and the number of bytes that it takes.
 fn code_point(bytes: &[u8]) -> (char, usize) {
     let unit = |at: usize| {

@@ -1,0 +1,312 @@
+//! Serves the stream as one download.
+
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
+use tokio::sync::oneshot;
+
+use crate::error::{Failure, Kind, Stop};
+use crate::flow::StageMeter;
+use crate::net::http::body::{Body, Feed};
+use crate::net::http::server::{Answer, Client, Delivered, Delivery, Handler, Server};
+use crate::net::unusable;
+use crate::platform::Queued;
+use crate::stage::{BoxFuture, OpenWriter, Outcome, Rollback, StreamWriter};
+
+use super::{Listen, Turn, busy, gone, not_allowed, not_found};
+
+/// How long the client of a failed run may take to be told.
+const ROLLBACK_LIMIT: Duration = Duration::from_millis(500);
+
+/// Waits for the one client.
+pub async fn open(place: Listen) -> Result<OpenWriter, Failure> {
+    let (turn, taken) = Turn::new();
+    let downloads = Downloads {
+        path: place.path_or_root().to_owned(),
+        headers: place.headers.clone(),
+        size: place.size,
+        turn,
+    };
+    let (headers, size, linger) = (place.headers.clone(), place.size, place.peers.options.linger);
+    let server = place.serve(downloads)?;
+    let (client, respond) = taken.await.expect("the server keeps the turn until it is taken");
+    let (mut delivery, delivered) = Delivery::new();
+    delivery.linger = linger;
+    let meter = delivery.meter.clone();
+    Ok(OpenWriter::Stream(Box::new(Writer {
+        headers,
+        size,
+        written: 0,
+        held: None,
+        client,
+        meter,
+        download: Arc::new(Download {
+            progress: Mutex::new(Progress::Asked(respond, delivery)),
+            delivered: Mutex::new(Some(delivered)),
+            is_complete: AtomicBool::new(false),
+            _server: server,
+        }),
+    })))
+}
+
+struct Downloads {
+    path: String,
+    headers: HeaderMap,
+    size: Option<u64>,
+    turn: Turn<(Client, oneshot::Sender<Answer>)>,
+}
+
+impl Handler for Downloads {
+    fn answer(&self, request: Request<Incoming>, client: &Client) -> BoxFuture<'static, Answer> {
+        let is_here = request.uri().path() == self.path;
+        let answer = match *request.method() {
+            _ if !is_here => not_found(&self.path),
+            Method::GET => match self.turn.take() {
+                Some(turn) => {
+                    let client = client.clone();
+                    return Box::pin(async move {
+                        let (respond, response) = oneshot::channel();
+                        if turn.send((client, respond)).is_err() {
+                            return gone();
+                        }
+                        response.await.unwrap_or_else(|_| gone())
+                    });
+                }
+                None => busy(),
+            },
+            Method::HEAD => {
+                let mut answer = response(&self.headers, Body::text(""));
+                let size = self.size.map(HeaderValue::from);
+                let headers = answer.response.headers_mut();
+                headers.extend(size.map(|size| (CONTENT_LENGTH, size)));
+                answer
+            }
+            _ => not_allowed("GET, HEAD"),
+        };
+        let has_body = !request.body().is_end_stream();
+        let answer = if has_body { answer.and_close() } else { answer };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+fn response(headers: &HeaderMap, body: Body) -> Answer {
+    let mut response = Response::new(body);
+    response.headers_mut().clone_from(headers);
+    Answer {
+        response,
+        delivery: None,
+    }
+}
+
+/// How far the response is.
+enum Progress {
+    /// The client waits for its head.
+    Asked(oneshot::Sender<Answer>, Delivery),
+    /// Its body is being fed.
+    Fed(Feed),
+    /// It is complete or cut.
+    Over,
+}
+
+/// What the writer of a download and its roll-back have in common.
+struct Download {
+    progress: Mutex<Progress>,
+    /// `None` once it has reported.
+    delivered: Mutex<Option<Delivered>>,
+    is_complete: AtomicBool,
+    /// Other clients are told to come later until the run is over.
+    _server: Server,
+}
+
+impl Download {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the connection has ended; fails if the client does not have everything that was sent.
+    fn poll_delivered(&self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        let mut pending = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(delivered) = &mut *pending else {
+            return Poll::Ready(Err(left()));
+        };
+        let outcome = ready!(Pin::new(delivered).poll(context));
+        *pending = None;
+        Poll::Ready(outcome.unwrap_or_else(|_| Err(left())))
+    }
+
+    /// Waits until the client has left.
+    fn poll_left(&self, context: &mut Context<'_>) -> Poll<Failure> {
+        if let Progress::Asked(respond, _) = &mut *self.progress() {
+            ready!(respond.poll_closed(context));
+            return Poll::Ready(left());
+        }
+        let ended = ready!(self.poll_delivered(context));
+        Poll::Ready(ended.err().unwrap_or_else(left))
+    }
+}
+
+fn left() -> Failure {
+    Failure::because(Kind::Sink, "cannot write", "the client has left")
+}
+
+struct Writer {
+    headers: HeaderMap,
+    /// The bytes that the client is told to expect; `None` if their number is not known.
+    size: Option<u64>,
+    written: u64,
+    /// The last byte, if their number is known: with it the client has the whole.
+    held: Option<u8>,
+    client: Client,
+    meter: Arc<OnceLock<Arc<StageMeter>>>,
+    download: Arc<Download>,
+}
+
+impl Writer {
+    /// Sends the head; fails if the client has left.
+    fn begin(&self, respond: oneshot::Sender<Answer>, delivery: Delivery, body: Body) -> Result<(), Failure> {
+        let mut answer = response(&self.headers, body);
+        answer.delivery = Some(delivery);
+        respond.send(answer).map_err(|_| left())
+    }
+
+    /// Sends some of the slices, and the head if they are the first; returns the number of bytes.
+    fn poll_send(&self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
+        let mut progress = self.download.progress();
+        let mut feed = match std::mem::replace(&mut *progress, Progress::Over) {
+            Progress::Asked(respond, delivery) => {
+                let (feed, body) = Body::stream(self.size);
+                self.begin(respond, delivery, body)?;
+                feed
+            }
+            Progress::Fed(feed) => feed,
+            // It was rolled back.
+            Progress::Over => return Poll::Ready(Err(Stop::PeerClosed)),
+        };
+        let sent = feed.poll_write(context, slices);
+        *progress = Progress::Fed(feed);
+        drop(progress);
+        match ready!(sent) {
+            Some(count) => Poll::Ready(Ok(count)),
+            None => Poll::Ready(Err(ready!(self.download.poll_left(context)).into())),
+        }
+    }
+
+    /// The failure of a stream that is not as long as the client was told.
+    fn wrong_size(size: u64, what: &str) -> Stop {
+        let why = format!("the client was told {size} bytes, and {what}");
+        Failure::because(Kind::Integrity, "cannot write", why).into()
+    }
+}
+
+impl StreamWriter for Writer {
+    fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
+        let Some(size) = self.size else {
+            return self.poll_send(context, slices);
+        };
+        let first = slices
+            .iter()
+            .find(|slice| !slice.is_empty())
+            .map_or(&[][..], |slice| slice);
+        let count = match (size.saturating_sub(self.written), first) {
+            (_, []) => 0,
+            (0, _) => return Poll::Ready(Err(Self::wrong_size(size, "there are more"))),
+            (1, [last, ..]) => {
+                self.held = Some(*last);
+                1
+            }
+            (left, first) => {
+                let most = usize::try_from(left - 1).unwrap_or(usize::MAX).min(first.len());
+                ready!(self.poll_send(context, &[IoSlice::new(&first[..most])]))?
+            }
+        };
+        self.written += count as u64;
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Stop> {
+        self.download.poll_left(context).map(Stop::Failed)
+    }
+
+    fn queue(&self) -> Option<Weak<dyn Queued>> {
+        Some(self.client.queue.clone())
+    }
+
+    fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
+        let queue = self.client.queue.upgrade();
+        queue
+            .map_or(Ok(()), |queue| queue.limit_unsent(bytes))
+            .map_err(unusable)
+    }
+
+    fn count_with(&mut self, meter: Arc<StageMeter>) {
+        // It is set once.
+        let _ = self.meter.set(meter);
+    }
+
+    fn prepare(&mut self) -> BoxFuture<'_, Outcome> {
+        Box::pin(async {
+            if let Some(size) = self.size.filter(|size| *size != self.written) {
+                return Err(Self::wrong_size(size, &format!("there are only {}", self.written)));
+            }
+            if let Some(last) = self.held.take() {
+                poll_fn(|context| self.poll_send(context, &[IoSlice::new(&[last])])).await?;
+            }
+            let progress = std::mem::replace(&mut *self.download.progress(), Progress::Over);
+            let fed = match progress {
+                Progress::Asked(respond, delivery) => {
+                    self.begin(respond, delivery, Body::text(""))?;
+                    None
+                }
+                Progress::Fed(feed) => Some(feed.finish()),
+                Progress::Over => return Err(Stop::PeerClosed),
+            };
+            poll_fn(|context| self.download.poll_delivered(context)).await?;
+            if fed.is_some_and(|fed| !fed.is_taken()) {
+                return Err(left().into());
+            }
+            self.download.is_complete.store(true, Ordering::Release);
+            Ok(())
+        })
+    }
+
+    fn rollback(&self) -> Option<Arc<dyn Rollback>> {
+        Some(self.download.clone())
+    }
+}
+
+impl Rollback for Download {
+    fn roll_back(self: Arc<Self>) -> BoxFuture<'static, Result<(), Failure>> {
+        Box::pin(async move {
+            match std::mem::replace(&mut *self.progress(), Progress::Over) {
+                Progress::Asked(respond, delivery) => {
+                    let line = "the run failed before its first byte";
+                    let mut answer = Answer::line(StatusCode::INTERNAL_SERVER_ERROR, line);
+                    answer.delivery = Some(delivery);
+                    let _ = respond.send(answer);
+                }
+                // The body was not ended, so dropping its feed cuts the connection.
+                Progress::Fed(_) => {}
+                Progress::Over => return Ok(()),
+            }
+            let told = poll_fn(|context| self.poll_delivered(context));
+            let _ = tokio::time::timeout(ROLLBACK_LIMIT, told).await;
+            Ok(())
+        })
+    }
+
+    fn is_committed(&self) -> bool {
+        self.is_complete.load(Ordering::Acquire)
+    }
+
+    fn name(&self) -> String {
+        "the download".to_owned()
+    }
+}
