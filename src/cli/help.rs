@@ -47,9 +47,9 @@ pub fn short() -> String {
         of(&[Role::Sink]),
     ]
     .concat();
-    let forms: Vec<&str> = SCHEMES.iter().map(|scheme| scheme.form).collect();
+    let prefixes: Vec<&str> = SCHEMES.iter().map(|scheme| scheme.prefix).collect();
     text += &entry("Stages", &stages);
-    text += &entry("Endpoints", &forms);
+    text += &entry("Endpoints", &prefixes);
     text += "Sizes      64K 1.5MiB (powers of 1024)  10MB (of 1000); rates: 1MB/s 8Mbit/s\n\n";
     text += &first_options();
     text += "  -h this help    --help all of it    -V the version\n";
