@@ -30,8 +30,8 @@ pub fn short() -> String {
          \n\
          Usage  highwater [OPTIONS] 'STAGE | STAGE | …'\n       \
          … | highwater [OPTIONS] STAGE :: STAGE :: … | …\n       \
-         highwater demo   highwater stages [NAME]   highwater explain 'STAGE | …'\n       \
-         highwater check -- COMMAND…   highwater ctl PID pause|resume|set|stats\n\
+         highwater attach PID   highwater stages [NAME]   highwater explain 'STAGE | …'\n       \
+         highwater demo   highwater check -- COMMAND…   highwater ctl PID pause|set|…\n\
          \n  \
          highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'\n\
          \n",
@@ -47,13 +47,27 @@ pub fn short() -> String {
         of(&[Role::Sink]),
     ]
     .concat();
-    let prefixes: Vec<&str> = SCHEMES.iter().map(|scheme| scheme.prefix).collect();
     text += &entry("Stages", &stages);
-    text += &entry("Endpoints", &prefixes);
+    text += &entry("Endpoints", &prefixes().iter().map(String::as_str).collect::<Vec<_>>());
     text += "Sizes      64K 1.5MiB (powers of 1024)  10MB (of 1000); rates: 1MB/s 8Mbit/s\n\n";
     text += &first_options();
     text += "  -h this help    --help all of it    -V the version\n";
     text
+}
+
+/// How the names of endpoints begin; `tcp[-listen]://` stands for two.
+fn prefixes() -> Vec<String> {
+    let listener = |prefix: &str| {
+        let (name, end) = prefix.split_once(':')?;
+        let listening = format!("{name}-listen:{end}");
+        let is_known = SCHEMES.iter().any(|scheme| scheme.prefix == listening);
+        is_known.then(|| format!("{name}[-listen]:{end}"))
+    };
+    let single = SCHEMES.iter().map(|scheme| scheme.prefix);
+    let single = single.filter(|prefix| !prefix.contains("-listen:"));
+    single
+        .map(|prefix| listener(prefix).unwrap_or_else(|| prefix.to_owned()))
+        .collect()
 }
 
 /// A name and words after it, wrapped.

@@ -369,11 +369,11 @@ mod tests {
     fn wrong_urls_say_what_is_wrong() {
         for (text, message) in [
             ("me:hunter2@db/shop", "a password in a URL is not accepted"),
-            ("db/shop?password=hunter2", "a password in a URL is not accepted"),
-            ("db:0x/shop", "`0x` is not a port"),
-            ("db/shop?port=0", "`0` is not a port"),
-            ("db/shop?sslmode=on", "`on` is not a mode of encryption"),
-            ("db/shop?timeout=1", "`timeout` is not a parameter of the URL"),
+            ("me@db/shop?password=hunter2", "a password in a URL is not accepted"),
+            ("me@db:0x/shop", "`0x` is not a port"),
+            ("me@db/shop?port=0", "`0` is not a port"),
+            ("me@db/shop?sslmode=on", "`on` is not a mode of encryption"),
+            ("me@db/shop?timeout=1", "`timeout` is not a parameter of the URL"),
             ("me@db/sh%op", "a % is not followed by two hex digits"),
             ("db/shop", "the user is missing"),
         ] {

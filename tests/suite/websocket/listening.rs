@@ -48,6 +48,13 @@ fn node_reads_and_writes_through_us() {
         if (process.argv[2]) {
             socket.onopen = () => { socket.send(process.argv[2]); socket.send('ü'.repeat(70000)); socket.close(1000); };
         }";
+    const KNOWS: &str = "process.exit(typeof WebSocket === 'undefined' ? 1 : 0)";
+    let Some(mut node) = peer("node") else { return };
+    let known = node.args(["--experimental-websocket", "-e", KNOWS]).output();
+    if !known.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: this node has no WebSocket; version 20 has");
+        return;
+    }
     let node = |url: &str, more: &[&str]| {
         let mut node = peer("node")?;
         node.args(["--experimental-websocket", "--no-warnings", "-e", CODE, url])
