@@ -166,9 +166,9 @@ mod tests {
         assert!(help.starts_with("did you mean `tcp://`? known endpoints: "), "{help}");
     }
 
-    #[cfg(feature = "tls")]
+    #[cfg(all(feature = "http", feature = "postgres"))]
     #[test]
-    fn each_place_has_its_own_defaults() {
+    fn each_place_has_its_own_meaning_of_a_name() {
         for (call, verifies) in [
             ("write a", false),
             ("write tls://h:1", true),

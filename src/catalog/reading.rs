@@ -17,7 +17,9 @@ use crate::grammar::{Argument, Call, Group, Word, quote_value};
 /// # Errors
 /// All problems, in no order.
 pub(super) fn read(call: &Call, def: &Definition, stages: &[&str]) -> Result<Args, Vec<Problem>> {
-    let params: Vec<&'static Param> = all_params(def).collect();
+    let own = params_of_places(call, def);
+    let params = all_params(def).map(|param| own.iter().find(|own| own.name == param.name).copied().unwrap_or(param));
+    let params: Vec<&'static Param> = params.collect();
     let mut reading = Reading {
         def,
         entries: params.iter().map(|param| Entry::of(param)).collect(),
@@ -52,6 +54,31 @@ pub(super) fn read(call: &Call, def: &Definition, stages: &[&str]) -> Result<Arg
         }
     }
     reading.finish(call)
+}
+
+/// The parameters of the endpoints that the call names: one of the same name may be something else at another endpoint.
+fn params_of_places(call: &Call, def: &Definition) -> Vec<&'static Param> {
+    let mut params = Vec::new();
+    for param in def.params {
+        let Kind::Endpoint(schemes @ [_, ..]) = param.kind else {
+            continue;
+        };
+        let names = call.arguments.iter().filter_map(|argument| match argument {
+            Argument::Positional(word) => Some(&word.bytes),
+            Argument::Named { key, value, .. } => (key.bytes == param.name.as_bytes()).then_some(&value.bytes),
+            Argument::Group(_) => None,
+        });
+        for name in names {
+            let scheme = Scheme::find(schemes, name).ok();
+            params.extend(
+                scheme
+                    .and_then(|(scheme, _)| scheme.access(def.role))
+                    .iter()
+                    .flat_map(|access| access.params),
+            );
+        }
+    }
+    params
 }
 
 struct Reading<'d> {
@@ -263,20 +290,10 @@ impl Reading<'_> {
     }
 
     fn fill_defaults(&mut self) {
-        for param in std::mem::take(&mut self.params) {
-            self.fill_default(param);
-            self.params.push(param);
-        }
-    }
-
-    fn fill_default(&mut self, param: &Param) {
-        let of_it = |entry: &&mut Entry| entry.name == param.name && entry.span.is_none();
-        let Some(entry) = self.entries.iter_mut().find(of_it) else {
-            return;
-        };
-        entry.default = param.default;
-        entry.values.clear();
-        if let Some(default) = param.default {
+        for (param, entry) in self.params.iter().zip(&mut self.entries) {
+            let Some(default) = param.default.filter(|_| entry.span.is_none()) else {
+                continue;
+            };
             let value = param.kind.read(default.as_bytes());
             entry.values.push(value.unwrap_or_else(|misread| {
                 panic!(
@@ -307,10 +324,9 @@ impl Reading<'_> {
         }
     }
 
-    /// Refuses parameters that none of the given endpoints supports, and removes the defaults of those. The defaults of
-    /// the others are those of the endpoint.
+    /// Refuses parameters that none of the given endpoints supports, and removes the defaults of those.
     fn check_places(&mut self) {
-        let (mut supported, mut used): (Vec<&Param>, Vec<&str>) = Default::default();
+        let (mut supported, mut used): (Vec<&str>, Vec<&str>) = Default::default();
         for (param, entry) in self.params.iter().zip(&self.entries) {
             let Kind::Endpoint(schemes) = param.kind else { continue };
             let names = entry.values.iter().filter_map(|value| match value {
@@ -321,7 +337,7 @@ impl Reading<'_> {
                 let span = entry.span.clone().unwrap_or_default();
                 match Scheme::find(schemes, name).map(|(scheme, _)| (scheme, scheme.access(self.def.role))) {
                     Ok((scheme, Some(access))) => {
-                        supported.extend(access.params);
+                        supported.extend(access.params.iter().map(|param| param.name));
                         used.push(scheme.form);
                     }
                     Ok((scheme, None)) => {
@@ -336,8 +352,7 @@ impl Reading<'_> {
             return;
         }
         for (param, forms) in place_params(self.def) {
-            if let Some(own) = supported.iter().find(|own| own.name == param.name) {
-                self.fill_default(own);
+            if supported.contains(&param.name) {
                 continue;
             }
             let given = self.entries.iter().find(|entry| entry.name == param.name);

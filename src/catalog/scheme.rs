@@ -22,8 +22,7 @@ pub struct Scheme {
 /// The parameters of an endpoint, and the function that makes it.
 #[derive(Debug, Clone, Copy)]
 pub struct Access {
-    /// Its parameters besides those of every endpoint. The same name has the same kind of value everywhere, but may have
-    /// another meaning and another default.
+    /// Its parameters besides those of every endpoint. The same name may be something else at another endpoint.
     pub params: &'static [Param],
     /// Makes the endpoint from the text behind the prefix, and its own parameters.
     pub place: fn(&[u8], &Args) -> Placed,

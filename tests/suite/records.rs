@@ -180,6 +180,8 @@ fn long_chain_stays_below_marks_and_memory() {
         .input(log(count))
         .run();
     assert_eq!(ran.code, Some(0));
+    // The ceiling, of which these links take a part.
+    let most = peak_of_the_program() + (8 << 20);
     for object in ran.objects() {
         for (link, records) in
             object["links"]
@@ -199,11 +201,20 @@ fn long_chain_stays_below_marks_and_memory() {
             }
         }
         let rss = object["rss_peak_bytes"].as_u64().unwrap_or(0);
-        assert!(rss < 24 << 20, "{rss}");
+        assert!(rss < most, "{rss} of {most}");
     }
     let table = run(&folder, "read out.csv.gz | gunzip").succeeds();
     assert_eq!(memchr::memchr_iter(b'\n', &table).count(), count / 2 + 1);
     assert!(table.starts_with(b"id,text\n1,xx"));
+}
+
+/// The peak of a run over two records: what is resident of the program itself, which is large in a debug build.
+fn peak_of_the_program() -> u64 {
+    let pipeline = "read - | from-json | where 'a > 0' | select a | to-csv | gzip | write /dev/null";
+    let run = highwater(["--stats", "-", pipeline])
+        .input("{\"a\":1}\n{\"a\":2}\n")
+        .run();
+    run.end()["rss_peak_bytes"].as_u64().expect("bytes")
 }
 
 #[test]
@@ -219,7 +230,8 @@ fn line_of_a_gibibyte_is_dropped_in_little_memory() {
     ran.stderr = ran.stderr.lines().filter(|line| line.starts_with('{')).collect();
     let end = ran.end();
     assert_eq!(end["stages"][2]["rejected"], 1);
-    assert!(end["rss_peak_bytes"].as_u64().expect("bytes") < 24 << 20, "{end}");
+    let most = peak_of_the_program() + (2 << 20);
+    assert!(end["rss_peak_bytes"].as_u64().expect("bytes") < most, "{most}: {end}");
     let failed = highwater(["read /dev/zero | take 1GiB | lines | write -"]).run();
     assert_eq!(failed.code, Some(7));
     assert!(failed.stderr.contains("record 1"), "{}", failed.stderr);

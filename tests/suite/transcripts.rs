@@ -1376,7 +1376,7 @@ mod answers {
             assert!(long.contains(word), "{word}: {long}");
         }
         let short = said(&["-h"]);
-        for word in ["Usage", "--memory SIZE", "gunzip", " tcp:// ", "-V"] {
+        for word in ["Usage", "--memory SIZE", "gunzip", " tcp[-listen]:// ", "-V"] {
             assert!(short.contains(word), "{word}: {short}");
         }
         assert_eq!(
