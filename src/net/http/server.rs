@@ -269,6 +269,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    #[cfg_attr(
+        feature = "portable-platform",
+        ignore = "without the length of a queue, its end is waited for by the real clock"
+    )]
     async fn slow_heads_time_out() {
         let (_server, address, _) = server(1);
         for sent in ["", "GET / HT", &get("/a")] {
