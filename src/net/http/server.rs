@@ -43,7 +43,7 @@ pub struct Limits {
     pub connections: usize,
     /// The time for a TLS handshake, for the head of a request, and from one request to the next.
     pub head: Duration,
-    /// See [`tune`].
+    /// See [`tune`](crate::net::tune).
     pub unanswered: Option<Duration>,
 }
 
