@@ -75,5 +75,5 @@ pub fn tune(stream: impl AsFd, unanswered: Option<Duration>) -> Result<(), Failu
 /// The failure of a connection that was made but cannot be used.
 #[must_use]
 pub fn unusable(error: std::io::Error) -> Failure {
-    Failure::io(Kind::Connect, "cannot use the connection", error)
+    Failure::io(Kind::Resources, "cannot use the connection", error)
 }

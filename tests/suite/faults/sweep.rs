@@ -222,7 +222,7 @@ fn code(operation: &str, error: &str, said: &str) -> i32 {
         (_, "EMFILE" | "ENFILE" | "ENOMEM") | ("thread" | "reactor" | "alarm" | "signal" | "spawn", _) => 12,
         ("bind" | "connect" | "accept" | "resolve", _) => 9,
         _ if said.contains(": cannot listen on ") => 9,
-        _ if said.contains(": cannot use the connection: ") => 9,
+        _ if said.contains(": cannot use the connection: ") => 12,
         _ if said.starts_with("highwater: exec ") => 11,
         _ if said.starts_with("highwater: read ") => 3,
         _ if said.starts_with("highwater: write ") || said.starts_with("highwater: hash ") => 4,
