@@ -226,8 +226,11 @@ impl Proportions {
         let top = (ceiling * u64::from(ROWS)).min(free.map_or(MOST_WASTED, |free| free / 4).min(MOST_WASTED));
         if top < ceiling * LEAST_CONTRAST {
             let least = human_size(ceiling * LEAST_CONTRAST * 4);
-            let free = human_size(free.unwrap_or(0));
-            return Err(format!("{free} of memory are free; the demo needs {least}"));
+            let has = free.map_or_else(
+                || format!("this program alone has {}", human_size(resident)),
+                |free| format!("{} of memory are free", human_size(free)),
+            );
+            return Err(format!("{has}; the demo needs {least}"));
         }
         let sink_rate = READ / u64::from(seconds);
         #[allow(

@@ -28,8 +28,8 @@ pub struct SseEvents {
 }
 
 impl SseEvents {
-    /// A framer for events of at most `limit` bytes. It makes a string of each event's data, or with `embeds_json` only of
-    /// what is no JSON object or array.
+    /// A framer for events of at most `limit` bytes. The data of an event becomes a string; with `embeds_json`, a JSON
+    /// object or array stays one.
     #[must_use]
     pub fn new(embeds_json: bool, limit: usize) -> Self {
         Self {

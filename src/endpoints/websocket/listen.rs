@@ -130,8 +130,8 @@ impl Listener {
         }
     }
 
-    /// Whether pages of this origin may connect. The host of the request is of no use: whoever controls a name can
-    /// point it at this machine.
+    /// Whether pages of this origin may connect. It is not compared with the request's `Host`, because the owner of a
+    /// name can point it at this machine (DNS rebinding).
     fn permits(&self, origin: &HeaderValue) -> bool {
         let Ok(origin) = origin.to_str() else { return false };
         let is_same = |other: &String| other.trim_end_matches('/').eq_ignore_ascii_case(origin);

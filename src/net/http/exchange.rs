@@ -1,7 +1,7 @@
 //! One request and its response on a connection of their own.
 //!
-//! hyper's connection is polled by whoever waits for the response or hands over the request's body, and not by a task of
-//! its own: dropping the exchange closes it.
+//! hyper's connection is polled while the response is awaited and while the request's body is handed over, and not by a
+//! task of its own: dropping the exchange closes it.
 
 use std::future::Future;
 use std::io::{self, IoSlice};

@@ -16,7 +16,7 @@ pub enum Payload {
     Pieces(Slot, Option<u64>),
 }
 
-/// Where the next piece of a body is put. Whoever puts it there polls the connection next, so nobody is woken.
+/// Where the next piece of a body is put. The same task polls the connection next, so it needs no waker.
 #[derive(Clone, Default)]
 pub struct Slot(Arc<Mutex<Pieces>>);
 

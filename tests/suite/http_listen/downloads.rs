@@ -265,7 +265,7 @@ fn leaving_client_cancels_the_source() {
         client.shutdown(Shutdown::Both).expect("connected");
         drop(client);
         let mut ignored = [0];
-        // The source says nothing, and learns at once that nobody listens any more.
+        // The source is silent, and is closed at once all the same.
         let end = source.read(&mut ignored);
         assert!(end.is_err() || matches!(end, Ok(0)), "{end:?}");
         let run = running.wait();

@@ -16,7 +16,7 @@ fn peak(running: &Running) -> u64 {
 }
 
 #[test]
-fn idle_crowd_keeps_nobody_out() {
+fn idle_connections_keep_no_client_out() {
     let folder = Folder::new();
     let (running, address) = listen(&folder, &["read http-listen://127.0.0.1:0 | write out"]);
     let before = peak(&running);

@@ -126,7 +126,7 @@ impl Process {
 }
 
 /// nginx, with `directives` in its `server` block and its files in `folder`. It takes over a listener of the test's, so
-/// that nobody waits until it is ready.
+/// that clients can connect before it is ready.
 pub fn nginx(folder: &Folder, directives: &str) -> Option<Process> {
     nginx_with(folder, "", directives)
 }

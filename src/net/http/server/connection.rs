@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -23,6 +24,7 @@ use crate::net::drain::{Drain, Queue, unfinished};
 use crate::net::http::body::{Body, Cut};
 use crate::net::{Transport, tune, unusable};
 use crate::platform::sockets::{self, TcpPeer};
+use crate::platform::unsent_bytes;
 use crate::stage::BoxFuture;
 
 use super::clients::Activity;
@@ -87,7 +89,7 @@ impl<H: Handler> Shared<H> {
             Err(failure) => Err(failure),
         };
         match (delivery, outcome) {
-            // Nobody may be waiting for it any more.
+            // The receiver may be gone.
             (Some(delivery), outcome) => drop(delivery.sender.send(outcome)),
             (None, Err(failure)) => tracing::debug!("{address}: {failure}"),
             (None, Ok(())) => {}
@@ -235,8 +237,11 @@ async fn end(transport: &mut Transport, delivery: Option<&Delivery>) -> Result<(
             meter.add_settled(fallen);
         }
     };
-    let sent = Drain::begin(Queue::Sequence, linger, &*transport);
-    sent.finish(&mut transport.below(), count).await?;
+    // Where that is not told, the end of the client is, and it comes after ours.
+    if unsent_bytes(transport.as_fd()).is_some() {
+        let sent = Drain::begin(Queue::Sequence, linger, &*transport);
+        sent.finish(&mut transport.below(), count).await?;
+    }
     let end = Drain::begin(Queue::Sequence, linger, &*transport);
     let ended = match transport.shutdown().await.map_err(unfinished) {
         Ok(()) => end.finish(&mut transport.below(), count).await,
