@@ -202,18 +202,18 @@ mod tests {
             str![[r#"
  0  read -
     by default zero-copy=false
-     │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
+     │  full at 512 KiB, resumes at 256 KiB, chunks up to 128 KiB
  1  hash sha256
-     ├  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
+     ├  full at 512 KiB, resumes at 256 KiB, chunks up to 128 KiB
      │  2  gzip threads=1
      │     by default level=6 single=false flush=25ms
      │     holds 1.52 MiB besides its links
-     │      │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
+     │      │  full at 512 KiB, resumes at 256 KiB, chunks up to 128 KiB
      │  3  write /a.gz
      │     by default append=false clobber=true sync=true in-place=false
      │                sparse=auto verify=false resume=false
      │     creates /a.gz
-     │  full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB
+     │  full at 512 KiB, resumes at 256 KiB, chunks up to 128 KiB
  4  write /b
     by default append=false clobber=true sync=true in-place=false sparse=auto
                verify=false resume=false

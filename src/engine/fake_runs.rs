@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ending::settle;
-use super::fakes::{Case, Form, Moment, Tally, Way, source, sub_plan};
+use super::fakes::{CHUNK, Case, Form, Moment, Tally, Way, source, sub_plan};
 use super::{Ending, Fate, MinRate, Settings};
 use crate::error::Kind;
 use crate::flow::{Inlet, Outlet};
@@ -89,7 +89,7 @@ fn every_sink_commits_once() {
             let (ending, tally) = case.run();
             assert_eq!(ending.exit_code(), 0, "{ending:?}");
             assert_eq!(tally.counts(), [stages, stages, sinks, 0]);
-            assert_eq!(tally.taken(), 100_000 * sinks as u64, "each sink has it all");
+            assert_eq!(tally.taken(), 100 * CHUNK as u64 * sinks as u64, "each sink has it all");
             assert_eq!(
                 tally.settled(),
                 [(Settled::Committed, sinks)],
@@ -151,7 +151,7 @@ fn early_branch_end_keeps_the_others() {
             assert_eq!(ending.exit_code(), 0, "{early}: {ending:?}");
             assert_eq!(tally.counts(), [stages, stages, sinks, 0], "{early}");
             let starved = graph.behind(early).filter(|node| graph.is_sink(*node)).count();
-            assert_eq!(tally.taken(), 100_000 * (sinks - starved) as u64, "{early}");
+            assert_eq!(tally.taken(), 100 * CHUNK as u64 * (sinks - starved) as u64, "{early}");
         }
     }
 }

@@ -43,8 +43,8 @@ pub enum Moment {
     Over,
 }
 
-/// The size of a source's chunks, in bytes.
-const CHUNK: usize = 1000;
+/// The size of a source's chunks, in bytes: buffers end between them.
+pub const CHUNK: usize = 1024;
 
 /// The form in which a stage is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

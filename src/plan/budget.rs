@@ -9,7 +9,7 @@ use crate::catalog::{Args, Definition};
 use crate::error::Problem;
 use crate::flow::Marks;
 use crate::grammar::format_size;
-use crate::graph::{EdgeMap, Graph, NodeMap};
+use crate::graph::{EdgeMap, Graph, NodeMap, Port};
 use crate::stage::{LinkShare, MemoryUse, RecordBound, RecordRoom, TransformPlan};
 
 use super::{Limits, StagePlan, marks};
@@ -90,6 +90,11 @@ pub struct MemoryPlan {
 const DEFAULT_LIMIT: u64 = 8 << 20;
 /// A link's high-water mark, if there is room for it.
 const DEFAULT_HIGH: u64 = 1 << 20;
+/// The same for a link of bytes where the user set no ceiling: measured, copies with half of it take longer, and with
+/// more of it no less time. A link of records needs room for the largest.
+const DEFAULT_BYTES: u64 = 512 << 10;
+/// What all links hold together where the user set no ceiling.
+const DEFAULT_LINKS: u64 = 3 << 20;
 /// No address space is larger: the sum of all demands stays below this, so that none overflows.
 const MOST: u64 = i64::MAX.unsigned_abs();
 /// Below this a link moves less than a page at once, and most of the time is spent on switching threads.
@@ -159,12 +164,22 @@ impl MemoryPlan {
         } else {
             limit - fixed
         };
-        let high = share(room, &open);
-        let problems = mark_problems(graph, demands, &bounds, high);
+        let mut high = share(room, &open);
+        let mut bytes_high = high;
+        if limits.memory.is_none() {
+            let count = links().filter(|(_, demand)| demand.high.is_none()).count() as u64;
+            high = high.min(DEFAULT_LINKS / count.max(1)).max(LEAST_HIGH);
+            bytes_high = high.min(DEFAULT_BYTES);
+        }
+        let open_high = |port: Port| if port.has_records() { high } else { bytes_high };
+        let problems = mark_problems(graph, demands, &bounds, open_high);
         if !problems.is_empty() {
             return Err(problems);
         }
-        let high_of = |edge, demand: &Demand| demand.high.unwrap_or(high.max(least_high(edge)));
+        let high_of = |edge, demand: &Demand| {
+            let open = || open_high(graph.edge(edge).port).max(least_high(edge));
+            demand.high.unwrap_or_else(open)
+        };
         // What fits every link that carries records without a bound of their own.
         let open_record = links()
             .filter(|(edge, demand)| {
@@ -208,11 +223,20 @@ impl MemoryPlan {
     }
 }
 
-/// The problems of marks that cannot hold, where `high` is the mark of links without one of their own.
-fn mark_problems(graph: &Graph, demands: &NodeMap<Demand>, bounds: &NodeMap<Option<u64>>, high: u64) -> Vec<Problem> {
+/// The problems of marks that cannot hold, where `open_high` is the mark of links without one of their own.
+fn mark_problems(
+    graph: &Graph,
+    demands: &NodeMap<Demand>,
+    bounds: &NodeMap<Option<u64>>,
+    open_high: impl Fn(Port) -> u64,
+) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (node, demand) in demands.iter() {
-        let high = demand.high.unwrap_or(high);
+        let port = graph
+            .outputs(node)
+            .first()
+            .map_or(Port::Bytes, |edge| graph.edge(*edge).port);
+        let high = demand.high.unwrap_or_else(|| open_high(port));
         if let Some(largest) = bounds[node]
             && high < largest
             && demand.high.is_some()
@@ -320,14 +344,14 @@ mod tests {
     }
 
     #[test]
-    fn default_link_has_a_mebibyte() {
+    fn default_link_of_bytes_has_half_a_mebibyte() {
         let plan = plan(vec![demand(0, None), demand(300_000, None)], None).expect("fits");
         assert_eq!((plan.limit, plan.state), (8 << 20, 300_000));
         assert!(
             plan.links
                 .values()
                 .iter()
-                .all(|marks| *marks == Marks::new(1 << 20, 1 << 19, 256 << 10))
+                .all(|marks| *marks == Marks::new(512 << 10, 256 << 10, 128 << 10))
         );
     }
 
@@ -347,12 +371,13 @@ mod tests {
     }
 
     #[test]
-    fn twenty_links_share_the_default_ceiling() {
-        let many: Vec<Demand> = (0..20).map(|_| demand(0, None)).collect();
-        let plan = plan(many, None).expect("fits");
-        assert_eq!(plan.limit, 8 << 20);
-        assert!(plan.link_bytes() <= 8 << 20);
-        assert_eq!(plan.links.values()[0].high, (8 << 20) / 20);
+    fn twenty_links_share_what_links_have_by_default() {
+        let many = || (0..20).map(|_| demand(0, None)).collect();
+        let by_default = plan(many(), None).expect("fits");
+        assert_eq!(by_default.limit, 8 << 20);
+        assert_eq!(by_default.links.values()[0].high, (3 << 20) / 20);
+        let given = plan(many(), Some(8 << 20)).expect("fits");
+        assert_eq!(given.links.values()[0].high, (8 << 20) / 20);
     }
 
     #[test]
@@ -390,7 +415,7 @@ mod tests {
             ..demand(512 << 10, None)
         };
         let open = plan(vec![demand(0, None), decoder()], None).expect("fits");
-        assert_eq!((open.fixed, open.link_bytes()), (false, 2 * DEFAULT_HIGH));
+        assert_eq!((open.fixed, open.link_bytes()), (false, 2 * DEFAULT_BYTES));
         let given = plan(vec![demand(0, None), decoder()], Some(open.limit)).expect("fits");
         assert_eq!((given.fixed, given.link_bytes()), (true, (7680 << 10) / 4));
     }

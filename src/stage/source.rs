@@ -381,33 +381,37 @@ impl OpenSource {
             return Ok(());
         };
         let mut total = 0;
+        let mut size = ReadSize::new(Shape::Socket, out.largest());
         loop {
-            let wanted = wanted(*left)?.min(out.largest());
-            let mut buffer = out.reserve(wanted).await?;
-            match read_once(&mut **reader, &mut buffer).await {
-                Some(read) => {
-                    let named = |failure| naming(self.name.as_deref())(failure).after(total);
-                    let count = read.map_err(|stop| stop.map(named))?;
-                    if count == 0 {
-                        drop(buffer);
-                        return reader.position().map_or(Ok(()), |position| Ok(out.mark(position)?));
-                    }
-                    total += count as u64;
-                    *left -= count as u64;
-                    context.meter.add_in(count as u64);
-                    buffer.advance(count);
-                    if let Some(position) = reader.position() {
-                        buffer.mark(position);
-                    }
-                    out.send(buffer)?;
+            let wanted = wanted(*left)?;
+            let mut buffer = out.reserve(size.next().min(wanted)).await?;
+            let after = fill(&mut **reader, &mut buffer).await;
+            let count = buffer.len();
+            if count > 0 {
+                total += count as u64;
+                *left -= count as u64;
+                context.meter.add_in(count as u64);
+                size.learn(count, buffer.capacity());
+                if let Some(position) = reader.position() {
+                    buffer.mark(position);
                 }
-                None => {
-                    drop(buffer);
+                out.send(buffer)?;
+            } else {
+                drop(buffer);
+            }
+            match after {
+                After::More => {}
+                After::Pending if count > 0 => {}
+                After::Pending => {
                     if let Some(queue) = reader.queue() {
                         context.external_fd.show(queue, Interest::Read);
                     }
                     let _outside = context.meter.wait(Wait::Outside);
                     woken(&context.cancel).await?;
+                }
+                After::End => return reader.position().map_or(Ok(()), |position| Ok(out.mark(position)?)),
+                After::Failed(stop) => {
+                    return Err(stop.map(|failure| naming(self.name.as_deref())(failure).after(total)));
                 }
             }
         }
@@ -450,9 +454,32 @@ fn wanted(left: u64) -> Result<usize, Stop> {
     }
 }
 
-/// The result of one read; `None` if nothing is available now.
-async fn read_once(reader: &mut dyn StreamReader, buffer: &mut Buffer) -> Option<Result<usize, Stop>> {
-    poll_fn(|context| Poll::Ready(ready_or_none(reader.poll_read(context, buffer.spare_mut())))).await
+/// What comes after the bytes that were read.
+enum After {
+    /// There may be more at once.
+    More,
+    /// Nothing for now.
+    Pending,
+    /// The proper end.
+    End,
+    /// An error.
+    Failed(Stop),
+}
+
+/// Reads what is available, as far as the buffer has room.
+async fn fill(reader: &mut dyn StreamReader, buffer: &mut Buffer) -> After {
+    poll_fn(|context| {
+        while !buffer.spare_mut().is_empty() {
+            match reader.poll_read(context, buffer.spare_mut()) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(After::End),
+                Poll::Ready(Ok(count)) => buffer.advance(count),
+                Poll::Ready(Err(stop)) => return Poll::Ready(After::Failed(stop)),
+                Poll::Pending => return Poll::Ready(After::Pending),
+            }
+        }
+        Poll::Ready(After::More)
+    })
+    .await
 }
 
 fn ready_or_none<T>(poll: Poll<T>) -> Option<T> {
