@@ -265,7 +265,9 @@ impl Run {
         let (Some((from, source)), Some((to, sink))) = (source, sink) else {
             return;
         };
-        let largest = memory.links.values().first().map_or(1, |marks| marks.chunk);
+        // There is one buffer, and no link.
+        let largest = memory.links.values().first().map_or(0, |marks| marks.high / 2);
+        let largest = usize::try_from(largest).unwrap_or(usize::MAX).max(1);
         let direct = Direct {
             source,
             sink,

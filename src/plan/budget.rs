@@ -3,7 +3,7 @@
 //! A stage's *demand* is what it asks for; its *share* is what the plan gives to a link; a *claim* is what a running
 //! stage takes for its state.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use crate::catalog::{Args, Definition};
 use crate::error::Problem;
@@ -90,11 +90,11 @@ pub struct MemoryPlan {
 const DEFAULT_LIMIT: u64 = 8 << 20;
 /// A link's high-water mark, if there is room for it.
 const DEFAULT_HIGH: u64 = 1 << 20;
-/// The same for a link of bytes where the user set no ceiling: measured, copies with half of it take longer, and with
-/// more of it no less time. A link of records needs room for the largest.
-const DEFAULT_BYTES: u64 = 512 << 10;
-/// What all links hold together where the user set no ceiling.
-const DEFAULT_LINKS: u64 = 3 << 20;
+/// The same for links of bytes where the user set no ceiling: measured, copies take no longer than with more of it. Links
+/// of records need room for the largest.
+const DEFAULT_BYTES: RangeInclusive<u64> = 256 << 10..=512 << 10;
+/// What all links of bytes hold together where the user set no ceiling, as far as each has the least of that.
+const DEFAULT_ALL_BYTES: u64 = 1536 << 10;
 /// No address space is larger: the sum of all demands stays below this, so that none overflows.
 const MOST: u64 = i64::MAX.unsigned_abs();
 /// Below this a link moves less than a page at once, and most of the time is spent on switching threads.
@@ -164,13 +164,16 @@ impl MemoryPlan {
         } else {
             limit - fixed
         };
-        let mut high = share(room, &open);
-        let mut bytes_high = high;
-        if limits.memory.is_none() {
-            let count = links().filter(|(_, demand)| demand.high.is_none()).count() as u64;
-            high = high.min(DEFAULT_LINKS / count.max(1)).max(LEAST_HIGH);
-            bytes_high = high.min(DEFAULT_BYTES);
-        }
+        let high = share(room, &open);
+        let bytes_high = if limits.memory.is_none() {
+            let count = links()
+                .filter(|(edge, demand)| !graph.edge(*edge).port.has_records() && demand.high.is_none())
+                .count() as u64;
+            let (least, most) = DEFAULT_BYTES.into_inner();
+            high.min((DEFAULT_ALL_BYTES / count.max(1)).clamp(least, most))
+        } else {
+            high
+        };
         let open_high = |port: Port| if port.has_records() { high } else { bytes_high };
         let problems = mark_problems(graph, demands, &bounds, open_high);
         if !problems.is_empty() {
@@ -371,11 +374,11 @@ mod tests {
     }
 
     #[test]
-    fn twenty_links_share_what_links_have_by_default() {
+    fn twenty_links_share_the_ceiling() {
         let many = || (0..20).map(|_| demand(0, None)).collect();
         let by_default = plan(many(), None).expect("fits");
         assert_eq!(by_default.limit, 8 << 20);
-        assert_eq!(by_default.links.values()[0].high, (3 << 20) / 20);
+        assert_eq!(by_default.links.values()[0].high, 256 << 10);
         let given = plan(many(), Some(8 << 20)).expect("fits");
         assert_eq!(given.links.values()[0].high, (8 << 20) / 20);
     }
@@ -415,7 +418,7 @@ mod tests {
             ..demand(512 << 10, None)
         };
         let open = plan(vec![demand(0, None), decoder()], None).expect("fits");
-        assert_eq!((open.fixed, open.link_bytes()), (false, 2 * DEFAULT_BYTES));
+        assert_eq!((open.fixed, open.link_bytes()), (false, 2 * DEFAULT_BYTES.end()));
         let given = plan(vec![demand(0, None), decoder()], Some(open.limit)).expect("fits");
         assert_eq!((given.fixed, given.link_bytes()), (true, (7680 << 10) / 4));
     }

@@ -194,7 +194,7 @@ fn paused_run_has_exact_metrics() {
             1.0,
         ),
         (r#"highwater_lane_info{lane="linked"}"#, 1.0),
-        (r#"highwater_link_low_bytes{from="1",to="2"}"#, 524_288.0),
+        (r#"highwater_link_low_bytes{from="1",to="2"}"#, 262_144.0),
         ("highwater_expected_bytes", 500_000.0),
         ("highwater_memory_limit_bytes", 8_388_608.0),
     ] {

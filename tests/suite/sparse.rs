@@ -9,8 +9,8 @@ use crate::harness::{Folder, highwater, noise, skip};
 const SIZE: u64 = 9 << 20;
 /// Where there is data, besides the last byte.
 const DATA: u64 = 4 << 20;
-/// More than the data takes, with what a file system reads ahead.
-const ROOM: u64 = 256 << 10;
+/// More than the data takes, with what a file system reads ahead, and a block for each piece that does not begin with one.
+const ROOM: u64 = 512 << 10;
 
 /// A folder with the sparse file `a`; `None` where the file system has no holes.
 fn folder() -> Option<Folder> {

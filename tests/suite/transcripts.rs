@@ -1407,10 +1407,10 @@ highwater: unknown stage `gzpi`: did you mean `gzip`?
                 ][..],
                 &[
                     "gives 10 B",
-                    "full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB",
+                    "full at 512 KiB, resumes at 256 KiB, chunks up to 128 KiB",
                     "holds 3.05 MiB besides its links",
                     "connects to tcp://127.0.0.1:9000",
-                    "links 3.00 MiB + state 3.05 MiB = 6.05 MiB, of 8.00 MiB (by default)",
+                    "links 1.50 MiB + state 3.05 MiB = 4.55 MiB, of 8.00 MiB (by default)",
                 ][..],
             ),
             (
@@ -1438,7 +1438,7 @@ highwater: unknown stage `gzpi`: did you mean `gzip`?
                     "read a | write /dev/null",
                 ],
                 &[
-                    "never full, though its mark is 1.00 MiB",
+                    "never full, though its mark is 512 KiB",
                     "at 1.00 MiB resident (--max-rss)",
                 ],
             ),

@@ -10,7 +10,8 @@ use std::pin::Pin;
 use std::sync::Weak;
 use std::task::{Context, Poll, ready};
 
-use hyper::body::Incoming;
+use bytes::Bytes;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{Builder, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -40,6 +41,8 @@ pub struct Driver {
     /// Why it ended, if that was not told elsewhere.
     failure: Option<hyper::Error>,
     queue: Option<Weak<dyn Queued>>,
+    /// Whether nothing is sent but a head.
+    only_reads: bool,
 }
 
 impl Exchange {
@@ -59,6 +62,7 @@ impl Exchange {
         });
         let mut builder = Builder::new();
         builder.max_buf_size(BUFFER).max_header_size(BUFFER);
+        let only_reads = request.body().is_end_stream();
         let (mut sender, wire) = builder.handshake(io).await?;
         Ok(Self {
             response: Box::pin(sender.send_request(request)),
@@ -67,6 +71,7 @@ impl Exchange {
                 wire: Some(wire),
                 failure: None,
                 queue,
+                only_reads,
             },
         })
     }
@@ -100,6 +105,14 @@ impl Driver {
             self.wire = None;
         }
         Poll::Ready(())
+    }
+
+    /// The connection itself, and what was read from it and not given out, once the head of a response has come to a
+    /// request without a body.
+    pub fn release(&mut self) -> Option<(Transport, Bytes)> {
+        let wire = self.wire.take_if(|_| self.only_reads)?;
+        let parts = wire.into_parts();
+        Some((parts.io.into_inner().transport, parts.read_buf))
     }
 
     /// What its kernel queue can be seen through.

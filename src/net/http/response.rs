@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Weak;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -14,8 +14,10 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::response::Parts;
 use hyper::body::{Body, Incoming};
 use hyper::ext::ReasonPhrase;
+use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::error::{Failure, Kind, brief};
+use crate::net::Transport;
 use crate::platform::Queued;
 
 use super::Url;
@@ -30,6 +32,34 @@ pub struct Response {
     driver: Driver,
     /// The part of the body that has come and was not read.
     rest: Bytes,
+    /// The connection, if the rest of the body is read from it without a parser in between.
+    direct: Option<Direct>,
+}
+
+/// A connection on which a body of known length comes.
+struct Direct {
+    transport: Transport,
+    /// How many bytes of the body are still to come.
+    left: u64,
+}
+
+impl Direct {
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, io::Error>> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        if most == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        let mut buffer = ReadBuf::new(&mut buffer[..most]);
+        let read = ready!(Pin::new(&mut self.transport).poll_read(context, &mut buffer));
+        let count = buffer.filled().len();
+        self.left -= count as u64;
+        Poll::Ready(match read {
+            Ok(()) if count == 0 => Err(cut()),
+            Ok(()) => Ok(count),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(cut()),
+            Err(error) => Err(error),
+        })
+    }
 }
 
 /// How the end of a body is told.
@@ -67,6 +97,7 @@ impl Response {
             body,
             driver,
             rest: Bytes::new(),
+            direct: None,
         })
     }
 
@@ -124,6 +155,9 @@ impl Response {
                 self.rest.copy_to_slice(&mut buffer[..count]);
                 return Poll::Ready(Ok(count));
             }
+            if let Some(direct) = &mut self.direct {
+                return direct.poll_read(context, buffer);
+            }
             match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(None) => return Poll::Ready(Ok(0)),
                 // Trailers are of no interest.
@@ -132,6 +166,7 @@ impl Response {
                     return Poll::Ready(Err(broken(&self.driver.failure().unwrap_or(error))));
                 }
                 Poll::Pending if is_driven => return Poll::Pending,
+                Poll::Pending if self.become_direct() => {}
                 Poll::Pending => {
                     let _ = self.driver.poll(context);
                     is_driven = true;
@@ -140,6 +175,23 @@ impl Response {
             }
             is_driven = false;
         }
+    }
+
+    /// Reads what is left of a body of known length from the connection itself: a copy of every byte less.
+    fn become_direct(&mut self) -> bool {
+        let Some(left) = self.body.size_hint().exact() else {
+            return false;
+        };
+        let Some((transport, mut read)) = self.driver.release() else {
+            return false;
+        };
+        read.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+        self.direct = Some(Direct {
+            transport,
+            left: left - read.len() as u64,
+        });
+        self.rest = read;
+        true
     }
 
     /// The first line of the body, cut and made printable; empty for what only a browser can show.
