@@ -1,5 +1,6 @@
 //! `postgres://`: rows out of a PostgreSQL database and into it, with COPY.
 
+mod batches;
 mod json;
 mod read;
 mod write;
@@ -43,6 +44,12 @@ const FORMAT: Param = named(
     Some("csv"),
     "how rows are written: CSV, one JSON object a line, or PostgreSQL's own text or binary form",
 );
+const COMMIT_EVERY: Param = named(
+    "commit-every",
+    Value::Integer { min: 1, max: i64::MAX },
+    None,
+    "commit after so many rows, which stay if a later one fails; unless given, all are one transaction",
+);
 const MAX_TIME: Param = named(
     "max-time",
     Value::Duration,
@@ -85,6 +92,7 @@ pub static SCHEME: Scheme = Scheme {
                 Some("false"),
                 "whether the first line of CSV is a header, which is skipped",
             ),
+            COMMIT_EVERY,
             CONNECT_TIMEOUT,
             RETRY,
             USER_TIMEOUT,
@@ -138,10 +146,10 @@ impl Planned {
         })
     }
 
-    /// The options of a COPY.
-    fn copy_options(&self) -> String {
+    /// The options of a COPY, of the first or of one that goes on.
+    fn copy_options(&self, is_first: bool) -> String {
         match self.format {
-            "csv" => format!("(FORMAT csv, HEADER {})", self.header),
+            "csv" => format!("(FORMAT csv, HEADER {})", self.header && is_first),
             "json" => json::OPTIONS.to_owned(),
             format => format!("(FORMAT {format})"),
         }

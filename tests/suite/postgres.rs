@@ -1,8 +1,11 @@
 //! Rows out of PostgreSQL and into it, against the real server.
 
+use std::io::Write;
 use std::net::TcpListener;
 
-use crate::harness::{Folder, accept, highwater};
+use rustix::process::Signal;
+
+use crate::harness::{Folder, accept, highwater, xorshift};
 use crate::postgres_server::{run_with, server};
 
 /// Values that formats get wrong: no value, quotes, newlines, backslashes, other alphabets, large numbers.
@@ -263,6 +266,80 @@ fn several_outputs_are_committed_together() {
 }
 
 #[test]
+fn batches_stay_if_a_later_one_fails() {
+    let Some(server) = server() else { return };
+    let url = server.url();
+    let csv = |ids: &[u32]| {
+        let rows = ids.iter().map(|id| format!("{id},\"two\nlines\",1,\n"));
+        std::iter::once("id,text,number,j\n".to_owned())
+            .chain(rows)
+            .collect::<String>()
+    };
+    table(&server, "batches");
+    let write = format!("write '{url}' table=batches header=true commit-every=3");
+    let run = highwater([&write]).input(csv(&[1, 2, 3, 4, 5, 6, 7, 6])).run();
+    assert_eq!(run.code, Some(4), "{}", run.stderr);
+    for said in [
+        "duplicate key",
+        "the first 6 rows stay: they were committed (commit-every)",
+    ] {
+        assert!(run.stderr.contains(said), "no {said:?} in {}", run.stderr);
+    }
+    assert_eq!(server.run("SELECT count(*), max(id) FROM batches"), "6|6");
+    highwater([&write]).input(csv(&[7, 8, 9])).run().succeeds();
+    assert_eq!(server.run("SELECT count(*), max(id) FROM batches"), "9|9");
+    for (format, rows) in [
+        ("json", "{\"id\":10}\n{\"id\":11}\n"),
+        ("text", "12\ta\\\nb\t1\t\\N\n13\tc\t1\t\\N\n"),
+    ] {
+        let write = format!("write '{url}' table=batches format={format} commit-every=1");
+        highwater([write]).input(rows).run().succeeds();
+    }
+    assert_eq!(server.run("SELECT count(*), max(id) FROM batches"), "13|13");
+}
+
+/// Each side, killed at a hundred random moments.
+#[test]
+fn killed_copies_commit_nothing() {
+    let Some(server) = server() else { return };
+    let url = server.url();
+    table(&server, "killed");
+    server.run(
+        "CREATE TABLE dies (at int); INSERT INTO dies VALUES (0); \
+         CREATE FUNCTION die() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN IF NEW.id = (SELECT at FROM dies) THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; \
+         RETURN NEW; END'; \
+         CREATE TRIGGER dies BEFORE INSERT ON killed FOR EACH ROW EXECUTE FUNCTION die()",
+    );
+    // More than pipes hold, so that some of it has been read when all of it is written.
+    let text = "x".repeat(200);
+    let rows = (1..=2000).map(|id| format!("{id},{text},1,\n")).collect::<Vec<_>>();
+    let mut random = xorshift(18);
+    let mut moment = || usize::try_from(random.next().expect("endless") % 2000).expect("small");
+    for _ in 0..100 {
+        let (input, mut rows_in) = std::io::pipe().expect("a pipe");
+        let running = highwater([format!("write '{url}' table=killed")]).stdin(input).start();
+        rows_in.write_all(rows[..moment()].concat().as_bytes()).expect("taken");
+        running.signal(Signal::KILL);
+        running.wait().dies_by(Signal::KILL);
+    }
+    for _ in 0..100 {
+        server.run(&format!("UPDATE dies SET at = {}", moment() + 1));
+        let run = highwater([format!("write '{url}' table=killed")])
+            .input(rows.concat())
+            .run();
+        assert_eq!(run.code, Some(4), "{}", run.stderr);
+    }
+    assert_eq!(server.run("SELECT count(*) FROM killed"), "0");
+    server.run("UPDATE dies SET at = 0");
+    highwater([format!("write '{url}' table=killed")])
+        .input(rows.concat())
+        .run()
+        .succeeds();
+    assert_eq!(server.run("SELECT count(*) FROM killed"), "2000");
+}
+
+#[test]
 fn mistakes_are_told_before_anything_is_opened() {
     for (pipeline, why) in [
         (
@@ -282,6 +359,10 @@ fn mistakes_are_told_before_anything_is_opened() {
         (
             "write postgres://me@h/d table=t format=json header=true",
             "`header` is for CSV, and the format is json",
+        ),
+        (
+            "write postgres://me@h/d table=t format=binary commit-every=9",
+            "rows of the binary format are not counted",
         ),
     ] {
         let run = highwater([pipeline]).run();

@@ -54,7 +54,7 @@ impl Query {
             "json" => format!("(SELECT to_json(\"row\") FROM {} AS \"row\")", self.what),
             _ => self.what.clone(),
         };
-        format!("COPY {what} TO STDOUT {}", self.planned.copy_options())
+        format!("COPY {what} TO STDOUT {}", self.planned.copy_options(true))
     }
 }
 

@@ -1,8 +1,11 @@
-//! Rows into a table, in one transaction.
+//! Rows into a table, in one transaction or in several.
 
+use std::future::{Future, poll_fn};
 use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::catalog::{Args, Placed};
 use crate::error::{Failure, Kind, Problem, Stop};
@@ -11,7 +14,8 @@ use crate::platform::Queued;
 use crate::stage::{BoxFuture, Endpoint, Facts, OpenWriter, Outcome, Outside, Phase, Reach, Rollback, StreamWriter};
 
 use super::super::revocable::{Revocable, Revoke};
-use super::{Planned, TABLE};
+use super::batches::Batches;
+use super::{COMMIT_EVERY, Planned, TABLE};
 
 /// Where the rows of JSON wait until all of them are there. It belongs to the session, and ends with the transaction.
 const WAITING: &str = "pg_temp.highwater_rows";
@@ -21,6 +25,8 @@ struct Table {
     planned: Planned,
     /// Its name and its columns, as they stand in a command.
     table: String,
+    /// Rows of each transaction; `None` for one of all.
+    commit_every: Option<u64>,
 }
 
 pub fn named(rest: &[u8], args: &Args) -> Placed {
@@ -29,12 +35,34 @@ pub fn named(rest: &[u8], args: &Args) -> Placed {
         let problem = Problem::at(args.span_of("path"), "the table is missing");
         return Err(problem.help(format!("give {}=NAME", TABLE.name)));
     };
-    Ok(Box::new(Table { planned, table }))
+    let commit_every = args.integer(COMMIT_EVERY.name).map(i64::unsigned_abs);
+    if commit_every.is_some() && planned.format == "binary" {
+        let problem = Problem::at(
+            args.span_of(COMMIT_EVERY.name),
+            "rows of the binary format are not counted",
+        );
+        return Err(problem.help("use csv, json or text, or leave it out"));
+    }
+    Ok(Box::new(Table {
+        planned,
+        table,
+        commit_every,
+    }))
 }
 
 impl Table {
     fn is_json(&self) -> bool {
         self.planned.format == "json"
+    }
+
+    fn commands(&self) -> Commands {
+        let into = if self.is_json() { WAITING } else { &self.table };
+        let copy = |is_first| format!("COPY {into} FROM STDIN {}", self.planned.copy_options(is_first));
+        Commands {
+            first_copy: copy(true),
+            next_copy: copy(false),
+            insertion: self.is_json().then(|| self.insertion()),
+        }
     }
 
     /// What makes rows of the table of the rows of JSON.
@@ -49,6 +77,52 @@ impl Table {
             self.table,
             list.join(", ")
         )
+    }
+}
+
+/// What is asked of the server.
+struct Commands {
+    first_copy: String,
+    next_copy: String,
+    /// What makes rows of the table of those of JSON.
+    insertion: Option<String>,
+}
+
+impl Commands {
+    /// Begins a transaction and a COPY in it.
+    async fn begin(&self, connection: &mut Connection, copy: &str) -> Result<(), Failure> {
+        connection.run("cannot begin a transaction", "BEGIN").await?;
+        if self.insertion.is_some() {
+            let create = "CREATE TEMPORARY TABLE highwater_rows (j json) ON COMMIT DROP";
+            connection.run("cannot make a temporary table", create).await?;
+        }
+        connection.begin_writing(copy).await
+    }
+
+    /// Ends the COPY; the rows are in the table then, unless the transaction fails.
+    async fn finish(&self, connection: &mut Connection) -> Result<(), Failure> {
+        connection.finish_writing().await?;
+        if let Some(insertion) = &self.insertion {
+            connection.run("cannot insert the rows", insertion).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(connection: &mut Connection) -> Result<(), Failure> {
+        let tag = connection.run("cannot commit", "COMMIT").await?;
+        if tag == "COMMIT" {
+            return Ok(());
+        }
+        let why = format!("the server answered {tag}");
+        Err(Failure::because(Kind::Sink, "cannot commit", why))
+    }
+
+    /// Ends a transaction, and begins the next.
+    async fn turn(self: Arc<Self>, mut connection: Connection) -> Result<Connection, Failure> {
+        self.finish(&mut connection).await?;
+        Self::commit(&mut connection).await?;
+        self.begin(&mut connection, &self.next_copy).await?;
+        Ok(connection)
     }
 }
 
@@ -78,64 +152,125 @@ impl Endpoint for Table {
         } else {
             ""
         };
-        format!(
-            "copies into {} of {} in one transaction{through}",
-            self.table,
-            self.shown()
-        )
+        let how = match self.commit_every {
+            None => "in one transaction".to_owned(),
+            Some(rows) => format!("in transactions of {rows} rows, which stay if a later one fails"),
+        };
+        format!("copies into {} of {} {how}{through}", self.table, self.shown())
     }
 
     fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
         Box::pin(async move {
             let mut connection = self.planned.connect(Kind::Sink).await?;
-            connection.run("cannot begin a transaction", "BEGIN").await?;
-            let into = if self.is_json() {
-                let create = "CREATE TEMPORARY TABLE highwater_rows (j json) ON COMMIT DROP";
-                connection.run("cannot make a temporary table", create).await?;
-                WAITING
-            } else {
-                &self.table
-            };
-            let command = format!("COPY {into} FROM STDIN {}", self.planned.copy_options());
-            connection.begin_writing(&command).await?;
+            let commands = Arc::new(self.commands());
+            commands.begin(&mut connection, &commands.first_copy).await?;
+            let head = u64::from(self.planned.format == "csv" && self.planned.header);
+            let is_csv = self.planned.format == "csv";
             Ok(OpenWriter::Stream(Box::new(Rows {
-                connection,
-                insertion: self.is_json().then(|| self.insertion()),
+                queue: connection.transport().queue(),
+                state: State::Copying(connection),
+                commands,
+                batches: self.commit_every.map(|rows| Batches::new(rows, head, is_csv)),
                 transaction: Arc::default(),
             })))
         })
     }
 }
 
-/// The transaction, which ends with the connection unless it is committed.
+/// The last transaction, which ends with the connection unless it is committed.
 #[derive(Debug, Default)]
-struct Transaction;
+struct Transaction {
+    /// Rows of those before it, which are committed.
+    committed: AtomicU64,
+}
 
 impl Revoke for Transaction {
+    fn revoke(&self) -> Result<(), Failure> {
+        match self.committed.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            rows => {
+                let why = "they were committed (commit-every)";
+                Err(Failure::because(Kind::Sink, format!("the first {rows} rows stay"), why))
+            }
+        }
+    }
+
     fn name(&self) -> String {
         "the transaction".to_owned()
     }
 }
 
-/// The rows of a COPY.
+enum State {
+    /// Rows are taken.
+    Copying(Connection),
+    /// A transaction ends, and the next begins.
+    Turning(BoxFuture<'static, Result<Connection, Failure>>),
+    /// The connection has failed.
+    Lost,
+}
+
+/// The rows of a COPY, or of one after the other.
 struct Rows {
-    connection: Connection,
-    /// What makes rows of the table of them.
-    insertion: Option<String>,
+    state: State,
+    queue: Option<Weak<dyn Queued>>,
+    commands: Arc<Commands>,
+    batches: Option<Batches>,
     transaction: Arc<Revocable<Transaction>>,
+}
+
+impl Rows {
+    /// The connection, once it takes rows.
+    fn poll_copying(&mut self, context: &mut Context<'_>) -> Poll<Result<&mut Connection, Failure>> {
+        if let Some(batches) = &mut self.batches
+            && batches.is_full()
+            && let State::Copying(connection) = std::mem::replace(&mut self.state, State::Lost)
+        {
+            batches.begin();
+            self.state = State::Turning(Box::pin(self.commands.clone().turn(connection)));
+        }
+        if let State::Turning(turn) = &mut self.state {
+            let turned = ready!(Pin::new(turn).poll(context));
+            self.state = State::Copying(turned?);
+            let rows = self.batches.as_ref().map_or(0, Batches::rows);
+            self.transaction.committed.fetch_add(rows, Ordering::Relaxed);
+        }
+        match &mut self.state {
+            State::Copying(connection) => Poll::Ready(Ok(connection)),
+            _ => Poll::Ready(Err(Failure::because(
+                Kind::Sink,
+                "cannot write",
+                "the connection was lost",
+            ))),
+        }
+    }
 }
 
 impl StreamWriter for Rows {
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
-        self.connection.poll_send(context, slices).map_err(Stop::from)
+        ready!(self.poll_copying(context))?;
+        let State::Copying(connection) = &mut self.state else {
+            return Poll::Pending;
+        };
+        let Some(batches) = &mut self.batches else {
+            return connection.poll_send(context, slices).map_err(Stop::from);
+        };
+        let first = slices.iter().find(|slice| !slice.is_empty());
+        let first = first.map_or(&[][..], |slice| slice);
+        let part = &first[..batches.fitting(first)];
+        let count = ready!(connection.poll_send(context, &[IoSlice::new(part)]))?;
+        batches.pass(&part[..count]);
+        Poll::Ready(Ok(count))
     }
 
     fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
-        self.connection.transport().limit_unsent(bytes)
+        match &self.state {
+            State::Copying(connection) => connection.transport().limit_unsent(bytes),
+            _ => Ok(()),
+        }
     }
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
-        self.connection.transport().queue()
+        self.queue.clone()
     }
 
     fn phase(&self) -> Phase {
@@ -144,9 +279,10 @@ impl StreamWriter for Rows {
 
     fn prepare(&mut self) -> BoxFuture<'_, Outcome> {
         Box::pin(async {
-            self.connection.finish_writing().await?;
-            if let Some(insertion) = &self.insertion {
-                self.connection.run("cannot insert the rows", insertion).await?;
+            let commands = self.commands.clone();
+            poll_fn(|context| self.poll_copying(context).map_ok(|_| ())).await?;
+            if let State::Copying(connection) = &mut self.state {
+                commands.finish(connection).await?;
             }
             Ok(())
         })
@@ -154,13 +290,11 @@ impl StreamWriter for Rows {
 
     fn commit(&mut self) -> BoxFuture<'_, Outcome> {
         Box::pin(async {
-            let tag = self.connection.run("cannot commit", "COMMIT").await?;
-            if tag != "COMMIT" {
-                let why = format!("the server answered {tag}");
-                return Err(Failure::because(Kind::Sink, "cannot commit", why).into());
+            if let State::Copying(connection) = &mut self.state {
+                Commands::commit(connection).await?;
+                self.transaction.commit(|_| Ok(()))?;
+                connection.close().await;
             }
-            self.transaction.commit(|_| Ok(()))?;
-            self.connection.close().await;
             Ok(())
         })
     }
