@@ -4,7 +4,7 @@
 use std::env::var;
 use std::process::Command;
 
-/// The first glibc that loads them (its release notes, "Support for DT_RELR relative relocation format").
+/// The first glibc that loads them (its release notes, "Support for `DT_RELR` relative relocation format").
 const FIRST: (u32, u32) = (2, 36);
 
 fn main() {

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 pub const OURS: &str = "highwater";
 
 /// Peers that are looked for on PATH.
-pub const PEERS: [&str; 22] = [
+pub const PEERS: [&str; 23] = [
     "cat",
     "dd",
     "cp",
@@ -32,6 +32,7 @@ pub const PEERS: [&str; 22] = [
     "mawk",
     "rg",
     "sed",
+    "curl",
 ];
 
 /// Where a program is; our own is the one that was just built.

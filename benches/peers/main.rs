@@ -10,6 +10,7 @@ mod pacing;
 mod records;
 mod report;
 mod run;
+mod web;
 mod workloads;
 
 use std::fs::read_to_string;
@@ -57,7 +58,17 @@ fn run(is_quick: bool, filters: &[&String]) -> io::Result<()> {
     let pairs = if is_quick { 3 } else { 9 };
     report.table(&machine(processors, pairs));
     let data = Data::open(is_quick)?;
-    for work in workloads::all(&data)?.into_iter().chain(records::all(&data)?) {
+    let server = web::Server::start(&data)?;
+    if server.is_none() {
+        report.note("HTTP: nginx or openssl is missing".to_owned());
+    }
+    let tar = data.tar(data.lane_size)?;
+    let web = server.iter().flat_map(|server| server.works(&tar));
+    for work in workloads::all(&data)?
+        .into_iter()
+        .chain(records::all(&data)?)
+        .chain(web)
+    {
         if is_wanted(work.name) {
             compare::compare(&work, pairs, &data, &mut report)?;
         }

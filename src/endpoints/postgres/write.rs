@@ -24,14 +24,14 @@ const WAITING: &str = "pg_temp.highwater_rows";
 struct Table {
     planned: Planned,
     /// Its name and its columns, as they stand in a command.
-    table: String,
+    name: String,
     /// Rows of each transaction; `None` for one of all.
     commit_every: Option<u64>,
 }
 
 pub fn named(rest: &[u8], args: &Args) -> Placed {
     let planned = Planned::of(rest, args)?;
-    let Some(table) = planned.table.clone() else {
+    let Some(name) = planned.table.clone() else {
         let problem = Problem::at(args.span_of("path"), "the table is missing");
         return Err(problem.help(format!("give {}=NAME", TABLE.name)));
     };
@@ -45,7 +45,7 @@ pub fn named(rest: &[u8], args: &Args) -> Placed {
     }
     Ok(Box::new(Table {
         planned,
-        table,
+        name,
         commit_every,
     }))
 }
@@ -56,7 +56,7 @@ impl Table {
     }
 
     fn commands(&self) -> Commands {
-        let into = if self.is_json() { WAITING } else { &self.table };
+        let into = if self.is_json() { WAITING } else { &self.name };
         let copy = |is_first| format!("COPY {into} FROM STDIN {}", self.planned.copy_options(is_first));
         Commands {
             first_copy: copy(true),
@@ -67,14 +67,14 @@ impl Table {
 
     /// What makes rows of the table of the rows of JSON.
     fn insertion(&self) -> String {
-        let (table, columns) = match self.table.split_once(" (") {
+        let (table, columns) = match self.name.split_once(" (") {
             Some((table, columns)) => (table, columns.trim_end_matches(')')),
-            None => (self.table.as_str(), "*"),
+            None => (self.name.as_str(), "*"),
         };
         let list: Vec<String> = columns.split(", ").map(|column| format!("r.{column}")).collect();
         format!(
             "INSERT INTO {} SELECT {} FROM {WAITING} w, json_populate_record(NULL::{table}, w.j) r",
-            self.table,
+            self.name,
             list.join(", ")
         )
     }
@@ -156,7 +156,7 @@ impl Endpoint for Table {
             None => "in one transaction".to_owned(),
             Some(rows) => format!("in transactions of {rows} rows, which stay if a later one fails"),
         };
-        format!("copies into {} of {} {how}{through}", self.table, self.shown())
+        format!("copies into {} of {} {how}{through}", self.name, self.shown())
     }
 
     fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
