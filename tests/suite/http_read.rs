@@ -94,6 +94,11 @@ mod real_servers {
             assert!(run.fails(9).contains("cannot agree on TLS with"), "{}", run.stderr);
         }
         download(&folder, &format!("https://127.0.0.1:{port}/a"), "verify=false").succeeds();
+        let location =
+            format!("HTTP/1.1 302 Found\r\nLocation: https://localhost:{port}/a\r\nContent-Length: 0\r\n\r\n");
+        let redirecting = Server::of([location]);
+        download(&folder, &redirecting.url("/"), "ca=ca.pem").succeeds();
+        redirecting.requests();
     }
 }
 
@@ -548,7 +553,7 @@ mod requests {
             ("method=get", "`get` is not a method that something can be read with"),
             ("method=HEAD", "`HEAD` is not a method that something can be read with"),
             ("body=@none", "cannot use none: No such file or directory"),
-            ("ca=ca.pem", "does not support `ca`"),
+            ("ca=ca.pem", "cannot use ca.pem for TLS"),
         ] {
             let run = download(&folder, "http://127.0.0.1:1/", parameters);
             assert_eq!(run.code, Some(2), "{}", run.stderr);

@@ -12,7 +12,7 @@ use crate::endpoints::tls;
 use crate::error::{Failure, Kind, Problem, brief};
 use crate::net::http::fields::{Fields, LARGEST_FILE, authorization_of, path, read_file};
 use crate::net::http::{Client, MEMORY, Request, Url, netrc};
-use crate::net::tls::{MEMORY as TLS_MEMORY, TlsFiles};
+use crate::net::tls::MEMORY as TLS_MEMORY;
 use crate::platform::files;
 
 const fn named(name: &'static str, kind: Value, help: &'static str) -> Param {
@@ -114,6 +114,8 @@ impl Headers {
 pub struct Planned {
     pub client: Client,
     pub url: Url,
+    /// Whether the files for TLS are checked before anything is opened: all of them for https, else those given.
+    uses_files: bool,
     pub method: Method,
     pub retries: u64,
     pub options: ConnectOptions,
@@ -154,13 +156,12 @@ impl Planned {
             HeaderValue::from_str(text).map_err(wrong)
         });
         let options = ConnectOptions::of(args);
-        let files = if url.is_secure {
-            tls::files(args)
-        } else {
-            TlsFiles::default()
-        };
+        let names_files = [tls::CA, tls::CERT, tls::KEY]
+            .iter()
+            .any(|file| args.is_given(file.name));
         Ok(Self {
-            client: Client::new(options.dial(!is_read), files, place),
+            client: Client::new(options.dial(!is_read), tls::files(args), place),
+            uses_files: url.is_secure || names_files,
             url,
             method: method.unwrap_or(if body.is_some() { Method::POST } else { Method::GET }),
             retries: options.retries,
@@ -177,7 +178,7 @@ impl Planned {
     /// # Errors
     /// [`Kind::Usage`] if one cannot be used.
     pub fn check(&self) -> Result<(), Failure> {
-        if self.url.is_secure {
+        if self.uses_files {
             self.client.tls()?;
         }
         self.request().map(drop)
