@@ -18,6 +18,8 @@ mod http;
 mod postgres;
 pub mod read;
 mod revocable;
+#[cfg(feature = "s3")]
+mod s3;
 mod side_file;
 mod socket;
 mod stdio;
@@ -50,6 +52,8 @@ pub static SCHEMES: &[&Scheme] = &[
     &http::listen::LISTEN,
     #[cfg(feature = "postgres")]
     &postgres::SCHEME,
+    #[cfg(feature = "s3")]
+    &s3::SCHEME,
     #[cfg(feature = "ws")]
     &websocket::WS,
     #[cfg(feature = "ws")]

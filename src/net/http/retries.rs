@@ -5,8 +5,9 @@ use std::time::Duration;
 use http::{Method, StatusCode, header};
 
 use crate::error::{Failure, Kind};
-use crate::net::http::{Attempt, Response, Retry, refusal, retry_after};
 use crate::net::retry::Backoff;
+
+use super::{Attempt, Response, Retry, refusal, retry_after};
 
 /// The longest pause that a server may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
