@@ -24,6 +24,7 @@ pub struct Retries {
 
 impl Retries {
     /// Up to `most` for a request of this method.
+    #[must_use]
     pub fn new(most: u64, method: &Method) -> Self {
         Self {
             most,

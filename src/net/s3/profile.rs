@@ -106,7 +106,7 @@ mod tests {
             "AWS_PROFILE" => Some("b".to_owned()),
             _ => None,
         };
-        let profile = Profile::load(Some("a"), &variable).ok().expect("there");
+        let profile = Profile::load(Some("a"), &variable).unwrap_or_else(|failure| panic!("{failure}"));
         assert_eq!(
             (profile.get("region"), profile.get("aws_access_key_id")),
             (Some("r"), Some("new"))

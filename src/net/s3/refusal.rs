@@ -37,11 +37,6 @@ impl From<Failed> for Failure {
 }
 
 impl Failed {
-    /// One whose request may be sent again because the server has not done what it asks for.
-    pub fn again(failure: Failure) -> Self {
-        Attempt::new(failure, Retry::Always).into()
-    }
-
     /// Whether the server may have done what was asked for.
     #[must_use]
     pub fn is_unknown(&self) -> bool {

@@ -235,7 +235,7 @@ impl Service {
     /// If the server does not give one.
     pub async fn create(&self) -> Result<String, Failed> {
         let attempt = || async {
-            let url = self.with_query(&self.target.url(), &mut [("uploads", "")]);
+            let url = with_query(&self.target.url(), &mut [("uploads", "")]);
             let text = self.text(Method::POST, url, HeaderMap::new(), None, BEGIN).await?;
             element(&text, "UploadId").filter(|id| !id.is_empty()).ok_or_else(|| {
                 let failure = Failure::because(self.place, BEGIN, "the response has no UploadId");
@@ -254,7 +254,7 @@ impl Service {
         let number = number.to_string();
         let attempt = || async {
             let mut parameters = [("partNumber", number.as_str()), ("uploadId", upload)];
-            let url = self.with_query(&self.target.url(), &mut parameters);
+            let url = with_query(&self.target.url(), &mut parameters);
             let response = self.send(Method::PUT, url, HeaderMap::new(), Some(body)).await?;
             match response.status() {
                 StatusCode::OK => Found::of(&response).etag.ok_or_else(|| {
@@ -272,7 +272,7 @@ impl Service {
     /// # Errors
     /// If the server does not confirm it, whatever the status of its response is.
     pub async fn complete(&self, upload: &str, manifest: &Body, new: bool) -> Result<(), Failed> {
-        let url = self.with_query(&self.target.url(), &mut [("uploadId", upload)]);
+        let url = with_query(&self.target.url(), &mut [("uploadId", upload)]);
         let text = self
             .text(Method::POST, url, only(new), Some(manifest), COMPLETE)
             .await?;
@@ -303,7 +303,7 @@ impl Service {
     /// If the server does not confirm it.
     pub async fn abort(&self, upload: &str) -> Result<bool, Failed> {
         let attempt = || async {
-            let url = self.with_query(&self.target.url(), &mut [("uploadId", upload)]);
+            let url = with_query(&self.target.url(), &mut [("uploadId", upload)]);
             let response = self.send(Method::DELETE, url, HeaderMap::new(), None).await?;
             match response.status() {
                 StatusCode::NO_CONTENT | StatusCode::OK => Ok(true),
@@ -322,7 +322,7 @@ impl Service {
     pub async fn uploads(&self) -> Result<Vec<(String, String)>, Failed> {
         let key = &self.target.name.key;
         let mut parameters = [("uploads", ""), ("prefix", key.as_str())];
-        let url = self.with_query(&self.target.bucket_url(), &mut parameters);
+        let url = with_query(&self.target.bucket_url(), &mut parameters);
         let operation = "cannot list the uploads";
         let text = self.text(Method::GET, url, HeaderMap::new(), None, operation).await?;
         let mut found = Vec::new();
@@ -345,13 +345,6 @@ impl Service {
         let keys = self.provider.credentials().await?;
         let url = presigned(&self.target.url(), &keys, &self.target.region, SystemTime::now(), lasts);
         Ok((url.to_string(), keys.expires))
-    }
-
-    fn with_query(&self, url: &Url, parameters: &mut [(&str, &str)]) -> Url {
-        Url {
-            target: format!("{}?{}", url.target, query(parameters)),
-            ..url.clone()
-        }
     }
 
     /// Sends a request, and again as long as that makes sense.
@@ -455,6 +448,13 @@ const READ: &str = "cannot read";
 const WRITE: &str = "cannot write";
 const BEGIN: &str = "cannot begin an upload";
 const COMPLETE: &str = "cannot complete the upload";
+
+fn with_query(url: &Url, parameters: &mut [(&str, &str)]) -> Url {
+    Url {
+        target: format!("{}?{}", url.target, query(parameters)),
+        ..url.clone()
+    }
+}
 
 /// The header of a request that may not replace an object.
 fn only(new: bool) -> HeaderMap {

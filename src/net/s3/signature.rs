@@ -106,6 +106,7 @@ pub fn encoded(text: &str, also: &str) -> String {
 }
 
 /// Bytes in lower-case hexadecimal.
+#[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
