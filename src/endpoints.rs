@@ -18,6 +18,8 @@ mod http;
 mod postgres;
 pub mod read;
 mod revocable;
+#[cfg(feature = "s3")]
+mod s3;
 mod side_file;
 mod socket;
 mod stdio;
@@ -50,6 +52,8 @@ pub static SCHEMES: &[&Scheme] = &[
     &http::listen::LISTEN,
     #[cfg(feature = "postgres")]
     &postgres::SCHEME,
+    #[cfg(feature = "s3")]
+    &s3::SCHEME,
     #[cfg(feature = "ws")]
     &websocket::WS,
     #[cfg(feature = "ws")]
@@ -141,6 +145,8 @@ mod tests {
             ("wss://[::1]:8443", "wss://[::1]:8443/"),
             #[cfg(feature = "ws")]
             ("ws-listen://:0/a", "ws-listen://127.0.0.1:0/a"),
+            #[cfg(feature = "s3")]
+            ("s3://bucket/a%20b/c?d", "s3://bucket/a%20b/c?d"),
             ("unix:a.sock", "unix:a.sock"),
             ("unix-listen:/tmp/a", "unix-listen:/tmp/a"),
         ] {
@@ -199,6 +205,10 @@ mod tests {
             ("read ws://h origin=http://h", "origin"),
             #[cfg(feature = "ws")]
             ("write ws-listen://:0 retry=1", "retry"),
+            #[cfg(feature = "s3")]
+            ("read s3://bucket/k if-absent=true", "if-absent"),
+            #[cfg(feature = "s3")]
+            ("write a part=5MiB", "part"),
             ("write - append=true", "append"),
             ("write /dev/fd/3 append=true", "append"),
             ("write a connect-timeout=1s", "connect-timeout"),

@@ -7,6 +7,8 @@ pub mod http;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod retry;
+#[cfg(feature = "s3")]
+pub mod s3;
 #[cfg(feature = "tls")]
 pub mod tls;
 #[cfg(feature = "tls")]

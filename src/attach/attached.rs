@@ -218,6 +218,7 @@ impl Observed for Attached {
             links: EdgeMap::default(),
             lane: "linked",
             hashes: Vec::new(),
+            urls: Vec::new(),
         }
     }
 }

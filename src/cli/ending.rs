@@ -37,6 +37,9 @@ pub fn conclude(
             say_exactly(&checksum_line(hashed));
         }
     }
+    for url in snapshot.iter().flat_map(|snapshot| &snapshot.urls) {
+        say_exactly(&format!("{url}\n"));
+    }
     for stage in snapshot.iter().flat_map(|snapshot| snapshot.stages.values()) {
         let dropped = stage.records.map_or(0, |records| records.dropped);
         if dropped > 0 {

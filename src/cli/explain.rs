@@ -69,7 +69,10 @@ fn stage(plan: &Plan, node: NodeId, columns: usize) -> Vec<String> {
         add(line);
     }
     match &stage.plan {
-        StagePlan::Source(source) => add(gives(source)),
+        StagePlan::Source(source) => {
+            add(gives(source));
+            source.reading().for_each(&mut add);
+        }
         StagePlan::Sink(sink) => add(sink.effect()),
         StagePlan::Transform(_) | StagePlan::Branch(_) => {}
     }

@@ -8,7 +8,6 @@ use super::tls::{CA, CERT, KEY, VERIFY};
 pub mod listen;
 pub mod options;
 mod read;
-pub mod retries;
 mod validator;
 mod write;
 

@@ -16,7 +16,12 @@ pub static READ: Definition = Definition {
               upload: the first PUT or POST of its path, or of any path if none is given. The client gets 201 only when \
               every output is complete and durable. Else it gets 413 for a limit, 422 for corrupt data or a wrong sum, \
               507 for a lack of space, 503 for a signal, and 500 for anything else. Others that come meanwhile get 503. \
-              With cert= and key= it is https.\n\nWebSocket messages are records: lines, where each text message is \
+              With cert= and key= it is https.\n\ns3:// asks for the object once, and after a cut for the rest of the \
+              same version, which its ETag tells: exit code 10 if there is another by then. Keys come from \
+              AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a web identity (AWS_WEB_IDENTITY_TOKEN_FILE, AWS_ROLE_ARN and \
+              AWS_ENDPOINT_URL_STS), or the profile, in this order, unless profile= is given; the metadata service of a \
+              machine is asked only with imds=true. A KEY is taken as it is written, without percent-encoding. What is \
+              refused for its keys, its signature or its time is exit code 9.\n\nWebSocket messages are records: lines, where each text message is \
               one and has no newline inside; with as=json one JSON value each, on one line. With as=bytes messages of \
               both kinds follow each other as bytes. A stream ends with the peer's Close of code 1000, 1001 or none; \
               another code, or a connection that is cut, is an error. While the pipeline is full nothing is read, \

@@ -41,6 +41,8 @@ pub struct Snapshot {
     pub lane: &'static str,
     /// The checksums so far, in the order of the stages.
     pub hashes: Vec<Hashed>,
+    /// The URLs of committed outputs, where one was asked for. They are printed, and are not part of the stats object.
+    pub urls: Vec<String>,
 }
 
 /// When a snapshot was taken.

@@ -243,6 +243,12 @@ impl Observed for Watch {
                 .iter()
                 .flat_map(|stage| stage.findings.hashes())
                 .collect(),
+            urls: self
+                .stages
+                .values()
+                .iter()
+                .filter_map(|stage| stage.findings.url())
+                .collect(),
         }
     }
 }

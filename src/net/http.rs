@@ -5,6 +5,8 @@ pub mod body;
 #[cfg(feature = "http")]
 mod client;
 #[cfg(feature = "http")]
+mod content_range;
+#[cfg(feature = "http")]
 mod exchange;
 #[cfg(feature = "http")]
 pub mod fields;
@@ -18,6 +20,8 @@ mod proxy;
 #[cfg(feature = "http")]
 mod response;
 #[cfg(feature = "http")]
+mod retries;
+#[cfg(feature = "http")]
 pub mod server;
 #[cfg(feature = "http")]
 mod upload;
@@ -26,7 +30,11 @@ mod url;
 #[cfg(feature = "http")]
 pub use client::{Attempt, Client, Request, Retry, retry_after};
 #[cfg(feature = "http")]
+pub use content_range::ContentRange;
+#[cfg(feature = "http")]
 pub use response::{Framing, Response, refusal};
+#[cfg(feature = "http")]
+pub use retries::{Retries, refused};
 #[cfg(feature = "http")]
 pub use upload::Upload;
 pub use url::Url;

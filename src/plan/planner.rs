@@ -76,9 +76,11 @@ impl Planner {
         if self.problems.is_empty() {
             self.problems = ports::check(&mut graph, &self.stages, &self.demands);
         }
-        let memory = MemoryPlan::new(&graph, &self.demands, self.limits, &self.whole)
-            .map_err(|found| self.problems.extend(found))
-            .ok();
+        let mut memory = MemoryPlan::new(&graph, &self.demands, self.limits, &self.whole);
+        if memory.is_err() && self.problems.is_empty() && spool(&mut self.stages, &mut self.demands) {
+            memory = MemoryPlan::new(&graph, &self.demands, self.limits, &self.whole);
+        }
+        let memory = memory.map_err(|found| self.problems.extend(found)).ok();
         match memory {
             Some(memory) if self.problems.is_empty() => {
                 for ((node, stage), largest) in self.stages.iter_mut().zip(memory.largest_record.values()) {
@@ -195,6 +197,20 @@ impl Planner {
             ..Planned::new(definition.name, args.normalised(), plan)
         }
     }
+}
+
+/// Lets the sinks that can keep on the disk what they would hold in memory; returns whether there is one.
+fn spool(stages: &mut NodeMap<Planned<StagePlan>>, demands: &mut NodeMap<Demand>) -> bool {
+    let mut spools = false;
+    for ((_, stage), demand) in stages.iter_mut().zip(demands.values_mut()) {
+        if let StagePlan::Sink(sink) = &mut stage.plan
+            && sink.spool()
+        {
+            demand.state = stage.state_bytes();
+            spools = true;
+        }
+    }
+    spools
 }
 
 /// Plans one call.

@@ -39,6 +39,24 @@ pub fn open(path: impl AsRef<Path>, flags: OFlags, mode: Mode) -> Result<OwnedFd
     call(Operation::Open, || rustix::fs::open(path.as_ref(), flags, mode))
 }
 
+/// Creates a file without a name in a folder, to write and to read; it is gone once it is closed.
+///
+/// # Errors
+/// As open(2) with `O_TMPFILE`; where the file system or the system has none, a file is created and its name removed.
+pub fn open_unnamed(folder: impl AsRef<Path>) -> Result<OwnedFd> {
+    let mode = Mode::RUSR | Mode::WUSR;
+    let flags = OFlags::RDWR | OFlags::CLOEXEC;
+    #[cfg(target_os = "linux")]
+    match open(&folder, flags | OFlags::TMPFILE, mode) {
+        Err(Errno::OPNOTSUPP | Errno::ISDIR) => {}
+        opened => return opened,
+    }
+    let path = folder.as_ref().join(format!(".highwater-{:08x}", random()?));
+    let opened = open(&path, flags | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW, mode)?;
+    unlink(&path)?;
+    Ok(opened)
+}
+
 /// Opens a file by its name in a folder.
 pub fn openat(folder: impl AsFd, name: impl AsRef<Path>, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
     call(Operation::Open, || {

@@ -128,6 +128,11 @@ pub trait Endpoint: Send {
     fn state_bytes(&self) -> u64 {
         0
     }
+    /// Lets it keep on the disk what it would hold in memory, because the ceiling has no room for that; returns false if
+    /// there is nothing of that kind.
+    fn spool(&mut self) -> bool {
+        false
+    }
     /// The room that it needs for records, if it makes them or holds them.
     fn record_room(&self) -> Option<RecordRoom> {
         None
@@ -143,6 +148,10 @@ pub trait Endpoint: Send {
             outside: Some(Outside::Peer),
             ..Facts::default()
         })
+    }
+    /// What reading it will do at a server, such as how many requests that takes; shown before a run.
+    fn reading(&self) -> String {
+        String::new()
     }
     /// What flows out of it. One that gives records opens as [`OpenReader::Records`], and is never one of several.
     fn gives(&self) -> Port {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Findings {
     hashes: Mutex<Vec<Hashed>>,
     child: Mutex<Option<ChildState>>,
+    url: Mutex<Option<String>>,
 }
 
 impl Findings {
@@ -23,6 +24,17 @@ impl Findings {
     #[must_use]
     pub fn hashes(&self) -> Vec<Hashed> {
         self.hashes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Records a URL that leads to the output. It may be a secret.
+    pub fn set_url(&self, url: String) {
+        *self.url.lock().unwrap_or_else(PoisonError::into_inner) = Some(url);
+    }
+
+    /// The URL that leads to the output.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        self.url.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Records the child process that it has, or had.

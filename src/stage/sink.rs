@@ -140,5 +140,9 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
         }
     }
     // A commit that has begun is not cancelled: its result would be unknown.
-    writer.commit().await
+    writer.commit().await?;
+    if let Some(url) = writer.url() {
+        context.findings.set_url(url);
+    }
+    Ok(())
 }

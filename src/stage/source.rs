@@ -135,6 +135,11 @@ impl Source {
         }
     }
 
+    /// What reading it will do at servers; shown before a run.
+    pub fn reading(&self) -> impl Iterator<Item = String> {
+        self.places().map(Endpoint::reading)
+    }
+
     /// What flows out of it.
     #[must_use]
     pub fn port(&self) -> Port {

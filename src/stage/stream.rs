@@ -112,6 +112,10 @@ pub trait StreamWriter: Send {
     fn commit(&mut self) -> BoxFuture<'_, Outcome> {
         Box::pin(async { Ok(()) })
     }
+    /// A URL that leads to the output once it is committed, if one was asked for.
+    fn url(&self) -> Option<String> {
+        None
+    }
     /// How to roll back what was done; `None` where nothing of it can be. It is asked for before the first byte is
     /// written, and shares with the writer whether that has committed.
     fn rollback(&self) -> Option<Arc<dyn Rollback>> {

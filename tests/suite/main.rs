@@ -48,6 +48,8 @@ mod replacing;
 mod report;
 mod resuming;
 mod roundtrip;
+#[cfg(feature = "s3")]
+mod s3;
 mod security;
 mod slow_peers;
 mod slow_programs;
@@ -67,4 +69,6 @@ mod zero_copy;
 #[cfg(feature = "http")]
 use support::http;
 use support::postgres as postgres_server;
+#[cfg(feature = "s3")]
+use support::s3 as s3_server;
 use support::{certificates, harness, memory_bound, namespace, toxic};

@@ -7,5 +7,7 @@ pub mod http;
 pub mod memory_bound;
 pub mod namespace;
 pub mod postgres;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod skip;
 pub mod toxic;

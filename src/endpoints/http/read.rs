@@ -10,13 +10,12 @@ use http::{Method, StatusCode};
 
 use crate::catalog::{Args, Placed};
 use crate::error::{Failure, Kind, Stop};
-use crate::net::http::{Attempt, Framing, Request, Response, Retry};
+use crate::net::http::{Attempt, ContentRange, Framing, Request, Response, Retries, Retry, refused};
 use crate::platform::Queued;
 use crate::stage::{BoxFuture, Endpoint, Facts, OpenReader, Outside, Reach, RemoteIdentity, StreamReader};
 
 use super::options::Planned;
-use super::retries::{Retries, refused};
-use super::validator::{ContentRange, Validator};
+use super::validator::Validator;
 
 const READ: &str = "cannot read";
 const READ_ALL: &str = "cannot read all of it";

@@ -11,12 +11,11 @@ use crate::catalog::{Args, Placed};
 use crate::endpoints::revocable::Revocable;
 use crate::endpoints::socket::Reset;
 use crate::error::{Failure, Kind, Stop};
-use crate::net::http::Upload;
+use crate::net::http::{Retries, Upload};
 use crate::platform::Queued;
 use crate::stage::{BoxFuture, Endpoint, OpenWriter, Outcome, Phase, Reach, Rollback, StreamWriter};
 
 use super::options::Planned;
-use super::retries::Retries;
 
 /// The resource behind a URL.
 pub fn named(scheme: &[u8], rest: &[u8], args: &Args) -> Placed {

@@ -10,10 +10,9 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use crate::catalog::{Args, Misnamed};
 use crate::endpoints::connecting::ConnectOptions;
 use crate::endpoints::http::options::Headers;
-use crate::endpoints::http::retries::Retries;
 use crate::endpoints::tls;
 use crate::error::{Failure, Kind, Problem, brief};
-use crate::net::http::{Attempt, Client, Retry, Url, retry_after};
+use crate::net::http::{Attempt, Client, Retries, Retry, Url, retry_after};
 use crate::net::tls::TlsFiles;
 
 use super::{Side, Socket};

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::OnceLock;
+use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -16,7 +17,7 @@ use crate::platform::sockets::TcpPeer;
 
 use super::Url;
 use super::exchange::Exchange;
-use super::payload::Payload;
+use super::payload::{Payload, Slot};
 use super::proxy::Proxy;
 use super::response::{Response, broken};
 
@@ -117,18 +118,72 @@ impl Client {
         let mut request = request.clone();
         let first = request.url.clone();
         for _ in 0..=MOST_REDIRECTS {
-            let payload = Payload::Whole(request.body.clone());
-            let mut exchange = self.send(&request, payload).await?;
-            let response = poll_fn(|context| exchange.poll_response(context)).await;
-            let response = response.map_err(|error| self.unanswered(&request.url, &error))?;
-            let response = Response::new(request.url.clone(), response, exchange.into_driver());
-            let response = response.map_err(|why| Attempt::last(self.invalid(&request.url, why)))?;
+            let response = self.exchange(&request).await?;
             if !redirect(&mut request, &response).map_err(|why| Attempt::last(self.invalid(&first, why)))? {
                 return Ok(response);
             }
         }
         let why = format!("it was redirected more than {MOST_REDIRECTS} times");
         Err(Attempt::last(self.invalid(&first, why)))
+    }
+
+    /// Sends a request and waits for the response, which may be a redirect.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub async fn exchange(&self, request: &Request) -> Result<Response, Attempt> {
+        let payload = Payload::Whole(request.body.clone());
+        let mut exchange = self.send(request, payload).await?;
+        let response = poll_fn(|context| exchange.poll_response(context)).await;
+        self.respond(&request.url, response, exchange)
+    }
+
+    /// Sends a request whose body of `length` bytes comes from `next`, one piece after the other, and waits for the
+    /// response, which may come before the body is sent.
+    ///
+    /// # Errors
+    /// If there is none, or `next` fails.
+    pub async fn exchange_pieces(
+        &self,
+        request: &Request,
+        length: u64,
+        mut next: impl FnMut() -> Result<Bytes, Failure>,
+    ) -> Result<Response, Attempt> {
+        let slot = Slot::default();
+        slot.lock().is_open = true;
+        let mut exchange = self.send(request, Payload::Pieces(slot.clone(), Some(length))).await?;
+        let mut left = length;
+        let response = poll_fn(|context| {
+            loop {
+                if let Poll::Ready(response) = exchange.poll_response(context) {
+                    return Poll::Ready(Ok(response));
+                }
+                let mut pieces = slot.lock();
+                if pieces.next.is_some() || pieces.has_ended {
+                    return Poll::Pending;
+                }
+                if left == 0 {
+                    pieces.has_ended = true;
+                } else {
+                    let piece = next().map_err(Attempt::last)?;
+                    left = left.saturating_sub(piece.len() as u64);
+                    pieces.next = Some(piece);
+                }
+            }
+        });
+        let response = response.await?;
+        self.respond(&request.url, response, exchange)
+    }
+
+    fn respond(
+        &self,
+        url: &Url,
+        response: hyper::Result<http::Response<hyper::body::Incoming>>,
+        exchange: Exchange,
+    ) -> Result<Response, Attempt> {
+        let response = response.map_err(|error| self.unanswered(url, &error))?;
+        let response = Response::new(url.clone(), response, exchange.into_driver());
+        response.map_err(|why| Attempt::last(self.invalid(url, why)))
     }
 
     /// Connects, and begins to send a request.

@@ -194,6 +194,23 @@ impl Response {
         true
     }
 
+    /// Reads the body to its end, or `most` bytes of it.
+    ///
+    /// # Errors
+    /// If the connection breaks off before.
+    pub async fn read_body(&mut self, most: usize) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        let mut buffer = [0; 4096];
+        while body.len() < most {
+            let room = buffer.len().min(most - body.len());
+            match poll_fn(|context| self.poll_read(context, &mut buffer[..room])).await? {
+                0 => break,
+                count => body.extend_from_slice(&buffer[..count]),
+            }
+        }
+        Ok(body)
+    }
+
     /// The first line of the body, cut and made printable; empty for what only a browser can show.
     async fn first_line(&mut self) -> String {
         /// The most that is read of it, in bytes.

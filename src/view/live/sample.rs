@@ -70,6 +70,7 @@ pub fn throttled() -> Snapshot {
             .into_iter()
             .collect(),
         hashes: Vec::new(),
+        urls: Vec::new(),
     };
     snapshot.measure_progress();
     snapshot

@@ -35,6 +35,11 @@ pub fn highwater<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Inv
     for name in ["all_proxy", "http_proxy", "https_proxy", "no_proxy"] {
         command.env_remove(name).env_remove(name.to_uppercase());
     }
+    for (name, _) in std::env::vars_os() {
+        if name.as_encoded_bytes().starts_with(b"AWS_") {
+            command.env_remove(name);
+        }
+    }
     command.env("LC_ALL", "C.UTF-8");
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     Invocation {

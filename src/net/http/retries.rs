@@ -5,8 +5,9 @@ use std::time::Duration;
 use http::{Method, StatusCode, header};
 
 use crate::error::{Failure, Kind};
-use crate::net::http::{Attempt, Response, Retry, refusal, retry_after};
 use crate::net::retry::Backoff;
+
+use super::{Attempt, Response, Retry, refusal, retry_after};
 
 /// The longest pause that a server may ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
@@ -23,6 +24,7 @@ pub struct Retries {
 
 impl Retries {
     /// Up to `most` for a request of this method.
+    #[must_use]
     pub fn new(most: u64, method: &Method) -> Self {
         Self {
             most,
