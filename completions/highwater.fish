@@ -207,6 +207,13 @@ function __highwater_parameters
             echo 'format=text'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'format=binary'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'max-time='\t'end the query with exit code 8 once it has been open for so long, however slow what follows is'
+            echo 'endpoint='\t'the server\'s URL; else AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile\'s endpoint_url, or AWS'
+            echo 'region='\t'the bucket\'s region; else AWS_REGION, AWS_DEFAULT_REGION, the profile\'s, or us-east-1'
+            echo 'profile='\t'the profile of ~/.aws/config and ~/.aws/credentials; else AWS_PROFILE, or default'
+            echo 'style=path'\t'where URLs have the bucket: in the path, the default with an endpoint, or in front of the host, as AWS has it'
+            echo 'style=host'\t'where URLs have the bucket: in the path, the default with an endpoint, or in front of the host, as AWS has it'
+            echo 'imds=true'\t'whether the machine\'s metadata service may be asked for keys'
+            echo 'imds=false'\t'whether the machine\'s metadata service may be asked for keys'
             echo 'as=lines'\t'what messages become: lines, a text message each; json, a text message with one value each; or bytes without boundaries, binary messages included'
             echo 'as=json'\t'what messages become: lines, a text message each; json, a text message with one value each; or bytes without boundaries, binary messages included'
             echo 'as=bytes'\t'what messages become: lines, a text message each; json, a text message with one value each; or bytes without boundaries, binary messages included'
@@ -256,6 +263,17 @@ function __highwater_parameters
             echo 'format=text'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'format=binary'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'commit-every='\t'commit after so many rows, which stay if a later one fails; unless given, all are one transaction'
+            echo 'part='\t'the size of an upload\'s parts, 5MiB to 5GiB; larger where the object would have more than 10,000 of them'
+            echo 'if-absent=true'\t'fail if there is such an object, also if it comes meanwhile'
+            echo 'if-absent=false'\t'fail if there is such an object, also if it comes meanwhile'
+            echo 'presign='\t'print a URL at the end with which anyone may get the object for so long, up to 7d'
+            echo 'endpoint='\t'the server\'s URL; else AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile\'s endpoint_url, or AWS'
+            echo 'region='\t'the bucket\'s region; else AWS_REGION, AWS_DEFAULT_REGION, the profile\'s, or us-east-1'
+            echo 'profile='\t'the profile of ~/.aws/config and ~/.aws/credentials; else AWS_PROFILE, or default'
+            echo 'style=path'\t'where URLs have the bucket: in the path, the default with an endpoint, or in front of the host, as AWS has it'
+            echo 'style=host'\t'where URLs have the bucket: in the path, the default with an endpoint, or in front of the host, as AWS has it'
+            echo 'imds=true'\t'whether the machine\'s metadata service may be asked for keys'
+            echo 'imds=false'\t'whether the machine\'s metadata service may be asked for keys'
             echo 'as=text'\t'text: each record is a text message, without its newline; binary: bytes, cut anywhere, are binary messages'
             echo 'as=binary'\t'text: each record is a text message, without its newline; binary: bytes, cut anywhere, are binary messages'
             echo 'origin='\t'an origin such as https://example.org whose pages may connect from a browser; by default only those of the host that is listened on, and of this machine if that is loopback'
@@ -693,7 +711,7 @@ function __highwater_pipeline
     end
     __highwater_stage $is_first $stage
     if contains -- "$stage[1]" read write
-        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// http:// https:// http-listen:// postgres:// ws:// wss:// ws-listen:// unix: unix-listen:
+        printf '%s\n' file: - tcp:// tcp-listen:// tls:// tls-listen:// http:// https:// http-listen:// postgres:// s3:// ws:// wss:// ws-listen:// unix: unix-listen:
     end
 end
 
