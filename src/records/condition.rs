@@ -107,6 +107,15 @@ impl Condition {
         Ok(Self { field, test: meaning })
     }
 
+    /// Bytes of memory that a thread holds besides records.
+    #[must_use]
+    pub fn state_bytes(&self) -> u64 {
+        match self.test {
+            Test::Matches(_) => Pattern::STATE,
+            Test::Compares(..) => 0,
+        }
+    }
+
     /// A search that finds every record that may meet it, if there is one that is worth it.
     #[must_use]
     pub fn search(&self) -> Option<Search> {

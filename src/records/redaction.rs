@@ -96,6 +96,12 @@ impl Redaction {
         Ok(())
     }
 
+    /// Bytes of memory that each thread holds besides records.
+    #[must_use]
+    pub fn state_bytes(&self) -> u64 {
+        self.patterns.len() as u64 * Pattern::STATE
+    }
+
     /// What a record must have if anything is to be replaced, unless its texts are decoded; `None` if any may be.
     #[must_use]
     pub fn needles(&self, are_texts: bool) -> Option<Vec<Needle>> {

@@ -25,6 +25,15 @@ impl Needle {
         Self::Bytes(Box::new(Finder::new(bytes).into_owned()))
     }
 
+    /// Bytes of memory that a thread holds to look for it.
+    #[must_use]
+    pub fn state_bytes(&self) -> u64 {
+        match self {
+            Self::Bytes(_) => 0,
+            Self::Pattern(_) | Self::Scan(_) => Pattern::STATE,
+        }
+    }
+
     /// Whether it is in `bytes`.
     #[must_use]
     pub fn is_in(&self, bytes: &[u8]) -> bool {
@@ -98,6 +107,11 @@ pub struct Pattern {
 }
 
 impl Pattern {
+    /// What the states of an automaton that is built as it is needed may take, in bytes; it begins anew then.
+    const AUTOMATON: usize = 256 << 10;
+    /// Bytes of memory that each thread holds to look for it: an automaton forwards, and one backwards.
+    pub const STATE: u64 = 2 * Self::AUTOMATON as u64;
+
     /// Compiles a regular expression of the Rust regex crate; `^` and `$` match at the ends of a record.
     ///
     /// # Errors
@@ -107,7 +121,8 @@ impl Pattern {
             let last = error.lines().last().unwrap_or_default();
             last.trim_start_matches("error: ").to_owned()
         };
-        let regex = RegexBuilder::new(text).multi_line(true).build();
+        let mut builder = RegexBuilder::new(text);
+        let regex = builder.multi_line(true).dfa_size_limit(Self::AUTOMATON).build();
         let regex = regex.map_err(|error| in_one_line(error.to_string()))?;
         let parsed = ParserBuilder::new().multi_line(true).utf8(false).build().parse(text);
         let parsed = parsed.map_err(|error| in_one_line(error.to_string()))?;
@@ -138,7 +153,10 @@ fn ends_in_one_byte(pattern: &Hir) -> bool {
 /// A search that looks for no literal.
 fn scanner(pattern: &str) -> Option<meta::Regex> {
     let syntax = util::syntax::Config::new().multi_line(true).utf8(false);
-    let options = meta::Config::new().auto_prefilter(false).utf8_empty(false);
+    let options = meta::Config::new()
+        .auto_prefilter(false)
+        .utf8_empty(false)
+        .hybrid_cache_capacity(Pattern::AUTOMATON);
     let mut builder = meta::Regex::builder();
     builder.syntax(syntax).configure(options).build(pattern).ok()
 }

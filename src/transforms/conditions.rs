@@ -77,6 +77,10 @@ impl PerRecord for Where {
         }
     }
 
+    fn state_bytes(&self) -> u64 {
+        self.condition.state_bytes()
+    }
+
     fn search(&mut self) -> Option<(&mut Search, Verdict)> {
         self.search.as_mut().map(|search| (search, Verdict::Drop))
     }

@@ -143,6 +143,10 @@ impl PerRecord for Grep {
         self.verdict(is_found)
     }
 
+    fn state_bytes(&self) -> u64 {
+        self.needle.state_bytes()
+    }
+
     fn search(&mut self) -> Option<(&mut Search, Verdict)> {
         let otherwise = self.verdict(false);
         self.search.as_mut().map(|search| (search, otherwise))

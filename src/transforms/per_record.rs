@@ -39,6 +39,11 @@ pub trait PerRecord: Clone + Send + 'static {
     /// empty, without a newline, too.
     fn apply(&mut self, record: &[u8], made: &mut Record) -> Verdict;
 
+    /// Bytes that it holds on each thread, besides records.
+    fn state_bytes(&self) -> u64 {
+        0
+    }
+
     /// Sets what it receives, and how large a record is at most, in bytes with its newline.
     fn settle(&mut self, input: Port, limit: usize) {
         let _ = (input, limit);
@@ -101,9 +106,14 @@ impl<T: PerRecord> PerRecordPlan<T> {
 
     /// How many records of the largest size it holds.
     fn held(&self) -> u64 {
+        self.held * self.workers()
+    }
+
+    /// How often it holds what it holds: what workers have no room for is done behind them.
+    fn workers(&self) -> u64 {
         match self.threads {
-            1 => self.held,
-            threads => self.held * (threads as u64 + 1),
+            1 => 1,
+            threads => threads as u64 + 1,
         }
     }
 }
@@ -144,7 +154,8 @@ impl<T: PerRecord> MemoryUse for PerRecordPlan<T> {
             1 => 0,
             threads => Parallel::<T>::job_bytes(threads),
         };
-        jobs.saturating_add(self.held() * self.largest)
+        jobs.saturating_add(self.stage.state_bytes() * self.workers())
+            .saturating_add(self.held() * self.largest)
     }
 }
 

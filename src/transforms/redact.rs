@@ -108,6 +108,10 @@ impl PerRecord for Redact {
         if is_changed { Verdict::Replace } else { Verdict::Keep }
     }
 
+    fn state_bytes(&self) -> u64 {
+        self.redaction.state_bytes()
+    }
+
     fn settle(&mut self, input: Port, limit: usize) {
         self.are_texts = input == Port::Json;
         self.buffers = TextBuffers::new(limit);
