@@ -28,6 +28,7 @@ const LAYERS: &[&[&str]] = &[
     &["report"],
     &["check"],
     &["attach"],
+    &["serve"],
     &["cli"],
 ];
 
