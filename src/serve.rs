@@ -11,6 +11,7 @@ mod admission;
 mod counters;
 mod entry;
 mod handler;
+mod host;
 mod live;
 mod look;
 mod media_type;
@@ -24,6 +25,7 @@ mod slow_client;
 mod status;
 
 pub use access_log::LogTarget;
+pub use host::Hosts;
 pub use route::{Refusal, Route, RouteOptions};
 pub use service::{Service, Settings, Shown};
 pub use shares::{Shares, TooLittle, Wanted};

@@ -54,6 +54,12 @@ pub struct ServeOptions {
     #[arg(long, value_name = "NAME", value_parser = parse_name, help_heading = ROUTES)]
     name: Option<String>,
 
+    /// A name under which clients may call the service; may be repeated [default: any, but on loopback only localhost]
+    ///
+    /// Requests that name an address are always answered. Others get 421, so that no web site can point its own name here.
+    #[arg(long, value_name = "NAME", help_heading = ROUTES)]
+    host: Vec<String>,
+
     /// The server's certificate and those that lead to its authority, PEM: serves HTTPS
     #[arg(long, value_name = "FILE", requires = "key", help_heading = ROUTES)]
     cert: Option<PathBuf>,
@@ -242,6 +248,7 @@ fn serve(options: &ServeOptions, routes: Vec<Route>) -> Result<i32, Failure> {
         memory: options.memory,
         shares,
         route_clients,
+        hosts: options.host.clone(),
         per_address: options.per_address,
         queue_timeout: options.queue_timeout,
         run: engine::Settings {

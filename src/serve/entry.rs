@@ -117,7 +117,7 @@ impl Entry {
             status: None,
             has_run: false,
             outcome: Outcome::Left,
-            reason: None,
+            reason: Some("the client left".to_owned()),
         }
     }
 

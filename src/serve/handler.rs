@@ -19,7 +19,7 @@ use super::admission::{Addresses, Admission, Refused};
 use super::entry::{Entry, Journal, Outcome};
 use super::live::Live;
 use super::run::Turn;
-use super::{HEALTH, Route};
+use super::{HEALTH, Hosts, Route};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct Shared {
     pub routes: Vec<Arc<Route>>,
     /// The places of each route.
     pub places: Vec<Arc<Semaphore>>,
+    /// The names under which it may be called.
+    pub hosts: Hosts,
     /// The ceiling over everything, in bytes.
     pub memory: u64,
     /// The most runs at once.
@@ -60,13 +62,18 @@ pub struct Requests(pub Arc<Shared>);
 impl Handler for Requests {
     fn answer(&self, request: Request<Incoming>, client: &Client) -> BoxFuture<'static, Answer> {
         let (shared, client) = (self.0.clone(), client.clone());
-        Box::pin(async move { shared.respond(request, client).await })
+        // It is noted even if the client leaves before anything is done.
+        let entry = Entry::new(shared.journal.clone(), client.address, &request);
+        Box::pin(async move { shared.respond(request, client, entry).await })
     }
 }
 
 impl Shared {
-    async fn respond(self: Arc<Self>, request: Request<Incoming>, client: Client) -> Answer {
-        let mut entry = Entry::new(self.journal.clone(), client.address, &request);
+    async fn respond(self: Arc<Self>, request: Request<Incoming>, client: Client, mut entry: Entry) -> Answer {
+        if !self.hosts.accepts(request.headers()) {
+            let line = "no such host is served here (--host)";
+            return refuse(&mut entry, StatusCode::MISDIRECTED_REQUEST, line);
+        }
         let path = request.uri().path();
         if path == HEALTH {
             return self.health(&mut entry, request.method());
@@ -123,7 +130,7 @@ impl Shared {
                 return self.refuse_for_now(&mut entry, StatusCode::SERVICE_UNAVAILABLE, line);
             }
         };
-        entry.reason = None;
+        entry.reason = Some("the client left".to_owned());
         let gone = CancellationToken::new();
         let turn = Turn {
             entry,

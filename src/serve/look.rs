@@ -127,13 +127,19 @@ fn row(run: &LiveRun, route: &str, past: &mut VecDeque<Past>) -> Row {
     let reading = watch.read();
     let graph = watch.graph();
     let stage = &reading.stages[at_client];
+    let moved = match run.sink {
+        // What still waits in the kernel is not the client's yet. The number never falls, although the queue may grow
+        // before it is seen that more was sent.
+        Some(_) => {
+            let queued = stage.queue.map_or(0, |queue| queue.bytes);
+            let taken = stage.bytes_out.saturating_sub(queued);
+            past.back().map_or(taken, |last| taken.max(last.bytes))
+        }
+        None => stage.bytes_in,
+    };
     let now = Past {
         at: reading.at,
-        bytes: if run.sink.is_some() {
-            stage.bytes_out
-        } else {
-            stage.bytes_in
-        },
+        bytes: moved,
         source: reading.stages[graph.root()].times,
         client: stage.times,
     };

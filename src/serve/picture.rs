@@ -38,6 +38,7 @@ struct Columns {
     link: usize,
     bar: usize,
     has_word: bool,
+    has_age: bool,
 }
 
 impl Columns {
@@ -54,9 +55,11 @@ impl Columns {
             64.. => (true, 8, false),
             _ => (false, 0, false),
         };
+        let has_age = whole >= 50;
+        let age = if has_age { AGE + 1 } else { 0 };
         let optional = if has_size { SIZE + 1 } else { 0 } + if link > 0 { link + 1 } else { 0 };
         let word = if has_word { WORD + 1 } else { 0 };
-        let room = whole.saturating_sub(RATE + 1 + state + 1 + AGE + 1 + optional + word);
+        let room = whole.saturating_sub(RATE + 1 + state + 1 + age + optional + word);
         let client = clients.min(CLIENT).min(room.saturating_sub(room / 3));
         let route = routes.min(room.saturating_sub(client + 1));
         let bar = if has_word {
@@ -72,6 +75,7 @@ impl Columns {
             link,
             bar: if bar < 8 { 0 } else { bar },
             has_word,
+            has_age,
         }
     }
 }
@@ -115,7 +119,8 @@ fn head(columns: &Columns) -> Line {
     cells.extend(columns.has_size.then(|| right("moved", SIZE)));
     cells.push(right("rate", RATE));
     cells.extend((columns.link > 0).then(|| left("link", columns.link)));
-    cells.extend([left("source", state), right("age", AGE)]);
+    cells.push(left("source", state));
+    cells.extend(columns.has_age.then(|| right("age", AGE)));
     Line::default().with(Paint::Faint, cells.join(" "))
 }
 
@@ -134,8 +139,7 @@ fn line(row: &Row, columns: &Columns) -> Line {
         let (value, high) = row.level.unwrap_or((0, 0));
         line = line
             .with(Paint::Plain, " ")
-            .then(level(value, high, None, columns.link))
-            .up_to(0);
+            .then(level(value, high, None, columns.link));
     }
     line = line.with(Paint::Plain, " ");
     if columns.bar > 0 {
@@ -149,8 +153,11 @@ fn line(row: &Row, columns: &Columns) -> Line {
         line = line.with(paint, left(word, WORD)).with(Paint::Plain, " ");
     }
     let percent = part.map_or_else(String::new, |part| format!("{:.0} %", part * 100.0));
-    line.with(paint, format!("{glyph} {}", right(&percent, PERCENT)))
-        .with(Paint::Faint, format!(" {}", right(&passing(row.age), AGE)))
+    line = line.with(paint, format!("{glyph} {}", right(&percent, PERCENT)));
+    if columns.has_age {
+        line = line.with(Paint::Faint, format!(" {}", right(&passing(row.age), AGE)));
+    }
+    line
 }
 
 /// What the source mostly does.

@@ -31,7 +31,7 @@ use super::handler::{Requests, Shared};
 use super::live::Live;
 use super::look::Looker;
 use super::run::END_LIMIT;
-use super::{Route, Shares, picture};
+use super::{Hosts, Route, Shares, picture};
 
 /// How long a client may take for the head of a request.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
@@ -59,6 +59,8 @@ pub struct Settings {
     pub shares: Shares,
     /// The most runs of each route at once.
     pub route_clients: Vec<Option<usize>>,
+    /// The names under which it may be called, besides those of loopback.
+    pub hosts: Vec<String>,
     /// The most requests of an address at once.
     pub per_address: Option<usize>,
     /// How long a request waits in the line.
@@ -84,6 +86,7 @@ pub struct Settings {
 pub struct Service {
     peers: std::net::TcpListener,
     url: String,
+    is_local: bool,
 }
 
 impl Service {
@@ -98,6 +101,7 @@ impl Service {
         Ok(Self {
             peers,
             url: format!("{scheme}://{bound}"),
+            is_local: bound.ip().is_loopback(),
         })
     }
 
@@ -131,6 +135,7 @@ impl Service {
             places: places
                 .map(|most| Arc::new(Semaphore::new(most.unwrap_or(Semaphore::MAX_PERMITS))))
                 .collect(),
+            hosts: Hosts::new(&settings.hosts, self.is_local),
             memory: settings.memory,
             clients: settings.shares.clients,
             admission: Admission::new(&settings.shares, settings.queue_timeout, is_over.clone()),

@@ -49,6 +49,8 @@ mod report;
 mod resuming;
 mod roundtrip;
 mod security;
+#[cfg(feature = "http")]
+mod serve;
 mod slow_peers;
 mod slow_programs;
 mod sparse;
