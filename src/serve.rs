@@ -19,6 +19,7 @@ mod metrics;
 mod picture;
 mod route;
 mod run;
+pub mod sample;
 mod service;
 mod shares;
 mod slow_client;
