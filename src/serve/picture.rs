@@ -43,7 +43,7 @@ struct Columns {
 
 impl Columns {
     fn new(sight: &Sight, width: usize) -> Self {
-        let whole = width.saturating_sub(1).min(WIDEST);
+        let whole = width.saturating_sub(1).clamp(1, WIDEST);
         let longest = |of: fn(&Row) -> &String, least: usize| {
             let all = sight.rows.iter().map(|row| of(row).width());
             all.max().unwrap_or(0).max(least)

@@ -23,7 +23,7 @@ pub fn picture(size: Size) -> Vec<Line> {
         let age = Duration::from_millis(187_300 - 8_700 * u64::from(number));
         Row {
             client: format!("10.0.3.{}:{}", 17 + number * 3, 51_204 + number * 17),
-            route: if number % 3 == 0 {
+            route: if number.is_multiple_of(3) {
                 "/orders.csv.gz"
             } else {
                 "/customers.csv"

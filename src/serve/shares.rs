@@ -56,27 +56,27 @@ impl Shares {
         let Some((path, largest)) = largest else {
             return Err(TooLittle("there is no route".to_owned()));
         };
-        let too_little = |count: u64, share: u64, what: &str| {
-            // Whatever the ceiling is, a part of it is for those that wait.
-            let runs = (share + connection).saturating_mul(count);
-            let least = (runs + (SPARE as u64 + 1) * connection).max(runs / (PART - 1) * PART + (64 << 10));
-            let (memory, least) = (format_size(wanted.memory), format_size(least.next_multiple_of(1 << 10)));
-            TooLittle(format!(
-                "--memory {memory} is too little for {what}; --memory {least} would do"
-            ))
-        };
-        if largest + connection > runs {
-            return Err(too_little(1, *largest, &format!("one run of {path}")));
-        }
         let smallest = wanted.runs.iter().map(|(_, share)| *share).min().unwrap_or(*largest);
-        let fit = usize::try_from(runs / (smallest + connection)).unwrap_or(usize::MAX);
-        if let Some(most) = wanted.max_clients.filter(|most| *most > fit) {
-            return Err(too_little(
-                most as u64,
-                smallest,
-                &format!("--max-clients {most} of {} each", format_size(smallest + connection)),
-            ));
+        let all = wanted
+            .max_clients
+            .map_or(0, |most| (smallest + connection).saturating_mul(most as u64));
+        let needed = all.max(largest + connection);
+        if needed > runs {
+            let what = match wanted.max_clients {
+                Some(most) if all == needed => {
+                    format!("--max-clients {most} of {} each", format_size(smallest + connection))
+                }
+                _ => format!("one run of {path}"),
+            };
+            // Whatever the ceiling is, a part of it is for those that wait.
+            let least = needed.saturating_add((SPARE as u64 + 1) * connection);
+            let least = least.max((needed / (PART - 1)).saturating_mul(PART).saturating_add(64 << 10));
+            let (memory, least) = (format_size(wanted.memory), format_size(least.div_ceil(1 << 10) << 10));
+            return Err(TooLittle(format!(
+                "--memory {memory} is too little for {what}; --memory {least} would do"
+            )));
         }
+        let fit = usize::try_from(runs / (smallest + connection)).unwrap_or(usize::MAX);
         let clients = wanted.max_clients.unwrap_or(fit);
         Ok(Self {
             runs,

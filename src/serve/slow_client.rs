@@ -96,6 +96,6 @@ mod tests {
     #[test]
     fn slow_source_is_not_blamed_on_client() {
         assert_eq!(judged(|second| second, |_| 0), None);
-        assert_eq!(judged(|second| second, |second| second / 2), None);
+        assert_eq!(judged(|second| second, |second| second / 3), None);
     }
 }
