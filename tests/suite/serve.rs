@@ -5,6 +5,7 @@ mod endings;
 mod line;
 mod routes;
 mod start;
+mod view;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
