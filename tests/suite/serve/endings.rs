@@ -35,7 +35,7 @@ fn failure_before_first_byte_has_a_status() {
             "from-json",
             "--route",
             "/much",
-            "limit 3 | hash crc32c",
+            "lines max-record=3",
             "--route",
             "/full",
             "write /dev/full",
@@ -67,7 +67,7 @@ fn failure_before_first_byte_has_a_status() {
     }
     for (path, body, status) in [
         ("/own", &b"bad\n"[..], 422),
-        ("/much", b"1234", 413),
+        ("/much", b"123456", 413),
         ("/full", b"1", 507),
         ("/own", b"{\"a\":1}\n", 200),
     ] {
