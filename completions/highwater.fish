@@ -58,6 +58,7 @@ complete -c highwater -n "__fish_highwater_needs_command" -f -a "explain" -d 'Sh
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "ctl" -d 'Steer a run from another terminal: a throttle\'s rate, a pause of the sink, a sample'
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "report" -d 'Draw recordings of --record: memory against the ceiling, stages, links, rates'
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "attach" -d 'Look at a pipeline that is already running: which part of it is slow?'
+complete -c highwater -n "__fish_highwater_needs_command" -f -a "serve" -d 'Serve a pipeline over HTTP: one run for each request, under one memory ceiling'
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "check" -d 'Check whether a program or a server honours backpressure, before it is deployed'
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "generate" -d 'Write the manual pages, the completions and the generated parts of the README'
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -l seconds -d 'How long to watch each of the two runs' -r
@@ -113,6 +114,40 @@ complete -c highwater -n "__fish_highwater_using_subcommand attach" -l stats -d 
 complete -c highwater -n "__fish_highwater_using_subcommand attach" -l record -d 'Write every sample to a file, for `highwater report`' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand attach" -l once -d 'Print one picture on stdout, after one interval, and end'
 complete -c highwater -n "__fish_highwater_using_subcommand attach" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l route -d 'A pipeline of another path, which is matched literally; may be repeated' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l header -d 'A header of every response, or @FILE with one a line; may be repeated' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l name -d 'The file name that clients are told [default: the last part of a path that has a dot]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l host -d 'A name under which clients may call the service; may be repeated [default: any, but on loopback only localhost]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l cert -d 'The server\'s certificate and those that lead to its authority, PEM: serves HTTPS' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l key -d 'The key of the certificate, PEM' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l memory -d 'Hard ceiling over the buffers of all runs and connections' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l run-memory -d 'The share of one run [default: the least its pipeline needs, and 256KiB a link]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l max-clients -d 'The most runs at once [default: as many as fit the memory]' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l route-clients -d 'The most runs of a route at once, or of each; may be repeated' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l queue-timeout -d 'How long a request waits for its turn, in order, before it gets 503' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l per-address -d 'The most requests of one address at once, those that wait included; more get 429' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l min-rate -d 'Cut a client that takes less, or sends less, while the run waits for it' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a client has before it counts' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l stall-timeout -d 'End a run in which no byte moves for so long' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l timeout -d 'End a run that takes longer' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l drain -d 'How long runs may go on after the first SIGTERM or Ctrl-C; the second cuts them' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l access-log -d 'Append a line of JSON for each request to a file; - is standard output' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l metrics -d 'Serve the numbers to Prometheus at http://HOST:PORT/metrics' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l progress -d 'On stderr: auto, live, plain or none [default: auto]' -r -f -a "auto\t'Live on a terminal that no stage uses, else none'
+live\t'A picture of the chain, drawn in place; lines where there is no terminal'
+plain\t'A line each interval'
+json\t'A JSON object each interval'
+none\t'Nothing'"
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l interval -d 'How often plain reports; a bare number is seconds' -r
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l color -d 'When to use colour: auto, always, never' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
+always\t'Always'
+never\t'Never'"
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -l log -d 'How much to log to standard error' -r -f -a "error\t'Only what ends a run'
+warn\t'What a user should know of'
+info\t'What happens, step by step'
+debug\t'What a developer wants to know'
+trace\t'Everything'"
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l rate -d 'How fast the output is read' -r
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l seconds -d 'Duration of the check; at least 2s' -r
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l max-rss -d 'Memory limit [default: a quarter of free memory]' -r

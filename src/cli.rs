@@ -29,6 +29,8 @@ mod options;
 mod own_files;
 mod record;
 mod report;
+#[cfg(feature = "http")]
+mod serve;
 mod stats;
 mod transfer;
 
@@ -91,6 +93,8 @@ fn dispatch(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 ExitCode::from(code)
             }
         },
+        #[cfg(feature = "http")]
+        Invocation::Command(Command::Serve(options)) => serve::run(&options),
         Invocation::Command(Command::Attach(options)) => attach::run(&options),
         Invocation::Command(Command::Check(options)) => check::run(&options),
         Invocation::Command(Command::Stages { name }) => stages(name.as_deref()),

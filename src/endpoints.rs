@@ -31,6 +31,10 @@ mod unix;
 mod websocket;
 pub mod write;
 
+#[cfg(feature = "http")]
+pub use http::listen::{disposition, parse_path, upload::is_cross_site};
+#[cfg(feature = "http")]
+pub use http::request::{RequestBody, Response, ResponseBody};
 pub use side_file::{OpenSideFile, SideFile};
 pub use unix::OwnSocket;
 

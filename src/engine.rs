@@ -11,7 +11,7 @@ use crate::error::{Failure, Kind};
 use crate::graph::NodeId;
 use crate::plan::Plan;
 use crate::platform::reactor;
-use crate::stage::Settled;
+use crate::stage::{Cancel, Settled};
 
 mod bottleneck;
 mod commit;
@@ -54,7 +54,7 @@ pub use min_rate::MinRate;
 pub use observed::{Observed, ProgramReading, Reading, StageReading};
 pub use progress::{Need, Progress};
 pub use sampler::Sampler;
-pub use share::{Parts, Share, Spent};
+pub use share::{Parts, Share, Spent, share};
 pub use snapshot::{
     ChildSample, FileSample, Moment, Origin, RateLimit, RecordCounts, RunSample, Snapshot, StageSample,
 };
@@ -121,7 +121,8 @@ impl Ending {
     }
 
     /// Whether the run succeeded.
-    fn is_good(&self) -> bool {
+    #[must_use]
+    pub fn is_good(&self) -> bool {
         self.failure.is_none() && self.signal.is_none()
     }
 
@@ -147,6 +148,18 @@ pub fn run(plan: Plan, settings: Settings, observer: &mut (dyn Observer + Send))
             Err(failure) => Ending::failed(None, failure),
         }
     })
+}
+
+/// Runs a plan to its end on the reactor of the calling task, or until `owner` is tripped. No signal ends it.
+pub async fn run_until(
+    plan: Plan,
+    settings: Settings,
+    observer: &mut (dyn Observer + Send),
+    owner: Arc<Cancel>,
+) -> Ending {
+    let deadline = settings.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let mut interrupt = Interrupt::by(owner, deadline);
+    conduct(plan, settings, observer, &mut interrupt).await
 }
 
 /// Opens a plan and runs it to its end: a whole run, or one that a stage starts.

@@ -23,6 +23,7 @@
 //! | [`report`] | recordings to pictures: HTML, SVG, PNG |
 //! | [`check`] | whether other people's programs and servers honour backpressure |
 //! | [`attach`] | pipelines of other programs: what joins their processes, and how each spends its time |
+//! | [`serve`] | one run of a pipeline for each HTTP request |
 //! | [`cli`] | options, subcommands, exit codes |
 //!
 //! # Example
@@ -63,6 +64,8 @@ pub mod plan;
 pub mod platform;
 pub mod records;
 pub mod report;
+#[cfg(feature = "http")]
+pub mod serve;
 pub mod stage;
 pub mod transforms;
 pub mod view;

@@ -42,6 +42,27 @@ pub struct Limits {
     pub min_rate: Option<u64>,
 }
 
+/// What a pipeline without a source or sink of its own reads and writes.
+pub struct Ends {
+    /// Where it reads.
+    pub source: Source,
+    /// Where it writes.
+    pub sink: Box<dyn Endpoint>,
+    /// Whether a program that is the first stage reads the source as well, instead of standard input.
+    pub feeds_programs: bool,
+}
+
+impl Ends {
+    /// Standard input and output.
+    fn standard() -> Self {
+        Self {
+            source: endpoints::read::standard_input(),
+            sink: endpoints::write::standard_output(),
+            feeds_programs: false,
+        }
+    }
+}
+
 /// A pipeline that can be run.
 pub struct Plan {
     /// How its stages are joined.
@@ -242,10 +263,18 @@ impl Plan {
     /// # Errors
     /// All problems together, in the script's own text.
     pub fn new(script: &Script, problems: Vec<Problem>, limits: Limits) -> Result<Self, ChainError> {
+        Self::between(Ends::standard(), script, problems, limits)
+    }
+
+    /// As [`Plan::new`], with other ends than standard input and output for a pipeline without a source or sink.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn between(ends: Ends, script: &Script, problems: Vec<Problem>, limits: Limits) -> Result<Self, ChainError> {
         let mut planner = Planner::new(script, problems, limits);
         let catalog = catalog();
         match check_pipeline(script, &catalog) {
-            Ok(pipeline) => planner.main(pipeline),
+            Ok(pipeline) => planner.main(pipeline, ends),
             Err(found) => planner.problems.extend(found),
         }
         planner.finish().map_err(|problems| ChainError {
@@ -287,6 +316,17 @@ impl Plan {
             }
         }
         Ok(found)
+    }
+
+    /// The ends that are written in the pipeline's text and are standard input or output of this process.
+    pub fn standard_ends(&self) -> impl Iterator<Item = &Planned<StagePlan>> {
+        let is_standard = |stage: &&Planned<StagePlan>| match &stage.plan {
+            StagePlan::Source(source) => source.is_standard(),
+            StagePlan::Sink(sink) => sink.is_standard(),
+            StagePlan::Transform(_) | StagePlan::Branch(_) => false,
+        };
+        let stages = self.stages.values().iter().filter(|stage| !stage.is_implied);
+        stages.filter(is_standard)
     }
 
     /// Bytes of state of each stage.

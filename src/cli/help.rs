@@ -31,7 +31,8 @@ pub fn short() -> String {
          Usage  highwater [OPTIONS] 'STAGE | STAGE | …'\n       \
          … | highwater [OPTIONS] STAGE :: STAGE :: … | …\n       \
          highwater attach PID   highwater demo   highwater stages [NAME]\n       \
-         highwater explain 'STAGE | …'   highwater check -- COMMAND…\n\
+         highwater explain 'STAGE | …'   highwater check -- COMMAND…\n       \
+         highwater serve ADDRESS 'STAGE | …'\n\
          \n  \
          highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'\n\
          \n",

@@ -21,6 +21,8 @@ use super::ctl::Ctl;
 use super::generate::What;
 use super::help;
 use super::log::LogLevel;
+#[cfg(feature = "http")]
+use super::serve::ServeOptions;
 
 /// The forms of a call.
 const USAGE: &str = "highwater [OPTIONS] 'STAGE | STAGE | …' [OPTIONS]\n       highwater [OPTIONS] WORD… :: WORD… :: …\n       \
@@ -147,6 +149,14 @@ pub enum Command {
     /// Shows every process that pipes and connections join to one, as a run of highwater is shown. It neither signals nor
     /// slows what it looks at, and ends when the pipeline does. Without an argument it lists what can be looked at.
     Attach(AttachOptions),
+    /// Serve a pipeline over HTTP: one run for each request, under one memory ceiling
+    ///
+    /// The body of the request is a run's standard input, and its standard output is the body of the response. Requests
+    /// for which no memory is left wait in a line, and slow clients are cut by rule. A run that fails before its first
+    /// byte is answered with a status and one line; after it the connection is cut, so that no client takes a part for
+    /// the whole. HEAD runs nothing. Ranges and conditional requests get the whole response.
+    #[cfg(feature = "http")]
+    Serve(Box<ServeOptions>),
     /// Check whether a program or a server honours backpressure, before it is deployed
     ///
     /// A program is fed lines of random text as fast as it takes them, while its output is read slowly and then not at all.
@@ -386,7 +396,7 @@ fn parse_chunk(text: &str) -> Result<u64, String> {
     }
 }
 
-fn parse_min_rate(text: &str) -> Result<u64, String> {
+pub fn parse_min_rate(text: &str) -> Result<u64, String> {
     match parse_rate(text) {
         Ok(0) => Err("a rate is above 0".to_owned()),
         Ok(rate) => Ok(rate),
@@ -414,7 +424,7 @@ pub fn parse_interval(text: &str) -> Result<Duration, String> {
     not_zero(parse_seconds(text)?)
 }
 
-fn parse_limit(text: &str) -> Result<Duration, String> {
+pub fn parse_limit(text: &str) -> Result<Duration, String> {
     not_zero(parse_duration(text).map_err(|misread| misread.to_string())?)
 }
 

@@ -8,6 +8,7 @@ use super::tls::{CA, CERT, KEY, VERIFY};
 pub mod listen;
 pub mod options;
 mod read;
+pub mod request;
 mod validator;
 mod write;
 

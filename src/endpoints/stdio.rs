@@ -145,6 +145,10 @@ impl Endpoint for Inherited {
         self.shown.clone()
     }
 
+    fn is_standard(&self) -> bool {
+        self.carries_stream()
+    }
+
     fn direct(&self) -> Result<(), &'static str> {
         Ok(())
     }

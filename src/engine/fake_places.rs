@@ -211,7 +211,7 @@ async fn run(plan: Plan, owner: Arc<Cancel>) -> Ending {
         plan,
         Settings::default(),
         &mut AtFirst::default(),
-        &mut Interrupt::by(owner),
+        &mut Interrupt::by(owner, None),
     )
     .await
 }

@@ -333,7 +333,7 @@ impl Settle for Touchy {
 #[tokio::test(start_paused = true)]
 async fn source_is_settled_within_two_seconds() {
     let begun = tokio::time::Instant::now();
-    let mut interrupt = super::interrupt::Interrupt::by(Arc::default());
+    let mut interrupt = super::interrupt::Interrupt::by(Arc::default(), None);
     assert!(!settle(&[Arc::new(Deaf)], Settled::Committed, &mut interrupt).await);
     assert_eq!(begun.elapsed(), Duration::from_secs(2));
     assert!(settle(&[Arc::new(Touchy)], Settled::Committed, &mut interrupt).await);

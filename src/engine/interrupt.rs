@@ -29,10 +29,9 @@ impl Cause {
                 signal: Some(signal),
                 ..super::Ending::default()
             },
-            Self::Owner => super::Ending::failed(
-                None,
-                Failure::because(Kind::Other, "stopped", "the stage that started this run was stopped"),
-            ),
+            Self::Owner => {
+                super::Ending::failed(None, Failure::because(Kind::Other, "stopped", "its owner was stopped"))
+            }
             Self::Deadline => super::Ending::failed(
                 None,
                 Failure::because(Kind::Timeout, "not done in time", "the time given by --timeout is up"),
@@ -63,11 +62,11 @@ impl Interrupt {
         })
     }
 
-    /// Trips only when `owner` does.
-    pub fn by(owner: Arc<Cancel>) -> Self {
+    /// Trips only when `owner` does, or at the deadline.
+    pub fn by(owner: Arc<Cancel>, deadline: Option<Instant>) -> Self {
         Self {
             signals: Vec::new(),
-            deadline: None,
+            deadline: deadline.map(tokio::time::Instant::from_std),
             owner: Some(owner),
         }
     }

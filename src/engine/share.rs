@@ -82,7 +82,8 @@ pub(super) fn ratio(part: f64, whole: f64) -> f64 {
 }
 
 /// The shares of the time between two readings of a stage. After its end, a stage is idle.
-pub(super) fn share(before: &StageTimes, now: &StageTimes) -> Share {
+#[must_use]
+pub fn share(before: &StageTimes, now: &StageTimes) -> Share {
     let whole = now.at.saturating_sub(before.at).as_secs_f64();
     let part = |now: Duration, before: Duration| ratio(now.saturating_sub(before).as_secs_f64(), whole).clamp(0.0, 1.0);
     let ended = now.ended_at.map_or(0.0, |end| part(now.at, end));

@@ -39,7 +39,7 @@ impl SubPipeline for SubRun {
         let (plan, cancel) = (self.plan.clone(), self.cancel.clone());
         let run = self.runtime.spawn(async move {
             let plan = (plan.plan)(source)?;
-            let mut interrupt = Interrupt::by(cancel.clone());
+            let mut interrupt = Interrupt::by(cancel.clone(), None);
             let ending = conduct(plan, Settings::default(), &mut Unseen, &mut interrupt).await;
             outcome(ending, &cancel)
         });

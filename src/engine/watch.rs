@@ -114,6 +114,19 @@ impl Watch {
             .min()
     }
 
+    /// Bytes that buffers and the state of stages hold now.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        let pool = self.pool.levels();
+        pool.in_use + pool.free + self.budget.state()
+    }
+
+    /// Whether a stage has taken its last byte and makes its output final.
+    #[must_use]
+    pub fn is_finishing(&self, node: NodeId) -> bool {
+        self.stages[node].meter.is_committing()
+    }
+
     fn meters(&self) -> impl Iterator<Item = &StageMeter> {
         self.stages.values().iter().map(|stage| &*stage.meter)
     }

@@ -3,14 +3,14 @@
 use std::ops::Range;
 
 use crate::catalog::{Args, Build, Checked, Definition, Misnamed};
-use crate::endpoints::{self, SideFile};
+use crate::endpoints::SideFile;
 use crate::error::Problem;
 use crate::grammar::{Script, format_rate};
 use crate::graph::{Graph, NodeId, NodeMap, Port};
 use crate::stage::{Content, Conversion, RateUnit, TransformPlan};
 
 use super::budget::{Demand, MemoryPlan};
-use super::{Limits, Plan, Planned, StagePlan, ports, resuming};
+use super::{Ends, Limits, Plan, Planned, StagePlan, ports, resuming};
 
 /// A plan under construction. Nodes are added in the order of the text, so that each comes after the one that feeds it.
 pub struct Planner {
@@ -47,22 +47,24 @@ impl Planner {
         }
     }
 
-    /// Adds the main pipeline, with standard input and output if it has no source or sink of its own.
-    pub fn main(&mut self, pipeline: Vec<Checked>) {
-        let begins = |checked: &Checked| matches!(checked.definition.build, Build::Source(_) | Build::Anywhere { .. });
+    /// Adds the main pipeline, with `ends` if it has no source or sink of its own.
+    pub fn main(&mut self, pipeline: Vec<Checked>, ends: Ends) {
+        let begins = |checked: &Checked| match checked.definition.build {
+            Build::Source(_) => true,
+            Build::Anywhere { .. } => !ends.feeds_programs,
+            Build::Transform(_) | Build::Branch(_) | Build::Sink(_) => false,
+        };
         let mut last = None;
         if !pipeline.first().is_some_and(begins) {
-            let standard = StagePlan::Source(endpoints::read::standard_input());
-            last = Some(self.standard(last, "read", standard));
+            last = Some(self.standard(last, "read", StagePlan::Source(ends.source)));
         }
-        let ends = |checked: &Checked| matches!(checked.definition.build, Build::Sink(_) | Build::Branch(_));
-        let is_complete = pipeline.last().is_some_and(ends);
+        let closes = |checked: &Checked| matches!(checked.definition.build, Build::Sink(_) | Build::Branch(_));
+        let is_complete = pipeline.last().is_some_and(closes);
         self.texts.extend(pipeline.iter().map(|checked| checked.text.clone()));
         let mut too_slow = Vec::new();
         let last = self.pipeline(last, pipeline, false, &mut too_slow);
         if !is_complete {
-            let standard = StagePlan::Sink(endpoints::write::standard_output());
-            self.standard(last, "write", standard);
+            self.standard(last, "write", StagePlan::Sink(ends.sink));
             self.report(too_slow);
         }
     }
@@ -155,12 +157,15 @@ impl Planner {
     /// Adds a stage that is not in the text.
     fn standard(&mut self, last: Option<NodeId>, name: &'static str, plan: StagePlan) -> NodeId {
         let text = format!("{name} -");
+        let demand = Demand {
+            state: plan.state_bytes(),
+            ..Demand::none(self.whole.clone())
+        };
         self.texts.push(text.clone());
         self.stages.push(Planned {
             is_implied: true,
             ..Planned::new(name, text, plan)
         });
-        let demand = Demand::none(self.whole.clone());
         self.add(last, demand)
     }
 

@@ -113,6 +113,10 @@ pub trait Endpoint: Send {
     fn reach(&self) -> Reach {
         Reach::Near
     }
+    /// Whether it is standard input or output of this process.
+    fn is_standard(&self) -> bool {
+        false
+    }
     /// Checks that it can be joined to another endpoint without a link.
     ///
     /// # Errors

@@ -140,6 +140,12 @@ impl Source {
         self.places().map(Endpoint::reading)
     }
 
+    /// Whether standard input is one of its places.
+    #[must_use]
+    pub fn is_standard(&self) -> bool {
+        self.places().any(Endpoint::is_standard)
+    }
+
     /// What flows out of it.
     #[must_use]
     pub fn port(&self) -> Port {

@@ -19,7 +19,7 @@ pub mod svg;
 #[cfg(test)]
 mod tests;
 
-pub use bars::{curve, curve_below};
+pub use bars::{curve, curve_below, level, share};
 pub use frame::{Size, frame, frame_with_keys};
 pub use history::History;
 pub use keys::{KEYS, KeyLine, NO_KEYS};

@@ -28,6 +28,7 @@ const LAYERS: &[&[&str]] = &[
     &["report"],
     &["check"],
     &["attach"],
+    &["serve"],
     &["cli"],
 ];
 
@@ -310,7 +311,11 @@ fn readme_commands_can_be_planned() {
         else {
             continue;
         };
-        let arguments = &words[1..];
+        let arguments = match &words[1..] {
+            // What a service runs is planned as any other pipeline.
+            [first, .., pipeline] if first == "serve" => std::slice::from_ref(pipeline),
+            arguments => arguments,
+        };
         let runs_nothing = arguments.first().is_none_or(|first| {
             matches!(
                 first.as_str(),

@@ -51,6 +51,8 @@ mod roundtrip;
 #[cfg(feature = "s3")]
 mod s3;
 mod security;
+#[cfg(feature = "http")]
+mod serve;
 mod slow_peers;
 mod slow_programs;
 mod sparse;

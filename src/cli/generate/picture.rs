@@ -5,8 +5,22 @@ use crate::view::live::svg::{Blocks, svg};
 use crate::view::live::{Line, Size, frame, sample};
 
 /// The pictures.
-pub fn files() -> [super::Generated; 3] {
-    [live_view(), attached(), demo()]
+pub fn files() -> Vec<super::Generated> {
+    vec![
+        live_view(),
+        attached(),
+        demo(),
+        #[cfg(feature = "http")]
+        service(),
+    ]
+}
+
+#[cfg(feature = "http")]
+fn service() -> super::Generated {
+    let lines = crate::serve::sample::picture(Size { columns: 104, rows: 20 });
+    let command = "highwater serve :8080 --route /customers.csv '…' --route /orders.csv.gz '…'";
+    let picture = svg("The live view of a service", command, &lines, Blocks::Bars);
+    ("man/serve.svg".to_owned(), picture)
 }
 
 fn live_view() -> super::Generated {

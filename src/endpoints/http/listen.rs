@@ -1,7 +1,7 @@
 //! One HTTP client: it uploads what is read, or downloads what is written.
 
-mod download;
-mod upload;
+pub mod download;
+pub mod upload;
 
 use std::cell::OnceCell;
 use std::sync::{Mutex, PoisonError};
@@ -123,7 +123,8 @@ fn headers(args: &Args) -> Result<HeaderMap, Problem> {
 }
 
 /// A file name as clients read it (RFC 6266): in ASCII, and if that is not enough once more in RFC 8187's form.
-fn disposition(name: &str) -> String {
+#[must_use]
+pub fn disposition(name: &str) -> String {
     let plain = |c: char| {
         if c.is_ascii() && !matches!(c, '"' | '\\' | '%') {
             c
@@ -150,7 +151,7 @@ fn disposition(name: &str) -> String {
 }
 
 /// A place where one client is waited for.
-struct Listen {
+pub struct Listen {
     peers: tcp::Listen,
     /// `None` if none is given.
     path: Option<String>,

@@ -69,6 +69,14 @@ pub struct Client {
     pub address: SocketAddr,
     /// What the queue of the connection can be seen through as long as that is open.
     pub queue: Weak<dyn Queued>,
+    cut: CancellationToken,
+}
+
+impl Client {
+    /// Ends its connection in a reset, whatever it does.
+    pub fn cut(&self) {
+        self.cut.cancel();
+    }
 }
 
 /// A response, and who is told when the client has it.

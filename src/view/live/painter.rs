@@ -69,6 +69,12 @@ impl Painter {
         Screen::size().columns
     }
 
+    /// How many rows the terminal has.
+    #[must_use]
+    pub fn rows() -> usize {
+        Screen::size().rows
+    }
+
     /// Draws any picture, each line no wider than the terminal; nothing while the terminal accepts nothing.
     pub fn show(&mut self, lines: &[Line]) {
         if !self.screen.is_ready() {

@@ -45,13 +45,31 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves the clients of `listener`.
+    /// Serves the clients of `listener` the numbers of a run: see [`Server::show`].
     pub fn start(listener: Listener) -> Result<Self, Failure> {
+        let (watch, watches) = mpsc::unbounded_channel();
+        Self::serve(listener, watch, move |asked| look(watches, asked))
+    }
+
+    /// Serves the clients of `listener` what `page` returns.
+    pub fn of_page(listener: Listener, page: impl Fn() -> String + Send + 'static) -> Result<Self, Failure> {
+        let (watch, _) = mpsc::unbounded_channel();
+        Self::serve(listener, watch, move |mut asked| async move {
+            while let Some(asking) = asked.recv().await {
+                let _ = Asking::send(asking, page());
+            }
+        })
+    }
+
+    fn serve<F: Future<Output = ()>>(
+        listener: Listener,
+        watch: mpsc::UnboundedSender<Arc<dyn Observed>>,
+        pages: impl FnOnce(mpsc::Receiver<Asking>) -> F + Send + 'static,
+    ) -> Result<Self, Failure> {
         let failed = |error| Failure::io(Kind::Resources, "cannot start to serve", error);
         let runtime = reactor().map_err(failed)?;
-        let (watch, watches) = mpsc::unbounded_channel();
         let (over, ended) = oneshot::channel();
-        let thread = spawn("metrics", STACK, move || run(&runtime, listener.socket, watches, ended)).map_err(failed)?;
+        let thread = spawn("metrics", STACK, move || run(&runtime, listener.socket, pages, ended)).map_err(failed)?;
         Ok(Self {
             watch,
             over: Some(over),
@@ -77,15 +95,15 @@ impl Drop for Server {
 }
 
 /// Serves until it is told to stop. Dropping the runtime then drops every connection.
-fn run(
+fn run<F: Future<Output = ()>>(
     runtime: &Runtime,
     socket: TcpListener,
-    watches: mpsc::UnboundedReceiver<Arc<dyn Observed>>,
+    pages: impl FnOnce(mpsc::Receiver<Asking>) -> F,
     ended: oneshot::Receiver<()>,
 ) {
     runtime.block_on(async {
         let (ask, asked) = mpsc::channel(CLIENTS);
-        let serving = async { tokio::join!(accept(socket, ask), look(watches, asked)) };
+        let serving = async { tokio::join!(accept(socket, ask), pages(asked)) };
         tokio::select! {
             _ = ended => {}
             _ = serving => {}

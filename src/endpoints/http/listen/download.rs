@@ -40,21 +40,8 @@ pub async fn open(place: Listen) -> Result<OpenWriter, Failure> {
     let (client, respond) = taken.await.expect("the server keeps the turn until it is taken");
     let (mut delivery, delivered) = Delivery::new();
     delivery.linger = linger;
-    let meter = delivery.meter.clone();
-    Ok(OpenWriter::Stream(Box::new(Writer {
-        headers,
-        size,
-        written: 0,
-        held: None,
-        client,
-        meter,
-        download: Arc::new(Download {
-            progress: Mutex::new(Progress::Asked(respond, delivery)),
-            delivered: Mutex::new(Some(delivered)),
-            is_complete: AtomicBool::new(false),
-            _server: server,
-        }),
-    })))
+    let download = Download::new(respond, client, (delivery, delivered), Some(server));
+    Ok(OpenWriter::Stream(Box::new(Writer::new(headers, size, download))))
 }
 
 struct Downloads {
@@ -117,16 +104,64 @@ enum Progress {
 }
 
 /// What the writer of a download and its roll-back have in common.
-struct Download {
+pub struct Download {
+    client: Client,
+    meter: Arc<OnceLock<Arc<StageMeter>>>,
     progress: Mutex<Progress>,
     /// `None` once it has reported.
     delivered: Mutex<Option<Delivered>>,
     is_complete: AtomicBool,
-    /// Other clients are told to come later until the run is over.
-    _server: Server,
+    has_begun: AtomicBool,
+    has_left: AtomicBool,
+    /// Whether the run has failed, so that the client leaves because of it.
+    is_rolled_back: AtomicBool,
+    /// A server for this client alone: others are told to come later until the run is over. Without one, who has the
+    /// server answers this client if the run fails before its first byte.
+    own_server: Option<Server>,
 }
 
 impl Download {
+    /// A response that is to be given to `client` by `respond`.
+    pub fn new(
+        respond: oneshot::Sender<Answer>,
+        client: Client,
+        (delivery, delivered): (Delivery, Delivered),
+        own_server: Option<Server>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            client,
+            meter: delivery.meter.clone(),
+            progress: Mutex::new(Progress::Asked(respond, delivery)),
+            delivered: Mutex::new(Some(delivered)),
+            is_complete: AtomicBool::new(false),
+            has_begun: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
+            is_rolled_back: AtomicBool::new(false),
+            own_server,
+        })
+    }
+
+    /// Whether the head was sent.
+    pub fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::Acquire)
+    }
+
+    /// Whether the client left before it had everything, and the run failed because of that.
+    pub fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::Acquire)
+    }
+
+    fn note_left(&self) {
+        let is_first = !self.is_rolled_back.load(Ordering::Acquire);
+        self.has_left.fetch_or(is_first, Ordering::Release);
+    }
+
+    /// The failure if the client has left.
+    fn left(&self) -> Failure {
+        self.note_left();
+        Failure::because(Kind::Sink, "cannot write", "the client has left")
+    }
+
     fn progress(&self) -> MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -135,46 +170,57 @@ impl Download {
     fn poll_delivered(&self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         let mut pending = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(delivered) = &mut *pending else {
-            return Poll::Ready(Err(left()));
+            return Poll::Ready(Err(self.left()));
         };
         let outcome = ready!(Pin::new(delivered).poll(context));
         *pending = None;
-        Poll::Ready(outcome.unwrap_or_else(|_| Err(left())))
+        let outcome = outcome.unwrap_or_else(|_| Err(self.left()));
+        if outcome.is_err() {
+            self.note_left();
+        }
+        Poll::Ready(outcome)
     }
 
     /// Waits until the client has left.
     fn poll_left(&self, context: &mut Context<'_>) -> Poll<Failure> {
         if let Progress::Asked(respond, _) = &mut *self.progress() {
             ready!(respond.poll_closed(context));
-            return Poll::Ready(left());
+            return Poll::Ready(self.left());
         }
         let ended = ready!(self.poll_delivered(context));
-        Poll::Ready(ended.err().unwrap_or_else(left))
+        Poll::Ready(ended.err().unwrap_or_else(|| self.left()))
     }
 }
 
-fn left() -> Failure {
-    Failure::because(Kind::Sink, "cannot write", "the client has left")
-}
-
-struct Writer {
+/// Writes the body of a response.
+pub struct Writer {
     headers: HeaderMap,
     /// The bytes that the client is told to expect; `None` if their number is not known.
     size: Option<u64>,
     written: u64,
     /// The last byte, if their number is known: with it the client has the whole.
     held: Option<u8>,
-    client: Client,
-    meter: Arc<OnceLock<Arc<StageMeter>>>,
     download: Arc<Download>,
 }
 
 impl Writer {
+    /// A writer that sends `headers` with the first byte; `size` is how many bytes there will be, if that is known.
+    pub fn new(headers: HeaderMap, size: Option<u64>, download: Arc<Download>) -> Self {
+        Self {
+            headers,
+            size,
+            written: 0,
+            held: None,
+            download,
+        }
+    }
+
     /// Sends the head; fails if the client has left.
     fn begin(&self, respond: oneshot::Sender<Answer>, delivery: Delivery, body: Body) -> Result<(), Failure> {
         let mut answer = response(&self.headers, body);
         answer.delivery = Some(delivery);
-        respond.send(answer).map_err(|_| left())
+        self.download.has_begun.store(true, Ordering::Release);
+        respond.send(answer).map_err(|_| self.download.left())
     }
 
     /// Sends some of the slices, and the head if they are the first; returns the number of bytes.
@@ -236,11 +282,11 @@ impl StreamWriter for Writer {
     }
 
     fn queue(&self) -> Option<Weak<dyn Queued>> {
-        Some(self.client.queue.clone())
+        Some(self.download.client.queue.clone())
     }
 
     fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
-        let queue = self.client.queue.upgrade();
+        let queue = self.download.client.queue.upgrade();
         queue
             .map_or(Ok(()), |queue| queue.limit_unsent(bytes))
             .map_err(unusable)
@@ -248,7 +294,7 @@ impl StreamWriter for Writer {
 
     fn count_with(&mut self, meter: Arc<StageMeter>) {
         // It is set once.
-        let _ = self.meter.set(meter);
+        let _ = self.download.meter.set(meter);
     }
 
     fn prepare(&mut self) -> BoxFuture<'_, Outcome> {
@@ -270,7 +316,7 @@ impl StreamWriter for Writer {
             };
             poll_fn(|context| self.download.poll_delivered(context)).await?;
             if fed.is_some_and(|fed| !fed.is_taken()) {
-                return Err(left().into());
+                return Err(self.download.left().into());
             }
             self.download.is_complete.store(true, Ordering::Release);
             Ok(())
@@ -285,7 +331,10 @@ impl StreamWriter for Writer {
 impl Rollback for Download {
     fn roll_back(self: Arc<Self>) -> BoxFuture<'static, Result<(), Failure>> {
         Box::pin(async move {
+            self.is_rolled_back.store(true, Ordering::Release);
             match std::mem::replace(&mut *self.progress(), Progress::Over) {
+                // Dropping it tells the one who answers instead.
+                Progress::Asked(..) if self.own_server.is_none() => return Ok(()),
                 Progress::Asked(respond, delivery) => {
                     let line = "the run failed before its first byte";
                     let mut answer = Answer::line(StatusCode::INTERNAL_SERVER_ERROR, line);
@@ -293,7 +342,9 @@ impl Rollback for Download {
                     let _ = respond.send(answer);
                 }
                 // The body was not ended, so dropping its feed cuts the connection.
-                Progress::Fed(_) => {}
+                Progress::Fed(_) if self.own_server.is_some() => {}
+                // A client that reads nothing would keep its connection.
+                Progress::Fed(_) => self.client.cut(),
                 Progress::Over => return Ok(()),
             }
             let told = poll_fn(|context| self.poll_delivered(context));

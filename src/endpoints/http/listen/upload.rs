@@ -29,18 +29,16 @@ pub async fn open(place: Listen) -> Result<OpenReader, Failure> {
     let path = place.path.clone();
     let server = place.serve(Uploads { path, turn })?;
     let (body, client, respond) = taken.await.expect("the server keeps the turn until it is taken");
+    let received = Arc::<Received>::default();
     let upload = Arc::new(Upload {
         respond: Mutex::new(Some(respond)),
-        received: AtomicU64::new(0),
-        is_malformed: AtomicBool::new(false),
+        received: received.clone(),
         _server: server,
     });
+    let reader = Reader::new(body, client, received);
     Ok(OpenReader::Stream(Box::new(Reader {
-        body,
-        rest: Bytes::new(),
-        end: None,
-        client,
-        upload,
+        settle: Some(upload),
+        ..reader
     })))
 }
 
@@ -85,7 +83,7 @@ impl Handler for Uploads {
 }
 
 /// Whether a browser sends it for a page of another site, which may reach listeners that strangers cannot.
-fn is_cross_site(request: &Request<Incoming>) -> bool {
+pub fn is_cross_site<B>(request: &Request<B>) -> bool {
     let site = request.headers().get("sec-fetch-site");
     site.is_some_and(|site| site != "same-origin" && site != "none")
 }
@@ -93,21 +91,52 @@ fn is_cross_site(request: &Request<Incoming>) -> bool {
 /// What the reader of an upload and its answer have in common.
 struct Upload {
     respond: Mutex<Option<oneshot::Sender<Answer>>>,
-    received: AtomicU64,
-    /// Whether the client broke the rules of HTTP.
-    is_malformed: AtomicBool,
+    received: Arc<Received>,
     /// Other clients are told to come later until the run is over.
     _server: Server,
 }
 
-struct Reader {
+/// What has come of a request's body.
+#[derive(Debug, Default)]
+pub struct Received {
+    bytes: AtomicU64,
+    is_malformed: AtomicBool,
+    is_lost: AtomicBool,
+    is_whole: AtomicBool,
+}
+
+impl Received {
+    /// Bytes that were read.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client broke the rules of HTTP.
+    pub fn is_malformed(&self) -> bool {
+        self.is_malformed.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client left before its end.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether all of it was read.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole.load(Ordering::Relaxed)
+    }
+}
+
+/// Reads the body of a request.
+pub struct Reader {
     body: Incoming,
     /// What is still to be given of the last frame.
     rest: Bytes,
     /// Set at the end of the body.
     end: Option<Result<(), Failure>>,
     client: Client,
-    upload: Arc<Upload>,
+    received: Arc<Received>,
+    settle: Option<Arc<dyn Settle>>,
 }
 
 impl StreamReader for Reader {
@@ -118,7 +147,10 @@ impl StreamReader for Reader {
                 match Pin::new(&mut self.body).poll_frame(context) {
                     Poll::Pending if count == 0 => return Poll::Pending,
                     Poll::Pending => break,
-                    Poll::Ready(None) => self.end = Some(Ok(())),
+                    Poll::Ready(None) => {
+                        self.received.is_whole.store(true, Ordering::Relaxed);
+                        self.end = Some(Ok(()));
+                    }
                     Poll::Ready(Some(Ok(frame))) => self.rest = frame.into_data().unwrap_or_default(),
                     Poll::Ready(Some(Err(error))) => self.end = Some(Err(self.failure(&error))),
                 }
@@ -127,7 +159,7 @@ impl StreamReader for Reader {
             self.rest.copy_to_slice(&mut buffer[count..count + part]);
             count += part;
         }
-        self.upload.received.fetch_add(count as u64, Ordering::Relaxed);
+        self.received.bytes.fetch_add(count as u64, Ordering::Relaxed);
         Poll::Ready(match (count, self.end.take()) {
             (0, Some(Err(failure))) => Err(failure.into()),
             (_, end) => {
@@ -146,24 +178,41 @@ impl StreamReader for Reader {
     }
 
     fn settle(&self) -> Option<Arc<dyn Settle>> {
-        Some(self.upload.clone())
+        self.settle.clone()
     }
 }
 
 impl Reader {
+    /// A reader of what `client` sends, which counts in `received`.
+    pub fn new(body: Incoming, client: Client, received: Arc<Received>) -> Self {
+        Self {
+            body,
+            rest: Bytes::new(),
+            end: None,
+            client,
+            received,
+            settle: None,
+        }
+    }
+
     fn failure(&self, error: &hyper::Error) -> Failure {
         let operation = "cannot read the upload";
         let mut causes = std::iter::successors(error.source(), |cause| (*cause).source());
         let Some(cause) = causes.find_map(|cause| cause.downcast_ref::<io::Error>()) else {
+            self.received.is_lost.store(true, Ordering::Relaxed);
             return Failure::because(Kind::Source, operation, "the connection was lost");
         };
         match (cause.raw_os_error(), cause.kind()) {
-            (Some(number), _) => Failure::io(Kind::Source, operation, io::Error::from_raw_os_error(number)),
+            (Some(number), _) => {
+                self.received.is_lost.store(true, Ordering::Relaxed);
+                Failure::io(Kind::Source, operation, io::Error::from_raw_os_error(number))
+            }
             (None, io::ErrorKind::UnexpectedEof) => {
+                self.received.is_lost.store(true, Ordering::Relaxed);
                 Failure::because(Kind::Source, operation, "the client left before its end")
             }
             (None, _) => {
-                self.upload.is_malformed.store(true, Ordering::Relaxed);
+                self.received.is_malformed.store(true, Ordering::Relaxed);
                 Failure::because(Kind::Source, operation, format!("it is not valid HTTP: {cause}"))
             }
         }
@@ -175,12 +224,10 @@ impl Upload {
     fn answer(&self, how: Settled) -> Answer {
         let (status, why) = match how {
             Settled::Committed => {
-                let received = self.received.load(Ordering::Relaxed);
+                let received = self.received.bytes();
                 return Answer::line(StatusCode::CREATED, &format!("{received} bytes received"));
             }
-            Settled::RolledBack(_) if self.is_malformed.load(Ordering::Relaxed) => {
-                (StatusCode::BAD_REQUEST, "it is not valid HTTP")
-            }
+            Settled::RolledBack(_) if self.received.is_malformed() => (StatusCode::BAD_REQUEST, "it is not valid HTTP"),
             Settled::RolledBack(None) => (StatusCode::SERVICE_UNAVAILABLE, "the run was interrupted"),
             Settled::RolledBack(Some(kind)) => {
                 let status = match kind {

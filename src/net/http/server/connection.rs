@@ -18,6 +18,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::{Failure, Kind};
 use crate::net::drain::{Drain, Queue, unfinished};
@@ -77,15 +78,22 @@ impl<H: Handler> Shared<H> {
         let client = Client {
             address,
             queue: peer.queue(),
+            cut: CancellationToken::new(),
         };
         let delivery = Arc::<Mutex<Option<Delivery>>>::default();
-        let served = self.requests(peer, &client, activity.clone(), &delivery).await;
+        let served = tokio::select! {
+            served = self.requests(peer, &client, activity.clone(), &delivery) => served,
+            () = client.cut.cancelled() => Err(cut()),
+        };
         let delivery = delivery.lock().unwrap_or_else(PoisonError::into_inner).take();
         if delivery.is_none() {
             activity.end_request();
         }
         let outcome = match served {
-            Ok(mut transport) => end(&mut transport, delivery.as_ref()).await,
+            Ok(mut transport) => tokio::select! {
+                ended = end(&mut transport, delivery.as_ref()) => ended,
+                () = client.cut.cancelled() => Err(cut()),
+            },
             Err(failure) => Err(failure),
         };
         match (delivery, outcome) {
@@ -216,6 +224,11 @@ fn refusal(request: &Request<Incoming>) -> Option<Answer> {
         return None;
     };
     Some(Answer::line(status, line).and_close())
+}
+
+/// The failure of a connection that was cut.
+fn cut() -> Failure {
+    Failure::because(Kind::Sink, "cannot answer the client", "its connection was cut")
 }
 
 /// The failure of a connection that could not be served to its end.
