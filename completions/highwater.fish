@@ -242,6 +242,8 @@ function __highwater_parameters
             echo 'format=text'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'format=binary'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'max-time='\t'end the query with exit code 8 once it has been open for so long, however slow what follows is'
+            echo 'threads='\t'how many ranges are asked for at once; they are given on in order'
+            echo 'range='\t'the size of a range, with threads= of 2 or more; each is kept in memory until it is given on'
             echo 'endpoint='\t'the server\'s URL; else AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile\'s endpoint_url, or AWS'
             echo 'region='\t'the bucket\'s region; else AWS_REGION, AWS_DEFAULT_REGION, the profile\'s, or us-east-1'
             echo 'profile='\t'the profile of ~/.aws/config and ~/.aws/credentials; else AWS_PROFILE, or default'

@@ -6,11 +6,12 @@ use super::connecting::{CONNECT_TIMEOUT, LINGER, USER_TIMEOUT};
 use super::tls::{CA, CERT, KEY, VERIFY};
 
 mod options;
+mod ranges;
 mod read;
 mod upload;
 mod write;
 
-use options::{ENDPOINT, IF_ABSENT, IMDS, PART, PRESIGN, PROFILE, REGION, RETRY, STYLE};
+use options::{ENDPOINT, IF_ABSENT, IMDS, PART, PRESIGN, PROFILE, RANGE, REGION, RETRY, STYLE, THREADS};
 
 /// `s3://BUCKET/KEY`
 pub static SCHEME: Scheme = Scheme {
@@ -19,6 +20,8 @@ pub static SCHEME: Scheme = Scheme {
     summary: "an object of S3, or of a server that speaks its protocol",
     read: Some(Access {
         params: &[
+            THREADS,
+            RANGE,
             ENDPOINT,
             REGION,
             PROFILE,

@@ -1,6 +1,7 @@
 //! Objects of S3 and of servers that speak its protocol.
 
 mod credentials;
+mod multipart;
 mod part;
 mod profile;
 mod refusal;

@@ -11,6 +11,8 @@ use crate::grammar::format_size;
 use crate::net::s3::{LEAST_PART, MOST_PART, Name, Service, Settings, Style};
 use crate::net::tls::TlsFiles;
 
+use super::ranges::RangeOptions;
+
 const fn named(name: &'static str, kind: Value, default: Option<&'static str>, help: &'static str) -> Param {
     Param {
         name,
@@ -64,6 +66,20 @@ pub const RETRY: Param = named(
     Some("4"),
     "how often to try again to connect, and to send a request that the server throttles or has no answer to, after \
      pauses that grow to 10s",
+);
+/// Requests at once.
+pub const THREADS: Param = named(
+    "threads",
+    Value::Integer { min: 1, max: 64 },
+    Some("1"),
+    "how many ranges are asked for at once; they are given on in order",
+);
+/// The size of ranges.
+pub const RANGE: Param = named(
+    "range",
+    Value::Size,
+    Some("2MiB"),
+    "the size of a range, with threads= of 2 or more; each is kept in memory until it is given on",
 );
 /// The size of parts.
 pub const PART: Param = named(
@@ -148,6 +164,17 @@ impl Planned {
     pub fn server(&self) -> String {
         self.service().map(|service| service.server()).unwrap_or_default()
     }
+}
+
+/// The least size of a range, in bytes: below this most of the time goes into requests.
+const LEAST_RANGE: u64 = 64 << 10;
+
+/// The ranges that are asked for at once; `None` for one request.
+pub fn ranges(args: &Args) -> Option<RangeOptions> {
+    let threads = args.integer(THREADS.name).unwrap_or(1);
+    let size = args.size(RANGE.name).unwrap_or_default().max(LEAST_RANGE);
+    let threads = usize::try_from(threads).ok().filter(|threads| *threads > 1)?;
+    Some(RangeOptions { threads, size })
 }
 
 /// The size of the parts of an upload, in bytes.

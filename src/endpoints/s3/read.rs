@@ -8,26 +8,35 @@ use http::{Method, StatusCode, header};
 
 use crate::catalog::{Args, Placed};
 use crate::error::{Failure, Kind, Stop};
+use crate::grammar::human_size;
 use crate::net::http::{Attempt, ContentRange, Framing, Response, Retries, Retry};
 use crate::net::s3::{Failed, Found, MEMORY, Service};
 use crate::platform::Queued;
 use crate::stage::{BoxFuture, Endpoint, Facts, OpenReader, Outside, Reach, RemoteIdentity, StreamReader};
 
-use super::options::Planned;
+use super::options::{Planned, ranges};
+use super::ranges::{RangeOptions, Ranges};
 
 const READ: &str = "cannot read";
-const READ_ALL: &str = "cannot read all of it";
+pub const READ_ALL: &str = "cannot read all of it";
 
 /// An object.
 pub fn named(rest: &[u8], args: &Args) -> Placed {
-    Ok(Box::new(Object(Planned::of(rest, args, Kind::Source)?)))
+    Ok(Box::new(Object {
+        planned: Planned::of(rest, args, Kind::Source)?,
+        ranges: ranges(args),
+    }))
 }
 
-struct Object(Planned);
+struct Object {
+    planned: Planned,
+    /// `None` for one request.
+    ranges: Option<RangeOptions>,
+}
 
 impl Endpoint for Object {
     fn shown(&self) -> String {
-        self.0.name.to_string()
+        self.planned.name.to_string()
     }
 
     fn reach(&self) -> Reach {
@@ -35,11 +44,11 @@ impl Endpoint for Object {
     }
 
     fn state_bytes(&self) -> u64 {
-        MEMORY
+        self.ranges.map_or(MEMORY, RangeOptions::memory)
     }
 
     fn source_facts(&self) -> Result<Facts, Failure> {
-        self.0.service()?;
+        self.planned.service()?;
         Ok(Facts {
             outside: Some(Outside::Peer),
             ..Facts::default()
@@ -47,8 +56,14 @@ impl Endpoint for Object {
     }
 
     fn reading(&self) -> String {
-        let server = self.0.server();
-        format!("gets it from {server}: 1 request, and 1 for the rest after each cut, of the same version (ETag)")
+        let server = self.planned.server();
+        match self.ranges {
+            None => format!("gets it from {server}: 1 request, and after a cut 1 for the rest"),
+            Some(RangeOptions { threads, size }) => format!(
+                "gets it from {server}: 1 request, and 1 for every {}, {threads} at once",
+                human_size(size)
+            ),
+        }
     }
 
     fn can_resume(&self) -> Result<(), &'static str> {
@@ -57,7 +72,12 @@ impl Endpoint for Object {
 
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         Box::pin(async move {
-            let service = self.0.service()?.clone();
+            let service = self.planned.service()?.clone();
+            if let Some(options) = self.ranges
+                && let Some(ranges) = Ranges::open(&service, options).await?
+            {
+                return Ok(OpenReader::Stream(Box::new(ranges)));
+            }
             Ok(OpenReader::Stream(Box::new(Reader::open(service).await?)))
         })
     }
@@ -143,7 +163,7 @@ impl Reader {
                         retries.pause(attempt).await?;
                     }
                 }
-                match rest(&service, at, size, etag.as_deref()).await {
+                match rest(&service, (at, None), size, etag.as_deref()).await {
                     Ok(response) => return Ok((Box::new(response), retries)),
                     Err(failed) => attempt = Some(failed.attempt),
                 }
@@ -152,10 +172,28 @@ impl Reader {
     }
 }
 
-/// What begins at an offset of the version with that entity tag.
-async fn rest(service: &Service, at: u64, size: u64, etag: Option<&str>) -> Result<Response, Failed> {
+/// What a later run recognises a version by.
+pub fn identity(service: &Service, size: u64, etag: Option<&str>) -> Result<Option<RemoteIdentity>, Failure> {
+    let Some(etag) = etag else {
+        let why = "resume=true needs an ETag in the response";
+        return Err(Failure::because(Kind::Usage, "cannot go on in a later run", why));
+    };
+    Ok(Some(RemoteIdentity {
+        url: format!("{} at {}", service.name(), service.server()),
+        size,
+        validator: etag.to_owned(),
+    }))
+}
+
+/// What begins at an offset, and ends before another if that is given, of the version with that entity tag.
+pub async fn rest(
+    service: &Service,
+    (at, to): (u64, Option<u64>),
+    size: u64,
+    etag: Option<&str>,
+) -> Result<Response, Failed> {
     let differs = |why: String| Attempt::last(Failure::because(Kind::Integrity, READ_ALL, why)).into();
-    let response = match service.get(Some((at, None)), etag).await {
+    let response = match service.get(Some((at, to)), etag).await {
         Ok(response) => response,
         Err(failed) if failed.code == "PreconditionFailed" => {
             return Err(differs("it has changed meanwhile: its ETag is another".to_owned()));
@@ -236,15 +274,7 @@ impl StreamReader for Reader {
     }
 
     fn identity(&self) -> Result<Option<RemoteIdentity>, Failure> {
-        let Some(etag) = &self.etag else {
-            let why = "resume=true needs an ETag in the response";
-            return Err(Failure::because(Kind::Usage, "cannot go on in a later run", why));
-        };
-        Ok(Some(RemoteIdentity {
-            url: format!("{} at {}", self.service.name(), self.service.server()),
-            size: self.size,
-            validator: etag.clone(),
-        }))
+        identity(&self.service, self.size, self.etag.as_deref())
     }
 
     fn skip(&mut self, bytes: u64) -> bool {

@@ -18,10 +18,9 @@ use crate::net::tls::{MEMORY as TLS_MEMORY, TlsFiles};
 use super::credentials::Provider;
 use super::part::Body;
 use super::profile::Profile;
-use super::refusal::{Failed, of_code, refused};
+use super::refusal::{Failed, refused};
 use super::signature::{UNSIGNED, presigned, query, sign};
 use super::target::{Name, Style, Target};
-use super::xml::element;
 
 /// The most memory that one request holds, in bytes.
 pub const MEMORY: u64 = HTTP_MEMORY + TLS_MEMORY;
@@ -50,13 +49,13 @@ pub struct Settings {
 
 /// An object, the server that has it, and how it is asked.
 pub struct Service {
-    target: Target,
+    pub(super) target: Target,
     client: Client,
     provider: Provider,
     /// How often a request is sent again.
     retries: u64,
     /// The kind of a failed request.
-    place: Kind,
+    pub(super) place: Kind,
 }
 
 /// What is known of an object.
@@ -229,114 +228,6 @@ impl Service {
         }
     }
 
-    /// Begins an upload; returns its id.
-    ///
-    /// # Errors
-    /// If the server does not give one.
-    pub async fn create(&self) -> Result<String, Failed> {
-        let attempt = || async {
-            let url = with_query(&self.target.url(), &mut [("uploads", "")]);
-            let text = self.text(Method::POST, url, HeaderMap::new(), None, BEGIN).await?;
-            element(&text, "UploadId").filter(|id| !id.is_empty()).ok_or_else(|| {
-                let failure = Failure::because(self.place, BEGIN, "the response has no UploadId");
-                Attempt::last(failure).into()
-            })
-        };
-        // After a lost response there would be two uploads.
-        self.retried(&Method::POST, attempt).await
-    }
-
-    /// Sends a part; returns its entity tag, without quotes.
-    ///
-    /// # Errors
-    /// If the server does not confirm it.
-    pub async fn put_part(&self, upload: &str, number: u64, body: &Body) -> Result<String, Failed> {
-        let number = number.to_string();
-        let attempt = || async {
-            let mut parameters = [("partNumber", number.as_str()), ("uploadId", upload)];
-            let url = with_query(&self.target.url(), &mut parameters);
-            let response = self.send(Method::PUT, url, HeaderMap::new(), Some(body)).await?;
-            match response.status() {
-                StatusCode::OK => Found::of(&response).etag.ok_or_else(|| {
-                    let why = "the response to a part has no ETag";
-                    Attempt::last(Failure::because(self.place, WRITE, why)).into()
-                }),
-                _ => Err(refused(response, self.place, WRITE).await),
-            }
-        };
-        self.retried(&Method::PUT, attempt).await
-    }
-
-    /// Makes the object of the parts that `manifest` lists, unless there is one and it has to be `new`; in one attempt.
-    ///
-    /// # Errors
-    /// If the server does not confirm it, whatever the status of its response is.
-    pub async fn complete(&self, upload: &str, manifest: &Body, new: bool) -> Result<(), Failed> {
-        let url = with_query(&self.target.url(), &mut [("uploadId", upload)]);
-        let text = self
-            .text(Method::POST, url, only(new), Some(manifest), COMPLETE)
-            .await?;
-        // Some servers have the second name.
-        let confirmations = ["CompleteMultipartUploadResult", "CompleteMultipartUploadResponse"];
-        if confirmations.iter().any(|name| element(&text, name).is_some()) {
-            return Ok(());
-        }
-        match element(&text, "Code") {
-            Some(code) if element(&text, "Error").is_some() => {
-                let message = element(&text, "Message").unwrap_or_default();
-                let why = format!(
-                    "the server responded 200 with an error: {code}: {}",
-                    message.escape_debug()
-                );
-                Err(of_code(&code, StatusCode::OK, self.place, COMPLETE, why))
-            }
-            _ => {
-                let failure = Failure::because(self.place, COMPLETE, "the response does not say that it is");
-                Err(Attempt::new(failure, Retry::Idempotent).into())
-            }
-        }
-    }
-
-    /// Removes an upload and its parts; returns false if there is no such upload.
-    ///
-    /// # Errors
-    /// If the server does not confirm it.
-    pub async fn abort(&self, upload: &str) -> Result<bool, Failed> {
-        let attempt = || async {
-            let url = with_query(&self.target.url(), &mut [("uploadId", upload)]);
-            let response = self.send(Method::DELETE, url, HeaderMap::new(), None).await?;
-            match response.status() {
-                StatusCode::NO_CONTENT | StatusCode::OK => Ok(true),
-                StatusCode::NOT_FOUND => Ok(false),
-                _ => Err(refused(response, self.place, "cannot remove the upload").await),
-            }
-        };
-        self.retried(&Method::DELETE, attempt).await
-    }
-
-    /// The uploads of this object that are neither complete nor removed, the oldest first, each with the time when it was
-    /// begun; no more than the first page of them.
-    ///
-    /// # Errors
-    /// If the server does not tell.
-    pub async fn uploads(&self) -> Result<Vec<(String, String)>, Failed> {
-        let key = &self.target.name.key;
-        let mut parameters = [("uploads", ""), ("prefix", key.as_str())];
-        let url = with_query(&self.target.bucket_url(), &mut parameters);
-        let operation = "cannot list the uploads";
-        let text = self.text(Method::GET, url, HeaderMap::new(), None, operation).await?;
-        let mut found = Vec::new();
-        for upload in text.split("<Upload>").skip(1) {
-            if let (Some(found_key), Some(id)) = (element(upload, "Key"), element(upload, "UploadId"))
-                && found_key == *key
-            {
-                found.push((element(upload, "Initiated").unwrap_or_default(), id));
-            }
-        }
-        found.sort();
-        Ok(found)
-    }
-
     /// A URL with which anyone may get the object for so long, and when its keys expire.
     ///
     /// # Errors
@@ -348,7 +239,7 @@ impl Service {
     }
 
     /// Sends a request, and again as long as that makes sense.
-    async fn retried<T, F>(&self, method: &Method, attempt: impl Fn() -> F) -> Result<T, Failed>
+    pub(super) async fn retried<T, F>(&self, method: &Method, attempt: impl Fn() -> F) -> Result<T, Failed>
     where
         F: Future<Output = Result<T, Failed>>,
     {
@@ -367,7 +258,7 @@ impl Service {
     }
 
     /// The text of a response that is a success.
-    async fn text(
+    pub(super) async fn text(
         &self,
         method: Method,
         url: Url,
@@ -388,7 +279,7 @@ impl Service {
     }
 
     /// Signs and sends a request once.
-    async fn send(
+    pub(super) async fn send(
         &self,
         method: Method,
         url: Url,
@@ -445,11 +336,10 @@ impl Found {
 }
 
 const READ: &str = "cannot read";
-const WRITE: &str = "cannot write";
-const BEGIN: &str = "cannot begin an upload";
-const COMPLETE: &str = "cannot complete the upload";
+pub(super) const WRITE: &str = "cannot write";
 
-fn with_query(url: &Url, parameters: &mut [(&str, &str)]) -> Url {
+/// A URL with a query of these parameters.
+pub(super) fn with_query(url: &Url, parameters: &mut [(&str, &str)]) -> Url {
     Url {
         target: format!("{}?{}", url.target, query(parameters)),
         ..url.clone()
@@ -457,7 +347,7 @@ fn with_query(url: &Url, parameters: &mut [(&str, &str)]) -> Url {
 }
 
 /// The header of a request that may not replace an object.
-fn only(new: bool) -> HeaderMap {
+pub(super) fn only(new: bool) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if new {
         headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"));

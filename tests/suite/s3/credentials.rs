@@ -132,3 +132,52 @@ fn wrong_settings_are_usage_errors() {
         assert!(run.stderr.contains(why), "{}", run.stderr);
     }
 }
+
+/// Prints the signature that botocore, AWS's own library, makes for the head of a request on standard input.
+const BOTOCORE: &str = r#"
+import sys
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+lines = sys.stdin.buffer.read().decode().split("\r\n")
+method, target, _ = lines[0].split(" ")
+fields = dict(line.split(": ", 1) for line in lines[1:] if line)
+signed = fields["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
+headers = {name: fields[name] for name in signed if name != "host"}
+request = AWSRequest(method, "http://" + fields["host"] + target, headers=headers)
+request.context["timestamp"] = fields["x-amz-date"]
+auth = S3SigV4Auth(Credentials("AKIDEXAMPLE", "s3cret", fields.get("x-amz-security-token")), "s3", "us-east-1")
+text = auth.string_to_sign(request, auth.canonical_request(request))
+print(auth.signature(text, request), end="")
+"#;
+
+#[test]
+fn botocore_signs_every_request_alike() {
+    let Some(server) = server() else { return };
+    let relay = Relay::new(&server, |_, _| Deed::Pass);
+    let bucket = server.bucket();
+    for key in ["../a b//c", "č?#%41+&=", "~t-_.(x)*!';:@$,[]{}|^`<>"] {
+        let quoted = format!("write \"s3://{bucket}/{key}\" if-absent=true");
+        let run = relay
+            .run(quoted)
+            .environment("AWS_SESSION_TOKEN", "to/k+en=")
+            .input("hello");
+        run.run().succeeds();
+    }
+    let data = crate::harness::noise(5 * super::MIB + 1, 1);
+    relay
+        .run(format!("write s3://{bucket}/parts"))
+        .input(data)
+        .run()
+        .succeeds();
+    let requests = relay.requests();
+    assert_eq!(requests.len(), 3 * 2 + 6);
+    for head in requests {
+        let authorization = header(&head, "authorization").expect("signed");
+        let ours = authorization.split("Signature=").nth(1).expect("a signature");
+        let mut python = crate::harness::peer("python3").expect("it runs the server");
+        python.args(["-c", BOTOCORE]);
+        let (_, theirs) = crate::harness::through(python, head.as_bytes());
+        assert_eq!(ours.as_bytes(), theirs, "{head}");
+    }
+}

@@ -184,3 +184,37 @@ fn later_run_goes_on_with_the_same_version() {
         "{requests:?}"
     );
 }
+
+#[test]
+fn ranges_come_in_order_in_their_memory() {
+    let Some(server) = server() else { return };
+    let bucket = server.bucket();
+    for size in [0, 1, MIB, 3 * MIB + 5] {
+        let data = noise(size, 5);
+        server.ask("PUT", &format!("/{bucket}/{size}"), &data);
+        let relay = Relay::new(&server, |_, earlier| match earlier {
+            2 => Deed::CutAfter(1000),
+            3 => Deed::Respond("503 Slow Down", "", "<Error><Code>SlowDown</Code></Error>"),
+            _ => Deed::Pass,
+        });
+        let read = format!("read s3://{bucket}/{size} threads=4 range=256KiB");
+        assert!(relay.run(&read).run().succeeds() == data, "{size}");
+        assert!(size < MIB || relay.requests().len() > size / (256 << 10), "{size}");
+        let run = relay.run(format!("{read} | skip 1000000")).run();
+        assert!(run.succeeds() == data.get(1_000_000..).unwrap_or_default(), "{size}");
+    }
+    let relay = Relay::new(&server, |_, earlier| match earlier {
+        0..3 => Deed::Pass,
+        _ => Deed::Respond(
+            "412 Precondition Failed",
+            "",
+            "<Error><Code>PreconditionFailed</Code></Error>",
+        ),
+    });
+    let run = relay
+        .run(format!(
+            "read s3://{bucket}/{MIB} threads=2 range=256KiB | write /dev/null"
+        ))
+        .run();
+    assert!(run.fails(10).contains("it has changed meanwhile"), "{}", run.stderr);
+}

@@ -277,6 +277,33 @@ fn signal_removes_the_upload() {
 }
 
 #[test]
+fn killed_run_leaves_an_upload_that_the_next_names() {
+    let Some(server) = server() else { return };
+    let relay = Relay::new(&server, |_, _| Deed::Pass);
+    let bucket = server.bucket();
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let running = relay
+        .run(format!("read - | write s3://{bucket}/k"))
+        .stdin(reader)
+        .start();
+    writer.write_all(&noise(6 * MIB, 7)).expect("it reads");
+    relay.wait_for(PART);
+    running.signal(Signal::KILL);
+    running.wait().dies_by(Signal::KILL);
+    assert_eq!(server.object(&bucket, "k"), None);
+    let data = noise(6 * MIB, 8);
+    let run = server.run(format!("write s3://{bucket}/k")).input(data.clone()).run();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(
+        run.stderr
+            .contains("has another upload that was begun and not completed"),
+        "{}",
+        run.stderr
+    );
+    assert!(server.object(&bucket, "k").expect("there") == data);
+}
+
+#[test]
 fn upload_that_cannot_be_removed_is_named() {
     let Some(server) = server() else { return };
     let relay = Relay::new(&server, |line, _| match line {
