@@ -78,13 +78,15 @@ impl Endpoint for Object {
 
     fn effect(&self) -> String {
         let sizes = PartSizes::new(self.part, None);
+        let folder = folder();
+        let file = format!(
+            "in a file without a name in {}",
+            shown(folder.as_os_str().as_encoded_bytes())
+        );
         let kept = if self.in_memory {
-            "in memory".to_owned()
+            format!("in memory,\n    one of more than {} {file}", human_size(self.part))
         } else {
-            format!(
-                "in a file without a name in {}",
-                shown(folder().as_os_str().as_encoded_bytes())
-            )
+            file
         };
         let replaces = if self.is_new {
             "never replaces an object"
