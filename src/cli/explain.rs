@@ -181,7 +181,7 @@ mod tests {
         let joined = if crate::platform::JOINS_PIPES {
             "moved inside the kernel, without a link"
         } else {
-            "full at 1.00 MiB, resumes at 512 KiB, chunks up to 256 KiB"
+            "full at 512 KiB, resumes at 256 KiB, chunks up to 128 KiB"
         };
         let linked = "full at 64.0 KiB, resumes at 32.0 KiB, chunks up to 16.0 KiB";
         assert_eq!(links, [joined, linked, joined]);

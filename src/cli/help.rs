@@ -30,9 +30,8 @@ pub fn short() -> String {
          \n\
          Usage  highwater [OPTIONS] 'STAGE | STAGE | …'\n       \
          … | highwater [OPTIONS] STAGE :: STAGE :: … | …\n       \
-         highwater attach PID   highwater demo   highwater stages [NAME]\n       \
-         highwater explain 'STAGE | …'   highwater check -- COMMAND…\n       \
-         highwater serve ADDRESS 'STAGE | …'\n\
+         highwater attach PID  highwater demo  highwater stages  highwater check\n       \
+         highwater explain 'STAGE | …'   highwater serve ADDRESS 'STAGE | …'\n\
          \n  \
          highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'\n\
          \n",

@@ -95,6 +95,8 @@ const DEFAULT_HIGH: u64 = 1 << 20;
 const DEFAULT_BYTES: RangeInclusive<u64> = 256 << 10..=512 << 10;
 /// What all links of bytes hold together where the user set no ceiling, as far as each has the least of that.
 const DEFAULT_ALL_BYTES: u64 = 1536 << 10;
+/// The same beside links of records, which need more room than those; their stages take longer than either.
+const DEFAULT_BYTES_BESIDE_RECORDS: u64 = 1 << 20;
 /// No address space is larger: the sum of all demands stays below this, so that none overflows.
 const MOST: u64 = i64::MAX.unsigned_abs();
 /// Below this a link moves less than a page at once, and most of the time is spent on switching threads.
@@ -166,11 +168,15 @@ impl MemoryPlan {
         };
         let high = share(room, &open);
         let bytes_high = if limits.memory.is_none() {
-            let count = links()
-                .filter(|(edge, demand)| !graph.edge(*edge).port.has_records() && demand.high.is_none())
-                .count() as u64;
+            let has_records = |edge| graph.edge(edge).port.has_records();
+            let all = if links().any(|(edge, _)| has_records(edge)) {
+                DEFAULT_BYTES_BESIDE_RECORDS
+            } else {
+                DEFAULT_ALL_BYTES
+            };
+            let shared = links().filter(|(edge, demand)| !has_records(*edge) && demand.high.is_none());
             let (least, most) = DEFAULT_BYTES.into_inner();
-            high.min((DEFAULT_ALL_BYTES / count.max(1)).clamp(least, most))
+            high.min((all / (shared.count() as u64).max(1)).clamp(least, most))
         } else {
             high
         };

@@ -136,7 +136,7 @@ pub fn share_one_heap() {
         libc::mallopt(libc::M_ARENA_MAX, 1);
         // The library raises this by itself. Buffers of many sizes would then share the heap, which grows with the gaps
         // between them.
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 64 << 10);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 10);
     }
 }
 
