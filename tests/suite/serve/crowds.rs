@@ -4,7 +4,7 @@ use std::io::Read;
 use std::net::TcpStream;
 
 use super::{Service, first_byte};
-use crate::harness::{Folder, noise, reset, xorshift};
+use crate::harness::{Folder, highwater, noise, reset, xorshift};
 
 /// Descriptors, threads, and resident KiB of the service; `None` where the system does not tell.
 fn used(service: &Service) -> Option<[u64; 3]> {
@@ -131,4 +131,14 @@ fn idle_connections_keep_no_client_out() {
     assert_eq!(service.fetch("/").text(), "small\n");
     assert_eq!(service.fetch("/-/health").text(), "ok\n");
     drop(idle);
+}
+
+#[test]
+fn service_honours_backpressure_by_check() {
+    let folder = Folder::new();
+    folder.write("big", noise(24 << 20, 5));
+    let service = Service::start(&folder, &["read big | gzip threads=1"]);
+    let (url, id) = (format!("http://{}/", service.address), service.running.id().to_string());
+    let run = highwater(["check", "--clients=4", "--seconds=2s", &url, "--pid", &id]).run();
+    assert_eq!(run.code, Some(0), "{}", String::from_utf8_lossy(&run.stdout));
 }
