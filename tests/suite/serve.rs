@@ -17,7 +17,8 @@ use crate::harness::{Folder, Running, highwater};
 
 /// A running service, whose access log is read from its standard output.
 struct Service {
-    running: Running,
+    /// `None` once it was waited for.
+    process: Option<Running>,
     address: SocketAddr,
     log: BufReader<ChildStdout>,
 }
@@ -31,7 +32,25 @@ impl Service {
         let mut running = highwater(all).within(folder).start();
         let address = running.address();
         let log = BufReader::new(running.take_stdout());
-        Self { running, address, log }
+        Self {
+            process: Some(running),
+            address,
+            log,
+        }
+    }
+
+    fn running(&mut self) -> &mut Running {
+        self.process.as_mut().expect("it was not waited for")
+    }
+
+    /// Its process number.
+    fn id(&self) -> u32 {
+        self.process.as_ref().expect("it was not waited for").id()
+    }
+
+    /// Waits for its end, and returns the signal that ended it.
+    fn ended_by(&mut self) -> Option<i32> {
+        self.process.take().expect("it was not waited for").wait().signal
     }
 
     /// Sends a request and leaves the connection open.
@@ -70,6 +89,16 @@ impl Service {
         let mut line = String::new();
         self.log.read_line(&mut line).expect("a line");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+}
+
+impl Drop for Service {
+    /// It would not end by itself.
+    fn drop(&mut self) {
+        if let Some(running) = &self.process {
+            let _ = rustix::process::kill_process(running.pid(), rustix::process::Signal::KILL);
+        }
+        let _ = self.process.take().map(Running::wait);
     }
 }
 

@@ -17,7 +17,7 @@ pub fn files() -> Vec<super::Generated> {
 
 #[cfg(feature = "http")]
 fn service() -> super::Generated {
-    let lines = crate::serve::sample::picture(Size { columns: 104, rows: 20 });
+    let lines = crate::serve::sample::picture(Size { columns: 104, rows: 32 });
     let command = "highwater serve :8080 --route /customers.csv '…' --route /orders.csv.gz '…'";
     let picture = svg("The live view of a service", command, &lines, Blocks::Bars);
     ("man/serve.svg".to_owned(), picture)

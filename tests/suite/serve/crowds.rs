@@ -4,11 +4,11 @@ use std::io::Read;
 use std::net::TcpStream;
 
 use super::{Service, first_byte};
-use crate::harness::{Folder, noise, reset, xorshift};
+use crate::harness::{Folder, highwater, noise, reset, xorshift};
 
 /// Descriptors, threads, and resident KiB of the service; `None` where the system does not tell.
 fn used(service: &Service) -> Option<[u64; 3]> {
-    let process = format!("/proc/{}", service.running.id());
+    let process = format!("/proc/{}", service.id());
     let descriptors = std::fs::read_dir(format!("{process}/fd")).ok()?.count();
     let status = std::fs::read_to_string(format!("{process}/status")).ok()?;
     let number = |name: &str| {
@@ -66,7 +66,7 @@ fn nothing_is_left_of_killed_clients() {
 
 /// The threads of stages.
 fn running(service: &Service) -> usize {
-    let Ok(tasks) = std::fs::read_dir(format!("/proc/{}/task", service.running.id())) else {
+    let Ok(tasks) = std::fs::read_dir(format!("/proc/{}/task", service.id())) else {
         return 0;
     };
     let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
@@ -131,4 +131,14 @@ fn idle_connections_keep_no_client_out() {
     assert_eq!(service.fetch("/").text(), "small\n");
     assert_eq!(service.fetch("/-/health").text(), "ok\n");
     drop(idle);
+}
+
+#[test]
+fn service_honours_backpressure_by_check() {
+    let folder = Folder::new();
+    folder.write("big", noise(24 << 20, 5));
+    let service = Service::start(&folder, &["read big | gzip threads=1"]);
+    let (url, id) = (format!("http://{}/", service.address), service.id().to_string());
+    let run = highwater(["check", "--clients=4", "--seconds=2s", &url, "--pid", &id]).run();
+    assert_eq!(run.code, Some(0), "{}", String::from_utf8_lossy(&run.stdout));
 }

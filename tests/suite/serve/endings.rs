@@ -256,13 +256,13 @@ fn drained_service_completes_its_runs() {
     // Its head has been read once this one, which came later, is answered.
     assert_eq!(service.fetch("/-/health").text(), "ok\n");
     assert_eq!(service.logged()["path"], "/-/health");
-    service.running.signal(Signal::TERM);
+    service.running().signal(Signal::TERM);
     let refused = Response::of(waiting);
     assert_eq!((refused.status, refused.text()), (503, "the service ends\n"));
     let mut rest = Vec::new();
     slow.read_to_end(&mut rest).expect("an end");
     assert!(rest == bytes[1..], "{} bytes", rest.len());
-    assert_eq!(service.running.wait().signal, Some(Signal::TERM.as_raw()));
+    assert_eq!(service.ended_by(), Some(Signal::TERM.as_raw()));
 }
 
 #[test]
@@ -273,18 +273,18 @@ fn second_signal_or_limit_cuts_the_rest() {
         let mut service = Service::start(&folder, &["read big", "--drain", limit]);
         let mut stuck = service.get("/");
         first_byte(&mut stuck);
-        service.running.signal(Signal::INT);
+        service.running().signal(Signal::INT);
         if limit != "0s" {
             // The first one was noticed once no more connections are accepted.
             let mut closed = Vec::new();
             let idle = std::net::TcpStream::connect(service.address);
             let _ = idle.and_then(|mut idle| idle.read_to_end(&mut closed));
-            service.running.signal(Signal::TERM);
+            service.running().signal(Signal::TERM);
         }
         let logged = service.logged();
         assert_eq!(logged["outcome"], "cut", "{logged}");
         assert_eq!(logged["reason"], "the service ended (--drain)");
-        assert_eq!(service.running.wait().signal, Some(Signal::INT.as_raw()));
+        assert_eq!(service.ended_by(), Some(Signal::INT.as_raw()));
         stuck.read_to_end(&mut Vec::new()).expect_err("a reset");
     }
 }

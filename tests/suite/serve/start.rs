@@ -68,9 +68,9 @@ fn start_says_how_many_fit() {
         ],
     );
     assert!(service.address.ip().is_loopback());
-    let line = service.running.line();
+    let line = service.running().line();
     assert_eq!(line, "highwater: /a: at most 13 at once, 1.00 MiB each: read a\n");
-    let line = service.running.line();
+    let line = service.running().line();
     let url = line
         .trim_end()
         .strip_prefix("highwater: metrics on http://")
