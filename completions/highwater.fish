@@ -328,7 +328,7 @@ function __highwater_parameters
             echo 'level=11'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'level=12'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'threads='\t'compress on so many threads; else on all processors, as far as --memory allows'
-            echo 'member='\t'bytes of input in a member; else 448KiB, or 256KiB where --memory is tight, and 64KiB from level 10 on'
+            echo 'member='\t'bytes of input in a member; else 384KiB, or 256KiB where --memory is tight, and 64KiB from level 10 on'
             echo 'single=true'\t'one member, for readers that know no more'
             echo 'single=false'\t'one member, for readers that know no more'
             echo 'flush='\t'flush after this time without input; a steady stream is never flushed'

@@ -137,6 +137,9 @@ pub fn share_one_heap() {
         // The library raises this by itself. Buffers of many sizes would then share the heap, which grows with the gaps
         // between them.
         libc::mallopt(libc::M_MMAP_THRESHOLD, 32 << 10);
+        // What is free at its end goes back to the system.
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 32 << 10);
+        libc::mallopt(libc::M_TOP_PAD, 16 << 10);
     }
 }
 

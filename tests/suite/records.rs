@@ -302,7 +302,8 @@ fn largest_record_fits_every_link() {
     let order = refused(&[], "lines high-records=5 low-records=5");
     assert!(order.contains("`low-records` is not below `high-records`"), "{order}");
     let record = "x".repeat(20_000) + "\n";
-    let memory = ["--memory", "200KiB"];
+    // Each of the two expressions has 512 KiB.
+    let memory = ["--memory", "1224KiB"];
     let passes = |length: usize| {
         let pipeline = "lines | grep x | redact y | take records=9";
         highwater(memory.iter().chain([&pipeline]))

@@ -361,8 +361,8 @@ fn threads_adapt_to_a_small_ceiling() {
 #[test]
 fn small_ceiling_shrinks_members_first() {
     let bytes = noise(3 * CHUNK, 27);
-    // Half of the ceiling is for state, of which a thread needs 1561 or 1177 KiB.
-    for (memory, size) in [("4MiB", 448 << 10), ("2560KiB", CHUNK)] {
+    // Half of the ceiling is for state, of which a thread needs 1433 or 1177 KiB.
+    for (memory, size) in [("4MiB", 384 << 10), ("2560KiB", CHUNK)] {
         let packed = highwater(["--memory", memory, "gzip threads=1"])
             .input(bytes.as_slice())
             .run()

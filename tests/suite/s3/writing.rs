@@ -267,7 +267,8 @@ fn signal_removes_the_upload() {
             .run(format!("read - | write s3://{bucket}/k"))
             .stdin(reader)
             .start();
-        writer.write_all(&noise(6 * MIB, 7)).expect("it reads");
+        // A part and some more, which fits the link behind it.
+        writer.write_all(&noise(5 * MIB + 9, 7)).expect("it reads");
         relay.wait_for(kind);
         running.signal(Signal::TERM);
         running.wait().dies_by(Signal::TERM);

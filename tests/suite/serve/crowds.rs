@@ -134,6 +134,7 @@ fn idle_connections_keep_no_client_out() {
 }
 
 #[test]
+#[cfg_attr(feature = "portable-platform", ignore = "the memory of others cannot be read there")]
 fn service_honours_backpressure_by_check() {
     let folder = Folder::new();
     folder.write("big", noise(24 << 20, 5));
