@@ -210,7 +210,7 @@ mod tests {
      ├  full at 512 KiB, resumes at 256 KiB, chunks up to 128 KiB
      │  2  gzip threads=1
      │     by default level=6 single=false flush=25ms
-     │     holds 1.52 MiB besides its links
+     │     holds 1.40 MiB besides its links
      │      │  full at 512 KiB, resumes at 256 KiB, chunks up to 128 KiB
      │  3  write /a.gz
      │     by default append=false clobber=true sync=true in-place=false

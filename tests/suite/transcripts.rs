@@ -1408,9 +1408,9 @@ highwater: unknown stage `gzpi`: did you mean `gzip`?
                 &[
                     "gives 10 B",
                     "full at 512 KiB, resumes at 256 KiB, chunks up to 128 KiB",
-                    "holds 3.05 MiB besides its links",
+                    "holds 2.80 MiB besides its links",
                     "connects to tcp://127.0.0.1:9000",
-                    "links 1.50 MiB + state 3.05 MiB = 4.55 MiB, of 8.00 MiB (by default)",
+                    "links 1.50 MiB + state 2.80 MiB = 4.30 MiB, of 8.00 MiB (by default)",
                 ][..],
             ),
             (
