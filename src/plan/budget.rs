@@ -167,18 +167,9 @@ impl MemoryPlan {
             limit - fixed
         };
         let high = share(room, &open);
-        let bytes_high = if limits.memory.is_none() {
-            let has_records = |edge| graph.edge(edge).port.has_records();
-            let all = if links().any(|(edge, _)| has_records(edge)) {
-                DEFAULT_BYTES_BESIDE_RECORDS
-            } else {
-                DEFAULT_ALL_BYTES
-            };
-            let shared = links().filter(|(edge, demand)| !has_records(*edge) && demand.high.is_none());
-            let (least, most) = DEFAULT_BYTES.into_inner();
-            high.min((all / (shared.count() as u64).max(1)).clamp(least, most))
-        } else {
-            high
+        let bytes_high = match limits.memory {
+            None => high.min(default_bytes(graph, demands)),
+            Some(_) => high,
         };
         let open_high = |port: Port| if port.has_records() { high } else { bytes_high };
         let problems = mark_problems(graph, demands, &bounds, open_high);
@@ -230,6 +221,19 @@ impl MemoryPlan {
     pub fn link_bytes(&self) -> u64 {
         self.links.values().iter().map(|marks| marks.high).sum()
     }
+}
+
+/// The most for each link of bytes without a mark of its own where the user set no ceiling.
+fn default_bytes(graph: &Graph, demands: &NodeMap<Demand>) -> u64 {
+    let edges = || graph.edges().map(|edge| graph.edge(edge));
+    let all = if edges().any(|edge| edge.port.has_records()) {
+        DEFAULT_BYTES_BESIDE_RECORDS
+    } else {
+        DEFAULT_ALL_BYTES
+    };
+    let shared = edges().filter(|edge| !edge.port.has_records() && demands[edge.from].high.is_none());
+    let (least, most) = DEFAULT_BYTES.into_inner();
+    (all / (shared.count() as u64).max(1)).clamp(least, most)
 }
 
 /// The problems of marks that cannot hold, where `open_high` is the mark of links without one of their own.
