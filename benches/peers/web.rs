@@ -45,6 +45,8 @@ impl Server {
                 "/CN=localhost",
                 "-addext",
                 "subjectAltName=DNS:localhost",
+                "-addext",
+                "basicConstraints=critical,CA:FALSE",
                 "-days",
                 "30",
             ])
