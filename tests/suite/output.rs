@@ -18,7 +18,7 @@ fn a_full_standard_output_is_an_error() {
         &["stages"],
         &["stages", "gzip"],
         &["explain", "read a | write b"],
-        // The portable peak is that of whoever starts a program, too, and these tests are larger than the demo.
+        // The portable peak includes that of the process that starts a program, and these tests are larger than the demo.
         #[cfg(not(feature = "portable-platform"))]
         &["demo", "--seconds", "1"],
     ] {

@@ -402,12 +402,16 @@ fn bracketed(name: &[u8], prefix: &[u8]) -> Option<u64> {
     std::str::from_utf8(number).ok()?.parse().ok()
 }
 
-/// How far a process is in the file at one of its descriptors.
+/// How far a process is in the file at one of its descriptors. A folder has none: its position is no number of bytes.
 #[must_use]
 pub fn file_position(pid: i32, fd: i32) -> Option<FilePosition> {
     let text = read(format!("/proc/{pid}/fdinfo/{fd}")).ok()?;
     let link = format!("/proc/{pid}/fd/{fd}");
-    let stat = rustix::fs::statx(CWD, link, AtFlags::STATX_DONT_SYNC, StatxFlags::SIZE).ok()?;
+    let wanted = StatxFlags::TYPE | StatxFlags::SIZE;
+    let stat = rustix::fs::statx(CWD, link, AtFlags::STATX_DONT_SYNC, wanted).ok()?;
+    if FileType::from_raw_mode(stat.stx_mode.into()).is_dir() {
+        return None;
+    }
     Some(FilePosition {
         offset: status_field(&text, "pos:")?.parse().ok()?,
         size: stat.stx_size,
@@ -499,6 +503,20 @@ mod tests {
         assert_eq!(named("do_wait"), Activity::AwaitingChild);
         assert_eq!(named("do_sys_poll"), Activity::Polling);
         assert_eq!(named("0"), Activity::Polling, "it may not be seen");
+    }
+
+    #[test]
+    fn only_what_has_bytes_has_a_position() {
+        use std::io::{Seek, SeekFrom};
+        use std::os::fd::AsRawFd;
+        let own = i32::try_from(std::process::id()).expect("small");
+        let mut file = tempfile::tempfile().expect("a file");
+        file.set_len(9).expect("set");
+        file.seek(SeekFrom::Start(4)).expect("moved");
+        let position = file_position(own, file.as_raw_fd()).expect("a file");
+        assert_eq!((position.offset, position.size), (4, 9));
+        let folder = std::fs::File::open("/").expect("a folder");
+        assert!(file_position(own, folder.as_raw_fd()).is_none());
     }
 
     #[test]

@@ -147,7 +147,7 @@ fn source_ends_when_client_leaves() {
         let limit = Timespec::try_from(Duration::from_secs(5)).expect("a time");
         let mut polled = [PollFd::new(&source, PollFlags::empty())];
         poll(&mut polled, Some(&limit)).expect("polled");
-        assert!(polled[0].revents().contains(PollFlags::ERR), "nobody reads it any more");
+        assert!(polled[0].revents().contains(PollFlags::ERR), "its reader is gone");
         // It is a tenth of that; the machine may be busy.
         assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
         let logged = service.logged();

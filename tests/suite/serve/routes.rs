@@ -75,7 +75,7 @@ fn head_runs_nothing() {
     let request = "HEAD /x.csv HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let head = Response::of(service.send(request));
     assert_eq!((head.status, head.body.len()), (200, 0));
-    assert_eq!(head.field("content-length"), None, "nobody knows");
+    assert_eq!(head.field("content-length"), None, "the length is unknown");
     assert_eq!(head.field("content-type"), Some("application/gzip"));
     assert_eq!(service.logged()["method"], "HEAD");
     assert_eq!(folder.names(), [""; 0]);
