@@ -10,6 +10,7 @@ mod pacing;
 mod records;
 mod report;
 mod run;
+mod service;
 mod web;
 mod workloads;
 
@@ -63,7 +64,13 @@ fn run(is_quick: bool, filters: &[&String]) -> io::Result<()> {
         report.note("HTTP: nginx or openssl is missing".to_owned());
     }
     let tar = data.tar(data.lane_size)?;
-    let web = server.iter().flat_map(|server| server.works(&tar));
+    let small = data.tar(100 << 20)?;
+    let service = service::Service::start(&small)?;
+    let web = server.iter().flat_map(|server| {
+        let url = server.url(&small);
+        let one = std::iter::once(service.work(&small, &url));
+        server.works(&tar).into_iter().chain(one)
+    });
     for work in workloads::all(&data)?
         .into_iter()
         .chain(records::all(&data)?)
@@ -73,7 +80,8 @@ fn run(is_quick: bool, filters: &[&String]) -> io::Result<()> {
             compare::compare(&work, pairs, &data, &mut report)?;
         }
     }
-    let others: [(&str, Measure); 4] = [
+    let others: [(&str, Measure); 5] = [
+        ("serve, a fast client beside 200 slow ones", service::measure),
         ("view and meters on against off", instructions::measure),
         ("throttle", pacing::measure),
         ("peak RSS", footprint::measure),

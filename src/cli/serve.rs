@@ -14,9 +14,8 @@ use crate::engine::{self, MinRate};
 use crate::error::{Failure, Kind, shown};
 use crate::grammar::{human_size, parse_duration, parse_size};
 use crate::net::Address;
-use crate::net::http::body;
 use crate::net::http::fields::Fields;
-use crate::net::http::server::Limits;
+use crate::net::http::server::{Limits, REQUEST_MEMORY};
 use crate::net::tls::TlsFiles;
 use crate::platform::{end_as, files, terminal_size};
 use crate::serve::{LogTarget, Refusal, Route, RouteOptions, Service, Settings, Shares, Shown, TooLittle, Wanted};
@@ -223,7 +222,7 @@ fn serve(options: &ServeOptions, routes: Vec<Route>) -> Result<i32, Failure> {
             .iter()
             .map(|route| (route.path.as_str(), route.run_memory))
             .collect(),
-        connection: single.memory(tls.is_some()) + LINE_MEMORY,
+        connection: single.memory(tls.is_some()) + REQUEST_MEMORY,
         max_clients: options.max_clients,
     });
     let shares = shares.map_err(|TooLittle(why)| usage(why))?;
@@ -268,9 +267,6 @@ fn serve(options: &ServeOptions, routes: Vec<Route>) -> Result<i32, Failure> {
     };
     service.run(routes, settings)
 }
-
-/// What a connection in the line holds besides its buffers: the first part of a request's body.
-const LINE_MEMORY: u64 = body::MEMORY / 3;
 
 /// The most runs of each route.
 fn route_clients(options: &ServeOptions, routes: &[Route]) -> Result<Vec<Option<usize>>, String> {
