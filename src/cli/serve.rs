@@ -24,6 +24,7 @@ use crate::view::{Progress, say};
 
 use super::log::{self, LogLevel};
 use super::options::{Color, ProgressChoice, parse_interval, parse_limit, parse_min_rate, style};
+use super::own_files::Taken;
 use super::{USAGE, fail};
 
 /// What is served, and how.
@@ -227,7 +228,17 @@ fn serve(options: &ServeOptions, routes: Vec<Route>) -> Result<i32, Failure> {
     });
     let shares = shares.map_err(|TooLittle(why)| usage(why))?;
     let route_clients = route_clients(options, &routes).map_err(usage)?;
-    let log = options.access_log.as_deref().map(log_target).transpose()?;
+    let log = options.access_log.as_deref().map(|path| {
+        let of_route = |route: &Route| {
+            let files = route.files.iter();
+            let named = files.map(|(place, end)| (place.clone(), format!("{end} of {}", route.path)));
+            named.collect::<Vec<_>>()
+        };
+        let files = routes.iter().flat_map(of_route);
+        Taken::by(files.collect()).take("--access-log", path)?;
+        log_target(path)
+    });
+    let log = log.transpose()?;
     let service = Service::bind(&options.address, tls.is_some())?;
     let metrics = options.metrics.as_ref().map(Listener::bind).transpose()?;
     say(&format!("highwater: listening on {}\n", service.url()));
