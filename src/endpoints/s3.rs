@@ -39,6 +39,7 @@ pub static SCHEME: Scheme = Scheme {
     }),
     write: Some(Access {
         params: &[
+            THREADS,
             PART,
             IF_ABSENT,
             PRESIGN,

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::error::{Failure, Kind};
 use crate::net::http::Attempt;
-use crate::net::s3::{Body, Failed, MOST_PARTS, Name, Part, Service, Store, hex};
+use crate::net::s3::{Body, Failed, MOST_PARTS, Name, Part, Service, Store, Summed, hex};
 use crate::stage::{BoxFuture, Rollback};
 
 /// The object, and the upload that makes it. The engine keeps it to roll back.
@@ -79,11 +79,11 @@ impl Manifest {
     ///
     /// # Errors
     /// If the entity tags are too long to be kept.
-    pub fn add(&mut self, etag: &str, body: &Body) -> Result<(), Failure> {
+    pub fn add(&mut self, etag: &str, part: Summed) -> Result<(), Failure> {
         self.count += 1;
-        self.bytes += body.length();
-        self.is_summed &= etag.eq_ignore_ascii_case(&hex(&body.md5));
-        self.sum.update(body.md5);
+        self.bytes += part.length;
+        self.is_summed &= etag.eq_ignore_ascii_case(&hex(&part.md5));
+        self.sum.update(part.md5);
         let etag = etag.replace('&', "&amp;").replace('<', "&lt;");
         let length = self.etags.len() + etag.len() + 1;
         if length as u64 > MANIFEST {

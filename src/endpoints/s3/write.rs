@@ -1,7 +1,9 @@
 //! Objects that are written: in one request if they are small, else in parts. What the server has not confirmed is kept
 //! and sent again.
 
+use std::collections::BTreeMap;
 use std::env;
+use std::future::poll_fn;
 use std::io::IoSlice;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,14 +11,15 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::catalog::{Args, Placed};
 use crate::error::{Failure, Kind, Stop, shown};
 use crate::grammar::human_size;
-use crate::net::s3::{Body, Given, LEAST_PART, MEMORY, MOST_PARTS, Part, PartSizes, Service, Store};
+use crate::net::s3::{Body, Given, LEAST_PART, MEMORY, MOST_PARTS, Part, PartSizes, Service, Store, Summed};
 use crate::stage::{BoxFuture, Endpoint, Facts, OpenWriter, Outcome, Outside, Phase, Reach, Rollback, StreamWriter};
 
-use super::options::{IF_ABSENT, Planned, part_size, presign_time};
+use super::options::{IF_ABSENT, Planned, part_size, presign_time, threads};
 use super::upload::{MANIFEST, Manifest, Upload};
 
 /// The memory that a part in a file takes while it is sent, in bytes: pieces of it.
@@ -30,7 +33,12 @@ pub fn named(rest: &[u8], args: &Args) -> Placed {
     Ok(Box::new(Object {
         planned: Planned::of(rest, args, Kind::Sink)?,
         part,
-        in_memory: part == LEAST_PART || is_limited,
+        threads: threads(args),
+        kept: if part == LEAST_PART || is_limited {
+            Kept::All
+        } else {
+            Kept::File
+        },
         is_new: args.flag(IF_ABSENT.name),
         presign: presign_time(args)?,
         size: None,
@@ -41,14 +49,37 @@ struct Object {
     planned: Planned,
     /// The least size of a part in bytes.
     part: u64,
-    /// Whether a part of that size is kept in memory, and not in a file.
-    in_memory: bool,
+    /// How many parts are sent at once.
+    threads: usize,
+    kept: Kept,
     /// Whether it may not replace another.
     is_new: bool,
     /// How long a URL is to be good for.
     presign: Option<Duration>,
     /// How many bytes will come, if that is known.
     size: Option<u64>,
+}
+
+/// Where parts of the least size are kept until the server has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// In memory, while the next one is filled.
+    All,
+    /// In memory, one at a time.
+    One,
+    /// In a file.
+    File,
+}
+
+impl Object {
+    /// How many parts are in memory at most.
+    fn in_memory(&self) -> usize {
+        match self.kept {
+            Kept::All => self.threads + 1,
+            Kept::One => 1,
+            Kept::File => 0,
+        }
+    }
 }
 
 impl Endpoint for Object {
@@ -61,11 +92,18 @@ impl Endpoint for Object {
     }
 
     fn state_bytes(&self) -> u64 {
-        MEMORY + MANIFEST + if self.in_memory { self.part } else { PIECES }
+        let parts = (self.in_memory() as u64).saturating_mul(self.part).max(PIECES);
+        let requests = self.threads as u64 * MEMORY;
+        parts.saturating_add(requests + MANIFEST)
     }
 
-    fn spool(&mut self) -> bool {
-        std::mem::take(&mut self.in_memory)
+    fn hold_less(&mut self) -> bool {
+        self.threads = 1;
+        let less = match self.kept {
+            Kept::All => Kept::One,
+            Kept::One | Kept::File => Kept::File,
+        };
+        std::mem::replace(&mut self.kept, less) != less
     }
 
     fn sink_facts(&self) -> Result<Facts, Failure> {
@@ -83,10 +121,19 @@ impl Endpoint for Object {
             "in a file without a name in {}",
             shown(folder.as_os_str().as_encoded_bytes())
         );
-        let kept = if self.in_memory {
-            format!("in memory,\n    one of more than {} {file}", human_size(self.part))
+        let in_memory = match self.kept {
+            Kept::File => format!("the part that is sent is kept {file}"),
+            Kept::One => "the part that is sent is kept in memory".to_owned(),
+            Kept::All => format!(
+                "{} parts are kept in memory: one is filled while {} sent",
+                self.in_memory(),
+                if self.threads == 1 { "the other is" } else { "the others are" }
+            ),
+        };
+        let kept = if self.kept == Kept::File {
+            in_memory
         } else {
-            file
+            format!("{in_memory},\n    one of more than {} {file}", human_size(self.part))
         };
         let replaces = if self.is_new {
             "never replaces an object"
@@ -98,7 +145,7 @@ impl Endpoint for Object {
              2 requests up to {part}, else 4 and 1 for each part of {part}\n    \
              larger parts if the size is known and needs more than 10,000; if it is not\n    \
              known, parts double every 1,000, and the largest object has {}\n    \
-             the part that is sent is kept {kept}",
+             {kept}",
             self.planned.server(),
             human_size(sizes.largest_object()),
             part = human_size(self.part),
@@ -118,14 +165,22 @@ impl Endpoint for Object {
             }
             let writer = Writer {
                 sizes: PartSizes::new(self.part, self.size),
-                room: if self.in_memory { self.part } else { 0 },
+                room: if self.kept == Kept::File { 0 } else { self.part },
+                threads: self.threads,
+                overlaps: self.kept != Kept::One,
                 expected: self.size,
                 is_new: self.is_new,
                 presign: self.presign,
                 limit: self.planned.options.linger,
                 url: None,
                 manifest: Manifest::new(),
-                state: State::Between(BytesMut::new()),
+                number: 0,
+                filling: None,
+                whole: None,
+                sending: JoinSet::new(),
+                sending_file: None,
+                confirmed: BTreeMap::new(),
+                spare: Vec::new(),
                 upload: Arc::new(Upload::new(service.clone())),
                 service,
             };
@@ -156,6 +211,10 @@ struct Writer {
     sizes: PartSizes,
     /// The largest part that is kept in memory, in bytes.
     room: u64,
+    /// How many parts are sent at once.
+    threads: usize,
+    /// Whether one is filled while others are sent.
+    overlaps: bool,
     /// How many bytes will come, if that is known.
     expected: Option<u64>,
     is_new: bool,
@@ -164,73 +223,102 @@ struct Writer {
     limit: Option<Duration>,
     url: Option<String>,
     manifest: Manifest,
-    state: State,
-}
-
-/// What is sent, and its entity tag.
-type Sent = Result<(Body, String), Failure>;
-
-enum State {
-    /// No part is there; this is the memory of the last one.
-    Between(BytesMut),
-    Filling(Box<Part>),
-    /// The part is full, and the server has not confirmed it.
-    Sending(BoxFuture<'static, Sent>),
+    /// How many parts were begun.
+    number: u64,
+    filling: Option<Part>,
     /// All of the object, which one request will put.
-    Whole(Body),
-    /// The server has all parts.
-    Sent,
+    whole: Option<Body>,
+    /// Parts in memory that are being sent.
+    sending: JoinSet<Sent>,
+    /// A part in a file that is being sent: it is read on this thread.
+    sending_file: Option<BoxFuture<'static, Sent>>,
+    /// Parts that the server has confirmed before an earlier one.
+    confirmed: BTreeMap<u64, (String, Summed)>,
+    /// The memory of confirmed parts.
+    spare: Vec<BytesMut>,
 }
+
+/// The number of a part that the server has confirmed, what was sent, and its entity tag.
+type Sent = Result<(u64, Body, String), Failure>;
 
 impl Writer {
-    /// The part to be filled.
-    fn part(&mut self) -> Result<&mut Part, Failure> {
-        if let State::Between(memory) = &mut self.state {
-            let number = self.manifest.next();
-            if number > MOST_PARTS {
-                let why = format!("the object would have more than {MOST_PARTS} parts: give a larger part=");
-                return Err(Failure::because(Kind::Limit, "cannot write", why));
-            }
-            let size = self.sizes.size(number);
-            let size = self.expected.map_or(size, |whole| size.min(whole.max(1)));
-            let store = store(self.room, size);
-            let part = Part::new(size, &store, std::mem::take(memory), self.service.signs_bodies())?;
-            self.state = State::Filling(Box::new(part));
+    /// Begins another part.
+    fn begin(&mut self) -> Result<(), Failure> {
+        self.number += 1;
+        if self.number > MOST_PARTS {
+            let why = format!("the object would have more than {MOST_PARTS} parts: give a larger part=");
+            return Err(Failure::because(Kind::Limit, "cannot write", why));
         }
-        match &mut self.state {
-            State::Filling(part) => Ok(part),
-            _ => Err(Failure::because(Kind::Bug, "cannot write", "there is no part to fill")),
-        }
-    }
-
-    /// Begins to send the part that is there.
-    fn send(&mut self) {
-        let State::Filling(part) = std::mem::replace(&mut self.state, State::Sent) else {
-            return;
+        let size = self.sizes.size(self.number);
+        let size = self.expected.map_or(size, |whole| size.min(whole.max(1)));
+        let store = store(self.room, size);
+        let memory = match store {
+            Store::Memory => self.spare.pop().unwrap_or_default(),
+            Store::File(_) => BytesMut::new(),
         };
-        let (upload, number, body) = (self.upload.clone(), self.manifest.next(), part.finish());
-        self.state = State::Sending(Box::pin(async move {
-            let etag = upload.put_part(number, &body).await?;
-            Ok((body, etag))
-        }));
+        self.filling = Some(Part::new(size, &store, memory, self.service.signs_bodies())?);
+        Ok(())
     }
 
-    /// Waits until the server has confirmed the part that is sent.
-    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        if let State::Sending(sent) = &mut self.state {
-            let sent = ready!(sent.as_mut().poll(context));
-            self.state = State::Between(BytesMut::new());
-            let (body, etag) = sent?;
-            self.manifest.add(&etag, &body)?;
-            self.state = State::Between(body.into_memory());
+    /// Begins to send the part that was filled.
+    fn send(&mut self) {
+        let Some(part) = self.filling.take() else { return };
+        let (upload, number, body) = (self.upload.clone(), self.number, part.finish());
+        let is_in_memory = body.bytes().is_some();
+        let sent = async move {
+            let etag = upload.put_part(number, &body).await?;
+            Ok((number, body, etag))
+        };
+        if is_in_memory {
+            self.sending.spawn(sent);
+        } else {
+            self.sending_file = Some(Box::pin(sent));
         }
-        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until at most so many parts are on their way.
+    fn poll_sent(&mut self, context: &mut Context<'_>, most: usize) -> Poll<Result<(), Failure>> {
+        loop {
+            let mut sent = Poll::Pending;
+            if let Some(file) = &mut self.sending_file {
+                sent = file.as_mut().poll(context);
+                if sent.is_ready() {
+                    self.sending_file = None;
+                }
+            }
+            if sent.is_pending()
+                && let Poll::Ready(Some(joined)) = self.sending.poll_join_next(context)
+            {
+                let panicked = |error: JoinError| Err(Failure::because(Kind::Bug, "cannot write", error.to_string()));
+                sent = Poll::Ready(joined.unwrap_or_else(panicked));
+            }
+            match sent {
+                Poll::Ready(sent) => self.confirm(sent?)?,
+                Poll::Pending if self.sending.len() + usize::from(self.sending_file.is_some()) > most => {
+                    return Poll::Pending;
+                }
+                Poll::Pending => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// Notes a part that the server has.
+    fn confirm(&mut self, (number, body, etag): (u64, Body, String)) -> Result<(), Failure> {
+        self.confirmed.insert(number, (etag, body.summed()));
+        let memory = body.into_memory();
+        if memory.capacity() > 0 {
+            self.spare.push(memory);
+        }
+        while let Some((etag, summed)) = self.confirmed.remove(&self.manifest.next()) {
+            self.manifest.add(&etag, summed)?;
+        }
+        Ok(())
     }
 
     async fn finish(&mut self) -> Result<(), Failure> {
-        match &self.state {
-            State::Whole(body) => self.upload.put(body, self.is_new).await,
-            _ => {
+        match &self.whole {
+            Some(body) => self.upload.put(body, self.is_new).await,
+            None => {
                 let room = self.room;
                 let complete = self
                     .upload
@@ -258,15 +346,21 @@ impl Writer {
 impl StreamWriter for Writer {
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
         // A full part is not sent before more comes: it may be all, and then one request is enough.
-        if matches!(&self.state, State::Filling(part) if part.is_full()) {
+        if self.filling.as_ref().is_some_and(Part::is_full) {
+            ready!(self.poll_sent(context, self.threads - 1))?;
             self.send();
         }
-        ready!(self.poll_sent(context))?;
-        Poll::Ready(self.part().and_then(|part| part.fill(slices)).map_err(Stop::from))
+        let most = if self.overlaps { self.threads } else { 0 };
+        ready!(self.poll_sent(context, most))?;
+        if self.filling.is_none() {
+            self.begin()?;
+        }
+        let filled = self.filling.as_mut().map_or(Ok(0), |part| part.fill(slices));
+        Poll::Ready(filled.map_err(Stop::from))
     }
 
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Stop> {
-        match self.poll_sent(context) {
+        match self.poll_sent(context, usize::MAX) {
             Poll::Ready(Err(failure)) => Poll::Ready(failure.into()),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
@@ -283,18 +377,18 @@ impl StreamWriter for Writer {
 
     fn prepare(&mut self) -> BoxFuture<'_, Outcome> {
         Box::pin(async {
-            std::future::poll_fn(|context| self.poll_sent(context)).await?;
-            if self.manifest.next() == 1 {
-                self.part()?;
-                if let State::Filling(part) = std::mem::replace(&mut self.state, State::Sent) {
-                    self.state = State::Whole(part.finish());
+            if self.number <= 1 {
+                if self.filling.is_none() {
+                    self.begin()?;
                 }
+                self.whole = self.filling.take().map(Part::finish);
                 return Ok(());
             }
+            poll_fn(|context| self.poll_sent(context, self.threads - 1)).await?;
             self.send();
-            std::future::poll_fn(|context| self.poll_sent(context)).await?;
-            // The document that completes the upload takes the room of the last part.
-            self.state = State::Sent;
+            poll_fn(|context| self.poll_sent(context, 0)).await?;
+            // The document that completes the upload takes the room of a part.
+            self.spare.clear();
             Ok(())
         })
     }
