@@ -6,6 +6,7 @@ mod data;
 mod endings;
 mod footprint;
 mod instructions;
+mod objects;
 mod pacing;
 mod records;
 mod report;
@@ -64,6 +65,11 @@ fn run(is_quick: bool, filters: &[&String]) -> io::Result<()> {
         report.note("HTTP: nginx or openssl is missing".to_owned());
     }
     let tar = data.tar(data.lane_size)?;
+    let store = objects::Server::start(&data)?;
+    if store.is_none() {
+        report.note("S3: s3s-fs is missing".to_owned());
+    }
+    let stored = store.iter().flat_map(|store| store.works(&tar));
     let small = data.tar(100 << 20)?;
     let service = service::Service::start(&small)?;
     let web = server.iter().flat_map(|server| {
@@ -75,6 +81,7 @@ fn run(is_quick: bool, filters: &[&String]) -> io::Result<()> {
         .into_iter()
         .chain(records::all(&data)?)
         .chain(web)
+        .chain(stored)
     {
         if is_wanted(work.name) {
             compare::compare(&work, pairs, &data, &mut report)?;

@@ -127,7 +127,11 @@ impl Endpoint for Object {
             Kept::All => format!(
                 "{} parts are kept in memory: one is filled while {} sent",
                 self.in_memory(),
-                if self.threads == 1 { "the other is" } else { "the others are" }
+                if self.threads == 1 {
+                    "the other is"
+                } else {
+                    "the others are"
+                }
             ),
         };
         let kept = if self.kept == Kept::File {
