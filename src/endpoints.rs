@@ -32,11 +32,11 @@ mod unix;
 mod websocket;
 pub mod write;
 
+pub use batch::BatchInput;
 #[cfg(feature = "http")]
 pub use http::listen::{disposition, parse_path, upload::is_cross_site};
 #[cfg(feature = "http")]
 pub use http::request::{RequestBody, Response, ResponseBody};
-pub use batch::BatchInput;
 pub use side_file::{OpenSideFile, SideFile};
 pub use unix::OwnSocket;
 

@@ -21,8 +21,8 @@ mod resuming;
 mod sub_plan;
 
 pub use budget::MemoryPlan;
-pub use sub_plan::{PlanRun, SubPlan, share};
 use planner::Planner;
+pub use sub_plan::{PlanRun, SubPlan, share};
 
 /// The definitions of all stages.
 #[must_use]

@@ -309,7 +309,11 @@ impl Batches {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         // A source that is told what is durable knows where a chunk ends, and not what lies in it.
         if self.context.durable.is_some() {
-            return if chunk.len() <= size || bytes == 0 { chunk.len() } else { 0 };
+            return if chunk.len() <= size || bytes == 0 {
+                chunk.len()
+            } else {
+                0
+            };
         }
         let mut count = chunk.whole_records_within(size);
         if let Some(most) = self.limits.records {
@@ -334,18 +338,19 @@ impl Batches {
         });
     }
 
-    /// Ends the batch that is being filled, once the one before it is committed.
+    /// Ends the batch that is being filled, once the one before it is committed: a later one is never there without it.
     async fn close(&mut self) -> Outcome {
-        let Some(mut run) = self.filling.take() else {
+        if self.filling.is_none() {
             return Ok(());
-        };
-        let is_over = run.feed.is_closed();
-        run.feed.finish();
+        }
         self.committed().await?;
-        if is_over {
-            acknowledge(&self.context, self.position);
-        } else {
-            self.committing = Some((run.outcome, self.position));
+        if let Some(Run { mut feed, outcome, .. }) = self.filling.take() {
+            if feed.is_closed() {
+                acknowledge(&self.context, self.position);
+            } else {
+                feed.finish();
+                self.committing = Some((outcome, self.position));
+            }
         }
         Ok(())
     }

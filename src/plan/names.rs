@@ -124,7 +124,9 @@ impl Names {
         if Place::of(&name) != Place::File {
             return Ok(name);
         }
-        let path = PathBuf::from(OsString::from_vec(name.strip_prefix(b"file:").unwrap_or(&name).to_vec()));
+        let path = PathBuf::from(OsString::from_vec(
+            name.strip_prefix(b"file:").unwrap_or(&name).to_vec(),
+        ));
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new("."));
         let failed = |error| {
@@ -136,7 +138,10 @@ impl Names {
             return Ok(name);
         }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let given = last.as_ref().filter(|(of, _)| of == folder).map_or(0, |(_, number)| *number);
+        let given = last
+            .as_ref()
+            .filter(|(of, _)| of == folder)
+            .map_or(0, |(_, number)| *number);
         let number = 1 + given.max(largest(&parts, label, folder).map_err(failed)?);
         *last = Some((folder.to_owned(), number));
         Ok(made(&parts, label, number))
@@ -145,14 +150,20 @@ impl Names {
 
 /// The largest number in the names of a folder that these parts could have made; 0 if there is none.
 fn largest(parts: &[Part], label: RunLabel, folder: &Path) -> std::io::Result<u64> {
-    let at = parts.iter().position(|part| *part == Part::Number).unwrap_or(parts.len());
+    let at = parts
+        .iter()
+        .position(|part| *part == Part::Number)
+        .unwrap_or(parts.len());
     let last = |name: Vec<u8>| name.rsplit(|byte| *byte == b'/').next().unwrap_or_default().to_vec();
     let before = last(made(&parts[..at], label, 0));
     let after = made(&parts[(at + 1).min(parts.len())..], label, 0);
     let mut largest = 0;
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name();
-        let digits = name.as_bytes().strip_prefix(&before[..]).and_then(|rest| rest.strip_suffix(&after[..]));
+        let digits = name
+            .as_bytes()
+            .strip_prefix(&before[..])
+            .and_then(|rest| rest.strip_suffix(&after[..]));
         let number = digits.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
         largest = largest.max(number.unwrap_or(0));
     }
@@ -238,7 +249,9 @@ fn prepare(call: &mut Call) -> Result<(), Problem> {
         Some((value, _)) if value == keeps => {}
         Some((_, span)) => {
             let problem = Problem::at(span, "a batch never replaces what another has made");
-            return Err(problem.help("only a name with {position} may be replaced: by the same batch, if it comes again"));
+            return Err(
+                problem.help("only a name with {position} may be replaced: by the same batch, if it comes again")
+            );
         }
         None => {
             let word = |bytes: &[u8]| Word {
@@ -332,7 +345,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let at = folder.path().display();
         let by_time = names(&format!("gzip | write {at}/{{time:%Y-%m-%d}}/{{position}}.gz")).expect("valid");
-        assert_eq!(run(&by_time, 42), format!("gzip | write {at}/2023-11-14/0000000000000042.gz"));
+        assert_eq!(
+            run(&by_time, 42),
+            format!("gzip | write {at}/2023-11-14/0000000000000042.gz")
+        );
         assert!(folder.path().join("2023-11-14").is_dir());
         for name in ["a7.b", "a12.b", "a99", "99.b"] {
             fs::write(folder.path().join(name), "").expect("written");
@@ -356,12 +372,19 @@ mod tests {
             ("write a{time:%Q}", "`%Q` is no format of a time"),
             ("write {n}/a", "{n} is for the last part of a file's path"),
             ("write s3://bucket/{n}", "{n} is for the last part of a file's path"),
-            ("write a{n} clobber=true", "a batch never replaces what another has made"),
+            (
+                "write a{n} clobber=true",
+                "a batch never replaces what another has made",
+            ),
         ] {
             let problems = names(text).expect_err(text);
             assert_eq!(problems[0].message, why, "{text}");
         }
-        for text in ["write a append=true", "write {other}{n}", "write path={position} clobber=true"] {
+        for text in [
+            "write a append=true",
+            "write {other}{n}",
+            "write path={position} clobber=true",
+        ] {
             names(text).expect(text);
         }
     }

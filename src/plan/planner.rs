@@ -136,9 +136,15 @@ impl Planner {
                 too_slow.extend(slower(&**transform, &args, self.limits.min_rate));
             }
             let is_sink = matches!(built, Ok(StagePlan::Sink(_)));
-            let own = if is_sink { self.own_pipelines(scripts) } else { Vec::new() };
+            let own = if is_sink {
+                self.own_pipelines(scripts)
+            } else {
+                Vec::new()
+            };
             let mut demand = Demand::of(definition, &args, built.as_ref().ok());
-            demand.state = own.iter().fold(demand.state, |state, sub| state.saturating_add(sub.memory));
+            demand.state = own
+                .iter()
+                .fold(demand.state, |state, sub| state.saturating_add(sub.memory));
             let node = self.add(last, demand);
             match built {
                 Ok(plan) => {

@@ -50,7 +50,10 @@ impl SubPlan {
         let plan = move |source, label| {
             let script = names.of(label)?;
             Plan::between(ends(source), &script, Vec::new(), limits).map_err(|error| {
-                let why = error.problems.first().map_or_else(String::new, |problem| problem.message.clone());
+                let why = error
+                    .problems
+                    .first()
+                    .map_or_else(String::new, |problem| problem.message.clone());
                 Failure::because(Kind::Sink, "cannot begin a batch", why)
             })
         };

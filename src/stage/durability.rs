@@ -58,7 +58,9 @@ impl Durable {
 
 impl std::fmt::Debug for Durable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Durable").field("sink", &self.sink).finish_non_exhaustive()
+        f.debug_struct("Durable")
+            .field("sink", &self.sink)
+            .finish_non_exhaustive()
     }
 }
 

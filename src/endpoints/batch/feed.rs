@@ -66,7 +66,12 @@ impl Feed {
 
     /// Gives the first `count` bytes of a chunk, and returns the rest of it once they are taken. `run` is the batch's run,
     /// which may end without them: what it returns then is returned by its next poll.
-    pub async fn give(&mut self, mut chunk: Chunk, count: usize, run: &mut BoxFuture<'static, Outcome>) -> Option<Chunk> {
+    pub async fn give(
+        &mut self,
+        mut chunk: Chunk,
+        count: usize,
+        run: &mut BoxFuture<'static, Outcome>,
+    ) -> Option<Chunk> {
         if self.is_closed {
             chunk.advance(count);
             return (!chunk.is_empty()).then_some(chunk);
@@ -89,7 +94,11 @@ impl Feed {
             {
                 ended = Some(outcome);
             }
-            if ended.is_some() { Poll::Ready(()) } else { Poll::Pending }
+            if ended.is_some() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
         if let Some(outcome) = ended {
