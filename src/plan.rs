@@ -12,7 +12,7 @@ use crate::flow::Marks;
 use crate::grammar::Script;
 use crate::graph::{Edge, EdgeId, Graph, NodeId, NodeMap, Port};
 use crate::platform::{FilePlace, JOINS_PIPES};
-use crate::stage::{BranchPlan, Endpoint, Facts, MemoryUse, RecordRoom, ResumeKey, Source, TransformPlan};
+use crate::stage::{BranchPlan, Endpoint, Facts, MemoryUse, RecordRoom, Source, TransformPlan};
 use crate::transforms;
 
 mod budget;
@@ -22,6 +22,7 @@ mod resuming;
 
 pub use budget::MemoryPlan;
 use planner::Planner;
+pub use resuming::Repeats;
 
 /// The definitions of all stages.
 #[must_use]
@@ -73,6 +74,8 @@ pub struct Plan {
     pub memory: MemoryPlan,
     /// The whole pipeline, normalised: `read a | gzip | write b`. The same pipeline has the same text in every run.
     pub text: String,
+    /// What it repeats at worst of a run that was killed, if it continues that.
+    pub repeats: Option<Repeats>,
 }
 
 /// What a stage will do.
@@ -235,14 +238,6 @@ impl StagePlan {
     pub fn as_sink(&self) -> Option<&dyn Endpoint> {
         match self {
             Self::Sink(place) => Some(&**place),
-            _ => None,
-        }
-    }
-
-    /// Where the resume key is stored, if this is a sink that continues an earlier run.
-    pub fn resume_key(&mut self) -> Option<&mut Option<ResumeKey>> {
-        match self {
-            Self::Sink(place) => place.resume_key(),
             _ => None,
         }
     }

@@ -15,7 +15,7 @@ use crate::grammar::human_size;
 use crate::platform::{
     Descriptor, FINDS_HOLES, FilePlace, Shape, block_device_size, files, is_sparse, named_descriptor,
 };
-use crate::stage::{BoxFuture, Endpoint, Facts, Holes, Incoming, OpenReader, OpenWriter, Outgoing, ResumeKey};
+use crate::stage::{BoxFuture, Endpoint, Facts, Holes, Incoming, OpenReader, OpenWriter, Outgoing, Resumption};
 
 use super::Kept;
 use super::stdio::Inherited;
@@ -129,8 +129,8 @@ struct File {
     options: WriteOptions,
     /// Whether the source has holes, and its bytes arrive unchanged.
     expects_holes: bool,
-    /// The resume key, if a later run may continue this one.
-    key: Option<ResumeKey>,
+    /// What it knows of the pipeline, if a later run may continue this one.
+    resumption: Resumption,
 }
 
 /// Guesses what was meant by a name that is not a file but means something elsewhere.
@@ -166,7 +166,7 @@ impl File {
             lends_pages: false,
             options: WriteOptions::default(),
             expects_holes: false,
-            key: None,
+            resumption: Resumption::default(),
         }
     }
 
@@ -237,8 +237,9 @@ impl File {
 
     /// Opens it for writing, according to the options.
     async fn open_any(&self) -> Result<Outgoing, Failure> {
-        if let Some(key) = &self.key {
-            return Partial::open(self.target()?, key, self.options.checks);
+        if let Some(key) = self.resumption.key() {
+            let states = self.resumption.states.clone();
+            return Partial::open(self.target()?, &key, states, self.options.checks);
         }
         match self.stat() {
             Ok(stat) if file_type(&stat) != FileType::RegularFile => return self.open_special().await,
@@ -405,8 +406,12 @@ impl Endpoint for File {
         self.expects_holes = true;
     }
 
-    fn resume_key(&mut self) -> Option<&mut Option<ResumeKey>> {
-        self.options.checks.resume.is_some().then_some(&mut self.key)
+    fn resumption(&mut self) -> Option<&mut Resumption> {
+        self.options.checks.resume.is_some().then_some(&mut self.resumption)
+    }
+
+    fn checkpoint(&self) -> Option<u64> {
+        self.options.checks.resume
     }
 
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {

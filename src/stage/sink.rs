@@ -10,7 +10,7 @@ use crate::flow::{Inlet, Wait, block_on};
 use crate::platform::Interest;
 
 use super::batch::Batch;
-use super::{Context, Driver, Outcome, Outgoing, Phase, Rollback, StreamWriter, Work};
+use super::{Context, Driver, Outcome, Outgoing, Phase, ResumePoint, Rollback, StreamWriter, Work};
 
 /// An open place to write to.
 pub enum OpenWriter {
@@ -49,12 +49,12 @@ impl OpenWriter {
         }
     }
 
-    /// The offset in the stream at which it continues: the number of bytes that an earlier run has written.
+    /// How far an earlier run has come.
     #[must_use]
-    pub fn resumes_at(&self) -> u64 {
+    pub fn resumes_at(&self) -> ResumePoint {
         match self {
             Self::Descriptor(outgoing) => outgoing.resumes_at(),
-            Self::Stream(_) | Self::Driver(_) => 0,
+            Self::Stream(_) | Self::Driver(_) => ResumePoint::default(),
         }
     }
 

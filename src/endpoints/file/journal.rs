@@ -2,8 +2,9 @@
 //! disk.
 //!
 //! One record a line, each behind the first digits of its own checksum: `SUM {JSON}`. The first holds the key, the
-//! others are checkpoints. A record is appended only when the bytes it counts are on the disk; one that was torn by the
-//! end of a run, and anything after it, does not count and is cut off.
+//! others are checkpoints: pairs of a position in the source and one in the output that stand for the same point of the
+//! stream. A record is appended only when the bytes it counts are on the disk; one that was torn by the end of a run,
+//! and anything after it, does not count and is cut off.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::OwnedFd;
@@ -12,14 +13,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::platform::files;
-use crate::stage::ResumeKey;
+use crate::stage::{ResumeKey, ResumePoint};
 
 /// The number of checksum digits before a record.
 const DIGITS: usize = 16;
 /// The longest record: a pipeline's text is limited by the length of a command line.
 const LONGEST: u64 = 4 << 20;
 /// The version of the record's format.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// The first record.
 #[derive(Serialize, Deserialize)]
@@ -29,13 +30,18 @@ struct Heading {
     key: ResumeKey,
 }
 
-/// The number of leading bytes that are on the disk, with their checksum.
+/// The number of leading bytes that are on the disk, with their checksum, and where the stages were then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
     /// The number of bytes.
     pub bytes: u64,
     /// Their BLAKE3 checksum, in hexadecimal.
     pub blake3: String,
+    /// The number of bytes of the source that they stand for.
+    pub source: u64,
+    /// The states of the stages that have one, from the first to the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<Vec<u8>>,
 }
 
 impl Checkpoint {
@@ -43,6 +49,16 @@ impl Checkpoint {
         Self {
             bytes: 0,
             blake3: blake3::hash(b"").to_hex().to_string(),
+            source: 0,
+            states: Vec::new(),
+        }
+    }
+
+    /// How far it is.
+    pub fn point(&self) -> ResumePoint {
+        ResumePoint {
+            read: self.source,
+            written: self.bytes,
         }
     }
 }
@@ -158,6 +174,7 @@ mod tests {
     fn key() -> ResumeKey {
         ResumeKey {
             pipeline: "read 'a\\nb' | write c resume=true".to_owned(),
+            effects: vec!["gzip level=6".to_owned()],
             source: SourceIdentity::File(FileIdentity {
                 path: "a\\nb".to_owned(),
                 size: 7,
@@ -172,6 +189,8 @@ mod tests {
         Checkpoint {
             bytes,
             blake3: blake3::hash(&bytes.to_le_bytes()).to_hex().to_string(),
+            source: 3 * bytes,
+            states: vec![vec![0, 1, 255]],
         }
     }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::error::{Failure, Kind, Stop};
-use crate::flow::Wait;
+use crate::flow::{Position, Wait};
 use crate::platform::{Descriptor, files};
-use crate::stage::{Context, Outcome, Verify};
+use crate::stage::{Context, Outcome, ResumePoint, SavedStates, Verify};
 
 use super::super::revocable::Revocable;
 use super::journal::{Checkpoint, Journal};
@@ -18,15 +18,19 @@ pub struct Verifier {
     /// Whether the whole file is read back at the end.
     reads_back: bool,
     resumed: Option<Resumed>,
-    /// The offset of the last checkpoint.
-    noted: u64,
 }
 
 /// The state of a file that a later run may resume.
 pub struct Resumed {
     pub journal: Journal,
-    /// The number of bytes between two checkpoints.
+    /// After how many bytes that are read or written a checkpoint is due.
     pub every: u64,
+    /// The states of the stages.
+    pub states: Vec<Arc<SavedStates>>,
+    /// How far the last checkpoint is.
+    pub noted: ResumePoint,
+    /// The checkpoint that is noted next.
+    pub due: Option<Checkpoint>,
     /// Removed if the file proves wrong.
     pub partial: Arc<Revocable<Partial>>,
 }
@@ -41,7 +45,6 @@ impl Verifier {
             hasher: blake3::Hasher::new(),
             bytes: 0,
             reads_back,
-            noted: resumed.as_ref().map_or(0, |resumed| resumed.journal.start().bytes),
             resumed,
         }
     }
@@ -76,8 +79,10 @@ impl Verifier {
 }
 
 impl Verify for Verifier {
-    fn resumes_at(&self) -> u64 {
-        self.resumed.as_ref().map_or(0, |resumed| resumed.journal.start().bytes)
+    fn resumes_at(&self) -> ResumePoint {
+        self.resumed
+            .as_ref()
+            .map_or_else(ResumePoint::default, |resumed| resumed.journal.start().point())
     }
 
     /// Also cuts off what is behind the last checkpoint.
@@ -107,24 +112,39 @@ impl Verify for Verifier {
         self.bytes += bytes.len() as u64;
     }
 
-    /// Makes a checkpoint if enough was written: first the bytes are synced to the disk, then the journal is appended
-    /// to.
+    /// A checkpoint is due once enough was read or written, and the state of every stage is known.
+    fn reach(&mut self, position: Position) {
+        let Some(resumed) = &mut self.resumed else { return };
+        // All of them are asked, so that each drops what is not needed any more.
+        let states: Vec<_> = resumed.states.iter().map(|saved| saved.at(position)).collect();
+        let source = u64::try_from(position.0).unwrap_or(u64::MAX);
+        let noted = resumed.noted;
+        if self.bytes - noted.written < resumed.every && source - noted.read < resumed.every {
+            return;
+        }
+        if let Some(states) = states.into_iter().collect() {
+            resumed.due = Some(Checkpoint {
+                bytes: self.bytes,
+                blake3: self.hasher.finalize().to_hex().to_string(),
+                source,
+                states,
+            });
+        }
+    }
+
+    /// Makes the checkpoint that is due: first the bytes are synced to the disk, then the journal is appended to.
     fn note(&mut self, descriptor: &Descriptor, context: &Context) -> Result<(), Failure> {
         let Some(resumed) = &mut self.resumed else {
             return Ok(());
         };
-        if self.bytes - self.noted < resumed.every {
+        let Some(checkpoint) = resumed.due.take() else {
             return Ok(());
-        }
+        };
         let _outside = context.meter.wait(Wait::Outside);
         files::fdatasync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
-        let checkpoint = Checkpoint {
-            bytes: self.bytes,
-            blake3: self.hasher.finalize().to_hex().to_string(),
-        };
         let noted = resumed.journal.note(&checkpoint);
         noted.map_err(|error| Failure::io(Kind::Sink, "cannot write the journal", error))?;
-        self.noted = self.bytes;
+        resumed.noted = checkpoint.point();
         Ok(())
     }
 
