@@ -22,7 +22,6 @@ use super::stdio::Inherited;
 
 mod draft;
 mod in_place;
-mod journal;
 mod obstacle;
 mod options;
 mod partial;

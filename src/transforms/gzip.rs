@@ -21,7 +21,7 @@ mod member;
 mod pack;
 mod unpack;
 
-use pack::Pack;
+pub use pack::Pack;
 
 /// The definition of `gzip`.
 pub static GZIP: Definition = Definition {

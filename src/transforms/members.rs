@@ -243,3 +243,86 @@ impl Packer {
         Ok(())
     }
 }
+
+#[cfg(all(test, not(feature = "shuttle")))]
+mod tests {
+    use std::io::Read;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::flow::{Link, Marks, Pool, StageMeter, block_on};
+    use crate::transforms::gzip::Pack;
+
+    /// What is sent for `input`, which comes in chunks of these sizes, each with its position: pieces, and where each ends.
+    fn sent(members: Members<Pack>, input: &[u8], sizes: &[usize]) -> Vec<(Vec<u8>, Option<Position>)> {
+        let pool = Arc::new(Pool::new(1 << 20));
+        let meter = || Arc::new(StageMeter::new(Instant::now()));
+        let link = |chunk| Link::new(Marks::new(128 << 10, 64 << 10, chunk), pool.clone());
+        let (first, second) = (link(64 << 10), link(1 << 10));
+        let mut feed = Outlet::new(first.clone(), meter());
+        let mut end = Inlet::new(second.clone(), meter());
+        let work = Box::new(members).start(
+            Inlet::new(first, meter()),
+            Outlet::new(second, meter()),
+            Context::detached(meter()),
+        );
+        let Work::Thread(work) = work else {
+            panic!("it has a thread")
+        };
+        std::thread::scope(|scope| {
+            let worker = scope.spawn(work);
+            scope.spawn(move || {
+                let (mut at, mut sizes) = (0, sizes.iter().cycle());
+                while at < input.len() {
+                    let size = (*sizes.next().expect("endless")).min(input.len() - at);
+                    let mut buffer = feed.reserve_blocking(size).expect("room");
+                    at += buffer.fill_from(&input[at..at + size]);
+                    buffer.mark(Position(at as u128));
+                    feed.send(buffer).expect("sent");
+                }
+                feed.finish();
+            });
+            let mut pieces = Vec::new();
+            while let Some(chunk) = block_on(end.receive()).expect("a stream") {
+                pieces.push((chunk.as_slice().to_vec(), chunk.position()));
+            }
+            assert!(worker.join().expect("no panic").is_ok());
+            pieces
+        })
+    }
+
+    #[test]
+    fn positions_stand_between_members() {
+        let input: Vec<u8> = (0..200_000_u32).map(|at| (at.wrapping_mul(at) >> 7) as u8).collect();
+        for sizes in [&[5000_usize, 1, 300][..], &[50_000], &[16 << 10], &[1]] {
+            let input = if sizes == [1] { &input[..20_000] } else { &input[..] };
+            for threads in [1, 3] {
+                let members = Members {
+                    format: Pack { level: 1 },
+                    size: 16 << 10,
+                    threads,
+                    flush: None,
+                };
+                let (mut output, mut positions) = (Vec::new(), Vec::new());
+                for (bytes, position) in sent(members, input, sizes) {
+                    output.extend(bytes);
+                    if let Some(Position(position)) = position {
+                        let mut plain = Vec::new();
+                        let mut decoder = flate2::read::MultiGzDecoder::new(&output[..]);
+                        decoder.read_to_end(&mut plain).expect("whole members");
+                        assert!(plain == input[..usize::try_from(position).expect("small")]);
+                        positions.push(position);
+                    }
+                }
+                let largest = *sizes.iter().max().expect("a size").max(&(16 << 10)) as u128;
+                let gaps = [0].iter().chain(&positions).zip(&positions);
+                let widest = gaps.map(|(one, next)| next - one).max().expect("a position");
+                assert!(
+                    widest <= largest,
+                    "{widest} bytes without a position, of chunks of {sizes:?}"
+                );
+                assert!(input.len() as u128 - positions[positions.len() - 1] <= largest);
+            }
+        }
+    }
+}

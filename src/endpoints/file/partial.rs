@@ -16,13 +16,13 @@ use crate::error::{Failure, Kind, shown};
 use crate::platform::{Descriptor, FileId, FilePlace, files};
 use crate::stage::{Holes, Outgoing, ResumeKey, SavedStates};
 
+use super::super::journal::{Found, Journal};
 use super::super::revocable::{Revocable, Revoke};
 use super::draft::Draft;
-use super::journal::{Found, Journal};
 use super::options::WriteChecks;
 use super::target::{PRIVATE, Target};
 use super::temporary::{is_ours, sweep};
-use super::verifier::{Resumed, Verifier};
+use super::verifier::{Checkpoint, Resumed, Verifier};
 
 const PART: &str = ".highwater-part";
 const JOURNAL: &str = ".highwater-journal";
@@ -54,8 +54,8 @@ impl Partial {
         let failed = |error: Errno| Failure::io(Kind::Sink, format!("cannot open {}", names.shown(&names.part)), error);
         files::fchmod(&part, PRIVATE).map_err(failed)?;
         sweep(&names.target);
-        let journal = names.open_journal(&part, key, states.len())?;
-        for (saved, state) in states.iter().zip(&journal.start().states) {
+        let (journal, last) = names.open_journal(&part, key, states.len())?;
+        for (saved, state) in states.iter().zip(&last.states) {
             saved.restore(state.clone());
         }
         files::fsync(&names.target.folder).map_err(failed)?;
@@ -64,8 +64,8 @@ impl Partial {
         let partial = Arc::new(Revocable::new(names));
         let mut outgoing = Outgoing::new(descriptor, Box::new(partial.clone()));
         let resumed = Resumed {
-            noted: journal.start().point(),
             journal,
+            last,
             states,
             due: None,
             every: checks.resume.unwrap_or(u64::MAX),
@@ -148,16 +148,23 @@ impl Partial {
 
     /// Determines how much of the part can be trusted. An empty part starts from the beginning, whatever the journal
     /// says.
-    fn open_journal(&self, part: &OwnedFd, key: &ResumeKey, states: usize) -> Result<Journal, Failure> {
+    fn open_journal(
+        &self,
+        part: &OwnedFd,
+        key: &ResumeKey,
+        states: usize,
+    ) -> Result<(Journal<Checkpoint>, Checkpoint), Failure> {
         let operation = || format!("cannot open {}", self.shown(&self.journal));
         let journal = self.open_ours(&self.journal, OFlags::APPEND)?;
         let size = files::fstat(part).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
         let size = u64::try_from(size.st_size).unwrap_or(0);
+        let mut last = Checkpoint::none();
         if size == 0 {
-            return Journal::begin(journal, key).map_err(|error| Failure::io(Kind::Sink, operation(), error));
+            let begun = Journal::begin(journal, key).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
+            return Ok((begun, last));
         }
-        let found =
-            Found::read(files::Stream(&journal)).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
+        let found = Found::<ResumeKey>::read(files::Stream(&journal), |checkpoint| last = checkpoint)
+            .map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
         let over = format!("; remove {} to start over", self.shown(&self.part));
         let refused = |kind, why: &str| self.refused(kind, &self.part, &format!("{why}{over}"));
         let Some(begun) = &found.key else {
@@ -177,16 +184,20 @@ impl Partial {
             let why = format!("another pipeline began it, `{}`", begun.pipeline);
             return Err(refused(Kind::Usage, &why));
         }
-        if found.last.bytes > 0 && found.last.states.len() != states {
-            let found = found.last.states.len();
+        if last.bytes > 0 && last.states.len() != states {
+            let found = last.states.len();
             let why = format!("its journal has the states of {found} stages, and the pipeline has {states}");
             return Err(refused(Kind::Integrity, &why));
         }
-        if found.last.bytes > size {
-            let why = format!("it has {size} bytes, and its journal speaks of {}", found.last.bytes);
+        if last.bytes > size {
+            let why = format!("it has {size} bytes, and its journal speaks of {}", last.bytes);
             return Err(refused(Kind::Integrity, &why));
         }
-        Journal::resume_from(journal, found).map_err(|error| Failure::io(Kind::Sink, operation(), error))
+        let journal = Journal::resume_from(journal, &found);
+        Ok((
+            journal.map_err(|error| Failure::io(Kind::Sink, operation(), error))?,
+            last,
+        ))
     }
 
     /// The written bytes proved wrong: removes all that a later run would resume from.

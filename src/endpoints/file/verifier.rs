@@ -2,33 +2,71 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+use twox_hash::xxhash3_128::Hasher;
+
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Position, Wait};
 use crate::platform::{Descriptor, files};
 use crate::stage::{Context, Outcome, ResumePoint, SavedStates, Verify};
 
+use super::super::journal::Journal;
 use super::super::revocable::Revocable;
-use super::journal::{Checkpoint, Journal};
 use super::partial::Partial;
 
 /// The checksum of all bytes written so far.
 pub struct Verifier {
-    hasher: blake3::Hasher,
+    hasher: Hasher,
     bytes: u64,
     /// Whether the whole file is read back at the end.
     reads_back: bool,
     resumed: Option<Resumed>,
 }
 
+/// The number of leading bytes that are on the disk, with their checksum, and where the stages were then. It pairs a
+/// position in the source with one in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The number of bytes.
+    pub bytes: u64,
+    /// Their XXH3 checksum of 128 bits, in hexadecimal: it finds accidents, and costs next to nothing.
+    pub xxh3: String,
+    /// The number of bytes of the source that they stand for.
+    pub source: u64,
+    /// The states of the stages that have one, from the first to the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<Vec<u8>>,
+}
+
+impl Checkpoint {
+    /// That of an empty file.
+    pub fn none() -> Self {
+        Self {
+            bytes: 0,
+            xxh3: hex(&Hasher::new()),
+            source: 0,
+            states: Vec::new(),
+        }
+    }
+
+    /// How far it is.
+    fn point(&self) -> ResumePoint {
+        ResumePoint {
+            read: self.source,
+            written: self.bytes,
+        }
+    }
+}
+
 /// The state of a file that a later run may resume.
 pub struct Resumed {
-    pub journal: Journal,
+    pub journal: Journal<Checkpoint>,
+    /// The checkpoint at which this run begins, and then the last that was noted.
+    pub last: Checkpoint,
     /// After how many bytes that are read or written a checkpoint is due.
     pub every: u64,
     /// The states of the stages.
     pub states: Vec<Arc<SavedStates>>,
-    /// How far the last checkpoint is.
-    pub noted: ResumePoint,
     /// The checkpoint that is noted next.
     pub due: Option<Checkpoint>,
     /// Removed if the file proves wrong.
@@ -42,7 +80,7 @@ impl Verifier {
     /// Starts with an empty file, or where the journal ends.
     pub fn new(reads_back: bool, resumed: Option<Resumed>) -> Self {
         Self {
-            hasher: blake3::Hasher::new(),
+            hasher: Hasher::new(),
             bytes: 0,
             reads_back,
             resumed,
@@ -53,13 +91,13 @@ impl Verifier {
     fn read_back(&self, descriptor: &Descriptor, context: &Context) -> Outcome {
         files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
         files::drop_cached(descriptor);
-        let mut hasher = blake3::Hasher::new();
+        let mut hasher = Hasher::new();
         let mut count = 0;
         read(descriptor, u64::MAX, context, |bytes| {
-            hasher.update(bytes);
+            hasher.write(bytes);
             count += bytes.len() as u64;
         })?;
-        let (wrote, found) = (self.hasher.finalize(), hasher.finalize());
+        let (wrote, found) = (hex(&self.hasher), hex(&hasher));
         if wrote == found {
             return Ok(());
         }
@@ -69,10 +107,8 @@ impl Verifier {
             tracing::error!("{more}");
         }
         let why = format!(
-            "{count} bytes with the BLAKE3 sum {} instead of {} with {}",
-            found.to_hex(),
+            "{count} bytes with the XXH3 sum {found} instead of {} with {wrote}",
             self.bytes,
-            wrote.to_hex()
         );
         Err(Failure::because(Kind::Integrity, "what was read back is not what was written", why).into())
     }
@@ -82,22 +118,22 @@ impl Verify for Verifier {
     fn resumes_at(&self) -> ResumePoint {
         self.resumed
             .as_ref()
-            .map_or_else(ResumePoint::default, |resumed| resumed.journal.start().point())
+            .map_or_else(ResumePoint::default, |resumed| resumed.last.point())
     }
 
     /// Also cuts off what is behind the last checkpoint.
     fn begin(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome {
         let Some(resumed) = &self.resumed else { return Ok(()) };
-        let start = resumed.journal.start();
+        let start = &resumed.last;
         self.bytes = start.bytes;
         read(descriptor, start.bytes, context, |bytes| {
-            self.hasher.update(bytes);
+            self.hasher.write(bytes);
         })?;
-        let found = self.hasher.finalize().to_hex();
-        if found.as_str() != start.blake3 {
+        let found = hex(&self.hasher);
+        if found != start.xxh3 {
             let why = format!(
                 "its first {} bytes have the sum {found}, and the journal says {}; remove both to start over",
-                start.bytes, start.blake3
+                start.bytes, start.xxh3
             );
             return Err(Failure::because(Kind::Integrity, "cannot go on with the part", why).into());
         }
@@ -108,7 +144,7 @@ impl Verify for Verifier {
     }
 
     fn add(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
+        self.hasher.write(bytes);
         self.bytes += bytes.len() as u64;
     }
 
@@ -118,14 +154,14 @@ impl Verify for Verifier {
         // All of them are asked, so that each drops what is not needed any more.
         let states: Vec<_> = resumed.states.iter().map(|saved| saved.at(position)).collect();
         let source = u64::try_from(position.0).unwrap_or(u64::MAX);
-        let noted = resumed.noted;
-        if self.bytes - noted.written < resumed.every && source - noted.read < resumed.every {
+        let last = &resumed.last;
+        if self.bytes - last.bytes < resumed.every && source.saturating_sub(last.source) < resumed.every {
             return;
         }
         if let Some(states) = states.into_iter().collect() {
             resumed.due = Some(Checkpoint {
                 bytes: self.bytes,
-                blake3: self.hasher.finalize().to_hex().to_string(),
+                xxh3: hex(&self.hasher),
                 source,
                 states,
             });
@@ -144,7 +180,7 @@ impl Verify for Verifier {
         files::fdatasync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
         let noted = resumed.journal.note(&checkpoint);
         noted.map_err(|error| Failure::io(Kind::Sink, "cannot write the journal", error))?;
-        resumed.noted = checkpoint.point();
+        resumed.last = checkpoint;
         Ok(())
     }
 
@@ -154,6 +190,11 @@ impl Verify for Verifier {
         }
         Ok(())
     }
+}
+
+/// The checksum, in hexadecimal.
+fn hex(hasher: &Hasher) -> String {
+    format!("{:032x}", hasher.finish_128())
 }
 
 /// Large enough to read a disk at its full rate.
