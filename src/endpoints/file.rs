@@ -22,6 +22,7 @@ use super::stdio::Inherited;
 
 mod draft;
 mod in_place;
+mod noter;
 mod obstacle;
 mod options;
 mod partial;
@@ -31,6 +32,7 @@ mod temporary;
 mod verifier;
 
 pub use options::{SYNC, ZERO_COPY};
+pub use temporary::is_ours;
 
 use in_place::InPlace;
 use options::{Existing, Sparse, WriteOptions};
@@ -103,6 +105,19 @@ pub fn carries_stream() -> Misnamed {
         "the standard streams carry the stream and nothing else",
         "name a file; /dev/stderr is one",
     )
+}
+
+/// The path of a regular file, existing or not.
+///
+/// # Errors
+/// If it names something else.
+pub fn regular_path(name: &[u8]) -> Result<PathBuf, Misnamed> {
+    let (scheme, path) = Scheme::find(super::SCHEMES, name)?;
+    let path = checked(path)?;
+    if scheme.prefix != SCHEME.prefix || open_descriptor(&path).is_some() {
+        return Err(Misnamed::new("it is not a regular file", "name a file"));
+    }
+    Ok(path)
 }
 
 /// The endpoint of a small file that is written beside the stream.

@@ -8,10 +8,11 @@ use super::tls::{CA, CERT, KEY, VERIFY};
 mod options;
 mod ranges;
 mod read;
+mod state;
 mod upload;
 mod write;
 
-use options::{ENDPOINT, IF_ABSENT, IMDS, PART, PRESIGN, PROFILE, RANGE, REGION, RETRY, STYLE, THREADS};
+use options::{ENDPOINT, IF_ABSENT, IMDS, PART, PRESIGN, PROFILE, RANGE, REGION, RETRY, STATE, STYLE, THREADS};
 
 /// `s3://BUCKET/KEY`
 pub static SCHEME: Scheme = Scheme {
@@ -40,6 +41,7 @@ pub static SCHEME: Scheme = Scheme {
     write: Some(Access {
         params: &[
             PART,
+            STATE,
             IF_ABSENT,
             PRESIGN,
             ENDPOINT,

@@ -345,13 +345,20 @@ impl Opener {
     /// Opens sources, side files and sinks in their order.
     async fn open_all(&mut self) -> Result<(), Ending> {
         self.open_sources(Reach::Near).await?;
-        if self.planned(Reach::Far).iter().any(|node| self.graph.is_sink(*node)) {
+        // One that continues an earlier run has to know what is read.
+        let comes_first = |stage: &OpenStage<Opening>| match &stage.role {
+            Opening::Planned(StagePlan::Sink(sink)) => sink.checkpoint().is_none(),
+            _ => false,
+        };
+        let far = self.planned(Reach::Far);
+        if far.into_iter().any(|node| comes_first(&self.stages[node])) {
             self.open_side_files().await?;
             self.open_sinks(Reach::Far).await?;
             self.open_sources(Reach::Far).await?;
         } else {
             self.open_sources(Reach::Far).await?;
             self.open_side_files().await?;
+            self.open_sinks(Reach::Far).await?;
         }
         self.open_sinks(Reach::Near).await
     }

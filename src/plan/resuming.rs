@@ -5,6 +5,7 @@
 
 use crate::error::Problem;
 use crate::graph::{Graph, NodeMap};
+use crate::stage::Resumption;
 
 use super::budget::Demand;
 use super::{Planned, StagePlan};
@@ -70,7 +71,6 @@ pub fn prepare(
             },
             StagePlan::Branch(_) | StagePlan::Sink(_) => {}
         }
-        demands[node].state = stage.state_bytes();
     }
     if !problems.is_empty() {
         return Err(problems);
@@ -78,9 +78,16 @@ pub fn prepare(
     if let StagePlan::Sink(place) = &mut stages[sink].plan
         && let Some(resumption) = place.resumption()
     {
-        text.clone_into(&mut resumption.pipeline);
-        resumption.effects = effects;
-        resumption.states = states;
+        *resumption = Resumption {
+            pipeline: text.to_owned(),
+            effects,
+            states,
+            held_back,
+            source: None,
+        };
+    }
+    for (demand, stage) in demands.values_mut().iter_mut().zip(stages.values()) {
+        demand.state = stage.state_bytes();
     }
     Ok(Some(Repeats { checkpoint, held_back }))
 }

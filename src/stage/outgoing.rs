@@ -84,7 +84,7 @@ pub trait Verify: Send {
     /// Called after a piece was written whole.
     fn note(&mut self, descriptor: &Descriptor, context: &Context) -> Result<(), Failure>;
     /// Checks the whole output once it is written.
-    fn verify(&self, descriptor: &Descriptor, context: &Context) -> Outcome;
+    fn verify(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome;
 }
 
 /// An open descriptor to write to.
@@ -249,7 +249,7 @@ impl Outgoing {
         while batch.fill(&mut input, &context.meter, &context.cancel)? {
             self.write_batch(&mut batch, context)?;
         }
-        if let Some(verify) = &self.verify {
+        if let Some(verify) = &mut self.verify {
             verify.verify(&self.descriptor, context)?;
         }
         self.commit(context)

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Kind;
+
 use super::SavedStates;
 
 /// A transform that can start in the middle of the stream.
@@ -31,6 +33,8 @@ pub struct Resumption {
     pub effects: Vec<String>,
     /// Where its stages save their states, from the first to the last.
     pub states: Vec<Arc<SavedStates>>,
+    /// Input that stages hold back besides their links, in bytes.
+    pub held_back: u64,
     /// What is read; known once that is open.
     pub source: Option<SourceIdentity>,
 }
@@ -66,6 +70,23 @@ pub struct ResumeKey {
     pub effects: Vec<String>,
     /// What is read.
     pub source: SourceIdentity,
+}
+
+impl ResumeKey {
+    /// Why `now` cannot continue this run; `None` if it can.
+    #[must_use]
+    pub fn difference(&self, now: &Self) -> Option<(Kind, String)> {
+        if let Some(change) = self.source.change(&now.source) {
+            return Some(if self.source.name() == now.source.name() {
+                (Kind::Integrity, format!("the source has changed: {change}"))
+            } else {
+                let why = format!("it belongs to another source, `{}`", self.source.name());
+                (Kind::Usage, why)
+            });
+        }
+        let why = || format!("another pipeline began it, `{}`", self.pipeline);
+        (self.effects != now.effects).then(|| (Kind::Usage, why()))
+    }
 }
 
 /// Identifies a source and its state.

@@ -1,6 +1,7 @@
 //! An open sink, and how it is driven.
 
 use std::future::poll_fn;
+use std::io::IoSlice;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -54,7 +55,8 @@ impl OpenWriter {
     pub fn resumes_at(&self) -> ResumePoint {
         match self {
             Self::Descriptor(outgoing) => outgoing.resumes_at(),
-            Self::Stream(_) | Self::Driver(_) => ResumePoint::default(),
+            Self::Stream(writer) => writer.resumes_at().unwrap_or_default(),
+            Self::Driver(_) => ResumePoint::default(),
         }
     }
 
@@ -87,7 +89,8 @@ impl OpenWriter {
 /// Writes everything that arrives, and commits it once that is granted.
 async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, context: Context) -> Outcome {
     writer.limit_unsent(context.external_fd.most_unsent())?;
-    let mut written = 0;
+    let resumes = writer.resumes_at();
+    let mut written = resumes.unwrap_or_default().written;
     let mut batch = Batch::new();
     loop {
         let has_more = tokio::select! {
@@ -103,7 +106,12 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
         while !batch.is_empty() {
             let external_fd = &context.external_fd;
             let write = poll_fn(|context| {
-                let write = batch.with_slices(|slices| writer.poll_write(context, slices));
+                let write = if resumes.is_some() {
+                    // It may have to end something between two of them.
+                    writer.poll_write(context, &[IoSlice::new(batch.first_chunk())])
+                } else {
+                    batch.with_slices(|slices| writer.poll_write(context, slices))
+                };
                 if write.is_pending()
                     && let Some(queue) = writer.queue()
                 {
@@ -121,6 +129,9 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
             };
             written += count as u64;
             context.meter.add_out(count as u64);
+            batch.first_chunks(count, |_, position| {
+                position.into_iter().for_each(|position| writer.reach(position));
+            });
             batch.advance(count);
         }
     }

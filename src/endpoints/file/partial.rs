@@ -64,8 +64,10 @@ impl Partial {
         let partial = Arc::new(Revocable::new(names));
         let mut outgoing = Outgoing::new(descriptor, Box::new(partial.clone()));
         let resumed = Resumed {
-            journal,
-            last,
+            journal: Some(journal),
+            noter: None,
+            last: last.point(),
+            start: last,
             states,
             due: None,
             every: checks.resume.unwrap_or(u64::MAX),
@@ -170,19 +172,8 @@ impl Partial {
         let Some(begun) = &found.key else {
             return Err(refused(Kind::Integrity, "there is no journal that says what it is"));
         };
-        if let Some(change) = begun.source.change(&key.source) {
-            return Err(if begun.source.name() == key.source.name() {
-                refused(Kind::Integrity, &format!("the source has changed: {change}"))
-            } else {
-                refused(
-                    Kind::Usage,
-                    &format!("it belongs to another source, `{}`", begun.source.name()),
-                )
-            });
-        }
-        if begun.effects != key.effects {
-            let why = format!("another pipeline began it, `{}`", begun.pipeline);
-            return Err(refused(Kind::Usage, &why));
+        if let Some((kind, why)) = begun.difference(key) {
+            return Err(refused(kind, &why));
         }
         if last.bytes > 0 && last.states.len() != states {
             let found = last.states.len();

@@ -12,6 +12,7 @@ use crate::stage::{Context, Outcome, ResumePoint, SavedStates, Verify};
 
 use super::super::journal::Journal;
 use super::super::revocable::Revocable;
+use super::noter::Noter;
 use super::partial::Partial;
 
 /// The checksum of all bytes written so far.
@@ -50,7 +51,7 @@ impl Checkpoint {
     }
 
     /// How far it is.
-    fn point(&self) -> ResumePoint {
+    pub fn point(&self) -> ResumePoint {
         ResumePoint {
             read: self.source,
             written: self.bytes,
@@ -60,10 +61,15 @@ impl Checkpoint {
 
 /// The state of a file that a later run may resume.
 pub struct Resumed {
-    pub journal: Journal<Checkpoint>,
-    /// The checkpoint at which this run begins, and then the last that was noted.
-    pub last: Checkpoint,
-    /// After how many bytes that are read or written a checkpoint is due.
+    /// Until the first checkpoint is noted.
+    pub journal: Option<Journal<Checkpoint>>,
+    /// Notes checkpoints, from the first on.
+    pub noter: Option<Noter>,
+    /// The checkpoint at which this run begins.
+    pub start: Checkpoint,
+    /// How far the last checkpoint is that is noted, or is being noted.
+    pub last: ResumePoint,
+    /// The most bytes that are read or written behind the last checkpoint that is noted.
     pub every: u64,
     /// The states of the stages.
     pub states: Vec<Arc<SavedStates>>,
@@ -118,13 +124,13 @@ impl Verify for Verifier {
     fn resumes_at(&self) -> ResumePoint {
         self.resumed
             .as_ref()
-            .map_or_else(ResumePoint::default, |resumed| resumed.last.point())
+            .map_or_else(ResumePoint::default, |resumed| resumed.last)
     }
 
     /// Also cuts off what is behind the last checkpoint.
     fn begin(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome {
         let Some(resumed) = &self.resumed else { return Ok(()) };
-        let start = &resumed.last;
+        let start = &resumed.start;
         self.bytes = start.bytes;
         read(descriptor, start.bytes, context, |bytes| {
             self.hasher.write(bytes);
@@ -154,8 +160,10 @@ impl Verify for Verifier {
         // All of them are asked, so that each drops what is not needed any more.
         let states: Vec<_> = resumed.states.iter().map(|saved| saved.at(position)).collect();
         let source = u64::try_from(position.0).unwrap_or(u64::MAX);
-        let last = &resumed.last;
-        if self.bytes - last.bytes < resumed.every && source.saturating_sub(last.source) < resumed.every {
+        let last = resumed.last;
+        // While one checkpoint is noted, as much is written as leads to the next.
+        let step = resumed.every.div_ceil(2);
+        if self.bytes - last.written < step && source.saturating_sub(last.read) < step {
             return;
         }
         if let Some(states) = states.into_iter().collect() {
@@ -168,7 +176,7 @@ impl Verify for Verifier {
         }
     }
 
-    /// Makes the checkpoint that is due: first the bytes are synced to the disk, then the journal is appended to.
+    /// Lets the checkpoint that is due be noted, once the one before it is.
     fn note(&mut self, descriptor: &Descriptor, context: &Context) -> Result<(), Failure> {
         let Some(resumed) = &mut self.resumed else {
             return Ok(());
@@ -176,15 +184,25 @@ impl Verify for Verifier {
         let Some(checkpoint) = resumed.due.take() else {
             return Ok(());
         };
-        let _outside = context.meter.wait(Wait::Outside);
-        files::fdatasync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
-        let noted = resumed.journal.note(&checkpoint);
-        noted.map_err(|error| Failure::io(Kind::Sink, "cannot write the journal", error))?;
-        resumed.last = checkpoint;
+        if let Some(journal) = resumed.journal.take() {
+            let file = files::duplicate(descriptor);
+            let file = file.map_err(|error| Failure::io(Kind::Resources, "cannot keep a journal", error))?;
+            resumed.noter = Some(Noter::start(file, journal)?);
+        }
+        if let Some(noter) = &mut resumed.noter {
+            let _outside = context.meter.wait(Wait::Outside);
+            noter.wait()?;
+            resumed.last = checkpoint.point();
+            noter.submit(checkpoint);
+        }
         Ok(())
     }
 
-    fn verify(&self, descriptor: &Descriptor, context: &Context) -> Outcome {
+    fn verify(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome {
+        if let Some(noter) = self.resumed.as_mut().and_then(|resumed| resumed.noter.as_mut()) {
+            let _outside = context.meter.wait(Wait::Outside);
+            noter.wait()?;
+        }
         if self.reads_back {
             self.read_back(descriptor, context)?;
         }
@@ -254,7 +272,7 @@ mod tests {
 
     #[test]
     fn reading_back_counts_as_motion() {
-        let (descriptor, verifier) = written();
+        let (descriptor, mut verifier) = written();
         let context = context();
         verifier.verify(&descriptor, &context).expect("the same");
         assert_eq!(context.meter.settled(), BUFFER as u64 * 7 / 2);
@@ -262,10 +280,10 @@ mod tests {
 
     #[test]
     fn any_differing_byte_is_found() {
-        let (descriptor, verifier) = written();
+        let (descriptor, mut verifier) = written();
         let size = verifier.bytes;
         let last = u8::try_from((size - 1) % 251).expect("below 251");
-        let differs = || match verifier.verify(&descriptor, &context()) {
+        let mut differs = || match verifier.verify(&descriptor, &context()) {
             Err(Stop::Failed(failure)) => failure.kind() == Kind::Integrity,
             _ => false,
         };
@@ -283,7 +301,7 @@ mod tests {
 
     #[test]
     fn cancel_ends_reading_back() {
-        let (descriptor, verifier) = written();
+        let (descriptor, mut verifier) = written();
         let context = context();
         context.cancel.trip();
         assert!(matches!(verifier.verify(&descriptor, &context), Err(Stop::PeerClosed)));

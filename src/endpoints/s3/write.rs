@@ -12,11 +12,17 @@ use bytes::BytesMut;
 
 use crate::catalog::{Args, Placed};
 use crate::error::{Failure, Kind, Stop, shown};
+use crate::flow::Position;
 use crate::grammar::human_size;
-use crate::net::s3::{Body, Given, LEAST_PART, MEMORY, MOST_PARTS, Part, PartSizes, Service, Store};
-use crate::stage::{BoxFuture, Endpoint, Facts, OpenWriter, Outcome, Outside, Phase, Reach, Rollback, StreamWriter};
+use crate::net::s3::{Body, Found, Given, LEAST_PART, MEMORY, MOST_PARTS, Part, PartSizes, Service, Store};
+use crate::platform::FilePlace;
+use crate::stage::{
+    BoxFuture, Endpoint, Facts, OpenWriter, Outcome, Outside, Phase, Reach, ResumeKey, ResumePoint, Resumption,
+    Rollback, SavedStates, StreamWriter,
+};
 
-use super::options::{IF_ABSENT, Planned, part_size, presign_time};
+use super::options::{IF_ABSENT, Planned, part_size, presign_time, state_file};
+use super::state::{Completing, Destination, PartEnd, SentPart, StateFile};
 use super::upload::{MANIFEST, Manifest, Upload};
 
 /// The memory that a part in a file takes while it is sent, in bytes: pieces of it.
@@ -34,6 +40,8 @@ pub fn named(rest: &[u8], args: &Args) -> Placed {
         is_new: args.flag(IF_ABSENT.name),
         presign: presign_time(args)?,
         size: None,
+        state: state_file(args)?,
+        resumption: Resumption::default(),
     }))
 }
 
@@ -49,6 +57,19 @@ struct Object {
     presign: Option<Duration>,
     /// How many bytes will come, if that is known.
     size: Option<u64>,
+    /// The file that notes which parts the server has, if a later run may continue this one.
+    state: Option<PathBuf>,
+    resumption: Resumption,
+}
+
+impl Object {
+    /// How many bytes more than its least size a part may have, because it ends where another run can start.
+    fn slack(&self) -> u64 {
+        /// Larger than any chunk that a link has by itself.
+        const CHUNK: u64 = 512 << 10;
+        let held = self.resumption.held_back;
+        self.state.as_ref().map_or(0, |_| held + held / 64 + CHUNK)
+    }
 }
 
 impl Endpoint for Object {
@@ -61,7 +82,12 @@ impl Endpoint for Object {
     }
 
     fn state_bytes(&self) -> u64 {
-        MEMORY + MANIFEST + if self.in_memory { self.part } else { PIECES }
+        let part = if self.in_memory {
+            self.part + self.slack()
+        } else {
+            PIECES
+        };
+        MEMORY + MANIFEST + part
     }
 
     fn spool(&mut self) -> bool {
@@ -70,7 +96,10 @@ impl Endpoint for Object {
 
     fn sink_facts(&self) -> Result<Facts, Failure> {
         self.planned.service()?;
+        let state = self.state.as_deref().map(FilePlace::find).transpose();
+        let state = state.map_err(|error| Failure::io(Kind::Sink, "cannot open the file of state=", error))?;
         Ok(Facts {
+            files: state.flatten().into_iter().collect(),
             outside: Some(Outside::Peer),
             ..Facts::default()
         })
@@ -105,6 +134,14 @@ impl Endpoint for Object {
         )
     }
 
+    fn resumption(&mut self) -> Option<&mut Resumption> {
+        self.state.is_some().then_some(&mut self.resumption)
+    }
+
+    fn checkpoint(&self) -> Option<u64> {
+        self.state.as_ref().map(|_| self.part)
+    }
+
     fn expect_size(&mut self, bytes: u64) {
         self.size = Some(bytes);
     }
@@ -116,20 +153,111 @@ impl Endpoint for Object {
                 let why = "there is such an object, and if-absent=true does not replace it";
                 return Err(Failure::because(Kind::Sink, "cannot write", why));
             }
+            let slack = self.slack();
+            let resumed = match (self.state, self.resumption.key()) {
+                (Some(path), Some(run)) => Resumed::open(&service, path, run, &self.resumption.states).await?,
+                _ => Resumed::nothing(&service),
+            };
             let writer = Writer {
                 sizes: PartSizes::new(self.part, self.size),
-                room: if self.in_memory { self.part } else { 0 },
+                slack,
+                room: if self.in_memory { self.part + slack } else { 0 },
+                point: resumed.point,
+                states: self.resumption.states,
+                end: None,
                 expected: self.size,
                 is_new: self.is_new,
                 presign: self.presign,
                 limit: self.planned.options.linger,
                 url: None,
-                manifest: Manifest::new(),
-                state: State::Between(BytesMut::new()),
-                upload: Arc::new(Upload::new(service.clone())),
+                manifest: resumed.manifest,
+                state: if resumed.is_complete {
+                    State::There
+                } else {
+                    State::Between(BytesMut::new())
+                },
+                upload: Arc::new(resumed.upload),
                 service,
             };
             Ok(OpenWriter::Stream(Box::new(writer)))
+        })
+    }
+}
+
+/// What an earlier run has left of an upload, as far as the server agrees.
+struct Resumed {
+    upload: Upload,
+    manifest: Manifest,
+    /// How far that is; `None` if no later run can go on.
+    point: Option<ResumePoint>,
+    /// Whether it has made the object.
+    is_complete: bool,
+}
+
+impl Resumed {
+    fn nothing(service: &Arc<Service>) -> Self {
+        Self {
+            upload: Upload::new(service.clone(), None, None),
+            manifest: Manifest::new(),
+            point: None,
+            is_complete: false,
+        }
+    }
+
+    async fn open(
+        service: &Arc<Service>,
+        path: PathBuf,
+        run: ResumeKey,
+        states: &[Arc<SavedStates>],
+    ) -> Result<Self, Failure> {
+        let destination = Destination {
+            server: service.server(),
+            object: service.name().to_string(),
+        };
+        let (file, earlier) = StateFile::open(path, destination, run, states.len())?;
+        let Some(mut earlier) = earlier else {
+            return Ok(Self {
+                upload: Upload::new(service.clone(), None, Some(file)),
+                point: Some(ResumePoint::default()),
+                ..Self::nothing(service)
+            });
+        };
+        let all = earlier.parts.last().and_then(|part| part.end.clone());
+        let (mut point, mut restored) = earlier.keep_whole();
+        let mut there = Vec::new();
+        let is_complete = !service.parts(&earlier.upload, |part| there.push(part)).await?;
+        if is_complete {
+            let expected = earlier.completing.as_ref();
+            let found = service.head().await?;
+            let is_same = |object: &Completing, found: &Found| {
+                object.etag.is_some() && found.etag == object.etag && found.size == Some(object.size)
+            };
+            let (Some(object), Some(found), Some(end)) = (expected, found, all) else {
+                return Err(file.contradicted("the server has no such upload any more"));
+            };
+            if !is_same(object, &found) {
+                return Err(file.contradicted("the server has no such upload any more, and another object"));
+            }
+            restored = end.states;
+            point = ResumePoint {
+                read: end.source,
+                written: object.size,
+            };
+        } else if let Some(why) = earlier.difference(&there) {
+            return Err(file.contradicted(&why));
+        }
+        let mut manifest = Manifest::new();
+        for part in &earlier.parts {
+            manifest.add(&part.etag, part.bytes, part.md5)?;
+        }
+        for (saved, state) in states.iter().zip(restored) {
+            saved.restore(state);
+        }
+        Ok(Self {
+            upload: Upload::new(service.clone(), Some(earlier.upload), Some(file)),
+            manifest,
+            point: Some(point),
+            is_complete,
         })
     }
 }
@@ -154,6 +282,14 @@ struct Writer {
     service: Arc<Service>,
     upload: Arc<Upload>,
     sizes: PartSizes,
+    /// How many bytes more a part may have.
+    slack: u64,
+    /// How far an earlier run has come; `None` if no later run can go on.
+    point: Option<ResumePoint>,
+    /// The states of the stages.
+    states: Vec<Arc<SavedStates>>,
+    /// Where another run can start: right behind what has come.
+    end: Option<PartEnd>,
     /// The largest part that is kept in memory, in bytes.
     room: u64,
     /// How many bytes will come, if that is known.
@@ -167,8 +303,8 @@ struct Writer {
     state: State,
 }
 
-/// What is sent, and its entity tag.
-type Sent = Result<(Body, String), Failure>;
+/// What is sent, its entity tag, and where another run can start behind it.
+type Sent = Result<(Body, String, Option<PartEnd>), Failure>;
 
 enum State {
     /// No part is there; this is the memory of the last one.
@@ -180,6 +316,8 @@ enum State {
     Whole(Body),
     /// The server has all parts.
     Sent,
+    /// An earlier run has made the object.
+    There,
 }
 
 impl Writer {
@@ -191,7 +329,7 @@ impl Writer {
                 let why = format!("the object would have more than {MOST_PARTS} parts: give a larger part=");
                 return Err(Failure::because(Kind::Limit, "cannot write", why));
             }
-            let size = self.sizes.size(number);
+            let size = self.sizes.size(number) + self.slack;
             let size = self.expected.map_or(size, |whole| size.min(whole.max(1)));
             let store = store(self.room, size);
             let part = Part::new(size, &store, std::mem::take(memory), self.service.signs_bodies())?;
@@ -209,10 +347,21 @@ impl Writer {
             return;
         };
         let (upload, number, body) = (self.upload.clone(), self.manifest.next(), part.finish());
+        let end = self.end.take();
         self.state = State::Sending(Box::pin(async move {
             let etag = upload.put_part(number, &body).await?;
-            Ok((body, etag))
+            Ok((body, etag, end))
         }));
+    }
+
+    /// Whether the part that is there has to be sent before more comes: it is full, or is large enough and ends where
+    /// another run can start.
+    fn is_due(&self) -> bool {
+        let State::Filling(part) = &self.state else {
+            return false;
+        };
+        let is_enough = part.length() >= self.sizes.size(self.manifest.next());
+        part.is_full() || self.end.is_some() && is_enough
     }
 
     /// Waits until the server has confirmed the part that is sent.
@@ -220,8 +369,16 @@ impl Writer {
         if let State::Sending(sent) = &mut self.state {
             let sent = ready!(sent.as_mut().poll(context));
             self.state = State::Between(BytesMut::new());
-            let (body, etag) = sent?;
-            self.manifest.add(&etag, &body)?;
+            let (body, etag, end) = sent?;
+            self.manifest.add(&etag, body.length(), body.md5)?;
+            if let Some(mut noted) = self.upload.noted() {
+                noted.sent(SentPart {
+                    etag,
+                    md5: body.md5,
+                    bytes: body.length(),
+                    end,
+                })?;
+            }
             self.state = State::Between(body.into_memory());
         }
         Poll::Ready(Ok(()))
@@ -229,6 +386,10 @@ impl Writer {
 
     async fn finish(&mut self) -> Result<(), Failure> {
         match &self.state {
+            State::There => {
+                self.upload.committed();
+                Ok(())
+            }
             State::Whole(body) => self.upload.put(body, self.is_new).await,
             _ => {
                 let room = self.room;
@@ -257,11 +418,16 @@ impl Writer {
 
 impl StreamWriter for Writer {
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
+        if matches!(self.state, State::There) {
+            // What encoders send at the end of nothing.
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
         // A full part is not sent before more comes: it may be all, and then one request is enough.
-        if matches!(&self.state, State::Filling(part) if part.is_full()) {
+        if self.is_due() {
             self.send();
         }
         ready!(self.poll_sent(context))?;
+        self.end = None;
         Poll::Ready(self.part().and_then(|part| part.fill(slices)).map_err(Stop::from))
     }
 
@@ -270,6 +436,18 @@ impl StreamWriter for Writer {
             Poll::Ready(Err(failure)) => Poll::Ready(failure.into()),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
+    }
+
+    fn resumes_at(&self) -> Option<ResumePoint> {
+        self.point
+    }
+
+    fn reach(&mut self, position: Position) {
+        // All of them are asked, so that each drops what is not needed any more.
+        let states: Vec<_> = self.states.iter().map(|saved| saved.at(position)).collect();
+        let source = u64::try_from(position.0).unwrap_or(u64::MAX);
+        let states: Option<Vec<_>> = states.into_iter().collect();
+        self.end = states.map(|states| PartEnd { source, states });
     }
 
     /// Sums of parts take time, and so does a file.
@@ -283,6 +461,9 @@ impl StreamWriter for Writer {
 
     fn prepare(&mut self) -> BoxFuture<'_, Outcome> {
         Box::pin(async {
+            if matches!(self.state, State::There) {
+                return Ok(());
+            }
             std::future::poll_fn(|context| self.poll_sent(context)).await?;
             if self.manifest.next() == 1 {
                 self.part()?;
