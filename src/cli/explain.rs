@@ -163,13 +163,13 @@ fn costs(plan: &Plan, is_guarded: bool) -> String {
 
 /// What a run repeats of one that was killed.
 fn resuming(Repeats { checkpoint, held_back }: Repeats) -> String {
-    let mut worst = human_size(checkpoint);
-    if held_back > 0 {
-        worst = format!("{worst} and {} that encoders hold", human_size(held_back));
-    }
+    let held = match held_back {
+        0 => String::new(),
+        held => format!(", {} in encoders", human_size(held)),
+    };
     format!(
-        "resume   a later run goes on where this one ends early; what the journal does not\n         \
-         know of is done again: at worst {worst}\n         besides the links\n"
+        "resume   a later run continues; at worst it repeats {}{held} and the links\n",
+        human_size(checkpoint)
     )
 }
 

@@ -26,7 +26,7 @@ pub static ZSTD: Definition = Definition {
     role: Role::Transform,
     summary: "compress to zstd",
     details: "One frame with a checksum of its content. With frame=, and for a sink with resume=true, there are several, \
-              which are compressed independently; any zstd reads them. Levels below 1 are faster still; levels above 19 take \
+              which are compressed independently, and flush= ends one; any zstd reads them. Levels below 1 are faster still; levels above 19 take \
               hundreds of megabytes, here and where it is decompressed.\n\nMore threads make it faster, and take more \
               memory: `highwater explain` says how much.\n\nWhen the input is slow, its output follows within \
               `flush`, so that the receiver need not wait for a full block.",
