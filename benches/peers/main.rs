@@ -6,10 +6,12 @@ mod data;
 mod endings;
 mod footprint;
 mod instructions;
+mod objects;
 mod pacing;
 mod records;
 mod report;
 mod run;
+mod service;
 mod web;
 mod workloads;
 
@@ -63,17 +65,30 @@ fn run(is_quick: bool, filters: &[&String]) -> io::Result<()> {
         report.note("HTTP: nginx or openssl is missing".to_owned());
     }
     let tar = data.tar(data.lane_size)?;
-    let web = server.iter().flat_map(|server| server.works(&tar));
+    let store = objects::Server::start(&data)?;
+    if store.is_none() {
+        report.note("S3: s3s-fs is missing".to_owned());
+    }
+    let stored = store.iter().flat_map(|store| store.works(&tar));
+    let small = data.tar(100 << 20)?;
+    let service = service::Service::start(&small)?;
+    let web = server.iter().flat_map(|server| {
+        let url = server.url(&small);
+        let one = std::iter::once(service.work(&small, &url));
+        server.works(&tar).into_iter().chain(one)
+    });
     for work in workloads::all(&data)?
         .into_iter()
         .chain(records::all(&data)?)
         .chain(web)
+        .chain(stored)
     {
         if is_wanted(work.name) {
             compare::compare(&work, pairs, &data, &mut report)?;
         }
     }
-    let others: [(&str, Measure); 4] = [
+    let others: [(&str, Measure); 5] = [
+        ("serve, a fast client beside 200 slow ones", service::measure),
         ("view and meters on against off", instructions::measure),
         ("throttle", pacing::measure),
         ("peak RSS", footprint::measure),

@@ -100,6 +100,11 @@ impl Server {
         }))
     }
 
+    /// Where a file is, without TLS.
+    pub fn url(&self, file: &Path) -> String {
+        format!("http://127.0.0.1:{}{}", self.plain, file.display())
+    }
+
     /// The rows, beside curl.
     pub fn works(&self, tar: &Path) -> Vec<Work> {
         let plain = format!("http://127.0.0.1:{}", self.plain);

@@ -56,6 +56,9 @@ impl Misnamed {
     }
 }
 
+/// Other prefixes that users of a service are used to.
+const ALIASES: [(&str, &str); 1] = [("postgresql://", "postgres://")];
+
 impl Scheme {
     /// Finds the scheme of a name, and what follows its prefix. The first scheme is that of plain paths.
     ///
@@ -64,6 +67,13 @@ impl Scheme {
     pub fn find<'n>(schemes: &[&'static Self], name: &'n [u8]) -> Result<(&'static Self, &'n [u8]), Misnamed> {
         if let Some(scheme) = schemes.iter().find(|scheme| scheme.is_named_by(name)) {
             return Ok((scheme, &name[scheme.prefix.len()..]));
+        }
+        for (alias, prefix) in ALIASES {
+            if let Some(rest) = name.strip_prefix(alias.as_bytes())
+                && let Some(scheme) = schemes.iter().find(|scheme| scheme.prefix == prefix)
+            {
+                return Ok((scheme, rest));
+            }
         }
         let Some(unknown) = unknown(name) else {
             return Ok((schemes[0], name));

@@ -14,9 +14,8 @@ use crate::engine::{self, MinRate};
 use crate::error::{Failure, Kind, shown};
 use crate::grammar::{human_size, parse_duration, parse_size};
 use crate::net::Address;
-use crate::net::http::body;
 use crate::net::http::fields::Fields;
-use crate::net::http::server::Limits;
+use crate::net::http::server::{Limits, REQUEST_MEMORY};
 use crate::net::tls::TlsFiles;
 use crate::platform::{end_as, files, terminal_size};
 use crate::serve::{LogTarget, Refusal, Route, RouteOptions, Service, Settings, Shares, Shown, TooLittle, Wanted};
@@ -25,6 +24,7 @@ use crate::view::{Progress, say};
 
 use super::log::{self, LogLevel};
 use super::options::{Color, ProgressChoice, parse_interval, parse_limit, parse_min_rate, style};
+use super::own_files::Taken;
 use super::{USAGE, fail};
 
 /// What is served, and how.
@@ -223,12 +223,22 @@ fn serve(options: &ServeOptions, routes: Vec<Route>) -> Result<i32, Failure> {
             .iter()
             .map(|route| (route.path.as_str(), route.run_memory))
             .collect(),
-        connection: single.memory(tls.is_some()) + LINE_MEMORY,
+        connection: single.memory(tls.is_some()) + REQUEST_MEMORY,
         max_clients: options.max_clients,
     });
     let shares = shares.map_err(|TooLittle(why)| usage(why))?;
     let route_clients = route_clients(options, &routes).map_err(usage)?;
-    let log = options.access_log.as_deref().map(log_target).transpose()?;
+    let log = options.access_log.as_deref().map(|path| {
+        let of_route = |route: &Route| {
+            let files = route.files.iter();
+            let named = files.map(|(place, end)| (place.clone(), format!("{end} of {}", route.path)));
+            named.collect::<Vec<_>>()
+        };
+        let files = routes.iter().flat_map(of_route);
+        Taken::by(files.collect()).take("--access-log", path)?;
+        log_target(path)
+    });
+    let log = log.transpose()?;
     let service = Service::bind(&options.address, tls.is_some())?;
     let metrics = options.metrics.as_ref().map(Listener::bind).transpose()?;
     say(&format!("highwater: listening on {}\n", service.url()));
@@ -268,9 +278,6 @@ fn serve(options: &ServeOptions, routes: Vec<Route>) -> Result<i32, Failure> {
     };
     service.run(routes, settings)
 }
-
-/// What a connection in the line holds besides its buffers: the first part of a request's body.
-const LINE_MEMORY: u64 = body::MEMORY / 3;
 
 /// The most runs of each route.
 fn route_clients(options: &ServeOptions, routes: &[Route]) -> Result<Vec<Option<usize>>, String> {

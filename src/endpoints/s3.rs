@@ -8,6 +8,7 @@ use super::tls::{CA, CERT, KEY, VERIFY};
 mod options;
 mod ranges;
 mod read;
+mod resumed;
 mod state;
 mod upload;
 mod write;
@@ -40,6 +41,7 @@ pub static SCHEME: Scheme = Scheme {
     }),
     write: Some(Access {
         params: &[
+            THREADS,
             PART,
             STATE,
             IF_ABSENT,

@@ -60,8 +60,9 @@ pub static WRITE: Definition = Definition {
               that the outcome is unknown; linger= bounds that wait. retry= is for the connection only, because what \
               was sent is not kept.\n\ns3:// puts an object of up to one part with one request, and a larger one in \
               parts, each with its MD5 sum. A part is kept until the server has confirmed it, and is sent again if the \
-              server throttles, fails or does not answer: in memory, or in a file without a name in $TMPDIR or /var/tmp \
-              if `--memory` has no room for it; `explain` says which. The object appears when every other output is \
+              server throttles, fails or does not answer: in memory, where the next one is filled meanwhile, or in a \
+              file without a name in $TMPDIR or /var/tmp if `--memory` has no room for it; `explain` says which. \
+              threads= sends several parts at once. The object appears when every other output is \
               prepared. If the run fails before, the upload is removed with its parts, or the error names it. If the \
               answer to the last request is lost, the object is looked at: with the right size and ETag it is \
               there; else the request is sent again, and if that does not help, the error says that the outcome is \

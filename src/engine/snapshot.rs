@@ -123,6 +123,14 @@ pub struct StageSample {
     /// The programs that it runs, or has run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<ChildSample>,
+    /// How long the server has kept the snapshot of its query; `None` of other stages, and once it has ended.
+    #[serde(
+        rename = "snapshot_age_s",
+        with = "seconds::optional",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub snapshot_age: Option<Duration>,
     /// What it waits for outside of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<Outside>,

@@ -220,6 +220,9 @@ impl Observed for Watch {
                 need: stage.need(),
                 listening: stage.listening.clone(),
                 outside: stage.outside,
+                snapshot_age: (stage.findings.snapshot())
+                    .filter(|_| now.stages[node].times.ended_at.is_none())
+                    .map(|since| since.elapsed()),
                 limit: limit(RateUnit::Bytes),
                 record_limit: limit(RateUnit::Records),
                 ..StageSample::default()

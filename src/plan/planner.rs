@@ -84,7 +84,7 @@ impl Planner {
             self.problems = ports::check(&mut graph, &self.stages, &self.demands);
         }
         let mut memory = MemoryPlan::new(&graph, &self.demands, self.limits, &self.whole);
-        if memory.is_err() && self.problems.is_empty() && spool(&mut self.stages, &mut self.demands) {
+        while memory.is_err() && self.problems.is_empty() && hold_less(&mut self.stages, &mut self.demands) {
             memory = MemoryPlan::new(&graph, &self.demands, self.limits, &self.whole);
         }
         let memory = memory.map_err(|found| self.problems.extend(found)).ok();
@@ -210,18 +210,18 @@ impl Planner {
     }
 }
 
-/// Lets the sinks that can keep on the disk what they would hold in memory; returns whether there is one.
-fn spool(stages: &mut NodeMap<Planned<StagePlan>>, demands: &mut NodeMap<Demand>) -> bool {
-    let mut spools = false;
+/// Has the sinks hold less in memory that can; returns whether there is one.
+fn hold_less(stages: &mut NodeMap<Planned<StagePlan>>, demands: &mut NodeMap<Demand>) -> bool {
+    let mut is_less = false;
     for ((_, stage), demand) in stages.iter_mut().zip(demands.values_mut()) {
         if let StagePlan::Sink(sink) = &mut stage.plan
-            && sink.spool()
+            && sink.hold_less()
         {
             demand.state = stage.state_bytes();
-            spools = true;
+            is_less = true;
         }
     }
-    spools
+    is_less
 }
 
 /// Plans one call.

@@ -8,6 +8,7 @@ use crate::endpoints::{RequestBody, ResponseBody, disposition, parse_path};
 use crate::error::{ChainError, Failure, Kind, brief};
 use crate::grammar::{self, Script};
 use crate::plan::{Ends, Limits, Plan, catalog};
+use crate::platform::FilePlace;
 use crate::stage::Source;
 
 use super::{RESERVED, media_type};
@@ -34,6 +35,9 @@ pub struct Route {
     pub text: String,
     /// The most memory that one run uses, in bytes.
     pub run_memory: u64,
+    /// The regular files that a run reads and writes, each with the text of its stage, as far as they can be examined at
+    /// the start.
+    pub files: Vec<(FilePlace, String)>,
     input: Input,
     has_output: bool,
     script: Script,
@@ -95,6 +99,8 @@ impl Route {
             path: path.to_owned(),
             text: text_of(&plan).to_owned(),
             run_memory,
+            // A run that cannot examine its files fails because of that.
+            files: plan.files().unwrap_or_default(),
             input: input(&plan),
             has_output: sink.is_some(),
             script,

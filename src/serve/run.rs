@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, Request, StatusCode, header::RETRY_AFTER};
+use http::{HeaderValue, Request, StatusCode, header::RETRY_AFTER};
 use hyper::body::Incoming;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::endpoints::{RequestBody, Response, ResponseBody};
+use crate::endpoints::{RequestBody, ResponseBody};
 use crate::engine::{self, Ending, MinRate, Observed, Observer, Watch};
-use crate::error::{Failure, Kind};
+use crate::error::Kind;
 use crate::grammar::{format_rate, human_size};
 use crate::graph::NodeId;
 use crate::net::http::server::{Answer, Client};
@@ -43,6 +43,26 @@ enum Ended {
     Over,
 }
 
+impl Ended {
+    /// What the log says.
+    fn reason(&self) -> &str {
+        match self {
+            Self::Left => "the client left",
+            Self::Slow(why) => why,
+            Self::Over => "the service ended (--drain)",
+        }
+    }
+
+    /// What a client is told whose response has not begun.
+    fn status(self) -> (StatusCode, String) {
+        match self {
+            Self::Left => (StatusCode::INTERNAL_SERVER_ERROR, "the client left".to_owned()),
+            Self::Slow(why) => (StatusCode::REQUEST_TIMEOUT, why),
+            Self::Over => (StatusCode::SERVICE_UNAVAILABLE, "the service ends".to_owned()),
+        }
+    }
+}
+
 impl Shared {
     /// Runs the pipeline of a route; returns the answer unless the response has begun.
     pub async fn run(
@@ -60,7 +80,6 @@ impl Shared {
             gone,
         } = turn;
         let route = self.routes[number].clone();
-        let method = request.method().clone();
         let (body, received) = RequestBody::new(Some((request.into_body(), client.clone())));
         let (sink, response) = ResponseBody::new(route.headers().clone(), client.clone(), respond);
         let ends = Ends {
@@ -102,17 +121,25 @@ impl Shared {
             is_malformed: received.is_malformed(),
             is_whole: received.is_whole(),
         };
-        let has_left = response.client_has_left() || received.is_lost();
-        let answer = conclude(
-            &mut entry,
-            &ending,
-            ended,
-            &response,
-            failed,
-            has_left,
-            &method,
-            sink.is_some(),
-        );
+        let answer = if ending.is_good() {
+            complete(&mut entry, sink.is_some())
+        } else {
+            let has_left = match ended {
+                Some(Ended::Left) => true,
+                Some(_) => false,
+                None => response.client_has_left() || received.is_lost(),
+            };
+            let begun = response.has_begun().then_some(StatusCode::OK);
+            let failure = ending.failure.as_ref().map(|(_, failure)| failure);
+            if has_left {
+                entry.end(Outcome::Left, begun, Some("the client left".to_owned()));
+                Answer::line(StatusCode::INTERNAL_SERVER_ERROR, "the client left").and_close()
+            } else {
+                let reason = reason(&ending, ended.as_ref(), failed, begun.is_some());
+                let status = ended.map_or_else(|| status::of(failure, failed), Ended::status);
+                fail(&mut entry, begun, status, reason)
+            }
+        };
         // The next request may run once nothing of this one is left.
         drop((watch, place, visit));
         answer
@@ -147,53 +174,23 @@ impl Shared {
     }
 }
 
-/// Notes how the run ended; returns the answer for a response that has not begun.
-#[allow(clippy::too_many_arguments, reason = "each is one fact about the run")]
-fn conclude(
-    entry: &mut Entry,
-    ending: &Ending,
-    ended: Option<Ended>,
-    response: &Response,
-    failed: Failed,
-    has_left: bool,
-    method: &Method,
-    has_output: bool,
-) -> Answer {
-    if ending.is_good() {
-        let (status, line) = if has_output {
-            (StatusCode::OK, String::new())
-        } else {
-            (StatusCode::CREATED, format!("{} bytes received", entry.received))
-        };
-        entry.end(Outcome::Complete, Some(status), None);
-        return Answer::line(status, &line).and_close();
-    }
-    let begun = response.has_begun().then_some(StatusCode::OK);
-    let (stage, failure) = match &ending.failure {
-        Some((stage, failure)) => (stage.as_deref(), Some(failure)),
-        None => (None, None),
+/// The answer of a run whose outputs are complete, unless the response was one of them.
+fn complete(entry: &mut Entry, has_output: bool) -> Answer {
+    let (status, line) = if has_output {
+        (StatusCode::OK, String::new())
+    } else {
+        (StatusCode::CREATED, format!("{} bytes received", entry.received))
     };
-    let reason = match (&ended, failure) {
-        (Some(Ended::Left), _) => String::new(),
-        (Some(Ended::Slow(why)), _) => why.clone(),
-        (Some(Ended::Over), _) => "the service ended (--drain)".to_owned(),
-        (None, Some(failure)) => reason(stage, failure, failed, begun.is_some()),
-        (None, None) => "it was ended".to_owned(),
-    };
-    if matches!(ended, Some(Ended::Left)) || has_left && ended.is_none() {
-        entry.end(Outcome::Left, begun, Some("the client left".to_owned()));
-        return Answer::line(StatusCode::INTERNAL_SERVER_ERROR, "the client left").and_close();
-    }
+    entry.end(Outcome::Complete, Some(status), None);
+    Answer::line(status, &line).and_close()
+}
+
+/// The answer of a run that failed, unless the response has `begun`.
+fn fail(entry: &mut Entry, begun: Option<StatusCode>, (status, line): (StatusCode, String), reason: String) -> Answer {
     if begun.is_some() {
         entry.end(Outcome::Cut, begun, Some(reason));
         return Answer::line(StatusCode::INTERNAL_SERVER_ERROR, "the connection was cut").and_close();
     }
-    let (status, line) = match ended {
-        Some(Ended::Slow(why)) => (StatusCode::REQUEST_TIMEOUT, why),
-        Some(Ended::Over) => (StatusCode::SERVICE_UNAVAILABLE, "the service ends".to_owned()),
-        _ => status::of(failure, failed),
-    };
-    tracing::debug!("{method} is answered {status}");
     entry.end(Outcome::Failed, Some(status), Some(reason));
     let mut answer = Answer::line(status, &line).and_close();
     if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -203,16 +200,22 @@ fn conclude(
     answer
 }
 
-/// The failure for the log, in the words of this command.
-fn reason(stage: Option<&str>, failure: &Failure, failed: Failed, has_begun: bool) -> String {
-    let stage = stage.map_or_else(String::new, |stage| format!("{stage}: "));
-    let both = if failure.kind() == Kind::Timeout && failed.reads_request && has_begun && !failed.is_whole {
-        "; both directions waited: the client neither sent nor read, as one does that sends all before it reads"
-    } else {
-        ""
-    };
-    let text = failure.to_string().replace("--memory", "--run-memory");
-    format!("{stage}{text}{both}")
+/// Why a run failed, for the log, in the words of this command.
+fn reason(ending: &Ending, ended: Option<&Ended>, failed: Failed, has_begun: bool) -> String {
+    match (ended, &ending.failure) {
+        (Some(ended), _) => ended.reason().to_owned(),
+        (None, None) => "it was ended".to_owned(),
+        (None, Some((stage, failure))) => {
+            let stage = stage.as_ref().map_or_else(String::new, |stage| format!("{stage}: "));
+            let both = if failure.kind() == Kind::Timeout && failed.reads_request && has_begun && !failed.is_whole {
+                "; both directions waited: the client neither sent nor read, as one does that sends all before it reads"
+            } else {
+                ""
+            };
+            let text = failure.to_string().replace("--memory", "--run-memory");
+            format!("{stage}{text}{both}")
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -132,9 +132,9 @@ pub trait Endpoint: Send {
     fn state_bytes(&self) -> u64 {
         0
     }
-    /// Lets it keep on the disk what it would hold in memory, because the ceiling has no room for that; returns false if
-    /// there is nothing of that kind.
-    fn spool(&mut self) -> bool {
+    /// Has it hold less in memory, because the ceiling has no room: fewer buffers at once, or a file in their place. Returns
+    /// false if it cannot.
+    fn hold_less(&mut self) -> bool {
         false
     }
     /// The room that it needs for records, if it makes them or holds them.

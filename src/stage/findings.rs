@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,7 @@ pub struct Findings {
     hashes: Mutex<Vec<Hashed>>,
     child: Mutex<Option<ChildState>>,
     url: Mutex<Option<String>>,
+    snapshot: Mutex<Option<Instant>>,
 }
 
 impl Findings {
@@ -35,6 +36,17 @@ impl Findings {
     #[must_use]
     pub fn url(&self) -> Option<String> {
         self.url.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Records since when a server keeps one version of the data for it.
+    pub fn set_snapshot(&self, since: Option<Instant>) {
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    /// Since when a server keeps one version of the data for it.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<Instant> {
+        *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Records the child process that it has, or had.

@@ -395,7 +395,10 @@ impl OpenSource {
     /// Reads a stream to its end, or as far as needed, in the time that it may take.
     async fn read_stream(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
         let expires = match &self.input {
-            Some(OpenReader::Stream(reader)) => reader.expires(),
+            Some(OpenReader::Stream(reader)) => {
+                context.findings.set_snapshot(reader.snapshot());
+                reader.expires()
+            }
             _ => None,
         };
         let Some((end, failure)) = expires else {

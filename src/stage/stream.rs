@@ -52,6 +52,10 @@ pub trait StreamReader: Send {
     fn expires(&self) -> Option<(Instant, Failure)> {
         None
     }
+    /// Since when its server keeps one version of the data for it, such as the snapshot of a query.
+    fn snapshot(&self) -> Option<std::time::Instant> {
+        None
+    }
     /// The object that is told how the run ended.
     fn settle(&self) -> Option<Arc<dyn Settle>> {
         None

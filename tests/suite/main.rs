@@ -20,6 +20,7 @@ mod endings;
 mod endpoints;
 mod examples;
 mod exec;
+mod export;
 mod failing_positions;
 #[cfg(feature = "fault-injection")]
 mod faults;

@@ -186,7 +186,7 @@ fn a_large_row_is_never_held() {
     let peak = |length: u32| {
         let pipeline = format!(
             "read '{}' query='select repeat($$x$$, {length})' header=false | write /dev/null",
-            server.url()
+            server.url().replace("postgres:", "postgresql:")
         );
         let run = highwater(["--stats", "-", pipeline.as_str()]).run();
         let end = run.end();
@@ -208,14 +208,13 @@ fn a_slow_client_does_not_keep_a_query_open() {
         "read '{}' query='{query}' max-time=300ms | write tcp://{address}",
         server.url()
     );
-    let run = highwater([pipeline]).start();
+    let run = highwater(["--progress", "json", "--interval", "100ms", &pipeline]).start();
     let stalled = accept(&listener);
     let run = run.wait();
-    let line = run.fails(8);
-    assert!(
-        line.ends_with("the query was ended: it was not read to its end within 300ms (max-time)"),
-        "{line}"
-    );
+    assert_eq!(run.code, Some(8), "{}", run.stderr);
+    let why = "the query was ended: it was not read to its end within 300ms (max-time)";
+    assert!(run.stderr.contains(why), "{}", run.stderr);
+    assert!(run.stderr.contains("\"snapshot_age_s\":0."), "{}", run.stderr);
     server.run("SET lock_timeout = '1s'; SELECT pg_advisory_lock(42)");
     drop(stalled);
 }

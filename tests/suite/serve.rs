@@ -13,7 +13,7 @@ use std::process::ChildStdout;
 
 use serde_json::Value;
 
-use crate::harness::{Folder, Running, highwater};
+use crate::harness::{Folder, Invocation, Running, highwater};
 
 /// A running service, whose access log is read from its standard output.
 struct Service {
@@ -26,10 +26,15 @@ struct Service {
 impl Service {
     /// Starts one on a free port, in `folder`.
     fn start(folder: &Folder, arguments: &[&str]) -> Self {
+        Self::of(folder, arguments, |command| command)
+    }
+
+    /// Starts one as `with` says.
+    fn of(folder: &Folder, arguments: &[&str], with: impl FnOnce(Invocation) -> Invocation) -> Self {
         let all = ["serve", ":0", "--access-log", "-"]
             .into_iter()
             .chain(arguments.iter().copied());
-        let mut running = highwater(all).within(folder).start();
+        let mut running = with(highwater(all).within(folder)).start();
         let address = running.address();
         let log = BufReader::new(running.take_stdout());
         Self {

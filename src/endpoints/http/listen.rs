@@ -13,8 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::catalog::{Access, Args, Kind as Value, Misnamed, Param, Place, Placed, Scheme};
 use crate::error::{Failure, Problem};
-use crate::net::http::body;
-use crate::net::http::server::{Answer, Handler, Limits, Server};
+use crate::net::http::server::{Answer, Handler, Limits, REQUEST_MEMORY, Server};
 use crate::net::tls::{ServerTls, TlsFiles};
 use crate::stage::{BoxFuture, Endpoint, Facts, OpenReader, OpenWriter, Outside, Reach};
 
@@ -214,7 +213,7 @@ impl Endpoint for Listen {
     }
 
     fn state_bytes(&self) -> u64 {
-        self.limits().memory(self.is_secure) + body::MEMORY
+        self.limits().memory(self.is_secure) + REQUEST_MEMORY
     }
 
     fn source_facts(&self) -> Result<Facts, Failure> {

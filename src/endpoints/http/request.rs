@@ -7,8 +7,7 @@ use hyper::body::{Body as _, Incoming};
 use tokio::sync::oneshot;
 
 use crate::error::{Failure, Kind};
-use crate::net::http::body;
-use crate::net::http::server::{Answer, Client, Delivery};
+use crate::net::http::server::{Answer, Client, Delivery, REQUEST_MEMORY};
 use crate::stage::{BoxFuture, Endpoint, Facts, OpenReader, OpenWriter, Outside};
 
 use super::listen::download::{Download, Writer};
@@ -40,7 +39,7 @@ impl Endpoint for RequestBody {
     }
 
     fn state_bytes(&self) -> u64 {
-        body::MEMORY
+        REQUEST_MEMORY
     }
 
     fn source_facts(&self) -> Result<Facts, Failure> {
@@ -115,10 +114,6 @@ impl ResponseBody {
 impl Endpoint for ResponseBody {
     fn shown(&self) -> String {
         SHOWN.to_owned()
-    }
-
-    fn state_bytes(&self) -> u64 {
-        body::MEMORY
     }
 
     fn expect_size(&mut self, bytes: u64) {

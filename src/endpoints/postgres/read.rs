@@ -85,7 +85,8 @@ impl Endpoint for Query {
             let rows = Rows {
                 connection,
                 lines: (self.planned.format == "json").then(Lines::default),
-                expires: self.max_time.map(|limit| (Instant::now() + limit, limit)),
+                begun: Instant::now(),
+                max_time: self.max_time,
             };
             Ok(OpenReader::Stream(Box::new(rows)))
         })
@@ -97,7 +98,8 @@ struct Rows {
     connection: Connection,
     /// Makes lines of rows of JSON.
     lines: Option<Lines>,
-    expires: Option<(Instant, Duration)>,
+    begun: Instant,
+    max_time: Option<Duration>,
 }
 
 impl StreamReader for Rows {
@@ -118,8 +120,13 @@ impl StreamReader for Rows {
         self.connection.transport().queue()
     }
 
+    fn snapshot(&self) -> Option<std::time::Instant> {
+        Some(self.begun.into_std())
+    }
+
     fn expires(&self) -> Option<(Instant, Failure)> {
-        let (end, limit) = self.expires?;
+        let limit = self.max_time?;
+        let end = self.begun + limit;
         let limit = humantime::format_duration(limit);
         let why = format!("it was not read to its end within {limit} (max-time)");
         Some((end, Failure::because(Kind::Timeout, "the query was ended", why)))

@@ -74,7 +74,7 @@ pub const THREADS: Param = named(
     "threads",
     Value::Integer { min: 1, max: 64 },
     Some("1"),
-    "how many ranges are asked for at once; they are given on in order",
+    "how many ranges are asked for, or parts sent, at once",
 );
 /// The size of ranges.
 pub const RANGE: Param = named(
@@ -180,10 +180,15 @@ const LEAST_RANGE: u64 = 64 << 10;
 
 /// The ranges that are asked for at once; `None` for one request.
 pub fn ranges(args: &Args) -> Option<RangeOptions> {
-    let threads = args.integer(THREADS.name).unwrap_or(1);
     let size = args.size(RANGE.name).unwrap_or_default().max(LEAST_RANGE);
-    let threads = usize::try_from(threads).ok().filter(|threads| *threads > 1)?;
+    let threads = Some(threads(args)).filter(|threads| *threads > 1)?;
     Some(RangeOptions { threads, size })
+}
+
+/// How many ranges are asked for, or parts sent, at once.
+pub fn threads(args: &Args) -> usize {
+    let threads = args.integer(THREADS.name).unwrap_or(1);
+    usize::try_from(threads).map_or(1, |threads| threads.max(1))
 }
 
 /// The size of the parts of an upload, in bytes.

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::error::{Failure, Kind};
 use crate::net::http::Attempt;
-use crate::net::s3::{Body, Failed, MOST_PARTS, Name, Part, Service, Store, hex};
+use crate::net::s3::{Body, Failed, MOST_PARTS, Name, Part, Service, Store, Summed, hex};
 use crate::stage::{BoxFuture, Rollback};
 
 use super::state::{Completing, StateFile};
@@ -83,11 +83,11 @@ impl Manifest {
     ///
     /// # Errors
     /// If the entity tags are too long to be kept.
-    pub fn add(&mut self, etag: &str, bytes: u64, md5: [u8; 16]) -> Result<(), Failure> {
+    pub fn add(&mut self, etag: &str, part: Summed) -> Result<(), Failure> {
         self.count += 1;
-        self.bytes += bytes;
-        self.is_summed &= etag.eq_ignore_ascii_case(&hex(&md5));
-        self.sum.update(md5);
+        self.bytes += part.length;
+        self.is_summed &= etag.eq_ignore_ascii_case(&hex(&part.md5));
+        self.sum.update(part.md5);
         let etag = etag.replace('&', "&amp;").replace('<', "&lt;");
         let length = self.etags.len() + etag.len() + 1;
         if length as u64 > MANIFEST {

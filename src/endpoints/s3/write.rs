@@ -1,7 +1,9 @@
 //! Objects that are written: in one request if they are small, else in parts. What the server has not confirmed is kept
 //! and sent again.
 
+use std::collections::BTreeMap;
 use std::env;
+use std::future::poll_fn;
 use std::io::IoSlice;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,20 +11,22 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::catalog::{Args, Placed};
 use crate::error::{Failure, Kind, Stop, shown};
 use crate::flow::Position;
 use crate::grammar::human_size;
-use crate::net::s3::{Body, Found, Given, LEAST_PART, MEMORY, MOST_PARTS, Part, PartSizes, Service, Store};
+use crate::net::s3::{Body, Given, LEAST_PART, MEMORY, MOST_PARTS, Part, PartSizes, Service, Store, Summed};
 use crate::platform::FilePlace;
 use crate::stage::{
-    BoxFuture, Endpoint, Facts, OpenWriter, Outcome, Outside, Phase, Reach, ResumeKey, ResumePoint, Resumption,
-    Rollback, SavedStates, StreamWriter,
+    BoxFuture, Endpoint, Facts, OpenWriter, Outcome, Outside, Phase, Reach, ResumePoint, Resumption, Rollback,
+    SavedStates, StreamWriter,
 };
 
-use super::options::{IF_ABSENT, Planned, part_size, presign_time, state_file};
-use super::state::{Completing, Destination, PartEnd, SentPart, StateFile};
+use super::options::{IF_ABSENT, Planned, part_size, presign_time, state_file, threads};
+use super::resumed::Resumed;
+use super::state::{PartEnd, SentPart};
 use super::upload::{MANIFEST, Manifest, Upload};
 
 /// The memory that a part in a file takes while it is sent, in bytes: pieces of it.
@@ -36,7 +40,12 @@ pub fn named(rest: &[u8], args: &Args) -> Placed {
     Ok(Box::new(Object {
         planned: Planned::of(rest, args, Kind::Sink)?,
         part,
-        in_memory: part == LEAST_PART || is_limited,
+        threads: threads(args),
+        kept: if part == LEAST_PART || is_limited {
+            Kept::All
+        } else {
+            Kept::File
+        },
         is_new: args.flag(IF_ABSENT.name),
         presign: presign_time(args)?,
         size: None,
@@ -49,8 +58,9 @@ struct Object {
     planned: Planned,
     /// The least size of a part in bytes.
     part: u64,
-    /// Whether a part of that size is kept in memory, and not in a file.
-    in_memory: bool,
+    /// How many parts are sent at once.
+    threads: usize,
+    kept: Kept,
     /// Whether it may not replace another.
     is_new: bool,
     /// How long a URL is to be good for.
@@ -62,6 +72,17 @@ struct Object {
     resumption: Resumption,
 }
 
+/// Where parts of the least size are kept until the server has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    /// In memory, while the next one is filled.
+    All,
+    /// In memory, one at a time.
+    One,
+    /// In a file.
+    File,
+}
+
 impl Object {
     /// How many bytes more than its least size a part may have, because it ends where another run can start.
     fn slack(&self) -> u64 {
@@ -69,6 +90,15 @@ impl Object {
         const CHUNK: u64 = 512 << 10;
         let held = self.resumption.held_back;
         self.state.as_ref().map_or(0, |_| held + held / 64 + CHUNK)
+    }
+
+    /// How many parts are in memory at most.
+    fn in_memory(&self) -> usize {
+        match self.kept {
+            Kept::All => self.threads + 1,
+            Kept::One => 1,
+            Kept::File => 0,
+        }
     }
 }
 
@@ -82,16 +112,20 @@ impl Endpoint for Object {
     }
 
     fn state_bytes(&self) -> u64 {
-        let part = if self.in_memory {
-            self.part + self.slack()
-        } else {
-            PIECES
-        };
-        MEMORY + MANIFEST + part
+        let parts = (self.in_memory() as u64)
+            .saturating_mul(self.part + self.slack())
+            .max(PIECES);
+        let requests = self.threads as u64 * MEMORY;
+        parts.saturating_add(requests + MANIFEST)
     }
 
-    fn spool(&mut self) -> bool {
-        std::mem::take(&mut self.in_memory)
+    fn hold_less(&mut self) -> bool {
+        self.threads = 1;
+        let less = match self.kept {
+            Kept::All => Kept::One,
+            Kept::One | Kept::File => Kept::File,
+        };
+        std::mem::replace(&mut self.kept, less) != less
     }
 
     fn sink_facts(&self) -> Result<Facts, Failure> {
@@ -112,10 +146,23 @@ impl Endpoint for Object {
             "in a file without a name in {}",
             shown(folder.as_os_str().as_encoded_bytes())
         );
-        let kept = if self.in_memory {
-            format!("in memory,\n    one of more than {} {file}", human_size(self.part))
+        let in_memory = match self.kept {
+            Kept::File => format!("the part that is sent is kept {file}"),
+            Kept::One => "the part that is sent is kept in memory".to_owned(),
+            Kept::All => format!(
+                "{} parts are kept in memory: one is filled while {} sent",
+                self.in_memory(),
+                if self.threads == 1 {
+                    "the other is"
+                } else {
+                    "the others are"
+                }
+            ),
+        };
+        let kept = if self.kept == Kept::File {
+            in_memory
         } else {
-            file
+            format!("{in_memory},\n    one of more than {} {file}", human_size(self.part))
         };
         let replaces = if self.is_new {
             "never replaces an object"
@@ -127,7 +174,7 @@ impl Endpoint for Object {
              2 requests up to {part}, else 4 and 1 for each part of {part}\n    \
              larger parts if the size is known and needs more than 10,000; if it is not\n    \
              known, parts double every 1,000, and the largest object has {}\n    \
-             the part that is sent is kept {kept}",
+             {kept}",
             self.planned.server(),
             human_size(sizes.largest_object()),
             part = human_size(self.part),
@@ -139,7 +186,8 @@ impl Endpoint for Object {
     }
 
     fn checkpoint(&self) -> Option<u64> {
-        self.state.as_ref().map(|_| self.part)
+        let behind = self.threads as u64 + 1;
+        self.state.as_ref().map(|_| self.part.saturating_mul(behind))
     }
 
     fn expect_size(&mut self, bytes: u64) {
@@ -161,103 +209,31 @@ impl Endpoint for Object {
             let writer = Writer {
                 sizes: PartSizes::new(self.part, self.size),
                 slack,
-                room: if self.in_memory { self.part + slack } else { 0 },
                 point: resumed.point,
+                is_complete: resumed.is_complete,
                 states: self.resumption.states,
                 end: None,
+                ends: BTreeMap::new(),
+                room: if self.kept == Kept::File { 0 } else { self.part + slack },
+                threads: self.threads,
+                overlaps: self.kept != Kept::One,
                 expected: self.size,
                 is_new: self.is_new,
                 presign: self.presign,
                 limit: self.planned.options.linger,
                 url: None,
+                number: resumed.manifest.next() - 1,
                 manifest: resumed.manifest,
-                state: if resumed.is_complete {
-                    State::There
-                } else {
-                    State::Between(BytesMut::new())
-                },
+                filling: None,
+                whole: None,
+                sending: JoinSet::new(),
+                sending_file: None,
+                confirmed: BTreeMap::new(),
+                spare: Vec::new(),
                 upload: Arc::new(resumed.upload),
                 service,
             };
             Ok(OpenWriter::Stream(Box::new(writer)))
-        })
-    }
-}
-
-/// What an earlier run has left of an upload, as far as the server agrees.
-struct Resumed {
-    upload: Upload,
-    manifest: Manifest,
-    /// How far that is; `None` if no later run can go on.
-    point: Option<ResumePoint>,
-    /// Whether it has made the object.
-    is_complete: bool,
-}
-
-impl Resumed {
-    fn nothing(service: &Arc<Service>) -> Self {
-        Self {
-            upload: Upload::new(service.clone(), None, None),
-            manifest: Manifest::new(),
-            point: None,
-            is_complete: false,
-        }
-    }
-
-    async fn open(
-        service: &Arc<Service>,
-        path: PathBuf,
-        run: ResumeKey,
-        states: &[Arc<SavedStates>],
-    ) -> Result<Self, Failure> {
-        let destination = Destination {
-            server: service.server(),
-            object: service.name().to_string(),
-        };
-        let (file, earlier) = StateFile::open(path, destination, run, states.len())?;
-        let Some(mut earlier) = earlier else {
-            return Ok(Self {
-                upload: Upload::new(service.clone(), None, Some(file)),
-                point: Some(ResumePoint::default()),
-                ..Self::nothing(service)
-            });
-        };
-        let all = earlier.parts.last().and_then(|part| part.end.clone());
-        let (mut point, mut restored) = earlier.keep_whole();
-        let mut there = Vec::new();
-        let is_complete = !service.parts(&earlier.upload, |part| there.push(part)).await?;
-        if is_complete {
-            let expected = earlier.completing.as_ref();
-            let found = service.head().await?;
-            let is_same = |object: &Completing, found: &Found| {
-                object.etag.is_some() && found.etag == object.etag && found.size == Some(object.size)
-            };
-            let (Some(object), Some(found), Some(end)) = (expected, found, all) else {
-                return Err(file.contradicted("the server has no such upload any more"));
-            };
-            if !is_same(object, &found) {
-                return Err(file.contradicted("the server has no such upload any more, and another object"));
-            }
-            restored = end.states;
-            point = ResumePoint {
-                read: end.source,
-                written: object.size,
-            };
-        } else if let Some(why) = earlier.difference(&there) {
-            return Err(file.contradicted(&why));
-        }
-        let mut manifest = Manifest::new();
-        for part in &earlier.parts {
-            manifest.add(&part.etag, part.bytes, part.md5)?;
-        }
-        for (saved, state) in states.iter().zip(restored) {
-            saved.restore(state);
-        }
-        Ok(Self {
-            upload: Upload::new(service.clone(), Some(earlier.upload), Some(file)),
-            manifest,
-            point: Some(point),
-            is_complete,
         })
     }
 }
@@ -286,12 +262,20 @@ struct Writer {
     slack: u64,
     /// How far an earlier run has come; `None` if no later run can go on.
     point: Option<ResumePoint>,
+    /// Whether it has made the object.
+    is_complete: bool,
     /// The states of the stages.
     states: Vec<Arc<SavedStates>>,
     /// Where another run can start: right behind what has come.
     end: Option<PartEnd>,
+    /// The same behind parts that the server has not confirmed.
+    ends: BTreeMap<u64, PartEnd>,
     /// The largest part that is kept in memory, in bytes.
     room: u64,
+    /// How many parts are sent at once.
+    threads: usize,
+    /// Whether one is filled while others are sent.
+    overlaps: bool,
     /// How many bytes will come, if that is known.
     expected: Option<u64>,
     is_new: bool,
@@ -300,98 +284,128 @@ struct Writer {
     limit: Option<Duration>,
     url: Option<String>,
     manifest: Manifest,
-    state: State,
-}
-
-/// What is sent, its entity tag, and where another run can start behind it.
-type Sent = Result<(Body, String, Option<PartEnd>), Failure>;
-
-enum State {
-    /// No part is there; this is the memory of the last one.
-    Between(BytesMut),
-    Filling(Box<Part>),
-    /// The part is full, and the server has not confirmed it.
-    Sending(BoxFuture<'static, Sent>),
+    /// How many parts were begun.
+    number: u64,
+    filling: Option<Part>,
     /// All of the object, which one request will put.
-    Whole(Body),
-    /// The server has all parts.
-    Sent,
-    /// An earlier run has made the object.
-    There,
+    whole: Option<Body>,
+    /// Parts in memory that are being sent.
+    sending: JoinSet<Sent>,
+    /// A part in a file that is being sent: it is read on this thread.
+    sending_file: Option<BoxFuture<'static, Sent>>,
+    /// Parts that the server has confirmed before an earlier one.
+    confirmed: BTreeMap<u64, (String, Summed)>,
+    /// The memory of confirmed parts.
+    spare: Vec<BytesMut>,
 }
+
+/// The number of a part that the server has confirmed, what was sent, and its entity tag.
+type Sent = Result<(u64, Body, String), Failure>;
 
 impl Writer {
-    /// The part to be filled.
-    fn part(&mut self) -> Result<&mut Part, Failure> {
-        if let State::Between(memory) = &mut self.state {
-            let number = self.manifest.next();
-            if number > MOST_PARTS {
-                let why = format!("the object would have more than {MOST_PARTS} parts: give a larger part=");
-                return Err(Failure::because(Kind::Limit, "cannot write", why));
-            }
-            let size = self.sizes.size(number) + self.slack;
-            let size = self.expected.map_or(size, |whole| size.min(whole.max(1)));
-            let store = store(self.room, size);
-            let part = Part::new(size, &store, std::mem::take(memory), self.service.signs_bodies())?;
-            self.state = State::Filling(Box::new(part));
+    /// Begins another part.
+    fn begin(&mut self) -> Result<(), Failure> {
+        self.number += 1;
+        if self.number > MOST_PARTS {
+            let why = format!("the object would have more than {MOST_PARTS} parts: give a larger part=");
+            return Err(Failure::because(Kind::Limit, "cannot write", why));
         }
-        match &mut self.state {
-            State::Filling(part) => Ok(part),
-            _ => Err(Failure::because(Kind::Bug, "cannot write", "there is no part to fill")),
-        }
-    }
-
-    /// Begins to send the part that is there.
-    fn send(&mut self) {
-        let State::Filling(part) = std::mem::replace(&mut self.state, State::Sent) else {
-            return;
+        let size = self.sizes.size(self.number) + self.slack;
+        let size = self.expected.map_or(size, |whole| size.min(whole.max(1)));
+        let store = store(self.room, size);
+        let memory = match store {
+            Store::Memory => self.spare.pop().unwrap_or_default(),
+            Store::File(_) => BytesMut::new(),
         };
-        let (upload, number, body) = (self.upload.clone(), self.manifest.next(), part.finish());
-        let end = self.end.take();
-        self.state = State::Sending(Box::pin(async move {
-            let etag = upload.put_part(number, &body).await?;
-            Ok((body, etag, end))
-        }));
+        self.filling = Some(Part::new(size, &store, memory, self.service.signs_bodies())?);
+        Ok(())
     }
 
-    /// Whether the part that is there has to be sent before more comes: it is full, or is large enough and ends where
+    /// Whether the part that was filled has to be sent before more comes: it is full, or is large enough and ends where
     /// another run can start.
     fn is_due(&self) -> bool {
-        let State::Filling(part) = &self.state else {
-            return false;
-        };
-        let is_enough = part.length() >= self.sizes.size(self.manifest.next());
-        part.is_full() || self.end.is_some() && is_enough
+        let is_enough = |part: &Part| part.length() >= self.sizes.size(self.number);
+        let ends = self.end.is_some();
+        self.filling
+            .as_ref()
+            .is_some_and(|part| part.is_full() || ends && is_enough(part))
     }
 
-    /// Waits until the server has confirmed the part that is sent.
-    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        if let State::Sending(sent) = &mut self.state {
-            let sent = ready!(sent.as_mut().poll(context));
-            self.state = State::Between(BytesMut::new());
-            let (body, etag, end) = sent?;
-            self.manifest.add(&etag, body.length(), body.md5)?;
+    /// Begins to send the part that was filled.
+    fn send(&mut self) {
+        let Some(part) = self.filling.take() else { return };
+        if let Some(end) = self.end.take() {
+            self.ends.insert(self.number, end);
+        }
+        let (upload, number, body) = (self.upload.clone(), self.number, part.finish());
+        let is_in_memory = body.bytes().is_some();
+        let sent = async move {
+            let etag = upload.put_part(number, &body).await?;
+            Ok((number, body, etag))
+        };
+        if is_in_memory {
+            self.sending.spawn(sent);
+        } else {
+            self.sending_file = Some(Box::pin(sent));
+        }
+    }
+
+    /// Waits until at most so many parts are on their way.
+    fn poll_sent(&mut self, context: &mut Context<'_>, most: usize) -> Poll<Result<(), Failure>> {
+        loop {
+            let mut sent = Poll::Pending;
+            if let Some(file) = &mut self.sending_file {
+                sent = file.as_mut().poll(context);
+                if sent.is_ready() {
+                    self.sending_file = None;
+                }
+            }
+            if sent.is_pending()
+                && let Poll::Ready(Some(joined)) = self.sending.poll_join_next(context)
+            {
+                let panicked = |error: JoinError| Err(Failure::because(Kind::Bug, "cannot write", error.to_string()));
+                sent = Poll::Ready(joined.unwrap_or_else(panicked));
+            }
+            match sent {
+                Poll::Ready(sent) => self.confirm(sent?)?,
+                Poll::Pending if self.sending.len() + usize::from(self.sending_file.is_some()) > most => {
+                    return Poll::Pending;
+                }
+                Poll::Pending => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+
+    /// Notes a part that the server has.
+    fn confirm(&mut self, (number, body, etag): (u64, Body, String)) -> Result<(), Failure> {
+        self.confirmed.insert(number, (etag, body.summed()));
+        let memory = body.into_memory();
+        if memory.capacity() > 0 {
+            self.spare.push(memory);
+        }
+        while let Some((etag, summed)) = self.confirmed.remove(&self.manifest.next()) {
+            let end = self.ends.remove(&self.manifest.next());
+            self.manifest.add(&etag, summed)?;
             if let Some(mut noted) = self.upload.noted() {
                 noted.sent(SentPart {
                     etag,
-                    md5: body.md5,
-                    bytes: body.length(),
+                    md5: summed.md5,
+                    bytes: summed.length,
                     end,
                 })?;
             }
-            self.state = State::Between(body.into_memory());
         }
-        Poll::Ready(Ok(()))
+        Ok(())
     }
 
     async fn finish(&mut self) -> Result<(), Failure> {
-        match &self.state {
-            State::There => {
-                self.upload.committed();
-                Ok(())
-            }
-            State::Whole(body) => self.upload.put(body, self.is_new).await,
-            _ => {
+        if self.is_complete {
+            self.upload.committed();
+            return Ok(());
+        }
+        match &self.whole {
+            Some(body) => self.upload.put(body, self.is_new).await,
+            None => {
                 let room = self.room;
                 let complete = self
                     .upload
@@ -418,21 +432,27 @@ impl Writer {
 
 impl StreamWriter for Writer {
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
-        if matches!(self.state, State::There) {
-            // What encoders send at the end of nothing.
+        if self.is_complete {
+            // What encoders send for an empty input.
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
         // A full part is not sent before more comes: it may be all, and then one request is enough.
         if self.is_due() {
+            ready!(self.poll_sent(context, self.threads - 1))?;
             self.send();
         }
-        ready!(self.poll_sent(context))?;
+        let most = if self.overlaps { self.threads } else { 0 };
+        ready!(self.poll_sent(context, most))?;
+        if self.filling.is_none() {
+            self.begin()?;
+        }
         self.end = None;
-        Poll::Ready(self.part().and_then(|part| part.fill(slices)).map_err(Stop::from))
+        let filled = self.filling.as_mut().map_or(Ok(0), |part| part.fill(slices));
+        Poll::Ready(filled.map_err(Stop::from))
     }
 
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Stop> {
-        match self.poll_sent(context) {
+        match self.poll_sent(context, usize::MAX) {
             Poll::Ready(Err(failure)) => Poll::Ready(failure.into()),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
@@ -461,21 +481,22 @@ impl StreamWriter for Writer {
 
     fn prepare(&mut self) -> BoxFuture<'_, Outcome> {
         Box::pin(async {
-            if matches!(self.state, State::There) {
+            if self.is_complete {
                 return Ok(());
             }
-            std::future::poll_fn(|context| self.poll_sent(context)).await?;
-            if self.manifest.next() == 1 {
-                self.part()?;
-                if let State::Filling(part) = std::mem::replace(&mut self.state, State::Sent) {
-                    self.state = State::Whole(part.finish());
+            let is_new = self.point.is_none_or(|point| point == ResumePoint::default());
+            if is_new && self.number <= 1 {
+                if self.filling.is_none() {
+                    self.begin()?;
                 }
+                self.whole = self.filling.take().map(Part::finish);
                 return Ok(());
             }
+            poll_fn(|context| self.poll_sent(context, self.threads - 1)).await?;
             self.send();
-            std::future::poll_fn(|context| self.poll_sent(context)).await?;
-            // The document that completes the upload takes the room of the last part.
-            self.state = State::Sent;
+            poll_fn(|context| self.poll_sent(context, 0)).await?;
+            // The document that completes the upload takes the room of a part.
+            self.spare.clear();
             Ok(())
         })
     }

@@ -27,9 +27,13 @@ use clients::{Activity, Clients};
 
 mod clients;
 mod connection;
+pub mod direct;
 
 /// Bytes that a connection reads ahead, which is the longest head of a request; it queues as many for its client.
 const BUFFER: usize = 32 << 10;
+/// The most memory that reading the body of a request holds, in bytes: what the connection has read ahead of it, and the
+/// last piece that was taken.
+pub const REQUEST_MEMORY: u64 = 2 * BUFFER as u64;
 /// A parsed head, a short response, and what else a connection needs.
 const HEADS: u64 = 8 << 10;
 /// The pause in accepting after a failure, such as a lack of descriptors.
@@ -48,7 +52,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The most memory that the connections hold, in bytes, besides their bodies: see [`MEMORY`](super::body::MEMORY).
+    /// The most memory that the connections hold, in bytes, besides the bodies of their requests: see
+    /// [`REQUEST_MEMORY`].
     #[must_use]
     pub fn memory(&self, is_secure: bool) -> u64 {
         let each = BUFFER as u64 + HEADS + if is_secure { tls::MEMORY } else { 0 };

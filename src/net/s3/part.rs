@@ -98,6 +98,15 @@ pub struct Body {
     pub sha256: Option<String>,
 }
 
+/// What is known of a body without its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Summed {
+    /// How many bytes it has.
+    pub length: u64,
+    /// Their MD5 sum.
+    pub md5: [u8; 16],
+}
+
 #[derive(Debug, Clone)]
 enum Content {
     Memory(Bytes),
@@ -197,6 +206,15 @@ impl Body {
         match &self.content {
             Content::Memory(bytes) => bytes.len() as u64,
             Content::File(_, length) => *length,
+        }
+    }
+
+    /// Its length and sum.
+    #[must_use]
+    pub fn summed(&self) -> Summed {
+        Summed {
+            length: self.length(),
+            md5: self.md5,
         }
     }
 

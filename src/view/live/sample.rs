@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::{
-    ChildSample, FileSample, LinkSample, Moment, Need, Origin, RecordCounts, RunSample, Share, Snapshot, Spent,
-    StageSample,
+    ChildSample, FileSample, LinkSample, Moment, Origin, RecordCounts, RunSample, Share, Snapshot, StageSample,
 };
 use crate::flow::{LinkLevels, RecordLevels};
 use crate::graph::{EdgeMap, Graph, Id, Port};
@@ -412,30 +411,16 @@ pub fn stage(
     StageSample {
         name: name.into(),
         text: text.to_owned(),
-        listening: Vec::new(),
-        children: Vec::new(),
-        output_size: OutputSize::Same,
-        need: Need::Required,
-        outside: None,
-        file: None,
         bytes_in,
         bytes_out,
-        records: None,
         share: Some(Share {
             busy,
             idle,
             backpressured: 1.0 - busy - idle,
             ..Share::default()
         }),
-        spent: Spent::default(),
         rate,
-        record_rate: 0.0,
-        limit: None,
-        record_limit: None,
-        ended: false,
-        kernel_queue: None,
-        kernel_queue_capacity: None,
-        kernel_queue_peak: 0,
+        ..StageSample::default()
     }
 }
 

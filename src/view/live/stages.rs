@@ -113,6 +113,7 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
         if has_links {
             lines.extend(program(&snapshot.stages[node], &rails, columns));
             lines.extend(file(&snapshot.stages[node], &rails));
+            lines.extend(query(&snapshot.stages[node], &rails));
         }
         if has_links && input.is_none() && snapshot.lane != "linked" {
             let text = format!(
@@ -295,6 +296,14 @@ fn file(stage: &StageSample, rails: &str) -> Option<Line> {
     };
     let indent = " ".repeat(MARKER) + rails + "  ";
     Some(Line::default().with(Paint::Faint, format!("{indent}{}, {at}", file.path)))
+}
+
+/// How long a server has kept the snapshot of a query: it cannot clean up what has changed since.
+fn query(stage: &StageSample, rails: &str) -> Option<Line> {
+    let age = Duration::from_secs(stage.snapshot_age?.as_secs());
+    let indent = " ".repeat(MARKER) + rails + "  ";
+    let text = format!("{indent}snapshot {} old", humantime::format_duration(age));
+    (!age.is_zero()).then(|| Line::default().with(Paint::Faint, text))
 }
 
 /// A level with its numbers, behind its connector.

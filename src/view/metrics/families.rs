@@ -167,6 +167,11 @@ pub static STAGE: &[Field] = &[
         "How much such a pipe or socket can hold; absent where that is not known.",
     ),
     gauge(
+        "snapshot_age_s",
+        "highwater_stage_snapshot_age_seconds",
+        "How long a database has kept the snapshot of a source's query; absent of other stages.",
+    ),
+    gauge(
         "limit_bytes_per_s",
         "highwater_stage_limit_bytes_per_second",
         "The rate that a throttle keeps now; absent of other stages.",
@@ -295,6 +300,7 @@ mod tests {
         });
         snapshot.stages.values_mut()[3].records = Some(RecordCounts::default());
         snapshot.stages.values_mut()[3].record_limit = Some(500.into());
+        snapshot.stages.values_mut()[3].snapshot_age = Some(std::time::Duration::from_secs(1));
         let object: Value = serde_json::from_str(&json::sample(&snapshot)).expect("an object");
         assert_eq!(numbers(&object), keys(RUN, &["schema"]));
         assert_eq!(numbers(&object["stages"][3]), keys(STAGE, &["index"]));

@@ -288,3 +288,23 @@ fn second_signal_or_limit_cuts_the_rest() {
         stuck.read_to_end(&mut Vec::new()).expect_err("a reset");
     }
 }
+
+#[cfg(feature = "fault-injection")]
+mod faults {
+    use highwater::platform::fault::RULES;
+
+    use super::*;
+
+    #[test]
+    fn panic_ends_one_run_only() {
+        let folder = Folder::new();
+        let rule = |command: crate::harness::Invocation| command.environment(RULES, "sync:1:panic");
+        let mut service = Service::of(&folder, &["gzip | write b clobber=true"], rule);
+        assert_eq!(service.put("/", b"first").status, 500);
+        let reason = service.logged()["reason"].to_string();
+        assert!(reason.contains("a bug in highwater"), "{reason}");
+        assert_eq!(folder.names(), [""; 0]);
+        assert_eq!(service.put("/", b"second").status, 201);
+        assert_eq!(folder.names(), ["b"]);
+    }
+}

@@ -40,6 +40,10 @@ fn what_cannot_be_served_is_refused() {
             &[":0", "read a | throttle 1kB/s", "--min-rate", "1MB/s"],
             "the run could only fail",
         ),
+        (
+            &[":0", "write b append=true", "--access-log", "b"],
+            "--access-log b: is the same file as the sink of /",
+        ),
     ] {
         let run = highwater(std::iter::once("serve").chain(arguments.iter().copied()))
             .within(&folder)

@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::StageMeter;
-use crate::net::http::body::{Body, Feed};
+use crate::net::http::body::Body;
+use crate::net::http::server::direct::BodyWriter;
 use crate::net::http::server::{Answer, Client, Delivered, Delivery, Handler, Server};
 use crate::net::unusable;
 use crate::platform::Queued;
@@ -97,8 +98,8 @@ fn response(headers: &HeaderMap, body: Body) -> Answer {
 enum Progress {
     /// The client waits for its head.
     Asked(oneshot::Sender<Answer>, Delivery),
-    /// Its body is being fed.
-    Fed(Feed),
+    /// Its body is being written.
+    Begun(BodyWriter),
     /// It is complete or cut.
     Over,
 }
@@ -226,23 +227,38 @@ impl Writer {
     /// Sends some of the slices, and the head if they are the first; returns the number of bytes.
     fn poll_send(&self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
         let mut progress = self.download.progress();
-        let mut feed = match std::mem::replace(&mut *progress, Progress::Over) {
+        let mut writer = match std::mem::replace(&mut *progress, Progress::Over) {
             Progress::Asked(respond, delivery) => {
-                let (feed, body) = Body::stream(self.size);
+                let (writer, body) = Body::stream(self.size);
                 self.begin(respond, delivery, body)?;
-                feed
+                writer
             }
-            Progress::Fed(feed) => feed,
+            Progress::Begun(writer) => writer,
             // It was rolled back.
             Progress::Over => return Poll::Ready(Err(Stop::PeerClosed)),
         };
-        let sent = feed.poll_write(context, slices);
-        *progress = Progress::Fed(feed);
+        let sent = writer.poll_write(context, slices);
+        *progress = Progress::Begun(writer);
         drop(progress);
         match ready!(sent) {
             Some(count) => Poll::Ready(Ok(count)),
             None => Poll::Ready(Err(ready!(self.download.poll_left(context)).into())),
         }
+    }
+
+    /// Ends the body, or sends an empty one; returns false if the connection has failed.
+    fn poll_finish(&self, context: &mut Context<'_>) -> Poll<Result<bool, Stop>> {
+        let mut progress = self.download.progress();
+        let is_sent = match &mut *progress {
+            Progress::Begun(writer) => ready!(writer.poll_finish(context)),
+            _ => true,
+        };
+        match std::mem::replace(&mut *progress, Progress::Over) {
+            Progress::Asked(respond, delivery) => self.begin(respond, delivery, Body::text(""))?,
+            Progress::Begun(_) => {}
+            Progress::Over => return Poll::Ready(Err(Stop::PeerClosed)),
+        }
+        Poll::Ready(Ok(is_sent))
     }
 
     /// The failure of a stream that is not as long as the client was told.
@@ -278,6 +294,9 @@ impl StreamWriter for Writer {
     }
 
     fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Stop> {
+        if let Progress::Begun(writer) = &mut *self.download.progress() {
+            writer.flush(context);
+        }
         self.download.poll_left(context).map(Stop::Failed)
     }
 
@@ -305,17 +324,9 @@ impl StreamWriter for Writer {
             if let Some(last) = self.held.take() {
                 poll_fn(|context| self.poll_send(context, &[IoSlice::new(&[last])])).await?;
             }
-            let progress = std::mem::replace(&mut *self.download.progress(), Progress::Over);
-            let fed = match progress {
-                Progress::Asked(respond, delivery) => {
-                    self.begin(respond, delivery, Body::text(""))?;
-                    None
-                }
-                Progress::Fed(feed) => Some(feed.finish()),
-                Progress::Over => return Err(Stop::PeerClosed),
-            };
+            let is_sent = poll_fn(|context| self.poll_finish(context)).await?;
             poll_fn(|context| self.download.poll_delivered(context)).await?;
-            if fed.is_some_and(|fed| !fed.is_taken()) {
+            if !is_sent {
                 return Err(self.download.left().into());
             }
             self.download.is_complete.store(true, Ordering::Release);
@@ -341,10 +352,10 @@ impl Rollback for Download {
                     answer.delivery = Some(delivery);
                     let _ = respond.send(answer);
                 }
-                // The body was not ended, so dropping its feed cuts the connection.
-                Progress::Fed(_) if self.own_server.is_some() => {}
+                // The body was not ended, so dropping its writer cuts the connection.
+                Progress::Begun(_) if self.own_server.is_some() => {}
                 // A client that reads nothing would keep its connection.
-                Progress::Fed(_) => self.client.cut(),
+                Progress::Begun(_) => self.client.cut(),
                 Progress::Over => return Ok(()),
             }
             let told = poll_fn(|context| self.poll_delivered(context));

@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::io::{self, IoSlice};
+use std::future::{Future, poll_fn};
+use std::io;
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,19 +17,20 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Failure, Kind};
 use crate::net::drain::{Drain, Queue, unfinished};
-use crate::net::http::body::{Body, Cut};
+use crate::net::http::body::Body;
 use crate::net::{Transport, tune, unusable};
 use crate::platform::sockets::{self, TcpPeer};
 use crate::platform::unsent_bytes;
 use crate::stage::BoxFuture;
 
 use super::clients::Activity;
+use super::direct::{Handover, SharedTransport};
 use super::{Answer, BUFFER, Client, Delivery, Handler, Shared};
 
 /// How long a client may take to end its side once it has the last response: what it still sends would turn the end
@@ -55,9 +57,12 @@ struct Guarded {
 
 impl hyper::body::Body for Guarded {
     type Data = Bytes;
-    type Error = Cut;
+    type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 
@@ -121,8 +126,11 @@ impl<H: Handler> Shared<H> {
             }
             None => Transport::Plain(peer),
         };
+        let transport = SharedTransport::new(transport);
+        let handover = Arc::<Mutex<Option<Handover>>>::default();
         let service = service_fn(|request: Request<Incoming>| {
             activity.begin_request();
+            let (version, handover) = (request.version(), handover.clone());
             let activity = activity.clone();
             let answer = match refusal(&request) {
                 Some(answer) => Box::pin(std::future::ready(answer)),
@@ -134,6 +142,9 @@ impl<H: Handler> Shared<H> {
                 if answer.delivery.is_some() {
                     answer = answer.and_close();
                     *delivery.lock().unwrap_or_else(PoisonError::into_inner) = answer.delivery.take();
+                }
+                if let Body::Stream(stream) = answer.response.body_mut() {
+                    *handover.lock().unwrap_or_else(PoisonError::into_inner) = stream.handover(version);
                 }
                 let ends = answer.response.headers().contains_key(CONNECTION);
                 let body = |body| Guarded {
@@ -148,63 +159,29 @@ impl<H: Handler> Shared<H> {
             .timer(TokioTimer::new())
             .header_read_timeout(self.limits.head)
             .max_buf_size(BUFFER)
-            .serve_connection(TokioIo::new(Unended(transport)), service);
+            .serve_connection(TokioIo::new(transport.clone()), service);
         let mut stopped = pin!(self.stop.cancelled());
         let mut is_stopping = false;
-        let served = loop {
-            tokio::select! {
-                served = &mut connection => break served,
-                () = &mut stopped, if !is_stopping => {
-                    is_stopping = true;
-                    Pin::new(&mut connection).graceful_shutdown();
-                }
+        let served = poll_fn(|context| {
+            if !is_stopping && stopped.as_mut().poll(context).is_ready() {
+                is_stopping = true;
+                Pin::new(&mut connection).graceful_shutdown();
             }
-        };
-        match served {
-            Err(error) if activity.waits_since().is_none() => Err(lost(&error)),
-            // An invalid request was answered as such, and one that never came needs no answer.
-            _ => Ok(connection.into_parts().io.into_inner().0),
-        }
-    }
-}
-
-/// A connection whose end is not sent with the last response, because it must be known first that the client has that:
-/// it may end in a reset what it needs no more of.
-struct Unended(Transport);
-
-impl AsyncRead for Unended {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Unended {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_flush(context)
+            if let Poll::Ready(served) = Pin::new(&mut connection).poll(context) {
+                return Poll::Ready(served.map_err(|error| lost(&error)));
+            }
+            let mut handover = handover.lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *handover {
+                Some(body) => body
+                    .poll(context, &transport)
+                    .map(|is_whole| if is_whole { Ok(()) } else { Err(cut()) }),
+                None => Poll::Pending,
+            }
+        })
+        .await;
+        // An invalid request was answered as such, and one that never came needs no answer.
+        served.or_else(|failure| activity.waits_since().map(drop).ok_or(failure))?;
+        transport.reclaim().ok_or_else(cut)
     }
 }
 
