@@ -15,6 +15,7 @@ mod connecting;
 mod file;
 #[cfg(feature = "http")]
 mod http;
+pub mod journal;
 #[cfg(feature = "postgres")]
 mod postgres;
 pub mod read;

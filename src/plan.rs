@@ -10,7 +10,7 @@ use crate::flow::Marks;
 use crate::grammar::Script;
 use crate::graph::{Edge, EdgeId, Graph, NodeId, NodeMap, Port};
 use crate::platform::{FilePlace, JOINS_PIPES};
-use crate::stage::{BranchPlan, Endpoint, Facts, MemoryUse, RecordRoom, ResumeKey, Source, TransformPlan};
+use crate::stage::{BranchPlan, Endpoint, Facts, MemoryUse, RecordRoom, Source, TransformPlan};
 use crate::transforms;
 
 mod budget;
@@ -22,6 +22,7 @@ mod sub_plan;
 
 pub use budget::MemoryPlan;
 use planner::Planner;
+pub use resuming::Repeats;
 pub use sub_plan::{PlanRun, SubPlan, share};
 
 /// The definitions of all stages.
@@ -74,6 +75,8 @@ pub struct Plan {
     pub memory: MemoryPlan,
     /// The whole pipeline, normalised: `read a | gzip | write b`. The same pipeline has the same text in every run.
     pub text: String,
+    /// What it repeats at worst of a run that was killed, if it continues that.
+    pub repeats: Option<Repeats>,
 }
 
 /// What a stage will do.
@@ -217,14 +220,6 @@ impl StagePlan {
     pub fn as_sink(&self) -> Option<&dyn Endpoint> {
         match self {
             Self::Sink(place) => Some(&**place),
-            _ => None,
-        }
-    }
-
-    /// Where the resume key is stored, if this is a sink that continues an earlier run.
-    pub fn resume_key(&mut self) -> Option<&mut Option<ResumeKey>> {
-        match self {
-            Self::Sink(place) => place.resume_key(),
             _ => None,
         }
     }
@@ -420,15 +415,15 @@ mod tests {
 
     #[test]
     fn resume_points_at_the_unsuitable_stage() {
-        let text = "read a | throttle 1MB/s | gzip | write b resume=true";
-        let refused = plan(text, Limits::default()).err().expect("gzip needs the beginning");
+        let text = "read a | throttle 1MB/s | bzip2 | write b resume=true";
+        let refused = plan(text, Limits::default()).err().expect("bzip2 needs the beginning");
         let [problem] = &refused.problems[..] else {
             panic!("{refused:?}")
         };
-        assert_eq!(&text[problem.span.clone()], "gzip");
+        assert_eq!(&text[problem.span.clone()], "bzip2");
         assert_eq!(
             problem.message,
-            "`gzip` cannot start in the middle, as resume=true needs it"
+            "`bzip2` cannot start in the middle, as resume=true needs it"
         );
         assert!(plan("read a | throttle 1MB/s | write b resume=true", Limits::default()).is_ok());
     }

@@ -19,6 +19,7 @@ mod gzip;
 mod hash;
 #[cfg(feature = "lz4")]
 mod lz4;
+mod members;
 mod pass;
 #[cfg(all(test, not(feature = "shuttle")))]
 mod passing_tests;

@@ -8,7 +8,7 @@ use crate::engine::DirectPath;
 use crate::flow::Marks;
 use crate::grammar::human_size;
 use crate::graph::{Id, NodeId};
-use crate::plan::{Plan, StagePlan};
+use crate::plan::{Plan, Repeats, StagePlan};
 use crate::stage::{Endpoint, Source};
 
 /// The largest width, in columns.
@@ -43,6 +43,9 @@ pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
     }
     text += "\n";
     text += &costs(plan, max_rss.is_some());
+    if let Some(repeats) = &plan.repeats {
+        text += &resuming(*repeats);
+    }
     if let Some(limit) = max_rss {
         let _ = writeln!(text, "stops    at {} resident (--max-rss)", human_size(limit));
     }
@@ -155,6 +158,18 @@ fn costs(plan: &Plan, is_guarded: bool) -> String {
         human_size(sum),
         human_size(memory.limit),
         stages + 2 + usize::from(is_guarded),
+    )
+}
+
+/// What a run repeats of one that was killed.
+fn resuming(Repeats { checkpoint, held_back }: Repeats) -> String {
+    let held = match held_back {
+        0 => String::new(),
+        held => format!(", {} in encoders", human_size(held)),
+    };
+    format!(
+        "resume   a later run continues; at worst it repeats {}{held} and the links\n",
+        human_size(checkpoint)
     )
 }
 

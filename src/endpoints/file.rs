@@ -15,14 +15,14 @@ use crate::grammar::human_size;
 use crate::platform::{
     Descriptor, FINDS_HOLES, FilePlace, Shape, block_device_size, files, is_sparse, named_descriptor,
 };
-use crate::stage::{BoxFuture, Endpoint, Facts, Holes, Incoming, OpenReader, OpenWriter, Outgoing, ResumeKey};
+use crate::stage::{BoxFuture, Endpoint, Facts, Holes, Incoming, OpenReader, OpenWriter, Outgoing, Resumption};
 
 use super::Kept;
 use super::stdio::Inherited;
 
 mod draft;
 mod in_place;
-mod journal;
+mod noter;
 mod obstacle;
 mod options;
 mod partial;
@@ -32,6 +32,7 @@ mod temporary;
 mod verifier;
 
 pub use options::{SYNC, ZERO_COPY};
+pub use temporary::is_ours;
 
 use in_place::InPlace;
 use options::{Existing, Sparse, WriteOptions};
@@ -106,6 +107,19 @@ pub fn carries_stream() -> Misnamed {
     )
 }
 
+/// The path of a regular file, existing or not.
+///
+/// # Errors
+/// If it names something else.
+pub fn regular_path(name: &[u8]) -> Result<PathBuf, Misnamed> {
+    let (scheme, path) = Scheme::find(super::SCHEMES, name)?;
+    let path = checked(path)?;
+    if scheme.prefix != SCHEME.prefix || open_descriptor(&path).is_some() {
+        return Err(Misnamed::new("it is not a regular file", "name a file"));
+    }
+    Ok(path)
+}
+
 /// The endpoint of a small file that is written beside the stream.
 ///
 /// # Errors
@@ -129,8 +143,8 @@ struct File {
     options: WriteOptions,
     /// Whether the source has holes, and its bytes arrive unchanged.
     expects_holes: bool,
-    /// The resume key, if a later run may continue this one.
-    key: Option<ResumeKey>,
+    /// What it knows of the pipeline, if a later run may continue this one.
+    resumption: Resumption,
 }
 
 /// Guesses what was meant by a name that is not a file but means something elsewhere.
@@ -166,7 +180,7 @@ impl File {
             lends_pages: false,
             options: WriteOptions::default(),
             expects_holes: false,
-            key: None,
+            resumption: Resumption::default(),
         }
     }
 
@@ -237,8 +251,9 @@ impl File {
 
     /// Opens it for writing, according to the options.
     async fn open_any(&self) -> Result<Outgoing, Failure> {
-        if let Some(key) = &self.key {
-            return Partial::open(self.target()?, key, self.options.checks);
+        if let Some(key) = self.resumption.key() {
+            let states = self.resumption.states.clone();
+            return Partial::open(self.target()?, &key, states, self.options.checks);
         }
         match self.stat() {
             Ok(stat) if file_type(&stat) != FileType::RegularFile => return self.open_special().await,
@@ -405,8 +420,12 @@ impl Endpoint for File {
         self.expects_holes = true;
     }
 
-    fn resume_key(&mut self) -> Option<&mut Option<ResumeKey>> {
-        self.options.checks.resume.is_some().then_some(&mut self.key)
+    fn resumption(&mut self) -> Option<&mut Resumption> {
+        self.options.checks.resume.is_some().then_some(&mut self.resumption)
+    }
+
+    fn checkpoint(&self) -> Option<u64> {
+        self.options.checks.resume
     }
 
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {

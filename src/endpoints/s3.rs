@@ -8,10 +8,12 @@ use super::tls::{CA, CERT, KEY, VERIFY};
 mod options;
 mod ranges;
 mod read;
+mod resumed;
+mod state;
 mod upload;
 mod write;
 
-use options::{ENDPOINT, IF_ABSENT, IMDS, PART, PRESIGN, PROFILE, RANGE, REGION, RETRY, STYLE, THREADS};
+use options::{ENDPOINT, IF_ABSENT, IMDS, PART, PRESIGN, PROFILE, RANGE, REGION, RETRY, STATE, STYLE, THREADS};
 
 /// `s3://BUCKET/KEY`
 pub static SCHEME: Scheme = Scheme {
@@ -41,6 +43,7 @@ pub static SCHEME: Scheme = Scheme {
         params: &[
             THREADS,
             PART,
+            STATE,
             IF_ABSENT,
             PRESIGN,
             ENDPOINT,

@@ -45,10 +45,13 @@ pub static WRITE: Definition = Definition {
               reads the temporary file back before it takes its place, from the disk where the system can drop what \
               it has in memory, and compares sums: what differs is exit code 10.\n\nresume=true is for large files. \
               If the run ends early, whatever ends it, what was written stays in .NAME.highwater-part beside the \
-              target, and .NAME.highwater-journal says how much of it is on the disk. Another run of the same source \
-              into the same target checks that and goes on from there; its throttle, buffer, marks and checkpoint may \
-              differ. It fails if the source has changed (exit code 10). It takes one regular file as the source, or a \
-              resource that http:// can continue to read, and nothing but throttle and buffer in between.\n\nhttp:// \
+              target, and .NAME.highwater-journal says how much of it is on the disk. Another run of the same pipeline \
+              checks that and goes on from there. It fails if the source has changed (exit code 10). It takes one \
+              regular file as the source, or a resource that http:// can continue to read, and in between gzip, zstd, \
+              hash (not blake3), throttle and buffer. An encoder is continued behind a member or a frame that is \
+              whole, so the file decompresses to the source; zstd makes several frames then, see frame=. A level, a \
+              window or an algorithm must stay the same; throttle, buffer, marks, threads, the size of members and \
+              checkpoint= may differ. `highwater explain` says how much is done again at worst.\n\nhttp:// \
               and https:// send a PUT, or what method= says. The length is stated if one file is sent unchanged; else \
               the body is sent in chunks. Its last byte, or the chunk that ends it, is withheld until every other \
               output is prepared, so a run that fails leaves the server with an incomplete request. The upload has \
@@ -65,7 +68,11 @@ pub static WRITE: Definition = Definition {
               there; else the request is sent again, and if that does not help, the error says that the outcome is \
               unknown. A run that was killed leaves its upload; the next one to the same key names it, and does not \
               remove it, because another program may be at work there. if-absent=true also keeps an object that comes \
-              meanwhile, where the server knows If-None-Match. presign= prints the URL on standard error.",
+              meanwhile, where the server knows If-None-Match. With state=FILE the parts stay when the run ends early, \
+              and FILE notes them; another run of the same pipeline compares FILE with the server's list of parts and \
+              goes on behind them, under the same conditions as with resume=true. Parts then end where a run can start, \
+              so they may be larger than part=. FILE is removed once the object is there; to give an upload up, abort \
+              it and remove FILE. presign= prints the URL on standard error.",
     params: &[Param {
         name: "path",
         kind: Kind::Endpoint(SCHEMES),
@@ -82,6 +89,10 @@ pub static WRITE: Definition = Definition {
         Example {
             text: "read big.iso | write copy.iso resume=true verify=true",
             about: "copy a large file, go on after a power cut, and check the copy on the disk",
+        },
+        Example {
+            text: "read disk.img | zstd | write disk.img.zst resume=true",
+            about: "compress a large file; run it again to go on where it ended early",
         },
     ],
     build: Build::Sink(plan),

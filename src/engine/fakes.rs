@@ -488,6 +488,7 @@ impl Case {
                 largest_record: NodeMap::default(),
             },
             graph: self.graph.clone(),
+            repeats: None,
             text: String::new(),
         }
     }

@@ -14,7 +14,7 @@ use crate::plan::{MemoryPlan, Plan, Planned, StagePlan, SubPlan};
 use crate::platform::{FileId, FilePlace};
 use crate::stage::{
     Branch, Branches, Content, Endpoint, Facts, OpenSource, OpenWriter, OutputSize, Outside, PassThrough, Phase,
-    RateControl, Reach, ResumeKey, Rollback, Settle, Stage, TransformPlan,
+    RateControl, Reach, Rollback, Settle, SourceIdentity, Stage, TransformPlan,
 };
 
 use super::commit::Commits;
@@ -274,20 +274,18 @@ struct Opener {
     side_files: Vec<(NodeId, SideFile)>,
     memory: MemoryPlan,
     joins: EdgeMap<bool>,
-    /// The pipeline's text, for a sink that continues an earlier run of it.
-    text: String,
     /// The most bytes that the pipeline reads, including those that the source skips.
     wanted: Option<u64>,
     /// How many bytes the source has skipped.
     skipped: u64,
-    /// How many bytes an earlier run has written.
+    /// How many bytes an earlier run has read.
     resumed: u64,
 }
 
 impl Opener {
     fn new(plan: Plan, facts: &NodeMap<Option<Facts>>, listening: NodeMap<Vec<String>>) -> Self {
         let joins = plan.graph.edges().map(|edge| plan.joins(edge)).collect();
-        let (wanted, text) = (plan.wanted_of(plan.graph.root()), plan.text.clone());
+        let wanted = plan.wanted_of(plan.graph.root());
         let mut side_files = Vec::new();
         let stages = plan.stages.into_entries().zip(listening.into_values());
         let stages = stages.map(|((node, stage), listening)| {
@@ -320,7 +318,6 @@ impl Opener {
             side_files,
             memory: plan.memory,
             joins,
-            text,
             wanted,
             skipped: 0,
             resumed: 0,
@@ -348,13 +345,20 @@ impl Opener {
     /// Opens sources, side files and sinks in their order.
     async fn open_all(&mut self) -> Result<(), Ending> {
         self.open_sources(Reach::Near).await?;
-        if self.planned(Reach::Far).iter().any(|node| self.graph.is_sink(*node)) {
+        // One that continues an earlier run has to know what is read.
+        let comes_first = |stage: &OpenStage<Opening>| match &stage.role {
+            Opening::Planned(StagePlan::Sink(sink)) => sink.checkpoint().is_none(),
+            _ => false,
+        };
+        let far = self.planned(Reach::Far);
+        if far.into_iter().any(|node| comes_first(&self.stages[node])) {
             self.open_side_files().await?;
             self.open_sinks(Reach::Far).await?;
             self.open_sources(Reach::Far).await?;
         } else {
             self.open_sources(Reach::Far).await?;
             self.open_side_files().await?;
+            self.open_sinks(Reach::Far).await?;
         }
         self.open_sinks(Reach::Near).await
     }
@@ -402,12 +406,12 @@ impl Opener {
         for node in self.planned(wanted) {
             match self.take(node) {
                 Opening::Planned(StagePlan::Sink(mut sink)) => {
-                    if let Some(key) = sink.resume_key() {
-                        *key = Some(self.key()?);
+                    if let Some(resumption) = sink.resumption() {
+                        resumption.source = Some(self.source_identity()?);
                     }
                     let opened = sink.open_writer().await;
                     let sink = opened.map_err(|failure| self.failed(node, failure))?;
-                    self.resume_at(sink.resumes_at())?;
+                    self.resume_at(sink.resumes_at().read)?;
                     self.stages[node].role = Opening::Open(OpenRole::Sink(sink));
                 }
                 other => self.stages[node].role = other,
@@ -420,18 +424,15 @@ impl Opener {
         Ending::failed(Some(self.stages[node].text.clone()), failure)
     }
 
-    /// The key of the run that a sink may continue; the plan has checked that such a pipeline reads one file.
-    fn key(&self) -> Result<ResumeKey, Ending> {
+    /// What is read; the plan has checked that a pipeline that can be resumed reads one file or resource.
+    fn source_identity(&self) -> Result<SourceIdentity, Ending> {
         let root = self.graph.root();
         let identity = match &self.stages[root].role {
             Opening::Open(OpenRole::Source(source)) => source.identity(),
             _ => Ok(None),
         };
         let identity = identity.and_then(|known| known.ok_or_else(unknowable));
-        Ok(ResumeKey {
-            pipeline: self.text.clone(),
-            source: identity.map_err(|failure| self.failed(root, failure))?,
-        })
+        identity.map_err(|failure| self.failed(root, failure))
     }
 
     /// Moves the source to where an earlier run ended.
@@ -441,13 +442,13 @@ impl Opener {
         }
         let skipped = self.skip(offset)?;
         if skipped < offset {
-            let why = format!("{offset} bytes of it were written already, and it has {skipped}");
+            let why = format!("an earlier run has read {offset} bytes of it, and it has {skipped}");
             return Err(self.failed(
                 self.graph.root(),
                 Failure::because(Kind::Integrity, "cannot go on", why),
             ));
         }
-        tracing::info!("resumes after {offset} bytes");
+        tracing::info!("resumes after {offset} bytes of the source");
         self.resumed = offset;
         Ok(())
     }

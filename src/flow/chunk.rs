@@ -6,8 +6,9 @@ use super::Load;
 use super::link::{Credit, Packet};
 
 /// A position in a source's input: opaque to all other code, and ordered. A chunk that carries one says that everything
-/// up to it has been sent once the chunk has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// up to it has been sent once the chunk has, and nothing behind it. In a pipeline that can be resumed it is the number
+/// of bytes that the source has given.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u128);
 
 /// A piece of the stream in a recycled buffer. While it exists it holds credit of its link: the whole capacity of its
@@ -73,6 +74,11 @@ impl Chunk {
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.packet().position
+    }
+
+    /// Takes its position away.
+    pub fn unmark(&mut self) {
+        self.packet_mut().position = None;
     }
 
     /// Bytes of memory, and of its link's credit, that it holds.

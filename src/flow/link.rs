@@ -387,7 +387,8 @@ impl Link {
     }
 
     /// Copies `bytes` into the last queued chunk, if it has the room and is not shared, and counts them as
-    /// [`Link::push`] does. `is_granted` says that the records are those of a buffer, which has credit for them.
+    /// [`Link::push`] does. `is_granted` says that the records are those of a buffer, which has credit for them. Nothing
+    /// is put behind a position: it stands for exactly the bytes before it.
     fn append(&self, added: &Piece<'_>, is_granted: bool, producer: &StageMeter) -> bool {
         let mut guard = lock(&self.state);
         let state = &mut *guard;
@@ -400,7 +401,8 @@ impl Link {
         let Some(last) = state.queue.back_mut() else {
             return false;
         };
-        if !has_credit || last.records + added.records > self.marks.most_records() {
+        let is_behind_position = last.position.is_some() && added.position.is_none();
+        if !has_credit || is_behind_position || last.records + added.records > self.marks.most_records() {
             return false;
         }
         let end = last.end + added.bytes.len();

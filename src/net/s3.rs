@@ -10,6 +10,7 @@ mod signature;
 mod target;
 mod xml;
 
+pub use multipart::UploadedPart;
 pub use part::{Body, LEAST_PART, MOST_PART, MOST_PARTS, Part, PartSizes, Store, Summed};
 pub use refusal::Failed;
 pub use service::{Found, Given, MEMORY, Service, Settings};

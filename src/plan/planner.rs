@@ -72,8 +72,13 @@ impl Planner {
     /// The plan, if there is no problem.
     pub fn finish(mut self) -> Result<Plan, Vec<Problem>> {
         let mut graph = self.graph.unwrap_or_default();
+        let text = self.texts.join(" | ");
+        let mut repeats = None;
         if self.problems.is_empty() {
-            self.problems = resuming::problems(&graph, &mut self.stages, &self.demands);
+            match resuming::prepare(&graph, &mut self.stages, &mut self.demands, &text) {
+                Ok(found) => repeats = found,
+                Err(problems) => self.problems = problems,
+            }
         }
         if self.problems.is_empty() {
             self.problems = ports::check(&mut graph, &self.stages, &self.demands);
@@ -93,7 +98,8 @@ impl Planner {
                     graph,
                     stages: self.stages,
                     memory,
-                    text: self.texts.join(" | "),
+                    text,
+                    repeats,
                 })
             }
             _ => Err(self.problems),

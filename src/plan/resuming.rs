@@ -1,44 +1,93 @@
-//! Checks that a pipeline can continue an earlier run.
+//! Prepares a pipeline that can continue an earlier run.
 //!
-//! That needs a source that can be read from the middle, transforms that need nothing of what comes before it, and no
-//! second sink whose bytes would be missing.
+//! That needs a source that can be read from the middle, transforms that can start there, and no second sink whose
+//! bytes would be missing.
 
 use crate::error::Problem;
 use crate::graph::{Graph, NodeMap};
-use crate::stage::PassThrough;
+use crate::stage::Resumption;
 
 use super::budget::Demand;
 use super::{Planned, StagePlan};
 
-/// What prevents it, if a sink has `resume`. `demands` have the stages' places in the text.
-pub fn problems(graph: &Graph, stages: &mut NodeMap<Planned<StagePlan>>, demands: &NodeMap<Demand>) -> Vec<Problem> {
-    let mut resumes = |node| stages[node].plan.resume_key().is_some();
-    let Some(sink) = graph.sinks().find(|node| resumes(*node)) else {
-        return Vec::new();
+/// What a run repeats at worst of an earlier one that was killed. Sizes in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeats {
+    /// After how many bytes that are read or written the sink notes how far it has come.
+    pub checkpoint: u64,
+    /// Input that stages hold back besides their links.
+    pub held_back: u64,
+}
+
+/// Prepares the stages if a sink continues earlier runs of the pipeline, whose normalised text is `text`. `demands`
+/// have the stages' places in the text; a stage may need more memory from then on.
+pub fn prepare(
+    graph: &Graph,
+    stages: &mut NodeMap<Planned<StagePlan>>,
+    demands: &mut NodeMap<Demand>,
+    text: &str,
+) -> Result<Option<Repeats>, Vec<Problem>> {
+    let asked = graph
+        .sinks()
+        .find_map(|node| Some((node, stages[node].plan.as_sink()?.checkpoint()?)));
+    let Some((sink, checkpoint)) = asked else {
+        return Ok(None);
     };
-    let at = |node, message: String| Problem::at(demands[node].span.clone(), message);
+    let at = |demands: &NodeMap<Demand>, node, message: String| Problem::at(demands[node].span.clone(), message);
     if !graph.is_chain() {
-        let problem = at(sink, "resume=true needs a pipeline without branches".to_owned());
-        return vec![problem.help("write the other copies in a run of their own")];
+        let problem = at(
+            demands,
+            sink,
+            "resume=true needs a pipeline without branches".to_owned(),
+        );
+        return Err(vec![problem.help("write the other copies in a run of their own")]);
     }
-    stages
-        .iter()
-        .filter_map(|(node, stage)| match &stage.plan {
-            StagePlan::Source(source) => source.can_resume().err().map(|what| {
-                let message = "resume=true needs a source that can be read from the middle";
-                at(node, message.to_owned())
-                    .label(format!("this is {what}"))
-                    .help("read one regular file or one http:// resource, or leave resume=true out")
-            }),
-            StagePlan::Transform(transform) if !transform.pass_through().is_some_and(PassThrough::starts_anywhere) => {
-                let name = stage.name;
-                let message = format!("`{name}` cannot start in the middle, as resume=true needs it");
-                let problem = at(node, message)
-                    .label("needs the stream from its beginning")
-                    .help("only throttle and buffer may stand between; leave one of the two out");
-                Some(problem)
-            }
-            _ => None,
-        })
-        .collect()
+    let (mut problems, mut effects, mut states, mut held_back) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    for (node, stage) in stages.iter_mut() {
+        match &mut stage.plan {
+            StagePlan::Source(source) => match source.can_resume() {
+                Ok(()) => source.mark_positions(),
+                Err(what) => {
+                    let message = "resume=true needs a source that can be read from the middle";
+                    let problem = at(demands, node, message.to_owned()).label(format!("this is {what}"));
+                    problems
+                        .push(problem.help("read one regular file or one http:// resource, or leave resume=true out"));
+                }
+            },
+            StagePlan::Transform(transform) => match transform.resume() {
+                Ok(resume) => {
+                    states.extend(resume.prepare());
+                    effects.extend(resume.effect());
+                    held_back += resume.held_back();
+                }
+                Err(why) => {
+                    let message = format!("`{}` cannot start in the middle, as resume=true needs it", stage.name);
+                    let problem = at(demands, node, message).label(why);
+                    problems.push(
+                        problem
+                            .help("gzip, zstd, hash, throttle and buffer may stand between; leave one of the two out"),
+                    );
+                }
+            },
+            StagePlan::Branch(_) | StagePlan::Sink(_) => {}
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    if let StagePlan::Sink(place) = &mut stages[sink].plan
+        && let Some(resumption) = place.resumption()
+    {
+        *resumption = Resumption {
+            pipeline: text.to_owned(),
+            effects,
+            states,
+            held_back,
+            source: None,
+        };
+    }
+    for (demand, stage) in demands.values_mut().iter_mut().zip(stages.values()) {
+        demand.state = stage.state_bytes();
+    }
+    Ok(Some(Repeats { checkpoint, held_back }))
 }

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::time::{Duration, Instant};
 
 use crate::error::Stop;
-use crate::flow::{Chunk, Inlet, StageMeter, Wait, block_on};
+use crate::flow::{Chunk, Inlet, Position, StageMeter, Wait, block_on};
 
 use super::Cancel;
 
@@ -104,11 +104,11 @@ impl Batch {
         self.chunks.front().map_or(&[], Chunk::as_slice)
     }
 
-    /// Passes the first `count` bytes to `look`.
-    pub fn first_bytes(&self, mut count: usize, mut look: impl FnMut(&[u8])) {
+    /// Passes the first `count` bytes to `look`, chunk by chunk, and the position of each chunk whose end is among them.
+    pub fn first_chunks(&self, mut count: usize, mut look: impl FnMut(&[u8], Option<Position>)) {
         for chunk in &self.chunks {
             let bytes = &chunk.as_slice()[..count.min(chunk.len())];
-            look(bytes);
+            look(bytes, chunk.position().filter(|_| bytes.len() == chunk.len()));
             count -= bytes.len();
             if count == 0 {
                 return;

@@ -8,7 +8,7 @@ use crate::error::{Failure, Kind};
 use crate::graph::Port;
 use crate::platform::{FileId, FilePlace, Shape};
 
-use super::{BoxFuture, Mismatch, OpenReader, OpenWriter, RecordRoom, ResumeKey};
+use super::{BoxFuture, Mismatch, OpenReader, OpenWriter, RecordRoom, Resumption};
 
 /// What can be known of an endpoint without side effects.
 #[derive(Debug, Clone, Default)]
@@ -217,8 +217,12 @@ pub trait Endpoint: Send {
     fn expect_size(&mut self, bytes: u64) {
         let _ = bytes;
     }
-    /// Where the resume key is stored, if the endpoint can continue an earlier run; else `None`.
-    fn resume_key(&mut self) -> Option<&mut Option<ResumeKey>> {
+    /// What it knows of the pipeline, if it is to continue an earlier run; else `None`.
+    fn resumption(&mut self) -> Option<&mut Resumption> {
+        None
+    }
+    /// After how many bytes that are read or written it notes how far it has come, if it can continue an earlier run.
+    fn checkpoint(&self) -> Option<u64> {
         None
     }
     /// Opens it for writing. What this makes is temporary until the commit.

@@ -10,13 +10,13 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, Stop};
-use crate::flow::{Inlet, StageMeter, Wait};
+use crate::flow::{Inlet, Position, StageMeter, Wait};
 use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken, wait_for_any};
 
 use super::batch::Batch;
 use super::holes;
 use super::writeback::Writeback;
-use super::{Cancel, Context, DescriptorWaker, Mover, Outcome, Phase, Rollback};
+use super::{Cancel, Context, DescriptorWaker, Mover, Outcome, Phase, ResumePoint, Rollback};
 
 /// How often the pipe in front is checked while it fills.
 const LEVEL_PAUSE: Duration = Duration::from_millis(16);
@@ -69,18 +69,22 @@ pub trait Commit: Send {
 
 /// Checks or records every byte that is written.
 pub trait Verify: Send {
-    /// The number of bytes that an earlier run has written.
-    fn resumes_at(&self) -> u64 {
-        0
+    /// How far an earlier run has come.
+    fn resumes_at(&self) -> ResumePoint {
+        ResumePoint::default()
     }
     /// Checks what an earlier run has written.
     fn begin(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome;
     /// Adds bytes that were written.
     fn add(&mut self, bytes: &[u8]);
+    /// Told that all bytes up to a position of the source are among those that were added, and no others.
+    fn reach(&mut self, position: Position) {
+        let _ = position;
+    }
     /// Called after a piece was written whole.
     fn note(&mut self, descriptor: &Descriptor, context: &Context) -> Result<(), Failure>;
     /// Checks the whole output once it is written.
-    fn verify(&self, descriptor: &Descriptor, context: &Context) -> Outcome;
+    fn verify(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome;
 }
 
 /// An open descriptor to write to.
@@ -147,10 +151,12 @@ impl Outgoing {
         self.commit.as_ref()?.rollback()
     }
 
-    /// The offset in the stream at which it continues: the number of bytes that an earlier run has written.
+    /// How far an earlier run has come.
     #[must_use]
-    pub fn resumes_at(&self) -> u64 {
-        self.verify.as_ref().map_or(0, |verify| verify.resumes_at())
+    pub fn resumes_at(&self) -> ResumePoint {
+        self.verify
+            .as_ref()
+            .map_or_else(ResumePoint::default, |verify| verify.resumes_at())
     }
 
     /// Writes with `write` as much as there is room for, and counts it.
@@ -231,7 +237,7 @@ impl Outgoing {
     /// Writes everything that arrives, and commits it.
     pub(super) fn run(mut self, mut input: Inlet, context: &Context) -> Outcome {
         context.external_fd.writes(&self.descriptor);
-        self.written = self.resumes_at();
+        self.written = self.resumes_at().written;
         if let Some(verify) = &mut self.verify {
             verify.begin(&self.descriptor, context)?;
         }
@@ -243,7 +249,7 @@ impl Outgoing {
         while batch.fill(&mut input, &context.meter, &context.cancel)? {
             self.write_batch(&mut batch, context)?;
         }
-        if let Some(verify) = &self.verify {
+        if let Some(verify) = &mut self.verify {
             verify.verify(&self.descriptor, context)?;
         }
         self.commit(context)
@@ -314,7 +320,10 @@ impl Outgoing {
             match transfer {
                 Transfer::Bytes(count) => {
                     if let Some(verify) = &mut self.verify {
-                        batch.first_bytes(count, |bytes| verify.add(bytes));
+                        batch.first_chunks(count, |bytes, position| {
+                            verify.add(bytes);
+                            position.into_iter().for_each(|position| verify.reach(position));
+                        });
                         verify.note(&self.descriptor, context)?;
                     }
                     batch.advance(count);

@@ -1,15 +1,92 @@
 //! What is needed to continue an earlier run.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-/// Identifies a run: only a run over the same source may continue what was written. The stages in between change no
-/// byte, or the plan refuses to resume, so they may differ from run to run.
+use crate::error::Kind;
+
+use super::SavedStates;
+
+/// A transform that can start in the middle of the stream.
+pub trait Resume {
+    /// What must be the same in every run that writes to one output, such as `gzip level=6`; `None` for a stage that
+    /// changes no byte and keeps nothing of earlier ones.
+    fn effect(&self) -> Option<String>;
+    /// Tells it that the pipeline can be resumed. Returns where it saves its state, if it has one. From then on it sends
+    /// a position only where another run can start.
+    fn prepare(&mut self) -> Option<Arc<SavedStates>> {
+        None
+    }
+    /// The most bytes of input that it has taken in, besides those of its links, and not sent with a position.
+    fn held_back(&self) -> u64 {
+        0
+    }
+}
+
+/// What a sink knows of the pipeline that it may continue.
+#[derive(Debug, Default)]
+pub struct Resumption {
+    /// The pipeline, normalised.
+    pub pipeline: String,
+    /// The effects of its stages, from the first to the last.
+    pub effects: Vec<String>,
+    /// Where its stages save their states, from the first to the last.
+    pub states: Vec<Arc<SavedStates>>,
+    /// Input that stages hold back besides their links, in bytes.
+    pub held_back: u64,
+    /// What is read; known once that is open.
+    pub source: Option<SourceIdentity>,
+}
+
+impl Resumption {
+    /// The key of this run, once its source is open.
+    #[must_use]
+    pub fn key(&self) -> Option<ResumeKey> {
+        Some(ResumeKey {
+            pipeline: self.pipeline.clone(),
+            effects: self.effects.clone(),
+            source: self.source.clone()?,
+        })
+    }
+}
+
+/// How far an earlier run has come. Sizes in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ResumePoint {
+    /// Where the source continues.
+    pub read: u64,
+    /// Where the sink continues.
+    pub written: u64,
+}
+
+/// Identifies a run: only a run that does the same to the same source may continue what was written. Stages that change
+/// no byte may differ.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResumeKey {
     /// The pipeline that began it, normalised, for people who read the journal.
     pub pipeline: String,
+    /// What its stages do to the bytes, from the first to the last.
+    pub effects: Vec<String>,
     /// What is read.
     pub source: SourceIdentity,
+}
+
+impl ResumeKey {
+    /// Why `now` cannot continue this run; `None` if it can.
+    #[must_use]
+    pub fn difference(&self, now: &Self) -> Option<(Kind, String)> {
+        if let Some(change) = self.source.change(&now.source) {
+            return Some(if self.source.name() == now.source.name() {
+                (Kind::Integrity, format!("the source has changed: {change}"))
+            } else {
+                let why = format!("it belongs to another source, `{}`", self.source.name());
+                (Kind::Usage, why)
+            });
+        }
+        let why = || format!("another pipeline began it, `{}`", self.pipeline);
+        (self.effects != now.effects).then(|| (Kind::Usage, why()))
+    }
 }
 
 /// Identifies a source and its state.

@@ -1,6 +1,7 @@
 //! An open sink, and how it is driven.
 
 use std::future::poll_fn;
+use std::io::IoSlice;
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -10,7 +11,7 @@ use crate::flow::{Inlet, Wait, block_on};
 use crate::platform::Interest;
 
 use super::batch::Batch;
-use super::{BoxFuture, Context, Driver, Outcome, Outgoing, Phase, Rollback, StreamWriter, Work};
+use super::{BoxFuture, Context, Driver, Outcome, Outgoing, Phase, ResumePoint, Rollback, StreamWriter, Work};
 
 /// An open place to write to.
 pub enum OpenWriter {
@@ -51,12 +52,13 @@ impl OpenWriter {
         }
     }
 
-    /// The offset in the stream at which it continues: the number of bytes that an earlier run has written.
+    /// How far an earlier run has come.
     #[must_use]
-    pub fn resumes_at(&self) -> u64 {
+    pub fn resumes_at(&self) -> ResumePoint {
         match self {
             Self::Descriptor(outgoing) => outgoing.resumes_at(),
-            Self::Stream(_) | Self::Driver(_) | Self::Task(_) => 0,
+            Self::Stream(writer) => writer.resumes_at().unwrap_or_default(),
+            Self::Driver(_) | Self::Task(_) => ResumePoint::default(),
         }
     }
 
@@ -90,7 +92,8 @@ impl OpenWriter {
 /// Writes everything that arrives, and commits it once that is granted.
 async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, context: Context) -> Outcome {
     writer.limit_unsent(context.external_fd.most_unsent())?;
-    let mut written = 0;
+    let resumes = writer.resumes_at();
+    let mut written = resumes.unwrap_or_default().written;
     let mut batch = Batch::new();
     loop {
         let has_more = tokio::select! {
@@ -106,7 +109,12 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
         while !batch.is_empty() {
             let external_fd = &context.external_fd;
             let write = poll_fn(|context| {
-                let write = batch.with_slices(|slices| writer.poll_write(context, slices));
+                let write = if resumes.is_some() {
+                    // It may have to end something between two of them.
+                    writer.poll_write(context, &[IoSlice::new(batch.first_chunk())])
+                } else {
+                    batch.with_slices(|slices| writer.poll_write(context, slices))
+                };
                 if write.is_pending()
                     && let Some(queue) = writer.queue()
                 {
@@ -124,6 +132,9 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
             };
             written += count as u64;
             context.meter.add_out(count as u64);
+            batch.first_chunks(count, |_, position| {
+                position.into_iter().for_each(|position| writer.reach(position));
+            });
             batch.advance(count);
         }
     }

@@ -10,7 +10,7 @@ use rustix::fs::FileType;
 use tokio::runtime::Handle;
 
 use crate::error::{Failure, Kind, Stop};
-use crate::flow::{Buffer, Outlet, Wait, block_on};
+use crate::flow::{Buffer, Outlet, Position, Wait, block_on};
 use crate::graph::Port;
 use crate::platform::{FileStamp, Interest, Shape, Transfer};
 
@@ -44,6 +44,8 @@ pub struct Source {
     later: Vec<Box<dyn Endpoint>>,
     /// The size that the user expects, in bytes.
     expected: Option<u64>,
+    /// Whether it says how far it has come.
+    marks: bool,
 }
 
 impl Source {
@@ -56,7 +58,12 @@ impl Source {
     /// Reads several endpoints, with the total number of bytes that the user expects, if any.
     #[must_use]
     pub fn series(first: Box<dyn Endpoint>, later: Vec<Box<dyn Endpoint>>, expected: Option<u64>) -> Self {
-        Self { first, later, expected }
+        Self {
+            first,
+            later,
+            expected,
+            marks: false,
+        }
     }
 
     fn places(&self) -> impl Iterator<Item = &dyn Endpoint> {
@@ -135,6 +142,11 @@ impl Source {
         }
     }
 
+    /// Makes it send its position with every chunk: the number of bytes before its end.
+    pub fn mark_positions(&mut self) {
+        self.marks = true;
+    }
+
     /// What reading it will do at servers; shown before a run.
     pub fn reading(&self) -> impl Iterator<Item = String> {
         self.places().map(Endpoint::reading)
@@ -168,6 +180,7 @@ impl Source {
             input: None,
             later: self.later.into_iter(),
             left: u64::MAX,
+            position: self.marks.then_some(0),
             runtime: Handle::current(),
         };
         source.open_place(self.first).await?;
@@ -201,6 +214,8 @@ pub struct OpenSource {
     is_direct: bool,
     /// The number of bytes that are still to be read, over all endpoints.
     left: u64,
+    /// The number of bytes up to here, if that is sent with every chunk.
+    position: Option<u64>,
     /// Where connections of later endpoints are made.
     runtime: Handle,
 }
@@ -231,14 +246,18 @@ impl OpenSource {
 
     /// Moves `bytes` ahead without reading them if possible; returns how many it skipped.
     pub fn skip(&mut self, bytes: u64) -> Result<u64, Failure> {
-        match &mut self.input {
-            Some(OpenReader::Descriptor(input)) => input.skip(bytes),
+        let skipped = match &mut self.input {
+            Some(OpenReader::Descriptor(input)) => input.skip(bytes)?,
             Some(OpenReader::Stream(reader)) => {
                 let count = bytes.min(reader.size().unwrap_or(0));
-                Ok(if count > 0 && reader.skip(count) { count } else { 0 })
+                if count > 0 && reader.skip(count) { count } else { 0 }
             }
-            _ => Ok(0),
+            _ => 0,
+        };
+        if let Some(position) = &mut self.position {
+            *position += skipped;
         }
+        Ok(skipped)
     }
 
     /// Sets the largest number of bytes to read from here. The source then stops without finishing its outlet, because
@@ -341,7 +360,7 @@ impl OpenSource {
 
     /// Reads a descriptor to its end, or as far as needed.
     fn read_descriptor(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
-        let left = &mut self.left;
+        let (left, position) = (&mut self.left, &mut self.position);
         let Some(OpenReader::Descriptor(input)) = &mut self.input else {
             return Ok(());
         };
@@ -361,6 +380,7 @@ impl OpenSource {
                     *left -= count as u64;
                     size.learn(count, buffer.capacity());
                     buffer.advance(count);
+                    mark(&mut buffer, position);
                     out.send(buffer)?;
                 }
                 Transfer::NotReady => {
@@ -390,7 +410,7 @@ impl OpenSource {
 
     /// Reads a stream to its end, or as far as needed. It holds no buffer while it waits.
     async fn read_to_end(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
-        let left = &mut self.left;
+        let (left, at) = (&mut self.left, &mut self.position);
         let Some(OpenReader::Stream(reader)) = &mut self.input else {
             return Ok(());
         };
@@ -409,6 +429,7 @@ impl OpenSource {
                 if let Some(position) = reader.position() {
                     buffer.mark(position);
                 }
+                mark(&mut buffer, at);
                 out.send(buffer)?;
             } else {
                 drop(buffer);
@@ -457,6 +478,14 @@ async fn read_records(mut reader: Box<dyn RecordReader>, out: &mut Outlet, conte
                 woken(&context.cancel).await?;
             }
         }
+    }
+}
+
+/// Counts the bytes of a buffer, and gives it the position behind them if the source has one.
+fn mark(buffer: &mut Buffer, position: &mut Option<u64>) {
+    if let Some(position) = position {
+        *position += buffer.len() as u64;
+        buffer.mark(Position((*position).into()));
     }
 }
 

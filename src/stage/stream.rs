@@ -13,7 +13,7 @@ use crate::error::{Failure, Stop};
 use crate::flow::{Position, StageMeter};
 use crate::platform::Queued;
 
-use super::{BoxFuture, Outcome, Phase, RemoteIdentity, Rollback, Settle};
+use super::{BoxFuture, Outcome, Phase, RemoteIdentity, ResumePoint, Rollback, Settle};
 
 /// An open endpoint to read from.
 pub trait StreamReader: Send {
@@ -91,6 +91,15 @@ pub trait StreamWriter: Send {
     /// What its kernel queue can be seen through, if it has one; asked for whenever it is pending.
     fn queue(&self) -> Option<Weak<dyn Queued>> {
         None
+    }
+    /// How far an earlier run has come that this one continues; `None` if it is not told of positions, and may be given
+    /// several slices at once.
+    fn resumes_at(&self) -> Option<ResumePoint> {
+        None
+    }
+    /// Told that all bytes up to a position of the source were written, and no others.
+    fn reach(&mut self, position: Position) {
+        let _ = position;
     }
     /// When it commits, once it is prepared. With [`Phase::Drained`], the default, that is at once; with another phase,
     /// when every other output of the pipeline is prepared.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::flow::{Inlet, Outlet};
 use crate::graph::Port;
 
-use super::{Context, Outside, RateControl, Work};
+use super::{Context, Outside, RateControl, Resume, Work};
 
 /// A transform with checked parameters.
 ///
@@ -35,6 +35,13 @@ pub trait TransformPlan: Send {
     /// were, and holes of a file stay holes.
     fn conversion(&self) -> Option<&dyn Conversion> {
         None
+    }
+    /// How it starts in the middle of the stream.
+    ///
+    /// # Errors
+    /// Why it cannot, in a phrase.
+    fn resume(&mut self) -> Result<&mut dyn Resume, &'static str> {
+        Err("needs the stream from its beginning")
     }
     /// Whether it may end its input before the input's own end.
     fn ends_early(&self) -> bool {
@@ -105,10 +112,6 @@ pub trait PassThrough {
     /// The most bytes of input that it needs for the first `output` bytes of its output; `None` stands for no bound.
     fn wanted_input(&self, output: Option<u64>) -> Option<u64> {
         output
-    }
-    /// Whether it can start anywhere in the stream: it passes every byte, and keeps no state from earlier ones.
-    fn starts_anywhere(&self) -> bool {
-        false
     }
     /// How many bytes it sends for those that it receives.
     fn output_size(&self) -> OutputSize {

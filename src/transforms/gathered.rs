@@ -2,7 +2,7 @@
 
 use async_compression::core::util::WriteBuffer;
 
-use crate::flow::{Buffer, Closed, Outlet};
+use crate::flow::{Buffer, Closed, Outlet, Position};
 
 /// Output that was not sent yet.
 #[derive(Debug, Default)]
@@ -10,10 +10,19 @@ pub struct Gathered(Option<Buffer>);
 
 impl Gathered {
     /// Appends `bytes`, and sends each buffer that becomes full.
-    pub fn put(&mut self, mut bytes: &[u8], out: &mut Outlet) -> Result<(), Closed> {
+    pub fn put(&mut self, bytes: &[u8], out: &mut Outlet) -> Result<(), Closed> {
+        self.put_marked(bytes, None, out)
+    }
+
+    /// [`Gathered::put`], and sends all of it if there is a position behind `bytes`.
+    pub fn put_marked(&mut self, mut bytes: &[u8], position: Option<Position>, out: &mut Outlet) -> Result<(), Closed> {
         while !bytes.is_empty() {
             let mut buffer = self.buffer(out)?;
             bytes = &bytes[buffer.fill_from(bytes)..];
+            if let Some(position) = position.filter(|_| bytes.is_empty()) {
+                buffer.mark(position);
+                return out.send(buffer);
+            }
             self.keep(buffer, out)?;
         }
         Ok(())

@@ -10,15 +10,18 @@ use flate2::Compression;
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::Problem;
-use crate::stage::{Content, TransformPlan};
+use crate::stage::{Content, MemoryUse, TransformPlan};
 
 use super::codec::{
     Codec, Decoder, FLUSH, Format, Head, Likeness, Padding, Step, compare, compress, given_level, level,
 };
+use super::members::Members;
 
 mod member;
 mod pack;
 mod unpack;
+
+pub use pack::Pack;
 
 /// The definition of `gzip`.
 pub static GZIP: Definition = Definition {
@@ -154,13 +157,13 @@ fn plan_gzip(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     let threads = args
         .integer("threads")
         .and_then(|threads| usize::try_from(threads).ok());
-    let mut members = pack::Members {
-        level,
+    let mut members = Members {
+        format: Pack { level },
         size: usize::try_from(size).unwrap_or(64 << 10),
         threads: threads.unwrap_or_else(processors),
         flush,
     };
-    let fits = |members: &pack::Members| members.state_bytes() <= args.state_limit();
+    let fits = |members: &Members<Pack>| members.state_bytes() <= args.state_limit();
     if given.is_none() && level < 10 && !fits(&members) {
         // A little more output is better than one thread less.
         members.size = SMALLER_MEMBER;
@@ -171,12 +174,7 @@ fn plan_gzip(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
     if threads.is_none() && level < 10 && !fits(&members) {
         return Ok(single(level, flush));
     }
-    Ok(Box::new(Codec {
-        content: Content::Compressed,
-        state: members.state_bytes(),
-        claims_later: false,
-        stage: members,
-    }))
+    Ok(Box::new(members))
 }
 
 fn plan_gunzip(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {

@@ -1,9 +1,11 @@
 //! `hash`: the checksum of the stream.
 
+use std::sync::Arc;
+
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::{self, Failure, Problem, Stop, brief};
 use crate::flow::{Inlet, Outlet, block_on};
-use crate::stage::{Context, Hashed, Outcome, PassThrough, Stage, TransformPlan, Work};
+use crate::stage::{Context, Hashed, MemoryUse, Outcome, PassThrough, Resume, SavedStates, Stage, TransformPlan, Work};
 
 mod algorithm;
 mod sums;
@@ -89,6 +91,7 @@ fn plan(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         label: args.text("label").map(str::to_owned),
         expected,
         to,
+        saved: None,
     }))
 }
 
@@ -108,6 +111,8 @@ struct Hash {
     expected: Option<Expected>,
     /// The path of the file that the checksum is written to.
     to: Option<Vec<u8>>,
+    /// Where it saves its state, if another run may continue.
+    saved: Option<Arc<SavedStates>>,
 }
 
 impl TransformPlan for Hash {
@@ -115,8 +120,20 @@ impl TransformPlan for Hash {
         self
     }
 
+    fn memory_use(&self) -> Option<&dyn MemoryUse> {
+        Some(self)
+    }
+
     fn pass_through(&self) -> Option<&dyn PassThrough> {
         Some(self)
+    }
+
+    fn resume(&mut self) -> Result<&mut dyn Resume, &'static str> {
+        if self.algorithm.has_state() {
+            Ok(self)
+        } else {
+            Err("its state cannot be saved; that of sha256, sha512, crc32c and md5 can")
+        }
     }
 
     fn side_file(&self) -> Option<(&'static str, &[u8])> {
@@ -125,6 +142,22 @@ impl TransformPlan for Hash {
 }
 
 impl PassThrough for Hash {}
+
+impl MemoryUse for Hash {
+    fn state_bytes(&self) -> u64 {
+        self.saved.as_ref().map_or(0, |_| SavedStates::MEMORY)
+    }
+}
+
+impl Resume for Hash {
+    fn effect(&self) -> Option<String> {
+        Some(format!("hash {}", self.algorithm.name()))
+    }
+
+    fn prepare(&mut self) -> Option<Arc<SavedStates>> {
+        Some(self.saved.insert(Arc::default()).clone())
+    }
+}
 
 impl Stage for Hash {
     fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {
@@ -135,9 +168,18 @@ impl Stage for Hash {
 impl Hash {
     fn run(self, mut input: Inlet, mut out: Outlet, context: &Context) -> Outcome {
         let (expected, label) = self.expectation()?;
-        let mut hasher = self.algorithm.hasher();
-        let mut bytes = 0;
-        let passed = pass(&mut input, &mut out, &mut hasher, &mut bytes);
+        let mut sum = Sum {
+            hasher: self.algorithm.hasher(),
+            bytes: 0,
+        };
+        if let Some(state) = self.saved.as_ref().and_then(|saved| saved.start())
+            && !sum.restore(&state)
+        {
+            let why = "the journal has no valid state of it";
+            return Err(Failure::because(error::Kind::Integrity, "cannot go on", why).into());
+        }
+        let passed = pass(&mut input, &mut out, &mut sum, self.saved.as_deref());
+        let Sum { hasher, bytes } = sum;
         let hex = passed.is_ok().then(|| hasher.hex());
         context.findings.say(Hashed {
             algo: self.algorithm.name().into(),
@@ -174,10 +216,36 @@ impl Hash {
     }
 }
 
-fn pass(input: &mut Inlet, out: &mut Outlet, hasher: &mut Hasher, bytes: &mut u64) -> Result<(), Stop> {
-    while let Some(chunk) = input.receive_blocking()? {
-        hasher.update(chunk.as_slice());
-        *bytes += chunk.len() as u64;
+/// The checksum of what has passed.
+struct Sum {
+    hasher: Hasher,
+    bytes: u64,
+}
+
+impl Sum {
+    /// Its state: the number of bytes, and that of the hasher.
+    fn state(&self) -> Vec<u8> {
+        [&self.bytes.to_le_bytes()[..], &self.hasher.state().unwrap_or_default()].concat()
+    }
+
+    /// Continues from such a state; returns false if it cannot be one.
+    fn restore(&mut self, state: &[u8]) -> bool {
+        state.split_first_chunk().is_some_and(|(bytes, state)| {
+            self.bytes = u64::from_le_bytes(*bytes);
+            self.hasher.restore(state)
+        })
+    }
+}
+
+fn pass(input: &mut Inlet, out: &mut Outlet, sum: &mut Sum, saved: Option<&SavedStates>) -> Result<(), Stop> {
+    while let Some(mut chunk) = input.receive_blocking()? {
+        sum.hasher.update(chunk.as_slice());
+        sum.bytes += chunk.len() as u64;
+        if let (Some(saved), Some(position)) = (saved, chunk.position())
+            && !saved.save(position, || sum.state())
+        {
+            chunk.unmark();
+        }
         block_on(out.forward(chunk))?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use crate::flow::{Chunk, Inlet, Outlet};
 use crate::grammar::format_size;
 use crate::graph::Port;
 use crate::stage::{
-    Context, Conversion, MemoryUse, Mismatch, Outcome, OutputSize, PassThrough, Stage, TransformPlan, Work,
+    Context, Conversion, MemoryUse, Mismatch, Outcome, OutputSize, PassThrough, Resume, Stage, TransformPlan, Work,
 };
 
 /// The definition of `take`.
@@ -202,6 +202,14 @@ impl TransformPlan for Pass {
         self.counts_records.then_some(self)
     }
 
+    fn resume(&mut self) -> Result<&mut dyn Resume, &'static str> {
+        if self.skip == 0 && self.most.is_none() {
+            Ok(self)
+        } else {
+            Err("counts from the beginning of the stream")
+        }
+    }
+
     fn ends_early(&self) -> bool {
         self.most.is_some() && !self.is_limit
     }
@@ -218,6 +226,12 @@ impl Conversion for Pass {
     }
 }
 
+impl Resume for Pass {
+    fn effect(&self) -> Option<String> {
+        None
+    }
+}
+
 impl MemoryUse for Pass {
     fn high(&self) -> Option<u64> {
         self.high
@@ -230,10 +244,6 @@ impl PassThrough for Pass {
         let most = self.most.map(|most| most.saturating_add(u64::from(self.is_limit)));
         let wanted = [output, most].into_iter().flatten().min()?;
         wanted.checked_add(self.skip)
-    }
-
-    fn starts_anywhere(&self) -> bool {
-        self.skip == 0 && self.most.is_none()
     }
 
     fn output_size(&self) -> OutputSize {

@@ -10,7 +10,7 @@ use crate::grammar::Throughput;
 use crate::graph::Port;
 use crate::platform::sharpen_timers;
 use crate::stage::{
-    Context, Conversion, Mismatch, Outcome, PassThrough, RateControl, RateUnit, Stage, TransformPlan, Work,
+    Context, Conversion, Mismatch, Outcome, PassThrough, RateControl, RateUnit, Resume, Stage, TransformPlan, Work,
 };
 
 mod pace;
@@ -86,6 +86,10 @@ impl TransformPlan for Throttle {
         Some(self)
     }
 
+    fn resume(&mut self) -> Result<&mut dyn Resume, &'static str> {
+        Ok(self)
+    }
+
     fn rate_control(&self) -> Option<&Arc<RateControl>> {
         Some(&self.rate_control)
     }
@@ -102,9 +106,11 @@ impl Conversion for Throttle {
     }
 }
 
-impl PassThrough for Throttle {
-    fn starts_anywhere(&self) -> bool {
-        true
+impl PassThrough for Throttle {}
+
+impl Resume for Throttle {
+    fn effect(&self) -> Option<String> {
+        None
     }
 }
 

@@ -1,23 +1,32 @@
 //! zstd: RFC 8878.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_compression::codecs::zstd::params::{CParameter, DParameter};
 use async_compression::codecs::{ZstdDecoder, ZstdEncoder};
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::Problem;
-use crate::stage::TransformPlan;
+use crate::grammar::format_size;
+use crate::stage::{Conversion, MemoryUse, Resume, SavedStates, Stage, TransformPlan};
 
 use super::codec::{FLUSH, Format, Padding, Plain, THREADS, compress, decompress, given_level, given_threads, level};
+use super::members::Members;
 
 mod frame;
+mod frames;
 mod state;
+
+use frames::Frames;
 
 /// The definition of `zstd`.
 pub static ZSTD: Definition = Definition {
     name: "zstd",
     role: Role::Transform,
     summary: "compress to zstd",
-    details: "One frame with a checksum of its content. Levels below 1 are faster still; levels above 19 take \
+    details: "One frame with a checksum of its content. With frame=, and for a sink with resume=true, there are several, \
+              which are compressed independently, and flush= ends one; any zstd reads them. Levels below 1 are faster still; levels above 19 take \
               hundreds of megabytes, here and where it is decompressed.\n\nMore threads make it faster, and take more \
               memory: `highwater explain` says how much.\n\nWhen the input is slow, its output follows within \
               `flush`, so that the receiver need not wait for a full block.",
@@ -32,6 +41,14 @@ pub static ZSTD: Definition = Definition {
             default: None,
             help: "how far back repetitions are looked for; a power of two up to 2GiB. Above the level's own it takes as \
                    much more memory here, and above 128MiB more than decoders give without being asked",
+        },
+        Param {
+            name: "frame",
+            kind: Kind::Size,
+            place: Place::Named,
+            required: false,
+            default: None,
+            help: "bytes of input in each of several frames; else one frame, or with resume=true 4MiB or two windows each",
         },
         FLUSH,
     ],
@@ -84,18 +101,52 @@ pub static FORMAT: Format = Format {
 };
 
 fn plan_zstd(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    let level = given_level(args);
+    /// Where memory is tight, frames get no smaller than this by themselves.
+    const LEAST_FRAME: usize = 512 << 10;
+    /// Below this a frame's header and its lost history cost more than is gained.
+    const SMALLEST: u64 = 4 << 10;
+    /// The largest frame whose sizes fit the fields for them.
+    const LARGEST: u64 = 2 << 30;
+    let frames = Frames {
+        level: given_level(args),
+        window: args.size("window").map(|size| window(size, args)).transpose()?,
+    };
     let threads = given_threads(args);
-    let window = args.size("window").map(|size| window(size, args)).transpose()?;
-    if let (Some(_), 2..) = (window, threads) {
+    let frame = args.size("frame");
+    if let Some(size) = frame.filter(|size| !(SMALLEST..=LARGEST).contains(size)) {
+        let why = format!("a frame has from 4KiB to 2GiB of input, and not {}", format_size(size));
+        return Err(Problem::at(args.span_of("frame"), why).help("4MiB is a good choice"));
+    }
+    if frames.window.is_some() && threads > 1 && frame.is_none() {
         let problem = Problem::at(
             args.span_of("window"),
             "window= is for one thread, threads= asks for more",
         );
         return Err(problem.help("leave one of them out; threads cut the input into pieces of four windows each"));
     }
+    let flush = args.duration("flush");
+    let mut members = Members {
+        format: frames,
+        size: usize::try_from(frame.unwrap_or_else(|| frames.default_size())).unwrap_or(usize::MAX),
+        threads: threads as usize,
+        flush,
+    };
+    while frame.is_none() && members.size > LEAST_FRAME && members.state_bytes() > args.state_limit() {
+        members.size /= 2;
+    }
+    Ok(match frame {
+        Some(_) => Box::new(members),
+        None => Box::new(Zstd {
+            plan: stream(frames, threads, flush),
+            members,
+        }),
+    })
+}
+
+/// Compresses to one frame.
+fn stream(Frames { level, window }: Frames, threads: u32, flush: Option<Duration>) -> Box<dyn TransformPlan> {
     let state = state::encoder(level, threads, window);
-    Ok(compress(state, args.duration("flush"), move || {
+    compress(state, flush, move || {
         let mut parameters = vec![CParameter::checksum_flag(true)];
         if threads > 1 {
             parameters.push(CParameter::nb_workers(threads));
@@ -108,7 +159,46 @@ fn plan_zstd(args: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
             }
         }
         ZstdEncoder::new_with_params(level, &parameters)
-    }))
+    })
+}
+
+/// One frame, unless the pipeline can be resumed: then it is one of several that are compressed independently.
+struct Zstd {
+    plan: Box<dyn TransformPlan>,
+    members: Members<Frames>,
+}
+
+impl TransformPlan for Zstd {
+    fn make(self: Box<Self>) -> Box<dyn Stage> {
+        self.plan.make()
+    }
+
+    fn memory_use(&self) -> Option<&dyn MemoryUse> {
+        self.plan.memory_use()
+    }
+
+    fn conversion(&self) -> Option<&dyn Conversion> {
+        self.plan.conversion()
+    }
+
+    fn resume(&mut self) -> Result<&mut dyn Resume, &'static str> {
+        Ok(self)
+    }
+}
+
+impl Resume for Zstd {
+    fn effect(&self) -> Option<String> {
+        self.members.effect()
+    }
+
+    fn prepare(&mut self) -> Option<Arc<SavedStates>> {
+        self.plan = Box::new(self.members);
+        None
+    }
+
+    fn held_back(&self) -> u64 {
+        self.members.held_back()
+    }
 }
 
 /// The window as a power of two, between the minimum of RFC 8878 and the maximum of the library.

@@ -9,6 +9,8 @@ use rustix::process::Signal;
 
 use crate::harness::{Folder, Run, Running, highwater, noise};
 
+mod transforms;
+
 const PART: &str = ".b.highwater-part";
 const JOURNAL: &str = ".b.highwater-journal";
 const SIZE: usize = 256 << 10;

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod reading;
+mod resuming;
 mod writing;
 
 /// The sizes of the tests: parts have 5 MiB.

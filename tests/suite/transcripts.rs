@@ -809,42 +809,42 @@ error: --memory 64KiB is too little for this pipeline
     #[test]
     fn chains_that_cannot_be_gone_on_with() {
         refused(
-            "read a | gzip | write b resume=true",
+            "read a | gzip single=true | write b resume=true",
             str![[r#"
 --- stderr
 error: `gzip` cannot start in the middle, as resume=true needs it
   |
-1 | read a | gzip | write b resume=true
-  |          ^^^^ needs the stream from its beginning
+1 | read a | gzip single=true | write b resume=true
+  |          ^^^^^^^^^^^^^^^^ needs the stream from its beginning
   |
-  = help: only throttle and buffer may stand between; leave one of the two out
+  = help: gzip, zstd, hash, throttle and buffer may stand between; leave one of the two out
 --- exit 2
 "#]],
         );
         refused(
-            "read a a | take 5 | hash | write b resume=true",
+            "read a a | take 5 | hash blake3 | write b resume=true",
             str![[r#"
 --- stderr
 error: resume=true needs a source that can be read from the middle
   |
-1 | read a a | take 5 | hash | write b resume=true
+1 | read a a | take 5 | hash blake3 | write b resume=true
   | ^^^^^^^^ this is a series of files
   |
   = help: read one regular file or one http:// resource, or leave resume=true out
 
 error: `take` cannot start in the middle, as resume=true needs it
   |
-1 | read a a | take 5 | hash | write b resume=true
-  |            ^^^^^^ needs the stream from its beginning
+1 | read a a | take 5 | hash blake3 | write b resume=true
+  |            ^^^^^^ counts from the beginning of the stream
   |
-  = help: only throttle and buffer may stand between; leave one of the two out
+  = help: gzip, zstd, hash, throttle and buffer may stand between; leave one of the two out
 
 error: `hash` cannot start in the middle, as resume=true needs it
   |
-1 | read a a | take 5 | hash | write b resume=true
-  |                     ^^^^ needs the stream from its beginning
+1 | read a a | take 5 | hash blake3 | write b resume=true
+  |                     ^^^^^^^^^^^ its state cannot be saved; that of sha256, sha512, crc32c and md5 can
   |
-  = help: only throttle and buffer may stand between; leave one of the two out
+  = help: gzip, zstd, hash, throttle and buffer may stand between; leave one of the two out
 --- exit 2
 "#]],
         );

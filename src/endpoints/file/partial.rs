@@ -14,15 +14,15 @@ use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
 use crate::platform::{Descriptor, FileId, FilePlace, files};
-use crate::stage::{Holes, Outgoing, ResumeKey};
+use crate::stage::{Holes, Outgoing, ResumeKey, SavedStates};
 
+use super::super::journal::{Found, Journal};
 use super::super::revocable::{Revocable, Revoke};
 use super::draft::Draft;
-use super::journal::{Found, Journal};
 use super::options::WriteChecks;
 use super::target::{PRIVATE, Target};
 use super::temporary::{is_ours, sweep};
-use super::verifier::{Resumed, Verifier};
+use super::verifier::{Checkpoint, Resumed, Verifier};
 
 const PART: &str = ".highwater-part";
 const JOURNAL: &str = ".highwater-journal";
@@ -35,8 +35,14 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Opens the files that an earlier run of the same key has left, or creates them.
-    pub fn open(target: Target, key: &ResumeKey, checks: WriteChecks) -> Result<Outgoing, Failure> {
+    /// Opens the files that an earlier run of the same key has left, or creates them. The states of the stages then are
+    /// restored in `states`.
+    pub fn open(
+        target: Target,
+        key: &ResumeKey,
+        states: Vec<Arc<SavedStates>>,
+        checks: WriteChecks,
+    ) -> Result<Outgoing, Failure> {
         let names = Self {
             part: target.beside(PART),
             journal: target.beside(JOURNAL),
@@ -48,14 +54,22 @@ impl Partial {
         let failed = |error: Errno| Failure::io(Kind::Sink, format!("cannot open {}", names.shown(&names.part)), error);
         files::fchmod(&part, PRIVATE).map_err(failed)?;
         sweep(&names.target);
-        let journal = names.open_journal(&part, key)?;
+        let (journal, last) = names.open_journal(&part, key, states.len())?;
+        for (saved, state) in states.iter().zip(&last.states) {
+            saved.restore(state.clone());
+        }
         files::fsync(&names.target.folder).map_err(failed)?;
         let descriptor =
             Descriptor::own(part).map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
         let partial = Arc::new(Revocable::new(names));
         let mut outgoing = Outgoing::new(descriptor, Box::new(partial.clone()));
         let resumed = Resumed {
-            journal,
+            journal: Some(journal),
+            noter: None,
+            last: last.point(),
+            start: last,
+            states,
+            due: None,
             every: checks.resume.unwrap_or(u64::MAX),
             partial,
         };
@@ -136,37 +150,45 @@ impl Partial {
 
     /// Determines how much of the part can be trusted. An empty part starts from the beginning, whatever the journal
     /// says.
-    fn open_journal(&self, part: &OwnedFd, key: &ResumeKey) -> Result<Journal, Failure> {
+    fn open_journal(
+        &self,
+        part: &OwnedFd,
+        key: &ResumeKey,
+        states: usize,
+    ) -> Result<(Journal<Checkpoint>, Checkpoint), Failure> {
         let operation = || format!("cannot open {}", self.shown(&self.journal));
         let journal = self.open_ours(&self.journal, OFlags::APPEND)?;
         let size = files::fstat(part).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
         let size = u64::try_from(size.st_size).unwrap_or(0);
+        let mut last = Checkpoint::none();
         if size == 0 {
-            return Journal::begin(journal, key).map_err(|error| Failure::io(Kind::Sink, operation(), error));
+            let begun = Journal::begin(journal, key).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
+            return Ok((begun, last));
         }
-        let found =
-            Found::read(files::Stream(&journal)).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
+        let found = Found::<ResumeKey>::read(files::Stream(&journal), |checkpoint| last = checkpoint)
+            .map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
         let over = format!("; remove {} to start over", self.shown(&self.part));
         let refused = |kind, why: &str| self.refused(kind, &self.part, &format!("{why}{over}"));
         let Some(begun) = &found.key else {
             return Err(refused(Kind::Integrity, "there is no journal that says what it is"));
         };
-        // The stages in between do not matter: those that the plan allows change no byte.
-        if let Some(change) = begun.source.change(&key.source) {
-            return Err(if begun.source.name() == key.source.name() {
-                refused(Kind::Integrity, &format!("the source has changed: {change}"))
-            } else {
-                refused(
-                    Kind::Usage,
-                    &format!("it belongs to another source, `{}`", begun.source.name()),
-                )
-            });
+        if let Some((kind, why)) = begun.difference(key) {
+            return Err(refused(kind, &why));
         }
-        if found.last.bytes > size {
-            let why = format!("it has {size} bytes, and its journal speaks of {}", found.last.bytes);
+        if last.bytes > 0 && last.states.len() != states {
+            let found = last.states.len();
+            let why = format!("its journal has the states of {found} stages, and the pipeline has {states}");
             return Err(refused(Kind::Integrity, &why));
         }
-        Journal::resume_from(journal, found).map_err(|error| Failure::io(Kind::Sink, operation(), error))
+        if last.bytes > size {
+            let why = format!("it has {size} bytes, and its journal speaks of {}", last.bytes);
+            return Err(refused(Kind::Integrity, &why));
+        }
+        let journal = Journal::resume_from(journal, &found);
+        Ok((
+            journal.map_err(|error| Failure::io(Kind::Sink, operation(), error))?,
+            last,
+        ))
     }
 
     /// The written bytes proved wrong: removes all that a later run would resume from.
@@ -232,6 +254,7 @@ mod tests {
     fn open(folder: &Path) -> Outgoing {
         let key = ResumeKey {
             pipeline: "read a | write b resume=true".to_owned(),
+            effects: Vec::new(),
             source: SourceIdentity::File(FileIdentity {
                 path: "a".to_owned(),
                 size: 3,
@@ -245,7 +268,7 @@ mod tests {
             resume: Some(1 << 20),
         };
         let target = Target::find(&folder.join("b"), &WriteOptions::default()).expect("found");
-        Partial::open(target, &key, checks).unwrap_or_else(|failure| panic!("{failure}"))
+        Partial::open(target, &key, Vec::new(), checks).unwrap_or_else(|failure| panic!("{failure}"))
     }
 
     fn count(folder: &Path) -> usize {

@@ -2,31 +2,79 @@
 
 use std::sync::Arc;
 
-use crate::error::{Failure, Kind, Stop};
-use crate::flow::Wait;
-use crate::platform::{Descriptor, files};
-use crate::stage::{Context, Outcome, Verify};
+use serde::{Deserialize, Serialize};
+use twox_hash::xxhash3_128::Hasher;
 
+use crate::error::{Failure, Kind, Stop};
+use crate::flow::{Position, Wait};
+use crate::platform::{Descriptor, files};
+use crate::stage::{Context, Outcome, ResumePoint, SavedStates, Verify};
+
+use super::super::journal::Journal;
 use super::super::revocable::Revocable;
-use super::journal::{Checkpoint, Journal};
+use super::noter::Noter;
 use super::partial::Partial;
 
 /// The checksum of all bytes written so far.
 pub struct Verifier {
-    hasher: blake3::Hasher,
+    hasher: Hasher,
     bytes: u64,
     /// Whether the whole file is read back at the end.
     reads_back: bool,
     resumed: Option<Resumed>,
-    /// The offset of the last checkpoint.
-    noted: u64,
+}
+
+/// The number of leading bytes that are on the disk, with their checksum, and where the stages were then. It pairs a
+/// position in the source with one in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The number of bytes.
+    pub bytes: u64,
+    /// Their XXH3 checksum of 128 bits, in hexadecimal: it finds accidents, and costs next to nothing.
+    pub xxh3: String,
+    /// The number of bytes of the source that they stand for.
+    pub source: u64,
+    /// The states of the stages that have one, from the first to the last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub states: Vec<Vec<u8>>,
+}
+
+impl Checkpoint {
+    /// That of an empty file.
+    pub fn none() -> Self {
+        Self {
+            bytes: 0,
+            xxh3: hex(&Hasher::new()),
+            source: 0,
+            states: Vec::new(),
+        }
+    }
+
+    /// How far it is.
+    pub fn point(&self) -> ResumePoint {
+        ResumePoint {
+            read: self.source,
+            written: self.bytes,
+        }
+    }
 }
 
 /// The state of a file that a later run may resume.
 pub struct Resumed {
-    pub journal: Journal,
-    /// The number of bytes between two checkpoints.
+    /// Until the first checkpoint is noted.
+    pub journal: Option<Journal<Checkpoint>>,
+    /// Notes checkpoints, from the first on.
+    pub noter: Option<Noter>,
+    /// The checkpoint at which this run begins.
+    pub start: Checkpoint,
+    /// How far the last checkpoint is that is noted, or is being noted.
+    pub last: ResumePoint,
+    /// The most bytes that are read or written behind the last checkpoint that is noted.
     pub every: u64,
+    /// The states of the stages.
+    pub states: Vec<Arc<SavedStates>>,
+    /// The checkpoint that is noted next.
+    pub due: Option<Checkpoint>,
     /// Removed if the file proves wrong.
     pub partial: Arc<Revocable<Partial>>,
 }
@@ -38,10 +86,9 @@ impl Verifier {
     /// Starts with an empty file, or where the journal ends.
     pub fn new(reads_back: bool, resumed: Option<Resumed>) -> Self {
         Self {
-            hasher: blake3::Hasher::new(),
+            hasher: Hasher::new(),
             bytes: 0,
             reads_back,
-            noted: resumed.as_ref().map_or(0, |resumed| resumed.journal.start().bytes),
             resumed,
         }
     }
@@ -50,13 +97,13 @@ impl Verifier {
     fn read_back(&self, descriptor: &Descriptor, context: &Context) -> Outcome {
         files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
         files::drop_cached(descriptor);
-        let mut hasher = blake3::Hasher::new();
+        let mut hasher = Hasher::new();
         let mut count = 0;
         read(descriptor, u64::MAX, context, |bytes| {
-            hasher.update(bytes);
+            hasher.write(bytes);
             count += bytes.len() as u64;
         })?;
-        let (wrote, found) = (self.hasher.finalize(), hasher.finalize());
+        let (wrote, found) = (hex(&self.hasher), hex(&hasher));
         if wrote == found {
             return Ok(());
         }
@@ -66,33 +113,33 @@ impl Verifier {
             tracing::error!("{more}");
         }
         let why = format!(
-            "{count} bytes with the BLAKE3 sum {} instead of {} with {}",
-            found.to_hex(),
+            "{count} bytes with the XXH3 sum {found} instead of {} with {wrote}",
             self.bytes,
-            wrote.to_hex()
         );
         Err(Failure::because(Kind::Integrity, "what was read back is not what was written", why).into())
     }
 }
 
 impl Verify for Verifier {
-    fn resumes_at(&self) -> u64 {
-        self.resumed.as_ref().map_or(0, |resumed| resumed.journal.start().bytes)
+    fn resumes_at(&self) -> ResumePoint {
+        self.resumed
+            .as_ref()
+            .map_or_else(ResumePoint::default, |resumed| resumed.last)
     }
 
     /// Also cuts off what is behind the last checkpoint.
     fn begin(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome {
         let Some(resumed) = &self.resumed else { return Ok(()) };
-        let start = resumed.journal.start();
+        let start = &resumed.start;
         self.bytes = start.bytes;
         read(descriptor, start.bytes, context, |bytes| {
-            self.hasher.update(bytes);
+            self.hasher.write(bytes);
         })?;
-        let found = self.hasher.finalize().to_hex();
-        if found.as_str() != start.blake3 {
+        let found = hex(&self.hasher);
+        if found != start.xxh3 {
             let why = format!(
                 "its first {} bytes have the sum {found}, and the journal says {}; remove both to start over",
-                start.bytes, start.blake3
+                start.bytes, start.xxh3
             );
             return Err(Failure::because(Kind::Integrity, "cannot go on with the part", why).into());
         }
@@ -103,37 +150,69 @@ impl Verify for Verifier {
     }
 
     fn add(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
+        self.hasher.write(bytes);
         self.bytes += bytes.len() as u64;
     }
 
-    /// Makes a checkpoint if enough was written: first the bytes are synced to the disk, then the journal is appended
-    /// to.
+    /// A checkpoint is due once enough was read or written, and the state of every stage is known.
+    fn reach(&mut self, position: Position) {
+        let Some(resumed) = &mut self.resumed else { return };
+        // All of them are asked, so that each drops what is not needed any more.
+        let states: Vec<_> = resumed.states.iter().map(|saved| saved.at(position)).collect();
+        let source = u64::try_from(position.0).unwrap_or(u64::MAX);
+        let last = resumed.last;
+        // While one checkpoint is noted, as much is written as leads to the next.
+        let step = resumed.every.div_ceil(2);
+        if self.bytes - last.written < step && source.saturating_sub(last.read) < step {
+            return;
+        }
+        if let Some(states) = states.into_iter().collect() {
+            resumed.due = Some(Checkpoint {
+                bytes: self.bytes,
+                xxh3: hex(&self.hasher),
+                source,
+                states,
+            });
+        }
+    }
+
+    /// Lets the checkpoint that is due be noted, once the one before it is.
     fn note(&mut self, descriptor: &Descriptor, context: &Context) -> Result<(), Failure> {
         let Some(resumed) = &mut self.resumed else {
             return Ok(());
         };
-        if self.bytes - self.noted < resumed.every {
+        let Some(checkpoint) = resumed.due.take() else {
             return Ok(());
-        }
-        let _outside = context.meter.wait(Wait::Outside);
-        files::fdatasync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
-        let checkpoint = Checkpoint {
-            bytes: self.bytes,
-            blake3: self.hasher.finalize().to_hex().to_string(),
         };
-        let noted = resumed.journal.note(&checkpoint);
-        noted.map_err(|error| Failure::io(Kind::Sink, "cannot write the journal", error))?;
-        self.noted = self.bytes;
+        if let Some(journal) = resumed.journal.take() {
+            let file = files::duplicate(descriptor);
+            let file = file.map_err(|error| Failure::io(Kind::Resources, "cannot keep a journal", error))?;
+            resumed.noter = Some(Noter::start(file, journal)?);
+        }
+        if let Some(noter) = &mut resumed.noter {
+            let _outside = context.meter.wait(Wait::Outside);
+            noter.wait()?;
+            resumed.last = checkpoint.point();
+            noter.submit(checkpoint);
+        }
         Ok(())
     }
 
-    fn verify(&self, descriptor: &Descriptor, context: &Context) -> Outcome {
+    fn verify(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome {
+        if let Some(noter) = self.resumed.as_mut().and_then(|resumed| resumed.noter.as_mut()) {
+            let _outside = context.meter.wait(Wait::Outside);
+            noter.wait()?;
+        }
         if self.reads_back {
             self.read_back(descriptor, context)?;
         }
         Ok(())
     }
+}
+
+/// The checksum, in hexadecimal.
+fn hex(hasher: &Hasher) -> String {
+    format!("{:032x}", hasher.finish_128())
 }
 
 /// Large enough to read a disk at its full rate.
@@ -193,7 +272,7 @@ mod tests {
 
     #[test]
     fn reading_back_counts_as_motion() {
-        let (descriptor, verifier) = written();
+        let (descriptor, mut verifier) = written();
         let context = context();
         verifier.verify(&descriptor, &context).expect("the same");
         assert_eq!(context.meter.settled(), BUFFER as u64 * 7 / 2);
@@ -201,10 +280,10 @@ mod tests {
 
     #[test]
     fn any_differing_byte_is_found() {
-        let (descriptor, verifier) = written();
+        let (descriptor, mut verifier) = written();
         let size = verifier.bytes;
         let last = u8::try_from((size - 1) % 251).expect("below 251");
-        let differs = || match verifier.verify(&descriptor, &context()) {
+        let mut differs = || match verifier.verify(&descriptor, &context()) {
             Err(Stop::Failed(failure)) => failure.kind() == Kind::Integrity,
             _ => false,
         };
@@ -222,7 +301,7 @@ mod tests {
 
     #[test]
     fn cancel_ends_reading_back() {
-        let (descriptor, verifier) = written();
+        let (descriptor, mut verifier) = written();
         let context = context();
         context.cancel.trip();
         assert!(matches!(verifier.verify(&descriptor, &context), Err(Stop::PeerClosed)));

@@ -1,10 +1,12 @@
 //! The parameters of an object.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::catalog::{Args, Kind as Value, Param, Place};
 use crate::endpoints::connecting::ConnectOptions;
+use crate::endpoints::file::regular_path;
 use crate::endpoints::tls;
 use crate::error::{Failure, Kind, Problem};
 use crate::grammar::format_size;
@@ -87,6 +89,13 @@ pub const PART: Param = named(
     Value::Size,
     Some("5MiB"),
     "the size of an upload's parts, 5MiB to 5GiB; larger where the object would have more than 10,000 of them",
+);
+/// Where it is noted how far an upload is.
+pub const STATE: Param = named(
+    "state",
+    Value::Endpoint(&[]),
+    None,
+    "a file that notes which parts the server has; they stay when the run ends early, and the next one goes on with them",
 );
 /// Whether an object may be replaced.
 pub const IF_ABSENT: Param = named(
@@ -190,6 +199,12 @@ pub fn part_size(args: &Args) -> Result<u64, Problem> {
     }
     let message = format!("a part of {} is not possible", format_size(size));
     Err(Problem::at(args.span_of(PART.name), message).help("S3 takes parts of 5MiB to 5GiB"))
+}
+
+/// The file that notes how far the upload is.
+pub fn state_file(args: &Args) -> Result<Option<PathBuf>, Problem> {
+    let path = args.endpoint(STATE.name).map(regular_path).transpose();
+    path.map_err(|wrong| Problem::at(args.span_of(STATE.name), wrong.message).help(wrong.help))
 }
 
 /// How long a URL is to be good for.

@@ -1,7 +1,7 @@
 //! An upload of several parts, until it is complete or removed.
 
 use std::io::IoSlice;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
 use http::Method;
@@ -13,12 +13,16 @@ use crate::net::http::Attempt;
 use crate::net::s3::{Body, Failed, MOST_PARTS, Name, Part, Service, Store, Summed, hex};
 use crate::stage::{BoxFuture, Rollback};
 
+use super::state::{Completing, StateFile};
+
 /// The object, and the upload that makes it. The engine keeps it to roll back.
 pub struct Upload {
     service: Arc<Service>,
     /// Its id. Locked while the server is asked for one: only then can it be removed.
     id: Arc<Mutex<Option<String>>>,
     state: StdMutex<State>,
+    /// Where a later run finds it, if it stays when this one ends early.
+    noted: Option<StdMutex<StateFile>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,11 +125,27 @@ impl Manifest {
 }
 
 impl Upload {
-    pub fn new(service: Arc<Service>) -> Self {
+    /// An upload that is not begun, or the one with this id. With a file that notes it, it stays when the run ends early.
+    pub fn new(service: Arc<Service>, id: Option<String>, noted: Option<StateFile>) -> Self {
         Self {
             service,
-            id: Arc::default(),
+            id: Arc::new(Mutex::new(id)),
             state: StdMutex::new(State::Open),
+            noted: noted.map(StdMutex::new),
+        }
+    }
+
+    /// The file that notes it, if there is one.
+    pub fn noted(&self) -> Option<MutexGuard<'_, StateFile>> {
+        let noted = self.noted.as_ref()?;
+        Some(noted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Told that the server has the object.
+    pub fn committed(&self) {
+        self.set(State::Committed);
+        if let Some(noted) = self.noted() {
+            noted.remove();
         }
     }
 
@@ -163,7 +183,11 @@ impl Upload {
             let failure = Failure::because(Kind::Bug, "cannot begin an upload", error.to_string());
             Err(Attempt::last(failure).into())
         });
-        Ok(created?.0)
+        let (id, _locked) = created?;
+        if let Some(mut noted) = self.noted() {
+            noted.begin(&id)?;
+        }
+        Ok(id)
     }
 
     /// Sends a part; returns its entity tag.
@@ -183,6 +207,10 @@ impl Upload {
     pub async fn complete(&self, manifest: &Manifest, store: impl Fn(u64) -> Store, new: bool) -> Result<(), Failure> {
         let id = self.id().await?;
         let document = manifest.document(store, self.service.signs_bodies())?;
+        if let Some(mut noted) = self.noted() {
+            let (size, etag) = (manifest.bytes, manifest.etag());
+            noted.completing(Completing { size, etag })?;
+        }
         self.set(State::Completing);
         let making = Making::Complete(id, document);
         self.settle(&making, new, (manifest.bytes, manifest.etag())).await
@@ -233,7 +261,7 @@ impl Upload {
                 return Err(failure);
             }
         }
-        self.set(State::Committed);
+        self.committed();
         Ok(())
     }
 }
@@ -276,6 +304,12 @@ impl Rollback for Upload {
             // If the server is being asked for an id, it comes first.
             let mut id = self.id.lock().await;
             self.set(State::RolledBack);
+            if let Some(noted) = self.noted() {
+                if noted.has_begun() {
+                    return Ok(());
+                }
+                noted.remove();
+            }
             let Some(id) = id.take() else {
                 return Ok(());
             };

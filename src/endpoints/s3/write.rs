@@ -15,11 +15,18 @@ use tokio::task::{JoinError, JoinSet};
 
 use crate::catalog::{Args, Placed};
 use crate::error::{Failure, Kind, Stop, shown};
+use crate::flow::Position;
 use crate::grammar::human_size;
 use crate::net::s3::{Body, Given, LEAST_PART, MEMORY, MOST_PARTS, Part, PartSizes, Service, Store, Summed};
-use crate::stage::{BoxFuture, Endpoint, Facts, OpenWriter, Outcome, Outside, Phase, Reach, Rollback, StreamWriter};
+use crate::platform::FilePlace;
+use crate::stage::{
+    BoxFuture, Endpoint, Facts, OpenWriter, Outcome, Outside, Phase, Reach, ResumePoint, Resumption, Rollback,
+    SavedStates, StreamWriter,
+};
 
-use super::options::{IF_ABSENT, Planned, part_size, presign_time, threads};
+use super::options::{IF_ABSENT, Planned, part_size, presign_time, state_file, threads};
+use super::resumed::Resumed;
+use super::state::{PartEnd, SentPart};
 use super::upload::{MANIFEST, Manifest, Upload};
 
 /// The memory that a part in a file takes while it is sent, in bytes: pieces of it.
@@ -42,6 +49,8 @@ pub fn named(rest: &[u8], args: &Args) -> Placed {
         is_new: args.flag(IF_ABSENT.name),
         presign: presign_time(args)?,
         size: None,
+        state: state_file(args)?,
+        resumption: Resumption::default(),
     }))
 }
 
@@ -58,6 +67,9 @@ struct Object {
     presign: Option<Duration>,
     /// How many bytes will come, if that is known.
     size: Option<u64>,
+    /// The file that notes which parts the server has, if a later run may continue this one.
+    state: Option<PathBuf>,
+    resumption: Resumption,
 }
 
 /// Where parts of the least size are kept until the server has them.
@@ -72,6 +84,14 @@ enum Kept {
 }
 
 impl Object {
+    /// How many bytes more than its least size a part may have, because it ends where another run can start.
+    fn slack(&self) -> u64 {
+        /// Larger than any chunk that a link has by itself.
+        const CHUNK: u64 = 512 << 10;
+        let held = self.resumption.held_back;
+        self.state.as_ref().map_or(0, |_| held + held / 64 + CHUNK)
+    }
+
     /// How many parts are in memory at most.
     fn in_memory(&self) -> usize {
         match self.kept {
@@ -92,7 +112,9 @@ impl Endpoint for Object {
     }
 
     fn state_bytes(&self) -> u64 {
-        let parts = (self.in_memory() as u64).saturating_mul(self.part).max(PIECES);
+        let parts = (self.in_memory() as u64)
+            .saturating_mul(self.part + self.slack())
+            .max(PIECES);
         let requests = self.threads as u64 * MEMORY;
         parts.saturating_add(requests + MANIFEST)
     }
@@ -108,7 +130,10 @@ impl Endpoint for Object {
 
     fn sink_facts(&self) -> Result<Facts, Failure> {
         self.planned.service()?;
+        let state = self.state.as_deref().map(FilePlace::find).transpose();
+        let state = state.map_err(|error| Failure::io(Kind::Sink, "cannot open the file of state=", error))?;
         Ok(Facts {
+            files: state.flatten().into_iter().collect(),
             outside: Some(Outside::Peer),
             ..Facts::default()
         })
@@ -156,6 +181,15 @@ impl Endpoint for Object {
         )
     }
 
+    fn resumption(&mut self) -> Option<&mut Resumption> {
+        self.state.is_some().then_some(&mut self.resumption)
+    }
+
+    fn checkpoint(&self) -> Option<u64> {
+        let behind = self.threads as u64 + 1;
+        self.state.as_ref().map(|_| self.part.saturating_mul(behind))
+    }
+
     fn expect_size(&mut self, bytes: u64) {
         self.size = Some(bytes);
     }
@@ -167,9 +201,20 @@ impl Endpoint for Object {
                 let why = "there is such an object, and if-absent=true does not replace it";
                 return Err(Failure::because(Kind::Sink, "cannot write", why));
             }
+            let slack = self.slack();
+            let resumed = match (self.state, self.resumption.key()) {
+                (Some(path), Some(run)) => Resumed::open(&service, path, run, &self.resumption.states).await?,
+                _ => Resumed::nothing(&service),
+            };
             let writer = Writer {
                 sizes: PartSizes::new(self.part, self.size),
-                room: if self.kept == Kept::File { 0 } else { self.part },
+                slack,
+                point: resumed.point,
+                is_complete: resumed.is_complete,
+                states: self.resumption.states,
+                end: None,
+                ends: BTreeMap::new(),
+                room: if self.kept == Kept::File { 0 } else { self.part + slack },
                 threads: self.threads,
                 overlaps: self.kept != Kept::One,
                 expected: self.size,
@@ -177,15 +222,15 @@ impl Endpoint for Object {
                 presign: self.presign,
                 limit: self.planned.options.linger,
                 url: None,
-                manifest: Manifest::new(),
-                number: 0,
+                number: resumed.manifest.next() - 1,
+                manifest: resumed.manifest,
                 filling: None,
                 whole: None,
                 sending: JoinSet::new(),
                 sending_file: None,
                 confirmed: BTreeMap::new(),
                 spare: Vec::new(),
-                upload: Arc::new(Upload::new(service.clone())),
+                upload: Arc::new(resumed.upload),
                 service,
             };
             Ok(OpenWriter::Stream(Box::new(writer)))
@@ -213,6 +258,18 @@ struct Writer {
     service: Arc<Service>,
     upload: Arc<Upload>,
     sizes: PartSizes,
+    /// How many bytes more a part may have.
+    slack: u64,
+    /// How far an earlier run has come; `None` if no later run can go on.
+    point: Option<ResumePoint>,
+    /// Whether it has made the object.
+    is_complete: bool,
+    /// The states of the stages.
+    states: Vec<Arc<SavedStates>>,
+    /// Where another run can start: right behind what has come.
+    end: Option<PartEnd>,
+    /// The same behind parts that the server has not confirmed.
+    ends: BTreeMap<u64, PartEnd>,
     /// The largest part that is kept in memory, in bytes.
     room: u64,
     /// How many parts are sent at once.
@@ -253,7 +310,7 @@ impl Writer {
             let why = format!("the object would have more than {MOST_PARTS} parts: give a larger part=");
             return Err(Failure::because(Kind::Limit, "cannot write", why));
         }
-        let size = self.sizes.size(self.number);
+        let size = self.sizes.size(self.number) + self.slack;
         let size = self.expected.map_or(size, |whole| size.min(whole.max(1)));
         let store = store(self.room, size);
         let memory = match store {
@@ -264,9 +321,22 @@ impl Writer {
         Ok(())
     }
 
+    /// Whether the part that was filled has to be sent before more comes: it is full, or is large enough and ends where
+    /// another run can start.
+    fn is_due(&self) -> bool {
+        let is_enough = |part: &Part| part.length() >= self.sizes.size(self.number);
+        let ends = self.end.is_some();
+        self.filling
+            .as_ref()
+            .is_some_and(|part| part.is_full() || ends && is_enough(part))
+    }
+
     /// Begins to send the part that was filled.
     fn send(&mut self) {
         let Some(part) = self.filling.take() else { return };
+        if let Some(end) = self.end.take() {
+            self.ends.insert(self.number, end);
+        }
         let (upload, number, body) = (self.upload.clone(), self.number, part.finish());
         let is_in_memory = body.bytes().is_some();
         let sent = async move {
@@ -314,12 +384,25 @@ impl Writer {
             self.spare.push(memory);
         }
         while let Some((etag, summed)) = self.confirmed.remove(&self.manifest.next()) {
+            let end = self.ends.remove(&self.manifest.next());
             self.manifest.add(&etag, summed)?;
+            if let Some(mut noted) = self.upload.noted() {
+                noted.sent(SentPart {
+                    etag,
+                    md5: summed.md5,
+                    bytes: summed.length,
+                    end,
+                })?;
+            }
         }
         Ok(())
     }
 
     async fn finish(&mut self) -> Result<(), Failure> {
+        if self.is_complete {
+            self.upload.committed();
+            return Ok(());
+        }
         match &self.whole {
             Some(body) => self.upload.put(body, self.is_new).await,
             None => {
@@ -349,8 +432,12 @@ impl Writer {
 
 impl StreamWriter for Writer {
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
+        if self.is_complete {
+            // What encoders send for an empty input.
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
         // A full part is not sent before more comes: it may be all, and then one request is enough.
-        if self.filling.as_ref().is_some_and(Part::is_full) {
+        if self.is_due() {
             ready!(self.poll_sent(context, self.threads - 1))?;
             self.send();
         }
@@ -359,6 +446,7 @@ impl StreamWriter for Writer {
         if self.filling.is_none() {
             self.begin()?;
         }
+        self.end = None;
         let filled = self.filling.as_mut().map_or(Ok(0), |part| part.fill(slices));
         Poll::Ready(filled.map_err(Stop::from))
     }
@@ -368,6 +456,18 @@ impl StreamWriter for Writer {
             Poll::Ready(Err(failure)) => Poll::Ready(failure.into()),
             Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
         }
+    }
+
+    fn resumes_at(&self) -> Option<ResumePoint> {
+        self.point
+    }
+
+    fn reach(&mut self, position: Position) {
+        // All of them are asked, so that each drops what is not needed any more.
+        let states: Vec<_> = self.states.iter().map(|saved| saved.at(position)).collect();
+        let source = u64::try_from(position.0).unwrap_or(u64::MAX);
+        let states: Option<Vec<_>> = states.into_iter().collect();
+        self.end = states.map(|states| PartEnd { source, states });
     }
 
     /// Sums of parts take time, and so does a file.
@@ -381,7 +481,11 @@ impl StreamWriter for Writer {
 
     fn prepare(&mut self) -> BoxFuture<'_, Outcome> {
         Box::pin(async {
-            if self.number <= 1 {
+            if self.is_complete {
+                return Ok(());
+            }
+            let is_new = self.point.is_none_or(|point| point == ResumePoint::default());
+            if is_new && self.number <= 1 {
                 if self.filling.is_none() {
                     self.begin()?;
                 }

@@ -14,6 +14,17 @@ use super::xml::element;
 const BEGIN: &str = "cannot begin an upload";
 const COMPLETE: &str = "cannot complete the upload";
 
+/// A part that the server has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadedPart {
+    /// Its number, from 1 on.
+    pub number: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its entity tag, without quotes.
+    pub etag: String,
+}
+
 impl Service {
     /// Begins an upload; returns its id.
     ///
@@ -98,6 +109,42 @@ impl Service {
             }
         };
         self.retried(&Method::DELETE, attempt).await
+    }
+
+    /// Passes the parts that the server has of an upload to `each`, by their numbers; returns false if there is no such
+    /// upload.
+    ///
+    /// # Errors
+    /// If the server does not tell.
+    pub async fn parts(&self, upload: &str, mut each: impl FnMut(UploadedPart)) -> Result<bool, Failed> {
+        let mut marker = "0".to_owned();
+        loop {
+            let attempt = || async {
+                let mut parameters = [("part-number-marker", marker.as_str()), ("uploadId", upload)];
+                let url = with_query(&self.target.url(), &mut parameters);
+                self.text(Method::GET, url, HeaderMap::new(), None, "cannot list the parts")
+                    .await
+            };
+            let text = match self.retried(&Method::GET, attempt).await {
+                Ok(text) => text,
+                Err(failed) if failed.code == "NoSuchUpload" => return Ok(false),
+                Err(failed) => return Err(failed),
+            };
+            for part in text.split("<Part>").skip(1) {
+                let number = |name| element(part, name).and_then(|text| text.parse().ok());
+                if let (Some(number), Some(size), Some(etag)) =
+                    (number("PartNumber"), number("Size"), element(part, "ETag"))
+                {
+                    let etag = etag.trim_matches('"').to_owned();
+                    each(UploadedPart { number, size, etag });
+                }
+            }
+            let next = element(&text, "NextPartNumberMarker").filter(|next| *next != marker);
+            match next {
+                Some(next) if element(&text, "IsTruncated").as_deref() == Some("true") => marker = next,
+                _ => return Ok(true),
+            }
+        }
     }
 
     /// The uploads of this object that are neither complete nor removed, the oldest first, each with the time when it was

@@ -1,42 +1,28 @@
-//! Compresses independent members in parallel.
-//!
-//! One thread copies the input into members and the results into the output, in order; a pool compresses, or with
-//! `threads=1` that thread itself. No input chunk is held while it waits for input: a member's bytes are the stage's
-//! own, and are part of the budget.
+//! gzip members that are compressed at once.
 
-use std::time::{Duration, Instant};
+use std::io;
 
 use libdeflater::{CompressionLvl, Compressor, Crc};
 
-use crate::error::Stop;
-use crate::flow::{Chunk, Inlet, Outlet};
-use crate::stage::{Context, Outcome, Stage, Work};
-
 use super::member::{FOOTER, HEADER, header};
-use crate::transforms::gathered::Gathered;
-use crate::transforms::worker_pool::{Event, WorkerPool};
+use crate::transforms::members::Format;
 
-/// How a stream is compressed.
+/// gzip members with their size in the header.
 #[derive(Debug, Clone, Copy)]
-pub struct Members {
+pub struct Pack {
     /// 1 to 12.
     pub level: i32,
-    /// Bytes of input in a member.
-    pub size: usize,
-    /// Threads that compress.
-    pub threads: usize,
-    /// After how long without more input a member is ended early; `None` for never.
-    pub flush: Option<Duration>,
 }
 
-impl Members {
-    /// The largest size of a compressed member. Incompressible data is stored, which adds at most 5 bytes per 5000:
-    /// libdeflate's own bound.
-    fn bound(&self) -> usize {
-        HEADER + FOOTER + self.size + 5 * (self.size / 5000 + 1) + 9
+impl Format for Pack {
+    const WORKER: &str = "gzip worker";
+
+    /// Incompressible data is stored, which adds at most 5 bytes per 5000: libdeflate's own bound.
+    fn bound(&self, size: usize) -> usize {
+        HEADER + FOOTER + size + 5 * (size / 5000 + 1) + 9
     }
 
-    /// Bytes of one of libdeflate's compressors, measured at each level.
+    /// Measured at each level.
     fn compressor_bytes(&self) -> usize {
         match self.level {
             ..=1 => 208 << 10,
@@ -45,164 +31,30 @@ impl Members {
         }
     }
 
-    /// Bytes of all members and their compressors.
-    pub fn state_bytes(&self) -> u64 {
-        (self.threads * (self.size + self.bound() + self.compressor_bytes())) as u64
+    fn effect(&self) -> String {
+        format!("gzip level={}", self.level)
+    }
+
+    fn compressor(&self) -> impl FnMut(&[u8], &mut [u8]) -> io::Result<usize> + Send + 'static {
+        let level = self.level;
+        let mut compressor = Compressor::new(CompressionLvl::new(level).unwrap_or_default());
+        move |input, output| Ok(compress(&mut compressor, level, input, output))
     }
 }
 
-impl Stage for Members {
-    fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {
-        Work::Thread(Box::new(move || {
-            let level = self.level;
-            let compress = || {
-                let mut compressor = Compressor::new(CompressionLvl::new(level).unwrap_or_default());
-                move |member: &mut Member| member.compress(&mut compressor, level)
-            };
-            let pool = match self.threads {
-                1 => WorkerPool::alone(compress()),
-                threads => WorkerPool::spawn("gzip worker", threads, compress)?,
-            };
-            let packer = Packer {
-                pool,
-                filling: None,
-                spare: (0..self.threads).map(|_| Member::new(&self)).collect(),
-                gathered: Gathered::default(),
-                last: Instant::now(),
-                is_empty: true,
-                members: *self,
-            };
-            packer.run(input, out, &context)
-        }))
-    }
-}
-
-/// One member.
-#[derive(Debug)]
-struct Member {
-    /// Its uncompressed input.
-    input: Vec<u8>,
-    /// Its compressed output while a thread works on it; only the first `size` bytes belong to this member.
-    output: Vec<u8>,
-    size: usize,
-}
-
-impl Member {
-    fn new(members: &Members) -> Self {
-        Self {
-            input: Vec::with_capacity(members.size),
-            output: vec![0; members.bound()],
-            size: 0,
-        }
-    }
-
-    fn compress(&mut self, compressor: &mut Compressor, level: i32) {
-        let room = self.output.len() - FOOTER;
-        let deflated = compressor
-            .deflate_compress(&self.input, &mut self.output[HEADER..room])
-            .expect("the bound leaves room for what cannot be compressed");
-        let footer = HEADER + deflated;
-        self.size = footer + FOOTER;
-        let mut crc = Crc::new();
-        crc.update(&self.input);
-        let length = |bytes: usize| u32::try_from(bytes).expect("a member is far smaller than 4 GiB");
-        self.output[..HEADER].copy_from_slice(&header(length(self.size), level));
-        self.output[footer..footer + 4].copy_from_slice(&crc.sum().to_le_bytes());
-        self.output[footer + 4..self.size].copy_from_slice(&length(self.input.len()).to_le_bytes());
-    }
-}
-
-struct Packer {
-    members: Members,
-    pool: WorkerPool<Member>,
-    /// The member that is being filled; not empty.
-    filling: Option<Member>,
-    /// Unused members. There is one member for each thread: filling one takes a hundredth of the time that compressing
-    /// one does, and a thread that waits for it leaves its processor to this one.
-    spare: Vec<Member>,
-    gathered: Gathered,
-    /// When the last input came.
-    last: Instant,
-    /// Whether no member was begun at all.
-    is_empty: bool,
-}
-
-impl Packer {
-    fn run(mut self, mut input: Inlet, mut out: Outlet, context: &Context) -> Outcome {
-        loop {
-            if self.pool.in_flight() == 0 && !input.is_ready() {
-                // Output must not be held back during a wait.
-                self.gathered.send(&mut out)?;
-            }
-            match self.pool.next_or_input(&mut input, &context.meter, self.patience())? {
-                Event::Done(member) => self.give_out(member, &mut out)?,
-                Event::Input(Some(chunk)) => self.take_in(&chunk, &mut out)?,
-                Event::Input(None) => break,
-                Event::Late => self.submit(),
-            }
-        }
-        // An empty stream is one empty member, which any gzip reads.
-        if self.is_empty {
-            self.fill(&[], &mut out)?;
-        }
-        self.submit();
-        while let Some(member) = self.pool.wait_for_oldest() {
-            self.give_out(member, &mut out)?;
-        }
-        self.gathered.send(&mut out)?;
-        out.finish();
-        Ok(())
-    }
-
-    /// How long the member that is being filled waits for more.
-    fn patience(&self) -> Option<Duration> {
-        let flush = self.members.flush.filter(|_| self.filling.is_some())?;
-        Some(flush.saturating_sub(self.last.elapsed()))
-    }
-
-    /// Copies a chunk into members, and submits those that are full.
-    fn take_in(&mut self, chunk: &Chunk, out: &mut Outlet) -> Outcome {
-        self.last = Instant::now();
-        let mut rest = chunk.as_slice();
-        while !rest.is_empty() {
-            rest = &rest[self.fill(rest, out)?..];
-        }
-        Ok(())
-    }
-
-    /// Copies as much of `bytes` as fits into the member that is being filled, and submits it if it is full; returns
-    /// the number of bytes. Waits for a member if all are in use.
-    fn fill(&mut self, bytes: &[u8], out: &mut Outlet) -> Result<usize, Stop> {
-        self.is_empty = false;
-        let mut filling = loop {
-            if let Some(member) = self.filling.take().or_else(|| self.spare.pop()) {
-                break member;
-            }
-            if let Some(member) = self.pool.wait_for_oldest() {
-                self.give_out(member, out)?;
-            }
-        };
-        let count = bytes.len().min(self.members.size - filling.input.len());
-        filling.input.extend_from_slice(&bytes[..count]);
-        let is_full = filling.input.len() == self.members.size;
-        self.filling = Some(filling);
-        if is_full {
-            self.submit();
-        }
-        Ok(count)
-    }
-
-    /// Submits the member that is being filled, if there is one.
-    fn submit(&mut self) {
-        if let Some(member) = self.filling.take() {
-            self.pool.submit(member);
-        }
-    }
-
-    fn give_out(&mut self, mut member: Member, out: &mut Outlet) -> Outcome {
-        self.gathered.put(&member.output[..member.size], out)?;
-        member.input.clear();
-        self.spare.push(member);
-        Ok(())
-    }
+/// Compresses a member; returns its size in bytes.
+fn compress(compressor: &mut Compressor, level: i32, input: &[u8], output: &mut [u8]) -> usize {
+    let room = output.len() - FOOTER;
+    let deflated = compressor
+        .deflate_compress(input, &mut output[HEADER..room])
+        .expect("the bound leaves room for what cannot be compressed");
+    let footer = HEADER + deflated;
+    let size = footer + FOOTER;
+    let mut crc = Crc::new();
+    crc.update(input);
+    let length = |bytes: usize| u32::try_from(bytes).expect("a member is far smaller than 4 GiB");
+    output[..HEADER].copy_from_slice(&header(length(size), level));
+    output[footer..footer + 4].copy_from_slice(&crc.sum().to_le_bytes());
+    output[footer + 4..size].copy_from_slice(&length(input.len()).to_le_bytes());
+    size
 }

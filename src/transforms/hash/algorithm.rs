@@ -1,6 +1,7 @@
 //! The checksum algorithms.
 
 use md5::Md5;
+use sha2::digest::common::hazmat::SerializableState;
 use sha2::{Digest, Sha256, Sha512};
 
 /// A checksum algorithm.
@@ -82,6 +83,11 @@ impl Algorithm {
         name == self.name()
     }
 
+    /// Whether the state of its hashers can be saved.
+    pub fn has_state(self) -> bool {
+        self.hasher().state().is_some()
+    }
+
     /// A hasher without any bytes yet.
     pub fn hasher(self) -> Hasher {
         match self {
@@ -117,6 +123,28 @@ impl Hasher {
         }
     }
 
+    /// Its state, from which another one can continue; `None` if the algorithm's cannot be saved.
+    pub fn state(&self) -> Option<Vec<u8>> {
+        Some(match self {
+            Self::Sha256(hasher) => hasher.serialize().to_vec(),
+            Self::Sha512(hasher) => hasher.serialize().to_vec(),
+            Self::Md5(hasher) => hasher.serialize().to_vec(),
+            Self::Crc32c(sum) => sum.to_le_bytes().to_vec(),
+            Self::Blake3(_) => return None,
+        })
+    }
+
+    /// Continues from a state that a hasher of the same algorithm saved; returns false if it cannot be one.
+    pub fn restore(&mut self, state: &[u8]) -> bool {
+        match self {
+            Self::Sha256(hasher) => restore(hasher, state),
+            Self::Sha512(hasher) => restore(hasher, state),
+            Self::Md5(hasher) => restore(hasher, state),
+            Self::Crc32c(sum) => state.try_into().map(|state| *sum = u32::from_le_bytes(state)).is_ok(),
+            Self::Blake3(_) => false,
+        }
+    }
+
     /// The checksum, in hexadecimal.
     pub fn hex(self) -> String {
         match self {
@@ -127,6 +155,12 @@ impl Hasher {
             Self::Md5(hasher) => hex(&hasher.finalize()),
         }
     }
+}
+
+fn restore<H: SerializableState>(hasher: &mut H, state: &[u8]) -> bool {
+    let state = state.try_into().ok();
+    let restored = state.and_then(|state| H::deserialize(state).ok());
+    restored.map(|restored| *hasher = restored).is_some()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -169,6 +203,27 @@ mod tests {
             assert_eq!(hasher.hex(), sum, "{algorithm:?}");
             assert_eq!(algorithm.check_hex(&sum.to_uppercase()), Ok(sum.to_owned()));
             assert_eq!(Algorithm::named(algorithm.name()), Some(algorithm));
+        }
+    }
+
+    #[test]
+    fn restored_hasher_continues() {
+        let bytes: Vec<u8> = (0..=250).cycle().take(1000).collect();
+        for algorithm in Algorithm::ALL.into_iter().filter(|algorithm| algorithm.has_state()) {
+            let mut whole = algorithm.hasher();
+            whole.update(&bytes);
+            let expected = whole.hex();
+            for cut in [0, 1, 63, 64, 65, 127, 128, 500, 1000] {
+                let mut first = algorithm.hasher();
+                first.update(&bytes[..cut]);
+                let state = first.state().expect("it has one");
+                assert!(state.len() <= 250, "{algorithm:?}: {}", state.len());
+                let mut second = algorithm.hasher();
+                assert!(second.restore(&state), "{algorithm:?}");
+                second.update(&bytes[cut..]);
+                assert_eq!(second.hex(), expected, "{algorithm:?} cut at {cut}");
+                assert!(!algorithm.hasher().restore(&state[1..]));
+            }
         }
     }
 

@@ -27,6 +27,11 @@ fn row(level: i32) -> usize {
     }
 }
 
+/// Bytes of the level's own window.
+pub fn window(level: i32) -> u64 {
+    1 << WINDOW_LOG[row(level)]
+}
+
 /// Whether a window of this power of two is larger than the level's own, so that long-distance matching is used.
 pub fn is_long(level: i32, window_log: u32) -> bool {
     window_log > WINDOW_LOG[row(level)]

@@ -24,7 +24,7 @@ const DENIED: Deed = Deed::Respond(
     "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>",
 );
 
-fn is(line: &str, kind: &str) -> bool {
+pub fn is(line: &str, kind: &str) -> bool {
     crate::s3_server::kind_of(line) == kind
 }
 

@@ -173,6 +173,10 @@ impl Running {
             if line.is_empty() {
                 return false;
             }
+            if !line.starts_with('{') {
+                // A sum, at the end.
+                continue;
+            }
             let sample: serde_json::Value = serde_json::from_str(&line).expect("a sample");
             let sink = sample["stages"].as_array().and_then(|stages| stages.last());
             if sink.and_then(|sink| sink["bytes_out"].as_u64()) >= Some(bytes) {

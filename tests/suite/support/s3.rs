@@ -107,13 +107,13 @@ impl Server {
 
     /// A run that has keys for it.
     pub fn run(&self, pipeline: impl AsRef<std::ffi::OsStr>) -> Invocation {
-        run_at(self.address(), pipeline)
+        run_at(self.address(), [pipeline])
     }
 }
 
 /// A run with keys for the server at an address.
-pub fn run_at(address: SocketAddr, pipeline: impl AsRef<std::ffi::OsStr>) -> Invocation {
-    without_keys(address, [pipeline])
+pub fn run_at<A: AsRef<std::ffi::OsStr>>(address: SocketAddr, arguments: impl IntoIterator<Item = A>) -> Invocation {
+    without_keys(address, arguments)
         .environment("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
         .environment("AWS_SECRET_ACCESS_KEY", "s3cret")
 }
@@ -143,6 +143,8 @@ pub enum Deed {
     CutAfter(usize),
     /// Does not respond.
     Hang,
+    /// Passes the request on, and does not respond.
+    Withhold,
 }
 
 /// A relay in front of a server. It is told by each request's method and target what to do.
@@ -199,7 +201,11 @@ impl Relay {
     }
 
     pub fn run(&self, pipeline: impl AsRef<std::ffi::OsStr>) -> Invocation {
-        run_at(self.address, pipeline)
+        run_at(self.address, [pipeline])
+    }
+
+    pub fn run_with<A: AsRef<std::ffi::OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Invocation {
+        run_at(self.address, arguments)
     }
 }
 
@@ -279,9 +285,10 @@ fn relay(
             drop(client.write_all(&response[..response.len().min(end + bytes)]));
         }
         Deed::Hang => {}
+        Deed::Withhold => drop(pass()),
     }
     let _ = seen.send(kind);
-    if matches!(what, Deed::Hang) {
+    if matches!(what, Deed::Hang | Deed::Withhold) {
         let _ = client.read_to_end(&mut Vec::new());
     }
     let _ = client.shutdown(Shutdown::Write);

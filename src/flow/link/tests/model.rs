@@ -263,7 +263,8 @@ impl Model {
         };
         let most_records = self.marks.records.map_or(u64::MAX, |marks| (marks.high / 4).max(1));
         let has_room = last.end + bytes.len() <= last.size && last.records + records <= most_records;
-        let appends = has_room && self.holders(last.block) == 1;
+        let is_behind_position = last.position.is_some() && position.is_none();
+        let appends = has_room && !is_behind_position && self.holders(last.block) == 1;
         if appends {
             let last = self.queued.back_mut().unwrap();
             last.end += bytes.len();

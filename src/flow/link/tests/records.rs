@@ -390,7 +390,10 @@ fn sent_and_appended_positions_arrive() {
     };
     send(b"a", Some(1));
     send(b"b", None);
-    assert_eq!(drain(&mut inlet), [(b"ab".to_vec(), 0, Some(1))], "b is behind it");
+    assert_eq!(
+        drain(&mut inlet),
+        [(b"a".to_vec(), 0, Some(1)), (b"b".to_vec(), 0, None)]
+    );
     send(b"a", Some(1));
     send(b"b", Some(2));
     send(b"", Some(3));

@@ -1,135 +1,104 @@
-//! The journal of a write that a later run can continue: its resume key, and how much of the output is certainly on the
-//! disk.
+//! The journal of a write that a later run can continue: what identifies the run, and how much of the output is certainly
+//! there.
 //!
 //! One record a line, each behind the first digits of its own checksum: `SUM {JSON}`. The first holds the key, the
-//! others are checkpoints. A record is appended only when the bytes it counts are on the disk; one that was torn by the
-//! end of a run, and anything after it, does not count and is cut off.
+//! others are checkpoints. A record is appended only when what it says is certain; one that was torn by the end of a
+//! run, and anything after it, does not count and is cut off.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::platform::files;
-use crate::stage::ResumeKey;
 
 /// The number of checksum digits before a record.
 const DIGITS: usize = 16;
 /// The longest record: a pipeline's text is limited by the length of a command line.
 const LONGEST: u64 = 4 << 20;
 /// The version of the record's format.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// The first record.
 #[derive(Serialize, Deserialize)]
-struct Heading {
+struct Heading<K> {
     schema: u32,
     #[serde(flatten)]
-    key: ResumeKey,
+    key: K,
 }
 
-/// The number of leading bytes that are on the disk, with their checksum.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checkpoint {
-    /// The number of bytes.
-    pub bytes: u64,
-    /// Their BLAKE3 checksum, in hexadecimal.
-    pub blake3: String,
-}
-
-impl Checkpoint {
-    fn none() -> Self {
-        Self {
-            bytes: 0,
-            blake3: blake3::hash(b"").to_hex().to_string(),
-        }
-    }
-}
-
-/// A journal, open at its end.
+/// A journal of checkpoints, open at its end.
 #[derive(Debug)]
-pub struct Journal {
+pub struct Journal<C> {
     file: OwnedFd,
-    start: Checkpoint,
+    checkpoint: PhantomData<C>,
 }
 
-/// The contents of a journal's file.
+/// The contents of a journal's file, besides the checkpoints.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct Found<K> {
     /// The key of the run that began it; `None` if even that was torn.
-    pub key: Option<ResumeKey>,
-    /// The last checkpoint.
-    pub last: Checkpoint,
+    pub key: Option<K>,
     /// Bytes of the file that are complete records.
     whole: u64,
 }
 
-impl Journal {
+impl<C: Serialize> Journal<C> {
     /// Begins a journal in `file`, which was opened for appending, and syncs it to the disk.
-    pub fn begin(file: OwnedFd, key: &ResumeKey) -> io::Result<Self> {
+    pub fn begin(file: OwnedFd, key: impl Serialize) -> io::Result<Self> {
         files::ftruncate(&file, 0)?;
-        let heading = Heading {
-            schema: SCHEMA,
-            key: key.clone(),
-        };
+        let heading = Heading { schema: SCHEMA, key };
         files::write_all(&file, &record(&heading)?)?;
         files::fsync(&file)?;
-        Ok(Self {
-            file,
-            start: Checkpoint::none(),
-        })
+        Ok(Self::at_end(file))
     }
 
     /// Continues the journal that was `found` in `file`, which was opened for appending.
     ///
     /// # Errors
     /// If torn records cannot be cut off.
-    pub fn resume_from(file: OwnedFd, found: Found) -> io::Result<Self> {
+    pub fn resume_from<K>(file: OwnedFd, found: &Found<K>) -> io::Result<Self> {
         files::ftruncate(&file, found.whole)?;
-        Ok(Self {
+        Ok(Self::at_end(file))
+    }
+
+    fn at_end(file: OwnedFd) -> Self {
+        Self {
             file,
-            start: found.last,
-        })
+            checkpoint: PhantomData,
+        }
     }
 
-    /// The checkpoint at which this run began.
-    pub fn start(&self) -> &Checkpoint {
-        &self.start
-    }
-
-    /// Appends a checkpoint. The bytes it counts must be on the disk already.
-    pub fn note(&mut self, checkpoint: &Checkpoint) -> io::Result<()> {
+    /// Appends a checkpoint. What it says must be certain already.
+    pub fn note(&mut self, checkpoint: &C) -> io::Result<()> {
         files::write_all(&self.file, &record(checkpoint)?)?;
         Ok(files::fdatasync(&self.file)?)
     }
 }
 
-impl Found {
-    /// Reads a journal up to the first incomplete record.
+impl<K: DeserializeOwned> Found<K> {
+    /// Reads a journal up to the first incomplete record, and passes each checkpoint to `each`.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn read(file: impl Read) -> io::Result<Self> {
+    pub fn read<C: DeserializeOwned>(file: impl Read, mut each: impl FnMut(C)) -> io::Result<Self> {
         let mut file = BufReader::new(file);
-        let mut found = Self {
-            key: None,
-            last: Checkpoint::none(),
-            whole: 0,
-        };
+        let mut found = Self { key: None, whole: 0 };
         let mut line = Vec::new();
         loop {
             line.clear();
             let length = (&mut file).take(LONGEST).read_until(b'\n', &mut line)? as u64;
             if found.key.is_none() {
-                let heading = parse::<Heading>(&line).filter(|heading| heading.schema == SCHEMA);
+                let heading = parse::<Heading<K>>(&line).filter(|heading| heading.schema == SCHEMA);
                 let Some(heading) = heading else { return Ok(found) };
                 found.key = Some(heading.key);
             } else {
                 let Some(checkpoint) = parse(&line) else {
                     return Ok(found);
                 };
-                found.last = checkpoint;
+                each(checkpoint);
             }
             found.whole += length;
         }
@@ -153,11 +122,12 @@ fn parse<T: DeserializeOwned>(line: &[u8]) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::{FileIdentity, SourceIdentity};
+    use crate::stage::{FileIdentity, ResumeKey, SourceIdentity};
 
     fn key() -> ResumeKey {
         ResumeKey {
             pipeline: "read 'a\\nb' | write c resume=true".to_owned(),
+            effects: vec!["gzip level=6".to_owned()],
             source: SourceIdentity::File(FileIdentity {
                 path: "a\\nb".to_owned(),
                 size: 7,
@@ -168,21 +138,21 @@ mod tests {
         }
     }
 
-    fn checkpoint(bytes: u64) -> Checkpoint {
-        Checkpoint {
-            bytes,
-            blake3: blake3::hash(&bytes.to_le_bytes()).to_hex().to_string(),
-        }
+    /// Reads it; returns its checkpoints, too.
+    fn read(bytes: &[u8]) -> (Found<ResumeKey>, Vec<u64>) {
+        let mut checkpoints = Vec::new();
+        let found = Found::read(bytes, |checkpoint| checkpoints.push(checkpoint)).expect("read");
+        (found, checkpoints)
     }
 
     /// A journal of three records, and the offset at which each of them ends.
     fn journal() -> (Vec<u8>, Vec<usize>) {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let appending = std::fs::File::options().append(true).open(&file).expect("opened");
-        let mut journal = Journal::begin(appending.into(), &key()).expect("begun");
+        let mut journal = Journal::begin(appending.into(), key()).expect("begun");
         let mut ends = vec![std::fs::read(&file).expect("read").len()];
-        for bytes in [5, 6] {
-            journal.note(&checkpoint(bytes)).expect("noted");
+        for bytes in [5_u64, 6] {
+            journal.note(&bytes).expect("noted");
             ends.push(std::fs::read(&file).expect("read").len());
         }
         (std::fs::read(&file).expect("read"), ends)
@@ -192,11 +162,10 @@ mod tests {
     fn records_before_a_tear_count() {
         let (bytes, ends) = journal();
         for length in 0..=bytes.len() {
-            let found = Found::read(&bytes[..length]).expect("read");
+            let (found, checkpoints) = read(&bytes[..length]);
             let records = ends.iter().filter(|end| **end <= length).count();
             assert_eq!(found.key, (records > 0).then(key), "{length}");
-            let expected = [Checkpoint::none(), Checkpoint::none(), checkpoint(5), checkpoint(6)];
-            assert_eq!(found.last, expected[records], "{length}");
+            assert_eq!(checkpoints, [5, 6][..records.saturating_sub(1)], "{length}");
             assert_eq!(found.whole, records.checked_sub(1).map_or(0, |last| ends[last] as u64));
         }
     }
@@ -207,8 +176,8 @@ mod tests {
         for at in ends[0]..ends[1] {
             let mut bytes = bytes.clone();
             bytes[at] ^= 1;
-            let found = Found::read(bytes.as_slice()).expect("read");
-            assert_eq!((found.last, found.whole), (Checkpoint::none(), ends[0] as u64), "{at}");
+            let (found, checkpoints) = read(&bytes);
+            assert_eq!((checkpoints.len(), found.whole), (0, ends[0] as u64), "{at}");
         }
     }
 
@@ -217,12 +186,11 @@ mod tests {
         let (bytes, ends) = journal();
         let file = tempfile::NamedTempFile::new().expect("a file");
         std::fs::write(&file, &bytes[..ends[2] - 3]).expect("written");
-        let found = Found::read(std::fs::File::open(&file).expect("opened")).expect("read");
+        let (found, checkpoints) = read(&bytes[..ends[2] - 3]);
+        assert_eq!(checkpoints, [5]);
         let appending = std::fs::File::options().append(true).open(&file).expect("opened");
-        let mut journal = Journal::resume_from(appending.into(), found).expect("goes on");
-        assert_eq!(journal.start(), &checkpoint(5));
-        journal.note(&checkpoint(9)).expect("noted");
-        let found = Found::read(std::fs::File::open(&file).expect("opened")).expect("read");
-        assert_eq!(found.last, checkpoint(9));
+        let mut journal = Journal::resume_from(appending.into(), &found).expect("goes on");
+        journal.note(&9_u64).expect("noted");
+        assert_eq!(read(&std::fs::read(&file).expect("read")).1, [5, 9]);
     }
 }

@@ -1,0 +1,270 @@
+//! Uploads that a later run goes on with.
+
+use rustix::process::Signal;
+
+use super::MIB;
+use crate::harness::{Folder, Run, noise, peer, through, xorshift};
+use crate::s3_server::{Deed, Relay, server};
+
+const PART: &str = "PUT partNumber uploadId";
+const COMPLETE: &str = "POST uploadId";
+const SIZE: usize = 24 * MIB;
+/// The input of a part, which is a little larger than that once it is compressed.
+const LEAST: usize = 5 * MIB - (64 << 10);
+
+/// A folder with a source that compresses little.
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.write("a", noise(SIZE, 41));
+    folder
+}
+
+fn pipeline(bucket: &str, stages: &str) -> String {
+    format!("read a | {stages} | write s3://{bucket}/o state=o.state")
+}
+
+/// Kills a run when the server has confirmed so many parts.
+fn killed(relay: &Relay, folder: &Folder, pipeline: &str, parts: usize) {
+    let running = relay.run(pipeline).within(folder).start();
+    for _ in 0..parts {
+        relay.wait_for(PART);
+    }
+    running.signal(Signal::KILL);
+    assert_eq!(running.wait().signal, Some(9));
+}
+
+/// Runs it to its end; returns how much it has read.
+#[track_caller]
+fn goes_on(relay: &Relay, folder: &Folder, pipeline: &str) -> u64 {
+    let run = relay.run_with(["--stats", "-", pipeline]).within(folder).run();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(folder.names(), ["a"]);
+    run.end()["stages"][0]["bytes_in"].as_u64().expect("a number")
+}
+
+#[test]
+fn killed_upload_goes_on() {
+    let Some(server) = server() else { return };
+    for (stages, program) in [
+        ("buffer 1MiB", None),
+        ("hash", None),
+        #[cfg(feature = "zstd")]
+        ("zstd frame=1MiB", Some("zstd")),
+        ("gzip", Some("gzip")),
+    ] {
+        // The third part is never confirmed.
+        let relay = Relay::new(&server, |line, earlier| {
+            if super::writing::is(line, PART) && earlier == 2 {
+                Deed::Hang
+            } else {
+                Deed::Pass
+            }
+        });
+        let (folder, bucket) = (folder(), server.bucket());
+        let pipeline = pipeline(&bucket, stages);
+        killed(&relay, &folder, &pipeline, 3);
+        assert_eq!(folder.names(), ["a", "o.state"]);
+        let read = goes_on(&relay, &folder, &pipeline);
+        // The first part was noted before the third was sent, and so was the second.
+        assert!(
+            read <= (SIZE - 2 * LEAST) as u64,
+            "{stages}: {read} bytes were read again"
+        );
+        let object = server.object(&bucket, "o").expect("there");
+        let whole = match program {
+            None => object,
+            Some(program) => {
+                let Some(mut command) = peer(program) else { continue };
+                command.arg("-dc");
+                through(command, &object).1
+            }
+        };
+        assert!(whole == folder.read("a"), "{stages}");
+        server.has_no_parts(&bucket);
+    }
+}
+
+#[test]
+fn signal_keeps_the_parts() {
+    let Some(server) = server() else { return };
+    let relay = Relay::new(&server, |line, earlier| {
+        if super::writing::is(line, PART) && earlier == 1 {
+            Deed::Hang
+        } else {
+            Deed::Pass
+        }
+    });
+    let (folder, bucket) = (folder(), server.bucket());
+    let pipeline = pipeline(&bucket, "buffer 1MiB");
+    let running = relay.run(&pipeline).within(&folder).start();
+    relay.wait_for(PART);
+    relay.wait_for(PART);
+    running.signal(Signal::TERM);
+    running.wait().dies_by(Signal::TERM);
+    assert!(goes_on(&relay, &folder, &pipeline) <= (SIZE - LEAST) as u64);
+}
+
+#[test]
+fn killed_complete_is_found_done() {
+    let Some(server) = server() else { return };
+    // The server makes the object, and the run does not learn it.
+    let relay = Relay::new(&server, |line, _| {
+        if super::writing::is(line, COMPLETE) {
+            Deed::Withhold
+        } else {
+            Deed::Pass
+        }
+    });
+    for stages in ["buffer 1MiB", "gzip"] {
+        let (folder, bucket) = (folder(), server.bucket());
+        let pipeline = pipeline(&bucket, stages);
+        let running = relay.run(&pipeline).within(&folder).start();
+        relay.wait_for(COMPLETE);
+        running.signal(Signal::KILL);
+        running.wait();
+        let before = server.object(&bucket, "o").expect("it was made");
+        assert_eq!(goes_on(&relay, &folder, &pipeline), 0);
+        assert!(server.object(&bucket, "o").expect("there") == before);
+    }
+}
+
+#[test]
+fn small_object_leaves_no_state() {
+    let Some(server) = server() else { return };
+    let relay = Relay::new(&server, |_, _| Deed::Pass);
+    let (folder, bucket) = (Folder::new(), server.bucket());
+    folder.write("a", "small");
+    assert_eq!(goes_on(&relay, &folder, &pipeline(&bucket, "buffer 1KiB")), 5);
+    assert_eq!(server.object(&bucket, "o").expect("there"), b"small");
+}
+
+/// Ends with `code` and `why`, and leaves the state as it was.
+#[track_caller]
+fn refuses(run: &Run, folder: &Folder, before: &[u8], code: i32, why: &str) {
+    let line = run.fails(code);
+    assert!(line.contains(why), "{line}");
+    assert!(folder.read("o.state") == before, "it was changed");
+}
+
+#[test]
+fn foreign_and_stale_states_are_refused() {
+    let Some(server) = server() else { return };
+    let relay = Relay::new(&server, |line, earlier| {
+        if super::writing::is(line, PART) && earlier == 1 {
+            Deed::Hang
+        } else {
+            Deed::Pass
+        }
+    });
+    let (folder, bucket) = (folder(), server.bucket());
+    let first = pipeline(&bucket, "gzip");
+    killed(&relay, &folder, &first, 2);
+    // It was noted that the relay is the server.
+    let before = folder.read("o.state");
+    let run = |pipeline: &str| relay.run(pipeline).within(&folder).run();
+    refuses(
+        &run(&pipeline(&bucket, "gzip level=9")),
+        &folder,
+        &before,
+        2,
+        "another pipeline began it",
+    );
+    let other = first.replace("/o ", "/other ");
+    refuses(&run(&other), &folder, &before, 2, "it is of an upload to");
+    folder.write("c", "c");
+    refuses(
+        &run(&first.replace("read a", "read c")),
+        &folder,
+        &before,
+        2,
+        "it belongs to another source, `a`",
+    );
+    let other = first.replace("read a", "read o.state");
+    refuses(&run(&other), &folder, &before, 2, "would overwrite what is read");
+    folder.write("text", "a file of somebody");
+    let line = run(&first.replace("o.state", "text").replace("/text", "/o"));
+    assert!(
+        line.fails(10).contains("does not say what upload it is of"),
+        "{}",
+        line.stderr
+    );
+    assert_eq!(folder.read("text"), b"a file of somebody");
+    // Somebody has removed the upload.
+    let text = String::from_utf8(before.clone()).expect("text");
+    let (_, id) = text.split_once("\"upload\":\"").expect("an id");
+    let id = id.split('"').next().expect("an id");
+    server.ask("DELETE", &format!("/{bucket}/o?uploadId={id}"), b"");
+    refuses(
+        &run(&first),
+        &folder,
+        &before,
+        10,
+        "the server has no such upload any more; remove o.state to start over",
+    );
+}
+
+#[test]
+fn changed_part_is_refused() {
+    let Some(server) = server() else { return };
+    let relay = Relay::new(&server, |line, earlier| {
+        if super::writing::is(line, PART) && earlier == 1 {
+            Deed::Hang
+        } else {
+            Deed::Pass
+        }
+    });
+    let (folder, bucket) = (folder(), server.bucket());
+    let pipeline = pipeline(&bucket, "gzip");
+    killed(&relay, &folder, &pipeline, 2);
+    let before = folder.read("o.state");
+    let text = String::from_utf8(before.clone()).expect("text");
+    let (_, id) = text.split_once("\"upload\":\"").expect("an id");
+    let id = id.split('"').next().expect("an id");
+    server.ask("PUT", &format!("/{bucket}/o?partNumber=1&uploadId={id}"), b"other");
+    let run = relay.run(&pipeline).within(&folder).run();
+    refuses(
+        &run,
+        &folder,
+        &before,
+        10,
+        "the server does not have part 1 as it was sent",
+    );
+}
+
+/// Kills runs at moments that a seed chooses, `HIGHWATER_KILLS` times or a few, and lets them go on.
+#[cfg(feature = "zstd")]
+#[test]
+fn repeatedly_killed_upload_ends_whole() {
+    let Some(server) = server() else { return };
+    let given = std::env::var("HIGHWATER_KILLS").ok();
+    let wanted = given.map_or(4, |count| count.parse().expect("HIGHWATER_KILLS is a number"));
+    let relay = Relay::new(&server, |_, _| Deed::Pass);
+    let (folder, bucket) = (folder(), server.bucket());
+    let pipeline = pipeline(&bucket, "throttle 40MB/s | zstd frame=1MiB");
+    let mut moments = xorshift(42);
+    let (mut kills, mut ended) = (0, 0);
+    while kills < wanted || ended == 0 {
+        let arguments = ["--progress", "json", "--interval", "1ms", &pipeline];
+        let mut running = relay.run_with(arguments).within(&folder).start();
+        let moment = if kills < wanted {
+            moments.next().expect("endless") % (SIZE as u64 * 3 / 4)
+        } else {
+            u64::MAX
+        };
+        if running.writes(moment) {
+            running.signal(Signal::KILL);
+        }
+        let run = running.wait();
+        match (run.code, run.signal) {
+            (Some(0), None) => {
+                let mut command = peer("zstd").expect("zstd");
+                command.arg("-dc");
+                let (_, whole) = through(command, &server.object(&bucket, "o").expect("there"));
+                assert!(whole == folder.read("a"));
+                ended += 1;
+            }
+            (None, Some(9)) => kills += 1,
+            other => panic!("{other:?}: {}", run.stderr),
+        }
+    }
+}
