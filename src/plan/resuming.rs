@@ -42,7 +42,7 @@ pub fn prepare(
         );
         return Err(vec![problem.help("write the other copies in a run of their own")]);
     }
-    let (mut problems, mut effects, mut states, mut held_back) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let (mut problems, mut effects, mut stateful, mut held_back) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for (node, stage) in stages.iter_mut() {
         match &mut stage.plan {
             StagePlan::Source(source) => match source.can_resume() {
@@ -56,7 +56,7 @@ pub fn prepare(
             },
             StagePlan::Transform(transform) => match transform.resume() {
                 Ok(resume) => {
-                    states.extend(resume.prepare());
+                    stateful.extend(resume.prepare());
                     effects.extend(resume.effect());
                     held_back += resume.held_back();
                 }
@@ -81,7 +81,7 @@ pub fn prepare(
         *resumption = Resumption {
             pipeline: text.to_owned(),
             effects,
-            states,
+            states: stateful,
             held_back,
             source: None,
         };
