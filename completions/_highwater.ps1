@@ -33,6 +33,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--record', '--record', [CompletionResultType]::ParameterName, 'Write every sample to a file, for `highwater report`')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'End with code 8 if the whole run takes longer')
             [CompletionResult]::new('--stall-timeout', '--stall-timeout', [CompletionResultType]::ParameterName, 'End with code 8 if no byte moves for so long')
+            [CompletionResult]::new('--drain', '--drain', [CompletionResultType]::ParameterName, 'How long a signal lets a run commit what it has read, before it is rolled back')
             [CompletionResult]::new('--min-rate', '--min-rate', [CompletionResultType]::ParameterName, 'End with code 8 if the sink takes less on average')
             [CompletionResult]::new('--min-rate-grace', '--min-rate-grace', [CompletionResultType]::ParameterName, 'How long --min-rate is averaged over, and how long a run has before it counts')
             [CompletionResult]::new('--ignore-backpressure', '--ignore-backpressure', [CompletionResultType]::ParameterName, 'Show what happens without backpressure: links without a bound')
@@ -81,6 +82,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--record', '--record', [CompletionResultType]::ParameterName, 'Write every sample to a file, for `highwater report`')
             [CompletionResult]::new('--timeout', '--timeout', [CompletionResultType]::ParameterName, 'End with code 8 if the whole run takes longer')
             [CompletionResult]::new('--stall-timeout', '--stall-timeout', [CompletionResultType]::ParameterName, 'End with code 8 if no byte moves for so long')
+            [CompletionResult]::new('--drain', '--drain', [CompletionResultType]::ParameterName, 'How long a signal lets a run commit what it has read, before it is rolled back')
             [CompletionResult]::new('--min-rate', '--min-rate', [CompletionResultType]::ParameterName, 'End with code 8 if the sink takes less on average')
             [CompletionResult]::new('--min-rate-grace', '--min-rate-grace', [CompletionResultType]::ParameterName, 'How long --min-rate is averaged over, and how long a run has before it counts')
             [CompletionResult]::new('--ignore-backpressure', '--ignore-backpressure', [CompletionResultType]::ParameterName, 'Show what happens without backpressure: links without a bound')
@@ -171,7 +173,8 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
 
     # Stages and their parameters, in the :: form.
     $parameters = @{
-        'read' = @('path=', 'size=', 'zero-copy=', 'connect-timeout=', 'retry=', 'user-timeout=', 'ca=', 'cert=', 'key=', 'verify=', 'method=', 'header=', 'user=', 'body=', 'table=', 'columns=', 'query=', 'format=', 'max-time=', 'threads=', 'range=', 'endpoint=', 'region=', 'profile=', 'style=', 'imds=', 'as=', 'max-record=', 'origin=', 'high=', 'low=', 'high-records=', 'low-records=')
+        'read' = @('path=', 'size=', 'zero-copy=', 'follow=', 'from=', 'state=', 'connect-timeout=', 'retry=', 'user-timeout=', 'ca=', 'cert=', 'key=', 'verify=', 'method=', 'header=', 'user=', 'body=', 'table=', 'columns=', 'query=', 'format=', 'max-time=', 'threads=', 'range=', 'endpoint=', 'region=', 'profile=', 'style=', 'imds=', 'as=', 'max-record=', 'origin=', 'high=', 'low=', 'high-records=', 'low-records=')
+        'batch' = @('pipeline=', 'size=', 'records=', 'every=')
         'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'in-place=', 'sparse=', 'verify=', 'resume=', 'checkpoint=', 'connect-timeout=', 'retry=', 'user-timeout=', 'linger=', 'ca=', 'cert=', 'key=', 'method=', 'header=', 'user=', 'type=', 'name=', 'table=', 'columns=', 'format=', 'commit-every=', 'threads=', 'part=', 'state=', 'if-absent=', 'presign=', 'endpoint=', 'region=', 'profile=', 'style=', 'imds=', 'as=', 'origin=')
         'gzip' = @('level=', 'threads=', 'member=', 'single=', 'flush=', 'high=', 'low=', 'high-records=', 'low-records=')
         'gunzip' = @('high=', 'low=', 'high-records=', 'low-records=')
@@ -219,7 +222,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
     foreach ($word in $words) {
         if ($word -eq '::') {
             $stage = @()
-            $names = 'write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
+            $names = 'batch write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
         } elseif ($stage.Count -gt 0 -or -not ($word.StartsWith('-') -or $word -eq 'explain')) {
             $stage += $word
         }

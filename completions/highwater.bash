@@ -50,7 +50,7 @@ _highwater() {
 
     case "${cmd}" in
         highwater)
-            opts="-q -h -V --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace --help --version demo stages explain ctl report attach serve check generate"
+            opts="-q -h -V --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --drain --min-rate --min-rate-grace --help --version demo stages explain ctl report attach serve check generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -101,6 +101,10 @@ _highwater() {
                     return 0
                     ;;
                 --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --drain)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -264,7 +268,7 @@ _highwater() {
             return 0
             ;;
         highwater__subcmd__explain)
-            opts="-q -h --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace --help"
+            opts="-q -h --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --drain --min-rate --min-rate-grace --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -315,6 +319,10 @@ _highwater() {
                     return 0
                     ;;
                 --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --drain)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -507,7 +515,8 @@ fi
 # The words that a stage takes.
 _highwater_parameters() {
     case $1 in
-        read) echo 'path= path=ENDPOINT size= size=SIZE zero-copy=true zero-copy=false connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION ca= ca=ENDPOINT cert= cert=ENDPOINT key= key=ENDPOINT verify=true verify=false method= method=TEXT header= header=WORD user= user=WORD body= body=WORD table= table=TEXT columns= columns=TEXT query= query=TEXT format=csv format=json format=text format=binary max-time= max-time=DURATION threads= threads=1..64 range= range=SIZE endpoint= endpoint=TEXT region= region=TEXT profile= profile=TEXT style=path style=host imds=true imds=false as=lines as=json as=bytes max-record= max-record=SIZE origin= origin=TEXT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        read) echo 'path= path=ENDPOINT size= size=SIZE zero-copy=true zero-copy=false follow=true follow=false from=start from=end state= state=WORD connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION ca= ca=ENDPOINT cert= cert=ENDPOINT key= key=ENDPOINT verify=true verify=false method= method=TEXT header= header=WORD user= user=WORD body= body=WORD table= table=TEXT columns= columns=TEXT query= query=TEXT format=csv format=json format=text format=binary max-time= max-time=DURATION threads= threads=1..64 range= range=SIZE endpoint= endpoint=TEXT region= region=TEXT profile= profile=TEXT style=path style=host imds=true imds=false as=lines as=json as=bytes max-record= max-record=SIZE origin= origin=TEXT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        batch) echo 'pipeline= pipeline=PIPELINE size= size=SIZE records= records=1.. every= every=DURATION' ;;
         write) echo 'path= path=ENDPOINT append=true append=false clobber=true clobber=false sync=true sync=false mode= mode=TEXT in-place=true in-place=false sparse=auto sparse=always sparse=never verify=true verify=false resume=true resume=false checkpoint= checkpoint=SIZE connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION linger= linger=DURATION ca= ca=ENDPOINT cert= cert=ENDPOINT key= key=ENDPOINT method=PUT method=POST method=PATCH header= header=WORD user= user=WORD type= type=TEXT name= name=TEXT table= table=TEXT columns= columns=TEXT format=csv format=json format=text format=binary commit-every= commit-every=1.. threads= threads=1..64 part= part=SIZE state= state=ENDPOINT if-absent=true if-absent=false presign= presign=DURATION endpoint= endpoint=TEXT region= region=TEXT profile= profile=TEXT style=path style=host imds=true imds=false as=text as=binary origin= origin=TEXT' ;;
         gzip) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 threads= threads=1..64 member= member=SIZE single=true single=false flush= flush=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         gunzip) echo 'high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
@@ -554,7 +563,7 @@ _highwater_stage() {
     local stage=$1 is_first=$2 word=$3 name
     read -r name _ <<< "$stage"
     if [[ -z $name || ( $name == "$word" && $stage != *[[:space:]] ) ]]; then
-        local names='write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
+        local names='batch write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
         [[ $is_first == yes ]] && names='read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
         COMPREPLY=($(compgen -W "$names" -- "$word"))
         return
@@ -608,14 +617,14 @@ _highwater_with_stages() {
     while [[ $at -lt ${#words[@]} ]]; do
         case ${words[at]} in
             explain) is_explain=yes ;;
-            -*) [[ " --memory --chunk --max-rss --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace " == *" ${words[at]} "* ]] && at=$((at + 1)) ;;
+            -*) [[ " --memory --chunk --max-rss --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --drain --min-rate --min-rate-grace " == *" ${words[at]} "* ]] && at=$((at + 1)) ;;
             *) break ;;
         esac
         at=$((at + 1))
     done
     case ${words[at]-} in
         stages)
-            COMPREPLY=($(compgen -W 'read write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh' -- "$word"))
+            COMPREPLY=($(compgen -W 'read batch write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh' -- "$word"))
             return
             ;;
         demo | ctl | report | generate | check | \'* | \"*)

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_highwater_global_optspecs
-    string join \n memory= chunk= max-rss= ignore-backpressure progress= q/quiet interval= color= metrics= log= stats= record= timeout= stall-timeout= min-rate= min-rate-grace= h/help V/version
+    string join \n memory= chunk= max-rss= ignore-backpressure progress= q/quiet interval= color= metrics= log= stats= record= timeout= stall-timeout= drain= min-rate= min-rate-grace= h/help V/version
 end
 
 function __fish_highwater_needs_command
@@ -46,6 +46,7 @@ complete -c highwater -n "__fish_highwater_needs_command" -l stats -d 'At the en
 complete -c highwater -n "__fish_highwater_needs_command" -l record -d 'Write every sample to a file, for `highwater report`' -r -F
 complete -c highwater -n "__fish_highwater_needs_command" -l timeout -d 'End with code 8 if the whole run takes longer' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
+complete -c highwater -n "__fish_highwater_needs_command" -l drain -d 'How long a signal lets a run commit what it has read, before it is rolled back' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l min-rate -d 'End with code 8 if the sink takes less on average' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l ignore-backpressure -d 'Show what happens without backpressure: links without a bound'
@@ -92,6 +93,7 @@ complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stats -d
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l record -d 'Write every sample to a file, for `highwater report`' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l timeout -d 'End with code 8 if the whole run takes longer' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l drain -d 'How long a signal lets a run commit what it has read, before it is rolled back' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate -d 'End with code 8 if the sink takes less on average' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l ignore-backpressure -d 'Show what happens without backpressure: links without a bound'
@@ -176,6 +178,7 @@ complete -c highwater -n "__fish_highwater_using_subcommand generate" -s h -l he
 function __highwater_stages
     printf '%s\t%s\n' \
         'read' 'read files, standard input or a connection, one after the other' \
+        'batch' 'run a pipeline for each part of the stream' \
         'write' 'write a file, standard output or a connection' \
         'gzip' 'compress to gzip, on all processors' \
         'gunzip' 'decompress gzip, all its members' \
@@ -222,6 +225,11 @@ function __highwater_parameters
             echo 'size='\t'how much a stream is expected to give; for the time left, not a limit'
             echo 'zero-copy=true'\t'send a file\'s pages to a pipe or a socket without a copy; a later change of the file changes what was sent'
             echo 'zero-copy=false'\t'send a file\'s pages to a pipe or a socket without a copy; a later change of the file changes what was sent'
+            echo 'follow=true'\t'go on with what is appended, and with the file that takes its name, until a signal'
+            echo 'follow=false'\t'go on with what is appended, and with the file that takes its name, until a signal'
+            echo 'from=start'\t'where following begins without an earlier state: at the file\'s start, or behind its last line'
+            echo 'from=end'\t'where following begins without an earlier state: at the file\'s start, or behind its last line'
+            echo 'state='\t'the file that notes what is durable, for the next run to go on there'
             echo 'connect-timeout='\t'how long it may take to resolve and connect'
             echo 'retry='\t'how often to try again to connect, after pauses that grow to 10s; connect-timeout= is for each attempt'
             echo 'user-timeout='\t'end a TCP connection whose peer acknowledges nothing, or has no room, for so long; by default after about 15 minutes without an acknowledgement'
@@ -260,6 +268,11 @@ function __highwater_parameters
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
             echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case batch
+            echo 'pipeline='\t'what runs for each batch; it ends in a sink'
+            echo 'size='\t'the most bytes of a batch'
+            echo 'records='\t'the most records of a batch'
+            echo 'every='\t'the longest time from a batch\'s first byte to its end'
         case write
             echo 'path='\t'where to write: a path, - or a URL'
             echo 'append=true'\t'write behind what the file has; the run\'s own bytes are cut off if it fails'
@@ -701,7 +714,7 @@ function __highwater_words
             case demo ctl report generate stages check
                 return 1
             case '-*'
-                contains -- $words[1] --memory --chunk --max-rss --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace; and set -e words[1]
+                contains -- $words[1] --memory --chunk --max-rss --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --drain --min-rate --min-rate-grace; and set -e words[1]
             case '*'
                 break
         end
@@ -715,7 +728,7 @@ end
 # What can stand at the end of a stage. $argv[1]: whether it is the first; the others: its words so far.
 function __highwater_stage
     if not set -q argv[2]
-        set -l names write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh
+        set -l names batch write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh
         test $argv[1] = yes; and set names read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh
         for line in (__highwater_stages)
             contains -- (string split -f 1 \t -- $line) $names; and echo $line

@@ -17,6 +17,7 @@ mod budget;
 mod names;
 mod planner;
 mod ports;
+mod positions;
 mod resuming;
 mod sub_plan;
 

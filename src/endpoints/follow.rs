@@ -112,6 +112,7 @@ impl Endpoint for Followed {
                 watch: None,
                 timer: Box::pin(sleep(LOOK_INTERVAL)),
                 is_missing: false,
+                is_waiting: false,
                 path: self.path.clone(),
             };
             if let Some(state) = self.state.clone() {
@@ -147,6 +148,8 @@ struct Reader {
     timer: Pin<Box<Sleep>>,
     /// Whether it was said that there is no file.
     is_missing: bool,
+    /// Whether it waits for a change.
+    is_waiting: bool,
 }
 
 impl Reader {
@@ -158,7 +161,7 @@ impl Reader {
                 return Ok(());
             }
             tracing::warn!(
-                "{}: the file that an earlier run has read is not there any more: lines may be lost between it and this one",
+                "{}: the file that an earlier run has read is not there any more: lines may be lost, or come again",
                 self.shown()
             );
         }
@@ -221,7 +224,24 @@ impl Reader {
         }
     }
 
-    /// Looks whether the name has another file by now, or the same was truncated. Returns whether there is more to read.
+    /// Begins the file anew if it was truncated. One that has grown beyond its old end since then is told by its first
+    /// bytes.
+    fn check(&mut self) -> io::Result<()> {
+        let Some(current) = &self.current else { return Ok(()) };
+        if current.file.metadata()?.size() < current.offset || !current.identity.is_of(&current.file) {
+            tracing::warn!(
+                "{}: it was truncated; lines that were written since it was last read may be lost",
+                self.shown()
+            );
+            let file = current.file.try_clone()?;
+            let identity = Identity::of(&file)?;
+            self.enter(file, identity, 0);
+        }
+        Ok(())
+    }
+
+    /// Looks whether the name has another file by now; returns whether there may be more to read, and how many bytes of it
+    /// are in the buffer.
     fn look(&mut self, buffer: &mut [u8], torn: usize) -> io::Result<Option<usize>> {
         let Some(current) = &self.current else {
             let Some((file, identity)) = neighbours::open(&self.path)? else {
@@ -234,16 +254,6 @@ impl Reader {
             return Ok(Some(0));
         };
         let found = current.file.metadata()?;
-        if found.size() < current.offset || !current.identity.is_of(&current.file) {
-            tracing::warn!(
-                "{}: it was truncated; lines that were written since it was last read may be lost",
-                self.shown()
-            );
-            let file = current.file.try_clone()?;
-            let identity = Identity::of(&file)?;
-            self.enter(file, identity, 0);
-            return Ok(Some(0));
-        }
         match neighbours::next(&self.path, &current.identity)? {
             Next::Same => Ok(None),
             Next::File(file, identity) => {
@@ -309,6 +319,12 @@ impl StreamReader for Reader {
             return Poll::Ready(Err(failure.into()));
         }
         loop {
+            if self.is_waiting {
+                std::task::ready!(self.wait(context));
+                self.is_waiting = false;
+                // Before anything is read where the end was.
+                self.check().map_err(failed)?;
+            }
             let (count, torn) = self.read(buffer).map_err(failed)?;
             if count > 0 {
                 return Poll::Ready(Ok(count));
@@ -316,7 +332,7 @@ impl StreamReader for Reader {
             match self.look(buffer, torn).map_err(failed)? {
                 Some(0) => {}
                 Some(count) => return Poll::Ready(Ok(count)),
-                None => std::task::ready!(self.wait(context)),
+                None => self.is_waiting = true,
             }
         }
     }

@@ -33,7 +33,13 @@ pub static READ: Definition = Definition {
               copied. Into a pipe that takes about half of the time, into a connection less than half of the \
               processor time; a receiver on the same machine takes more of it in turn. \
               The pages are shared: if the file is changed before the other side has read them, the change arrives \
-              there too. Use it only for files that are not written to meanwhile.\n\nA pipe that has the system's \
+              there too. Use it only for files that are not written to meanwhile.\n\nfollow=true goes on reading a file for as long as others write to it, by its name, as tail -F does, and \
+              only whole lines: a file that was renamed is read to its end, then those that had the name after it (NAME.2, \
+              NAME.1, or by their times), then the one that has it now. A file that was truncated is read from its start, \
+              with a warning; compressed ones are left out. A signal ends it: what was read is committed within --drain. \
+              With state=, and `batch` at the end, the file of the state notes what is durable after each batch, and the next \
+              run goes on there, in the file that it was about, whatever its name is by then. If batches are named by \
+              {position}, each line is in one of them once, after any crash.\n\nA pipe that has the system's \
               default size, here or at the sink, is enlarged while it is open, as far as 1 MiB, an eighth of the \
               memory ceiling and the user's quota of pipes allow. One whose size was set, and those of a chain with a \
               throttle, stay as they are.\n\nA TLS server has to prove that it is the named host: by an authority \

@@ -10,7 +10,7 @@ use crate::graph::{Graph, NodeId, NodeMap, Port};
 use crate::stage::{Content, Conversion, RateUnit, TransformPlan};
 
 use super::budget::{Demand, MemoryPlan};
-use super::{Ends, Limits, Plan, Planned, StagePlan, SubPlan, ports, resuming};
+use super::{Ends, Limits, Plan, Planned, StagePlan, SubPlan, ports, positions, resuming};
 
 /// A plan under construction. Nodes are added in the order of the text, so that each comes after the one that feeds it.
 pub struct Planner {
@@ -79,6 +79,9 @@ impl Planner {
                 Ok(found) => repeats = found,
                 Err(problems) => self.problems = problems,
             }
+        }
+        if self.problems.is_empty() {
+            self.problems = positions::problems(&graph, &self.stages, &self.demands);
         }
         if self.problems.is_empty() {
             self.problems = ports::check(&mut graph, &self.stages, &self.demands);

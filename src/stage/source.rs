@@ -154,6 +154,12 @@ impl Source {
         self.places().any(Endpoint::is_endless)
     }
 
+    /// Whether it is told how the run ended.
+    #[must_use]
+    pub fn settles(&self) -> bool {
+        self.places().any(Endpoint::settles)
+    }
+
     /// Whether its stream can be ended properly before its own end.
     #[must_use]
     pub fn can_stop(&self) -> bool {

@@ -36,6 +36,10 @@ pub trait TransformPlan: Send {
     fn conversion(&self) -> Option<&dyn Conversion> {
         None
     }
+    /// Whether what it sends carries the source's positions.
+    fn keeps_positions(&self) -> bool {
+        self.pass_through().is_some()
+    }
     /// How it starts in the middle of the stream.
     ///
     /// # Errors

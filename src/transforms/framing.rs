@@ -64,6 +64,10 @@ impl<M> FramingPlan<M> {
 }
 
 impl<F: Framer + 'static, M: Fn(usize) -> F + Send + 'static> TransformPlan for FramingPlan<M> {
+    fn keeps_positions(&self) -> bool {
+        true
+    }
+
     fn make(self: Box<Self>) -> Box<dyn Stage> {
         let limit = usize::try_from(self.largest).unwrap_or(usize::MAX);
         let framer = (self.make)(limit);

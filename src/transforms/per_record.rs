@@ -119,6 +119,10 @@ impl<T: PerRecord> PerRecordPlan<T> {
 }
 
 impl<T: PerRecord> TransformPlan for PerRecordPlan<T> {
+    fn keeps_positions(&self) -> bool {
+        true
+    }
+
     fn make(self: Box<Self>) -> Box<dyn Stage> {
         let limit = limit_of(self.largest);
         match self.threads {

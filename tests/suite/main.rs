@@ -25,6 +25,7 @@ mod export;
 mod failing_positions;
 #[cfg(feature = "fault-injection")]
 mod faults;
+mod follow;
 mod generated;
 #[cfg(feature = "http")]
 mod http_listen;

@@ -1,0 +1,39 @@
+//! Checks that what is read of a source can be followed to where it is durable.
+//!
+//! A source that notes what is durable needs sinks that make it durable while the run goes on, and stages that pass its
+//! positions on.
+
+use crate::error::Problem;
+use crate::graph::{Graph, NodeMap};
+
+use super::budget::Demand;
+use super::{Planned, StagePlan};
+
+/// What prevents it. `demands` have the stages' places in the text.
+pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &NodeMap<Demand>) -> Vec<Problem> {
+    let source = &stages[graph.root()];
+    if !(source.plan.as_source()).is_some_and(|source| source.is_endless() && source.settles()) {
+        return Vec::new();
+    }
+    let at = |node, message: String| Problem::at(demands[node].span.clone(), message);
+    let named = |node| &stages[node].name;
+    let through = stages.iter().filter_map(|(node, stage)| match &stage.plan {
+        StagePlan::Transform(transform) if !transform.keeps_positions() => {
+            let message = format!("behind `{}` it is not known what is durable of the source", named(node));
+            let help = "put it into the pipeline of `batch`, as in batch every=1m (gzip | write {position}.gz)";
+            Some(at(node, message).label("state= needs to know").help(help))
+        }
+        _ => None,
+    });
+    let ends = graph
+        .sinks()
+        .filter(|node| stages[*node].sub_pipelines.is_empty())
+        .map(|node| {
+            let message = format!("`{}` makes nothing durable before the run ends", named(node));
+            let help = "end in `batch`, as in batch every=1m (write {position}); or leave state= out";
+            at(node, message)
+                .label("state= needs to know what is durable")
+                .help(help)
+        });
+    through.chain(ends).collect()
+}

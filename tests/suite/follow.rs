@@ -1,0 +1,276 @@
+//! Files that are followed while others write to them: rotation, truncation, and runs that go on where others ended.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use crate::harness::{Folder, Running, highwater, xorshift};
+
+/// A log that rotates as logrotate does, with its own count.
+struct Log<'f> {
+    folder: &'f Folder,
+    file: File,
+    lines: u32,
+    rotations: u32,
+}
+
+impl<'f> Log<'f> {
+    fn new(folder: &'f Folder) -> Self {
+        Self {
+            folder,
+            file: open(&folder.join("log")),
+            lines: 0,
+            rotations: 0,
+        }
+    }
+
+    fn write(&mut self, count: u32) {
+        let lines = (self.lines..self.lines + count).map(|line| format!("{line}\n"));
+        let text = lines.collect::<Vec<_>>().concat();
+        self.file.write_all(text.as_bytes()).expect("written");
+        self.lines += count;
+    }
+
+    /// `log` becomes `log.1`, which was `log.2`, …
+    fn rotate(&mut self) {
+        for number in (1..=self.rotations).rev() {
+            let name = |number| self.folder.join(&format!("log.{number}"));
+            fs::rename(name(number), name(number + 1)).expect("renamed");
+        }
+        fs::rename(self.folder.join("log"), self.folder.join("log.1")).expect("renamed");
+        self.file = open(&self.folder.join("log"));
+        self.rotations += 1;
+    }
+}
+
+fn open(path: &Path) -> File {
+    OpenOptions::new().append(true).create(true).open(path).expect("opened")
+}
+
+/// A run whose output is read line by line.
+fn follow(folder: &Folder, pipeline: &str) -> (Running, impl Iterator<Item = String> + use<>) {
+    let mut running = highwater(["--progress", "json", "--interval", "2ms", pipeline])
+        .within(folder)
+        .start();
+    // It is open.
+    running.line();
+    let lines = BufReader::new(running.take_stdout()).lines();
+    (running, lines.map(|line| line.expect("text")))
+}
+
+/// Ends a run by a signal, which commits what it has read.
+fn end(running: Running) -> String {
+    running.signal(Signal::TERM);
+    let run = running.wait();
+    assert_eq!(run.signal, Some(Signal::TERM.as_raw()), "{}", run.stderr);
+    run.stderr
+}
+
+fn expect(lines: &mut impl Iterator<Item = String>, expected: std::ops::Range<u32>) {
+    for number in expected {
+        assert_eq!(lines.next(), Some(number.to_string()));
+    }
+}
+
+#[test]
+fn rotation_loses_no_line() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(10);
+    let (running, mut lines) = follow(&folder, "read log follow=true");
+    expect(&mut lines, 0..10);
+    let mut chances = xorshift(3);
+    for _ in 0..200 {
+        let before = log.lines;
+        for _ in 0..chances.next().expect("endless") % 4 {
+            log.write(u32::try_from(chances.next().expect("endless") % 50).expect("small"));
+            log.rotate();
+        }
+        log.write(1);
+        expect(&mut lines, before..log.lines);
+    }
+    assert!(log.rotations > 200);
+    end(running);
+    assert_eq!(lines.next(), None);
+}
+
+#[test]
+fn truncated_file_is_read_anew() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(100);
+    let (running, mut lines) = follow(&folder, "read log follow=true");
+    expect(&mut lines, 0..100);
+    // As copytruncate does, and grown beyond where the reader was.
+    log.file.set_len(0).expect("truncated");
+    let before = log.lines;
+    log.write(500);
+    expect(&mut lines, before..log.lines);
+    let said = end(running);
+    assert!(said.contains("it was truncated"), "{said}");
+}
+
+#[test]
+fn replaced_and_recreated_files_are_found() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(3);
+    let (running, mut lines) = follow(&folder, "read log follow=true");
+    expect(&mut lines, 0..3);
+    folder.write("new", "3\n4\n");
+    fs::rename(folder.join("new"), folder.join("log")).expect("replaced");
+    expect(&mut lines, 3..5);
+    fs::remove_file(folder.join("log")).expect("removed");
+    folder.write("log", "5\n");
+    expect(&mut lines, 5..6);
+    end(running);
+}
+
+#[test]
+fn torn_last_line_waits_for_its_end() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    let (running, mut lines) = follow(&folder, "read log follow=true");
+    log.file.write_all(b"0\n1").expect("written");
+    expect(&mut lines, 0..1);
+    log.file.write_all(b"2\n13").expect("written");
+    expect(&mut lines, 12..13);
+    // The next file's first line is not joined to it.
+    log.rotate();
+    log.file.write_all(b"14\n").expect("written");
+    expect(&mut lines, 13..15);
+    end(running);
+}
+
+#[test]
+fn missing_file_is_waited_for() {
+    let folder = Folder::new();
+    let mut running = highwater(["read log follow=true"]).within(&folder).start();
+    assert!(running.line().contains("no such file yet"));
+    folder.write("log", "0\n");
+    let mut lines = BufReader::new(running.take_stdout())
+        .lines()
+        .map(|line| line.expect("text"));
+    expect(&mut lines, 0..1);
+    end(running);
+}
+
+#[test]
+fn following_can_begin_at_the_end() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(1000);
+    log.file.write_all(b"1").expect("written");
+    let (running, mut lines) = follow(&folder, "read log follow=true from=end");
+    log.file.write_all(b"0\n").expect("written");
+    expect(&mut lines, 10..11);
+    end(running);
+}
+
+/// The lines in the files of `out`, in the order of their names.
+fn committed(folder: &Folder) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder.join("out"))
+        .into_iter()
+        .flatten()
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| !path.file_name().expect("a name").to_string_lossy().starts_with('.'))
+        .collect();
+    names.sort();
+    let texts = names.iter().map(|name| {
+        let mut text = String::new();
+        let file = File::open(name).expect("opened");
+        std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(file), &mut text).expect("whole");
+        text
+    });
+    texts
+        .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+const BATCHED: &str =
+    "read log follow=true state=state | lines | batch size=2KiB every=5ms (gzip | write out/{position}.gz)";
+
+#[test]
+fn killed_runs_commit_each_line_once() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    let mut chances = xorshift(17);
+    for _ in 0..25 {
+        let mut running = highwater(["--progress", "json", "--interval", "2ms", BATCHED])
+            .within(&folder)
+            .start();
+        for _ in 0..chances.next().expect("endless") % 4 {
+            log.write(u32::try_from(chances.next().expect("endless") % 2000).expect("small"));
+            if chances.next().expect("endless").is_multiple_of(2) {
+                log.rotate();
+            }
+        }
+        for _ in 0..chances.next().expect("endless") % 8 {
+            running.line();
+        }
+        running.signal(Signal::KILL);
+        running.wait();
+    }
+    log.write(1);
+    let mut running = highwater(["--progress", "json", "--interval", "2ms", BATCHED])
+        .within(&folder)
+        .start();
+    let last = (log.lines - 1).to_string();
+    while committed(&folder).last() != Some(&last) {
+        assert!(!running.line().is_empty(), "it ended");
+    }
+    end(running);
+    let expected: Vec<String> = (0..log.lines).map(|line| line.to_string()).collect();
+    assert!(committed(&folder) == expected, "{} lines", log.lines);
+}
+
+#[test]
+fn signal_commits_and_the_next_run_goes_on() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    let pipeline = "read log follow=true state=state | lines | batch every=1h (gzip | write out/{position}.gz)";
+    for _ in 0..3 {
+        log.write(50);
+        let mut running = highwater(["--progress", "json", "--interval", "2ms", pipeline])
+            .within(&folder)
+            .start();
+        assert!(running.writes(1));
+        end(running);
+    }
+    let expected: Vec<String> = (0..150).map(|line| line.to_string()).collect();
+    assert_eq!(committed(&folder), expected);
+    folder.write("state", "{}");
+    let run = highwater([pipeline]).within(&folder).run();
+    let line = run.fails(10);
+    assert!(line.contains("state is no state of follow=true"), "{line}");
+}
+
+#[test]
+fn what_cannot_be_followed_is_refused() {
+    let folder = Folder::new();
+    folder.fifo("fifo");
+    for (pipeline, why) in [
+        ("read fifo follow=true", "fifo is not a regular file"),
+        ("read a state=s", "`state` is for follow=true"),
+        ("read a b follow=true", "cannot be one of several"),
+        (
+            "read a follow=true state=s | lines | write b",
+            "`write` makes nothing durable",
+        ),
+        (
+            "read a follow=true state=s | gzip | batch size=1M (write {n})",
+            "behind `gzip` it is not known what is durable",
+        ),
+        (
+            "read a follow=true state=s | lines | tee (write b) | batch size=1M (write {n})",
+            "`write` makes nothing durable",
+        ),
+    ] {
+        let run = highwater([pipeline]).within(&folder).run();
+        assert_eq!(run.code, Some(2), "{pipeline}: {}", run.stderr);
+        assert!(run.stderr.contains(why), "{pipeline}: {}", run.stderr);
+    }
+    assert_eq!(folder.names(), ["fifo"]);
+}
