@@ -61,6 +61,10 @@ pub fn next(path: &Path, current: &Identity) -> io::Result<Next> {
             continue;
         };
         if place_of(path, current)? == place {
+            // A writer may go on with the old file until it has been told to open the new one.
+            if successor == path && file.metadata()?.len() == 0 {
+                return Ok(Next::Same);
+            }
             return Ok(Next::File(file, identity));
         }
     }
@@ -100,13 +104,22 @@ fn place_of(path: &Path, current: &Identity) -> io::Result<Place> {
     let changed = |path: &Path| std::fs::metadata(path).map_or(SystemTime::UNIX_EPOCH, |found| modified(&found));
     let since = (changed(own), own.clone());
     let mut later: Vec<(SystemTime, PathBuf)> = (all.into_iter())
-        .filter(|neighbour| neighbour != path)
+        .filter(|neighbour| is_rotated(path, neighbour))
         .map(|neighbour| (changed(&neighbour), neighbour))
         .filter(|neighbour| *neighbour > since)
         .collect();
     later.sort();
     let first = later.into_iter().next().map(|(_, neighbour)| neighbour);
     Ok(Place::Behind(first.unwrap_or_else(|| path.to_owned())))
+}
+
+/// Whether a neighbour has a name that rotation gives: NAME.1, NAME-20261127. Others may be the state, or anything.
+fn is_rotated(path: &Path, neighbour: &Path) -> bool {
+    let end = path
+        .file_name()
+        .zip(neighbour.file_name())
+        .and_then(|(name, neighbour)| neighbour.as_bytes().strip_prefix(name.as_bytes()));
+    matches!(end, Some([b'.' | b'-' | b'_', digit, ..]) if digit.is_ascii_digit())
 }
 
 fn modified(found: &std::fs::Metadata) -> SystemTime {
@@ -152,4 +165,32 @@ fn neighbours(path: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_successor_is_not_entered() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, old) = (folder.path().join("log"), folder.path().join("log.1"));
+        std::fs::write(&old, "0\n").unwrap();
+        std::fs::write(&path, "").unwrap();
+        let (_, current) = open(&old).unwrap().unwrap();
+        assert!(matches!(next(&path, &current).unwrap(), Next::Same));
+        std::fs::write(&path, "1\n").unwrap();
+        assert!(matches!(next(&path, &current).unwrap(), Next::File(..)));
+    }
+
+    #[test]
+    fn only_rotated_names_come_next() {
+        let path = Path::new("a/app.log");
+        for name in ["app.log.1", "app.log-20261127", "app.log_2026-11-27"] {
+            assert!(is_rotated(path, &Path::new("a").join(name)), "{name}");
+        }
+        for name in ["app.log", "app.log.state", "app.log.conf", "app.log2", "other.1"] {
+            assert!(!is_rotated(path, &Path::new("a").join(name)), "{name}");
+        }
+    }
 }
