@@ -289,6 +289,9 @@ impl Batches {
             return self.close().await;
         }
         if self.filling.is_none() {
+            if !self.context.sub_pipelines[0].overlaps() {
+                self.committed().await?;
+            }
             self.begin();
         }
         let Some(run) = &mut self.filling else { return Ok(()) };

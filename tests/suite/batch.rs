@@ -284,3 +284,12 @@ fn only_committed_lines_are_acknowledged() {
     running.wait();
     assert!(union() == log.replace('x', "longer"), "each line once");
 }
+
+#[test]
+fn appended_batches_keep_their_order() {
+    let folder = Folder::new();
+    folder.write("a", lines(20_000));
+    let pipeline = "read a | lines | batch records=50 (write out append=true sync=false)";
+    highwater([pipeline]).within(&folder).run().succeeds();
+    assert!(folder.read("out") == lines(20_000));
+}
