@@ -243,7 +243,10 @@ fn without_time_to_drain_nothing_is_left() {
 #[test]
 fn only_committed_lines_are_acknowledged() {
     let folder = Folder::new();
-    let log: String = (0..60_000).map(|number| format!("x{number}\n")).collect();
+    let log = (0..60_000)
+        .map(|number| format!("x{number}\n"))
+        .collect::<Vec<_>>()
+        .concat();
     folder.write("log", &log);
     // Lines become longer on their way: what has been read of the file is less than what a batch has.
     let pipeline = |stages: &str| {
