@@ -27,6 +27,7 @@ mod obstacle;
 mod options;
 mod partial;
 mod replacement;
+mod resumed;
 mod target;
 mod temporary;
 mod verifier;

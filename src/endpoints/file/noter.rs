@@ -8,7 +8,7 @@ use crate::error::{Failure, Kind};
 use crate::platform::{self, files};
 
 use super::super::journal::Journal;
-use super::verifier::Checkpoint;
+use super::resumed::Checkpoint;
 
 /// A thread that notes one checkpoint after the other.
 pub struct Noter {
