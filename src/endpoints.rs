@@ -1,4 +1,4 @@
-//! The endpoints, one file per kind, and the two stages that use them all.
+//! The endpoints, one file per kind, and the stages that use them.
 //!
 //! An endpoint is named by a path or by a URL whose scheme selects the kind. A new kind is one file with one
 //! [`Scheme`], which declares its parameters, and one line in [`SCHEMES`].
@@ -10,6 +10,7 @@ use crate::error::{Failure, Kind};
 use crate::platform::{Descriptor, Shape, files};
 use crate::stage::{Commit, Outcome};
 
+pub mod batch;
 mod connecting;
 mod file;
 #[cfg(feature = "http")]
@@ -32,6 +33,7 @@ mod unix;
 mod websocket;
 pub mod write;
 
+pub use batch::BatchInput;
 #[cfg(feature = "http")]
 pub use http::listen::{disposition, parse_path, upload::is_cross_site};
 #[cfg(feature = "http")]
@@ -70,7 +72,7 @@ pub static SCHEMES: &[&Scheme] = &[
 ];
 
 /// The stages that use endpoints.
-pub static STAGES: &[&Definition] = &[&read::READ, &write::WRITE];
+pub static STAGES: &[&Definition] = &[&read::READ, &batch::BATCH, &write::WRITE];
 
 /// The commit of output that is final as it is written; a disk may not have it yet.
 struct Kept {

@@ -1,7 +1,5 @@
 //! Turns checked calls into a pipeline's graph with a memory budget. Nothing is opened or changed.
 
-use std::fmt;
-
 use rustix::io::Errno;
 
 use crate::catalog::{Definition, check_pipeline};
@@ -16,13 +14,16 @@ use crate::stage::{BranchPlan, Endpoint, Facts, MemoryUse, RecordRoom, Source, T
 use crate::transforms;
 
 mod budget;
+mod names;
 mod planner;
 mod ports;
 mod resuming;
+mod sub_plan;
 
 pub use budget::MemoryPlan;
 use planner::Planner;
 pub use resuming::Repeats;
+pub use sub_plan::{PlanRun, SubPlan, share};
 
 /// The definitions of all stages.
 #[must_use]
@@ -129,25 +130,6 @@ impl Planned<StagePlan> {
     pub fn state_bytes(&self) -> u64 {
         let runs = self.sub_pipelines.iter().map(|sub| sub.memory);
         runs.fold(self.plan.state_bytes(), u64::saturating_add)
-    }
-}
-
-/// A pipeline that a stage starts any number of times.
-pub struct SubPlan {
-    /// Plans one run of it over a source.
-    pub plan: Box<PlanRun>,
-    /// The most memory that one run uses, in bytes: part of the stage's own state.
-    pub memory: u64,
-}
-
-/// Plans one run of a sub-pipeline over a source.
-pub type PlanRun = dyn Fn(Source) -> Result<Plan, Failure> + Send + Sync;
-
-impl fmt::Debug for SubPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SubPlan")
-            .field("memory", &self.memory)
-            .finish_non_exhaustive()
     }
 }
 

@@ -8,10 +8,10 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::error::{Problem, Stop};
-use crate::flow::{Closed, Inlet, Outlet, StageMeter};
+use crate::flow::{Closed, Inlet, Outlet, Position, StageMeter};
 use crate::graph::Port;
 
 mod batch;
@@ -19,6 +19,7 @@ mod budget;
 mod cancel;
 mod commit;
 mod descriptor_waker;
+mod durability;
 mod endpoint;
 mod external_fd;
 mod fan;
@@ -45,6 +46,7 @@ pub use budget::{Budget, Claim, LinkShare};
 pub use cancel::Cancel;
 pub use commit::{CommitTurn, Phase};
 pub use descriptor_waker::DescriptorWaker;
+pub use durability::{Durability, Durable};
 pub use endpoint::{Endpoint, Facts, Outside, Reach};
 pub use external_fd::ExternalFd;
 pub use fan::Fan;
@@ -107,6 +109,8 @@ pub struct Context {
     pub side_file: Option<Arc<dyn SideFile>>,
     /// When a sink may commit.
     pub commit: Arc<CommitTurn>,
+    /// Where a sink reports what it has made durable; `None` if nobody is to be told.
+    pub durable: Option<Durable>,
     /// Where the stage reports what happened to a branch.
     pub notices: Notices,
     /// The pipelines that the stage starts itself, in the order in which it owns them.
@@ -129,6 +133,7 @@ impl Context {
             external_fd: Arc::default(),
             side_file: None,
             commit: Arc::new(turn),
+            durable: None,
             notices,
             sub_pipelines: Vec::new(),
         }
@@ -154,7 +159,24 @@ pub trait SubPipeline: Send + Sync + Debug {
     ///
     /// # Errors
     /// The first error of the run.
-    fn run(&self, source: Source) -> BoxFuture<'static, Outcome>;
+    fn run(&self, source: Source, label: RunLabel) -> BoxFuture<'static, Outcome>;
+}
+
+/// What distinguishes one run of a sub-pipeline from the others: the names of its outputs may hold these.
+#[derive(Debug, Clone, Copy)]
+pub struct RunLabel {
+    /// Where in the stream its input begins.
+    pub position: Position,
+    /// When its first byte came.
+    pub begun: SystemTime,
+}
+
+impl RunLabel {
+    /// That of a run that is only planned.
+    pub const PLANNED: Self = Self {
+        position: Position(0),
+        begun: SystemTime::UNIX_EPOCH,
+    };
 }
 
 /// What happens to a pipeline when one of a fork's branches fails.

@@ -16,6 +16,8 @@ pub struct Checked<'c> {
     pub args: Args,
     /// The pipelines in it, in order.
     pub groups: Vec<Vec<Self>>,
+    /// The same as they are written, for a stage that plans them itself.
+    pub scripts: Vec<Script>,
     /// The whole call, pipelines included, as [`Args::normalised`] writes it.
     pub text: String,
 }
@@ -41,6 +43,7 @@ pub fn check_pipeline<'c>(script: &Script, catalog: &[&'c Definition]) -> Result
         catalog,
         names: names(catalog),
         form: script.form,
+        text: &script.text,
         problems: Vec::new(),
     };
     let pipeline = checker.pipeline(&script.calls, None);
@@ -58,6 +61,7 @@ struct Checker<'c, 'l> {
     catalog: &'l [&'c Definition],
     names: Vec<&'c str>,
     form: Form,
+    text: &'l [u8],
     problems: Vec<Problem>,
 }
 
@@ -103,7 +107,7 @@ impl<'c> Checker<'c, '_> {
                 None
             }
         };
-        let mut groups = Vec::new();
+        let (mut groups, mut scripts) = (Vec::new(), Vec::new());
         for argument in &call.arguments {
             let Argument::Group(group) = argument else { continue };
             if !takes_groups(def) {
@@ -117,11 +121,17 @@ impl<'c> Checker<'c, '_> {
             }
             let owner = Owner { call, depth: depth + 1 };
             groups.push(self.pipeline(&group.calls, Some(owner)));
+            scripts.push(Script {
+                text: self.text.to_vec(),
+                form: self.form,
+                calls: group.calls.clone(),
+            });
         }
         Some(Checked {
             definition: def,
             args: args?,
             groups,
+            scripts,
             text: shown(&call.normalised()),
         })
     }

@@ -10,7 +10,7 @@ use super::{Ending, Fate, MinRate, Settings};
 use crate::error::Kind;
 use crate::flow::{Inlet, Outlet};
 use crate::graph::{Graph, Id, NodeId, Port};
-use crate::stage::{BoxFuture, Branches, Context, Phase, Settle, Settled, Stage, TransformPlan, Work};
+use crate::stage::{BoxFuture, Branches, Context, Phase, RunLabel, Settle, Settled, Stage, TransformPlan, Work};
 
 /// A source and a fork into `branches` branches of a transform and a sink.
 fn fork(branches: usize) -> Graph {
@@ -353,7 +353,7 @@ impl Stage for Owner {
         Work::Task(Box::pin(async move {
             while input.receive().await?.is_some() {}
             for _ in 0..self.0 {
-                context.sub_pipelines[0].run(source(&self.1)).await?;
+                context.sub_pipelines[0].run(source(&self.1), RunLabel::PLANNED).await?;
             }
             out.finish();
             Ok(())

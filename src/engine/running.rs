@@ -290,6 +290,7 @@ impl Run {
             external_fd: watched.external_fd.clone(),
             side_file: stage.side_file.clone().map(|file| file as Arc<dyn SideFile>),
             commit: stage.turn.clone(),
+            durable: None,
             notices: stage.notices.clone(),
             sub_pipelines: stage.sub_pipelines.clone(),
         }

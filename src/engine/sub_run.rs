@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 
 use crate::error::{Failure, Kind, Stop, bug};
 use crate::plan::SubPlan;
-use crate::stage::{BoxFuture, Cancel, Outcome, Source, SubPipeline};
+use crate::stage::{BoxFuture, Cancel, Outcome, RunLabel, Source, SubPipeline};
 
 use super::interrupt::Interrupt;
 use super::{Ending, Observer, Settings, Watch, conduct};
@@ -35,10 +35,10 @@ impl SubPipeline for SubRun {
         self.plan.memory
     }
 
-    fn run(&self, source: Source) -> BoxFuture<'static, Outcome> {
+    fn run(&self, source: Source, label: RunLabel) -> BoxFuture<'static, Outcome> {
         let (plan, cancel) = (self.plan.clone(), self.cancel.clone());
         let run = self.runtime.spawn(async move {
-            let plan = (plan.plan)(source)?;
+            let plan = (plan.plan)(source, label)?;
             let mut interrupt = Interrupt::by(cancel.clone(), None);
             let ending = conduct(plan, Settings::default(), &mut Unseen, &mut interrupt).await;
             outcome(ending, &cancel)

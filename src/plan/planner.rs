@@ -10,7 +10,7 @@ use crate::graph::{Graph, NodeId, NodeMap, Port};
 use crate::stage::{Content, Conversion, RateUnit, TransformPlan};
 
 use super::budget::{Demand, MemoryPlan};
-use super::{Ends, Limits, Plan, Planned, StagePlan, ports, resuming};
+use super::{Ends, Limits, Plan, Planned, StagePlan, SubPlan, ports, resuming};
 
 /// A plan under construction. Nodes are added in the order of the text, so that each comes after the one that feeds it.
 pub struct Planner {
@@ -126,6 +126,7 @@ impl Planner {
                 definition,
                 mut args,
                 groups,
+                scripts,
                 ..
             } = checked;
             if let Some(memory) = self.limits.memory {
@@ -141,16 +142,30 @@ impl Planner {
                 too_slow.extend(slower(&**transform, &args, self.limits.min_rate));
             }
             let is_sink = matches!(built, Ok(StagePlan::Sink(_)));
-            let node = self.add(last, Demand::of(definition, &args, built.as_ref().ok()));
+            let own = if is_sink {
+                self.own_pipelines(scripts)
+            } else {
+                Vec::new()
+            };
+            let mut demand = Demand::of(definition, &args, built.as_ref().ok());
+            demand.state = own
+                .iter()
+                .fold(demand.state, |state, sub| state.saturating_add(sub.memory));
+            let node = self.add(last, demand);
             match built {
                 Ok(plan) => {
                     let planned = self.planned(definition, &args, plan);
-                    self.stages.push(planned);
+                    self.stages.push(Planned {
+                        sub_pipelines: own,
+                        ..planned
+                    });
                 }
                 Err(problem) => self.problems.push(problem),
             }
-            for group in groups {
-                self.pipeline(Some(node), group, true, &mut too_slow.clone());
+            if !is_sink {
+                for group in groups {
+                    self.pipeline(Some(node), group, true, &mut too_slow.clone());
+                }
             }
             if is_sink {
                 self.report(std::mem::take(too_slow));
@@ -158,6 +173,18 @@ impl Planner {
             last = Some(node);
         }
         last
+    }
+
+    /// Plans the pipelines that a stage starts itself.
+    fn own_pipelines(&mut self, scripts: Vec<Script>) -> Vec<SubPlan> {
+        let mut own = Vec::new();
+        for script in scripts {
+            match SubPlan::of_batches(script, self.limits) {
+                Ok(plan) => own.push(plan),
+                Err(problems) => self.report(problems),
+            }
+        }
+        own
     }
 
     /// Adds a stage that is not in the text.

@@ -7,7 +7,7 @@ use crate::catalog::Build;
 use crate::endpoints::{RequestBody, ResponseBody, disposition, parse_path};
 use crate::error::{ChainError, Failure, Kind, brief};
 use crate::grammar::{self, Script};
-use crate::plan::{Ends, Limits, Plan, catalog};
+use crate::plan::{Ends, Limits, Plan, catalog, share};
 use crate::platform::FilePlace;
 use crate::stage::Source;
 
@@ -90,7 +90,12 @@ impl Route {
             let why = "is that of the service; leave it out: a run reads the request's body and writes the response's";
             return Err(other(format!("{}: {why}", stage.text)));
         }
-        let run_memory = options.run_memory.unwrap_or_else(|| share(&script, limits));
+        let run_memory = options.run_memory.unwrap_or_else(|| {
+            share(|memory| {
+                let memory = Some(memory);
+                Plan::between(planned(), &script, Vec::new(), Limits { memory, ..limits }).ok()
+            })
+        });
         limits.memory = Some(run_memory);
         let plan = Plan::between(planned(), &script, Vec::new(), limits).map_err(for_runs)?;
         let sink = plan.graph.sinks().find(|node| plan.stages[*node].is_implied);
@@ -176,38 +181,6 @@ fn for_runs(mut error: ChainError) -> Refusal {
         problem.help = problem.help.as_deref().map(renamed);
     }
     Refusal::Pipeline(error)
-}
-
-/// The default share of a run: the least with which every link of it has 256 KiB, a quarter of what links have elsewhere.
-fn share(script: &Script, limits: Limits) -> u64 {
-    const LINK: u64 = 256 << 10;
-    const STEP: u64 = 64 << 10;
-    /// More than there is: the pipeline was planned without a limit before.
-    const MOST: u64 = 1 << 50;
-    let is_enough = |steps: u64| {
-        let limits = Limits {
-            memory: Some(steps * STEP),
-            ..limits
-        };
-        Plan::between(planned(), script, Vec::new(), limits).is_ok_and(|plan| {
-            let links = plan.memory.links.iter();
-            let mut open = links.filter(|(edge, _)| !plan.memory.explicit_marks[*edge]);
-            open.all(|(_, marks)| marks.high >= LINK)
-        })
-    };
-    let (mut too_little, mut enough) = (0, 1);
-    while !is_enough(enough) && enough < MOST / STEP {
-        (too_little, enough) = (enough, 2 * enough);
-    }
-    while enough - too_little > 1 {
-        let middle = too_little.midpoint(enough);
-        *(if is_enough(middle) {
-            &mut enough
-        } else {
-            &mut too_little
-        }) = middle;
-    }
-    enough * STEP
 }
 
 /// The pipeline's text without the ends that are not written in it.

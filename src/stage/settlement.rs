@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::error::{Failure, Kind};
 
+use crate::flow::Position;
+
 use super::BoxFuture;
 
 /// Rolls back what a sink did if the run fails; does nothing once the sink has committed. The engine calls it even when
@@ -34,6 +36,11 @@ pub enum Settled {
 /// What an open source does once the end of the run is known: answer an upload, acknowledge a message, close a cursor.
 /// The engine calls it once, after the outputs were committed or rolled back, within a bounded time.
 pub trait Settle: Send + Sync {
+    /// Everything up to `position` is durable in every sink. Called from any thread, while the run goes on, with positions
+    /// that only grow; never waits.
+    fn acknowledge(&self, position: Position) {
+        let _ = position;
+    }
     /// Reacts to how the run ended.
     fn settle(self: Arc<Self>, how: Settled) -> BoxFuture<'static, ()>;
 }

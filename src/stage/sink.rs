@@ -11,7 +11,7 @@ use crate::flow::{Inlet, Wait, block_on};
 use crate::platform::Interest;
 
 use super::batch::Batch;
-use super::{Context, Driver, Outcome, Outgoing, Phase, ResumePoint, Rollback, StreamWriter, Work};
+use super::{BoxFuture, Context, Driver, Outcome, Outgoing, Phase, ResumePoint, Rollback, StreamWriter, Work};
 
 /// An open place to write to.
 pub enum OpenWriter {
@@ -21,6 +21,8 @@ pub enum OpenWriter {
     Stream(Box<dyn StreamWriter>),
     /// What runs on a thread, and empties the link itself: a child process. It has nothing to commit.
     Driver(Driver<Inlet>),
+    /// What empties the link on the reactor. It has nothing to commit itself.
+    Task(Box<dyn FnOnce(Inlet, Context) -> BoxFuture<'static, Outcome> + Send>),
 }
 
 impl From<Outgoing> for OpenWriter {
@@ -36,7 +38,7 @@ impl OpenWriter {
         match self {
             Self::Descriptor(outgoing) => outgoing.rollback(),
             Self::Stream(writer) => writer.rollback(),
-            Self::Driver(_) => None,
+            Self::Driver(_) | Self::Task(_) => None,
         }
     }
 
@@ -46,7 +48,7 @@ impl OpenWriter {
         match self {
             Self::Descriptor(outgoing) => outgoing.phase(),
             Self::Stream(writer) => writer.phase(),
-            Self::Driver(_) => Phase::Drained,
+            Self::Driver(_) | Self::Task(_) => Phase::Drained,
         }
     }
 
@@ -56,7 +58,7 @@ impl OpenWriter {
         match self {
             Self::Descriptor(outgoing) => outgoing.resumes_at(),
             Self::Stream(writer) => writer.resumes_at().unwrap_or_default(),
-            Self::Driver(_) => ResumePoint::default(),
+            Self::Driver(_) | Self::Task(_) => ResumePoint::default(),
         }
     }
 
@@ -64,7 +66,7 @@ impl OpenWriter {
     pub fn as_direct(&mut self) -> Option<&mut Outgoing> {
         match self {
             Self::Descriptor(outgoing) => Some(outgoing).filter(|outgoing| outgoing.is_direct),
-            Self::Stream(_) | Self::Driver(_) => None,
+            Self::Stream(_) | Self::Driver(_) | Self::Task(_) => None,
         }
     }
 
@@ -80,6 +82,7 @@ impl OpenWriter {
                     block_on(write_stream(writer, input, context))
                 }))
             }
+            Self::Task(run) => Work::Task(run(input, context)),
             Self::Driver(run) => Work::Thread(Box::new(move || run(input, &context))),
             Self::Stream(writer) => Work::Task(Box::pin(write_stream(writer, input, context))),
         }

@@ -5,6 +5,7 @@
 mod support;
 
 mod attach;
+mod batch;
 mod browser;
 mod chains;
 mod check;

@@ -1,0 +1,393 @@
+//! `batch`: runs a pipeline of its own for each part of the stream.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Placed, Role};
+use crate::error::{Failure, Problem, Stop};
+use crate::flow::{Chunk, Inlet, Position};
+use crate::grammar::human_size;
+use crate::graph::Port;
+use crate::stage::{BoxFuture, Context, Endpoint, Facts, Mismatch, OpenWriter, Outcome, RunLabel, Source};
+
+mod feed;
+
+pub use feed::BatchInput;
+use feed::Feed;
+
+/// The definition of `batch`.
+pub static BATCH: Definition = Definition {
+    name: "batch",
+    role: Role::Sink,
+    summary: "run a pipeline for each part of the stream",
+    details: "The pipeline in parentheses runs once for each batch, with the batch as its input, and ends in a sink. Each \
+              run is complete and durable before the next one is, or is rolled back with its outputs; a failed one ends \
+              the whole run, and those before it stay. One batch is filled while the one before it is being committed, \
+              both inside `--memory`.\n\nA batch ends when it has size= bytes or records= records, or every= after its \
+              first byte, whichever is first. Records are never divided, and arrive as lines; a record larger than size= \
+              is a batch of its own. Nothing runs for an empty batch.\n\nThe name of a file or an object in the \
+              pipeline is made for each batch: {position} is where in the stream the batch begins, {n} a number after the \
+              largest that exists, and {time:%Y-%m-%d} when its first byte came, in UTC, as strftime takes it. Missing \
+              folders of such a name are made. A name with {position} is replaced by the same batch if it comes again; \
+              any other that exists is never replaced, and fails the run.",
+    params: &[
+        Param {
+            name: "pipeline",
+            kind: Kind::Pipeline,
+            place: Place::Groups,
+            required: true,
+            default: None,
+            help: "what runs for each batch; it ends in a sink",
+        },
+        Param {
+            name: "size",
+            kind: Kind::Size,
+            place: Place::Named,
+            required: false,
+            default: None,
+            help: "the most bytes of a batch",
+        },
+        Param {
+            name: "records",
+            kind: Kind::Integer { min: 1, max: i64::MAX },
+            place: Place::Named,
+            required: false,
+            default: None,
+            help: "the most records of a batch",
+        },
+        Param {
+            name: "every",
+            kind: Kind::Duration,
+            place: Place::Named,
+            required: false,
+            default: None,
+            help: "the longest time from a batch's first byte to its end",
+        },
+    ],
+    examples: &[
+        Example {
+            text: "read run.jsonl | lines | batch records=1000 (gzip | write part-{n}.gz)",
+            about: "split lines into compressed files of a thousand each",
+        },
+        Example {
+            text: "read big.iso | batch size=1MiB (write pieces/{position})",
+            about: "split a file into pieces, named by where they begin",
+        },
+    ],
+    build: Build::Sink(plan),
+};
+
+fn plan(args: &Args) -> Placed {
+    let limits = Limits {
+        size: args.size("size"),
+        records: args.integer("records").and_then(|records| u64::try_from(records).ok()),
+        every: args.duration("every"),
+    };
+    if args.pipelines() > 1 {
+        let problem = Problem::at(args.span(), "`batch` takes one pipeline");
+        return Err(problem.help("to write each batch to several places use `tee` in it"));
+    }
+    if limits.size.is_none() && limits.records.is_none() && limits.every.is_none() {
+        let problem = Problem::at(args.span(), "`batch` is not told when a batch ends");
+        return Err(problem.help("give at least one of size=, records= and every=, as in size=64MiB every=1m"));
+    }
+    for (name, is_zero) in [
+        ("size", limits.size == Some(0)),
+        ("every", limits.every.is_some_and(|time| time.is_zero())),
+    ] {
+        if is_zero {
+            return Err(Problem::at(args.span_of(name), "every batch would be empty").help("give more than 0"));
+        }
+    }
+    Ok(Box::new(Batch(limits)))
+}
+
+/// When a batch ends.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    size: Option<u64>,
+    records: Option<u64>,
+    every: Option<Duration>,
+}
+
+struct Batch(Limits);
+
+impl Endpoint for Batch {
+    fn shown(&self) -> String {
+        "batches".to_owned()
+    }
+
+    fn sink_facts(&self) -> Result<Facts, Failure> {
+        Ok(Facts::default())
+    }
+
+    fn takes(&self, input: Port) -> Result<(), Mismatch> {
+        match input {
+            Port::Bytes if self.0.records.is_some() => Mismatch::unless_records(input),
+            Port::Bytes | Port::Lines | Port::Json => Ok(()),
+            Port::Messages => Mismatch::unless_bytes(input),
+        }
+    }
+
+    fn effect(&self) -> String {
+        let Limits { size, records, every } = self.0;
+        let limits = [
+            size.map(|size| format!("{} are there", human_size(size))),
+            records.map(|records| format!("{records} records are there")),
+            every.map(|time| format!("{} have passed", humantime::format_duration(time))),
+        ];
+        let limits: Vec<String> = limits.into_iter().flatten().collect();
+        format!(
+            "runs its pipeline for each batch, which ends when {};\n    one is filled while the one before it is committed",
+            limits.join(" or ")
+        )
+    }
+
+    fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
+        let limits = self.0;
+        let run = move |input, context| -> BoxFuture<'static, Outcome> {
+            Box::pin(async move {
+                let mut batches = Batches::new(input, limits, context);
+                let outcome = batches.run().await;
+                batches.end(outcome).await
+            })
+        };
+        Box::pin(async move { Ok(OpenWriter::Task(Box::new(run))) })
+    }
+}
+
+/// A run that has begun, and what has reached it.
+struct Run {
+    feed: Feed,
+    outcome: BoxFuture<'static, Outcome>,
+    bytes: u64,
+    records: u64,
+    ends: Option<Instant>,
+}
+
+/// The batches of a stream.
+struct Batches {
+    input: Inlet,
+    limits: Limits,
+    context: Context,
+    /// What has come and belongs to no batch yet.
+    rest: Option<Chunk>,
+    /// Where the next byte is in the stream, as far as that is known.
+    position: Position,
+    /// The batch that is being filled.
+    filling: Option<Run>,
+    /// The batch before it, and the position behind it.
+    committing: Option<(BoxFuture<'static, Outcome>, Position)>,
+}
+
+/// What a batch waits for.
+enum Event {
+    Chunk(Option<Chunk>),
+    /// The time of the batch that is being filled is up.
+    Time,
+    /// The run of the batch that is being filled is over, although it could take more.
+    Ended(Outcome),
+}
+
+impl Batches {
+    fn new(input: Inlet, limits: Limits, context: Context) -> Self {
+        Self {
+            input,
+            limits,
+            context,
+            rest: None,
+            position: Position(0),
+            filling: None,
+            committing: None,
+        }
+    }
+
+    async fn run(&mut self) -> Outcome {
+        loop {
+            match self.next().await? {
+                Event::Chunk(Some(chunk)) => self.take(chunk).await?,
+                Event::Chunk(None) => break,
+                Event::Time => self.close().await?,
+                // Its pipeline wants no more of this batch.
+                Event::Ended(outcome) => outcome?,
+            }
+        }
+        self.close().await?;
+        self.committed().await
+    }
+
+    /// The next event; the batch before is committed meanwhile.
+    async fn next(&mut self) -> Result<Event, Stop> {
+        if let Some(rest) = self.rest.take() {
+            return Ok(Event::Chunk(Some(rest)));
+        }
+        let ends = self.filling.as_ref().and_then(|run| run.ends);
+        let mut time = pin!(async {
+            match ends {
+                Some(ends) => sleep_until(ends).await,
+                None => std::future::pending().await,
+            }
+        });
+        let Self {
+            input,
+            filling,
+            committing,
+            context,
+            ..
+        } = self;
+        let mut chunk = pin!(input.receive());
+        poll_fn(|polled| {
+            if let Some((outcome, position)) = committing
+                && let Poll::Ready(outcome) = outcome.as_mut().poll(polled)
+            {
+                let position = *position;
+                *committing = None;
+                if let Err(stop) = outcome {
+                    return Poll::Ready(Err(stop));
+                }
+                acknowledge(context, position);
+            }
+            if let Some(run) = filling
+                && !run.feed.is_closed()
+                && let Poll::Ready(outcome) = run.outcome.as_mut().poll(polled)
+            {
+                run.feed.close();
+                return Poll::Ready(Ok(Event::Ended(outcome)));
+            }
+            if time.as_mut().poll(polled).is_ready() {
+                return Poll::Ready(Ok(Event::Time));
+            }
+            chunk.as_mut().poll(polled).map(|chunk| Ok(Event::Chunk(chunk?)))
+        })
+        .await
+    }
+
+    /// Gives a chunk to the batch that is being filled, or to a new one; what does not fit waits in `rest`.
+    async fn take(&mut self, chunk: Chunk) -> Outcome {
+        let behind = chunk.position();
+        if chunk.is_empty() {
+            self.position = behind.unwrap_or(self.position);
+            if self.filling.is_none() && self.committing.is_none() {
+                acknowledge(&self.context, self.position);
+            }
+            return Ok(());
+        }
+        let (bytes, records) = self.filling.as_ref().map_or((0, 0), |run| (run.bytes, run.records));
+        let count = self.fitting(&chunk, bytes, records);
+        if count == 0 {
+            self.rest = Some(chunk);
+            return self.close().await;
+        }
+        if self.filling.is_none() {
+            self.begin();
+        }
+        let Some(run) = &mut self.filling else { return Ok(()) };
+        let (all, counted) = (chunk.len(), chunk.records());
+        let rest = run.feed.give(chunk, count, &mut run.outcome).await;
+        let left = rest.as_ref().map_or(0, Chunk::records);
+        run.bytes += count as u64;
+        run.records += counted - left;
+        self.context.meter.add_out(count as u64);
+        self.position = match behind {
+            Some(position) if count == all => position,
+            _ => Position(self.position.0 + count as u128),
+        };
+        self.rest = rest;
+        let is_full = self.limits.size.is_some_and(|size| run.bytes >= size)
+            || self.limits.records.is_some_and(|records| run.records >= records);
+        if is_full { self.close().await } else { Ok(()) }
+    }
+
+    /// How many bytes of a chunk belong to the batch that has so many bytes and records already; 0 if it is full without
+    /// them.
+    fn fitting(&self, chunk: &Chunk, bytes: u64, records: u64) -> usize {
+        let size = self.limits.size.map_or(u64::MAX, |size| size.saturating_sub(bytes));
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        // A source that is told what is durable knows where a chunk ends, and not what lies in it.
+        if self.context.durable.is_some() {
+            return if chunk.len() <= size || bytes == 0 {
+                chunk.len()
+            } else {
+                0
+            };
+        }
+        let mut count = chunk.whole_records_within(size);
+        if let Some(most) = self.limits.records {
+            count = count.min(chunk.length_of_records(most - records));
+        }
+        if count > size && bytes > 0 { 0 } else { count }
+    }
+
+    fn begin(&mut self) {
+        let (feed, input) = Feed::new();
+        let label = RunLabel {
+            position: self.position,
+            begun: SystemTime::now(),
+        };
+        let outcome = self.context.sub_pipelines[0].run(Source::of(Box::new(input)), label);
+        self.filling = Some(Run {
+            feed,
+            outcome,
+            bytes: 0,
+            records: 0,
+            ends: self.limits.every.map(|time| Instant::now() + time),
+        });
+    }
+
+    /// Ends the batch that is being filled, once the one before it is committed: a later one is never there without it.
+    async fn close(&mut self) -> Outcome {
+        if self.filling.is_none() {
+            return Ok(());
+        }
+        self.committed().await?;
+        if let Some(Run { mut feed, outcome, .. }) = self.filling.take() {
+            if feed.is_closed() {
+                acknowledge(&self.context, self.position);
+            } else {
+                feed.finish();
+                self.committing = Some((outcome, self.position));
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the batch before is committed.
+    async fn committed(&mut self) -> Outcome {
+        if let Some((outcome, position)) = self.committing.take() {
+            let _outside = self.context.meter.wait(crate::flow::Wait::Outside);
+            outcome.await?;
+            acknowledge(&self.context, position);
+        }
+        Ok(())
+    }
+
+    /// Waits for what still runs: after a failure the batch that is being filled is rolled back, and one that was complete
+    /// is committed unless the whole run is stopped.
+    async fn end(mut self, outcome: Outcome) -> Outcome {
+        if outcome.is_err() {
+            if let Some((committing, position)) = self.committing.take()
+                && committing.await.is_ok()
+            {
+                acknowledge(&self.context, position);
+            }
+            if let Some(Run { feed, outcome, .. }) = self.filling.take() {
+                let is_over = feed.is_closed();
+                drop(feed);
+                if !is_over {
+                    let _ = outcome.await;
+                }
+            }
+        }
+        outcome
+    }
+}
+
+fn acknowledge(context: &Context, position: Position) {
+    if let Some(durable) = &context.durable {
+        durable.report(position);
+    }
+}

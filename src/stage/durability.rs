@@ -1,0 +1,98 @@
+//! Up to which position of the source's input the sinks have made everything durable.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::flow::Position;
+
+use super::Settle;
+
+/// The positions of all sinks of a run. The source is told the least of them.
+pub struct Durability {
+    source: Arc<dyn Settle>,
+    sinks: Mutex<Vec<Option<Position>>>,
+}
+
+impl Durability {
+    /// Those of `sinks` sinks, none of which has anything yet.
+    #[must_use]
+    pub fn new(source: Arc<dyn Settle>, sinks: usize) -> Arc<Self> {
+        Arc::new(Self {
+            source,
+            sinks: Mutex::new(vec![None; sinks]),
+        })
+    }
+
+    fn report(&self, sink: usize, position: Position) {
+        let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let least = |sinks: &[Option<Position>]| sinks.iter().copied().min().flatten();
+        let before = least(&sinks);
+        if let Some(of_sink) = sinks.get_mut(sink) {
+            *of_sink = Some(position).max(*of_sink);
+        }
+        // Under the lock, so that the source is told in order.
+        if let Some(now) = least(&sinks).filter(|now| Some(*now) > before) {
+            self.source.acknowledge(now);
+        }
+    }
+}
+
+/// Where a sink reports what it has made durable.
+#[derive(Clone)]
+pub struct Durable {
+    run: Arc<Durability>,
+    sink: usize,
+}
+
+impl Durable {
+    /// That of one of the sinks, which are numbered from 0.
+    #[must_use]
+    pub fn of(run: Arc<Durability>, sink: usize) -> Self {
+        Self { run, sink }
+    }
+
+    /// Everything up to `position` is durable. Never waits.
+    pub fn report(&self, position: Position) {
+        self.run.report(self.sink, position);
+    }
+}
+
+impl std::fmt::Debug for Durable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Durable")
+            .field("sink", &self.sink)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{BoxFuture, Settled};
+    use super::*;
+
+    #[derive(Default)]
+    struct Told(Mutex<Vec<u128>>);
+
+    impl Settle for Told {
+        fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, ()> {
+            Box::pin(async {})
+        }
+
+        fn acknowledge(&self, position: Position) {
+            self.0.lock().expect("no panic").push(position.0);
+        }
+    }
+
+    #[test]
+    fn source_is_told_the_least() {
+        let told = Arc::<Told>::default();
+        let run = Durability::new(told.clone(), 2);
+        let [one, other] = [0, 1].map(|sink| Durable::of(run.clone(), sink));
+        one.report(Position(5));
+        one.report(Position(7));
+        other.report(Position(6));
+        other.report(Position(3));
+        other.report(Position(9));
+        one.report(Position(8));
+        assert_eq!(*told.0.lock().expect("no panic"), [6, 7, 8]);
+    }
+}
