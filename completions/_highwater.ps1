@@ -172,6 +172,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
     # Stages and their parameters, in the :: form.
     $parameters = @{
         'read' = @('path=', 'size=', 'zero-copy=', 'connect-timeout=', 'retry=', 'user-timeout=', 'ca=', 'cert=', 'key=', 'verify=', 'method=', 'header=', 'user=', 'body=', 'table=', 'columns=', 'query=', 'format=', 'max-time=', 'threads=', 'range=', 'endpoint=', 'region=', 'profile=', 'style=', 'imds=', 'as=', 'max-record=', 'origin=', 'high=', 'low=', 'high-records=', 'low-records=')
+        'batch' = @('pipeline=', 'size=', 'records=', 'every=')
         'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'in-place=', 'sparse=', 'verify=', 'resume=', 'checkpoint=', 'connect-timeout=', 'retry=', 'user-timeout=', 'linger=', 'ca=', 'cert=', 'key=', 'method=', 'header=', 'user=', 'type=', 'name=', 'table=', 'columns=', 'format=', 'commit-every=', 'threads=', 'part=', 'state=', 'if-absent=', 'presign=', 'endpoint=', 'region=', 'profile=', 'style=', 'imds=', 'as=', 'origin=')
         'gzip' = @('level=', 'threads=', 'member=', 'single=', 'flush=', 'high=', 'low=', 'high-records=', 'low-records=')
         'gunzip' = @('high=', 'low=', 'high-records=', 'low-records=')
@@ -219,7 +220,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
     foreach ($word in $words) {
         if ($word -eq '::') {
             $stage = @()
-            $names = 'write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
+            $names = 'batch write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
         } elseif ($stage.Count -gt 0 -or -not ($word.StartsWith('-') -or $word -eq 'explain')) {
             $stage += $word
         }

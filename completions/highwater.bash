@@ -508,6 +508,7 @@ fi
 _highwater_parameters() {
     case $1 in
         read) echo 'path= path=ENDPOINT size= size=SIZE zero-copy=true zero-copy=false connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION ca= ca=ENDPOINT cert= cert=ENDPOINT key= key=ENDPOINT verify=true verify=false method= method=TEXT header= header=WORD user= user=WORD body= body=WORD table= table=TEXT columns= columns=TEXT query= query=TEXT format=csv format=json format=text format=binary max-time= max-time=DURATION threads= threads=1..64 range= range=SIZE endpoint= endpoint=TEXT region= region=TEXT profile= profile=TEXT style=path style=host imds=true imds=false as=lines as=json as=bytes max-record= max-record=SIZE origin= origin=TEXT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        batch) echo 'pipeline= pipeline=PIPELINE size= size=SIZE records= records=1.. every= every=DURATION' ;;
         write) echo 'path= path=ENDPOINT append=true append=false clobber=true clobber=false sync=true sync=false mode= mode=TEXT in-place=true in-place=false sparse=auto sparse=always sparse=never verify=true verify=false resume=true resume=false checkpoint= checkpoint=SIZE connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION linger= linger=DURATION ca= ca=ENDPOINT cert= cert=ENDPOINT key= key=ENDPOINT method=PUT method=POST method=PATCH header= header=WORD user= user=WORD type= type=TEXT name= name=TEXT table= table=TEXT columns= columns=TEXT format=csv format=json format=text format=binary commit-every= commit-every=1.. threads= threads=1..64 part= part=SIZE state= state=ENDPOINT if-absent=true if-absent=false presign= presign=DURATION endpoint= endpoint=TEXT region= region=TEXT profile= profile=TEXT style=path style=host imds=true imds=false as=text as=binary origin= origin=TEXT' ;;
         gzip) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 threads= threads=1..64 member= member=SIZE single=true single=false flush= flush=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         gunzip) echo 'high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
@@ -554,7 +555,7 @@ _highwater_stage() {
     local stage=$1 is_first=$2 word=$3 name
     read -r name _ <<< "$stage"
     if [[ -z $name || ( $name == "$word" && $stage != *[[:space:]] ) ]]; then
-        local names='write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
+        local names='batch write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
         [[ $is_first == yes ]] && names='read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
         COMPREPLY=($(compgen -W "$names" -- "$word"))
         return
@@ -615,7 +616,7 @@ _highwater_with_stages() {
     done
     case ${words[at]-} in
         stages)
-            COMPREPLY=($(compgen -W 'read write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh' -- "$word"))
+            COMPREPLY=($(compgen -W 'read batch write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh' -- "$word"))
             return
             ;;
         demo | ctl | report | generate | check | \'* | \"*)

@@ -161,6 +161,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
 # Stages and their parameters, in the :: form.
 var highwater-parameters = [
     &read=['path=' 'size=' 'zero-copy=' 'connect-timeout=' 'retry=' 'user-timeout=' 'ca=' 'cert=' 'key=' 'verify=' 'method=' 'header=' 'user=' 'body=' 'table=' 'columns=' 'query=' 'format=' 'max-time=' 'threads=' 'range=' 'endpoint=' 'region=' 'profile=' 'style=' 'imds=' 'as=' 'max-record=' 'origin=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &batch=['pipeline=' 'size=' 'records=' 'every=']
     &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'in-place=' 'sparse=' 'verify=' 'resume=' 'checkpoint=' 'connect-timeout=' 'retry=' 'user-timeout=' 'linger=' 'ca=' 'cert=' 'key=' 'method=' 'header=' 'user=' 'type=' 'name=' 'table=' 'columns=' 'format=' 'commit-every=' 'threads=' 'part=' 'state=' 'if-absent=' 'presign=' 'endpoint=' 'region=' 'profile=' 'style=' 'imds=' 'as=' 'origin=']
     &gzip=['level=' 'threads=' 'member=' 'single=' 'flush=' 'high=' 'low=' 'high-records=' 'low-records=']
     &gunzip=['high=' 'low=' 'high-records=' 'low-records=']
@@ -218,7 +219,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
         if $is-first {
             all [read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh]
         } else {
-            all [write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh]
+            all [batch write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh]
         }
     } elif (has-key $highwater-parameters $words[$begin]) {
         for parameter $highwater-parameters[$words[$begin]] {

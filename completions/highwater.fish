@@ -176,6 +176,7 @@ complete -c highwater -n "__fish_highwater_using_subcommand generate" -s h -l he
 function __highwater_stages
     printf '%s\t%s\n' \
         'read' 'read files, standard input or a connection, one after the other' \
+        'batch' 'run a pipeline for each part of the stream' \
         'write' 'write a file, standard output or a connection' \
         'gzip' 'compress to gzip, on all processors' \
         'gunzip' 'decompress gzip, all its members' \
@@ -260,6 +261,11 @@ function __highwater_parameters
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
             echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case batch
+            echo 'pipeline='\t'what runs for each batch; it ends in a sink'
+            echo 'size='\t'the most bytes of a batch'
+            echo 'records='\t'the most records of a batch'
+            echo 'every='\t'the longest time from a batch\'s first byte to its end'
         case write
             echo 'path='\t'where to write: a path, - or a URL'
             echo 'append=true'\t'write behind what the file has; the run\'s own bytes are cut off if it fails'
@@ -715,7 +721,7 @@ end
 # What can stand at the end of a stage. $argv[1]: whether it is the first; the others: its words so far.
 function __highwater_stage
     if not set -q argv[2]
-        set -l names write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh
+        set -l names batch write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh
         test $argv[1] = yes; and set names read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh
         for line in (__highwater_stages)
             contains -- (string split -f 1 \t -- $line) $names; and echo $line

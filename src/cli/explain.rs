@@ -168,7 +168,7 @@ fn resuming(Repeats { checkpoint, held_back }: Repeats) -> String {
         held => format!(", {} in encoders", human_size(held)),
     };
     format!(
-        "resume   a later run continues; at worst it repeats {}{held} and the links\n",
+        "resume   a later run continues; at worst it repeats {}{held}, and the links\n",
         human_size(checkpoint)
     )
 }
@@ -200,6 +200,17 @@ mod tests {
         };
         let linked = "full at 64.0 KiB, resumes at 32.0 KiB, chunks up to 16.0 KiB";
         assert_eq!(links, [joined, linked, joined]);
+    }
+
+    #[test]
+    fn what_a_later_run_repeats_is_said() {
+        let last = |pipeline: &str| text(&plan(pipeline), None).lines().last().map(str::to_owned);
+        assert_eq!(
+            last("read /a | gzip threads=2 | write /b resume=true checkpoint=8MiB").expect("a line"),
+            "resume   a later run continues; at worst it repeats 8.00 MiB, 768 KiB in encoders, and the links"
+        );
+        let not_asked = last("read /a | gzip threads=2 | write /b").expect("a line");
+        assert!(not_asked.starts_with("threads"), "{not_asked}");
     }
 
     #[test]

@@ -42,7 +42,11 @@ pub fn prepare(
         );
         return Err(vec![problem.help("write the other copies in a run of their own")]);
     }
-    let (mut problems, mut effects, mut states, mut held_back) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let mut problems = Vec::new();
+    let mut found = Resumption {
+        pipeline: text.to_owned(),
+        ..Resumption::default()
+    };
     for (node, stage) in stages.iter_mut() {
         match &mut stage.plan {
             StagePlan::Source(source) => match source.can_resume() {
@@ -56,9 +60,9 @@ pub fn prepare(
             },
             StagePlan::Transform(transform) => match transform.resume() {
                 Ok(resume) => {
-                    states.extend(resume.prepare());
-                    effects.extend(resume.effect());
-                    held_back += resume.held_back();
+                    found.states.extend(resume.prepare());
+                    found.effects.extend(resume.effect());
+                    found.held_back += resume.held_back();
                 }
                 Err(why) => {
                     let message = format!("`{}` cannot start in the middle, as resume=true needs it", stage.name);
@@ -75,16 +79,11 @@ pub fn prepare(
     if !problems.is_empty() {
         return Err(problems);
     }
+    let held_back = found.held_back;
     if let StagePlan::Sink(place) = &mut stages[sink].plan
         && let Some(resumption) = place.resumption()
     {
-        *resumption = Resumption {
-            pipeline: text.to_owned(),
-            effects,
-            states,
-            held_back,
-            source: None,
-        };
+        *resumption = found;
     }
     for (demand, stage) in demands.values_mut().iter_mut().zip(stages.values()) {
         demand.state = stage.state_bytes();

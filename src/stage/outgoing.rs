@@ -322,7 +322,9 @@ impl Outgoing {
                     if let Some(verify) = &mut self.verify {
                         batch.first_chunks(count, |bytes, position| {
                             verify.add(bytes);
-                            position.into_iter().for_each(|position| verify.reach(position));
+                            if let Some(position) = position {
+                                verify.reach(position);
+                            }
                         });
                         verify.note(&self.descriptor, context)?;
                     }

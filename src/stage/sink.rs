@@ -133,7 +133,9 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
             written += count as u64;
             context.meter.add_out(count as u64);
             batch.first_chunks(count, |_, position| {
-                position.into_iter().for_each(|position| writer.reach(position));
+                if let Some(position) = position {
+                    writer.reach(position);
+                }
             });
             batch.advance(count);
         }

@@ -293,7 +293,9 @@ mod tests {
 
     #[test]
     fn positions_stand_between_members() {
-        let input: Vec<u8> = (0..200_000_u32).map(|at| (at.wrapping_mul(at) >> 7) as u8).collect();
+        let input: Vec<u8> = (0..200_000_u32)
+            .map(|at| (at.wrapping_mul(at) >> 7).to_le_bytes()[0])
+            .collect();
         for sizes in [&[5000_usize, 1, 300][..], &[50_000], &[16 << 10], &[1]] {
             let input = if sizes == [1] { &input[..20_000] } else { &input[..] };
             for threads in [1, 3] {
