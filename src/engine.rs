@@ -73,6 +73,8 @@ pub struct Settings {
     pub max_rss: Option<u64>,
     /// The lowest rate of the sink.
     pub min_rate: Option<MinRate>,
+    /// How long a run that drains may take to commit what it has read, after a signal.
+    pub drain: Duration,
     /// A run that ends within this time is not shown.
     pub brief: Duration,
 }
@@ -85,6 +87,8 @@ pub trait Observer {
     fn started(&mut self, watch: &Arc<Watch>);
     /// The run has lasted longer than [`Settings::brief`]: a view starts now.
     fn goes_on(&mut self) {}
+    /// A signal has come: nothing more is read, and what was read is being committed.
+    fn draining(&mut self) {}
 }
 
 /// How a run ended.
@@ -94,6 +98,8 @@ pub struct Ending {
     pub failure: Option<(Option<String>, Failure)>,
     /// The signal that ended the run.
     pub signal: Option<i32>,
+    /// The signal after which the run only committed what it had read.
+    pub drained_by: Option<i32>,
     /// Stages that did not stop in time, and outputs that could not be rolled back: one line each.
     pub left_behind: Vec<String>,
     /// The state of the output of each sink, once the stages were started.
@@ -104,7 +110,10 @@ impl Ending {
     /// The exit code of the contract. A run that was ended by a signal exits by raising it again.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        match (&self.failure, self.signal) {
+        match (
+            &self.failure,
+            self.signal.or(self.drained_by.filter(|_| self.is_good())),
+        ) {
             (_, Some(signal)) => 128 + u8::try_from(signal).unwrap_or(0),
             (Some((_, failure)), None) => failure.kind().exit_code(),
             (None, None) => 0,

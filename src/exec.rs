@@ -289,6 +289,10 @@ impl Endpoint for Plan {
         })
     }
 
+    fn can_stop(&self) -> bool {
+        false
+    }
+
     fn can_resume(&self) -> Result<(), &'static str> {
         Err("a program")
     }

@@ -260,6 +260,15 @@ impl Plan {
         })
     }
 
+    /// Whether the first signal only ends the source, so that what was read is committed: its input has no end, or is
+    /// committed in parts.
+    #[must_use]
+    pub fn drains(&self) -> bool {
+        let source = self.stages[self.graph.root()].plan.as_source();
+        let has_parts = || self.stages.values().iter().any(|stage| !stage.sub_pipelines.is_empty());
+        source.is_some_and(|source| source.can_stop() && (source.is_endless() || has_parts()))
+    }
+
     /// The regular files that the pipeline reads and writes, each with the text of its stage, as far as known before
     /// anything is opened. Missing files and other kinds of endpoint are left out.
     ///

@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use crate::error::{Problem, Stop};
@@ -109,6 +110,8 @@ pub struct Context {
     pub side_file: Option<Arc<dyn SideFile>>,
     /// When a sink may commit.
     pub commit: Arc<CommitTurn>,
+    /// Set before a source is told to stop because what it has read is to be committed: it then ends its stream properly.
+    pub is_draining: Arc<AtomicBool>,
     /// Where a sink reports what it has made durable; `None` if nobody is to be told.
     pub durable: Option<Durable>,
     /// Where the stage reports what happened to a branch.
@@ -133,6 +136,7 @@ impl Context {
             external_fd: Arc::default(),
             side_file: None,
             commit: Arc::new(turn),
+            is_draining: Arc::default(),
             durable: None,
             notices,
             sub_pipelines: Vec::new(),

@@ -81,6 +81,10 @@ impl Observer for Audience {
         }
     }
 
+    fn draining(&mut self) {
+        say("highwater: committing what was read; a second signal rolls back at once\n");
+    }
+
     fn goes_on(&mut self) {
         self.control = self.watch.as_ref().and_then(Control::start);
         let recorder = self.recorder.take();

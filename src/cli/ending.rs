@@ -33,7 +33,7 @@ pub fn conclude(
         say_exactly(&end);
     }
     for hashed in snapshot.iter().flat_map(|snapshot| &snapshot.hashes) {
-        if hashed.hex.is_some() || exit.code == 0 {
+        if hashed.hex.is_some() || ending.is_good() {
             say_exactly(&checksum_line(hashed));
         }
     }
@@ -57,13 +57,13 @@ pub fn conclude(
         say(&format!("highwater: {error}\n"));
     }
     if let Some(snapshot) = snapshot.filter(|_| options.wants_summary() && !reader_left) {
-        say(&summary::text(snapshot, exit.code == 0, options.style()));
+        say(&summary::text(snapshot, ending.is_good(), options.style()));
     }
     let stats = stats.map_or(Ok(()), |stats| stats.write(&end));
     if let Err(failure) = &stats {
         say(&format!("highwater: {failure}\n"));
     }
-    if let Some(signal) = ending.signal {
+    if let Some(signal) = ending.signal.or(ending.drained_by.filter(|_| ending.is_good())) {
         platform::end_as(signal);
     }
     match (exit.code, stats) {

@@ -247,6 +247,12 @@ pub struct RunOptions {
     #[arg(long, value_name = "DURATION", value_parser = parse_limit, help_heading = ENDING)]
     pub stall_timeout: Option<Duration>,
 
+    /// How long a signal lets a run commit what it has read, before it is rolled back
+    ///
+    /// Of a source without an end and of `batch`: the first signal ends the source, and a second one rolls back at once.
+    #[arg(long, value_name = "DURATION", value_parser = parse_drain, default_value = "5s", help_heading = ENDING)]
+    pub drain: Duration,
+
     /// End with code 8 if the sink takes less on average
     ///
     /// Judged over the last --min-rate-grace, again and again, until the last byte is written. A throttle's own wait is not
@@ -509,6 +515,11 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
 /// Whether a word can only be a pipeline: a stage's name has neither blanks nor bars.
 fn is_whole_pipeline(word: &[u8]) -> bool {
     word.iter().any(|byte| byte.is_ascii_whitespace() || *byte == b'|')
+}
+
+/// A time that may be 0.
+pub fn parse_drain(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|misread| misread.to_string())
 }
 
 #[cfg(test)]

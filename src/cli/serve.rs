@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::engine::{self, MinRate};
 use crate::error::{Failure, Kind, shown};
-use crate::grammar::{human_size, parse_duration, parse_size};
+use crate::grammar::{human_size, parse_size};
 use crate::net::Address;
 use crate::net::http::fields::Fields;
 use crate::net::http::server::{Limits, REQUEST_MEMORY};
@@ -23,7 +23,7 @@ use crate::view::metrics::{Listener, parse_address};
 use crate::view::{Progress, say};
 
 use super::log::{self, LogLevel};
-use super::options::{Color, ProgressChoice, parse_interval, parse_limit, parse_min_rate, style};
+use super::options::{Color, ProgressChoice, parse_drain, parse_interval, parse_limit, parse_min_rate, style};
 use super::own_files::Taken;
 use super::{USAGE, fail};
 
@@ -342,9 +342,4 @@ fn parse_name(text: &str) -> Result<String, String> {
         return Err("it is a file name without a folder, such as export.csv".to_owned());
     }
     Ok(text.to_owned())
-}
-
-/// It may be 0.
-fn parse_drain(text: &str) -> Result<Duration, String> {
-    parse_duration(text).map_err(|misread| misread.to_string())
 }

@@ -203,6 +203,7 @@ fn settings(options: &RunOptions, max_rss: Option<u64>, is_recorded: bool) -> en
     engine::Settings {
         timeout: options.timeout,
         stall_timeout: options.stall_timeout,
+        drain: options.drain,
         max_rss,
         min_rate: options.min_rate.map(|rate| MinRate {
             rate,

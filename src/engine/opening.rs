@@ -33,6 +33,8 @@ pub struct Opened {
     pub expected: Option<u64>,
     /// The most bytes that are read from the source.
     pub wanted: Option<u64>,
+    /// Whether the first signal only ends the source, so that what was read is committed.
+    pub drains: bool,
 }
 
 /// A stage that is open, or is being opened.
@@ -276,6 +278,7 @@ struct Opener {
     joins: EdgeMap<bool>,
     /// The most bytes that the pipeline reads, including those that the source skips.
     wanted: Option<u64>,
+    drains: bool,
     /// How many bytes the source has skipped.
     skipped: u64,
     /// How many bytes an earlier run has read.
@@ -286,6 +289,7 @@ impl Opener {
     fn new(plan: Plan, facts: &NodeMap<Option<Facts>>, listening: NodeMap<Vec<String>>) -> Self {
         let joins = plan.graph.edges().map(|edge| plan.joins(edge)).collect();
         let wanted = plan.wanted_of(plan.graph.root());
+        let drains = plan.drains();
         let mut side_files = Vec::new();
         let stages = plan.stages.into_entries().zip(listening.into_values());
         let stages = stages.map(|((node, stage), listening)| {
@@ -319,6 +323,7 @@ impl Opener {
             memory: plan.memory,
             joins,
             wanted,
+            drains,
             skipped: 0,
             resumed: 0,
         }
@@ -536,6 +541,7 @@ impl Opener {
             stages: stages.collect(),
             expected: expected.or(self.wanted.filter(|_| ends_early)),
             wanted: self.wanted,
+            drains: self.drains,
             graph: self.graph,
             memory: self.memory,
             joins: self.joins,

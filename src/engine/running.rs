@@ -21,7 +21,7 @@ use super::commit::Commits;
 use super::controls::{Controls, SinkPause, Throttle};
 use super::direct::Direct;
 use super::guard::Guard;
-use super::interrupt::Interrupt;
+use super::interrupt::{Cause, Interrupt};
 use super::min_rate::Slow;
 use super::opening::{OpenRole, Opened};
 use super::pause_point::PausePoint;
@@ -52,6 +52,9 @@ pub async fn run(
     let brief = tokio::time::sleep(settings.brief);
     tokio::pin!(brief);
     let mut is_brief = true;
+    let mut drained_by = None;
+    let drain_limit = tokio::time::sleep(settings.drain);
+    tokio::pin!(drain_limit);
     let cause = loop {
         tokio::select! {
             event = run.next_event() => {
@@ -59,7 +62,16 @@ pub async fn run(
                     break None;
                 }
             }
-            cause = interrupt.next() => break Some(cause.ending()),
+            cause = interrupt.next() => match cause {
+                Cause::Signal(signal) if run.drains && drained_by.is_none() => {
+                    drained_by = Some(signal);
+                    drain_limit.as_mut().reset(Instant::now() + settings.drain);
+                    run.drain();
+                    observer.draining();
+                }
+                cause => break Some(cause.ending()),
+            },
+            () = &mut drain_limit, if drained_by.is_some() => break drained_by.map(|signal| Cause::Signal(signal).ending()),
             ending = guard.tripped() => break Some(ending),
             () = &mut brief, if is_brief => {
                 is_brief = false;
@@ -79,7 +91,8 @@ pub async fn run(
     };
     // The guard cancels the links itself, so the stages may all have stopped before its report arrives.
     let cause = cause.or_else(|| guard.said());
-    run.end(cause, interrupt).await
+    let ending = run.end(cause, interrupt).await;
+    Ending { drained_by, ..ending }
 }
 
 /// What a running stage reports to the engine.
@@ -101,6 +114,9 @@ pub struct Run {
     pub reports: UnboundedReceiver<(NodeId, Outcome)>,
     notices: UnboundedReceiver<Notice>,
     pub verdict: Verdict,
+    /// Whether the first signal only ends the source.
+    drains: bool,
+    is_draining: Arc<AtomicBool>,
     is_stopped: bool,
 }
 
@@ -205,6 +221,8 @@ impl Run {
             settles,
             reports,
             notices,
+            drains: opened.drains,
+            is_draining: Arc::default(),
             is_stopped: false,
         };
         if direct {
@@ -290,6 +308,7 @@ impl Run {
             external_fd: watched.external_fd.clone(),
             side_file: stage.side_file.clone().map(|file| file as Arc<dyn SideFile>),
             commit: stage.turn.clone(),
+            is_draining: self.is_draining.clone(),
             durable: None,
             notices: stage.notices.clone(),
             sub_pipelines: stage.sub_pipelines.clone(),
@@ -370,6 +389,12 @@ impl Run {
         self.verdict.awaited().next().is_none()
     }
 
+    /// Ends the source: what it has read is committed.
+    fn drain(&self) {
+        self.is_draining.store(true, Ordering::Release);
+        self.stages[self.graph.root()].cancel.trip();
+    }
+
     /// Tells every stage to stop, and frees what the links hold.
     pub fn stop(&mut self) {
         if !std::mem::replace(&mut self.is_stopped, true) {
@@ -428,7 +453,6 @@ fn links(memory: &MemoryPlan, joins: &EdgeMap<bool>, direct: bool, most: u64) ->
 mod tests {
     use super::super::fake_runs::shapes;
     use super::super::fakes::{AtFirst, Case, Form, Moment, Tally, Way};
-    use super::super::interrupt::Cause;
     use super::super::opening::open;
     use super::*;
 

@@ -54,8 +54,9 @@ pub fn prepare(
                 Err(what) => {
                     let message = "resume=true needs a source that can be read from the middle";
                     let problem = at(demands, node, message.to_owned()).label(format!("this is {what}"));
-                    problems
-                        .push(problem.help("read one regular file or one http:// resource, or leave resume=true out"));
+                    problems.push(problem.help(
+                        "read one regular file, one http:// resource or one s3:// object, or leave resume=true out",
+                    ));
                 }
             },
             StagePlan::Transform(transform) => match transform.resume() {

@@ -153,6 +153,14 @@ pub trait Endpoint: Send {
             ..Facts::default()
         })
     }
+    /// Whether reading it never comes to an end by itself.
+    fn is_endless(&self) -> bool {
+        false
+    }
+    /// Whether its stream can be ended properly before its own end.
+    fn can_stop(&self) -> bool {
+        true
+    }
     /// What reading it will do at a server, such as how many requests that takes; shown before a run.
     fn reading(&self) -> String {
         String::new()

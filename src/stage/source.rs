@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::vec;
 
@@ -145,6 +146,18 @@ impl Source {
     /// Makes it send its position with every chunk: the number of bytes before its end.
     pub fn mark_positions(&mut self) {
         self.marks = true;
+    }
+
+    /// Whether it has no end, so that a run of it ends by a signal and commits what was read.
+    #[must_use]
+    pub fn is_endless(&self) -> bool {
+        self.places().any(Endpoint::is_endless)
+    }
+
+    /// Whether its stream can be ended properly before its own end.
+    #[must_use]
+    pub fn can_stop(&self) -> bool {
+        self.places().all(Endpoint::can_stop)
     }
 
     /// What reading it will do at servers; shown before a run.
@@ -327,35 +340,37 @@ impl OpenSource {
         }
         if let Some(OpenReader::Records(reader)) = self.input {
             return Work::Task(Box::pin(async move {
-                read_records(reader, &mut out, &context).await?;
-                out.finish();
-                Ok(())
+                let outcome = read_records(reader, &mut out, &context).await;
+                end(outcome, out, &context)
             }));
         }
         let is_task = matches!(&self.input, Some(OpenReader::Stream(reader)) if !reader.blocks());
         if is_task && self.later.as_slice().is_empty() {
             return Work::Task(Box::pin(async move {
-                self.read_stream(&mut out, &context).await?;
-                out.finish();
-                Ok(())
+                let outcome = self.read_stream(&mut out, &context).await;
+                end(outcome, out, &context)
             }));
         }
         Work::Thread(Box::new(move || {
-            loop {
-                if matches!(self.input, Some(OpenReader::Stream(_))) {
-                    let runtime = self.runtime.clone();
-                    let _reactor = runtime.enter();
-                    block_on(self.read_stream(&mut out, &context))?;
-                } else {
-                    self.read_descriptor(&mut out, &context)?;
-                }
-                if !self.advance(&context)? {
-                    break;
-                }
-            }
-            out.finish();
-            Ok(())
+            let outcome = self.read_all(&mut out, &context);
+            end(outcome, out, &context)
         }))
+    }
+
+    /// Reads every endpoint to its end, or as far as needed.
+    fn read_all(&mut self, out: &mut Outlet, context: &Context) -> Outcome {
+        loop {
+            if matches!(self.input, Some(OpenReader::Stream(_))) {
+                let runtime = self.runtime.clone();
+                let _reactor = runtime.enter();
+                block_on(self.read_stream(out, context))?;
+            } else {
+                self.read_descriptor(out, context)?;
+            }
+            if !self.advance(context)? {
+                return Ok(());
+            }
+        }
     }
 
     /// Reads a descriptor to its end, or as far as needed.
@@ -373,6 +388,9 @@ impl OpenSource {
         }
         loop {
             let wanted = wanted(*left)?;
+            if context.cancel.is_tripped() {
+                return Err(Stop::PeerClosed);
+            }
             let mut buffer = out.reserve_blocking(size.next().min(wanted))?;
             match input.read(buffer.spare_mut(), context)? {
                 Transfer::Bytes(0) => return Ok(input.check_end()?),
@@ -418,6 +436,9 @@ impl OpenSource {
         let mut size = ReadSize::new(Shape::Socket, out.largest());
         loop {
             let wanted = wanted(*left)?;
+            if context.cancel.is_tripped() {
+                return Err(Stop::PeerClosed);
+            }
             let mut buffer = out.reserve(size.next().min(wanted)).await?;
             let after = fill(&mut **reader, &mut buffer).await;
             let count = buffer.len();
@@ -451,6 +472,16 @@ impl OpenSource {
             }
         }
     }
+}
+
+/// Ends the stream: properly if everything was read, or if reading was stopped so that what was read can be committed.
+fn end(outcome: Outcome, out: Outlet, context: &Context) -> Outcome {
+    match outcome {
+        Err(Stop::PeerClosed) if context.is_draining.load(Ordering::Acquire) => {}
+        outcome => outcome?,
+    }
+    out.finish();
+    Ok(())
 }
 
 /// Reads records to their end. Each is sent on as soon as nothing more is there, and no buffer is held during a wait.

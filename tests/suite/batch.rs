@@ -128,7 +128,7 @@ fn failed_source_rolls_the_last_batch_back() {
         "{names:?}"
     );
     for name in names.iter().filter(|name| *name != "a") {
-        assert_eq!(folder.read(name).iter().filter(|byte| **byte == b'\n').count(), 1000);
+        assert_eq!(folder.read(name).split_inclusive(|byte| *byte == b'\n').count(), 1000);
     }
 }
 
@@ -198,4 +198,44 @@ fn mistakes_are_told_with_their_place() {
     let run = highwater(["--memory", "1MiB", "take 1 | batch size=1M (gzip | write {n})"]).run();
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("the least that would do"), "{}", run.stderr);
+}
+
+#[test]
+fn signal_commits_what_was_read() {
+    let folder = Folder::new();
+    let fifo = folder.fifo("fifo");
+    let mut running = highwater([
+        "--progress",
+        "json",
+        "--interval",
+        "10ms",
+        "read fifo | lines | batch every=1h (write out/{n})",
+    ])
+    .within(&folder)
+    .start();
+    let mut input = File::options().write(true).open(fifo).expect("opened");
+    input.write_all(b"1\n2\n3\n").expect("it reads");
+    assert!(running.writes(6));
+    running.signal(Signal::INT);
+    let run = running.wait();
+    assert_eq!(run.signal, Some(Signal::INT.as_raw()), "{}", run.stderr);
+    assert!(run.stderr.contains("committing what was read"), "{}", run.stderr);
+    assert_eq!(folder.read("out/1"), b"1\n2\n3\n");
+}
+
+#[test]
+fn without_time_to_drain_nothing_is_left() {
+    let folder = Folder::new();
+    let fifo = folder.fifo("fifo");
+    let pipeline = "read fifo | lines | batch every=1h (exec sleep 60 | write out/{n})";
+    let mut running = highwater(["--progress", "json", "--interval", "10ms", "--drain", "100ms", pipeline])
+        .within(&folder)
+        .start();
+    let mut input = File::options().write(true).open(fifo).expect("opened");
+    input.write_all(b"1\n").expect("it reads");
+    assert!(running.writes(2));
+    running.signal(Signal::TERM);
+    let run = running.wait();
+    assert_eq!(run.signal, Some(Signal::TERM.as_raw()), "{}", run.stderr);
+    assert_eq!(names(&folder.join("out")), [""; 0]);
 }
