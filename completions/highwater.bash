@@ -50,7 +50,7 @@ _highwater() {
 
     case "${cmd}" in
         highwater)
-            opts="-q -h -V --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace --help --version demo stages explain ctl report attach serve check generate"
+            opts="-q -h -V --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --drain --min-rate --min-rate-grace --help --version demo stages explain ctl report attach serve check generate"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -101,6 +101,10 @@ _highwater() {
                     return 0
                     ;;
                 --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --drain)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -264,7 +268,7 @@ _highwater() {
             return 0
             ;;
         highwater__subcmd__explain)
-            opts="-q -h --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace --help"
+            opts="-q -h --memory --chunk --max-rss --ignore-backpressure --progress --quiet --interval --color --metrics --log --stats --record --timeout --stall-timeout --drain --min-rate --min-rate-grace --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -315,6 +319,10 @@ _highwater() {
                     return 0
                     ;;
                 --stall-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --drain)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -609,7 +617,7 @@ _highwater_with_stages() {
     while [[ $at -lt ${#words[@]} ]]; do
         case ${words[at]} in
             explain) is_explain=yes ;;
-            -*) [[ " --memory --chunk --max-rss --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace " == *" ${words[at]} "* ]] && at=$((at + 1)) ;;
+            -*) [[ " --memory --chunk --max-rss --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --drain --min-rate --min-rate-grace " == *" ${words[at]} "* ]] && at=$((at + 1)) ;;
             *) break ;;
         esac
         at=$((at + 1))

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_highwater_global_optspecs
-    string join \n memory= chunk= max-rss= ignore-backpressure progress= q/quiet interval= color= metrics= log= stats= record= timeout= stall-timeout= min-rate= min-rate-grace= h/help V/version
+    string join \n memory= chunk= max-rss= ignore-backpressure progress= q/quiet interval= color= metrics= log= stats= record= timeout= stall-timeout= drain= min-rate= min-rate-grace= h/help V/version
 end
 
 function __fish_highwater_needs_command
@@ -46,6 +46,7 @@ complete -c highwater -n "__fish_highwater_needs_command" -l stats -d 'At the en
 complete -c highwater -n "__fish_highwater_needs_command" -l record -d 'Write every sample to a file, for `highwater report`' -r -F
 complete -c highwater -n "__fish_highwater_needs_command" -l timeout -d 'End with code 8 if the whole run takes longer' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
+complete -c highwater -n "__fish_highwater_needs_command" -l drain -d 'How long a signal lets a run commit what it has read, before it is rolled back' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l min-rate -d 'End with code 8 if the sink takes less on average' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
 complete -c highwater -n "__fish_highwater_needs_command" -l ignore-backpressure -d 'Show what happens without backpressure: links without a bound'
@@ -92,6 +93,7 @@ complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stats -d
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l record -d 'Write every sample to a file, for `highwater report`' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l timeout -d 'End with code 8 if the whole run takes longer' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stall-timeout -d 'End with code 8 if no byte moves for so long' -r
+complete -c highwater -n "__fish_highwater_using_subcommand explain" -l drain -d 'How long a signal lets a run commit what it has read, before it is rolled back' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate -d 'End with code 8 if the sink takes less on average' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l min-rate-grace -d 'How long --min-rate is averaged over, and how long a run has before it counts' -r
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l ignore-backpressure -d 'Show what happens without backpressure: links without a bound'
@@ -707,7 +709,7 @@ function __highwater_words
             case demo ctl report generate stages check
                 return 1
             case '-*'
-                contains -- $words[1] --memory --chunk --max-rss --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --min-rate --min-rate-grace; and set -e words[1]
+                contains -- $words[1] --memory --chunk --max-rss --progress --interval --color --metrics --log --stats --record --timeout --stall-timeout --drain --min-rate --min-rate-grace; and set -e words[1]
             case '*'
                 break
         end

@@ -144,6 +144,7 @@ fn costs(plan: &Plan, is_guarded: bool) -> String {
     let who = if memory.fixed { "--memory" } else { "by default" };
     let stages = plan.stages.len();
     let guard = if is_guarded { ", the guard's" } else { "" };
+    let journal = if plan.repeats.is_some() { ", the journal's" } else { "" };
     let unbounded = if memory.is_unbounded {
         "unbounded: --ignore-backpressure lets every link grow; with backpressure\n         "
     } else {
@@ -152,12 +153,12 @@ fn costs(plan: &Plan, is_guarded: bool) -> String {
     format!(
         "path     {lane}\n\
          memory   {unbounded}links {} + state {} = {}, of {} ({who})\n\
-         threads  {} at most: a stage's each, the engine's, the view's{guard}; threads= adds more\n",
+         threads  {} at most: a stage's each, the engine's, the view's{guard}{journal}; threads= adds more\n",
         human_size(memory.link_bytes()),
         human_size(memory.state),
         human_size(sum),
         human_size(memory.limit),
-        stages + 2 + usize::from(is_guarded),
+        stages + 2 + usize::from(is_guarded) + usize::from(plan.repeats.is_some()),
     )
 }
 

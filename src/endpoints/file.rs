@@ -425,8 +425,8 @@ impl Endpoint for File {
         self.options.checks.resume.is_some().then_some(&mut self.resumption)
     }
 
-    fn checkpoint(&self) -> Option<u64> {
-        self.options.checks.resume
+    fn checkpoints(&self) -> Option<(&'static str, u64)> {
+        Some(("resume=true", self.options.checks.resume?))
     }
 
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {

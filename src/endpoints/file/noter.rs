@@ -33,7 +33,7 @@ impl Noter {
                 let _ = sender.send(note(&file, &mut journal, &checkpoint));
             }
         };
-        let thread = platform::spawn("journal", 64 << 10, work);
+        let thread = platform::spawn("journal", 256 << 10, work);
         Ok(Self {
             checkpoints: Some(checkpoints),
             results,
