@@ -114,11 +114,9 @@ pub fn carries_stream() -> Misnamed {
 /// If it names something else.
 pub fn regular_path(name: &[u8]) -> Result<PathBuf, Misnamed> {
     let (scheme, path) = Scheme::find(super::SCHEMES, name)?;
-    let path = checked(path)?;
-    if scheme.prefix != SCHEME.prefix || open_descriptor(&path).is_some() {
-        return Err(Misnamed::new("it is not a regular file", "name a file"));
-    }
-    Ok(path)
+    let path = (scheme.prefix == SCHEME.prefix).then(|| checked(path)).transpose()?;
+    path.filter(|path| open_descriptor(path).is_none())
+        .ok_or_else(|| Misnamed::new("it is not a regular file", "name a file"))
 }
 
 /// The endpoint of a small file that is written beside the stream.
