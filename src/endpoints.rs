@@ -13,6 +13,7 @@ use crate::stage::{Commit, Outcome};
 pub mod batch;
 mod connecting;
 mod file;
+mod follow;
 #[cfg(feature = "http")]
 mod http;
 pub mod journal;

@@ -17,8 +17,8 @@ use crate::platform::{
 };
 use crate::stage::{BoxFuture, Endpoint, Facts, Holes, Incoming, OpenReader, OpenWriter, Outgoing, Resumption};
 
-use super::Kept;
 use super::stdio::Inherited;
+use super::{Kept, follow};
 
 mod draft;
 mod in_place;
@@ -48,9 +48,12 @@ pub static SCHEME: Scheme = Scheme {
     prefix: "file:",
     summary: "a file, device or FIFO; the plain path means the same",
     read: Some(Access {
-        params: &[ZERO_COPY],
+        params: &[ZERO_COPY, follow::FOLLOW, follow::FROM, follow::STATE],
         place: |path, args| {
             let path = checked(path).map_err(|wrong| wrong.of(args))?;
+            if let Some(followed) = follow::followed(&path, args) {
+                return followed;
+            }
             Ok(match open_descriptor(&path) {
                 Some(descriptor) => Box::new(descriptor.read_as(args)),
                 None => Box::new(File {

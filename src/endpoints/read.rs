@@ -75,10 +75,12 @@ fn plan(args: &Args) -> Result<Source, Problem> {
     if places.len() > 1
         && let Some(place) = places
             .iter()
-            .find(|place| place.settles() || place.gives().has_records())
+            .find(|place| place.settles() || place.is_endless() || place.gives().has_records())
     {
         let message = format!("{} cannot be one of several", place.shown());
-        let help = if place.settles() {
+        let help = if place.is_endless() {
+            "read it alone: it has no end"
+        } else if place.settles() {
             "read it alone: its answer depends on the end of the run"
         } else {
             "read it alone, or as=bytes"

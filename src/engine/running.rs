@@ -13,8 +13,8 @@ use crate::graph::{EdgeId, EdgeMap, Graph, Id, NodeId, NodeMap};
 use crate::plan::MemoryPlan;
 use crate::platform::ResidentMemory;
 use crate::stage::{
-    Budget, Cancel, Claim, CommitTurn, Context, ExternalFd, Notice, Notices, OpenSource, OpenWriter, Outcome, Settle,
-    SideFile, SubPipeline, Work,
+    Budget, Cancel, Claim, CommitTurn, Context, Durability, Durable, ExternalFd, Notice, Notices, OpenSource,
+    OpenWriter, Outcome, Settle, SideFile, SubPipeline, Work,
 };
 
 use super::commit::Commits;
@@ -117,6 +117,8 @@ pub struct Run {
     /// Whether the first signal only ends the source.
     drains: bool,
     is_draining: Arc<AtomicBool>,
+    /// Tells the source what is durable, where it is to be told.
+    durability: Option<Arc<Durability>>,
     is_stopped: bool,
 }
 
@@ -191,7 +193,11 @@ impl Run {
             OpenRole::Source(source) => source.settle(),
             _ => None,
         });
-        let settles = settles.collect();
+        let settles: Vec<Arc<dyn Settle>> = settles.collect();
+        let durability = settles
+            .iter()
+            .find(|source| source.is_acknowledged())
+            .map(|source| Durability::new(source.clone(), graph.sinks().count()));
         let direct = joins_directly(&mut roles, &memory);
         let (pool, links) = links(&memory, &opened.joins, direct, most);
         let pause_point = Arc::new(PausePoint::default());
@@ -223,6 +229,7 @@ impl Run {
             notices,
             drains: opened.drains,
             is_draining: Arc::default(),
+            durability,
             is_stopped: false,
         };
         if direct {
@@ -309,7 +316,7 @@ impl Run {
             side_file: stage.side_file.clone().map(|file| file as Arc<dyn SideFile>),
             commit: stage.turn.clone(),
             is_draining: self.is_draining.clone(),
-            durable: None,
+            durable: self.durable(node),
             notices: stage.notices.clone(),
             sub_pipelines: stage.sub_pipelines.clone(),
         }
@@ -387,6 +394,12 @@ impl Run {
             Next::StopAll => return true,
         }
         self.verdict.awaited().next().is_none()
+    }
+
+    /// Where a sink reports what it has made durable.
+    fn durable(&self, node: NodeId) -> Option<Durable> {
+        let sink = self.graph.sinks().position(|sink| sink == node)?;
+        Some(Durable::of(self.durability.clone()?, sink))
     }
 
     /// Ends the source: what it has read is committed.

@@ -495,6 +495,15 @@ pub fn limit_unsent(fd: BorrowedFd<'_>, bytes: u32) -> rustix::io::Result<()> {
     }
 }
 
+/// Announces what happens in a folder as long as it is open; `None` if the system cannot.
+pub fn watch_folder(folder: &std::path::Path) -> Option<OwnedFd> {
+    use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+    let events = init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+    let changes = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::MOVE;
+    add_watch(&events, folder, changes).ok()?;
+    Some(events)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};

@@ -425,3 +425,7 @@ pub fn tune_keepalive(_fd: BorrowedFd<'_>, _user_timeout: Option<Duration>) -> r
 pub fn limit_unsent(_fd: BorrowedFd<'_>, _bytes: u32) -> rustix::io::Result<()> {
     Ok(())
 }
+/// Announces what happens in a folder as long as it is open: not here.
+pub fn watch_folder(_: &std::path::Path) -> Option<OwnedFd> {
+    None
+}

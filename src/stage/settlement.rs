@@ -36,6 +36,10 @@ pub enum Settled {
 /// What an open source does once the end of the run is known: answer an upload, acknowledge a message, close a cursor.
 /// The engine calls it once, after the outputs were committed or rolled back, within a bounded time.
 pub trait Settle: Send + Sync {
+    /// Whether it is told of what is durable while the run goes on.
+    fn is_acknowledged(&self) -> bool {
+        false
+    }
     /// Everything up to `position` is durable in every sink. Called from any thread, while the run goes on, with positions
     /// that only grow; never waits.
     fn acknowledge(&self, position: Position) {

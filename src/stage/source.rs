@@ -434,6 +434,10 @@ impl OpenSource {
         };
         let mut total = 0;
         let mut size = ReadSize::new(Shape::Socket, out.largest());
+        if let Some(position) = reader.position() {
+            // An earlier run may have come this far.
+            out.mark(position)?;
+        }
         loop {
             let wanted = wanted(*left)?;
             if context.cancel.is_tripped() {

@@ -1,0 +1,335 @@
+//! A file that is read for as long as others write to it, across rotation and truncation.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use memchr::memrchr;
+use tokio::time::{Sleep, sleep};
+
+use crate::catalog::{Args, Param, Placed};
+use crate::error::{Failure, Kind, Problem, Stop, shown};
+use crate::flow::Position;
+use crate::platform::{FilePlace, FolderWatch};
+use crate::stage::{BoxFuture, Endpoint, Facts, OpenReader, Outside, Settle, StreamReader};
+
+mod neighbours;
+mod options;
+mod state;
+
+pub use options::{FOLLOW, FROM, PARAMS, STATE};
+
+use neighbours::Next;
+use state::{Identity, Keeper, Kept};
+
+/// How often a file is looked at while nothing announces a change: network file systems send no events.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The file at `path`, if it is to be followed.
+pub fn followed(path: &Path, args: &Args) -> Option<Placed> {
+    if !args.flag(FOLLOW.name) {
+        let given = PARAMS
+            .iter()
+            .find(|param: &&Param| args.is_given(param.name) && param.name != FOLLOW.name);
+        return given.map(|param| {
+            let problem = Problem::at(args.span_of(param.name), format!("`{}` is for follow=true", param.name));
+            Err(problem.help("give follow=true as well, or leave it out"))
+        });
+    }
+    let state = args
+        .words(STATE.name)
+        .first()
+        .map(|state| PathBuf::from(std::ffi::OsStr::from_bytes(state)));
+    Some(Ok(Box::new(Followed {
+        path: path.to_owned(),
+        from_end: args.choice(FROM.name) == Some(options::END),
+        state,
+    })))
+}
+
+struct Followed {
+    path: PathBuf,
+    from_end: bool,
+    state: Option<PathBuf>,
+}
+
+impl Endpoint for Followed {
+    fn shown(&self) -> String {
+        shown(self.path.as_os_str().as_bytes())
+    }
+
+    fn source_facts(&self) -> Result<Facts, Failure> {
+        let mut files = Vec::new();
+        for path in [Some(&self.path), self.state.as_ref()].into_iter().flatten() {
+            match std::fs::metadata(path) {
+                Ok(found) if !found.is_file() => {
+                    let why = format!("{} is not a regular file", shown(path.as_os_str().as_bytes()));
+                    return Err(Failure::because(Kind::Usage, "cannot follow", why));
+                }
+                _ => files.extend(FilePlace::find(path).ok().flatten()),
+            }
+        }
+        Ok(Facts {
+            files,
+            outside: Some(Outside::Disk),
+            ..Facts::default()
+        })
+    }
+
+    fn reading(&self) -> String {
+        let state = match &self.state {
+            Some(state) => format!(
+                "\n    what is durable is noted in {}, and the next run goes on there",
+                shown(state.as_os_str().as_bytes())
+            ),
+            None => String::new(),
+        };
+        format!("follows the file until a signal, by its name{state}")
+    }
+
+    fn is_endless(&self) -> bool {
+        true
+    }
+
+    fn settles(&self) -> bool {
+        self.state.is_some()
+    }
+
+    fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
+        Box::pin(async move {
+            let kept = self.state.as_deref().map(Kept::read).transpose()?.flatten();
+            let mut reader = Reader {
+                current: None,
+                position: kept.as_ref().map_or(0, |kept| kept.position),
+                boundary: kept.as_ref().map_or(0, |kept| kept.position),
+                keeper: None,
+                watch: None,
+                timer: Box::pin(sleep(LOOK_INTERVAL)),
+                is_missing: false,
+                path: self.path.clone(),
+            };
+            if let Some(state) = self.state.clone() {
+                reader.keeper = Some(Keeper::start(state)?);
+            }
+            reader
+                .begin(kept.as_ref(), self.from_end)
+                .map_err(|error| Failure::io(Kind::Source, "cannot open", error))?;
+            Ok(OpenReader::Stream(Box::new(reader)))
+        })
+    }
+}
+
+/// One of the files that had the name.
+struct Current {
+    file: File,
+    /// Where the next byte is in it.
+    offset: u64,
+    /// The first bytes, as far as they were there when they were last looked at.
+    identity: Identity,
+}
+
+struct Reader {
+    path: PathBuf,
+    /// `None` while there is no file of that name.
+    current: Option<Current>,
+    /// Bytes of all files together that were given on.
+    position: u64,
+    /// The same up to the last end of a line.
+    boundary: u64,
+    keeper: Option<Arc<Keeper>>,
+    watch: Option<FolderWatch>,
+    timer: Pin<Box<Sleep>>,
+    /// Whether it was said that there is no file.
+    is_missing: bool,
+}
+
+impl Reader {
+    /// Opens the file of an earlier run, or the one that has the name now.
+    fn begin(&mut self, kept: Option<&Kept>, from_end: bool) -> io::Result<()> {
+        if let Some(kept) = kept {
+            if let Some((file, identity)) = neighbours::find(&self.path, &kept.identity)? {
+                self.enter(file, identity, kept.offset);
+                return Ok(());
+            }
+            tracing::warn!(
+                "{}: the file that an earlier run has read is not there any more: lines may be lost between it and this one",
+                self.shown()
+            );
+        }
+        let Some((file, identity)) = neighbours::open(&self.path)? else {
+            return Ok(());
+        };
+        let offset = if from_end && kept.is_none() {
+            end_of_lines(&file)?
+        } else {
+            0
+        };
+        self.enter(file, identity, offset);
+        Ok(())
+    }
+
+    fn shown(&self) -> String {
+        shown(self.path.as_os_str().as_bytes())
+    }
+
+    /// Goes on with another file.
+    fn enter(&mut self, file: File, identity: Identity, offset: u64) {
+        if let Some(keeper) = &self.keeper {
+            keeper.enter(self.boundary, identity, offset);
+        }
+        self.is_missing = false;
+        self.current = Some(Current { file, offset, identity });
+    }
+
+    /// What is there now, whole lines if there are any; 0 at the end. The second number is how many bytes of a line
+    /// without an end follow.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<(usize, usize)> {
+        let Some(current) = &mut self.current else {
+            return Ok((0, 0));
+        };
+        let count = current.file.read_at(buffer, current.offset)?;
+        let whole = match memrchr(b'\n', &buffer[..count]) {
+            Some(last) => last + 1,
+            // A line that is longer than the buffer is given on in pieces.
+            None if count == buffer.len() => count,
+            None => 0,
+        };
+        self.gave(&buffer[..whole]);
+        Ok((whole, count - whole))
+    }
+
+    /// Counts bytes that are given on.
+    fn gave(&mut self, bytes: &[u8]) {
+        if let Some(current) = &mut self.current {
+            current.offset += bytes.len() as u64;
+            if current.identity.is_short() {
+                current.identity.lengthen(&current.file);
+                if let Some(keeper) = &self.keeper {
+                    keeper.lengthen(current.identity);
+                }
+            }
+        }
+        self.position += bytes.len() as u64;
+        if bytes.ends_with(b"\n") {
+            self.boundary = self.position;
+        }
+    }
+
+    /// Looks whether the name has another file by now, or the same was truncated. Returns whether there is more to read.
+    fn look(&mut self, buffer: &mut [u8], torn: usize) -> io::Result<Option<usize>> {
+        let Some(current) = &self.current else {
+            let Some((file, identity)) = neighbours::open(&self.path)? else {
+                if !std::mem::replace(&mut self.is_missing, true) {
+                    tracing::warn!("{}: there is no such file yet; waiting for it", self.shown());
+                }
+                return Ok(None);
+            };
+            self.enter(file, identity, 0);
+            return Ok(Some(0));
+        };
+        let found = current.file.metadata()?;
+        if found.size() < current.offset || !current.identity.is_of(&current.file) {
+            tracing::warn!(
+                "{}: it was truncated; lines that were written since it was last read may be lost",
+                self.shown()
+            );
+            let file = current.file.try_clone()?;
+            let identity = Identity::of(&file)?;
+            self.enter(file, identity, 0);
+            return Ok(Some(0));
+        }
+        match neighbours::next(&self.path, &current.identity)? {
+            Next::Same => Ok(None),
+            Next::File(file, identity) => {
+                // It may have been written to up to the moment when it lost its name.
+                if found.size() < current.file.metadata()?.size() || current.offset + (torn as u64) < found.size() {
+                    return Ok(Some(0));
+                }
+                let room = buffer.len() > torn;
+                if torn > 0 && room {
+                    // Its last line has no end: the next one must not be joined to it.
+                    buffer[torn] = b'\n';
+                    self.position += torn as u64;
+                    self.boundary = self.position;
+                    self.enter(file, identity, 0);
+                    return Ok(Some(torn + 1));
+                }
+                self.enter(file, identity, 0);
+                Ok(Some(0))
+            }
+        }
+    }
+
+    /// Waits for a change.
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.watch.is_none() {
+            self.watch = FolderWatch::of(&self.path);
+        }
+        let has_changed = self
+            .watch
+            .as_mut()
+            .is_some_and(|watch| watch.poll_change(context).is_ready());
+        if self.timer.as_mut().poll(context).is_ready() {
+            self.timer = Box::pin(sleep(LOOK_INTERVAL));
+            return Poll::Ready(());
+        }
+        if has_changed { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+fn failed(error: io::Error) -> Stop {
+    Failure::io(Kind::Source, "cannot read", error).into()
+}
+
+/// The offset behind the last whole line.
+fn end_of_lines(file: &File) -> io::Result<u64> {
+    let mut end = file.metadata()?.size();
+    let mut block = [0; 8192];
+    while end > 0 {
+        let start = end.saturating_sub(block.len() as u64);
+        let length = usize::try_from(end - start).unwrap_or(block.len());
+        let count = file.read_at(&mut block[..length], start)?;
+        if let Some(last) = memrchr(b'\n', &block[..count]) {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+impl StreamReader for Reader {
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, Stop>> {
+        if let Some(failure) = self.keeper.as_ref().and_then(|keeper| keeper.failure()) {
+            return Poll::Ready(Err(failure.into()));
+        }
+        loop {
+            let (count, torn) = self.read(buffer).map_err(failed)?;
+            if count > 0 {
+                return Poll::Ready(Ok(count));
+            }
+            match self.look(buffer, torn).map_err(failed)? {
+                Some(0) => {}
+                Some(count) => return Poll::Ready(Ok(count)),
+                None => std::task::ready!(self.wait(context)),
+            }
+        }
+    }
+
+    fn blocks(&self) -> bool {
+        true
+    }
+
+    fn position(&self) -> Option<Position> {
+        self.keeper.is_some().then(|| Position(self.boundary.into()))
+    }
+
+    fn settle(&self) -> Option<Arc<dyn Settle>> {
+        self.keeper.clone().map(|keeper| keeper as Arc<dyn Settle>)
+    }
+}

@@ -1,0 +1,272 @@
+//! What is durable of a file that is followed, noted for the next run.
+
+use std::collections::VecDeque;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::error::{Failure, Kind, shown};
+use crate::flow::Position;
+use crate::platform;
+use crate::stage::{BoxFuture, Settle, Settled};
+
+/// The version of the format.
+const SCHEMA: u32 = 1;
+/// Bytes at a file's start that tell it from another with the same inode.
+const HEAD: usize = 1024;
+/// The stack of the thread that writes, in bytes.
+const STACK: usize = 64 << 10;
+
+/// What tells a file from others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    device: u64,
+    inode: u64,
+    /// How many bytes at its start are summed; a short file gets more.
+    head_bytes: usize,
+    /// The first bytes of their BLAKE3 sum.
+    head_sum: u64,
+}
+
+impl Identity {
+    pub fn of(file: &File) -> io::Result<Self> {
+        let found = file.metadata()?;
+        let mut identity = Self {
+            device: found.dev(),
+            inode: found.ino(),
+            head_bytes: 0,
+            head_sum: 0,
+        };
+        identity.lengthen(file);
+        Ok(identity)
+    }
+
+    /// Whether it could still sum more bytes.
+    pub fn is_short(&self) -> bool {
+        self.head_bytes < HEAD
+    }
+
+    /// Sums what is there by now.
+    pub fn lengthen(&mut self, file: &File) {
+        if let Some((bytes, sum)) = head(file, HEAD) {
+            (self.head_bytes, self.head_sum) = (bytes, sum);
+        }
+    }
+
+    /// Whether an open file still begins as it did.
+    pub fn is_of(&self, file: &File) -> bool {
+        head(file, self.head_bytes) == Some((self.head_bytes, self.head_sum)) || self.head_bytes == 0
+    }
+
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    pub fn has(&self, found: &Metadata) -> bool {
+        (self.device, self.inode) == (found.dev(), found.ino())
+    }
+}
+
+/// How many bytes are at a file's start, of at most so many, and their sum.
+fn head(file: &File, most: usize) -> Option<(usize, u64)> {
+    let mut bytes = [0; HEAD];
+    let mut count = 0;
+    while count < most {
+        match file.read_at(&mut bytes[count..most], count as u64).ok()? {
+            0 => break,
+            more => count += more,
+        }
+    }
+    let sum = blake3::hash(&bytes[..count]);
+    let first = sum.as_bytes().first_chunk().copied().unwrap_or_default();
+    Some((count, u64::from_le_bytes(first)))
+}
+
+/// The contents of a state's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    schema: u32,
+    /// Bytes of all files together.
+    pub position: u64,
+    /// Where the next byte is in its file.
+    pub offset: u64,
+    /// The file.
+    #[serde(flatten)]
+    pub identity: Identity,
+}
+
+impl Kept {
+    /// What an earlier run has noted; `None` if there is nothing.
+    ///
+    /// # Errors
+    /// If there is something else.
+    pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("cannot read", path, error)),
+        };
+        let kept: Option<Self> = serde_json::from_slice(&text).ok();
+        let kept = kept.filter(|kept| kept.schema == SCHEMA);
+        kept.map(Some).ok_or_else(|| {
+            let why = format!(
+                "{} is no state of follow=true; remove it to begin anew",
+                shown(path.as_os_str().as_bytes())
+            );
+            Failure::because(Kind::Integrity, "cannot go on", why)
+        })
+    }
+
+    /// Replaces the file, durably.
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let mut new = path.as_os_str().to_owned();
+        new.push(".new");
+        let new = PathBuf::from(new);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(serde_json::to_string(self)?.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)?;
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+fn failed(operation: &str, path: &Path, error: io::Error) -> Failure {
+    let operation = format!("{operation} the state in {}", shown(path.as_os_str().as_bytes()));
+    Failure::io(Kind::Source, operation, error)
+}
+
+/// A file from the position at which it was begun.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    from: u64,
+    offset: u64,
+    identity: Identity,
+}
+
+enum Message {
+    Durable(u64),
+    Flush(oneshot::Sender<()>),
+}
+
+/// Notes what is durable, on a thread of its own.
+pub struct Keeper {
+    parts: Arc<Mutex<VecDeque<Part>>>,
+    failure: Arc<Mutex<Option<Failure>>>,
+    sender: Mutex<Sender<Message>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Keeper {
+    /// Starts the thread, which writes `path` whenever more is durable.
+    ///
+    /// # Errors
+    /// If there is no thread.
+    pub fn start(path: PathBuf) -> Result<Arc<Self>, Failure> {
+        let (sender, receiver) = channel();
+        let keeper = Self {
+            parts: Arc::default(),
+            failure: Arc::default(),
+            sender: Mutex::new(sender),
+        };
+        let (parts, failure) = (keeper.parts.clone(), keeper.failure.clone());
+        let work = move || keep(&path, &receiver, &parts, &failure);
+        platform::spawn("state", STACK, work)
+            .map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))?;
+        Ok(Arc::new(keeper))
+    }
+
+    /// From `position` on the stream is that file, from its `offset`.
+    pub fn enter(&self, position: u64, identity: Identity, offset: u64) {
+        lock(&self.parts).push_back(Part {
+            from: position,
+            offset,
+            identity,
+        });
+    }
+
+    /// More is known of the last file.
+    pub fn lengthen(&self, identity: Identity) {
+        if let Some(part) = lock(&self.parts).back_mut() {
+            part.identity = identity;
+        }
+    }
+
+    /// Why the state could not be written.
+    pub fn failure(&self) -> Option<Failure> {
+        lock(&self.failure).take()
+    }
+}
+
+fn keep(path: &Path, messages: &Receiver<Message>, parts: &Mutex<VecDeque<Part>>, failure: &Mutex<Option<Failure>>) {
+    while let Ok(message) = messages.recv() {
+        let mut durable = None;
+        let mut flushed = Vec::new();
+        for message in std::iter::once(message).chain(messages.try_iter()) {
+            match message {
+                Message::Durable(position) => durable = Some(position),
+                Message::Flush(sender) => flushed.push(sender),
+            }
+        }
+        if let Some(position) = durable
+            && let Some(kept) = kept_at(position, &mut lock(parts))
+            && let Err(error) = kept.write(path)
+        {
+            *lock(failure) = Some(failed("cannot write", path, error));
+        }
+        for sender in flushed {
+            // Nobody waits for it any more.
+            let _ = sender.send(());
+        }
+    }
+}
+
+/// The state at a position. Files before it are forgotten.
+fn kept_at(position: u64, parts: &mut VecDeque<Part>) -> Option<Kept> {
+    while parts.get(1).is_some_and(|next| next.from <= position) {
+        parts.pop_front();
+    }
+    let part = parts.front()?;
+    Some(Kept {
+        schema: SCHEMA,
+        position,
+        offset: part.offset + position.checked_sub(part.from)?,
+        identity: part.identity,
+    })
+}
+
+impl Settle for Keeper {
+    fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            let (sender, flushed) = oneshot::channel();
+            if lock(&self.sender).send(Message::Flush(sender)).is_ok() {
+                let _ = flushed.await;
+            }
+        })
+    }
+
+    fn is_acknowledged(&self) -> bool {
+        true
+    }
+
+    fn acknowledge(&self, position: Position) {
+        let position = u64::try_from(position.0).unwrap_or(u64::MAX);
+        // The thread ends with this.
+        let _ = lock(&self.sender).send(Message::Durable(position));
+    }
+}
