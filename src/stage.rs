@@ -157,6 +157,8 @@ pub trait SideFile: Debug + Send + Sync {
 /// back; it ends when the stage is told to stop. All runs together stay within the share of the ceiling that the plan
 /// gave the stage.
 pub trait SubPipeline: Send + Sync + Debug {
+    /// Whether one run may be filled while the one before it is committed: they have no output in common.
+    fn overlaps(&self) -> bool;
     /// The most memory that one run uses, in bytes.
     fn memory(&self) -> u64;
     /// Runs it once, with `source` as its input. Succeeds when every output is committed.

@@ -144,6 +144,7 @@ fn costs(plan: &Plan, is_guarded: bool) -> String {
     let who = if memory.fixed { "--memory" } else { "by default" };
     let stages = plan.stages.len();
     let guard = if is_guarded { ", the guard's" } else { "" };
+    let journal = if plan.repeats.is_some() { ", the journal's" } else { "" };
     let unbounded = if memory.is_unbounded {
         "unbounded: --ignore-backpressure lets every link grow; with backpressure\n         "
     } else {
@@ -152,12 +153,12 @@ fn costs(plan: &Plan, is_guarded: bool) -> String {
     format!(
         "path     {lane}\n\
          memory   {unbounded}links {} + state {} = {}, of {} ({who})\n\
-         threads  {} at most: a stage's each, the engine's, the view's{guard}; threads= adds more\n",
+         threads  {} at most: a stage's each, the engine's, the view's{guard}{journal}; threads= adds more\n",
         human_size(memory.link_bytes()),
         human_size(memory.state),
         human_size(sum),
         human_size(memory.limit),
-        stages + 2 + usize::from(is_guarded),
+        stages + 2 + usize::from(is_guarded) + usize::from(plan.repeats.is_some()),
     )
 }
 
@@ -168,7 +169,7 @@ fn resuming(Repeats { checkpoint, held_back }: Repeats) -> String {
         held => format!(", {} in encoders", human_size(held)),
     };
     format!(
-        "resume   a later run continues; at worst it repeats {}{held} and the links\n",
+        "resume   a later run continues; at worst it repeats {}{held}, and the links\n",
         human_size(checkpoint)
     )
 }
@@ -200,6 +201,17 @@ mod tests {
         };
         let linked = "full at 64.0 KiB, resumes at 32.0 KiB, chunks up to 16.0 KiB";
         assert_eq!(links, [joined, linked, joined]);
+    }
+
+    #[test]
+    fn what_a_later_run_repeats_is_said() {
+        let last = |pipeline: &str| text(&plan(pipeline), None).lines().last().map(str::to_owned);
+        assert_eq!(
+            last("read /a | gzip threads=2 | write /b resume=true checkpoint=8MiB").expect("a line"),
+            "resume   a later run continues; at worst it repeats 8.00 MiB, 768 KiB in encoders, and the links"
+        );
+        let not_asked = last("read /a | gzip threads=2 | write /b").expect("a line");
+        assert!(not_asked.starts_with("threads"), "{not_asked}");
     }
 
     #[test]

@@ -167,6 +167,8 @@ struct Run {
     bytes: u64,
     records: u64,
     ends: Option<Instant>,
+    /// Whether it ends as soon as the position behind it is known.
+    is_due: bool,
 }
 
 /// The batches of a stream.
@@ -176,8 +178,10 @@ struct Batches {
     context: Context,
     /// What has come and belongs to no batch yet.
     rest: Option<Chunk>,
-    /// Where the next byte is in the stream, as far as that is known.
+    /// Where the next byte is in the stream; where the source is told what is durable, the last position that it gave.
     position: Position,
+    /// Whether nothing has come since that.
+    is_at_position: bool,
     /// The batch that is being filled.
     filling: Option<Run>,
     /// The batch before it, and the position behind it.
@@ -201,6 +205,7 @@ impl Batches {
             context,
             rest: None,
             position: Position(0),
+            is_at_position: true,
             filling: None,
             committing: None,
         }
@@ -211,7 +216,7 @@ impl Batches {
             match self.next().await? {
                 Event::Chunk(Some(chunk)) => self.take(chunk).await?,
                 Event::Chunk(None) => break,
-                Event::Time => self.close().await?,
+                Event::Time => self.close_if_known().await?,
                 // Its pipeline wants no more of this batch.
                 Event::Ended(outcome) => outcome?,
             }
@@ -270,11 +275,12 @@ impl Batches {
     async fn take(&mut self, chunk: Chunk) -> Outcome {
         let behind = chunk.position();
         if chunk.is_empty() {
-            self.position = behind.unwrap_or(self.position);
+            self.pass(0, behind);
             if self.filling.is_none() && self.committing.is_none() {
                 acknowledge(&self.context, self.position);
             }
-            return Ok(());
+            let is_due = self.filling.as_ref().is_some_and(|run| run.is_due);
+            return if is_due { self.close_if_known().await } else { Ok(()) };
         }
         let (bytes, records) = self.filling.as_ref().map_or((0, 0), |run| (run.bytes, run.records));
         let count = self.fitting(&chunk, bytes, records);
@@ -283,6 +289,9 @@ impl Batches {
             return self.close().await;
         }
         if self.filling.is_none() {
+            if !self.context.sub_pipelines[0].overlaps() {
+                self.committed().await?;
+            }
             self.begin();
         }
         let Some(run) = &mut self.filling else { return Ok(()) };
@@ -292,14 +301,25 @@ impl Batches {
         run.bytes += count as u64;
         run.records += counted - left;
         self.context.meter.add_out(count as u64);
-        self.position = match behind {
-            Some(position) if count == all => position,
-            _ => Position(self.position.0 + count as u128),
-        };
-        self.rest = rest;
-        let is_full = self.limits.size.is_some_and(|size| run.bytes >= size)
+        let is_full = run.is_due
+            || self.limits.size.is_some_and(|size| run.bytes >= size)
             || self.limits.records.is_some_and(|records| run.records >= records);
-        if is_full { self.close().await } else { Ok(()) }
+        self.pass(count, behind.filter(|_| count == all));
+        self.rest = rest;
+        if is_full { self.close_if_known().await } else { Ok(()) }
+    }
+
+    /// Notes that so many bytes have come, and the position behind them if it is known. It is never computed where the
+    /// source is told what is durable: the stages between may have changed the bytes.
+    fn pass(&mut self, bytes: usize, behind: Option<Position>) {
+        if let Some(position) = behind {
+            self.position = position;
+            self.is_at_position = true;
+        } else if self.context.durable.is_some() {
+            self.is_at_position &= bytes == 0;
+        } else {
+            self.position.0 += bytes as u128;
+        }
     }
 
     /// How many bytes of a chunk belong to the batch that has so many bytes and records already; 0 if it is full without
@@ -309,7 +329,7 @@ impl Batches {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         // A source that is told what is durable knows where a chunk ends, and not what lies in it.
         if self.context.durable.is_some() {
-            return if chunk.len() <= size || bytes == 0 {
+            return if chunk.len() <= size || bytes == 0 || !self.is_at_position {
                 chunk.len()
             } else {
                 0
@@ -335,7 +355,20 @@ impl Batches {
             bytes: 0,
             records: 0,
             ends: self.limits.every.map(|time| Instant::now() + time),
+            is_due: false,
         });
+    }
+
+    /// Ends the batch that is being filled, or lets it end with the next position: what it has could not be told otherwise.
+    async fn close_if_known(&mut self) -> Outcome {
+        if self.is_at_position {
+            return self.close().await;
+        }
+        if let Some(run) = &mut self.filling {
+            run.is_due = true;
+            run.ends = None;
+        }
+        Ok(())
     }
 
     /// Ends the batch that is being filled, once the one before it is committed: a later one is never there without it.

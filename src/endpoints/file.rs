@@ -27,6 +27,7 @@ mod obstacle;
 mod options;
 mod partial;
 mod replacement;
+mod resumed;
 mod target;
 mod temporary;
 mod verifier;
@@ -116,11 +117,9 @@ pub fn carries_stream() -> Misnamed {
 /// If it names something else.
 pub fn regular_path(name: &[u8]) -> Result<PathBuf, Misnamed> {
     let (scheme, path) = Scheme::find(super::SCHEMES, name)?;
-    let path = checked(path)?;
-    if scheme.prefix != SCHEME.prefix || open_descriptor(&path).is_some() {
-        return Err(Misnamed::new("it is not a regular file", "name a file"));
-    }
-    Ok(path)
+    let path = (scheme.prefix == SCHEME.prefix).then(|| checked(path)).transpose()?;
+    path.filter(|path| open_descriptor(path).is_none())
+        .ok_or_else(|| Misnamed::new("it is not a regular file", "name a file"))
 }
 
 /// The endpoint of a small file that is written beside the stream.
@@ -427,8 +426,8 @@ impl Endpoint for File {
         self.options.checks.resume.is_some().then_some(&mut self.resumption)
     }
 
-    fn checkpoint(&self) -> Option<u64> {
-        self.options.checks.resume
+    fn checkpoints(&self) -> Option<(&'static str, u64)> {
+        Some(("resume=true", self.options.checks.resume?))
     }
 
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {

@@ -517,6 +517,7 @@ pub fn source(tally: &Arc<Tally>) -> Source {
 pub fn sub_plan(case: Case, tally: Arc<Tally>) -> SubPlan {
     SubPlan {
         memory: 10_000,
+        overlaps: false,
         plan: Box::new(move |source, _| {
             let mut plan = case.plan(&tally);
             plan.stages[case.graph.root()].plan = StagePlan::Source(source);

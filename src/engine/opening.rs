@@ -352,7 +352,7 @@ impl Opener {
         self.open_sources(Reach::Near).await?;
         // One that continues an earlier run has to know what is read.
         let comes_first = |stage: &OpenStage<Opening>| match &stage.role {
-            Opening::Planned(StagePlan::Sink(sink)) => sink.checkpoint().is_none(),
+            Opening::Planned(StagePlan::Sink(sink)) => sink.checkpoints().is_none(),
             _ => false,
         };
         let far = self.planned(Reach::Far);

@@ -197,7 +197,7 @@ impl Run {
         let durability = settles
             .iter()
             .find(|source| source.is_acknowledged())
-            .map(|source| Durability::new(source.clone(), graph.sinks().count()));
+            .map(|source| Durability::new(source.clone(), required(&graph, &verdict).count()));
         let direct = joins_directly(&mut roles, &memory);
         let (pool, links) = links(&memory, &opened.joins, direct, most);
         let pause_point = Arc::new(PausePoint::default());
@@ -398,7 +398,7 @@ impl Run {
 
     /// Where a sink reports what it has made durable.
     fn durable(&self, node: NodeId) -> Option<Durable> {
-        let sink = self.graph.sinks().position(|sink| sink == node)?;
+        let sink = required(&self.graph, &self.verdict).position(|sink| sink == node)?;
         Some(Durable::of(self.durability.clone()?, sink))
     }
 
@@ -415,6 +415,11 @@ impl Run {
             self.watch.links.values().iter().for_each(|link| link.cancel());
         }
     }
+}
+
+/// The sinks without which nothing is acknowledged: a branch counts also once it is lost, unless it is optional.
+fn required(graph: &Graph, verdict: &Verdict) -> impl Iterator<Item = NodeId> {
+    graph.sinks().filter(|sink| !verdict.is_optional(*sink))
 }
 
 /// Whether the pipeline is a source and a sink that need no link.

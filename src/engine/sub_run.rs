@@ -31,6 +31,10 @@ impl SubRun {
 }
 
 impl SubPipeline for SubRun {
+    fn overlaps(&self) -> bool {
+        self.plan.overlaps
+    }
+
     fn memory(&self) -> u64 {
         self.plan.memory
     }

@@ -86,6 +86,17 @@ impl Names {
         if problems.is_empty() { Ok(names) } else { Err(problems) }
     }
 
+    /// Whether the runs have an output in common: a file that is appended to, or a place that has no name of its own for each.
+    pub fn share_output(&self) -> bool {
+        let mut is_shared = false;
+        writes(&mut self.script.clone().calls, &mut |call| {
+            let appends = value(call, b"append").is_some_and(|(value, _)| value != b"false");
+            let is_other = name_of(call).is_some_and(|word| Place::of(&word.bytes) == Place::Other);
+            is_shared |= appends || is_other;
+        });
+        is_shared
+    }
+
     /// The script of a run that is only planned.
     pub fn planned(&self) -> Script {
         let mut script = self.script.clone();

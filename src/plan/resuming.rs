@@ -29,39 +29,40 @@ pub fn prepare(
 ) -> Result<Option<Repeats>, Vec<Problem>> {
     let asked = graph
         .sinks()
-        .find_map(|node| Some((node, stages[node].plan.as_sink()?.checkpoint()?)));
-    let Some((sink, checkpoint)) = asked else {
+        .find_map(|node| Some((node, stages[node].plan.as_sink()?.checkpoints()?)));
+    let Some((sink, (option, checkpoint))) = asked else {
         return Ok(None);
     };
     let at = |demands: &NodeMap<Demand>, node, message: String| Problem::at(demands[node].span.clone(), message);
     if !graph.is_chain() {
-        let problem = at(
-            demands,
-            sink,
-            "resume=true needs a pipeline without branches".to_owned(),
-        );
+        let problem = at(demands, sink, format!("{option} needs a pipeline without branches"));
         return Err(vec![problem.help("write the other copies in a run of their own")]);
     }
-    let (mut problems, mut effects, mut stateful, mut held_back) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let mut problems = Vec::new();
+    let mut found = Resumption {
+        pipeline: text.to_owned(),
+        ..Resumption::default()
+    };
     for (node, stage) in stages.iter_mut() {
         match &mut stage.plan {
             StagePlan::Source(source) => match source.can_resume() {
                 Ok(()) => source.mark_positions(),
                 Err(what) => {
-                    let message = "resume=true needs a source that can be read from the middle";
-                    let problem = at(demands, node, message.to_owned()).label(format!("this is {what}"));
-                    problems
-                        .push(problem.help("read one regular file or one http:// resource, or leave resume=true out"));
+                    let message = format!("{option} needs a source that can be read from the middle");
+                    let problem = at(demands, node, message).label(format!("this is {what}"));
+                    problems.push(problem.help(format!(
+                        "read one regular file, one http:// resource or one s3:// object, or leave {option} out"
+                    )));
                 }
             },
             StagePlan::Transform(transform) => match transform.resume() {
                 Ok(resume) => {
-                    stateful.extend(resume.prepare());
-                    effects.extend(resume.effect());
-                    held_back += resume.held_back();
+                    found.states.extend(resume.prepare());
+                    found.effects.extend(resume.effect());
+                    found.held_back += resume.held_back();
                 }
                 Err(why) => {
-                    let message = format!("`{}` cannot start in the middle, as resume=true needs it", stage.name);
+                    let message = format!("`{}` cannot start in the middle, as {option} needs it", stage.name);
                     let problem = at(demands, node, message).label(why);
                     problems.push(
                         problem
@@ -75,19 +76,18 @@ pub fn prepare(
     if !problems.is_empty() {
         return Err(problems);
     }
+    let mut repeats = Repeats {
+        checkpoint,
+        held_back: found.held_back,
+    };
     if let StagePlan::Sink(place) = &mut stages[sink].plan
         && let Some(resumption) = place.resumption()
     {
-        *resumption = Resumption {
-            pipeline: text.to_owned(),
-            effects,
-            states: stateful,
-            held_back,
-            source: None,
-        };
+        *resumption = found;
+        repeats.checkpoint = place.checkpoints().map_or(checkpoint, |(_, bytes)| bytes);
     }
     for (demand, stage) in demands.values_mut().iter_mut().zip(stages.values()) {
         demand.state = stage.state_bytes();
     }
-    Ok(Some(Repeats { checkpoint, held_back }))
+    Ok(Some(repeats))
 }

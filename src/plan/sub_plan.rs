@@ -17,6 +17,8 @@ pub struct SubPlan {
     pub plan: Box<PlanRun>,
     /// The most memory that all its runs use at the same time, in bytes: part of the stage's own state.
     pub memory: u64,
+    /// Whether one run may be filled while the one before it is committed: they have no output in common.
+    pub overlaps: bool,
 }
 
 /// Plans one run of a sub-pipeline over a source.
@@ -47,6 +49,7 @@ impl SubPlan {
             memory: Some(share),
             ..limits
         };
+        let overlaps = !names.share_output();
         let plan = move |source, label| {
             let script = names.of(label)?;
             Plan::between(ends(source), &script, Vec::new(), limits).map_err(|error| {
@@ -59,7 +62,8 @@ impl SubPlan {
         };
         Ok(Self {
             plan: Box::new(plan),
-            memory: 2 * share,
+            memory: if overlaps { 2 * share } else { share },
+            overlaps,
         })
     }
 }

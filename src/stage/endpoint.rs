@@ -229,8 +229,9 @@ pub trait Endpoint: Send {
     fn resumption(&mut self) -> Option<&mut Resumption> {
         None
     }
-    /// After how many bytes that are read or written it notes how far it has come, if it can continue an earlier run.
-    fn checkpoint(&self) -> Option<u64> {
+    /// The parameter that lets it continue an earlier run, if it was given, and after how many bytes that are read or
+    /// written it notes how far it has come.
+    fn checkpoints(&self) -> Option<(&'static str, u64)> {
         None
     }
     /// Opens it for writing. What this makes is temporary until the commit.

@@ -239,3 +239,60 @@ fn without_time_to_drain_nothing_is_left() {
     assert_eq!(run.signal, Some(Signal::TERM.as_raw()), "{}", run.stderr);
     assert_eq!(names(&folder.join("out")), [""; 0]);
 }
+
+#[test]
+fn only_committed_lines_are_acknowledged() {
+    let folder = Folder::new();
+    let log = (0..60_000)
+        .map(|number| format!("x{number}\n"))
+        .collect::<Vec<_>>()
+        .concat();
+    folder.write("log", &log);
+    // Lines become longer on their way: what has been read of the file is less than what a batch has.
+    let pipeline = |stages: &str| {
+        format!(
+            "read log follow=true state=state | lines | redact x with=longer | batch size=100KiB every=20ms ({stages}write out/{{position}})"
+        )
+    };
+    let start = |stages: &str| {
+        let arguments = [
+            "--progress",
+            "json",
+            "--interval",
+            "10ms",
+            "--timeout",
+            "60s",
+            &pipeline(stages),
+        ];
+        highwater(arguments).within(&folder).start()
+    };
+    let union = || {
+        let out = folder.join("out");
+        let whole = names(&out).into_iter().filter(|name| !name.starts_with('.'));
+        whole
+            .map(|name| std::fs::read_to_string(out.join(name)).expect("text"))
+            .collect::<String>()
+    };
+    for kill in 1..=5 {
+        let mut running = start("throttle 2MB/s | ");
+        assert!(running.writes(kill * 40_000));
+        running.signal(Signal::KILL);
+        running.wait();
+    }
+    let mut running = start("");
+    while !union().ends_with("longer59999\n") {
+        assert_ne!(running.line(), "", "it ended early");
+    }
+    running.signal(Signal::INT);
+    running.wait();
+    assert!(union() == log.replace('x', "longer"), "each line once");
+}
+
+#[test]
+fn appended_batches_keep_their_order() {
+    let folder = Folder::new();
+    folder.write("a", lines(20_000));
+    let pipeline = "read a | lines | batch records=50 (write out append=true sync=false)";
+    highwater([pipeline]).within(&folder).run().succeeds();
+    assert!(folder.read("out") == lines(20_000));
+}

@@ -830,7 +830,7 @@ error: resume=true needs a source that can be read from the middle
 1 | read a a | take 5 | hash blake3 | write b resume=true
   | ^^^^^^^^ this is a series of files
   |
-  = help: read one regular file or one http:// resource, or leave resume=true out
+  = help: read one regular file, one http:// resource or one s3:// object, or leave resume=true out
 
 error: `take` cannot start in the middle, as resume=true needs it
   |
@@ -857,7 +857,7 @@ error: resume=true needs a source that can be read from the middle
 1 | read /dev/zero | buffer 1MiB | throttle 1MB/s | write b resume=true
   | ^^^^^^^^^^^^^^ this is a device
   |
-  = help: read one regular file or one http:// resource, or leave resume=true out
+  = help: read one regular file, one http:// resource or one s3:// object, or leave resume=true out
 --- exit 2
 "#]],
         );
@@ -870,7 +870,7 @@ error: resume=true needs a source that can be read from the middle
 1 | write b resume=true
   | ^^^^^^^^^^^^^^^^^^^ this is a standard stream
   |
-  = help: read one regular file or one http:// resource, or leave resume=true out
+  = help: read one regular file, one http:// resource or one s3:// object, or leave resume=true out
 --- exit 2
 "#]],
         );

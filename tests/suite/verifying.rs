@@ -56,7 +56,7 @@ fn differing_file_is_not_renamed() {
     );
     let line = run.stderr.lines().last().expect("a line");
     let expected =
-        "highwater: write b verify=true: what was read back is not what was written: 1000 bytes with the XXH3 sum ";
+        "highwater: write b verify=true: what was read back is not what was written: 1000 bytes with the BLAKE3 sum ";
     assert!(line.starts_with(expected), "{line}");
     assert_eq!(folder.read("b"), b"old");
     assert_eq!(folder.names(), ["a", "b"]);

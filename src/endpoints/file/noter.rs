@@ -8,7 +8,7 @@ use crate::error::{Failure, Kind};
 use crate::platform::{self, files};
 
 use super::super::journal::Journal;
-use super::verifier::Checkpoint;
+use super::resumed::Checkpoint;
 
 /// A thread that notes one checkpoint after the other.
 pub struct Noter {
@@ -33,7 +33,7 @@ impl Noter {
                 let _ = sender.send(note(&file, &mut journal, &checkpoint));
             }
         };
-        let thread = platform::spawn("journal", 64 << 10, work);
+        let thread = platform::spawn("journal", 256 << 10, work);
         Ok(Self {
             checkpoints: Some(checkpoints),
             results,

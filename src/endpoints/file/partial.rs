@@ -20,9 +20,10 @@ use super::super::journal::{Found, Journal};
 use super::super::revocable::{Revocable, Revoke};
 use super::draft::Draft;
 use super::options::WriteChecks;
+use super::resumed::{Checkpoint, Resumed};
 use super::target::{PRIVATE, Target};
 use super::temporary::{is_ours, sweep};
-use super::verifier::{Checkpoint, Resumed, Verifier};
+use super::verifier::Verifier;
 
 const PART: &str = ".highwater-part";
 const JOURNAL: &str = ".highwater-journal";
@@ -63,16 +64,8 @@ impl Partial {
             Descriptor::own(part).map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::IO)))?;
         let partial = Arc::new(Revocable::new(names));
         let mut outgoing = Outgoing::new(descriptor, Box::new(partial.clone()));
-        let resumed = Resumed {
-            journal: Some(journal),
-            noter: None,
-            last: last.point(),
-            start: last,
-            states,
-            due: None,
-            every: checks.resume.unwrap_or(u64::MAX),
-            partial,
-        };
+        let every = checks.resume.unwrap_or(u64::MAX);
+        let resumed = Resumed::new(last, journal, every, states, partial);
         outgoing.verify = Some(Box::new(Verifier::new(checks.verify, Some(resumed))));
         Ok(outgoing)
     }
@@ -160,7 +153,7 @@ impl Partial {
         let journal = self.open_ours(&self.journal, OFlags::APPEND)?;
         let size = files::fstat(part).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
         let size = u64::try_from(size.st_size).unwrap_or(0);
-        let mut last = Checkpoint::none();
+        let mut last = Checkpoint::default();
         if size == 0 {
             let begun = Journal::begin(journal, key).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
             return Ok((begun, last));

@@ -1,82 +1,18 @@
-//! Checks written bytes: their checksum, how many of them the disk has, and whether it has them right.
-
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
-use twox_hash::xxhash3_128::Hasher;
+//! Checks written bytes: whether the disk has them right, and how many of them a later run can count on.
 
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Position, Wait};
 use crate::platform::{Descriptor, files};
-use crate::stage::{Context, Outcome, ResumePoint, SavedStates, Verify};
+use crate::stage::{Context, Outcome, ResumePoint, Verify};
 
-use super::super::journal::Journal;
-use super::super::revocable::Revocable;
-use super::noter::Noter;
-use super::partial::Partial;
+use super::resumed::Resumed;
 
-/// The checksum of all bytes written so far.
+/// The checks of one file.
 pub struct Verifier {
-    hasher: Hasher,
+    /// The checksum of all bytes, if the whole file is read back at the end.
+    hasher: Option<blake3::Hasher>,
     bytes: u64,
-    /// Whether the whole file is read back at the end.
-    reads_back: bool,
     resumed: Option<Resumed>,
-}
-
-/// The number of leading bytes that are on the disk, with their checksum, and where the stages were then. It pairs a
-/// position in the source with one in the file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checkpoint {
-    /// The number of bytes.
-    pub bytes: u64,
-    /// Their XXH3 checksum of 128 bits, in hexadecimal: it finds accidents, and costs next to nothing.
-    pub xxh3: String,
-    /// The number of bytes of the source that they stand for.
-    pub source: u64,
-    /// The states of the stages that have one, from the first to the last.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub states: Vec<Vec<u8>>,
-}
-
-impl Checkpoint {
-    /// That of an empty file.
-    pub fn none() -> Self {
-        Self {
-            bytes: 0,
-            xxh3: hex(&Hasher::new()),
-            source: 0,
-            states: Vec::new(),
-        }
-    }
-
-    /// How far it is.
-    pub fn point(&self) -> ResumePoint {
-        ResumePoint {
-            read: self.source,
-            written: self.bytes,
-        }
-    }
-}
-
-/// The state of a file that a later run may resume.
-pub struct Resumed {
-    /// Until the first checkpoint is noted.
-    pub journal: Option<Journal<Checkpoint>>,
-    /// Notes checkpoints, from the first on.
-    pub noter: Option<Noter>,
-    /// The checkpoint at which this run begins.
-    pub start: Checkpoint,
-    /// How far the last checkpoint is that is noted, or is being noted.
-    pub last: ResumePoint,
-    /// The most bytes that are read or written behind the last checkpoint that is noted.
-    pub every: u64,
-    /// The states of the stages.
-    pub states: Vec<Arc<SavedStates>>,
-    /// The checkpoint that is noted next.
-    pub due: Option<Checkpoint>,
-    /// Removed if the file proves wrong.
-    pub partial: Arc<Revocable<Partial>>,
 }
 
 impl Verifier {
@@ -86,24 +22,23 @@ impl Verifier {
     /// Starts with an empty file, or where the journal ends.
     pub fn new(reads_back: bool, resumed: Option<Resumed>) -> Self {
         Self {
-            hasher: Hasher::new(),
+            hasher: reads_back.then(blake3::Hasher::new),
             bytes: 0,
-            reads_back,
             resumed,
         }
     }
 
-    /// Reads the whole file back from the disk, and compares.
-    fn read_back(&self, descriptor: &Descriptor, context: &Context) -> Outcome {
+    /// Reads the whole file back from the disk, and compares it with what was written.
+    fn read_back(&self, wrote: blake3::Hash, descriptor: &Descriptor, context: &Context) -> Outcome {
         files::fsync(descriptor).map_err(|error| Failure::io(Kind::Sink, "cannot make it durable", error))?;
         files::drop_cached(descriptor);
-        let mut hasher = Hasher::new();
+        let mut hasher = blake3::Hasher::new();
         let mut count = 0;
         read(descriptor, u64::MAX, context, |bytes| {
-            hasher.write(bytes);
+            hasher.update(bytes);
             count += bytes.len() as u64;
         })?;
-        let (wrote, found) = (hex(&self.hasher), hex(&hasher));
+        let found = hasher.finalize();
         if wrote == found {
             return Ok(());
         }
@@ -113,8 +48,10 @@ impl Verifier {
             tracing::error!("{more}");
         }
         let why = format!(
-            "{count} bytes with the XXH3 sum {found} instead of {} with {wrote}",
+            "{count} bytes with the BLAKE3 sum {} instead of {} with {}",
+            found.to_hex(),
             self.bytes,
+            wrote.to_hex()
         );
         Err(Failure::because(Kind::Integrity, "what was read back is not what was written", why).into())
     }
@@ -124,95 +61,52 @@ impl Verify for Verifier {
     fn resumes_at(&self) -> ResumePoint {
         self.resumed
             .as_ref()
-            .map_or_else(ResumePoint::default, |resumed| resumed.last)
+            .map_or_else(ResumePoint::default, |resumed| resumed.start.point())
     }
 
     /// Also cuts off what is behind the last checkpoint.
     fn begin(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome {
+        let length = self.resumes_at().written;
+        read(descriptor, length, context, |bytes| self.add(bytes))?;
         let Some(resumed) = &self.resumed else { return Ok(()) };
-        let start = &resumed.start;
-        self.bytes = start.bytes;
-        read(descriptor, start.bytes, context, |bytes| {
-            self.hasher.write(bytes);
-        })?;
-        let found = hex(&self.hasher);
-        if found != start.xxh3 {
-            let why = format!(
-                "its first {} bytes have the sum {found}, and the journal says {}; remove both to start over",
-                start.bytes, start.xxh3
-            );
-            return Err(Failure::because(Kind::Integrity, "cannot go on with the part", why).into());
-        }
-        let cut = files::ftruncate(descriptor, start.bytes)
-            .and_then(|()| files::seek(descriptor, rustix::fs::SeekFrom::Start(start.bytes)));
+        resumed.check_start()?;
+        let cut = files::ftruncate(descriptor, length)
+            .and_then(|()| files::seek(descriptor, rustix::fs::SeekFrom::Start(length)));
         cut.map_err(|error| Failure::io(Kind::Sink, "cannot go on with the part", error))?;
         Ok(())
     }
 
     fn add(&mut self, bytes: &[u8]) {
-        self.hasher.write(bytes);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
+        if let Some(resumed) = &mut self.resumed {
+            resumed.add(bytes);
+        }
         self.bytes += bytes.len() as u64;
     }
 
-    /// A checkpoint is due once enough was read or written, and the state of every stage is known.
     fn reach(&mut self, position: Position) {
-        let Some(resumed) = &mut self.resumed else { return };
-        // All of them are asked, so that each drops what is not needed any more.
-        let states: Vec<_> = resumed.states.iter().map(|saved| saved.at(position)).collect();
-        let source = u64::try_from(position.0).unwrap_or(u64::MAX);
-        let last = resumed.last;
-        // While one checkpoint is noted, as much is written as leads to the next.
-        let step = resumed.every.div_ceil(2);
-        if self.bytes - last.written < step && source.saturating_sub(last.read) < step {
-            return;
-        }
-        if let Some(states) = states.into_iter().collect() {
-            resumed.due = Some(Checkpoint {
-                bytes: self.bytes,
-                xxh3: hex(&self.hasher),
-                source,
-                states,
-            });
+        if let Some(resumed) = &mut self.resumed {
+            resumed.reach(position);
         }
     }
 
-    /// Lets the checkpoint that is due be noted, once the one before it is.
     fn note(&mut self, descriptor: &Descriptor, context: &Context) -> Result<(), Failure> {
-        let Some(resumed) = &mut self.resumed else {
-            return Ok(());
-        };
-        let Some(checkpoint) = resumed.due.take() else {
-            return Ok(());
-        };
-        if let Some(journal) = resumed.journal.take() {
-            let file = files::duplicate(descriptor);
-            let file = file.map_err(|error| Failure::io(Kind::Resources, "cannot keep a journal", error))?;
-            resumed.noter = Some(Noter::start(file, journal)?);
-        }
-        if let Some(noter) = &mut resumed.noter {
-            let _outside = context.meter.wait(Wait::Outside);
-            noter.wait()?;
-            resumed.last = checkpoint.point();
-            noter.submit(checkpoint);
-        }
-        Ok(())
+        self.resumed
+            .as_mut()
+            .map_or(Ok(()), |resumed| resumed.note(descriptor, context))
     }
 
     fn verify(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome {
-        if let Some(noter) = self.resumed.as_mut().and_then(|resumed| resumed.noter.as_mut()) {
-            let _outside = context.meter.wait(Wait::Outside);
-            noter.wait()?;
+        if let Some(resumed) = &mut self.resumed {
+            resumed.wait(context)?;
         }
-        if self.reads_back {
-            self.read_back(descriptor, context)?;
+        if let Some(hasher) = &self.hasher {
+            self.read_back(hasher.finalize(), descriptor, context)?;
         }
         Ok(())
     }
-}
-
-/// The checksum, in hexadecimal.
-fn hex(hasher: &Hasher) -> String {
-    format!("{:032x}", hasher.finish_128())
 }
 
 /// Large enough to read a disk at its full rate.

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use http::Method;
+
 use crate::error::Failure;
+use crate::net::http::{Attempt, Retry};
 use crate::net::s3::{Found, Service, Summed};
 use crate::stage::{ResumeKey, ResumePoint, SavedStates};
 
@@ -59,17 +62,10 @@ impl Resumed {
         let mut there = Vec::new();
         let is_complete = !service.parts(&earlier.upload, |part| there.push(part)).await?;
         if is_complete {
-            let expected = earlier.completing.as_ref();
-            let found = service.head().await?;
-            let is_same = |object: &Completing, found: &Found| {
-                object.etag.is_some() && found.etag == object.etag && found.size == Some(object.size)
-            };
-            let (Some(object), Some(found), Some(end)) = (expected, found, all) else {
+            let (Some(object), Some(end)) = (&earlier.completing, all) else {
                 return Err(file.contradicted("the server has no such upload any more"));
             };
-            if !is_same(object, &found) {
-                return Err(file.contradicted("the server has no such upload any more, and another object"));
-            }
+            check_made(service, object, &file).await?;
             restored = end.states;
             point = ResumePoint {
                 read: end.source,
@@ -95,5 +91,20 @@ impl Resumed {
             point: Some(point),
             is_complete,
         })
+    }
+}
+
+/// Checks that the server has made the object of an upload that it does not have any more. It may still be at it.
+async fn check_made(service: &Service, object: &Completing, file: &StateFile) -> Result<(), Failure> {
+    let mut retries = service.retries(&Method::HEAD);
+    loop {
+        let found = service.head().await?;
+        let is_same = |found: Found| found.etag == object.etag && found.size == Some(object.size);
+        if object.etag.is_some() && found.is_some_and(is_same) {
+            return Ok(());
+        }
+        let why = "the server has no such upload any more, and has not made the object of it";
+        let attempt = Attempt::new(file.contradicted(why), Retry::Idempotent);
+        retries.pause(attempt).await?;
     }
 }

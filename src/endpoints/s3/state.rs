@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use crate::endpoints::file::is_ours;
 use crate::endpoints::journal::{Found, Journal};
 use crate::error::{Failure, Kind, shown};
 use crate::net::s3::{LEAST_PART, UploadedPart};
-use crate::platform::files;
+use crate::platform::{FileId, files};
 use crate::stage::{ResumeKey, ResumePoint};
 
 /// What an upload is of, and where.
@@ -44,6 +44,8 @@ enum Record {
 /// A part that the server has confirmed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentPart {
+    /// Its number, from 1 on. A later record of the same number stands for it, and none behind it counts any more.
+    pub number: u64,
     pub etag: String,
     pub md5: [u8; 16],
     pub bytes: u64,
@@ -70,6 +72,7 @@ pub struct Completing {
 /// The file of a run, locked against others.
 pub struct StateFile {
     path: PathBuf,
+    id: FileId,
     destination: Destination,
     run: ResumeKey,
     state: State,
@@ -119,8 +122,14 @@ impl StateFile {
             Err(Errno::WOULDBLOCK) => return Err(refused(Kind::Sink, "another run is writing it")),
             Err(error) => return Err(failed(error.into())),
         }
+        // Between the opening and the lock another run may have removed it.
+        let id = FileId::of(&stat);
+        if files::lstat(&path).map(|stat| FileId::of(&stat)) != Ok(id) {
+            return Err(refused(Kind::Sink, "another run has just ended with it"));
+        }
         let mut opened = Self {
             path,
+            id,
             destination,
             run,
             state: State::Failed,
@@ -129,13 +138,22 @@ impl StateFile {
             opened.state = State::Empty(file);
             return Ok((opened, None));
         }
-        let (mut parts, mut completing) = (Vec::new(), None);
+        let (mut parts, mut completing) = (Vec::<SentPart>::new(), None);
         let found = Found::<UploadKey>::read(files::Stream(&file), |record| match record {
-            Record::Sent(part) => parts.push(part),
+            Record::Sent(part) => {
+                let before = part.number.saturating_sub(1);
+                parts.truncate(usize::try_from(before).unwrap_or(usize::MAX));
+                parts.push(part);
+                completing = None;
+            }
             Record::Completing(all) => completing = Some(all),
         });
         let found = found.map_err(failed)?;
         let over = "; remove it to start over";
+        if parts.iter().zip(1..).any(|(part, number)| part.number != number) {
+            let why = format!("it does not say what the parts before another were{over}");
+            return Err(refused(Kind::Integrity, &why));
+        }
         let Some(begun) = &found.key else {
             let why = "it is not empty, and does not say what upload it is of; name another file";
             return Err(refused(Kind::Integrity, why));
@@ -218,7 +236,7 @@ impl StateFile {
 
     /// Removes it: there is nothing to go on with.
     pub fn remove(&self) {
-        if let Err(error) = files::unlink(&self.path) {
+        if let Err(error) = files::unlinkat_same(CWD, &self.path, self.id) {
             let name = shown(self.path.as_os_str().as_bytes());
             tracing::warn!("{name} is not needed any more, and cannot be removed: {error}");
         }
@@ -248,5 +266,91 @@ impl Earlier {
             found.is_none_or(|found| found.size != part.bytes || found.etag != part.etag)
         })?;
         Some(format!("the server does not have part {number} as it was sent"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::stage::{RemoteIdentity, SourceIdentity};
+
+    fn open(path: &Path) -> Result<(StateFile, Option<Earlier>), Failure> {
+        let destination = Destination {
+            server: "here".to_owned(),
+            object: "s3://bucket/key".to_owned(),
+        };
+        let run = ResumeKey {
+            pipeline: "read s3://bucket/a | write s3://bucket/key state=s".to_owned(),
+            effects: Vec::new(),
+            source: SourceIdentity::Remote(RemoteIdentity {
+                url: "s3://bucket/a at here".to_owned(),
+                size: 1 << 30,
+                validator: "x".to_owned(),
+            }),
+        };
+        StateFile::open(path.to_owned(), destination, run, 0)
+    }
+
+    fn part(number: u64, bytes: u64, source: Option<u64>) -> SentPart {
+        SentPart {
+            number,
+            etag: format!("etag {bytes}"),
+            md5: [7; 16],
+            bytes,
+            end: source.map(|source| PartEnd {
+                source,
+                states: Vec::new(),
+            }),
+        }
+    }
+
+    #[test]
+    fn later_part_replaces_an_earlier_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("s");
+        let (mut file, earlier) = open(&path).unwrap_or_else(|failure| panic!("{failure}"));
+        assert!(earlier.is_none());
+        assert!(open(&path).is_err_and(|failure| failure.to_string().contains("another run is writing it")));
+        file.begin("id").expect("begun");
+        let object = Completing {
+            size: 3,
+            etag: Some("whole".to_owned()),
+        };
+        for part in [part(1, LEAST_PART, Some(10)), part(2, 9, Some(20))] {
+            file.sent(part).expect("noted");
+        }
+        file.completing(object).expect("noted");
+        for part in [
+            part(2, LEAST_PART, None),
+            part(3, LEAST_PART + 1, Some(40)),
+            part(4, 8, Some(50)),
+        ] {
+            file.sent(part).expect("noted");
+        }
+        drop(file);
+        let (file, earlier) = open(&path).unwrap_or_else(|failure| panic!("{failure}"));
+        let mut earlier = earlier.expect("it was begun");
+        assert_eq!((earlier.upload.as_str(), &earlier.completing), ("id", &None));
+        let sizes: Vec<u64> = earlier.parts.iter().map(|part| part.bytes).collect();
+        assert_eq!(sizes, [LEAST_PART, LEAST_PART, LEAST_PART + 1, 8]);
+        let (point, _) = earlier.keep_whole();
+        assert_eq!((point.read, point.written), (40, 3 * LEAST_PART + 1));
+        let there = |count: usize| -> Vec<UploadedPart> {
+            let parts = earlier.parts.iter().take(count);
+            parts
+                .map(|part| UploadedPart {
+                    number: part.number,
+                    size: part.bytes,
+                    etag: part.etag.clone(),
+                })
+                .collect()
+        };
+        assert_eq!(earlier.difference(&there(3)), None);
+        let missing = earlier.difference(&there(2)).expect("a difference");
+        assert_eq!(missing, "the server does not have part 3 as it was sent");
+        file.remove();
+        assert!(!path.exists());
     }
 }

@@ -162,19 +162,25 @@ impl Endpoint for Object {
         let kept = if self.kept == Kept::File {
             in_memory
         } else {
-            format!("{in_memory},\n    one of more than {} {file}", human_size(self.part))
+            let most = human_size(self.part + self.slack());
+            format!("{in_memory},\n    one of more than {most} {file}")
         };
         let replaces = if self.is_new {
             "never replaces an object"
         } else {
             "replaces the object at the end"
         };
+        let stays = if self.state.is_some() {
+            "\n    if the run ends early, the parts stay, and a later run goes on with them"
+        } else {
+            ""
+        };
         format!(
             "puts it to {}, and {replaces}:\n    \
              2 requests up to {part}, else 4 and 1 for each part of {part}\n    \
              larger parts if the size is known and needs more than 10,000; if it is not\n    \
              known, parts double every 1,000, and the largest object has {}\n    \
-             {kept}",
+             {kept}{stays}",
             self.planned.server(),
             human_size(sizes.largest_object()),
             part = human_size(self.part),
@@ -185,9 +191,10 @@ impl Endpoint for Object {
         self.state.is_some().then_some(&mut self.resumption)
     }
 
-    fn checkpoint(&self) -> Option<u64> {
+    fn checkpoints(&self) -> Option<(&'static str, u64)> {
         let behind = self.threads as u64 + 1;
-        self.state.as_ref().map(|_| self.part.saturating_mul(behind))
+        let largest = self.part + self.slack();
+        self.state.as_ref().map(|_| ("state=", largest.saturating_mul(behind)))
     }
 
     fn expect_size(&mut self, bytes: u64) {
@@ -197,15 +204,17 @@ impl Endpoint for Object {
     fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
         Box::pin(async move {
             let service = self.planned.service()?.clone();
-            if service.look().await? == Given::Object && self.is_new {
-                let why = "there is such an object, and if-absent=true does not replace it";
-                return Err(Failure::because(Kind::Sink, "cannot write", why));
-            }
+            let given = service.look().await?;
             let slack = self.slack();
             let resumed = match (self.state, self.resumption.key()) {
                 (Some(path), Some(run)) => Resumed::open(&service, path, run, &self.resumption.states).await?,
                 _ => Resumed::nothing(&service),
             };
+            if given == Given::Object && self.is_new && !resumed.is_complete {
+                Arc::new(resumed.upload).roll_back().await?;
+                let why = "there is such an object, and if-absent=true does not replace it";
+                return Err(Failure::because(Kind::Sink, "cannot write", why));
+            }
             let writer = Writer {
                 sizes: PartSizes::new(self.part, self.size),
                 slack,
@@ -384,10 +393,12 @@ impl Writer {
             self.spare.push(memory);
         }
         while let Some((etag, summed)) = self.confirmed.remove(&self.manifest.next()) {
-            let end = self.ends.remove(&self.manifest.next());
+            let number = self.manifest.next();
+            let end = self.ends.remove(&number);
             self.manifest.add(&etag, summed)?;
             if let Some(mut noted) = self.upload.noted() {
                 noted.sent(SentPart {
+                    number,
                     etag,
                     md5: summed.md5,
                     bytes: summed.length,

@@ -129,22 +129,23 @@ pub const NEW: Chain = between(Ends::NewFile, "read a | take 1T | write d");
 pub const APPEND_TO_NEW: Chain = between(Ends::NewFile, "read a | take 1T | write d append=true");
 pub const NEW_IN_PLACE: Chain = between(Ends::NewFile, "read a | take 1T | write d in-place=true");
 pub const VERIFY: Chain = files("read a | write b verify=true");
-/// A checkpoint comes with every second chunk.
+/// A checkpoint comes with every second chunk: as much may be written again while one is noted.
 pub const RESUME: Chain = Chain {
     resumes: true,
-    ..files("read a | write b resume=true checkpoint=30KiB")
+    ..files("read a | write b resume=true checkpoint=80KiB")
 };
-/// The part has a chunk behind its checkpoint: the first write is the journal's heading, the fourth its checkpoint.
+/// The part has chunks behind its checkpoint. The first write is the journal's heading; the three before the seventh are
+/// the checkpoint and two chunks, in any order.
 pub const RESUMED: Chain = Chain {
-    killed_by: Some("write:6:kill"),
+    killed_by: Some("write:7:kill"),
     ..RESUME
 };
 pub const RESUME_AND_VERIFY: Chain = Chain {
     resumes: true,
-    ..files("read a | write b resume=true verify=true checkpoint=30KiB")
+    ..files("read a | write b resume=true verify=true checkpoint=80KiB")
 };
 pub const RESUMED_AND_VERIFIED: Chain = Chain {
-    killed_by: Some("write:6:kill"),
+    killed_by: Some("write:7:kill"),
     ..RESUME_AND_VERIFY
 };
 pub const SUM: Chain = Chain {

@@ -56,7 +56,8 @@ impl Place {
             assert_eq!(killed.run.signal, Some(Signal::KILL.as_raw()), "{}", killed.run.stderr);
             assert_eq!(killed.left, KEPT);
             let journal = String::from_utf8(place.folder.read(KEPT[0])).expect("text");
-            assert_eq!(journal.lines().count(), 2, "a heading and a checkpoint");
+            // The thread of the journal may note another while the process ends.
+            assert!(journal.lines().count() >= 2, "a heading and a checkpoint: {journal}");
         }
         place
     }

@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use super::MIB;
-use crate::harness::{Folder, Run, noise, peer, through, xorshift};
+use crate::harness::{Folder, Run, highwater, noise, peer, through, xorshift};
 use crate::s3_server::{Deed, Relay, server};
 
 const PART: &str = "PUT partNumber uploadId";
@@ -267,4 +267,39 @@ fn repeatedly_killed_upload_ends_whole() {
             other => panic!("{other:?}: {}", run.stderr),
         }
     }
+}
+
+#[test]
+fn unsuitable_stages_are_refused() {
+    for (pipeline, why) in [
+        (
+            "read a | xz | write s3://bucket/o state=s",
+            "`xz` cannot start in the middle, as state= needs it",
+        ),
+        (
+            "write s3://bucket/o state=s",
+            "state= needs a source that can be read from the middle",
+        ),
+        ("read a | write s3://bucket/o state=-", "it is not a regular file"),
+    ] {
+        let folder = Folder::new();
+        let run = highwater([pipeline]).within(&folder).run();
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+        assert!(run.stderr.contains(why), "{}", run.stderr);
+        assert_eq!(folder.names(), [""; 0]);
+    }
+}
+
+#[test]
+fn existing_object_is_kept_with_if_absent() {
+    let Some(server) = server() else { return };
+    let relay = Relay::new(&server, |_, _| Deed::Pass);
+    let (folder, bucket) = (folder(), server.bucket());
+    server.ask("PUT", &format!("/{bucket}/o"), b"old");
+    let run = relay
+        .run(pipeline(&bucket, "gzip") + " if-absent=true")
+        .within(&folder)
+        .run();
+    assert!(run.fails(4).contains("there is such an object"), "{}", run.stderr);
+    assert_eq!(folder.names(), ["a"], "no state is left");
 }
