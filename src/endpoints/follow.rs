@@ -1,9 +1,7 @@
 //! A file that is read for as long as others write to it, across rotation and truncation.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,12 +9,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use memchr::memrchr;
+use rustix::fs::FileType;
 use tokio::time::{Sleep, sleep};
 
 use crate::catalog::{Args, Param, Placed};
 use crate::error::{Failure, Kind, Problem, Stop, shown};
 use crate::flow::Position;
-use crate::platform::{FilePlace, FolderWatch};
+use crate::platform::{FilePlace, FolderWatch, files};
 use crate::stage::{BoxFuture, Endpoint, Facts, OpenReader, Outside, Settle, StreamReader};
 
 mod neighbours;
@@ -26,7 +25,7 @@ mod state;
 pub use options::{FOLLOW, FROM, PARAMS, STATE};
 
 use neighbours::Next;
-use state::{Identity, Keeper, Kept};
+use state::{FollowedFile, Identity, Keeper, Kept};
 
 /// How often a file is looked at while nothing announces a change: network file systems send no events.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -65,18 +64,18 @@ impl Endpoint for Followed {
     }
 
     fn source_facts(&self) -> Result<Facts, Failure> {
-        let mut files = Vec::new();
+        let mut found = Vec::new();
         for path in [Some(&self.path), self.state.as_ref()].into_iter().flatten() {
-            match std::fs::metadata(path) {
-                Ok(found) if !found.is_file() => {
+            match files::stat(path) {
+                Ok(found) if !FileType::from_raw_mode(found.st_mode).is_file() => {
                     let why = format!("{} is not a regular file", shown(path.as_os_str().as_bytes()));
                     return Err(Failure::because(Kind::Usage, "cannot follow", why));
                 }
-                _ => files.extend(FilePlace::find(path).ok().flatten()),
+                _ => found.extend(FilePlace::find(path).ok().flatten()),
             }
         }
         Ok(Facts {
-            files,
+            files: found,
             outside: Some(Outside::Disk),
             ..Facts::default()
         })
@@ -128,7 +127,7 @@ impl Endpoint for Followed {
 
 /// One of the files that had the name.
 struct Current {
-    file: File,
+    file: FollowedFile,
     /// Where the next byte is in it.
     offset: u64,
     /// The first bytes, as far as they were there when they were last looked at.
@@ -182,7 +181,7 @@ impl Reader {
     }
 
     /// Goes on with another file.
-    fn enter(&mut self, file: File, identity: Identity, offset: u64) {
+    fn enter(&mut self, file: FollowedFile, identity: Identity, offset: u64) {
         if let Some(keeper) = &self.keeper {
             keeper.enter(self.boundary, identity, offset);
         }
@@ -228,12 +227,12 @@ impl Reader {
     /// bytes.
     fn check(&mut self) -> io::Result<()> {
         let Some(current) = &self.current else { return Ok(()) };
-        if current.file.metadata()?.size() < current.offset || !current.identity.is_of(&current.file) {
+        if current.file.size()? < current.offset || !current.identity.is_of(&current.file) {
             tracing::warn!(
                 "{}: it was truncated; lines that were written since it was last read may be lost",
                 self.shown()
             );
-            let file = current.file.try_clone()?;
+            let file = current.file.duplicate()?;
             let identity = Identity::of(&file)?;
             self.enter(file, identity, 0);
         }
@@ -253,12 +252,12 @@ impl Reader {
             self.enter(file, identity, 0);
             return Ok(Some(0));
         };
-        let found = current.file.metadata()?;
+        let size = current.file.size()?;
         match neighbours::next(&self.path, &current.identity)? {
             Next::Same => Ok(None),
             Next::File(file, identity) => {
                 // It may have been written to up to the moment when it lost its name.
-                if found.size() < current.file.metadata()?.size() || current.offset + (torn as u64) < found.size() {
+                if size < current.file.size()? || current.offset + (torn as u64) < size {
                     return Ok(Some(0));
                 }
                 let room = buffer.len() > torn;
@@ -298,8 +297,8 @@ fn failed(error: io::Error) -> Stop {
 }
 
 /// The offset behind the last whole line.
-fn end_of_lines(file: &File) -> io::Result<u64> {
-    let mut end = file.metadata()?.size();
+fn end_of_lines(file: &FollowedFile) -> io::Result<u64> {
+    let mut end = file.size()?;
     let mut block = [0; 8192];
     while end > 0 {
         let start = end.saturating_sub(block.len() as u64);

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs;
 use std::ops::Range;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -10,9 +9,11 @@ use std::sync::{Mutex, PoisonError};
 
 use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, Utc};
+use rustix::fs::FileType;
 
 use crate::error::{Failure, Kind, Problem, shown};
 use crate::grammar::{Argument, Call, Script, Word};
+use crate::platform::files;
 use crate::stage::RunLabel;
 
 /// Digits of a position, so that names sort as positions do.
@@ -53,7 +54,10 @@ impl Place {
         }
         let has_scheme = name.starts_with(b"unix") || name.windows(3).any(|three| three == b"://");
         let path = Path::new(std::ffi::OsStr::from_bytes(name.strip_prefix(b"file:").unwrap_or(name)));
-        let is_special = fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+        let is_special = files::stat(path).is_ok_and(|found| {
+            let kind = FileType::from_raw_mode(found.st_mode);
+            !kind.is_file() && !kind.is_dir()
+        });
         if has_scheme || name == b"-" || is_special {
             Self::Other
         } else {
@@ -144,7 +148,7 @@ impl Names {
             let operation = format!("cannot make the folder {}", shown(folder.as_os_str().as_bytes()));
             Failure::io(Kind::Sink, operation, error)
         };
-        fs::create_dir_all(folder).map_err(failed)?;
+        files::make_folders(folder).map_err(failed)?;
         if !parts.contains(&Part::Number) {
             return Ok(name);
         }
@@ -169,8 +173,8 @@ fn largest(parts: &[Part], label: RunLabel, folder: &Path) -> std::io::Result<u6
     let before = last(made(&parts[..at], label, 0));
     let after = made(&parts[(at + 1).min(parts.len())..], label, 0);
     let mut largest = 0;
-    for entry in fs::read_dir(folder)? {
-        let name = entry?.file_name();
+    for path in files::entries(folder)? {
+        let name = path.file_name().unwrap_or_default();
         let digits = name
             .as_bytes()
             .strip_prefix(&before[..])
@@ -329,6 +333,7 @@ fn template(text: &[u8]) -> Result<Option<(Part, usize)>, (String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::time::{Duration, SystemTime};
 
     use super::*;

@@ -20,7 +20,8 @@ pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &N
     let through = stages.iter().filter_map(|(node, stage)| match &stage.plan {
         StagePlan::Transform(transform) if !transform.keeps_positions() => {
             let message = format!("behind `{}` it is not known what is durable of the source", named(node));
-            let help = "put it into the pipeline of `batch`, as in batch every=1m (gzip | write {position}.gz)";
+            let help =
+                "put it into the pipeline of `batch`: lines | batch every=1m (from-json | gzip | write {position}.gz)";
             Some(at(node, message).label("state= needs to know").help(help))
         }
         _ => None,

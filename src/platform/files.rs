@@ -294,6 +294,12 @@ pub fn renameat_new(
     }
 }
 
+/// Makes a folder, and those above it that are missing.
+pub fn make_folders(path: impl AsRef<Path>) -> io::Result<()> {
+    fault::point(Operation::Open)?;
+    std::fs::create_dir_all(path)
+}
+
 /// Makes a folder that only its owner can use.
 pub fn make_private_folder(path: impl AsRef<Path>) -> Result<()> {
     fault::point(Operation::Open)?;

@@ -36,9 +36,9 @@ pub trait TransformPlan: Send {
     fn conversion(&self) -> Option<&dyn Conversion> {
         None
     }
-    /// Whether what it sends carries the source's positions.
+    /// Whether what it sends carries the source's positions, and it can begin at any of them in a later run.
     fn keeps_positions(&self) -> bool {
-        self.pass_through().is_some()
+        self.pass_through().is_some_and(PassThrough::starts_anywhere)
     }
     /// How it starts in the middle of the stream.
     ///

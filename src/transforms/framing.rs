@@ -65,7 +65,8 @@ impl<M> FramingPlan<M> {
 
 impl<F: Framer + 'static, M: Fn(usize) -> F + Send + 'static> TransformPlan for FramingPlan<M> {
     fn keeps_positions(&self) -> bool {
-        true
+        // Others may need what came before: a header, the beginning of a value or of an event.
+        self.port == Port::Lines
     }
 
     fn make(self: Box<Self>) -> Box<dyn Stage> {

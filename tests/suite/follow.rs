@@ -264,6 +264,10 @@ fn what_cannot_be_followed_is_refused() {
             "behind `gzip` it is not known what is durable",
         ),
         (
+            "read a follow=true state=s | from-csv | batch size=1M (write {n})",
+            "behind `from-csv` it is not known what is durable",
+        ),
+        (
             "read a follow=true state=s | lines | tee (write b) | batch size=1M (write {n})",
             "`write` makes nothing durable",
         ),

@@ -77,7 +77,7 @@ error: unknown stage `frobnicate`
 1 | frobnicate
   | ^^^^^^^^^^
   |
-  = help: stages that are possible here: read, write, gzip[..]
+  = help: stages that are possible here: read, batch, write[..]
 --- exit 2
 "#]],
         );

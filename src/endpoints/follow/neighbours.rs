@@ -1,14 +1,16 @@
 //! The files that have had a name: rotation gives them other names in the same folder.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use super::state::Identity;
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::platform::files;
+
+use super::state::{FollowedFile, Identity};
 
 /// Ends of names of compressed files, which are not read.
 const COMPRESSED: [&str; 6] = ["gz", "bz2", "xz", "zst", "lz4", "Z"];
@@ -18,22 +20,23 @@ pub enum Next {
     /// It has the name, or nothing has it yet.
     Same,
     /// The file that had the name after it.
-    File(File, Identity),
+    File(FollowedFile, Identity),
 }
 
 /// Opens a file; `None` if there is none.
-pub fn open(path: &Path) -> io::Result<Option<(File, Identity)>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
+pub fn open(path: &Path) -> io::Result<Option<(FollowedFile, Identity)>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let file = match files::open(path, flags, Mode::empty()) {
+        Ok(file) => FollowedFile(file),
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
     let identity = Identity::of(&file)?;
     Ok(Some((file, identity)))
 }
 
 /// The file that a state is about, whatever its name is by now.
-pub fn find(path: &Path, wanted: &Identity) -> io::Result<Option<(File, Identity)>> {
+pub fn find(path: &Path, wanted: &Identity) -> io::Result<Option<(FollowedFile, Identity)>> {
     for neighbour in neighbours(path)? {
         if let Some((file, identity)) = open(&neighbour)?
             && wanted.is_same_file(&identity)
@@ -62,7 +65,7 @@ pub fn next(path: &Path, current: &Identity) -> io::Result<Next> {
         };
         if place_of(path, current)? == place {
             // A writer may go on with the old file until it has been told to open the new one.
-            if successor == path && file.metadata()?.len() == 0 {
+            if successor == path && file.size()? == 0 {
                 return Ok(Next::Same);
             }
             return Ok(Next::File(file, identity));
@@ -80,7 +83,7 @@ enum Place {
 }
 
 fn place_of(path: &Path, current: &Identity) -> io::Result<Place> {
-    let is_current = |path: &Path| std::fs::metadata(path).is_ok_and(|found| current.has(&found));
+    let is_current = |path: &Path| files::stat(path).is_ok_and(|found| current.has(&found));
     if is_current(path) {
         return Ok(Place::Name);
     }
@@ -92,7 +95,7 @@ fn place_of(path: &Path, current: &Identity) -> io::Result<Place> {
     if let Some(number) = number(path, own) {
         return Ok(Place::Behind(if number <= 1 {
             let zero = numbered(path, 0);
-            if number == 1 && zero.exists() {
+            if number == 1 && files::stat(&zero).is_ok() {
                 zero
             } else {
                 path.to_owned()
@@ -101,9 +104,9 @@ fn place_of(path: &Path, current: &Identity) -> io::Result<Place> {
             numbered(path, number - 1)
         }));
     }
-    let changed = |path: &Path| std::fs::metadata(path).map_or(SystemTime::UNIX_EPOCH, |found| modified(&found));
+    let changed = |path: &Path| files::stat(path).map_or((0, 0), |found| (found.st_mtime, found.st_mtime_nsec));
     let since = (changed(own), own.clone());
-    let mut later: Vec<(SystemTime, PathBuf)> = (all.into_iter())
+    let mut later: Vec<_> = (all.into_iter())
         .filter(|neighbour| is_rotated(path, neighbour))
         .map(|neighbour| (changed(&neighbour), neighbour))
         .filter(|neighbour| *neighbour > since)
@@ -120,10 +123,6 @@ fn is_rotated(path: &Path, neighbour: &Path) -> bool {
         .zip(neighbour.file_name())
         .and_then(|(name, neighbour)| neighbour.as_bytes().strip_prefix(name.as_bytes()));
     matches!(end, Some([b'.' | b'-' | b'_', digit, ..]) if digit.is_ascii_digit())
-}
-
-fn modified(found: &std::fs::Metadata) -> SystemTime {
-    found.modified().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 /// The number behind the name.
@@ -147,19 +146,18 @@ fn numbered(path: &Path, number: u64) -> PathBuf {
 fn neighbours(path: &Path) -> io::Result<Vec<PathBuf>> {
     let name = path.file_name().unwrap_or_default();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let entries = match std::fs::read_dir(folder.unwrap_or(Path::new("."))) {
+    let entries = match files::entries(folder.unwrap_or(Path::new("."))) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
     let mut found = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
+    for path in entries {
         let of_entry = path.file_name().unwrap_or_default();
         let is_packed = path
             .extension()
             .is_some_and(|end| COMPRESSED.iter().any(|known| end == OsStr::new(known)));
-        let is_file = || std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file() && found.nlink() > 0);
+        let is_file = || files::lstat(&path).is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_file());
         if of_entry.as_bytes().starts_with(name.as_bytes()) && !is_packed && is_file() {
             found.push(path);
         }
@@ -173,14 +171,14 @@ mod tests {
 
     #[test]
     fn empty_successor_is_not_entered() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("it works");
         let (path, old) = (folder.path().join("log"), folder.path().join("log.1"));
-        std::fs::write(&old, "0\n").unwrap();
-        std::fs::write(&path, "").unwrap();
-        let (_, current) = open(&old).unwrap().unwrap();
-        assert!(matches!(next(&path, &current).unwrap(), Next::Same));
-        std::fs::write(&path, "1\n").unwrap();
-        assert!(matches!(next(&path, &current).unwrap(), Next::File(..)));
+        std::fs::write(&old, "0\n").expect("it works");
+        std::fs::write(&path, "").expect("it works");
+        let (_, current) = open(&old).expect("it works").expect("it works");
+        assert!(matches!(next(&path, &current).expect("it works"), Next::Same));
+        std::fs::write(&path, "1\n").expect("it works");
+        assert!(matches!(next(&path, &current).expect("it works"), Next::File(..)));
     }
 
     #[test]

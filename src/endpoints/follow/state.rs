@@ -1,28 +1,57 @@
 //! What is durable of a file that is followed, noted for the next run.
 
 use std::collections::VecDeque;
-use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::{CWD, Mode, OFlags, Stat};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::error::{Failure, Kind, shown};
 use crate::flow::Position;
-use crate::platform;
+use crate::platform::{self, files};
 use crate::stage::{BoxFuture, Settle, Settled};
 
 /// The version of the format.
 const SCHEMA: u32 = 1;
 /// Bytes at a file's start that tell it from another with the same inode.
 const HEAD: usize = 1024;
+/// The most that is read of a state's file, in bytes.
+const LONGEST: u64 = 4096;
 /// The stack of the thread that writes, in bytes.
 const STACK: usize = 64 << 10;
+
+/// A file that is open to be followed.
+#[derive(Debug)]
+pub struct FollowedFile(pub OwnedFd);
+
+impl FollowedFile {
+    /// Its size in bytes.
+    pub fn size(&self) -> io::Result<u64> {
+        Ok(u64::try_from(files::fstat(self)?.st_size).unwrap_or(0))
+    }
+
+    /// Reads what is at an offset.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        Ok(files::pread(self, buffer, offset)?)
+    }
+
+    /// Another descriptor of the same file.
+    pub fn duplicate(&self) -> io::Result<Self> {
+        Ok(Self(files::duplicate(self)?))
+    }
+}
+
+impl AsFd for FollowedFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 /// What tells a file from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,11 +65,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    pub fn of(file: &File) -> io::Result<Self> {
-        let found = file.metadata()?;
+    pub fn of(file: &FollowedFile) -> io::Result<Self> {
+        let found = files::fstat(file)?;
         let mut identity = Self {
-            device: found.dev(),
-            inode: found.ino(),
+            device: found.st_dev,
+            inode: found.st_ino,
             head_bytes: 0,
             head_sum: 0,
         };
@@ -54,14 +83,14 @@ impl Identity {
     }
 
     /// Sums what is there by now.
-    pub fn lengthen(&mut self, file: &File) {
+    pub fn lengthen(&mut self, file: &FollowedFile) {
         if let Some((bytes, sum)) = head(file, HEAD) {
             (self.head_bytes, self.head_sum) = (bytes, sum);
         }
     }
 
     /// Whether an open file still begins as it did.
-    pub fn is_of(&self, file: &File) -> bool {
+    pub fn is_of(&self, file: &FollowedFile) -> bool {
         head(file, self.head_bytes) == Some((self.head_bytes, self.head_sum)) || self.head_bytes == 0
     }
 
@@ -69,13 +98,13 @@ impl Identity {
         (self.device, self.inode) == (other.device, other.inode)
     }
 
-    pub fn has(&self, found: &Metadata) -> bool {
-        (self.device, self.inode) == (found.dev(), found.ino())
+    pub fn has(&self, found: &Stat) -> bool {
+        (self.device, self.inode) == (found.st_dev, found.st_ino)
     }
 }
 
 /// How many bytes are at a file's start, of at most so many, and their sum.
-fn head(file: &File, most: usize) -> Option<(usize, u64)> {
+fn head(file: &FollowedFile, most: usize) -> Option<(usize, u64)> {
     let mut bytes = [0; HEAD];
     let mut count = 0;
     while count < most {
@@ -108,7 +137,15 @@ impl Kept {
     /// # Errors
     /// If there is something else.
     pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
-        let text = match std::fs::read(path) {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let read = files::open(path, flags, Mode::empty())
+            .map_err(io::Error::from)
+            .and_then(|file| {
+                let mut text = Vec::new();
+                files::Stream(&file).take(LONGEST).read_to_end(&mut text)?;
+                Ok(text)
+            });
+        let text = match read {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("cannot read", path, error)),
@@ -129,17 +166,18 @@ impl Kept {
         let mut new = path.as_os_str().to_owned();
         new.push(".new");
         let new = PathBuf::from(new);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(serde_json::to_string(self)?.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let file = files::open(&new, flags, Mode::RUSR | Mode::WUSR)?;
+        files::write_all(&file, serde_json::to_string(self)?.as_bytes())?;
+        files::fsync(&file)?;
+        files::renameat(CWD, &new, CWD, path)?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+        let folder = files::open(
+            folder.unwrap_or(Path::new(".")),
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        Ok(files::fsync(&folder)?)
     }
 }
 

@@ -86,6 +86,7 @@ impl Endpoint for Query {
                 connection,
                 lines: (self.planned.format == "json").then(Lines::default),
                 begun: Instant::now(),
+                snapshot: std::time::Instant::now(),
                 max_time: self.max_time,
             };
             Ok(OpenReader::Stream(Box::new(rows)))
@@ -99,6 +100,7 @@ struct Rows {
     /// Makes lines of rows of JSON.
     lines: Option<Lines>,
     begun: Instant,
+    snapshot: std::time::Instant,
     max_time: Option<Duration>,
 }
 
@@ -121,7 +123,7 @@ impl StreamReader for Rows {
     }
 
     fn snapshot(&self) -> Option<std::time::Instant> {
-        Some(self.begun.into_std())
+        Some(self.snapshot)
     }
 
     fn expires(&self) -> Option<(Instant, Failure)> {
