@@ -38,7 +38,7 @@ pub trait TransformPlan: Send {
     }
     /// Whether what it sends carries the source's positions, and it can begin at any of them in a later run.
     fn keeps_positions(&self) -> bool {
-        self.pass_through().is_some_and(PassThrough::starts_anywhere)
+        false
     }
     /// How it starts in the middle of the stream.
     ///

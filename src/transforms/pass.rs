@@ -202,8 +202,12 @@ impl TransformPlan for Pass {
         self.counts_records.then_some(self)
     }
 
+    fn keeps_positions(&self) -> bool {
+        self.skip == 0 && self.most.is_none()
+    }
+
     fn resume(&mut self) -> Result<&mut dyn Resume, &'static str> {
-        if self.skip == 0 && self.most.is_none() {
+        if self.keeps_positions() {
             Ok(self)
         } else {
             Err("counts from the beginning of the stream")

@@ -86,6 +86,10 @@ impl TransformPlan for Throttle {
         Some(self)
     }
 
+    fn keeps_positions(&self) -> bool {
+        true
+    }
+
     fn resume(&mut self) -> Result<&mut dyn Resume, &'static str> {
         Ok(self)
     }
