@@ -120,6 +120,10 @@ impl Endpoint for Followed {
             reader
                 .begin(kept.as_ref(), self.from_end)
                 .map_err(|error| Failure::io(Kind::Source, "cannot open", error))?;
+            // So that a later run knows the file, whatever happens before the first batch.
+            if let Some(keeper) = &reader.keeper {
+                keeper.acknowledge(Position(reader.boundary.into()));
+            }
             Ok(OpenReader::Stream(Box::new(reader)))
         })
     }
@@ -253,15 +257,15 @@ impl Reader {
             return Ok(Some(0));
         };
         let size = current.file.size()?;
-        match neighbours::next(&self.path, &current.identity)? {
+        match neighbours::next(&self.path, &current.identity, current.file.changed()?)? {
             Next::Same => Ok(None),
             Next::File(file, identity) => {
                 // It may have been written to up to the moment when it lost its name.
                 if size < current.file.size()? || current.offset + (torn as u64) < size {
                     return Ok(Some(0));
                 }
-                let room = buffer.len() > torn;
-                if torn > 0 && room {
+                let is_open = torn > 0 || self.boundary < self.position;
+                if is_open && buffer.len() > torn {
                     // Its last line has no end: the next one must not be joined to it.
                     buffer[torn] = b'\n';
                     self.position += torn as u64;

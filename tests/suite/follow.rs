@@ -129,6 +129,24 @@ fn replaced_and_recreated_files_are_found() {
 }
 
 #[test]
+fn removed_file_leaves_those_after_it() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(1);
+    let (running, mut lines) = follow(&folder, "read log follow=true");
+    expect(&mut lines, 0..1);
+    running.signal(Signal::STOP);
+    log.rotate();
+    log.write(1);
+    log.rotate();
+    log.write(1);
+    fs::remove_file(folder.join("log.2")).expect("removed");
+    running.signal(Signal::CONT);
+    expect(&mut lines, 1..3);
+    end(running);
+}
+
+#[test]
 fn torn_last_line_waits_for_its_end() {
     let folder = Folder::new();
     let mut log = Log::new(&folder);

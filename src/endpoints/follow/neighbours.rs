@@ -5,10 +5,10 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::platform::files;
+use crate::platform::{FileStamp, files};
 
 use super::state::{FollowedFile, Identity};
 
@@ -48,22 +48,22 @@ pub fn find(path: &Path, wanted: &Identity) -> io::Result<Option<(FollowedFile, 
     Ok(None)
 }
 
-/// What follows the file `current`, which is open.
-pub fn next(path: &Path, current: &Identity) -> io::Result<Next> {
+/// What follows the file `current`, which is open and was changed last at that time.
+pub fn next(path: &Path, current: &Identity, last: Changed) -> io::Result<Next> {
     // A rotation between the look and the opening leads to the wrong file; then it is done again.
     loop {
-        let place = place_of(path, current)?;
+        let place = place_of(path, current, last)?;
         let successor = match &place {
             Place::Name => return Ok(Next::Same),
             Place::Behind(successor) => successor,
         };
         let Some((file, identity)) = open(successor)? else {
-            if place_of(path, current)? == place {
+            if place_of(path, current, last)? == place {
                 return Ok(Next::Same);
             }
             continue;
         };
-        if place_of(path, current)? == place {
+        if place_of(path, current, last)? == place {
             // A writer may go on with the old file until it has been told to open the new one.
             if successor == path && file.size()? == 0 {
                 return Ok(Next::Same);
@@ -71,6 +71,15 @@ pub fn next(path: &Path, current: &Identity) -> io::Result<Next> {
             return Ok(Next::File(file, identity));
         }
     }
+}
+
+/// When a file was changed last: seconds and nanoseconds.
+pub type Changed = (i64, u64);
+
+/// See [`Changed`].
+pub fn changed(found: &Stat) -> Changed {
+    let stamp = FileStamp::of(found);
+    (stamp.modified_s, stamp.modified_ns)
 }
 
 /// Where a file is among its neighbours.
@@ -82,17 +91,15 @@ enum Place {
     Behind(PathBuf),
 }
 
-fn place_of(path: &Path, current: &Identity) -> io::Result<Place> {
+fn place_of(path: &Path, current: &Identity, last: Changed) -> io::Result<Place> {
     let is_current = |path: &Path| files::stat(path).is_ok_and(|found| current.has(&found));
     if is_current(path) {
         return Ok(Place::Name);
     }
     let all = neighbours(path)?;
-    let Some(own) = all.iter().find(|neighbour| is_current(neighbour)) else {
-        return Ok(Place::Behind(path.to_owned()));
-    };
+    let own = all.iter().find(|neighbour| is_current(neighbour)).cloned();
     // NAME.3, NAME.2, NAME.1, NAME: the numbers grow with each rotation.
-    if let Some(number) = number(path, own) {
+    if let Some(number) = own.as_ref().and_then(|own| number(path, own)) {
         return Ok(Place::Behind(if number <= 1 {
             let zero = numbered(path, 0);
             if number == 1 && files::stat(&zero).is_ok() {
@@ -104,11 +111,12 @@ fn place_of(path: &Path, current: &Identity) -> io::Result<Place> {
             numbered(path, number - 1)
         }));
     }
-    let changed = |path: &Path| files::stat(path).map_or((0, 0), |found| (found.st_mtime, found.st_mtime_nsec));
-    let since = (changed(own), own.clone());
+    // By their times; so too where it was removed.
+    let since = (last, own.unwrap_or_default());
+    let time_of = |path: &Path| files::stat(path).map_or((0, 0), |found| changed(&found));
     let mut later: Vec<_> = (all.into_iter())
         .filter(|neighbour| is_rotated(path, neighbour))
-        .map(|neighbour| (changed(&neighbour), neighbour))
+        .map(|neighbour| (time_of(&neighbour), neighbour))
         .filter(|neighbour| *neighbour > since)
         .collect();
     later.sort();
@@ -176,9 +184,12 @@ mod tests {
         std::fs::write(&old, "0\n").expect("it works");
         std::fs::write(&path, "").expect("it works");
         let (_, current) = open(&old).expect("it works").expect("it works");
-        assert!(matches!(next(&path, &current).expect("it works"), Next::Same));
+        assert!(matches!(next(&path, &current, (0, 0)).expect("it works"), Next::Same));
         std::fs::write(&path, "1\n").expect("it works");
-        assert!(matches!(next(&path, &current).expect("it works"), Next::File(..)));
+        assert!(matches!(
+            next(&path, &current, (0, 0)).expect("it works"),
+            Next::File(..)
+        ));
     }
 
     #[test]

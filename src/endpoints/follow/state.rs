@@ -17,6 +17,8 @@ use crate::flow::Position;
 use crate::platform::{self, files};
 use crate::stage::{BoxFuture, Settle, Settled};
 
+use super::neighbours::{Changed, changed};
+
 /// The version of the format.
 const SCHEMA: u32 = 1;
 /// Bytes at a file's start that tell it from another with the same inode.
@@ -39,6 +41,11 @@ impl FollowedFile {
     /// Reads what is at an offset.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         Ok(files::pread(self, buffer, offset)?)
+    }
+
+    /// When it was changed last.
+    pub fn changed(&self) -> io::Result<Changed> {
+        Ok(changed(&files::fstat(self)?))
     }
 
     /// Another descriptor of the same file.
@@ -265,7 +272,9 @@ fn keep(path: &Path, messages: &Receiver<Message>, parts: &Mutex<VecDeque<Part>>
             && let Some(kept) = kept_at(position, &mut lock(parts))
             && let Err(error) = kept.write(path)
         {
-            *lock(failure) = Some(failed("cannot write", path, error));
+            let error = failed("cannot write", path, error);
+            tracing::error!("{error}");
+            *lock(failure) = Some(error);
         }
         for sender in flushed {
             // Nobody waits for it any more.
