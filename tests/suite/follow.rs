@@ -51,7 +51,8 @@ fn open(path: &Path) -> File {
 
 /// A run whose output is read line by line.
 fn follow(folder: &Folder, pipeline: &str) -> (Running, impl Iterator<Item = String> + use<>) {
-    let mut running = highwater(["--progress", "json", "--interval", "2ms", pipeline])
+    // Samples are rare, because nobody reads them: messages would be lost behind them.
+    let mut running = highwater(["--progress", "json", "--interval", "100ms", pipeline])
         .within(folder)
         .start();
     // It is open.
