@@ -127,6 +127,21 @@ pub struct Param {
     pub help: &'static str,
 }
 
+impl Param {
+    /// One that is written `name=value`, and need not be given.
+    #[must_use]
+    pub const fn named(name: &'static str, kind: Kind, default: Option<&'static str>, help: &'static str) -> Self {
+        Self {
+            name,
+            kind,
+            place: Place::Named,
+            required: false,
+            default,
+            help,
+        }
+    }
+}
+
 /// A pipeline that shows how a stage is used.
 #[derive(Clone, Copy, Debug)]
 pub struct Example {

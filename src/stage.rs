@@ -15,7 +15,6 @@ use crate::error::{Problem, Stop};
 use crate::flow::{Closed, Inlet, Outlet, Position, StageMeter};
 use crate::graph::Port;
 
-mod batch;
 mod budget;
 mod cancel;
 mod commit;
@@ -26,6 +25,7 @@ mod external_fd;
 mod fan;
 mod fill;
 mod findings;
+mod gathering;
 mod holes;
 mod incoming;
 mod mover;
@@ -112,7 +112,7 @@ pub struct Context {
     pub commit: Arc<CommitTurn>,
     /// Set before a source is told to stop because what it has read is to be committed: it then ends its stream properly.
     pub is_draining: Arc<AtomicBool>,
-    /// Where a sink reports what it has made durable; `None` if nobody is to be told.
+    /// Where a sink reports what it has made durable; `None` if the source does not ask for it.
     pub durable: Option<Durable>,
     /// Where the stage reports what happened to a branch.
     pub notices: Notices,

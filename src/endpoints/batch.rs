@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Placed, Role};
 use crate::error::{Failure, Problem, Stop};
-use crate::flow::{Chunk, Inlet, Position};
+use crate::flow::{Chunk, Inlet, Position, Wait};
 use crate::grammar::human_size;
 use crate::graph::Port;
 use crate::stage::{BoxFuture, Context, Endpoint, Facts, Mismatch, OpenWriter, Outcome, RunLabel, Source};
@@ -391,7 +391,7 @@ impl Batches {
     /// Waits until the batch before is committed.
     async fn committed(&mut self) -> Outcome {
         if let Some((outcome, position)) = self.committing.take() {
-            let _outside = self.context.meter.wait(crate::flow::Wait::Outside);
+            let _outside = self.context.meter.wait(Wait::Outside);
             outcome.await?;
             acknowledge(&self.context, position);
         }

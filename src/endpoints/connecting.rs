@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::catalog::{Args, Kind, Param, Place};
+use crate::catalog::{Args, Kind, Param};
 use crate::net::Dial;
 
 /// The time limits that the user set for a connection.
@@ -42,19 +42,8 @@ impl ConnectOptions {
     }
 }
 
-const fn named(name: &'static str, kind: Kind, default: Option<&'static str>, help: &'static str) -> Param {
-    Param {
-        name,
-        kind,
-        place: Place::Named,
-        required: false,
-        default,
-        help,
-    }
-}
-
 /// The time for one attempt.
-pub const CONNECT_TIMEOUT: Param = named(
+pub const CONNECT_TIMEOUT: Param = Param::named(
     "connect-timeout",
     Kind::Duration,
     Some("10s"),
@@ -62,7 +51,7 @@ pub const CONNECT_TIMEOUT: Param = named(
 );
 
 /// Retries of a failed connection.
-pub const RETRY: Param = named(
+pub const RETRY: Param = Param::named(
     "retry",
     Kind::Integer { min: 0, max: i64::MAX },
     None,
@@ -70,7 +59,7 @@ pub const RETRY: Param = named(
 );
 
 /// TCP's user timeout.
-pub const USER_TIMEOUT: Param = named(
+pub const USER_TIMEOUT: Param = Param::named(
     "user-timeout",
     Kind::Duration,
     None,
@@ -79,7 +68,7 @@ pub const USER_TIMEOUT: Param = named(
 );
 
 /// The time limit at the end of a connection.
-pub const LINGER: Param = named(
+pub const LINGER: Param = Param::named(
     "linger",
     Kind::Duration,
     None,

@@ -45,6 +45,13 @@ pub fn followed(path: &Path, args: &Args) -> Option<Placed> {
         .words(STATE.name)
         .first()
         .map(|state| PathBuf::from(std::ffi::OsStr::from_bytes(state)));
+    if state.as_deref() == Some(path) {
+        let problem = Problem::at(
+            args.span_of(STATE.name),
+            "the state cannot be the file that is followed",
+        );
+        return Some(Err(problem.help("name another file")));
+    }
     Some(Ok(Box::new(Followed {
         path: path.to_owned(),
         from_end: args.choice(FROM.name) == Some(options::END),

@@ -7,50 +7,39 @@ mod write;
 
 use postgres_protocol::escape::escape_identifier;
 
-use crate::catalog::{Access, Args, Kind as Value, Param, Place, Scheme};
+use crate::catalog::{Access, Args, Kind as Value, Param, Scheme};
 use crate::error::{Failure, Kind, Problem};
 use crate::net::postgres::{Connection, Target};
 use crate::net::retry::{self, Backoff};
 
 use super::connecting::{CONNECT_TIMEOUT, ConnectOptions, RETRY, USER_TIMEOUT};
 
-const fn named(name: &'static str, kind: Value, default: Option<&'static str>, help: &'static str) -> Param {
-    Param {
-        name,
-        kind,
-        place: Place::Named,
-        required: false,
-        default,
-        help,
-    }
-}
-
-const TABLE: Param = named("table", Value::Text, None, "the table, as NAME or SCHEMA.NAME");
-const COLUMNS: Param = named(
+const TABLE: Param = Param::named("table", Value::Text, None, "the table, as NAME or SCHEMA.NAME");
+const COLUMNS: Param = Param::named(
     "columns",
     Value::Text,
     None,
     "its columns, separated by commas; all unless given",
 );
-const QUERY: Param = named(
+const QUERY: Param = Param::named(
     "query",
     Value::Text,
     None,
     "what to read instead of a table: select …, or values …",
 );
-const FORMAT: Param = named(
+const FORMAT: Param = Param::named(
     "format",
     Value::Choice(&["csv", "json", "text", "binary"]),
     Some("csv"),
     "how rows are written: CSV, one JSON object a line, or PostgreSQL's own text or binary form",
 );
-const COMMIT_EVERY: Param = named(
+const COMMIT_EVERY: Param = Param::named(
     "commit-every",
     Value::Integer { min: 1, max: i64::MAX },
     None,
     "commit after so many rows, which stay if a later one fails; unless given, all are one transaction",
 );
-const MAX_TIME: Param = named(
+const MAX_TIME: Param = Param::named(
     "max-time",
     Value::Duration,
     None,
@@ -68,7 +57,7 @@ pub static SCHEME: Scheme = Scheme {
             COLUMNS,
             QUERY,
             FORMAT,
-            named(
+            Param::named(
                 "header",
                 Value::Flag,
                 Some("true"),
@@ -86,7 +75,7 @@ pub static SCHEME: Scheme = Scheme {
             TABLE,
             COLUMNS,
             FORMAT,
-            named(
+            Param::named(
                 "header",
                 Value::Flag,
                 Some("false"),

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 
-use crate::catalog::{Access, Args, Kind as Value, Param, Place, Placed, Scheme};
+use crate::catalog::{Access, Args, Kind as Value, Param, Placed, Scheme};
 use crate::error::{Failure, Kind, brief};
 use crate::grammar::{format_size, human_size};
 use crate::graph::Port;
@@ -41,19 +41,8 @@ const BYTES: &str = "bytes";
 const TEXT: &str = "text";
 const BINARY: &str = "binary";
 
-const fn named(name: &'static str, kind: Value, default: Option<&'static str>, help: &'static str) -> Param {
-    Param {
-        name,
-        kind,
-        place: Place::Named,
-        required: false,
-        default,
-        help,
-    }
-}
-
 /// What messages become.
-const READ_AS: Param = named(
+const READ_AS: Param = Param::named(
     "as",
     Value::Choice(&[LINES, JSON, BYTES]),
     Some(LINES),
@@ -62,14 +51,14 @@ const READ_AS: Param = named(
 );
 
 /// What messages are made of.
-const WRITE_AS: Param = named(
+const WRITE_AS: Param = Param::named(
     "as",
     Value::Choice(&[TEXT, BINARY]),
     Some(TEXT),
     "text: each record is a text message, without its newline; binary: bytes, cut anywhere, are binary messages",
 );
 
-const MAX_RECORD: Param = named(
+const MAX_RECORD: Param = Param::named(
     "max-record",
     Value::Size,
     None,

@@ -13,7 +13,7 @@ use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Inlet, Position, StageMeter, Wait};
 use crate::platform::{Descriptor, Interest, Shape, Transfer, Woken, wait_for_any};
 
-use super::batch::Batch;
+use super::gathering::Gathering;
 use super::holes;
 use super::writeback::Writeback;
 use super::{Cancel, Context, DescriptorWaker, Mover, Outcome, Phase, ResumePoint, Rollback};
@@ -241,13 +241,13 @@ impl Outgoing {
         if let Some(verify) = &mut self.verify {
             verify.begin(&self.descriptor, context)?;
         }
-        let mut batch = Batch::new();
-        if input.is_joined() && self.move_pipe(&mut input, &mut batch, context)? {
+        let mut gathering = Gathering::new();
+        if input.is_joined() && self.move_pipe(&mut input, &mut gathering, context)? {
             return self.commit(context);
         }
-        self.write_batch(&mut batch, context)?;
-        while batch.fill(&mut input, &context.meter, &context.cancel)? {
-            self.write_batch(&mut batch, context)?;
+        self.write_gathered(&mut gathering, context)?;
+        while gathering.fill(&mut input, &context.meter, &context.cancel)? {
+            self.write_gathered(&mut gathering, context)?;
         }
         if let Some(verify) = &mut self.verify {
             verify.verify(&self.descriptor, context)?;
@@ -256,8 +256,8 @@ impl Outgoing {
     }
 
     /// Moves a pipe that the producer lends, to its end; returns false if the producer goes on with chunks, the first of which is
-    /// in `batch` then.
-    fn move_pipe(&mut self, input: &mut Inlet, batch: &mut Batch, context: &Context) -> Result<bool, Stop> {
+    /// in `gathering` then.
+    fn move_pipe(&mut self, input: &mut Inlet, gathering: &mut Gathering, context: &Context) -> Result<bool, Stop> {
         let waker = DescriptorWaker::new().map_err(|error| Failure::io(Kind::Resources, "cannot start", error))?;
         let waker = Arc::new(waker);
         let task_waker = Waker::from(waker.clone());
@@ -271,7 +271,7 @@ impl Outgoing {
             waker.clear();
             match input.poll_next(&mut waking) {
                 Poll::Ready(Ok(Some(chunk))) => {
-                    batch.push(chunk);
+                    gathering.push(chunk);
                     return Ok(false);
                 }
                 Poll::Ready(Ok(None)) => return Ok(true),
@@ -306,21 +306,21 @@ impl Outgoing {
         Ok(())
     }
 
-    fn write_batch(&mut self, batch: &mut Batch, context: &Context) -> Outcome {
-        let size = batch.len();
-        while !batch.is_empty() {
+    fn write_gathered(&mut self, gathering: &mut Gathering, context: &Context) -> Outcome {
+        let size = gathering.len();
+        while !gathering.is_empty() {
             let (kind, written) = (self.holes, self.written);
             let transfer = self.write(context, |descriptor| match kind {
-                Holes::None => batch.with_slices(|slices| match slices {
+                Holes::None => gathering.with_slices(|slices| match slices {
                     [one] => descriptor.write(one),
                     slices => descriptor.write_vectored(slices),
                 }),
-                kind => holes::write(descriptor, batch.first_chunk(), written, kind),
+                kind => holes::write(descriptor, gathering.first_chunk(), written, kind),
             })?;
             match transfer {
                 Transfer::Bytes(count) => {
                     if let Some(verify) = &mut self.verify {
-                        batch.first_chunks(count, |bytes, position| {
+                        gathering.first_chunks(count, |bytes, position| {
                             verify.add(bytes);
                             if let Some(position) = position {
                                 verify.reach(position);
@@ -328,12 +328,12 @@ impl Outgoing {
                         });
                         verify.note(&self.descriptor, context)?;
                     }
-                    batch.advance(count);
+                    gathering.advance(count);
                 }
                 Transfer::NotReady => self.wait(context)?,
             }
         }
-        batch.done(size);
+        gathering.done(size);
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::error::Stop;
 use crate::flow::{Inlet, Wait, block_on};
 use crate::platform::Interest;
 
-use super::batch::Batch;
+use super::gathering::Gathering;
 use super::{BoxFuture, Context, Driver, Outcome, Outgoing, Phase, ResumePoint, Rollback, StreamWriter, Work};
 
 /// An open place to write to.
@@ -94,11 +94,11 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
     writer.limit_unsent(context.external_fd.most_unsent())?;
     let resumes = writer.resumes_at();
     let mut written = resumes.unwrap_or_default().written;
-    let mut batch = Batch::new();
+    let mut gathering = Gathering::new();
     loop {
         let has_more = tokio::select! {
             biased;
-            has_more = batch.receive(&mut input) => has_more?,
+            has_more = gathering.receive(&mut input) => has_more?,
             stop = poll_fn(|context| writer.poll_idle(context)) => {
                 return Err(stop.map(|failure| failure.after(written)));
             }
@@ -106,14 +106,14 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
         if !has_more {
             break;
         }
-        while !batch.is_empty() {
+        while !gathering.is_empty() {
             let external_fd = &context.external_fd;
             let write = poll_fn(|context| {
                 let write = if resumes.is_some() {
                     // It may have to end something between two of them.
-                    writer.poll_write(context, &[IoSlice::new(batch.first_chunk())])
+                    writer.poll_write(context, &[IoSlice::new(gathering.first_chunk())])
                 } else {
-                    batch.with_slices(|slices| writer.poll_write(context, slices))
+                    gathering.with_slices(|slices| writer.poll_write(context, slices))
                 };
                 if write.is_pending()
                     && let Some(queue) = writer.queue()
@@ -132,12 +132,12 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
             };
             written += count as u64;
             context.meter.add_out(count as u64);
-            batch.first_chunks(count, |_, position| {
+            gathering.first_chunks(count, |_, position| {
                 if let Some(position) = position {
                     writer.reach(position);
                 }
             });
-            batch.advance(count);
+            gathering.advance(count);
         }
     }
     context.meter.begin_commit();

@@ -51,7 +51,7 @@ fn open(path: &Path) -> File {
 
 /// A run whose output is read line by line.
 fn follow(folder: &Folder, pipeline: &str) -> (Running, impl Iterator<Item = String> + use<>) {
-    // Samples are rare, because nobody reads them: messages would be lost behind them.
+    // Samples are rare: the test does not read them, and a full pipe would lose the messages behind them.
     let mut running = highwater(["--progress", "json", "--interval", "100ms", pipeline])
         .within(folder)
         .start();
@@ -273,6 +273,7 @@ fn what_cannot_be_followed_is_refused() {
     for (pipeline, why) in [
         ("read fifo follow=true", "fifo is not a regular file"),
         ("read a state=s", "`state` is for follow=true"),
+        ("read a follow=true state=a", "the state cannot be the file"),
         ("read a b follow=true", "cannot be one of several"),
         (
             "read a follow=true state=s | lines | write b",

@@ -208,7 +208,7 @@ fn a_slow_client_does_not_keep_a_query_open() {
         "read '{}' query='{query}' max-time=300ms | write tcp://{address}",
         server.url()
     );
-    let run = highwater(["--progress", "json", "--interval", "100ms", &pipeline]).start();
+    let run = highwater(["--progress", "json", "--interval", "10ms", &pipeline]).start();
     let stalled = accept(&listener);
     let run = run.wait();
     assert_eq!(run.code, Some(8), "{}", run.stderr);

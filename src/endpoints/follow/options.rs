@@ -1,20 +1,9 @@
 //! The parameters of a file that is followed.
 
-use crate::catalog::{Kind as Value, Param, Place};
-
-const fn named(name: &'static str, kind: Value, default: Option<&'static str>, help: &'static str) -> Param {
-    Param {
-        name,
-        kind,
-        place: Place::Named,
-        required: false,
-        default,
-        help,
-    }
-}
+use crate::catalog::{Kind as Value, Param};
 
 /// Whether it is followed.
-pub const FOLLOW: Param = named(
+pub const FOLLOW: Param = Param::named(
     "follow",
     Value::Flag,
     Some("false"),
@@ -26,7 +15,7 @@ const START: &str = "start";
 pub const END: &str = "end";
 
 /// Where it begins.
-pub const FROM: Param = named(
+pub const FROM: Param = Param::named(
     "from",
     Value::Choice(&[START, END]),
     Some(START),
@@ -34,7 +23,7 @@ pub const FROM: Param = named(
 );
 
 /// Where it notes what is durable.
-pub const STATE: Param = named(
+pub const STATE: Param = Param::named(
     "state",
     Value::Bytes,
     None,

@@ -277,7 +277,7 @@ fn keep(path: &Path, messages: &Receiver<Message>, parts: &Mutex<VecDeque<Part>>
             *lock(failure) = Some(error);
         }
         for sender in flushed {
-            // Nobody waits for it any more.
+            // Its receiver is gone if the engine has stopped waiting.
             let _ = sender.send(());
         }
     }

@@ -11,7 +11,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, RETR
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::oneshot;
 
-use crate::catalog::{Access, Args, Kind as Value, Misnamed, Param, Place, Placed, Scheme};
+use crate::catalog::{Access, Args, Kind as Value, Misnamed, Param, Placed, Scheme};
 use crate::error::{Failure, Problem};
 use crate::net::http::server::{Answer, Handler, Limits, REQUEST_MEMORY, Server};
 use crate::net::tls::{ServerTls, TlsFiles};
@@ -30,23 +30,13 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// When a client that came second may try again, in seconds.
 const RETRY_SECONDS: &str = "5";
 
-const fn named(name: &'static str, default: Option<&'static str>, help: &'static str) -> Param {
-    Param {
-        name,
-        kind: Value::Text,
-        place: Place::Named,
-        required: false,
-        default,
-        help,
-    }
-}
-
-const TYPE: Param = named(
+const TYPE: Param = Param::named(
     "type",
+    Value::Text,
     Some("application/octet-stream"),
     "the media type that the client is told, such as text/csv",
 );
-const NAME: Param = named("name", None, "the file name that the client is told");
+const NAME: Param = Param::named("name", Value::Text, None, "the file name that the client is told");
 
 /// `http-listen://HOST:PORT[/PATH]`
 pub static LISTEN: Scheme = Scheme {

@@ -15,58 +15,56 @@ use crate::net::http::{Client, MEMORY, Request, Url, netrc};
 use crate::net::tls::MEMORY as TLS_MEMORY;
 use crate::platform::files;
 
-const fn named(name: &'static str, kind: Value, help: &'static str) -> Param {
-    Param {
-        name,
-        kind,
-        place: Place::Named,
-        required: false,
-        default: None,
-        help,
-    }
-}
-
 /// Further headers.
 pub const HEADER: Param = Param {
     place: Place::NamedMany,
-    ..named(
+    ..Param::named(
         "header",
         Value::Bytes,
+        None,
         "a header to send, as 'NAME: VALUE', or @FILE with one a line; those of a file are not sent to another server \
          after a redirect",
     )
 };
 
 /// Credentials.
-pub const USER: Param = named(
+pub const USER: Param = Param::named(
     "user",
     Value::Bytes,
+    None,
     "@FILE whose first line is NAME:PASSWORD, to authenticate (Basic); by default what ~/.netrc or $NETRC has for the \
      host",
 );
 
 /// The method of a download.
-pub const METHOD: Param = named("method", Value::Text, "the request's method; GET, or POST with a body");
+pub const METHOD: Param = Param::named(
+    "method",
+    Value::Text,
+    None,
+    "the request's method; GET, or POST with a body",
+);
 
 /// The body of a download's request.
-pub const BODY: Param = named(
+pub const BODY: Param = Param::named(
     "body",
     Value::Bytes,
+    None,
     "a body to send with the request, or @FILE of up to 1 MiB",
 );
 
 /// The method of an upload.
 pub const UPLOAD_METHOD: Param = Param {
     default: Some("PUT"),
-    ..named(
+    ..Param::named(
         "method",
         Value::Choice(&["PUT", "POST", "PATCH"]),
+        None,
         "the request's method",
     )
 };
 
 /// The type of an upload.
-pub const CONTENT_TYPE: Param = named("type", Value::Text, "what is uploaded, as Content-Type: text/csv");
+pub const CONTENT_TYPE: Param = Param::named("type", Value::Text, None, "what is uploaded, as Content-Type: text/csv");
 
 /// The headers that the user gives, credentials included.
 pub struct Headers {

@@ -2,9 +2,7 @@
 
 use std::sync::Weak;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::catalog::{Args, Placed};
 use crate::error::{Failure, Kind, Problem, Stop};
@@ -86,7 +84,6 @@ impl Endpoint for Query {
                 connection,
                 lines: (self.planned.format == "json").then(Lines::default),
                 begun: Instant::now(),
-                snapshot: std::time::Instant::now(),
                 max_time: self.max_time,
             };
             Ok(OpenReader::Stream(Box::new(rows)))
@@ -100,7 +97,6 @@ struct Rows {
     /// Makes lines of rows of JSON.
     lines: Option<Lines>,
     begun: Instant,
-    snapshot: std::time::Instant,
     max_time: Option<Duration>,
 }
 
@@ -122,13 +118,13 @@ impl StreamReader for Rows {
         self.connection.transport().queue()
     }
 
-    fn snapshot(&self) -> Option<std::time::Instant> {
-        Some(self.snapshot)
+    fn snapshot(&self) -> Option<Instant> {
+        Some(self.begun)
     }
 
-    fn expires(&self) -> Option<(Instant, Failure)> {
+    fn expires(&self) -> Option<(tokio::time::Instant, Failure)> {
         let limit = self.max_time?;
-        let end = self.begun + limit;
+        let end = tokio::time::Instant::from_std(self.begun + limit);
         let limit = humantime::format_duration(limit);
         let why = format!("it was not read to its end within {limit} (max-time)");
         Some((end, Failure::because(Kind::Timeout, "the query was ended", why)))

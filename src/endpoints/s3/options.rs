@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::catalog::{Args, Kind as Value, Param, Place};
+use crate::catalog::{Args, Kind as Value, Param};
 use crate::endpoints::connecting::ConnectOptions;
 use crate::endpoints::file::regular_path;
 use crate::endpoints::tls;
@@ -15,54 +15,43 @@ use crate::net::tls::TlsFiles;
 
 use super::ranges::RangeOptions;
 
-const fn named(name: &'static str, kind: Value, default: Option<&'static str>, help: &'static str) -> Param {
-    Param {
-        name,
-        kind,
-        place: Place::Named,
-        required: false,
-        default,
-        help,
-    }
-}
-
 /// The server.
-pub const ENDPOINT: Param = named(
+pub const ENDPOINT: Param = Param::named(
     "endpoint",
     Value::Text,
     None,
     "the server's URL; else AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile's endpoint_url, or AWS",
 );
 /// The region.
-pub const REGION: Param = named(
+pub const REGION: Param = Param::named(
     "region",
     Value::Text,
     None,
     "the bucket's region; else AWS_REGION, AWS_DEFAULT_REGION, the profile's, or us-east-1",
 );
 /// The profile.
-pub const PROFILE: Param = named(
+pub const PROFILE: Param = Param::named(
     "profile",
     Value::Text,
     None,
     "the profile of ~/.aws/config and ~/.aws/credentials; else AWS_PROFILE, or default",
 );
 /// Where the bucket stands.
-pub const STYLE: Param = named(
+pub const STYLE: Param = Param::named(
     "style",
     Value::Choice(&["path", "host"]),
     None,
     "where URLs have the bucket: in the path, the default with an endpoint, or in front of the host, as AWS has it",
 );
 /// Whether the metadata service is asked.
-pub const IMDS: Param = named(
+pub const IMDS: Param = Param::named(
     "imds",
     Value::Flag,
     Some("false"),
     "whether the machine's metadata service may be asked for keys",
 );
 /// Further attempts.
-pub const RETRY: Param = named(
+pub const RETRY: Param = Param::named(
     "retry",
     Value::Integer { min: 0, max: i64::MAX },
     Some("4"),
@@ -70,42 +59,42 @@ pub const RETRY: Param = named(
      pauses that grow to 10s",
 );
 /// Requests at once.
-pub const THREADS: Param = named(
+pub const THREADS: Param = Param::named(
     "threads",
     Value::Integer { min: 1, max: 64 },
     Some("1"),
     "how many ranges are asked for, or parts sent, at once",
 );
 /// The size of ranges.
-pub const RANGE: Param = named(
+pub const RANGE: Param = Param::named(
     "range",
     Value::Size,
     Some("2MiB"),
     "the size of a range, with threads= of 2 or more; each is kept in memory until it is given on",
 );
 /// The size of parts.
-pub const PART: Param = named(
+pub const PART: Param = Param::named(
     "part",
     Value::Size,
     Some("5MiB"),
     "the size of an upload's parts, 5MiB to 5GiB; larger where the object would have more than 10,000 of them",
 );
 /// Where it is noted how far an upload is.
-pub const STATE: Param = named(
+pub const STATE: Param = Param::named(
     "state",
     Value::Endpoint(&[]),
     None,
     "a file that notes which parts the server has; they stay when the run ends early, and the next one goes on with them",
 );
 /// Whether an object may be replaced.
-pub const IF_ABSENT: Param = named(
+pub const IF_ABSENT: Param = Param::named(
     "if-absent",
     Value::Flag,
     Some("false"),
     "fail if there is such an object, also if it comes meanwhile",
 );
 /// Whether a URL is printed.
-pub const PRESIGN: Param = named(
+pub const PRESIGN: Param = Param::named(
     "presign",
     Value::Duration,
     None,

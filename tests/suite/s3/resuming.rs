@@ -4,7 +4,7 @@ use rustix::process::Signal;
 
 use super::MIB;
 use crate::harness::{Folder, Run, highwater, noise, peer, through, xorshift};
-use crate::s3_server::{Deed, Relay, server};
+use crate::s3_server::{Deed, Relay, Server, server};
 
 const PART: &str = "PUT partNumber uploadId";
 const COMPLETE: &str = "POST uploadId";
@@ -87,13 +87,7 @@ fn killed_upload_goes_on() {
 #[test]
 fn signal_keeps_the_parts() {
     let Some(server) = server() else { return };
-    let relay = Relay::new(&server, |line, earlier| {
-        if super::writing::is(line, PART) && earlier == 1 {
-            Deed::Hang
-        } else {
-            Deed::Pass
-        }
-    });
+    let relay = hanging(&server);
     let (folder, bucket) = (folder(), server.bucket());
     let pipeline = pipeline(&bucket, "buffer 1MiB");
     let running = relay.run(&pipeline).within(&folder).start();
@@ -146,16 +140,28 @@ fn refuses(run: &Run, folder: &Folder, before: &[u8], code: i32, why: &str) {
     assert!(folder.read("o.state") == before, "it was changed");
 }
 
-#[test]
-fn foreign_and_stale_states_are_refused() {
-    let Some(server) = server() else { return };
-    let relay = Relay::new(&server, |line, earlier| {
+/// A relay that does not let the second part through.
+fn hanging(server: &Server) -> Relay {
+    Relay::new(server, |line, earlier| {
         if super::writing::is(line, PART) && earlier == 1 {
             Deed::Hang
         } else {
             Deed::Pass
         }
-    });
+    })
+}
+
+/// The upload that a state is of.
+fn upload_id(state: &[u8]) -> String {
+    let text = String::from_utf8(state.to_vec()).expect("text");
+    let (_, id) = text.split_once("\"upload\":\"").expect("an id");
+    id.split('"').next().expect("an id").to_owned()
+}
+
+#[test]
+fn foreign_and_stale_states_are_refused() {
+    let Some(server) = server() else { return };
+    let relay = hanging(&server);
     let (folder, bucket) = (folder(), server.bucket());
     let first = pipeline(&bucket, "gzip");
     killed(&relay, &folder, &first, 2);
@@ -190,9 +196,7 @@ fn foreign_and_stale_states_are_refused() {
     );
     assert_eq!(folder.read("text"), b"a file of somebody");
     // Somebody has removed the upload.
-    let text = String::from_utf8(before.clone()).expect("text");
-    let (_, id) = text.split_once("\"upload\":\"").expect("an id");
-    let id = id.split('"').next().expect("an id");
+    let id = upload_id(&before);
     server.ask("DELETE", &format!("/{bucket}/o?uploadId={id}"), b"");
     refuses(
         &run(&first),
@@ -206,20 +210,12 @@ fn foreign_and_stale_states_are_refused() {
 #[test]
 fn changed_part_is_refused() {
     let Some(server) = server() else { return };
-    let relay = Relay::new(&server, |line, earlier| {
-        if super::writing::is(line, PART) && earlier == 1 {
-            Deed::Hang
-        } else {
-            Deed::Pass
-        }
-    });
+    let relay = hanging(&server);
     let (folder, bucket) = (folder(), server.bucket());
     let pipeline = pipeline(&bucket, "gzip");
     killed(&relay, &folder, &pipeline, 2);
     let before = folder.read("o.state");
-    let text = String::from_utf8(before.clone()).expect("text");
-    let (_, id) = text.split_once("\"upload\":\"").expect("an id");
-    let id = id.split('"').next().expect("an id");
+    let id = upload_id(&before);
     server.ask("PUT", &format!("/{bucket}/o?partNumber=1&uploadId={id}"), b"other");
     let run = relay.run(&pipeline).within(&folder).run();
     refuses(

@@ -14,14 +14,14 @@ use super::Cancel;
 /// Only chunks that already wait in the link are gathered. Where small writes follow each other closely, a bounded
 /// delay comes first; a delay that gathered nothing makes the next one rarer. So the first bytes after a pause go out
 /// at once, and a million tiny chunks cost few system calls.
-pub struct Batch {
+pub struct Gathering {
     chunks: VecDeque<Chunk>,
     /// Bytes in `chunks`.
     bytes: usize,
     rhythm: Rhythm,
 }
 
-impl Batch {
+impl Gathering {
     /// A larger chunk gains nothing from being gathered.
     const SMALL: usize = 16 << 10;
     /// Enough for one write.
@@ -29,7 +29,7 @@ impl Batch {
     /// Every supported system accepts this many slices in one call.
     const MOST: usize = 1024;
 
-    /// An empty batch.
+    /// An empty gathering.
     pub fn new() -> Self {
         Self {
             chunks: VecDeque::new(),
@@ -173,7 +173,7 @@ impl Rhythm {
     /// The bounds of a delay: long enough for several chunks to arrive.
     const SHORTEST: Duration = Duration::from_micros(250);
     const LONGEST: Duration = Duration::from_millis(1);
-    const MANY: usize = Batch::MOST / 4;
+    const MANY: usize = Gathering::MOST / 4;
     const FEWEST: u32 = 4;
     /// High enough that fruitless delays cost little, and low enough that a stream that becomes dense is noticed soon.
     const MOST: u32 = 32;
@@ -198,7 +198,7 @@ impl Rhythm {
         self.is_dense = bytes > 0;
         if self.is_dense {
             self.needed = Self::FEWEST;
-            let is_little = chunks < Self::MANY && bytes < Batch::SMALL;
+            let is_little = chunks < Self::MANY && bytes < Gathering::SMALL;
             self.delay = if is_little {
                 (self.delay * 2).min(Self::LONGEST)
             } else {
@@ -245,18 +245,18 @@ mod tests {
 
     #[test]
     fn waiting_chunks_need_few_writes() {
-        let count = 3 * Batch::MOST;
+        let count = 3 * Gathering::MOST;
         let (meter, cancel) = (StageMeter::new(Instant::now()), Cancel::default());
         let mut input = full_of_single_bytes(count);
-        let mut batch = Batch::new();
+        let mut gathering = Gathering::new();
         let mut written: Vec<u8> = Vec::new();
         let mut writes = 0;
-        while batch.fill(&mut input, &meter, &cancel).expect("nothing stops it") {
-            batch.with_slices(|slices| slices.iter().for_each(|slice| written.extend(&**slice)));
+        while gathering.fill(&mut input, &meter, &cancel).expect("nothing stops it") {
+            gathering.with_slices(|slices| slices.iter().for_each(|slice| written.extend(&**slice)));
             writes += 1;
-            let size = batch.len();
-            batch.advance(size);
-            batch.done(size);
+            let size = gathering.len();
+            gathering.advance(size);
+            gathering.done(size);
         }
         assert_eq!(writes, 3);
         assert!(written == pattern(count));
