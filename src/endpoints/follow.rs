@@ -45,12 +45,14 @@ pub fn followed(path: &Path, args: &Args) -> Option<Placed> {
         .words(STATE.name)
         .first()
         .map(|state| PathBuf::from(std::ffi::OsStr::from_bytes(state)));
-    if state.as_deref() == Some(path) {
-        let problem = Problem::at(
-            args.span_of(STATE.name),
-            "the state cannot be the file that is followed",
-        );
-        return Some(Err(problem.help("name another file")));
+    let wrong = match state.as_deref() {
+        Some(state) if state == path => Some("the state cannot be the file that is followed"),
+        Some(state) if state.as_os_str().is_empty() => Some("the state's file has no name"),
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
+        let help = "name another file, as in state=app.state";
+        return Some(Err(Problem::at(args.span_of(STATE.name), wrong).help(help)));
     }
     Some(Ok(Box::new(Followed {
         path: path.to_owned(),

@@ -274,6 +274,7 @@ fn what_cannot_be_followed_is_refused() {
         ("read fifo follow=true", "fifo is not a regular file"),
         ("read a state=s", "`state` is for follow=true"),
         ("read a follow=true state=a", "the state cannot be the file"),
+        ("read a follow=true state=", "the state's file has no name"),
         ("read a b follow=true", "cannot be one of several"),
         (
             "read a follow=true state=s | lines | write b",
