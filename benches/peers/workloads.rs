@@ -347,6 +347,26 @@ fn zstd(data: &Data) -> io::Result<Vec<Work>> {
             )
         });
     }
+    let own = data.packed(
+        "highwater",
+        &["-q", "read - | zstd frame=4MiB | write -"],
+        &tar,
+        "own.zst",
+    )?;
+    if let Some(own) = own {
+        works.push(Work {
+            expected: tar,
+            must,
+            aim: Goal::of("zstd", 0.6, "≤ 0.6 × on two threads"),
+            ..copy(
+                "unzstd of our own frames",
+                Route::Null,
+                &own,
+                "highwater -q read {in} :: unzstd :: write {sink}",
+                &["zstd -q -dc {in}"],
+            )
+        });
+    }
     Ok(works)
 }
 

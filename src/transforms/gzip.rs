@@ -15,7 +15,8 @@ use crate::stage::{Content, MemoryUse, TransformPlan};
 use super::codec::{
     Codec, Decoder, FLUSH, Format, Head, Likeness, Padding, Step, compare, compress, given_level, level,
 };
-use super::members::Members;
+use super::members::unpack::Unpack;
+use super::members::{Members, processors};
 
 mod member;
 mod pack;
@@ -182,16 +183,11 @@ fn plan_gunzip(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
         content: Content::Restored,
         state: FORMAT.base,
         claims_later: FORMAT.grows,
-        stage: unpack::Members {
-            formats: const { &[&FORMAT] },
+        stage: Unpack {
+            format: unpack::Sized,
             threads: processors(),
         },
     }))
-}
-
-/// The number of processors that this process may use.
-fn processors() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from).min(64)
 }
 
 /// A single member, compressed as a stream.

@@ -17,10 +17,15 @@ use crate::stage::{Content, Context, Conversion, MemoryUse, Outcome, Resume, Sta
 use super::gathered::Gathered;
 use super::worker_pool::{Event, WorkerPool};
 
+pub mod unpack;
+
 /// A format of members that can follow each other.
 pub trait Format: Send + Sync + 'static {
     /// The name of its threads.
     const WORKER: &str;
+    /// Members besides one for each of several threads. Where filling one takes long beside compressing it, a thread need
+    /// not wait for that.
+    const SPARE: usize;
     /// Bytes of the largest member with `size` bytes of input.
     fn bound(&self, size: usize) -> usize;
     /// Bytes that a compressor holds.
@@ -30,6 +35,11 @@ pub trait Format: Send + Sync + 'static {
     /// Makes a function that compresses the first slice into the second, and returns the number of bytes. It can only
     /// lack memory.
     fn compressor(&self) -> impl FnMut(&[u8], &mut [u8]) -> io::Result<usize> + Send + 'static;
+}
+
+/// The number of processors that this process may use.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(64)
 }
 
 /// How a stream is compressed.
@@ -43,6 +53,13 @@ pub struct Members<F> {
     pub threads: usize,
     /// After how long without more input a member is ended early; `None` for never.
     pub flush: Option<Duration>,
+}
+
+impl<F: Format> Members<F> {
+    /// The number of members that are held.
+    fn in_hand(&self) -> usize {
+        if self.threads > 1 { self.threads + F::SPARE } else { 1 }
+    }
 }
 
 impl<F: Format> TransformPlan for Members<F> {
@@ -66,7 +83,8 @@ impl<F: Format> TransformPlan for Members<F> {
 impl<F: Format> MemoryUse for Members<F> {
     /// All members and their compressors.
     fn state_bytes(&self) -> u64 {
-        (self.threads * (self.size + self.format.bound(self.size) + self.format.compressor_bytes())) as u64
+        let members = self.in_hand() * (self.size + self.format.bound(self.size));
+        (members + self.threads * self.format.compressor_bytes()) as u64
     }
 }
 
@@ -82,7 +100,7 @@ impl<F: Format> Resume for Members<F> {
     }
 
     fn held_back(&self) -> u64 {
-        (self.threads * self.size) as u64
+        (self.in_hand() * self.size) as u64
     }
 }
 
@@ -101,7 +119,7 @@ impl<F: Format> Stage for Members<F> {
             let packer = Packer {
                 pool,
                 filling: None,
-                spare: (0..self.threads).map(|_| Member::new(self.size, bound)).collect(),
+                spare: (0..self.in_hand()).map(|_| Member::new(self.size, bound)).collect(),
                 gathered: Gathered::default(),
                 last: Instant::now(),
                 is_empty: true,
@@ -143,8 +161,7 @@ struct Packer {
     pool: WorkerPool<Member>,
     /// The member that is being filled; not empty.
     filling: Option<Member>,
-    /// Unused members. There is one member for each thread: filling one takes a hundredth of the time that compressing
-    /// one does, and a thread that waits for it leaves its processor to this one.
+    /// Unused members.
     spare: Vec<Member>,
     gathered: Gathered,
     /// When the last input came.

@@ -9,14 +9,16 @@ use async_compression::codecs::{ZstdDecoder, ZstdEncoder};
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
 use crate::error::Problem;
 use crate::grammar::format_size;
-use crate::stage::{Conversion, MemoryUse, Resume, SavedStates, Stage, TransformPlan};
+use crate::stage::{Content, Conversion, MemoryUse, Resume, SavedStates, Stage, TransformPlan};
 
-use super::codec::{FLUSH, Format, Padding, Plain, THREADS, compress, decompress, given_level, given_threads, level};
-use super::members::Members;
+use super::codec::{Codec, FLUSH, Format, Padding, Plain, THREADS, compress, given_level, given_threads, level};
+use super::members::unpack::Unpack;
+use super::members::{Members, processors};
 
 mod frame;
 mod frames;
 mod state;
+mod unpack;
 
 use frames::Frames;
 
@@ -75,7 +77,8 @@ pub static UNZSTD: Definition = Definition {
     role: Role::Transform,
     summary: "decompress zstd, all its frames",
     details: "Checksums are checked, skippable frames are passed over. Input that is corrupt, cut short or followed by \
-              something else is an error.\n\nThe memory that it takes is known when the first bytes have come: a \
+              something else is an error.\n\nFrames that state the size of their content, up to 8 MiB, as `zstd \
+              frame=` and pzstd write them, are decompressed on all processors, as far as --memory allows.\n\nThe memory that it takes is known when the first bytes have come: a \
               window of up to 128 MiB by default, and what `--memory` allows where that is given.",
     params: &[],
     examples: &[Example {
@@ -212,5 +215,13 @@ fn window(size: u64, args: &Args) -> Result<u32, Problem> {
 }
 
 fn plan_unzstd(_: &Args) -> Result<Box<dyn TransformPlan>, Problem> {
-    Ok(decompress(const { &[&FORMAT] }))
+    Ok(Box::new(Codec {
+        content: Content::Restored,
+        state: FORMAT.base,
+        claims_later: FORMAT.grows,
+        stage: Unpack {
+            format: unpack::SizedFrames,
+            threads: processors(),
+        },
+    }))
 }

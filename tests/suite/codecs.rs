@@ -360,6 +360,70 @@ fn gunzip_sees_past_a_wrong_member_size() {
     }
 }
 
+/// Frames that state their size are cut out and decompressed in parallel; any other is read from where they end.
+#[test]
+fn unzstd_decompresses_frames_in_parallel() {
+    let bytes = &real_files()[..(4 << 20).min(real_files().len())];
+    let frames = highwater(["zstd frame=100KiB"]).input(bytes).run().succeeds();
+    decodes("unzstd", &frames, bytes);
+    if let Some(read) = by_tool(&ZSTD, &["-d"], &frames) {
+        same("zstd -d", &read, bytes);
+    }
+    let tight = highwater(["--memory", "2MiB", "unzstd"]).input(&*frames).run();
+    same("without memory for threads", &tight.succeeds(), bytes);
+
+    let stream = highwater(["zstd"]).input(bytes).run().succeeds();
+    let skippable = [0x5f, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4];
+    let twice = [bytes, bytes].concat();
+    for mixed in [
+        [&skippable, &*frames, &skippable, &frames, &skippable].concat(),
+        [&*frames, &stream].concat(),
+        [&*stream, &frames].concat(),
+    ] {
+        decodes(
+            "unzstd",
+            &mixed,
+            if mixed.len() > frames.len() + 100 {
+                &twice
+            } else {
+                bytes
+            },
+        );
+    }
+}
+
+/// An error in a frame is found where it is, and what comes before it is sent.
+#[test]
+fn unzstd_reports_a_corrupt_frame() {
+    let bytes = noise(1 << 20, 11);
+    let frames = highwater(["zstd frame=64KiB"]).input(&*bytes).run().succeeds();
+    let good = |count: usize| frames.len() / 16 * count;
+    let mut corrupt = frames.clone();
+    corrupt[good(3) + 20_000] ^= 1;
+    let run = highwater(["unzstd"]).input(&*corrupt).run();
+    assert!(run.fails(6).contains("cannot decompress zstd input"), "{}", run.stderr);
+    let chain = format!("unzstd | take {}", 3 << 16);
+    same(
+        "taken",
+        &highwater([chain]).input(corrupt).run().succeeds(),
+        &bytes[..3 << 16],
+    );
+
+    for cut in [good(3), frames.len()] {
+        let run = highwater(["unzstd"]).input(&frames[..cut - 100]).run();
+        assert!(run.fails(6).contains("ends in the middle"), "{}", run.stderr);
+    }
+    let followed = [&*frames, b"something else"].concat();
+    let run = highwater(["unzstd"]).input(&*followed).run();
+    assert!(run.fails(6).contains("something else follows"), "{}", run.stderr);
+    let chain = format!("unzstd | take {}", 1 << 20);
+    same(
+        "all frames",
+        &highwater([chain]).input(followed).run().succeeds(),
+        &bytes,
+    );
+}
+
 /// A stream of the real xz whose check is called `id`, which is as long.
 fn with_check(name: &str, id: u8, bytes: &[u8]) -> Option<Vec<u8>> {
     let mut packed = by_tool(&XZ, &["-0", name], bytes)?;

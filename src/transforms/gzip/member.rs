@@ -5,6 +5,8 @@
 //! both are understood: `IG`, four bytes with the size of the whole member, as mgzip, crabz and this program write it;
 //! and `BC`, two bytes with that size less one, of BGZF (SAM/BAM format specification, section 4.1).
 
+use crate::transforms::members::unpack::Cut;
+
 /// Bytes of the header that we write.
 pub const HEADER: usize = 20;
 /// Bytes of a member's footer: checksum and length.
@@ -28,36 +30,23 @@ pub fn header(size: u32, level: i32) -> [u8; HEADER] {
     header
 }
 
-/// What the first bytes of a member say about its size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sized {
-    /// More bytes are needed.
-    Unknown,
-    /// The member's size is not in its header.
-    No,
-    /// The size of the whole member, in bytes.
-    Yes(usize),
-}
-
-/// The number of leading bytes that are needed, given too few of them.
-pub fn wanted(bytes: &[u8]) -> usize {
-    match bytes.get(10..FIXED) {
-        Some(length) => FIXED + usize::from(u16::from_le_bytes([length[0], length[1]])),
-        None => FIXED,
+/// Looks for the end of the member that starts with `bytes`.
+pub fn cut(bytes: &[u8]) -> Cut {
+    let Some(fixed) = bytes.first_chunk::<FIXED>() else {
+        return Cut::More {
+            least: FIXED,
+            most: FIXED,
+        };
+    };
+    if fixed[..4] != [0x1f, 0x8b, 8, EXTRA] {
+        return Cut::Unknown;
     }
-}
-
-/// Looks for the size of the member that starts with `bytes`.
-pub fn sized(bytes: &[u8]) -> Sized {
-    if bytes.len() < FIXED {
-        return Sized::Unknown;
-    }
-    if bytes[..4] != [0x1f, 0x8b, 8, EXTRA] {
-        return Sized::No;
-    }
-    let length = usize::from(u16::from_le_bytes([bytes[10], bytes[11]]));
-    let Some(mut fields) = bytes.get(FIXED..FIXED + length) else {
-        return Sized::Unknown;
+    let header = FIXED + usize::from(u16::from_le_bytes([fixed[10], fixed[11]]));
+    let Some(mut fields) = bytes.get(FIXED..header) else {
+        return Cut::More {
+            least: header,
+            most: header,
+        };
     };
     while let [one, two, low, high, rest @ ..] = fields {
         let length = usize::from(u16::from_le_bytes([*low, *high]));
@@ -70,43 +59,54 @@ pub fn sized(bytes: &[u8]) -> Sized {
                 continue;
             }
         };
-        let header = FIXED + usize::from(u16::from_le_bytes([bytes[10], bytes[11]]));
-        let member = usize::try_from(member).unwrap_or(0);
-        // An impossible size is ignored: the member is read like any other.
-        return if member > header + FOOTER {
-            Sized::Yes(member)
-        } else {
-            Sized::No
+        return match usize::try_from(member) {
+            // An impossible size is ignored: the member is read like any other.
+            Ok(size) if size <= header + FOOTER => Cut::Unknown,
+            Ok(size) if size > bytes.len() => Cut::More {
+                least: size,
+                most: size,
+            },
+            Ok(_) => Cut::Whole,
+            Err(_) => Cut::Unknown,
         };
     }
-    Sized::No
+    Cut::Unknown
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn upto(size: usize) -> Cut {
+        Cut::More {
+            least: size,
+            most: size,
+        }
+    }
+
     #[test]
     fn our_own_header_tells_its_size() {
         let header = header(70_000, 6);
-        assert_eq!(sized(&header), Sized::Yes(70_000));
-        assert_eq!(sized(&header[..11]), Sized::Unknown);
-        assert_eq!(sized(&header[..19]), Sized::Unknown);
+        assert_eq!(cut(&header[..11]), upto(12));
+        assert_eq!(cut(&header[..19]), upto(20));
+        assert_eq!(cut(&header), upto(70_000));
+        let whole = [&header[..], &vec![0; 70_000 - HEADER]].concat();
+        assert_eq!(cut(&whole), Cut::Whole);
     }
 
     #[test]
     fn a_block_of_bgzf_tells_its_size() {
         let block = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 6, 0, b'B', b'C', 2, 0, 0x1b, 0];
-        assert_eq!(sized(&block), Sized::Yes(0x1c));
+        assert_eq!(cut(&block), upto(0x1c));
     }
 
     #[test]
     fn other_headers_do_not() {
         let plain = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b, 0x4c];
-        assert_eq!(sized(&plain), Sized::No);
+        assert_eq!(cut(&plain), Cut::Unknown);
         let mut named = header(70_000, 6);
         named[3] |= 8;
-        assert_eq!(sized(&named), Sized::No);
-        assert_eq!(sized(&header(20, 6)), Sized::No, "shorter than itself");
+        assert_eq!(cut(&named), Cut::Unknown);
+        assert_eq!(cut(&header(20, 6)), Cut::Unknown, "shorter than itself");
     }
 }

@@ -1,331 +1,41 @@
-//! Decompresses in parallel if members state their size.
-//!
-//! One thread cuts the input into members and copies the results into the output, in order; a pool decompresses.
-//! Anything unusual (a member without a size, one that is too large, one that is corrupt, the end in the middle of one)
-//! is left to the decoder that reads any gzip stream, from the first byte whose output was not sent: it alone decides
-//! what is an error, and sends the output before one.
-
-use std::sync::Arc;
+//! gzip members that are decompressed at once.
 
 use libdeflater::Decompressor;
 use memchr::memmem;
 
-use crate::flow::{Chunk, Inlet, Outlet};
-use crate::stage::{Budget, Claim, Context, Outcome, Stage, Work, drive};
+use super::FORMAT;
+use super::member::{self, FOOTER};
+use crate::transforms::codec;
+use crate::transforms::members::unpack::{Cut, Divisible};
 
-use super::member::{FOOTER, Sized, sized, wanted};
-use crate::transforms::codec::{Decoding, Format};
-use crate::transforms::gathered::Gathered;
-use crate::transforms::worker_pool::{Event, WorkerPool};
+/// Members whose size is in their header.
+#[derive(Debug, Clone, Copy)]
+pub struct Sized;
 
-/// The stage `gunzip`.
-#[derive(Clone, Copy)]
-pub struct Members {
-    /// The formats of the general decoder: one.
-    pub formats: &'static [&'static Format],
-    /// Threads that decompress, if there is memory for so many.
-    pub threads: usize,
-}
+impl Divisible for Sized {
+    const WORKER: &str = "gunzip worker";
+    const LARGEST: usize = 4 << 20;
+    const DECOMPRESSOR: usize = 32 << 10;
+    const LEAST_THREADS: usize = 1;
+    const FORMATS: &[&codec::Format] = const { &[&FORMAT] };
 
-/// The largest member that is decompressed in one piece.
-const LARGEST: usize = 4 << 20;
-
-/// The number of members: one that is gathered, one for each thread, and one so that no thread waits for the next.
-const fn in_hand(threads: usize) -> usize {
-    threads + 2
-}
-
-/// Claims memory for members of at most `room` bytes on either side, for `threads` or as many as there is memory for.
-fn claim_for(threads: usize, room: usize, budget: &Arc<Budget>) -> Option<(usize, Claim)> {
-    (1..=threads).rev().find_map(|threads| {
-        let bytes = (2 * room * in_hand(threads)) as u64;
-        Some((threads, budget.claim(bytes).ok()?))
-    })
-}
-
-impl Stage for Members {
-    fn start(self: Box<Self>, input: Inlet, out: Outlet, context: Context) -> Work {
-        let unpacker = Unpacker {
-            members: *self,
-            present: Member::default(),
-            spare: Vec::new(),
-            pool: None,
-            first: None,
-            gathered: Gathered::default(),
-            offset: 0,
-            context,
-        };
-        Work::Thread(Box::new(move || unpacker.run(input, out)))
-    }
-}
-
-/// One member.
-#[derive(Debug, Default)]
-struct Member {
-    /// The whole compressed member.
-    input: Vec<u8>,
-    output: Vec<u8>,
-    /// Whether the output matches its footer.
-    is_good: bool,
-}
-
-impl Member {
-    /// The uncompressed size in its footer, modulo 2³².
-    fn length(&self) -> usize {
-        let length = self.input.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        length as usize
+    fn cut(self, bytes: &[u8], _: &mut usize) -> Cut {
+        member::cut(bytes)
     }
 
-    fn decompress(&mut self, decompressor: &mut Decompressor) {
-        let length = self.length();
-        self.output.reserve_exact(length.saturating_sub(self.output.len()));
-        self.output.resize(length, 0);
-        let came_to = decompressor.gzip_decompress(&self.input, &mut self.output);
-        // The library does not report where the member ended, only that a valid footer followed. If the last bytes
-        // occur nowhere else, that footer was the last, and no bytes are hidden between the data and it.
-        let footer = self.input.len() - FOOTER;
-        self.is_good = came_to == Ok(length) && memmem::find(&self.input, &self.input[footer..]) == Some(footer);
+    /// The size in the footer, modulo 2³².
+    fn content_size(self, member: &[u8]) -> usize {
+        member.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes)) as usize
     }
-}
 
-/// A pool, and the memory that its members may use.
-struct Workers {
-    pool: WorkerPool<Member>,
-    /// Bytes that one member may use on either side.
-    room: usize,
-    _claim: Claim,
-}
-
-struct Unpacker {
-    members: Members,
-    /// The member that is being gathered.
-    present: Member,
-    /// Unused members.
-    spare: Vec<Member>,
-    /// `None` until the first member with a known size.
-    pool: Option<Workers>,
-    /// Memory for the member that is gathered before the pool exists.
-    first: Option<Claim>,
-    gathered: Gathered,
-    /// Bytes of the members whose output was sent.
-    offset: u64,
-    context: Context,
-}
-
-/// How many members of a chunk were handled.
-enum Taken {
-    All,
-    /// The bytes from here on are for the general decoder.
-    Upto(usize),
-}
-
-impl Unpacker {
-    fn run(mut self, mut input: Inlet, mut out: Outlet) -> Outcome {
-        loop {
-            let in_flight = self.pool.as_ref().map_or(0, |workers| workers.pool.in_flight());
-            if in_flight == 0 && !input.is_ready() {
-                // Output must not be held back during a wait.
-                self.gathered.send(&mut out)?;
-            }
-            let event = match &mut self.pool {
-                Some(workers) => workers.pool.next_or_input(&mut input, &self.context.meter, None)?,
-                None => Event::Input(input.receive_blocking()?),
-            };
-            match event {
-                Event::Done(member) if member.is_good => self.give_out(member, &mut out)?,
-                Event::Done(member) => return self.decode(Some(member), None, input, out),
-                Event::Input(Some(mut chunk)) => {
-                    if let Taken::Upto(at) = self.take_in(&chunk, &mut out)? {
-                        chunk.advance(at);
-                        return self.decode(None, Some(chunk), input, out);
-                    }
-                }
-                Event::Input(None) => break,
-                Event::Late => {}
-            }
+    fn decompressor(self) -> impl FnMut(&[u8], &mut [u8]) -> bool + Send + 'static {
+        let mut decompressor = Decompressor::new();
+        move |member, output| {
+            let came_to = decompressor.gzip_decompress(member, output);
+            // The library does not report where the member ended, only that a valid footer followed. If the last bytes
+            // occur nowhere else, that footer was the last, and no bytes are hidden between the data and it.
+            let footer = member.len() - FOOTER;
+            came_to == Ok(output.len()) && memmem::find(member, &member[footer..]) == Some(footer)
         }
-        // If the input ends inside a member, the general decoder reports the error.
-        self.decode(None, None, input, out)
-    }
-
-    /// Cuts a chunk into members, and submits those that are complete.
-    fn take_in(&mut self, chunk: &Chunk, out: &mut Outlet) -> Result<Taken, crate::error::Stop> {
-        let bytes = chunk.as_slice();
-        let mut at = 0;
-        while at < bytes.len() {
-            let size = match sized(&self.present.input) {
-                Sized::Unknown => wanted(&self.present.input),
-                Sized::Yes(member) if self.may_gather(member) => member,
-                Sized::No | Sized::Yes(_) => return Ok(Taken::Upto(at)),
-            };
-            let missing = size - self.present.input.len();
-            let count = missing.min(bytes.len() - at);
-            // Exactly that much: growing by doubling would use memory that was not claimed.
-            self.present.input.reserve_exact(missing);
-            self.present.input.extend_from_slice(&bytes[at..at + count]);
-            at += count;
-            let is_whole = sized(&self.present.input) == Sized::Yes(self.present.input.len());
-            if is_whole && !self.submit(out)? {
-                return Ok(Taken::Upto(at));
-            }
-        }
-        Ok(Taken::All)
-    }
-
-    /// Whether there is room for a member of `size` bytes. A header may claim any size, so it is trusted only within
-    /// the budget.
-    fn may_gather(&mut self, size: usize) -> bool {
-        match (&self.pool, &self.first) {
-            _ if size > LARGEST => false,
-            (Some(workers), _) => size <= workers.room,
-            (None, Some(_)) => true,
-            (None, None) => {
-                self.first = self.context.budget.claim(size as u64).ok();
-                self.first.is_some()
-            }
-        }
-    }
-
-    /// Submits the current member, which is complete, and begins another; returns false if there is no room for it.
-    fn submit(&mut self, out: &mut Outlet) -> Result<bool, crate::error::Stop> {
-        let needed = self.present.input.len().max(self.present.length());
-        if needed > LARGEST {
-            return Ok(false);
-        }
-        if self.pool.is_none() {
-            // Members normally have one size; incompressible ones are a little larger.
-            let room = needed + needed / 16 + 1024;
-            // The first member's memory is a part of it.
-            self.first = None;
-            let Some((threads, claim)) = claim_for(self.members.threads, room, &self.context.budget) else {
-                self.first = self.context.budget.claim(self.present.input.len() as u64).ok();
-                return Ok(false);
-            };
-            let pool = WorkerPool::spawn("gunzip worker", threads, || {
-                let mut decompressor = Decompressor::new();
-                move |member: &mut Member| member.decompress(&mut decompressor)
-            })?;
-            self.spare.resize_with(in_hand(threads) - 1, Member::default);
-            self.pool = Some(Workers {
-                pool,
-                room,
-                _claim: claim,
-            });
-        }
-        while self.spare.is_empty() {
-            let Some(member) = self.pool.as_mut().and_then(|workers| workers.pool.wait_for_oldest()) else {
-                break;
-            };
-            if !member.is_good {
-                // Dropped before the general decoder takes over.
-                if let Some(workers) = &mut self.pool {
-                    workers.pool.put_back(member);
-                }
-                return Ok(false);
-            }
-            self.give_out(member, out)?;
-        }
-        let (Some(workers), Some(next)) = (&mut self.pool, self.spare.pop()) else {
-            return Ok(false);
-        };
-        if needed > workers.room {
-            self.spare.push(next);
-            return Ok(false);
-        }
-        workers.pool.submit(std::mem::replace(&mut self.present, next));
-        Ok(true)
-    }
-
-    fn give_out(&mut self, mut member: Member, out: &mut Outlet) -> Outcome {
-        self.gathered.put(&member.output, out)?;
-        self.offset += member.input.len() as u64;
-        member.input.clear();
-        self.spare.push(member);
-        Ok(())
-    }
-
-    /// Leaves the rest of the stream to the general decoder: the submitted members, the oldest first, then what was
-    /// gathered of the next, then `rest` and all that follows.
-    fn decode(mut self, oldest: Option<Member>, rest: Option<Chunk>, input: Inlet, mut out: Outlet) -> Outcome {
-        let mut in_hand: Vec<Member> = oldest.into_iter().collect();
-        while let Some(member) = self.pool.as_mut().and_then(|workers| workers.pool.wait_for_oldest()) {
-            if in_hand.is_empty() && member.is_good {
-                self.give_out(member, &mut out)?;
-            } else {
-                in_hand.push(member);
-            }
-        }
-        self.gathered.send(&mut out)?;
-        // The pool keeps its memory to the end: the submitted members are still in it.
-        let mut decoding = Decoding::behind(self.members.formats, self.context.budget.clone(), self.offset);
-        for member in in_hand {
-            decoding.feed(&member.input, &mut out)?;
-        }
-        decoding.feed(&self.present.input, &mut out)?;
-        if let Some(chunk) = rest {
-            // Released here: a stage that waits for input must not hold any.
-            decoding.feed(chunk.as_slice(), &mut out)?;
-        }
-        self.spare = Vec::new();
-        self.present = Member::default();
-        self.pool = None;
-        self.first = None;
-        drive(Box::new(decoding), input, out)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use super::*;
-    use crate::flow::StageMeter;
-
-    fn unpacker(budget: Budget) -> Unpacker {
-        Unpacker {
-            members: Members {
-                formats: &[],
-                threads: 1,
-            },
-            present: Member::default(),
-            spare: Vec::new(),
-            pool: None,
-            first: None,
-            gathered: Gathered::default(),
-            offset: 0,
-            context: Context {
-                budget: Arc::new(budget),
-                ..Context::detached(Arc::new(StageMeter::new(Instant::now())))
-            },
-        }
-    }
-
-    #[test]
-    fn header_size_is_trusted_within_budget() {
-        let mut unpacker = unpacker(Budget::new(256 << 10, 0, true));
-        assert!(!unpacker.may_gather(LARGEST));
-        assert_eq!(unpacker.context.budget.state(), 0);
-        assert!(unpacker.may_gather(200 << 10));
-        assert_eq!(unpacker.context.budget.state(), 200 << 10);
-        assert!(unpacker.may_gather(200 << 10), "it is the same member");
-        assert_eq!(unpacker.context.budget.state(), 200 << 10);
-    }
-
-    #[test]
-    fn oversized_member_is_not_gathered() {
-        let mut unpacker = unpacker(Budget::new(LARGEST as u64 * 4, 0, false));
-        assert!(!unpacker.may_gather(LARGEST + 1));
-        assert!(unpacker.may_gather(LARGEST));
-    }
-
-    #[test]
-    fn short_memory_starts_fewer_threads() {
-        let budget = Arc::new(Budget::new(10_000, 2000, true));
-        // A member takes 1000 bytes on either side; the third thread's would be the fifth.
-        let (threads, claim) = claim_for(7, 1000, &budget).expect("room");
-        assert_eq!((threads, budget.state()), (2, 8000));
-        assert!(claim_for(1, 1000, &budget).is_none(), "all is taken");
-        drop(claim);
-        assert_eq!(claim_for(1, 1000, &budget).map(|(threads, _)| threads), Some(1));
     }
 }

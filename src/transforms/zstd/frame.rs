@@ -10,50 +10,80 @@ const MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// Reads the first bytes of a frame.
 pub fn head(head: &[u8]) -> Head {
     match compare(head, MAGIC) {
-        Likeness::Same => member(&head[MAGIC.len()..]),
+        Likeness::Same => member(head),
         Likeness::Shorter => Head::More(MAGIC.len() + 1),
         Likeness::Different => skippable(head),
     }
 }
 
-/// Reads a frame's header behind the magic number.
-fn member(header: &[u8]) -> Head {
-    let Some(descriptor) = header.first() else {
-        return Head::More(MAGIC.len() + 1);
-    };
-    let is_single_segment = descriptor & 0x20 != 0;
-    let window = usize::from(!is_single_segment);
-    let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
-    let size = match descriptor >> 6 {
-        0 => usize::from(is_single_segment),
-        flag => 1 << flag,
-    };
-    let Some(fields) = header.get(1..1 + window + dictionary + size) else {
-        return Head::More(MAGIC.len() + 1 + window + dictionary + size);
-    };
-    let (window, fields) = fields.split_at(window);
-    let (dictionary, size) = fields.split_at(dictionary);
-    if dictionary.iter().any(|byte| *byte != 0) {
-        return Head::Unable("it was compressed with a dictionary, which is not supported");
+/// What a frame's header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// Its bytes, with the magic number.
+    pub length: usize,
+    /// Bytes of the window.
+    window: u64,
+    /// Bytes of the content, if it says so.
+    pub content: Option<u64>,
+    /// Whether the content was compressed with a dictionary.
+    pub has_dictionary: bool,
+    /// Whether a checksum follows the content.
+    pub has_checksum: bool,
+}
+
+impl Header {
+    /// Reads the first bytes of a frame, which begin with the magic number; with too few of them, says how many are
+    /// needed.
+    pub fn read(frame: &[u8]) -> Result<Self, usize> {
+        let fixed = MAGIC.len() + 1;
+        let Some(descriptor) = frame.get(MAGIC.len()) else {
+            return Err(fixed);
+        };
+        let is_single_segment = descriptor & 0x20 != 0;
+        let window = usize::from(!is_single_segment);
+        let dictionary = [0, 1, 2, 4][usize::from(descriptor & 3)];
+        let size = match descriptor >> 6 {
+            0 => usize::from(is_single_segment),
+            flag => 1 << flag,
+        };
+        let length = fixed + window + dictionary + size;
+        let fields = frame.get(fixed..length).ok_or(length)?;
+        let (window, fields) = fields.split_at(window);
+        let (dictionary, size) = fields.split_at(dictionary);
+        let content = match size {
+            [] => None,
+            [a, b] => Some(256 + u64::from(u16::from_le_bytes([*a, *b]))),
+            bytes => Some(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))),
+        };
+        let window = match window {
+            [descriptor] => {
+                let base = 1 << (10 + u32::from(descriptor >> 3));
+                base + base / 8 * u64::from(descriptor & 7)
+            }
+            // A single segment is its own window.
+            _ => content.unwrap_or(0),
+        };
+        Ok(Self {
+            length,
+            window,
+            content,
+            has_dictionary: dictionary.iter().any(|byte| *byte != 0),
+            has_checksum: descriptor & 4 != 0,
+        })
     }
-    let content = match size {
-        [] => None,
-        [a, b] => Some(256 + u64::from(u16::from_le_bytes([*a, *b]))),
-        bytes => Some(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))),
-    };
-    let window = match window {
-        [descriptor] => {
-            let base = 1 << (10 + u32::from(descriptor >> 3));
-            base + base / 8 * u64::from(descriptor & 7)
+}
+
+/// What a decoder needs for the frame that starts with these bytes.
+fn member(frame: &[u8]) -> Head {
+    match Header::read(frame) {
+        Err(wanted) => Head::More(wanted),
+        Ok(header) if header.has_dictionary => {
+            Head::Unable("it was compressed with a dictionary, which is not supported")
         }
-        // A single segment is its own window.
-        _ => content.unwrap_or(0),
-    };
-    if window > 1 << LARGEST_WINDOW_LOG {
-        return Head::Unable(TOO_LARGE);
+        Ok(header) if header.window > 1 << LARGEST_WINDOW_LOG => Head::Unable(TOO_LARGE),
+        // A window larger than the content is never filled, and never allocated.
+        Ok(Header { window, content, .. }) => Head::Member(content.map_or(window, |content| content.min(window))),
     }
-    // A window larger than the content is never filled, and never allocated.
-    Head::Member(content.map_or(window, |content| content.min(window)))
 }
 
 const TOO_LARGE: &str = "its window is larger than 2 GiB, the most that the zstd library can decompress";

@@ -45,6 +45,8 @@ impl Frames {
 
 impl Format for Frames {
     const WORKER: &str = "zstd worker";
+    /// At the default level, filling a frame takes a tenth of the time that compressing one does.
+    const SPARE: usize = 1;
 
     fn bound(&self, size: usize) -> usize {
         compress_bound(size)
