@@ -335,7 +335,7 @@ fn zstd(data: &Data) -> io::Result<Vec<Work>> {
     ];
     if let Some(packed) = data.packed("zstd", &["-q", "-c"], &tar, "zst")? {
         works.push(Work {
-            expected: tar,
+            expected: tar.clone(),
             must,
             aim,
             ..copy(

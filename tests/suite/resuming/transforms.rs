@@ -52,8 +52,11 @@ fn killed(stages: &str) -> Folder {
     folder
 }
 
-/// The position in the source at which the next run starts.
+/// The position in the source at which the next run starts. A kill behind the last step leaves the journal alone.
 fn noted(folder: &Folder) -> u64 {
+    if !folder.join(PART).exists() {
+        return 0;
+    }
     let journal = std::fs::read_to_string(folder.join(JOURNAL)).unwrap_or_default();
     let whole = journal.rsplit_once('\n').map_or("", |(whole, _)| whole);
     let last = whole.lines().last().and_then(|line| line.split_once(' '));
@@ -85,8 +88,9 @@ fn decompressed(folder: &Folder, program: &str) -> Option<Vec<u8>> {
 fn goes_on_after_kills(seed: u64, source: &str, folder: &Folder, stages: &str, held: u64, check: impl Fn(&Run)) {
     let pipeline = pipeline(source, stages);
     let mut moments = xorshift(seed);
-    let (mut kills, mut ended) = (0, 0);
-    while kills < wanted() || ended == 0 {
+    let mut kills = 0;
+    let mut is_over = false;
+    while kills < wanted() || !is_over {
         let start = noted(folder);
         let moment = if kills < wanted() {
             moments.next().expect("endless") % (SIZE as u64 / 3)
@@ -104,10 +108,11 @@ fn goes_on_after_kills(seed: u64, source: &str, folder: &Folder, stages: &str, h
                 );
                 check(&run);
                 std::fs::remove_file(folder.join("b")).expect("removed");
-                ended += 1;
+                is_over = true;
             }
             (None, Some(9)) => {
                 kills += 1;
+                is_over = false;
                 if folder.join(PART).exists() {
                     // Each link holds so much, and each stage a chunk of it.
                     let links = 4 * 2 * PIECE;
