@@ -174,8 +174,9 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
     # Stages and their parameters, in the :: form.
     $parameters = @{
         'read' = @('path=', 'size=', 'zero-copy=', 'follow=', 'from=', 'state=', 'connect-timeout=', 'retry=', 'user-timeout=', 'ca=', 'cert=', 'key=', 'verify=', 'method=', 'header=', 'user=', 'body=', 'table=', 'columns=', 'query=', 'format=', 'max-time=', 'threads=', 'range=', 'endpoint=', 'region=', 'profile=', 'style=', 'imds=', 'as=', 'max-record=', 'origin=', 'high=', 'low=', 'high-records=', 'low-records=')
-        'batch' = @('pipeline=', 'size=', 'records=', 'every=')
         'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'in-place=', 'sparse=', 'verify=', 'resume=', 'checkpoint=', 'connect-timeout=', 'retry=', 'user-timeout=', 'linger=', 'ca=', 'cert=', 'key=', 'method=', 'header=', 'user=', 'type=', 'name=', 'table=', 'columns=', 'format=', 'commit-every=', 'threads=', 'part=', 'state=', 'if-absent=', 'presign=', 'endpoint=', 'region=', 'profile=', 'style=', 'imds=', 'as=', 'origin=')
+        'batch' = @('pipeline=', 'size=', 'records=', 'every=')
+        'tee' = @('branch=', 'when-full=', 'on-failure=', 'optional=', 'detach=', 'high=', 'low=', 'high-records=', 'low-records=')
         'gzip' = @('level=', 'threads=', 'member=', 'single=', 'flush=', 'high=', 'low=', 'high-records=', 'low-records=')
         'gunzip' = @('high=', 'low=', 'high-records=', 'low-records=')
         'zstd' = @('level=', 'threads=', 'window=', 'frame=', 'flush=', 'high=', 'low=', 'high-records=', 'low-records=')
@@ -189,13 +190,6 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         'brotli' = @('level=', 'flush=', 'high=', 'low=', 'high-records=', 'low-records=')
         'unbrotli' = @('high=', 'low=', 'high-records=', 'low-records=')
         'decompress' = @('high=', 'low=', 'high-records=', 'low-records=')
-        'throttle' = @('rate=', 'burst=', 'high=', 'low=', 'high-records=', 'low-records=')
-        'take' = @('size=', 'records=', 'high=', 'low=', 'high-records=', 'low-records=')
-        'skip' = @('size=', 'records=', 'high=', 'low=', 'high-records=', 'low-records=')
-        'limit' = @('size=', 'high=', 'low=', 'high-records=', 'low-records=')
-        'buffer' = @('size=', 'high=', 'low=', 'high-records=', 'low-records=')
-        'hash' = @('algo=', 'expect=', 'label=', 'to=', 'high=', 'low=', 'high-records=', 'low-records=')
-        'tee' = @('branch=', 'when-full=', 'on-failure=', 'optional=', 'detach=', 'high=', 'low=', 'high-records=', 'low-records=')
         'lines' = @('max-record=', 'long=', 'reject=', 'high=', 'low=', 'high-records=', 'low-records=')
         'from-json' = @('items=', 'max-record=', 'long=', 'bad=', 'reject=', 'high=', 'low=', 'high-records=', 'low-records=')
         'from-csv' = @('delimiter=', 'header=', 'columns=', 'types=', 'max-record=', 'long=', 'bad=', 'reject=', 'high=', 'low=', 'high-records=', 'low-records=')
@@ -210,6 +204,12 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         'redact' = @('pattern=', 'with=', 'field=', 'threads=', 'high=', 'low=', 'high-records=', 'low-records=')
         'upper' = @('field=', 'high=', 'low=', 'high-records=', 'low-records=')
         'lower' = @('field=', 'high=', 'low=', 'high-records=', 'low-records=')
+        'throttle' = @('rate=', 'burst=', 'high=', 'low=', 'high-records=', 'low-records=')
+        'take' = @('size=', 'records=', 'high=', 'low=', 'high-records=', 'low-records=')
+        'skip' = @('size=', 'records=', 'high=', 'low=', 'high-records=', 'low-records=')
+        'limit' = @('size=', 'high=', 'low=', 'high-records=', 'low-records=')
+        'buffer' = @('size=', 'high=', 'low=', 'high-records=', 'low-records=')
+        'hash' = @('algo=', 'expect=', 'label=', 'to=', 'high=', 'low=', 'high-records=', 'low-records=')
         'exec' = @('program=', 'env=', 'dir=', 'grace=', 'tty=', 'high=', 'low=', 'high-records=', 'low-records=')
         'sh' = @('script=', 'env=', 'dir=', 'grace=', 'tty=', 'high=', 'low=', 'high-records=', 'low-records=')
     }
@@ -218,11 +218,11 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
         $words = @($words | Select-Object -SkipLast 1)
     }
     $stage = @()
-    $names = 'read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
+    $names = 'read tee gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower throttle take skip limit buffer hash exec sh'
     foreach ($word in $words) {
         if ($word -eq '::') {
             $stage = @()
-            $names = 'batch write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
+            $names = 'write batch tee gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower throttle take skip limit buffer hash exec sh'
         } elseif ($stage.Count -gt 0 -or -not ($word.StartsWith('-') -or $word -eq 'explain')) {
             $stage += $word
         }

@@ -516,8 +516,9 @@ fi
 _highwater_parameters() {
     case $1 in
         read) echo 'path= path=ENDPOINT size= size=SIZE zero-copy=true zero-copy=false follow=true follow=false from=start from=end state= state=WORD connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION ca= ca=ENDPOINT cert= cert=ENDPOINT key= key=ENDPOINT verify=true verify=false method= method=TEXT header= header=WORD user= user=WORD body= body=WORD table= table=TEXT columns= columns=TEXT query= query=TEXT format=csv format=json format=text format=binary max-time= max-time=DURATION threads= threads=1..64 range= range=SIZE endpoint= endpoint=TEXT region= region=TEXT profile= profile=TEXT style=path style=host imds=true imds=false as=lines as=json as=bytes max-record= max-record=SIZE origin= origin=TEXT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
-        batch) echo 'pipeline= pipeline=PIPELINE size= size=SIZE records= records=1.. every= every=DURATION' ;;
         write) echo 'path= path=ENDPOINT append=true append=false clobber=true clobber=false sync=true sync=false mode= mode=TEXT in-place=true in-place=false sparse=auto sparse=always sparse=never verify=true verify=false resume=true resume=false checkpoint= checkpoint=SIZE connect-timeout= connect-timeout=DURATION retry= retry=0.. user-timeout= user-timeout=DURATION linger= linger=DURATION ca= ca=ENDPOINT cert= cert=ENDPOINT key= key=ENDPOINT method=PUT method=POST method=PATCH header= header=WORD user= user=WORD type= type=TEXT name= name=TEXT table= table=TEXT columns= columns=TEXT format=csv format=json format=text format=binary commit-every= commit-every=1.. threads= threads=1..64 part= part=SIZE state= state=ENDPOINT if-absent=true if-absent=false presign= presign=DURATION endpoint= endpoint=TEXT region= region=TEXT profile= profile=TEXT style=path style=host imds=true imds=false as=text as=binary origin= origin=TEXT' ;;
+        batch) echo 'pipeline= pipeline=PIPELINE size= size=SIZE records= records=1.. every= every=DURATION' ;;
+        tee) echo 'branch= branch=PIPELINE when-full=wait when-full=drop on-failure=abort on-failure=continue optional=true optional=false detach= detach=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         gzip) echo 'level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 threads= threads=1..64 member= member=SIZE single=true single=false flush= flush=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         gunzip) echo 'high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         zstd) echo 'level=-7 level=-6 level=-5 level=-4 level=-3 level=-2 level=-1 level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 level=12 level=13 level=14 level=15 level=16 level=17 level=18 level=19 level=20 level=21 level=22 threads= threads=1..64 window= window=SIZE frame= frame=SIZE flush= flush=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
@@ -531,13 +532,6 @@ _highwater_parameters() {
         brotli) echo 'level=0 level=1 level=2 level=3 level=4 level=5 level=6 level=7 level=8 level=9 level=10 level=11 flush= flush=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         unbrotli) echo 'high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         decompress) echo 'high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
-        throttle) echo 'rate= rate=RATE burst= burst=SIZE high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
-        take) echo 'size= size=SIZE records= records=0.. high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
-        skip) echo 'size= size=SIZE records= records=0.. high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
-        limit) echo 'size= size=SIZE high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
-        buffer) echo 'size= size=SIZE high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
-        hash) echo 'algo=sha256 algo=sha512 algo=blake3 algo=crc32c algo=md5 expect= expect=TEXT label= label=TEXT to= to=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
-        tee) echo 'branch= branch=PIPELINE when-full=wait when-full=drop on-failure=abort on-failure=continue optional=true optional=false detach= detach=DURATION high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         lines) echo 'max-record= max-record=SIZE long=fail long=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         from-json) echo 'items=true items=false max-record= max-record=SIZE long=fail long=skip bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         from-csv) echo 'delimiter= delimiter=WORD header=true header=false columns= columns=WORD types=text types=infer max-record= max-record=SIZE long=fail long=skip bad=fail bad=skip reject= reject=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
@@ -552,6 +546,12 @@ _highwater_parameters() {
         redact) echo 'pattern= pattern=TEXT with= with=TEXT field= field=WORD threads= threads=1..64 high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         upper) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         lower) echo 'field= field=WORD high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        throttle) echo 'rate= rate=RATE burst= burst=SIZE high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        take) echo 'size= size=SIZE records= records=0.. high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        skip) echo 'size= size=SIZE records= records=0.. high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        limit) echo 'size= size=SIZE high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        buffer) echo 'size= size=SIZE high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
+        hash) echo 'algo=sha256 algo=sha512 algo=blake3 algo=crc32c algo=md5 expect= expect=TEXT label= label=TEXT to= to=ENDPOINT high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         exec) echo 'program= program=WORD env= env=WORD dir= dir=WORD grace= grace=DURATION tty=true tty=false high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
         sh) echo 'script= script=WORD env= env=WORD dir= dir=WORD grace= grace=DURATION tty=true tty=false high= high=SIZE low= low=SIZE high-records= high-records=1.. low-records= low-records=0..' ;;
     esac
@@ -563,8 +563,10 @@ _highwater_stage() {
     local stage=$1 is_first=$2 word=$3 name
     read -r name _ <<< "$stage"
     if [[ -z $name || ( $name == "$word" && $stage != *[[:space:]] ) ]]; then
-        local names='batch write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
-        [[ $is_first == yes ]] && names='read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh'
+        local names='write batch tee gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower throttle take skip limit buffer hash exec sh'
+        [[ $is_first == yes ]] && names='read tee gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower throttle take skip limit buffer hash exec sh'
+        # By topic.
+        compopt -o nosort 2> /dev/null
         COMPREPLY=($(compgen -W "$names" -- "$word"))
         return
     fi
@@ -624,7 +626,7 @@ _highwater_with_stages() {
     done
     case ${words[at]-} in
         stages)
-            COMPREPLY=($(compgen -W 'read batch write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh' -- "$word"))
+            COMPREPLY=($(compgen -W 'read write batch tee gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower throttle take skip limit buffer hash exec sh' -- "$word"))
             return
             ;;
         demo | ctl | report | generate | check | \'* | \"*)

@@ -163,8 +163,9 @@ set edit:completion:arg-completer[highwater] = {|@words|
 # Stages and their parameters, in the :: form.
 var highwater-parameters = [
     &read=['path=' 'size=' 'zero-copy=' 'follow=' 'from=' 'state=' 'connect-timeout=' 'retry=' 'user-timeout=' 'ca=' 'cert=' 'key=' 'verify=' 'method=' 'header=' 'user=' 'body=' 'table=' 'columns=' 'query=' 'format=' 'max-time=' 'threads=' 'range=' 'endpoint=' 'region=' 'profile=' 'style=' 'imds=' 'as=' 'max-record=' 'origin=' 'high=' 'low=' 'high-records=' 'low-records=']
-    &batch=['pipeline=' 'size=' 'records=' 'every=']
     &write=['path=' 'append=' 'clobber=' 'sync=' 'mode=' 'in-place=' 'sparse=' 'verify=' 'resume=' 'checkpoint=' 'connect-timeout=' 'retry=' 'user-timeout=' 'linger=' 'ca=' 'cert=' 'key=' 'method=' 'header=' 'user=' 'type=' 'name=' 'table=' 'columns=' 'format=' 'commit-every=' 'threads=' 'part=' 'state=' 'if-absent=' 'presign=' 'endpoint=' 'region=' 'profile=' 'style=' 'imds=' 'as=' 'origin=']
+    &batch=['pipeline=' 'size=' 'records=' 'every=']
+    &tee=['branch=' 'when-full=' 'on-failure=' 'optional=' 'detach=' 'high=' 'low=' 'high-records=' 'low-records=']
     &gzip=['level=' 'threads=' 'member=' 'single=' 'flush=' 'high=' 'low=' 'high-records=' 'low-records=']
     &gunzip=['high=' 'low=' 'high-records=' 'low-records=']
     &zstd=['level=' 'threads=' 'window=' 'frame=' 'flush=' 'high=' 'low=' 'high-records=' 'low-records=']
@@ -178,13 +179,6 @@ var highwater-parameters = [
     &brotli=['level=' 'flush=' 'high=' 'low=' 'high-records=' 'low-records=']
     &unbrotli=['high=' 'low=' 'high-records=' 'low-records=']
     &decompress=['high=' 'low=' 'high-records=' 'low-records=']
-    &throttle=['rate=' 'burst=' 'high=' 'low=' 'high-records=' 'low-records=']
-    &take=['size=' 'records=' 'high=' 'low=' 'high-records=' 'low-records=']
-    &skip=['size=' 'records=' 'high=' 'low=' 'high-records=' 'low-records=']
-    &limit=['size=' 'high=' 'low=' 'high-records=' 'low-records=']
-    &buffer=['size=' 'high=' 'low=' 'high-records=' 'low-records=']
-    &hash=['algo=' 'expect=' 'label=' 'to=' 'high=' 'low=' 'high-records=' 'low-records=']
-    &tee=['branch=' 'when-full=' 'on-failure=' 'optional=' 'detach=' 'high=' 'low=' 'high-records=' 'low-records=']
     &lines=['max-record=' 'long=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
     &from-json=['items=' 'max-record=' 'long=' 'bad=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
     &from-csv=['delimiter=' 'header=' 'columns=' 'types=' 'max-record=' 'long=' 'bad=' 'reject=' 'high=' 'low=' 'high-records=' 'low-records=']
@@ -199,6 +193,12 @@ var highwater-parameters = [
     &redact=['pattern=' 'with=' 'field=' 'threads=' 'high=' 'low=' 'high-records=' 'low-records=']
     &upper=['field=' 'high=' 'low=' 'high-records=' 'low-records=']
     &lower=['field=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &throttle=['rate=' 'burst=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &take=['size=' 'records=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &skip=['size=' 'records=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &limit=['size=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &buffer=['size=' 'high=' 'low=' 'high-records=' 'low-records=']
+    &hash=['algo=' 'expect=' 'label=' 'to=' 'high=' 'low=' 'high-records=' 'low-records=']
     &exec=['program=' 'env=' 'dir=' 'grace=' 'tty=' 'high=' 'low=' 'high-records=' 'low-records=']
     &sh=['script=' 'env=' 'dir=' 'grace=' 'tty=' 'high=' 'low=' 'high-records=' 'low-records=']
 ]
@@ -219,9 +219,9 @@ set edit:completion:arg-completer[highwater] = {|@words|
     }
     if (== $begin (- (count $words) 1)) {
         if $is-first {
-            all [read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh]
+            all [read tee gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower throttle take skip limit buffer hash exec sh]
         } else {
-            all [batch write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh]
+            all [write batch tee gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower throttle take skip limit buffer hash exec sh]
         }
     } elif (has-key $highwater-parameters $words[$begin]) {
         for parameter $highwater-parameters[$words[$begin]] {

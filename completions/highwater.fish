@@ -177,9 +177,10 @@ complete -c highwater -n "__fish_highwater_using_subcommand generate" -s h -l he
 # Every stage, each with what it does.
 function __highwater_stages
     printf '%s\t%s\n' \
-        'read' 'read files, standard input or a connection, one after the other' \
+        'read' 'read files, one after the other, standard input, or a URL: TCP, HTTP, a database, a bucket' \
+        'write' 'write a file, standard output, or a URL: TCP, HTTP, a database, a bucket' \
         'batch' 'run a pipeline for each part of the stream' \
-        'write' 'write a file, standard output or a connection' \
+        'tee' 'send the stream into other pipelines as well' \
         'gzip' 'compress to gzip, on all processors' \
         'gunzip' 'decompress gzip, all its members' \
         'zstd' 'compress to zstd' \
@@ -193,13 +194,6 @@ function __highwater_stages
         'brotli' 'compress to brotli' \
         'unbrotli' 'decompress brotli' \
         'decompress' 'decompress whichever format it is: gzip, zstd, xz, bzip2 or lz4' \
-        'throttle' 'pass bytes or records at a steady rate' \
-        'take' 'pass the first bytes or records and end, quietly' \
-        'skip' 'drop the first bytes or records and pass the rest' \
-        'limit' 'fail once more than so many bytes have come' \
-        'buffer' 'keep so many bytes ready between two stages' \
-        'hash' 'compute a checksum of the stream, and check it' \
-        'tee' 'send the stream into other pipelines as well' \
         'lines' 'bytes to records: one a line' \
         'from-json' 'bytes to records: JSON values' \
         'from-csv' 'bytes to records: rows of CSV as JSON objects' \
@@ -214,6 +208,12 @@ function __highwater_stages
         'redact' 'replace what matches a pattern in records' \
         'upper' 'put the text of fields in upper case' \
         'lower' 'put the text of fields in lower case' \
+        'throttle' 'pass bytes or records at a steady rate' \
+        'take' 'pass the first bytes or records and end, quietly' \
+        'skip' 'drop the first bytes or records and pass the rest' \
+        'limit' 'fail once more than so many bytes have come' \
+        'buffer' 'keep so many bytes ready between two stages' \
+        'hash' 'compute a checksum of the stream, and check it' \
         'exec' 'run a program' \
         'sh' 'run a script of the shell'
 end
@@ -268,11 +268,6 @@ function __highwater_parameters
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
             echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
-        case batch
-            echo 'pipeline='\t'what runs for each batch; it ends in a sink'
-            echo 'size='\t'the most bytes of a batch'
-            echo 'records='\t'the most records of a batch'
-            echo 'every='\t'the longest time from a batch\'s first byte to its end'
         case write
             echo 'path='\t'where to write: a path, - or a URL'
             echo 'append=true'\t'write behind what the file has; the run\'s own bytes are cut off if it fails'
@@ -329,6 +324,24 @@ function __highwater_parameters
             echo 'as=text'\t'text: each record is a text message, without its newline; binary: bytes, cut anywhere, are binary messages'
             echo 'as=binary'\t'text: each record is a text message, without its newline; binary: bytes, cut anywhere, are binary messages'
             echo 'origin='\t'an origin such as https://example.org whose pages may connect from a browser; by default only those of the host that is listened on, and of this machine if that is loopback'
+        case batch
+            echo 'pipeline='\t'what runs for each batch; it ends in a sink'
+            echo 'size='\t'the most bytes of a batch'
+            echo 'records='\t'the most records of a batch'
+            echo 'every='\t'the longest time from a batch\'s first byte to its end'
+        case tee
+            echo 'branch='\t'a pipeline that gets the stream as well, and ends in a sink'
+            echo 'when-full=wait'\t'whether a full branch holds the others up, or loses records; bytes are never dropped'
+            echo 'when-full=drop'\t'whether a full branch holds the others up, or loses records; bytes are never dropped'
+            echo 'on-failure=abort'\t'whether a branch that fails ends the run, or the others go on'
+            echo 'on-failure=continue'\t'whether a branch that fails ends the run, or the others go on'
+            echo 'optional=true'\t'exit with 0 although a branch failed; the others go on'
+            echo 'optional=false'\t'exit with 0 although a branch failed; the others go on'
+            echo 'detach='\t'detach a branch that accepts nothing for so long: exit 8 at the end, or 0 with optional=true'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case gzip
             echo 'level=1'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
             echo 'level=2'\t'1 is fastest, 12 is smallest; from 10 on it is far slower'
@@ -491,65 +504,6 @@ function __highwater_parameters
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
             echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
-        case throttle
-            echo 'rate='\t'bytes or records per second'
-            echo 'burst='\t'how much a pause may earn, passed at once afterwards'
-            echo 'high='\t'high-water mark of the link behind this stage'
-            echo 'low='\t'low-water mark of that link; half of high unless given'
-            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
-            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
-        case take
-            echo 'size='\t'how many bytes to pass'
-            echo 'records='\t'how many records, instead of bytes'
-            echo 'high='\t'high-water mark of the link behind this stage'
-            echo 'low='\t'low-water mark of that link; half of high unless given'
-            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
-            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
-        case skip
-            echo 'size='\t'how many bytes to drop'
-            echo 'records='\t'how many records, instead of bytes'
-            echo 'high='\t'high-water mark of the link behind this stage'
-            echo 'low='\t'low-water mark of that link; half of high unless given'
-            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
-            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
-        case limit
-            echo 'size='\t'how many bytes may come'
-            echo 'high='\t'high-water mark of the link behind this stage'
-            echo 'low='\t'low-water mark of that link; half of high unless given'
-            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
-            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
-        case buffer
-            echo 'size='\t'how many bytes to keep; the high-water mark of the link behind, unless high= says otherwise'
-            echo 'high='\t'high-water mark of the link behind this stage'
-            echo 'low='\t'low-water mark of that link; half of high unless given'
-            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
-            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
-        case hash
-            echo 'algo=sha256'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
-            echo 'algo=sha512'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
-            echo 'algo=blake3'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
-            echo 'algo=crc32c'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
-            echo 'algo=md5'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
-            echo 'expect='\t'the expected checksum: HEX, ALGO:HEX, or @FILE with it'
-            echo 'label='\t'what to call the stream, here and in files of sums; - unless given'
-            echo 'to='\t'a file to write the sum to, as sha256sum does, once the sink has everything'
-            echo 'high='\t'high-water mark of the link behind this stage'
-            echo 'low='\t'low-water mark of that link; half of high unless given'
-            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
-            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
-        case tee
-            echo 'branch='\t'a pipeline that gets the stream as well, and ends in a sink'
-            echo 'when-full=wait'\t'whether a full branch holds the others up, or loses records; bytes are never dropped'
-            echo 'when-full=drop'\t'whether a full branch holds the others up, or loses records; bytes are never dropped'
-            echo 'on-failure=abort'\t'whether a branch that fails ends the run, or the others go on'
-            echo 'on-failure=continue'\t'whether a branch that fails ends the run, or the others go on'
-            echo 'optional=true'\t'exit with 0 although a branch failed; the others go on'
-            echo 'optional=false'\t'exit with 0 although a branch failed; the others go on'
-            echo 'detach='\t'detach a branch that accepts nothing for so long: exit 8 at the end, or 0 with optional=true'
-            echo 'high='\t'high-water mark of the link behind this stage'
-            echo 'low='\t'low-water mark of that link; half of high unless given'
-            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
-            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case lines
             echo 'max-record='\t'the largest record, with its line end; 1 MiB unless given, less under a small --memory'
             echo 'long=fail'\t'whether a record above max-record ends the run with exit code 7, or is dropped and counted'
@@ -679,6 +633,52 @@ function __highwater_parameters
             echo 'low='\t'low-water mark of that link; half of high unless given'
             echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
             echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case throttle
+            echo 'rate='\t'bytes or records per second'
+            echo 'burst='\t'how much a pause may earn, passed at once afterwards'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case take
+            echo 'size='\t'how many bytes to pass'
+            echo 'records='\t'how many records, instead of bytes'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case skip
+            echo 'size='\t'how many bytes to drop'
+            echo 'records='\t'how many records, instead of bytes'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case limit
+            echo 'size='\t'how many bytes may come'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case buffer
+            echo 'size='\t'how many bytes to keep; the high-water mark of the link behind, unless high= says otherwise'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
+        case hash
+            echo 'algo=sha256'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
+            echo 'algo=sha512'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
+            echo 'algo=blake3'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
+            echo 'algo=crc32c'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
+            echo 'algo=md5'\t'the algorithm; crc32c and md5 detect accidents, not forgeries'
+            echo 'expect='\t'the expected checksum: HEX, ALGO:HEX, or @FILE with it'
+            echo 'label='\t'what to call the stream, here and in files of sums; - unless given'
+            echo 'to='\t'a file to write the sum to, as sha256sum does, once the sink has everything'
+            echo 'high='\t'high-water mark of the link behind this stage'
+            echo 'low='\t'low-water mark of that link; half of high unless given'
+            echo 'high-records='\t'high-water mark of that link in records, beside the one in bytes; none unless given'
+            echo 'low-records='\t'low-water mark of that link in records; half of high-records unless given'
         case exec
             echo 'program='\t'a program of PATH or its path, and its arguments, which are passed as they are'
             echo 'env='\t'a variable of its environment, env=NAME=VALUE; any number of them'
@@ -728,8 +728,8 @@ end
 # What can stand at the end of a stage. $argv[1]: whether it is the first; the others: its words so far.
 function __highwater_stage
     if not set -q argv[2]
-        set -l names batch write gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh
-        test $argv[1] = yes; and set names read gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress throttle take skip limit buffer hash tee lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower exec sh
+        set -l names write batch tee gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower throttle take skip limit buffer hash exec sh
+        test $argv[1] = yes; and set names read tee gzip gunzip zstd unzstd xz unxz bzip2 bunzip2 lz4 unlz4 brotli unbrotli decompress lines from-json from-csv from-sse to-json to-csv to-sse where select drop grep redact upper lower throttle take skip limit buffer hash exec sh
         for line in (__highwater_stages)
             contains -- (string split -f 1 \t -- $line) $names; and echo $line
         end
@@ -768,5 +768,5 @@ function __highwater_pipeline
     end
 end
 
-complete -c highwater -n '__highwater_words >/dev/null' -a '(__highwater_pipeline)'
-complete -c highwater -n '__fish_seen_subcommand_from stages' -f -a '(__highwater_stages)'
+complete -c highwater -k -n '__highwater_words >/dev/null' -a '(__highwater_pipeline)'
+complete -c highwater -k -n '__fish_seen_subcommand_from stages' -f -a '(__highwater_stages)'

@@ -39,21 +39,52 @@ pub enum Role {
 }
 
 impl Role {
-    /// The heading of the stages of this role.
-    #[must_use]
-    pub fn heading(self) -> &'static str {
-        match self {
-            Self::Source => "Sources",
-            Self::Transform => "Transforms",
-            Self::Branch => "Branches",
-            Self::Sink => "Sinks",
-        }
-    }
-
     /// Whether a stage of this role has a link behind it.
     #[must_use]
     pub fn feeds_a_link(self) -> bool {
         self != Self::Sink
+    }
+}
+
+/// What a stage is looked for under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// Where data comes from and goes to.
+    ReadWrite,
+    /// One stream into several outputs.
+    Split,
+    /// Compression.
+    Compress,
+    /// Lines, JSON and CSV.
+    Records,
+    /// How much passes, how fast, and whether it is right.
+    Control,
+    /// Other programs.
+    Programs,
+}
+
+impl Topic {
+    /// All of them, in the order in which they are listed.
+    pub const ALL: [Self; 6] = [
+        Self::ReadWrite,
+        Self::Split,
+        Self::Compress,
+        Self::Records,
+        Self::Control,
+        Self::Programs,
+    ];
+
+    /// Its heading.
+    #[must_use]
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::ReadWrite => "Read and write",
+            Self::Split => "Write to several outputs",
+            Self::Compress => "Compress and decompress",
+            Self::Records => "Records: lines, JSON, CSV",
+            Self::Control => "Limit, pace and check",
+            Self::Programs => "Run programs",
+        }
     }
 }
 
@@ -158,6 +189,8 @@ pub struct Definition {
     pub name: &'static str,
     /// Where it can stand.
     pub role: Role,
+    /// What it is looked for under.
+    pub topic: Topic,
     /// What it does, in one line without a full stop.
     pub summary: &'static str,
     /// Further explanation. An empty line separates paragraphs; other newlines are spaces.

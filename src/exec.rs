@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::{Failure, Problem, brief};
 use crate::flow::{Inlet, Outlet};
 use crate::stage::{
@@ -66,6 +66,7 @@ const TTY: Param = Param {
 static EXEC: Definition = Definition {
     name: "exec",
     role: Role::Transform,
+    topic: Topic::Programs,
     summary: "run a program",
     details: "Options of the stage stand before the program; every word behind it is the program's own. At the beginning of a \
               pipeline the program reads the standard input of highwater, elsewhere what the stage before it gives. What \
@@ -129,6 +130,7 @@ static EXEC: Definition = Definition {
 static SH: Definition = Definition {
     name: "sh",
     role: Role::Transform,
+    topic: Topic::Programs,
     summary: "run a script of the shell",
     details: "`sh SCRIPT` is `exec sh -c SCRIPT`, with the same options; words behind the script are its $1, $2 and so on. A \
               script's status is that of its last command: begin it with `set -e`, and keep in mind that a pipeline within \

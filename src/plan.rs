@@ -26,10 +26,12 @@ use planner::Planner;
 pub use resuming::Repeats;
 pub use sub_plan::{PlanRun, SubPlan, share};
 
-/// The definitions of all stages.
+/// The definitions of all stages, by topic.
 #[must_use]
 pub fn catalog() -> Vec<&'static Definition> {
-    [endpoints::STAGES, transforms::STAGES, exec::STAGES].concat()
+    let mut all = [endpoints::STAGES, transforms::STAGES, exec::STAGES].concat();
+    all.sort_by_key(|stage| stage.topic);
+    all
 }
 
 /// The limits that the command line sets for a pipeline.

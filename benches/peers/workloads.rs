@@ -30,6 +30,7 @@ pub fn all(data: &Data) -> io::Result<Vec<Work>> {
     works.extend(tee(&data.tar(data.codec_size)?));
     works.extend(gzip(data)?);
     works.extend(zstd(data)?);
+    works.extend(resumable(&data.tar(data.codec_size)?));
     works.push(view(&tar));
     works.extend(starts(data)?);
     Ok(works)
@@ -368,6 +369,24 @@ fn zstd(data: &Data) -> io::Result<Vec<Work>> {
         });
     }
     Ok(works)
+}
+
+/// What it costs that a killed run can go on: ours with a journal against ours without.
+fn resumable(tar: &Path) -> [Work; 4] {
+    let row = |name, stages: &str, unpack| {
+        let without = format!("highwater -q read {{in}} :: {stages} :: write {{out}}");
+        let mut work = copy(name, Route::File, tar, &format!("{without} resume=true"), &[]);
+        work.peers.push(Contender::named("highwater, without", &without));
+        work.unpack = unpack;
+        work.must = Goal::of("highwater, without", 1.03, "≤ 1.03 × without");
+        work
+    };
+    [
+        row("resume=true: hash", "hash", None),
+        row("resume=true: gzip, 2 threads", "gzip threads=2", Some("gzip")),
+        row("resume=true: zstd", "zstd", Some("zstd")),
+        row("resume=true: zstd, 2 threads", "zstd threads=2", Some("zstd")),
+    ]
 }
 
 /// Time is a poor measure of so little: see also what counts instructions.

@@ -1,13 +1,13 @@
 //! Formats the output of `highwater stages`, at most 80 columns wide.
 
 use super::form::{all_params, headed_params, positional_form, word_form};
-use super::{Definition, Example, Param, Role};
+use super::{Definition, Example, Param, Topic};
 use crate::error::wrapping;
 
 /// The maximum width, in columns.
 const COLUMNS: usize = 80;
 
-/// All stages, grouped by role, each with its positional form and its summary. Ends in a newline.
+/// All stages, grouped by topic, each with its positional form and its summary. Ends in a newline.
 #[must_use]
 pub fn list(catalog: &[&Definition]) -> String {
     let width = catalog
@@ -15,17 +15,14 @@ pub fn list(catalog: &[&Definition]) -> String {
         .map(|def| columns(&positional_form(def)))
         .max()
         .unwrap_or(0);
-    let group = |role: Role| {
-        let stages = catalog.iter().filter(|def| def.role == role);
+    let group = |topic: Topic| {
+        let stages = catalog.iter().filter(|def| def.topic == topic);
         let rows: String = stages
             .map(|def| row(&[(positional_form(def), width)], def.summary))
             .collect();
-        (!rows.is_empty()).then(|| format!("{}\n{rows}", role.heading()))
+        (!rows.is_empty()).then(|| format!("{}\n{rows}", topic.heading()))
     };
-    let groups: Vec<String> = [Role::Source, Role::Transform, Role::Branch, Role::Sink]
-        .into_iter()
-        .filter_map(group)
-        .collect();
+    let groups: Vec<String> = Topic::ALL.into_iter().filter_map(group).collect();
     groups.join("\n")
 }
 
@@ -128,21 +125,23 @@ mod tests {
         assert_data_eq!(
             list(CATALOG),
             str![[r#"
-Sources
+Read and write
   read PATH…          reads files, one after the other
+  write PATH          writes a file
 
-Transforms
+Write to several outputs
+  tee (PIPELINE)…     parts the stream
+
+Compress and decompress
   gzip [LEVEL]        compresses
+
+Limit, pace and check
   throttle RATE       lets no more than so many bytes a second through, and says
                       so in a summary that needs two lines
   sum SIZE            has a parameter of every kind
+
+Run programs
   run PROGRAM [ARG…]  runs a program
-
-Branches
-  tee (PIPELINE)…     parts the stream
-
-Sinks
-  write PATH          writes a file
 
 "#]]
             .raw()

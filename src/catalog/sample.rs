@@ -1,6 +1,6 @@
 //! A small catalog with one of everything, for the tests of this folder.
 
-use super::{Args, Build, Definition, Example, Kind, Param, Place, Role, check, check_pipeline};
+use super::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic, check, check_pipeline};
 use crate::error::{ChainError, Problem};
 use crate::grammar::parse;
 use crate::stage::Source;
@@ -31,6 +31,7 @@ fn never_built(_: &Args) -> Result<Source, Problem> {
 const READ: Definition = Definition {
     name: "read",
     role: Role::Source,
+    topic: Topic::ReadWrite,
     summary: "reads files, one after the other",
     details: "",
     params: &[PATHS],
@@ -43,6 +44,7 @@ pub(super) const CATALOG: &[&Definition] = &[
     &Definition {
         name: "gzip",
         role: Role::Transform,
+        topic: Topic::Compress,
         summary: "compresses",
         params: &[Param {
             name: "level",
@@ -55,6 +57,7 @@ pub(super) const CATALOG: &[&Definition] = &[
     &Definition {
         name: "throttle",
         role: Role::Transform,
+        topic: Topic::Control,
         summary: "lets no more than so many bytes a second through, and says so in a summary that needs two lines",
         params: &[
             Param {
@@ -75,6 +78,7 @@ pub(super) const CATALOG: &[&Definition] = &[
     &Definition {
         name: "sum",
         role: Role::Transform,
+        topic: Topic::Control,
         summary: "has a parameter of every kind",
         details: "A first paragraph that is long enough to be wrapped, because it goes on\nand on beyond eighty columns.\n\nA second one.",
         params: &[
@@ -126,6 +130,7 @@ pub(super) const CATALOG: &[&Definition] = &[
     &Definition {
         name: "tee",
         role: Role::Branch,
+        topic: Topic::Split,
         summary: "parts the stream",
         params: &[Param {
             name: "branch",
@@ -139,6 +144,7 @@ pub(super) const CATALOG: &[&Definition] = &[
     &Definition {
         name: "run",
         role: Role::Transform,
+        topic: Topic::Programs,
         summary: "runs a program",
         params: &[
             Param {
@@ -160,6 +166,7 @@ pub(super) const CATALOG: &[&Definition] = &[
     &Definition {
         name: "write",
         role: Role::Sink,
+        topic: Topic::ReadWrite,
         summary: "writes a file",
         params: &[Param {
             place: Place::Positional,

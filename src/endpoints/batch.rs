@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Placed, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Placed, Role, Topic};
 use crate::error::{Failure, Problem, Stop};
 use crate::flow::{Chunk, Inlet, Position, Wait};
 use crate::grammar::human_size;
@@ -23,6 +23,7 @@ use feed::Feed;
 pub static BATCH: Definition = Definition {
     name: "batch",
     role: Role::Sink,
+    topic: Topic::Split,
     summary: "run a pipeline for each part of the stream",
     details: "The pipeline in parentheses runs once for each batch, with the batch as its input, and ends in a sink. Each \
               run is complete and durable before the next one is, or is rolled back with its outputs; a failed one ends \

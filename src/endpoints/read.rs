@@ -1,6 +1,6 @@
 //! `read`: the source for every kind of endpoint.
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::Problem;
 use crate::stage::Source;
 
@@ -11,7 +11,8 @@ use super::stdio::Inherited;
 pub static READ: Definition = Definition {
     name: "read",
     role: Role::Source,
-    summary: "read files, standard input or a connection, one after the other",
+    topic: Topic::ReadWrite,
+    summary: "read files, one after the other, standard input, or a URL: TCP, HTTP, a database, a bucket",
     details: "A chain whose first stage is no source reads standard input, as `read -` does.\n\nhttp-listen:// takes one \
               upload: the first PUT or POST of its path, or of any path if none is given. The client gets 201 only when \
               every output is complete and durable. Else it gets 413 for a limit, 422 for corrupt data or a wrong sum, \

@@ -1,6 +1,6 @@
 //! `write`: the sink for every kind of endpoint.
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Placed, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Placed, Role, Topic};
 use crate::stage::Endpoint;
 
 use super::SCHEMES;
@@ -10,7 +10,8 @@ use super::stdio::Inherited;
 pub static WRITE: Definition = Definition {
     name: "write",
     role: Role::Sink,
-    summary: "write a file, standard output or a connection",
+    topic: Topic::ReadWrite,
+    summary: "write a file, standard output, or a URL: TCP, HTTP, a database, a bucket",
     details: "A file is replaced atomically: the bytes go to a temporary file beside it, which takes its place when \
               all of them are on the disk. Whatever happens before, the old file stays as it was. The new one gets \
               its permissions, its access control list, its extended attributes and, where the system allows it, its \

@@ -4,7 +4,7 @@ use async_compression::Level;
 use async_compression::codecs::brotli::params::EncoderParams;
 use async_compression::codecs::{BrotliDecoder, BrotliEncoder};
 
-use crate::catalog::{Args, Build, Definition, Example, Role};
+use crate::catalog::{Args, Build, Definition, Example, Role, Topic};
 use crate::error::Problem;
 use crate::stage::TransformPlan;
 
@@ -14,6 +14,7 @@ use super::codec::{FLUSH, Format, Head, Padding, Plain, compress, decompress, gi
 pub static BROTLI: Definition = Definition {
     name: "brotli",
     role: Role::Transform,
+    topic: Topic::Compress,
     summary: "compress to brotli",
     details: "The format has neither a magic number nor a checksum: it cannot be recognised, and flipped bits may go \
               unnoticed. `highwater explain` says what a level takes.\n\nWhen the input is slow, its output follows \
@@ -30,6 +31,7 @@ pub static BROTLI: Definition = Definition {
 pub static UNBROTLI: Definition = Definition {
     name: "unbrotli",
     role: Role::Transform,
+    topic: Topic::Compress,
     summary: "decompress brotli",
     details: "Input that is corrupt, cut short or followed by anything is an error, as far as it shows: the format has \
               no checksum.\n\nThe memory that it takes is known when the first byte has come.",

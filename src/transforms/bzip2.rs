@@ -3,7 +3,7 @@
 use async_compression::Level;
 use async_compression::codecs::{BzDecoder, BzEncoder};
 
-use crate::catalog::{Args, Build, Definition, Example, Role};
+use crate::catalog::{Args, Build, Definition, Example, Role, Topic};
 use crate::error::Problem;
 use crate::stage::TransformPlan;
 
@@ -13,6 +13,7 @@ use super::codec::{Format, Head, Likeness, Padding, Plain, compare, compress, de
 pub static BZIP2: Definition = Definition {
     name: "bzip2",
     role: Role::Transform,
+    topic: Topic::Compress,
     summary: "compress to bzip2",
     details: "The level is the size of a block in units of 100 kB. Output comes when a block is full: the format \
               cannot be flushed.",
@@ -28,6 +29,7 @@ pub static BZIP2: Definition = Definition {
 pub static BUNZIP2: Definition = Definition {
     name: "bunzip2",
     role: Role::Transform,
+    topic: Topic::Compress,
     summary: "decompress bzip2, all its streams",
     details: "Checksums are checked. Input that is corrupt, cut short or followed by something else is an error.",
     params: &[],

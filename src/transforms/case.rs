@@ -1,6 +1,6 @@
 //! `upper` and `lower`: the case of fields.
 
-use crate::catalog::{Build, Definition, Example, Role};
+use crate::catalog::{Build, Definition, Example, Role, Topic};
 use crate::graph::Port;
 use crate::records::{Fields, Record, TextBuffers, TextChange};
 use crate::stage::TransformPlan;
@@ -12,6 +12,7 @@ use super::select::{FIELDS, fields};
 pub static UPPER: Definition = Definition {
     name: "upper",
     role: Role::Transform,
+    topic: Topic::Records,
     summary: "put the text of fields in upper case",
     details: "The case is that of Unicode. A field is written as for `select`; one that is missing or no string stays as it \
               is, and so does every other byte of the record.",

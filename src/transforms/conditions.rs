@@ -1,6 +1,6 @@
 //! `where`: keeps the records that meet a condition.
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::Problem;
 use crate::records::{Condition, ConditionError, Record, Search};
 use crate::stage::TransformPlan;
@@ -11,6 +11,7 @@ use super::per_record::{PerRecord, PerRecordPlan, Takes, Verdict};
 pub static WHERE: Definition = Definition {
     name: "where",
     role: Role::Transform,
+    topic: Topic::Records,
     summary: "keep the JSON records whose field meets a condition",
     details: "The condition is one word: FIELD OP VALUE, with OP one of == != < <= > >= and ~, which finds a regular \
               expression anywhere in the field. FIELD may be nested, as in user.name; a backslash before a dot makes it a \

@@ -1,6 +1,6 @@
 //! `decompress`: detects the format.
 
-use crate::catalog::{Args, Build, Definition, Example, Role};
+use crate::catalog::{Args, Build, Definition, Example, Role, Topic};
 use crate::error::Problem;
 use crate::stage::TransformPlan;
 
@@ -10,6 +10,7 @@ use super::codec::{Format, decompress};
 pub static DECOMPRESS: Definition = Definition {
     name: "decompress",
     role: Role::Transform,
+    topic: Topic::Compress,
     summary: "decompress whichever format it is: gzip, zstd, xz, bzip2 or lz4",
     details: "The first bytes tell the format; then it does what `gunzip`, `unzstd`, `unxz`, `bunzip2` or `unlz4` \
               does. Input in another format is an error, which says what it looks like. brotli cannot be recognised: \

@@ -1,6 +1,6 @@
 //! `grep`: keeps the records in which a pattern is found.
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::{Problem, brief};
 use crate::records::{Fields, Needle, Pattern, Record, Search, TextBuffers, TextChange};
 use crate::stage::TransformPlan;
@@ -12,6 +12,7 @@ use super::select::fields;
 pub static GREP: Definition = Definition {
     name: "grep",
     role: Role::Transform,
+    topic: Topic::Records,
     summary: "keep the records in which a pattern is found",
     details: "Takes lines or JSON. The pattern is a regular expression of the Rust regex crate, or with fixed=true a plain \
               text, and is looked for in the bytes of the record. With field= it is looked for in the text of that field of \

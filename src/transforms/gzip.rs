@@ -8,7 +8,7 @@ use async_compression::codecs::gzip::{GzipDecoder, GzipEncoder};
 use async_compression::core::util::{PartialBuffer, WriteBuffer};
 use flate2::Compression;
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::Problem;
 use crate::stage::{Content, MemoryUse, TransformPlan};
 
@@ -28,6 +28,7 @@ pub use pack::Pack;
 pub static GZIP: Definition = Definition {
     name: "gzip",
     role: Role::Transform,
+    topic: Topic::Compress,
     summary: "compress to gzip, on all processors",
     details: "The stream is cut into members that are compressed in parallel; any gzip reads them, and highwater \
               reads them in parallel, too. When the input is slow, its output follows within `flush`. With \
@@ -77,6 +78,7 @@ pub static GZIP: Definition = Definition {
 pub static GUNZIP: Definition = Definition {
     name: "gunzip",
     role: Role::Transform,
+    topic: Topic::Compress,
     summary: "decompress gzip, all its members",
     details: "Input that is corrupt, cut short or followed by something else is an error; zero bytes behind the last \
               member are passed over.",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::{self, Failure, Problem, Stop, brief};
 use crate::flow::{Inlet, Outlet, block_on};
 use crate::stage::{Context, Hashed, MemoryUse, Outcome, PassThrough, Resume, SavedStates, Stage, TransformPlan, Work};
@@ -16,6 +16,7 @@ use algorithm::{Algorithm, Hasher};
 pub static HASH: Definition = Definition {
     name: "hash",
     role: Role::Transform,
+    topic: Topic::Control,
     summary: "compute a checksum of the stream, and check it",
     details: "Passes the bytes through and prints their checksum on standard error at the end, also with -q: ALGO, \
               HEX and LABEL, with two spaces between. If a later stage ended the stream early (`take`), it prints \

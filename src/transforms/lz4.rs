@@ -4,7 +4,7 @@ use async_compression::Level;
 use async_compression::codecs::lz4::params::EncoderParams;
 use async_compression::codecs::{Lz4Decoder, Lz4Encoder};
 
-use crate::catalog::{Args, Build, Definition, Example, Role};
+use crate::catalog::{Args, Build, Definition, Example, Role, Topic};
 use crate::error::Problem;
 use crate::stage::TransformPlan;
 
@@ -16,6 +16,7 @@ use super::codec::{
 pub static LZ4: Definition = Definition {
     name: "lz4",
     role: Role::Transform,
+    topic: Topic::Compress,
     summary: "compress to lz4",
     details: "One frame of linked blocks of 64 KiB with a checksum of its content.\n\nWhen the input is slow, its \
               output follows within `flush`, so that the receiver need not wait for a full block.",
@@ -31,6 +32,7 @@ pub static LZ4: Definition = Definition {
 pub static UNLZ4: Definition = Definition {
     name: "unlz4",
     role: Role::Transform,
+    topic: Topic::Compress,
     summary: "decompress lz4, all its frames",
     details: "Checksums are checked, skippable frames are passed over. Input that is corrupt, cut short or followed by \
               something else is an error. Frames of the old kind (`lz4 -l`) are not supported.",

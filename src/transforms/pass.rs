@@ -1,6 +1,6 @@
 //! Stages that pass all or a part of the stream unchanged: `take`, `skip`, `limit` and `buffer`.
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::{self, Failure, Problem};
 use crate::flow::{Chunk, Inlet, Outlet};
 use crate::grammar::format_size;
@@ -13,6 +13,7 @@ use crate::stage::{
 pub static TAKE: Definition = Definition {
     name: "take",
     role: Role::Transform,
+    topic: Topic::Control,
     summary: "pass the first bytes or records and end, quietly",
     details: "What comes before is stopped; that is no failure. A stream that is shorter passes whole.\n\nNo more of \
               the source is read than is needed: what follows on a shared standard input (a file, a pipe or a connection) \
@@ -41,6 +42,7 @@ pub static TAKE: Definition = Definition {
 pub static SKIP: Definition = Definition {
     name: "skip",
     role: Role::Transform,
+    topic: Topic::Control,
     summary: "drop the first bytes or records and pass the rest",
     details: "Right behind a source that can seek, nothing is read that is not passed.",
     params: &[part("how many bytes to drop"), RECORDS],
@@ -55,6 +57,7 @@ pub static SKIP: Definition = Definition {
 pub static LIMIT: Definition = Definition {
     name: "limit",
     role: Role::Transform,
+    topic: Topic::Control,
     summary: "fail once more than so many bytes have come",
     details: "A guard against streams that never end, for example behind a decoder. A stream of exactly that size passes \
               whole; at the first byte more the run fails with exit code 7, and a file that was to be written stays as it \
@@ -71,6 +74,7 @@ pub static LIMIT: Definition = Definition {
 pub static BUFFER: Definition = Definition {
     name: "buffer",
     role: Role::Transform,
+    topic: Topic::Control,
     summary: "keep so many bytes ready between two stages",
     details: "Evens out a source or a sink that stops now and then. It is a stage whose link holds that much: the link's \
               high-water mark is SIZE, and with low= the stages before it rest until it has drained to that. The memory \

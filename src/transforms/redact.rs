@@ -1,6 +1,6 @@
 //! `redact`: replaces what matches a pattern.
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::{Problem, brief};
 use crate::graph::Port;
 use crate::records::{Fields, Needle, Record, Redaction, Search, TextBuffers, TextChange};
@@ -14,6 +14,7 @@ use super::select::fields;
 pub static REDACT: Definition = Definition {
     name: "redact",
     role: Role::Transform,
+    topic: Topic::Records,
     summary: "replace what matches a pattern in records",
     details: "Takes lines or JSON. A pattern is a regular expression of the Rust regex crate, or one of the names email, \
               ipv4, ipv6, card and phone, which find what is usually written so; the word itself is found by a pattern that \

@@ -1,6 +1,6 @@
 //! `select` and `drop`: records with some of their fields.
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::{Problem, brief};
 use crate::records::json::{Path, PathError};
 use crate::records::{Fields, Record};
@@ -11,6 +11,7 @@ use super::per_record::{PerRecord, PerRecordPlan, Takes, Verdict};
 pub static SELECT: Definition = Definition {
     name: "select",
     role: Role::Transform,
+    topic: Topic::Records,
     summary: "keep only some fields of JSON records",
     details: "A nested field, as user.name, keeps its place in the objects around it; a backslash before a dot makes it a \
               part of the name. Fields keep the order and the bytes that they have in the record; one that is missing is \
@@ -33,6 +34,7 @@ pub static SELECT: Definition = Definition {
 pub static DROP: Definition = Definition {
     name: "drop",
     role: Role::Transform,
+    topic: Topic::Records,
     summary: "remove fields from JSON records",
     details: "All other bytes of a record stay as they are. Fields are written as for `select`; of several members with the \
               same name all are removed.",

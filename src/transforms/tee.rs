@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::Problem;
 use crate::flow::{Inlet, Outlet};
 use crate::graph::Port;
@@ -12,6 +12,7 @@ use crate::stage::{Branch, BranchPlan, Branches, Context, Fan, Work};
 pub static TEE: Definition = Definition {
     name: "tee",
     role: Role::Branch,
+    topic: Topic::Split,
     summary: "send the stream into other pipelines as well",
     details: "Each pipeline in parentheses is a branch: it gets every byte and ends in a sink of its own. What follows \
               `tee` gets every byte, too; where nothing follows, there is no main output. All branches share the \

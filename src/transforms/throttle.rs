@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::Problem;
 use crate::flow::{Chunk, Inlet, Outlet, Wait, block_on};
 use crate::grammar::Throughput;
@@ -21,6 +21,7 @@ use pace::Pace;
 pub static THROTTLE: Definition = Definition {
     name: "throttle",
     role: Role::Transform,
+    topic: Topic::Control,
     summary: "pass bytes or records at a steady rate",
     details: "Starts without a burst, and a pause of the source or the sink earns none, unless burst= allows it. The mean \
               is exact: what a late timer held back is caught up, at most 4 % above the rate. The rate can be changed while it runs: with + and - in the live view, or \

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use crate::catalog::{Args, Build, Definition, Example, Role};
+use crate::catalog::{Args, Build, Definition, Example, Role, Topic};
 use crate::error::{Problem, Stop};
 use crate::flow::{Chunk, Outlet};
 use crate::graph::Port;
@@ -19,6 +19,7 @@ use super::gathered::Gathered;
 pub static TO_CSV: Definition = Definition {
     name: "to-csv",
     role: Role::Transform,
+    topic: Topic::Records,
     summary: "JSON records to bytes: rows of CSV",
     details: "The first row has the names of the columns: those of columns=, or else of the members of the first record. \
               Strings are written as their texts, in quotes where they need them; numbers, true and false as they are; \

@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::{Problem, Stop};
 use crate::flow::{Chunk, Outlet, block_on};
 use crate::graph::Port;
@@ -14,6 +14,7 @@ use super::gathered::Gathered;
 pub static TO_JSON: Definition = Definition {
     name: "to-json",
     role: Role::Transform,
+    topic: Topic::Records,
     summary: "JSON records to bytes: JSON Lines, or one array",
     details: "JSON Lines are what records are already, so without array=true nothing changes but that what follows takes \
               bytes. An array has each record on a line of its own.",

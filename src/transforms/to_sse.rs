@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use memchr::memchr;
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::{Problem, Stop};
 use crate::flow::{Chunk, Outlet};
 use crate::graph::Port;
@@ -33,6 +33,7 @@ const COMMENT: &[u8] = b": keep-alive\n\n";
 pub static TO_SSE: Definition = Definition {
     name: "to-sse",
     role: Role::Transform,
+    topic: Topic::Records,
     summary: "records to bytes: server-sent events",
     details: "Takes lines or JSON. A JSON object with a member data is an event, and may have the members event, id and \
               retry besides: what from-sse makes of an event becomes that event again. Data that is a string is sent as its \

@@ -6,7 +6,7 @@ use async_compression::codecs::Xz2Encoder;
 use async_compression::codecs::lzma::params::{LzmaEncoderParams, MtStreamBuilder};
 use liblzma::stream::Check;
 
-use crate::catalog::{Args, Build, Definition, Example, Role};
+use crate::catalog::{Args, Build, Definition, Example, Role, Topic};
 use crate::error::Problem;
 use crate::stage::TransformPlan;
 
@@ -22,6 +22,7 @@ use decoder::XzDecoder;
 pub static XZ: Definition = Definition {
     name: "xz",
     role: Role::Transform,
+    topic: Topic::Compress,
     summary: "compress to xz",
     details: "The levels are those of xz, and so is the memory that they take: 94 MiB at level 6, 9 MiB at level 1. \
               `highwater explain` says how much. Checksums are CRC64.\n\nWith more threads than one the stream is cut \
@@ -46,6 +47,7 @@ pub static XZ: Definition = Definition {
 pub static UNXZ: Definition = Definition {
     name: "unxz",
     role: Role::Transform,
+    topic: Topic::Compress,
     summary: "decompress xz, all its streams",
     details: "Checksums are checked; where a stream has one of a kind that xz does not know either, a warning says that \
               its integrity is not verified. Input that is corrupt, cut short or followed by something else is an error; \

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_compression::codecs::zstd::params::{CParameter, DParameter};
 use async_compression::codecs::{ZstdDecoder, ZstdEncoder};
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::Problem;
 use crate::grammar::format_size;
 use crate::stage::{Content, Conversion, MemoryUse, Resume, SavedStates, Stage, TransformPlan};
@@ -26,6 +26,7 @@ use frames::Frames;
 pub static ZSTD: Definition = Definition {
     name: "zstd",
     role: Role::Transform,
+    topic: Topic::Compress,
     summary: "compress to zstd",
     details: "One frame with a checksum of its content. With frame=, and for a sink with resume=true, there are several, \
               which are compressed independently, and flush= ends one; any zstd reads them. Levels below 1 are faster still; levels above 19 take \
@@ -75,6 +76,7 @@ pub static ZSTD: Definition = Definition {
 pub static UNZSTD: Definition = Definition {
     name: "unzstd",
     role: Role::Transform,
+    topic: Topic::Compress,
     summary: "decompress zstd, all its frames",
     details: "Checksums are checked, skippable frames are passed over. Input that is corrupt, cut short or followed by \
               something else is an error.\n\nFrames that state the size of their content, up to 8 MiB, as `zstd \

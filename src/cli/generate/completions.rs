@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use clap_complete::Shell;
 
-use crate::catalog::{Definition, Kind, Param, Role, all_params};
+use crate::catalog::{Definition, Kind, Param, Role, Topic, all_params};
 use crate::cli::options;
 use crate::endpoints::SCHEMES;
 use crate::plan;
@@ -133,6 +133,18 @@ fn zsh() -> String {
         .replace("@PARAMETERS@", &parameters)
         .replace("@VALUES@", &values.join("\n"))
         .replace("@CHECK@", &zsh_options("check"));
+    let topics = Topic::ALL.map(|topic| {
+        let catalog = plan::catalog().into_iter();
+        let names: Vec<&str> = catalog
+            .filter(|stage| stage.topic == topic)
+            .map(|stage| stage.name)
+            .collect();
+        format!(
+            "    {}",
+            quoted(&format!("{}:{}", topic.heading().replace(':', ""), names.join(" ")))
+        )
+    });
+    let ours = ours.replace("@TOPICS@", &topics.join("\n"));
     // Under another name clap's functions are helpers of the template. They are registered for a command that does not
     // exist.
     format!(

@@ -5,7 +5,7 @@ use std::io;
 use clap_mangen::Man;
 use roff::{Inline, Roff, bold, italic, roman};
 
-use crate::catalog::{Definition, Param, Place, all_params, headed_params};
+use crate::catalog::{Definition, Param, Place, Topic, all_params, headed_params};
 use crate::cli::{help, options};
 use crate::endpoints::SCHEMES;
 use crate::plan;
@@ -47,8 +47,11 @@ fn program(command: &clap::Command) -> io::Result<String> {
     let mut roff = Roff::new();
     grammar(&mut roff);
     section(&mut roff, "STAGES");
-    for stage in plan::catalog() {
-        self::stage(&mut roff, stage);
+    for topic in Topic::ALL {
+        roff.control("SS", [topic.heading()]);
+        for stage in plan::catalog().into_iter().filter(|stage| stage.topic == topic) {
+            self::stage(&mut roff, stage);
+        }
     }
     section(&mut roff, "ENDPOINTS");
     for scheme in SCHEMES {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::catalog::positional_form;
+use crate::catalog::{Topic, positional_form};
 use crate::cli::help::exit_codes;
 use crate::endpoints::SCHEMES;
 use crate::plan;
@@ -40,9 +40,12 @@ fn table(head: [&str; 2], rows: impl IntoIterator<Item = (String, String)>) -> S
 }
 
 fn stages() -> String {
-    let rows = plan::catalog().into_iter().map(|stage| {
-        let form = positional_form(stage);
-        (format!("`{form}`"), stage.summary.to_owned())
+    let catalog = plan::catalog();
+    let rows = Topic::ALL.into_iter().flat_map(|topic| {
+        let heading = (format!("**{}**", topic.heading()), String::new());
+        let stages = catalog.iter().filter(move |stage| stage.topic == topic);
+        let stages = stages.map(|stage| (format!("`{}`", positional_form(stage)), stage.summary.to_owned()));
+        std::iter::once(heading).chain(stages)
     });
     table(["stage", "what it does"], rows)
 }

@@ -1,6 +1,6 @@
 //! `from-csv`.
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::{Problem, brief};
 use crate::graph::Port;
 use crate::records::{CsvOptions, CsvRows, Framer};
@@ -34,6 +34,7 @@ pub const COLUMNS: Param = Param {
 pub static FROM_CSV: Definition = Definition {
     name: "from-csv",
     role: Role::Transform,
+    topic: Topic::Records,
     summary: "bytes to records: rows of CSV as JSON objects",
     details: "RFC 4180 with what real files have: a byte order mark, LF or CRLF, blank lines, no newline at the end, newlines \
               and doubled quotes within quotes. Every field becomes a string; with types=infer one that is a number as \

@@ -1,6 +1,6 @@
 //! `from-json`.
 
-use crate::catalog::{Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::graph::Port;
 use crate::records::JsonValues;
 
@@ -10,6 +10,7 @@ use super::{BAD, FramingPlan, LONG, MAX_RECORD, REJECT};
 pub static FROM_JSON: Definition = Definition {
     name: "from-json",
     role: Role::Transform,
+    topic: Topic::Records,
     summary: "bytes to records: JSON values",
     details: "Takes JSON Lines, or values that follow each other with or without white space between them; with items=true \
               the items of one array. Every value is checked: RFC 8259, UTF-8 included, nested at most 1024 levels deep. \

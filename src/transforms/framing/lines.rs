@@ -1,6 +1,6 @@
 //! `lines`.
 
-use crate::catalog::{Build, Definition, Example, Role};
+use crate::catalog::{Build, Definition, Example, Role, Topic};
 use crate::graph::Port;
 use crate::records::Lines;
 
@@ -10,6 +10,7 @@ use super::{FramingPlan, LONG, MAX_RECORD, REJECT};
 pub static LINES: Definition = Definition {
     name: "lines",
     role: Role::Transform,
+    topic: Topic::Records,
     summary: "bytes to records: one a line",
     details: "A line ends in a newline; a last one without it gets one, and nothing else is changed. Links behind it count \
               records beside bytes, and never hold a part of a line. What a line holds is not looked at: it may be of any \

@@ -1,6 +1,6 @@
 //! `from-sse`.
 
-use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role};
+use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Role, Topic};
 use crate::error::Problem;
 use crate::graph::Port;
 use crate::records::SseEvents;
@@ -14,6 +14,7 @@ const JSON: &str = "json";
 pub static FROM_SSE: Definition = Definition {
     name: "from-sse",
     role: Role::Transform,
+    topic: Topic::Records,
     summary: "bytes to records: server-sent events as JSON objects",
     details: "Reads an event stream as the HTML standard does: lines end in LF, CR or CRLF; a byte order mark, comments and \
               unknown fields are dropped; bytes that are not UTF-8 become U+FFFD. The record of an event is an object with \

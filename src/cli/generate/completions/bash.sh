@@ -15,6 +15,8 @@ _highwater_stage() {
     if [[ -z $name || ( $name == "$word" && $stage != *[[:space:]] ) ]]; then
         local names='@LATER@'
         [[ $is_first == yes ]] && names='@FIRST@'
+        # By topic.
+        compopt -o nosort 2> /dev/null
         COMPREPLY=($(compgen -W "$names" -- "$word"))
         return
     fi

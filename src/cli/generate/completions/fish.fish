@@ -76,5 +76,5 @@ function __highwater_pipeline
     end
 end
 
-complete -c highwater -n '__highwater_words >/dev/null' -a '(__highwater_pipeline)'
-complete -c highwater -n '__fish_seen_subcommand_from stages' -f -a '(__highwater_stages)'
+complete -c highwater -k -n '__highwater_words >/dev/null' -a '(__highwater_pipeline)'
+complete -c highwater -k -n '__fish_seen_subcommand_from stages' -f -a '(__highwater_stages)'

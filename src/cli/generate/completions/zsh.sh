@@ -4,6 +4,24 @@ _highwater_stages=(
 @STAGES@
 )
 
+# What they are looked for under: names behind each heading.
+_highwater_topics=(
+@TOPICS@
+)
+
+# Offers those of the stages that are named, by topic.
+_highwater_offer() {
+    local topic
+    local -a reply names
+    for topic in $_highwater_topics; do
+        names=(${=topic#*:})
+        names=(${names:*argv})
+        (( $#names )) || continue
+        reply=(${(M)_highwater_stages:#(${(j:|:)~names}):*})
+        _describe -V -t "stages-${${topic%%:*}// /-}" "${topic%%:*}" reply
+    done
+}
+
 _highwater_parameters() {
     case $1 in
 @PARAMETERS@
@@ -29,8 +47,7 @@ _highwater_pipeline() {
     if (( begin == CURRENT )); then
         local names='@LATER@'
         [[ $is_first == yes ]] && names='@FIRST@'
-        reply=(${(M)_highwater_stages:#(${(j:|:)~${=names}}):*})
-        _describe -t stages 'stage' reply
+        _highwater_offer ${=names}
         return
     fi
     local name=$words[begin]
@@ -85,7 +102,7 @@ _highwater() {
             ;;
         stages)
             if (( CURRENT == at + 1 )); then
-                _describe -t stages 'stage' _highwater_stages
+                _highwater_offer ${=:-@ALL@}
                 return
             fi
             ;;
