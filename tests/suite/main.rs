@@ -4,6 +4,7 @@
 
 mod support;
 
+mod articles;
 mod attach;
 mod batch;
 mod browser;

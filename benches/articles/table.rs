@@ -1,0 +1,58 @@
+//! The table in BENCHMARKS.md.
+
+use std::fmt::Write;
+
+use crate::run::{Took, Verdict};
+use crate::scenario::{Measured, Scenario};
+
+/// Rows so far.
+#[derive(Default)]
+pub struct Table {
+    rows: String,
+    after: String,
+}
+
+fn cell(took: Took) -> String {
+    format!("{:.1} MB, {:.2} s", took.peak, took.wall)
+}
+
+fn said(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Honours => "honours",
+        Verdict::Buffers => "buffers",
+        Verdict::None => "no verdict",
+    }
+}
+
+impl Table {
+    /// Adds a row.
+    pub fn add(&mut self, scenario: &Scenario, measured: &Measured) {
+        let [ours, good, broken] = measured.took.map(cell);
+        let verdicts = measured.verdicts.map_or("–".to_owned(), |[good, broken]| {
+            format!("{}, {}", said(good), said(broken))
+        });
+        let _ = writeln!(
+            self.rows,
+            "| {} | {ours} | {good} | {broken} | {verdicts} |",
+            scenario.name
+        );
+    }
+
+    /// Adds what is open after a failure.
+    pub fn add_failures(&mut self, [pipe, pipeline]: &[String; 2]) {
+        let _ = writeln!(
+            self.after,
+            "After a stage in the middle has failed, source and sink are still open: {pipe} with pipe(), {pipeline} with \
+             pipeline()."
+        );
+    }
+
+    /// All of it, as Markdown.
+    pub fn text(&self) -> String {
+        format!(
+            "| pipeline | highwater | Node, as it should be | Node, as it often is | `check` of the two |\n\
+             |---|---|---|---|---|\n{}\n{}",
+            self.rows, self.after
+        )
+    }
+}
