@@ -12,7 +12,7 @@ use crate::error::{Failure, Problem, Stop};
 use crate::flow::{Chunk, Inlet, Position, Wait};
 use crate::grammar::human_size;
 use crate::graph::Port;
-use crate::stage::{BoxFuture, Context, Endpoint, Facts, Mismatch, OpenWriter, Outcome, RunLabel, Source};
+use crate::stage::{BoxFuture, Context, Endpoint, Facts, Filling, Mismatch, OpenWriter, Outcome, RunLabel, Source};
 
 mod feed;
 
@@ -199,6 +199,7 @@ enum Event {
 
 impl Batches {
     fn new(input: Inlet, limits: Limits, context: Context) -> Self {
+        context.findings.update_batches(|_| ());
         Self {
             input,
             limits,
@@ -251,6 +252,7 @@ impl Batches {
             {
                 let position = *position;
                 *committing = None;
+                committed(context, &outcome);
                 if let Err(stop) = outcome {
                     return Poll::Ready(Err(stop));
                 }
@@ -261,6 +263,7 @@ impl Batches {
                 && let Poll::Ready(outcome) = run.outcome.as_mut().poll(polled)
             {
                 run.feed.close();
+                context.findings.update_batches(|batches| batches.count(&outcome));
                 return Poll::Ready(Ok(Event::Ended(outcome)));
             }
             if time.as_mut().poll(polled).is_ready() {
@@ -300,6 +303,12 @@ impl Batches {
         let left = rest.as_ref().map_or(0, Chunk::records);
         run.bytes += count as u64;
         run.records += counted - left;
+        let (bytes, records) = (run.bytes, run.records);
+        self.context.findings.update_batches(|batches| {
+            if let Some(filling) = &mut batches.filling {
+                (filling.bytes, filling.records) = (bytes, records);
+            }
+        });
         self.context.meter.add_out(count as u64);
         let is_full = run.is_due
             || self.limits.size.is_some_and(|size| run.bytes >= size)
@@ -349,6 +358,13 @@ impl Batches {
             begun: SystemTime::now(),
         };
         let outcome = self.context.sub_pipelines[0].run(Source::of(Box::new(input)), label);
+        self.context.findings.update_batches(|batches| {
+            batches.filling = Some(Filling {
+                bytes: 0,
+                records: 0,
+                since: std::time::Instant::now(),
+            });
+        });
         self.filling = Some(Run {
             feed,
             outcome,
@@ -378,6 +394,10 @@ impl Batches {
         }
         self.committed().await?;
         if let Some(Run { mut feed, outcome, .. }) = self.filling.take() {
+            self.context.findings.update_batches(|batches| {
+                batches.filling = None;
+                batches.is_committing = !feed.is_closed();
+            });
             if feed.is_closed() {
                 acknowledge(&self.context, self.position);
             } else {
@@ -392,7 +412,9 @@ impl Batches {
     async fn committed(&mut self) -> Outcome {
         if let Some((outcome, position)) = self.committing.take() {
             let _outside = self.context.meter.wait(Wait::Outside);
-            outcome.await?;
+            let outcome = outcome.await;
+            committed(&self.context, &outcome);
+            outcome?;
             acknowledge(&self.context, position);
         }
         Ok(())
@@ -402,12 +424,15 @@ impl Batches {
     /// is committed unless the whole run is stopped.
     async fn end(mut self, outcome: Outcome) -> Outcome {
         if outcome.is_err() {
-            if let Some((committing, position)) = self.committing.take()
-                && committing.await.is_ok()
-            {
-                acknowledge(&self.context, position);
+            if let Some((committing, position)) = self.committing.take() {
+                let outcome = committing.await;
+                committed(&self.context, &outcome);
+                if outcome.is_ok() {
+                    acknowledge(&self.context, position);
+                }
             }
             if let Some(Run { feed, outcome, .. }) = self.filling.take() {
+                self.context.findings.update_batches(|batches| batches.filling = None);
                 let is_over = feed.is_closed();
                 drop(feed);
                 if !is_over {
@@ -417,6 +442,14 @@ impl Batches {
         }
         outcome
     }
+}
+
+/// Notes how the batch ended that was being committed.
+fn committed(context: &Context, outcome: &Outcome) {
+    context.findings.update_batches(|batches| {
+        batches.is_committing = false;
+        batches.count(outcome);
+    });
 }
 
 fn acknowledge(context: &Context, position: Position) {

@@ -73,6 +73,26 @@ pub fn next(path: &Path, current: &Identity, last: Changed) -> io::Result<Next> 
     }
 }
 
+/// The bytes of all files that had the name after `current`, which was changed last at that time.
+pub fn bytes_after(path: &Path, mut current: Identity, mut last: Changed) -> io::Result<u64> {
+    /// More than any rotation keeps; renames in the meantime must not lead in a circle.
+    const MOST: usize = 10_000;
+    let mut bytes = 0;
+    for _ in 0..MOST {
+        let Place::Behind(successor) = place_of(path, &current, last)? else {
+            break;
+        };
+        let found = match files::stat(&successor) {
+            Ok(found) => found,
+            Err(Errno::NOENT) => break,
+            Err(error) => return Err(error.into()),
+        };
+        bytes += u64::try_from(found.st_size).unwrap_or(0);
+        (current, last) = (Identity::found(&found), changed(&found));
+    }
+    Ok(bytes)
+}
+
 /// When a file was changed last: seconds and nanoseconds.
 pub type Changed = (i64, u64);
 
