@@ -273,6 +273,8 @@ function __highwater_parameters
             echo 'size='\t'the most bytes of a batch'
             echo 'records='\t'the most records of a batch'
             echo 'every='\t'the longest time from a batch\'s first byte to its end'
+            echo 'retry='\t'how often to run a batch again that has failed for a reason that may pass; needs spool='
+            echo 'spool='\t'the folder where a batch is kept until it is committed, for retry='
         case write
             echo 'path='\t'where to write: a path, - or a URL'
             echo 'append=true'\t'write behind what the file has; the run\'s own bytes are cut off if it fails'

@@ -1,21 +1,30 @@
 //! `batch`: runs a pipeline of its own for each part of the stream.
 
+use std::ffi::OsStr;
 use std::future::{Future, poll_fn};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::FileType;
 use tokio::time::{Instant, sleep_until};
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Placed, Role};
-use crate::error::{Failure, Problem, Stop};
+use crate::error::{Failure, Problem, Stop, shown};
 use crate::flow::{Chunk, Inlet, Position, Wait};
 use crate::grammar::human_size;
 use crate::graph::Port;
+use crate::net::retry::Backoff;
+use crate::platform::files;
 use crate::stage::{BoxFuture, Context, Endpoint, Facts, Filling, Mismatch, OpenWriter, Outcome, RunLabel, Source};
 
+mod attempts;
 mod feed;
+mod spool;
 
+use attempts::attempts;
 pub use feed::BatchInput;
 use feed::Feed;
 
@@ -33,7 +42,12 @@ pub static BATCH: Definition = Definition {
               pipeline is made for each batch: {position} is where in the stream the batch begins, {n} a number after the \
               largest that exists, and {time:%Y-%m-%d} when its first byte came, in UTC, as strftime takes it. Missing \
               folders of such a name are made. A name with {position} is replaced by the same batch if it comes again; \
-              any other that exists is never replaced, and fails the run.",
+              any other that exists is never replaced, and fails the run.\n\nWith retry= a \
+              batch that fails is run again, after pauses that grow to 10s, from a file without a name in the folder \
+              spool=, which needs room for two batches. It is run again if the reason may pass (a connection, a timeout, a \
+              full disk) and nothing is left of it: not after a failed commit, and not where a part was sent that cannot \
+              be taken back, as to `tcp://`. After the last attempt the run ends with that error, and nothing of the batch \
+              is acknowledged.",
     params: &[
         Param {
             name: "pipeline",
@@ -67,6 +81,18 @@ pub static BATCH: Definition = Definition {
             default: None,
             help: "the longest time from a batch's first byte to its end",
         },
+        Param::named(
+            "retry",
+            Kind::Integer { min: 1, max: i64::MAX },
+            None,
+            "how often to run a batch again that has failed for a reason that may pass; needs spool=",
+        ),
+        Param::named(
+            "spool",
+            Kind::Bytes,
+            None,
+            "the folder where a batch is kept until it is committed, for retry=",
+        ),
     ],
     examples: &[
         Example {
@@ -103,7 +129,28 @@ fn plan(args: &Args) -> Placed {
             return Err(Problem::at(args.span_of(name), "every batch would be empty").help("give more than 0"));
         }
     }
-    Ok(Box::new(Batch(limits)))
+    let folder = args
+        .words("spool")
+        .first()
+        .map(|folder| PathBuf::from(OsStr::from_bytes(folder)));
+    let retry = match (args.integer("retry"), folder) {
+        (Some(times), Some(folder)) => Some(Retry {
+            times: times.unsigned_abs(),
+            folder,
+        }),
+        (None, None) => None,
+        (Some(_), None) => {
+            let problem = Problem::at(args.span_of("retry"), "`retry` needs `spool`");
+            return Err(
+                problem.help("a batch is run again from a folder where it is kept, as in retry=5 spool=/var/tmp")
+            );
+        }
+        (None, Some(_)) => {
+            let problem = Problem::at(args.span_of("spool"), "`spool` is for `retry`");
+            return Err(problem.help("give retry= as well, or leave it out"));
+        }
+    };
+    Ok(Box::new(Batch { limits, retry }))
 }
 
 /// When a batch ends.
@@ -114,7 +161,17 @@ struct Limits {
     every: Option<Duration>,
 }
 
-struct Batch(Limits);
+/// How often a batch is run again, and where it is kept.
+#[derive(Debug, Clone)]
+struct Retry {
+    times: u64,
+    folder: PathBuf,
+}
+
+struct Batch {
+    limits: Limits,
+    retry: Option<Retry>,
+}
 
 impl Endpoint for Batch {
     fn shown(&self) -> String {
@@ -122,36 +179,54 @@ impl Endpoint for Batch {
     }
 
     fn sink_facts(&self) -> Result<Facts, Failure> {
+        if let Some(Retry { folder, .. }) = &self.retry {
+            let shown = shown(folder.as_os_str().as_bytes());
+            let failed = |error| {
+                Failure::io(
+                    crate::error::Kind::Usage,
+                    format!("cannot keep batches in {shown}"),
+                    error,
+                )
+            };
+            let found = files::stat(folder).map_err(failed)?;
+            if !FileType::from_raw_mode(found.st_mode).is_dir() {
+                return Err(failed(rustix::io::Errno::NOTDIR));
+            }
+        }
         Ok(Facts::default())
     }
 
     fn takes(&self, input: Port) -> Result<(), Mismatch> {
         match input {
-            Port::Bytes if self.0.records.is_some() => Mismatch::unless_records(input),
+            Port::Bytes if self.limits.records.is_some() => Mismatch::unless_records(input),
             Port::Bytes | Port::Lines | Port::Json => Ok(()),
             Port::Messages => Mismatch::unless_bytes(input),
         }
     }
 
     fn effect(&self) -> String {
-        let Limits { size, records, every } = self.0;
+        let Limits { size, records, every } = self.limits;
         let limits = [
             size.map(|size| format!("{} are there", human_size(size))),
             records.map(|records| format!("{records} records are there")),
             every.map(|time| format!("{} have passed", humantime::format_duration(time))),
         ];
         let limits: Vec<String> = limits.into_iter().flatten().collect();
+        let retry = self.retry.as_ref().map_or_else(String::new, |Retry { times, folder }| {
+            let folder = shown(folder.as_os_str().as_bytes());
+            format!("\n    one that fails is run again from {folder}, up to {times} times")
+        });
         format!(
-            "runs its pipeline for each batch, which ends when {};\n    one is filled while the one before it is committed",
+            "runs its pipeline for each batch, which ends when {};\n    one is filled while the one before it is committed{retry}",
             limits.join(" or ")
         )
     }
 
     fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
-        let limits = self.0;
+        let Self { limits, retry } = *self;
         let run = move |input, context| -> BoxFuture<'static, Outcome> {
             Box::pin(async move {
-                let mut batches = Batches::new(input, limits, context);
+                let mut batches = Batches::new(input, limits, retry, context);
                 let outcome = batches.run().await;
                 batches.end(outcome).await
             })
@@ -175,6 +250,7 @@ struct Run {
 struct Batches {
     input: Inlet,
     limits: Limits,
+    retry: Option<Retry>,
     context: Context,
     /// What has come and belongs to no batch yet.
     rest: Option<Chunk>,
@@ -198,11 +274,12 @@ enum Event {
 }
 
 impl Batches {
-    fn new(input: Inlet, limits: Limits, context: Context) -> Self {
+    fn new(input: Inlet, limits: Limits, retry: Option<Retry>, context: Context) -> Self {
         context.findings.update_batches(|_| ());
         Self {
             input,
             limits,
+            retry,
             context,
             rest: None,
             position: Position(0),
@@ -352,12 +429,22 @@ impl Batches {
     }
 
     fn begin(&mut self) {
-        let (feed, input) = Feed::new();
+        let feed = Feed::new(self.retry.as_ref().map(|retry| retry.folder.clone()));
         let label = RunLabel {
             position: self.position,
             begun: SystemTime::now(),
         };
-        let outcome = self.context.sub_pipelines[0].run(Source::of(Box::new(input)), label);
+        let (sub, input) = (self.context.sub_pipelines[0].clone(), feed.input());
+        let run = move || sub.run(Source::of(Box::new(input.clone())), label);
+        let outcome = match &self.retry {
+            None => run(),
+            Some(retry) => {
+                let (findings, cancel) = (self.context.findings.clone(), self.context.cancel.clone());
+                // A task of its own: another batch may be filled meanwhile.
+                let task = tokio::spawn(attempts(run, retry.times, Backoff::default(), findings, cancel));
+                Box::pin(async move { task.await.unwrap_or(Err(Stop::PeerClosed)) })
+            }
+        };
         self.context.findings.update_batches(|batches| {
             batches.filling = Some(Filling {
                 bytes: 0,
