@@ -13,6 +13,7 @@ use crate::plan::Plan;
 use crate::platform::reactor;
 use crate::stage::{Cancel, Settled};
 
+mod batch_sample;
 mod bottleneck;
 mod commit;
 mod controls;
@@ -46,6 +47,7 @@ mod truth;
 mod verdict;
 mod watch;
 
+pub use batch_sample::BatchSample;
 pub use commit::Fate;
 pub use controls::{Controls, Throttle, Unsteerable, Which};
 pub use direct::DirectPath;

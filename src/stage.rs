@@ -15,6 +15,7 @@ use crate::error::{Problem, Stop};
 use crate::flow::{Closed, Inlet, Outlet, Position, StageMeter};
 use crate::graph::Port;
 
+mod batch_state;
 mod budget;
 mod cancel;
 mod commit;
@@ -43,6 +44,7 @@ mod transform;
 mod transform_plan;
 mod writeback;
 
+pub use batch_state::{BatchState, Filling};
 pub use budget::{Budget, Claim, LinkShare};
 pub use cancel::Cancel;
 pub use commit::{CommitTurn, Phase};
@@ -52,7 +54,7 @@ pub use endpoint::{Endpoint, Facts, Outside, Reach};
 pub use external_fd::ExternalFd;
 pub use fan::Fan;
 pub use fill::Fill;
-pub use findings::{ChildState, Findings, Hashed};
+pub use findings::{Backlog, ChildState, Findings, Hashed};
 pub use incoming::Incoming;
 pub use mover::Mover;
 pub use notice::{Notice, Notices};

@@ -16,14 +16,16 @@ use crate::catalog::{Args, Param, Placed};
 use crate::error::{Failure, Kind, Problem, Stop, shown};
 use crate::flow::Position;
 use crate::platform::{FilePlace, FolderWatch, files};
-use crate::stage::{BoxFuture, Endpoint, Facts, OpenReader, Outside, Settle, StreamReader};
+use crate::stage::{Backlog, BoxFuture, Endpoint, Facts, OpenReader, Outside, Settle, StreamReader};
 
+mod backlog;
 mod neighbours;
 mod options;
 mod state;
 
 pub use options::{FOLLOW, FROM, PARAMS, STATE};
 
+use backlog::Ahead;
 use neighbours::Next;
 use state::{FollowedFile, Identity, Keeper, Kept};
 
@@ -121,6 +123,7 @@ impl Endpoint for Followed {
                 timer: Box::pin(sleep(LOOK_INTERVAL)),
                 is_missing: false,
                 is_waiting: false,
+                ahead: Ahead::new(self.path.clone()),
                 path: self.path.clone(),
             };
             if let Some(state) = self.state.clone() {
@@ -140,7 +143,7 @@ impl Endpoint for Followed {
 
 /// One of the files that had the name.
 struct Current {
-    file: FollowedFile,
+    file: Arc<FollowedFile>,
     /// Where the next byte is in it.
     offset: u64,
     /// The first bytes, as far as they were there when they were last looked at.
@@ -156,6 +159,7 @@ struct Reader {
     /// The same up to the last end of a line.
     boundary: u64,
     keeper: Option<Arc<Keeper>>,
+    ahead: Arc<Ahead>,
     watch: Option<FolderWatch>,
     timer: Pin<Box<Sleep>>,
     /// Whether it was said that there is no file.
@@ -199,6 +203,8 @@ impl Reader {
             keeper.enter(self.boundary, identity, offset);
         }
         self.is_missing = false;
+        let file = Arc::new(file);
+        self.ahead.enter(file.clone(), identity, offset);
         self.current = Some(Current { file, offset, identity });
     }
 
@@ -223,6 +229,7 @@ impl Reader {
     fn gave(&mut self, bytes: &[u8]) {
         if let Some(current) = &mut self.current {
             current.offset += bytes.len() as u64;
+            self.ahead.reach(current.offset);
             if current.identity.is_short() {
                 current.identity.lengthen(&current.file);
                 if let Some(keeper) = &self.keeper {
@@ -355,6 +362,10 @@ impl StreamReader for Reader {
 
     fn position(&self) -> Option<Position> {
         self.keeper.is_some().then(|| Position(self.boundary.into()))
+    }
+
+    fn backlog(&self) -> Option<Arc<dyn Backlog>> {
+        Some(self.ahead.clone())
     }
 
     fn settle(&self) -> Option<Arc<dyn Settle>> {

@@ -194,10 +194,10 @@ impl Run {
             _ => None,
         });
         let settles: Vec<Arc<dyn Settle>> = settles.collect();
-        let durability = settles
-            .iter()
-            .find(|source| source.is_acknowledged())
-            .map(|source| Durability::new(source.clone(), required(&graph, &verdict).count()));
+        let durability = settles.iter().find(|source| source.is_acknowledged()).map(|source| {
+            let findings = watched[graph.root()].findings.clone();
+            Durability::new(source.clone(), findings, required(&graph, &verdict).count())
+        });
         let direct = joins_directly(&mut roles, &memory);
         let (pool, links) = links(&memory, &opened.joins, direct, most);
         let pause_point = Arc::new(PausePoint::default());
@@ -207,6 +207,7 @@ impl Run {
         };
         let budget = Budget::new(memory.limit, memory.link_bytes(), memory.fixed).with_share(memory.share);
         let (sender, reports) = unbounded_channel();
+        let is_draining = Arc::<AtomicBool>::default();
         let mut run = Self {
             watch: Arc::new(Watch {
                 start: begun,
@@ -219,6 +220,7 @@ impl Run {
                 budget: Arc::new(budget),
                 expected: opened.expected,
                 is_unbounded: memory.is_unbounded,
+                is_draining: is_draining.clone(),
             }),
             verdict,
             graph,
@@ -228,7 +230,7 @@ impl Run {
             reports,
             notices,
             drains: opened.drains,
-            is_draining: Arc::default(),
+            is_draining,
             durability,
             is_stopped: false,
         };

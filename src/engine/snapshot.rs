@@ -16,6 +16,7 @@ use crate::grammar::Throughput;
 use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
 use crate::stage::{Hashed, OutputSize, Outside};
 
+use super::batch_sample::BatchSample;
 use super::filling::LinkSample;
 use super::progress::{Need, Progress};
 use super::share::{Share, Spent, optional};
@@ -108,6 +109,9 @@ pub struct RunSample {
     /// Whether the sink is paused.
     #[serde(default)]
     pub paused: bool,
+    /// Whether a signal has ended the source, and what it has read is being committed.
+    #[serde(rename = "draining", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_draining: bool,
 }
 
 /// One stage at one moment. Sizes in bytes.
@@ -131,6 +135,15 @@ pub struct StageSample {
         skip_serializing_if = "Option::is_none"
     )]
     pub snapshot_age: Option<Duration>,
+    /// The batches that it makes.
+    #[serde(flatten)]
+    pub batches: Option<BatchSample>,
+    /// The position up to which everything is durable, if the source is told.
+    #[serde(rename = "acknowledged_position", default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<u64>,
+    /// Bytes that are there and that it has not read yet, where that is known of a source; `None` once it has ended.
+    #[serde(rename = "backlog_bytes", default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<u64>,
     /// What it waits for outside of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<Outside>,

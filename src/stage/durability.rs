@@ -4,20 +4,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::flow::Position;
 
-use super::Settle;
+use super::{Findings, Settle};
 
 /// The positions of all sinks of a run. The source is told the least of them.
 pub struct Durability {
     source: Arc<dyn Settle>,
+    /// Those of the source's stage.
+    findings: Arc<Findings>,
     sinks: Mutex<Vec<Option<Position>>>,
 }
 
 impl Durability {
     /// Those of `sinks` sinks, none of which has anything yet.
     #[must_use]
-    pub fn new(source: Arc<dyn Settle>, sinks: usize) -> Arc<Self> {
+    pub fn new(source: Arc<dyn Settle>, findings: Arc<Findings>, sinks: usize) -> Arc<Self> {
         Arc::new(Self {
             source,
+            findings,
             sinks: Mutex::new(vec![None; sinks]),
         })
     }
@@ -32,6 +35,7 @@ impl Durability {
         // Under the lock, so that the source is told in order.
         if let Some(now) = least(&sinks).filter(|now| Some(*now) > before) {
             self.source.acknowledge(now);
+            self.findings.set_acknowledged(now);
         }
     }
 }
@@ -85,7 +89,8 @@ mod tests {
     #[test]
     fn source_is_told_the_least() {
         let told = Arc::<Told>::default();
-        let run = Durability::new(told.clone(), 2);
+        let findings = Arc::<Findings>::default();
+        let run = Durability::new(told.clone(), findings.clone(), 2);
         let [one, other] = [0, 1].map(|sink| Durable::of(run.clone(), sink));
         one.report(Position(5));
         one.report(Position(7));
@@ -94,5 +99,6 @@ mod tests {
         other.report(Position(9));
         one.report(Position(8));
         assert_eq!(*told.0.lock().expect("no panic"), [6, 7, 8]);
+        assert_eq!(findings.acknowledged(), Some(Position(8)));
     }
 }

@@ -421,6 +421,7 @@ impl OpenSource {
         let expires = match &self.input {
             Some(OpenReader::Stream(reader)) => {
                 context.findings.set_snapshot(reader.snapshot());
+                context.findings.set_backlog(reader.backlog());
                 reader.expires()
             }
             _ => None,

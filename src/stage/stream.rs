@@ -13,7 +13,7 @@ use crate::error::{Failure, Stop};
 use crate::flow::{Position, StageMeter};
 use crate::platform::Queued;
 
-use super::{BoxFuture, Outcome, Phase, RemoteIdentity, ResumePoint, Rollback, Settle};
+use super::{Backlog, BoxFuture, Outcome, Phase, RemoteIdentity, ResumePoint, Rollback, Settle};
 
 /// An open endpoint to read from.
 pub trait StreamReader: Send {
@@ -54,6 +54,10 @@ pub trait StreamReader: Send {
     }
     /// Since when its server keeps one version of the data for it, such as the snapshot of a query.
     fn snapshot(&self) -> Option<std::time::Instant> {
+        None
+    }
+    /// Tells how many bytes are there that it has not read yet, if that can be known.
+    fn backlog(&self) -> Option<Arc<dyn Backlog>> {
         None
     }
     /// The object that is told how the run ended.

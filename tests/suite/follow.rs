@@ -188,6 +188,48 @@ fn following_can_begin_at_the_end() {
     end(running);
 }
 
+#[test]
+fn stats_tell_what_is_not_read_yet() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    // More than links and pipes hold.
+    let lines = vec![b'\n'; 8 << 20];
+    log.file.write_all(&lines).expect("written");
+    log.rotate();
+    log.file.write_all(&lines[..1000]).expect("written");
+    fs::rename(folder.join("log"), folder.join("log.0")).expect("renamed");
+    fs::rename(folder.join("log.1"), folder.join("log")).expect("renamed");
+    let size = fs::metadata(folder.join("log")).expect("there").len();
+    let pipeline = "read log follow=true | exec sleep 60 | write /dev/null";
+    let mut running = highwater([
+        "--memory",
+        "16MiB",
+        "--progress",
+        "json",
+        "--interval",
+        "10ms",
+        pipeline,
+    ])
+    .within(&folder)
+    .start();
+    let mut until = |whole: u64| loop {
+        let sample: serde_json::Value = serde_json::from_str(&running.line()).expect("a sample");
+        let source = &sample["stages"][0];
+        let (read, left) = (source["bytes_in"].as_u64(), source["backlog_bytes"].as_u64());
+        if let (Some(read), Some(left @ 1..)) = (read, left)
+            && read + left == whole
+        {
+            break;
+        }
+    };
+    until(size);
+    fs::rename(folder.join("log"), folder.join("log.1")).expect("renamed");
+    fs::rename(folder.join("log.0"), folder.join("log")).expect("renamed");
+    until(size + fs::metadata(folder.join("log")).expect("there").len());
+    running.signal(Signal::KILL);
+    running.wait();
+}
+
 /// The lines in the files of `out`, in the order of their names.
 fn committed(folder: &Folder) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder.join("out"))
@@ -256,7 +298,12 @@ fn signal_commits_and_the_next_run_goes_on() {
             .within(&folder)
             .start();
         assert!(running.writes(1));
-        end(running);
+        let stderr = end(running);
+        let whole = fs::metadata(folder.join("log")).expect("there").len();
+        assert!(
+            stderr.contains(&format!("\"acknowledged_position\":{whole}")),
+            "{stderr}"
+        );
     }
     let expected: Vec<String> = (0..150).map(|line| line.to_string()).collect();
     assert_eq!(committed(&folder), expected);

@@ -51,6 +51,7 @@ mod records;
 mod replacing;
 mod report;
 mod resuming;
+mod retrying;
 mod roundtrip;
 #[cfg(feature = "s3")]
 mod s3;

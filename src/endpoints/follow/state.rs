@@ -73,15 +73,19 @@ pub struct Identity {
 
 impl Identity {
     pub fn of(file: &FollowedFile) -> io::Result<Self> {
-        let found = files::fstat(file)?;
-        let mut identity = Self {
+        let mut identity = Self::found(&files::fstat(file)?);
+        identity.lengthen(file);
+        Ok(identity)
+    }
+
+    /// That of a file of whose contents nothing is known.
+    pub fn found(found: &Stat) -> Self {
+        Self {
             device: found.st_dev,
             inode: found.st_ino,
             head_bytes: 0,
             head_sum: 0,
-        };
-        identity.lengthen(file);
-        Ok(identity)
+        }
     }
 
     /// Whether it could still sum more bytes.

@@ -114,6 +114,8 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
             lines.extend(program(&snapshot.stages[node], &rails, columns));
             lines.extend(file(&snapshot.stages[node], &rails));
             lines.extend(query(&snapshot.stages[node], &rails));
+            lines.extend(backlog(&snapshot.stages[node], &rails));
+            lines.extend(batches(&snapshot.stages[node], &rails, columns));
         }
         if has_links && input.is_none() && snapshot.lane != "linked" {
             let text = format!(
@@ -304,6 +306,45 @@ fn query(stage: &StageSample, rails: &str) -> Option<Line> {
     let indent = " ".repeat(MARKER) + rails + "  ";
     let text = format!("{indent}snapshot {} old", humantime::format_duration(age));
     (!age.is_zero()).then(|| Line::default().with(Paint::Faint, text))
+}
+
+/// How far a source is behind the writer, and behind itself what is durable.
+fn backlog(stage: &StageSample, rails: &str) -> Option<Line> {
+    let behind = stage.backlog.map(|bytes| format!("{} not read yet", human_size(bytes)));
+    let durable = stage.acknowledged.map(|position| format!("durable up to {position}"));
+    let parts: Vec<String> = [behind, durable].into_iter().flatten().collect();
+    let indent = " ".repeat(MARKER) + rails + "  ";
+    (!parts.is_empty()).then(|| Line::default().with(Paint::Faint, indent + &parts.join("; ")))
+}
+
+fn counted(batches: u64) -> String {
+    let noun = if batches == 1 { "batch" } else { "batches" };
+    format!("{} {noun}", human_count(batches))
+}
+
+/// The batch that is being filled, and how those before it ended.
+fn batches(stage: &StageSample, rails: &str, columns: &Columns) -> Option<Line> {
+    let batches = stage.batches.as_ref()?;
+    let filled = batches.bytes.zip(batches.age).map(|(bytes, age)| {
+        let records = batches.records.filter(|records| *records > 0);
+        let records = records.map_or_else(String::new, |records| format!(", {} records", human_count(records)));
+        format!("the next has {}{records}, {} old", human_size(bytes), passing(age))
+    });
+    let committing = batches.is_committing.then(|| "one is being committed".to_owned());
+    let committed = format!("{} committed", counted(batches.committed));
+    let last = batches.last.as_ref().filter(|_| batches.failed > 0);
+    let failed = last.map(|last| format!("{} failed, the last: {last}", human_count(batches.failed)));
+    let indent = " ".repeat(MARKER) + rails + "  ";
+    let parts: Vec<String> = [Some(committed), filled, committing, failed]
+        .into_iter()
+        .flatten()
+        .collect();
+    // What matters least is left out first.
+    let texts = (1..=parts.len())
+        .rev()
+        .map(|count| indent.clone() + &parts[..count].join("; "));
+    let text = texts.into_iter().find(|text| text.width() <= columns.whole)?;
+    Some(Line::default().with(Paint::Faint, text))
 }
 
 /// A level with its numbers, behind its connector.
