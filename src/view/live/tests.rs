@@ -10,7 +10,7 @@ use crate::engine::{BatchSample, ChildSample, RateLimit, Snapshot};
 use crate::graph::{Graph, Id, Port};
 use crate::stage::Outside;
 
-use super::sample::{attached, branched, direct, history, records, stage, throttled, unbounded};
+use super::sample::{attached, branched, direct, history, programs, records, stage, throttled, unbounded};
 use super::{Background, KeyLine, Line, Size, Style, frame, frame_with_keys};
 
 const NO_COLOUR: Style = Style {
@@ -353,10 +353,22 @@ fn explanation_is_below_or_instead() {
         explains: true,
         ..keys()
     };
-    let all: String = [(80, 40), (80, 24), (40, 16)]
+    let all: String = [(80, 50), (80, 24), (40, 16)]
         .map(|(columns, rows)| shown_with(&explaining, &throttled(), columns, rows) + "\n")
         .concat();
     assert_picture("explained", all);
+}
+
+#[test]
+fn explanation_is_of_what_is_shown() {
+    let explaining = KeyLine {
+        explains: true,
+        ..KeyLine::default()
+    };
+    let all: String = [branched(), programs(), records(), direct(), attached(), paused()]
+        .map(|snapshot| shown_with(&explaining, &snapshot, 100, 24) + "\n")
+        .concat();
+    assert_picture("explained-as-shown", all);
 }
 
 #[test]
