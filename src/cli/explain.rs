@@ -59,8 +59,6 @@ fn pipeline(plan: &Plan, outer: &str) -> String {
         }
         for sub in &plan.stages[node].sub_pipelines {
             let Some(shown) = (sub.shown)() else { continue };
-            let memory = &shown.memory;
-            let (links, state) = (memory.link_bytes(), memory.state);
             let runs = if sub.overlaps {
                 "two runs at once"
             } else {
@@ -69,8 +67,8 @@ fn pipeline(plan: &Plan, outer: &str) -> String {
             let _ = writeln!(
                 text,
                 "{rails}    {runs}, each with links {} + state {}:",
-                human_size(links),
-                human_size(state)
+                human_size(shown.memory.link_bytes()),
+                human_size(shown.memory.state)
             );
             text += &pipeline(&shown, &format!("{rails}{INNER}"));
         }

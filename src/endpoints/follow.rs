@@ -27,7 +27,7 @@ pub use options::{FOLLOW, FROM, PARAMS, STATE};
 
 use backlog::Ahead;
 use neighbours::Next;
-use state::{FollowedFile, Identity, Keeper, Kept};
+use state::{FollowedFile, Identity, Keeper, Kept, StateFile};
 
 /// How often a file is looked at while nothing announces a change: network file systems send no events.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -113,7 +113,8 @@ impl Endpoint for Followed {
 
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         Box::pin(async move {
-            let kept = self.state.as_deref().map(Kept::read).transpose()?.flatten();
+            let state = self.state.clone().map(StateFile::open).transpose()?;
+            let kept = state.as_ref().map(StateFile::read).transpose()?.flatten();
             let mut reader = Reader {
                 current: None,
                 position: kept.as_ref().map_or(0, |kept| kept.position),
@@ -126,7 +127,7 @@ impl Endpoint for Followed {
                 ahead: Ahead::new(self.path.clone()),
                 path: self.path.clone(),
             };
-            if let Some(state) = self.state.clone() {
+            if let Some(state) = state {
                 reader.keeper = Some(Keeper::start(state)?);
             }
             reader

@@ -13,7 +13,7 @@ use crate::graph::{EdgeId, EdgeMap, Graph, Id, NodeId, NodeMap};
 use crate::plan::MemoryPlan;
 use crate::platform::ResidentMemory;
 use crate::stage::{
-    Budget, Cancel, Claim, CommitTurn, Context, Durability, Durable, ExternalFd, Notice, Notices, OpenSource,
+    Budget, Cancel, Claim, CommitTurn, Context, Durability, Durable, ExternalFd, Findings, Notice, Notices, OpenSource,
     OpenWriter, Outcome, Settle, SideFile, SubPipeline, Work,
 };
 
@@ -194,10 +194,8 @@ impl Run {
             _ => None,
         });
         let settles: Vec<Arc<dyn Settle>> = settles.collect();
-        let durability = settles.iter().find(|source| source.is_acknowledged()).map(|source| {
-            let findings = watched[graph.root()].findings.clone();
-            Durability::new(source.clone(), findings, required(&graph, &verdict).count())
-        });
+        let findings = watched[graph.root()].findings.clone();
+        let durability = durability(&settles, findings, required(&graph, &verdict).count());
         let direct = joins_directly(&mut roles, &memory);
         let (pool, links) = links(&memory, &opened.joins, direct, most);
         let pause_point = Arc::new(PausePoint::default());
@@ -417,6 +415,12 @@ impl Run {
             self.watch.links.values().iter().for_each(|link| link.cancel());
         }
     }
+}
+
+/// What tells the source that wants to know what is durable in that many sinks.
+fn durability(settles: &[Arc<dyn Settle>], findings: Arc<Findings>, sinks: usize) -> Option<Arc<Durability>> {
+    let source = settles.iter().find(|source| source.is_acknowledged())?;
+    Some(Durability::new(source.clone(), findings, sinks))
 }
 
 /// The sinks without which nothing is acknowledged: a branch counts also once it is lost, unless it is optional.

@@ -4,7 +4,7 @@
 //! positions on.
 
 use crate::error::Problem;
-use crate::graph::{Graph, NodeMap};
+use crate::graph::{Graph, NodeId, NodeMap};
 
 use super::budget::Demand;
 use super::{Planned, StagePlan};
@@ -18,7 +18,7 @@ pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &N
     let at = |node, message: String| Problem::at(demands[node].span.clone(), message);
     let named = |node| &stages[node].name;
     let through = stages.iter().filter_map(|(node, stage)| match &stage.plan {
-        StagePlan::Transform(transform) if !transform.keeps_positions() => {
+        StagePlan::Transform(transform) if !transform.keeps_positions() && !is_optional(graph, stages, node) => {
             let message = format!("behind `{}` it is not known what is durable of the source", named(node));
             let help =
                 "put it into the pipeline of `batch`: lines | batch every=1m (from-json | gzip | write {position}.gz)";
@@ -28,7 +28,7 @@ pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &N
     });
     let ends = graph
         .sinks()
-        .filter(|node| stages[*node].sub_pipelines.is_empty())
+        .filter(|node| stages[*node].sub_pipelines.is_empty() && !is_optional(graph, stages, *node))
         .map(|node| {
             let message = format!("`{}` makes nothing durable before the run ends", named(node));
             let help = "end in `batch`, as in batch every=1m (write {position}); or leave state= out";
@@ -37,4 +37,17 @@ pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &N
                 .help(help)
         });
     through.chain(ends).collect()
+}
+
+/// Whether a stage is in a branch without which the run can succeed: nothing waits for what it makes durable.
+fn is_optional(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, stage: NodeId) -> bool {
+    graph.before(stage).any(|fork| {
+        let StagePlan::Branch(branch) = &stages[fork].plan else {
+            return false;
+        };
+        let branches = branch.branches();
+        let mut outputs = graph.outputs(fork).iter();
+        let towards = graph.towards(fork, stage);
+        branches.are_optional && outputs.position(|edge| Some(*edge) == towards) < Some(branches.count)
+    })
 }

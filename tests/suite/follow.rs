@@ -313,6 +313,86 @@ fn signal_commits_and_the_next_run_goes_on() {
     assert!(line.contains("state is no state of follow=true"), "{line}");
 }
 
+/// Waits for a sample with this text; panics if the run ends before.
+fn until(running: &mut Running, text: &str) {
+    loop {
+        let line = running.line();
+        assert_ne!(line, "", "it ended early");
+        if line.contains(text) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn state_has_one_run_at_a_time() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(50);
+    let mut first = highwater(["--progress", "json", "--interval", "2ms", BATCHED])
+        .within(&folder)
+        .start();
+    // Its state has been replaced since it was opened.
+    until(&mut first, "\"batches_committed\":1");
+    let second = highwater([BATCHED]).within(&folder).run();
+    let line = second.fails(3);
+    assert!(line.contains("another run uses the state in state"), "{line}");
+    log.write(50);
+    let whole = fs::metadata(folder.join("log")).expect("there").len();
+    until(&mut first, &format!("\"acknowledged_position\":{whole},"));
+    end(first);
+    let expected: Vec<String> = (0..100).map(|line| line.to_string()).collect();
+    assert_eq!(committed(&folder), expected);
+}
+
+#[test]
+fn reused_inode_is_not_the_old_file() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(50);
+    let pipeline = "read log follow=true state=state | lines | batch every=1h (gzip | write out/{position}.gz)";
+    let run = |count: u64| {
+        let mut running = highwater(["--progress", "json", "--interval", "2ms", pipeline])
+            .within(&folder)
+            .start();
+        assert!(running.writes(count));
+        end(running)
+    };
+    run(1);
+    // The same inode with other contents, and more of them than had been read.
+    fs::write(folder.join("log"), "new\n".repeat(100)).expect("written");
+    let stderr = run(1);
+    assert!(stderr.contains("is not there any more"), "{stderr}");
+    let expected = (0..50).map(|line| line.to_string());
+    let expected: Vec<String> = expected.chain((0..100).map(|_| "new".to_owned())).collect();
+    assert_eq!(committed(&folder), expected);
+}
+
+#[test]
+fn optional_branch_holds_back_nothing() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(50);
+    // Whatever becomes of the branch: it fails here.
+    let pipeline = "read log follow=true state=state | lines \
+                    | tee optional=true (from-json | to-json | write copy) | batch records=10 every=1h (write out/{position})";
+    let whole = fs::metadata(folder.join("log")).expect("there").len();
+    folder.write(
+        "log",
+        [fs::read(folder.join("log")).expect("read"), b"}\n".to_vec()].concat(),
+    );
+    let mut running = highwater(["--progress", "json", "--interval", "2ms", pipeline])
+        .within(&folder)
+        .start();
+    while !running
+        .line()
+        .contains(&format!("\"acknowledged_position\":{},", whole + 2))
+    {}
+    let stderr = end(running);
+    assert!(stderr.contains("from-json: cannot read"), "{stderr}");
+    assert!(!folder.join("copy").exists());
+}
+
 #[test]
 fn what_cannot_be_followed_is_refused() {
     let folder = Folder::new();

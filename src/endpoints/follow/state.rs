@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{CWD, Mode, OFlags, Stat};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, Stat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
@@ -142,53 +143,80 @@ pub struct Kept {
     pub identity: Identity,
 }
 
-impl Kept {
+/// The file of a state, which one run at a time uses.
+#[derive(Debug)]
+pub struct StateFile {
+    path: PathBuf,
+    /// The file that has the name, locked.
+    locked: OwnedFd,
+}
+
+impl StateFile {
+    /// Opens and locks it, and creates an empty one if there is none. Where there are no locks it is not locked.
+    ///
+    /// # Errors
+    /// If another run uses it.
+    pub fn open(path: PathBuf) -> Result<Self, Failure> {
+        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let open = || -> io::Result<Option<OwnedFd>> {
+            let file = files::open(&path, flags, Mode::RUSR | Mode::WUSR)?;
+            if files::flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+                return Err(Errno::WOULDBLOCK.into());
+            }
+            // Another run may have replaced it in between.
+            let (opened, named) = (files::fstat(&file)?, files::stat(&path));
+            let is_same = named.is_ok_and(|named| (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino));
+            Ok(is_same.then_some(file))
+        };
+        loop {
+            match open() {
+                Ok(Some(locked)) => return Ok(Self { path, locked }),
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let why = format!("another run uses the state in {}", shown(path.as_os_str().as_bytes()));
+                    return Err(Failure::because(Kind::Source, "cannot go on", why));
+                }
+                Err(error) => return Err(failed("cannot open", &path, error)),
+            }
+        }
+    }
+
     /// What an earlier run has noted; `None` if there is nothing.
     ///
     /// # Errors
     /// If there is something else.
-    pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let read = files::open(path, flags, Mode::empty())
-            .map_err(io::Error::from)
-            .and_then(|file| {
-                let mut text = Vec::new();
-                files::Stream(&file).take(LONGEST).read_to_end(&mut text)?;
-                Ok(text)
-            });
-        let text = match read {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("cannot read", path, error)),
-        };
-        let kept: Option<Self> = serde_json::from_slice(&text).ok();
+    pub fn read(&self) -> Result<Option<Kept>, Failure> {
+        let mut text = Vec::new();
+        let read = files::Stream(&self.locked).take(LONGEST).read_to_end(&mut text);
+        read.map_err(|error| failed("cannot read", &self.path, error))?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let kept: Option<Kept> = serde_json::from_slice(&text).ok();
         let kept = kept.filter(|kept| kept.schema == SCHEMA);
         kept.map(Some).ok_or_else(|| {
             let why = format!(
                 "{} is no state of follow=true; remove it to begin anew",
-                shown(path.as_os_str().as_bytes())
+                shown(self.path.as_os_str().as_bytes())
             );
             Failure::because(Kind::Integrity, "cannot go on", why)
         })
     }
 
-    /// Replaces the file, durably.
-    fn write(&self, path: &Path) -> io::Result<()> {
-        let mut new = path.as_os_str().to_owned();
+    /// Replaces it, durably.
+    fn write(&mut self, kept: &Kept) -> io::Result<()> {
+        let mut new = self.path.as_os_str().to_owned();
         new.push(".new");
         let new = PathBuf::from(new);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = files::open(&new, flags, Mode::RUSR | Mode::WUSR)?;
-        files::write_all(&file, serde_json::to_string(self)?.as_bytes())?;
+        // Before it has the name, so that the name is locked at any time. Nobody else locks it, or there are no locks.
+        let _ = files::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        files::write_all(&file, serde_json::to_string(kept)?.as_bytes())?;
         files::fsync(&file)?;
-        files::renameat(CWD, &new, CWD, path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = files::open(
-            folder.unwrap_or(Path::new(".")),
-            OFlags::RDONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        Ok(files::fsync(&folder)?)
+        files::renameat(CWD, &new, CWD, &self.path)?;
+        self.locked = file;
+        files::sync_parent(&self.path)
     }
 }
 
@@ -222,11 +250,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Keeper {
-    /// Starts the thread, which writes `path` whenever more is durable.
+    /// Starts the thread, which writes the state whenever more is durable.
     ///
     /// # Errors
     /// If there is no thread.
-    pub fn start(path: PathBuf) -> Result<Arc<Self>, Failure> {
+    pub fn start(state: StateFile) -> Result<Arc<Self>, Failure> {
         let (sender, receiver) = channel();
         let keeper = Self {
             parts: Arc::default(),
@@ -234,7 +262,7 @@ impl Keeper {
             sender: Mutex::new(sender),
         };
         let (parts, failure) = (keeper.parts.clone(), keeper.failure.clone());
-        let work = move || keep(&path, &receiver, &parts, &failure);
+        let work = move || keep(state, &receiver, &parts, &failure);
         platform::spawn("state", STACK, work)
             .map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))?;
         Ok(Arc::new(keeper))
@@ -262,7 +290,12 @@ impl Keeper {
     }
 }
 
-fn keep(path: &Path, messages: &Receiver<Message>, parts: &Mutex<VecDeque<Part>>, failure: &Mutex<Option<Failure>>) {
+fn keep(
+    mut state: StateFile,
+    messages: &Receiver<Message>,
+    parts: &Mutex<VecDeque<Part>>,
+    failure: &Mutex<Option<Failure>>,
+) {
     while let Ok(message) = messages.recv() {
         let mut durable = None;
         let mut flushed = Vec::new();
@@ -274,9 +307,9 @@ fn keep(path: &Path, messages: &Receiver<Message>, parts: &Mutex<VecDeque<Part>>
         }
         if let Some(position) = durable
             && let Some(kept) = kept_at(position, &mut lock(parts))
-            && let Err(error) = kept.write(path)
+            && let Err(error) = state.write(&kept)
         {
-            let error = failed("cannot write", path, error);
+            let error = failed("cannot write", &state.path, error);
             tracing::error!("{error}");
             *lock(failure) = Some(error);
         }
