@@ -13,6 +13,7 @@ mod completions;
 mod man;
 mod picture;
 mod readme;
+mod topic;
 
 /// What can be generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,17 +1,27 @@
 //! Pipelines that articles about backpressure describe, beside the same in Node. What they take is measured by the bench of
 //! that name.
 
-use std::path::Path;
+mod held;
+mod parts;
+#[cfg(feature = "http")]
+mod served;
+
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::harness::{Folder, highwater, peer, through};
 
-/// One of the programs in tests/articles.
+/// Where one of the programs in tests/articles is.
+fn program(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/articles/{name}.js"))
+}
+
+/// A run of one of them.
 fn node(name: &str) -> Option<Command> {
     let mut node = peer("node")?;
-    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/articles/{name}.js")));
+    node.arg(program(name));
     Some(node)
 }
 

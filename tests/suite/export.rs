@@ -12,7 +12,7 @@ use crate::s3_server;
 const QUERY: &str = "select * from exported order by id";
 
 /// A server with a table of 30 MB, half of which a compressor can save.
-fn filled() -> Option<std::sync::Arc<Server>> {
+pub fn filled() -> Option<std::sync::Arc<Server>> {
     let server = postgres_server::server()?;
     server.run(
         "SELECT pg_advisory_lock(7); CREATE TABLE IF NOT EXISTS exported AS SELECT i id, \
@@ -21,7 +21,7 @@ fn filled() -> Option<std::sync::Arc<Server>> {
     Some(server)
 }
 
-fn unpacked(packed: &[u8]) -> String {
+pub fn unpacked(packed: &[u8]) -> String {
     let mut text = String::new();
     MultiGzDecoder::new(packed).read_to_string(&mut text).expect("gzip");
     text

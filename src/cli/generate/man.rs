@@ -24,10 +24,20 @@ pub fn pages() -> io::Result<Vec<super::Generated>> {
             .bin_name(format!("highwater {}", sub.get_name()));
         pages.push((format!("man/{name}.1"), subcommand(sub)));
     }
+    pages.push(("man/highwater-backpressure.7".to_owned(), Ok(backpressure())));
     pages
         .into_iter()
         .map(|(path, page)| page.map(|page| (path, page)))
         .collect()
+}
+
+/// The document of that name.
+fn backpressure() -> String {
+    super::topic::page(
+        "highwater-backpressure",
+        "backpressure, for people who come from Node",
+        include_str!("../../../docs/BACKPRESSURE.md"),
+    )
 }
 
 /// clap keeps names forever, which is acceptable in a process that writes a few pages and ends.
@@ -95,6 +105,8 @@ fn program(command: &clap::Command) -> io::Result<String> {
         entry(&mut roff, [bold(*key)], meaning);
     }
     paragraph(&mut roff, NO_KEYS);
+    section(&mut roff, "SEE ALSO");
+    roff.text([bold("highwater-backpressure"), roman("(7)")]);
     page.extend(roff.to_roff().bytes());
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
