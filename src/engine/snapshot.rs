@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::flow::seconds;
 use crate::grammar::Throughput;
 use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
-use crate::stage::{Hashed, OutputSize, Outside};
+use crate::stage::{Backlog, Hashed, OutputSize, Outside};
 
 use super::filling::LinkSample;
 use super::progress::{Need, Progress};
@@ -131,6 +132,9 @@ pub struct StageSample {
         skip_serializing_if = "Option::is_none"
     )]
     pub snapshot_age: Option<Duration>,
+    /// The queue that it reads from.
+    #[serde(flatten)]
+    pub backlog: Option<BacklogSample>,
     /// What it waits for outside of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<Outside>,
@@ -195,6 +199,27 @@ pub struct RecordCounts {
     /// Those that it dropped because a link was full.
     #[serde(default)]
     pub dropped: u64,
+}
+
+/// The queue that a source reads from, in messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BacklogSample {
+    /// Those that wait at the server.
+    pub pending: u64,
+    /// Those that came and are not acknowledged.
+    pub unacknowledged: u64,
+    /// Those that came and had been delivered before, since the start.
+    pub redelivered: u64,
+}
+
+impl From<&Backlog> for BacklogSample {
+    fn from(backlog: &Backlog) -> Self {
+        Self {
+            pending: backlog.pending.load(Ordering::Relaxed),
+            unacknowledged: backlog.unacknowledged.load(Ordering::Relaxed),
+            redelivered: backlog.redelivered.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// A program at one moment. What it uses is that of its process group, and 0 where the system does not tell.

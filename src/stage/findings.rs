@@ -1,7 +1,8 @@
 //! What stages found out about the stream. Stages record facts; views print them.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ pub struct Findings {
     child: Mutex<Option<ChildState>>,
     url: Mutex<Option<String>>,
     snapshot: Mutex<Option<Instant>>,
+    backlog: Mutex<Option<Arc<Backlog>>>,
 }
 
 impl Findings {
@@ -49,6 +51,17 @@ impl Findings {
         *self.snapshot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Records where the figures of its queue are.
+    pub fn set_backlog(&self, backlog: Option<Arc<Backlog>>) {
+        *self.backlog.lock().unwrap_or_else(PoisonError::into_inner) = backlog;
+    }
+
+    /// The figures of its queue.
+    #[must_use]
+    pub fn backlog(&self) -> Option<Arc<Backlog>> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Records the child process that it has, or had.
     pub fn set_child(&self, child: ChildState) {
         *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
@@ -59,6 +72,17 @@ impl Findings {
     pub fn child(&self) -> Option<ChildState> {
         *self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a source knows of the queue that it reads from.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    /// Messages that the server has not delivered to any reader, when the last one was delivered to this one.
+    pub pending: AtomicU64,
+    /// Messages that were delivered here and are not acknowledged.
+    pub unacknowledged: AtomicU64,
+    /// Messages that came here and had been delivered before, here or elsewhere.
+    pub redelivered: AtomicU64,
 }
 
 /// The child process of a stage.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::engine::{LinkSample, Snapshot, StageSample};
+use crate::engine::{BacklogSample, LinkSample, Snapshot, StageSample};
 use crate::flow::RecordLevels;
 use crate::grammar::{human_count, human_size};
 use crate::graph::{Id, NodeId};
@@ -114,6 +114,7 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
             lines.extend(program(&snapshot.stages[node], &rails, columns));
             lines.extend(file(&snapshot.stages[node], &rails));
             lines.extend(query(&snapshot.stages[node], &rails));
+            lines.extend(backlog(&snapshot.stages[node], &rails));
         }
         if has_links && input.is_none() && snapshot.lane != "linked" {
             let text = format!(
@@ -296,6 +297,18 @@ fn file(stage: &StageSample, rails: &str) -> Option<Line> {
     };
     let indent = " ".repeat(MARKER) + rails + "  ";
     Some(Line::default().with(Paint::Faint, format!("{indent}{}, {at}", file.path)))
+}
+
+/// What waits in the queue of a source, and what of it came.
+fn backlog(stage: &StageSample, rails: &str) -> Option<Line> {
+    let BacklogSample {
+        pending,
+        unacknowledged,
+        redelivered,
+    } = stage.backlog?;
+    let indent = " ".repeat(MARKER) + rails + "  ";
+    let text = format!("{indent}{pending} pending, {unacknowledged} unacknowledged, {redelivered} redelivered");
+    Some(Line::default().with(Paint::Faint, text))
 }
 
 /// How long a server has kept the snapshot of a query: it cannot clean up what has changed since.

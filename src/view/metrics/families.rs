@@ -172,6 +172,21 @@ pub static STAGE: &[Field] = &[
         "How long a database has kept the snapshot of a source's query; absent of other stages.",
     ),
     gauge(
+        "pending",
+        "highwater_stage_pending_messages",
+        "Messages that wait at the server of a source's queue; absent of other stages.",
+    ),
+    gauge(
+        "unacknowledged",
+        "highwater_stage_unacknowledged_messages",
+        "Messages of a queue that came and are not acknowledged; absent of other stages.",
+    ),
+    counter(
+        "redelivered",
+        "highwater_stage_redelivered_messages_total",
+        "Messages of a queue that came and had been delivered before; absent of other stages.",
+    ),
+    gauge(
         "limit_bytes_per_s",
         "highwater_stage_limit_bytes_per_second",
         "The rate that a throttle keeps now; absent of other stages.",
@@ -271,6 +286,7 @@ mod tests {
     use super::*;
     use crate::engine::RecordCounts;
     use crate::flow::RecordLevels;
+    use crate::stage::Backlog;
     use crate::view::{json, live::sample};
 
     /// The keys of an object's numbers, known or not, without words and lists.
@@ -300,6 +316,7 @@ mod tests {
         });
         snapshot.stages.values_mut()[3].records = Some(RecordCounts::default());
         snapshot.stages.values_mut()[3].record_limit = Some(500.into());
+        snapshot.stages.values_mut()[3].backlog = Some((&Backlog::default()).into());
         snapshot.stages.values_mut()[3].snapshot_age = Some(std::time::Duration::from_secs(1));
         let object: Value = serde_json::from_str(&json::sample(&snapshot)).expect("an object");
         assert_eq!(numbers(&object), keys(RUN, &["schema"]));
