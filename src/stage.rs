@@ -52,7 +52,7 @@ pub use endpoint::{Acknowledged, Endpoint, Facts, Outside, Reach};
 pub use external_fd::ExternalFd;
 pub use fan::Fan;
 pub use fill::Fill;
-pub use findings::{Backlog, ChildState, Findings, Hashed};
+pub use findings::{ChildState, Findings, Hashed, QueueState};
 pub use incoming::Incoming;
 pub use mover::Mover;
 pub use notice::{Notice, Notices};

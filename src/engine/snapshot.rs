@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::flow::seconds;
 use crate::grammar::Throughput;
 use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
-use crate::stage::{Backlog, Hashed, OutputSize, Outside};
+use crate::stage::{Hashed, OutputSize, Outside, QueueState};
 
 use super::filling::LinkSample;
 use super::progress::{Need, Progress};
@@ -134,7 +134,7 @@ pub struct StageSample {
     pub snapshot_age: Option<Duration>,
     /// The queue that it reads from.
     #[serde(flatten)]
-    pub backlog: Option<BacklogSample>,
+    pub queue: Option<QueueSample>,
     /// What it waits for outside of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<Outside>,
@@ -203,7 +203,7 @@ pub struct RecordCounts {
 
 /// The queue that a source reads from, in messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BacklogSample {
+pub struct QueueSample {
     /// Those that wait at the server.
     pub pending: u64,
     /// Those that came and are not acknowledged.
@@ -212,12 +212,12 @@ pub struct BacklogSample {
     pub redelivered: u64,
 }
 
-impl From<&Backlog> for BacklogSample {
-    fn from(backlog: &Backlog) -> Self {
+impl From<&QueueState> for QueueSample {
+    fn from(queue: &QueueState) -> Self {
         Self {
-            pending: backlog.pending.load(Ordering::Relaxed),
-            unacknowledged: backlog.unacknowledged.load(Ordering::Relaxed),
-            redelivered: backlog.redelivered.load(Ordering::Relaxed),
+            pending: queue.pending.load(Ordering::Relaxed),
+            unacknowledged: queue.unacknowledged.load(Ordering::Relaxed),
+            redelivered: queue.redelivered.load(Ordering::Relaxed),
         }
     }
 }

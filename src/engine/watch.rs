@@ -223,7 +223,7 @@ impl Observed for Watch {
                 snapshot_age: (stage.findings.snapshot())
                     .filter(|_| now.stages[node].times.ended_at.is_none())
                     .map(|since| since.elapsed()),
-                backlog: stage.findings.backlog().map(|backlog| (&*backlog).into()),
+                queue: stage.findings.queue_state().map(|queue| (&*queue).into()),
                 limit: limit(RateUnit::Bytes),
                 record_limit: limit(RateUnit::Records),
                 ..StageSample::default()

@@ -14,7 +14,7 @@ pub struct Findings {
     child: Mutex<Option<ChildState>>,
     url: Mutex<Option<String>>,
     snapshot: Mutex<Option<Instant>>,
-    backlog: Mutex<Option<Arc<Backlog>>>,
+    queue: Mutex<Option<Arc<QueueState>>>,
 }
 
 impl Findings {
@@ -52,14 +52,14 @@ impl Findings {
     }
 
     /// Records where the figures of its queue are.
-    pub fn set_backlog(&self, backlog: Option<Arc<Backlog>>) {
-        *self.backlog.lock().unwrap_or_else(PoisonError::into_inner) = backlog;
+    pub fn set_queue_state(&self, queue: Option<Arc<QueueState>>) {
+        *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = queue;
     }
 
     /// The figures of its queue.
     #[must_use]
-    pub fn backlog(&self) -> Option<Arc<Backlog>> {
-        self.backlog.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn queue_state(&self) -> Option<Arc<QueueState>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Records the child process that it has, or had.
@@ -76,7 +76,7 @@ impl Findings {
 
 /// What a source knows of the queue that it reads from.
 #[derive(Debug, Default)]
-pub struct Backlog {
+pub struct QueueState {
     /// Messages that the server has not delivered to any reader, when the last one was delivered to this one.
     pub pending: AtomicU64,
     /// Messages that were delivered here and are not acknowledged.

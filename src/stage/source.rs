@@ -506,7 +506,7 @@ async fn read_records(mut reader: Box<dyn RecordReader>, out: &mut Outlet, conte
     let mut output = RecordOutput::default();
     let mut total = 0;
     let mut is_first = true;
-    context.findings.set_backlog(reader.backlog());
+    context.findings.set_queue_state(reader.queue_state());
     loop {
         let read = poll_fn(|context| Poll::Ready(ready_or_none(reader.poll_record(context)))).await;
         (0..reader.rejected()).for_each(|_| context.meter.add_rejected());

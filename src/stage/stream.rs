@@ -13,7 +13,7 @@ use crate::error::{Failure, Stop};
 use crate::flow::{Position, StageMeter};
 use crate::platform::Queued;
 
-use super::{Backlog, BoxFuture, Outcome, Phase, RemoteIdentity, ResumePoint, Rollback, Settle};
+use super::{BoxFuture, Outcome, Phase, QueueState, RemoteIdentity, ResumePoint, Rollback, Settle};
 
 /// An open endpoint to read from.
 pub trait StreamReader: Send {
@@ -85,7 +85,7 @@ pub trait RecordReader: Send {
         None
     }
     /// What is known of the queue that it reads from.
-    fn backlog(&self) -> Option<Arc<Backlog>> {
+    fn queue_state(&self) -> Option<Arc<QueueState>> {
         None
     }
 }

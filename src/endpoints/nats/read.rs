@@ -11,7 +11,7 @@ use crate::error::{Failure, Problem, Stop};
 use crate::flow::Position;
 use crate::graph::Port;
 use crate::stage::{
-    Acknowledged, Backlog, BoxFuture, Endpoint, Facts, OpenReader, Outside, Reach, RecordBound, RecordReader,
+    Acknowledged, BoxFuture, Endpoint, Facts, OpenReader, Outside, QueueState, Reach, RecordBound, RecordReader,
     RecordRoom, Settle, Settled,
 };
 
@@ -224,8 +224,8 @@ impl RecordReader for Reader {
         Some(self.told.clone())
     }
 
-    fn backlog(&self) -> Option<Arc<Backlog>> {
-        Some(self.shared.backlog.clone())
+    fn queue_state(&self) -> Option<Arc<QueueState>> {
+        Some(self.shared.queue.clone())
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::time::{Instant, interval_at, sleep_until};
 use crate::error::{Failure, Kind};
 use crate::grammar::{format_size, human_size};
 use crate::records::json::Scanner;
-use crate::stage::Backlog;
+use crate::stage::QueueState;
 
 use super::super::messages;
 use super::consumer::with_sources;
@@ -109,7 +109,7 @@ pub struct Shared {
     /// Tells the session that something of it has changed.
     changed: Notify,
     done: Notify,
-    pub backlog: Arc<Backlog>,
+    pub queue: Arc<QueueState>,
 }
 
 impl Shared {
@@ -453,10 +453,10 @@ impl Session {
 
     /// Gives a message to the reader.
     async fn deliver(&mut self, parsed: Parsed, payload: Bytes) -> Result<(), Failure> {
-        let backlog = &self.shared.backlog;
-        backlog.pending.store(parsed.pending, Ordering::Relaxed);
+        let queue = &self.shared.queue;
+        queue.pending.store(parsed.pending, Ordering::Relaxed);
         if parsed.times > 1 {
-            backlog.redelivered.fetch_add(1, Ordering::Relaxed);
+            queue.redelivered.fetch_add(1, Ordering::Relaxed);
         }
         let now = || {
             let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -540,7 +540,7 @@ impl Session {
 
     fn count_held(&self) {
         let held = self.deliveries.len() as u64;
-        self.shared.backlog.unacknowledged.store(held, Ordering::Relaxed);
+        self.shared.queue.unacknowledged.store(held, Ordering::Relaxed);
     }
 
     /// Answers a delivery. While there is no connection the library queues it, and what is lost is said again.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::engine::{BacklogSample, LinkSample, Snapshot, StageSample};
+use crate::engine::{LinkSample, QueueSample, Snapshot, StageSample};
 use crate::flow::RecordLevels;
 use crate::grammar::{human_count, human_size};
 use crate::graph::{Id, NodeId};
@@ -114,7 +114,7 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
             lines.extend(program(&snapshot.stages[node], &rails, columns));
             lines.extend(file(&snapshot.stages[node], &rails));
             lines.extend(query(&snapshot.stages[node], &rails));
-            lines.extend(backlog(&snapshot.stages[node], &rails));
+            lines.extend(queue(&snapshot.stages[node], &rails));
         }
         if has_links && input.is_none() && snapshot.lane != "linked" {
             let text = format!(
@@ -300,12 +300,12 @@ fn file(stage: &StageSample, rails: &str) -> Option<Line> {
 }
 
 /// What waits in the queue of a source, and what of it came.
-fn backlog(stage: &StageSample, rails: &str) -> Option<Line> {
-    let BacklogSample {
+fn queue(stage: &StageSample, rails: &str) -> Option<Line> {
+    let QueueSample {
         pending,
         unacknowledged,
         redelivered,
-    } = stage.backlog?;
+    } = stage.queue?;
     let indent = " ".repeat(MARKER) + rails + "  ";
     let text = format!("{indent}{pending} pending, {unacknowledged} unacknowledged, {redelivered} redelivered");
     Some(Line::default().with(Paint::Faint, text))

@@ -286,7 +286,7 @@ mod tests {
     use super::*;
     use crate::engine::RecordCounts;
     use crate::flow::RecordLevels;
-    use crate::stage::Backlog;
+    use crate::stage::QueueState;
     use crate::view::{json, live::sample};
 
     /// The keys of an object's numbers, known or not, without words and lists.
@@ -316,7 +316,7 @@ mod tests {
         });
         snapshot.stages.values_mut()[3].records = Some(RecordCounts::default());
         snapshot.stages.values_mut()[3].record_limit = Some(500.into());
-        snapshot.stages.values_mut()[3].backlog = Some((&Backlog::default()).into());
+        snapshot.stages.values_mut()[3].queue = Some((&QueueState::default()).into());
         snapshot.stages.values_mut()[3].snapshot_age = Some(std::time::Duration::from_secs(1));
         let object: Value = serde_json::from_str(&json::sample(&snapshot)).expect("an object");
         assert_eq!(numbers(&object), keys(RUN, &["schema"]));
