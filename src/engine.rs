@@ -58,7 +58,7 @@ pub use progress::{Need, Progress};
 pub use sampler::Sampler;
 pub use share::{Parts, Share, Spent, share};
 pub use snapshot::{
-    ChildSample, FileSample, Moment, Origin, RateLimit, RecordCounts, RunSample, Snapshot, StageSample,
+    ChildSample, FileSample, Moment, Origin, QueueSample, RateLimit, RecordCounts, RunSample, Snapshot, StageSample,
 };
 pub use watch::Watch;
 

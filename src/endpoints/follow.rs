@@ -16,7 +16,7 @@ use crate::catalog::{Args, Param, Placed};
 use crate::error::{Failure, Kind, Problem, Stop, shown};
 use crate::flow::Position;
 use crate::platform::{FilePlace, FolderWatch, files};
-use crate::stage::{Backlog, BoxFuture, Endpoint, Facts, OpenReader, Outside, Settle, StreamReader};
+use crate::stage::{Acknowledged, Backlog, BoxFuture, Endpoint, Facts, OpenReader, Outside, Settle, StreamReader};
 
 mod backlog;
 mod neighbours;
@@ -109,6 +109,13 @@ impl Endpoint for Followed {
 
     fn settles(&self) -> bool {
         self.state.is_some()
+    }
+
+    fn acknowledged(&self) -> Option<Acknowledged> {
+        self.state.as_ref().map(|_| Acknowledged {
+            parameter: STATE.name,
+            is_optional: true,
+        })
     }
 
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {

@@ -230,6 +230,7 @@ impl Observed for Watch {
                 acknowledged: (stage.findings.acknowledged())
                     .map(|position| u64::try_from(position.0).unwrap_or(u64::MAX)),
                 backlog: (stage.findings.backlog()).filter(|_| now.stages[node].times.ended_at.is_none()),
+                queue: stage.findings.queue_state().map(|queue| (&*queue).into()),
                 limit: limit(RateUnit::Bytes),
                 record_limit: limit(RateUnit::Records),
                 ..StageSample::default()

@@ -5,6 +5,7 @@
 
 use crate::error::Problem;
 use crate::graph::{Graph, NodeId, NodeMap};
+use crate::stage::Source;
 
 use super::budget::Demand;
 use super::{Planned, StagePlan};
@@ -12,9 +13,10 @@ use super::{Planned, StagePlan};
 /// What prevents it. `demands` have the stages' places in the text.
 pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &NodeMap<Demand>) -> Vec<Problem> {
     let source = &stages[graph.root()];
-    if !(source.plan.as_source()).is_some_and(|source| source.is_endless() && source.settles()) {
+    let Some(acknowledged) = source.plan.as_source().and_then(Source::acknowledged) else {
         return Vec::new();
-    }
+    };
+    let label = format!("{}= needs to know", acknowledged.parameter);
     let at = |node, message: String| Problem::at(demands[node].span.clone(), message);
     let named = |node| &stages[node].name;
     let through = stages.iter().filter_map(|(node, stage)| match &stage.plan {
@@ -22,7 +24,7 @@ pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &N
             let message = format!("behind `{}` it is not known what is durable of the source", named(node));
             let help =
                 "put it into the pipeline of `batch`: lines | batch every=1m (from-json | gzip | write {position}.gz)";
-            Some(at(node, message).label("state= needs to know").help(help))
+            Some(at(node, message).label(label.clone()).help(help))
         }
         _ => None,
     });
@@ -31,10 +33,11 @@ pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &N
         .filter(|node| stages[*node].sub_pipelines.is_empty() && !is_optional(graph, stages, *node))
         .map(|node| {
             let message = format!("`{}` makes nothing durable before the run ends", named(node));
-            let help = "end in `batch`, as in batch every=1m (write {position}); or leave state= out";
-            at(node, message)
-                .label("state= needs to know what is durable")
-                .help(help)
+            let mut help = "end in `batch`, as in batch every=1m (write {position})".to_owned();
+            if acknowledged.is_optional {
+                help += &format!("; or leave {}= out", acknowledged.parameter);
+            }
+            at(node, message).label(format!("{label} what is durable")).help(help)
         });
     through.chain(ends).collect()
 }

@@ -105,6 +105,15 @@ pub enum Reach {
     Far,
 }
 
+/// Why a source is told what is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The parameter that asks for it.
+    pub parameter: &'static str,
+    /// Whether the source can be read without it.
+    pub is_optional: bool,
+}
+
 /// An endpoint, named and not yet opened.
 pub trait Endpoint: Send {
     /// Its name for messages, without credentials.
@@ -184,6 +193,10 @@ pub trait Endpoint: Send {
     /// [`StreamReader::settle`](super::StreamReader::settle).
     fn settles(&self) -> bool {
         false
+    }
+    /// Why it is told what is durable while the run goes on, if it is: then the pipeline has to end in what makes it so.
+    fn acknowledged(&self) -> Option<Acknowledged> {
+        None
     }
     /// Opens it for reading.
     #[must_use]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Debug;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ pub struct Findings {
     batches: Mutex<Option<BatchState>>,
     acknowledged: Mutex<Option<Position>>,
     backlog: Mutex<Option<Arc<dyn Backlog>>>,
+    queue: Mutex<Option<Arc<QueueState>>>,
 }
 
 impl Findings {
@@ -92,6 +94,17 @@ impl Findings {
         backlog?.bytes()
     }
 
+    /// Records where the figures of its queue are.
+    pub fn set_queue_state(&self, queue: Option<Arc<QueueState>>) {
+        *self.queue.lock().unwrap_or_else(PoisonError::into_inner) = queue;
+    }
+
+    /// The figures of its queue.
+    #[must_use]
+    pub fn queue_state(&self) -> Option<Arc<QueueState>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Records the child process that it has, or had.
     pub fn set_child(&self, child: ChildState) {
         *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
@@ -108,6 +121,17 @@ impl Findings {
 pub trait Backlog: Debug + Send + Sync {
     /// Bytes that are there and not read yet; `None` where that is not known.
     fn bytes(&self) -> Option<u64>;
+}
+
+/// What a source knows of the queue that it reads from.
+#[derive(Debug, Default)]
+pub struct QueueState {
+    /// Messages that the server has not delivered to any reader, when the last one was delivered to this one.
+    pub pending: AtomicU64,
+    /// Messages that were delivered here and are not acknowledged.
+    pub unacknowledged: AtomicU64,
+    /// Messages that came here and had been delivered before, here or elsewhere.
+    pub redelivered: AtomicU64,
 }
 
 /// The child process of a stage.

@@ -43,6 +43,8 @@ mod limits;
 mod memory;
 mod metrics;
 mod misbehaving;
+#[cfg(feature = "nats")]
+mod nats;
 mod output;
 mod postgres;
 #[cfg(not(feature = "portable-platform"))]

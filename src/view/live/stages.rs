@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::engine::{LinkSample, Snapshot, StageSample};
+use crate::engine::{LinkSample, QueueSample, Snapshot, StageSample};
 use crate::flow::RecordLevels;
 use crate::grammar::{human_count, human_size};
 use crate::graph::{Id, NodeId};
@@ -116,6 +116,7 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
             lines.extend(query(&snapshot.stages[node], &rails));
             lines.extend(backlog(&snapshot.stages[node], &rails));
             lines.extend(batches(&snapshot.stages[node], &rails, columns));
+            lines.extend(unread_messages(&snapshot.stages[node], &rails));
         }
         if has_links && input.is_none() && snapshot.lane != "linked" {
             let text = format!(
@@ -298,6 +299,18 @@ fn file(stage: &StageSample, rails: &str) -> Option<Line> {
     };
     let indent = " ".repeat(MARKER) + rails + "  ";
     Some(Line::default().with(Paint::Faint, format!("{indent}{}, {at}", file.path)))
+}
+
+/// What waits in the queue of a source, and what of it came.
+fn unread_messages(stage: &StageSample, rails: &str) -> Option<Line> {
+    let QueueSample {
+        pending,
+        unacknowledged,
+        redelivered,
+    } = stage.queue?;
+    let indent = " ".repeat(MARKER) + rails + "  ";
+    let text = format!("{indent}{pending} pending, {unacknowledged} unacknowledged, {redelivered} redelivered");
+    Some(Line::default().with(Paint::Faint, text))
 }
 
 /// How long a server has kept the snapshot of a query: it cannot clean up what has changed since.

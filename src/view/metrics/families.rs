@@ -212,6 +212,21 @@ pub static STAGE: &[Field] = &[
         "Bytes that a writer has added to a followed file and that are not read yet; absent of other stages.",
     ),
     gauge(
+        "pending",
+        "highwater_stage_pending_messages",
+        "Messages that wait at the server of a source's queue; absent of other stages.",
+    ),
+    gauge(
+        "unacknowledged",
+        "highwater_stage_unacknowledged_messages",
+        "Messages of a queue that came and are not acknowledged; absent of other stages.",
+    ),
+    counter(
+        "redelivered",
+        "highwater_stage_redelivered_messages_total",
+        "Messages of a queue that came and had been delivered before; absent of other stages.",
+    ),
+    gauge(
         "limit_bytes_per_s",
         "highwater_stage_limit_bytes_per_second",
         "The rate that a throttle keeps now; absent of other stages.",
@@ -311,6 +326,7 @@ mod tests {
     use super::*;
     use crate::engine::{BatchSample, RecordCounts};
     use crate::flow::RecordLevels;
+    use crate::stage::QueueState;
     use crate::view::{json, live::sample};
 
     /// The keys of an object's numbers, known or not, without words and lists.
@@ -340,6 +356,7 @@ mod tests {
         });
         snapshot.stages.values_mut()[3].records = Some(RecordCounts::default());
         snapshot.stages.values_mut()[3].record_limit = Some(500.into());
+        snapshot.stages.values_mut()[3].queue = Some((&QueueState::default()).into());
         snapshot.stages.values_mut()[3].snapshot_age = Some(std::time::Duration::from_secs(1));
         snapshot.stages.values_mut()[3].batches = Some(BatchSample::default());
         snapshot.stages.values_mut()[3].acknowledged = Some(7);
