@@ -1,4 +1,4 @@
-//! `nats://`: messages of a NATS JetStream stream, read through a durable consumer and published.
+//! `nats://`: messages of NATS, kept in streams, read through a durable consumer and published.
 
 mod consumer;
 mod deliveries;

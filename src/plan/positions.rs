@@ -33,10 +33,12 @@ pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &N
         .filter(|node| stages[*node].sub_pipelines.is_empty() && !is_optional(graph, stages, *node))
         .map(|node| {
             let message = format!("`{}` makes nothing durable before the run ends", named(node));
-            let mut help = "end in `batch`, as in batch every=1m (write {position})".to_owned();
-            if acknowledged.is_optional {
-                help += &format!("; or leave {}= out", acknowledged.parameter);
-            }
+            let otherwise = if acknowledged.is_optional {
+                format!("; or leave {}= out", acknowledged.parameter)
+            } else {
+                String::new()
+            };
+            let help = format!("end in `batch`, as in batch every=1m (write {{position}}){otherwise}");
             at(node, message).label(format!("{label} what is durable")).help(help)
         });
     through.chain(ends).collect()

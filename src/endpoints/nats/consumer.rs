@@ -98,7 +98,7 @@ pub fn with_sources(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The part of JetStream that a connection leads to.
+/// The streams that a connection leads to.
 pub fn context(client: async_nats::Client) -> Context {
     jetstream::new(client)
 }

@@ -220,7 +220,7 @@ impl Events {
             }
             // Before that it is an error of the connection.
             Event::ServerError(error) if self.is_open.load(Ordering::Relaxed) => {
-                tracing::warn!("the server says: {error}")
+                tracing::warn!("the server says: {error}");
             }
             Event::ClientError(error) => tracing::info!("{error}"),
             _ => {}
