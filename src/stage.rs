@@ -63,7 +63,7 @@ pub use rate_control::{RateControl, RateUnit};
 pub use record_output::RecordOutput;
 pub use resumption::{FileIdentity, RemoteIdentity, Resume, ResumeKey, ResumePoint, Resumption, SourceIdentity};
 pub use saved_states::SavedStates;
-pub use settlement::{Rollback, Settle, Settled};
+pub use settlement::{Rollback, Settle, Settled, SinkEnd};
 pub use sink::OpenWriter;
 pub use source::{OpenReader, OpenSource, Source};
 pub use stream::{RecordReader, StreamReader, StreamWriter};

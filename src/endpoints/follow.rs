@@ -135,14 +135,15 @@ impl Endpoint for Followed {
                 path: self.path.clone(),
             };
             if let Some(state) = state {
-                reader.keeper = Some(Keeper::start(state)?);
+                let earlier = kept.as_ref().and_then(|kept| kept.sink);
+                reader.keeper = Some(Keeper::start(state, earlier)?);
             }
             reader
                 .begin(kept.as_ref(), self.from_end)
                 .map_err(|error| Failure::io(Kind::Source, "cannot open", error))?;
             // So that a later run knows the file, whatever happens before the first batch.
             if let Some(keeper) = &reader.keeper {
-                keeper.acknowledge(Position(reader.boundary.into()));
+                keeper.tell(Position(reader.boundary.into()), keeper.earlier_end());
             }
             Ok(OpenReader::Stream(Box::new(reader)))
         })

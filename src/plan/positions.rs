@@ -5,7 +5,7 @@
 
 use crate::error::Problem;
 use crate::graph::{Graph, NodeId, NodeMap};
-use crate::stage::Source;
+use crate::stage::{Endpoint, Source};
 
 use super::budget::Demand;
 use super::{Planned, StagePlan};
@@ -28,9 +28,11 @@ pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &N
         }
         _ => None,
     });
-    let ends = graph
-        .sinks()
-        .filter(|node| stages[*node].sub_pipelines.is_empty() && !is_optional(graph, stages, *node))
+    let required = || graph.sinks().filter(|node| !is_optional(graph, stages, *node));
+    let is_alone = required().count() == 1;
+    let keeps_parts = |node: NodeId| stages[node].plan.as_sink().is_some_and(Endpoint::keeps_parts);
+    let ends = required()
+        .filter(|node| stages[*node].sub_pipelines.is_empty() && !(is_alone && keeps_parts(*node)))
         .map(|node| {
             let message = format!("`{}` makes nothing durable before the run ends", named(node));
             let otherwise = if acknowledged.is_optional {
@@ -38,7 +40,9 @@ pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &N
             } else {
                 String::new()
             };
-            let help = format!("end in `batch`, as in batch every=1m (write {{position}}){otherwise}");
+            let help = format!(
+                "end in `batch`, as in batch every=1m (write {{position}}), or append to one file: write FILE append=true{otherwise}"
+            );
             at(node, message).label(format!("{label} what is durable")).help(help)
         });
     through.chain(ends).collect()

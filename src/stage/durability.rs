@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::flow::Position;
 
-use super::{Findings, Settle};
+use super::{Findings, Settle, SinkEnd};
 
 /// The positions of all sinks of a run. The source is told the least of them.
 pub struct Durability {
@@ -25,7 +25,7 @@ impl Durability {
         })
     }
 
-    fn report(&self, sink: usize, position: Position) {
+    fn report(&self, sink: usize, position: Position, end: Option<SinkEnd>) {
         let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         let least = |sinks: &[Option<Position>]| sinks.iter().copied().min().flatten();
         let before = least(&sinks);
@@ -34,7 +34,10 @@ impl Durability {
         }
         // Under the lock, so that the source is told in order.
         if let Some(now) = least(&sinks).filter(|now| Some(*now) > before) {
-            self.source.acknowledge(now);
+            match end {
+                Some(end) if sinks.len() == 1 => self.source.acknowledge_with(now, end),
+                _ => self.source.acknowledge(now),
+            }
             self.findings.set_acknowledged(now);
         }
     }
@@ -56,7 +59,18 @@ impl Durable {
 
     /// Everything up to `position` is durable. Never waits.
     pub fn report(&self, position: Position) {
-        self.run.report(self.sink, position);
+        self.run.report(self.sink, position, None);
+    }
+
+    /// The same of a sink that appends to a file, which ends there now.
+    pub fn report_with(&self, position: Position, end: SinkEnd) {
+        self.run.report(self.sink, position, Some(end));
+    }
+
+    /// Where that file ended with the position from which this run goes on, if an earlier run has noted it.
+    #[must_use]
+    pub fn earlier(&self) -> Option<SinkEnd> {
+        self.run.source.earlier_end()
     }
 }
 

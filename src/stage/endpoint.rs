@@ -204,6 +204,10 @@ pub trait Endpoint: Send {
         refused(Kind::Source, "cannot read", format!("{} is only written", self.shown()))
     }
 
+    /// Whether it makes durable what it has while the run goes on, and tells the source, if it is the only sink.
+    fn keeps_parts(&self) -> bool {
+        false
+    }
     /// What is known of it as a sink, without side effects.
     fn sink_facts(&self) -> Result<Facts, Failure> {
         self.source_facts()

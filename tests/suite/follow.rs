@@ -393,6 +393,94 @@ fn optional_branch_holds_back_nothing() {
     assert!(!folder.join("copy").exists());
 }
 
+const APPENDING: &str = "read log follow=true state=state | lines | write out append=true";
+
+/// Follows until so many bytes are in the sink, and ends by a signal.
+fn append(folder: &Folder, bytes: u64) -> String {
+    let mut running = highwater(["--progress", "json", "--interval", "2ms", APPENDING])
+        .within(folder)
+        .start();
+    assert!(running.writes(bytes));
+    end(running)
+}
+
+fn numbers(range: std::ops::Range<u32>) -> String {
+    range.map(|line| line.to_string() + "\n").collect()
+}
+
+#[test]
+fn killed_runs_append_each_line_once() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    let mut moments = xorshift(78);
+    for _ in 0..20 {
+        let mut running = highwater(["--progress", "json", "--interval", "1ms", APPENDING])
+            .within(&folder)
+            .start();
+        let count = moments.next().expect("endless") % 30_000;
+        log.write(u32::try_from(count).expect("small"));
+        if count.is_multiple_of(3) {
+            log.rotate();
+            log.write(1000);
+        }
+        let written = moments.next().expect("endless") % (4 * count + 1);
+        if running.writes(written) {
+            running.signal(Signal::KILL);
+        }
+        running.wait();
+    }
+    log.write(10);
+    let running = highwater(["--progress", "json", "--interval", "2ms", APPENDING])
+        .within(&folder)
+        .start();
+    let mut running = running;
+    while std::fs::read_to_string(folder.join("out"))
+        .is_ok_and(|text| !text.ends_with(&numbers(log.lines - 1..log.lines)))
+    {
+        running.line();
+    }
+    end(running);
+    let out = String::from_utf8(folder.read("out")).expect("text");
+    assert!(out == numbers(0..log.lines), "{} lines", log.lines);
+}
+
+#[test]
+fn end_of_a_killed_run_is_continued() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(50);
+    append(&folder, 140);
+    // As a run that was killed behind its last note leaves it.
+    log.write(50);
+    open(&folder.join("out")).write_all(b"50\n51\n5").expect("written");
+    let said = append(&folder, 150);
+    assert_eq!(folder.read("out"), numbers(0..100).as_bytes());
+    assert!(!said.contains("warning"), "{said}");
+}
+
+#[test]
+fn lines_of_others_stay_and_are_told() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(50);
+    append(&folder, 140);
+    log.write(50);
+    open(&folder.join("out")).write_all(b"50\n5x\n").expect("written");
+    let said = append(&folder, 150);
+    let expected = [&numbers(0..51), "5x\n", &numbers(51..100)].concat();
+    assert_eq!(String::from_utf8_lossy(&folder.read("out")), expected);
+    assert!(said.contains("2 bytes that do not come again"), "{said}");
+    // Another file has the name.
+    log.write(50);
+    fs::rename(folder.join("out"), folder.join("old")).expect("renamed");
+    let said = append(&folder, 200);
+    assert_eq!(folder.read("out"), numbers(100..150).as_bytes());
+    assert!(
+        said.contains("not the file that an earlier run has appended to"),
+        "{said}"
+    );
+}
+
 #[test]
 fn what_cannot_be_followed_is_refused() {
     let folder = Folder::new();

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use crate::error::{Failure, Kind, shown};
 use crate::flow::Position;
 use crate::platform::{self, files};
-use crate::stage::{BoxFuture, Settle, Settled};
+use crate::stage::{BoxFuture, Settle, Settled, SinkEnd};
 
 use super::neighbours::{Changed, changed};
 
@@ -141,6 +141,9 @@ pub struct Kept {
     /// The file.
     #[serde(flatten)]
     pub identity: Identity,
+    /// Where the file ends that the sink appends to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<SinkEnd>,
 }
 
 /// The file of a state, which one run at a time uses.
@@ -234,7 +237,7 @@ struct Part {
 }
 
 enum Message {
-    Durable(u64),
+    Durable(u64, Option<SinkEnd>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -243,6 +246,8 @@ pub struct Keeper {
     parts: Arc<Mutex<VecDeque<Part>>>,
     failure: Arc<Mutex<Option<Failure>>>,
     sender: Mutex<Sender<Message>>,
+    /// Where the file ended that an earlier run has appended to.
+    earlier: Option<SinkEnd>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -254,12 +259,13 @@ impl Keeper {
     ///
     /// # Errors
     /// If there is no thread.
-    pub fn start(state: StateFile) -> Result<Arc<Self>, Failure> {
+    pub fn start(state: StateFile, earlier: Option<SinkEnd>) -> Result<Arc<Self>, Failure> {
         let (sender, receiver) = channel();
         let keeper = Self {
             parts: Arc::default(),
             failure: Arc::default(),
             sender: Mutex::new(sender),
+            earlier,
         };
         let (parts, failure) = (keeper.parts.clone(), keeper.failure.clone());
         let work = move || keep(state, &receiver, &parts, &failure);
@@ -284,6 +290,13 @@ impl Keeper {
         }
     }
 
+    /// Everything up to a position is durable, in a file that ends there.
+    pub fn tell(&self, position: Position, end: Option<SinkEnd>) {
+        let position = u64::try_from(position.0).unwrap_or(u64::MAX);
+        // The thread ends with this.
+        let _ = lock(&self.sender).send(Message::Durable(position, end));
+    }
+
     /// Why the state could not be written.
     pub fn failure(&self) -> Option<Failure> {
         lock(&self.failure).take()
@@ -301,12 +314,12 @@ fn keep(
         let mut flushed = Vec::new();
         for message in std::iter::once(message).chain(messages.try_iter()) {
             match message {
-                Message::Durable(position) => durable = Some(position),
+                Message::Durable(position, end) => durable = Some((position, end)),
                 Message::Flush(sender) => flushed.push(sender),
             }
         }
-        if let Some(position) = durable
-            && let Some(kept) = kept_at(position, &mut lock(parts))
+        if let Some((position, end)) = durable
+            && let Some(kept) = kept_at(position, end, &mut lock(parts))
             && let Err(error) = state.write(&kept)
         {
             let error = failed("cannot write", &state.path, error);
@@ -321,7 +334,7 @@ fn keep(
 }
 
 /// The state at a position. Files before it are forgotten.
-fn kept_at(position: u64, parts: &mut VecDeque<Part>) -> Option<Kept> {
+fn kept_at(position: u64, sink: Option<SinkEnd>, parts: &mut VecDeque<Part>) -> Option<Kept> {
     while parts.get(1).is_some_and(|next| next.from <= position) {
         parts.pop_front();
     }
@@ -331,6 +344,7 @@ fn kept_at(position: u64, parts: &mut VecDeque<Part>) -> Option<Kept> {
         position,
         offset: part.offset + position.checked_sub(part.from)?,
         identity: part.identity,
+        sink,
     })
 }
 
@@ -349,8 +363,14 @@ impl Settle for Keeper {
     }
 
     fn acknowledge(&self, position: Position) {
-        let position = u64::try_from(position.0).unwrap_or(u64::MAX);
-        // The thread ends with this.
-        let _ = lock(&self.sender).send(Message::Durable(position));
+        self.tell(position, None);
+    }
+
+    fn acknowledge_with(&self, position: Position, end: SinkEnd) {
+        self.tell(position, Some(end));
+    }
+
+    fn earlier_end(&self) -> Option<SinkEnd> {
+        self.earlier
     }
 }

@@ -16,16 +16,16 @@ const NARROW: usize = 60;
 /// A sign on the screen.
 struct Sign {
     paint: Paint,
-    sign: &'static str,
+    text: &'static str,
     meaning: &'static str,
     /// Whether it is on the screen.
     is_shown: fn(&Snapshot) -> bool,
 }
 
-const fn sign(paint: Paint, sign: &'static str, meaning: &'static str, is_shown: fn(&Snapshot) -> bool) -> Sign {
+const fn sign(paint: Paint, text: &'static str, meaning: &'static str, is_shown: fn(&Snapshot) -> bool) -> Sign {
     Sign {
         paint,
-        sign,
+        text,
         meaning,
         is_shown,
     }
@@ -184,7 +184,7 @@ pub fn explanation(snapshot: &Snapshot, keys: &KeyLine, columns: usize) -> Vec<L
         lines.push(begin.with(Paint::Strong, part.as_ref()));
     }
     let signs = SIGNS.iter().filter(|sign| (sign.is_shown)(snapshot));
-    let signs = signs.map(|sign| (sign.paint, sign.sign, sign.meaning));
+    let signs = signs.map(|sign| (sign.paint, sign.text, sign.meaning));
     let works = |key: &str| match key {
         "+ -" => keys.turns.is_some(),
         "tab" => keys.has_several,
