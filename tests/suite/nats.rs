@@ -288,10 +288,10 @@ fn slow_sink_has_no_message_delivered_again() {
     server.create("S", ENDLESS);
     publish(&server, 0..2000);
     let url = server.url("S");
-    // What is held is held for five times the time after which the server would deliver it again.
+    // What is held is held for three times the time after which the server would deliver it again.
     let held = run(
         &folder,
-        &format!("read {url} consumer=w ack-wait=200ms idle=1s | batch size=1MiB (write {{position}})"),
+        &format!("read {url} consumer=w ack-wait=2s idle=6s | batch size=1MiB (write {{position}})"),
     );
     assert_eq!(source(&folder)["redelivered"], 0);
     held.succeeds();
