@@ -1,4 +1,4 @@
-//! The rows of NATS JetStream, beside a plain client of the same library: messages of two sizes in and out.
+//! The rows of NATS, beside a plain client of the same library: messages of two sizes in and out.
 
 use std::fmt::Write as _;
 use std::io;

@@ -17,7 +17,7 @@ use crate::grammar::{Argument, Call, Group, Word, quote_value};
 /// # Errors
 /// All problems, in no order.
 pub(super) fn read(call: &Call, def: &Definition, stages: &[&str]) -> Result<Args, Vec<Problem>> {
-    let (own, misnamed) = params_of_places(call, def);
+    let (own, is_misnamed) = params_of_places(call, def);
     let params = all_params(def).map(|param| own.iter().find(|own| own.name == param.name).copied().unwrap_or(param));
     let params: Vec<&'static Param> = params.collect();
     let mut reading = Reading {
@@ -25,7 +25,7 @@ pub(super) fn read(call: &Call, def: &Definition, stages: &[&str]) -> Result<Arg
         entries: params.iter().map(|param| Entry::of(param)).collect(),
         params,
         problems: Vec::new(),
-        misnamed,
+        is_misnamed,
         has_unknown_key: false,
         has_explained_extra: false,
     };
@@ -58,9 +58,9 @@ pub(super) fn read(call: &Call, def: &Definition, stages: &[&str]) -> Result<Arg
 }
 
 /// The parameters of the endpoints that the call names: one of the same name may be something else at another endpoint.
-fn params_of_places(call: &Call, def: &Definition) -> (Vec<&'static Param>, Option<Problem>) {
+fn params_of_places(call: &Call, def: &Definition) -> (Vec<&'static Param>, bool) {
     let mut params = Vec::new();
-    let mut misnamed = None;
+    let mut is_misnamed = false;
     for param in def.params {
         let Kind::Endpoint(schemes @ [_, ..]) = param.kind else {
             continue;
@@ -73,11 +73,11 @@ fn params_of_places(call: &Call, def: &Definition) -> (Vec<&'static Param>, Opti
         for name in names {
             match Scheme::find(schemes, &name.bytes) {
                 Ok((scheme, _)) => params.extend(scheme.access(def.role).iter().flat_map(|access| access.params)),
-                Err(wrong) => misnamed = Some(Problem::at(name.span.clone(), wrong.message).help(wrong.help)),
+                Err(_) => is_misnamed = true,
             }
         }
     }
-    (params, misnamed)
+    (params, is_misnamed)
 }
 
 struct Reading<'d> {
@@ -86,8 +86,8 @@ struct Reading<'d> {
     /// One for each of `params`, in the same order.
     entries: Vec<Entry>,
     problems: Vec<Problem>,
-    /// A place whose scheme is unknown: then it is not known which parameters it has.
-    misnamed: Option<Problem>,
+    /// Whether the scheme of a place is unknown, which is a problem of its own: then so are its parameters.
+    is_misnamed: bool,
     has_unknown_key: bool,
     /// Whether a superfluous word was explained: then the words behind it belong to it.
     has_explained_extra: bool,
@@ -165,9 +165,8 @@ impl Reading<'_> {
     }
 
     fn unknown_key(&mut self, name: &str, key: &Word, value: &Word) {
-        let is_first = !std::mem::replace(&mut self.has_unknown_key, true);
-        if let Some(misnamed) = &self.misnamed {
-            self.problems.extend(is_first.then(|| misnamed.clone()));
+        self.has_unknown_key = true;
+        if self.is_misnamed {
             return;
         }
         let message = format!("`{}` has no parameter `{}`", self.def.name, brief(&key.bytes));

@@ -1,4 +1,4 @@
-//! `nats://`: messages of NATS JetStream, with a real server and a plain client of it as the witness.
+//! `nats://`: messages of NATS, with a real server and a plain client of it as the witness.
 
 use std::collections::BTreeMap;
 
@@ -288,10 +288,10 @@ fn slow_sink_has_no_message_delivered_again() {
     server.create("S", ENDLESS);
     publish(&server, 0..2000);
     let url = server.url("S");
-    // What is held is held for five times the time after which the server would deliver it again.
+    // What is held is held for three times the time after which the server would deliver it again.
     let held = run(
         &folder,
-        &format!("read {url} consumer=w ack-wait=200ms idle=1s | batch size=1MiB (write {{position}})"),
+        &format!("read {url} consumer=w ack-wait=2s idle=6s | batch size=1MiB (write {{position}})"),
     );
     assert_eq!(source(&folder)["redelivered"], 0);
     held.succeeds();
@@ -420,14 +420,14 @@ fn two_processes_share_a_pipeline_and_one_is_killed() {
     }
     goes.wait();
     ends_well(stays);
-    let mut found = BTreeMap::<u32, usize>::new();
+    let mut found = BTreeMap::<u64, usize>::new();
     for name in folder.names().into_iter().filter(|name| !name.starts_with('.')) {
         let unpacked = highwater([format!("read {name} | gunzip | write -")])
             .within(&folder)
             .run();
         for line in String::from_utf8(unpacked.succeeds()).expect("text").lines() {
             let record: serde_json::Value = serde_json::from_str(line).expect("JSON");
-            *found.entry(record["n"].as_u64().expect("a number") as u32).or_default() += 1;
+            *found.entry(record["n"].as_u64().expect("a number")).or_default() += 1;
         }
     }
     assert!(found.keys().copied().eq(0..total), "{} of {total}", found.len());
@@ -445,7 +445,7 @@ fn records_are_published_in_their_order() {
     run(&folder, &format!("read a | lines | write {url} subject=S.a")).succeeds();
     let messages = server.messages("S");
     assert!(
-        messages.iter().eq(lines.iter().map(|line| line.as_bytes())),
+        messages.iter().eq(lines.iter().map(String::as_bytes)),
         "{}",
         messages.len()
     );
@@ -487,11 +487,7 @@ fn full_stream_makes_the_writer_wait() {
     let second = server.messages("S");
     assert!(!second.is_empty());
     let found: Vec<Vec<u8>> = first.into_iter().chain(second).collect();
-    assert!(
-        found.iter().eq(lines.iter().map(|line| line.as_bytes())),
-        "{}",
-        found.len()
-    );
+    assert!(found.iter().eq(lines.iter().map(String::as_bytes)), "{}", found.len());
 }
 
 #[test]
