@@ -5,6 +5,7 @@
 
 mod bars;
 mod columns;
+mod explain;
 mod footer;
 mod frame;
 mod history;

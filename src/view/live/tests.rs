@@ -10,7 +10,7 @@ use crate::engine::{ChildSample, RateLimit, Snapshot};
 use crate::graph::{Graph, Id, Port};
 use crate::stage::Outside;
 
-use super::sample::{attached, branched, direct, history, records, stage, throttled, unbounded};
+use super::sample::{attached, branched, direct, history, programs, records, stage, throttled, unbounded};
 use super::{Background, KeyLine, Line, Size, Style, frame, frame_with_keys};
 
 const NO_COLOUR: Style = Style {
@@ -310,7 +310,7 @@ fn programs_show_their_memory() {
         .map(|columns| shown(&snapshot, columns, 30, NO_COLOUR) + "\n")
         .concat();
     assert_picture("programs", all);
-    assert!(shown(&super::sample::programs(), 120, 30, NO_COLOUR).contains("it uses a whole core"));
+    assert!(shown(&programs(), 120, 30, NO_COLOUR).contains("it uses a whole core"));
 }
 
 #[test]
@@ -331,6 +331,31 @@ fn explanation_is_below_or_instead() {
         .map(|(columns, rows)| shown_with(&explaining, &throttled(), columns, rows) + "\n")
         .concat();
     assert_picture("explained", all);
+}
+
+#[test]
+fn explanation_is_of_what_is_shown() {
+    let explaining = KeyLine {
+        explains: true,
+        ..KeyLine::default()
+    };
+    let mut queued = programs();
+    let source = &mut queued.stages.values_mut()[0];
+    (source.kernel_queue, source.kernel_queue_capacity) = (Some(300 << 10), Some(1 << 20));
+    source.kernel_queue_peak = 300 << 10;
+    for (name, snapshot) in [
+        ("branches", branched()),
+        ("records", records()),
+        ("programs", queued),
+        ("attached", attached()),
+        ("direct-lane", direct()),
+        ("unbounded", unbounded()),
+    ] {
+        let all: String = [40, 80, 120]
+            .map(|columns| shown_with(&explaining, &snapshot, columns, 90) + "\n")
+            .concat();
+        assert_picture(&format!("explained-{name}"), all);
+    }
 }
 
 #[test]
