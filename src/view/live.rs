@@ -5,7 +5,7 @@
 
 mod bars;
 mod columns;
-mod explanation;
+mod explain;
 mod footer;
 mod frame;
 mod history;

@@ -3,7 +3,7 @@
 use crate::engine::Snapshot;
 
 use super::columns::Columns;
-use super::explanation::explanation;
+use super::explain::explanation;
 use super::history::History;
 use super::keys::{KeyLine, hint};
 use super::line::Line;
@@ -113,7 +113,7 @@ pub fn frame_with_keys(snapshot: &Snapshot, history: &History, size: Size, keys:
     let cut = |lines: Vec<Line>| -> Vec<Line> { lines.into_iter().map(|line| line.cut_to(columns.whole)).collect() };
     let hint = hint(keys, snapshot.run.paused, columns.whole);
     let explained = if keys.explains {
-        explanation(snapshot, keys, columns.whole)
+        explanation(snapshot, keys, &columns)
     } else {
         Vec::new()
     };

@@ -51,7 +51,7 @@ pub fn hint(keys: &KeyLine, is_paused: bool, columns: usize) -> Line {
 pub const KEYS: &[(&str, &str)] = &[
     ("+ -", "a throttle's rate, up or down by about an eighth"),
     ("space", "pauses the sink, or resumes it"),
-    ("?", "explains the screen"),
+    ("?", "explains what is on the screen now"),
     ("tab", "the next throttle, where there are several"),
     ("q", "ends the run, as Ctrl-C does"),
 ];

@@ -47,11 +47,13 @@ pub fn header(snapshot: &Snapshot, columns: &Columns) -> Line {
         let bars = columns.bars() + columns.bar + 1 + PERCENT;
         bars + if columns.has_word { 1 + WORD } else { 0 }
     };
-    let legend = [("   ", " "), ("  ", " "), (" ", " "), (" ", "")].map(|(gap, space)| legend(gap, space));
     let begin = columns.bars();
     if columns.has_word {
-        return head.up_to(begin).then(legend[0].clone());
+        let taught = taught();
+        let fits = begin + taught.columns() <= end;
+        return head.up_to(begin).then(if fits { taught } else { legend("   ", " ") });
     }
+    let legend = [("   ", " "), ("  ", " "), (" ", " "), (" ", "")].map(|(gap, space)| legend(gap, space));
     let fits = |line: &&Line| head.columns() + 1 + line.columns() <= end;
     match legend.iter().find(fits) {
         Some(legend) => {
@@ -78,6 +80,17 @@ fn legend(gap: &str, space: &str) -> Line {
             .with(Paint::Faint, format!("{space}{word}"));
     }
     line
+}
+
+/// The legend with what the words mean.
+fn taught() -> Line {
+    let means = ["", ": no input", ": no room below"];
+    let parts = bars::PARTS.into_iter().zip(means).enumerate();
+    parts.fold(Line::default(), |line, (place, ((paint, glyph, word), means))| {
+        line.with(Paint::Plain, if place == 0 { "" } else { "   " })
+            .with(paint, glyph.to_string())
+            .with(Paint::Faint, format!(" {word}{means}"))
+    })
 }
 
 /// All stages, or the `most` important of them, with the links between them. A line joins the stages of a branch; it
@@ -255,12 +268,19 @@ fn share(stage: &StageSample, is_paused: bool, bar: usize, has_word: bool) -> Li
     line.with(Paint::Faint, format!(" {word}"))
 }
 
-/// The kernel queue before a source or behind a sink, once it was a good part of its capacity: a line that comes and
-/// goes could not be read.
+/// Whether the kernel queue was ever a good part of its capacity: a line that comes and goes could not be read.
+pub fn has_kernel_queue(stage: &StageSample) -> bool {
+    let (Some(queue), Some(capacity)) = (stage.kernel_queue, stage.kernel_queue_capacity) else {
+        return false;
+    };
+    stage.kernel_queue_peak >= capacity.max(queue) / 4 && !stage.ended
+}
+
+/// The kernel queue before a source or behind a sink.
 fn queue(stage: &StageSample, is_source: bool, rails: &str, columns: &Columns) -> Option<Line> {
     let queue = stage.kernel_queue?;
     let capacity = stage.kernel_queue_capacity?.max(queue);
-    (stage.kernel_queue_peak >= capacity / 4 && !stage.ended).then(|| {
+    has_kernel_queue(stage).then(|| {
         let corner = rails.to_owned() + if is_source { " ╭ " } else { CORNER };
         let row = level(&corner, queue, capacity, None, columns);
         if !columns.has_word {
@@ -273,6 +293,11 @@ fn queue(stage: &StageSample, is_source: bool, rails: &str, columns: &Columns) -
         };
         row.up_to(columns.bars()).with(Paint::Faint, words)
     })
+}
+
+/// Whether a stage runs a program that can be measured.
+pub fn has_program(stage: &StageSample) -> bool {
+    stage.children.iter().any(|child| child.rss > 0)
 }
 
 /// What the program that a stage runs has in memory and takes of the processors, its descendants included.

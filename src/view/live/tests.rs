@@ -336,7 +336,7 @@ fn programs_show_their_memory() {
         .map(|columns| shown(&snapshot, columns, 30, NO_COLOUR) + "\n")
         .concat();
     assert_picture("programs", all);
-    assert!(shown(&super::sample::programs(), 120, 30, NO_COLOUR).contains("it uses a whole core"));
+    assert!(shown(&programs(), 120, 30, NO_COLOUR).contains("it uses a whole core"));
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn explanation_is_below_or_instead() {
         explains: true,
         ..keys()
     };
-    let all: String = [(80, 50), (80, 24), (40, 16)]
+    let all: String = [(80, 40), (80, 24), (40, 16)]
         .map(|(columns, rows)| shown_with(&explaining, &throttled(), columns, rows) + "\n")
         .concat();
     assert_picture("explained", all);
@@ -365,10 +365,24 @@ fn explanation_is_of_what_is_shown() {
         explains: true,
         ..KeyLine::default()
     };
-    let all: String = [branched(), programs(), records(), direct(), attached(), paused()]
-        .map(|snapshot| shown_with(&explaining, &snapshot, 100, 24) + "\n")
-        .concat();
-    assert_picture("explained-as-shown", all);
+    let mut queued = programs();
+    let source = &mut queued.stages.values_mut()[0];
+    (source.kernel_queue, source.kernel_queue_capacity) = (Some(300 << 10), Some(1 << 20));
+    source.kernel_queue_peak = 300 << 10;
+    for (name, snapshot) in [
+        ("branches", branched()),
+        ("records", records()),
+        ("programs", queued),
+        ("attached", attached()),
+        ("direct-lane", direct()),
+        ("unbounded", unbounded()),
+        ("batches", batches()),
+    ] {
+        let all: String = [40, 80, 120]
+            .map(|columns| shown_with(&explaining, &snapshot, columns, 90) + "\n")
+            .concat();
+        assert_picture(&format!("explained-{name}"), all);
+    }
 }
 
 #[test]
