@@ -329,6 +329,8 @@ function __highwater_parameters
             echo 'size='\t'the most bytes of a batch'
             echo 'records='\t'the most records of a batch'
             echo 'every='\t'the longest time from a batch\'s first byte to its end'
+            echo 'retry='\t'how often to run a batch again that has failed for a reason that may pass; needs spool='
+            echo 'spool='\t'the folder where a batch is kept until it is committed, for retry='
         case tee
             echo 'branch='\t'a pipeline that gets the stream as well, and ends in a sink'
             echo 'when-full=wait'\t'whether a full branch holds the others up, or loses records; bytes are never dropped'

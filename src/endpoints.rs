@@ -17,6 +17,10 @@ mod follow;
 #[cfg(feature = "http")]
 mod http;
 pub mod journal;
+#[cfg(any(feature = "nats", feature = "ws"))]
+mod messages;
+#[cfg(feature = "nats")]
+mod nats;
 #[cfg(feature = "postgres")]
 mod postgres;
 pub mod read;
@@ -58,6 +62,8 @@ pub static SCHEMES: &[&Scheme] = &[
     &http::HTTPS,
     #[cfg(feature = "http")]
     &http::listen::LISTEN,
+    #[cfg(feature = "nats")]
+    &nats::SCHEME,
     #[cfg(feature = "postgres")]
     &postgres::SCHEME,
     #[cfg(feature = "s3")]
@@ -180,6 +186,26 @@ mod tests {
         assert!(help.starts_with("did you mean `tcp://`? known endpoints: "), "{help}");
     }
 
+    #[cfg(not(feature = "nats"))]
+    #[test]
+    fn missing_feature_is_named() {
+        let (message, help) = place("read nats://host/STREAM consumer=a").err().expect("not built");
+        assert_eq!(message, "this build cannot use nats://");
+        assert_eq!(help, "build it with --features nats");
+    }
+
+    #[cfg(feature = "nats")]
+    #[test]
+    fn queue_is_named_by_server_and_stream() {
+        for (call, shown) in [
+            ("read nats://h/S consumer=a", "nats://h:4222/S"),
+            ("write nats://[::1]:1/S subject=a", "nats://[::1]:1/S"),
+        ] {
+            let place = place(call).unwrap_or_else(|wrong| panic!("{call}: {wrong:?}"));
+            assert_eq!(place.shown(), shown);
+        }
+    }
+
     #[cfg(all(feature = "http", feature = "postgres"))]
     #[test]
     fn each_place_has_its_own_meaning_of_a_name() {
@@ -213,6 +239,10 @@ mod tests {
             ("read ws://h origin=http://h", "origin"),
             #[cfg(feature = "ws")]
             ("write ws-listen://:0 retry=1", "retry"),
+            #[cfg(feature = "nats")]
+            ("write nats://h/S subject=a filter=b", "filter"),
+            #[cfg(feature = "nats")]
+            ("read nats://h/S consumer=a subject=b", "subject"),
             #[cfg(feature = "s3")]
             ("read s3://bucket/k if-absent=true", "if-absent"),
             #[cfg(feature = "s3")]

@@ -13,6 +13,7 @@ use crate::plan::Plan;
 use crate::platform::reactor;
 use crate::stage::{Cancel, Settled};
 
+mod batch_sample;
 mod bottleneck;
 mod commit;
 mod controls;
@@ -46,6 +47,7 @@ mod truth;
 mod verdict;
 mod watch;
 
+pub use batch_sample::BatchSample;
 pub use commit::Fate;
 pub use controls::{Controls, Throttle, Unsteerable, Which};
 pub use direct::DirectPath;
@@ -56,7 +58,7 @@ pub use progress::{Need, Progress};
 pub use sampler::Sampler;
 pub use share::{Parts, Share, Spent, share};
 pub use snapshot::{
-    ChildSample, FileSample, Moment, Origin, RateLimit, RecordCounts, RunSample, Snapshot, StageSample,
+    ChildSample, FileSample, Moment, Origin, QueueSample, RateLimit, RecordCounts, RunSample, Snapshot, StageSample,
 };
 pub use watch::Watch;
 

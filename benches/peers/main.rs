@@ -8,6 +8,8 @@ mod footprint;
 mod instructions;
 mod objects;
 mod pacing;
+#[cfg(feature = "nats")]
+mod queues;
 mod records;
 mod report;
 mod run;
@@ -87,10 +89,12 @@ fn run(is_quick: bool, filters: &[&String]) -> io::Result<()> {
             compare::compare(&work, pairs, &data, &mut report)?;
         }
     }
-    let others: [(&str, Measure); 5] = [
+    let others: &[(&str, Measure)] = &[
         ("serve, a fast client beside 200 slow ones", service::measure),
         ("view and meters on against off", instructions::measure),
         ("throttle", pacing::measure),
+        #[cfg(feature = "nats")]
+        ("nats", queues::measure),
         ("peak RSS", footprint::measure),
         ("SIGINT or an error to exit", endings::measure),
     ];

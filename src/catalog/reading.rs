@@ -17,7 +17,7 @@ use crate::grammar::{Argument, Call, Group, Word, quote_value};
 /// # Errors
 /// All problems, in no order.
 pub(super) fn read(call: &Call, def: &Definition, stages: &[&str]) -> Result<Args, Vec<Problem>> {
-    let own = params_of_places(call, def);
+    let (own, is_misnamed) = params_of_places(call, def);
     let params = all_params(def).map(|param| own.iter().find(|own| own.name == param.name).copied().unwrap_or(param));
     let params: Vec<&'static Param> = params.collect();
     let mut reading = Reading {
@@ -25,6 +25,7 @@ pub(super) fn read(call: &Call, def: &Definition, stages: &[&str]) -> Result<Arg
         entries: params.iter().map(|param| Entry::of(param)).collect(),
         params,
         problems: Vec::new(),
+        is_misnamed,
         has_unknown_key: false,
         has_explained_extra: false,
     };
@@ -57,28 +58,26 @@ pub(super) fn read(call: &Call, def: &Definition, stages: &[&str]) -> Result<Arg
 }
 
 /// The parameters of the endpoints that the call names: one of the same name may be something else at another endpoint.
-fn params_of_places(call: &Call, def: &Definition) -> Vec<&'static Param> {
+fn params_of_places(call: &Call, def: &Definition) -> (Vec<&'static Param>, bool) {
     let mut params = Vec::new();
+    let mut is_misnamed = false;
     for param in def.params {
         let Kind::Endpoint(schemes @ [_, ..]) = param.kind else {
             continue;
         };
         let names = call.arguments.iter().filter_map(|argument| match argument {
-            Argument::Positional(word) => Some(&word.bytes),
-            Argument::Named { key, value, .. } => (key.bytes == param.name.as_bytes()).then_some(&value.bytes),
+            Argument::Positional(word) => Some(word),
+            Argument::Named { key, value, .. } => (key.bytes == param.name.as_bytes()).then_some(value),
             Argument::Group(_) => None,
         });
         for name in names {
-            let scheme = Scheme::find(schemes, name).ok();
-            params.extend(
-                scheme
-                    .and_then(|(scheme, _)| scheme.access(def.role))
-                    .iter()
-                    .flat_map(|access| access.params),
-            );
+            match Scheme::find(schemes, &name.bytes) {
+                Ok((scheme, _)) => params.extend(scheme.access(def.role).iter().flat_map(|access| access.params)),
+                Err(_) => is_misnamed = true,
+            }
         }
     }
-    params
+    (params, is_misnamed)
 }
 
 struct Reading<'d> {
@@ -87,6 +86,8 @@ struct Reading<'d> {
     /// One for each of `params`, in the same order.
     entries: Vec<Entry>,
     problems: Vec<Problem>,
+    /// Whether the scheme of a place is unknown, which is a problem of its own: then so are its parameters.
+    is_misnamed: bool,
     has_unknown_key: bool,
     /// Whether a superfluous word was explained: then the words behind it belong to it.
     has_explained_extra: bool,
@@ -165,6 +166,9 @@ impl Reading<'_> {
 
     fn unknown_key(&mut self, name: &str, key: &Word, value: &Word) {
         self.has_unknown_key = true;
+        if self.is_misnamed {
+            return;
+        }
         let message = format!("`{}` has no parameter `{}`", self.def.name, brief(&key.bytes));
         let mut problem = Problem::at(key.span.clone(), message);
         let near = nearest(name, self.params.iter().map(|param| param.name));

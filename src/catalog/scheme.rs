@@ -59,6 +59,9 @@ impl Misnamed {
 /// Other prefixes that users of a service are used to.
 const ALIASES: [(&str, &str); 1] = [("postgresql://", "postgres://")];
 
+/// Schemes that not every build has, each with the feature that it needs.
+const FEATURES: [(&str, &str); 1] = [("nats", "nats")];
+
 impl Scheme {
     /// Finds the scheme of a name, and what follows its prefix. The first scheme is that of plain paths.
     ///
@@ -78,6 +81,12 @@ impl Scheme {
         let Some(unknown) = unknown(name) else {
             return Ok((schemes[0], name));
         };
+        if let Some((_, feature)) = FEATURES.iter().find(|(scheme, _)| *scheme == unknown) {
+            return Err(Misnamed::new(
+                format!("this build cannot use {unknown}://"),
+                format!("build it with --features {feature}"),
+            ));
+        }
         let known: Vec<&str> = schemes.iter().map(|scheme| scheme.form).collect();
         let near = schemes
             .iter()

@@ -17,30 +17,15 @@ const COLUMNS: usize = 79;
 const INDENT: usize = 4;
 /// The line along a branch.
 const RAIL: &str = "     │ ";
+/// The line along the pipeline in a stage.
+const INNER: &str = "     ┆ ";
 /// Branches that are nested deeper are indented no farther.
 const DEEPEST: usize = 4;
 
 /// The plan for people: the pipeline from top to bottom, then its costs.
 #[must_use]
 pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
-    let mut text = String::new();
-    for node in plan.graph.nodes() {
-        let rails = RAIL.repeat(plan.graph.branch_depth(node).min(DEEPEST));
-        if let Some(edge) = plan.graph.input(node) {
-            let above = plan.graph.branch_depth(plan.graph.edge(edge).from).min(DEEPEST);
-            let corner = if plan.graph.goes_on(edge) { "│" } else { "├" };
-            let link = if plan.joins(edge) {
-                "moved inside the kernel, without a link".to_owned()
-            } else {
-                link(&plan.memory.links[edge])
-            };
-            let _ = writeln!(text, "{}     {corner}  {link}", RAIL.repeat(above));
-        }
-        let lines = stage(plan, node, COLUMNS - rails.width());
-        for line in lines {
-            let _ = writeln!(text, "{rails}{line}");
-        }
-    }
+    let mut text = pipeline(plan, "");
     text += "\n";
     text += &costs(plan, max_rss.is_some());
     if let Some(repeats) = &plan.repeats {
@@ -50,6 +35,52 @@ pub fn text(plan: &Plan, max_rss: Option<u64>) -> String {
         let _ = writeln!(text, "stops    at {} resident (--max-rss)", human_size(limit));
     }
     text
+}
+
+/// The stages and the links between them, behind `outer`; those of a pipeline in a stage without its input.
+fn pipeline(plan: &Plan, outer: &str) -> String {
+    let mut text = String::new();
+    let is_inner = !outer.is_empty();
+    for node in plan.graph.nodes().skip(usize::from(is_inner)) {
+        let rails = outer.to_owned() + &RAIL.repeat(plan.graph.branch_depth(node).min(DEEPEST));
+        if let Some(edge) = plan.graph.input(node) {
+            let above = plan.graph.branch_depth(plan.graph.edge(edge).from).min(DEEPEST);
+            let corner = if plan.graph.goes_on(edge) { "│" } else { "├" };
+            let link = if plan.joins(edge) {
+                "moved inside the kernel, without a link".to_owned()
+            } else {
+                link(&plan.memory.links[edge])
+            };
+            let _ = writeln!(text, "{outer}{}     {corner}  {link}", RAIL.repeat(above));
+        }
+        let lines = stage(plan, node, COLUMNS.saturating_sub(rails.width()));
+        for line in lines {
+            let _ = writeln!(text, "{rails}{line}");
+        }
+        for sub in &plan.stages[node].sub_pipelines {
+            let Some(shown) = (sub.shown)() else { continue };
+            let runs = if sub.overlaps {
+                "two runs at once"
+            } else {
+                "one run at a time"
+            };
+            let _ = writeln!(
+                text,
+                "{rails}    {runs}, each with links {} + state {}:",
+                human_size(shown.memory.link_bytes()),
+                human_size(shown.memory.state)
+            );
+            text += &pipeline(&shown, &format!("{rails}{INNER}"));
+        }
+    }
+    text
+}
+
+/// The stages of a run, and of the pipelines that they start themselves: each may have a thread.
+fn stages(plan: &Plan) -> usize {
+    let subs = plan.stages.values().iter().flat_map(|stage| &stage.sub_pipelines);
+    let inner = subs.map(|sub| sub.at_once() * (sub.shown)().map_or(0, |shown| stages(&shown)));
+    plan.stages.len() + inner.sum::<usize>()
 }
 
 /// The description of a stage: its parameters as given, its defaults, and what it does.
@@ -142,7 +173,7 @@ fn costs(plan: &Plan, is_guarded: bool) -> String {
     };
     let sum = memory.link_bytes() + memory.state;
     let who = if memory.fixed { "--memory" } else { "by default" };
-    let stages = plan.stages.len();
+    let stages = stages(plan);
     let guard = if is_guarded { ", the guard's" } else { "" };
     let journal = if plan.repeats.is_some() { ", the journal's" } else { "" };
     let unbounded = if memory.is_unbounded {
@@ -212,6 +243,40 @@ mod tests {
         );
         let not_asked = last("read /a | gzip threads=2 | write /b").expect("a line");
         assert!(not_asked.starts_with("threads"), "{not_asked}");
+    }
+
+    #[test]
+    fn pipeline_of_batch_is_shown() {
+        let shown = |batch: &str| text(&plan(&format!("read - | lines | {batch}")), None);
+        let text = shown("batch records=5 (gzip threads=1 | write {n}.gz)");
+        let (_, inner) = text.split_once(" 2  batch").expect("the stage");
+        assert_data_eq!(
+            inner,
+            str![[r#"
+ records=5
+    runs its pipeline for each batch, which ends when 5 records are there;
+    one is filled while the one before it is committed
+    holds 3.38 MiB besides its link
+    two runs at once, each with links 552 KiB + state 1.15 MiB:
+     ┆      │  full at 276 KiB, resumes at 138 KiB, chunks up to 69.0 KiB
+     ┆  1  gzip threads=1
+     ┆     by default level=6 single=false flush=25ms
+     ┆     holds 1.15 MiB besides its links
+     ┆      │  full at 276 KiB, resumes at 138 KiB, chunks up to 69.0 KiB
+     ┆  2  write {n}.gz clobber=false
+     ┆     by default append=false sync=true in-place=false sparse=auto
+     ┆                verify=false resume=false
+     ┆     creates {n}.gz
+
+path     linked
+memory   links 1.50 MiB + state 5.38 MiB = 6.88 MiB, of 8.00 MiB (by default)
+threads  11 at most: a stage's each, the engine's, the view's; threads= adds more
+
+"#]]
+        );
+        let text = shown("batch records=5 (write a append=true)");
+        assert!(text.contains("one run at a time"), "{text}");
+        assert!(text.contains("threads  7 at most"), "{text}");
     }
 
     #[test]

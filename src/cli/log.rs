@@ -4,8 +4,9 @@ use std::fmt;
 use std::io;
 
 use clap::ValueEnum;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::writer::OptionalWriter;
 use tracing_subscriber::fmt::{FmtContext, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -38,7 +39,10 @@ pub fn start(level: LogLevel) {
     };
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(StandardError)
+        .with_writer(Messages {
+            // Where a library fails, what called it says so.
+            has_libraries: level >= Level::INFO,
+        })
         .event_format(OneLine)
         .finish();
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -72,16 +76,31 @@ where
     }
 }
 
-/// Standard error with a bounded wait.
-struct StandardError;
+/// Where messages go.
+struct Messages {
+    /// Whether those of libraries are said as well.
+    has_libraries: bool,
+}
 
-impl<'a> MakeWriter<'a> for StandardError {
-    type Writer = Self;
+impl<'a> MakeWriter<'a> for Messages {
+    type Writer = OptionalWriter<StandardError>;
 
-    fn make_writer(&'a self) -> Self {
-        Self
+    fn make_writer(&'a self) -> Self::Writer {
+        OptionalWriter::some(StandardError)
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
+        let is_ours = metadata.target().starts_with(env!("CARGO_PKG_NAME"));
+        if is_ours || self.has_libraries {
+            OptionalWriter::some(StandardError)
+        } else {
+            OptionalWriter::none()
+        }
     }
 }
+
+/// Standard error with a bounded wait.
+struct StandardError;
 
 impl io::Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

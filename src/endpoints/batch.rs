@@ -1,21 +1,30 @@
 //! `batch`: runs a pipeline of its own for each part of the stream.
 
+use std::ffi::OsStr;
 use std::future::{Future, poll_fn};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::FileType;
 use tokio::time::{Instant, sleep_until};
 
 use crate::catalog::{Args, Build, Definition, Example, Kind, Param, Place, Placed, Role, Topic};
-use crate::error::{Failure, Problem, Stop};
+use crate::error::{Failure, Problem, Stop, shown};
 use crate::flow::{Chunk, Inlet, Position, Wait};
 use crate::grammar::human_size;
 use crate::graph::Port;
-use crate::stage::{BoxFuture, Context, Endpoint, Facts, Mismatch, OpenWriter, Outcome, RunLabel, Source};
+use crate::net::retry::Backoff;
+use crate::platform::files;
+use crate::stage::{BoxFuture, Context, Endpoint, Facts, Filling, Mismatch, OpenWriter, Outcome, RunLabel, Source};
 
+mod attempts;
 mod feed;
+mod spool;
 
+use attempts::attempts;
 pub use feed::BatchInput;
 use feed::Feed;
 
@@ -30,11 +39,17 @@ pub static BATCH: Definition = Definition {
               the whole run, and those before it stay. One batch is filled while the one before it is being committed, \
               both inside `--memory`.\n\nA batch ends when it has size= bytes or records= records, or every= after its \
               first byte, whichever is first. Records are never divided, and arrive as lines; a record larger than size= \
-              is a batch of its own. Nothing runs for an empty batch.\n\nThe name of a file or an object in the \
+              is a batch of its own. Behind a source that is told what is durable (state=), a batch ends where that has a \
+              position, and may be larger by what lies between two of them: a chunk. Nothing runs for an empty batch.\n\nThe name of a file or an object in the \
               pipeline is made for each batch: {position} is where in the stream the batch begins, {n} a number after the \
               largest that exists, and {time:%Y-%m-%d} when its first byte came, in UTC, as strftime takes it. Missing \
               folders of such a name are made. A name with {position} is replaced by the same batch if it comes again; \
-              any other that exists is never replaced, and fails the run.",
+              any other that exists is never replaced, and fails the run.\n\nWith retry= a \
+              batch that fails is run again, after pauses that grow to 10s, from a file without a name in the folder \
+              spool=, which needs room for two batches. It is run again if the reason may pass (a connection, a timeout, a \
+              full disk) and nothing is left of it: not after a failed commit, and not where a part was sent that cannot \
+              be taken back, as to `tcp://`. After the last attempt the run ends with that error, and nothing of the batch \
+              is acknowledged.",
     params: &[
         Param {
             name: "pipeline",
@@ -68,6 +83,18 @@ pub static BATCH: Definition = Definition {
             default: None,
             help: "the longest time from a batch's first byte to its end",
         },
+        Param::named(
+            "retry",
+            Kind::Integer { min: 1, max: i64::MAX },
+            None,
+            "how often to run a batch again that has failed for a reason that may pass; needs spool=",
+        ),
+        Param::named(
+            "spool",
+            Kind::Bytes,
+            None,
+            "the folder where a batch is kept until it is committed, for retry=",
+        ),
     ],
     examples: &[
         Example {
@@ -104,7 +131,28 @@ fn plan(args: &Args) -> Placed {
             return Err(Problem::at(args.span_of(name), "every batch would be empty").help("give more than 0"));
         }
     }
-    Ok(Box::new(Batch(limits)))
+    let folder = args
+        .words("spool")
+        .first()
+        .map(|folder| PathBuf::from(OsStr::from_bytes(folder)));
+    let retry = match (args.integer("retry"), folder) {
+        (Some(times), Some(folder)) => Some(Retry {
+            times: times.unsigned_abs(),
+            folder,
+        }),
+        (None, None) => None,
+        (Some(_), None) => {
+            let problem = Problem::at(args.span_of("retry"), "`retry` needs `spool`");
+            return Err(
+                problem.help("a batch is run again from a folder where it is kept, as in retry=5 spool=/var/tmp")
+            );
+        }
+        (None, Some(_)) => {
+            let problem = Problem::at(args.span_of("spool"), "`spool` is for `retry`");
+            return Err(problem.help("give retry= as well, or leave it out"));
+        }
+    };
+    Ok(Box::new(Batch { limits, retry }))
 }
 
 /// When a batch ends.
@@ -115,7 +163,17 @@ struct Limits {
     every: Option<Duration>,
 }
 
-struct Batch(Limits);
+/// How often a batch is run again, and where it is kept.
+#[derive(Debug, Clone)]
+struct Retry {
+    times: u64,
+    folder: PathBuf,
+}
+
+struct Batch {
+    limits: Limits,
+    retry: Option<Retry>,
+}
 
 impl Endpoint for Batch {
     fn shown(&self) -> String {
@@ -123,36 +181,54 @@ impl Endpoint for Batch {
     }
 
     fn sink_facts(&self) -> Result<Facts, Failure> {
+        if let Some(Retry { folder, .. }) = &self.retry {
+            let shown = shown(folder.as_os_str().as_bytes());
+            let failed = |error| {
+                Failure::io(
+                    crate::error::Kind::Usage,
+                    format!("cannot keep batches in {shown}"),
+                    error,
+                )
+            };
+            let found = files::stat(folder).map_err(failed)?;
+            if !FileType::from_raw_mode(found.st_mode).is_dir() {
+                return Err(failed(rustix::io::Errno::NOTDIR));
+            }
+        }
         Ok(Facts::default())
     }
 
     fn takes(&self, input: Port) -> Result<(), Mismatch> {
         match input {
-            Port::Bytes if self.0.records.is_some() => Mismatch::unless_records(input),
+            Port::Bytes if self.limits.records.is_some() => Mismatch::unless_records(input),
             Port::Bytes | Port::Lines | Port::Json => Ok(()),
             Port::Messages => Mismatch::unless_bytes(input),
         }
     }
 
     fn effect(&self) -> String {
-        let Limits { size, records, every } = self.0;
+        let Limits { size, records, every } = self.limits;
         let limits = [
             size.map(|size| format!("{} are there", human_size(size))),
             records.map(|records| format!("{records} records are there")),
             every.map(|time| format!("{} have passed", humantime::format_duration(time))),
         ];
         let limits: Vec<String> = limits.into_iter().flatten().collect();
+        let retry = self.retry.as_ref().map_or_else(String::new, |Retry { times, folder }| {
+            let folder = shown(folder.as_os_str().as_bytes());
+            format!("\n    one that fails is run again from {folder}, up to {times} times")
+        });
         format!(
-            "runs its pipeline for each batch, which ends when {};\n    one is filled while the one before it is committed",
+            "runs its pipeline for each batch, which ends when {};\n    one is filled while the one before it is committed{retry}",
             limits.join(" or ")
         )
     }
 
     fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
-        let limits = self.0;
+        let Self { limits, retry } = *self;
         let run = move |input, context| -> BoxFuture<'static, Outcome> {
             Box::pin(async move {
-                let mut batches = Batches::new(input, limits, context);
+                let mut batches = Batches::new(input, limits, retry, context);
                 let outcome = batches.run().await;
                 batches.end(outcome).await
             })
@@ -176,6 +252,7 @@ struct Run {
 struct Batches {
     input: Inlet,
     limits: Limits,
+    retry: Option<Retry>,
     context: Context,
     /// What has come and belongs to no batch yet.
     rest: Option<Chunk>,
@@ -199,10 +276,12 @@ enum Event {
 }
 
 impl Batches {
-    fn new(input: Inlet, limits: Limits, context: Context) -> Self {
+    fn new(input: Inlet, limits: Limits, retry: Option<Retry>, context: Context) -> Self {
+        context.findings.update_batches(|_| ());
         Self {
             input,
             limits,
+            retry,
             context,
             rest: None,
             position: Position(0),
@@ -252,6 +331,7 @@ impl Batches {
             {
                 let position = *position;
                 *committing = None;
+                committed(context, &outcome);
                 if let Err(stop) = outcome {
                     return Poll::Ready(Err(stop));
                 }
@@ -262,6 +342,7 @@ impl Batches {
                 && let Poll::Ready(outcome) = run.outcome.as_mut().poll(polled)
             {
                 run.feed.close();
+                context.findings.update_batches(|batches| batches.count(&outcome));
                 return Poll::Ready(Ok(Event::Ended(outcome)));
             }
             if time.as_mut().poll(polled).is_ready() {
@@ -301,6 +382,12 @@ impl Batches {
         let left = rest.as_ref().map_or(0, Chunk::records);
         run.bytes += count as u64;
         run.records += counted - left;
+        let (bytes, records) = (run.bytes, run.records);
+        self.context.findings.update_batches(|batches| {
+            if let Some(filling) = &mut batches.filling {
+                (filling.bytes, filling.records) = (bytes, records);
+            }
+        });
         self.context.meter.add_out(count as u64);
         let is_full = run.is_due
             || self.limits.size.is_some_and(|size| run.bytes >= size)
@@ -344,12 +431,29 @@ impl Batches {
     }
 
     fn begin(&mut self) {
-        let (feed, input) = Feed::new();
+        let feed = Feed::new(self.retry.as_ref().map(|retry| retry.folder.clone()));
         let label = RunLabel {
             position: self.position,
             begun: SystemTime::now(),
         };
-        let outcome = self.context.sub_pipelines[0].run(Source::of(Box::new(input)), label);
+        let (sub, input) = (self.context.sub_pipelines[0].clone(), feed.input());
+        let run = move || sub.run(Source::of(Box::new(input.clone())), label);
+        let outcome = match &self.retry {
+            None => run(),
+            Some(retry) => {
+                let (findings, cancel) = (self.context.findings.clone(), self.context.cancel.clone());
+                // A task of its own: another batch may be filled meanwhile.
+                let task = tokio::spawn(attempts(run, retry.times, Backoff::default(), findings, cancel));
+                Box::pin(async move { task.await.unwrap_or(Err(Stop::PeerClosed)) })
+            }
+        };
+        self.context.findings.update_batches(|batches| {
+            batches.filling = Some(Filling {
+                bytes: 0,
+                records: 0,
+                since: std::time::Instant::now(),
+            });
+        });
         self.filling = Some(Run {
             feed,
             outcome,
@@ -379,6 +483,10 @@ impl Batches {
         }
         self.committed().await?;
         if let Some(Run { mut feed, outcome, .. }) = self.filling.take() {
+            self.context.findings.update_batches(|batches| {
+                batches.filling = None;
+                batches.is_committing = !feed.is_closed();
+            });
             if feed.is_closed() {
                 acknowledge(&self.context, self.position);
             } else {
@@ -393,7 +501,9 @@ impl Batches {
     async fn committed(&mut self) -> Outcome {
         if let Some((outcome, position)) = self.committing.take() {
             let _outside = self.context.meter.wait(Wait::Outside);
-            outcome.await?;
+            let outcome = outcome.await;
+            committed(&self.context, &outcome);
+            outcome?;
             acknowledge(&self.context, position);
         }
         Ok(())
@@ -403,12 +513,15 @@ impl Batches {
     /// is committed unless the whole run is stopped.
     async fn end(mut self, outcome: Outcome) -> Outcome {
         if outcome.is_err() {
-            if let Some((committing, position)) = self.committing.take()
-                && committing.await.is_ok()
-            {
-                acknowledge(&self.context, position);
+            if let Some((committing, position)) = self.committing.take() {
+                let outcome = committing.await;
+                committed(&self.context, &outcome);
+                if outcome.is_ok() {
+                    acknowledge(&self.context, position);
+                }
             }
             if let Some(Run { feed, outcome, .. }) = self.filling.take() {
+                self.context.findings.update_batches(|batches| batches.filling = None);
                 let is_over = feed.is_closed();
                 drop(feed);
                 if !is_over {
@@ -418,6 +531,14 @@ impl Batches {
         }
         outcome
     }
+}
+
+/// Notes how the batch ended that was being committed.
+fn committed(context: &Context, outcome: &Outcome) {
+    context.findings.update_batches(|batches| {
+        batches.is_committing = false;
+        batches.count(outcome);
+    });
 }
 
 fn acknowledge(context: &Context, position: Position) {

@@ -20,6 +20,7 @@ use crate::stage::{BoxFuture, Endpoint, Facts, Holes, Incoming, OpenReader, Open
 use super::stdio::Inherited;
 use super::{Kept, follow};
 
+mod appended;
 mod draft;
 mod in_place;
 mod noter;
@@ -324,6 +325,11 @@ impl Endpoint for File {
             return Err("the sink looks at what it writes");
         }
         Ok(())
+    }
+
+    fn keeps_parts(&self) -> bool {
+        let is_plain = !self.stat().is_ok_and(|stat| file_type(&stat) != FileType::RegularFile);
+        self.options.existing == Existing::Append && self.options.sync && self.options.checks.is_none() && is_plain
     }
 
     fn state_bytes(&self) -> u64 {

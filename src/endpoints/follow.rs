@@ -16,16 +16,18 @@ use crate::catalog::{Args, Param, Placed};
 use crate::error::{Failure, Kind, Problem, Stop, shown};
 use crate::flow::Position;
 use crate::platform::{FilePlace, FolderWatch, files};
-use crate::stage::{BoxFuture, Endpoint, Facts, OpenReader, Outside, Settle, StreamReader};
+use crate::stage::{Acknowledged, Backlog, BoxFuture, Endpoint, Facts, OpenReader, Outside, Settle, StreamReader};
 
+mod backlog;
 mod neighbours;
 mod options;
 mod state;
 
 pub use options::{FOLLOW, FROM, PARAMS, STATE};
 
+use backlog::Ahead;
 use neighbours::Next;
-use state::{FollowedFile, Identity, Keeper, Kept};
+use state::{FollowedFile, Identity, Keeper, Kept, StateFile};
 
 /// How often a file is looked at while nothing announces a change: network file systems send no events.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -109,9 +111,17 @@ impl Endpoint for Followed {
         self.state.is_some()
     }
 
+    fn acknowledged(&self) -> Option<Acknowledged> {
+        self.state.as_ref().map(|_| Acknowledged {
+            parameter: STATE.name,
+            is_optional: true,
+        })
+    }
+
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         Box::pin(async move {
-            let kept = self.state.as_deref().map(Kept::read).transpose()?.flatten();
+            let state = self.state.clone().map(StateFile::open).transpose()?;
+            let kept = state.as_ref().map(StateFile::read).transpose()?.flatten();
             let mut reader = Reader {
                 current: None,
                 position: kept.as_ref().map_or(0, |kept| kept.position),
@@ -121,17 +131,19 @@ impl Endpoint for Followed {
                 timer: Box::pin(sleep(LOOK_INTERVAL)),
                 is_missing: false,
                 is_waiting: false,
+                ahead: Ahead::new(self.path.clone()),
                 path: self.path.clone(),
             };
-            if let Some(state) = self.state.clone() {
-                reader.keeper = Some(Keeper::start(state)?);
+            if let Some(state) = state {
+                let earlier = kept.as_ref().and_then(|kept| kept.sink);
+                reader.keeper = Some(Keeper::start(state, earlier)?);
             }
             reader
                 .begin(kept.as_ref(), self.from_end)
                 .map_err(|error| Failure::io(Kind::Source, "cannot open", error))?;
             // So that a later run knows the file, whatever happens before the first batch.
             if let Some(keeper) = &reader.keeper {
-                keeper.acknowledge(Position(reader.boundary.into()));
+                keeper.tell(Position(reader.boundary.into()), keeper.earlier_end());
             }
             Ok(OpenReader::Stream(Box::new(reader)))
         })
@@ -140,7 +152,7 @@ impl Endpoint for Followed {
 
 /// One of the files that had the name.
 struct Current {
-    file: FollowedFile,
+    file: Arc<FollowedFile>,
     /// Where the next byte is in it.
     offset: u64,
     /// The first bytes, as far as they were there when they were last looked at.
@@ -156,6 +168,7 @@ struct Reader {
     /// The same up to the last end of a line.
     boundary: u64,
     keeper: Option<Arc<Keeper>>,
+    ahead: Arc<Ahead>,
     watch: Option<FolderWatch>,
     timer: Pin<Box<Sleep>>,
     /// Whether it was said that there is no file.
@@ -199,6 +212,8 @@ impl Reader {
             keeper.enter(self.boundary, identity, offset);
         }
         self.is_missing = false;
+        let file = Arc::new(file);
+        self.ahead.enter(file.clone(), identity, offset);
         self.current = Some(Current { file, offset, identity });
     }
 
@@ -223,6 +238,7 @@ impl Reader {
     fn gave(&mut self, bytes: &[u8]) {
         if let Some(current) = &mut self.current {
             current.offset += bytes.len() as u64;
+            self.ahead.reach(current.offset);
             if current.identity.is_short() {
                 current.identity.lengthen(&current.file);
                 if let Some(keeper) = &self.keeper {
@@ -355,6 +371,10 @@ impl StreamReader for Reader {
 
     fn position(&self) -> Option<Position> {
         self.keeper.is_some().then(|| Position(self.boundary.into()))
+    }
+
+    fn backlog(&self) -> Option<Arc<dyn Backlog>> {
+        Some(self.ahead.clone())
     }
 
     fn settle(&self) -> Option<Arc<dyn Settle>> {

@@ -47,6 +47,12 @@ impl<T> Revocable<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Does something during which it is not rolled back; `None` if it was before.
+    pub fn unless_rolled_back<R>(&self, act: impl FnOnce(&T) -> R) -> Option<R> {
+        let state = self.state();
+        (*state != State::RolledBack).then(|| act(&self.output))
+    }
+
     /// Commits it with `act`, unless it was rolled back.
     pub fn commit(&self, act: impl FnOnce(&T) -> Result<(), Failure>) -> Outcome {
         let mut state = self.state();

@@ -119,6 +119,14 @@ impl Commits {
         rollbacks().any(|rollback| rollback.is_committed())
     }
 
+    /// Whether an output may be there although the run failed: one that is committed, or was being committed, or has sent
+    /// something that cannot be rolled back.
+    pub fn may_remain(&self, has_sent: impl Fn(NodeId) -> bool) -> bool {
+        let remains =
+            |output: &Output| output.step == Step::Granted || (output.phase == Phase::Drained && has_sent(output.node));
+        self.0.iter().any(remains)
+    }
+
     /// The state of each output, once the run is over.
     pub fn fates(&self, verdict: &Verdict) -> Vec<(NodeId, Fate)> {
         let fate = |output: &Output| {

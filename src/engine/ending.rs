@@ -56,6 +56,10 @@ impl Run {
         self.count_losses(losses, &mut ending, &mut left_behind);
         let how = ending.settled();
         ending.outputs = self.commits.fates(&self.verdict);
+        let has_sent = |node: NodeId| self.watch.stages[node].meter.bytes_out() > 0;
+        if !left_behind.is_empty() || self.commits.may_remain(has_sent) {
+            ending.failure = ending.failure.map(|(stage, failure)| (stage, failure.lasting()));
+        }
         left_behind.extend(self.kept_outputs(&ending, is_committed));
         if !settle(&self.settles, how, interrupt).await {
             left_behind.push("the source was not told in time how the run ended".to_owned());

@@ -516,6 +516,7 @@ pub fn source(tally: &Arc<Tally>) -> Source {
 /// A sub-pipeline: the case, over any source.
 pub fn sub_plan(case: Case, tally: Arc<Tally>) -> SubPlan {
     SubPlan {
+        shown: Box::new(|| None),
         memory: 10_000,
         overlaps: false,
         plan: Box::new(move |source, _| {

@@ -13,7 +13,7 @@ use crate::graph::{EdgeId, EdgeMap, Graph, Id, NodeId, NodeMap};
 use crate::plan::MemoryPlan;
 use crate::platform::ResidentMemory;
 use crate::stage::{
-    Budget, Cancel, Claim, CommitTurn, Context, Durability, Durable, ExternalFd, Notice, Notices, OpenSource,
+    Budget, Cancel, Claim, CommitTurn, Context, Durability, Durable, ExternalFd, Findings, Notice, Notices, OpenSource,
     OpenWriter, Outcome, Settle, SideFile, SubPipeline, Work,
 };
 
@@ -194,10 +194,8 @@ impl Run {
             _ => None,
         });
         let settles: Vec<Arc<dyn Settle>> = settles.collect();
-        let durability = settles
-            .iter()
-            .find(|source| source.is_acknowledged())
-            .map(|source| Durability::new(source.clone(), required(&graph, &verdict).count()));
+        let findings = watched[graph.root()].findings.clone();
+        let durability = durability(&settles, findings, required(&graph, &verdict).count());
         let direct = joins_directly(&mut roles, &memory);
         let (pool, links) = links(&memory, &opened.joins, direct, most);
         let pause_point = Arc::new(PausePoint::default());
@@ -207,6 +205,7 @@ impl Run {
         };
         let budget = Budget::new(memory.limit, memory.link_bytes(), memory.fixed).with_share(memory.share);
         let (sender, reports) = unbounded_channel();
+        let is_draining = Arc::<AtomicBool>::default();
         let mut run = Self {
             watch: Arc::new(Watch {
                 start: begun,
@@ -219,6 +218,7 @@ impl Run {
                 budget: Arc::new(budget),
                 expected: opened.expected,
                 is_unbounded: memory.is_unbounded,
+                is_draining: is_draining.clone(),
             }),
             verdict,
             graph,
@@ -228,7 +228,7 @@ impl Run {
             reports,
             notices,
             drains: opened.drains,
-            is_draining: Arc::default(),
+            is_draining,
             durability,
             is_stopped: false,
         };
@@ -415,6 +415,12 @@ impl Run {
             self.watch.links.values().iter().for_each(|link| link.cancel());
         }
     }
+}
+
+/// What tells the source that wants to know what is durable in that many sinks.
+fn durability(settles: &[Arc<dyn Settle>], findings: Arc<Findings>, sinks: usize) -> Option<Arc<Durability>> {
+    let source = settles.iter().find(|source| source.is_acknowledged())?;
+    Some(Durability::new(source.clone(), findings, sinks))
 }
 
 /// The sinks without which nothing is acknowledged: a branch counts also once it is lost, unless it is optional.

@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::flow::seconds;
 use crate::grammar::Throughput;
 use crate::graph::{EdgeMap, Graph, NodeId, NodeMap};
-use crate::stage::{Hashed, OutputSize, Outside};
+use crate::stage::{Hashed, OutputSize, Outside, QueueState};
 
+use super::batch_sample::BatchSample;
 use super::filling::LinkSample;
 use super::progress::{Need, Progress};
 use super::share::{Share, Spent, optional};
@@ -108,6 +110,9 @@ pub struct RunSample {
     /// Whether the sink is paused.
     #[serde(default)]
     pub paused: bool,
+    /// Whether a signal has ended the source, and what it has read is being committed.
+    #[serde(rename = "draining", default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_draining: bool,
 }
 
 /// One stage at one moment. Sizes in bytes.
@@ -131,6 +136,18 @@ pub struct StageSample {
         skip_serializing_if = "Option::is_none"
     )]
     pub snapshot_age: Option<Duration>,
+    /// The batches that it makes.
+    #[serde(flatten)]
+    pub batches: Option<BatchSample>,
+    /// The position up to which everything is durable, if the source is told.
+    #[serde(rename = "acknowledged_position", default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<u64>,
+    /// Bytes that are there and that it has not read yet, where that is known of a source; `None` once it has ended.
+    #[serde(rename = "backlog_bytes", default, skip_serializing_if = "Option::is_none")]
+    pub backlog: Option<u64>,
+    /// The queue that it reads from.
+    #[serde(flatten)]
+    pub queue: Option<QueueSample>,
     /// What it waits for outside of the pipeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outside: Option<Outside>,
@@ -195,6 +212,27 @@ pub struct RecordCounts {
     /// Those that it dropped because a link was full.
     #[serde(default)]
     pub dropped: u64,
+}
+
+/// The queue that a source reads from, in messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueSample {
+    /// Those that wait at the server.
+    pub pending: u64,
+    /// Those that came and are not acknowledged.
+    pub unacknowledged: u64,
+    /// Those that came and had been delivered before, since the start.
+    pub redelivered: u64,
+}
+
+impl From<&QueueState> for QueueSample {
+    fn from(queue: &QueueState) -> Self {
+        Self {
+            pending: queue.pending.load(Ordering::Relaxed),
+            unacknowledged: queue.unacknowledged.load(Ordering::Relaxed),
+            redelivered: queue.redelivered.load(Ordering::Relaxed),
+        }
+    }
 }
 
 /// A program at one moment. What it uses is that of its process group, and 0 where the system does not tell.

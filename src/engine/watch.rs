@@ -11,6 +11,7 @@ use crate::graph::{EdgeMap, Graph, Id, NodeId, NodeMap};
 use crate::platform::{GroupUse, group_use};
 use crate::stage::{Budget, ExternalFd, Findings, OutputSize, Outside, RateUnit};
 
+use super::batch_sample::BatchSample;
 use super::controls::Controls;
 use super::direct::DirectPath;
 use super::filling::LinkSample;
@@ -35,6 +36,8 @@ pub struct Watch {
     pub(super) expected: Option<u64>,
     /// Whether the links' marks are advisory.
     pub(super) is_unbounded: bool,
+    /// Whether the source was told to end, so that what it has read is committed.
+    pub(super) is_draining: Arc<AtomicBool>,
     pub(super) controls: Controls,
 }
 
@@ -223,6 +226,11 @@ impl Observed for Watch {
                 snapshot_age: (stage.findings.snapshot())
                     .filter(|_| now.stages[node].times.ended_at.is_none())
                     .map(|since| since.elapsed()),
+                batches: stage.findings.batches().map(BatchSample::from),
+                acknowledged: (stage.findings.acknowledged())
+                    .map(|position| u64::try_from(position.0).unwrap_or(u64::MAX)),
+                backlog: (stage.findings.backlog()).filter(|_| now.stages[node].times.ended_at.is_none()),
+                queue: stage.findings.queue_state().map(|queue| (&*queue).into()),
                 limit: limit(RateUnit::Bytes),
                 record_limit: limit(RateUnit::Records),
                 ..StageSample::default()
@@ -244,6 +252,7 @@ impl Observed for Watch {
                 limit: self.budget.limit(),
                 is_unbounded: self.is_unbounded,
                 expected: self.expected,
+                is_draining: self.is_draining.load(Ordering::Acquire),
                 // A sink that has finished cannot be paused.
                 paused: self.controls.is_paused() && self.graph.sinks().any(is_sink_running),
                 ..RunSample::default()
@@ -296,6 +305,7 @@ impl Watch {
             budget: Arc::new(Budget::new(0, 0, true)),
             expected: None,
             is_unbounded: false,
+            is_draining: Arc::default(),
             controls: Controls::detached(&[]),
         }
     }

@@ -115,6 +115,8 @@ pub struct Failure {
     cause: anyhow::Error,
     /// How many bytes were moved before, if the stage does not show it.
     after: Option<u64>,
+    /// Whether the same again could do harm, or would fail again.
+    is_lasting: bool,
 }
 
 impl Failure {
@@ -125,6 +127,7 @@ impl Failure {
             operation: operation.into(),
             cause: cause.into(),
             after: None,
+            is_lasting: false,
         }
     }
 
@@ -178,6 +181,35 @@ impl Failure {
     pub fn in_attempts(mut self, count: u64) -> Self {
         self.operation = format!("{} in {count} attempts", self.operation);
         self
+    }
+
+    /// Records that what was tried must not be tried again: a part of it is done.
+    #[must_use]
+    pub fn lasting(mut self) -> Self {
+        self.is_lasting = true;
+        self
+    }
+
+    /// Whether the same may succeed later: a peer that does not respond may come back, and a full disk may get room. What
+    /// is missing, forbidden, there already or invalid stays so.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        let kinds = [Kind::Sink, Kind::NoSpace, Kind::Timeout, Kind::Connect, Kind::Resources];
+        let lasting = [
+            Errno::ACCESS,
+            Errno::EXIST,
+            Errno::FBIG,
+            Errno::INVAL,
+            Errno::ISDIR,
+            Errno::LOOP,
+            Errno::NAMETOOLONG,
+            Errno::NOENT,
+            Errno::NOTDIR,
+            Errno::PERM,
+            Errno::ROFS,
+        ];
+        let is_lasting = |errno: Errno| self.kind != Kind::Connect && lasting.contains(&errno);
+        !self.is_lasting && kinds.contains(&self.kind) && !self.errno().is_some_and(is_lasting)
     }
 
     /// The kind of failure, which determines the exit code.
@@ -235,6 +267,16 @@ impl From<Failure> for Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn some_failures_may_pass() {
+        let of = |errno| Failure::io(Kind::Sink, "cannot write", errno);
+        assert!(of(Errno::NOSPC).may_pass() && of(Errno::PIPE).may_pass());
+        assert!(!of(Errno::EXIST).may_pass() && !of(Errno::NOSPC).lasting().may_pass());
+        // A server's socket that is not there yet.
+        assert!(Failure::io(Kind::Connect, "cannot connect", Errno::NOENT).may_pass());
+        assert!(!Failure::io(Kind::Source, "cannot read", Errno::IO).may_pass());
+    }
 
     #[test]
     fn the_error_number_outranks_the_place() {

@@ -155,6 +155,12 @@ fn system_roots() -> RootCertStore {
 pub struct ClientTls(TlsConnector);
 
 impl ClientTls {
+    /// The configuration, for a library that connects by itself.
+    #[must_use]
+    pub fn config(&self) -> ClientConfig {
+        ClientConfig::clone(self.0.config())
+    }
+
     /// Makes a TLS connection of `stream`, whose peer has to be `peer`.
     ///
     /// # Errors

@@ -101,6 +101,11 @@ impl Names {
         is_shared
     }
 
+    /// The script as it is written.
+    pub fn script(&self) -> &Script {
+        &self.script
+    }
+
     /// The script of a run that is only planned.
     pub fn planned(&self) -> Script {
         let mut script = self.script.clone();

@@ -19,6 +19,8 @@ pub struct SubPlan {
     pub memory: u64,
     /// Whether one run may be filled while the one before it is committed: they have no output in common.
     pub overlaps: bool,
+    /// Plans a run of it with the names as they are written, to be shown; `None` if that is not possible.
+    pub shown: Box<dyn Fn() -> Option<Plan> + Send + Sync>,
 }
 
 /// Plans one run of a sub-pipeline over a source.
@@ -50,6 +52,11 @@ impl SubPlan {
             ..limits
         };
         let overlaps = !names.share_output();
+        let written = names.clone();
+        let shown = move || {
+            let input = Source::of(Box::new(BatchInput::planned()));
+            Plan::between(ends(input), written.script(), Vec::new(), limits).ok()
+        };
         let plan = move |source, label| {
             let script = names.of(label)?;
             Plan::between(ends(source), &script, Vec::new(), limits).map_err(|error| {
@@ -64,7 +71,16 @@ impl SubPlan {
             plan: Box::new(plan),
             memory: if overlaps { 2 * share } else { share },
             overlaps,
+            shown: Box::new(shown),
         })
+    }
+}
+
+impl SubPlan {
+    /// How many of its runs there are at the same time, at most.
+    #[must_use]
+    pub fn at_once(&self) -> usize {
+        if self.overlaps { 2 } else { 1 }
     }
 }
 

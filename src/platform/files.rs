@@ -294,10 +294,31 @@ pub fn renameat_new(
     }
 }
 
-/// Makes a folder, and those above it that are missing.
+/// Makes a folder, and those above it that are missing, durably.
 pub fn make_folders(path: impl AsRef<Path>) -> io::Result<()> {
-    fault::point(Operation::Open)?;
-    std::fs::create_dir_all(path)
+    let missing: Vec<&Path> = path
+        .as_ref()
+        .ancestors()
+        .take_while(|folder| !folder.as_os_str().is_empty() && matches!(stat(folder), Err(Errno::NOENT)))
+        .collect();
+    for folder in missing.into_iter().rev() {
+        fault::point(Operation::Open)?;
+        match std::fs::create_dir(folder) {
+            // Somebody else has made it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
+        sync_parent(folder)?;
+    }
+    Ok(())
+}
+
+/// Makes the name of a file or a folder durable.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = open(folder.unwrap_or(Path::new(".")), flags, Mode::empty())?;
+    Ok(sync_if_possible(&folder)?)
 }
 
 /// Makes a folder that only its owner can use.

@@ -4,25 +4,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::flow::Position;
 
-use super::Settle;
+use super::{Findings, Settle, SinkEnd};
 
 /// The positions of all sinks of a run. The source is told the least of them.
 pub struct Durability {
     source: Arc<dyn Settle>,
+    /// Those of the source's stage.
+    findings: Arc<Findings>,
     sinks: Mutex<Vec<Option<Position>>>,
 }
 
 impl Durability {
     /// Those of `sinks` sinks, none of which has anything yet.
     #[must_use]
-    pub fn new(source: Arc<dyn Settle>, sinks: usize) -> Arc<Self> {
+    pub fn new(source: Arc<dyn Settle>, findings: Arc<Findings>, sinks: usize) -> Arc<Self> {
         Arc::new(Self {
             source,
+            findings,
             sinks: Mutex::new(vec![None; sinks]),
         })
     }
 
-    fn report(&self, sink: usize, position: Position) {
+    fn report(&self, sink: usize, position: Position, end: Option<SinkEnd>) {
         let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         let least = |sinks: &[Option<Position>]| sinks.iter().copied().min().flatten();
         let before = least(&sinks);
@@ -31,7 +34,11 @@ impl Durability {
         }
         // Under the lock, so that the source is told in order.
         if let Some(now) = least(&sinks).filter(|now| Some(*now) > before) {
-            self.source.acknowledge(now);
+            match end {
+                Some(end) if sinks.len() == 1 => self.source.acknowledge_with(now, end),
+                _ => self.source.acknowledge(now),
+            }
+            self.findings.set_acknowledged(now);
         }
     }
 }
@@ -52,7 +59,18 @@ impl Durable {
 
     /// Everything up to `position` is durable. Never waits.
     pub fn report(&self, position: Position) {
-        self.run.report(self.sink, position);
+        self.run.report(self.sink, position, None);
+    }
+
+    /// The same of a sink that appends to a file, which ends there now.
+    pub fn report_with(&self, position: Position, end: SinkEnd) {
+        self.run.report(self.sink, position, Some(end));
+    }
+
+    /// Where that file ended with the position from which this run goes on, if an earlier run has noted it.
+    #[must_use]
+    pub fn earlier(&self) -> Option<SinkEnd> {
+        self.run.source.earlier_end()
     }
 }
 
@@ -85,7 +103,8 @@ mod tests {
     #[test]
     fn source_is_told_the_least() {
         let told = Arc::<Told>::default();
-        let run = Durability::new(told.clone(), 2);
+        let findings = Arc::<Findings>::default();
+        let run = Durability::new(told.clone(), findings.clone(), 2);
         let [one, other] = [0, 1].map(|sink| Durable::of(run.clone(), sink));
         one.report(Position(5));
         one.report(Position(7));
@@ -94,5 +113,6 @@ mod tests {
         other.report(Position(9));
         one.report(Position(8));
         assert_eq!(*told.0.lock().expect("no panic"), [6, 7, 8]);
+        assert_eq!(findings.acknowledged(), Some(Position(8)));
     }
 }

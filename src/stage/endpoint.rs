@@ -105,6 +105,15 @@ pub enum Reach {
     Far,
 }
 
+/// Why a source is told what is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// The parameter that asks for it.
+    pub parameter: &'static str,
+    /// Whether the source can be read without it.
+    pub is_optional: bool,
+}
+
 /// An endpoint, named and not yet opened.
 pub trait Endpoint: Send {
     /// Its name for messages, without credentials.
@@ -185,12 +194,20 @@ pub trait Endpoint: Send {
     fn settles(&self) -> bool {
         false
     }
+    /// Why it is told what is durable while the run goes on, if it is: then the pipeline has to end in what makes it so.
+    fn acknowledged(&self) -> Option<Acknowledged> {
+        None
+    }
     /// Opens it for reading.
     #[must_use]
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         refused(Kind::Source, "cannot read", format!("{} is only written", self.shown()))
     }
 
+    /// Whether it makes durable what it has while the run goes on, and tells the source, if it is the only sink.
+    fn keeps_parts(&self) -> bool {
+        false
+    }
     /// What is known of it as a sink, without side effects.
     fn sink_facts(&self) -> Result<Facts, Failure> {
         self.source_facts()

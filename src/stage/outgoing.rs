@@ -75,6 +75,11 @@ pub trait Verify: Send {
     }
     /// Checks what an earlier run has written.
     fn begin(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome;
+    /// How many of the bytes that come next are there already, and must not be written again.
+    fn skip(&mut self, bytes: &[u8], descriptor: &Descriptor) -> Result<usize, Failure> {
+        let _ = (bytes, descriptor);
+        Ok(0)
+    }
     /// Adds bytes that were written.
     fn add(&mut self, bytes: &[u8]);
     /// Told that all bytes up to a position of the source are among those that were added, and no others.
@@ -99,6 +104,8 @@ pub struct Outgoing {
     pub reader_left: Kind,
     /// Checks the written bytes, if that was asked for.
     pub verify: Option<Box<dyn Verify>>,
+    /// The same for a source that is told what is durable while the run goes on, if parts of the output can be kept.
+    pub kept_parts: Option<Box<dyn Verify>>,
     /// How zeros are left out when the bytes pass through a link.
     pub holes: Holes,
     /// Whether the direct path may be used, which copies the bytes without showing them to this process.
@@ -116,6 +123,7 @@ impl Outgoing {
             written: 0,
             reader_left: Kind::Sink,
             verify: None,
+            kept_parts: None,
             holes: Holes::None,
             is_direct: true,
         }
@@ -237,6 +245,9 @@ impl Outgoing {
     /// Writes everything that arrives, and commits it.
     pub(super) fn run(mut self, mut input: Inlet, context: &Context) -> Outcome {
         context.external_fd.writes(&self.descriptor);
+        if context.durable.is_some() && self.kept_parts.is_some() {
+            self.verify = self.kept_parts.take();
+        }
         self.written = self.resumes_at().written;
         if let Some(verify) = &mut self.verify {
             verify.begin(&self.descriptor, context)?;
@@ -306,9 +317,38 @@ impl Outgoing {
         Ok(())
     }
 
+    /// Passes what is there already; returns whether there was something.
+    fn skip(&mut self, gathering: &mut Gathering, context: &Context) -> Result<bool, Stop> {
+        let Some(verify) = &mut self.verify else {
+            return Ok(false);
+        };
+        let count = verify.skip(gathering.first_chunk(), &self.descriptor)?;
+        if count > 0 {
+            context.meter.add_out(count as u64);
+            self.verify_next(gathering, count, context)?;
+            gathering.advance(count);
+        }
+        Ok(count > 0)
+    }
+
+    /// Shows the next bytes to what checks them.
+    fn verify_next(&mut self, gathering: &Gathering, count: usize, context: &Context) -> Outcome {
+        let Some(verify) = &mut self.verify else { return Ok(()) };
+        gathering.first_chunks(count, |bytes, position| {
+            verify.add(bytes);
+            if let Some(position) = position {
+                verify.reach(position);
+            }
+        });
+        Ok(verify.note(&self.descriptor, context)?)
+    }
+
     fn write_gathered(&mut self, gathering: &mut Gathering, context: &Context) -> Outcome {
         let size = gathering.len();
         while !gathering.is_empty() {
+            if self.skip(gathering, context)? {
+                continue;
+            }
             let (kind, written) = (self.holes, self.written);
             let transfer = self.write(context, |descriptor| match kind {
                 Holes::None => gathering.with_slices(|slices| match slices {
@@ -319,15 +359,7 @@ impl Outgoing {
             })?;
             match transfer {
                 Transfer::Bytes(count) => {
-                    if let Some(verify) = &mut self.verify {
-                        gathering.first_chunks(count, |bytes, position| {
-                            verify.add(bytes);
-                            if let Some(position) = position {
-                                verify.reach(position);
-                            }
-                        });
-                        verify.note(&self.descriptor, context)?;
-                    }
+                    self.verify_next(gathering, count, context)?;
                     gathering.advance(count);
                 }
                 Transfer::NotReady => self.wait(context)?,

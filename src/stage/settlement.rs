@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Failure, Kind};
 
 use crate::flow::Position;
@@ -33,6 +35,17 @@ pub enum Settled {
     RolledBack(Option<Kind>),
 }
 
+/// The end of a file that a sink appends to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkEnd {
+    /// Of the file: its device and its inode.
+    pub device: u64,
+    /// See there.
+    pub inode: u64,
+    /// The offset behind the last byte.
+    pub length: u64,
+}
+
 /// What an open source does once the end of the run is known: answer an upload, acknowledge a message, close a cursor.
 /// The engine calls it once, after the outputs were committed or rolled back, within a bounded time.
 pub trait Settle: Send + Sync {
@@ -44,6 +57,15 @@ pub trait Settle: Send + Sync {
     /// that only grow; never waits.
     fn acknowledge(&self, position: Position) {
         let _ = position;
+    }
+    /// The same where the only sink appends to a file, which ended there then.
+    fn acknowledge_with(&self, position: Position, end: SinkEnd) {
+        let _ = end;
+        self.acknowledge(position);
+    }
+    /// Where the file ended with the position that this run goes on from, if an earlier run has noted that.
+    fn earlier_end(&self) -> Option<SinkEnd> {
+        None
     }
     /// Reacts to how the run ended.
     fn settle(self: Arc<Self>, how: Settled) -> BoxFuture<'static, ()>;

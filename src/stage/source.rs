@@ -17,8 +17,8 @@ use crate::platform::{FileStamp, Interest, Shape, Transfer};
 
 use super::incoming::{ReadSize, naming};
 use super::{
-    Cancel, Context, Driver, Endpoint, Facts, FileIdentity, Incoming, Outcome, Reach, RecordOutput, RecordReader,
-    RecordRoom, Settle, SourceIdentity, StreamReader, Work,
+    Acknowledged, Cancel, Context, Driver, Endpoint, Facts, FileIdentity, Incoming, Outcome, Reach, RecordOutput,
+    RecordReader, RecordRoom, Settle, SourceIdentity, StreamReader, Work,
 };
 
 /// An open endpoint to read from.
@@ -158,6 +158,12 @@ impl Source {
     #[must_use]
     pub fn settles(&self) -> bool {
         self.places().any(Endpoint::settles)
+    }
+
+    /// Why it is told what is durable while the run goes on, if it is.
+    #[must_use]
+    pub fn acknowledged(&self) -> Option<Acknowledged> {
+        self.places().find_map(Endpoint::acknowledged)
     }
 
     /// Whether its stream can be ended properly before its own end.
@@ -319,6 +325,7 @@ impl OpenSource {
     pub fn settle(&self) -> Option<Arc<dyn Settle>> {
         match &self.input {
             Some(OpenReader::Stream(reader)) => reader.settle(),
+            Some(OpenReader::Records(reader)) => reader.settle(),
             _ => None,
         }
     }
@@ -421,6 +428,7 @@ impl OpenSource {
         let expires = match &self.input {
             Some(OpenReader::Stream(reader)) => {
                 context.findings.set_snapshot(reader.snapshot());
+                context.findings.set_backlog(reader.backlog());
                 reader.expires()
             }
             _ => None,
@@ -498,8 +506,11 @@ fn end(outcome: Outcome, out: Outlet, context: &Context) -> Outcome {
 async fn read_records(mut reader: Box<dyn RecordReader>, out: &mut Outlet, context: &Context) -> Outcome {
     let mut output = RecordOutput::default();
     let mut total = 0;
+    let mut is_first = true;
+    context.findings.set_queue_state(reader.queue_state());
     loop {
         let read = poll_fn(|context| Poll::Ready(ready_or_none(reader.poll_record(context)))).await;
+        (0..reader.rejected()).for_each(|_| context.meter.add_rejected());
         match read {
             Some(read) => {
                 if !read.map_err(|stop| stop.map(|failure| failure.after(total)))? {
@@ -508,7 +519,14 @@ async fn read_records(mut reader: Box<dyn RecordReader>, out: &mut Outlet, conte
                 let record = reader.record();
                 total += record.len() as u64;
                 context.meter.add_in(record.len() as u64);
+                let positions = reader.positions();
+                if let Some([before, _]) = positions.filter(|_| std::mem::take(&mut is_first)) {
+                    out.mark(before)?;
+                }
                 output.push_line(record, out).await?;
+                if let Some([_, behind]) = positions {
+                    output.mark(behind, out)?;
+                }
             }
             None => {
                 output.send(out)?;

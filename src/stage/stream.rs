@@ -13,7 +13,7 @@ use crate::error::{Failure, Stop};
 use crate::flow::{Position, StageMeter};
 use crate::platform::Queued;
 
-use super::{BoxFuture, Outcome, Phase, RemoteIdentity, ResumePoint, Rollback, Settle};
+use super::{Backlog, BoxFuture, Outcome, Phase, QueueState, RemoteIdentity, ResumePoint, Rollback, Settle};
 
 /// An open endpoint to read from.
 pub trait StreamReader: Send {
@@ -56,6 +56,10 @@ pub trait StreamReader: Send {
     fn snapshot(&self) -> Option<std::time::Instant> {
         None
     }
+    /// Tells how many bytes are there that it has not read yet, if that can be known.
+    fn backlog(&self) -> Option<Arc<dyn Backlog>> {
+        None
+    }
     /// The object that is told how the run ended.
     fn settle(&self) -> Option<Arc<dyn Settle>> {
         None
@@ -70,6 +74,22 @@ pub trait RecordReader: Send {
     fn record(&self) -> &[u8];
     /// What its kernel queue can be seen through, if it has one; asked for whenever it is pending.
     fn queue(&self) -> Option<Weak<dyn Queued>> {
+        None
+    }
+    /// The positions before and behind that record; `None` of a source that is not told what is durable.
+    fn positions(&self) -> Option<[Position; 2]> {
+        None
+    }
+    /// How many records it has dropped because they are bad, since it was asked last.
+    fn rejected(&mut self) -> u64 {
+        0
+    }
+    /// The object that is told how the run ended.
+    fn settle(&self) -> Option<Arc<dyn Settle>> {
+        None
+    }
+    /// What is known of the queue that it reads from.
+    fn queue_state(&self) -> Option<Arc<QueueState>> {
         None
     }
 }

@@ -48,6 +48,9 @@ pub fn sentence(snapshot: &Snapshot) -> Option<Sentence> {
     if snapshot.run.paused {
         return Some(held(snapshot));
     }
+    if let Some(draining) = draining(snapshot) {
+        return Some(draining);
+    }
     let (_, sink) = snapshot.slowest_sink();
     if is_finishing(snapshot) {
         let mut sinks = snapshot.graph.sinks().map(|sink| &snapshot.stages[sink]);
@@ -61,6 +64,18 @@ pub fn sentence(snapshot: &Snapshot) -> Option<Sentence> {
         return Some(plain(sink, "copied straight from the source; no link could fill"));
     }
     blame(snapshot)
+}
+
+/// What is left to commit after a signal has ended the source.
+fn draining(snapshot: &Snapshot) -> Option<Sentence> {
+    if !snapshot.run.is_draining || snapshot.moment == Moment::Ended {
+        return None;
+    }
+    let mut stages = snapshot.stages.values().iter();
+    let (stage, open) = stages.find_map(|stage| Some((stage, stage.batches.as_ref()?.open())))?;
+    let batches = if open == 1 { "batch" } else { "batches" };
+    let what = format!("finishing: {open} {batches} to commit; another signal rolls them back");
+    Some(plain(stage, &what))
 }
 
 /// What is known of a stage that may be the bottleneck, or be evidence for another one.

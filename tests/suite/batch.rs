@@ -5,8 +5,9 @@ use std::io::Write;
 use std::path::Path;
 
 use rustix::process::Signal;
+use serde_json::Value;
 
-use crate::harness::{Folder, highwater, noise, xorshift};
+use crate::harness::{Folder, Running, highwater, noise, xorshift};
 use crate::s3_server;
 
 /// The names in a folder, in order.
@@ -295,4 +296,64 @@ fn appended_batches_keep_their_order() {
     let pipeline = "read a | lines | batch records=50 (write out append=true sync=false)";
     highwater([pipeline]).within(&folder).run().succeeds();
     assert!(folder.read("out") == lines(20_000));
+}
+
+/// The first sample that is as wanted; panics if the run ends before.
+fn sample(running: &mut Running, is_wanted: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let line = running.line();
+        assert_ne!(line, "", "it ended early");
+        match serde_json::from_str::<Value>(&line) {
+            Ok(sample) if is_wanted(&sample) => return sample,
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn stats_tell_of_batches() {
+    let folder = Folder::new();
+    let fifo = folder.fifo("fifo");
+    let pipeline = "read fifo | lines | batch records=2 every=1h (exec cat | write out/{n})";
+    let mut running = highwater(["--progress", "json", "--interval", "10ms", pipeline])
+        .within(&folder)
+        .start();
+    let mut input = File::options().write(true).open(fifo).expect("opened");
+    for line in ["1\n", "2\n", "3\n", "4\n", "5\n"] {
+        input.write_all(line.as_bytes()).expect("it reads");
+    }
+    let sample = sample(&mut running, |sample| {
+        let batch = &sample["stages"][2];
+        batch["batches_committed"] == 2 && batch["batch_records"] == 1
+    });
+    let batch = &sample["stages"][2];
+    assert_eq!(batch["batch_bytes"], 2);
+    assert_eq!(batch["batches_failed"], 0);
+    assert_eq!(batch["batch_committing"], false);
+    assert_eq!(batch["batch_last"], "committed");
+    assert!(batch["batch_age_s"].is_number(), "{batch}");
+    drop(input);
+    let run = running.wait();
+    let end = run.end();
+    assert_eq!(end["stages"][2]["batches_committed"], 3);
+    assert!(end["stages"][2]["batch_bytes"].is_null());
+}
+
+#[test]
+fn draining_is_in_the_stats() {
+    let folder = Folder::new();
+    let fifo = folder.fifo("fifo");
+    let pipeline = "read fifo | lines | batch every=1h (exec sleep 60 | write out/{n})";
+    let arguments = ["--progress", "json", "--interval", "10ms", "--drain", "1h", pipeline];
+    let mut running = highwater(arguments).within(&folder).start();
+    let mut input = File::options().write(true).open(fifo).expect("opened");
+    input.write_all(b"1\n").expect("it reads");
+    assert!(running.writes(2));
+    running.signal(Signal::TERM);
+    sample(&mut running, |sample| {
+        sample["draining"] == true && sample["stages"][2]["batch_committing"] == true
+    });
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait().signal, Some(Signal::TERM.as_raw()));
+    assert_eq!(names(&folder.join("out")), [""; 0]);
 }

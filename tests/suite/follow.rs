@@ -188,6 +188,48 @@ fn following_can_begin_at_the_end() {
     end(running);
 }
 
+#[test]
+fn stats_tell_what_is_not_read_yet() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    // More than links and pipes hold.
+    let lines = vec![b'\n'; 8 << 20];
+    log.file.write_all(&lines).expect("written");
+    log.rotate();
+    log.file.write_all(&lines[..1000]).expect("written");
+    fs::rename(folder.join("log"), folder.join("log.0")).expect("renamed");
+    fs::rename(folder.join("log.1"), folder.join("log")).expect("renamed");
+    let size = fs::metadata(folder.join("log")).expect("there").len();
+    let pipeline = "read log follow=true | exec sleep 60 | write /dev/null";
+    let mut running = highwater([
+        "--memory",
+        "16MiB",
+        "--progress",
+        "json",
+        "--interval",
+        "10ms",
+        pipeline,
+    ])
+    .within(&folder)
+    .start();
+    let mut until = |whole: u64| loop {
+        let sample: serde_json::Value = serde_json::from_str(&running.line()).expect("a sample");
+        let source = &sample["stages"][0];
+        let (read, left) = (source["bytes_in"].as_u64(), source["backlog_bytes"].as_u64());
+        if let (Some(read), Some(left @ 1..)) = (read, left)
+            && read + left == whole
+        {
+            break;
+        }
+    };
+    until(size);
+    fs::rename(folder.join("log"), folder.join("log.1")).expect("renamed");
+    fs::rename(folder.join("log.0"), folder.join("log")).expect("renamed");
+    until(size + fs::metadata(folder.join("log")).expect("there").len());
+    running.signal(Signal::KILL);
+    running.wait();
+}
+
 /// The lines in the files of `out`, in the order of their names.
 fn committed(folder: &Folder) -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(folder.join("out"))
@@ -256,7 +298,12 @@ fn signal_commits_and_the_next_run_goes_on() {
             .within(&folder)
             .start();
         assert!(running.writes(1));
-        end(running);
+        let stderr = end(running);
+        let whole = fs::metadata(folder.join("log")).expect("there").len();
+        assert!(
+            stderr.contains(&format!("\"acknowledged_position\":{whole}")),
+            "{stderr}"
+        );
     }
     let expected: Vec<String> = (0..150).map(|line| line.to_string()).collect();
     assert_eq!(committed(&folder), expected);
@@ -264,6 +311,174 @@ fn signal_commits_and_the_next_run_goes_on() {
     let run = highwater([pipeline]).within(&folder).run();
     let line = run.fails(10);
     assert!(line.contains("state is no state of follow=true"), "{line}");
+}
+
+/// Waits for a sample with this text; panics if the run ends before.
+fn until(running: &mut Running, text: &str) {
+    loop {
+        let line = running.line();
+        assert_ne!(line, "", "it ended early");
+        if line.contains(text) {
+            return;
+        }
+    }
+}
+
+#[test]
+fn state_has_one_run_at_a_time() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(50);
+    let mut first = highwater(["--progress", "json", "--interval", "2ms", BATCHED])
+        .within(&folder)
+        .start();
+    // Its state has been replaced since it was opened.
+    until(&mut first, "\"batches_committed\":1");
+    let second = highwater([BATCHED]).within(&folder).run();
+    let line = second.fails(3);
+    assert!(line.contains("another run uses the state in state"), "{line}");
+    log.write(50);
+    let whole = fs::metadata(folder.join("log")).expect("there").len();
+    until(&mut first, &format!("\"acknowledged_position\":{whole},"));
+    end(first);
+    let expected: Vec<String> = (0..100).map(|line| line.to_string()).collect();
+    assert_eq!(committed(&folder), expected);
+}
+
+#[test]
+fn reused_inode_is_not_the_old_file() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(50);
+    let pipeline = "read log follow=true state=state | lines | batch every=1h (gzip | write out/{position}.gz)";
+    let run = |count: u64| {
+        let mut running = highwater(["--progress", "json", "--interval", "2ms", pipeline])
+            .within(&folder)
+            .start();
+        assert!(running.writes(count));
+        end(running)
+    };
+    run(1);
+    // The same inode with other contents, and more of them than had been read.
+    fs::write(folder.join("log"), "new\n".repeat(100)).expect("written");
+    let stderr = run(1);
+    assert!(stderr.contains("is not there any more"), "{stderr}");
+    let expected = (0..50).map(|line| line.to_string());
+    let expected: Vec<String> = expected.chain((0..100).map(|_| "new".to_owned())).collect();
+    assert_eq!(committed(&folder), expected);
+}
+
+#[test]
+fn optional_branch_holds_back_nothing() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(50);
+    // Whatever becomes of the branch: it fails here.
+    let pipeline = "read log follow=true state=state | lines \
+                    | tee optional=true (from-json | to-json | write copy) | batch records=10 every=1h (write out/{position})";
+    let whole = fs::metadata(folder.join("log")).expect("there").len();
+    folder.write(
+        "log",
+        [fs::read(folder.join("log")).expect("read"), b"}\n".to_vec()].concat(),
+    );
+    let mut running = highwater(["--progress", "json", "--interval", "2ms", pipeline])
+        .within(&folder)
+        .start();
+    while !running
+        .line()
+        .contains(&format!("\"acknowledged_position\":{},", whole + 2))
+    {}
+    let stderr = end(running);
+    assert!(stderr.contains("from-json: cannot read"), "{stderr}");
+    assert!(!folder.join("copy").exists());
+}
+
+const APPENDING: &str = "read log follow=true state=state | lines | write out append=true";
+
+/// Follows until so many bytes are in the sink, and ends by a signal.
+fn append(folder: &Folder, bytes: u64) -> String {
+    let mut running = highwater(["--progress", "json", "--interval", "2ms", APPENDING])
+        .within(folder)
+        .start();
+    assert!(running.writes(bytes));
+    end(running)
+}
+
+fn numbers(range: std::ops::Range<u32>) -> String {
+    range.map(|line| line.to_string() + "\n").collect()
+}
+
+#[test]
+fn killed_runs_append_each_line_once() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    let mut moments = xorshift(78);
+    for _ in 0..20 {
+        let mut running = highwater(["--progress", "json", "--interval", "1ms", APPENDING])
+            .within(&folder)
+            .start();
+        let count = moments.next().expect("endless") % 30_000;
+        log.write(u32::try_from(count).expect("small"));
+        if count.is_multiple_of(3) {
+            log.rotate();
+            log.write(1000);
+        }
+        let written = moments.next().expect("endless") % (4 * count + 1);
+        if running.writes(written) {
+            running.signal(Signal::KILL);
+        }
+        running.wait();
+    }
+    log.write(10);
+    let running = highwater(["--progress", "json", "--interval", "2ms", APPENDING])
+        .within(&folder)
+        .start();
+    let mut running = running;
+    while std::fs::read_to_string(folder.join("out"))
+        .is_ok_and(|text| !text.ends_with(&numbers(log.lines - 1..log.lines)))
+    {
+        running.line();
+    }
+    end(running);
+    let out = String::from_utf8(folder.read("out")).expect("text");
+    assert!(out == numbers(0..log.lines), "{} lines", log.lines);
+}
+
+#[test]
+fn end_of_a_killed_run_is_continued() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(50);
+    append(&folder, 140);
+    // As a run that was killed behind its last note leaves it.
+    log.write(50);
+    open(&folder.join("out")).write_all(b"50\n51\n5").expect("written");
+    let said = append(&folder, 150);
+    assert_eq!(folder.read("out"), numbers(0..100).as_bytes());
+    assert!(!said.contains("warning"), "{said}");
+}
+
+#[test]
+fn lines_of_others_stay_and_are_told() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(50);
+    append(&folder, 140);
+    log.write(50);
+    open(&folder.join("out")).write_all(b"50\n5x\n").expect("written");
+    let said = append(&folder, 150);
+    let expected = [&numbers(0..51), "5x\n", &numbers(51..100)].concat();
+    assert_eq!(String::from_utf8_lossy(&folder.read("out")), expected);
+    assert!(said.contains("2 bytes that do not come again"), "{said}");
+    // Another file has the name.
+    log.write(50);
+    fs::rename(folder.join("out"), folder.join("old")).expect("renamed");
+    let said = append(&folder, 200);
+    assert_eq!(folder.read("out"), numbers(100..150).as_bytes());
+    assert!(
+        said.contains("not the file that an earlier run has appended to"),
+        "{said}"
+    );
 }
 
 #[test]

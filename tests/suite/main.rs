@@ -43,6 +43,8 @@ mod limits;
 mod memory;
 mod metrics;
 mod misbehaving;
+#[cfg(feature = "nats")]
+mod nats;
 mod output;
 mod postgres;
 #[cfg(not(feature = "portable-platform"))]
@@ -51,6 +53,7 @@ mod records;
 mod replacing;
 mod report;
 mod resuming;
+mod retrying;
 mod roundtrip;
 #[cfg(feature = "s3")]
 mod s3;

@@ -6,6 +6,8 @@ pub mod harness;
 pub mod http;
 pub mod memory_bound;
 pub mod namespace;
+#[cfg(feature = "nats")]
+pub mod nats;
 pub mod postgres;
 #[cfg(feature = "s3")]
 pub mod s3;

@@ -1,12 +1,15 @@
 //! The input of one batch: chunks of the stream that the batch belongs to.
 
 use std::future::poll_fn;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::Chunk;
 use crate::stage::{BoxFuture, Endpoint, Facts, OpenReader, Outcome, StreamReader};
+
+use super::spool::Spool;
 
 /// What both ends share.
 #[derive(Debug, Default)]
@@ -22,6 +25,9 @@ struct Slot {
 }
 
 type Shared = Arc<Mutex<Slot>>;
+
+/// Where the batch is kept for another run of it. It blocks, so only readers on a thread of their own use it.
+type Kept = Arc<Mutex<Spool>>;
 
 fn lock(slot: &Shared) -> MutexGuard<'_, Slot> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
@@ -39,19 +45,24 @@ fn wake(mut slot: MutexGuard<'_, Slot>) {
 #[derive(Debug)]
 pub struct Feed {
     slot: Shared,
+    kept: Option<Kept>,
     /// Whether the batch's run is over.
     is_closed: bool,
 }
 
 impl Feed {
-    /// A feed, and the endpoint that a run reads it from.
-    pub fn new() -> (Self, BatchInput) {
-        let slot = Shared::default();
-        let feed = Self {
-            slot: slot.clone(),
+    /// A feed, whose bytes are kept in a folder if they may be read again.
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        Self {
+            slot: Shared::default(),
+            kept: folder.map(|folder| Arc::new(Mutex::new(Spool::new(folder)))),
             is_closed: false,
-        };
-        (feed, BatchInput(Some(slot)))
+        }
+    }
+
+    /// The endpoint that a run reads it from; each of several runs, one after the other, if it is kept.
+    pub fn input(&self) -> BatchInput {
+        BatchInput(Some((self.slot.clone(), self.kept.clone())))
     }
 
     /// Whether the batch's run is over: then what is given is dropped.
@@ -128,7 +139,8 @@ impl Drop for Feed {
 }
 
 /// The input of a batch, named and not yet opened.
-pub struct BatchInput(Option<Shared>);
+#[derive(Clone)]
+pub struct BatchInput(Option<(Shared, Option<Kept>)>);
 
 impl BatchInput {
     /// That of a run that is only planned.
@@ -150,25 +162,60 @@ impl Endpoint for BatchInput {
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         Box::pin(async move {
             match self.0 {
-                Some(slot) => Ok(OpenReader::Stream(Box::new(Reader(slot)))),
+                Some((slot, kept)) => Ok(OpenReader::Stream(Box::new(Reader { slot, kept, offset: 0 }))),
                 None => Err(Failure::because(Kind::Bug, "cannot read", "there is no batch")),
             }
         })
     }
 }
 
-struct Reader(Shared);
+struct Reader {
+    slot: Shared,
+    kept: Option<Kept>,
+    /// How many bytes it has given.
+    offset: u64,
+}
+
+impl Reader {
+    /// What an earlier run of the batch has read already; 0 if that is all.
+    fn read_kept(&self, buffer: &mut [u8]) -> Result<usize, Failure> {
+        let Some(kept) = &self.kept else { return Ok(0) };
+        kept.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .read(buffer, self.offset)
+    }
+
+    /// Keeps what was copied from the slot, which has it still if that fails.
+    fn keep(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let Some(kept) = &self.kept else { return Ok(()) };
+        kept.lock().unwrap_or_else(PoisonError::into_inner).append(bytes)
+    }
+}
 
 impl StreamReader for Reader {
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Result<usize, Stop>> {
-        let mut slot = lock(&self.0);
+        let count = self.read_kept(buffer)?;
+        if count > 0 {
+            self.offset += count as u64;
+            return Poll::Ready(Ok(count));
+        }
+        let mut slot = lock(&self.slot);
         let count = slot.left.min(buffer.len());
         if let Some(chunk) = &mut slot.chunk
             && count > 0
         {
             buffer[..count].copy_from_slice(&chunk.as_slice()[..count]);
-            chunk.advance(count);
-            slot.left -= count;
+            if self.kept.is_some() {
+                // Not under the lock: the other end must not wait for the disk.
+                drop(slot);
+                self.keep(&buffer[..count])?;
+                slot = lock(&self.slot);
+            }
+            self.offset += count as u64;
+            if let Some(chunk) = &mut slot.chunk {
+                chunk.advance(count);
+            }
+            slot.left = slot.left.saturating_sub(count);
             if slot.left == 0 {
                 wake(slot);
             }
@@ -184,11 +231,19 @@ impl StreamReader for Reader {
         slot.waker = Some(context.waker().clone());
         Poll::Pending
     }
+
+    fn blocks(&self) -> bool {
+        self.kept.is_some()
+    }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut slot = lock(&self.0);
+        if self.kept.is_some() {
+            // Another run may read on; the batch is over when its last run is.
+            return;
+        }
+        let mut slot = lock(&self.slot);
         slot.is_cut = true;
         wake(slot);
     }

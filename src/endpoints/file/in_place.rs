@@ -8,14 +8,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
 use crate::platform::{Descriptor, FileId, files};
-use crate::stage::{Holes, Outgoing};
+use crate::stage::{Holes, Outgoing, SinkEnd};
 
 use super::super::revocable::{Revocable, Revoke};
+use super::appended::Appended;
 use super::draft::Draft;
 use super::options::{Existing, WriteOptions};
 use super::target::{NEW, PRIVATE, Target, set_rights};
@@ -97,7 +98,49 @@ impl InPlace {
             let _ = file.roll_back_now();
             Errno::from_io_error(&error).unwrap_or(Errno::IO)
         })?;
-        Ok(Outgoing::new(descriptor, Box::new(file)))
+        let mut outgoing = Outgoing::new(descriptor, Box::new(file.clone()));
+        if appends && writing.sync {
+            outgoing.kept_parts = Some(Box::new(Appended::new(file)));
+        }
+        Ok(outgoing)
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its path, as messages show it.
+    pub fn shown(&self) -> String {
+        shown(self.path.as_os_str().as_bytes())
+    }
+
+    /// What the system says of it.
+    pub fn stat(&self) -> Result<Stat, Errno> {
+        files::fstat(&self.fd)
+    }
+
+    /// Makes durable what was written so far: a failure of the run does not cut it off any more. Returns where it ends.
+    pub fn keep(&self) -> Result<SinkEnd, Failure> {
+        let failed = |error| Failure::io(Kind::Sink, "cannot make it durable", error);
+        files::fdatasync(&self.fd).map_err(failed)?;
+        let found = self.stat().map_err(failed)?;
+        let mut own = self.own();
+        let length = match own.end {
+            // Nothing was written by this run.
+            0 => u64::try_from(found.st_size).unwrap_or(0),
+            end => end,
+        };
+        *own = Own {
+            start: own.end,
+            end: own.end,
+            elsewhere: 0,
+        };
+        Ok(SinkEnd {
+            device: found.st_dev,
+            inode: found.st_ino,
+            length,
+        })
     }
 
     fn own(&self) -> MutexGuard<'_, Own> {
@@ -191,7 +234,7 @@ impl Revoke for InPlace {
     }
 
     fn name(&self) -> String {
-        shown(self.path.as_os_str().as_bytes())
+        self.shown()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The files that have had a name: rotation gives them other names in the same folder.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -52,18 +52,17 @@ pub fn find(path: &Path, wanted: &Identity) -> io::Result<Option<(FollowedFile, 
 pub fn next(path: &Path, current: &Identity, last: Changed) -> io::Result<Next> {
     // A rotation between the look and the opening leads to the wrong file; then it is done again.
     loop {
-        let place = place_of(path, current, last)?;
-        let successor = match &place {
-            Place::Name => return Ok(Next::Same),
-            Place::Behind(successor) => successor,
+        let files = behind(path, current, last)?;
+        let Some(successor) = files.first() else {
+            return Ok(Next::Same);
         };
         let Some((file, identity)) = open(successor)? else {
-            if place_of(path, current, last)? == place {
+            if behind(path, current, last)? == files {
                 return Ok(Next::Same);
             }
             continue;
         };
-        if place_of(path, current, last)? == place {
+        if behind(path, current, last)? == files {
             // A writer may go on with the old file until it has been told to open the new one.
             if successor == path && file.size()? == 0 {
                 return Ok(Next::Same);
@@ -71,6 +70,13 @@ pub fn next(path: &Path, current: &Identity, last: Changed) -> io::Result<Next> 
             return Ok(Next::File(file, identity));
         }
     }
+}
+
+/// How many bytes the files have that follow the file `current`, which was changed last at that time.
+pub fn bytes_after(path: &Path, current: &Identity, last: Changed) -> io::Result<u64> {
+    let files = behind(path, current, last)?;
+    let size = |path: &PathBuf| files::stat(path).map_or(0, |found| u64::try_from(found.st_size).unwrap_or(0));
+    Ok(files.iter().map(size).sum())
 }
 
 /// When a file was changed last: seconds and nanoseconds.
@@ -82,46 +88,37 @@ pub fn changed(found: &Stat) -> Changed {
     (stamp.modified_s, stamp.modified_ns)
 }
 
-/// Where a file is among its neighbours.
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    /// It has the name.
-    Name,
-    /// The file behind it has this one.
-    Behind(PathBuf),
-}
-
-fn place_of(path: &Path, current: &Identity, last: Changed) -> io::Result<Place> {
+/// The files that had the name after the file `current`, the next one first and last the one that has it now; none if that
+/// is itself.
+fn behind(path: &Path, current: &Identity, last: Changed) -> io::Result<Vec<PathBuf>> {
     let is_current = |path: &Path| files::stat(path).is_ok_and(|found| current.has(&found));
     if is_current(path) {
-        return Ok(Place::Name);
+        return Ok(Vec::new());
     }
     let all = neighbours(path)?;
     let own = all.iter().find(|neighbour| is_current(neighbour)).cloned();
-    // NAME.3, NAME.2, NAME.1, NAME: the numbers grow with each rotation.
-    if let Some(number) = own.as_ref().and_then(|own| number(path, own)) {
-        return Ok(Place::Behind(if number <= 1 {
-            let zero = numbered(path, 0);
-            if number == 1 && files::stat(&zero).is_ok() {
-                zero
-            } else {
-                path.to_owned()
-            }
-        } else {
-            numbered(path, number - 1)
-        }));
-    }
-    // By their times; so too where it was removed.
-    let since = (last, own.unwrap_or_default());
-    let time_of = |path: &Path| files::stat(path).map_or((0, 0), |found| changed(&found));
-    let mut later: Vec<_> = (all.into_iter())
-        .filter(|neighbour| is_rotated(path, neighbour))
-        .map(|neighbour| (time_of(&neighbour), neighbour))
-        .filter(|neighbour| *neighbour > since)
-        .collect();
-    later.sort();
-    let first = later.into_iter().next().map(|(_, neighbour)| neighbour);
-    Ok(Place::Behind(first.unwrap_or_else(|| path.to_owned())))
+    let mut behind: Vec<PathBuf> = if let Some(own) = own.as_ref().and_then(|own| number(path, own)) {
+        // NAME.3, NAME.2, NAME.1, NAME: the numbers grow with each rotation. One of them is missing during a rotation.
+        let numbers = all
+            .into_iter()
+            .filter_map(|path_of| Some((number(path, &path_of)?, path_of)));
+        let mut smaller: Vec<_> = numbers.filter(|(number, _)| *number < own).collect();
+        smaller.sort();
+        smaller.into_iter().rev().map(|(_, path)| path).collect()
+    } else {
+        // By their times; so too where it was removed.
+        let since = (last, own.unwrap_or_default());
+        let time_of = |path: &Path| files::stat(path).map_or((0, 0), |found| changed(&found));
+        let rotated = all.into_iter().filter(|neighbour| is_rotated(path, neighbour));
+        let mut later: Vec<_> = rotated
+            .map(|neighbour| (time_of(&neighbour), neighbour))
+            .filter(|neighbour| *neighbour > since)
+            .collect();
+        later.sort();
+        later.into_iter().map(|(_, neighbour)| neighbour).collect()
+    };
+    behind.push(path.to_owned());
+    Ok(behind)
 }
 
 /// Whether a neighbour has a name that rotation gives: NAME.1, NAME-20261127. Others may be the state, or anything.
@@ -133,21 +130,17 @@ fn is_rotated(path: &Path, neighbour: &Path) -> bool {
     matches!(end, Some([b'.' | b'-' | b'_', digit, ..]) if digit.is_ascii_digit())
 }
 
-/// The number behind the name.
+/// The number behind the name, unless it is a date.
 fn number(path: &Path, neighbour: &Path) -> Option<u64> {
+    const LARGEST: u64 = 99_999;
     let name = path.file_name()?.as_bytes();
     let digits = neighbour
         .file_name()?
         .as_bytes()
         .strip_prefix(name)?
         .strip_prefix(b".")?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
-}
-
-fn numbered(path: &Path, number: u64) -> PathBuf {
-    let mut name: OsString = path.as_os_str().to_owned();
-    name.push(format!(".{number}"));
-    PathBuf::from(name)
+    let number = std::str::from_utf8(digits).ok()?.parse().ok();
+    number.filter(|number| *number <= LARGEST)
 }
 
 /// The regular files whose names begin with the name, itself included; compressed ones are left out.
@@ -190,6 +183,29 @@ mod tests {
             next(&path, &current, (0, 0)).expect("it works"),
             Next::File(..)
         ));
+    }
+
+    #[test]
+    fn files_behind_come_in_the_order_of_their_numbers() {
+        let folder = tempfile::tempdir().expect("it works");
+        let path = folder.path().join("log");
+        let named = |name: &str| folder.path().join(name);
+        for (name, bytes) in [
+            ("log.10", 1),
+            ("log.9", 20),
+            ("log.2", 300),
+            ("log.20261127", 5),
+            ("log.gz", 7),
+            ("log", 4000),
+        ] {
+            std::fs::write(named(name), vec![b'x'; bytes]).expect("it works");
+        }
+        let (_, current) = open(&named("log.10")).expect("it works").expect("it works");
+        let files = behind(&path, &current, (0, 0)).expect("it works");
+        assert_eq!(files, ["log.9", "log.2", "log"].map(named));
+        assert_eq!(bytes_after(&path, &current, (0, 0)).expect("it works"), 4320);
+        let (_, current) = open(&path).expect("it works").expect("it works");
+        assert_eq!(bytes_after(&path, &current, (0, 0)).expect("it works"), 0);
     }
 
     #[test]

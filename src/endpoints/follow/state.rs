@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{CWD, Mode, OFlags, Stat};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, Stat};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::error::{Failure, Kind, shown};
 use crate::flow::Position;
 use crate::platform::{self, files};
-use crate::stage::{BoxFuture, Settle, Settled};
+use crate::stage::{BoxFuture, Settle, Settled, SinkEnd};
 
 use super::neighbours::{Changed, changed};
 
@@ -73,15 +74,19 @@ pub struct Identity {
 
 impl Identity {
     pub fn of(file: &FollowedFile) -> io::Result<Self> {
-        let found = files::fstat(file)?;
-        let mut identity = Self {
+        let mut identity = Self::found(&files::fstat(file)?);
+        identity.lengthen(file);
+        Ok(identity)
+    }
+
+    /// That of a file of whose contents nothing is known.
+    pub fn found(found: &Stat) -> Self {
+        Self {
             device: found.st_dev,
             inode: found.st_ino,
             head_bytes: 0,
             head_sum: 0,
-        };
-        identity.lengthen(file);
-        Ok(identity)
+        }
     }
 
     /// Whether it could still sum more bytes.
@@ -136,55 +141,85 @@ pub struct Kept {
     /// The file.
     #[serde(flatten)]
     pub identity: Identity,
+    /// Where the file ends that the sink appends to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<SinkEnd>,
 }
 
-impl Kept {
+/// The file of a state, which one run at a time uses.
+#[derive(Debug)]
+pub struct StateFile {
+    path: PathBuf,
+    /// The file that has the name, locked.
+    locked: OwnedFd,
+}
+
+impl StateFile {
+    /// Opens and locks it, and creates an empty one if there is none. Where there are no locks it is not locked.
+    ///
+    /// # Errors
+    /// If another run uses it.
+    pub fn open(path: PathBuf) -> Result<Self, Failure> {
+        let flags = OFlags::RDONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOCTTY;
+        let open = || -> io::Result<Option<OwnedFd>> {
+            let file = files::open(&path, flags, Mode::RUSR | Mode::WUSR)?;
+            if files::flock(&file, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK) {
+                return Err(Errno::WOULDBLOCK.into());
+            }
+            // Another run may have replaced it in between.
+            let (opened, named) = (files::fstat(&file)?, files::stat(&path));
+            let is_same = named.is_ok_and(|named| (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino));
+            Ok(is_same.then_some(file))
+        };
+        loop {
+            match open() {
+                Ok(Some(locked)) => return Ok(Self { path, locked }),
+                Ok(None) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let why = format!("another run uses the state in {}", shown(path.as_os_str().as_bytes()));
+                    return Err(Failure::because(Kind::Source, "cannot go on", why));
+                }
+                Err(error) => return Err(failed("cannot open", &path, error)),
+            }
+        }
+    }
+
     /// What an earlier run has noted; `None` if there is nothing.
     ///
     /// # Errors
     /// If there is something else.
-    pub fn read(path: &Path) -> Result<Option<Self>, Failure> {
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let read = files::open(path, flags, Mode::empty())
-            .map_err(io::Error::from)
-            .and_then(|file| {
-                let mut text = Vec::new();
-                files::Stream(&file).take(LONGEST).read_to_end(&mut text)?;
-                Ok(text)
-            });
-        let text = match read {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failed("cannot read", path, error)),
-        };
-        let kept: Option<Self> = serde_json::from_slice(&text).ok();
+    pub fn read(&self) -> Result<Option<Kept>, Failure> {
+        let mut text = Vec::new();
+        let read = files::Stream(&self.locked).take(LONGEST).read_to_end(&mut text);
+        read.map_err(|error| failed("cannot read", &self.path, error))?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let kept: Option<Kept> = serde_json::from_slice(&text).ok();
         let kept = kept.filter(|kept| kept.schema == SCHEMA);
         kept.map(Some).ok_or_else(|| {
             let why = format!(
                 "{} is no state of follow=true; remove it to begin anew",
-                shown(path.as_os_str().as_bytes())
+                shown(self.path.as_os_str().as_bytes())
             );
             Failure::because(Kind::Integrity, "cannot go on", why)
         })
     }
 
-    /// Replaces the file, durably.
-    fn write(&self, path: &Path) -> io::Result<()> {
-        let mut new = path.as_os_str().to_owned();
+    /// Replaces it, durably.
+    fn write(&mut self, kept: &Kept) -> io::Result<()> {
+        let mut new = self.path.as_os_str().to_owned();
         new.push(".new");
         let new = PathBuf::from(new);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = files::open(&new, flags, Mode::RUSR | Mode::WUSR)?;
-        files::write_all(&file, serde_json::to_string(self)?.as_bytes())?;
+        // Before it has the name, so that the name is locked at any time. Nobody else locks it, or there are no locks.
+        let _ = files::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        files::write_all(&file, serde_json::to_string(kept)?.as_bytes())?;
         files::fsync(&file)?;
-        files::renameat(CWD, &new, CWD, path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = files::open(
-            folder.unwrap_or(Path::new(".")),
-            OFlags::RDONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        Ok(files::fsync(&folder)?)
+        files::renameat(CWD, &new, CWD, &self.path)?;
+        self.locked = file;
+        files::sync_parent(&self.path)
     }
 }
 
@@ -202,7 +237,7 @@ struct Part {
 }
 
 enum Message {
-    Durable(u64),
+    Durable(u64, Option<SinkEnd>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -211,6 +246,8 @@ pub struct Keeper {
     parts: Arc<Mutex<VecDeque<Part>>>,
     failure: Arc<Mutex<Option<Failure>>>,
     sender: Mutex<Sender<Message>>,
+    /// Where the file ended that an earlier run has appended to.
+    earlier: Option<SinkEnd>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -218,19 +255,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Keeper {
-    /// Starts the thread, which writes `path` whenever more is durable.
+    /// Starts the thread, which writes the state whenever more is durable.
     ///
     /// # Errors
     /// If there is no thread.
-    pub fn start(path: PathBuf) -> Result<Arc<Self>, Failure> {
+    pub fn start(state: StateFile, earlier: Option<SinkEnd>) -> Result<Arc<Self>, Failure> {
         let (sender, receiver) = channel();
         let keeper = Self {
             parts: Arc::default(),
             failure: Arc::default(),
             sender: Mutex::new(sender),
+            earlier,
         };
         let (parts, failure) = (keeper.parts.clone(), keeper.failure.clone());
-        let work = move || keep(&path, &receiver, &parts, &failure);
+        let work = move || keep(state, &receiver, &parts, &failure);
         platform::spawn("state", STACK, work)
             .map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))?;
         Ok(Arc::new(keeper))
@@ -252,27 +290,39 @@ impl Keeper {
         }
     }
 
+    /// Everything up to a position is durable, in a file that ends there.
+    pub fn tell(&self, position: Position, end: Option<SinkEnd>) {
+        let position = u64::try_from(position.0).unwrap_or(u64::MAX);
+        // The thread ends with this.
+        let _ = lock(&self.sender).send(Message::Durable(position, end));
+    }
+
     /// Why the state could not be written.
     pub fn failure(&self) -> Option<Failure> {
         lock(&self.failure).take()
     }
 }
 
-fn keep(path: &Path, messages: &Receiver<Message>, parts: &Mutex<VecDeque<Part>>, failure: &Mutex<Option<Failure>>) {
+fn keep(
+    mut state: StateFile,
+    messages: &Receiver<Message>,
+    parts: &Mutex<VecDeque<Part>>,
+    failure: &Mutex<Option<Failure>>,
+) {
     while let Ok(message) = messages.recv() {
         let mut durable = None;
         let mut flushed = Vec::new();
         for message in std::iter::once(message).chain(messages.try_iter()) {
             match message {
-                Message::Durable(position) => durable = Some(position),
+                Message::Durable(position, end) => durable = Some((position, end)),
                 Message::Flush(sender) => flushed.push(sender),
             }
         }
-        if let Some(position) = durable
-            && let Some(kept) = kept_at(position, &mut lock(parts))
-            && let Err(error) = kept.write(path)
+        if let Some((position, end)) = durable
+            && let Some(kept) = kept_at(position, end, &mut lock(parts))
+            && let Err(error) = state.write(&kept)
         {
-            let error = failed("cannot write", path, error);
+            let error = failed("cannot write", &state.path, error);
             tracing::error!("{error}");
             *lock(failure) = Some(error);
         }
@@ -284,7 +334,7 @@ fn keep(path: &Path, messages: &Receiver<Message>, parts: &Mutex<VecDeque<Part>>
 }
 
 /// The state at a position. Files before it are forgotten.
-fn kept_at(position: u64, parts: &mut VecDeque<Part>) -> Option<Kept> {
+fn kept_at(position: u64, sink: Option<SinkEnd>, parts: &mut VecDeque<Part>) -> Option<Kept> {
     while parts.get(1).is_some_and(|next| next.from <= position) {
         parts.pop_front();
     }
@@ -294,6 +344,7 @@ fn kept_at(position: u64, parts: &mut VecDeque<Part>) -> Option<Kept> {
         position,
         offset: part.offset + position.checked_sub(part.from)?,
         identity: part.identity,
+        sink,
     })
 }
 
@@ -312,8 +363,14 @@ impl Settle for Keeper {
     }
 
     fn acknowledge(&self, position: Position) {
-        let position = u64::try_from(position.0).unwrap_or(u64::MAX);
-        // The thread ends with this.
-        let _ = lock(&self.sender).send(Message::Durable(position));
+        self.tell(position, None);
+    }
+
+    fn acknowledge_with(&self, position: Position, end: SinkEnd) {
+        self.tell(position, Some(end));
+    }
+
+    fn earlier_end(&self) -> Option<SinkEnd> {
+        self.earlier
     }
 }

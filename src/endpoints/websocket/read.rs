@@ -6,7 +6,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use memchr::memchr;
 use tokio::io::AsyncWrite;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -17,6 +16,7 @@ use crate::platform::Queued;
 use crate::records::json::Scanner;
 use crate::stage::{RecordReader, StreamReader};
 
+use super::super::messages;
 use super::{Form, Socket, described, failure, is_end};
 
 const READING: &str = "cannot read";
@@ -114,33 +114,10 @@ impl Reader {
     /// What a text message becomes.
     fn text(&mut self, text: Bytes) -> Result<Bytes, String> {
         match self.form {
-            Form::Json => self.json(&text),
-            Form::Lines => {
-                let line = text.strip_suffix(b"\n").unwrap_or(&text);
-                if memchr(b'\n', line).is_some() {
-                    return Err("there is a newline in it; as=json or as=bytes accepts it".to_owned());
-                }
-                Ok(text.slice_ref(line))
-            }
+            Form::Json => messages::json(&mut self.scanner, &text, "as=lines or as=bytes accepts it"),
+            Form::Lines => messages::line(&text, "as=json or as=bytes accepts it"),
             _ => Ok(text),
         }
-    }
-
-    /// A JSON value on one line.
-    fn json(&mut self, text: &Bytes) -> Result<Bytes, String> {
-        let value = text.trim_ascii();
-        self.scanner.restart();
-        match self.scanner.scan(value, true) {
-            Ok(Some(end)) if end == value.len() => {}
-            Ok(_) => return Err("it is more than one JSON value; as=lines or as=bytes accepts it".to_owned()),
-            Err(wrong) => return Err(format!("it is not JSON: {} (at byte {} of it)", wrong.why, wrong.at)),
-        }
-        if !self.scanner.has_newline() {
-            return Ok(text.slice_ref(value));
-        }
-        // A newline in a string is escaped, so each of these is between two tokens.
-        let line = value.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte });
-        Ok(line.collect())
     }
 
     /// Answers the peer's Close, which the library has queued. The peer may be gone by then.

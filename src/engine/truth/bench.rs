@@ -144,6 +144,7 @@ impl Bench {
             pool,
             expected: None,
             is_unbounded: false,
+            is_draining: Arc::default(),
             controls: Controls::detached(&[]),
         });
         Self { watch, tallies }

@@ -202,6 +202,23 @@ fn lines_of_stages(snapshot: &Snapshot) -> Vec<Entry> {
             "how far the program is in its file",
         ));
     }
+    if has(|stage| stage.batches.is_some()) {
+        let meaning =
+            "one batch is filled while the one before it is committed; a committed one stays, whatever comes later";
+        entries.push(entry(Paint::Faint, "batches", meaning));
+    }
+    if has(|stage| stage.backlog.is_some()) {
+        let meaning = "what others have written to the file and this run has not read";
+        entries.push(entry(Paint::Faint, "not read yet", meaning));
+    }
+    if has(|stage| stage.acknowledged.is_some()) {
+        let meaning = "the position behind which the next run goes on after a crash";
+        entries.push(entry(Paint::Faint, "durable up to", meaning));
+    }
+    if has(|stage| stage.queue.is_some()) {
+        let meaning = "messages that wait in the queue, that this run holds, and that came again";
+        entries.push(entry(Paint::Faint, "pending", meaning));
+    }
     if has(|stage| stage.snapshot_age.is_some_and(|age| age.as_secs() > 0)) {
         let meaning = "how long the server has kept the rows as they were for this query";
         entries.push(entry(Paint::Faint, "snapshot", meaning));

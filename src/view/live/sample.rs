@@ -60,6 +60,7 @@ pub fn throttled() -> Snapshot {
             progress: None,
             remaining: None,
             paused: false,
+            is_draining: false,
         },
         lane: "linked",
         graph: Arc::new(Graph::chain(stages.len())),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr;
 
-use crate::engine::{LinkSample, Snapshot, StageSample};
+use crate::engine::{LinkSample, QueueSample, Snapshot, StageSample};
 use crate::flow::RecordLevels;
 use crate::grammar::{human_count, human_size};
 use crate::graph::{Id, NodeId};
@@ -127,6 +127,9 @@ pub fn lines(snapshot: &Snapshot, columns: &Columns, has_links: bool, two_lines:
             lines.extend(program(&snapshot.stages[node], &rails, columns));
             lines.extend(file(&snapshot.stages[node], &rails));
             lines.extend(query(&snapshot.stages[node], &rails));
+            lines.extend(backlog(&snapshot.stages[node], &rails));
+            lines.extend(batches(&snapshot.stages[node], &rails, columns));
+            lines.extend(unread_messages(&snapshot.stages[node], &rails));
         }
         if has_links && input.is_none() && snapshot.lane != "linked" {
             let text = format!(
@@ -323,12 +326,63 @@ fn file(stage: &StageSample, rails: &str) -> Option<Line> {
     Some(Line::default().with(Paint::Faint, format!("{indent}{}, {at}", file.path)))
 }
 
+/// What waits in the queue of a source, and what of it came.
+fn unread_messages(stage: &StageSample, rails: &str) -> Option<Line> {
+    let QueueSample {
+        pending,
+        unacknowledged,
+        redelivered,
+    } = stage.queue?;
+    let indent = " ".repeat(MARKER) + rails + "  ";
+    let text = format!("{indent}{pending} pending, {unacknowledged} unacknowledged, {redelivered} redelivered");
+    Some(Line::default().with(Paint::Faint, text))
+}
+
 /// How long a server has kept the snapshot of a query: it cannot clean up what has changed since.
 fn query(stage: &StageSample, rails: &str) -> Option<Line> {
     let age = Duration::from_secs(stage.snapshot_age?.as_secs());
     let indent = " ".repeat(MARKER) + rails + "  ";
     let text = format!("{indent}snapshot {} old", humantime::format_duration(age));
     (!age.is_zero()).then(|| Line::default().with(Paint::Faint, text))
+}
+
+/// How far a source is behind the writer, and behind itself what is durable.
+fn backlog(stage: &StageSample, rails: &str) -> Option<Line> {
+    let behind = stage.backlog.map(|bytes| format!("{} not read yet", human_size(bytes)));
+    let durable = stage.acknowledged.map(|position| format!("durable up to {position}"));
+    let parts: Vec<String> = [behind, durable].into_iter().flatten().collect();
+    let indent = " ".repeat(MARKER) + rails + "  ";
+    (!parts.is_empty()).then(|| Line::default().with(Paint::Faint, indent + &parts.join("; ")))
+}
+
+fn counted(batches: u64) -> String {
+    let noun = if batches == 1 { "batch" } else { "batches" };
+    format!("{} {noun}", human_count(batches))
+}
+
+/// The batch that is being filled, and how those before it ended.
+fn batches(stage: &StageSample, rails: &str, columns: &Columns) -> Option<Line> {
+    let batches = stage.batches.as_ref()?;
+    let filled = batches.bytes.zip(batches.age).map(|(bytes, age)| {
+        let records = batches.records.filter(|records| *records > 0);
+        let records = records.map_or_else(String::new, |records| format!(", {} records", human_count(records)));
+        format!("the next has {}{records}, {} old", human_size(bytes), passing(age))
+    });
+    let committing = batches.is_committing.then(|| "one is being committed".to_owned());
+    let committed = format!("{} committed", counted(batches.committed));
+    let last = batches.last.as_ref().filter(|_| batches.failed > 0);
+    let failed = last.map(|last| format!("{} failed, the last: {last}", human_count(batches.failed)));
+    let indent = " ".repeat(MARKER) + rails + "  ";
+    let parts: Vec<String> = [Some(committed), filled, committing, failed]
+        .into_iter()
+        .flatten()
+        .collect();
+    // What matters least is left out first.
+    let texts = (1..=parts.len())
+        .rev()
+        .map(|count| indent.clone() + &parts[..count].join("; "));
+    let text = texts.into_iter().find(|text| text.width() <= columns.whole)?;
+    Some(Line::default().with(Paint::Faint, text))
 }
 
 /// A level with its numbers, behind its connector.

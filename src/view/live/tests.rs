@@ -6,7 +6,7 @@ use std::time::Duration;
 use snapbox::data::DataFormat;
 use snapbox::{Data, IntoData, assert_data_eq};
 
-use crate::engine::{ChildSample, RateLimit, Snapshot};
+use crate::engine::{BatchSample, ChildSample, RateLimit, Snapshot};
 use crate::graph::{Graph, Id, Port};
 use crate::stage::Outside;
 
@@ -70,6 +70,32 @@ fn assert_picture(name: &str, actual: String) {
         actual.into_data().raw(),
         Data::read_from(path.as_ref(), Some(DataFormat::Text)).raw()
     );
+}
+
+/// A followed file in batches, while one is committed.
+fn batches() -> Snapshot {
+    let mut snapshot = throttled();
+    let stages = snapshot.stages.values_mut();
+    (stages[0].backlog, stages[0].acknowledged) = (Some(3 << 20), Some(123_456_789));
+    stages[3].batches = Some(BatchSample {
+        committed: 12,
+        failed: 1,
+        is_committing: true,
+        bytes: Some(5 << 20),
+        records: Some(40_000),
+        age: Some(Duration::from_millis(12_300)),
+        last: Some("cannot write: No space left on device".to_owned()),
+    });
+    snapshot
+}
+
+#[test]
+fn batches_and_backlog() {
+    let pictures = [40, 80, 120].map(|columns| shown(&batches(), columns, 40, NO_COLOUR));
+    assert_picture("batches", pictures.join("\n"));
+    let mut draining = batches();
+    draining.run.is_draining = true;
+    assert!(shown(&draining, 120, 40, NO_COLOUR).contains("finishing: 2 batches to commit"));
 }
 
 #[test]
@@ -350,6 +376,7 @@ fn explanation_is_of_what_is_shown() {
         ("attached", attached()),
         ("direct-lane", direct()),
         ("unbounded", unbounded()),
+        ("batches", batches()),
     ] {
         let all: String = [40, 80, 120]
             .map(|columns| shown_with(&explaining, &snapshot, columns, 90) + "\n")

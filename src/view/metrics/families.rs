@@ -171,6 +171,61 @@ pub static STAGE: &[Field] = &[
         "highwater_stage_snapshot_age_seconds",
         "How long a database has kept the snapshot of a source's query; absent of other stages.",
     ),
+    counter(
+        "batches_committed",
+        "highwater_stage_batches_committed_total",
+        "Batches that are complete and durable; absent where a stage makes none.",
+    ),
+    counter(
+        "batches_failed",
+        "highwater_stage_batches_failed_total",
+        "Runs of a batch that failed; absent where a stage makes none.",
+    ),
+    gauge(
+        "batch_committing",
+        "highwater_stage_batch_committing",
+        "Whether a batch is being committed: 1 or 0; absent where a stage makes none.",
+    ),
+    gauge(
+        "batch_bytes",
+        "highwater_stage_batch_bytes",
+        "Bytes of the batch that is being filled; absent without one.",
+    ),
+    gauge(
+        "batch_records",
+        "highwater_stage_batch_records",
+        "Records of the batch that is being filled; absent without one.",
+    ),
+    gauge(
+        "batch_age_s",
+        "highwater_stage_batch_age_seconds",
+        "The time since the first byte of the batch that is being filled; absent without one.",
+    ),
+    gauge(
+        "acknowledged_position",
+        "highwater_stage_acknowledged_position",
+        "The position of a source's input up to which everything is durable; absent where it does not note that.",
+    ),
+    gauge(
+        "backlog_bytes",
+        "highwater_stage_backlog_bytes",
+        "Bytes that a writer has added to a followed file and that are not read yet; absent of other stages.",
+    ),
+    gauge(
+        "pending",
+        "highwater_stage_pending_messages",
+        "Messages that wait at the server of a source's queue; absent of other stages.",
+    ),
+    gauge(
+        "unacknowledged",
+        "highwater_stage_unacknowledged_messages",
+        "Messages of a queue that came and are not acknowledged; absent of other stages.",
+    ),
+    counter(
+        "redelivered",
+        "highwater_stage_redelivered_messages_total",
+        "Messages of a queue that came and had been delivered before; absent of other stages.",
+    ),
     gauge(
         "limit_bytes_per_s",
         "highwater_stage_limit_bytes_per_second",
@@ -269,8 +324,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::engine::RecordCounts;
+    use crate::engine::{BatchSample, RecordCounts};
     use crate::flow::RecordLevels;
+    use crate::stage::QueueState;
     use crate::view::{json, live::sample};
 
     /// The keys of an object's numbers, known or not, without words and lists.
@@ -300,10 +356,14 @@ mod tests {
         });
         snapshot.stages.values_mut()[3].records = Some(RecordCounts::default());
         snapshot.stages.values_mut()[3].record_limit = Some(500.into());
+        snapshot.stages.values_mut()[3].queue = Some((&QueueState::default()).into());
         snapshot.stages.values_mut()[3].snapshot_age = Some(std::time::Duration::from_secs(1));
+        snapshot.stages.values_mut()[3].batches = Some(BatchSample::default());
+        snapshot.stages.values_mut()[3].acknowledged = Some(7);
+        snapshot.stages.values_mut()[3].backlog = Some(9);
         let object: Value = serde_json::from_str(&json::sample(&snapshot)).expect("an object");
         assert_eq!(numbers(&object), keys(RUN, &["schema"]));
-        assert_eq!(numbers(&object["stages"][3]), keys(STAGE, &["index"]));
+        assert_eq!(numbers(&object["stages"][3]), keys(STAGE, &["index", "batch_last"]));
         assert_eq!(numbers(&object["links"][0]), keys(LINK, &["from", "to"]));
     }
 }

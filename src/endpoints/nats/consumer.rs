@@ -1,0 +1,104 @@
+//! The durable consumer that a stream is read through.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::{AckPolicy, Config, Info, pull};
+use async_nats::jetstream::context::ConsumerInfoErrorKind;
+use async_nats::jetstream::{self, Context};
+
+use crate::error::{Failure, Kind};
+
+/// What the user said of a consumer.
+pub struct Consumer {
+    pub name: String,
+    pub filter: Option<String>,
+    pub ack_wait: Option<Duration>,
+    pub max_deliver: Option<i64>,
+}
+
+impl Consumer {
+    /// Finds it, or makes it. Returns after how long without a sign of life the server delivers again.
+    pub async fn find(&self, context: &Context, stream: &str) -> Result<Duration, Failure> {
+        let operation = || format!("cannot use the consumer {} of {stream}", self.name);
+        let failed = |error: &dyn std::error::Error| Failure::because(Kind::Source, operation(), with_sources(error));
+        let of_stream = context
+            .get_stream_no_info(stream)
+            .await
+            .map_err(|error| failed(&error))?;
+        let info: Info = match of_stream.consumer_info(&self.name).await {
+            Ok(info) => info,
+            Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => {
+                let made = of_stream.create_consumer(self.configuration()).await;
+                made.map_err(|error| failed(&error))?.cached_info().clone()
+            }
+            Err(error) => return Err(failed(&error)),
+        };
+        if let Some(why) = self.differs(&info.config) {
+            return Err(Failure::because(Kind::Usage, operation(), why));
+        }
+        let waits = info.config.backoff.iter().copied();
+        Ok(waits.min().unwrap_or(info.config.ack_wait))
+    }
+
+    fn configuration(&self) -> pull::Config {
+        pull::Config {
+            durable_name: Some(self.name.clone()),
+            ack_policy: AckPolicy::Explicit,
+            ack_wait: self.ack_wait.unwrap_or_default(),
+            max_deliver: self.max_deliver.unwrap_or_default(),
+            filter_subject: self.filter.clone().unwrap_or_default(),
+            // Each reader has a bound of its own.
+            max_ack_pending: -1,
+            ..pull::Config::default()
+        }
+    }
+
+    /// Why a consumer of that name is not the one that was asked for.
+    fn differs(&self, config: &Config) -> Option<String> {
+        let different = |name: &str, has: String, given: String| {
+            Some(format!("it exists with {name}={has}, and {name}={given} was given"))
+        };
+        if config.deliver_subject.is_some() {
+            return Some("it is a push consumer; messages are only pulled".to_owned());
+        }
+        if config.ack_policy != AckPolicy::Explicit {
+            return Some("its messages are not acknowledged one by one (ack policy explicit)".to_owned());
+        }
+        if config.headers_only {
+            return Some("it delivers headers only".to_owned());
+        }
+        match &self.filter {
+            Some(filter) if *filter != config.filter_subject => {
+                return different("filter", config.filter_subject.clone(), filter.clone());
+            }
+            _ => {}
+        }
+        if let Some(given) = self.ack_wait.filter(|given| *given != config.ack_wait) {
+            let shown = |time| humantime::format_duration(time).to_string();
+            return different("ack-wait", shown(config.ack_wait), shown(given));
+        }
+        if let Some(given) = self.max_deliver.filter(|given| *given != config.max_deliver) {
+            return different("max-deliver", config.max_deliver.to_string(), given.to_string());
+        }
+        None
+    }
+}
+
+/// An error and what caused it; the library's own texts often leave that out.
+pub fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// The streams that a connection leads to.
+pub fn context(client: async_nats::Client) -> Context {
+    jetstream::new(client)
+}

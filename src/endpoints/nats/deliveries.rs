@@ -1,0 +1,209 @@
+//! Messages that were delivered and are not acknowledged.
+
+use std::collections::{HashSet, VecDeque};
+
+use async_nats::Subject;
+
+/// One delivery of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivery {
+    /// The position behind it.
+    pub position: u128,
+    /// The message's number in the stream.
+    pub stream: u64,
+    /// The number of the delivery: the consumer counts those to all its readers.
+    pub number: u64,
+    /// How often the message was delivered, this time included.
+    pub times: u64,
+}
+
+/// What the subject says that a delivery is acknowledged on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parsed {
+    pub stream: u64,
+    pub number: u64,
+    pub times: u64,
+    /// How many messages wait at the server behind it.
+    pub pending: u64,
+}
+
+/// The subjects of one consumer that its deliveries are acknowledged on. They differ only in numbers, which are kept
+/// instead of them.
+#[derive(Debug, Clone, Default)]
+pub struct Subjects {
+    before: String,
+    behind: &'static str,
+}
+
+impl Subjects {
+    /// Reads `$JS.ACK.[DOMAIN.ACCOUNT.]STREAM.CONSUMER.TIMES.STREAM-NUMBER.NUMBER.TIME.PENDING[.TOKEN]`.
+    pub fn parse(&mut self, subject: &str) -> Option<Parsed> {
+        let dots = subject.bytes().filter(|byte| *byte == b'.').count();
+        let (names, behind) = match dots {
+            8 => (4, ""),
+            10 => (6, ""),
+            11.. => (6, ".0"),
+            _ => return None,
+        };
+        let mut ends = memchr::memchr_iter(b'.', subject.as_bytes());
+        let at = ends.nth(names - 1)? + 1;
+        let (before, numbers) = subject.split_at(at);
+        if self.before != before {
+            before.clone_into(&mut self.before);
+        }
+        self.behind = behind;
+        let mut numbers = numbers.split('.').map_while(|token| token.parse().ok());
+        let mut next = || numbers.next();
+        let (times, stream, number, _time, pending) = (next()?, next()?, next()?, next()?, next()?);
+        Some(Parsed {
+            stream,
+            number,
+            times,
+            pending,
+        })
+    }
+
+    /// The subject of a delivery. The server does not look at its time, nor at what was pending.
+    pub fn of(&self, delivery: Delivery) -> Subject {
+        let Self { before, behind } = self;
+        let Delivery {
+            stream, number, times, ..
+        } = delivery;
+        format!("{before}{times}.{stream}.{number}.0.0{behind}").into()
+    }
+}
+
+/// Bytes of memory that one of them takes.
+pub const EACH: u64 = 2 * size_of::<Delivery>() as u64 + 4 * size_of::<u64>() as u64;
+
+/// The deliveries that are not acknowledged, in their order.
+#[derive(Debug, Default)]
+pub struct Deliveries {
+    held: VecDeque<Delivery>,
+    streams: HashSet<u64>,
+    /// The last number of a delivery.
+    last: u64,
+    /// Distinguishes numbers that come again, because the server has forgotten deliveries; greater each time.
+    epoch: u64,
+}
+
+impl Deliveries {
+    /// Adds a delivery; `None` if the message is held already. Positions only grow. They are even behind a message and odd
+    /// before it, so that no two readers of a consumer ever have the same one.
+    pub fn add(&mut self, parsed: Parsed, now: impl FnOnce() -> u64) -> Option<Delivery> {
+        if parsed.number <= self.last {
+            self.epoch = now().max(self.epoch + 1);
+        }
+        self.last = parsed.number;
+        if !self.streams.insert(parsed.stream) {
+            return None;
+        }
+        let delivery = Delivery {
+            position: (u128::from(self.epoch) << 64) + 2 * u128::from(parsed.number),
+            stream: parsed.stream,
+            number: parsed.number,
+            times: parsed.times,
+        };
+        self.held.push_back(delivery);
+        Some(delivery)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Takes those up to a position. They count until they are forgotten.
+    pub fn take_up_to(&mut self, position: u128) -> Vec<Delivery> {
+        let count = self.held.partition_point(|delivery| delivery.position <= position);
+        self.held.drain(..count).collect()
+    }
+
+    /// The server has acknowledged them.
+    pub fn forget(&mut self, acknowledged: &[Delivery]) {
+        for delivery in acknowledged {
+            self.streams.remove(&delivery.stream);
+        }
+    }
+
+    /// Drops the one that was added last.
+    pub fn drop_last(&mut self) {
+        if let Some(delivery) = self.held.pop_back() {
+            self.streams.remove(&delivery.stream);
+        }
+    }
+
+    /// Those that nothing was taken of.
+    pub fn iter(&self) -> impl Iterator<Item = Delivery> {
+        self.held.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(stream: u64, number: u64) -> Parsed {
+        Parsed {
+            stream,
+            number,
+            times: 1,
+            pending: 0,
+        }
+    }
+
+    #[test]
+    fn each_form_of_a_subject_is_read() {
+        for (subject, shown) in [
+            ("$JS.ACK.S.c.2.10.11.123.4", "$JS.ACK.S.c.2.10.11.0.0"),
+            ("$JS.ACK._.acc.S.c.2.10.11.123.4", "$JS.ACK._.acc.S.c.2.10.11.0.0"),
+            (
+                "$JS.ACK._.acc.S.c.2.10.11.123.4.token",
+                "$JS.ACK._.acc.S.c.2.10.11.0.0.0",
+            ),
+        ] {
+            let mut subjects = Subjects::default();
+            let parsed = subjects.parse(subject).expect("a subject");
+            assert_eq!(
+                (parsed.times, parsed.stream, parsed.number, parsed.pending),
+                (2, 10, 11, 4)
+            );
+            let delivery = Deliveries::default().add(parsed, || 0).expect("new");
+            assert_eq!(subjects.of(delivery).as_str(), shown);
+        }
+        for wrong in ["", "$JS.ACK.S.c.2.10.11.123", "$JS.ACK.S.c.x.10.11.123.4", "_INBOX.a"] {
+            assert_eq!(Subjects::default().parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn message_that_is_held_is_not_added() {
+        let mut held = Deliveries::default();
+        assert!(held.add(parsed(5, 1), || 0).is_some());
+        assert!(held.add(parsed(6, 2), || 0).is_some());
+        assert!(held.add(parsed(5, 3), || 0).is_none());
+        let taken = held.take_up_to(2);
+        assert_eq!(taken.len(), 1);
+        assert!(held.add(parsed(5, 4), || 0).is_none(), "not confirmed yet");
+        held.forget(&taken);
+        assert!(held.add(parsed(5, 5), || 0).is_some());
+        assert_eq!(held.len(), 2);
+    }
+
+    #[test]
+    fn positions_grow_when_numbers_come_again() {
+        let mut held = Deliveries::default();
+        let mut position = |stream, number| held.add(parsed(stream, number), || 7).expect("new").position;
+        let positions = [
+            position(1, 8),
+            position(2, 9),
+            position(3, 4),
+            position(4, 5),
+            position(5, 2),
+        ];
+        assert!(positions.is_sorted(), "{positions:?}");
+        assert_eq!(positions[1], 18);
+        assert_eq!(positions[2] >> 64, 7);
+        assert_eq!(positions[4] >> 64, 8);
+    }
+}

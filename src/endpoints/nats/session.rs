@@ -1,0 +1,642 @@
+//! The task between a server and a reader: it asks for messages as far as there is room, keeps the server from delivering
+//! them again while they are held, and acknowledges them once they are durable.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, SystemTime};
+
+use async_nats::client::Request;
+use async_nats::jetstream::Context;
+use async_nats::{Client, Message, StatusCode, Subscriber};
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, interval_at, sleep_until};
+
+use crate::error::{Failure, Kind};
+use crate::grammar::{format_size, human_size};
+use crate::records::json::Scanner;
+use crate::stage::QueueState;
+
+use super::super::messages;
+use super::consumer::with_sources;
+use super::deliveries::{Deliveries, Delivery, Parsed, Subjects};
+use super::server::Events;
+
+const READING: &str = "cannot read";
+/// The most messages that are asked for at once.
+const PULL: usize = 512;
+/// How many messages the library queues: those of one request, and what the server says besides.
+pub const SUBSCRIBED: usize = PULL + 64;
+/// Bytes that are counted for each message besides its own.
+const OVERHEAD: usize = 256;
+/// The least bytes of a request, so that small messages come in numbers.
+const LEAST: usize = 256 << 10;
+/// Bytes of a request besides its largest message: for the subject and the headers.
+const HEADERS: usize = 16 << 10;
+/// The most memory that a session holds besides its largest messages and its deliveries, in bytes: two requests of small
+/// messages, and those that the library queues.
+pub const MEMORY: u64 = 2 * (LEAST + HEADERS) as u64 + (SUBSCRIBED * 512) as u64;
+/// How many of the largest messages it holds: one of each of two requests, and one that the library reads into memory of up
+/// to twice its size.
+pub const HELD: u64 = 4;
+/// How long a request waits at the server.
+const EXPIRES: Duration = Duration::from_secs(30);
+/// How much later than that a request is taken to be lost.
+const LATE: Duration = Duration::from_secs(2);
+/// The pause after a request that the server has not accepted.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long the server may take to confirm.
+const CONFIRM: Duration = Duration::from_secs(5);
+
+/// What to do with a message that is no record.
+pub enum Bad {
+    Fail,
+    /// Drop it; first publish it to the subject, if there is one.
+    Skip(Option<String>),
+}
+
+/// What a session keeps to.
+pub struct Terms {
+    pub stream: String,
+    pub consumer: String,
+    pub is_json: bool,
+    pub bad: Bad,
+    /// Bytes of the largest message with its newline.
+    pub largest: usize,
+    /// The most deliveries that are held.
+    pub most: usize,
+    pub ack_wait: Duration,
+    /// After how long without a message it ends.
+    pub idle: Option<Duration>,
+    /// After how many messages it ends.
+    pub wanted: Option<u64>,
+}
+
+/// A message for the reader.
+pub struct Record {
+    pub bytes: Bytes,
+    pub position: u128,
+}
+
+/// What the session and the reader share.
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Record>,
+    /// Bytes of the queue, with those that are counted for each message.
+    queued: usize,
+    waker: Option<Waker>,
+    /// Set once no more comes, and why if that is a failure.
+    end: Option<Result<(), Failure>>,
+    rejected: u64,
+    /// The position up to which everything is durable.
+    durable: u128,
+    /// Whether the reader is gone.
+    is_closed: bool,
+    /// Whether the run is over.
+    is_settled: bool,
+    /// Whether everything that is durable was confirmed after that.
+    is_done: bool,
+}
+
+/// The reader's side.
+#[derive(Default)]
+pub struct Shared {
+    state: Mutex<State>,
+    /// Tells the session that something of it has changed.
+    changed: Notify,
+    done: Notify,
+    pub queue: Arc<QueueState>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next message, or the end; `None` if the reader has to wait.
+    pub fn next(&self, waker: &Waker) -> Option<Result<Option<Record>, Failure>> {
+        let mut state = self.lock();
+        if let Some(record) = state.queue.pop_front() {
+            state.queued -= record.bytes.len() + OVERHEAD;
+            // The session asks for more when half of it was taken, and counts the rest by itself.
+            if state.queue.len().is_multiple_of(PULL / 4) || record.bytes.len() > HEADERS {
+                self.changed.notify_one();
+            }
+            return Some(Ok(Some(record)));
+        }
+        match state.end.take() {
+            Some(Ok(())) => {
+                state.end = Some(Ok(()));
+                Some(Ok(None))
+            }
+            Some(Err(failure)) => Some(Err(failure)),
+            None => {
+                state.waker = Some(waker.clone());
+                None
+            }
+        }
+    }
+
+    /// How many messages were dropped since this was asked last.
+    pub fn rejected(&self) -> u64 {
+        std::mem::take(&mut self.lock().rejected)
+    }
+
+    /// The reader needs no more.
+    pub fn close(&self) {
+        self.lock().is_closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Everything up to `position` is durable.
+    pub fn acknowledge(&self, position: u128) {
+        let mut state = self.lock();
+        state.durable = position.max(state.durable);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Waits until everything that is durable was confirmed, and gives back the rest.
+    pub async fn settle(&self) {
+        self.lock().is_settled = true;
+        self.changed.notify_one();
+        loop {
+            let done = self.done.notified();
+            if self.lock().is_done {
+                return;
+            }
+            done.await;
+        }
+    }
+}
+
+/// A request for messages that is at the server.
+struct Pull {
+    /// How many messages may still come.
+    left: usize,
+    /// Whether one came.
+    has_any: bool,
+    deadline: Instant,
+}
+
+/// Acknowledgements on their way, and whether they were confirmed.
+type Confirming = (JoinHandle<bool>, Arc<[Delivery]>);
+
+/// The session's side.
+pub struct Session {
+    context: Context,
+    client: Client,
+    events: Arc<Events>,
+    terms: Terms,
+    shared: Arc<Shared>,
+    inbox: String,
+    subscriber: Subscriber,
+    subjects: Subjects,
+    deliveries: Deliveries,
+    confirming: Option<Confirming>,
+    pull: Option<Pull>,
+    /// When the server may be asked again.
+    resume: Instant,
+    /// When the last message came, or the queue was not empty.
+    busy: Instant,
+    /// Messages so far that were not held already.
+    count: u64,
+    scanner: Scanner,
+    has_warned: bool,
+}
+
+impl Session {
+    /// Starts a session.
+    pub async fn start(
+        context: Context,
+        client: Client,
+        events: Arc<Events>,
+        terms: Terms,
+    ) -> Result<Arc<Shared>, Failure> {
+        let inbox = client.new_inbox();
+        let subscriber = client.subscribe(inbox.clone()).await;
+        let subscriber = subscriber.map_err(|error| Failure::because(Kind::Source, READING, with_sources(&error)))?;
+        let shared = Arc::<Shared>::default();
+        let session = Self {
+            context,
+            client,
+            events,
+            terms,
+            shared: shared.clone(),
+            inbox,
+            subscriber,
+            subjects: Subjects::default(),
+            deliveries: Deliveries::default(),
+            confirming: None,
+            pull: None,
+            resume: Instant::now(),
+            busy: Instant::now(),
+            count: 0,
+            scanner: Scanner::new(),
+            has_warned: false,
+        };
+        tokio::spawn(session.run());
+        Ok(shared)
+    }
+
+    async fn run(mut self) {
+        let period = (self.terms.ack_wait / 2).max(Duration::from_millis(1));
+        let mut alive = interval_at(Instant::now() + period, period);
+        let events = self.events.clone();
+        let shared = self.shared.clone();
+        loop {
+            self.confirm();
+            if self.is_settled() && self.confirming.is_none() {
+                return self.end().await;
+            }
+            if let Err(failure) = self.ask().await {
+                self.stop(Err(failure));
+            }
+            let wake = self.wakes_at();
+            let confirming = async {
+                match &mut self.confirming {
+                    Some((confirmed, _)) => confirmed.await.unwrap_or(false),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                message = self.subscriber.next() => match message {
+                    Some(message) => {
+                        if let Err(failure) = self.take(message).await {
+                            self.stop(Err(failure));
+                        }
+                    }
+                    None => {
+                        let why = "the connection was closed";
+                        self.stop(Err(Failure::because(Kind::Source, READING, why)));
+                        self.resume = Instant::now() + EXPIRES;
+                        self.pull = None;
+                        shared.changed.notified().await;
+                    }
+                },
+                is_confirmed = confirming => self.confirmed(is_confirmed),
+                _ = alive.tick() => self.say_alive().await,
+                () = events.connected_again() => {
+                    if let Err(failure) = self.begin_again().await {
+                        self.stop(Err(failure));
+                    }
+                }
+                () = shared.changed.notified() => {}
+                () = sleep_until(wake) => self.check_times(),
+            }
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.shared.lock().is_settled
+    }
+
+    /// When something is to be done although nothing has happened.
+    fn wakes_at(&self) -> Instant {
+        match &self.pull {
+            Some(pull) => pull.deadline,
+            None => self.resume.max(Instant::now() + PAUSE),
+        }
+    }
+
+    fn check_times(&mut self) {
+        if self.pull.as_ref().is_some_and(|pull| pull.deadline <= Instant::now()) {
+            // It was lost, or the server has not said that its bytes are used up.
+            self.pulled(false);
+        }
+    }
+
+    /// A request is over. `is_refused` says that the next one has to wait.
+    fn pulled(&mut self, is_refused: bool) {
+        self.pull = None;
+        if is_refused {
+            self.resume = Instant::now() + PAUSE;
+        }
+        if self.terms.idle.is_some_and(|idle| self.busy.elapsed() >= idle) && self.shared.lock().queue.is_empty() {
+            self.stop(Ok(()));
+        }
+    }
+
+    /// No more comes.
+    fn stop(&mut self, end: Result<(), Failure>) {
+        let mut state = self.shared.lock();
+        if state.end.is_none() {
+            state.end = Some(end);
+        }
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Bytes of one request.
+    fn share(&self) -> usize {
+        self.terms.largest.max(LEAST) + HEADERS
+    }
+
+    /// Asks for messages if there is room, and none are on their way.
+    async fn ask(&mut self) -> Result<(), Failure> {
+        let share = self.share();
+        {
+            let state = self.shared.lock();
+            if !state.queue.is_empty() {
+                self.busy = Instant::now();
+            }
+            if state.is_closed || state.is_settled || state.end.is_some() || state.queued > share {
+                return Ok(());
+            }
+        }
+        if self.pull.is_some() || self.resume > Instant::now() {
+            return Ok(());
+        }
+        let room = self.terms.most.saturating_sub(self.deliveries.len());
+        let wanted = self.terms.wanted.map_or(u64::MAX, |wanted| wanted - self.count);
+        let count = PULL.min(room).min(usize::try_from(wanted).unwrap_or(PULL));
+        if wanted == 0 {
+            self.stop(Ok(()));
+            return Ok(());
+        }
+        if count == 0 {
+            if !std::mem::replace(&mut self.has_warned, true) {
+                tracing::warn!(
+                    "{} messages are held and not acknowledged (max-pending); no more come until a batch is complete",
+                    self.deliveries.len()
+                );
+            }
+            if self.terms.idle.is_some_and(|idle| self.busy.elapsed() >= idle) {
+                self.stop(Ok(()));
+            }
+            return Ok(());
+        }
+        let expires = self.terms.idle.map_or(EXPIRES, |idle| idle.clamp(PAUSE, EXPIRES));
+        let request = serde_json::json!({
+            "batch": count,
+            "max_bytes": share,
+            "expires": u64::try_from(expires.as_nanos()).unwrap_or(u64::MAX),
+        });
+        let subject = format!(
+            "$JS.API.CONSUMER.MSG.NEXT.{}.{}",
+            self.terms.stream, self.terms.consumer
+        );
+        let request = Bytes::from(request.to_string());
+        let asked = self
+            .client
+            .publish_with_reply(subject, self.inbox.clone(), request)
+            .await;
+        asked.map_err(|error| Failure::because(Kind::Source, READING, with_sources(&error)))?;
+        self.pull = Some(Pull {
+            left: count,
+            has_any: false,
+            deadline: Instant::now() + expires + LATE,
+        });
+        Ok(())
+    }
+
+    /// Takes what the server has sent.
+    async fn take(&mut self, message: Message) -> Result<(), Failure> {
+        match message.status {
+            None | Some(StatusCode::OK) => {}
+            Some(StatusCode::IDLE_HEARTBEAT) => return Ok(()),
+            Some(StatusCode::REQUEST_TERMINATED) => return self.terminated(&message.description.unwrap_or_default()),
+            Some(StatusCode::NO_RESPONDERS) => {
+                // The server has begun anew, and does not know its consumers yet.
+                self.pulled(true);
+                return Ok(());
+            }
+            Some(_) => {
+                self.pulled(false);
+                return Ok(());
+            }
+        }
+        let parsed = message.reply.as_ref().and_then(|reply| self.subjects.parse(reply));
+        let Some(parsed) = parsed else {
+            let why = "the server sent a message that cannot be acknowledged";
+            return Err(Failure::because(Kind::Source, READING, why));
+        };
+        if let Some(pull) = &mut self.pull {
+            pull.has_any = true;
+            pull.left -= 1;
+            if pull.left == 0 {
+                self.pull = None;
+            }
+        }
+        self.busy = Instant::now();
+        self.deliver(parsed, message.payload).await
+    }
+
+    /// Why the server has ended a request.
+    fn terminated(&mut self, why: &str) -> Result<(), Failure> {
+        let has_any = self.pull.as_ref().is_none_or(|pull| pull.has_any);
+        let is = |text: &str| why.to_ascii_lowercase().contains(text);
+        if is("exceeds maxbytes") {
+            if !has_any {
+                let allowed = format_size(self.terms.largest as u64);
+                let why = format!("the next message is larger than max-record={allowed} allows");
+                return Err(Failure::because(Kind::Limit, READING, why));
+            }
+            self.pulled(false);
+            return Ok(());
+        }
+        if is("consumer deleted") || is("exceeded max") || is("push based") {
+            let operation = format!("cannot read through the consumer {}", self.terms.consumer);
+            return Err(Failure::because(Kind::Source, operation, why));
+        }
+        self.pulled(!is("batch completed"));
+        Ok(())
+    }
+
+    /// Gives a message to the reader.
+    async fn deliver(&mut self, parsed: Parsed, payload: Bytes) -> Result<(), Failure> {
+        let queue = &self.shared.queue;
+        queue.pending.store(parsed.pending, Ordering::Relaxed);
+        if parsed.times > 1 {
+            queue.redelivered.fetch_add(1, Ordering::Relaxed);
+        }
+        let now = || {
+            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+            since.map_or(0, |since| since.as_secs())
+        };
+        let Some(delivery) = self.deliveries.add(parsed, now) else {
+            // It is held here: what was done so far goes on.
+            return Ok(());
+        };
+        self.count += 1;
+        match self.record(&payload) {
+            Ok(bytes) => {
+                let mut state = self.shared.lock();
+                state.queued += bytes.len() + OVERHEAD;
+                state.queue.push_back(Record {
+                    bytes,
+                    position: delivery.position,
+                });
+                let waker = state.waker.take();
+                drop(state);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+            Err((kind, why)) => self.reject(delivery, payload, kind, why).await?,
+        }
+        self.count_held();
+        if self.terms.wanted == Some(self.count) {
+            self.stop(Ok(()));
+        }
+        Ok(())
+    }
+
+    /// What a message becomes, or why it is no record.
+    fn record(&mut self, payload: &Bytes) -> Result<Bytes, (Kind, String)> {
+        if payload.len() >= self.terms.largest {
+            let size = human_size(payload.len() as u64);
+            let allowed = format_size(self.terms.largest as u64);
+            return Err((
+                Kind::Limit,
+                format!("it has {size}, and max-record={allowed} allows less"),
+            ));
+        }
+        let record = if self.terms.is_json {
+            messages::json(&mut self.scanner, payload, "as=lines accepts it")
+        } else {
+            messages::line(payload, "as=json accepts it")
+        };
+        record.map_err(|why| (Kind::Corrupt, why))
+    }
+
+    /// Fails because of a message that is no record, or drops it.
+    async fn reject(&mut self, delivery: Delivery, payload: Bytes, kind: Kind, why: String) -> Result<(), Failure> {
+        let operation = format!("cannot accept message {} of {}", delivery.stream, self.terms.stream);
+        let Bad::Skip(subject) = &self.terms.bad else {
+            return Err(Failure::because(kind, operation, why));
+        };
+        tracing::debug!("{operation}: {why}");
+        if let Some(subject) = subject {
+            let failed = |error: &dyn std::error::Error| {
+                let operation = format!("cannot publish message {} to {subject}", delivery.stream);
+                Failure::because(Kind::Source, operation, with_sources(error))
+            };
+            let sent = self.context.publish(subject.clone(), payload).await;
+            sent.map_err(|error| failed(&error))?
+                .await
+                .map_err(|error| failed(&error))?;
+        }
+        self.deliveries.drop_last();
+        self.say(delivery, "+TERM").await;
+        let mut state = self.shared.lock();
+        state.rejected += 1;
+        // So that it is counted at once.
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    fn count_held(&self) {
+        let held = self.deliveries.len() as u64;
+        self.shared.queue.unacknowledged.store(held, Ordering::Relaxed);
+    }
+
+    /// Answers a delivery. While there is no connection the library queues it, and what is lost is said again.
+    async fn say(&self, delivery: Delivery, what: &'static str) {
+        let said = self.client.publish(self.subjects.of(delivery), what.into()).await;
+        if let Err(error) = said {
+            tracing::info!("a message was not answered: {error}");
+        }
+    }
+
+    /// Acknowledges what has become durable. The server handles the acknowledgements of a connection in their order, so that
+    /// the last one, which it confirms, stands for all.
+    fn confirm(&mut self) {
+        if self.confirming.is_some() {
+            return;
+        }
+        let durable = self.shared.lock().durable;
+        let run = self.deliveries.take_up_to(durable);
+        if !run.is_empty() {
+            self.send(run.into());
+        }
+    }
+
+    fn send(&mut self, run: Arc<[Delivery]>) {
+        let (client, subjects, all) = (self.client.clone(), self.subjects.clone(), run.clone());
+        let sent = async move {
+            let Some((last, others)) = all.split_last() else {
+                return true;
+            };
+            for delivery in others {
+                if client.publish(subjects.of(*delivery), "+ACK".into()).await.is_err() {
+                    return false;
+                }
+            }
+            let request = Request::new().payload("+ACK".into()).timeout(Some(CONFIRM));
+            match client.send_request(subjects.of(*last), request).await {
+                Ok(_) => true,
+                Err(error) => {
+                    tracing::warn!("the server has not confirmed that messages are acknowledged: {error}");
+                    tokio::time::sleep(PAUSE).await;
+                    false
+                }
+            }
+        };
+        self.confirming = Some((tokio::spawn(sent), run));
+    }
+
+    fn confirmed(&mut self, is_confirmed: bool) {
+        let Some((_, run)) = self.confirming.take() else { return };
+        if is_confirmed {
+            self.deliveries.forget(&run);
+            self.count_held();
+        } else {
+            self.send(run);
+        }
+    }
+
+    /// Tells the server that what is held is being worked on.
+    async fn say_alive(&self) {
+        let confirming = self.confirming.iter().flat_map(|(_, run)| run.iter().copied());
+        for delivery in confirming.chain(self.deliveries.iter()) {
+            self.say(delivery, "+WPI").await;
+        }
+    }
+
+    /// Goes on with another connection. A request of the one before would deliver to an inbox that is not ours any more.
+    async fn begin_again(&mut self) -> Result<(), Failure> {
+        while let Some(Some(message)) = self.subscriber.next().now_or_never() {
+            self.take(message).await?;
+        }
+        self.inbox = self.client.new_inbox();
+        let subscriber = self.client.subscribe(self.inbox.clone()).await;
+        self.subscriber = subscriber.map_err(|error| Failure::because(Kind::Source, READING, with_sources(&error)))?;
+        self.pull = None;
+        self.say_alive().await;
+        Ok(())
+    }
+
+    /// Gives back what is not durable, so that another reader has it at once.
+    async fn end(mut self) {
+        // Or our own request would get it.
+        if let Err(error) = self.subscriber.unsubscribe().await {
+            tracing::info!("{error}");
+        }
+        while let Some(Some(message)) = self.subscriber.next().now_or_never() {
+            if let Some(parsed) = message.reply.as_ref().and_then(|reply| self.subjects.parse(reply)) {
+                self.deliveries.add(parsed, || 0);
+            }
+        }
+        for delivery in self.deliveries.iter() {
+            self.say(delivery, "-NAK").await;
+        }
+        if let Err(error) = self.client.flush().await {
+            tracing::info!("{error}");
+        }
+        self.shared.lock().is_done = true;
+        self.shared.done.notify_waiters();
+    }
+}

@@ -1,0 +1,359 @@
+//! Messages that are published.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use async_nats::header::{NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
+use async_nats::jetstream;
+use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
+use async_nats::jetstream::message::PublishMessage;
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::stream::FuturesUnordered;
+use memchr::memchr;
+use tokio::time::{Sleep, sleep};
+
+use crate::catalog::{Args, Placed};
+use crate::error::{Failure, Kind, Problem, Stop};
+use crate::graph::Port;
+use crate::records::json::{Path, content};
+use crate::stage::{
+    BoxFuture, Endpoint, Facts, Mismatch, OpenWriter, Outcome, Outside, Reach, RecordBound, RecordRoom, StreamWriter,
+};
+
+use super::consumer::{self, with_sources};
+use super::server::{Events, Server, is_subject};
+use super::{DEDUP, SUBJECT};
+
+/// The most bytes of messages that the server has not confirmed, unless one is larger.
+const WINDOW: usize = 1 << 20;
+/// Bytes that are counted for each message besides its own.
+const OVERHEAD: usize = 1 << 10;
+/// The most memory that a writer holds besides its largest message, in bytes.
+const MEMORY: u64 = WINDOW as u64;
+/// How many of the largest messages it holds.
+const HELD: u64 = 2;
+/// How long the server may take to confirm a message.
+const CONFIRM: Duration = Duration::from_secs(5);
+/// The pause before refused messages are tried again, which doubles.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Reads what follows `nats://`.
+pub fn named(rest: &[u8], args: &Args) -> Placed {
+    let server = Server::named(rest, args)?;
+    let Some(subject) = args.text(SUBJECT.name) else {
+        let problem = Problem::at(args.span_of("path"), "`subject` is missing");
+        return Err(problem.help("name the subject to publish to, as in subject=orders.eu"));
+    };
+    if !is_subject(subject, false) {
+        let problem = Problem::at(
+            args.span_of(SUBJECT.name),
+            format!("`{subject}` is no subject to publish to"),
+        );
+        return Err(problem.help("a subject is names with dots between them, as in orders.eu"));
+    }
+    let dedup = args.text(DEDUP.name).map(|field| {
+        Path::parse(field.as_bytes()).map_err(|_| {
+            let problem = Problem::at(args.span_of(DEDUP.name), format!("`{field}` names no field"));
+            problem.help("write NAME, or NAME.NAME for a nested one")
+        })
+    });
+    Ok(Box::new(Publisher {
+        server,
+        subject: subject.to_owned(),
+        dedup: dedup.transpose()?,
+        largest: 0,
+    }))
+}
+
+/// A stream that is written to.
+struct Publisher {
+    server: Server,
+    subject: String,
+    /// The field that identifies a record.
+    dedup: Option<Path>,
+    /// Bytes of the largest record with its newline, once that is known.
+    largest: u64,
+}
+
+impl Endpoint for Publisher {
+    fn shown(&self) -> String {
+        self.server.shown()
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Far
+    }
+
+    fn state_bytes(&self) -> u64 {
+        let messages = HELD.saturating_mul(self.largest);
+        messages.saturating_add(MEMORY + self.server.memory())
+    }
+
+    fn record_room(&self) -> Option<RecordRoom> {
+        Some(RecordRoom {
+            bound: RecordBound::Upstream,
+            held: HELD,
+        })
+    }
+
+    fn settle_records(&mut self, largest: u64) {
+        self.largest = largest;
+    }
+
+    fn source_facts(&self) -> Result<Facts, Failure> {
+        self.server.check()?;
+        Ok(Facts {
+            outside: Some(Outside::Peer),
+            ..Facts::default()
+        })
+    }
+
+    fn takes(&self, input: Port) -> Result<(), Mismatch> {
+        if self.dedup.is_some() {
+            Mismatch::unless_json(input)
+        } else {
+            Mismatch::unless_lines(input)
+        }
+    }
+
+    fn effect(&self) -> String {
+        format!(
+            "publishes each record to {} of {}; what was published is not taken back",
+            self.subject,
+            self.shown()
+        )
+    }
+
+    fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
+        Box::pin(async move {
+            let client = self.server.connect(&Arc::<Events>::default()).await?;
+            let context = consumer::context(client.clone());
+            let found = context.get_stream(&self.server.stream).await;
+            found.map_err(|error| {
+                let operation = format!("cannot use the stream {}", self.server.stream);
+                Failure::because(Kind::Sink, operation, with_sources(&error))
+            })?;
+            let mut context = jetstream::context::ContextBuilder::new()
+                .ack_timeout(CONFIRM)
+                .max_ack_inflight(2 * WINDOW / OVERHEAD)
+                .build(client);
+            context.set_timeout(CONFIRM);
+            Ok(OpenWriter::Stream(Box::new(Writer {
+                context,
+                stream: self.server.stream,
+                subject: self.subject,
+                dedup: self.dedup,
+                sending: None,
+                unconfirmed: FuturesUnordered::new(),
+                bytes: 0,
+                refused: BTreeMap::new(),
+                pause: None,
+                next_pause: PAUSE,
+                has_warned: false,
+                count: 0,
+            })))
+        })
+    }
+}
+
+/// A message that the server has not confirmed.
+struct Unconfirmed {
+    /// Its number, from 1.
+    number: u64,
+    payload: Bytes,
+    headers: HeaderMap,
+}
+
+impl Unconfirmed {
+    /// Bytes that are counted for it.
+    fn size(&self) -> usize {
+        self.payload.len() + OVERHEAD
+    }
+}
+
+/// The sending of a message.
+type Sending = BoxFuture<'static, (Unconfirmed, Result<PublishAckFuture, PublishError>)>;
+/// The wait until the server has confirmed it.
+type Confirming = BoxFuture<'static, (Unconfirmed, Result<(), PublishError>)>;
+
+struct Writer {
+    context: jetstream::Context,
+    stream: String,
+    subject: String,
+    dedup: Option<Path>,
+    /// The message that is handed to the connection: one at a time, so that they stay in order.
+    sending: Option<Sending>,
+    unconfirmed: FuturesUnordered<Confirming>,
+    /// Bytes of all messages that are not confirmed.
+    bytes: usize,
+    /// Messages that are published again, in their order, one at a time until the server has confirmed all of them.
+    refused: BTreeMap<u64, Unconfirmed>,
+    /// Until then none is published.
+    pause: Option<Pin<Box<Sleep>>>,
+    next_pause: Duration,
+    /// Whether it was said that messages are refused.
+    has_warned: bool,
+    count: u64,
+}
+
+impl Writer {
+    /// Begins to send a message; none is being sent.
+    fn publish(&mut self, message: Unconfirmed) {
+        let (context, subject) = (self.context.clone(), self.subject.clone());
+        self.sending = Some(Box::pin(async move {
+            let publish = PublishMessage::build()
+                .payload(message.payload.clone())
+                .headers(message.headers.clone());
+            let sent = context.send_publish(subject, publish).await;
+            (message, sent)
+        }));
+    }
+
+    /// Ready once no message is being sent.
+    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+        let Some(sending) = &mut self.sending else {
+            return Poll::Ready(Ok(()));
+        };
+        let (message, sent) = ready!(sending.as_mut().poll(context));
+        self.sending = None;
+        match sent {
+            Ok(confirmed) => {
+                self.unconfirmed
+                    .push(Box::pin(async move { (message, confirmed.await.map(drop)) }));
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => Poll::Ready(self.refuse(message, &error)),
+        }
+    }
+
+    /// Takes what the server has confirmed or refused; ready once nothing is unconfirmed.
+    fn poll_confirmed(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+        loop {
+            let is_sending = self.poll_sent(context)?.is_pending();
+            match Pin::new(&mut self.unconfirmed).poll_next(context) {
+                Poll::Ready(Some((message, Ok(())))) => {
+                    self.bytes -= message.size();
+                    if self.refused.is_empty() {
+                        self.pause = None;
+                        self.next_pause = PAUSE;
+                    }
+                }
+                Poll::Ready(Some((message, Err(error)))) => self.refuse(message, &error)?,
+                Poll::Ready(None) if is_sending => return Poll::Pending,
+                Poll::Ready(None) => {
+                    if let Some(pause) = &mut self.pause {
+                        ready!(pause.as_mut().poll(context));
+                        self.pause = None;
+                    }
+                    match self.refused.pop_first() {
+                        Some((_, message)) => self.publish(message),
+                        None => return Poll::Ready(Ok(())),
+                    }
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Keeps a message for later, unless the server never takes it.
+    fn refuse(&mut self, message: Unconfirmed, error: &PublishError) -> Outcome {
+        let why = with_sources(error);
+        let reply = std::error::Error::source(error).and_then(|source| source.downcast_ref::<jetstream::Error>());
+        let is_temporary = match error.kind() {
+            PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe | PublishErrorKind::StreamNotFound => true,
+            _ => reply.is_some_and(|reply| reply.code() == 503),
+        };
+        if !is_temporary {
+            let operation = format!("cannot publish record {}", message.number);
+            return Err(Failure::because(Kind::Sink, operation, why).into());
+        }
+        if self.pause.is_none() {
+            if self.refused.is_empty() && !std::mem::replace(&mut self.has_warned, true) {
+                tracing::warn!("the server does not take messages for now, trying again: {why}");
+            }
+            self.pause = Some(Box::pin(sleep(self.next_pause)));
+            self.next_pause = (2 * self.next_pause).min(LONGEST_PAUSE);
+        }
+        self.refused.insert(message.number, message);
+        Ok(())
+    }
+
+    /// The message of a record.
+    fn message(&mut self, record: &[u8]) -> Result<Unconfirmed, Failure> {
+        self.count += 1;
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_EXPECTED_STREAM, self.stream.as_str());
+        if let Some(path) = &self.dedup {
+            let value = path.find(record).map(|value| content(value).unwrap_or(value));
+            let value = value.and_then(|value| std::str::from_utf8(value).ok());
+            let Some(value) = value.filter(|value| !value.is_empty()) else {
+                let operation = format!("cannot publish record {}", self.count);
+                let why = "it does not have the field of dedup=, or nothing in it";
+                return Err(Failure::because(Kind::Corrupt, operation, why));
+            };
+            // JSON on one line has no line ends in it, which a header could not have.
+            headers.insert(NATS_MESSAGE_ID, value);
+        }
+        Ok(Unconfirmed {
+            number: self.count,
+            payload: Bytes::copy_from_slice(record),
+            headers,
+        })
+    }
+
+    fn has_room(&self) -> bool {
+        self.refused.is_empty() && self.bytes < WINDOW
+    }
+}
+
+impl StreamWriter for Writer {
+    fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
+        if let Poll::Ready(Err(stop)) = self.poll_confirmed(context) {
+            return Poll::Ready(Err(stop));
+        }
+        let mut written = 0;
+        'all: for slice in slices {
+            let mut rest = &slice[..];
+            while !rest.is_empty() {
+                if self.poll_sent(context)?.is_pending() || !self.has_room() {
+                    break 'all;
+                }
+                // A chunk has whole records.
+                let length = memchr(b'\n', rest).unwrap_or(rest.len());
+                let message = self.message(&rest[..length])?;
+                self.bytes += message.size();
+                self.publish(message);
+                let taken = rest.len().min(length + 1);
+                rest = &rest[taken..];
+                written += taken;
+            }
+        }
+        if written == 0 {
+            return Poll::Pending;
+        }
+        // So that what was sent last wakes this task once it is confirmed.
+        if let Poll::Ready(Err(stop)) = self.poll_confirmed(context) {
+            return Poll::Ready(Err(stop));
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Stop> {
+        match self.poll_confirmed(context) {
+            Poll::Ready(Err(stop)) => Poll::Ready(stop),
+            _ => Poll::Pending,
+        }
+    }
+
+    fn prepare(&mut self) -> BoxFuture<'_, Outcome> {
+        Box::pin(poll_fn(|context| self.poll_confirmed(context)))
+    }
+}

@@ -1,0 +1,521 @@
+//! `nats://`: messages of NATS, with a real server and a plain client of it as the witness.
+
+use std::collections::BTreeMap;
+
+use async_nats::jetstream::consumer::{AckPolicy, pull};
+use rustix::process::Signal;
+
+use crate::harness::{Folder, Run, Running, highwater, xorshift};
+use crate::support::certificates::Authority;
+use crate::support::nats::{Server, server, server_with};
+
+const ENDLESS: i64 = -1;
+
+fn run(folder: &Folder, pipeline: &str) -> Run {
+    highwater(["--stats", ".stats", "-q", pipeline]).within(folder).run()
+}
+
+/// The figures of the source of the last run.
+fn source(folder: &Folder) -> serde_json::Value {
+    let stats: serde_json::Value = serde_json::from_slice(&folder.read(".stats")).expect("JSON");
+    stats["stages"][0].clone()
+}
+
+/// Waits for a run that writes samples.
+fn ends_well(running: Running) {
+    let run = running.wait();
+    assert_eq!(run.code, Some(0), "{}", run.stderr.lines().last().unwrap_or_default());
+}
+
+/// How often each line is in the files of a folder that are complete.
+fn lines(folder: &Folder) -> BTreeMap<String, usize> {
+    let mut count = BTreeMap::new();
+    let names = folder.names().into_iter();
+    for name in names.filter(|name| !name.starts_with('.')) {
+        for line in String::from_utf8(folder.read(&name)).expect("text").lines() {
+            *count.entry(line.to_owned()).or_default() += 1;
+        }
+    }
+    count
+}
+
+fn numbers(range: std::ops::Range<u32>) -> BTreeMap<String, usize> {
+    range.map(|number| (number.to_string(), 1)).collect()
+}
+
+fn publish(server: &Server, range: std::ops::Range<u32>) {
+    server.publish("S.a", range.map(|number| number.to_string()));
+}
+
+#[test]
+fn every_message_is_read_once_and_acknowledged() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    publish(&server, 0..5000);
+    let url = server.url("S");
+    let run = run(
+        &folder,
+        &format!("read {url} consumer=w idle=200ms | batch size=2KiB (write {{position}})"),
+    );
+    run.succeeds();
+    assert_eq!(lines(&folder), numbers(0..5000));
+    assert!(folder.names().len() > 1);
+    let consumer = server.consumer("S", "w");
+    assert_eq!((consumer.num_ack_pending, consumer.num_pending), (0, 0));
+    assert_eq!(consumer.ack_floor.stream_sequence, 5000);
+    let read = source(&folder);
+    assert_eq!(read["pending"], 0);
+    assert_eq!(read["unacknowledged"], 0);
+    assert_eq!(read["redelivered"], 0);
+    assert_eq!(read["records_out"], 5000);
+}
+
+#[test]
+fn large_messages_stay_within_memory() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    let large = |number: usize| format!("{number}").repeat(1 + 300_000 * (number % 4) / number.to_string().len());
+    server.publish("S.a", (0..60).map(large));
+    let url = server.url("S");
+    let run = run(
+        &folder,
+        &format!("read {url} consumer=w idle=200ms | batch size=3MiB (write {{position}})"),
+    );
+    run.succeeds();
+    assert_eq!(lines(&folder), (0..60).map(|number| (large(number), 1)).collect());
+    let stats: serde_json::Value = serde_json::from_slice(&folder.read(".stats")).expect("JSON");
+    let peak = stats["rss_peak_bytes"].as_u64().expect("a number");
+    assert!(peak < 32 << 20, "{peak}");
+}
+
+#[test]
+fn pipeline_has_to_make_messages_durable() {
+    let folder = Folder::new();
+    for (pipeline, why) in [
+        ("read nats://h/S consumer=w | write a", "end in `batch`"),
+        (
+            "read nats://h/S consumer=w | gzip | batch every=1s (write {n})",
+            "behind `gzip`",
+        ),
+        ("read nats://h/S | batch every=1s (write {n})", "`consumer` is missing"),
+        (
+            "read nats://h consumer=w | batch every=1s (write {n})",
+            "the stream is missing",
+        ),
+        (
+            "read nats://u:p@h/S consumer=w | batch every=1s (write {n})",
+            "credentials in a URL",
+        ),
+        (
+            "read nats://h/S consumer=a.b | batch every=1s (write {n})",
+            "no name of a consumer",
+        ),
+        (
+            "read nats://h/S consumer=w filter='a b' | batch every=1s (write {n})",
+            "is no subject",
+        ),
+        (
+            "read nats://h/S consumer=w idle=1ms | batch every=1s (write {n})",
+            "too short",
+        ),
+        (
+            "read nats://h/S consumer=w reject=a | batch every=1s (write {n})",
+            "for bad=skip",
+        ),
+        (
+            "read nats://h/S consumer=w user=a:b | batch every=1s (write {n})",
+            "command line",
+        ),
+        ("read a | lines | write nats://h/S", "`subject` is missing"),
+        (
+            "read a | lines | write nats://h/S subject=a.>",
+            "no subject to publish to",
+        ),
+        ("read a | write nats://h/S subject=a", "takes lines"),
+        ("read a | lines | write nats://h/S subject=a dedup=id", "takes JSON"),
+    ] {
+        let run = run(&folder, pipeline);
+        let said = &run.stderr;
+        assert_eq!(run.code, Some(2), "{pipeline}: {said}");
+        assert!(said.contains(why), "{pipeline}: {said}");
+    }
+}
+
+#[test]
+fn missing_server_and_stream_are_told_apart() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    let url = server.url("T");
+    let read = run(
+        &folder,
+        &format!("read {url} consumer=w | batch every=1s (write {{n}})"),
+    );
+    assert!(read.fails(3).contains("stream not found"), "{}", read.stderr);
+    folder.write("a", "1\n");
+    let write = run(&folder, &format!("read a | lines | write {url} subject=S.a"));
+    assert!(write.fails(4).contains("stream not found"), "{}", write.stderr);
+    drop(server);
+    let gone = run(
+        &folder,
+        &format!("read {url} consumer=w | batch every=1s (write {{n}})"),
+    );
+    assert!(gone.fails(9).contains("cannot connect"), "{}", gone.stderr);
+}
+
+#[test]
+fn other_consumer_is_refused() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    server.create_consumer(
+        "S",
+        pull::Config {
+            durable_name: Some("all".to_owned()),
+            ack_policy: AckPolicy::All,
+            ..pull::Config::default()
+        },
+    );
+    let url = server.url("S");
+    let read = |rest: &str| {
+        let batch = "idle=100ms | batch every=1s (write {n})";
+        run(&folder, &format!("read {url} {rest} {batch}"))
+    };
+    assert!(read("consumer=all").fails(2).contains("ack policy explicit"));
+    read("consumer=w filter=S.a ack-wait=10s max-deliver=3").succeeds();
+    read("consumer=w filter=S.a ack-wait=10s max-deliver=3").succeeds();
+    read("consumer=w").succeeds();
+    for (other, why) in [
+        ("filter=S.b", "filter=S.a, and filter=S.b was given"),
+        ("ack-wait=11s", "ack-wait=10s, and ack-wait=11s"),
+        ("max-deliver=4", "max-deliver=3, and max-deliver=4"),
+    ] {
+        let refused = read(&format!("consumer=w {other}"));
+        assert!(refused.fails(2).contains(why), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn only_wanted_messages_are_acknowledged() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    publish(&server, 0..30);
+    let url = server.url("S");
+    let read = format!("read {url} consumer=w messages=10 | batch size=1MiB (write {{position}})");
+    for at in 1..=3 {
+        run(&folder, &read).succeeds();
+        let consumer = server.consumer("S", "w");
+        assert_eq!(consumer.num_ack_pending, 0);
+        assert_eq!(consumer.ack_floor.stream_sequence, 10 * at);
+    }
+    assert_eq!(lines(&folder), numbers(0..30));
+}
+
+#[test]
+fn filter_leaves_other_messages() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    publish(&server, 0..10);
+    server.publish("S.b", ["other"]);
+    let url = server.url("S");
+    run(
+        &folder,
+        &format!("read {url} consumer=w filter=S.a idle=100ms | batch size=1MiB (write {{position}})"),
+    )
+    .succeeds();
+    assert_eq!(lines(&folder), numbers(0..10));
+}
+
+#[test]
+fn message_that_is_no_record_fails_or_is_dropped() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    server.create("R", ENDLESS);
+    server.publish("S.a", ["{\"a\":1}", "{\n\"a\" : 2}", "{\"a\":", "{\"a\":3}", ""]);
+    let url = server.url("S");
+    let read = |consumer: &str, rest: &str| {
+        let batch = "| batch size=1MiB (write {position})";
+        run(
+            &folder,
+            &format!("read {url} consumer={consumer} as=json idle=200ms {rest} {batch}"),
+        )
+    };
+    let failed = read("w", "");
+    assert!(
+        failed.fails(6).contains("cannot accept message 3 of S"),
+        "{}",
+        failed.stderr
+    );
+    assert_eq!(lines(&folder), BTreeMap::new());
+    let skipped = read("v", "bad=skip reject=R.bad");
+    assert_eq!(source(&folder)["rejected"], 2);
+    skipped.succeeds();
+    let expected = ["{\"a\":1}", "{ \"a\" : 2}", "{\"a\":3}"];
+    assert_eq!(lines(&folder), expected.map(|line| (line.to_owned(), 1)).into());
+    assert_eq!(server.messages("R"), [b"{\"a\":".to_vec(), Vec::new()]);
+    assert_eq!(server.consumer("S", "v").num_ack_pending, 0);
+
+    let long = run(
+        &folder,
+        &format!("read {url} consumer=l max-record=8 | batch size=1MiB (write {{position}})"),
+    );
+    assert!(long.fails(7).contains("max-record=8 allows less"), "{}", long.stderr);
+}
+
+#[test]
+fn message_that_always_fails_is_delivered_so_often() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    server.publish("S.a", ["poison"]);
+    let url = server.url("S");
+    let read = format!("read {url} consumer=w max-deliver=2 idle=200ms | batch size=1MiB (exec false | write {{n}})");
+    // This server's count may begin one later where a message is given back.
+    let failed = (0..5).filter(|_| run(&folder, &read).code == Some(11)).count();
+    assert!((2..=3).contains(&failed), "{failed}");
+    assert_eq!(source(&folder)["records_out"], 0);
+}
+
+#[test]
+fn slow_sink_has_no_message_delivered_again() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    publish(&server, 0..2000);
+    let url = server.url("S");
+    // What is held is held for three times the time after which the server would deliver it again.
+    let held = run(
+        &folder,
+        &format!("read {url} consumer=w ack-wait=2s idle=6s | batch size=1MiB (write {{position}})"),
+    );
+    assert_eq!(source(&folder)["redelivered"], 0);
+    held.succeeds();
+    assert_eq!(lines(&folder), numbers(0..2000));
+    assert_eq!(server.consumer("S", "w").delivered.consumer_sequence, 2000);
+}
+
+#[test]
+fn signal_commits_and_acknowledges_what_was_read() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    publish(&server, 0..100);
+    let url = server.url("S");
+    let read = format!("read {url} consumer=w | batch size=1MiB (write {{position}})");
+    let arguments = ["--progress", "json", "--interval", "10ms", &read];
+    let mut running = highwater(arguments).within(&folder).start();
+    assert!(running.writes(190 + 100));
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait().signal, Some(Signal::TERM.as_raw()));
+    assert_eq!(lines(&folder), numbers(0..100));
+    let consumer = server.consumer("S", "w");
+    assert_eq!((consumer.num_ack_pending, consumer.ack_floor.stream_sequence), (0, 100));
+}
+
+#[test]
+fn failed_run_gives_messages_back() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    publish(&server, 0..100);
+    let url = server.url("S");
+    let read =
+        |rest: &str| format!("read {url} consumer=w idle=1s ack-wait=500ms | batch size=1MiB ({rest} {{position}})");
+    run(&folder, &read("exec false | write")).fails(11);
+    assert_eq!(lines(&folder), BTreeMap::new());
+    run(&folder, &read("write")).succeeds();
+    let found = lines(&folder);
+    assert!(found.keys().eq(numbers(0..100).keys()), "{found:?}");
+}
+
+#[test]
+fn server_that_restarts_loses_nothing() {
+    let Some(mut server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    publish(&server, 0..1000);
+    let url = server.url("S");
+    let read = format!("read {url} consumer=w idle=3s ack-wait=1s | batch size=1KiB (write {{position}})");
+    let arguments = ["--progress", "json", "--interval", "10ms", &read];
+    let mut running = highwater(arguments).within(&folder).start();
+    assert!(running.writes(2000));
+    server.restart();
+    publish(&server, 1000..2000);
+    ends_well(running);
+    let found = lines(&folder);
+    let expected = numbers(0..2000);
+    assert!(found.keys().eq(expected.keys()), "{} of 2000", found.len());
+    assert_eq!(server.consumer("S", "w").num_ack_pending, 0);
+}
+
+/// How many runs are killed.
+fn kills() -> usize {
+    let given = std::env::var("HIGHWATER_KILLS").ok();
+    given.map_or(5, |count| count.parse().expect("HIGHWATER_KILLS is a number"))
+}
+
+#[test]
+fn killed_readers_lose_nothing() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    let total = 2000 + 400 * u32::try_from(kills()).expect("few");
+    publish(&server, 0..total);
+    let url = server.url("S");
+    let read = format!("read {url} consumer=w ack-wait=500ms idle=1500ms | batch size=1KiB (write {{position}})");
+    let arguments = ["--progress", "json", "--interval", "1ms", &read];
+    let start = || highwater(arguments).within(&folder).start();
+    let other = start();
+    let mut moments = xorshift(7).map(|random| random % 4000);
+    let mut killed = 0;
+    while killed < kills() {
+        let mut running = start();
+        if running.writes(moments.next().expect("endless")) {
+            running.signal(Signal::KILL);
+            killed += usize::from(running.wait().signal == Some(9));
+        } else {
+            killed = kills();
+        }
+    }
+    ends_well(other);
+    highwater([&read]).within(&folder).run().succeeds();
+    let found = lines(&folder);
+    let expected = numbers(0..total);
+    assert!(found.keys().eq(expected.keys()), "{} of {total}", found.len());
+    let consumer = server.consumer("S", "w");
+    assert_eq!((consumer.num_ack_pending, consumer.num_pending), (0, 0));
+    // Only what was delivered again can be there twice.
+    let twice = found.values().sum::<usize>() as u64 - u64::from(total);
+    assert!(
+        twice <= consumer.delivered.consumer_sequence - u64::from(total),
+        "{twice}"
+    );
+}
+
+#[test]
+fn two_processes_share_a_pipeline_and_one_is_killed() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    let total = 5000;
+    server.publish(
+        "S.a",
+        (0..total).map(|number| format!("{{\"n\": {number}, \"keep\": true}}")),
+    );
+    let url = server.url("S");
+    let read = format!(
+        "read {url} consumer=w as=json ack-wait=500ms idle=1500ms | where 'keep == true' | select n \
+         | batch size=4KiB (gzip | write {{position}}.gz)"
+    );
+    let arguments = ["--progress", "json", "--interval", "1ms", &read];
+    let stays = highwater(arguments).within(&folder).start();
+    let mut goes = highwater(arguments).within(&folder).start();
+    if goes.writes(20_000) {
+        goes.signal(Signal::KILL);
+    }
+    goes.wait();
+    ends_well(stays);
+    let mut found = BTreeMap::<u64, usize>::new();
+    for name in folder.names().into_iter().filter(|name| !name.starts_with('.')) {
+        let unpacked = highwater([format!("read {name} | gunzip | write -")])
+            .within(&folder)
+            .run();
+        for line in String::from_utf8(unpacked.succeeds()).expect("text").lines() {
+            let record: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            *found.entry(record["n"].as_u64().expect("a number")).or_default() += 1;
+        }
+    }
+    assert!(found.keys().copied().eq(0..total), "{} of {total}", found.len());
+    assert_eq!(server.consumer("S", "w").num_ack_pending, 0);
+}
+
+#[test]
+fn records_are_published_in_their_order() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    let lines: Vec<String> = (0..10_000).map(|number| format!("line {number}")).collect();
+    folder.write("a", lines.join("\n") + "\n");
+    let url = server.url("S");
+    run(&folder, &format!("read a | lines | write {url} subject=S.a")).succeeds();
+    let messages = server.messages("S");
+    assert!(
+        messages.iter().eq(lines.iter().map(String::as_bytes)),
+        "{}",
+        messages.len()
+    );
+}
+
+#[test]
+fn field_identifies_records_that_come_again() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    let records: Vec<String> = (0..100).map(|number| format!("{{\"id\":{}}}\n", number % 50)).collect();
+    folder.write("a", records.concat());
+    let url = server.url("S");
+    let write = format!("read a | from-json | write {url} subject=S.a dedup=id");
+    run(&folder, &write).succeeds();
+    run(&folder, &write).succeeds();
+    assert_eq!(server.count("S"), 50);
+    folder.write("a", "{\"other\":1}\n");
+    assert!(run(&folder, &write).fails(6).contains("dedup="));
+}
+
+#[test]
+fn full_stream_makes_the_writer_wait() {
+    let Some(server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", 150_000);
+    let lines: Vec<String> = (0..2000).map(|number| format!("{number:050}")).collect();
+    folder.write("a", lines.join("\n") + "\n");
+    let url = server.url("S");
+    let mut running = highwater([format!("read a | lines | write {url} subject=S.a")])
+        .within(&folder)
+        .start();
+    let said = running.line();
+    assert!(said.contains("maximum bytes exceeded"), "{said}");
+    // Nothing comes to a full stream.
+    let first = server.messages("S");
+    server.purge("S");
+    ends_well(running);
+    let second = server.messages("S");
+    assert!(!second.is_empty());
+    let found: Vec<Vec<u8>> = first.into_iter().chain(second).collect();
+    assert!(found.iter().eq(lines.iter().map(String::as_bytes)), "{}", found.len());
+}
+
+#[test]
+fn server_may_ask_for_certificates_and_passwords() {
+    let authority = |folder: &Folder| {
+        let (certificate, key) = Authority::new(folder).sign("server", "localhost");
+        format!(
+            "tls {{ cert_file: {:?}, key_file: {:?} }}\nauthorization {{ user: me, password: secret }}\n",
+            certificate.display().to_string(),
+            key.display().to_string()
+        )
+    };
+    let Some(server) = server_with("", authority) else {
+        return;
+    };
+    let folder = Folder::new();
+    folder.write("user", "me:secret\n");
+    folder.write("wrong", "me:other\n");
+    let authorities = server.folder.join("ca.pem");
+    let (port, authorities) = (server.port, authorities.display());
+    let read = |host: &str, rest: &str| {
+        let place = format!("nats://{host}:{port}/S consumer=w {rest} connect-timeout=5s");
+        run(&folder, &format!("read {place} | batch every=1s (write {{n}})"))
+    };
+    // It is let in, and there is no such stream.
+    read("localhost", &format!("user=@user ca={authorities}")).fails(3);
+    read("localhost", "user=@user verify=false").fails(3);
+    read("localhost", "user=@user").fails(9);
+    read("localhost", &format!("user=@wrong ca={authorities}")).fails(9);
+    read("localhost", &format!("user=@missing ca={authorities}")).fails(2);
+}
