@@ -29,6 +29,9 @@ const WIDEST: usize = 140;
 /// Lines of the sentence.
 const SENTENCE: usize = 2;
 
+/// The signs of the parts of a source's time.
+const PARTS: [(Paint, char); 3] = [(Paint::Busy, '█'), (Paint::Idle, '·'), (Paint::Backpressured, '▒')];
+
 /// The columns of the rows; those that are 0 are left out.
 struct Columns {
     whole: usize,
@@ -165,13 +168,14 @@ fn state(of: Option<&Share>) -> (Paint, char, &'static str, Option<f64>) {
     let Some(share) = of else {
         return (Paint::Faint, ' ', "opening", None);
     };
-    let parts = [
-        (Paint::Busy, '█', "busy", share.busy),
-        (Paint::Idle, '·', "idle", share.idle),
-        (Paint::Backpressured, '▒', "backpressured", share.backpressured),
+    let words = [
+        ("busy", share.busy),
+        ("idle", share.idle),
+        ("backpressured", share.backpressured),
     ];
-    let most = parts.into_iter().max_by(|one, other| one.3.total_cmp(&other.3));
-    let (paint, glyph, word, part) = most.unwrap_or((Paint::Faint, ' ', "", 0.0));
+    let parts = PARTS.into_iter().zip(words);
+    let most = parts.max_by(|(_, (_, one)), (_, (_, other))| one.total_cmp(other));
+    let ((paint, glyph), (word, part)) = most.unwrap_or(((Paint::Faint, ' '), ("", 0.0)));
     (paint, glyph, word, Some(part))
 }
 
@@ -199,13 +203,33 @@ fn footer(sight: &Sight, columns: &Columns) -> Vec<Line> {
             format!("{}; {}/s; {}", runs(sight), human_rate(rate), passing(sight.age)),
         ),
         name("so far").with(Paint::Plain, ended.join(", ")),
-        Line::default(),
     ];
+    if !sight.rows.is_empty() {
+        lines.push(name("source").then(legend(columns.whole.saturating_sub(8))));
+    }
+    lines.push(Line::default());
     let text = sentence(sight);
     let said = textwrap::wrap(&text, wrapping(columns.whole.max(1)));
     let said = said.into_iter().take(SENTENCE);
     lines.extend(said.map(|line| Line::default().with(Paint::Strong, line.into_owned())));
     lines
+}
+
+/// What the signs of a source's time mean, in so many columns.
+fn legend(room: usize) -> Line {
+    let words = |words: [&'static str; 3]| {
+        let parts = PARTS.into_iter().zip(words).enumerate();
+        parts.fold(Line::default(), |line, (place, ((paint, glyph), word))| {
+            line.with(Paint::Plain, if place == 0 { "" } else { "  " })
+                .with(paint, glyph.to_string())
+                .with(Paint::Faint, format!(" {word}"))
+        })
+    };
+    let long = words(["busy", "idle: no input", "backpressured: its client is slow"]);
+    if long.columns() <= room {
+        return long;
+    }
+    words(["busy", "idle", "slow client"])
 }
 
 /// `12 of 33, 3 wait in line`
@@ -354,6 +378,23 @@ mod tests {
                     assert!(widest < columns.max(2), "{count} {columns} {rows}: {widest}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn legend_is_as_long_as_it_fits() {
+        for (columns, said) in [
+            (40, "source  █ busy  · idle  ▒ slow client"),
+            (
+                80,
+                "source  █ busy  · idle: no input  ▒ backpressured: its client is slow",
+            ),
+        ] {
+            let picture = lines(&sight(vec![row(1, 0.9, 1e6)], 0), Size { columns, rows: 24 });
+            let text = picture
+                .iter()
+                .map(|line| line.pieces.iter().map(|(_, text)| text.as_str()).collect());
+            assert!(text.collect::<Vec<String>>().contains(&said.to_owned()), "{columns}");
         }
     }
 
