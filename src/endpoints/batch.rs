@@ -40,7 +40,7 @@ pub static BATCH: Definition = Definition {
               both inside `--memory`.\n\nA batch ends when it has size= bytes or records= records, or every= after its \
               first byte, whichever is first. Records are never divided, and arrive as lines; a record larger than size= \
               is a batch of its own. Behind a source that is told what is durable (state=), a batch ends where that has a \
-              position, and may be larger by what lies between two of them: a chunk. Nothing runs for an empty batch.\n\nThe name of a file or an object in the \
+              position, and may have more than size= or records= by what lies between two of them: a chunk. Nothing runs for an empty batch.\n\nThe name of a file or an object in the \
               pipeline is made for each batch: {position} is where in the stream the batch begins, {n} a number after the \
               largest that exists, and {time:%Y-%m-%d} when its first byte came, in UTC, as strftime takes it. Missing \
               folders of such a name are made. A name with {position} is replaced by the same batch if it comes again; \
@@ -417,7 +417,9 @@ impl Batches {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         // A source that is told what is durable knows where a chunk ends, and not what lies in it.
         if self.context.durable.is_some() {
-            return if chunk.len() <= size || bytes == 0 || !self.is_at_position {
+            let is_within = self.limits.records.is_none_or(|most| records + chunk.records() <= most);
+            let fits = chunk.len() <= size && is_within;
+            return if fits || bytes == 0 || !self.is_at_position {
                 chunk.len()
             } else {
                 0

@@ -136,7 +136,7 @@ impl Endpoint for Followed {
             };
             if let Some(state) = state {
                 let earlier = kept.as_ref().and_then(|kept| kept.sink);
-                reader.keeper = Some(Keeper::start(state, earlier)?);
+                reader.keeper = Some(Keeper::start(state, reader.boundary, earlier)?);
             }
             reader
                 .begin(kept.as_ref(), self.from_end)

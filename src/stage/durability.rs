@@ -67,6 +67,13 @@ impl Durable {
         self.run.report(self.sink, position, Some(end));
     }
 
+    /// Notes where that file ends before anything is added to it. Waits.
+    pub fn begin_at(&self, end: SinkEnd) {
+        if self.run.sinks.lock().unwrap_or_else(PoisonError::into_inner).len() == 1 {
+            self.run.source.begin_at(end);
+        }
+    }
+
     /// Where that file ended with the position from which this run goes on, if an earlier run has noted it.
     #[must_use]
     pub fn earlier(&self) -> Option<SinkEnd> {

@@ -63,6 +63,10 @@ pub trait Settle: Send + Sync {
         let _ = end;
         self.acknowledge(position);
     }
+    /// Notes where that file ends before anything is added to it; waits until that is certain.
+    fn begin_at(&self, end: SinkEnd) {
+        let _ = end;
+    }
     /// Where the file ended with the position that this run goes on from, if an earlier run has noted that.
     fn earlier_end(&self) -> Option<SinkEnd> {
         None

@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags, Stat};
 use crate::error::{Failure, Kind};
 use crate::flow::{Position, Wait};
 use crate::platform::{Descriptor, files};
-use crate::stage::{Context, Durable, Outcome, SinkEnd, Verify};
+use crate::stage::{Context, Outcome, SinkEnd, Verify};
 
 use super::super::revocable::Revocable;
 use super::in_place::InPlace;
@@ -158,8 +158,18 @@ impl Tail {
 
 impl Verify for Appended {
     fn begin(&mut self, _: &Descriptor, context: &Context) -> Outcome {
-        if let Some(earlier) = context.durable.as_ref().and_then(Durable::earlier) {
+        let Some(durable) = &context.durable else { return Ok(()) };
+        let earlier = durable.earlier();
+        if let Some(earlier) = earlier {
             self.tail = self.find_tail(earlier)?;
+        }
+        if self.tail.is_none()
+            && let Some(end) = self.file.unless_rolled_back(InPlace::keep)
+        {
+            let end = end?;
+            if earlier != Some(end) {
+                durable.begin_at(end);
+            }
         }
         Ok(())
     }

@@ -37,15 +37,22 @@ pub fn open(path: &Path) -> io::Result<Option<(FollowedFile, Identity)>> {
 
 /// The file that a state is about, whatever its name is by now.
 pub fn find(path: &Path, wanted: &Identity) -> io::Result<Option<(FollowedFile, Identity)>> {
-    for neighbour in neighbours(path)? {
-        if let Some((file, identity)) = open(&neighbour)?
-            && wanted.is_same_file(&identity)
-            && wanted.is_of(&file)
-        {
-            return Ok(Some((file, identity)));
+    loop {
+        let all = neighbours(path)?;
+        let Some(named) = all
+            .iter()
+            .find(|neighbour| wanted.is_at(neighbour.device, neighbour.inode))
+        else {
+            return Ok(None);
+        };
+        match open(&named.path)? {
+            Some((file, identity)) if wanted.is_same_file(&identity) => {
+                return Ok(wanted.is_of(&file).then_some((file, identity)));
+            }
+            // It was renamed meanwhile.
+            _ => {}
         }
     }
-    Ok(None)
 }
 
 /// What follows the file `current`, which is open and was changed last at that time.
@@ -91,12 +98,16 @@ pub fn changed(found: &Stat) -> Changed {
 /// The files that had the name after the file `current`, the next one first and last the one that has it now; none if that
 /// is itself.
 fn behind(path: &Path, current: &Identity, last: Changed) -> io::Result<Vec<PathBuf>> {
-    let is_current = |path: &Path| files::stat(path).is_ok_and(|found| current.has(&found));
-    if is_current(path) {
+    let is_current = |neighbour: &&Neighbour| current.is_at(neighbour.device, neighbour.inode);
+    let all = neighbours(path)?;
+    if all
+        .iter()
+        .any(|neighbour| neighbour.path == path && is_current(&neighbour))
+    {
         return Ok(Vec::new());
     }
-    let all = neighbours(path)?;
-    let own = all.iter().find(|neighbour| is_current(neighbour)).cloned();
+    let own = all.iter().find(is_current).map(|own| own.path.clone());
+    let all = all.into_iter().map(|neighbour| neighbour.path);
     let mut behind: Vec<PathBuf> = if let Some(own) = own.as_ref().and_then(|own| number(path, own)) {
         // NAME.3, NAME.2, NAME.1, NAME: the numbers grow with each rotation. One of them is missing during a rotation.
         let numbers = all
@@ -109,7 +120,7 @@ fn behind(path: &Path, current: &Identity, last: Changed) -> io::Result<Vec<Path
         // By their times; so too where it was removed.
         let since = (last, own.unwrap_or_default());
         let time_of = |path: &Path| files::stat(path).map_or((0, 0), |found| changed(&found));
-        let rotated = all.into_iter().filter(|neighbour| is_rotated(path, neighbour));
+        let rotated = all.filter(|neighbour| is_rotated(path, neighbour));
         let mut later: Vec<_> = rotated
             .map(|neighbour| (time_of(&neighbour), neighbour))
             .filter(|neighbour| *neighbour > since)
@@ -143,8 +154,30 @@ fn number(path: &Path, neighbour: &Path) -> Option<u64> {
     number.filter(|number| *number <= LARGEST)
 }
 
-/// The regular files whose names begin with the name, itself included; compressed ones are left out.
-fn neighbours(path: &Path) -> io::Result<Vec<PathBuf>> {
+/// A regular file whose name begins with the name.
+#[derive(Debug, PartialEq, Eq)]
+struct Neighbour {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+/// All of them, the name itself included, as they were at one moment; compressed ones are left out.
+fn neighbours(path: &Path) -> io::Result<Vec<Neighbour>> {
+    // A rotation renames one file after the other, and a folder that is read meanwhile may not show some of them.
+    const TRIES: usize = 100;
+    let mut found = seen(path)?;
+    for _ in 0..TRIES {
+        let again = seen(path)?;
+        if again == found {
+            break;
+        }
+        found = again;
+    }
+    Ok(found)
+}
+
+fn seen(path: &Path) -> io::Result<Vec<Neighbour>> {
     let name = path.file_name().unwrap_or_default();
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let entries = match files::entries(folder.unwrap_or(Path::new("."))) {
@@ -152,18 +185,33 @@ fn neighbours(path: &Path) -> io::Result<Vec<PathBuf>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let mut found = Vec::new();
-    for path in entries {
-        let of_entry = path.file_name().unwrap_or_default();
-        let is_packed = path
+    let mut all = Vec::new();
+    for entry in entries {
+        let of_entry = entry.file_name().unwrap_or_default();
+        let is_packed = entry
             .extension()
             .is_some_and(|end| COMPRESSED.iter().any(|known| end == OsStr::new(known)));
-        let is_file = || files::lstat(&path).is_ok_and(|found| FileType::from_raw_mode(found.st_mode).is_file());
-        if of_entry.as_bytes().starts_with(name.as_bytes()) && !is_packed && is_file() {
-            found.push(path);
+        if !of_entry.as_bytes().starts_with(name.as_bytes()) || is_packed {
+            continue;
+        }
+        // The name itself may be a link to the file.
+        let is_name = of_entry == name;
+        let found = if is_name {
+            files::stat(path)
+        } else {
+            files::lstat(&entry)
+        };
+        let Ok(found) = found else { continue };
+        if FileType::from_raw_mode(found.st_mode).is_file() {
+            all.push(Neighbour {
+                path: if is_name { path.to_owned() } else { entry },
+                device: found.st_dev,
+                inode: found.st_ino,
+            });
         }
     }
-    Ok(found)
+    all.sort_by(|one, other| one.path.cmp(&other.path));
+    Ok(all)
 }
 
 #[cfg(test)]

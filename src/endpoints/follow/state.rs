@@ -110,8 +110,8 @@ impl Identity {
         (self.device, self.inode) == (other.device, other.inode)
     }
 
-    pub fn has(&self, found: &Stat) -> bool {
-        (self.device, self.inode) == (found.st_dev, found.st_ino)
+    pub fn is_at(&self, device: u64, inode: u64) -> bool {
+        (self.device, self.inode) == (device, inode)
     }
 }
 
@@ -248,6 +248,8 @@ pub struct Keeper {
     sender: Mutex<Sender<Message>>,
     /// Where the file ended that an earlier run has appended to.
     earlier: Option<SinkEnd>,
+    /// The position at which this run begins.
+    start: u64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -259,13 +261,14 @@ impl Keeper {
     ///
     /// # Errors
     /// If there is no thread.
-    pub fn start(state: StateFile, earlier: Option<SinkEnd>) -> Result<Arc<Self>, Failure> {
+    pub fn start(state: StateFile, start: u64, earlier: Option<SinkEnd>) -> Result<Arc<Self>, Failure> {
         let (sender, receiver) = channel();
         let keeper = Self {
             parts: Arc::default(),
             failure: Arc::default(),
             sender: Mutex::new(sender),
             earlier,
+            start,
         };
         let (parts, failure) = (keeper.parts.clone(), keeper.failure.clone());
         let work = move || keep(state, &receiver, &parts, &failure);
@@ -368,6 +371,15 @@ impl Settle for Keeper {
 
     fn acknowledge_with(&self, position: Position, end: SinkEnd) {
         self.tell(position, Some(end));
+    }
+
+    fn begin_at(&self, end: SinkEnd) {
+        self.tell(Position(self.start.into()), Some(end));
+        let (sender, flushed) = oneshot::channel();
+        if lock(&self.sender).send(Message::Flush(sender)).is_ok() {
+            // Its failure is reported by the reader.
+            let _ = flushed.blocking_recv();
+        }
     }
 
     fn earlier_end(&self) -> Option<SinkEnd> {
