@@ -307,7 +307,7 @@ function __highwater_parameters
             echo 'format=json'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'format=text'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
             echo 'format=binary'\t'how rows are written: CSV, one JSON object a line, or PostgreSQL\'s own text or binary form'
-            echo 'commit-every='\t'commit after so many rows, which stay if a later one fails; unless given, all are one transaction'
+            echo 'commit-every='\t'commit after so many rows, which stay if a later one fails, and acknowledge them to a source that goes on there: rows behind the last acknowledged position may then come again; unless given, all are one transaction'
             echo 'threads='\t'how many ranges are asked for, or parts sent, at once'
             echo 'part='\t'the size of an upload\'s parts, 5MiB to 5GiB; larger where the object would have more than 10,000 of them'
             echo 'state='\t'a file that notes which parts the server has; they stay when the run ends early, and the next one goes on with them'

@@ -37,7 +37,8 @@ const COMMIT_EVERY: Param = Param::named(
     "commit-every",
     Value::Integer { min: 1, max: i64::MAX },
     None,
-    "commit after so many rows, which stay if a later one fails; unless given, all are one transaction",
+    "commit after so many rows, which stay if a later one fails, and acknowledge them to a source that goes on there: rows \
+     behind the last acknowledged position may then come again; unless given, all are one transaction",
 );
 const MAX_TIME: Param = Param::named(
     "max-time",

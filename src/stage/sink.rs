@@ -95,11 +95,21 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
     let resumes = writer.resumes_at();
     let mut written = resumes.unwrap_or_default().written;
     let mut gathering = Gathering::new();
+    let mut reached = None;
+    let report = |position| {
+        if let (Some(durable), Some(position)) = (&context.durable, position) {
+            durable.report(position);
+        }
+    };
     loop {
         let has_more = tokio::select! {
             biased;
             has_more = gathering.receive(&mut input) => has_more?,
-            stop = poll_fn(|context| writer.poll_idle(context)) => {
+            stop = poll_fn(|context| {
+                let stop = writer.poll_idle(context);
+                report(writer.durable());
+                stop
+            }) => {
                 return Err(stop.map(|failure| failure.after(written)));
             }
         };
@@ -135,9 +145,11 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
             gathering.first_chunks(count, |_, position| {
                 if let Some(position) = position {
                     writer.reach(position);
+                    reached = Some(position);
                 }
             });
             gathering.advance(count);
+            report(writer.durable());
         }
     }
     context.meter.begin_commit();
@@ -157,6 +169,7 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
     }
     // A commit that has begun is not cancelled: its result would be unknown.
     writer.commit().await?;
+    report(reached);
     if let Some(url) = writer.url() {
         context.findings.set_url(url);
     }

@@ -121,6 +121,10 @@ pub trait StreamWriter: Send {
     fn reach(&mut self, position: Position) {
         let _ = position;
     }
+    /// The last position that it was told of and all of which is durable by now, while more is written.
+    fn durable(&self) -> Option<Position> {
+        None
+    }
     /// When it commits, once it is prepared. With [`Phase::Drained`], the default, that is at once; with another phase,
     /// when every other output of the pipeline is prepared.
     fn phase(&self) -> Phase {

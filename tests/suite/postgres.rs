@@ -297,6 +297,49 @@ fn batches_stay_if_a_later_one_fails() {
     assert_eq!(server.run("SELECT count(*), max(id) FROM batches"), "13|13");
 }
 
+#[test]
+fn committed_rows_are_acknowledged() {
+    let Some(server) = server() else { return };
+    server.run("CREATE TABLE acknowledged (line text)");
+    let folder = Folder::new();
+    let lines = |range: std::ops::Range<u32>| range.map(|line| format!("{line:03}\n")).collect::<Vec<_>>().concat();
+    let append = |range| {
+        let mut log = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(folder.join("log"))
+            .expect("opened");
+        log.write_all(lines(range).as_bytes()).expect("written");
+    };
+    let pipeline = format!(
+        "read log follow=true state=state | lines | write '{}' table=acknowledged format=text commit-every=100",
+        server.url()
+    );
+    let arguments = ["--progress", "json", "--interval", "5ms", &pipeline];
+    append(0..250);
+    let mut running = highwater(arguments).within(&folder).start();
+    assert!(running.writes(4 * 250));
+    append(250..350);
+    // The third transaction ends with the 300th row, and the last position before that is behind the 250th.
+    loop {
+        assert!(!running.line().is_empty(), "it goes on");
+        let state = folder.read("state");
+        if String::from_utf8_lossy(&state).contains("\"position\":1000,") {
+            break;
+        }
+    }
+    running.signal(Signal::KILL);
+    running.wait();
+    append(350..400);
+    let mut running = highwater(arguments).within(&folder).start();
+    assert!(running.writes(4 * 150));
+    running.signal(Signal::TERM);
+    let run = running.wait();
+    assert_eq!(run.signal, Some(Signal::TERM.as_raw()), "{}", run.stderr);
+    let counted = server.run("SELECT count(*), count(DISTINCT line), min(line), max(line) FROM acknowledged");
+    assert_eq!(counted, "450|400|000|399");
+}
+
 /// Each side, killed at a hundred random moments.
 #[test]
 fn killed_copies_commit_nothing() {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use crate::catalog::{Args, Placed};
 use crate::error::{Failure, Kind, Problem, Stop};
+use crate::flow::Position;
 use crate::net::postgres::{Connection, MEMORY};
 use crate::platform::Queued;
 use crate::stage::{BoxFuture, Endpoint, Facts, OpenWriter, Outcome, Outside, Phase, Reach, Rollback, StreamWriter};
@@ -148,6 +149,10 @@ impl Endpoint for Table {
         })
     }
 
+    fn keeps_parts(&self) -> bool {
+        self.commit_every.is_some()
+    }
+
     fn effect(&self) -> String {
         let through = if self.is_json() {
             ", through a temporary table"
@@ -174,6 +179,9 @@ impl Endpoint for Table {
                 commands,
                 batches: self.commit_every.map(|rows| Batches::new(rows, head, is_csv)),
                 transaction: Arc::default(),
+                reached: None,
+                ending: None,
+                durable: None,
             })))
         })
     }
@@ -218,6 +226,11 @@ struct Rows {
     commands: Arc<Commands>,
     batches: Option<Batches>,
     transaction: Arc<Revocable<Transaction>>,
+    /// The last position of the source whose rows were all sent; that of the transaction that ends; and that of those that
+    /// are committed.
+    reached: Option<Position>,
+    ending: Option<Position>,
+    durable: Option<Position>,
 }
 
 impl Rows {
@@ -228,6 +241,7 @@ impl Rows {
             && let State::Copying(connection) = std::mem::replace(&mut self.state, State::Lost)
         {
             batches.begin();
+            self.ending = self.reached;
             self.state = State::Turning(Box::pin(self.commands.clone().turn(connection)));
         }
         if let State::Turning(turn) = &mut self.state {
@@ -235,6 +249,7 @@ impl Rows {
             self.state = State::Copying(turned?);
             let rows = self.batches.as_ref().map_or(0, Batches::rows);
             self.transaction.committed.fetch_add(rows, Ordering::Relaxed);
+            self.durable = self.ending;
         }
         match &mut self.state {
             State::Copying(connection) => Poll::Ready(Ok(connection)),
@@ -262,6 +277,22 @@ impl StreamWriter for Rows {
         let count = ready!(connection.poll_send(context, &[IoSlice::new(part)]))?;
         batches.pass(&part[..count]);
         Poll::Ready(Ok(count))
+    }
+
+    fn poll_idle(&mut self, context: &mut Context<'_>) -> Poll<Stop> {
+        // A transaction that has all its rows ends also if no more come.
+        match self.poll_copying(context) {
+            Poll::Ready(Err(failure)) => Poll::Ready(failure.into()),
+            Poll::Ready(Ok(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn reach(&mut self, position: Position) {
+        self.reached = Some(position);
+    }
+
+    fn durable(&self) -> Option<Position> {
+        self.durable
     }
 
     fn limit_unsent(&mut self, bytes: u32) -> Result<(), Failure> {
