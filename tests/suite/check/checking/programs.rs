@@ -137,7 +137,7 @@ fn memory_that_was_let_go_is_said() {
         let verdict = verdict.is("honours").says("at its highest");
         let peak = verdict.end["memory_peak_bytes"].as_u64().expect("a number");
         assert!(
-            peak > 90_000_000 && verdict.number("memory_bytes") < 10 * MIB,
+            peak > 45_000_000 && verdict.number("memory_bytes") < 10 * MIB,
             "{}",
             verdict.end
         );
