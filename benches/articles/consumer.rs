@@ -28,7 +28,7 @@ fn time_for(bytes: u64, rate: u64) -> Duration {
     Duration::from_secs_f64(bytes as f64 / rate as f64)
 }
 
-/// Waits until then; nobody unparks this thread.
+/// Waits until then. This thread is never unparked.
 fn pause(until: Instant) {
     while let Some(left) = until
         .checked_duration_since(Instant::now())

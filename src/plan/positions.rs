@@ -34,14 +34,18 @@ pub fn problems(graph: &Graph, stages: &NodeMap<Planned<StagePlan>>, demands: &N
     let ends = required()
         .filter(|node| stages[*node].sub_pipelines.is_empty() && !(is_alone && keeps_parts(*node)))
         .map(|node| {
-            let message = format!("`{}` makes nothing durable before the run ends", named(node));
+            let message = if keeps_parts(node) {
+                format!("`{}` can say what is durable only as the only sink", named(node))
+            } else {
+                format!("`{}` makes nothing durable before the run ends", named(node))
+            };
             let otherwise = if acknowledged.is_optional {
                 format!("; or leave {}= out", acknowledged.parameter)
             } else {
                 String::new()
             };
             let help = format!(
-                "end in `batch`, as in batch every=1m (write {{position}}), or append to one file: write FILE append=true{otherwise}"
+                "end in `batch`, as in batch every=1m (write {{position}}), or in one file that is appended to and synced: write FILE append=true{otherwise}"
             );
             at(node, message).label(format!("{label} what is durable")).help(help)
         });

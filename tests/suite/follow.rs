@@ -430,14 +430,13 @@ fn killed_runs_append_each_line_once() {
         running.wait();
     }
     log.write(10);
-    let running = highwater(["--progress", "json", "--interval", "2ms", APPENDING])
+    let mut running = highwater(["--progress", "json", "--interval", "2ms", APPENDING])
         .within(&folder)
         .start();
-    let mut running = running;
     while std::fs::read_to_string(folder.join("out"))
         .is_ok_and(|text| !text.ends_with(&numbers(log.lines - 1..log.lines)))
     {
-        running.line();
+        assert!(!running.line().is_empty(), "it goes on");
     }
     end(running);
     let out = String::from_utf8(folder.read("out")).expect("text");
@@ -489,6 +488,10 @@ fn what_cannot_be_followed_is_refused() {
         ("read fifo follow=true", "fifo is not a regular file"),
         ("read a state=s", "`state` is for follow=true"),
         ("read a follow=true state=a", "the state cannot be the file"),
+        (
+            "read a follow=true state=s | lines | tee (write b append=true) | write c append=true",
+            "can say what is durable only as the only sink",
+        ),
         ("read a follow=true state=", "the state's file has no name"),
         ("read a b follow=true", "cannot be one of several"),
         (

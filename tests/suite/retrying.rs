@@ -83,7 +83,13 @@ fn missing_listener_is_waited_for() {
     let mut running = highwater(["--progress", "json", "--interval", "10ms", pipeline])
         .within(&folder)
         .start();
-    while !running.line().contains("\"batches_failed\":2") {}
+    loop {
+        let line = running.line();
+        assert!(!line.is_empty(), "it goes on");
+        if line.contains("\"batches_failed\":2") {
+            break;
+        }
+    }
     let listener = UnixListener::bind(folder.join("socket")).expect("bound");
     let mut text = Vec::new();
     for _ in 0..2 {

@@ -8,7 +8,7 @@ use crate::stage::Backlog;
 use super::neighbours;
 use super::state::{FollowedFile, Identity};
 
-/// Where the reader is, for whoever asks how much is ahead of it.
+/// The position of the reader, from which the bytes ahead of it are counted.
 #[derive(Debug)]
 pub struct Ahead {
     path: PathBuf,

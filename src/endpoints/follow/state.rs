@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, Stat};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -74,19 +74,15 @@ pub struct Identity {
 
 impl Identity {
     pub fn of(file: &FollowedFile) -> io::Result<Self> {
-        let mut identity = Self::found(&files::fstat(file)?);
-        identity.lengthen(file);
-        Ok(identity)
-    }
-
-    /// That of a file of whose contents nothing is known.
-    pub fn found(found: &Stat) -> Self {
-        Self {
+        let found = files::fstat(file)?;
+        let mut identity = Self {
             device: found.st_dev,
             inode: found.st_ino,
             head_bytes: 0,
             head_sum: 0,
-        }
+        };
+        identity.lengthen(file);
+        Ok(identity)
     }
 
     /// Whether it could still sum more bytes.
@@ -213,7 +209,7 @@ impl StateFile {
         let new = PathBuf::from(new);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = files::open(&new, flags, Mode::RUSR | Mode::WUSR)?;
-        // Before it has the name, so that the name is locked at any time. Nobody else locks it, or there are no locks.
+        // Before the rename, so that the file of that name is locked at any time. It can only fail where there are no locks.
         let _ = files::flock(&file, FlockOperation::NonBlockingLockExclusive);
         files::write_all(&file, serde_json::to_string(kept)?.as_bytes())?;
         files::fsync(&file)?;
