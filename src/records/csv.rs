@@ -53,7 +53,8 @@ impl CsvRows {
     /// A framer for rows of at most `limit` bytes.
     #[must_use]
     pub fn new(options: &CsvOptions, limit: usize) -> Self {
-        let reader = ReaderBuilder::new().delimiter(options.delimiter).build();
+        let mut reader = ReaderBuilder::new().delimiter(options.delimiter).build();
+        begin_rows(&mut reader);
         Self {
             mark: ByteOrderMark::default(),
             delimiter: options.delimiter,
@@ -221,6 +222,14 @@ fn prefixes<'a>(names: impl Iterator<Item = &'a [u8]>, infers_types: bool) -> Ve
     names.enumerate().map(prefix).collect()
 }
 
+/// Makes it read a row next. It drops a byte order mark from the first bytes that it gets, and those may be anywhere in the
+/// stream: plain rows are read without it. So its first is a blank line, which is no row.
+fn begin_rows(reader: &mut Reader) {
+    reader.reset();
+    let (result, ..) = reader.read_record(b"\n", &mut [0], &mut [0]);
+    debug_assert_eq!(result, ReadRecordResult::InputEmpty);
+}
+
 fn fault(why: impl Into<Cow<'static, str>>) -> Fault {
     Fault { at: 0, why: why.into() }
 }
@@ -257,7 +266,7 @@ impl Framer for CsvRows {
         });
         match row {
             Ok(Step::Incomplete) => return Step::Incomplete,
-            // The reader is at the beginning of a row. If it were reset, it would drop a byte order mark there.
+            // The reader is at the beginning of a row.
             Ok(_) => self.begin_row(),
             Err(_) => self.restart(),
         }
@@ -265,7 +274,7 @@ impl Framer for CsvRows {
     }
 
     fn restart(&mut self) {
-        self.reader.reset();
+        begin_rows(&mut self.reader);
         self.begin_row();
     }
 
