@@ -10,6 +10,7 @@ mod access_log;
 mod admission;
 mod counters;
 mod entry;
+mod explain;
 mod handler;
 mod host;
 mod live;

@@ -1,6 +1,6 @@
 //! Views of a run for people and scripts. Each view turns a snapshot into text; none touches the data path.
 //!
-//! The live view also has keys, which change the run's controls.
+//! The live view also has keys, which explain it and change a run's controls.
 //!
 //! A [`View`] has a thread of its own. It looks at the run ten times a second, writes when there is something new, and
 //! never waits for a reader of standard error that has stopped reading.
@@ -18,7 +18,7 @@ pub mod clock;
 pub mod contrast;
 mod excess;
 pub mod json;
-mod keys;
+pub mod keys;
 pub mod levels;
 pub mod live;
 pub mod metrics;
@@ -91,8 +91,7 @@ impl View {
     /// Starts to observe a run that keys may steer, and to record it with `recorder`.
     #[must_use]
     pub fn start(watch: &Arc<Watch>, settings: Settings, recorder: Option<Recorder>) -> Self {
-        let keyed = (settings.progress == Progress::Live && settings.keys).then_some(watch);
-        Self::begin(watch.clone(), keyed, settings, recorder)
+        Self::begin(watch.clone(), Some(watch.clone()), settings, recorder)
     }
 
     /// Starts to observe a pipeline that is not steered, and to record it with `recorder`.
@@ -103,12 +102,20 @@ impl View {
 
     fn begin(
         observed: Arc<dyn Observed>,
-        keyed: Option<&Arc<Watch>>,
+        steered: Option<Arc<Watch>>,
         settings: Settings,
         recorder: Option<Recorder>,
     ) -> Self {
         let (events, happened) = channel();
-        let keys = keyed.and_then(|watch| Keys::start(watch, events.clone()));
+        let redraw = events.clone();
+        let has_keys = settings.progress == Progress::Live && settings.keys;
+        let keys = has_keys.then(|| {
+            Keys::start(steered, move || {
+                // Without a view there is nothing to draw.
+                let _ = redraw.send(Event::Redraw);
+            })
+        });
+        let keys = keys.flatten();
         let sampler = Sampler::new(observed.clone());
         // Its shares are those since its own last sample, whatever is shown in between.
         let recording = recorder.map(|recorder| (Sampler::new(observed.clone()), recorder));

@@ -23,7 +23,7 @@ use crate::view::metrics::parse_address;
 use crate::view::record::{Recorder, stopped};
 use crate::view::{self, Progress, View, json, plain, say, say_exactly, summary};
 
-use super::options::{Color, ProgressChoice, parse_interval, style};
+use super::options::{Color, ProgressChoice, parse_interval, stdout_is_piped, style};
 use super::stats::StatsFile;
 use super::transfer::serve;
 use super::{fail, print, record};
@@ -268,7 +268,7 @@ fn follow(pipeline: &Pipeline, options: &AttachOptions) -> Result<ExitCode, Fail
         interval: options.interval,
         asked,
         style,
-        keys: false,
+        keys: !stdout_is_piped(),
     };
     let mut look = Look::new(pipeline);
     if let Some(metrics) = &metrics {

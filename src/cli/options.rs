@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use rustix::fs::FileType;
 
 use crate::grammar::{format_size, human_size, parse_duration, parse_rate, parse_size};
 use crate::net::Address;
+use crate::platform;
 use crate::view::Progress;
 use crate::view::live::{Background, Style};
 use crate::view::metrics::parse_address;
@@ -340,6 +342,13 @@ pub fn style(color: Color, is_terminal: bool) -> Style {
         colour: color.applies_to(is_terminal),
         background: Background::of(said.as_deref()),
     }
+}
+
+/// Whether standard output is a pipe: its reader may ask for a password on the terminal, or show pages there, so that no
+/// keys are read from it.
+pub fn stdout_is_piped() -> bool {
+    let stdout = platform::files::fstat(rustix::stdio::stdout());
+    stdout.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }
 
 impl RunOptions {

@@ -23,7 +23,9 @@ use crate::view::metrics::{Listener, parse_address};
 use crate::view::{Progress, say};
 
 use super::log::{self, LogLevel};
-use super::options::{Color, ProgressChoice, parse_drain, parse_interval, parse_limit, parse_min_rate, style};
+use super::options::{
+    Color, ProgressChoice, parse_drain, parse_interval, parse_limit, parse_min_rate, stdout_is_piped, style,
+};
 use super::own_files::Taken;
 use super::{USAGE, fail};
 
@@ -299,7 +301,10 @@ fn route_clients(options: &ServeOptions, routes: &[Route]) -> Result<Vec<Option<
 fn what_is_shown(options: &ServeOptions) -> Shown {
     let choice = options.progress.unwrap_or(ProgressChoice::Auto);
     match choice.shown() {
-        Progress::Live => Shown::Live(style(options.color, std::io::stderr().is_terminal())),
+        Progress::Live => Shown::Live {
+            style: style(options.color, std::io::stderr().is_terminal()),
+            has_keys: !stdout_is_piped(),
+        },
         Progress::Plain if choice == ProgressChoice::Auto => Shown::Nothing,
         Progress::Plain | Progress::Json => Shown::Plain(options.interval),
         Progress::None => Shown::Nothing,

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use rustix::fs::FileType;
-
 use crate::engine::{self, MinRate};
 use crate::error::{Failure, Kind, Problem};
 use crate::grammar::Script;
@@ -20,7 +18,7 @@ use crate::view::{self, Progress, json, say};
 
 use super::audience::Audience;
 use super::ending::conclude;
-use super::options::RunOptions;
+use super::options::{RunOptions, stdout_is_piped};
 use super::own_files::Taken;
 use super::stats::StatsFile;
 use super::{USAGE, limits, log, record, refuse};
@@ -188,14 +186,11 @@ fn uses_terminal(plan: &Plan) -> bool {
     plan.ends().any(|(_, facts)| facts.is_ok_and(|facts| facts.is_terminal))
 }
 
-/// Whether keys may be read from the terminal: not if a stage reads it, nor if standard output is a pipe, whose reader
-/// may ask there for a password, or show pages.
+/// Whether keys may be read from the terminal: not if a stage reads it, nor if standard output is a pipe.
 fn may_take_keys(plan: &Plan) -> bool {
     let mut sources = plan.ends().filter(|(node, _)| plan.graph.input(*node).is_none());
     let is_read = sources.any(|(_, facts)| facts.is_ok_and(|facts| facts.is_terminal));
-    let stdout = platform::files::fstat(rustix::stdio::stdout());
-    let has_reader = stdout.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo);
-    !is_read && !has_reader
+    !is_read && !stdout_is_piped()
 }
 
 /// The limits of the run. A recording begins at its first moment.

@@ -6,9 +6,10 @@ use crate::engine::Share;
 use crate::error::wrapping;
 use crate::grammar::human_size;
 use crate::view::clock::passing;
-use crate::view::live::{Line, Paint, Size, left, level, right, share};
+use crate::view::live::{KeyLine, Line, Paint, Size, hint, left, level, right, share};
 use crate::view::plain::human_rate;
 
+use super::explain::{explanation, mostly};
 use super::look::{Row, Sight};
 
 /// From here on a run waits for its client, or for its source.
@@ -30,18 +31,22 @@ const WIDEST: usize = 140;
 const SENTENCE: usize = 2;
 
 /// The signs of the parts of a source's time.
-const PARTS: [(Paint, char); 3] = [(Paint::Busy, '█'), (Paint::Idle, '·'), (Paint::Backpressured, '▒')];
+pub const PARTS: [(Paint, char); 3] = [(Paint::Busy, '█'), (Paint::Idle, '·'), (Paint::Backpressured, '▒')];
 
 /// The columns of the rows; those that are 0 are left out.
-struct Columns {
-    whole: usize,
+pub struct Columns {
+    /// All of them.
+    pub whole: usize,
     client: usize,
     route: usize,
-    has_size: bool,
-    link: usize,
+    /// Whether it is shown how much was moved.
+    pub has_size: bool,
+    /// Those of the link's level.
+    pub link: usize,
     bar: usize,
     has_word: bool,
-    has_age: bool,
+    /// Whether it is shown how old a run is.
+    pub has_age: bool,
 }
 
 impl Columns {
@@ -84,11 +89,31 @@ impl Columns {
 }
 
 /// The picture, no wider than the terminal and with fewer lines than it has rows: the clients that wait the most are left
-/// out last.
-pub fn lines(sight: &Sight, size: Size) -> Vec<Line> {
+/// out last. Below it is the line about keys, and before that the explanation if it is asked for, which stands alone where
+/// there is no room for both.
+pub fn lines(sight: &Sight, size: Size, keys: Option<&KeyLine>) -> Vec<Line> {
     let columns = Columns::new(sight, size.columns);
     let most = size.rows.saturating_sub(1).max(1);
     let mut below = footer(sight, &columns);
+    if let Some(keys) = keys {
+        let explained = if keys.explains {
+            explanation(sight, keys, &columns)
+        } else {
+            Vec::new()
+        };
+        let blanks = 1 + usize::from(keys.explains);
+        if below.len() + explained.len() + blanks < most {
+            below.extend(keys.explains.then(Line::default));
+            below.extend(explained);
+            below.push(Line::default());
+        } else if keys.explains {
+            below = explained;
+            below.truncate(most - 1);
+        }
+        if below.len() < most {
+            below.push(hint(keys, false, columns.whole));
+        }
+    }
     below.truncate(most);
     let mut lines = Vec::new();
     let room = most - below.len();
@@ -173,9 +198,8 @@ fn state(of: Option<&Share>) -> (Paint, char, &'static str, Option<f64>) {
         ("idle", share.idle),
         ("backpressured", share.backpressured),
     ];
-    let parts = PARTS.into_iter().zip(words);
-    let most = parts.max_by(|(_, (_, one)), (_, (_, other))| one.total_cmp(other));
-    let ((paint, glyph), (word, part)) = most.unwrap_or(((Paint::Faint, ' '), ("", 0.0)));
+    let most = mostly(share);
+    let ((paint, glyph), (word, part)) = (PARTS[most], words[most]);
     (paint, glyph, word, Some(part))
 }
 
@@ -370,9 +394,16 @@ mod tests {
     fn picture_fits_every_terminal() {
         for count in [0, 1, 3, 50] {
             let sight = sight((0..count).map(|at| row(at, 0.9, 1e6)).collect(), 3);
-            for columns in [1, 20, 40, 80, 120, 200] {
+            let explaining = KeyLine {
+                explains: true,
+                ..KeyLine::default()
+            };
+            for (columns, keys) in [1, 20, 40, 80, 120, 200].into_iter().flat_map(|columns| {
+                let all = [None, Some(KeyLine::default()), Some(explaining.clone())];
+                all.map(|keys| (columns, keys))
+            }) {
                 for rows in [1, 5, 10, 24, 100] {
-                    let picture = lines(&sight, Size { columns, rows });
+                    let picture = lines(&sight, Size { columns, rows }, keys.as_ref());
                     assert!(picture.len() < rows.max(2), "{count} {columns} {rows}");
                     let widest = picture.iter().map(Line::columns).max().unwrap_or(0);
                     assert!(widest < columns.max(2), "{count} {columns} {rows}: {widest}");
@@ -390,7 +421,7 @@ mod tests {
                 "source  █ busy  · idle: no input  ▒ backpressured: its client is slow",
             ),
         ] {
-            let picture = lines(&sight(vec![row(1, 0.9, 1e6)], 0), Size { columns, rows: 24 });
+            let picture = lines(&sight(vec![row(1, 0.9, 1e6)], 0), Size { columns, rows: 24 }, None);
             let text = picture
                 .iter()
                 .map(|line| line.pieces.iter().map(|(_, text)| text.as_str()).collect());
@@ -401,7 +432,7 @@ mod tests {
     #[test]
     fn hidden_clients_are_counted() {
         let sight = sight((0..50).map(|at| row(at, f64::from(at) / 50.0, 1e6)).collect(), 0);
-        let picture = lines(&sight, Size { columns: 80, rows: 24 });
+        let picture = lines(&sight, Size { columns: 80, rows: 24 }, None);
         let text: Vec<String> = picture
             .iter()
             .map(|line| line.pieces.iter().map(|(_, text)| text.as_str()).collect())

@@ -11,6 +11,11 @@ use super::picture::lines;
 /// The live view of a service with 20 clients, of which 12 are slow.
 #[must_use]
 pub fn picture(size: Size) -> Vec<Line> {
+    lines(&twenty_clients(), size, None)
+}
+
+/// 20 clients, of which 12 are slow.
+pub(super) fn twenty_clients() -> Sight {
     let row = |number: u32| {
         let is_slow = number % 5 < 3;
         let backpressured = if is_slow { 0.97 } else { 0.04 };
@@ -46,7 +51,7 @@ pub fn picture(size: Size) -> Vec<Line> {
             age,
         }
     };
-    let sight = Sight {
+    Sight {
         rows: (0..20).map(row).collect(),
         waiting: 3,
         clients: 20,
@@ -56,8 +61,7 @@ pub fn picture(size: Size) -> Vec<Line> {
         ended: [1_204, 2, 31, 12, 5],
         age: Duration::from_secs(5_425),
         is_draining: false,
-    };
-    lines(&sight, size)
+    }
 }
 
 #[cfg(test)]

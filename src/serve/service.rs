@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use crate::net::http::server::{self, Server};
 use crate::net::tls::ServerTls;
 use crate::platform::sockets::{TcpPeers, listen_tcp};
 use crate::platform::{TERMINATING, is_ignored, listen_to, prepare_signals, reactor, release_keyboard, spawn};
+use crate::view::keys::Keys;
 use crate::view::live::{self, Painter, Size, Style};
 use crate::view::metrics;
 use crate::view::say;
@@ -44,7 +45,12 @@ const STACK: usize = 256 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
     /// A picture on the terminal.
-    Live(Style),
+    Live {
+        /// How it looks.
+        style: Style,
+        /// Whether keys may be taken from the terminal.
+        has_keys: bool,
+    },
     /// A line each interval.
     Plain(Duration),
     /// Nothing.
@@ -222,29 +228,43 @@ impl Signals {
     }
 }
 
+/// Messages to the view's thread.
+enum Event {
+    Over,
+    Redraw,
+}
+
 /// Draws the service on a thread of its own.
 struct Viewer {
-    over: Option<SyncSender<()>>,
+    events: Sender<Event>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Viewer {
     fn start(shared: &Arc<Shared>, shown: Shown, asked: Arc<AtomicBool>) -> Self {
-        let (over, is_over) = sync_channel(1);
+        let (events, happened) = channel();
         let shared = Arc::clone(shared);
+        let redraw = events.clone();
         let thread = spawn("view", STACK, move || {
             let mut looker = Looker::new();
             let mut painter = match shown {
-                Shown::Live(style) => Some(Painter::new(style)),
+                Shown::Live { style, .. } => Some(Painter::new(style)),
                 Shown::Plain(_) | Shown::Nothing => None,
             };
             let interval = match shown {
-                Shown::Live(_) => FRAME,
+                Shown::Live { .. } => FRAME,
                 Shown::Plain(interval) => interval,
                 // Only to notice that a line is asked for.
                 Shown::Nothing => Duration::from_secs(1),
             };
-            while is_over.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+            let keys = matches!(shown, Shown::Live { has_keys: true, .. }).then(|| {
+                Keys::start(None, move || {
+                    // Without a view there is nothing to draw.
+                    let _ = redraw.send(Event::Redraw);
+                })
+            });
+            let keys = keys.flatten();
+            while let Ok(Event::Redraw) | Err(RecvTimeoutError::Timeout) = happened.recv_timeout(interval) {
                 let is_asked = asked.swap(false, Ordering::Relaxed);
                 if shown == Shown::Nothing && !is_asked {
                     continue;
@@ -256,14 +276,15 @@ impl Viewer {
                             columns: Painter::columns(),
                             rows: Painter::rows(),
                         };
-                        painter.show(&picture::lines(&sight, size));
+                        let keys = keys.as_ref().and_then(Keys::shown);
+                        painter.show(&picture::lines(&sight, size, keys.as_ref()));
                     }
                     None => say(&picture::plain(&sight)),
                 }
             }
         });
         Self {
-            over: Some(over),
+            events,
             thread: thread.ok(),
         }
     }
@@ -271,7 +292,7 @@ impl Viewer {
     /// Leaves a clean screen.
     fn finish(mut self) {
         release_keyboard();
-        drop(self.over.take());
+        let _ = self.events.send(Event::Over);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -152,6 +152,32 @@ fn space_pauses_and_resumes() {
 }
 
 #[test]
+fn views_that_only_watch_explain_and_quit() {
+    let attached = "sleep 600 | cat >/dev/null & $hw attach $!";
+    for (command, explained) in [
+        (attached, "pipe or a connection"),
+        #[cfg(feature = "http")]
+        ("$hw serve 127.0.0.1:0 'read /dev/zero'", "other requests wait in line"),
+    ] {
+        let commands =
+            format!("trap : INT; stty -a >before; {command}; echo $? >code; stty -a >after; kill $(jobs -p)");
+        let Some(mut terminal) = Terminal::run(&commands) else {
+            return;
+        };
+        terminal.until("help");
+        terminal.until(HINT);
+        // There is nothing to pause or to turn.
+        terminal.types(" +?");
+        terminal.until(explained);
+        terminal.until("close");
+        terminal.types("q");
+        let folder = terminal.end();
+        assert_eq!(folder.read("code"), b"130\n", "{command}");
+        same_modes(&folder, ["before", "after"]);
+    }
+}
+
+#[test]
 fn terminal_is_restored_after_signals() {
     for (signal, code) in [
         (Some(Signal::TERM), "143\n"),

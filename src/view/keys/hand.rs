@@ -30,8 +30,18 @@ pub enum KeyCommand {
 }
 
 impl Hand {
-    /// Executes a key; returns `None` for keys without a meaning.
-    pub fn press(&mut self, key: u8, controls: &Controls, now: Instant) -> Option<KeyCommand> {
+    /// Executes a key on the `controls` of a run, if there is one; returns `None` for keys without a meaning.
+    pub fn press(&mut self, key: u8, controls: Option<&Controls>, now: Instant) -> Option<KeyCommand> {
+        match (key, controls) {
+            (b'?', _) => self.explains = !self.explains,
+            (b'q', _) => return Some(KeyCommand::Quit),
+            (_, Some(controls)) => return self.steer(key, controls, now),
+            _ => return None,
+        }
+        Some(KeyCommand::Show)
+    }
+
+    fn steer(&mut self, key: u8, controls: &Controls, now: Instant) -> Option<KeyCommand> {
         match key {
             b'+' | b'=' => self.turn(controls, faster, now),
             b'-' | b'_' => self.turn(controls, slower, now),
@@ -47,8 +57,6 @@ impl Hand {
                 }
                 self.note = None;
             }
-            b'?' => self.explains = !self.explains,
-            b'q' => return Some(KeyCommand::Quit),
             _ => return None,
         }
         Some(KeyCommand::Show)
@@ -66,11 +74,13 @@ impl Hand {
     }
 
     /// The line about keys on the screen.
-    pub fn shown(&self, controls: &Controls, now: Instant) -> KeyLine {
-        let throttle = controls.throttles().get(self.chosen);
+    pub fn shown(&self, controls: Option<&Controls>, now: Instant) -> KeyLine {
+        let throttles = controls.map_or(&[][..], Controls::throttles);
+        let turned = controls.zip(throttles.get(self.chosen));
         KeyLine {
-            turns: throttle.map(|throttle| called(throttle, controls)),
-            has_several: controls.throttles().len() > 1,
+            steers: controls.is_some(),
+            turns: turned.map(|(controls, throttle)| called(throttle, controls)),
+            has_several: throttles.len() > 1,
             explains: self.explains,
             note: (self.note.as_ref())
                 .filter(|(_, since)| now.saturating_duration_since(*since) < LASTING)
@@ -94,11 +104,11 @@ mod tests {
 
     fn press(hand: &mut Hand, keys: &[u8], controls: &Controls) -> Vec<Option<KeyCommand>> {
         let now = Instant::now();
-        keys.iter().map(|key| hand.press(*key, controls, now)).collect()
+        keys.iter().map(|key| hand.press(*key, Some(controls), now)).collect()
     }
 
     fn note(hand: &Hand, controls: &Controls) -> Option<String> {
-        hand.shown(controls, Instant::now()).note
+        hand.shown(Some(controls), Instant::now()).note
     }
 
     #[test]
@@ -152,11 +162,22 @@ mod tests {
     fn message_expires_but_explanation_stays() {
         let (controls, mut hand) = (Controls::detached(&[]), Hand::default());
         let now = Instant::now();
-        hand.press(b'-', &controls, now);
-        hand.press(b'?', &controls, now);
-        let later = hand.shown(&controls, now + LASTING);
+        hand.press(b'-', Some(&controls), now);
+        hand.press(b'?', Some(&controls), now);
+        let later = hand.shown(Some(&controls), now + LASTING);
         assert!(later.note.is_none() && later.explains);
-        hand.press(b'?', &controls, now);
-        assert!(!hand.shown(&controls, now).explains);
+        hand.press(b'?', Some(&controls), now);
+        assert!(!hand.shown(Some(&controls), now).explains);
+    }
+
+    #[test]
+    fn without_a_run_there_is_nothing_to_steer() {
+        let mut hand = Hand::default();
+        let now = Instant::now();
+        let done = *b"+\t ?q";
+        let done = done.map(|key| hand.press(key, None, now));
+        assert_eq!(done, [None, None, None, Some(KeyCommand::Show), Some(KeyCommand::Quit)]);
+        let shown = hand.shown(None, now);
+        assert!(shown.explains && !shown.steers && shown.turns.is_none());
     }
 }

@@ -1,39 +1,20 @@
 //! What `?` shows: the words and signs that are on the screen now, with the stages and links that they stand for.
 
 use crate::engine::{LinkSample, Origin, Snapshot, StageSample};
-use crate::error::wrapping;
 use crate::grammar::human_size;
 use crate::graph::{EdgeId, NodeId};
 
 use super::bars;
-use super::columns::{Columns, MARKER};
-use super::keys::{KEYS, KeyLine};
-use super::line::{Line, Paint, left, squeezed};
+use super::columns::Columns;
+use super::keys::KeyLine;
+use super::line::{Line, Paint, squeezed};
+use super::meaning::{Meaning, usable};
 use super::stages::{has_kernel_queue, has_program};
 
-/// Columns of a sign.
-const SIGN: usize = 17;
-/// Below this width meanings are below their signs.
-const NARROW: usize = 60;
 /// Columns of the word behind a name.
 const WORD: usize = 16;
 /// The most stages that are named for one word.
 const NAMED: usize = 4;
-
-/// A sign or word, and what it means here.
-struct Entry {
-    paint: Paint,
-    sign: String,
-    meaning: String,
-}
-
-fn entry(paint: Paint, sign: impl Into<String>, meaning: impl Into<String>) -> Entry {
-    Entry {
-        paint,
-        sign: sign.into(),
-        meaning: meaning.into(),
-    }
-}
 
 /// Each sign with its meaning beside it, or below it if the terminal is narrow.
 #[must_use]
@@ -46,32 +27,8 @@ pub fn explanation(snapshot: &Snapshot, keys: &KeyLine, columns: &Columns) -> Ve
     entries.iter().flat_map(|entry| entry.lines(columns.whole)).collect()
 }
 
-impl Entry {
-    fn lines(&self, columns: usize) -> Vec<Line> {
-        let is_narrow = columns < NARROW;
-        let indent = MARKER + if is_narrow { MARKER } else { SIGN };
-        let begin = Line::default().with(Paint::Plain, " ".repeat(MARKER));
-        let mut lines = Vec::new();
-        let mut line = if is_narrow {
-            lines.push(begin.with(self.paint, self.sign.as_str()));
-            Line::default().up_to(indent)
-        } else {
-            begin.with(self.paint, left(&self.sign, SIGN))
-        };
-        let room = wrapping(columns.saturating_sub(indent));
-        for (at, part) in textwrap::wrap(&self.meaning, room).iter().enumerate() {
-            if at > 0 {
-                lines.push(std::mem::replace(&mut line, Line::default().up_to(indent)));
-            }
-            line = line.with(Paint::Plain, part.as_ref());
-        }
-        lines.push(line);
-        lines
-    }
-}
-
 /// The bottleneck, and the parts of a stage's time with the stages that mostly spend it so.
-fn times(snapshot: &Snapshot) -> Vec<Entry> {
+fn times(snapshot: &Snapshot) -> Vec<Meaning> {
     if !snapshot.has_shares() {
         return Vec::new();
     }
@@ -79,7 +36,7 @@ fn times(snapshot: &Snapshot) -> Vec<Entry> {
     if let Some(at) = snapshot.bottleneck {
         let name = label(snapshot, at);
         let meaning = format!("the bottleneck: all of the pipeline is as fast as {name}");
-        entries.push(entry(Paint::Strong, "▶", meaning));
+        entries.push(Meaning::new(Paint::Strong, "▶", meaning));
     }
     let meanings = [
         "works, or waits for its disk, its peer or its throttle",
@@ -91,7 +48,11 @@ fn times(snapshot: &Snapshot) -> Vec<Entry> {
         let nodes = snapshot.graph.nodes();
         let nodes = nodes.filter(|node| mostly(&snapshot.stages[*node]) == Some(part));
         let names = named(&nodes.map(|node| label(snapshot, node)).collect::<Vec<_>>());
-        entries.push(entry(paint, format!("{glyph} {word}"), format!("{meaning}{names}")));
+        entries.push(Meaning::new(
+            paint,
+            format!("{glyph} {word}"),
+            format!("{meaning}{names}"),
+        ));
     }
     entries
 }
@@ -129,10 +90,10 @@ fn named(names: &[String]) -> String {
 }
 
 /// The levels, with the link that holds its producer up.
-fn links(snapshot: &Snapshot) -> Vec<Entry> {
+fn links(snapshot: &Snapshot) -> Vec<Meaning> {
     if snapshot.lane != "linked" {
         let meaning = "the source's bytes go to the sink by one system call, and wait nowhere";
-        return vec![entry(Paint::Faint, "no link", meaning)];
+        return vec![Meaning::new(Paint::Faint, "no link", meaning)];
     }
     let links: Vec<(EdgeId, &LinkSample)> = snapshot.links.iter().collect();
     let is_held = |link: &LinkSample| link.levels.times_full > 0 && link.levels.buffered > link.levels.low;
@@ -163,21 +124,21 @@ fn links(snapshot: &Snapshot) -> Vec<Entry> {
     } else {
         String::new()
     };
-    let mut entries = vec![entry(Paint::Level, "╰ ━━━┿──", what + &now)];
+    let mut entries = vec![Meaning::new(Paint::Level, "╰ ━━━┿──", what + &now)];
     if links.iter().any(|(_, link)| link.levels.records.is_some()) {
         let meaning = "a link with two marks, in records and in bytes; the bar is that of the nearer one";
-        entries.push(entry(Paint::Faint, "records", meaning));
+        entries.push(Meaning::new(Paint::Faint, "records", meaning));
     }
     if graph.nodes().any(|node| graph.branch_depth(node) > 0) {
         let meaning =
             "a branch: it gets the same bytes; if its link is full, the stage above waits, and so do all branches";
-        entries.push(entry(Paint::Faint, "├ │", meaning));
+        entries.push(Meaning::new(Paint::Faint, "├ │", meaning));
     }
     entries
 }
 
 /// The lines that only some stages have.
-fn lines_of_stages(snapshot: &Snapshot) -> Vec<Entry> {
+fn lines_of_stages(snapshot: &Snapshot) -> Vec<Meaning> {
     let has = |what: fn(&StageSample) -> bool| snapshot.stages.values().iter().any(what);
     let source = snapshot.source();
     let mut entries = Vec::new();
@@ -188,15 +149,15 @@ fn lines_of_stages(snapshot: &Snapshot) -> Vec<Entry> {
             "╰ ━━━"
         };
         let meaning = "at the first or the last stage: what waits in the kernel, outside of --memory";
-        entries.push(entry(Paint::Level, sign, meaning));
+        entries.push(Meaning::new(Paint::Level, sign, meaning));
     }
     if has(has_program) {
         let meaning = "of the program of that stage and all that it has started: its memory is not part of --memory, and \
                        100 % CPU is one processor";
-        entries.push(entry(Paint::Faint, "process", meaning));
+        entries.push(Meaning::new(Paint::Faint, "process", meaning));
     }
     if has(|stage| stage.file.is_some()) {
-        entries.push(entry(
+        entries.push(Meaning::new(
             Paint::Faint,
             "FILE, x of y",
             "how far the program is in its file",
@@ -205,52 +166,45 @@ fn lines_of_stages(snapshot: &Snapshot) -> Vec<Entry> {
     if has(|stage| stage.batches.is_some()) {
         let meaning =
             "one batch is filled while the one before it is committed; a committed one stays, whatever comes later";
-        entries.push(entry(Paint::Faint, "batches", meaning));
+        entries.push(Meaning::new(Paint::Faint, "batches", meaning));
     }
     if has(|stage| stage.backlog.is_some()) {
         let meaning = "what others have written to the file and this run has not read";
-        entries.push(entry(Paint::Faint, "not read yet", meaning));
+        entries.push(Meaning::new(Paint::Faint, "not read yet", meaning));
     }
     if has(|stage| stage.acknowledged.is_some()) {
         let meaning = "the position behind which the next run goes on after a crash";
-        entries.push(entry(Paint::Faint, "durable up to", meaning));
+        entries.push(Meaning::new(Paint::Faint, "durable up to", meaning));
     }
     if has(|stage| stage.queue.is_some()) {
         let meaning = "messages that wait in the queue, that this run holds, and that came again";
-        entries.push(entry(Paint::Faint, "pending", meaning));
+        entries.push(Meaning::new(Paint::Faint, "pending", meaning));
     }
     if has(|stage| stage.snapshot_age.is_some_and(|age| age.as_secs() > 0)) {
         let meaning = "how long the server has kept the rows as they were for this query";
-        entries.push(entry(Paint::Faint, "snapshot", meaning));
+        entries.push(Meaning::new(Paint::Faint, "snapshot", meaning));
     }
     entries
 }
 
 /// The columns and the lines below the stages.
-fn numbers(snapshot: &Snapshot, columns: &Columns) -> Vec<Entry> {
+fn numbers(snapshot: &Snapshot, columns: &Columns) -> Vec<Meaning> {
     let rate = if columns.has_records {
         "what a stage gave out a second, in bytes and in records, over the last 5 s"
     } else {
         "what a stage gave out a second, over the last 5 s"
     };
     let held = match snapshot.origin {
-        Origin::Run => entry(Paint::Plain, "buffers", "all links and codecs, against --memory"),
-        Origin::Processes => entry(Paint::Plain, "pipes", "all that waits between the programs"),
+        Origin::Run => Meaning::new(Paint::Plain, "buffers", "all links and codecs, against --memory"),
+        Origin::Processes => Meaning::new(Paint::Plain, "pipes", "all that waits between the programs"),
     };
     let rss = match snapshot.origin {
         Origin::Run => "the memory of the whole program, and how that came about",
         Origin::Processes => "the memory of all the programs, and how that came about",
     };
-    vec![entry(Paint::Plain, "rate", rate), held, entry(Paint::Plain, "rss", rss)]
-}
-
-/// The keys that do something now.
-fn usable(keys: &KeyLine) -> impl Iterator<Item = Entry> {
-    let is_usable = |key: &str| match key {
-        "+ -" => keys.turns.is_some(),
-        "tab" => keys.has_several,
-        _ => key != "?",
-    };
-    let usable = KEYS.iter().filter(move |(key, _)| is_usable(key));
-    usable.map(|(key, meaning)| entry(Paint::Plain, *key, *meaning))
+    vec![
+        Meaning::new(Paint::Plain, "rate", rate),
+        held,
+        Meaning::new(Paint::Plain, "rss", rss),
+    ]
 }

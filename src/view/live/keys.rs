@@ -6,6 +6,8 @@ use super::line::{Line, Paint};
 /// The current function of the keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyLine {
+    /// Whether there is a run here that keys can pause and change.
+    pub steers: bool,
     /// What `+` and `-` change; `None` if there is no throttle.
     pub turns: Option<String>,
     /// Whether there are several throttles to choose from.
@@ -30,7 +32,9 @@ pub fn hint(keys: &KeyLine, is_paused: bool, columns: usize) -> Line {
     if keys.has_several {
         known.push(("tab", "next"));
     }
-    known.push(("space", if is_paused { "resume" } else { "pause" }));
+    if keys.steers {
+        known.push(("space", if is_paused { "resume" } else { "pause" }));
+    }
     known.push(("?", if keys.explains { "close" } else { "help" }));
     known.push(("q", "quit"));
     let mut line = Line::default();
@@ -53,7 +57,7 @@ pub const KEYS: &[(&str, &str)] = &[
     ("space", "pauses the sink, or resumes it"),
     ("?", "explains what is on the screen now"),
     ("tab", "the next throttle, where there are several"),
-    ("q", "ends the run, as Ctrl-C does"),
+    ("q", "ends highwater, as Ctrl-C does"),
 ];
 
 /// When there are no keys.

@@ -39,8 +39,7 @@ pub fn svg(label: &str, command: &str, lines: &[Line], blocks: Blocks) -> String
          <rect width=\"{width}\" height=\"{height}\" rx=\"10\" fill=\"#14181f\"/>\n\
          <circle cx=\"24\" cy=\"22\" r=\"6\" fill=\"#ff5f57\"/><circle cx=\"44\" cy=\"22\" r=\"6\" fill=\"#febc2e\"/>\
          <circle cx=\"64\" cy=\"22\" r=\"6\" fill=\"#28c840\"/>\n\
-         <g font-family=\"ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace\" font-size=\"15\" \
-         xml:space=\"preserve\">\n"
+         <g font-family=\"ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace\" font-size=\"15\">\n"
     );
     let prompt = Line::default().with(Paint::Faint, "$ ").with(Paint::Strong, command);
     let shown = std::iter::once(prompt)
@@ -89,14 +88,15 @@ fn text(svg: &mut String, paint: Paint, text: &str, x: usize, y: usize) {
     } else {
         ""
     };
+    // Blanks before a text are dropped by what draws it, and would be missing from its length.
+    let (indent, text) = (text.width() - text.trim_start().width(), text.trim());
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;");
     // The length is given, so that every font keeps the columns.
-    let length = text.trim_end().width() * CELL.0;
+    let (x, length) = (x + indent * CELL.0, text.width() * CELL.0);
     let _ = writeln!(
         svg,
-        "<text x=\"{x}\" y=\"{y}\" fill=\"{}\" textLength=\"{length}\"{weight}>{}</text>",
-        colour(paint),
-        escaped.trim_end()
+        "<text x=\"{x}\" y=\"{y}\" fill=\"{}\" textLength=\"{length}\"{weight}>{escaped}</text>",
+        colour(paint)
     );
 }
 

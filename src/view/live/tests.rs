@@ -41,6 +41,7 @@ fn shown_with(keys: &KeyLine, snapshot: &Snapshot, columns: usize, rows: usize) 
 /// The keys of a pipeline with one throttle.
 fn keys() -> KeyLine {
     KeyLine {
+        steers: true,
         turns: Some("throttle".to_owned()),
         ..KeyLine::default()
     }
@@ -388,6 +389,7 @@ fn explanation_is_of_what_is_shown() {
 #[test]
 fn key_message_is_shown_in_few_rows() {
     let several = KeyLine {
+        steers: true,
         turns: Some("throttle 2".to_owned()),
         has_several: true,
         ..KeyLine::default()
