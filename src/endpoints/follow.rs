@@ -369,8 +369,17 @@ impl StreamReader for Reader {
         true
     }
 
+    fn gives_records(&self) -> bool {
+        true
+    }
+
+    fn is_within_record(&self) -> bool {
+        self.boundary < self.position
+    }
+
     fn position(&self) -> Option<Position> {
-        self.keeper.is_some().then(|| Position(self.boundary.into()))
+        let is_known = self.keeper.is_some() && !self.is_within_record();
+        is_known.then(|| Position(self.position.into()))
     }
 
     fn backlog(&self) -> Option<Arc<dyn Backlog>> {

@@ -162,7 +162,8 @@ impl ReadSize {
         if !self.adapts {
             return;
         }
-        if count == capacity {
+        // Where a read ends with a record, a full one has some room left.
+        if count > capacity - capacity / 8 {
             self.next = (self.next * 2).min(self.largest);
         } else if count < capacity / 4 {
             self.next = (self.next / 2).max(Self::SMALLEST).min(self.largest);

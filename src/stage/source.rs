@@ -454,7 +454,9 @@ impl OpenSource {
         }
         loop {
             let wanted = wanted(*left)?;
-            if context.cancel.is_tripped() {
+            // What is read so far is committed, and half a record would be.
+            let goes_on = reader.is_within_record() && context.is_draining.load(Ordering::Acquire);
+            if context.cancel.is_tripped() && !goes_on {
                 return Err(Stop::PeerClosed);
             }
             let mut buffer = out.reserve(size.next().min(wanted)).await?;
@@ -509,6 +511,10 @@ async fn read_records(mut reader: Box<dyn RecordReader>, out: &mut Outlet, conte
     let mut is_first = true;
     context.findings.set_queue_state(reader.queue_state());
     loop {
+        if context.cancel.is_tripped() {
+            output.send(out)?;
+            return Err(Stop::PeerClosed);
+        }
         let read = poll_fn(|context| Poll::Ready(ready_or_none(reader.poll_record(context)))).await;
         (0..reader.rejected()).for_each(|_| context.meter.add_rejected());
         match read {
@@ -574,7 +580,12 @@ async fn fill(reader: &mut dyn StreamReader, buffer: &mut Buffer) -> After {
         while !buffer.spare_mut().is_empty() {
             match reader.poll_read(context, buffer.spare_mut()) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(After::End),
-                Poll::Ready(Ok(count)) => buffer.advance(count),
+                Poll::Ready(Ok(count)) => {
+                    buffer.advance(count);
+                    if reader.gives_records() {
+                        break;
+                    }
+                }
                 Poll::Ready(Err(stop)) => return Poll::Ready(After::Failed(stop)),
                 Poll::Pending => return Poll::Ready(After::Pending),
             }

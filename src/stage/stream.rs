@@ -24,6 +24,15 @@ pub trait StreamReader: Send {
     fn blocks(&self) -> bool {
         false
     }
+    /// Whether each read ends where a record does, unless that is larger than the buffer: then no second one is added to a
+    /// buffer.
+    fn gives_records(&self) -> bool {
+        false
+    }
+    /// Whether what it gave last ends within a record.
+    fn is_within_record(&self) -> bool {
+        false
+    }
     /// How many bytes it gives in all, if that is known.
     fn size(&self) -> Option<u64> {
         None
@@ -44,7 +53,7 @@ pub trait StreamReader: Send {
     fn queue(&self) -> Option<Weak<dyn Queued>> {
         None
     }
-    /// The position up to which the input has been read; `None` if it cannot continue from there in a later run.
+    /// The position behind what it gave last; `None` if a later run cannot go on from there.
     fn position(&self) -> Option<Position> {
         None
     }

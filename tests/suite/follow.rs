@@ -444,6 +444,56 @@ fn killed_runs_append_each_line_once() {
 }
 
 #[test]
+fn stopped_runs_tear_no_line_of_a_backlog() {
+    let folder = Folder::new();
+    let mut lengths = xorshift(41);
+    // Longer than a buffer at the most.
+    let line = |number: u64, length: u64| {
+        let length = if number.is_multiple_of(97) {
+            300_000
+        } else {
+            length % 4000
+        };
+        format!("{number} {}\n", "x".repeat(usize::try_from(length).expect("small")))
+    };
+    let log: String = (0..1500)
+        .map(|number| line(number, lengths.next().expect("endless")))
+        .collect();
+    folder.write("log", &log);
+    for (lines, pipeline) in [
+        (
+            "",
+            "read log follow=true state=s0 | throttle 40MB/s | write out0 append=true",
+        ),
+        (
+            "lines",
+            "read log follow=true state=s1 | lines | throttle 40MB/s | write out1 append=true",
+        ),
+    ] {
+        let out = format!("out{}", usize::from(!lines.is_empty()));
+        let size = || fs::metadata(folder.join(&out)).map_or(0, |found| found.len());
+        let mut moments = xorshift(43);
+        let mut turn = 0;
+        while size() < log.len() as u64 {
+            let mut running = highwater(["--progress", "json", "--interval", "1ms", pipeline])
+                .within(&folder)
+                .start();
+            let wanted = size() + moments.next().expect("endless") % 2_000_000;
+            let left = log.len() as u64;
+            while size() < wanted.min(left) {
+                assert!(!running.line().is_empty(), "it ended");
+            }
+            turn += 1;
+            running.signal(if turn % 2 == 0 { Signal::KILL } else { Signal::TERM });
+            running.wait();
+        }
+        let same = folder.read(&out) == log.as_bytes();
+        assert!(same, "{lines}: {} of {}", size(), log.len());
+        assert!(turn > 2, "{turn}");
+    }
+}
+
+#[test]
 fn end_of_a_killed_run_is_continued() {
     let folder = Folder::new();
     let mut log = Log::new(&folder);
