@@ -302,7 +302,12 @@ impl Batches {
             }
         }
         self.close().await?;
-        self.committed().await
+        self.committed().await?;
+        // Nothing of what came behind the last batch was kept.
+        if self.is_at_position {
+            acknowledge(&self.context, self.position);
+        }
+        Ok(())
     }
 
     /// The next event; the batch before is committed meanwhile.
@@ -322,6 +327,8 @@ impl Batches {
             filling,
             committing,
             context,
+            position: reached,
+            is_at_position,
             ..
         } = self;
         let mut chunk = pin!(input.receive());
@@ -335,7 +342,8 @@ impl Batches {
                 if let Err(stop) = outcome {
                     return Poll::Ready(Err(stop));
                 }
-                acknowledge(context, position);
+                let is_all = filling.is_none() && *is_at_position;
+                acknowledge(context, if is_all { *reached } else { position });
             }
             if let Some(run) = filling
                 && !run.feed.is_closed()

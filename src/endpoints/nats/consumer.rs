@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::{AckPolicy, Config, Info, pull};
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
-use async_nats::jetstream::{self, Context};
 
 use crate::error::{Failure, Kind};
 
@@ -16,9 +16,17 @@ pub struct Consumer {
     pub max_deliver: Option<i64>,
 }
 
+/// What the server keeps to for a consumer.
+pub struct Found {
+    /// After how long without a sign of life it delivers again.
+    pub ack_wait: Duration,
+    /// The most deliveries to all readers together that are not acknowledged.
+    pub most: Option<usize>,
+}
+
 impl Consumer {
-    /// Finds it, or makes it. Returns after how long without a sign of life the server delivers again.
-    pub async fn find(&self, context: &Context, stream: &str) -> Result<Duration, Failure> {
+    /// Finds it, or makes it.
+    pub async fn find(&self, context: &Context, stream: &str) -> Result<Found, Failure> {
         let operation = || format!("cannot use the consumer {} of {stream}", self.name);
         let failed = |error: &dyn std::error::Error| Failure::because(Kind::Source, operation(), with_sources(error));
         let of_stream = context
@@ -37,7 +45,12 @@ impl Consumer {
             return Err(Failure::because(Kind::Usage, operation(), why));
         }
         let waits = info.config.backoff.iter().copied();
-        Ok(waits.min().unwrap_or(info.config.ack_wait))
+        Ok(Found {
+            ack_wait: waits.min().unwrap_or(info.config.ack_wait),
+            most: usize::try_from(info.config.max_ack_pending)
+                .ok()
+                .filter(|most| *most > 0),
+        })
     }
 
     fn configuration(&self) -> pull::Config {
@@ -96,9 +109,4 @@ pub fn with_sources(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
-}
-
-/// The streams that a connection leads to.
-pub fn context(client: async_nats::Client) -> Context {
-    jetstream::new(client)
 }

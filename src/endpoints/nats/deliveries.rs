@@ -76,6 +76,9 @@ impl Subjects {
 /// Bytes of memory that one of them takes.
 pub const EACH: u64 = 2 * size_of::<Delivery>() as u64 + 4 * size_of::<u64>() as u64;
 
+/// How many positions there are in an epoch: as many as names have digits for.
+const EPOCH: u128 = 10_u128.pow(16);
+
 /// The deliveries that are not acknowledged, in their order.
 #[derive(Debug, Default)]
 pub struct Deliveries {
@@ -83,13 +86,22 @@ pub struct Deliveries {
     streams: HashSet<u64>,
     /// The last number of a delivery.
     last: u64,
-    /// Distinguishes numbers that come again, because the server has forgotten deliveries; greater each time.
+    /// Distinguishes numbers that come again, because the server has forgotten deliveries or the consumer is another one;
+    /// greater each time.
     epoch: u64,
 }
 
 impl Deliveries {
+    /// Nothing was delivered yet to a reader that begins at `now`, in microseconds.
+    pub fn new(now: u64) -> Self {
+        Self {
+            epoch: now,
+            ..Self::default()
+        }
+    }
+
     /// Adds a delivery; `None` if the message is held already. Positions only grow. They are even behind a message and odd
-    /// before it, so that no two readers of a consumer ever have the same one.
+    /// before it, so that two readers of a consumer never have the same one, even if both began at the same moment.
     pub fn add(&mut self, parsed: Parsed, now: impl FnOnce() -> u64) -> Option<Delivery> {
         if parsed.number <= self.last {
             self.epoch = now().max(self.epoch + 1);
@@ -99,7 +111,7 @@ impl Deliveries {
             return None;
         }
         let delivery = Delivery {
-            position: (u128::from(self.epoch) << 64) + 2 * u128::from(parsed.number),
+            position: u128::from(self.epoch) * EPOCH + 2 * u128::from(parsed.number),
             stream: parsed.stream,
             number: parsed.number,
             times: parsed.times,
@@ -203,7 +215,13 @@ mod tests {
         ];
         assert!(positions.is_sorted(), "{positions:?}");
         assert_eq!(positions[1], 18);
-        assert_eq!(positions[2] >> 64, 7);
-        assert_eq!(positions[4] >> 64, 8);
+        assert_eq!(positions[2] / EPOCH, 7);
+        assert_eq!(positions[4] / EPOCH, 8);
+    }
+
+    #[test]
+    fn readers_of_another_moment_have_other_positions() {
+        let position = |began| Deliveries::new(began).add(parsed(1, 1), || 0).expect("new").position;
+        assert!(position(5) < position(6));
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use async_nats::jetstream;
 use bytes::Bytes;
 
 use crate::catalog::{Args, Param, Placed};
@@ -15,9 +16,9 @@ use crate::stage::{
     RecordRoom, Settle, Settled,
 };
 
-use super::consumer::{self, Consumer};
+use super::consumer::Consumer;
 use super::deliveries;
-use super::server::{Events, Server, is_name, is_subject};
+use super::server::{self, Events, Server, is_name, is_subject};
 use super::session::{self, Bad, Session, Shared, Terms};
 use super::{
     ACK_WAIT, BAD, CONSUMER, FILTER, IDLE, JSON, MAX_DELIVER, MAX_PENDING, MAX_RECORD, MESSAGES, READ_AS, REJECT, SKIP,
@@ -105,7 +106,7 @@ impl Endpoint for Queue {
     fn state_bytes(&self) -> u64 {
         let deliveries = self.most.saturating_mul(deliveries::EACH);
         let messages = session::HELD.saturating_mul(self.largest);
-        let fixed = session::MEMORY + self.server.memory();
+        let fixed = session::MEMORY + server::MEMORY;
         messages.saturating_add(deliveries).saturating_add(fixed)
     }
 
@@ -158,17 +159,19 @@ impl Endpoint for Queue {
         Box::pin(async move {
             let events = Arc::<Events>::default();
             let client = self.server.connect(&events).await?;
-            let context = consumer::context(client.clone());
+            let context = jetstream::new(client.clone());
             let stream = &self.server.stream;
-            let ack_wait = self.consumer.find(&context, stream).await?;
+            let found = self.consumer.find(&context, stream).await?;
+            let most = usize::try_from(self.most).unwrap_or(usize::MAX);
             let terms = Terms {
                 stream: stream.clone(),
                 consumer: self.consumer.name,
                 is_json: self.is_json,
                 bad: self.bad,
                 largest: usize::try_from(self.largest).unwrap_or(usize::MAX),
-                most: usize::try_from(self.most).unwrap_or(usize::MAX),
-                ack_wait,
+                most: found.most.map_or(most, |all| all.min(most)),
+                is_bound_by_consumer: found.most.is_some_and(|all| all < most),
+                ack_wait: found.ack_wait,
                 idle: self.idle,
                 wanted: self.wanted,
             };

@@ -31,8 +31,8 @@ const READ: u16 = u16::MAX;
 /// How many commands the library queues.
 const COMMANDS: usize = 256;
 /// The most memory that a connection holds besides messages, in bytes: what was read and is not a whole message, what is
-/// gathered for one write, and the queue of commands.
-pub const MEMORY: u64 = 2 * READ as u64 + (128 << 10) + COMMANDS as u64 * 256;
+/// gathered for one write, the queue of commands, and TLS, which the server may ask for.
+pub const MEMORY: u64 = 2 * READ as u64 + (128 << 10) + COMMANDS as u64 * 256 + TLS_MEMORY;
 
 /// A server, named and not yet connected to.
 pub struct Server {
@@ -99,11 +99,6 @@ impl Server {
 
     pub fn shown(&self) -> String {
         format!("nats://{}/{}", self.address, self.stream)
-    }
-
-    /// Bytes of memory that a connection holds besides messages.
-    pub fn memory(&self) -> u64 {
-        if self.requires_tls { MEMORY + TLS_MEMORY } else { MEMORY }
     }
 
     /// Checks the files that it names.
@@ -183,6 +178,19 @@ pub fn is_subject(text: &str, has_wildcards: bool) -> bool {
     text.split('.').all(is_token)
 }
 
+/// Whether `subject` is one of those that a pattern stands for.
+pub fn matches(pattern: &str, subject: &str) -> bool {
+    let mut tokens = subject.split('.');
+    for part in pattern.split('.') {
+        match (part, tokens.next()) {
+            (">", Some(_)) => return true,
+            (part, Some(token)) if part == "*" || part == token => {}
+            _ => return false,
+        }
+    }
+    tokens.next().is_none()
+}
+
 fn unusable(path: &Path, error: io::Error) -> Failure {
     let operation = format!("cannot use the credentials in {}", shown(path.as_os_str().as_bytes()));
     Failure::new(Kind::Usage, operation, error)
@@ -230,5 +238,26 @@ impl Events {
     /// Waits until there is another connection than the one before.
     pub async fn connected_again(&self) {
         self.again.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subjects_match_patterns_token_by_token() {
+        for (pattern, subject, is_one) in [
+            ("orders.eu", "orders.eu", true),
+            ("orders.*", "orders.eu", true),
+            ("orders.>", "orders.eu.de", true),
+            (">", "orders", true),
+            ("orders.>", "orders", false),
+            ("orders.*", "orders.eu.de", false),
+            ("orders.*", "ordrs.eu", false),
+            ("orders.eu.de", "orders.eu", false),
+        ] {
+            assert_eq!(matches(pattern, subject), is_one, "{pattern} {subject}");
+        }
     }
 }

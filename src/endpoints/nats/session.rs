@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, interval_at, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::error::{Failure, Kind};
 use crate::grammar::{format_size, human_size};
@@ -69,6 +69,8 @@ pub struct Terms {
     pub largest: usize,
     /// The most deliveries that are held.
     pub most: usize,
+    /// Whether that is the consumer's bound, which is less than what was asked for.
+    pub is_bound_by_consumer: bool,
     pub ack_wait: Duration,
     /// After how long without a message it ends.
     pub idle: Option<Duration>,
@@ -174,6 +176,21 @@ impl Shared {
     }
 }
 
+/// Subjects for the answers to requests, and what comes there.
+async fn subscribe(client: &Client) -> Result<(String, Subscriber), Failure> {
+    let inbox = client.new_inbox();
+    match client.subscribe(format!("{inbox}.*")).await {
+        Ok(subscriber) => Ok((inbox, subscriber)),
+        Err(error) => Err(Failure::because(Kind::Source, READING, with_sources(&error))),
+    }
+}
+
+/// Microseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_micros()).unwrap_or(u64::MAX))
+}
+
 /// A request for messages that is at the server.
 struct Pull {
     /// How many messages may still come.
@@ -193,7 +210,10 @@ pub struct Session {
     events: Arc<Events>,
     terms: Terms,
     shared: Arc<Shared>,
+    /// What the subjects of requests begin with.
     inbox: String,
+    /// The number of the last request, which ends its subject.
+    request: u64,
     subscriber: Subscriber,
     subjects: Subjects,
     deliveries: Deliveries,
@@ -207,6 +227,8 @@ pub struct Session {
     count: u64,
     scanner: Scanner,
     has_warned: bool,
+    /// Whether no more comes: what is still delivered is given back.
+    is_over: bool,
 }
 
 impl Session {
@@ -217,9 +239,7 @@ impl Session {
         events: Arc<Events>,
         terms: Terms,
     ) -> Result<Arc<Shared>, Failure> {
-        let inbox = client.new_inbox();
-        let subscriber = client.subscribe(inbox.clone()).await;
-        let subscriber = subscriber.map_err(|error| Failure::because(Kind::Source, READING, with_sources(&error)))?;
+        let (inbox, subscriber) = subscribe(&client).await?;
         let shared = Arc::<Shared>::default();
         let session = Self {
             context,
@@ -228,9 +248,10 @@ impl Session {
             terms,
             shared: shared.clone(),
             inbox,
+            request: 0,
             subscriber,
             subjects: Subjects::default(),
-            deliveries: Deliveries::default(),
+            deliveries: Deliveries::new(now()),
             confirming: None,
             pull: None,
             resume: Instant::now(),
@@ -238,6 +259,7 @@ impl Session {
             count: 0,
             scanner: Scanner::new(),
             has_warned: false,
+            is_over: false,
         };
         tokio::spawn(session.run());
         Ok(shared)
@@ -246,6 +268,8 @@ impl Session {
     async fn run(mut self) {
         let period = (self.terms.ack_wait / 2).max(Duration::from_millis(1));
         let mut alive = interval_at(Instant::now() + period, period);
+        // After an outage it is said once.
+        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let events = self.events.clone();
         let shared = self.shared.clone();
         loop {
@@ -317,6 +341,10 @@ impl Session {
         if is_refused {
             self.resume = Instant::now() + PAUSE;
         }
+    }
+
+    /// The server has no message for now.
+    fn starved(&mut self) {
         if self.terms.idle.is_some_and(|idle| self.busy.elapsed() >= idle) && self.shared.lock().queue.is_empty() {
             self.stop(Ok(()));
         }
@@ -324,10 +352,11 @@ impl Session {
 
     /// No more comes.
     fn stop(&mut self, end: Result<(), Failure>) {
-        let mut state = self.shared.lock();
-        if state.end.is_none() {
-            state.end = Some(end);
+        if std::mem::replace(&mut self.is_over, true) {
+            return;
         }
+        let mut state = self.shared.lock();
+        state.end = Some(end);
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
@@ -348,7 +377,7 @@ impl Session {
             if !state.queue.is_empty() {
                 self.busy = Instant::now();
             }
-            if state.is_closed || state.is_settled || state.end.is_some() || state.queued > share {
+            if self.is_over || state.is_closed || state.is_settled || state.queued > share {
                 return Ok(());
             }
         }
@@ -364,13 +393,18 @@ impl Session {
         }
         if count == 0 {
             if !std::mem::replace(&mut self.has_warned, true) {
+                let bound = if self.terms.is_bound_by_consumer {
+                    "the consumer's max_ack_pending"
+                } else {
+                    "max-pending"
+                };
                 tracing::warn!(
-                    "{} messages are held and not acknowledged (max-pending); no more come until a batch is complete",
+                    "{} messages are held and not acknowledged ({bound}); no more come until a batch is complete",
                     self.deliveries.len()
                 );
             }
-            if self.terms.idle.is_some_and(|idle| self.busy.elapsed() >= idle) {
-                self.stop(Ok(()));
+            if self.shared.queue.pending.load(Ordering::Relaxed) == 0 {
+                self.starved();
             }
             return Ok(());
         }
@@ -385,10 +419,9 @@ impl Session {
             self.terms.stream, self.terms.consumer
         );
         let request = Bytes::from(request.to_string());
-        let asked = self
-            .client
-            .publish_with_reply(subject, self.inbox.clone(), request)
-            .await;
+        self.request += 1;
+        let reply = self.reply();
+        let asked = self.client.publish_with_reply(subject, reply, request).await;
         asked.map_err(|error| Failure::because(Kind::Source, READING, with_sources(&error)))?;
         self.pull = Some(Pull {
             left: count,
@@ -398,10 +431,17 @@ impl Session {
         Ok(())
     }
 
+    /// The subject that the last request is answered on.
+    fn reply(&self) -> String {
+        format!("{}.{}", self.inbox, self.request)
+    }
+
     /// Takes what the server has sent.
     async fn take(&mut self, message: Message) -> Result<(), Failure> {
         match message.status {
             None | Some(StatusCode::OK) => {}
+            // Of a request that was taken to be lost.
+            Some(_) if message.subject.as_str() != self.reply() => return Ok(()),
             Some(StatusCode::IDLE_HEARTBEAT) => return Ok(()),
             Some(StatusCode::REQUEST_TERMINATED) => return self.terminated(&message.description.unwrap_or_default()),
             Some(StatusCode::NO_RESPONDERS) => {
@@ -409,8 +449,11 @@ impl Session {
                 self.pulled(true);
                 return Ok(());
             }
-            Some(_) => {
+            Some(status) => {
                 self.pulled(false);
+                if matches!(status, StatusCode::NOT_FOUND | StatusCode::TIMEOUT) {
+                    self.starved();
+                }
                 return Ok(());
             }
         }
@@ -421,7 +464,7 @@ impl Session {
         };
         if let Some(pull) = &mut self.pull {
             pull.has_any = true;
-            pull.left -= 1;
+            pull.left = pull.left.saturating_sub(1);
             if pull.left == 0 {
                 self.pull = None;
             }
@@ -437,7 +480,10 @@ impl Session {
         if is("exceeds maxbytes") {
             if !has_any {
                 let allowed = format_size(self.terms.largest as u64);
-                let why = format!("the next message is larger than max-record={allowed} allows");
+                let why = format!(
+                    "the next message is larger than max-record={allowed} allows, which has to be raised: bad=skip cannot \
+                     drop a message that the server does not send"
+                );
                 return Err(Failure::because(Kind::Limit, READING, why));
             }
             self.pulled(false);
@@ -458,14 +504,13 @@ impl Session {
         if parsed.times > 1 {
             queue.redelivered.fetch_add(1, Ordering::Relaxed);
         }
-        let now = || {
-            let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-            since.map_or(0, |since| since.as_secs())
-        };
         let Some(delivery) = self.deliveries.add(parsed, now) else {
             // It is held here: what was done so far goes on.
             return Ok(());
         };
+        if self.is_over {
+            return Ok(());
+        }
         self.count += 1;
         match self.record(&payload) {
             Ok(bytes) => {
@@ -566,7 +611,9 @@ impl Session {
 
     fn send(&mut self, run: Arc<[Delivery]>) {
         let (client, subjects, all) = (self.client.clone(), self.subjects.clone(), run.clone());
+        let connection = client.statistics();
         let sent = async move {
+            let first = connection.connects.load(Ordering::Relaxed);
             let Some((last, others)) = all.split_last() else {
                 return true;
             };
@@ -577,7 +624,8 @@ impl Session {
             }
             let request = Request::new().payload("+ACK".into()).timeout(Some(CONFIRM));
             match client.send_request(subjects.of(*last), request).await {
-                Ok(_) => true,
+                // The last stands for all only if none was lost with the connection before.
+                Ok(_) => connection.connects.load(Ordering::Relaxed) == first,
                 Err(error) => {
                     tracing::warn!("the server has not confirmed that messages are acknowledged: {error}");
                     tokio::time::sleep(PAUSE).await;
@@ -611,10 +659,13 @@ impl Session {
         while let Some(Some(message)) = self.subscriber.next().now_or_never() {
             self.take(message).await?;
         }
-        self.inbox = self.client.new_inbox();
-        let subscriber = self.client.subscribe(self.inbox.clone()).await;
-        self.subscriber = subscriber.map_err(|error| Failure::because(Kind::Source, READING, with_sources(&error)))?;
+        (self.inbox, self.subscriber) = subscribe(&self.client).await?;
         self.pull = None;
+        if let Some((sent, run)) = self.confirming.take() {
+            // The answer would have come on the connection before.
+            sent.abort();
+            self.send(run);
+        }
         self.say_alive().await;
         Ok(())
     }

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_nats::HeaderMap;
 use async_nats::header::{NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
 use async_nats::jetstream;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
+use async_nats::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::FuturesUnordered;
@@ -27,8 +27,8 @@ use crate::stage::{
     BoxFuture, Endpoint, Facts, Mismatch, OpenWriter, Outcome, Outside, Reach, RecordBound, RecordRoom, StreamWriter,
 };
 
-use super::consumer::{self, with_sources};
-use super::server::{Events, Server, is_subject};
+use super::consumer::with_sources;
+use super::server::{self, Events, Server, is_subject, matches};
 use super::{DEDUP, SUBJECT};
 
 /// The most bytes of messages that the server has not confirmed, unless one is larger.
@@ -94,7 +94,7 @@ impl Endpoint for Publisher {
 
     fn state_bytes(&self) -> u64 {
         let messages = HELD.saturating_mul(self.largest);
-        messages.saturating_add(MEMORY + self.server.memory())
+        messages.saturating_add(MEMORY + server::MEMORY)
     }
 
     fn record_room(&self) -> Option<RecordRoom> {
@@ -135,17 +135,20 @@ impl Endpoint for Publisher {
     fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
         Box::pin(async move {
             let client = self.server.connect(&Arc::<Events>::default()).await?;
-            let context = consumer::context(client.clone());
-            let found = context.get_stream(&self.server.stream).await;
-            found.map_err(|error| {
-                let operation = format!("cannot use the stream {}", self.server.stream);
-                Failure::because(Kind::Sink, operation, with_sources(&error))
-            })?;
             let mut context = jetstream::context::ContextBuilder::new()
                 .ack_timeout(CONFIRM)
                 .max_ack_inflight(2 * WINDOW / OVERHEAD)
                 .build(client);
             context.set_timeout(CONFIRM);
+            let operation = || format!("cannot use the stream {}", self.server.stream);
+            let found = context.get_stream(&self.server.stream).await;
+            let found = found.map_err(|error| Failure::because(Kind::Sink, operation(), with_sources(&error)))?;
+            // Those of a stream that is filled from others are not its own.
+            let subjects = &found.cached_info().config.subjects;
+            if !subjects.iter().any(|pattern| matches(pattern, &self.subject)) {
+                let why = format!("it does not take {}, only {}", self.subject, subjects.join(", "));
+                return Err(Failure::because(Kind::Usage, operation(), why));
+            }
             Ok(OpenWriter::Stream(Box::new(Writer {
                 context,
                 stream: self.server.stream,
@@ -175,7 +178,12 @@ struct Unconfirmed {
 impl Unconfirmed {
     /// Bytes that are counted for it.
     fn size(&self) -> usize {
-        self.payload.len() + OVERHEAD
+        // The library copies headers twice.
+        let identity = self
+            .headers
+            .get(NATS_MESSAGE_ID)
+            .map_or(0, |value| value.as_str().len());
+        self.payload.len() + 3 * identity + OVERHEAD
     }
 }
 
@@ -292,14 +300,12 @@ impl Writer {
         let mut headers = HeaderMap::new();
         headers.insert(NATS_EXPECTED_STREAM, self.stream.as_str());
         if let Some(path) = &self.dedup {
-            let value = path.find(record).map(|value| content(value).unwrap_or(value));
-            let value = value.and_then(|value| std::str::from_utf8(value).ok());
-            let Some(value) = value.filter(|value| !value.is_empty()) else {
+            let value = path.find(record).and_then(identity);
+            let Some(value) = value else {
                 let operation = format!("cannot publish record {}", self.count);
-                let why = "it does not have the field of dedup=, or nothing in it";
+                let why = "the field of dedup= is missing in it, or neither a number nor a string with something in it";
                 return Err(Failure::because(Kind::Corrupt, operation, why));
             };
-            // JSON on one line has no line ends in it, which a header could not have.
             headers.insert(NATS_MESSAGE_ID, value);
         }
         Ok(Unconfirmed {
@@ -312,6 +318,17 @@ impl Writer {
     fn has_room(&self) -> bool {
         self.refused.is_empty() && self.bytes < WINDOW
     }
+}
+
+/// What a number or a string says; other values are none, or may be written in several ways.
+fn identity(value: &[u8]) -> Option<HeaderValue> {
+    let text = match value.first()? {
+        b'"' => content(value)?,
+        b'-' | b'0'..=b'9' => value,
+        _ => return None,
+    };
+    let text = std::str::from_utf8(text).ok().filter(|text| !text.is_empty())?;
+    text.parse().ok()
 }
 
 impl StreamWriter for Writer {

@@ -83,7 +83,7 @@ impl Server {
         format!("nats://127.0.0.1:{}/{stream}", self.port)
     }
 
-    /// Kills it as a power cut would, and starts it again.
+    /// Kills it, and starts it again.
     pub fn restart(&mut self) {
         self.kill();
         self.child = start(&self.folder, &self.configuration, self.port);
