@@ -2,6 +2,7 @@
 
 mod consumer;
 mod deliveries;
+mod handover;
 mod read;
 mod server;
 mod session;

@@ -18,8 +18,9 @@ use crate::stage::{
 
 use super::consumer::Consumer;
 use super::deliveries;
+use super::handover::Shared;
 use super::server::{self, Events, Server, is_name, is_subject};
-use super::session::{self, Bad, Session, Shared, Terms};
+use super::session::{self, Bad, Session, Terms};
 use super::{
     ACK_WAIT, BAD, CONSUMER, FILTER, IDLE, JSON, MAX_DELIVER, MAX_PENDING, MAX_RECORD, MESSAGES, READ_AS, REJECT, SKIP,
 };

@@ -1,10 +1,8 @@
 //! The task between a server and a reader: it asks for messages as far as there is room, keeps the server from delivering
 //! them again while they are held, and acknowledges them once they are durable.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
 use async_nats::client::Request;
@@ -12,18 +10,17 @@ use async_nats::jetstream::Context;
 use async_nats::{Client, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use crate::error::{Failure, Kind};
 use crate::grammar::{format_size, human_size};
 use crate::records::json::Scanner;
-use crate::stage::QueueState;
 
 use super::super::messages;
 use super::consumer::with_sources;
 use super::deliveries::{Deliveries, Delivery, Parsed, Subjects};
+use super::handover::{Record, Shared};
 use super::server::Events;
 
 const READING: &str = "cannot read";
@@ -31,8 +28,6 @@ const READING: &str = "cannot read";
 const PULL: usize = 512;
 /// How many messages the library queues: those of one request, and what the server says besides.
 pub const SUBSCRIBED: usize = PULL + 64;
-/// Bytes that are counted for each message besides its own.
-const OVERHEAD: usize = 256;
 /// The least bytes of a request, so that small messages come in numbers.
 const LEAST: usize = 256 << 10;
 /// Bytes of a request besides its largest message: for the subject and the headers.
@@ -76,104 +71,6 @@ pub struct Terms {
     pub idle: Option<Duration>,
     /// After how many messages it ends.
     pub wanted: Option<u64>,
-}
-
-/// A message for the reader.
-pub struct Record {
-    pub bytes: Bytes,
-    pub position: u128,
-}
-
-/// What the session and the reader share.
-#[derive(Default)]
-struct State {
-    queue: VecDeque<Record>,
-    /// Bytes of the queue, with those that are counted for each message.
-    queued: usize,
-    waker: Option<Waker>,
-    /// Set once no more comes, and why if that is a failure.
-    end: Option<Result<(), Failure>>,
-    rejected: u64,
-    /// The position up to which everything is durable.
-    durable: u128,
-    /// Whether the reader is gone.
-    is_closed: bool,
-    /// Whether the run is over.
-    is_settled: bool,
-    /// Whether everything that is durable was confirmed after that.
-    is_done: bool,
-}
-
-/// The reader's side.
-#[derive(Default)]
-pub struct Shared {
-    state: Mutex<State>,
-    /// Tells the session that something of it has changed.
-    changed: Notify,
-    done: Notify,
-    pub queue: Arc<QueueState>,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next message, or the end; `None` if the reader has to wait.
-    pub fn next(&self, waker: &Waker) -> Option<Result<Option<Record>, Failure>> {
-        let mut state = self.lock();
-        if let Some(record) = state.queue.pop_front() {
-            state.queued -= record.bytes.len() + OVERHEAD;
-            // The session asks for more when half of it was taken, and counts the rest by itself.
-            if state.queue.len().is_multiple_of(PULL / 4) || record.bytes.len() > HEADERS {
-                self.changed.notify_one();
-            }
-            return Some(Ok(Some(record)));
-        }
-        match state.end.take() {
-            Some(Ok(())) => {
-                state.end = Some(Ok(()));
-                Some(Ok(None))
-            }
-            Some(Err(failure)) => Some(Err(failure)),
-            None => {
-                state.waker = Some(waker.clone());
-                None
-            }
-        }
-    }
-
-    /// How many messages were dropped since this was asked last.
-    pub fn rejected(&self) -> u64 {
-        std::mem::take(&mut self.lock().rejected)
-    }
-
-    /// The reader needs no more.
-    pub fn close(&self) {
-        self.lock().is_closed = true;
-        self.changed.notify_one();
-    }
-
-    /// Everything up to `position` is durable.
-    pub fn acknowledge(&self, position: u128) {
-        let mut state = self.lock();
-        state.durable = position.max(state.durable);
-        drop(state);
-        self.changed.notify_one();
-    }
-
-    /// Waits until everything that is durable was confirmed, and gives back the rest.
-    pub async fn settle(&self) {
-        self.lock().is_settled = true;
-        self.changed.notify_one();
-        loop {
-            let done = self.done.notified();
-            if self.lock().is_done {
-                return;
-            }
-            done.await;
-        }
-    }
 }
 
 /// Subjects for the answers to requests, and what comes there.
@@ -274,7 +171,7 @@ impl Session {
         let shared = self.shared.clone();
         loop {
             self.confirm();
-            if self.is_settled() && self.confirming.is_none() {
+            if self.shared.is_settled() && self.confirming.is_none() {
                 return self.end().await;
             }
             if let Err(failure) = self.ask().await {
@@ -300,7 +197,7 @@ impl Session {
                         self.stop(Err(Failure::because(Kind::Source, READING, why)));
                         self.resume = Instant::now() + EXPIRES;
                         self.pull = None;
-                        shared.changed.notified().await;
+                        shared.changed().await;
                     }
                 },
                 is_confirmed = confirming => self.confirmed(is_confirmed),
@@ -310,14 +207,10 @@ impl Session {
                         self.stop(Err(failure));
                     }
                 }
-                () = shared.changed.notified() => {}
+                () = shared.changed() => {}
                 () = sleep_until(wake) => self.check_times(),
             }
         }
-    }
-
-    fn is_settled(&self) -> bool {
-        self.shared.lock().is_settled
     }
 
     /// When something is to be done although nothing has happened.
@@ -345,22 +238,15 @@ impl Session {
 
     /// The server has no message for now.
     fn starved(&mut self) {
-        if self.terms.idle.is_some_and(|idle| self.busy.elapsed() >= idle) && self.shared.lock().queue.is_empty() {
+        if self.terms.idle.is_some_and(|idle| self.busy.elapsed() >= idle) && self.shared.is_empty() {
             self.stop(Ok(()));
         }
     }
 
     /// No more comes.
     fn stop(&mut self, end: Result<(), Failure>) {
-        if std::mem::replace(&mut self.is_over, true) {
-            return;
-        }
-        let mut state = self.shared.lock();
-        state.end = Some(end);
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.shared.finish(end);
         }
     }
 
@@ -372,14 +258,11 @@ impl Session {
     /// Asks for messages if there is room, and none are on their way.
     async fn ask(&mut self) -> Result<(), Failure> {
         let share = self.share();
-        {
-            let state = self.shared.lock();
-            if !state.queue.is_empty() {
-                self.busy = Instant::now();
-            }
-            if self.is_over || state.is_closed || state.is_settled || state.queued > share {
-                return Ok(());
-            }
+        if !self.shared.is_empty() {
+            self.busy = Instant::now();
+        }
+        if self.is_over || !self.shared.has_room(share) {
+            return Ok(());
         }
         if self.pull.is_some() || self.resume > Instant::now() {
             return Ok(());
@@ -513,19 +396,10 @@ impl Session {
         }
         self.count += 1;
         match self.record(&payload) {
-            Ok(bytes) => {
-                let mut state = self.shared.lock();
-                state.queued += bytes.len() + OVERHEAD;
-                state.queue.push_back(Record {
-                    bytes,
-                    position: delivery.position,
-                });
-                let waker = state.waker.take();
-                drop(state);
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
-            }
+            Ok(bytes) => self.shared.push(Record {
+                bytes,
+                position: delivery.position,
+            }),
             Err((kind, why)) => self.reject(delivery, payload, kind, why).await?,
         }
         self.count_held();
@@ -572,14 +446,7 @@ impl Session {
         }
         self.deliveries.drop_last();
         self.say(delivery, "+TERM").await;
-        let mut state = self.shared.lock();
-        state.rejected += 1;
-        // So that it is counted at once.
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.shared.reject();
         Ok(())
     }
 
@@ -602,7 +469,7 @@ impl Session {
         if self.confirming.is_some() {
             return;
         }
-        let durable = self.shared.lock().durable;
+        let durable = self.shared.durable();
         let run = self.deliveries.take_up_to(durable);
         if !run.is_empty() {
             self.send(run.into());
@@ -687,7 +554,6 @@ impl Session {
         if let Err(error) = self.client.flush().await {
             tracing::info!("{error}");
         }
-        self.shared.lock().is_done = true;
-        self.shared.done.notify_waiters();
+        self.shared.done();
     }
 }
