@@ -1,11 +1,14 @@
 //! `nats://`: messages of NATS, with a real server and a plain client of it as the witness.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
+use flate2::read::MultiGzDecoder;
 use rustix::process::Signal;
 
 use crate::harness::{Folder, Run, Running, highwater, xorshift};
+use crate::s3_server;
 use crate::support::certificates::Authority;
 use crate::support::nats::{Server, server, server_with};
 
@@ -518,6 +521,44 @@ fn two_processes_share_a_pipeline_and_one_is_killed() {
     }
     assert!(found.keys().copied().eq(0..total), "{} of {total}", found.len());
     assert_eq!(server.consumer("S", "w").num_ack_pending, 0);
+}
+
+#[test]
+fn bucket_has_the_stream_although_a_process_is_killed() {
+    let (Some(server), Some(store)) = (server(), s3_server::server()) else {
+        return;
+    };
+    server.create("S", ENDLESS);
+    let total = 3000;
+    server.publish("S.a", (0..total).map(|number| format!("{{\"n\": {number}}}")));
+    let (url, bucket) = (server.url("S"), store.bucket());
+    let read = format!(
+        "read {url} consumer=w as=json ack-wait=500ms idle=1500ms \
+         | batch size=2KiB (gzip | write s3://{bucket}/{{position}}.gz)"
+    );
+    let start = || s3_server::run_at(store.address(), ["--progress", "json", "--interval", "1ms", &read]).start();
+    let (stays, mut goes) = (start(), start());
+    assert!(goes.writes(4000));
+    goes.signal(Signal::KILL);
+    goes.wait();
+    ends_well(stays);
+    let mut found = BTreeMap::<u64, usize>::new();
+    for key in store.keys(&bucket) {
+        let object = store.object(&bucket, &key).expect("it is there");
+        let mut text = String::new();
+        MultiGzDecoder::new(&object[..])
+            .read_to_string(&mut text)
+            .expect("whole");
+        for line in text.lines() {
+            let record: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            *found.entry(record["n"].as_u64().expect("a number")).or_default() += 1;
+        }
+    }
+    assert!(found.keys().copied().eq(0..total), "{} of {total}", found.len());
+    let consumer = server.consumer("S", "w");
+    assert_eq!((consumer.num_ack_pending, consumer.num_pending), (0, 0));
+    let twice = found.values().sum::<usize>() as u64 - total;
+    assert!(twice <= consumer.delivered.consumer_sequence - total, "{twice}");
 }
 
 #[test]

@@ -94,6 +94,13 @@ impl Server {
         }
     }
 
+    /// The keys of a bucket, which are letters, digits and dots, and no more than a thousand.
+    pub fn keys(&self, bucket: &str) -> Vec<String> {
+        let list = String::from_utf8(self.ask("GET", &format!("/{bucket}?list-type=2"), b"")).expect("text");
+        let keys = list.split("<Key>").skip(1).map(|rest| rest.split_once("</Key>"));
+        keys.map(|key| key.expect("an end").0.to_owned()).collect()
+    }
+
     /// No upload is left that takes room.
     #[track_caller]
     pub fn has_no_parts(&self, bucket: &str) {
