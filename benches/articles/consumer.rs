@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -144,8 +144,8 @@ impl<R: BufRead> Read for Chunks<R> {
     }
 }
 
-fn to_clients(program: &Program, rate: u64) -> io::Result<Took> {
-    const TIME: Duration = Duration::from_secs(10);
+/// Starts a program that serves; returns its address as well.
+pub fn serve(program: &Program) -> io::Result<(Child, String)> {
     let mut child = program
         .command(Path::new("/dev/null"), None)?
         .stderr(Stdio::piped())
@@ -159,6 +159,12 @@ fn to_clients(program: &Program, rate: u64) -> io::Result<Took> {
         .map(|(_, address)| address.trim_end_matches('/').to_owned());
     let address = address.ok_or_else(|| io::Error::other(format!("it does not listen: {line}")))?;
     thread::spawn(move || io::copy(&mut said, &mut io::sink()));
+    Ok((child, address))
+}
+
+fn to_clients(program: &Program, rate: u64) -> io::Result<Took> {
+    const TIME: Duration = Duration::from_secs(10);
+    let (child, address) = serve(program)?;
     let watched = Watched::new(child);
     let client = || -> io::Result<Duration> {
         let mut stream = TcpStream::connect(&address)?;

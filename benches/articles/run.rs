@@ -3,13 +3,13 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::consumer::Consumer;
+use crate::consumer::{Consumer, serve};
 use crate::data::{Data, Input, QUERY};
 
 const OURS: &str = env!("CARGO_BIN_EXE_highwater");
@@ -182,24 +182,52 @@ pub enum Verdict {
     None,
 }
 
-/// Checks one of the scripts.
-pub fn check(name: &str, kind: &str) -> io::Result<Verdict> {
-    let mut command = Command::new(OURS);
-    command.arg("check");
-    if kind != "bytes" {
-        command.args(["--input-kind", kind]);
+/// How a script is checked.
+#[derive(Debug, Clone, Copy)]
+pub enum Checked {
+    /// With random lines.
+    Lines,
+    /// With random records.
+    Json,
+    /// With its own input, again and again.
+    Input,
+    /// By clients of it.
+    Served,
+    /// Not: it sends, and `check` is no server.
+    Not,
+}
+
+impl Checked {
+    /// What `highwater check` says of a script.
+    pub fn verdict(self, name: &str, consumer: Consumer, input: &Path) -> io::Result<Option<Verdict>> {
+        let mut command = Command::new(OURS);
+        command.arg("check").stdout(Stdio::null()).stderr(Stdio::null());
+        match self {
+            Self::Lines => {}
+            Self::Json => drop(command.args(["--input-kind", "json"])),
+            Self::Input => drop(command.arg("--input").arg(input)),
+            Self::Served => {
+                let (mut child, address) = serve(&Program::node(name, consumer, input))?;
+                let status = command.arg(format!("http://{address}/")).status();
+                child.kill()?;
+                child.wait()?;
+                return Ok(Some(Verdict::of(status?)));
+            }
+            Self::Not => return Ok(None),
+        }
+        let status = command.args(["--", "node"]).arg(script(name)).status()?;
+        Ok(Some(Verdict::of(status)))
     }
-    let status = command
-        .args(["--", "node"])
-        .arg(script(name))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()?;
-    Ok(match status.code() {
-        Some(0) => Verdict::Honours,
-        Some(1) => Verdict::Buffers,
-        _ => Verdict::None,
-    })
+}
+
+impl Verdict {
+    fn of(status: ExitStatus) -> Self {
+        match status.code() {
+            Some(0) => Self::Honours,
+            Some(1) => Self::Buffers,
+            _ => Self::None,
+        }
+    }
 }
 
 /// Descriptors of source and sink that are open after a stage between them has failed: of `pipe()`, and of `pipeline()`.

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::consumer::Consumer;
 use crate::data::{Data, Input};
-use crate::run::{self, Program, Took, Verdict};
+use crate::run::{Checked, Program, Took, Verdict};
 
 /// One pipeline in its three forms.
 pub struct Scenario {
@@ -16,8 +16,8 @@ pub struct Scenario {
     node: [&'static str; 2],
     input: Input,
     consumer: Consumer,
-    /// How `highwater check` feeds the programs; `None` if they are no filters.
-    checked_with: Option<&'static str>,
+    /// How `highwater check` judges the programs.
+    checked: Checked,
 }
 
 /// Bytes per second of a consumer that is slower than its producer.
@@ -38,14 +38,14 @@ const fn filter(
         node,
         input,
         consumer,
-        checked_with: Some("json"),
+        checked: Checked::Json,
     }
 }
 
 /// Every pipeline, in the order of the table.
 pub const SCENARIOS: &[Scenario] = &[
     Scenario {
-        checked_with: Some("bytes"),
+        checked: Checked::Lines,
         ..filter(
             "a file to a slow sink",
             "",
@@ -55,7 +55,7 @@ pub const SCENARIOS: &[Scenario] = &[
         )
     },
     Scenario {
-        checked_with: Some("bytes"),
+        checked: Checked::Lines,
         ..filter(
             "gzip a file",
             "gzip",
@@ -72,7 +72,7 @@ pub const SCENARIOS: &[Scenario] = &[
         Consumer::Fast,
     ),
     Scenario {
-        checked_with: None,
+        checked: Checked::Served,
         ..filter(
             "a query as compressed CSV to three mobile clients",
             "gzip threads=1",
@@ -82,7 +82,7 @@ pub const SCENARIOS: &[Scenario] = &[
         )
     },
     Scenario {
-        checked_with: None,
+        checked: Checked::Input,
         ..filter(
             "tokens of a model, redacted, to a slow client",
             "from-sse | redact email | to-sse",
@@ -99,7 +99,7 @@ pub const SCENARIOS: &[Scenario] = &[
         Consumer::Slow(SLOW / 4),
     ),
     Scenario {
-        checked_with: None,
+        checked: Checked::Not,
         ..filter(
             "a large file to a slow store",
             "",
@@ -123,7 +123,7 @@ pub const SCENARIOS: &[Scenario] = &[
         Consumer::Slow(SLOW / 4),
     ),
     Scenario {
-        checked_with: Some("bytes"),
+        checked: Checked::Lines,
         ..filter(
             "a mark of 64 bytes, and work that takes a while",
             "throttle 2MB/s high=4KiB",
@@ -138,7 +138,7 @@ pub const SCENARIOS: &[Scenario] = &[
 pub struct Measured {
     pub took: [Took; 3],
     /// What `highwater check` says of the two programs.
-    pub verdicts: Option<[Verdict; 2]>,
+    pub verdicts: [Option<Verdict>; 2],
 }
 
 impl Scenario {
@@ -156,10 +156,8 @@ impl Scenario {
                 runs.push(self.consumer.run(program, &input)?);
             }
         }
-        let verdicts = match self.checked_with {
-            Some(kind) => Some([run::check(self.node[0], kind)?, run::check(self.node[1], kind)?]),
-            None => None,
-        };
+        let verdict = |name| self.checked.verdict(name, self.consumer, &input);
+        let verdicts = [verdict(self.node[0])?, verdict(self.node[1])?];
         Ok(Measured {
             took: runs.map(|runs| Took::median(&runs)),
             verdicts,

@@ -16,11 +16,12 @@ fn cell(took: Took) -> String {
     format!("{:.1} MB, {:.2} s", took.peak, took.wall)
 }
 
-fn said(verdict: Verdict) -> &'static str {
+fn said(verdict: Option<Verdict>) -> &'static str {
     match verdict {
-        Verdict::Honours => "honours",
-        Verdict::Buffers => "buffers",
-        Verdict::None => "no verdict",
+        Some(Verdict::Honours) => "honours",
+        Some(Verdict::Buffers) => "buffers",
+        Some(Verdict::None) => "no verdict",
+        None => "–",
     }
 }
 
@@ -28,12 +29,10 @@ impl Table {
     /// Adds a row.
     pub fn add(&mut self, scenario: &Scenario, measured: &Measured) {
         let [ours, good, broken] = measured.took.map(cell);
-        let verdicts = measured.verdicts.map_or("–".to_owned(), |[good, broken]| {
-            format!("{}, {}", said(good), said(broken))
-        });
+        let [right, wrong] = measured.verdicts.map(said);
         let _ = writeln!(
             self.rows,
-            "| {} | {ours} | {good} | {broken} | {verdicts} |",
+            "| {} | {ours} | {good} | {broken} | {right}, {wrong} |",
             scenario.name
         );
     }

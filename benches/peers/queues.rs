@@ -280,7 +280,7 @@ fn records(count: usize) -> impl Iterator<Item = Vec<u8>> {
 
 /// Four processes on one consumer beside one, with a stage that is bound by the processor.
 fn shared_work(server: &Server, is_quick: bool, report: &mut Report) -> io::Result<()> {
-    let (count, rounds) = if is_quick { (4_000, 2) } else { (16_000, 5) };
+    let (count, rounds) = if is_quick { (2_000, 2) } else { (6_000, 5) };
     let url = server.url("S");
     let read = format!("read {url} consumer=w | batch size=128KiB every=500ms (brotli level=11 | write /dev/null)");
     server.create()?;
