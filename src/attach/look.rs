@@ -89,13 +89,21 @@ impl Look {
             begun: now,
             last: now,
             next_counters: now,
-            next_lists: now,
+            next_lists: now + LISTS_INTERVAL,
             reads_one_file: false,
             offsets: VecDeque::new(),
             random: u64::from(std::process::id()) | 1,
         };
         this.list();
         this.count();
+        // What is started later moves all of its bytes from now on.
+        for stage in this.stages.values_mut() {
+            for member in &stage.members {
+                stage.base.0 += member.base.0;
+                stage.base.1 += member.base.1;
+                stage.base_cpu += member.used().cpu;
+            }
+        }
         this
     }
 
@@ -178,19 +186,10 @@ impl Look {
 
     /// Lists the processes of each stage with their threads and descriptors.
     fn list(&mut self) {
-        let is_first = self.last == self.begun;
         for (node, stage) in self.stages.iter_mut() {
             let ends = |held: &HeldDescriptor| ends(&self.graph, &self.links, node, held);
             stage.members.retain_mut(|member| member.refresh(ends));
             stage.find_started(&self.leaders, ends);
-            // What is started later moves all of its bytes from now on.
-            if is_first {
-                for member in &stage.members {
-                    stage.base.0 += member.base.0;
-                    stage.base.1 += member.base.1;
-                    stage.base_cpu += member.used().cpu;
-                }
-            }
             let mut counters = self.attached.counters();
             let counted = &mut counters.stages[node];
             // The command that runs now stands for the shell that has started it.
@@ -414,4 +413,44 @@ fn ends(graph: &Graph, links: &EdgeMap<Link>, node: NodeId, held: &HeldDescripto
 #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
 fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
+}
+
+#[cfg(all(test, not(feature = "portable-platform")))]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Command, Stdio};
+
+    use super::super::Census;
+    use super::*;
+
+    #[test]
+    fn earlier_bytes_are_left_out() {
+        let script = "{ head -c 10000000 /dev/zero; cat; } | \
+                      { head -c 10000000 > /dev/null; echo ready; read line; echo passed; read line; } 2>&1";
+        let mut shell = Command::new("sh")
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sh starts");
+        let mut stdin = shell.stdin.take().expect("a pipe");
+        let mut said = BufReader::new(shell.stdout.take().expect("a pipe")).lines();
+        let mut said = || said.next().expect("a line").expect("text");
+        assert_eq!(said(), "ready");
+        let census = Census::take().expect("a list");
+        let pipelines = census.pipelines_of(&[shell.id().cast_signed()]);
+        let mut look = Look::new(&pipelines[0]);
+        stdin.write_all(b"twelve bytes\n").expect("written");
+        assert_eq!(said(), "passed");
+        assert!(look.sample());
+        look.count();
+        let moved = look
+            .attached
+            .counters()
+            .stages
+            .map(|_, stage| (stage.bytes_in, stage.bytes_out));
+        drop(stdin);
+        shell.wait().expect("it ends");
+        assert_eq!((moved.values()[0].1, moved.values()[1].0), (13, 13));
+    }
 }
