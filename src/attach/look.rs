@@ -12,7 +12,7 @@ use crate::platform::other_process::{HeldDescriptor, Target, child_processes, co
 
 use super::activity::{Elsewhere, State};
 use super::attached::{Attached, Counters, LinkCounters, StageCounters};
-use super::census::{Carrier, command, name};
+use super::census::{Carrier, command, name, own_pid};
 use super::levels::{Levels, LinkProbe};
 use super::member::{Ends, Member};
 use super::pipeline::{Link, Pipeline};
@@ -36,7 +36,7 @@ pub struct Look {
     links: EdgeMap<Link>,
     probes: EdgeMap<LinkProbe>,
     stages: NodeMap<WatchedStage>,
-    /// The first process of each stage.
+    /// The first process of each stage, and this process: what descends from one is no part of another stage.
     leaders: Vec<i32>,
     begun: Instant,
     last: Instant,
@@ -79,12 +79,13 @@ impl Look {
             links: pipeline.links.map(|_, _| LinkCounters::default()),
             ..Counters::default()
         };
+        let leaders = pipeline.stages.values().iter().map(|stage| stage.pid);
         let mut this = Self {
             attached: Arc::new(Attached::new(pipeline.graph.clone(), counters)),
             graph: pipeline.graph.clone(),
             probes: pipeline.links.map(|_, link| LinkProbe::new(link)),
             links: pipeline.links.clone(),
-            leaders: pipeline.stages.values().iter().map(|stage| stage.pid).collect(),
+            leaders: leaders.chain([own_pid()]).collect(),
             stages,
             begun: now,
             last: now,
