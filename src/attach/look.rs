@@ -96,7 +96,6 @@ impl Look {
             random: u64::from(std::process::id()) | 1,
         };
         this.list();
-        this.count();
         // What is started later moves all of its bytes from now on.
         for stage in this.stages.values_mut() {
             for member in &stage.members {
@@ -105,6 +104,7 @@ impl Look {
                 stage.base_cpu += member.used().cpu;
             }
         }
+        this.count();
         this
     }
 
@@ -166,7 +166,8 @@ impl Look {
             for (edge, link) in counters.links.iter_mut() {
                 let joined = self.graph.edge(edge);
                 let is_full = states[joined.from] == Some(State::Backpressured(edge));
-                link.observe(time, is_full, states[joined.to] == Some(State::Idle));
+                let waiting_with = is_full.then(|| self.stages[joined.from].transferred().1);
+                link.observe(time, waiting_with, states[joined.to] == Some(State::Idle));
             }
         }
         let is_over = !self.goes_on(&states);
@@ -251,8 +252,7 @@ impl Look {
         }
         for (node, stage) in self.stages.iter() {
             let counted = &mut counters.stages[node];
-            let moved = stage.members.iter().filter_map(Member::transferred);
-            let (read, written) = moved.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
+            let (read, written) = stage.transferred();
             counted.bytes_in = counted.bytes_in.max(read.saturating_sub(stage.base.0));
             counted.bytes_out = counted.bytes_out.max(written.saturating_sub(stage.base.1));
             if is_due {
@@ -342,6 +342,12 @@ impl WatchedStage {
     fn state(&mut self, levels: &Levels<'_>) -> Option<State> {
         let states = self.members.iter_mut().filter_map(|member| member.state(levels));
         states.max()
+    }
+
+    /// What its processes have read and written.
+    fn transferred(&self) -> (u64, u64) {
+        let moved = self.members.iter().filter_map(Member::transferred);
+        moved.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1))
     }
 
     /// The first process that holds an end of a link, and its descriptor.
