@@ -164,7 +164,7 @@ fn lines(snapshot: &Snapshot, history: &History, columns: &Columns, detail: Deta
         }
     };
     if detail.header && (snapshot.has_shares() || !columns.is_narrow) {
-        lines.push(stages::header(snapshot, columns));
+        lines.extend(stages::header(snapshot, columns));
     }
     lines.extend(stages::lines(
         snapshot,

@@ -20,9 +20,9 @@ use super::columns::{Columns, GAP, MARKER, PERCENT, RAIL, RATE, RECORD_RATE, SIZ
 use super::footer::above;
 use super::line::{Line, Paint, left, right};
 
-/// The head of the columns, and what the bars mean.
+/// The head of the columns, and what the bars mean, which is a line of its own where both do not fit in one.
 #[must_use]
-pub fn header(snapshot: &Snapshot, columns: &Columns) -> Line {
+pub fn header(snapshot: &Snapshot, columns: &Columns) -> Vec<Line> {
     let head = if columns.is_narrow {
         Line::default()
     } else {
@@ -38,7 +38,7 @@ pub fn header(snapshot: &Snapshot, columns: &Columns) -> Line {
         Line::default().with(Paint::Faint, head)
     };
     if !snapshot.has_shares() {
-        return head;
+        return vec![head];
     }
     // The legend is above the bars, if it fits, and ends with them.
     let end = if columns.is_narrow {
@@ -51,7 +51,7 @@ pub fn header(snapshot: &Snapshot, columns: &Columns) -> Line {
     if columns.has_word {
         let taught = taught();
         let fits = begin + taught.columns() <= end;
-        return head.up_to(begin).then(if fits { taught } else { legend("   ", " ") });
+        return vec![head.up_to(begin).then(if fits { taught } else { legend("   ", " ") })];
     }
     let legend = [("   ", " "), ("  ", " "), (" ", " "), (" ", "")].map(|(gap, space)| legend(gap, space));
     let fits = |line: &&Line| head.columns() + 1 + line.columns() <= end;
@@ -63,9 +63,16 @@ pub fn header(snapshot: &Snapshot, columns: &Columns) -> Line {
             } else {
                 at
             };
-            head.up_to(at).then(legend.clone())
+            vec![head.up_to(at).then(legend.clone())]
         }
-        None => head,
+        None if columns.is_narrow => vec![head],
+        None => {
+            let legend = legend[0].clone();
+            vec![
+                Line::default().up_to(end.saturating_sub(legend.columns())).then(legend),
+                head,
+            ]
+        }
     }
 }
 
