@@ -6,7 +6,7 @@ use crate::engine::Share;
 use crate::error::wrapping;
 use crate::grammar::human_size;
 use crate::view::clock::passing;
-use crate::view::live::{KeyLine, Line, Paint, Size, hint, left, level, right, share};
+use crate::view::live::{KeyLine, Line, Paint, Size, fitted, hint, left, level, right, share};
 use crate::view::plain::human_rate;
 
 use super::explain::{explanation, mostly};
@@ -107,8 +107,7 @@ pub fn lines(sight: &Sight, size: Size, keys: Option<&KeyLine>) -> Vec<Line> {
             below.extend(explained);
             below.push(Line::default());
         } else if keys.explains {
-            below = explained;
-            below.truncate(most - 1);
+            below = fitted(explained, most - 1);
         }
         if below.len() < most {
             below.push(hint(keys, false, columns.whole));
