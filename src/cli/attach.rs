@@ -294,7 +294,7 @@ fn follow(pipeline: &Pipeline, options: &AttachOptions) -> Result<ExitCode, Fail
     }
     match progress {
         Progress::Json => say_exactly(&end),
-        Progress::Live | Progress::Plain => say(&summary::text(&snapshot, true, style)),
+        Progress::Live | Progress::Plain => say(&summary::text(&snapshot, true, style, summary::columns())),
         Progress::None => {}
     }
     stats.map_or(Ok(()), |stats| stats.write(&end))?;

@@ -195,7 +195,7 @@ fn numbers(snapshot: &Snapshot, columns: &Columns) -> Vec<Meaning> {
         "what a stage gave out a second, over the last 5 s"
     };
     let held = match snapshot.origin {
-        Origin::Run => Meaning::new(Paint::Plain, "buffers", "all links and codecs, against --memory"),
+        Origin::Run => Meaning::new(Paint::Plain, "buffers", "what links and stages hold, against --memory"),
         Origin::Processes => Meaning::new(Paint::Plain, "pipes", "all that waits between the programs"),
     };
     let rss = match snapshot.origin {
