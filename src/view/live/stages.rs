@@ -362,9 +362,9 @@ fn backlog(stage: &StageSample, rails: &str) -> Option<Line> {
     (!parts.is_empty()).then(|| Line::default().with(Paint::Faint, indent + &parts.join("; ")))
 }
 
-fn counted(batches: u64) -> String {
-    let noun = if batches == 1 { "batch" } else { "batches" };
-    format!("{} {noun}", human_count(batches))
+fn counted(count: u64, one: &str, several: &str) -> String {
+    let noun = if count == 1 { one } else { several };
+    format!("{} {noun}", human_count(count))
 }
 
 /// The batch that is being filled, and how those before it ended.
@@ -372,11 +372,13 @@ fn batches(stage: &StageSample, rails: &str, columns: &Columns) -> Option<Line> 
     let batches = stage.batches.as_ref()?;
     let filled = batches.bytes.zip(batches.age).map(|(bytes, age)| {
         let records = batches.records.filter(|records| *records > 0);
-        let records = records.map_or_else(String::new, |records| format!(", {} records", human_count(records)));
+        let records = records.map_or_else(String::new, |records| {
+            format!(", {}", counted(records, "record", "records"))
+        });
         format!("the next has {}{records}, {} old", human_size(bytes), passing(age))
     });
     let committing = batches.is_committing.then(|| "one is being committed".to_owned());
-    let committed = format!("{} committed", counted(batches.committed));
+    let committed = format!("{} committed", counted(batches.committed, "batch", "batches"));
     let last = batches.last.as_ref().filter(|_| batches.failed > 0);
     let failed = last.map(|last| format!("{} failed, the last: {last}", human_count(batches.failed)));
     let indent = " ".repeat(MARKER) + rails + "  ";
