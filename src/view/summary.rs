@@ -92,7 +92,7 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style, columns: usize
             (Some(_), None) => " by bytes",
         };
         let full = format!("; its link{towards} was full{mark} {times}");
-        let room = BEHIND_NUMBER.saturating_sub(full.width()).max(BRANCH);
+        let room = BEHIND_NUMBER.saturating_sub(full.width()).max(BRANCH / 2);
         let note = squeezed(&snapshot.stages[edge.from].shown(), room) + &full;
         rows.push(row("longest pause", clock(link.levels.longest_pause), "", &note));
     }
