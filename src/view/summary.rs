@@ -46,15 +46,22 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style, columns: usize
         rows.push(Line::default().with(Paint::Strong, "  not complete; this is what got through"));
     }
     let flow = |name, bytes, note: &str| row(name, human_size(bytes), &rate(bytes), note);
-    let read = squeezed(&source.text, BEHIND_RATE);
+    // A row that is continued has more room for a name.
+    let behind_rate = if columns < COLUMNS {
+        columns.saturating_sub(HANGING)
+    } else {
+        BEHIND_RATE
+    };
+    let read = squeezed(&source.text, behind_rate);
     rows.extend(snapshot.bytes_read().map(|bytes| flow("in", bytes, &read)));
     for sink in snapshot.graph.sinks().map(|sink| &snapshot.stages[sink]) {
         let ratio = percent(sink.bytes_out, source.bytes_in)
             .map_or_else(String::new, |percent| format!("  {percent} of the input"));
-        let text = squeezed(&sink.text, BEHIND_RATE - ratio.chars().count());
+        let taken = if columns < COLUMNS { 0 } else { ratio.width() };
+        let text = squeezed(&sink.text, behind_rate - taken);
         rows.push(flow("out", sink.bytes_out, &(text + &ratio)));
     }
-    rows.extend(records(snapshot));
+    rows.extend(records(snapshot, behind_rate));
     let lane = match snapshot.lane {
         "linked" => String::new(),
         lane => format!("copied directly: {lane}"),
@@ -139,13 +146,13 @@ fn wrapped(row: Line, columns: usize) -> Vec<Line> {
 }
 
 /// The records that each sink got, and those that stages took out.
-fn records(snapshot: &Snapshot) -> Vec<Line> {
+fn records(snapshot: &Snapshot, behind_rate: usize) -> Vec<Line> {
     let sinks = snapshot.graph.sinks();
     let counted = sinks.filter_map(|sink| Some((sink, snapshot.last_with_records(sink)?.1)));
     let mut rows: Vec<Line> = counted
         .map(|(sink, count)| {
             let rate = human_record_rate(per_second(count, snapshot.run.elapsed)) + "/s";
-            let text = squeezed(&snapshot.stages[sink].text, BEHIND_RATE);
+            let text = squeezed(&snapshot.stages[sink].text, behind_rate);
             row("records", human_count(count), &rate, &text)
         })
         .collect();
@@ -285,8 +292,8 @@ mod tests {
   in             48.5 MiB   1.31 MiB/s
     read big.iso
   out            34.6 MiB    956 KiB/s
-    write tcp…0.1:9000  71.3 % of the
-    input
+    write tcp://127.0.0.1:9000  71.3 %
+    of the input
   time             37.0 s
   peak buffers   2.30 MiB
     + stages 2.80 MiB, of 8.00 MiB
