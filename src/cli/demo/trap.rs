@@ -92,6 +92,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn commands_fit_a_terminal() {
+        assert!(Trap::commands().iter().all(|line| line.columns() <= 80));
+    }
+
+    #[test]
     fn records_grow_up_to_what_a_link_takes() {
         let mut written = Vec::new();
         let trap = Trap::new(1, 0);
