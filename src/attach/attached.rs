@@ -62,6 +62,8 @@ pub(super) struct LinkCounters {
     pub levels: LinkLevels,
     /// For how long its writer has been waiting.
     pause: Duration,
+    /// What that had written by then.
+    written: u64,
     /// Whether its reader was waiting at the last look.
     is_awaited: bool,
 }
@@ -119,20 +121,19 @@ impl StageCounters {
 }
 
 impl LinkCounters {
-    /// Adds whether its writer and its reader waited for it during this time.
-    pub fn observe(&mut self, time: Duration, is_full: bool, is_awaited: bool) {
+    /// Adds what its writer has written, if that waited for it during this time, and whether its reader did.
+    pub fn observe(&mut self, time: Duration, waiting_with: Option<u64>, is_awaited: bool) {
         let levels = &mut self.levels;
-        match (is_full, self.pause.is_zero()) {
-            (true, begins) => {
-                levels.times_full += u64::from(begins);
-                self.pause += time;
-                levels.longest_pause = levels.longest_pause.max(self.pause);
-            }
-            (false, false) => {
-                levels.drains += 1;
-                self.pause = Duration::ZERO;
-            }
-            (false, true) => {}
+        // A writer that waits at every look may have gone on in between.
+        if !self.pause.is_zero() && waiting_with != Some(self.written) {
+            levels.drains += 1;
+            self.pause = Duration::ZERO;
+        }
+        if let Some(written) = waiting_with {
+            levels.times_full += u64::from(self.pause.is_zero());
+            self.pause += time;
+            self.written = written;
+            levels.longest_pause = levels.longest_pause.max(self.pause);
         }
         levels.times_empty += u64::from(is_awaited && !self.is_awaited);
         self.is_awaited = is_awaited;
@@ -255,11 +256,11 @@ mod tests {
     #[test]
     fn pauses_of_a_writer_are_counted() {
         let mut link = LinkCounters::default();
-        for is_full in [true, true, false, false, true] {
-            link.observe(TICK, is_full, !is_full);
+        for written in [Some(0), Some(0), None, None, Some(1), Some(2), Some(2)] {
+            link.observe(TICK, written, written.is_none());
         }
         let levels = link.levels;
-        assert_eq!((levels.times_full, levels.drains, levels.times_empty), (2, 1, 1));
+        assert_eq!((levels.times_full, levels.drains, levels.times_empty), (3, 2, 1));
         assert_eq!(levels.longest_pause, TICK * 2);
     }
 }

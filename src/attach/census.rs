@@ -54,14 +54,13 @@ pub struct Census {
 }
 
 impl Census {
-    /// Lists the processes and their descriptors, without this process.
+    /// Lists the processes and their descriptors.
     ///
     /// # Errors
     /// `Unsupported` if the system does not list processes.
     pub fn take() -> io::Result<Self> {
-        let own = std::process::id().cast_signed();
         let listed = processes()?.into_iter();
-        let listed = listed.filter(|process| !process.is_zombie && process.pid != own);
+        let listed = listed.filter(|process| !process.is_zombie);
         let look = |Listed { pid, parent, .. }| {
             let held = held_descriptors(pid).ok();
             (pid, Process { pid, parent, held })
@@ -136,14 +135,15 @@ impl Census {
         pids
     }
 
-    /// The processes with a program's name.
+    /// The processes with a program's name, without this process.
     #[must_use]
     pub fn named(&self, name: &str) -> Vec<i32> {
         let is_named = |pid: &i32| {
             let program = command_line(*pid).into_iter().next().unwrap_or_default();
             process_name(pid.unsigned_abs()).as_deref() == Some(name) || base_name(&program) == name.as_bytes()
         };
-        self.pids().into_iter().filter(is_named).collect()
+        let others = self.pids().into_iter().filter(|pid| *pid != own_pid());
+        others.filter(is_named).collect()
     }
 
     /// Whether the parent of a process has the same descriptor.
@@ -181,6 +181,12 @@ impl Census {
     pub fn hides(&self, pid: i32) -> bool {
         self.processes.get(&pid).is_some_and(|process| process.held.is_none())
     }
+}
+
+/// The number of this process.
+#[must_use]
+pub fn own_pid() -> i32 {
+    std::process::id().cast_signed()
 }
 
 /// Whether a command names a descriptor, as `/dev/fd/63` does.

@@ -12,7 +12,7 @@ use crate::platform::other_process::{HeldDescriptor, Target, child_processes, co
 
 use super::activity::{Elsewhere, State};
 use super::attached::{Attached, Counters, LinkCounters, StageCounters};
-use super::census::{Carrier, command, name};
+use super::census::{Carrier, command, name, own_pid};
 use super::levels::{Levels, LinkProbe};
 use super::member::{Ends, Member};
 use super::pipeline::{Link, Pipeline};
@@ -36,7 +36,7 @@ pub struct Look {
     links: EdgeMap<Link>,
     probes: EdgeMap<LinkProbe>,
     stages: NodeMap<WatchedStage>,
-    /// The first process of each stage.
+    /// The first process of each stage, and this process: what descends from one is no part of another stage.
     leaders: Vec<i32>,
     begun: Instant,
     last: Instant,
@@ -79,22 +79,31 @@ impl Look {
             links: pipeline.links.map(|_, _| LinkCounters::default()),
             ..Counters::default()
         };
+        let leaders = pipeline.stages.values().iter().map(|stage| stage.pid);
         let mut this = Self {
             attached: Arc::new(Attached::new(pipeline.graph.clone(), counters)),
             graph: pipeline.graph.clone(),
             probes: pipeline.links.map(|_, link| LinkProbe::new(link)),
             links: pipeline.links.clone(),
-            leaders: pipeline.stages.values().iter().map(|stage| stage.pid).collect(),
+            leaders: leaders.chain([own_pid()]).collect(),
             stages,
             begun: now,
             last: now,
             next_counters: now,
-            next_lists: now,
+            next_lists: now + LISTS_INTERVAL,
             reads_one_file: false,
             offsets: VecDeque::new(),
             random: u64::from(std::process::id()) | 1,
         };
         this.list();
+        // What is started later moves all of its bytes from now on.
+        for stage in this.stages.values_mut() {
+            for member in &stage.members {
+                stage.base.0 += member.base.0;
+                stage.base.1 += member.base.1;
+                stage.base_cpu += member.used().cpu;
+            }
+        }
         this.count();
         this
     }
@@ -157,7 +166,8 @@ impl Look {
             for (edge, link) in counters.links.iter_mut() {
                 let joined = self.graph.edge(edge);
                 let is_full = states[joined.from] == Some(State::Backpressured(edge));
-                link.observe(time, is_full, states[joined.to] == Some(State::Idle));
+                let waiting_with = is_full.then(|| self.stages[joined.from].transferred().1);
+                link.observe(time, waiting_with, states[joined.to] == Some(State::Idle));
             }
         }
         let is_over = !self.goes_on(&states);
@@ -178,19 +188,10 @@ impl Look {
 
     /// Lists the processes of each stage with their threads and descriptors.
     fn list(&mut self) {
-        let is_first = self.last == self.begun;
         for (node, stage) in self.stages.iter_mut() {
             let ends = |held: &HeldDescriptor| ends(&self.graph, &self.links, node, held);
             stage.members.retain_mut(|member| member.refresh(ends));
             stage.find_started(&self.leaders, ends);
-            // What is started later moves all of its bytes from now on.
-            if is_first {
-                for member in &stage.members {
-                    stage.base.0 += member.base.0;
-                    stage.base.1 += member.base.1;
-                    stage.base_cpu += member.used().cpu;
-                }
-            }
             let mut counters = self.attached.counters();
             let counted = &mut counters.stages[node];
             // The command that runs now stands for the shell that has started it.
@@ -251,8 +252,7 @@ impl Look {
         }
         for (node, stage) in self.stages.iter() {
             let counted = &mut counters.stages[node];
-            let moved = stage.members.iter().filter_map(Member::transferred);
-            let (read, written) = moved.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1));
+            let (read, written) = stage.transferred();
             counted.bytes_in = counted.bytes_in.max(read.saturating_sub(stage.base.0));
             counted.bytes_out = counted.bytes_out.max(written.saturating_sub(stage.base.1));
             if is_due {
@@ -344,6 +344,12 @@ impl WatchedStage {
         states.max()
     }
 
+    /// What its processes have read and written.
+    fn transferred(&self) -> (u64, u64) {
+        let moved = self.members.iter().filter_map(Member::transferred);
+        moved.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1))
+    }
+
     /// The first process that holds an end of a link, and its descriptor.
     fn holder(&self, edge: EdgeId) -> Option<(i32, HeldDescriptor)> {
         let mut members = self.members.iter();
@@ -414,4 +420,44 @@ fn ends(graph: &Graph, links: &EdgeMap<Link>, node: NodeId, held: &HeldDescripto
 #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
 fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
+}
+
+#[cfg(all(test, not(feature = "portable-platform")))]
+mod tests {
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Command, Stdio};
+
+    use super::super::Census;
+    use super::*;
+
+    #[test]
+    fn earlier_bytes_are_left_out() {
+        let script = "{ head -c 10000000 /dev/zero; cat; } | \
+                      { head -c 10000000 > /dev/null; echo ready; read line; echo passed; read line; } 2>&1";
+        let mut shell = Command::new("sh")
+            .args(["-c", script])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sh starts");
+        let mut stdin = shell.stdin.take().expect("a pipe");
+        let mut said = BufReader::new(shell.stdout.take().expect("a pipe")).lines();
+        let mut said = || said.next().expect("a line").expect("text");
+        assert_eq!(said(), "ready");
+        let census = Census::take().expect("a list");
+        let pipelines = census.pipelines_of(&[shell.id().cast_signed()]);
+        let mut look = Look::new(&pipelines[0]);
+        stdin.write_all(b"twelve bytes\n").expect("written");
+        assert_eq!(said(), "passed");
+        assert!(look.sample());
+        look.count();
+        let moved = look
+            .attached
+            .counters()
+            .stages
+            .map(|_, stage| (stage.bytes_in, stage.bytes_out));
+        drop(stdin);
+        shell.wait().expect("it ends");
+        assert_eq!((moved.values()[0].1, moved.values()[1].0), (13, 13));
+    }
 }

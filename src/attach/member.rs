@@ -125,7 +125,7 @@ impl Member {
         state
     }
 
-    /// What it has read and written since it was first seen.
+    /// What it has read and written.
     pub fn transferred(&self) -> Option<(u64, u64)> {
         self.files.transferred()
     }

@@ -6,7 +6,7 @@ use crate::error::brief;
 use crate::graph::{EdgeMap, Graph, NodeId, NodeMap, Port};
 use crate::platform::other_process::{HeldDescriptor, Target};
 
-use super::census::{Carrier, Census, command};
+use super::census::{Carrier, Census, command, own_pid};
 
 /// A pipeline of other programs.
 #[derive(Debug, Clone)]
@@ -417,14 +417,16 @@ impl Link {
 }
 
 impl Census {
-    /// The pipelines that these processes are in, or, of one that is in none, those of its descendants.
+    /// The pipelines that these processes are in, or, of one that is in none, those of its descendants. Those that this
+    /// process is part of are left out.
     #[must_use]
     pub fn pipelines_of(&self, pids: &[i32]) -> Vec<Pipeline> {
         let joints = Joints::new(self);
+        let own = joints.stage(own_pid());
         let mut seeds: Vec<i32> = Vec::new();
         for pid in pids {
-            let own = joints.stage_of.get(pid).filter(|stage| !joints.is_only_owned(**stage));
-            if let Some(stage) = own {
+            let stage = joints.stage_of.get(pid);
+            if let Some(stage) = stage.filter(|stage| **stage != own && !joints.is_only_owned(**stage)) {
                 seeds.push(*stage);
                 continue;
             }
@@ -441,7 +443,11 @@ impl Census {
                 found.push(joints.pipeline(seed));
             }
         }
-        found.retain(|pipeline| pipeline.stages.len() > 1);
+        let has_own = |pipeline: &Pipeline| pipeline.stages.values().iter().any(|stage| stage.pid == own);
+        found.retain(|pipeline| pipeline.stages.len() > 1 && !has_own(pipeline));
+        for pipeline in &mut found {
+            pipeline.others.retain(|stage| *stage != own);
+        }
         found
     }
 

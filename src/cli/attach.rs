@@ -18,7 +18,7 @@ use crate::grammar::human_size;
 use crate::net::Address;
 use crate::platform::other_process::{ProcessFiles, owner};
 use crate::platform::{end_as, pending_signal, prepare_signals, process_name, terminal_size};
-use crate::view::live::{History, Size, Style, frame};
+use crate::view::live::{History, Line, Paint, Size, Style, frame};
 use crate::view::metrics::parse_address;
 use crate::view::record::{Recorder, stopped};
 use crate::view::{self, Progress, View, json, plain, say, say_exactly, summary};
@@ -164,13 +164,12 @@ fn candidates(census: &Census) -> String {
     if pipelines.is_empty() {
         return "no pipeline is running\n".to_owned();
     }
+    let columns = terminal_size(io::stdout()).map_or(usize::MAX, |(columns, _)| usize::from(columns));
     let rows = pipelines.iter().map(|(moved, pipeline)| {
-        format!(
-            "{:>8}  {:>9}  {}\n",
-            number(pipeline),
-            human_size(*moved),
-            pipeline.text()
-        )
+        let text = pipeline.text();
+        let row = format!("{:>8}  {:>9}  {text}", number(pipeline), human_size(*moved));
+        let row = Line::default().with(Paint::Plain, row).cut_to(columns);
+        row.pieces.into_iter().map(|(_, text)| text).collect::<String>() + "\n"
     });
     format!("{:>8}  {:>9}  pipeline\n", "pid", "moved") + &rows.collect::<String>()
 }
@@ -294,7 +293,7 @@ fn follow(pipeline: &Pipeline, options: &AttachOptions) -> Result<ExitCode, Fail
     }
     match progress {
         Progress::Json => say_exactly(&end),
-        Progress::Live | Progress::Plain => say(&summary::text(&snapshot, true, style)),
+        Progress::Live | Progress::Plain => say(&summary::text(&snapshot, true, style, summary::columns())),
         Progress::None => {}
     }
     stats.map_or(Ok(()), |stats| stats.write(&end))?;

@@ -57,7 +57,8 @@ pub fn conclude(
         say(&format!("highwater: {error}\n"));
     }
     if let Some(snapshot) = snapshot.filter(|_| options.wants_summary() && !reader_left) {
-        say(&summary::text(snapshot, ending.is_good(), options.style()));
+        let (is_good, columns) = (ending.is_good(), summary::columns());
+        say(&summary::text(snapshot, is_good, options.style(), columns));
     }
     let stats = stats.map_or(Ok(()), |stats| stats.write(&end));
     if let Err(failure) = &stats {

@@ -33,8 +33,6 @@ pub struct Sampler {
 /// What is kept of a stage.
 #[derive(Debug, Clone, Copy, Default)]
 struct Past {
-    /// For how long it was the bottleneck.
-    blamed: Duration,
     /// The most that was seen in the kernel queue of its outer side.
     queue_peak: u64,
     /// How it had spent its time at the last reading.
@@ -65,16 +63,11 @@ impl Sampler {
     /// second.
     pub fn observe(&mut self) {
         let reading = self.read();
-        let since = self.recent.back().map_or(Duration::ZERO, |last| last.at);
         self.recent.push_back(reading);
         while self.recent.len() > 2 && self.recent[1].at + RECENT <= self.recent[self.recent.len() - 1].at {
             self.recent.pop_front();
         }
         self.named = self.bottleneck();
-        if let Some(stage) = self.named {
-            let now = self.recent.back().map_or(since, |last| last.at);
-            self.past[stage].blamed += now.saturating_sub(since);
-        }
     }
 
     /// A snapshot whose shares are those since the last one.
@@ -105,13 +98,12 @@ impl Sampler {
         self.snapshot(Moment::Running, &recent, &now, &recent, self.named)
     }
 
-    /// The snapshot of a run that is over: shares and rates of all of it, and the stage that was the bottleneck
-    /// longest.
+    /// The snapshot of a run that is over: shares, rates and the bottleneck of all of it.
     pub fn end(&mut self) -> Snapshot {
         self.measure_programs();
         let now = self.read();
         let zero = Reading::zero(self.observed.graph());
-        self.snapshot(Moment::Ended, &zero, &now, &zero, self.longest_bottleneck(&now))
+        self.snapshot(Moment::Ended, &zero, &now, &zero, self.whole_bottleneck(&now))
     }
 
     /// How to count the records that a stage passes on: those that it sends, or receives where it sends none. `None` if
@@ -159,13 +151,8 @@ impl Sampler {
         past.map(|(edge, _)| self.observed.graph().edge(edge).to)
     }
 
-    /// The stage that was the bottleneck for the longest time. A run too short for a reading is judged by how long each
-    /// stage was busy in it.
-    fn longest_bottleneck(&self, now: &Reading) -> Option<NodeId> {
-        let longest = self.past.iter().rev().max_by_key(|(_, past)| past.blamed)?;
-        if longest.1.blamed > Duration::ZERO {
-            return Some(longest.0);
-        }
+    /// The bottleneck by the shares of all of the run.
+    fn whole_bottleneck(&self, now: &Reading) -> Option<NodeId> {
         if let Some(overwhelmed) = self.overwhelmed(now, |levels| levels.peak) {
             return Some(overwhelmed);
         }

@@ -35,7 +35,7 @@ pub fn shares(run: &Run, at: usize) -> Option<Share> {
     })
 }
 
-/// The stage that was the bottleneck longest: from the end object, or in most samples if there is none.
+/// The bottleneck of the whole run: from the end object, or that of most samples if there is none.
 pub fn bottleneck(run: &Run) -> Option<usize> {
     // Without known shares, no stage is named.
     run.last.stages.first()?.sample.share?;

@@ -86,9 +86,18 @@ impl Counters {
         route.waits.add(entry.waited);
     }
 
-    /// Requests of all routes that ended so.
-    pub fn total(&self, outcome: Outcome) -> u64 {
-        self.routes.iter().map(|route| route.count(outcome)).sum()
+    /// Requests of all routes by how they ended, in the order of [`Outcome::EVERY`].
+    pub fn ended(&self) -> [u64; Outcome::EVERY.len()] {
+        Outcome::EVERY.map(|outcome| self.routes.iter().map(|route| route.count(outcome)).sum())
+    }
+
+    /// The bytes of all requests' bodies, and of all responses'.
+    pub fn moved(&self) -> (u64, u64) {
+        let sum = |of: fn(&RouteCounters) -> &AtomicU64| {
+            let counts = self.routes.iter().map(|route| of(route).load(Ordering::Relaxed));
+            counts.sum()
+        };
+        (sum(|route| &route.received), sum(|route| &route.sent))
     }
 }
 

@@ -81,7 +81,7 @@ fn totals(sight: &Sight) -> Vec<Meaning> {
         Meaning::new(
             Paint::Level,
             "memory",
-            "what links and codecs of all runs hold, against --memory; each run has a share of it",
+            "what links and stages of all runs hold, against --memory; each run has a share of it",
         ),
         Meaning::new(Paint::Plain, "rss", "the memory of the whole program"),
         Meaning::new(

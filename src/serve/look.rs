@@ -102,7 +102,7 @@ impl Looker {
             held: shared.live.held_bytes(),
             memory: shared.memory,
             rss: self.memory.now(),
-            ended: Outcome::EVERY.map(|outcome| counters.total(outcome)),
+            ended: counters.ended(),
             age: self.begun.elapsed(),
             is_draining: shared.is_over.is_cancelled(),
         }

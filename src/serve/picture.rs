@@ -6,7 +6,7 @@ use crate::engine::Share;
 use crate::error::wrapping;
 use crate::grammar::human_size;
 use crate::view::clock::passing;
-use crate::view::live::{KeyLine, Line, Paint, Size, hint, left, level, right, share};
+use crate::view::live::{KeyLine, Line, Paint, Size, fitted, hint, left, level, right, share};
 use crate::view::plain::human_rate;
 
 use super::explain::{explanation, mostly};
@@ -107,8 +107,7 @@ pub fn lines(sight: &Sight, size: Size, keys: Option<&KeyLine>) -> Vec<Line> {
             below.extend(explained);
             below.push(Line::default());
         } else if keys.explains {
-            below = explained;
-            below.truncate(most - 1);
+            below = fitted(explained, most - 1);
         }
         if below.len() < most {
             below.push(hint(keys, false, columns.whole));
@@ -211,13 +210,6 @@ fn footer(sight: &Sight, columns: &Columns) -> Vec<Line> {
     let memory = name("memory").then(level(sight.held, sight.memory, None, bar));
     let gap = if bar > 0 { " " } else { "" };
     let rate: f64 = sight.rows.iter().map(|row| row.rate).sum();
-    let [complete, failed, cut, gone, refused] = sight.ended;
-    let others = [(failed, "failed"), (cut, "cut"), (gone, "left"), (refused, "refused")];
-    let others = others.iter().filter(|(count, _)| *count > 0);
-    let ended: Vec<String> = std::iter::once(&(complete, "complete"))
-        .chain(others)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
     let mut lines = vec![
         Line::default(),
         memory.with(Paint::Plain, gap.to_owned() + &words),
@@ -226,7 +218,7 @@ fn footer(sight: &Sight, columns: &Columns) -> Vec<Line> {
             Paint::Plain,
             format!("{}; {}/s; {}", runs(sight), human_rate(rate), passing(sight.age)),
         ),
-        name("so far").with(Paint::Plain, ended.join(", ")),
+        name("so far").with(Paint::Plain, ended(sight.ended)),
     ];
     if !sight.rows.is_empty() {
         lines.push(name("source").then(legend(columns.whole.saturating_sub(8))));
@@ -237,6 +229,15 @@ fn footer(sight: &Sight, columns: &Columns) -> Vec<Line> {
     let said = said.into_iter().take(SENTENCE);
     lines.extend(said.map(|line| Line::default().with(Paint::Strong, line.into_owned())));
     lines
+}
+
+/// How many requests have ended in each way, those that are complete first: `12 complete, 1 failed`.
+pub fn ended([complete, failed, cut, gone, refused]: [u64; 5]) -> String {
+    let others = [(failed, "failed"), (cut, "cut"), (gone, "left"), (refused, "refused")];
+    let others = others.into_iter().filter(|(count, _)| *count > 0);
+    let all = std::iter::once((complete, "complete")).chain(others);
+    let all: Vec<String> = all.map(|(count, word)| format!("{count} {word}")).collect();
+    all.join(", ")
 }
 
 /// What the signs of a source's time mean, in so many columns.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{self, MinRate};
 use crate::error::{Failure, Kind};
+use crate::grammar::human_size;
 use crate::net::Address;
 use crate::net::http::server::{self, Server};
 use crate::net::tls::ServerTls;
@@ -85,6 +86,8 @@ pub struct Settings {
     pub metrics: Option<metrics::Listener>,
     /// What is shown.
     pub shown: Shown,
+    /// Whether a line says at the end how requests have ended.
+    pub has_summary: bool,
 }
 
 /// A service that is bound, and answers nothing yet.
@@ -185,6 +188,12 @@ impl Service {
         }
         if let Some(log) = &journal.log {
             log.end();
+        }
+        if settings.has_summary {
+            let (received, sent) = journal.counters.moved();
+            let (received, sent) = (human_size(received), human_size(sent));
+            let ended = picture::ended(journal.counters.ended());
+            say(&format!("highwater: {ended}; {received} received, {sent} sent\n"));
         }
         Ok(signal)
     }

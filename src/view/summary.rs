@@ -1,11 +1,14 @@
 //! The summary of a run, on one screen.
 
+use std::io;
 use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr;
 
 use crate::engine::Snapshot;
+use crate::error::wrapping;
 use crate::grammar::{human_count, human_size};
+use crate::platform::terminal_size;
 
 use super::clock::clock;
 use super::excess::excess;
@@ -19,12 +22,23 @@ const COLUMNS: usize = 79;
 const NAME: usize = 14;
 const NUMBER: usize = 9;
 const RATE: usize = 13;
+/// Columns of a note behind a number, and behind a rate.
+const BEHIND_NUMBER: usize = COLUMNS - 2 - NAME - NUMBER - 2;
+const BEHIND_RATE: usize = BEHIND_NUMBER - RATE;
 /// Columns of the stage that a branch begins with.
 const BRANCH: usize = 16;
+/// Columns before what continues a row.
+const HANGING: usize = 4;
+
+/// How wide the summary may be on standard error.
+#[must_use]
+pub fn columns() -> usize {
+    terminal_size(io::stderr()).map_or(COLUMNS, |(columns, _)| usize::from(columns).saturating_sub(1))
+}
 
 /// The summary: bytes, time, memory, the longest pause and the bottleneck. For a failed run it shows what got through.
 #[must_use]
-pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
+pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style, columns: usize) -> String {
     let source = snapshot.source();
     let rate = |bytes| human_rate(per_second(bytes, snapshot.run.elapsed)) + "/s";
     let mut rows = Vec::new();
@@ -32,24 +46,33 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
         rows.push(Line::default().with(Paint::Strong, "  not complete; this is what got through"));
     }
     let flow = |name, bytes, note: &str| row(name, human_size(bytes), &rate(bytes), note);
-    rows.extend(snapshot.bytes_read().map(|bytes| flow("in", bytes, &source.text)));
+    // A row that is continued has more room for a name.
+    let behind_rate = if columns < COLUMNS {
+        columns.saturating_sub(HANGING)
+    } else {
+        BEHIND_RATE
+    };
+    let read = squeezed(&source.text, behind_rate);
+    rows.extend(snapshot.bytes_read().map(|bytes| flow("in", bytes, &read)));
     for sink in snapshot.graph.sinks().map(|sink| &snapshot.stages[sink]) {
-        let ratio = percent(sink.bytes_out, source.bytes_in).map_or_else(String::new, |percent| format!("  {percent}"));
-        let room = COLUMNS - 2 - NAME - NUMBER - RATE - 2 - ratio.chars().count();
-        rows.push(flow("out", sink.bytes_out, &(squeezed(&sink.text, room) + &ratio)));
+        let ratio = percent(sink.bytes_out, source.bytes_in)
+            .map_or_else(String::new, |percent| format!("  {percent} of the input"));
+        let taken = if columns < COLUMNS { 0 } else { ratio.width() };
+        let text = squeezed(&sink.text, behind_rate - taken);
+        rows.push(flow("out", sink.bytes_out, &(text + &ratio)));
     }
-    rows.extend(records(snapshot));
+    rows.extend(records(snapshot, behind_rate));
     let lane = match snapshot.lane {
         "linked" => String::new(),
         lane => format!("copied directly: {lane}"),
     };
     rows.push(row("time", clock(snapshot.run.elapsed), "", &lane));
     // The ceiling bounds both, but each peaks at a moment of its own, so their sum is unknown.
-    let codecs = match snapshot.run.state_peak {
+    let stages = match snapshot.run.state_peak {
         0 => String::new(),
-        state => format!("+ codecs {}, ", human_size(state)),
+        state => format!("+ stages {}, ", human_size(state)),
     };
-    let ceiling = format!("{codecs}of {}", human_size(snapshot.run.limit));
+    let ceiling = format!("{stages}of {}", human_size(snapshot.run.limit));
     let note = excess(snapshot.run.buffered_peak, snapshot.run.limit)
         .map_or_else(String::new, |times| format!("{times}, backpressure ignored"));
     rows.push(row(
@@ -76,7 +99,7 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
             (Some(_), None) => " by bytes",
         };
         let full = format!("; its link{towards} was full{mark} {times}");
-        let room = COLUMNS - 2 - NAME - NUMBER - 2 - full.width();
+        let room = BEHIND_NUMBER.saturating_sub(full.width()).max(BRANCH / 2);
         let note = squeezed(&snapshot.stages[edge.from].shown(), room) + &full;
         rows.push(row("longest pause", clock(link.levels.longest_pause), "", &note));
     }
@@ -84,26 +107,61 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style) -> String {
         let cores = snapshot.bottleneck.and_then(|node| snapshot.stages[node].cores());
         rows.push(row("bottleneck", String::new(), "", &culprit(&blame, cores)));
     }
-    rows.into_iter()
-        .map(|row| style.text(&row.cut_to(COLUMNS)) + "\n")
-        .collect()
+    let columns = columns.min(COLUMNS);
+    let lines = rows.into_iter().flat_map(|row| wrapped(row, columns));
+    lines.map(|line| style.text(&line) + "\n").collect()
+}
+
+/// A row, continued on further lines if it is too long. A number and its unit stay together.
+fn wrapped(row: Line, columns: usize) -> Vec<Line> {
+    if row.columns() <= columns {
+        return vec![row];
+    }
+    let mut first = Line::default();
+    let mut pieces = row.pieces.into_iter().peekable();
+    let room = |first: &Line, text: &str| first.columns() + text.width() <= columns;
+    while let Some((paint, text)) = pieces.next_if(|(_, text)| room(&first, text)) {
+        first = first.with(paint, text);
+    }
+    while first.pieces.last().is_some_and(|(_, text)| text.trim().is_empty()) {
+        first.pieces.pop();
+    }
+    let paint = pieces.peek().map_or(Paint::Plain, |(paint, _)| *paint);
+    let rest: String = pieces.map(|(_, text)| text).collect();
+    let mut is_behind_digit = false;
+    let bound = rest.trim().chars().map(|c| {
+        let bound = if c == ' ' && is_behind_digit { '\u{a0}' } else { c };
+        is_behind_digit = c.is_ascii_digit();
+        bound
+    });
+    let bound: String = bound.collect();
+    let begun = (first.columns() > 0).then_some(first);
+    let indent = if begun.is_some() { HANGING } else { 2 };
+    let parts = textwrap::wrap(&bound, wrapping(columns.saturating_sub(indent).max(1)));
+    let parts = parts.iter().map(|part| {
+        let text = squeezed(&part.replace('\u{a0}', " "), columns.saturating_sub(indent));
+        Line::default().with(paint, " ".repeat(indent) + &text)
+    });
+    begun.into_iter().chain(parts).collect()
 }
 
 /// The records that each sink got, and those that stages took out.
-fn records(snapshot: &Snapshot) -> Vec<Line> {
+fn records(snapshot: &Snapshot, behind_rate: usize) -> Vec<Line> {
     let sinks = snapshot.graph.sinks();
     let counted = sinks.filter_map(|sink| Some((sink, snapshot.last_with_records(sink)?.1)));
     let mut rows: Vec<Line> = counted
         .map(|(sink, count)| {
             let rate = human_record_rate(per_second(count, snapshot.run.elapsed)) + "/s";
-            row("records", human_count(count), &rate, &snapshot.stages[sink].text)
+            let text = squeezed(&snapshot.stages[sink].text, behind_rate);
+            row("records", human_count(count), &rate, &text)
         })
         .collect();
     for stage in snapshot.stages.values() {
         let records = stage.records.unwrap_or_default();
         for (name, count) in [("rejected", records.rejected), ("dropped", records.dropped)] {
             if count > 0 {
-                rows.push(row(name, human_count(count), "", &stage.text));
+                let text = squeezed(&stage.text, BEHIND_NUMBER);
+                rows.push(row(name, human_count(count), "", &text));
             }
         }
     }
@@ -112,7 +170,6 @@ fn records(snapshot: &Snapshot) -> Vec<Line> {
 
 /// The bottleneck, its branch and what its program takes of the processors, with as much evidence as fits.
 fn culprit(blame: &Sentence, cores: Option<f64>) -> String {
-    let room = COLUMNS - 2 - NAME - NUMBER - 2;
     let mut subject = match &blame.branch {
         Some(branch) => format!("{} in {branch}", blame.subject),
         None => blame.subject.clone(),
@@ -124,9 +181,9 @@ fn culprit(blame: &Sentence, cores: Option<f64>) -> String {
         let evidence = blame.evidence[..count].join(", ");
         let gap = if count > 0 { "; " } else { "" };
         let note = format!("{subject}{gap}{evidence}");
-        (note.width() <= room).then_some(note)
+        (note.width() <= BEHIND_NUMBER).then_some(note)
     });
-    whole.unwrap_or_else(|| squeezed(&subject, room))
+    whole.unwrap_or_else(|| squeezed(&subject, BEHIND_NUMBER))
 }
 
 /// A row: a name, a number, an optional rate, an optional note.
@@ -185,12 +242,12 @@ mod tests {
     #[test]
     fn a_bill() {
         assert_data_eq!(
-            text(&ended(sample::throttled()), true, STYLE),
+            text(&ended(sample::throttled()), true, STYLE, 80),
             str![[r#"
   in             48.5 MiB   1.31 MiB/s  read big.iso
-  out            34.6 MiB    956 KiB/s  write tcp://127.0.0.1:9000  71.3 %
+  out            34.6 MiB    956 KiB/s  write tcp…0.1:9000  71.3 % of the input
   time             37.0 s
-  peak buffers   2.30 MiB  + codecs 2.80 MiB, of 8.00 MiB
+  peak buffers   2.30 MiB  + stages 2.80 MiB, of 8.00 MiB
   peak rss       9.26 MiB
   longest pause    0.88 s  read big.iso; its link was full 79 times
   bottleneck               throttle 1MB/s; read backpressured 100 %, gzip 99 %
@@ -210,13 +267,13 @@ mod tests {
             .iter_mut()
             .for_each(|link| link.levels.times_full = 1);
         assert_data_eq!(
-            text(&snapshot, false, STYLE),
+            text(&snapshot, false, STYLE, 80),
             str![[r#"
   not complete; this is what got through
   in             48.5 MiB   1.31 MiB/s  read big.iso
-  out            34.6 MiB    956 KiB/s  write /srv/arch…/not/fit.iso.gz  71.3 %
+  out            34.6 MiB    956 KiB/s  write /sr…t.iso.gz  71.3 % of the input
   time             37.0 s
-  peak buffers   2.30 MiB  + codecs 2.80 MiB, of 8.00 MiB
+  peak buffers   2.30 MiB  + stages 2.80 MiB, of 8.00 MiB
   peak rss       9.26 MiB
   longest pause    0.88 s  read big.iso; its link was full once
   bottleneck               throttle 1MB/s; read backpressured 100 %, gzip 99 %
@@ -226,13 +283,45 @@ mod tests {
     }
 
     #[test]
+    fn narrow_terminal_continues_rows() {
+        assert_data_eq!(
+            text(&ended(sample::throttled()), false, STYLE, 39),
+            str![[r#"
+  not complete; this is what got
+  through
+  in             48.5 MiB   1.31 MiB/s
+    read big.iso
+  out            34.6 MiB    956 KiB/s
+    write tcp://127.0.0.1:9000  71.3 %
+    of the input
+  time             37.0 s
+  peak buffers   2.30 MiB
+    + stages 2.80 MiB, of 8.00 MiB
+  peak rss       9.26 MiB
+  longest pause    0.88 s
+    read big.iso; its link was full
+    79 times
+  bottleneck
+    throttle 1MB/s; read backpressured
+    100 %, gzip 99 %
+
+"#]]
+        );
+        for columns in 0..39 {
+            let summary = text(&ended(sample::records()), false, STYLE, columns);
+            let widest = summary.lines().map(UnicodeWidthStr::width).max();
+            assert!(widest <= Some(columns.max(25)), "{columns}: {summary}");
+        }
+    }
+
+    #[test]
     fn a_run_without_a_bound() {
         assert_data_eq!(
-            text(&ended(sample::unbounded()), false, STYLE),
+            text(&ended(sample::unbounded()), false, STYLE, 80),
             str![[r#"
   not complete; this is what got through
   in              146 MiB   23.5 MiB/s  read -
-  out            11.8 MiB   1.91 MiB/s  write /dev/null  8.1 %
+  out            11.8 MiB   1.91 MiB/s  write /dev/null  8.1 % of the input
   time             6.20 s
   peak buffers    134 MiB  of 8.00 MiB  17×, backpressure ignored
   peak rss        139 MiB
@@ -245,14 +334,14 @@ mod tests {
     #[test]
     fn several_outputs() {
         assert_data_eq!(
-            text(&ended(sample::branched()), true, STYLE),
+            text(&ended(sample::branched()), true, STYLE, 80),
             str![[r#"
   in             34.0 MiB    941 KiB/s  read big.iso
-  out            20.0 MiB    553 KiB/s  write a.gz  58.8 %
-  out            32.0 MiB    885 KiB/s  write slow.img  94.1 %
-  out            33.0 MiB    913 KiB/s  write copy.iso  97.1 %
+  out            20.0 MiB    553 KiB/s  write a.gz  58.8 % of the input
+  out            32.0 MiB    885 KiB/s  write slow.img  94.1 % of the input
+  out            33.0 MiB    913 KiB/s  write copy.iso  97.1 % of the input
   time             37.0 s
-  peak buffers   2.30 MiB  + codecs 2.80 MiB, of 8.00 MiB
+  peak buffers   2.30 MiB  + stages 2.80 MiB, of 8.00 MiB
   peak rss       9.26 MiB
   longest pause    0.99 s  read big.iso; its link was full 32 times
   bottleneck               write slow.img in its branch of tee
@@ -264,14 +353,14 @@ mod tests {
     #[test]
     fn records_and_their_mark_are_told() {
         assert_data_eq!(
-            text(&ended(sample::records()), true, STYLE),
+            text(&ended(sample::records()), true, STYLE, 80),
             str![[r#"
   in             86.0 MiB   8.59 MiB/s  read run.jsonl
-  out            20.0 MiB   2.00 MiB/s  write errors.jsonl  23.3 %
+  out            20.0 MiB   2.00 MiB/s  write errors.jsonl  23.3 % of the input
   records            5000        499/s  write errors.jsonl
   rejected              3  from-json high-records=500
   time             10.0 s
-  peak buffers   2.30 MiB  + codecs 2.80 MiB, of 8.00 MiB
+  peak buffers   2.30 MiB  + stages 2.80 MiB, of 8.00 MiB
   peak rss       9.26 MiB
   longest pause    0.51 s  where l…l=error; its link was full by count 12 times
   bottleneck               throttle 500records/s; read backpressured 99 %
@@ -289,7 +378,7 @@ mod tests {
             cpu: Duration::from_secs(73),
             cores: 1.97,
         }];
-        let bill = text(&snapshot, true, STYLE);
+        let bill = text(&snapshot, true, STYLE, 80);
         assert_eq!(
             bill.lines().last().expect("a row"),
             "  bottleneck               throttle 1MB/s, using 2.0 cores"
@@ -300,7 +389,7 @@ mod tests {
     fn a_bottleneck_within_a_branch() {
         let mut snapshot = ended(sample::branched());
         snapshot.bottleneck = Some(Id::numbered(2));
-        let bill = text(&snapshot, true, STYLE);
+        let bill = text(&snapshot, true, STYLE, 80);
         let row = bill.lines().last().expect("a row");
         assert_eq!(
             row.trim_start(),
@@ -311,7 +400,7 @@ mod tests {
     #[test]
     fn a_direct_lane() {
         assert_data_eq!(
-            text(&ended(sample::direct()), true, STYLE),
+            text(&ended(sample::direct()), true, STYLE, 80),
             str![[r#"
   in             2.00 GiB    871 MiB/s  read big.iso
   out            2.00 GiB    871 MiB/s  write copy.iso

@@ -80,7 +80,7 @@ impl Trap {
     /// A shorter pipeline, to be tried by hand.
     pub fn commands() -> Vec<Line> {
         screen::plain(&format!(
-            "\n  To see it as it runs, on lines of your own; without high=64MiB it is the second run:\n    \
+            "\n  To see it as it runs, on lines of your own; without high=64MiB it is the\n  second run:\n    \
              highwater 'read FILE | lines high-records={COUNT} high=64MiB |\n      \
              throttle {RATE}records/s | write /dev/null'\n"
         ))
@@ -90,6 +90,11 @@ impl Trap {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn commands_fit_a_terminal() {
+        assert!(Trap::commands().iter().all(|line| line.columns() <= 80));
+    }
 
     #[test]
     fn records_grow_up_to_what_a_link_takes() {

@@ -1,5 +1,7 @@
 //! What `?` shows: the words and signs that are on the screen now, with the stages and links that they stand for.
 
+use unicode_width::UnicodeWidthStr;
+
 use crate::engine::{LinkSample, Origin, Snapshot, StageSample};
 use crate::grammar::human_size;
 use crate::graph::{EdgeId, NodeId};
@@ -67,12 +69,22 @@ fn mostly(stage: &StageSample) -> Option<usize> {
         .map(|(part, _)| part)
 }
 
-/// A stage's name, and the first word behind it if others have the same name.
+/// A stage's name, and the first word behind it if others have the same name, so long that it is not theirs.
 fn label(snapshot: &Snapshot, node: NodeId) -> String {
     let stage = &snapshot.stages[node];
     let same = snapshot.stages.values().iter().filter(|other| other.name == stage.name);
+    let words: Vec<&str> = same.map(|stage| stage.text.split(' ').nth(1).unwrap_or("")).collect();
     match stage.text.split(' ').nth(1) {
-        Some(word) if same.count() > 1 => format!("{} {}", stage.name, squeezed(word, WORD)),
+        Some(word) if words.len() > 1 => {
+            let is_other = |columns, other: &str| other == word || squeezed(other, columns) != squeezed(word, columns);
+            let mut widths = WORD..word.width();
+            let columns = widths.find(|columns| words.iter().all(|other| is_other(*columns, other)));
+            format!(
+                "{} {}",
+                stage.name,
+                squeezed(word, columns.unwrap_or(word.width().max(WORD)))
+            )
+        }
         _ => stage.name.to_string(),
     }
 }
@@ -195,7 +207,7 @@ fn numbers(snapshot: &Snapshot, columns: &Columns) -> Vec<Meaning> {
         "what a stage gave out a second, over the last 5 s"
     };
     let held = match snapshot.origin {
-        Origin::Run => Meaning::new(Paint::Plain, "buffers", "all links and codecs, against --memory"),
+        Origin::Run => Meaning::new(Paint::Plain, "buffers", "what links and stages hold, against --memory"),
         Origin::Processes => Meaning::new(Paint::Plain, "pipes", "all that waits between the programs"),
     };
     let rss = match snapshot.origin {
@@ -207,4 +219,23 @@ fn numbers(snapshot: &Snapshot, columns: &Columns) -> Vec<Meaning> {
         held,
         Meaning::new(Paint::Plain, "rss", rss),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::branched;
+    use super::*;
+
+    #[test]
+    fn long_names_stay_apart() {
+        let mut snapshot = branched();
+        let sinks: Vec<NodeId> = snapshot.graph.sinks().collect();
+        let texts = ["one", "two", "two"].map(|middle| format!("write /tmp/wal-of-{middle}-with-COLUMNS"));
+        for (sink, text) in sinks.iter().zip(texts) {
+            snapshot.stages[*sink].text = text;
+        }
+        let labels: Vec<String> = sinks.iter().map(|sink| label(&snapshot, *sink)).collect();
+        let [one, two] = ["write /tmp/wal-of-o…with-COLUMNS", "write /tmp/wal-of-t…with-COLUMNS"];
+        assert_eq!(labels, [one, two, two]);
+    }
 }

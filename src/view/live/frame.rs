@@ -7,6 +7,7 @@ use super::explain::explanation;
 use super::history::History;
 use super::keys::{KeyLine, hint};
 use super::line::Line;
+use super::meaning::fitted;
 use super::{footer, stages};
 
 /// The terminal, in columns and rows.
@@ -138,11 +139,7 @@ pub fn frame_with_keys(snapshot: &Snapshot, history: &History, size: Size, keys:
             picture.extend(blank);
             picture
         }
-        None if keys.explains => {
-            let mut explained = explained;
-            explained.truncate(most - 1);
-            explained
-        }
+        None if keys.explains => fitted(explained, most - 1),
         None => {
             let rows = size.rows.saturating_sub(usize::from(keys.note.is_some()));
             let picture = frame(snapshot, history, Size { rows, ..size });
@@ -164,7 +161,7 @@ fn lines(snapshot: &Snapshot, history: &History, columns: &Columns, detail: Deta
         }
     };
     if detail.header && (snapshot.has_shares() || !columns.is_narrow) {
-        lines.push(stages::header(snapshot, columns));
+        lines.extend(stages::header(snapshot, columns));
     }
     lines.extend(stages::lines(
         snapshot,

@@ -21,9 +21,9 @@ pub struct KeyLine {
 /// `+ - rate  space pause  ? help  q quit`, or the last key's message.
 #[must_use]
 pub fn hint(keys: &KeyLine, is_paused: bool, columns: usize) -> Line {
-    let indent = Line::default().with(Paint::Plain, " ".repeat(MARKER));
+    let indent = |most: usize| Line::default().with(Paint::Plain, " ".repeat(MARKER.min(most)));
     if let Some(note) = &keys.note {
-        return indent.with(Paint::Strong, note.clone());
+        return indent(MARKER).with(Paint::Strong, note.clone());
     }
     let mut known = Vec::new();
     if let Some(turned) = &keys.turns {
@@ -44,11 +44,8 @@ pub fn hint(keys: &KeyLine, is_paused: bool, columns: usize) -> Line {
             .with(Paint::Plain, format!("{gap}{key}"))
             .with(Paint::Faint, format!(" {what}"));
     }
-    // In 40 columns it fits without its margin.
-    if MARKER + line.columns() > columns {
-        return line;
-    }
-    indent.then(line)
+    // In 40 columns it fits with less of its margin.
+    indent(columns.saturating_sub(line.columns())).then(line)
 }
 
 /// The keys of the live view, and what they do.

@@ -55,6 +55,20 @@ impl Meaning {
     }
 }
 
+/// An explanation in so many rows: one that is cut ends with how many rows the terminal needs for it, the line about keys
+/// and one that stays free included.
+#[must_use]
+pub fn fitted(mut explained: Vec<Line>, room: usize) -> Vec<Line> {
+    let rows = explained.len() + 2;
+    if explained.len() > room && room > 0 {
+        explained.truncate(room - 1);
+        let more = Line::default().up_to(MARKER);
+        explained.push(more.with(Paint::Faint, format!("… all of it takes {rows} rows")));
+    }
+    explained.truncate(room);
+    explained
+}
+
 /// The keys that do something now.
 pub fn usable(keys: &KeyLine) -> impl Iterator<Item = Meaning> {
     let is_usable = |key: &str| match key {

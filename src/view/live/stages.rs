@@ -20,9 +20,9 @@ use super::columns::{Columns, GAP, MARKER, PERCENT, RAIL, RATE, RECORD_RATE, SIZ
 use super::footer::above;
 use super::line::{Line, Paint, left, right};
 
-/// The head of the columns, and what the bars mean.
+/// The head of the columns, and what the bars mean, which is a line of its own where both do not fit in one.
 #[must_use]
-pub fn header(snapshot: &Snapshot, columns: &Columns) -> Line {
+pub fn header(snapshot: &Snapshot, columns: &Columns) -> Vec<Line> {
     let head = if columns.is_narrow {
         Line::default()
     } else {
@@ -38,7 +38,7 @@ pub fn header(snapshot: &Snapshot, columns: &Columns) -> Line {
         Line::default().with(Paint::Faint, head)
     };
     if !snapshot.has_shares() {
-        return head;
+        return vec![head];
     }
     // The legend is above the bars, if it fits, and ends with them.
     let end = if columns.is_narrow {
@@ -51,7 +51,7 @@ pub fn header(snapshot: &Snapshot, columns: &Columns) -> Line {
     if columns.has_word {
         let taught = taught();
         let fits = begin + taught.columns() <= end;
-        return head.up_to(begin).then(if fits { taught } else { legend("   ", " ") });
+        return vec![head.up_to(begin).then(if fits { taught } else { legend("   ", " ") })];
     }
     let legend = [("   ", " "), ("  ", " "), (" ", " "), (" ", "")].map(|(gap, space)| legend(gap, space));
     let fits = |line: &&Line| head.columns() + 1 + line.columns() <= end;
@@ -63,9 +63,16 @@ pub fn header(snapshot: &Snapshot, columns: &Columns) -> Line {
             } else {
                 at
             };
-            head.up_to(at).then(legend.clone())
+            vec![head.up_to(at).then(legend.clone())]
         }
-        None => head,
+        None if columns.is_narrow => vec![head],
+        None => {
+            let legend = legend[0].clone();
+            vec![
+                Line::default().up_to(end.saturating_sub(legend.columns())).then(legend),
+                head,
+            ]
+        }
     }
 }
 
@@ -355,9 +362,9 @@ fn backlog(stage: &StageSample, rails: &str) -> Option<Line> {
     (!parts.is_empty()).then(|| Line::default().with(Paint::Faint, indent + &parts.join("; ")))
 }
 
-fn counted(batches: u64) -> String {
-    let noun = if batches == 1 { "batch" } else { "batches" };
-    format!("{} {noun}", human_count(batches))
+fn counted(count: u64, one: &str, several: &str) -> String {
+    let noun = if count == 1 { one } else { several };
+    format!("{} {noun}", human_count(count))
 }
 
 /// The batch that is being filled, and how those before it ended.
@@ -365,11 +372,13 @@ fn batches(stage: &StageSample, rails: &str, columns: &Columns) -> Option<Line> 
     let batches = stage.batches.as_ref()?;
     let filled = batches.bytes.zip(batches.age).map(|(bytes, age)| {
         let records = batches.records.filter(|records| *records > 0);
-        let records = records.map_or_else(String::new, |records| format!(", {} records", human_count(records)));
+        let records = records.map_or_else(String::new, |records| {
+            format!(", {}", counted(records, "record", "records"))
+        });
         format!("the next has {}{records}, {} old", human_size(bytes), passing(age))
     });
     let committing = batches.is_committing.then(|| "one is being committed".to_owned());
-    let committed = format!("{} committed", counted(batches.committed));
+    let committed = format!("{} committed", counted(batches.committed, "batch", "batches"));
     let last = batches.last.as_ref().filter(|_| batches.failed > 0);
     let failed = last.map(|last| format!("{} failed, the last: {last}", human_count(batches.failed)));
     let indent = " ".repeat(MARKER) + rails + "  ";

@@ -97,6 +97,10 @@ fn batches_and_backlog() {
     let mut draining = batches();
     draining.run.is_draining = true;
     assert!(shown(&draining, 120, 40, NO_COLOUR).contains("finishing: 2 batches to commit"));
+    let mut single = batches();
+    let filled = single.stages.values_mut()[3].batches.as_mut().expect("it has batches");
+    filled.records = Some(1);
+    assert!(shown(&single, 120, 40, NO_COLOUR).contains(", 1 record, "));
 }
 
 #[test]

@@ -93,7 +93,7 @@ pub static RUN: &[Field] = &[
     gauge(
         "state_bytes",
         "highwater_state_bytes",
-        "What stages hold besides buffers: the state of codecs.",
+        "What stages hold besides buffers, such as the state of codecs.",
     ),
     gauge(
         "memory_limit_bytes",

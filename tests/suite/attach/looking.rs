@@ -335,6 +335,21 @@ fn candidates_are_listed() {
 }
 
 #[test]
+fn own_pipeline_is_left_out() {
+    let Some(folder) = programs() else { return };
+    let script = "yes | python3 sleeps.py & read go; ($0 attach; true) | sed p | cat > list; echo listed >&2";
+    let script = script.replace("$0", env!("CARGO_BIN_EXE_highwater"));
+    let mut shell = Shell::fed(&folder, &script);
+    assert_eq!(shell.line(), "ready\n");
+    let mut stdin = shell.stdin.take().expect("a pipe");
+    stdin.write_all(b"go\n").expect("written");
+    assert_eq!(shell.line(), "listed\n");
+    let list = String::from_utf8(folder.read("list")).expect("text");
+    assert!(list.contains("yes | python3 sleeps.py\n"), "{list}");
+    assert!(!list.lines().any(|row| row.ends_with("sed p | cat")), "{list}");
+}
+
+#[test]
 fn wrong_processes_are_refused() {
     let mut ended = Command::new("true").spawn().expect("true starts");
     let pid = ended.id().to_string();

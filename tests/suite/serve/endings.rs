@@ -266,6 +266,31 @@ fn drained_service_completes_its_runs() {
 }
 
 #[test]
+fn summary_counts_how_requests_ended() {
+    let folder = Folder::new();
+    folder.write("text", "twelve bytes");
+    for (progress, said) in [
+        ("auto", "highwater: 1 complete, 1 refused; 0 B received, 12 B sent\n"),
+        ("none", ""),
+    ] {
+        let mut service = Service::start(&folder, &["read text", "--progress", progress]);
+        assert_eq!(service.fetch("/").text(), "twelve bytes");
+        assert_eq!(service.put("/", b"not taken").status, 405);
+        service.logged();
+        service.logged();
+        service.running().signal(Signal::INT);
+        let run = service.process.take().expect("it runs").wait();
+        let last = run
+            .stderr
+            .lines()
+            .last()
+            .map_or_else(String::new, |line| format!("{line}\n"));
+        assert_eq!(last.contains("complete"), !said.is_empty(), "{}", run.stderr);
+        assert!(last.ends_with(said), "{}", run.stderr);
+    }
+}
+
+#[test]
 fn second_signal_or_limit_cuts_the_rest() {
     let folder = Folder::new();
     folder.write("big", noise(24 << 20, 5));
