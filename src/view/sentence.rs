@@ -394,7 +394,7 @@ mod tests {
         snapshot.bottleneck = Some(Id::numbered(2));
         assert_eq!(
             said(&snapshot),
-            "where level=error: everything upstream waits for it, it is busy 100 % with 512 records/s; read \
+            "where level == error: everything upstream waits for it, it is busy 100 % with 512 records/s; read \
              backpressured 99 %, from-json 97 %, its link is full by count: 500 records, 2.03 MiB of 4.00 MiB"
         );
     }

@@ -248,7 +248,7 @@ pub fn steady() -> History {
     history
 }
 
-/// `read run.jsonl | from-json high-records=500 | where level=error | throttle 500records/s | write errors.jsonl` after
+/// `read run.jsonl | from-json high-records=500 | where level == error | throttle 500records/s | write errors.jsonl` after
 /// ten seconds.
 #[must_use]
 pub fn records() -> Snapshot {
@@ -272,7 +272,7 @@ pub fn records() -> Snapshot {
     framer.records.get_or_insert_default().rejected = 3;
     let filter = stage(
         "where",
-        "where level=error",
+        "where level == error",
         [82 * MIB, 21 * MIB],
         2_100_000.0,
         [0.02, 0.0],
