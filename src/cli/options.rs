@@ -252,6 +252,7 @@ pub struct RunOptions {
     /// How long a signal lets a run commit what it has read, before it is rolled back
     ///
     /// Of a source without an end and of `batch`: the first signal ends the source, and a second one rolls back at once.
+    /// The same signal within half a second counts as one, since timeout(1) sends it twice.
     #[arg(long, value_name = "DURATION", value_parser = parse_drain, default_value = "5s", help_heading = ENDING)]
     pub drain: Duration,
 

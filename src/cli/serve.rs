@@ -117,6 +117,8 @@ pub struct ServeOptions {
     timeout: Option<Duration>,
 
     /// How long runs may go on after the first SIGTERM or Ctrl-C; the second cuts them
+    ///
+    /// The same signal within half a second counts as one.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_drain, help_heading = LIMITS)]
     drain: Duration,
 
