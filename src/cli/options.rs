@@ -208,7 +208,7 @@ pub struct RunOptions {
 
     /// Show nothing but errors
     #[arg(short, long, conflicts_with = "progress", help_heading = VIEW)]
-    quiet: bool,
+    pub quiet: bool,
 
     /// How often plain and json report; a bare number is seconds
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval, help_heading = VIEW)]

@@ -97,7 +97,7 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
         style: options.style(),
         keys: progress == Progress::Live && may_take_keys(&plan),
     };
-    let mut audience = Audience::new(shown, recorder, metrics);
+    let mut audience = Audience::new(shown, options.quiet, recorder, metrics);
     audience.warn();
     let ending = engine::run(plan, settings, &mut audience);
     let snapshot = audience.finish();
