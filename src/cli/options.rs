@@ -560,7 +560,7 @@ mod tests {
             panic!("clap shows it");
         };
         assert_eq!(shown.kind(), ErrorKind::DisplayHelp);
-        assert!(shown.to_string().contains("highwater ctl <PID>"), "{shown}");
+        assert!(shown.to_string().contains("highwater ctl [PID COMMAND"), "{shown}");
     }
 
     #[test]
