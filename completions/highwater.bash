@@ -382,7 +382,7 @@ _highwater() {
             return 0
             ;;
         highwater__subcmd__serve)
-            opts="-h --route --header --name --host --cert --key --memory --run-memory --max-clients --route-clients --queue-timeout --per-address --min-rate --min-rate-grace --stall-timeout --timeout --drain --access-log --metrics --progress --interval --color --log --help"
+            opts="-q -h --route --header --name --host --cert --key --memory --run-memory --max-clients --route-clients --queue-timeout --per-address --min-rate --min-rate-grace --stall-timeout --timeout --drain --access-log --metrics --progress --quiet --interval --color --log --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

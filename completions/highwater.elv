@@ -130,6 +130,8 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --interval 'How often plain reports; a bare number is seconds'
             cand --color 'When to use colour: auto, always, never'
             cand --log 'How much to log to standard error'
+            cand -q 'Show nothing but errors'
+            cand --quiet 'Show nothing but errors'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }

@@ -149,6 +149,7 @@ warn\t'What a user should know of'
 info\t'What happens, step by step'
 debug\t'What a developer wants to know'
 trace\t'Everything'"
+complete -c highwater -n "__fish_highwater_using_subcommand serve" -s q -l quiet -d 'Show nothing but errors'
 complete -c highwater -n "__fish_highwater_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l rate -d 'How fast the output is read' -r
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l seconds -d 'Duration of the check; at least 2s' -r
@@ -286,7 +287,7 @@ function __highwater_parameters
             echo 'verify=false'\t'whether to read everything back and compare it before it takes its place'
             echo 'resume=true'\t'whether to keep what was written when the run ends early, and go on with it the next time'
             echo 'resume=false'\t'whether to keep what was written when the run ends early, and go on with it the next time'
-            echo 'checkpoint='\t'with resume=true, after how many bytes, read or written, the journal is brought up to date; 64MiB unless given'
+            echo 'checkpoint='\t'with resume=true, after how many bytes, read or written, the journal is brought up to date, and every 5 s as well; 64MiB unless given'
             echo 'connect-timeout='\t'how long it may take to resolve and connect'
             echo 'retry='\t'how often to try again to connect, after pauses that grow to 10s; connect-timeout= is for each attempt'
             echo 'user-timeout='\t'end a TCP connection whose peer acknowledges nothing, or has no room, for so long; by default after about 15 minutes without an acknowledgement'

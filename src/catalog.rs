@@ -23,7 +23,7 @@ pub use kind::Kind;
 pub use page::{describe, list};
 pub use pipeline::{Checked, check, check_pipeline};
 pub use scheme::{Access, Misnamed, Placed, Scheme};
-pub use unknown::find_by_name;
+pub use unknown::{find_by_name, nearest};
 
 /// Where in a pipeline a stage can stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -85,6 +85,8 @@ pub struct Settings {
 pub trait Observer {
     /// A listener is bound: peers may connect to `url` now.
     fn listening(&mut self, url: &str);
+    /// The run continues an earlier one, which has read that many bytes of the source.
+    fn resuming(&mut self, _read: u64) {}
     /// Everything is open and the stages are about to run.
     fn started(&mut self, watch: &Arc<Watch>);
     /// The run has lasted longer than [`Settings::brief`]: a view starts now.

@@ -180,7 +180,8 @@ impl Reading<'_> {
         } else if let Some(help) = self.meant_as_a_file(key, value) {
             Some(help)
         } else {
-            near.is_none().then(|| self.what_it_takes())
+            let takes = || self.condition_form().unwrap_or_else(|| self.what_it_takes());
+            near.is_none().then(takes)
         };
         self.problems.push(match help {
             Some(help) => problem.help(help),
@@ -224,6 +225,9 @@ impl Reading<'_> {
             self.has_explained_extra = true;
             let help = "options of highwater go before the pipeline, or behind its closing quote";
             self.problems.push(problem.label("no stage has options").help(help));
+        } else if let Some(help) = self.condition_form() {
+            self.has_explained_extra = true;
+            self.problems.push(problem.label("one word too many").help(help));
         } else {
             let help = self.what_it_takes();
             self.problems.push(problem.label("one word too many").help(help));
@@ -256,6 +260,16 @@ impl Reading<'_> {
             is_taken.then(|| format!("{}={number}", first.name))
         };
         takes(name)
+    }
+
+    /// How the condition of a stage is written, if it takes one.
+    fn condition_form(&self) -> Option<String> {
+        let mut params = self.def.params.iter();
+        params.find(|param| param.name == "condition")?;
+        Some(format!(
+            "a condition is one word, as in `{} \"level == error\"`",
+            self.def.name
+        ))
     }
 
     fn what_it_takes(&self) -> String {
@@ -322,9 +336,12 @@ impl Reading<'_> {
             .collect();
         if !missing.is_empty() {
             let message = format!("`{}` needs {}", self.def.name, missing.join(" and "));
-            self.problems.push(
-                Problem::at(call.name.span.clone(), message).label(format!("write `{}`", positional_form(self.def))),
-            );
+            let problem = Problem::at(call.name.span.clone(), message);
+            let problem = problem.label(format!("write `{}`", positional_form(self.def)));
+            self.problems.push(match self.condition_form() {
+                Some(help) => problem.help(help),
+                None => problem,
+            });
         }
     }
 

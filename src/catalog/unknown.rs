@@ -11,7 +11,8 @@ use crate::platform::find_program;
 
 /// The name nearest to `given`, if it is near: every third letter may be wrong, but at least one; case does not count.
 /// Otherwise the only name that begins with `given`.
-pub(super) fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+#[must_use]
+pub fn nearest<'n>(given: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let given = given.to_lowercase();
     let names: Vec<&str> = names.into_iter().collect();
     similar(&given, &names).or_else(|| begun(&given, &names))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::{Observer, Sampler, Snapshot, Watch};
+use crate::grammar::human_size;
 use crate::view::metrics::Server;
 use crate::view::record::{Recorder, stopped};
 use crate::view::{self, Progress, View, say};
@@ -14,6 +15,8 @@ pub struct Audience {
     /// The metrics server.
     metrics: Option<Server>,
     settings: view::Settings,
+    /// Whether only what must be said is said.
+    is_quiet: bool,
     /// The recording, until a view writes it.
     recorder: Option<Recorder>,
     /// The run, once it has started.
@@ -25,10 +28,11 @@ pub struct Audience {
 
 impl Audience {
     /// Nothing is shown yet.
-    pub fn new(settings: view::Settings, recorder: Option<Recorder>, metrics: Option<Server>) -> Self {
+    pub fn new(settings: view::Settings, is_quiet: bool, recorder: Option<Recorder>, metrics: Option<Server>) -> Self {
         Self {
             metrics,
             settings,
+            is_quiet,
             recorder,
             watch: None,
             view: None,
@@ -72,6 +76,15 @@ impl Audience {
 impl Observer for Audience {
     fn listening(&mut self, url: &str) {
         say(&format!("highwater: listening on {url}\n"));
+    }
+
+    fn resuming(&mut self, read: u64) {
+        if !self.is_quiet && self.settings.progress != Progress::Json {
+            let read = human_size(read);
+            say(&format!(
+                "highwater: goes on at {read} of the source, where an earlier run ended\n"
+            ));
+        }
     }
 
     fn started(&mut self, watch: &Arc<Watch>) {

@@ -12,21 +12,22 @@ use rustix::process::{Pid, test_kill_process};
 use crate::error::{Failure, Kind, shown};
 use crate::grammar::{Throughput, parse_throughput};
 use crate::platform::files::Stream;
-use crate::platform::process_name;
 use crate::platform::sockets::{limit_waits, peer_user};
+use crate::platform::{files, process_name};
 
 use super::control::message::{self, Reply, Request};
 use super::control::place;
 
 /// Which run, and what to do with it.
 #[derive(Debug, Args)]
+#[command(override_usage = "highwater ctl [PID COMMAND [WORD]...]")]
 pub struct Ctl {
-    /// The run's process number
-    #[arg(value_parser = parse_process)]
-    pid: u32,
+    /// The run's process number; without it, the runs that can be reached are listed
+    #[arg(value_parser = parse_process, requires = "command")]
+    pid: Option<u32>,
     /// What to do with it
     #[arg(value_enum)]
-    command: Command,
+    command: Option<Command>,
     /// For set: the stage, by its name or number, and its rate=
     #[arg(value_name = "WORD")]
     words: Vec<String>,
@@ -53,17 +54,23 @@ fn parse_process(text: &str) -> Result<u32, String> {
     }
 }
 
+/// Which processes have a control socket.
+const WHO_HAS_ONE: &str = "a service has none, and a run makes one when it has lasted 0.1 s";
+
 /// How long a run may take to reply: its control thread has no other work.
 const SERVER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sends the request to the run; returns the line of its reply.
+/// Sends the request to the run; returns the line of its reply. Without a run, lists those that can be reached.
 ///
 /// # Errors
 /// If the words are not a valid request, or the run cannot be reached or refuses.
 pub fn run(ctl: &Ctl) -> Result<String, Failure> {
-    let request = request(ctl)?;
-    let operation = || format!("ctl {}", ctl.pid);
-    let stream = connect(ctl.pid).map_err(|why| Failure::because(Kind::Connect, operation(), why))?;
+    let Some((pid, command)) = ctl.pid.zip(ctl.command) else {
+        return Ok(runs());
+    };
+    let request = request(command, &ctl.words)?;
+    let operation = || format!("ctl {pid}");
+    let stream = connect(pid).map_err(|why| Failure::because(Kind::Connect, operation(), why))?;
     let reply = ask(&stream, &request).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             Failure::because(Kind::Timeout, operation(), "it does not answer")
@@ -76,10 +83,34 @@ pub fn run(ctl: &Ctl) -> Result<String, Failure> {
     }
 }
 
+/// The runs that can be reached, a line each.
+fn runs() -> String {
+    let sockets = place::folders()
+        .into_iter()
+        .flat_map(|folder| files::entries(folder).unwrap_or_default());
+    let mut pids: Vec<u32> = sockets.filter_map(|path| place::process_of(&path)).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    let rows = pids.into_iter().filter_map(|pid| {
+        let Ok(Reply::Done(stats)) = ask(&connect(pid).ok()?, &Request::Stats) else {
+            return None;
+        };
+        let stats: serde_json::Value = serde_json::from_str(&stats).ok()?;
+        let stages = stats["stages"].as_array()?;
+        let texts: Vec<&str> = stages.iter().filter_map(|stage| stage["text"].as_str()).collect();
+        Some(format!("{pid:>8}  {}\n", texts.join(" | ")))
+    });
+    let rows: String = rows.collect();
+    if rows.is_empty() {
+        return format!("no run can be reached; {WHO_HAS_ONE}\n");
+    }
+    format!("{:>8}  stages\n{rows}", "pid")
+}
+
 /// Reads the words before a connection is made.
-fn request(ctl: &Ctl) -> Result<Request, Failure> {
+fn request(command: Command, words: &[String]) -> Result<Request, Failure> {
     let wrong = |why: String| Failure::because(Kind::Usage, "ctl", shown(why.as_bytes()));
-    match (ctl.command, ctl.words.as_slice()) {
+    match (command, words) {
         (Command::Set, [stage, rate]) => Ok(Request::Set {
             stage: stage.clone(),
             rate: rate_of(rate).map_err(wrong)?,
@@ -141,7 +172,7 @@ fn connect(pid: u32) -> Result<UnixStream, String> {
             Err(format!("the process is `{}`, not highwater", shown(name.as_bytes())))
         }
         _ => Err(format!(
-            "it has no control socket; a run makes one when it has lasted 0.1 s, in {}",
+            "it has no control socket; {WHO_HAS_ONE}, in {}",
             place::folders()
                 .first()
                 .map_or_else(String::new, |folder| shown(folder.as_os_str().as_bytes()))
@@ -160,9 +191,8 @@ mod tests {
     use super::*;
 
     fn asked(command: Command, words: &[&str]) -> Result<Request, String> {
-        let words = words.iter().map(|&word| word.to_owned()).collect();
-        let asked = Ctl { pid: 1, command, words };
-        request(&asked).map_err(|failure| failure.to_string())
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+        request(command, &words).map_err(|failure| failure.to_string())
     }
 
     #[test]

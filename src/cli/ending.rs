@@ -49,6 +49,9 @@ pub fn conclude(
     for line in &ending.left_behind {
         say(&format!("highwater: {line}\n"));
     }
+    if ending.drained_by.is_some() && ending.signal.is_some() {
+        say("highwater: rolled back what was not committed\n");
+    }
     let reader_left = ending
         .failure
         .as_ref()

@@ -107,7 +107,10 @@ fn stage(plan: &Plan, node: NodeId, columns: usize) -> Vec<String> {
             add(gives(source));
             source.reading().for_each(&mut add);
         }
-        StagePlan::Sink(sink) => add(sink.effect()),
+        StagePlan::Sink(sink) => add(match sink.sink_facts() {
+            Ok(_) => sink.effect(),
+            Err(failure) => format!("but {failure}"),
+        }),
         StagePlan::Transform(_) | StagePlan::Branch(_) => {}
     }
     if let Some(file) = &stage.side_file {

@@ -28,14 +28,14 @@ pub fn short() -> String {
         "Moves bytes through a chain of stages, keeps the memory of the whole chain under\n\
          one hard ceiling, and shows where the bytes are while it does.\n\
          \n\
-         Usage  highwater [OPTIONS] 'STAGE | STAGE | …'\n       \
-         … | highwater [OPTIONS] STAGE :: STAGE :: … | …\n       \
-         highwater attach PID  highwater demo  highwater stages  highwater check\n       \
-         highwater explain 'STAGE | …'   highwater serve ADDRESS 'STAGE | …'\n\
-         \n  \
-         highwater 'read big.iso | gzip | throttle 1MB/s | write tcp://127.0.0.1:9000'\n\
-         \n",
+         Usage      highwater [OPTIONS] 'STAGE | STAGE | …'\n           \
+         … | highwater [OPTIONS] STAGE :: STAGE :: … | …\n\
+         Example    highwater 'read big.iso | gzip | throttle 1MB/s | write big.iso.gz'\n",
     );
+    let command = options::command();
+    let commands = command.get_subcommands().filter(|command| !command.is_hide_set());
+    text += &entry("Commands", &commands.map(clap::Command::get_name).collect::<Vec<_>>());
+    text += "\n";
     let catalog = plan::catalog();
     let of = |roles: &[Role]| -> Vec<&str> {
         let stages = catalog.iter().filter(|stage| roles.contains(&stage.role));
@@ -51,7 +51,7 @@ pub fn short() -> String {
     text += &entry("Endpoints", &prefixes().iter().map(String::as_str).collect::<Vec<_>>());
     text += "Sizes      64K 1.5MiB (powers of 1024)  10MB (of 1000); rates: 1MB/s 8Mbit/s\n\n";
     text += &first_options();
-    text += "  -h this help    --help all of it    -V the version\n";
+    text += "  -h this help    --help all of it    COMMAND --help of one    -V the version\n";
     text
 }
 
@@ -167,8 +167,19 @@ mod tests {
     #[test]
     fn the_short_help_fits_one_screen() {
         let text = short();
-        assert!(text.lines().count() <= 24, "{text}");
+        // With the command line itself and the prompt behind it.
+        assert!(text.lines().count() <= 22, "{text}");
         assert!(text.lines().all(|line| line.width() <= COLUMNS), "{text}");
+    }
+
+    #[test]
+    fn short_help_names_every_command() {
+        let text = short();
+        let listed = text.lines().find_map(|line| line.strip_prefix("Commands"));
+        let listed: Vec<&str> = listed.unwrap_or_default().split_whitespace().collect();
+        for command in options::command().get_subcommands() {
+            assert_eq!(listed.contains(&command.get_name()), !command.is_hide_set(), "{text}");
+        }
     }
 
     #[test]

@@ -208,7 +208,7 @@ pub struct RunOptions {
 
     /// Show nothing but errors
     #[arg(short, long, conflicts_with = "progress", help_heading = VIEW)]
-    quiet: bool,
+    pub quiet: bool,
 
     /// How often plain and json report; a bare number is seconds
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval, help_heading = VIEW)]
@@ -252,6 +252,7 @@ pub struct RunOptions {
     /// How long a signal lets a run commit what it has read, before it is rolled back
     ///
     /// Of a source without an end and of `batch`: the first signal ends the source, and a second one rolls back at once.
+    /// The same signal within half a second counts as one, since timeout(1) sends it twice.
     #[arg(long, value_name = "DURATION", value_parser = parse_drain, default_value = "5s", help_heading = ENDING)]
     pub drain: Duration,
 
@@ -559,7 +560,7 @@ mod tests {
             panic!("clap shows it");
         };
         assert_eq!(shown.kind(), ErrorKind::DisplayHelp);
-        assert!(shown.to_string().contains("highwater ctl <PID>"), "{shown}");
+        assert!(shown.to_string().contains("highwater ctl [PID COMMAND"), "{shown}");
     }
 
     #[test]

@@ -117,6 +117,8 @@ pub struct ServeOptions {
     timeout: Option<Duration>,
 
     /// How long runs may go on after the first SIGTERM or Ctrl-C; the second cuts them
+    ///
+    /// The same signal within half a second counts as one.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_drain, help_heading = LIMITS)]
     drain: Duration,
 
@@ -131,6 +133,10 @@ pub struct ServeOptions {
     /// On stderr: auto, live, plain or none [default: auto]
     #[arg(long, value_enum, value_name = "WHAT", hide_possible_values = true, help_heading = VIEW)]
     progress: Option<ProgressChoice>,
+
+    /// Show nothing but errors
+    #[arg(short, long, conflicts_with = "progress", help_heading = VIEW)]
+    quiet: bool,
 
     /// How often plain reports; a bare number is seconds
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_interval, help_heading = VIEW)]
@@ -244,7 +250,7 @@ fn serve(options: &ServeOptions, routes: Vec<Route>) -> Result<i32, Failure> {
     let service = Service::bind(&options.address, tls.is_some())?;
     let metrics = options.metrics.as_ref().map(Listener::bind).transpose()?;
     say(&format!("highwater: listening on {}\n", service.url()));
-    for (route, most) in routes.iter().zip(&route_clients) {
+    for (route, most) in routes.iter().zip(&route_clients).filter(|_| !options.quiet) {
         let fit = shares.fitting(route.run_memory);
         let most = most.map_or(fit, |most| most.min(fit));
         let share = human_size(route.run_memory);
@@ -302,6 +308,7 @@ fn route_clients(options: &ServeOptions, routes: &[Route]) -> Result<Vec<Option<
 fn what_is_shown(options: &ServeOptions) -> Shown {
     let choice = options.progress.unwrap_or(ProgressChoice::Auto);
     match choice.shown() {
+        _ if options.quiet => Shown::Nothing,
         Progress::Live => Shown::Live {
             style: style(options.color, std::io::stderr().is_terminal()),
             has_keys: !stdout_is_piped(),

@@ -7,18 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use crate::catalog;
 use crate::engine::{self, MinRate};
 use crate::error::{Failure, Kind, Problem};
 use crate::grammar::Script;
 use crate::net::Address;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::platform::{self, ResidentMemory};
 use crate::view::metrics::{Listener, Server};
 use crate::view::{self, Progress, json, say};
 
 use super::audience::Audience;
 use super::ending::conclude;
-use super::options::{RunOptions, stdout_is_piped};
+use super::options::{RunOptions, command, stdout_is_piped};
 use super::own_files::Taken;
 use super::stats::StatsFile;
 use super::{USAGE, limits, log, record, refuse};
@@ -33,6 +34,9 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
         Ok(plan) => plan,
         Err(error) => {
             let code = refuse(&error, options);
+            if let Some(command) = meant_command(&script) {
+                say(&format!("highwater: did you mean `highwater {command}`?\n"));
+            }
             if !may_name(&script, options.stats.as_deref()) {
                 leave_stats(options, USAGE, "invalid pipeline");
             }
@@ -97,12 +101,23 @@ pub fn transfer((script, problems): (Script, Vec<Problem>), options: &RunOptions
         style: options.style(),
         keys: progress == Progress::Live && may_take_keys(&plan),
     };
-    let mut audience = Audience::new(shown, recorder, metrics);
+    let mut audience = Audience::new(shown, options.quiet, recorder, metrics);
     audience.warn();
     let ending = engine::run(plan, settings, &mut audience);
     let snapshot = audience.finish();
 
     conclude(&ending, snapshot.as_ref(), &mut audience, stats, options)
+}
+
+/// The subcommand that a pipeline of one unknown stage may be a slip for.
+fn meant_command(script: &Script) -> Option<String> {
+    let [call] = script.calls.as_slice() else { return None };
+    let name = str::from_utf8(&call.name.bytes).ok()?;
+    let commands = command();
+    let commands = commands.get_subcommands().filter(|command| !command.is_hide_set());
+    let is_stage = plan::catalog().iter().any(|stage| stage.name == name);
+    let near = catalog::nearest(name, commands.map(clap::Command::get_name)).filter(|_| !is_stage);
+    near.map(str::to_owned)
 }
 
 /// Whether an invalid pipeline may have that file as a source or a sink: then it must not be written to.

@@ -236,6 +236,11 @@ impl File {
         Target::find(&self.path, &self.options).map_err(|error| self.failed(Kind::Sink, "cannot create", error))
     }
 
+    /// How many bytes of the source an earlier run has read that this one would continue.
+    fn read_before(&self) -> Option<u64> {
+        partial::read_before(&self.target().ok()?, &self.resumption.effects)
+    }
+
     /// Opens a device or a FIFO in place; a FIFO waits for its reader.
     async fn open_special(&self) -> Result<Outgoing, Failure> {
         let fd = loop {
@@ -416,7 +421,13 @@ impl Endpoint for File {
             }
         };
         if self.options.checks.resume.is_some() {
-            effect += ", and keeps what it has if the run ends early";
+            effect += &self.read_before().map_or_else(
+                || ", and keeps what it has if the run ends early".to_owned(),
+                |read| {
+                    let read = human_size(read);
+                    format!(", going on at {read} of the source if that is unchanged")
+                },
+            );
         }
         if self.options.checks.verify {
             effect += ", once it was read back and compared";

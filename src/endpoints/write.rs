@@ -46,7 +46,8 @@ pub static WRITE: Definition = Definition {
               reads the temporary file back before it takes its place, from the disk where the system can drop what \
               it has in memory, and compares sums: what differs is exit code 10.\n\nresume=true is for large files. \
               If the run ends early, whatever ends it, what was written stays in .NAME.highwater-part beside the \
-              target, and .NAME.highwater-journal says how much of it is on the disk. Another run of the same pipeline \
+              target, and .NAME.highwater-journal says how much of it is on the disk: up to date after checkpoint= bytes, and after 5 s in which \
+              fewer are written. Another run of the same pipeline \
               checks that and goes on from there. It fails if the source has changed (exit code 10). It takes one \
               regular file as the source, or a resource that http:// can continue to read, and in between gzip, zstd, \
               hash (not blake3), throttle and buffer. An encoder is continued behind a member or a frame that is \

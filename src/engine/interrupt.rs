@@ -1,13 +1,10 @@
 //! What ends a run from outside: signals, the deadline and the owner of a sub-pipeline.
 
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Instant;
 
-use tokio::signal::unix::Signal;
-
 use crate::error::{Failure, Kind};
-use crate::platform::{TERMINATING, is_ignored, listen_to};
+use crate::platform::Signals;
 use crate::stage::Cancel;
 
 /// A cause from outside that ends the run.
@@ -40,9 +37,9 @@ impl Cause {
     }
 }
 
-/// Listens for the signals that end a run. A signal that was ignored when the process started stays ignored.
+/// Listens for the signals that end a run.
 pub struct Interrupt {
-    signals: Vec<(i32, Signal)>,
+    signals: Signals,
     deadline: Option<tokio::time::Instant>,
     owner: Option<Arc<Cancel>>,
 }
@@ -50,13 +47,9 @@ pub struct Interrupt {
 impl Interrupt {
     /// Starts to listen.
     pub fn new(deadline: Option<Instant>) -> Result<Self, Failure> {
-        let heeded = TERMINATING.into_iter().filter(|number| !is_ignored(*number));
-        let signals = heeded
-            .map(|number| Ok((number, listen_to(number)?)))
-            .collect::<std::io::Result<_>>()
-            .map_err(|error| Failure::io(Kind::Resources, "cannot listen to signals", error))?;
+        let signals = Signals::listen();
         Ok(Self {
-            signals,
+            signals: signals.map_err(|error| Failure::io(Kind::Resources, "cannot listen to signals", error))?,
             deadline: deadline.map(tokio::time::Instant::from_std),
             owner: None,
         })
@@ -65,7 +58,7 @@ impl Interrupt {
     /// Trips only when `owner` does, or at the deadline.
     pub fn by(owner: Arc<Cancel>, deadline: Option<Instant>) -> Self {
         Self {
-            signals: Vec::new(),
+            signals: Signals::default(),
             deadline: deadline.map(tokio::time::Instant::from_std),
             owner: Some(owner),
         }
@@ -92,18 +85,9 @@ impl Interrupt {
                 None => std::future::pending().await,
             }
         };
-        let signals = &mut self.signals;
-        let signal = std::future::poll_fn(|context| {
-            for (number, signal) in signals.iter_mut() {
-                if signal.poll_recv(context).is_ready() {
-                    return Poll::Ready(*number);
-                }
-            }
-            Poll::Pending
-        });
         tokio::select! {
             biased;
-            number = signal => Cause::Signal(number),
+            number = self.signals.next() => Cause::Signal(number),
             () = stopped => {
                 self.owner = None;
                 Cause::Owner

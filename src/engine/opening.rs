@@ -31,6 +31,8 @@ pub struct Opened {
     pub joins: EdgeMap<bool>,
     /// Bytes that the source is expected to give.
     pub expected: Option<u64>,
+    /// Bytes of the source that an earlier run has read.
+    pub resumed: u64,
     /// The most bytes that are read from the source.
     pub wanted: Option<u64>,
     /// Whether the first signal only ends the source, so that what was read is committed.
@@ -85,7 +87,12 @@ pub async fn open(
         cause = interrupt.next() => Err(cause.ending()),
     };
     match opened.and_then(|()| ends.position_source()) {
-        Ok(()) => Ok(ends.finish(&facts)),
+        Ok(()) => {
+            if ends.resumed > 0 {
+                observer.resuming(ends.resumed);
+            }
+            Ok(ends.finish(&facts))
+        }
         Err(mut ending) => {
             let commits = Commits::new(ends.open_sinks_so_far());
             tokio::select! {
@@ -453,7 +460,6 @@ impl Opener {
                 Failure::because(Kind::Integrity, "cannot go on", why),
             ));
         }
-        tracing::info!("resumes after {offset} bytes of the source");
         self.resumed = offset;
         Ok(())
     }
@@ -540,6 +546,7 @@ impl Opener {
         Opened {
             stages: stages.collect(),
             expected: expected.or(self.wanted.filter(|_| ends_early)),
+            resumed: self.resumed,
             wanted: self.wanted,
             drains: self.drains,
             graph: self.graph,

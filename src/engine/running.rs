@@ -135,6 +135,15 @@ pub struct Running {
     sub_pipelines: Vec<Arc<dyn SubPipeline>>,
 }
 
+/// What is told how the run ends.
+fn settles(roles: &NodeMap<OpenRole>) -> Vec<Arc<dyn Settle>> {
+    let settles = roles.values().iter().filter_map(|role| match role {
+        OpenRole::Source(source) => source.settle(),
+        _ => None,
+    });
+    settles.collect()
+}
+
 impl Run {
     /// Joins the stages and starts them. Unbounded links stop growing when `most` bytes are in use.
     fn start(opened: Opened, most: u64) -> Self {
@@ -189,11 +198,7 @@ impl Run {
             _ => None,
         });
         let commits = Commits::new(sinks);
-        let settles = roles.values().iter().filter_map(|role| match role {
-            OpenRole::Source(source) => source.settle(),
-            _ => None,
-        });
-        let settles: Vec<Arc<dyn Settle>> = settles.collect();
+        let settles = settles(&roles);
         let findings = watched[graph.root()].findings.clone();
         let durability = durability(&settles, findings, required(&graph, &verdict).count());
         let direct = joins_directly(&mut roles, &memory);
@@ -217,6 +222,7 @@ impl Run {
                 pool,
                 budget: Arc::new(budget),
                 expected: opened.expected,
+                resumed: opened.resumed,
                 is_unbounded: memory.is_unbounded,
                 is_draining: is_draining.clone(),
             }),

@@ -101,7 +101,11 @@ pub struct RunSample {
     /// The bytes that the source is expected to give.
     #[serde(rename = "expected_bytes")]
     pub expected: Option<u64>,
-    /// The share of the expected bytes that has reached the sinks; see [`Progress`](super::Progress).
+    /// Bytes of the source that an earlier run has read, which this one continues.
+    #[serde(rename = "resumed_bytes", default, skip_serializing_if = "is_zero")]
+    pub resumed: u64,
+    /// The share of the expected bytes that has reached the sinks, with those of an earlier run; see
+    /// [`Progress`](super::Progress).
     #[serde(default)]
     pub progress: Option<f64>,
     /// How long the rest takes, if known.
@@ -286,7 +290,24 @@ impl From<RateLimit> for u64 {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
+}
+
 impl RunSample {
+    /// The share of the whole source, where `share` of what was left of it is done.
+    #[allow(clippy::cast_precision_loss, reason = "shown with two digits")]
+    fn with_resumed(&self, share: f64) -> f64 {
+        match self.expected {
+            Some(left) if self.resumed > 0 => {
+                let (resumed, left) = (self.resumed as f64, left as f64);
+                (resumed + share * left) / (resumed + left)
+            }
+            _ => share,
+        }
+    }
+
     /// How much is done, in whole percent; below 100 while the run is not over.
     #[must_use]
     #[allow(
@@ -305,7 +326,7 @@ impl Snapshot {
     /// Fills in the progress of a run with an expected size.
     pub fn measure_progress(&mut self) {
         let progress = Progress::of(&self.graph, &self.stages, self.run.expected);
-        self.run.progress = progress.map(|progress| progress.share);
+        self.run.progress = progress.map(|progress| self.run.with_resumed(progress.share));
         let is_running = self.moment == Moment::Running;
         self.run.remaining = progress.and_then(|progress| progress.remaining).filter(|_| is_running);
     }

@@ -34,6 +34,8 @@ pub struct Watch {
     pub(super) budget: Arc<Budget>,
     /// The bytes that the source is expected to give.
     pub(super) expected: Option<u64>,
+    /// Bytes of the source that an earlier run has read.
+    pub(super) resumed: u64,
     /// Whether the links' marks are advisory.
     pub(super) is_unbounded: bool,
     /// Whether the source was told to end, so that what it has read is committed.
@@ -252,6 +254,7 @@ impl Observed for Watch {
                 limit: self.budget.limit(),
                 is_unbounded: self.is_unbounded,
                 expected: self.expected,
+                resumed: self.resumed,
                 is_draining: self.is_draining.load(Ordering::Acquire),
                 // A sink that has finished cannot be paused.
                 paused: self.controls.is_paused() && self.graph.sinks().any(is_sink_running),
@@ -304,6 +307,7 @@ impl Watch {
             pool: Arc::new(Pool::new(0)),
             budget: Arc::new(Budget::new(0, 0, true)),
             expected: None,
+            resumed: 0,
             is_unbounded: false,
             is_draining: Arc::default(),
             controls: Controls::detached(&[]),

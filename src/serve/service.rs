@@ -1,10 +1,8 @@
 //! The service from its first connection to its end.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -19,7 +17,7 @@ use crate::net::Address;
 use crate::net::http::server::{self, Server};
 use crate::net::tls::ServerTls;
 use crate::platform::sockets::{TcpPeers, listen_tcp};
-use crate::platform::{TERMINATING, is_ignored, listen_to, prepare_signals, reactor, release_keyboard, spawn};
+use crate::platform::{Signals, prepare_signals, reactor, release_keyboard, spawn};
 use crate::view::keys::Keys;
 use crate::view::live::{self, Painter, Size, Style};
 use crate::view::metrics;
@@ -133,7 +131,8 @@ impl Service {
     }
 
     async fn serve(self, routes: Vec<Route>, settings: Settings) -> Result<i32, Failure> {
-        let mut signals = Signals::new()?;
+        let mut signals =
+            Signals::listen().map_err(|error| Failure::io(Kind::Resources, "cannot listen to signals", error))?;
         let asked = Arc::new(AtomicBool::new(false));
         prepare_signals(&asked);
         let log = settings.log.map(AccessLog::start).transpose()?;
@@ -208,32 +207,6 @@ async fn drain(server: Server, signals: &mut Signals, limit: Duration) {
             }
         }
         _ = signals.next() => {}
-    }
-}
-
-/// The signals that end the service.
-struct Signals(Vec<(i32, tokio::signal::unix::Signal)>);
-
-impl Signals {
-    fn new() -> Result<Self, Failure> {
-        let heeded = TERMINATING.into_iter().filter(|number| !is_ignored(*number));
-        let signals = heeded.map(|number| Ok((number, listen_to(number)?)));
-        let signals = signals
-            .collect::<std::io::Result<_>>()
-            .map_err(|error| Failure::io(Kind::Resources, "cannot listen to signals", error))?;
-        Ok(Self(signals))
-    }
-
-    async fn next(&mut self) -> i32 {
-        poll_fn(|context| {
-            for (number, signal) in &mut self.0 {
-                if signal.poll_recv(context).is_ready() {
-                    return Poll::Ready(*number);
-                }
-            }
-            Poll::Pending
-        })
-        .await
     }
 }
 

@@ -362,7 +362,7 @@ mod tests {
   time             10.0 s
   peak buffers   2.30 MiB  + stages 2.80 MiB, of 8.00 MiB
   peak rss       9.26 MiB
-  longest pause    0.51 s  where l…l=error; its link was full by count 12 times
+  longest pause    0.51 s  where l…= error; its link was full by count 12 times
   bottleneck               throttle 500records/s; read backpressured 99 %
 
 "#]]

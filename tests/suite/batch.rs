@@ -224,6 +224,26 @@ fn signal_commits_what_was_read() {
     assert_eq!(folder.read("out/1"), b"1\n2\n3\n");
 }
 
+/// As GNU timeout does.
+#[test]
+fn signal_sent_twice_commits() {
+    let folder = Folder::new();
+    let fifo = folder.fifo("fifo");
+    let pipeline = "read fifo | lines | batch every=1h (write out/{n})";
+    let mut running = highwater(["--progress", "json", "--interval", "10ms", pipeline])
+        .within(&folder)
+        .start();
+    let mut input = File::options().write(true).open(fifo).expect("opened");
+    input.write_all(b"1\n").expect("it reads");
+    assert!(running.writes(2));
+    running.signal(Signal::TERM);
+    running.signal(Signal::TERM);
+    let run = running.wait();
+    assert_eq!(run.signal, Some(Signal::TERM.as_raw()), "{}", run.stderr);
+    assert!(!run.stderr.contains("rolled back"), "{}", run.stderr);
+    assert_eq!(folder.read("out/1"), b"1\n");
+}
+
 #[test]
 fn without_time_to_drain_nothing_is_left() {
     let folder = Folder::new();
@@ -353,7 +373,11 @@ fn draining_is_in_the_stats() {
     sample(&mut running, |sample| {
         sample["draining"] == true && sample["stages"][2]["batch_committing"] == true
     });
-    running.signal(Signal::TERM);
-    assert_eq!(running.wait().signal, Some(Signal::TERM.as_raw()));
+    // Another one: the same would count as one within half a second.
+    running.signal(Signal::INT);
+    let run = running.wait();
+    assert_eq!(run.signal, Some(Signal::INT.as_raw()), "{}", run.stderr);
+    let told = "highwater: rolled back what was not committed\n";
+    assert!(run.stderr.contains(told), "{}", run.stderr);
     assert_eq!(names(&folder.join("out")), [""; 0]);
 }

@@ -317,6 +317,29 @@ fn a_slow_chain() -> &'static str {
     "read /dev/zero | throttle 1/s | write /dev/null"
 }
 
+#[test]
+fn ctl_without_process_lists_the_runs() {
+    let stand = Stand::new();
+    let list = || String::from_utf8(stand.in_its_place(highwater(["ctl"])).run().succeeds()).expect("text");
+    let running = stand.run(&[], a_slow_chain(), |run| run);
+    let row = format!("{:>8}  {}\n", running.id(), a_slow_chain());
+    let listed = list();
+    assert!(
+        listed.starts_with("     pid  stages\n") && listed.contains(&row),
+        "{listed}"
+    );
+    running.signal(Signal::KILL);
+    running.wait();
+    assert!(!list().contains(&row));
+}
+
+#[test]
+fn ctl_needs_to_know_what_to_do() {
+    let run = Stand::new().ctl_pid("1", &[]);
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("<COMMAND>"), "{}", run.stderr);
+}
+
 mod a_process {
     use super::*;
 

@@ -994,7 +994,7 @@ mod later_runs {
         };
         let (proxy, relaying) = stalling(server.address);
         let pipeline = killed(&folder, &format!("http://{proxy}/a"));
-        highwater([pipeline]).within(&folder).run().succeeds();
+        highwater(["-q", &pipeline]).within(&folder).run().succeeds();
         assert!(folder.read("b") == data);
         let requests = relaying.join().expect("no panic");
         let range = header(&requests[2], "range").expect("a range");

@@ -130,7 +130,7 @@ fn repeatedly_killed_write_ends_whole() {
         }
     }
     assert_eq!(kills, wanted());
-    highwater([pipeline]).within(&folder).run().succeeds();
+    highwater(["-q", pipeline]).within(&folder).run().succeeds();
     assert!(folder.read("b") == bytes);
     assert_eq!(folder.names(), ["a", "b"]);
 }

@@ -109,6 +109,17 @@ fn a_wrong_row_is_named_and_nothing_is_committed() {
         assert_eq!(server.run("SELECT count(*) FROM strict"), "0");
         assert_eq!(folder.names(), Vec::<String>::new());
     }
+    let hint = "give header=true";
+    for (more, rows, is_hinted) in [
+        ("", "id,text,number,j\n1,x,1,\n", true),
+        ("", "id,text\n1,x\n", true),
+        ("header=false", "id,text,number,j\n1,x,1,\n", false),
+        ("", "1,x,1,\nten,x,1,\n", false),
+    ] {
+        let pipeline = format!("write '{url}' table=strict {more}");
+        let run = highwater([pipeline]).input(rows).run();
+        assert_eq!(run.fails(4).contains(hint), is_hinted, "{}", run.stderr);
+    }
     let run = highwater([format!("limit 20 | write '{url}' table=strict")])
         .input(good)
         .run();

@@ -88,6 +88,35 @@ fn interrupted_run_is_not_rewritten() {
 }
 
 #[test]
+fn continued_run_tells_where_it_begins() {
+    let folder = interrupted();
+    let plan = highwater(["explain", PIPELINE]).within(&folder).run();
+    let plan = String::from_utf8(plan.stdout).expect("text");
+    assert!(plan.contains("creates b, going on at "), "{plan}");
+    assert_eq!(folder.names(), [JOURNAL, PART, "a"]);
+
+    let mut running = begun(&folder);
+    let sample: serde_json::Value = serde_json::from_str(&running.line()).expect("a sample");
+    running.signal(Signal::TERM);
+    running.wait();
+    let resumed = sample["resumed_bytes"].as_u64().expect("a number");
+    assert!(resumed >= CHECKPOINT, "{sample}");
+    let done = sample["progress"].as_f64().expect("a number");
+    let share = f64::from(u32::try_from(resumed * 1000 / SIZE as u64).expect("small"));
+    assert!(done * 1000.0 >= share, "{sample}");
+
+    let run = again(&folder);
+    assert!(
+        run.stderr.starts_with("highwater: goes on at ") && run.stderr.contains(" of the source, where"),
+        "{}",
+        run.stderr
+    );
+    interrupt(&folder);
+    let quiet = highwater(["-q", PIPELINE]).within(&folder).run();
+    assert_eq!(quiet.stderr, "");
+}
+
+#[test]
 fn byte_preserving_stages_may_differ() {
     for pipeline in [
         "read a | throttle 1GB/s | write b resume=true",
@@ -132,7 +161,7 @@ mod refused {
     fn refuses(folder: &Folder, code: i32, why: &str) {
         let contents = || [PART, JOURNAL].map(|name| std::fs::read(folder.join(name)).ok());
         let before = contents();
-        let run = again(folder);
+        let run = highwater(["-q", PIPELINE]).within(folder).run();
         assert!(run.fails(code).contains(why), "{}", run.stderr);
         assert!(contents() == before, "something was changed");
         assert!(!folder.join("b").exists());

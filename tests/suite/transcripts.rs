@@ -1306,6 +1306,17 @@ highwater: gunzip: cannot decompress gzip input: the input is empty (at byte 0)
     }
 
     #[test]
+    fn slip_for_a_command_is_named() {
+        for (word, command) in [("stage", "stages"), ("srve", "serve"), ("repotr", "report")] {
+            let run = highwater([word, "x"]).within(&folder()).run();
+            let told = format!("highwater: did you mean `highwater {command}`?\n");
+            assert!(run.code == Some(2) && run.stderr.ends_with(&told), "{}", run.stderr);
+        }
+        let run = highwater(["report | gzpi"]).within(&folder()).run();
+        assert!(!run.stderr.contains("`highwater "), "{}", run.stderr);
+    }
+
+    #[test]
     fn stats_that_cannot_be_written() {
         refused_with(
             &["--stats", "nowhere/s", "read a | write b"],

@@ -72,7 +72,7 @@ pub const WRITE: &[Param] = &[
         ..flag(
             "checkpoint",
             "",
-            "with resume=true, after how many bytes, read or written, the journal is brought up to date; 64MiB unless given",
+            "with resume=true, after how many bytes, read or written, the journal is brought up to date, and every 5 s as well; 64MiB unless given",
         )
     },
 ];

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FlockOperation, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
@@ -82,6 +82,19 @@ pub fn companions(target: &Target) -> Result<Vec<FilePlace>, Errno> {
         }
     }
     Ok(there)
+}
+
+/// How many bytes of the source stand for the part beside a target, if a pipeline with these effects began it. The
+/// source may have changed since.
+pub fn read_before(target: &Target, effects: &[String]) -> Option<u64> {
+    let part = files::statat(&target.folder, target.beside(PART), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let journal = files::openat(&target.folder, target.beside(JOURNAL), flags, Mode::empty()).ok()?;
+    let mut last = Checkpoint::default();
+    let found = Found::<ResumeKey>::read(files::Stream(&journal), |checkpoint| last = checkpoint).ok()?;
+    let is_there = u64::try_from(part.st_size).is_ok_and(|size| size > 0 && size >= last.bytes);
+    let is_ours = found.key.is_some_and(|key| key.effects == effects);
+    (is_there && is_ours && last.source > 0).then_some(last.source)
 }
 
 impl Partial {

@@ -1,6 +1,7 @@
 //! The checkpoints of a file that a later run may continue.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,29 @@ impl Checkpoint {
     }
 }
 
+/// The longest time between two checkpoints while bytes are written.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Tells when the next checkpoint is due.
+struct Pace {
+    /// How far the last checkpoint is that is noted, or is being noted.
+    last: ResumePoint,
+    /// When that was.
+    since: Instant,
+    /// How many bytes are read or written between two checkpoints.
+    step: u64,
+}
+
+impl Pace {
+    /// Whether so much was read or written since the last one, or so long ago was it, that `point` is due.
+    fn is_due(&self, point: ResumePoint, now: Instant) -> bool {
+        let is_far = |now: u64, last: u64| now.saturating_sub(last) >= self.step;
+        is_far(point.written, self.last.written)
+            || is_far(point.read, self.last.read)
+            || now.saturating_duration_since(self.since) >= INTERVAL
+    }
+}
+
 /// What is written of a file that a later run may continue.
 pub struct Resumed {
     /// The checkpoint at which this run begins.
@@ -52,12 +76,9 @@ pub struct Resumed {
     journal: Option<Journal<Checkpoint>>,
     /// Notes checkpoints, from the first on.
     noter: Option<Noter>,
-    /// How far the last checkpoint is that is noted, or is being noted.
-    last: ResumePoint,
+    pace: Pace,
     /// The checkpoint that is noted next.
     due: Option<Checkpoint>,
-    /// How many bytes are read or written between two checkpoints.
-    step: u64,
     /// The states of the stages.
     states: Vec<Arc<SavedStates>>,
 }
@@ -72,7 +93,12 @@ impl Resumed {
         partial: Arc<Revocable<Partial>>,
     ) -> Self {
         Self {
-            last: start.point(),
+            pace: Pace {
+                last: start.point(),
+                since: Instant::now(),
+                // While one checkpoint is noted, as much is written as leads to the next.
+                step: every.div_ceil(2),
+            },
             start,
             partial,
             bytes: 0,
@@ -80,8 +106,6 @@ impl Resumed {
             journal: Some(journal),
             noter: None,
             due: None,
-            // While one checkpoint is noted, as much is written as leads to the next.
-            step: every.div_ceil(2),
             states,
         }
     }
@@ -109,13 +133,16 @@ impl Resumed {
     }
 
     /// Told that all bytes up to a position of the source were added, and no others. A checkpoint is due once enough was
-    /// read or written, and the state of every stage is known.
+    /// read or written or enough time has passed, and the state of every stage is known.
     pub fn reach(&mut self, position: Position) {
         // All of them are asked, so that each drops what is not needed any more.
         let states: Vec<_> = self.states.iter().map(|saved| saved.at(position)).collect();
         let source = u64::try_from(position.0).unwrap_or(u64::MAX);
-        let is_far = |now: u64, last: u64| now.saturating_sub(last) >= self.step;
-        if !is_far(self.bytes, self.last.written) && !is_far(source, self.last.read) {
+        let point = ResumePoint {
+            read: source,
+            written: self.bytes,
+        };
+        if !self.pace.is_due(point, Instant::now()) {
             return;
         }
         if let Some(states) = states.into_iter().collect() {
@@ -143,7 +170,7 @@ impl Resumed {
         }
         self.wait(context)?;
         if let Some(noter) = &mut self.noter {
-            self.last = checkpoint.point();
+            (self.pace.last, self.pace.since) = (checkpoint.point(), Instant::now());
             noter.submit(checkpoint);
         }
         Ok(())
@@ -156,5 +183,26 @@ impl Resumed {
     pub fn wait(&mut self, context: &Context) -> Result<(), Failure> {
         let _outside = context.meter.wait(Wait::Outside);
         self.noter.as_mut().map_or(Ok(()), Noter::wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoint_is_due_by_bytes_or_time() {
+        let point = |read, written| ResumePoint { read, written };
+        let since = Instant::now();
+        let pace = Pace {
+            last: point(100, 50),
+            since,
+            step: 10,
+        };
+        let just_before = since + INTERVAL.saturating_sub(Duration::from_nanos(1));
+        assert!(!pace.is_due(point(109, 59), just_before));
+        assert!(pace.is_due(point(110, 59), since));
+        assert!(pace.is_due(point(109, 60), since));
+        assert!(pace.is_due(point(101, 51), since + INTERVAL));
     }
 }

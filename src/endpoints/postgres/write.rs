@@ -28,6 +28,8 @@ struct Table {
     name: String,
     /// Rows of each transaction; `None` for one of all.
     commit_every: Option<u64>,
+    /// Whether its first line may be a header that nobody spoke of.
+    may_have_header: bool,
 }
 
 pub fn named(rest: &[u8], args: &Args) -> Placed {
@@ -45,6 +47,7 @@ pub fn named(rest: &[u8], args: &Args) -> Placed {
         return Err(problem.help("use csv, json or text, or leave it out"));
     }
     Ok(Box::new(Table {
+        may_have_header: planned.format == "csv" && !args.is_given("header"),
         planned,
         name,
         commit_every,
@@ -61,6 +64,9 @@ impl Table {
         let copy = |is_first| format!("COPY {into} FROM STDIN {}", self.planned.copy_options(is_first));
         Commands {
             first_copy: copy(true),
+            first_line_hint: self
+                .may_have_header
+                .then_some("if that line has the names of the columns, give header=true"),
             next_copy: copy(false),
             insertion: self.is_json().then(|| self.insertion()),
         }
@@ -84,6 +90,8 @@ impl Table {
 /// What is asked of the server.
 struct Commands {
     first_copy: String,
+    /// What may help if its first line is refused.
+    first_line_hint: Option<&'static str>,
     next_copy: String,
     /// What makes rows of the table of those of JSON.
     insertion: Option<String>,
@@ -91,13 +99,18 @@ struct Commands {
 
 impl Commands {
     /// Begins a transaction and a COPY in it.
-    async fn begin(&self, connection: &mut Connection, copy: &str) -> Result<(), Failure> {
+    async fn begin(&self, connection: &mut Connection, is_first: bool) -> Result<(), Failure> {
         connection.run("cannot begin a transaction", "BEGIN").await?;
         if self.insertion.is_some() {
             let create = "CREATE TEMPORARY TABLE highwater_rows (j json) ON COMMIT DROP";
             connection.run("cannot make a temporary table", create).await?;
         }
-        connection.begin_writing(copy).await
+        let (copy, hint) = if is_first {
+            (&self.first_copy, self.first_line_hint)
+        } else {
+            (&self.next_copy, None)
+        };
+        connection.begin_writing(copy, hint).await
     }
 
     /// Ends the COPY; the rows are in the table then, unless the transaction fails.
@@ -124,7 +137,7 @@ impl Commands {
     async fn turn(self: Arc<Self>, mut connection: Connection) -> Result<Connection, Failure> {
         self.finish(&mut connection).await?;
         Self::commit(&mut connection).await?;
-        self.begin(&mut connection, &self.next_copy).await?;
+        self.begin(&mut connection, false).await?;
         Ok(connection)
     }
 }
@@ -170,7 +183,7 @@ impl Endpoint for Table {
         Box::pin(async move {
             let mut connection = self.planned.connect(Kind::Sink).await?;
             let commands = Arc::new(self.commands());
-            commands.begin(&mut connection, &commands.first_copy).await?;
+            commands.begin(&mut connection, true).await?;
             let head = u64::from(self.planned.format == "csv" && self.planned.header);
             let is_csv = self.planned.format == "csv";
             Ok(OpenWriter::Stream(Box::new(Rows {

@@ -143,6 +143,7 @@ impl Bench {
             budget: Arc::new(Budget::new(high * between as u64, high * between as u64, true)),
             pool,
             expected: None,
+            resumed: 0,
             is_unbounded: false,
             is_draining: Arc::default(),
             controls: Controls::detached(&[]),

@@ -42,6 +42,8 @@ pub struct Connection {
     place: Kind,
     /// What the failing operation is called.
     operation: &'static str,
+    /// What may help if the server refuses the first line of a COPY.
+    first_line_hint: Option<&'static str>,
 }
 
 impl Connection {
@@ -61,6 +63,7 @@ impl Connection {
                 owed: 0,
                 place: Kind::Connect,
                 operation: "cannot begin a session",
+                first_line_hint: None,
             };
             connection.start(target).await?;
             Ok(connection)
@@ -232,11 +235,12 @@ impl Connection {
         }
     }
 
-    /// Begins a COPY from us.
+    /// Begins a COPY from us. `first_line_hint` says what may help if its first line is refused.
     ///
     /// # Errors
     /// If the server refuses it, or the connection fails.
-    pub async fn begin_writing(&mut self, command: &str) -> Result<(), Failure> {
+    pub async fn begin_writing(&mut self, command: &str, first_line_hint: Option<&'static str>) -> Result<(), Failure> {
+        self.first_line_hint = first_line_hint;
         self.operation = "cannot write";
         self.send(|out| frontend::query(command, out)).await?;
         match self.message().await? {
@@ -397,7 +401,10 @@ impl Connection {
 
     fn report(&self, fields: postgres_protocol::message::backend::ErrorFields<'_>) -> Failure {
         match Report::of(fields) {
-            Ok(report) => report.failure(self.place, self.operation),
+            Ok(report) => {
+                let hint = self.first_line_hint.filter(|_| report.is_of_first_line());
+                report.failure(self.place, self.operation, hint)
+            }
             Err(error) => self.broken(error),
         }
     }

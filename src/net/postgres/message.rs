@@ -38,8 +38,17 @@ impl Report {
         Ok(report)
     }
 
-    /// The failure of what was tried; `place` unless the code tells more.
-    pub fn failure(&self, place: Kind, operation: impl Into<String>) -> Failure {
+    /// Whether it is about the first line of a COPY.
+    pub fn is_of_first_line(&self) -> bool {
+        let place = self
+            .context
+            .as_deref()
+            .and_then(|context| context.split_once(", line 1"));
+        place.is_some_and(|(_, rest)| !rest.starts_with(|next: char| next.is_ascii_digit()))
+    }
+
+    /// The failure of what was tried; `place` unless the code tells more. `hint` says what may help.
+    pub fn failure(&self, place: Kind, operation: impl Into<String>, hint: Option<&str>) -> Failure {
         let kind = match (self.code.get(..2), self.code.as_str()) {
             // No room on the server's disk.
             (_, "53100") => Kind::NoSpace,
@@ -49,7 +58,8 @@ impl Report {
             (_, "57014" | "55P03" | "25P03" | "25P04") => Kind::Timeout,
             _ => place,
         };
-        Failure::because(kind, operation, self.to_string())
+        let hint = hint.map_or_else(String::new, |hint| format!("; {hint}"));
+        Failure::because(kind, operation, format!("{self}{hint}"))
     }
 }
 

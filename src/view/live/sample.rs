@@ -57,6 +57,7 @@ pub fn throttled() -> Snapshot {
             limit: 8 * MIB,
             is_unbounded: false,
             expected: Some(73_400_320),
+            resumed: 0,
             progress: None,
             remaining: None,
             paused: false,

@@ -132,6 +132,7 @@ pub const VERIFY: Chain = files("read a | write b verify=true");
 /// A checkpoint comes with every second chunk: as much may be written again while one is noted.
 pub const RESUME: Chain = Chain {
     resumes: true,
+    options: &["-q"],
     ..files("read a | write b resume=true checkpoint=80KiB")
 };
 /// The part has chunks behind its checkpoint. The first write is the journal's heading; the three before the seventh are
@@ -142,6 +143,7 @@ pub const RESUMED: Chain = Chain {
 };
 pub const RESUME_AND_VERIFY: Chain = Chain {
     resumes: true,
+    options: &["-q"],
     ..files("read a | write b resume=true verify=true checkpoint=80KiB")
 };
 pub const RESUMED_AND_VERIFIED: Chain = Chain {

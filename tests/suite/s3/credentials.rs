@@ -35,6 +35,19 @@ fn missing_keys_are_told_before_anything_is_opened() {
 }
 
 #[test]
+fn explain_tells_that_keys_are_missing() {
+    let nowhere = "127.0.0.1:9".parse().expect("an address");
+    for pipeline in ["read s3://bucket/k", "read a | write s3://bucket/k"] {
+        let plan = without_keys(nowhere, ["explain", pipeline]).run().succeeds();
+        let plan = String::from_utf8(plan).expect("text");
+        assert!(
+            plan.contains("    but cannot get credentials: there are none: "),
+            "{plan}"
+        );
+    }
+}
+
+#[test]
 fn profiles_have_keys_and_settings() {
     let Some(server) = server() else { return };
     let (bucket, home) = (server.bucket(), Folder::new());

@@ -99,3 +99,14 @@ fn start_says_how_many_fit() {
         assert!(page.lines().any(|has| has == line), "{line}: {page}");
     }
 }
+
+#[test]
+fn quiet_service_only_says_where_it_is() {
+    let mut service = Service::start(&Folder::new(), &["-q", "read /dev/null"]);
+    service.running().signal(rustix::process::Signal::TERM);
+    let run = service.process.take().expect("it runs").wait();
+    assert_eq!(
+        run.stderr,
+        format!("highwater: listening on http://{}\n", service.address)
+    );
+}
