@@ -53,6 +53,10 @@ pub fn text(snapshot: &Snapshot, is_complete: bool, style: Style, columns: usize
         BEHIND_RATE
     };
     let read = squeezed(&source.text, behind_rate);
+    if snapshot.run.resumed > 0 {
+        let resumed = human_size(snapshot.run.resumed);
+        rows.push(row("before", resumed, "", "of the source, in an earlier run"));
+    }
     rows.extend(snapshot.bytes_read().map(|bytes| flow("in", bytes, &read)));
     for sink in snapshot.graph.sinks().map(|sink| &snapshot.stages[sink]) {
         let ratio = percent(sink.bytes_out, source.bytes_in)
@@ -254,6 +258,15 @@ mod tests {
 
 "#]]
         );
+    }
+
+    #[test]
+    fn what_an_earlier_run_has_read_is_told() {
+        let mut snapshot = ended(sample::throttled());
+        snapshot.run.resumed = 128 << 20;
+        let summary = text(&snapshot, true, STYLE, 80);
+        let first = summary.lines().next().expect("a row");
+        assert!(first.contains("before") && first.contains("128 MiB"), "{summary}");
     }
 
     #[test]
