@@ -1,7 +1,7 @@
 //! The rows of NATS, beside a plain client of the same library: messages of two sizes in and out.
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, BufRead, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -128,7 +128,7 @@ impl Server {
         })
     }
 
-    /// A plain client that reads and acknowledges.
+    /// A plain client that reads, writes lines to /dev/null, and acknowledges.
     fn read(&self, count: usize, name: &str) -> io::Result<()> {
         let name = name.to_owned();
         self.with(|context| async move {
@@ -144,10 +144,14 @@ impl Server {
                 .max_messages_per_batch(512)
                 .max_bytes_per_batch(1 << 20);
             let mut messages = stream.messages().await?;
+            let mut sink = io::BufWriter::with_capacity(256 << 10, std::fs::File::create("/dev/null")?);
             for _ in 0..count {
                 let message = messages.next().await.ok_or("it ended")??;
+                sink.write_all(&message.payload)?;
+                sink.write_all(b"\n")?;
                 message.ack().await?;
             }
+            sink.flush()?;
             context.client().flush().await?;
             Ok(())
         })
@@ -201,11 +205,11 @@ fn in_and_out(
 ) -> io::Result<()> {
     let (bytes, rounds) = if is_quick { (16 << 20, 3) } else { (128 << 20, 5) };
     let count = bytes / size;
-    let file = data.once(&format!("messages-{size}-{count}"), |mut file| {
+    let path = data.once(&format!("messages-{size}-{count}"), |mut file| {
         let line = [vec![b'x'; size], b"\n".to_vec()].concat();
         (0..count).try_for_each(|_| io::Write::write_all(&mut file, &line))
     })?;
-    let file = file.display();
+    let file = path.display();
     let url = server.url("S");
     let (mut into, mut out) = (Vec::new(), Vec::new());
     let mut table = format!(
@@ -214,11 +218,14 @@ fn in_and_out(
     for round in 1..=rounds {
         report.progress(&format!("nats, {shown}, round {round}"));
         server.create()?;
-        let plain_in = timed(|| server.publish(std::iter::repeat_n(vec![b'x'; size], count)))?;
+        let plain_in = timed(|| {
+            let lines = io::BufReader::with_capacity(256 << 10, std::fs::File::open(&path)?).split(b'\n');
+            server.publish(lines.map_while(Result::ok))
+        })?;
         server.create()?;
         let ours_in = timed(|| ours(&format!("read '{file}' | lines | write {url} subject=S.a")))?;
         let plain_out = timed(|| server.read(count, "plain"))?;
-        let read = format!("read {url} consumer=ours messages={count} | batch size=64MiB (write /dev/null)");
+        let read = format!("read {url} consumer=ours messages={count} | batch size=8MiB (write /dev/null)");
         let ours_out = timed(|| ours(&read))?;
         into.push(ours_in.as_secs_f64() / plain_in.as_secs_f64());
         out.push(ours_out.as_secs_f64() / plain_out.as_secs_f64());

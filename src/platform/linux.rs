@@ -143,6 +143,17 @@ pub fn share_one_heap() {
     }
 }
 
+/// Of GNU's C library as well.
+#[cfg(feature = "nats")]
+pub fn keep_large_buffers() {
+    #[cfg(target_env = "gnu")]
+    #[allow(unsafe_code, reason = "sets numbers of the allocator's own")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 1 << 20);
+    }
+}
+
 /// Whether it is /dev/null or a related device, which never blocks: major number 1, see null(4).
 pub fn is_memory_device(stat: &Stat) -> bool {
     rustix::fs::major(stat.st_rdev) == 1

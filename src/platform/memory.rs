@@ -10,6 +10,13 @@ pub fn share_one_heap() {
     system::share_one_heap();
 }
 
+/// Makes buffers of up to a mebibyte come from the heap, for a library that allocates and frees them all the time: from the
+/// system each costs page faults and changes of the map.
+#[cfg(feature = "nats")]
+pub fn keep_large_buffers() {
+    system::keep_large_buffers();
+}
+
 /// Bytes that this process may still use: what the machine, the process's control groups and its own limits leave;
 /// `None` if the system does not tell.
 #[must_use]

@@ -87,6 +87,10 @@ pub fn free_memory() -> Option<u64> {
 /// There is no portable setting.
 pub fn share_one_heap() {}
 
+/// There is no portable setting.
+#[cfg(feature = "nats")]
+pub fn keep_large_buffers() {}
+
 /// Device numbers differ between systems.
 pub fn is_memory_device(_stat: &Stat) -> bool {
     false

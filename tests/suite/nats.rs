@@ -459,7 +459,7 @@ fn killed_readers_lose_nothing() {
     let url = server.url("S");
     let read = format!("read {url} consumer=w ack-wait=500ms idle=1500ms | batch size=1KiB (write {{position}})");
     let arguments = ["--progress", "json", "--interval", "1ms", &read];
-    let slow = read.replace("| batch", "| throttle 10kB/s | batch");
+    let slow = read.replace("| batch", "max-pending=500 | throttle 2kB/s | batch");
     let other = highwater(["--progress", "none", &slow]).within(&folder).start();
     let mut moments = xorshift(7).map(|random| random % 1000);
     for _ in 0..kills() {
@@ -468,7 +468,7 @@ fn killed_readers_lose_nothing() {
         running.signal(Signal::KILL);
         running.wait();
     }
-    other.signal(Signal::TERM);
+    other.signal(Signal::KILL);
     other.wait();
     highwater([&read]).within(&folder).run().succeeds();
     let found = lines(&folder);

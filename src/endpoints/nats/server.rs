@@ -18,7 +18,7 @@ use crate::error::{Failure, Kind, Problem, shown};
 use crate::net::retry::{self, Backoff};
 use crate::net::tls::TlsFiles;
 use crate::net::{Address, tls::MEMORY as TLS_MEMORY};
-use crate::platform::files;
+use crate::platform::{files, keep_large_buffers};
 
 use super::{CREDS, TLS, USER};
 
@@ -140,6 +140,7 @@ impl Server {
 
     /// Connects.
     pub async fn connect(&self, events: &Arc<Events>) -> Result<Client, Failure> {
+        keep_large_buffers();
         let url = format!("nats://{}", self.address);
         retry::connect(self.options.retries, Backoff::default(), || async {
             let options = self.configured(events)?;

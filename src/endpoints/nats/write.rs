@@ -1,21 +1,20 @@
 //! Messages that are published.
 
-use std::collections::BTreeMap;
-use std::future::poll_fn;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::{Future, poll_fn};
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_nats::header::{NATS_EXPECTED_STREAM, NATS_MESSAGE_ID};
+use async_nats::HeaderValue;
+use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
 use async_nats::jetstream::message::PublishMessage;
-use async_nats::{HeaderMap, HeaderValue};
 use bytes::Bytes;
-use futures_util::Stream;
-use futures_util::stream::FuturesUnordered;
+use futures_util::future::{MaybeDone, maybe_done};
 use memchr::memchr;
 use tokio::time::{Sleep, sleep};
 
@@ -155,7 +154,7 @@ impl Endpoint for Publisher {
                 subject: self.subject,
                 dedup: self.dedup,
                 sending: None,
-                unconfirmed: FuturesUnordered::new(),
+                unconfirmed: VecDeque::new(),
                 bytes: 0,
                 refused: BTreeMap::new(),
                 pause: None,
@@ -172,25 +171,24 @@ struct Unconfirmed {
     /// Its number, from 1.
     number: u64,
     payload: Bytes,
-    headers: HeaderMap,
+    /// What identifies it.
+    identity: Option<HeaderValue>,
 }
 
 impl Unconfirmed {
     /// Bytes that are counted for it.
     fn size(&self) -> usize {
-        // The library copies headers twice.
-        let identity = self
-            .headers
-            .get(NATS_MESSAGE_ID)
-            .map_or(0, |value| value.as_str().len());
+        // The library copies it twice.
+        let identity = self.identity.as_ref().map_or(0, |value| value.as_str().len());
         self.payload.len() + 3 * identity + OVERHEAD
     }
 }
 
 /// The sending of a message.
 type Sending = BoxFuture<'static, (Unconfirmed, Result<PublishAckFuture, PublishError>)>;
-/// The wait until the server has confirmed it.
-type Confirming = BoxFuture<'static, (Unconfirmed, Result<(), PublishError>)>;
+/// The wait until the server has confirmed it, and says in which stream it is.
+type Confirming = BoxFuture<'static, Confirmed>;
+type Confirmed = (Unconfirmed, Result<String, PublishError>);
 
 struct Writer {
     context: jetstream::Context,
@@ -199,7 +197,8 @@ struct Writer {
     dedup: Option<Path>,
     /// The message that is handed to the connection: one at a time, so that they stay in order.
     sending: Option<Sending>,
-    unconfirmed: FuturesUnordered<Confirming>,
+    /// In their order, in which the server answers: only the first one is waited for.
+    unconfirmed: VecDeque<MaybeDone<Confirming>>,
     /// Bytes of all messages that are not confirmed.
     bytes: usize,
     /// Messages that are published again, in their order, one at a time until the server has confirmed all of them.
@@ -217,9 +216,10 @@ impl Writer {
     fn publish(&mut self, message: Unconfirmed) {
         let (context, subject) = (self.context.clone(), self.subject.clone());
         self.sending = Some(Box::pin(async move {
-            let publish = PublishMessage::build()
-                .payload(message.payload.clone())
-                .headers(message.headers.clone());
+            let mut publish = PublishMessage::build().payload(message.payload.clone());
+            if let Some(identity) = &message.identity {
+                publish = publish.header(NATS_MESSAGE_ID, identity.clone());
+            }
             let sent = context.send_publish(subject, publish).await;
             (message, sent)
         }));
@@ -234,20 +234,45 @@ impl Writer {
         self.sending = None;
         match sent {
             Ok(confirmed) => {
-                self.unconfirmed
-                    .push(Box::pin(async move { (message, confirmed.await.map(drop)) }));
+                let confirming = async move { (message, confirmed.await.map(|said| said.stream)) };
+                self.unconfirmed.push_back(maybe_done(Box::pin(confirming)));
                 Poll::Ready(Ok(()))
             }
             Err(error) => Poll::Ready(self.refuse(message, &error)),
         }
     }
 
+    /// The answer to the first message that has none yet; `None` if nothing is unconfirmed.
+    fn poll_first(&mut self, context: &mut Context<'_>) -> Poll<Option<Confirmed>> {
+        let Some(first) = self.unconfirmed.front_mut() else {
+            return Poll::Ready(None);
+        };
+        ready!(Pin::new(&mut *first).poll(context));
+        let answer = Pin::new(first).take_output();
+        self.unconfirmed.pop_front();
+        if self.refused.is_empty() && matches!(answer, Some((_, Err(_)))) {
+            // The time of all others runs from now on, not one after the other.
+            for other in &mut self.unconfirmed {
+                let _ = Pin::new(other).poll(context);
+            }
+        }
+        Poll::Ready(answer)
+    }
+
     /// Takes what the server has confirmed or refused; ready once nothing is unconfirmed.
     fn poll_confirmed(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
         loop {
             let is_sending = self.poll_sent(context)?.is_pending();
-            match Pin::new(&mut self.unconfirmed).poll_next(context) {
-                Poll::Ready(Some((message, Ok(())))) => {
+            match self.poll_first(context) {
+                Poll::Ready(Some((message, Ok(stream)))) => {
+                    if stream != self.stream {
+                        let operation = format!("cannot publish record {}", message.number);
+                        let why = format!(
+                            "the stream {stream} has taken it: {} is not of {}",
+                            self.subject, self.stream
+                        );
+                        return Poll::Ready(Err(Failure::because(Kind::Sink, operation, why).into()));
+                    }
                     self.bytes -= message.size();
                     if self.refused.is_empty() {
                         self.pause = None;
@@ -297,21 +322,18 @@ impl Writer {
     /// The message of a record.
     fn message(&mut self, record: &[u8]) -> Result<Unconfirmed, Failure> {
         self.count += 1;
-        let mut headers = HeaderMap::new();
-        headers.insert(NATS_EXPECTED_STREAM, self.stream.as_str());
-        if let Some(path) = &self.dedup {
-            let value = path.find(record).and_then(identity);
-            let Some(value) = value else {
+        let identity = match &self.dedup {
+            None => None,
+            Some(path) => Some(path.find(record).and_then(identity).ok_or_else(|| {
                 let operation = format!("cannot publish record {}", self.count);
                 let why = "the field of dedup= is missing in it, or neither a number nor a string with something in it";
-                return Err(Failure::because(Kind::Corrupt, operation, why));
-            };
-            headers.insert(NATS_MESSAGE_ID, value);
-        }
+                Failure::because(Kind::Corrupt, operation, why)
+            })?),
+        };
         Ok(Unconfirmed {
             number: self.count,
             payload: Bytes::copy_from_slice(record),
-            headers,
+            identity,
         })
     }
 

@@ -95,6 +95,7 @@ impl Server {
     }
 
     /// The keys of a bucket, which are letters, digits and dots, and no more than a thousand.
+    #[cfg(feature = "nats")]
     pub fn keys(&self, bucket: &str) -> Vec<String> {
         let list = String::from_utf8(self.ask("GET", &format!("/{bucket}?list-type=2"), b"")).expect("text");
         let keys = list.split("<Key>").skip(1).map(|rest| rest.split_once("</Key>"));
