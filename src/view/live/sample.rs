@@ -373,12 +373,15 @@ pub fn programs() -> Snapshot {
     let mut snapshot = throttled();
     snapshot.graph = Arc::new(Graph::chain(3));
     snapshot.stages = [tar, gzip, write].into_iter().collect();
-    snapshot.links = [link(768 * KIB, 96, 168), link(0, 0, 0)].into_iter().collect();
+    // The pipes of both programs, joined in the kernel.
+    let mut joined = link(2028 * KIB, 96, 168);
+    (joined.levels.peak, joined.levels.high, joined.levels.low) = (2 * MIB, 2 * MIB, 2 * MIB - 64 * KIB);
+    snapshot.links = [joined, link(0, 0, 0)].into_iter().collect();
     snapshot.bottleneck = Some(Id::numbered(1));
     snapshot.run.elapsed = Duration::from_millis(5_106);
     snapshot.run.expected = None;
-    (snapshot.run.rss, snapshot.run.rss_peak) = (8_142_848, 8_146_944);
-    (snapshot.run.buffered, snapshot.run.buffered_peak) = (768 * KIB, 1280 * KIB);
+    (snapshot.run.rss, snapshot.run.rss_peak) = (9_416_704, 9_416_704);
+    (snapshot.run.buffered, snapshot.run.buffered_peak) = (0, 64 * KIB);
     (snapshot.run.state, snapshot.run.state_peak) = (32 * KIB, 32 * KIB);
     snapshot.measure_progress();
     snapshot
