@@ -208,7 +208,9 @@ impl Checked {
             Self::Input => drop(command.arg("--input").arg(input)),
             Self::Served => {
                 let (mut child, address) = serve(&Program::node(name, consumer, input))?;
-                let status = command.arg(format!("http://{address}/")).status();
+                // As many as the pool has connections: others would wait, and tell nothing.
+                command.args(["--clients", "3"]).arg(format!("http://{address}/"));
+                let status = command.status();
                 child.kill()?;
                 child.wait()?;
                 return Ok(Some(Verdict::of(status?)));
