@@ -463,11 +463,11 @@ fn stopped_runs_tear_no_line_of_a_backlog() {
     for (lines, pipeline) in [
         (
             "",
-            "read log follow=true state=s0 | throttle 40MB/s | write out0 append=true",
+            "read log follow=true state=s0 | throttle 10MB/s | write out0 append=true",
         ),
         (
             "lines",
-            "read log follow=true state=s1 | lines | throttle 40MB/s | write out1 append=true",
+            "read log follow=true state=s1 | lines | throttle 10MB/s | write out1 append=true",
         ),
     ] {
         let out = format!("out{}", usize::from(!lines.is_empty()));
@@ -489,7 +489,7 @@ fn stopped_runs_tear_no_line_of_a_backlog() {
         }
         let same = folder.read(&out) == log.as_bytes();
         assert!(same, "{lines}: {} of {}", size(), log.len());
-        assert!(turn > 2, "{turn}");
+        assert!(turn > 1, "nothing was stopped");
     }
 }
 

@@ -369,6 +369,7 @@ fn messages_that_are_filtered_out_are_acknowledged() {
     server.create("S", ENDLESS);
     server.publish("S.a", (0..10).map(|number| format!("{{\"n\":{number}}}")));
     let url = server.url("S");
+    // The program takes a while, in which the rest comes.
     let read = format!(
         "read {url} consumer=w as=json messages=10 | where 'n < 5' | batch records=5 (exec cat | write {{position}})"
     );
@@ -394,7 +395,7 @@ fn bound_of_an_existing_consumer_is_told() {
     );
     publish(&server, 0..8);
     let url = server.url("S");
-    let read = format!("read {url} consumer=w messages=8 | batch size=1MiB every=200ms (write {{position}})");
+    let read = format!("read {url} consumer=w messages=8 | batch records=4 (write {{position}})");
     let run = highwater([&read]).within(&folder).run();
     assert!(
         run.stderr
@@ -500,9 +501,11 @@ fn two_processes_share_a_pipeline_and_one_is_killed() {
          | batch size=4KiB (gzip | write {{position}}.gz)"
     );
     let arguments = ["--progress", "json", "--interval", "1ms", &read];
-    let stays = highwater(arguments).within(&folder).start();
     let mut goes = highwater(arguments).within(&folder).start();
     assert!(goes.writes(5_000));
+    let mut stays = highwater(arguments).within(&folder).start();
+    // It is open.
+    stays.line();
     goes.signal(Signal::KILL);
     goes.wait();
     ends_well(stays);
@@ -534,8 +537,11 @@ fn bucket_has_the_stream_although_a_process_is_killed() {
          | batch size=2KiB (gzip | write s3://{bucket}/{{position}}.gz)"
     );
     let start = || s3_server::run_at(store.address(), ["--progress", "json", "--interval", "1ms", &read]).start();
-    let (stays, mut goes) = (start(), start());
+    let mut goes = start();
     assert!(goes.writes(4000));
+    let mut stays = start();
+    // It is open.
+    stays.line();
     goes.signal(Signal::KILL);
     goes.wait();
     ends_well(stays);

@@ -145,7 +145,10 @@ impl Endpoint for Publisher {
             // Those of a stream that is filled from others are not its own.
             let subjects = &found.cached_info().config.subjects;
             if !subjects.iter().any(|pattern| matches(pattern, &self.subject)) {
-                let why = format!("it does not take {}, only {}", self.subject, subjects.join(", "));
+                let why = match subjects.as_slice() {
+                    [] => "it takes no messages but those of other streams".to_owned(),
+                    subjects => format!("it does not take {}, only {}", self.subject, subjects.join(", ")),
+                };
                 return Err(Failure::because(Kind::Usage, operation(), why));
             }
             Ok(OpenWriter::Stream(Box::new(Writer {

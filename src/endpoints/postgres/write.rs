@@ -28,7 +28,7 @@ struct Table {
     name: String,
     /// Rows of each transaction; `None` for one of all.
     commit_every: Option<u64>,
-    /// Whether its first line may be a header that nobody spoke of.
+    /// Whether its first line may have the names of the columns, although `header=` was not given.
     may_have_header: bool,
 }
 
