@@ -51,7 +51,7 @@ pub use process_tree::{
     GroupUse, Listed, Listeners, Tree, TreeUse, TreeWatch, Written, adopt_orphans, adopts_orphans, die_with_parent,
     has_group_ended, kill_descendants, lead_group, listens, shrink_pipe,
 };
-pub use reactor::{Signals, reactor};
+pub use reactor::{REPEATED, Signals, reactor};
 pub use signals::{TERMINATING, end_as, interrupt_this_process, is_ignored, pending_signal, prepare_signals};
 pub use standard_error::{is_in_foreground, terminal_size, write_patiently, write_within};
 pub use system::{

@@ -1,35 +1,41 @@
 //! Formats how a stage is written: `throttle RATE`, `read PATH…`.
 
-use super::{Definition, Kind, LINK_PARAMS, Param, Place};
+use std::collections::HashSet;
+
+use super::{Definition, Kind, LINK_PARAMS, Param, Place, Scheme};
 
 /// All parameters of a stage: its own, those of its endpoints, and those of every stage that feeds a link. One that
 /// means something else at another endpoint comes once.
 pub fn all_params(def: &Definition) -> impl Iterator<Item = &'static Param> + use<> {
     let common = if def.role.feeds_a_link() { LINK_PARAMS } else { &[] };
-    let mut places: Vec<&Param> = Vec::new();
-    for (param, _) in place_params(def) {
-        if places.iter().all(|known| known.name != param.name) {
-            places.push(param);
-        }
-    }
+    let mut names = HashSet::new();
+    let places = of_places(def).map(|(_, param)| param);
+    let places: Vec<&Param> = places.filter(|param| names.insert(param.name)).collect();
     def.params.iter().chain(places).chain(common)
+}
+
+/// The parameters that only some endpoints support, each with its endpoint.
+pub fn of_places(def: &Definition) -> impl Iterator<Item = (&'static Scheme, &'static Param)> + use<> {
+    let (role, params) = (def.role, def.params);
+    let schemes = params.iter().flat_map(|param| match param.kind {
+        Kind::Endpoint(schemes) => schemes,
+        _ => &[],
+    });
+    schemes.flat_map(move |&scheme| {
+        let params = scheme.access(role).into_iter().flat_map(|access| access.params);
+        params.map(move |param| (scheme, param))
+    })
 }
 
 /// The parameters that only some endpoints support, each with the forms of those endpoints.
 #[must_use]
 pub fn place_params(def: &Definition) -> Vec<(&'static Param, Vec<&'static str>)> {
     let mut found: Vec<(&Param, Vec<&str>)> = Vec::new();
-    let schemes = def.params.iter().flat_map(|param| match param.kind {
-        Kind::Endpoint(schemes) => schemes,
-        _ => &[],
-    });
-    for scheme in schemes {
-        for param in scheme.access(def.role).iter().flat_map(|access| access.params) {
-            let same = |known: &Param| known.name == param.name && known.help == param.help;
-            match found.iter_mut().find(|(known, _)| same(known)) {
-                Some((_, forms)) => forms.push(scheme.form),
-                None => found.push((param, vec![scheme.form])),
-            }
+    for (scheme, param) in of_places(def) {
+        let same = |known: &Param| known.name == param.name && known.help == param.help;
+        match found.iter_mut().find(|(known, _)| same(known)) {
+            Some((_, forms)) => forms.push(scheme.form),
+            None => found.push((param, vec![scheme.form])),
         }
     }
     found

@@ -1,9 +1,10 @@
 //! Reads the words of a call into [`Args`], or reports all problems.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::arguments::{Args, Entry};
-use super::form::{all_params, place_params, positional_form};
+use super::form::{all_params, of_places, positional_form};
 use super::kind::{Kind, Value};
 use super::unknown::nearest;
 use super::{Definition, LINK_PARAMS, Param, Place, Scheme};
@@ -372,19 +373,22 @@ impl Reading<'_> {
         if !self.problems.is_empty() {
             return;
         }
-        for (param, forms) in place_params(self.def) {
-            if supported.contains(&param.name) {
-                continue;
-            }
-            let given = self.entries.iter().find(|entry| entry.name == param.name);
-            if let Some(span) = given.and_then(|entry| entry.span.clone()) {
-                used.dedup();
-                let message = format!("{} does not support `{}`", used.join(", "), param.name);
+        used.dedup();
+        let unsupported: HashSet<&str> = of_places(self.def)
+            .map(|(_, param)| param.name)
+            .filter(|name| !supported.contains(name))
+            .collect();
+        self.entries.retain(|entry| {
+            let is_supported = !unsupported.contains(entry.name);
+            if let (false, Some(span)) = (is_supported, entry.span.clone()) {
+                let forms = of_places(self.def).filter(|(_, param)| param.name == entry.name);
+                let forms: Vec<&str> = forms.map(|(scheme, _)| scheme.form).collect();
+                let message = format!("{} does not support `{}`", used.join(", "), entry.name);
                 let help = format!("leave it out; it is for {}", forms.join(", "));
                 self.problems.push(Problem::at(span, message).help(help));
             }
-            self.entries.retain(|entry| entry.name != param.name);
-        }
+            is_supported
+        });
     }
 
     /// Checks the marks of a link: at least a byte each, and low below high.

@@ -144,8 +144,8 @@ impl Check {
     /// Ends the program and all its descendants.
     fn end(&mut self, interruption: &Interruption) {
         // A second signal ends the grace time.
-        interruption.forget();
-        self.group.end(|| interruption.signal().is_some());
+        let forgotten = interruption.forget();
+        self.group.end(|| interruption.came_again(&forgotten));
         // Processes that left the group.
         wait_until(LAST_GRACE, || !matches!(kill_descendants(), Ok(1..)));
     }

@@ -80,12 +80,15 @@ pub struct CommandLine {
 /// The whole command line for clap, including what follows from the catalog.
 #[must_use]
 pub fn command() -> clap::Command {
+    command_without_details().after_long_help(help::details())
+}
+
+/// What reads a command line; what follows from the catalog takes a quarter as long as a short run.
+fn command_without_details() -> clap::Command {
     let help = Arg::new("help").short('h').long("help");
     let help = help.action(ArgAction::Help).help("Show this help");
     // Only the program itself has a short help.
-    CommandLine::command()
-        .after_long_help(help::details())
-        .mut_subcommands(|subcommand| subcommand.arg(&help))
+    CommandLine::command().mut_subcommands(|subcommand| subcommand.arg(&help))
 }
 
 /// The options and subcommands without the pipeline's words, which clap's completions would take for a subcommand.
@@ -465,8 +468,11 @@ struct OptionsOnly {
 /// that first word is a whole pipeline, options may follow it.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let mut definition = command();
-    let matches = definition.try_get_matches_from_mut(&arguments)?;
+    let mut definition = command_without_details();
+    let matches = match definition.try_get_matches_from_mut(&arguments) {
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => command().try_get_matches_from(&arguments)?,
+        matches => matches?,
+    };
     let read = CommandLine::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))?;
     let CommandLine {
         options,

@@ -31,7 +31,7 @@ fn check_descriptors() -> io::Result<()> {
 }
 
 /// The same signal within this time of the first counts as one: GNU timeout sends it to a program and to its group.
-const REPEATED: Duration = Duration::from_millis(500);
+pub const REPEATED: Duration = Duration::from_millis(500);
 
 /// The terminating signals, as a task awaits them. By default none are.
 #[derive(Debug, Default)]

@@ -10,19 +10,17 @@ use crate::harness::{Folder, highwater};
 const FAMILY: &str = "exec 9> fifo; echo ready >&9; trap '' TERM; \
                       setsid sh -c 'trap \"\" TERM; sleep 1000 & sleep 1000' & sleep 1000 & cat";
 
-/// Runs a check of the family to its end, with `signal` if given. Reading the FIFO to its end waits for all of its
-/// processes.
-fn check_of_a_family(signal: Option<Signal>) -> crate::harness::Run {
-    let folder = Folder::new();
+/// Checks `script`, which has the FIFO in `folder` open, and sends each of `signals` when a line comes out of it. Reading
+/// it to its end waits for all of its processes.
+fn check_of(script: &str, folder: &Folder, signals: &[Signal]) -> crate::harness::Run {
     let fifo = folder.fifo("fifo");
-    let arguments = ["check", "--seconds=2s", "--json", "--", "sh", "-c", FAMILY];
-    let running = highwater(arguments).within(&folder).stdout(Stdio::null()).start();
+    let arguments = ["check", "--seconds=2s", "--json", "--", "sh", "-c", script];
+    let running = highwater(arguments).within(folder).stdout(Stdio::null()).start();
     let mut lines = std::io::BufReader::new(std::fs::File::open(fifo).expect("the family has come"));
-    let mut line = String::new();
-    std::io::BufRead::read_line(&mut lines, &mut line).expect("a line");
-    assert_eq!(line, "ready\n");
-    if let Some(signal) = signal {
-        running.signal(signal);
+    for signal in signals {
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut lines, &mut line).expect("a line");
+        running.signal(*signal);
     }
     let run = running.wait();
     let mut rest = String::new();
@@ -32,15 +30,26 @@ fn check_of_a_family(signal: Option<Signal>) -> crate::harness::Run {
 
 #[test]
 fn check_ends_all_descendants() {
-    let run = check_of_a_family(None);
+    let run = check_of(FAMILY, &Folder::new(), &[]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
 fn interrupted_check_exits_with_130() {
     for signal in [Signal::INT, Signal::TERM] {
-        let run = check_of_a_family(Some(signal));
+        let run = check_of(FAMILY, &Folder::new(), &[signal]);
         assert_eq!(run.signal, Some(signal.as_raw()));
         assert!(run.stderr.contains("Interrupted after"), "{}", run.stderr);
     }
+}
+
+/// As `timeout 10 highwater check …` sends it: to the program, and to its group.
+#[test]
+fn a_repeated_signal_leaves_the_time_to_end() {
+    let folder = Folder::new();
+    let script =
+        "exec 9> fifo; trap 'echo ending >&9; sleep 0.1; : > done; exit' TERM; sleep 1000 & echo ready >&9; wait";
+    let run = check_of(script, &folder, &[Signal::TERM, Signal::TERM]);
+    assert_eq!(run.signal, Some(Signal::TERM.as_raw()));
+    assert_eq!(folder.names(), ["done", "fifo"]);
 }
