@@ -45,7 +45,7 @@ pub use inherited::{duplicate_inherited, named_descriptor};
 pub use kernel_queue::{KernelQueue, Queued};
 pub use keyboard::{Keyboard, release_keyboard};
 #[cfg(feature = "nats")]
-pub use memory::keep_large_buffers;
+pub use memory::{KEPT_BY_HEAP, keep_large_buffers};
 pub use memory::{ResidentMemory, free_disk, free_memory, share_one_heap};
 pub use process_tree::{
     GroupUse, Listed, Listeners, Tree, TreeUse, TreeWatch, Written, adopt_orphans, adopts_orphans, die_with_parent,

@@ -1,6 +1,6 @@
 //! Parses the command line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -57,7 +57,18 @@ pub enum Invocation {
     disable_help_subcommand = true,
     args_conflicts_with_subcommands = true
 )]
-pub struct CommandLine {
+struct CommandLine {
+    #[command(flatten)]
+    run: RunLine,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// A command line that names no subcommand, which is read in half the time.
+#[derive(Debug, Parser)]
+#[command(name = "highwater", version, override_usage = USAGE, disable_help_flag = true)]
+struct RunLine {
     #[command(flatten)]
     options: RunOptions,
 
@@ -72,23 +83,17 @@ pub struct CommandLine {
     /// The pipeline: one quoted argument, or words with `::` between stages
     #[arg(value_name = "PIPELINE", trailing_var_arg = true, allow_hyphen_values = true)]
     words: Vec<OsString>,
-
-    #[command(subcommand)]
-    command: Option<Command>,
 }
 
 /// The whole command line for clap, including what follows from the catalog.
 #[must_use]
 pub fn command() -> clap::Command {
-    command_without_details().after_long_help(help::details())
-}
-
-/// What reads a command line; what follows from the catalog takes a quarter as long as a short run.
-fn command_without_details() -> clap::Command {
     let help = Arg::new("help").short('h').long("help");
     let help = help.action(ArgAction::Help).help("Show this help");
     // Only the program itself has a short help.
-    CommandLine::command().mut_subcommands(|subcommand| subcommand.arg(&help))
+    CommandLine::command()
+        .after_long_help(help::details())
+        .mut_subcommands(|subcommand| subcommand.arg(&help))
 }
 
 /// The options and subcommands without the pipeline's words, which clap's completions would take for a subcommand.
@@ -468,24 +473,14 @@ struct OptionsOnly {
 /// that first word is a whole pipeline, options may follow it.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation, clap::Error> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let mut definition = command_without_details();
-    let matches = match definition.try_get_matches_from_mut(&arguments) {
-        Err(error) if error.kind() == ErrorKind::DisplayHelp => command().try_get_matches_from(&arguments)?,
-        matches => matches?,
-    };
-    let read = CommandLine::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))?;
-    let CommandLine {
-        options,
-        words,
-        command,
-        ..
-    } = read;
-    if read.wants_short_help {
+    let CommandLine { run, command } = read(&arguments)?;
+    if run.wants_short_help {
         return Ok(Invocation::Help);
     }
     if let Some(command) = command {
         return Ok(Invocation::Command(command));
     }
+    let RunLine { options, words, .. } = run;
     let Some((first, rest)) = words.split_first() else {
         return if std::io::stdin().is_terminal() {
             Ok(Invocation::Nothing)
@@ -497,9 +492,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         // A subcommand of other programs. No stage has that name.
         return match rest {
             [] => Ok(Invocation::Help),
-            [name, ..] if definition.find_subcommand(name).is_some() => {
-                parse(["highwater".into(), name.clone(), "--help".into()])
-            }
+            [name, ..] if names_command(name) => parse(["highwater".into(), name.clone(), "--help".into()]),
             _ => parse(
                 ["highwater", "stages"]
                     .map(OsString::from)
@@ -517,15 +510,43 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Invocation
         // No stage has such a name, so it is an unknown option, and clap reports it.
         OptionsOnly::try_parse_from(before.iter().chain(&words))?;
     }
+    let text = first.as_bytes().to_vec();
+    match rest.first() {
+        None => return Ok(Invocation::Pipeline { text, options }),
+        // Options alone cannot be read from this.
+        Some(next) if !is_whole_pipeline(&text) && !next.as_bytes().starts_with(b"-") => {
+            return Ok(Invocation::Words { words, options });
+        }
+        Some(_) => {}
+    }
     match OptionsOnly::try_parse_from(before.iter().chain(rest)) {
         Ok(all) => Ok(Invocation::Pipeline {
-            text: first.as_bytes().to_vec(),
+            text,
             options: all.options,
         }),
         Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Invocation::Help),
         Err(error) if is_whole_pipeline(first.as_bytes()) || error.kind() == ErrorKind::ArgumentConflict => Err(error),
         Err(_) => Ok(Invocation::Words { words, options }),
     }
+}
+
+/// Reads what clap knows of a command line.
+fn read(arguments: &[OsString]) -> Result<CommandLine, clap::Error> {
+    let with = |mut definition: clap::Command| {
+        let matches = definition.try_get_matches_from_mut(arguments)?;
+        CommandLine::from_arg_matches(&matches).map_err(|error| error.format(&mut definition))
+    };
+    if arguments.iter().any(|word| names_command(word)) {
+        return with(command());
+    }
+    match with(RunLine::command()) {
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => with(command()),
+        read => read,
+    }
+}
+
+fn names_command(word: &OsStr) -> bool {
+    word.to_str().is_some_and(Command::has_subcommand)
 }
 
 /// Whether a word can only be a pipeline: a stage's name has neither blanks nor bars.

@@ -145,12 +145,12 @@ pub fn share_one_heap() {
 
 /// Of GNU's C library as well.
 #[cfg(feature = "nats")]
-pub fn keep_large_buffers() {
+pub fn keep_large_buffers(kept: i32) {
     #[cfg(target_env = "gnu")]
     #[allow(unsafe_code, reason = "sets numbers of the allocator's own")]
     unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, 1 << 20);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, 1 << 20);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, kept);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, kept);
     }
 }
 

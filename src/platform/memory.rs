@@ -10,11 +10,16 @@ pub fn share_one_heap() {
     system::share_one_heap();
 }
 
-/// Makes buffers of up to a mebibyte come from the heap, for a library that allocates and frees them all the time: from the
-/// system each costs page faults and changes of the map.
+/// The most free memory that the heap keeps after [`keep_large_buffers`], and the smallest buffer that comes from the
+/// system again, in bytes.
+#[cfg(feature = "nats")]
+pub const KEPT_BY_HEAP: i32 = 1 << 20;
+
+/// Makes buffers below [`KEPT_BY_HEAP`] come from the heap, for a library that allocates and frees them all the time: from
+/// the system each costs page faults and changes of the map.
 #[cfg(feature = "nats")]
 pub fn keep_large_buffers() {
-    system::keep_large_buffers();
+    system::keep_large_buffers(KEPT_BY_HEAP);
 }
 
 /// Bytes that this process may still use: what the machine, the process's control groups and its own limits leave;

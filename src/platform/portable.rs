@@ -89,7 +89,7 @@ pub fn share_one_heap() {}
 
 /// There is no portable setting.
 #[cfg(feature = "nats")]
-pub fn keep_large_buffers() {}
+pub fn keep_large_buffers(_kept: i32) {}
 
 /// Device numbers differ between systems.
 pub fn is_memory_device(_stat: &Stat) -> bool {

@@ -18,7 +18,7 @@ use crate::error::{Failure, Kind, Problem, shown};
 use crate::net::retry::{self, Backoff};
 use crate::net::tls::TlsFiles;
 use crate::net::{Address, tls::MEMORY as TLS_MEMORY};
-use crate::platform::{files, keep_large_buffers};
+use crate::platform::{KEPT_BY_HEAP, files, keep_large_buffers};
 
 use super::{CREDS, TLS, USER};
 
@@ -31,8 +31,8 @@ const READ: u16 = u16::MAX;
 /// How many commands the library queues.
 const COMMANDS: usize = 256;
 /// The most memory that a connection holds besides messages, in bytes: what was read and is not a whole message, what is
-/// gathered for one write, the queue of commands, and TLS, which the server may ask for.
-pub const MEMORY: u64 = 2 * READ as u64 + (128 << 10) + COMMANDS as u64 * 256 + TLS_MEMORY;
+/// gathered for one write, the queue of commands, TLS, which the server may ask for, and what the heap keeps.
+pub const MEMORY: u64 = 2 * READ as u64 + (128 << 10) + COMMANDS as u64 * 256 + TLS_MEMORY + KEPT_BY_HEAP as u64;
 
 /// A server, named and not yet connected to.
 pub struct Server {
