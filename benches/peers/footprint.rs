@@ -39,7 +39,7 @@ const ROWS: [Row; 2] = [
             "pv -q -L 4000000000 {in}",
             "mbuffer -q -s 64k -m 8M -r 4G -i {in}",
             "socat -u -b262144 FILE:{in} STDOUT",
-            "node -e require('fs').createReadStream(process.argv[1]).pipe(process.stdout) {in}",
+            "node -e fs.createReadStream(process.argv[1]).pipe(process.stdout) {in}",
         ],
     },
     Row {
@@ -52,7 +52,7 @@ const ROWS: [Row; 2] = [
         peers: &[
             "pigz -c {in}",
             "node -e \
-             require('fs').createReadStream(process.argv[1]).pipe(require('zlib').createGzip()).pipe(process.stdout) {in}",
+             fs.createReadStream(process.argv[1]).pipe(zlib.createGzip()).pipe(process.stdout) {in}",
         ],
     },
 ];

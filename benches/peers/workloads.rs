@@ -8,16 +8,16 @@ use crate::contender::Contender;
 use crate::data::Data;
 use crate::run::Route;
 
-const NODE_COPY: &str = "node -e require('fs').createReadStream(process.argv[1]).pipe(process.stdout) {in}";
+const NODE_COPY: &str = "node -e fs.createReadStream(process.argv[1]).pipe(process.stdout) {in}";
 const NODE_STDIN: &str = "node -e process.stdin.pipe(process.stdout)";
 const NODE_GZIP: &str = "node -e \
-                         require('fs').createReadStream(process.argv[1]).pipe(require('zlib').createGzip()).pipe(process.stdout) {in}";
+                         fs.createReadStream(process.argv[1]).pipe(zlib.createGzip()).pipe(process.stdout) {in}";
 const NODE_GUNZIP: &str = "node -e \
-                           require('fs').createReadStream(process.argv[1]).pipe(require('zlib').createGunzip()).pipe(process.stdout) {in}";
+                           fs.createReadStream(process.argv[1]).pipe(zlib.createGunzip()).pipe(process.stdout) {in}";
 const NODE_FILE: &str = "node -e \
-                         require('fs').createReadStream(process.argv[1]).pipe(require('fs').createWriteStream(process.argv[2])) {in} {out}";
+                         fs.createReadStream(process.argv[1]).pipe(fs.createWriteStream(process.argv[2])) {in} {out}";
 const NODE_TCP: &str = "node -e \
-                        require('fs').createReadStream(process.argv[1]).pipe(require('net').connect(+process.argv[2],'127.0.0.1')) {in} {port}";
+                        fs.createReadStream(process.argv[1]).pipe(net.connect(+process.argv[2])) {in} {port}";
 
 const BEST: Goal = Goal::of_best(1.05, "≤ 1.05 × the best peer");
 const HALF_OF_CAT: Goal = Goal::of("cat", 0.5, "≤ 0.5 × cat");
