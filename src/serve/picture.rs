@@ -6,7 +6,7 @@ use crate::engine::Share;
 use crate::error::wrapping;
 use crate::grammar::human_size;
 use crate::view::clock::passing;
-use crate::view::live::{KeyLine, Line, Paint, Size, fitted, hint, left, level, right, share};
+use crate::view::live::{KeyLine, Line, Page, Paint, Size, hint, left, level, right, share};
 use crate::view::plain::human_rate;
 
 use super::explain::{explanation, mostly};
@@ -96,21 +96,27 @@ pub fn lines(sight: &Sight, size: Size, keys: Option<&KeyLine>) -> Vec<Line> {
     let most = size.rows.saturating_sub(1).max(1);
     let mut below = footer(sight, &columns);
     if let Some(keys) = keys {
-        let explained = if keys.explains {
+        let explained = if keys.asked > 0 {
             explanation(sight, keys, &columns)
         } else {
             Vec::new()
         };
-        let blanks = 1 + usize::from(keys.explains);
-        if below.len() + explained.len() + blanks < most {
-            below.extend(keys.explains.then(Line::default));
-            below.extend(explained);
-            below.push(Line::default());
-        } else if keys.explains {
-            below = fitted(explained, most - 1);
+        let has_room = below.len() + explained.len() + 2 < most;
+        let room = if has_room { explained.len() } else { most - 1 };
+        let page = Page::of(&explained, room, keys.asked);
+        let hint = hint(keys, false, page.as_ref(), columns.whole);
+        match page {
+            Some(page) if has_room => {
+                below.push(Line::default());
+                below.extend(page.lines);
+                below.push(Line::default());
+            }
+            Some(page) => below = page.lines,
+            None if below.len() + 1 < most => below.push(Line::default()),
+            None => {}
         }
         if below.len() < most {
-            below.push(hint(keys, false, columns.whole));
+            below.push(hint);
         }
     }
     below.truncate(most);
@@ -396,7 +402,7 @@ mod tests {
         for count in [0, 1, 3, 50] {
             let sight = sight((0..count).map(|at| row(at, 0.9, 1e6)).collect(), 3);
             let explaining = KeyLine {
-                explains: true,
+                asked: 1,
                 ..KeyLine::default()
             };
             for (columns, keys) in [1, 20, 40, 80, 120, 200].into_iter().flat_map(|columns| {

@@ -26,6 +26,6 @@ pub use frame::{Size, frame, frame_with_keys};
 pub use history::History;
 pub use keys::{KEYS, KeyLine, NO_KEYS, hint};
 pub use line::{Line, Paint, left, right, squeezed};
-pub use meaning::{Meaning, fitted, usable};
+pub use meaning::{Meaning, Page, usable};
 pub use painter::{Painter, forget, print_above};
 pub use style::{Background, Style};

@@ -15,7 +15,8 @@ const LASTING: Duration = Duration::from_secs(3);
 pub struct Hand {
     /// Which of several throttles `+` and `-` change.
     chosen: usize,
-    explains: bool,
+    /// How many times `?` was pressed.
+    asked: usize,
     /// The last key's message, and when it was shown.
     note: Option<(String, Instant)>,
 }
@@ -33,7 +34,7 @@ impl Hand {
     /// Executes a key on the `controls` of a run, if there is one; returns `None` for keys without a meaning.
     pub fn press(&mut self, key: u8, controls: Option<&Controls>, now: Instant) -> Option<KeyCommand> {
         match (key, controls) {
-            (b'?', _) => self.explains = !self.explains,
+            (b'?', _) => self.asked += 1,
             (b'q', _) => return Some(KeyCommand::Quit),
             (_, Some(controls)) => return self.steer(key, controls, now),
             _ => return None,
@@ -81,7 +82,7 @@ impl Hand {
             steers: controls.is_some(),
             turns: turned.map(|(controls, throttle)| called(throttle, controls)),
             has_several: throttles.len() > 1,
-            explains: self.explains,
+            asked: self.asked,
             note: (self.note.as_ref())
                 .filter(|(_, since)| now.saturating_duration_since(*since) < LASTING)
                 .map(|(note, _)| note.clone()),
@@ -165,9 +166,7 @@ mod tests {
         hand.press(b'-', Some(&controls), now);
         hand.press(b'?', Some(&controls), now);
         let later = hand.shown(Some(&controls), now + LASTING);
-        assert!(later.note.is_none() && later.explains);
-        hand.press(b'?', Some(&controls), now);
-        assert!(!hand.shown(Some(&controls), now).explains);
+        assert_eq!((later.note, later.asked), (None, 1));
     }
 
     #[test]
@@ -178,6 +177,6 @@ mod tests {
         let done = done.map(|key| hand.press(key, None, now));
         assert_eq!(done, [None, None, None, Some(KeyCommand::Show), Some(KeyCommand::Quit)]);
         let shown = hand.shown(None, now);
-        assert!(shown.explains && !shown.steers && shown.turns.is_none());
+        assert!(shown.asked == 1 && !shown.steers && shown.turns.is_none());
     }
 }

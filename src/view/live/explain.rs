@@ -21,11 +21,11 @@ const NAMED: usize = 4;
 /// Each sign with its meaning beside it, or below it if the terminal is narrow.
 #[must_use]
 pub fn explanation(snapshot: &Snapshot, keys: &KeyLine, columns: &Columns) -> Vec<Line> {
-    let mut entries = times(snapshot);
+    let mut entries: Vec<Meaning> = usable(keys).collect();
+    entries.extend(times(snapshot));
     entries.extend(links(snapshot));
     entries.extend(lines_of_stages(snapshot));
     entries.extend(numbers(snapshot, columns));
-    entries.extend(usable(keys));
     entries.iter().flat_map(|entry| entry.lines(columns.whole)).collect()
 }
 
@@ -35,9 +35,12 @@ fn times(snapshot: &Snapshot) -> Vec<Meaning> {
         return Vec::new();
     }
     let mut entries = Vec::new();
-    if let Some(at) = snapshot.bottleneck {
+    if snapshot.run.paused {
+        let meaning = "the sink takes nothing, and the links fill up to their marks, until space resumes it";
+        entries.push(Meaning::new(Paint::Strong, "paused", meaning));
+    } else if let Some(at) = snapshot.bottleneck {
         let name = label(snapshot, at);
-        let meaning = format!("the bottleneck: all of the pipeline is as fast as {name}");
+        let meaning = format!("the bottleneck: {name} limits the speed of the pipeline");
         entries.push(Meaning::new(Paint::Strong, "▶", meaning));
     }
     let meanings = [
@@ -124,7 +127,7 @@ fn links(snapshot: &Snapshot) -> Vec<Meaning> {
         Origin::Run if snapshot.run.is_unbounded => {
             "a link's level; the bar's end is its mark, which is ignored in this run".to_owned()
         }
-        Origin::Run => "a link's level; the bar's end is its high-water mark, ┿ the low one".to_owned(),
+        Origin::Run => "a link's level; the bar's end is its high-water mark, ┿ its low-water mark".to_owned(),
         Origin::Processes => "what waits in a pipe or a connection; the bar's end is what it can hold".to_owned(),
     };
     let graph = &snapshot.graph;
@@ -132,7 +135,9 @@ fn links(snapshot: &Snapshot) -> Vec<Meaning> {
     let [from, to] = [names.from, names.to].map(|node| label(snapshot, node));
     let now = if is_held(link) && snapshot.origin == Origin::Run && !snapshot.run.is_unbounded {
         let low = human_size(link.levels.low);
-        format!(". {from} fills it faster than {to} empties it; once full, it takes more at {low}")
+        format!(
+            ". {from} fills it faster than {to} empties it; when it is full, {from} waits until it is down to {low}"
+        )
     } else {
         String::new()
     };
@@ -164,8 +169,8 @@ fn lines_of_stages(snapshot: &Snapshot) -> Vec<Meaning> {
         entries.push(Meaning::new(Paint::Level, sign, meaning));
     }
     if has(has_program) {
-        let meaning = "of the program of that stage and all that it has started: its memory is not part of --memory, and \
-                       100 % CPU is one processor";
+        let meaning = "the stage's program and all that it has started: its memory is not part of --memory, and 100 % CPU \
+                       is one processor";
         entries.push(Meaning::new(Paint::Faint, "process", meaning));
     }
     if has(|stage| stage.file.is_some()) {
@@ -202,23 +207,32 @@ fn lines_of_stages(snapshot: &Snapshot) -> Vec<Meaning> {
 /// The columns and the lines below the stages.
 fn numbers(snapshot: &Snapshot, columns: &Columns) -> Vec<Meaning> {
     let rate = if columns.has_records {
-        "what a stage gave out a second, in bytes and in records, over the last 5 s"
+        "a stage's output a second, in bytes and in records, over the last 5 s"
     } else {
-        "what a stage gave out a second, over the last 5 s"
+        "a stage's output a second, over the last 5 s"
     };
     let held = match snapshot.origin {
         Origin::Run => Meaning::new(Paint::Plain, "buffers", "what links and stages hold, against --memory"),
         Origin::Processes => Meaning::new(Paint::Plain, "pipes", "all that waits between the programs"),
     };
     let rss = match snapshot.origin {
-        Origin::Run => "the memory of the whole program, and how that came about",
-        Origin::Processes => "the memory of all the programs, and how that came about",
+        Origin::Run => "the memory of the whole program, and its history",
+        Origin::Processes => "the memory of all the programs, and their history",
     };
-    vec![
+    let mut entries = Vec::new();
+    if !columns.is_narrow {
+        entries.push(Meaning::new(Paint::Plain, "out", "what a stage has given out so far"));
+    }
+    entries.extend([
         Meaning::new(Paint::Plain, "rate", rate),
         held,
         Meaning::new(Paint::Plain, "rss", rss),
-    ]
+    ]);
+    if snapshot.run.remaining.is_some() && !snapshot.run.paused {
+        let meaning = "since the start, and what is left at the rate of now";
+        entries.push(Meaning::new(Paint::Plain, "time", meaning));
+    }
+    entries
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::explain::explanation;
 use super::history::History;
 use super::keys::{KeyLine, hint};
 use super::line::Line;
-use super::meaning::fitted;
+use super::meaning::Page;
 use super::{footer, stages};
 
 /// The terminal, in columns and rows.
@@ -106,51 +106,52 @@ pub fn frame(snapshot: &Snapshot, history: &History, size: Size) -> Vec<Line> {
 }
 
 /// The frame of a run with keys: below the picture is the line about keys with their messages. An explanation is shown
-/// between the two, or instead of the picture if there is no room for both.
+/// between the two, or in pages instead of the picture if there is no room for both.
 #[must_use]
 pub fn frame_with_keys(snapshot: &Snapshot, history: &History, size: Size, keys: &KeyLine) -> Vec<Line> {
     let columns = Columns::new(snapshot, size.columns);
     let most = size.rows.saturating_sub(1).max(1);
-    let cut = |lines: Vec<Line>| -> Vec<Line> { lines.into_iter().map(|line| line.cut_to(columns.whole)).collect() };
-    let hint = hint(keys, snapshot.run.paused, columns.whole);
-    let explained = if keys.explains {
+    let explained = if keys.asked > 0 {
         explanation(snapshot, keys, &columns)
     } else {
         Vec::new()
     };
     // A picture that would lose its links for it has no line about keys, unless that is a message.
-    let above = Detail::ladder().take(2).find_map(|detail| {
-        let picture = lines(snapshot, history, &columns, detail);
-        let blank = usize::from(detail.blanks);
-        let explained = if explained.is_empty() {
-            0
-        } else {
-            blank + explained.len()
-        };
-        (picture.len() + explained + blank < most).then_some((picture, detail.blanks))
-    });
-    let mut all = match above {
-        Some((mut picture, blanks)) => {
-            let blank = blanks.then(Line::default);
-            if !explained.is_empty() {
-                picture.extend(blank.clone());
-            }
-            picture.extend(explained);
+    let above = |explained: usize| {
+        Detail::ladder().take(2).find_map(|detail| {
+            let picture = lines(snapshot, history, &columns, detail);
+            let blank = usize::from(detail.blanks);
+            let explained = if explained > 0 { blank + explained } else { 0 };
+            (picture.len() + explained + blank < most).then(|| (picture, detail.blanks.then(Line::default)))
+        })
+    };
+    let both = above(explained.len());
+    let room = if both.is_some() { explained.len() } else { most - 1 };
+    let page = Page::of(&explained, room, keys.asked);
+    let hint = hint(keys, snapshot.run.paused, page.as_ref(), columns.whole);
+    let mut all = match (page, both) {
+        (Some(page), Some((mut picture, blank))) => {
+            picture.extend(blank.clone());
+            picture.extend(page.lines);
             picture.extend(blank);
             picture
         }
-        None if keys.explains => fitted(explained, most - 1),
-        None => {
-            let rows = size.rows.saturating_sub(usize::from(keys.note.is_some()));
-            let picture = frame(snapshot, history, Size { rows, ..size });
-            if picture.len() + 1 > most {
-                return picture;
+        (Some(page), None) => page.lines,
+        (None, _) => match above(0) {
+            Some((mut picture, blank)) => {
+                picture.extend(blank);
+                picture
             }
-            picture
-        }
+            None => {
+                let rows = size.rows.saturating_sub(usize::from(keys.note.is_some()));
+                frame(snapshot, history, Size { rows, ..size })
+            }
+        },
     };
-    all.push(hint);
-    cut(all)
+    if all.len() < most {
+        all.push(hint);
+    }
+    all.into_iter().map(|line| line.cut_to(columns.whole)).collect()
 }
 
 fn lines(snapshot: &Snapshot, history: &History, columns: &Columns, detail: Detail) -> Vec<Line> {

@@ -2,6 +2,7 @@
 
 use super::columns::MARKER;
 use super::line::{Line, Paint};
+use super::meaning::Page;
 
 /// The current function of the keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,15 +13,15 @@ pub struct KeyLine {
     pub turns: Option<String>,
     /// Whether there are several throttles to choose from.
     pub has_several: bool,
-    /// Whether the explanation is shown.
-    pub explains: bool,
+    /// How many times `?` was pressed: each shows the next page of the explanation, and the one behind the last closes it.
+    pub asked: usize,
     /// The last key's message.
     pub note: Option<String>,
 }
 
-/// `+ - rate  space pause  ? help  q quit`, or the last key's message.
+/// `+ - rate  space pause  ? help  q quit`, or the last key's message. `page` is the explanation that is shown.
 #[must_use]
-pub fn hint(keys: &KeyLine, is_paused: bool, columns: usize) -> Line {
+pub fn hint(keys: &KeyLine, is_paused: bool, page: Option<&Page>, columns: usize) -> Line {
     let indent = |most: usize| Line::default().with(Paint::Plain, " ".repeat(MARKER.min(most)));
     if let Some(note) = &keys.note {
         return indent(MARKER).with(Paint::Strong, note.clone());
@@ -35,7 +36,7 @@ pub fn hint(keys: &KeyLine, is_paused: bool, columns: usize) -> Line {
     if keys.steers {
         known.push(("space", if is_paused { "resume" } else { "pause" }));
     }
-    known.push(("?", if keys.explains { "close" } else { "help" }));
+    known.push(("?", page.map_or("help", |page| page.next)));
     known.push(("q", "quit"));
     let mut line = Line::default();
     for (place, (key, what)) in known.into_iter().enumerate() {

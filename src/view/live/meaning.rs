@@ -55,18 +55,34 @@ impl Meaning {
     }
 }
 
-/// An explanation in so many rows: one that is cut ends with how many rows the terminal needs for it, the line about keys
-/// and one that stays free included.
-#[must_use]
-pub fn fitted(mut explained: Vec<Line>, room: usize) -> Vec<Line> {
-    let rows = explained.len() + 2;
-    if explained.len() > room && room > 0 {
-        explained.truncate(room - 1);
-        let more = Line::default().up_to(MARKER);
-        explained.push(more.with(Paint::Faint, format!("… all of it takes {rows} rows")));
+/// A part of an explanation that fits the terminal.
+#[derive(Debug)]
+pub struct Page {
+    /// Its lines.
+    pub lines: Vec<Line>,
+    /// What `?` does next.
+    pub next: &'static str,
+}
+
+impl Page {
+    /// The page in `room` rows that is shown after so many presses of `?`; none before the first page and behind the last.
+    #[must_use]
+    pub fn of(explained: &[Line], room: usize, presses: usize) -> Option<Self> {
+        let rows = if explained.len() > room {
+            room.saturating_sub(1).max(1)
+        } else {
+            explained.len().max(1)
+        };
+        let pages: Vec<&[Line]> = explained.chunks(rows).collect();
+        let at = presses % (pages.len() + 1);
+        let mut lines = pages.get(at.checked_sub(1)?)?.to_vec();
+        if pages.len() > 1 && room > 1 {
+            let number = Line::default().up_to(MARKER);
+            lines.push(number.with(Paint::Faint, format!("page {at} of {}", pages.len())));
+        }
+        let next = if at == pages.len() { "close" } else { "more" };
+        Some(Self { lines, next })
     }
-    explained.truncate(room);
-    explained
 }
 
 /// The keys that do something now.
@@ -79,4 +95,27 @@ pub fn usable(keys: &KeyLine) -> impl Iterator<Item = Meaning> {
     };
     let usable = KEYS.iter().filter(move |(key, _)| is_usable(key));
     usable.map(|(key, text)| Meaning::new(Paint::Plain, *key, *text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn question_mark_turns_pages() {
+        let explained: Vec<Line> = ["a", "b", "c", "d", "e"]
+            .map(|text| Line::default().with(Paint::Plain, text))
+            .into();
+        let shown = |room, presses| {
+            let page = Page::of(&explained, room, presses)?;
+            Some((page.lines.len(), page.next))
+        };
+        let pages = |room| (0..5).map(|presses| shown(room, presses)).collect::<Vec<_>>();
+        assert_eq!(pages(5), [None, Some((5, "close")), None, Some((5, "close")), None]);
+        assert_eq!(
+            pages(3),
+            [None, Some((3, "more")), Some((3, "more")), Some((2, "close")), None]
+        );
+        assert_eq!(shown(0, 1), Some((1, "more")));
+    }
 }

@@ -354,20 +354,18 @@ fn keys_and_pause_are_shown() {
 
 #[test]
 fn explanation_is_below_or_instead() {
-    let explaining = KeyLine {
-        explains: true,
-        ..keys()
-    };
+    let explaining = KeyLine { asked: 1, ..keys() };
     let all: String = [(80, 40), (80, 24), (40, 16)]
         .map(|(columns, rows)| shown_with(&explaining, &throttled(), columns, rows) + "\n")
         .concat();
-    assert_picture("explained", all);
+    let second = KeyLine { asked: 2, ..keys() };
+    assert_picture("explained", all + &shown_with(&second, &throttled(), 40, 16));
 }
 
 #[test]
 fn explanation_is_of_what_is_shown() {
     let explaining = KeyLine {
-        explains: true,
+        asked: 1,
         ..KeyLine::default()
     };
     let mut queued = programs();
@@ -421,18 +419,9 @@ fn nothing_is_too_small_to_survive() {
             shown(&direct(), columns, rows, NO_COLOUR);
             shown(&branched(), columns, rows, NO_COLOUR);
             shown_with(&keys(), &odd, columns, rows);
-            for explains in [false, true] {
-                let note = (!explains).then(|| "an answer".to_owned());
-                shown_with(
-                    &KeyLine {
-                        explains,
-                        note,
-                        ..keys()
-                    },
-                    &paused(),
-                    columns,
-                    rows,
-                );
+            for asked in 0..4 {
+                let note = (asked == 0).then(|| "an answer".to_owned());
+                shown_with(&KeyLine { asked, note, ..keys() }, &paused(), columns, rows);
             }
         }
     }
