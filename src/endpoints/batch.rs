@@ -18,7 +18,9 @@ use crate::grammar::human_size;
 use crate::graph::Port;
 use crate::net::retry::Backoff;
 use crate::platform::files;
-use crate::stage::{BoxFuture, Context, Endpoint, Facts, Filling, Mismatch, OpenWriter, Outcome, RunLabel, Source};
+use crate::stage::{
+    BoxFuture, Context, Durable, Endpoint, Facts, Filling, Mismatch, OpenWriter, Outcome, RunLabel, Source,
+};
 
 mod attempts;
 mod feed;
@@ -243,6 +245,8 @@ struct Run {
     outcome: BoxFuture<'static, Outcome>,
     bytes: u64,
     records: u64,
+    /// When its first byte came.
+    begun: SystemTime,
     ends: Option<Instant>,
     /// Whether it ends as soon as the position behind it is known.
     is_due: bool,
@@ -442,9 +446,13 @@ impl Batches {
 
     fn begin(&mut self) {
         let feed = Feed::new(self.retry.as_ref().map(|retry| retry.folder.clone()));
+        // One that comes again has the names that it had.
+        let earlier = self.context.durable.as_ref().and_then(Durable::earlier_part);
+        let earlier = earlier.filter(|(position, _)| *position == self.position);
+        let begun = earlier.map_or_else(SystemTime::now, |(_, begun)| begun);
         let label = RunLabel {
             position: self.position,
-            begun: SystemTime::now(),
+            begun,
         };
         let (sub, input) = (self.context.sub_pipelines[0].clone(), feed.input());
         let run = move || sub.run(Source::of(Box::new(input.clone())), label);
@@ -469,6 +477,7 @@ impl Batches {
             outcome,
             bytes: 0,
             records: 0,
+            begun,
             ends: self.limits.every.map(|time| Instant::now() + time),
             is_due: false,
         });
@@ -488,10 +497,11 @@ impl Batches {
 
     /// Ends the batch that is being filled, once the one before it is committed: a later one is never there without it.
     async fn close(&mut self) -> Outcome {
-        if self.filling.is_none() {
+        let Some(Run { begun, .. }) = self.filling else {
             return Ok(());
-        }
+        };
         self.committed().await?;
+        self.noted(begun).await?;
         if let Some(Run { mut feed, outcome, .. }) = self.filling.take() {
             self.context.findings.update_batches(|batches| {
                 batches.filling = None;
@@ -505,6 +515,21 @@ impl Batches {
             }
         }
         Ok(())
+    }
+
+    /// Waits until the source has noted that the batch before is durable, and when this one was begun: otherwise what comes
+    /// again after a crash would be divided in another way, or get other names.
+    async fn noted(&mut self, begun: SystemTime) -> Outcome {
+        let Some(durable) = &self.context.durable else {
+            return Ok(());
+        };
+        durable.begin_part(begun);
+        let _outside = self.context.meter.wait(Wait::Outside);
+        tokio::select! {
+            biased;
+            () = self.context.cancel.tripped() => Err(Stop::PeerClosed),
+            noted = durable.noted() => noted,
+        }
     }
 
     /// Waits until the batch before is committed.

@@ -135,8 +135,7 @@ impl Endpoint for Followed {
                 path: self.path.clone(),
             };
             if let Some(state) = state {
-                let earlier = kept.as_ref().and_then(|kept| kept.sink);
-                reader.keeper = Some(Keeper::start(state, reader.boundary, earlier)?);
+                reader.keeper = Some(Keeper::start(state, reader.boundary, kept.as_ref())?);
             }
             reader
                 .begin(kept.as_ref(), self.from_end)

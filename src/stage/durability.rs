@@ -1,10 +1,11 @@
 //! Up to which position of the source's input the sinks have made everything durable.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use crate::flow::Position;
 
-use super::{Findings, Settle, SinkEnd};
+use super::{Findings, Outcome, Settle, SinkEnd};
 
 /// The positions of all sinks of a run. The source is told the least of them.
 pub struct Durability {
@@ -78,6 +79,26 @@ impl Durable {
     #[must_use]
     pub fn earlier(&self) -> Option<SinkEnd> {
         self.run.source.earlier_end()
+    }
+
+    /// Notes when the part of the stream was begun that comes next; what is made of it has a name of that time.
+    pub fn begin_part(&self, begun: SystemTime) {
+        self.run.source.begin_part(begun);
+    }
+
+    /// Where this run goes on, and when the part behind that was begun, if an earlier run has noted it.
+    #[must_use]
+    pub fn earlier_part(&self) -> Option<(Position, SystemTime)> {
+        self.run.source.earlier_part()
+    }
+
+    /// Waits until the source has noted what it was told so far. Only then may something be committed that comes behind it:
+    /// a later run that begins before it would divide the stream in another way.
+    ///
+    /// # Errors
+    /// If it cannot be noted.
+    pub async fn noted(&self) -> Outcome {
+        self.run.source.noted().await
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Gathering {
     chunks: VecDeque<Chunk>,
     /// Bytes in `chunks`.
     bytes: usize,
+    /// A position behind all bytes that came, if it came without bytes.
+    passed: Option<Position>,
     rhythm: Rhythm,
 }
 
@@ -34,16 +36,18 @@ impl Gathering {
         Self {
             chunks: VecDeque::new(),
             bytes: 0,
+            passed: None,
             rhythm: Rhythm::default(),
         }
     }
 
-    /// Waits for the next chunk and gathers the small ones behind it; returns false at the end of the stream.
+    /// Waits for the next chunk, or a position without one, and gathers the small ones behind it; returns false at the end
+    /// of the stream.
     pub fn fill(&mut self, input: &mut Inlet, meter: &StageMeter, cancel: &Cancel) -> Result<bool, Stop> {
         if !block_on(self.receive(input))? {
             return Ok(false);
         }
-        if self.bytes < Self::SMALL && self.rhythm.is_close(Instant::now()) {
+        if !self.is_empty() && self.bytes < Self::SMALL && self.rhythm.is_close(Instant::now()) {
             let before = self.bytes;
             {
                 let _idle = meter.wait(Wait::Idle);
@@ -55,8 +59,8 @@ impl Gathering {
         Ok(true)
     }
 
-    /// Waits for the next chunk that carries bytes and gathers the small ones that wait behind it; returns false at the
-    /// end of the stream.
+    /// Waits for the next chunk that carries bytes, or a position, and gathers the small ones that wait behind it; returns
+    /// false at the end of the stream.
     pub async fn receive(&mut self, input: &mut Inlet) -> Result<bool, Stop> {
         while let Some(chunk) = input.receive().await? {
             if !chunk.is_empty() {
@@ -64,8 +68,17 @@ impl Gathering {
                 self.gather(input);
                 return Ok(true);
             }
+            if chunk.position().is_some() {
+                self.passed = chunk.position();
+                return Ok(true);
+            }
         }
         Ok(false)
+    }
+
+    /// The position that came without bytes, behind all that was written.
+    pub fn take_passed(&mut self) -> Option<Position> {
+        self.passed.take()
     }
 
     /// Adds a chunk that was received.
@@ -107,12 +120,15 @@ impl Gathering {
     /// Passes the first `count` bytes to `look`, chunk by chunk, and the position of each chunk whose end is among them.
     pub fn first_chunks(&self, mut count: usize, mut look: impl FnMut(&[u8], Option<Position>)) {
         for chunk in &self.chunks {
-            let bytes = &chunk.as_slice()[..count.min(chunk.len())];
-            look(bytes, chunk.position().filter(|_| bytes.len() == chunk.len()));
-            count -= bytes.len();
-            if count == 0 {
+            if count == 0 && !chunk.is_empty() {
                 return;
             }
+            let bytes = &chunk.as_slice()[..count.min(chunk.len())];
+            look(bytes, chunk.position().filter(|_| bytes.len() == chunk.len()));
+            if bytes.len() < chunk.len() {
+                return;
+            }
+            count -= bytes.len();
         }
     }
 
@@ -316,5 +332,28 @@ mod tests {
         assert_eq!(rhythm.delay, Rhythm::LONGEST);
         rhythm.waited(1000, Rhythm::MANY);
         assert_eq!(rhythm.delay, Rhythm::SHORTEST);
+    }
+
+    #[test]
+    fn position_without_bytes_is_passed_on() {
+        let link = Link::new(Marks::new(16 << 20, 8 << 20, 1), Arc::new(Pool::new(16 << 20)));
+        let meter = || Arc::new(StageMeter::new(Instant::now()));
+        let mut outlet = Outlet::new(link.clone(), meter());
+        let mut inlet = Inlet::new(link, meter());
+        outlet.mark(Position(7)).expect("there is a reader");
+        let mut gathering = Gathering::new();
+        assert!(block_on(gathering.receive(&mut inlet)).expect("nothing stops it"));
+        assert!(gathering.is_empty());
+        assert_eq!(gathering.take_passed(), Some(Position(7)));
+        // Behind bytes, it is theirs.
+        let mut buffer = outlet.reserve_blocking(1).expect("there is room");
+        buffer.fill_from(b"x");
+        outlet.send(buffer).expect("there is a reader");
+        outlet.mark(Position(8)).expect("there is a reader");
+        outlet.finish();
+        assert!(block_on(gathering.receive(&mut inlet)).expect("nothing stops it"));
+        let mut reached = None;
+        gathering.first_chunks(1, |_, position| reached = position.or(reached));
+        assert_eq!((reached, gathering.take_passed()), (Some(Position(8)), None));
     }
 }

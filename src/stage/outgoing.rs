@@ -86,7 +86,7 @@ pub trait Verify: Send {
     fn reach(&mut self, position: Position) {
         let _ = position;
     }
-    /// Called after a piece was written whole.
+    /// Called after a piece was written whole, or a position came without bytes.
     fn note(&mut self, descriptor: &Descriptor, context: &Context) -> Result<(), Failure>;
     /// Checks the whole output once it is written.
     fn verify(&mut self, descriptor: &Descriptor, context: &Context) -> Outcome;
@@ -259,6 +259,10 @@ impl Outgoing {
         self.write_gathered(&mut gathering, context)?;
         while gathering.fill(&mut input, &context.meter, &context.cancel)? {
             self.write_gathered(&mut gathering, context)?;
+            if let (Some(position), Some(verify)) = (gathering.take_passed(), &mut self.verify) {
+                verify.reach(position);
+                verify.note(&self.descriptor, context)?;
+            }
         }
         if let Some(verify) = &mut self.verify {
             verify.verify(&self.descriptor, context)?;
@@ -345,6 +349,9 @@ impl Outgoing {
 
     fn write_gathered(&mut self, gathering: &mut Gathering, context: &Context) -> Outcome {
         let size = gathering.len();
+        if size == 0 {
+            return Ok(());
+        }
         while !gathering.is_empty() {
             if self.skip(gathering, context)? {
                 continue;

@@ -1,6 +1,7 @@
 //! What a sink and a source do once it is known how the run ended.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +9,7 @@ use crate::error::{Failure, Kind};
 
 use crate::flow::Position;
 
-use super::BoxFuture;
+use super::{BoxFuture, Outcome};
 
 /// Rolls back what a sink did if the run fails; does nothing once the sink has committed. The engine calls it even when
 /// the sink's own work hangs or has panicked, and bounds its time.
@@ -70,6 +71,18 @@ pub trait Settle: Send + Sync {
     /// Where the file ended with the position that this run goes on from, if an earlier run has noted that.
     fn earlier_end(&self) -> Option<SinkEnd> {
         None
+    }
+    /// Notes when the part of the stream was begun that lies behind what is durable.
+    fn begin_part(&self, begun: SystemTime) {
+        let _ = begun;
+    }
+    /// The position that this run goes on from, and when the part behind it was begun, if an earlier run has noted that.
+    fn earlier_part(&self) -> Option<(Position, SystemTime)> {
+        None
+    }
+    /// Waits until everything that it was told is noted for the next run, where there is such a note.
+    fn noted(&self) -> BoxFuture<'static, Outcome> {
+        Box::pin(async { Ok(()) })
     }
     /// Reacts to how the run ended.
     fn settle(self: Arc<Self>, how: Settled) -> BoxFuture<'static, ()>;

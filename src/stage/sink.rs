@@ -151,6 +151,10 @@ async fn write_stream(mut writer: Box<dyn StreamWriter>, mut input: Inlet, conte
             gathering.advance(count);
             report(writer.durable());
         }
+        if let Some(position) = gathering.take_passed() {
+            writer.reach(position);
+            reached = Some(position);
+        }
     }
     context.meter.begin_commit();
     writer.count_with(context.meter.clone());

@@ -30,6 +30,8 @@ pub struct Appended {
     tail: Option<Tail>,
     /// The last position whose bytes are in the file.
     position: Option<Position>,
+    /// How many bytes are there behind that: a part of a record that is longer than a buffer.
+    behind: u64,
     /// The last one that was reported.
     reported: Option<Position>,
     /// When that was.
@@ -54,6 +56,7 @@ impl Appended {
             file,
             tail: None,
             position: None,
+            behind: 0,
             reported: None,
             last: None,
         }
@@ -100,12 +103,12 @@ impl Appended {
             return Ok(());
         }
         let _outside = context.meter.wait(Wait::Outside);
-        let Some(end) = self.file.unless_rolled_back(InPlace::keep) else {
+        let Some(end) = self.file.unless_rolled_back(|file| file.keep(self.behind)) else {
             return Ok(());
         };
         let mut end = end?;
         if let Some(tail) = &self.tail {
-            end.length = tail.at;
+            end.length = tail.at - self.behind;
         }
         durable.report_with(position, end);
         self.reported = Some(position);
@@ -164,7 +167,7 @@ impl Verify for Appended {
             self.tail = self.find_tail(earlier)?;
         }
         if self.tail.is_none()
-            && let Some(end) = self.file.unless_rolled_back(InPlace::keep)
+            && let Some(end) = self.file.unless_rolled_back(|file| file.keep(0))
         {
             let end = end?;
             if earlier != Some(end) {
@@ -192,10 +195,13 @@ impl Verify for Appended {
         Ok(same)
     }
 
-    fn add(&mut self, _: &[u8]) {}
+    fn add(&mut self, bytes: &[u8]) {
+        self.behind += bytes.len() as u64;
+    }
 
     fn reach(&mut self, position: Position) {
         self.position = Some(position);
+        self.behind = 0;
     }
 
     fn note(&mut self, _: &Descriptor, context: &Context) -> Result<(), Failure> {
@@ -207,5 +213,59 @@ impl Verify for Appended {
 
     fn verify(&mut self, _: &Descriptor, context: &Context) -> Outcome {
         Ok(self.keep(context)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::options::{Existing, WriteOptions};
+    use super::*;
+    use crate::flow::{StageMeter, block_on};
+    use crate::stage::{BoxFuture, Durability, Durable, Findings, Settle, Settled};
+
+    #[derive(Default)]
+    struct Told(Mutex<Vec<(u128, u64)>>);
+
+    impl Settle for Told {
+        fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, ()> {
+            Box::pin(async {})
+        }
+
+        fn acknowledge_with(&self, position: Position, end: SinkEnd) {
+            self.0.lock().expect("no panic").push((position.0, end.length));
+        }
+    }
+
+    #[test]
+    fn part_of_a_record_is_not_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out");
+        let writing = WriteOptions {
+            existing: Existing::Append,
+            sync: true,
+            ..WriteOptions::default()
+        };
+        let mut outgoing = InPlace::open(&path, &writing).expect("opened");
+        let told = Arc::<Told>::default();
+        let run = Durability::new(told.clone(), Arc::<Findings>::default(), 1);
+        let mut context = Context::detached(Arc::new(StageMeter::new(Instant::now())));
+        context.durable = Some(Durable::of(run, 0));
+        let mut appended = outgoing.kept_parts.take().expect("it can keep parts");
+        let mut write = |bytes: &[u8], position: Option<u128>| {
+            outgoing.descriptor().write(bytes).expect("written");
+            outgoing.took(bytes.len() as u64, &context);
+            appended.add(bytes);
+            if let Some(position) = position {
+                appended.reach(Position(position));
+            }
+        };
+        write(b"one\n", Some(4));
+        write(b"two, and more", None);
+        appended.verify(outgoing.descriptor(), &context).expect("made durable");
+        assert_eq!(*told.0.lock().expect("no panic"), [(4, 4)]);
+        block_on(outgoing.rollback().expect("can be rolled back").roll_back()).expect("cut back");
+        assert_eq!(std::fs::read(&path).expect("read"), b"one\n");
     }
 }

@@ -69,6 +69,13 @@ impl Own {
         })
     }
 
+    /// Only the last `behind` ones may still be cut off.
+    fn keep(&mut self, behind: u64) {
+        let contiguous = behind.min(self.end - self.start);
+        self.start = self.end - contiguous;
+        self.elsewhere = self.elsewhere.min(behind - contiguous);
+    }
+
     fn count(&self) -> u64 {
         self.end - self.start + self.elsewhere
     }
@@ -120,8 +127,9 @@ impl InPlace {
         files::fstat(&self.fd)
     }
 
-    /// Makes durable what was written so far: a failure of the run does not cut it off any more. Returns where it ends.
-    pub fn keep(&self) -> Result<SinkEnd, Failure> {
+    /// Makes durable what was written so far: a failure of the run does not cut it off any more, but for the last `behind`
+    /// bytes. Returns where the others end.
+    pub fn keep(&self, behind: u64) -> Result<SinkEnd, Failure> {
         let failed = |error| Failure::io(Kind::Sink, "cannot make it durable", error);
         files::fdatasync(&self.fd).map_err(failed)?;
         let found = self.stat().map_err(failed)?;
@@ -129,13 +137,9 @@ impl InPlace {
         let length = match own.end {
             // Nothing was written by this run.
             0 => u64::try_from(found.st_size).unwrap_or(0),
-            end => end,
+            end => end - behind,
         };
-        *own = Own {
-            start: own.end,
-            end: own.end,
-            elsewhere: 0,
-        };
+        own.keep(behind);
         Ok(SinkEnd {
             device: found.st_dev,
             inode: found.st_ino,

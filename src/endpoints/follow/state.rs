@@ -1,22 +1,24 @@
 //! What is durable of a file that is followed, noted for the next run.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::error::{Failure, Kind, shown};
-use crate::flow::Position;
+use crate::error::{Failure, Kind, Stop, shown};
+use crate::flow::{Position, block_on};
 use crate::platform::{self, files};
-use crate::stage::{BoxFuture, Settle, Settled, SinkEnd};
+use crate::stage::{BoxFuture, Outcome, Settle, Settled, SinkEnd};
 
 use super::neighbours::{Changed, changed};
 
@@ -140,6 +142,9 @@ pub struct Kept {
     /// Where the file ends that the sink appends to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sink: Option<SinkEnd>,
+    /// When the part behind it was begun, in nanoseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun: Option<u64>,
 }
 
 /// The file of a state, which one run at a time uses.
@@ -204,10 +209,17 @@ impl StateFile {
 
     /// Replaces it, durably.
     fn write(&mut self, kept: &Kept) -> io::Result<()> {
-        let mut new = self.path.as_os_str().to_owned();
-        new.push(".new");
-        let new = PathBuf::from(new);
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let name = self.path.file_name().unwrap_or_default();
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(".highwater-state");
+        let new = self.path.with_file_name(hidden);
+        // One that a killed run has left: only the run that has the lock writes it.
+        match files::unlinkat(CWD, &new, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let file = files::open(&new, flags, Mode::RUSR | Mode::WUSR)?;
         // Before the rename, so that the file of that name is locked at any time. It can only fail where there are no locks.
         let _ = files::flock(&file, FlockOperation::NonBlockingLockExclusive);
@@ -234,6 +246,7 @@ struct Part {
 
 enum Message {
     Durable(u64, Option<SinkEnd>),
+    Begun(u64),
     Flush(oneshot::Sender<()>),
 }
 
@@ -242,10 +255,11 @@ pub struct Keeper {
     parts: Arc<Mutex<VecDeque<Part>>>,
     failure: Arc<Mutex<Option<Failure>>>,
     sender: Mutex<Sender<Message>>,
-    /// Where the file ended that an earlier run has appended to.
-    earlier: Option<SinkEnd>,
     /// The position at which this run begins.
     start: u64,
+    /// What an earlier run has noted with that.
+    earlier: Option<SinkEnd>,
+    begun: Option<u64>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -257,17 +271,23 @@ impl Keeper {
     ///
     /// # Errors
     /// If there is no thread.
-    pub fn start(state: StateFile, start: u64, earlier: Option<SinkEnd>) -> Result<Arc<Self>, Failure> {
+    pub fn start(state: StateFile, start: u64, kept: Option<&Kept>) -> Result<Arc<Self>, Failure> {
         let (sender, receiver) = channel();
         let keeper = Self {
             parts: Arc::default(),
             failure: Arc::default(),
             sender: Mutex::new(sender),
-            earlier,
             start,
+            earlier: kept.and_then(|kept| kept.sink),
+            begun: kept.filter(|kept| kept.position == start).and_then(|kept| kept.begun),
         };
         let (parts, failure) = (keeper.parts.clone(), keeper.failure.clone());
-        let work = move || keep(state, &receiver, &parts, &failure);
+        let noted = Noted {
+            position: start,
+            sink: keeper.earlier,
+            begun: keeper.begun,
+        };
+        let work = move || keep(state, noted, &receiver, &parts, &failure);
         platform::spawn("state", STACK, work)
             .map_err(|error| Failure::io(Kind::Resources, "cannot start a thread", error))?;
         Ok(Arc::new(keeper))
@@ -292,8 +312,12 @@ impl Keeper {
     /// Everything up to a position is durable, in a file that ends there.
     pub fn tell(&self, position: Position, end: Option<SinkEnd>) {
         let position = u64::try_from(position.0).unwrap_or(u64::MAX);
-        // The thread ends with this.
-        let _ = lock(&self.sender).send(Message::Durable(position, end));
+        self.send(Message::Durable(position, end));
+    }
+
+    fn send(&self, message: Message) {
+        // The thread ends before this only if it has failed.
+        let _ = lock(&self.sender).send(message);
     }
 
     /// Why the state could not be written.
@@ -302,28 +326,52 @@ impl Keeper {
     }
 }
 
+/// What is noted besides the files.
+struct Noted {
+    position: u64,
+    sink: Option<SinkEnd>,
+    begun: Option<u64>,
+}
+
+impl Noted {
+    fn take(&mut self, message: Message, flushed: &mut Vec<oneshot::Sender<()>>) {
+        match message {
+            Message::Durable(position, sink) => {
+                if position > self.position {
+                    self.begun = None;
+                }
+                (self.position, self.sink) = (position, sink);
+            }
+            Message::Begun(time) => self.begun = Some(time),
+            Message::Flush(sender) => flushed.push(sender),
+        }
+    }
+}
+
+/// Writes what it is told, until a write fails.
 fn keep(
     mut state: StateFile,
+    mut noted: Noted,
     messages: &Receiver<Message>,
     parts: &Mutex<VecDeque<Part>>,
     failure: &Mutex<Option<Failure>>,
 ) {
     while let Ok(message) = messages.recv() {
-        let mut durable = None;
         let mut flushed = Vec::new();
+        let mut is_new = false;
         for message in std::iter::once(message).chain(messages.try_iter()) {
-            match message {
-                Message::Durable(position, end) => durable = Some((position, end)),
-                Message::Flush(sender) => flushed.push(sender),
-            }
+            is_new |= !matches!(message, Message::Flush(_));
+            noted.take(message, &mut flushed);
         }
-        if let Some((position, end)) = durable
-            && let Some(kept) = kept_at(position, end, &mut lock(parts))
+        // The lock is not held while it is written: the reader may wait for it.
+        let kept = is_new.then(|| kept_at(&noted, &mut lock(parts))).flatten();
+        if let Some(kept) = kept
             && let Err(error) = state.write(&kept)
         {
             let error = failed("cannot write", &state.path, error);
             tracing::error!("{error}");
             *lock(failure) = Some(error);
+            return;
         }
         for sender in flushed {
             // Its receiver is gone if the engine has stopped waiting.
@@ -333,27 +381,27 @@ fn keep(
 }
 
 /// The state at a position. Files before it are forgotten.
-fn kept_at(position: u64, sink: Option<SinkEnd>, parts: &mut VecDeque<Part>) -> Option<Kept> {
-    while parts.get(1).is_some_and(|next| next.from <= position) {
+fn kept_at(noted: &Noted, parts: &mut VecDeque<Part>) -> Option<Kept> {
+    while parts.get(1).is_some_and(|next| next.from <= noted.position) {
         parts.pop_front();
     }
     let part = parts.front()?;
     Some(Kept {
         schema: SCHEMA,
-        position,
-        offset: part.offset + position.checked_sub(part.from)?,
+        position: noted.position,
+        offset: part.offset + noted.position.checked_sub(part.from)?,
         identity: part.identity,
-        sink,
+        sink: noted.sink,
+        begun: noted.begun,
     })
 }
 
 impl Settle for Keeper {
     fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, ()> {
+        let noted = self.noted();
         Box::pin(async move {
-            let (sender, flushed) = oneshot::channel();
-            if lock(&self.sender).send(Message::Flush(sender)).is_ok() {
-                let _ = flushed.await;
-            }
+            // Its failure is logged.
+            let _ = noted.await;
         })
     }
 
@@ -371,14 +419,126 @@ impl Settle for Keeper {
 
     fn begin_at(&self, end: SinkEnd) {
         self.tell(Position(self.start.into()), Some(end));
-        let (sender, flushed) = oneshot::channel();
-        if lock(&self.sender).send(Message::Flush(sender)).is_ok() {
-            // Its failure is reported by the reader.
-            let _ = flushed.blocking_recv();
-        }
+        // Its failure is reported by the reader.
+        let _ = block_on(self.noted());
     }
 
     fn earlier_end(&self) -> Option<SinkEnd> {
         self.earlier
+    }
+
+    fn begin_part(&self, begun: SystemTime) {
+        let since = begun.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let begun = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        self.send(Message::Begun(begun));
+    }
+
+    fn earlier_part(&self) -> Option<(Position, SystemTime)> {
+        let begun = UNIX_EPOCH + Duration::from_nanos(self.begun?);
+        Some((Position(self.start.into()), begun))
+    }
+
+    fn noted(&self) -> BoxFuture<'static, Outcome> {
+        let (sender, flushed) = oneshot::channel();
+        self.send(Message::Flush(sender));
+        let failure = self.failure.clone();
+        Box::pin(async move {
+            let lost = |_| lock(&failure).take().map_or(Stop::PeerClosed, Stop::from);
+            flushed.await.map_err(lost)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A state and the file that it is of, in a folder of their own.
+    struct Followed {
+        folder: tempfile::TempDir,
+    }
+
+    impl Followed {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            std::fs::write(folder.path().join("log"), "one\ntwo\n").expect("written");
+            Self { folder }
+        }
+
+        fn state(&self) -> StateFile {
+            StateFile::open(self.folder.path().join("state")).expect("opened")
+        }
+
+        /// A run that goes on where the last one has ended.
+        fn run(&self) -> Arc<Keeper> {
+            let state = self.state();
+            let kept = state.read().expect("valid");
+            let start = kept.as_ref().map_or(0, |kept| kept.position);
+            let keeper = Keeper::start(state, start, kept.as_ref()).expect("started");
+            let log = std::fs::File::open(self.folder.path().join("log")).expect("opened");
+            let identity = Identity::of(&FollowedFile(log.into())).expect("known");
+            keeper.enter(start, identity, start);
+            keeper
+        }
+
+        /// Ends a run; its thread lets the state go.
+        fn end(keeper: Arc<Keeper>) {
+            let state = Arc::downgrade(&keeper.parts);
+            drop(keeper);
+            while state.strong_count() > 0 {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn noted_is_in_the_file() {
+        let followed = Followed::new();
+        let keeper = followed.run();
+        keeper.acknowledge(Position(4));
+        assert!(block_on(keeper.noted()).is_ok());
+        let text = std::fs::read(followed.folder.path().join("state")).expect("written");
+        let kept: Kept = serde_json::from_slice(&text).expect("a state");
+        assert_eq!((kept.position, kept.offset), (4, 4));
+        // A disk that is gone.
+        std::fs::remove_dir_all(followed.folder.path()).expect("removed");
+        keeper.acknowledge(Position(8));
+        assert!(matches!(block_on(keeper.noted()), Err(Stop::Failed(_))));
+    }
+
+    #[test]
+    fn part_that_comes_again_has_its_time() {
+        let followed = Followed::new();
+        let begun = UNIX_EPOCH + Duration::from_millis(1_700_000_000_123);
+        let keeper = followed.run();
+        assert_eq!(keeper.earlier_part(), None);
+        keeper.acknowledge(Position(4));
+        keeper.begin_part(begun);
+        assert!(block_on(keeper.noted()).is_ok());
+        Followed::end(keeper);
+        let keeper = followed.run();
+        assert_eq!(keeper.earlier_part(), Some((Position(4), begun)));
+        // The state is written again as it was, before anything else.
+        keeper.acknowledge(Position(4));
+        assert!(block_on(keeper.noted()).is_ok());
+        Followed::end(keeper);
+        let keeper = followed.run();
+        assert_eq!(keeper.earlier_part(), Some((Position(4), begun)));
+        keeper.acknowledge(Position(8));
+        assert!(block_on(keeper.noted()).is_ok());
+        Followed::end(keeper);
+        assert_eq!(followed.run().earlier_part(), None);
+    }
+
+    #[test]
+    fn no_other_file_is_written() {
+        let followed = Followed::new();
+        std::fs::write(followed.folder.path().join("state.new"), "mine").expect("written");
+        let keeper = followed.run();
+        keeper.acknowledge(Position(4));
+        assert!(block_on(keeper.noted()).is_ok());
+        let mine = std::fs::read(followed.folder.path().join("state.new")).expect("there");
+        assert_eq!(mine, b"mine");
+        assert_eq!(std::fs::read_dir(followed.folder.path()).expect("read").count(), 3);
     }
 }
