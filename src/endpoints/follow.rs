@@ -26,11 +26,14 @@ mod state;
 pub use options::{FOLLOW, FROM, PARAMS, STATE};
 
 use backlog::Ahead;
-use neighbours::Next;
+use neighbours::{Changed, Next};
 use state::{FollowedFile, Identity, Keeper, Kept, StateFile};
 
 /// How often a file is looked at while nothing announces a change: network file systems send no events.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+const IS_STATE: &str = "the state cannot be the file that is followed";
+/// More bytes than are ever committed at once.
+const NO_PART: u64 = 1 << 40;
 
 /// The file at `path`, if it is to be followed.
 pub fn followed(path: &Path, args: &Args) -> Option<Placed> {
@@ -48,7 +51,7 @@ pub fn followed(path: &Path, args: &Args) -> Option<Placed> {
         .first()
         .map(|state| PathBuf::from(std::ffi::OsStr::from_bytes(state)));
     let wrong = match state.as_deref() {
-        Some(state) if state == path => Some("the state cannot be the file that is followed"),
+        Some(state) if state == path => Some(IS_STATE),
         Some(state) if state.as_os_str().is_empty() => Some("the state's file has no name"),
         _ => None,
     };
@@ -84,6 +87,12 @@ impl Endpoint for Followed {
                 }
                 _ => found.extend(FilePlace::find(path).ok().flatten()),
             }
+        }
+        let places = [Some(&self.path), self.state.as_ref()].map(|path| path.and_then(|path| files::stat(path).ok()));
+        if let [Some(followed), Some(state)] = places
+            && (followed.st_dev, followed.st_ino) == (state.st_dev, state.st_ino)
+        {
+            return Err(Failure::because(Kind::Usage, "cannot follow", IS_STATE));
         }
         Ok(Facts {
             files: found,
@@ -130,16 +139,22 @@ impl Endpoint for Followed {
                 watch: None,
                 timer: Box::pin(sleep(LOOK_INTERVAL)),
                 is_missing: false,
+                is_closed: false,
                 is_waiting: false,
                 ahead: Ahead::new(self.path.clone()),
                 path: self.path.clone(),
             };
+            let failed = |error| Failure::io(Kind::Source, "cannot open", error);
+            let written = state.as_ref().map(StateFile::changed).transpose().map_err(failed)?;
+            let first = reader
+                .first(kept.as_ref().zip(written), self.from_end)
+                .map_err(failed)?;
             if let Some(state) = state {
                 reader.keeper = Some(Keeper::start(state, reader.boundary, kept.as_ref())?);
             }
-            reader
-                .begin(kept.as_ref(), self.from_end)
-                .map_err(|error| Failure::io(Kind::Source, "cannot open", error))?;
+            if let Some((file, identity, offset)) = first {
+                reader.enter(file, identity, offset);
+            }
             // So that a later run knows the file, whatever happens before the first batch.
             if let Some(keeper) = &reader.keeper {
                 keeper.tell(Position(reader.boundary.into()), keeper.earlier_end());
@@ -149,6 +164,9 @@ impl Endpoint for Followed {
     }
 }
 
+/// A file, and the offset in it.
+type Begun = (FollowedFile, Identity, u64);
+
 /// One of the files that had the name.
 struct Current {
     file: Arc<FollowedFile>,
@@ -156,6 +174,14 @@ struct Current {
     offset: u64,
     /// The first bytes, as far as they were there when they were last looked at.
     identity: Identity,
+}
+
+impl Current {
+    /// Whether it was truncated before the next `count` bytes were read. One that has grown beyond its old end since then is
+    /// told by its first bytes.
+    fn is_truncated(&self, count: usize) -> io::Result<bool> {
+        Ok(self.file.size()? < self.offset + count as u64 || !self.identity.is_of(&self.file))
+    }
 }
 
 struct Reader {
@@ -172,33 +198,40 @@ struct Reader {
     timer: Pin<Box<Sleep>>,
     /// Whether it was said that there is no file.
     is_missing: bool,
+    /// Whether it was said that the next one may not be read.
+    is_closed: bool,
     /// Whether it waits for a change.
     is_waiting: bool,
 }
 
 impl Reader {
-    /// Opens the file of an earlier run, or the one that has the name now.
-    fn begin(&mut self, kept: Option<&Kept>, from_end: bool) -> io::Result<()> {
-        if let Some(kept) = kept {
+    /// The file of an earlier run, or the one that has the name now, and where to begin in it.
+    fn first(&mut self, earlier: Option<(&Kept, Changed)>, from_end: bool) -> io::Result<Option<Begun>> {
+        if let Some((kept, written)) = earlier {
             if let Some((file, identity)) = neighbours::find(&self.path, &kept.identity)? {
-                self.enter(file, identity, kept.offset);
-                return Ok(());
+                return Ok(Some((file, identity, kept.offset)));
             }
             tracing::warn!(
                 "{}: the file that an earlier run has read is not there any more: lines may be lost, or come again",
                 self.shown()
             );
+            // What is made of other lines must not replace what that run has made last, and not noted.
+            self.position = (kept.position / NO_PART + 1).saturating_mul(NO_PART);
+            self.boundary = self.position;
+            let instead = neighbours::instead_of(kept, written, &self.path)?;
+            if instead.is_some() {
+                return Ok(instead);
+            }
         }
         let Some((file, identity)) = neighbours::open(&self.path)? else {
-            return Ok(());
+            return Ok(None);
         };
-        let offset = if from_end && kept.is_none() {
+        let offset = if from_end && earlier.is_none() {
             end_of_lines(&file)?
         } else {
             0
         };
-        self.enter(file, identity, offset);
-        Ok(())
+        Ok(Some((file, identity, offset)))
     }
 
     fn shown(&self) -> String {
@@ -210,7 +243,7 @@ impl Reader {
         if let Some(keeper) = &self.keeper {
             keeper.enter(self.boundary, identity, offset);
         }
-        self.is_missing = false;
+        (self.is_missing, self.is_closed) = (false, false);
         let file = Arc::new(file);
         self.ahead.enter(file.clone(), identity, offset);
         self.current = Some(Current { file, offset, identity });
@@ -219,10 +252,23 @@ impl Reader {
     /// What is there now, whole lines if there are any; 0 at the end. The second number is how many bytes of a line
     /// without an end follow.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<(usize, usize)> {
-        let Some(current) = &mut self.current else {
-            return Ok((0, 0));
+        let count = loop {
+            let Some(current) = &self.current else {
+                return Ok((0, 0));
+            };
+            let count = current.file.read_at(buffer, current.offset)?;
+            // Only now is it certain that these bytes follow those before them.
+            if !current.is_truncated(count)? {
+                break count;
+            }
+            let is_open = self.is_within_record();
+            self.begin_anew()?;
+            if is_open {
+                // The next line must not be joined to it.
+                buffer[0] = b'\n';
+                return Ok((1, 0));
+            }
         };
-        let count = current.file.read_at(buffer, current.offset)?;
         let whole = match memrchr(b'\n', &buffer[..count]) {
             Some(last) => last + 1,
             // A line that is longer than the buffer is given on in pieces.
@@ -251,19 +297,17 @@ impl Reader {
         }
     }
 
-    /// Begins the file anew if it was truncated. One that has grown beyond its old end since then is told by its first
-    /// bytes.
-    fn check(&mut self) -> io::Result<()> {
+    /// Begins the file anew, which was truncated.
+    fn begin_anew(&mut self) -> io::Result<()> {
         let Some(current) = &self.current else { return Ok(()) };
-        if current.file.size()? < current.offset || !current.identity.is_of(&current.file) {
-            tracing::warn!(
-                "{}: it was truncated; lines that were written since it was last read may be lost",
-                self.shown()
-            );
-            let file = current.file.duplicate()?;
-            let identity = Identity::of(&file)?;
-            self.enter(file, identity, 0);
-        }
+        tracing::warn!(
+            "{}: it was truncated; lines that were written since it was last read may be lost",
+            self.shown()
+        );
+        let file = current.file.duplicate()?;
+        let identity = Identity::of(&file)?;
+        self.boundary = self.position;
+        self.enter(file, identity, 0);
         Ok(())
     }
 
@@ -283,6 +327,13 @@ impl Reader {
         let size = current.file.size()?;
         match neighbours::next(&self.path, &current.identity, current.file.changed()?)? {
             Next::Same => Ok(None),
+            Next::Closed(path) => {
+                if !std::mem::replace(&mut self.is_closed, true) {
+                    let path = shown(path.as_os_str().as_bytes());
+                    tracing::warn!("{path}: it comes next, and may not be read yet: permission denied");
+                }
+                Ok(None)
+            }
             Next::File(file, identity) => {
                 // It may have been written to up to the moment when it lost its name.
                 if size < current.file.size()? || current.offset + (torn as u64) < size {
@@ -306,7 +357,7 @@ impl Reader {
     /// Waits for a change.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.watch.is_none() {
-            self.watch = FolderWatch::of(&self.path);
+            self.watch = FolderWatch::of(&neighbours::target(&self.path));
         }
         let has_changed = self
             .watch
@@ -349,8 +400,6 @@ impl StreamReader for Reader {
             if self.is_waiting {
                 std::task::ready!(self.wait(context));
                 self.is_waiting = false;
-                // Before anything is read where the end was.
-                self.check().map_err(failed)?;
             }
             let (count, torn) = self.read(buffer).map_err(failed)?;
             if count > 0 {

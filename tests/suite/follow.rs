@@ -114,6 +114,59 @@ fn truncated_file_is_read_anew() {
 }
 
 #[test]
+fn truncation_during_a_backlog_tears_no_line() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    // More than the pipeline holds while nobody reads its output.
+    log.write(1_000_000);
+    let (running, mut lines) = follow(&folder, "read log follow=true");
+    expect(&mut lines, 0..1);
+    log.file.set_len(0).expect("truncated");
+    let (mut next, before) = (1, log.lines);
+    log.write(1_000_000);
+    let first = lines.find(|line| {
+        let is_old = *line == next.to_string();
+        next += 1;
+        !is_old
+    });
+    assert_eq!(first, Some(before.to_string()));
+    assert!(next < before, "there was a backlog");
+    expect(&mut lines, before + 1..log.lines);
+    let said = end(running);
+    assert!(said.contains("it was truncated"), "{said}");
+    assert_eq!(lines.next(), None);
+}
+
+/// As containers' logs are: a link, and what it leads to is rotated in another folder.
+#[test]
+fn rotation_behind_a_link_loses_no_line() {
+    let folder = Folder::new();
+    for name in ["pod", "containers"] {
+        fs::create_dir(folder.join(name)).expect("created");
+    }
+    std::os::unix::fs::symlink("../pod/log", folder.join("containers/app.log")).expect("linked");
+    let pod = folder.join("pod");
+    let mut lines_written = 0;
+    let mut write = |count: u32| {
+        let text = numbers(lines_written..lines_written + count);
+        open(&pod.join("log")).write_all(text.as_bytes()).expect("written");
+        lines_written += count;
+    };
+    let rotate = |to: &str| fs::rename(pod.join("log"), pod.join(to)).expect("renamed");
+    write(1_000_000);
+    let (running, mut lines) = follow(&folder, "read containers/app.log follow=true");
+    expect(&mut lines, 0..1);
+    // Two rotations while there is a backlog.
+    rotate("log.20261127-100000");
+    write(10);
+    rotate("log.20261127-110000");
+    write(10);
+    expect(&mut lines, 1..1_000_020);
+    end(running);
+    assert_eq!(lines.next(), None);
+}
+
+#[test]
 fn replaced_and_recreated_files_are_found() {
     let folder = Folder::new();
     let mut log = Log::new(&folder);
@@ -321,6 +374,46 @@ fn until(running: &mut Running, text: &str) {
         if line.contains(text) {
             return;
         }
+    }
+}
+
+/// What others have done with the files while nothing ran.
+#[test]
+fn files_of_a_pause_are_not_skipped() {
+    for was_copied in [false, true] {
+        let folder = Folder::new();
+        let mut log = Log::new(&folder);
+        log.write(1000);
+        let pipeline = "read log follow=true state=s | write out append=true";
+        let mut running = highwater(["--progress", "json", "--interval", "100ms", pipeline])
+            .within(&folder)
+            .start();
+        assert!(running.writes(3890));
+        end(running);
+        log.write(1000);
+        if was_copied {
+            fs::copy(folder.join("log"), folder.join("log.1")).expect("copied");
+            log.file.set_len(0).expect("truncated");
+        } else {
+            // As delaycompress does: what was read is there only compressed.
+            log.rotate();
+            log.write(1000);
+            log.rotate();
+            fs::rename(folder.join("log.2"), folder.join("log.2.gz")).expect("renamed");
+            fs::write(folder.join("log.2.gz"), "packed").expect("written");
+            fs::copy(folder.join("log.2.gz"), folder.join("packed")).expect("copied");
+            fs::rename(folder.join("packed"), folder.join("log.2.gz")).expect("renamed");
+        }
+        log.write(1000);
+        let all = log.lines;
+        let mut running = highwater(["--progress", "json", "--interval", "100ms", pipeline])
+            .within(&folder)
+            .start();
+        // In the other case the second thousand is only in the compressed file.
+        let missed = numbers(if was_copied { 1000 } else { 2000 }..all);
+        assert!(running.writes(missed.len() as u64));
+        end(running);
+        assert!(folder.read("out") == (numbers(0..1000) + &missed).into_bytes(), "{was_copied}");
     }
 }
 

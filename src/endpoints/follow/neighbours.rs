@@ -1,6 +1,5 @@
 //! The files that have had a name: rotation gives them other names in the same folder.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -10,10 +9,7 @@ use rustix::io::Errno;
 
 use crate::platform::{FileStamp, files};
 
-use super::state::{FollowedFile, Identity};
-
-/// Ends of names of compressed files, which are not read.
-const COMPRESSED: [&str; 6] = ["gz", "bz2", "xz", "zst", "lz4", "Z"];
+use super::state::{FollowedFile, Identity, Kept};
 
 /// What follows a file that was read to its end.
 pub enum Next {
@@ -21,6 +17,13 @@ pub enum Next {
     Same,
     /// The file that had the name after it.
     File(FollowedFile, Identity),
+    /// There is one, which may not be read yet: its rights come later than its name.
+    Closed(PathBuf),
+}
+
+/// The path of the file that a path stands for: a link's own folder does not show how its target is rotated.
+pub fn target(path: &Path) -> PathBuf {
+    files::follow_links(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Opens a file; `None` if there is none.
@@ -37,6 +40,7 @@ pub fn open(path: &Path) -> io::Result<Option<(FollowedFile, Identity)>> {
 
 /// The file that a state is about, whatever its name is by now.
 pub fn find(path: &Path, wanted: &Identity) -> io::Result<Option<(FollowedFile, Identity)>> {
+    let path = &target(path);
     loop {
         let all = neighbours(path)?;
         let Some(named) = all
@@ -55,6 +59,26 @@ pub fn find(path: &Path, wanted: &Identity) -> io::Result<Option<(FollowedFile, 
     }
 }
 
+/// Where to go on if the file of a state is not there any more, with the offset there: in a copy of it, as copytruncate makes,
+/// or at the oldest of the rotated files that was changed after the state was written.
+pub fn instead_of(lost: &Kept, since: Changed, path: &Path) -> io::Result<Option<(FollowedFile, Identity, u64)>> {
+    let path = &target(path);
+    let mut later = Vec::new();
+    for neighbour in neighbours(path)?.into_iter().map(|neighbour| neighbour.path) {
+        let Some((file, identity)) = open(&neighbour)?.filter(|_| is_rotated(path, &neighbour)) else {
+            continue;
+        };
+        if !lost.identity.is_short() && lost.identity.is_of(&file) && file.size()? >= lost.offset {
+            return Ok(Some((file, identity, lost.offset)));
+        }
+        later.push((file.changed()?, neighbour));
+    }
+    later.retain(|(changed, _)| *changed > since);
+    let oldest = later.into_iter().min();
+    let opened = oldest.map(|(_, path)| open(&path)).transpose()?.flatten();
+    Ok(opened.map(|(file, identity)| (file, identity, 0)))
+}
+
 /// What follows the file `current`, which is open and was changed last at that time.
 pub fn next(path: &Path, current: &Identity, last: Changed) -> io::Result<Next> {
     // A rotation between the look and the opening leads to the wrong file; then it is done again.
@@ -63,15 +87,18 @@ pub fn next(path: &Path, current: &Identity, last: Changed) -> io::Result<Next> 
         let Some(successor) = files.first() else {
             return Ok(Next::Same);
         };
-        let Some((file, identity)) = open(successor)? else {
-            if behind(path, current, last)? == files {
-                return Ok(Next::Same);
+        let (file, identity) = match open(successor) {
+            Ok(Some(opened)) => opened,
+            Ok(None) if behind(path, current, last)? == files => return Ok(Next::Same),
+            Ok(None) => continue,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Ok(Next::Closed(successor.clone()));
             }
-            continue;
+            Err(error) => return Err(error),
         };
         if behind(path, current, last)? == files {
             // A writer may go on with the old file until it has been told to open the new one.
-            if successor == path && file.size()? == 0 {
+            if files.len() == 1 && file.size()? == 0 {
                 return Ok(Next::Same);
             }
             return Ok(Next::File(file, identity));
@@ -98,14 +125,13 @@ pub fn changed(found: &Stat) -> Changed {
 /// The files that had the name after the file `current`, the next one first and last the one that has it now; none if that
 /// is itself.
 fn behind(path: &Path, current: &Identity, last: Changed) -> io::Result<Vec<PathBuf>> {
-    let is_current = |neighbour: &&Neighbour| current.is_at(neighbour.device, neighbour.inode);
-    let all = neighbours(path)?;
-    if all
-        .iter()
-        .any(|neighbour| neighbour.path == path && is_current(&neighbour))
-    {
+    // Mostly nothing has happened, and the folder may be large.
+    if files::stat(path).is_ok_and(|named| current.is_at(named.st_dev, named.st_ino)) {
         return Ok(Vec::new());
     }
+    let path = &target(path);
+    let is_current = |neighbour: &&Neighbour| current.is_at(neighbour.device, neighbour.inode);
+    let all = neighbours(path)?;
     let own = all.iter().find(is_current).map(|own| own.path.clone());
     let all = all.into_iter().map(|neighbour| neighbour.path);
     let mut behind: Vec<PathBuf> = if let Some(own) = own.as_ref().and_then(|own| number(path, own)) {
@@ -138,7 +164,12 @@ fn is_rotated(path: &Path, neighbour: &Path) -> bool {
         .file_name()
         .zip(neighbour.file_name())
         .and_then(|(name, neighbour)| neighbour.as_bytes().strip_prefix(name.as_bytes()));
-    matches!(end, Some([b'.' | b'-' | b'_', digit, ..]) if digit.is_ascii_digit())
+    let Some([b'.' | b'-' | b'_', date @ ..]) = end else {
+        return false;
+    };
+    // A compressed one, or one of sums, has more behind it.
+    let is_part = |byte: &u8| byte.is_ascii_digit() || b"-_.:T".contains(byte);
+    date.first().is_some_and(u8::is_ascii_digit) && date.iter().all(is_part)
 }
 
 /// The number behind the name, unless it is a date.
@@ -162,7 +193,7 @@ struct Neighbour {
     inode: u64,
 }
 
-/// All of them, the name itself included, as they were at one moment; compressed ones are left out.
+/// All of them, the name itself included, as they were at one moment.
 fn neighbours(path: &Path) -> io::Result<Vec<Neighbour>> {
     // A rotation renames one file after the other, and a folder that is read meanwhile may not show some of them.
     const TRIES: usize = 100;
@@ -183,28 +214,20 @@ fn seen(path: &Path) -> io::Result<Vec<Neighbour>> {
     let entries = match files::entries(folder.unwrap_or(Path::new("."))) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        // Only the name can be looked at.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => vec![path.to_owned()],
         Err(error) => return Err(error),
     };
     let mut all = Vec::new();
     for entry in entries {
         let of_entry = entry.file_name().unwrap_or_default();
-        let is_packed = entry
-            .extension()
-            .is_some_and(|end| COMPRESSED.iter().any(|known| end == OsStr::new(known)));
-        if !of_entry.as_bytes().starts_with(name.as_bytes()) || is_packed {
+        if !of_entry.as_bytes().starts_with(name.as_bytes()) {
             continue;
         }
-        // The name itself may be a link to the file.
-        let is_name = of_entry == name;
-        let found = if is_name {
-            files::stat(path)
-        } else {
-            files::lstat(&entry)
-        };
-        let Ok(found) = found else { continue };
+        let Ok(found) = files::lstat(&entry) else { continue };
         if FileType::from_raw_mode(found.st_mode).is_file() {
             all.push(Neighbour {
-                path: if is_name { path.to_owned() } else { entry },
+                path: if of_entry == name { path.to_owned() } else { entry },
                 device: found.st_dev,
                 inode: found.st_ino,
             });
@@ -262,7 +285,15 @@ mod tests {
         for name in ["app.log.1", "app.log-20261127", "app.log_2026-11-27"] {
             assert!(is_rotated(path, &Path::new("a").join(name)), "{name}");
         }
-        for name in ["app.log", "app.log.state", "app.log.conf", "app.log2", "other.1"] {
+        for name in [
+            "app.log",
+            "app.log.state",
+            "app.log.conf",
+            "app.log2",
+            "other.1",
+            "app.log.1.gz",
+            "app.log.2026-11-27.zip",
+        ] {
             assert!(!is_rotated(path, &Path::new("a").join(name)), "{name}");
         }
     }

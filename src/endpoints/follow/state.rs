@@ -92,9 +92,9 @@ impl Identity {
         self.head_bytes < HEAD
     }
 
-    /// Sums what is there by now.
+    /// Sums what is there by now, if it still begins as it did.
     pub fn lengthen(&mut self, file: &FollowedFile) {
-        if let Some((bytes, sum)) = head(file, HEAD) {
+        if let Some((bytes, sum)) = head(file, HEAD).filter(|_| self.is_of(file)) {
             (self.head_bytes, self.head_sum) = (bytes, sum);
         }
     }
@@ -205,6 +205,11 @@ impl StateFile {
             );
             Failure::because(Kind::Integrity, "cannot go on", why)
         })
+    }
+
+    /// When it was written.
+    pub fn changed(&self) -> io::Result<Changed> {
+        Ok(changed(&files::fstat(&self.locked)?))
     }
 
     /// Replaces it, durably.
