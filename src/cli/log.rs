@@ -24,7 +24,7 @@ pub enum LogLevel {
     Info,
     /// What a developer wants to know.
     Debug,
-    /// Everything.
+    /// Everything that is no library's.
     Trace,
 }
 
@@ -91,7 +91,9 @@ impl<'a> MakeWriter<'a> for Messages {
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Self::Writer {
         let is_ours = metadata.target().starts_with(env!("CARGO_PKG_NAME"));
-        if is_ours || self.has_libraries {
+        // What libraries trace may have passwords in it.
+        let may_be_said = self.has_libraries && *metadata.level() != Level::TRACE;
+        if is_ours || may_be_said {
             OptionalWriter::some(StandardError)
         } else {
             OptionalWriter::none()

@@ -413,7 +413,10 @@ fn files_of_a_pause_are_not_skipped() {
         let missed = numbers(if was_copied { 1000 } else { 2000 }..all);
         assert!(running.writes(missed.len() as u64));
         end(running);
-        assert!(folder.read("out") == (numbers(0..1000) + &missed).into_bytes(), "{was_copied}");
+        assert!(
+            folder.read("out") == (numbers(0..1000) + &missed).into_bytes(),
+            "{was_copied}"
+        );
     }
 }
 

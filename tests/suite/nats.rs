@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
+use async_nats::jetstream::stream;
 use flate2::read::MultiGzDecoder;
 use rustix::process::Signal;
 
@@ -444,6 +445,79 @@ fn server_that_restarts_loses_nothing() {
     assert_eq!(server.consumer("S", "w").num_ack_pending, 0);
 }
 
+#[test]
+fn messages_of_a_stream_made_anew_are_not_taken_for_those_before() {
+    let Some(mut server) = server() else { return };
+    let create = |server: &Server| {
+        let made = server.with(|context| async move {
+            let configuration = stream::Config {
+                name: "S".to_owned(),
+                subjects: vec!["S.>".to_owned()],
+                storage: stream::StorageType::Memory,
+                ..stream::Config::default()
+            };
+            let stream = context.create_stream(configuration).await.expect("created");
+            let configuration = pull::Config {
+                durable_name: Some("w".to_owned()),
+                ack_policy: AckPolicy::Explicit,
+                ..pull::Config::default()
+            };
+            stream.create_consumer(configuration).await.map(drop)
+        });
+        made.expect("created");
+    };
+    let folder = Folder::new();
+    create(&server);
+    publish(&server, 10..60);
+    let read = format!(
+        "read {} consumer=w | batch records=100 (write {{position}})",
+        server.url("S")
+    );
+    let arguments = ["--progress", "json", "--interval", "10ms", &read];
+    let mut running = highwater(arguments).within(&folder).start();
+    assert!(running.writes(150));
+    // Its streams are gone with it.
+    server.restart();
+    create(&server);
+    publish(&server, 60..110);
+    let run = running.wait();
+    assert_eq!(run.code, Some(3), "{}", run.stderr);
+    assert_eq!(server.consumer("S", "w").ack_floor.stream_sequence, 0);
+    assert!(lines(&folder).is_empty());
+}
+
+#[test]
+fn consumer_that_is_gone_ends_the_run() {
+    let Some(mut server) = server() else { return };
+    let folder = Folder::new();
+    server.create("S", ENDLESS);
+    server.create_consumer(
+        "S",
+        pull::Config {
+            durable_name: Some("w".to_owned()),
+            ack_policy: AckPolicy::Explicit,
+            memory_storage: true,
+            ..pull::Config::default()
+        },
+    );
+    publish(&server, 10..60);
+    let read = format!(
+        "read {} consumer=w idle=1h | batch records=100 (write {{position}})",
+        server.url("S")
+    );
+    let arguments = ["--progress", "json", "--interval", "10ms", &read];
+    let mut running = highwater(arguments).within(&folder).start();
+    assert!(running.writes(150));
+    server.restart();
+    let run = running.wait();
+    assert_eq!(run.code, Some(3), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("the consumer w: it is not there any more"),
+        "{}",
+        run.stderr
+    );
+}
+
 /// How many runs are killed.
 fn kills() -> usize {
     let given = std::env::var("HIGHWATER_KILLS").ok();
@@ -670,4 +744,8 @@ fn server_may_ask_for_certificates_and_passwords() {
     read("localhost", "user=@user").fails(9);
     read("localhost", &format!("user=@wrong ca={authorities}")).fails(9);
     read("localhost", &format!("user=@missing ca={authorities}")).fails(2);
+    let place = format!("nats://localhost:{port}/S consumer=w user=@user verify=false");
+    let pipeline = format!("read {place} | batch every=1s (write {{n}})");
+    let traced = highwater(["--log", "trace", &pipeline]).within(&folder).run();
+    assert!(!traced.stderr.contains("secret"), "{}", traced.stderr);
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::datetime::DateTime;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::{AckPolicy, Config, Info, pull};
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
@@ -22,6 +23,38 @@ pub struct Found {
     pub ack_wait: Duration,
     /// The most deliveries to all readers together that are not acknowledged.
     pub most: Option<usize>,
+    /// When it was made.
+    pub created: DateTime,
+}
+
+/// Whether a consumer is still there.
+pub enum Presence {
+    /// It is, or the server cannot tell now.
+    Same,
+    /// There is another one of that name: the stream or the consumer was made anew.
+    Another,
+    /// There is none.
+    Gone,
+}
+
+/// Whether that is another moment: a server that was started again says the same one less exactly.
+fn is_later(one: DateTime, other: DateTime) -> bool {
+    const SECOND: u128 = 1_000_000_000;
+    let [one, other] = [one, other].map(DateTime::unix_timestamp_nanos);
+    one.abs_diff(other) > SECOND
+}
+
+/// Asks whether the consumer is there that was made at that time.
+pub async fn presence(context: &Context, stream: &str, name: &str, created: DateTime) -> Presence {
+    use ConsumerInfoErrorKind::{NotFound, StreamNotFound};
+    let Ok(of_stream) = context.get_stream_no_info(stream).await else {
+        return Presence::Same;
+    };
+    match of_stream.consumer_info(name).await {
+        Ok(info) if is_later(info.created, created) => Presence::Another,
+        Err(error) if matches!(error.kind(), NotFound | StreamNotFound) => Presence::Gone,
+        Ok(_) | Err(_) => Presence::Same,
+    }
 }
 
 impl Consumer {
@@ -50,6 +83,7 @@ impl Consumer {
             most: usize::try_from(info.config.max_ack_pending)
                 .ok()
                 .filter(|most| *most > 0),
+            created: info.created,
         })
     }
 

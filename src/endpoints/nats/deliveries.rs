@@ -1,6 +1,6 @@
 //! Messages that were delivered and are not acknowledged.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use async_nats::Subject;
 
@@ -23,6 +23,8 @@ pub struct Parsed {
     pub stream: u64,
     pub number: u64,
     pub times: u64,
+    /// When the stream got the message, in nanoseconds: with its number that is its identity.
+    pub time: u64,
     /// How many messages wait at the server behind it.
     pub pending: u64,
 }
@@ -54,11 +56,12 @@ impl Subjects {
         self.behind = behind;
         let mut numbers = numbers.split('.').map_while(|token| token.parse().ok());
         let mut next = || numbers.next();
-        let (times, stream, number, _time, pending) = (next()?, next()?, next()?, next()?, next()?);
+        let (times, stream, number, time, pending) = (next()?, next()?, next()?, next()?, next()?);
         Some(Parsed {
             stream,
             number,
             times,
+            time,
             pending,
         })
     }
@@ -73,8 +76,20 @@ impl Subjects {
     }
 }
 
-/// Bytes of memory that one of them takes.
-pub const EACH: u64 = 2 * size_of::<Delivery>() as u64 + 4 * size_of::<u64>() as u64;
+/// What became of a delivery that came.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is held now.
+    New(Delivery),
+    /// The message is held already.
+    Held,
+    /// Another message of that number is held: the stream was made anew.
+    Another,
+}
+
+/// Bytes of memory that one of them takes: in the queue, whose room doubles, in a run that is being acknowledged, twice, and
+/// in the table of those that are held, which is at most seven eighths full.
+pub const EACH: u64 = 4 * size_of::<Delivery>() as u64 + 5 * size_of::<u64>() as u64;
 
 /// How many positions there are in an epoch: as many as names have digits for.
 const EPOCH: u128 = 10_u128.pow(16);
@@ -83,7 +98,8 @@ const EPOCH: u128 = 10_u128.pow(16);
 #[derive(Debug, Default)]
 pub struct Deliveries {
     held: VecDeque<Delivery>,
-    streams: HashSet<u64>,
+    /// The messages that are held: their numbers in the stream, and when it got them.
+    streams: HashMap<u64, u64>,
     /// The last number of a delivery.
     last: u64,
     /// Distinguishes numbers that come again, because the server has forgotten deliveries or the consumer is another one;
@@ -100,15 +116,17 @@ impl Deliveries {
         }
     }
 
-    /// Adds a delivery; `None` if the message is held already. Positions only grow. They are even behind a message and odd
+    /// Adds a delivery. Positions only grow. They are even behind a message and odd
     /// before it, so that two readers of a consumer never have the same one, even if both began at the same moment.
-    pub fn add(&mut self, parsed: Parsed, now: impl FnOnce() -> u64) -> Option<Delivery> {
+    pub fn add(&mut self, parsed: Parsed, now: impl FnOnce() -> u64) -> Added {
         if parsed.number <= self.last {
             self.epoch = now().max(self.epoch + 1);
         }
         self.last = parsed.number;
-        if !self.streams.insert(parsed.stream) {
-            return None;
+        match self.streams.insert(parsed.stream, parsed.time) {
+            None => {}
+            Some(time) if time == parsed.time => return Added::Held,
+            Some(_) => return Added::Another,
         }
         let delivery = Delivery {
             position: u128::from(self.epoch) * EPOCH + 2 * u128::from(parsed.number),
@@ -117,7 +135,7 @@ impl Deliveries {
             times: parsed.times,
         };
         self.held.push_back(delivery);
-        Some(delivery)
+        Added::New(delivery)
     }
 
     /// How many there are.
@@ -160,7 +178,17 @@ mod tests {
             stream,
             number,
             times: 1,
+            time: 10 * stream,
             pending: 0,
+        }
+    }
+
+    impl Added {
+        fn new(self) -> Delivery {
+            match self {
+                Self::New(delivery) => delivery,
+                other => panic!("{other:?}"),
+            }
         }
     }
 
@@ -177,10 +205,10 @@ mod tests {
             let mut subjects = Subjects::default();
             let parsed = subjects.parse(subject).expect("a subject");
             assert_eq!(
-                (parsed.times, parsed.stream, parsed.number, parsed.pending),
-                (2, 10, 11, 4)
+                (parsed.times, parsed.stream, parsed.number, parsed.time, parsed.pending),
+                (2, 10, 11, 123, 4)
             );
-            let delivery = Deliveries::default().add(parsed, || 0).expect("new");
+            let delivery = Deliveries::default().add(parsed, || 0).new();
             assert_eq!(subjects.of(delivery).as_str(), shown);
         }
         for wrong in ["", "$JS.ACK.S.c.2.10.11.123", "$JS.ACK.S.c.x.10.11.123.4", "_INBOX.a"] {
@@ -191,21 +219,26 @@ mod tests {
     #[test]
     fn message_that_is_held_is_not_added() {
         let mut held = Deliveries::default();
-        assert!(held.add(parsed(5, 1), || 0).is_some());
-        assert!(held.add(parsed(6, 2), || 0).is_some());
-        assert!(held.add(parsed(5, 3), || 0).is_none());
+        held.add(parsed(5, 1), || 0).new();
+        held.add(parsed(6, 2), || 0).new();
+        assert_eq!(held.add(parsed(5, 3), || 0), Added::Held);
         let taken = held.take_up_to(2);
         assert_eq!(taken.len(), 1);
-        assert!(held.add(parsed(5, 4), || 0).is_none(), "not confirmed yet");
+        assert_eq!(held.add(parsed(5, 4), || 0), Added::Held, "not confirmed yet");
         held.forget(&taken);
-        assert!(held.add(parsed(5, 5), || 0).is_some());
+        held.add(parsed(5, 5), || 0).new();
         assert_eq!(held.len(), 2);
+        let other = Parsed {
+            time: 51,
+            ..parsed(5, 1)
+        };
+        assert_eq!(held.add(other, || 0), Added::Another);
     }
 
     #[test]
     fn positions_grow_when_numbers_come_again() {
         let mut held = Deliveries::default();
-        let mut position = |stream, number| held.add(parsed(stream, number), || 7).expect("new").position;
+        let mut position = |stream, number| held.add(parsed(stream, number), || 7).new().position;
         let positions = [
             position(1, 8),
             position(2, 9),
@@ -221,7 +254,7 @@ mod tests {
 
     #[test]
     fn readers_of_another_moment_have_other_positions() {
-        let position = |began| Deliveries::new(began).add(parsed(1, 1), || 0).expect("new").position;
+        let position = |began| Deliveries::new(began).add(parsed(1, 1), || 0).new().position;
         assert!(position(5) < position(6));
     }
 }

@@ -173,6 +173,7 @@ impl Endpoint for Queue {
                 most: found.most.map_or(most, |all| all.min(most)),
                 is_bound_by_consumer: found.most.is_some_and(|all| all < most),
                 ack_wait: found.ack_wait,
+                created: found.created,
                 idle: self.idle,
                 wanted: self.wanted,
             };

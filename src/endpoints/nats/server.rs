@@ -213,6 +213,8 @@ fn secret(path: &Path) -> Result<String, Failure> {
 pub struct Events {
     is_open: AtomicBool,
     was_lost: AtomicBool,
+    /// Whether nobody has gone on yet with another connection than the one that was lost.
+    is_behind: AtomicBool,
     again: Notify,
 }
 
@@ -221,6 +223,7 @@ impl Events {
         match event {
             Event::Disconnected => {
                 self.was_lost.store(true, Ordering::Relaxed);
+                self.is_behind.store(true, Ordering::Relaxed);
                 tracing::warn!("the connection was lost; connecting again");
             }
             Event::Connected if self.was_lost.swap(false, Ordering::Relaxed) => {
@@ -239,6 +242,17 @@ impl Events {
     /// Waits until there is another connection than the one before.
     pub async fn connected_again(&self) {
         self.again.notified().await;
+    }
+
+    /// Everything goes on with the connection that there is now.
+    pub fn caught_up(&self) {
+        let is_lost = self.was_lost.load(Ordering::Relaxed);
+        self.is_behind.store(is_lost, Ordering::Relaxed);
+    }
+
+    /// Whether the connection was lost, and all has not gone on with another one.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::Relaxed)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use async_nats::client::Request;
+use async_nats::datetime::DateTime;
 use async_nats::jetstream::Context;
 use async_nats::{Client, Message, StatusCode, Subscriber};
 use bytes::Bytes;
@@ -18,8 +19,8 @@ use crate::grammar::{format_size, human_size};
 use crate::records::json::Scanner;
 
 use super::super::messages;
-use super::consumer::with_sources;
-use super::deliveries::{Deliveries, Delivery, Parsed, Subjects};
+use super::consumer::{self, Presence, with_sources};
+use super::deliveries::{Added, Deliveries, Delivery, Parsed, Subjects};
 use super::handover::{Record, Shared};
 use super::server::Events;
 
@@ -67,6 +68,8 @@ pub struct Terms {
     /// Whether that is the consumer's bound, which is less than what was asked for.
     pub is_bound_by_consumer: bool,
     pub ack_wait: Duration,
+    /// When the consumer was made.
+    pub created: DateTime,
     /// After how long without a message it ends.
     pub idle: Option<Duration>,
     /// After how many messages it ends.
@@ -126,6 +129,8 @@ pub struct Session {
     has_warned: bool,
     /// Whether no more comes: what is still delivered is given back.
     is_over: bool,
+    /// Whether the consumer is not there any more, so that nothing can be said of what it has delivered.
+    is_gone: bool,
 }
 
 impl Session {
@@ -157,6 +162,7 @@ impl Session {
             scanner: Scanner::new(),
             has_warned: false,
             is_over: false,
+            is_gone: false,
         };
         tokio::spawn(session.run());
         Ok(shared)
@@ -200,7 +206,7 @@ impl Session {
                         shared.changed().await;
                     }
                 },
-                is_confirmed = confirming => self.confirmed(is_confirmed),
+                is_confirmed = confirming => self.confirmed(is_confirmed).await,
                 _ = alive.tick() => self.say_alive().await,
                 () = events.connected_again() => {
                     if let Err(failure) = self.begin_again().await {
@@ -208,7 +214,7 @@ impl Session {
                     }
                 }
                 () = shared.changed() => {}
-                () = sleep_until(wake) => self.check_times(),
+                () = sleep_until(wake) => self.check_times().await,
             }
         }
     }
@@ -221,11 +227,39 @@ impl Session {
         }
     }
 
-    fn check_times(&mut self) {
+    async fn check_times(&mut self) {
         if self.pull.as_ref().is_some_and(|pull| pull.deadline <= Instant::now()) {
-            // It was lost, or the server has not said that its bytes are used up.
+            // It was lost, or the server has not said that its bytes are used up; some do not answer for a consumer that is
+            // not there.
             self.pulled(false);
+            if !self.events.is_behind() {
+                self.check_consumer().await;
+            }
         }
+    }
+
+    /// Ends the reading if the consumer is not there any more.
+    async fn check_consumer(&mut self) {
+        let Terms {
+            stream,
+            consumer,
+            created,
+            ..
+        } = &self.terms;
+        let why = match consumer::presence(&self.context, stream, consumer, *created).await {
+            Presence::Same => return,
+            Presence::Another => "it was made anew: what is held is of the one before",
+            Presence::Gone => "it is not there any more",
+        };
+        let operation = format!("cannot read through the consumer {consumer}");
+        self.lose(Failure::because(Kind::Source, operation, why));
+    }
+
+    /// Ends the reading, and leaves what was delivered.
+    fn lose(&mut self, failure: Failure) {
+        self.is_gone = true;
+        self.pull = None;
+        self.stop(Err(failure));
     }
 
     /// A request is over. `is_refused` says that the next one has to wait.
@@ -264,7 +298,7 @@ impl Session {
         if self.is_over || !self.shared.has_room(share) {
             return Ok(());
         }
-        if self.pull.is_some() || self.resume > Instant::now() {
+        if self.pull.is_some() || self.resume > Instant::now() || self.events.is_behind() {
             return Ok(());
         }
         let room = self.terms.most.saturating_sub(self.deliveries.len());
@@ -325,11 +359,11 @@ impl Session {
             None | Some(StatusCode::OK) => {}
             // Of a request that was taken to be lost.
             Some(_) if message.subject.as_str() != self.reply() => return Ok(()),
-            Some(StatusCode::IDLE_HEARTBEAT) => return Ok(()),
             Some(StatusCode::REQUEST_TERMINATED) => return self.terminated(&message.description.unwrap_or_default()),
             Some(StatusCode::NO_RESPONDERS) => {
-                // The server has begun anew, and does not know its consumers yet.
+                // The server has begun anew, and does not know its consumers yet, or this one is gone.
                 self.pulled(true);
+                self.check_consumer().await;
                 return Ok(());
             }
             Some(status) => {
@@ -387,9 +421,16 @@ impl Session {
         if parsed.times > 1 {
             queue.redelivered.fetch_add(1, Ordering::Relaxed);
         }
-        let Some(delivery) = self.deliveries.add(parsed, now) else {
-            // It is held here: what was done so far goes on.
-            return Ok(());
+        let delivery = match self.deliveries.add(parsed, now) {
+            Added::New(delivery) => delivery,
+            // What was done so far goes on.
+            Added::Held => return Ok(()),
+            Added::Another => {
+                let operation = format!("cannot read from the stream {}", self.terms.stream);
+                let why = "it was made anew: what is held is of the one before";
+                self.lose(Failure::because(Kind::Source, operation, why));
+                return Ok(());
+            }
         };
         if self.is_over {
             return Ok(());
@@ -471,7 +512,7 @@ impl Session {
         }
         let durable = self.shared.durable();
         let run = self.deliveries.take_up_to(durable);
-        if !run.is_empty() {
+        if !run.is_empty() && !self.is_gone {
             self.send(run.into());
         }
     }
@@ -503,18 +544,24 @@ impl Session {
         self.confirming = Some((tokio::spawn(sent), run));
     }
 
-    fn confirmed(&mut self, is_confirmed: bool) {
+    async fn confirmed(&mut self, is_confirmed: bool) {
         let Some((_, run)) = self.confirming.take() else { return };
         if is_confirmed {
             self.deliveries.forget(&run);
             self.count_held();
-        } else {
+            return;
+        }
+        self.check_consumer().await;
+        if !self.is_gone {
             self.send(run);
         }
     }
 
     /// Tells the server that what is held is being worked on.
     async fn say_alive(&self) {
+        if self.is_gone {
+            return;
+        }
         let confirming = self.confirming.iter().flat_map(|(_, run)| run.iter().copied());
         for delivery in confirming.chain(self.deliveries.iter()) {
             self.say(delivery, "+WPI").await;
@@ -528,12 +575,20 @@ impl Session {
         }
         (self.inbox, self.subscriber) = subscribe(&self.client).await?;
         self.pull = None;
-        if let Some((sent, run)) = self.confirming.take() {
+        // Nothing is said of messages that may be others by now.
+        let unconfirmed = self.confirming.take();
+        if let Some((sent, _)) = &unconfirmed {
             // The answer would have come on the connection before.
             sent.abort();
+        }
+        self.check_consumer().await;
+        if let Some((_, run)) = unconfirmed.filter(|_| !self.is_gone) {
             self.send(run);
         }
         self.say_alive().await;
+        self.events.caught_up();
+        // An outage is no pause of those who write.
+        self.busy = Instant::now();
         Ok(())
     }
 
@@ -548,8 +603,10 @@ impl Session {
                 self.deliveries.add(parsed, || 0);
             }
         }
-        for delivery in self.deliveries.iter() {
-            self.say(delivery, "-NAK").await;
+        if !self.is_gone {
+            for delivery in self.deliveries.iter() {
+                self.say(delivery, "-NAK").await;
+            }
         }
         if let Err(error) = self.client.flush().await {
             tracing::info!("{error}");
