@@ -41,7 +41,7 @@ complete -c highwater -n "__fish_highwater_needs_command" -l log -d 'How much to
 warn\t'What a user should know of'
 info\t'What happens, step by step'
 debug\t'What a developer wants to know'
-trace\t'Everything'"
+trace\t'Everything that is no library\'s'"
 complete -c highwater -n "__fish_highwater_needs_command" -l stats -d 'At the end, write one line of JSON to a file; - is stderr' -r -F
 complete -c highwater -n "__fish_highwater_needs_command" -l record -d 'Write every sample to a file, for `highwater report`' -r -F
 complete -c highwater -n "__fish_highwater_needs_command" -l timeout -d 'End with code 8 if the whole run takes longer' -r
@@ -88,7 +88,7 @@ complete -c highwater -n "__fish_highwater_using_subcommand explain" -l log -d '
 warn\t'What a user should know of'
 info\t'What happens, step by step'
 debug\t'What a developer wants to know'
-trace\t'Everything'"
+trace\t'Everything that is no library\'s'"
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l stats -d 'At the end, write one line of JSON to a file; - is stderr' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l record -d 'Write every sample to a file, for `highwater report`' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand explain" -l timeout -d 'End with code 8 if the whole run takes longer' -r
@@ -148,7 +148,7 @@ complete -c highwater -n "__fish_highwater_using_subcommand serve" -l log -d 'Ho
 warn\t'What a user should know of'
 info\t'What happens, step by step'
 debug\t'What a developer wants to know'
-trace\t'Everything'"
+trace\t'Everything that is no library\'s'"
 complete -c highwater -n "__fish_highwater_using_subcommand serve" -s q -l quiet -d 'Show nothing but errors'
 complete -c highwater -n "__fish_highwater_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l rate -d 'How fast the output is read' -r

@@ -140,7 +140,7 @@ pub fn exit_codes() -> Vec<(String, &'static str)> {
     let kinds = Kind::EVERY.map(|kind| (kind.exit_code().to_string(), kind.meaning()));
     let signals = (
         "129 130 143".to_owned(),
-        "ended by SIGHUP, SIGINT or SIGTERM, after a roll-back",
+        "ended by SIGHUP, SIGINT or SIGTERM: incomplete output was rolled back; `batch`, `follow=` and `serve` end what they have begun first",
     );
     let mut codes: Vec<(String, &str)> = std::iter::once(done).chain(kinds).collect();
     // Before 141.

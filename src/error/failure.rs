@@ -64,7 +64,7 @@ impl Kind {
     #[must_use]
     pub fn meaning(self) -> &'static str {
         match self {
-            Self::Other => "any other failure; for `check`: the program buffers without bound",
+            Self::Other => "any other failure; for `check`: the program buffers, with no bound seen",
             Self::Usage => "invalid command line or pipeline",
             Self::Source => "a source cannot be opened or read",
             Self::Sink => "a sink cannot be opened, written or made durable",

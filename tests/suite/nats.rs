@@ -264,6 +264,9 @@ fn message_that_is_no_record_fails_or_is_dropped() {
     assert_eq!(server.messages("R"), [b"{\"a\":".to_vec(), Vec::new()]);
     assert_eq!(server.consumer("S", "v").num_ack_pending, 0);
 
+    let looping = read("x", "bad=skip reject=S.bad");
+    assert!(looping.fails(2).contains("without an end"), "{}", looping.stderr);
+
     let long = run(
         &folder,
         &format!("read {url} consumer=l max-record=8 | batch size=1MiB (write {{position}})"),

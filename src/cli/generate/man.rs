@@ -20,6 +20,8 @@ pub fn pages() -> io::Result<Vec<super::Generated>> {
         let name = format!("highwater-{}", sub.get_name());
         let sub = sub
             .clone()
+            // A page has room for them.
+            .mut_args(|arg| arg.hide_short_help(false))
             .name(leaked(&name))
             .bin_name(format!("highwater {}", sub.get_name()));
         pages.push((format!("man/{name}.1"), subcommand(sub)));
@@ -118,7 +120,9 @@ fn subcommand(command: clap::Command) -> io::Result<String> {
     section(&mut roff, "SEE ALSO");
     roff.text([bold("highwater"), roman("(1)")]);
     page.extend(roff.to_roff().bytes());
-    Ok(String::from_utf8_lossy(&page).into_owned())
+    let page = String::from_utf8_lossy(&page);
+    // What stands behind a command's options is about its exit codes.
+    Ok(page.replace(".SH EXTRA", ".SH \"EXIT STATUS\""))
 }
 
 fn man(command: clap::Command) -> Man {

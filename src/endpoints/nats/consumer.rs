@@ -9,6 +9,8 @@ use async_nats::jetstream::context::ConsumerInfoErrorKind;
 
 use crate::error::{Failure, Kind};
 
+use super::server::matches;
+
 /// What the user said of a consumer.
 pub struct Consumer {
     pub name: String,
@@ -25,6 +27,29 @@ pub struct Found {
     pub most: Option<usize>,
     /// When it was made.
     pub created: DateTime,
+    /// The subjects that it delivers; empty for all of the stream.
+    filter: String,
+}
+
+impl Found {
+    /// Refuses a subject for bad messages that the consumer would deliver again, without an end.
+    pub async fn check_reject(&self, context: &Context, stream: &str, subject: &str) -> Result<(), Failure> {
+        // Who may not ask for the stream learns it from the messages that come.
+        let Ok(of_stream) = context.get_stream(stream).await else {
+            return Ok(());
+        };
+        let patterns = &of_stream.cached_info().config.subjects;
+        let is_in_stream = patterns.iter().any(|pattern| matches(pattern, subject));
+        if is_in_stream && (self.filter.is_empty() || matches(&self.filter, subject)) {
+            let why = "the consumer would deliver it again, without an end";
+            return Err(Failure::because(
+                Kind::Usage,
+                format!("cannot publish bad messages to {subject}"),
+                why,
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// Whether a consumer is still there.
@@ -84,6 +109,7 @@ impl Consumer {
                 .ok()
                 .filter(|most| *most > 0),
             created: info.created,
+            filter: info.config.filter_subject,
         })
     }
 

@@ -163,6 +163,9 @@ impl Endpoint for Queue {
             let context = jetstream::new(client.clone());
             let stream = &self.server.stream;
             let found = self.consumer.find(&context, stream).await?;
+            if let Bad::Skip(Some(subject)) = &self.bad {
+                found.check_reject(&context, stream, subject).await?;
+            }
             let most = usize::try_from(self.most).unwrap_or(usize::MAX);
             let terms = Terms {
                 stream: stream.clone(),
