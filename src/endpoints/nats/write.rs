@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use async_nats::Client;
 use async_nats::HeaderValue;
+use async_nats::connection::State;
 use async_nats::header::NATS_MESSAGE_ID;
 use async_nats::jetstream;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError, PublishErrorKind};
@@ -137,7 +139,7 @@ impl Endpoint for Publisher {
             let mut context = jetstream::context::ContextBuilder::new()
                 .ack_timeout(CONFIRM)
                 .max_ack_inflight(2 * WINDOW / OVERHEAD)
-                .build(client);
+                .build(client.clone());
             context.set_timeout(CONFIRM);
             let operation = || format!("cannot use the stream {}", self.server.stream);
             let found = context.get_stream(&self.server.stream).await;
@@ -152,6 +154,7 @@ impl Endpoint for Publisher {
                 return Err(Failure::because(Kind::Usage, operation(), why));
             }
             Ok(OpenWriter::Stream(Box::new(Writer {
+                client,
                 context,
                 stream: self.server.stream,
                 subject: self.subject,
@@ -194,6 +197,7 @@ type Confirming = BoxFuture<'static, Confirmed>;
 type Confirmed = (Unconfirmed, Result<String, PublishError>);
 
 struct Writer {
+    client: Client,
     context: jetstream::Context,
     stream: String,
     subject: String,
@@ -288,6 +292,11 @@ impl Writer {
                     if let Some(pause) = &mut self.pause {
                         ready!(pause.as_mut().poll(context));
                         self.pause = None;
+                    }
+                    // The library queues what is published without a connection: each attempt would be sent in the end.
+                    if !self.refused.is_empty() && self.client.connection_state() != State::Connected {
+                        self.pause = Some(Box::pin(sleep(PAUSE)));
+                        continue;
                     }
                     match self.refused.pop_first() {
                         Some((_, message)) => self.publish(message),
