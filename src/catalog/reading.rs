@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use super::arguments::{Args, Entry};
-use super::form::{all_params, of_places, positional_form};
+use super::form::{all_params, of_places, place_params, positional_form};
 use super::kind::{Kind, Value};
 use super::unknown::nearest;
 use super::{Definition, LINK_PARAMS, Param, Place, Scheme};
@@ -381,8 +381,9 @@ impl Reading<'_> {
         self.entries.retain(|entry| {
             let is_supported = !unsupported.contains(entry.name);
             if let (false, Some(span)) = (is_supported, entry.span.clone()) {
-                let forms = of_places(self.def).filter(|(_, param)| param.name == entry.name);
-                let forms: Vec<&str> = forms.map(|(scheme, _)| scheme.form).collect();
+                let places = place_params(self.def);
+                let forms = places.iter().find(|(param, _)| param.name == entry.name);
+                let forms = forms.map_or(&[][..], |(_, forms)| forms);
                 let message = format!("{} does not support `{}`", used.join(", "), entry.name);
                 let help = format!("leave it out; it is for {}", forms.join(", "));
                 self.problems.push(Problem::at(span, message).help(help));

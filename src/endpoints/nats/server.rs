@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
 use rustix::fs::{Mode, OFlags};
@@ -216,6 +216,8 @@ pub struct Events {
     /// Whether nobody has gone on yet with another connection than the one that was lost.
     is_behind: AtomicBool,
     again: Notify,
+    /// The last error of the library that was said.
+    said: Mutex<String>,
 }
 
 impl Events {
@@ -234,7 +236,15 @@ impl Events {
             Event::ServerError(error) if self.is_open.load(Ordering::Relaxed) => {
                 tracing::warn!("the server says: {error}");
             }
-            Event::ClientError(error) => tracing::info!("{error}"),
+            // Each attempt to connect again may fail for the same reason.
+            Event::ClientError(error) => {
+                let text = error.to_string();
+                let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+                if *said != text {
+                    tracing::warn!("cannot connect again: {text}");
+                    *said = text;
+                }
+            }
             _ => {}
         }
     }
