@@ -184,7 +184,7 @@ mod tests {
     }
 
     impl Added {
-        fn new(self) -> Delivery {
+        fn delivery(self) -> Delivery {
             match self {
                 Self::New(delivery) => delivery,
                 other => panic!("{other:?}"),
@@ -208,7 +208,7 @@ mod tests {
                 (parsed.times, parsed.stream, parsed.number, parsed.time, parsed.pending),
                 (2, 10, 11, 123, 4)
             );
-            let delivery = Deliveries::default().add(parsed, || 0).new();
+            let delivery = Deliveries::default().add(parsed, || 0).delivery();
             assert_eq!(subjects.of(delivery).as_str(), shown);
         }
         for wrong in ["", "$JS.ACK.S.c.2.10.11.123", "$JS.ACK.S.c.x.10.11.123.4", "_INBOX.a"] {
@@ -219,14 +219,14 @@ mod tests {
     #[test]
     fn message_that_is_held_is_not_added() {
         let mut held = Deliveries::default();
-        held.add(parsed(5, 1), || 0).new();
-        held.add(parsed(6, 2), || 0).new();
+        held.add(parsed(5, 1), || 0).delivery();
+        held.add(parsed(6, 2), || 0).delivery();
         assert_eq!(held.add(parsed(5, 3), || 0), Added::Held);
         let taken = held.take_up_to(2);
         assert_eq!(taken.len(), 1);
         assert_eq!(held.add(parsed(5, 4), || 0), Added::Held, "not confirmed yet");
         held.forget(&taken);
-        held.add(parsed(5, 5), || 0).new();
+        held.add(parsed(5, 5), || 0).delivery();
         assert_eq!(held.len(), 2);
         let other = Parsed {
             time: 51,
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn positions_grow_when_numbers_come_again() {
         let mut held = Deliveries::default();
-        let mut position = |stream, number| held.add(parsed(stream, number), || 7).new().position;
+        let mut position = |stream, number| held.add(parsed(stream, number), || 7).delivery().position;
         let positions = [
             position(1, 8),
             position(2, 9),
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn readers_of_another_moment_have_other_positions() {
-        let position = |began| Deliveries::new(began).add(parsed(1, 1), || 0).new().position;
+        let position = |began| Deliveries::new(began).add(parsed(1, 1), || 0).delivery().position;
         assert!(position(5) < position(6));
     }
 }
