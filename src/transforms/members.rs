@@ -207,6 +207,12 @@ impl Packer {
     /// and another one of its size would not fit.
     fn take_in(&mut self, chunk: &Chunk, out: &mut Outlet) -> Outcome {
         self.last = Instant::now();
+        let ends_at_position =
+            |filling: &Member| filling.position.is_some() && filling.input.len() + chunk.len() > self.size;
+        if self.filling.as_ref().is_some_and(ends_at_position) {
+            // With a part of this chunk its end would have none.
+            self.submit();
+        }
         let mut rest = chunk.as_slice();
         while !rest.is_empty() {
             rest = &rest[self.fill(rest, out)?..];
@@ -236,6 +242,8 @@ impl Packer {
         };
         let count = bytes.len().min(self.size - filling.input.len());
         filling.input.extend_from_slice(&bytes[..count]);
+        // It was that of what was there before.
+        filling.position = None;
         self.filling = Some(filling);
         if count < bytes.len() {
             self.submit();
@@ -313,7 +321,14 @@ mod tests {
         let input: Vec<u8> = (0..200_000_u32)
             .map(|at| (at.wrapping_mul(at) >> 7).to_le_bytes()[0])
             .collect();
-        for sizes in [&[5000_usize, 1, 300][..], &[50_000], &[16 << 10], &[1]] {
+        for sizes in [
+            &[5000_usize, 1, 300][..],
+            &[300, 5000, 9000, 12_000],
+            &[1, 100, 20_000, 3, 16_000],
+            &[50_000],
+            &[16 << 10],
+            &[1],
+        ] {
             let input = if sizes == [1] { &input[..20_000] } else { &input[..] };
             for threads in [1, 3] {
                 let members = Members {
