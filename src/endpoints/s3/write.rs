@@ -496,7 +496,10 @@ impl StreamWriter for Writer {
                 return Ok(());
             }
             let is_new = self.point.is_none_or(|point| point == ResumePoint::default());
-            if is_new && self.number <= 1 {
+            // One that an earlier run has begun is completed, even if all of it fits in one request by now.
+            let has_upload = self.upload.noted().is_some_and(|state| state.has_begun());
+            let is_small = is_new && self.number <= 1;
+            if is_small && !(has_upload && self.filling.is_some()) {
                 if self.filling.is_none() {
                     self.begin()?;
                 }
