@@ -123,6 +123,7 @@ impl<F: Format> Stage for Members<F> {
                 gathered: Gathered::default(),
                 last: Instant::now(),
                 is_empty: true,
+                unmarked: 0,
                 size: self.size,
                 flush: self.flush,
             };
@@ -168,6 +169,8 @@ struct Packer {
     last: Instant,
     /// Whether no member was begun at all.
     is_empty: bool,
+    /// Bytes since the last chunk that had a position: a stage before may give one only to some.
+    unmarked: usize,
 }
 
 impl Packer {
@@ -203,8 +206,8 @@ impl Packer {
         Some(flush.saturating_sub(self.last.elapsed()))
     }
 
-    /// Copies a chunk into members, and submits those that are full. A member ends with the chunk if that has a position
-    /// and another one of its size would not fit.
+    /// Copies a chunk into members, and submits those that are full. A member ends with the chunk if that has a position,
+    /// and as many bytes as there were since the one before would not fit.
     fn take_in(&mut self, chunk: &Chunk, out: &mut Outlet) -> Outcome {
         self.last = Instant::now();
         let ends_at_position =
@@ -213,6 +216,11 @@ impl Packer {
             // With a part of this chunk its end would have none.
             self.submit();
         }
+        self.unmarked += chunk.len();
+        let gap = self.unmarked;
+        if chunk.position().is_some() {
+            self.unmarked = 0;
+        }
         let mut rest = chunk.as_slice();
         while !rest.is_empty() {
             rest = &rest[self.fill(rest, out)?..];
@@ -220,7 +228,7 @@ impl Packer {
         if let Some(filling) = &mut self.filling {
             filling.position = chunk.position();
             let length = filling.input.len();
-            let is_last = filling.position.is_some() && length + chunk.len() > self.size;
+            let is_last = filling.position.is_some() && length + gap > self.size;
             if is_last || length == self.size {
                 self.submit();
             }
