@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use rustix::io::Errno;
 use unicode_width::UnicodeWidthStr;
 
 use crate::engine::DirectPath;
@@ -53,7 +54,7 @@ fn pipeline(plan: &Plan, outer: &str) -> String {
             };
             let _ = writeln!(text, "{outer}{}     {corner}  {link}", RAIL.repeat(above));
         }
-        let lines = stage(plan, node, COLUMNS.saturating_sub(rails.width()));
+        let lines = stage(plan, node, is_inner, COLUMNS.saturating_sub(rails.width()));
         for line in lines {
             let _ = writeln!(text, "{rails}{line}");
         }
@@ -83,8 +84,9 @@ fn stages(plan: &Plan) -> usize {
     plan.stages.len() + inner.sum::<usize>()
 }
 
-/// The description of a stage: its parameters as given, its defaults, and what it does.
-fn stage(plan: &Plan, node: NodeId, columns: usize) -> Vec<String> {
+/// The description of a stage, of the pipeline or of one in a stage: its parameters as given, its defaults, and what it
+/// does.
+fn stage(plan: &Plan, node: NodeId, is_inner: bool, columns: usize) -> Vec<String> {
     let stage = &plan.stages[node];
     let mut lines = vec![format!("{:>2}  {}", node.number(), stage.text)];
     let mut add = |what: String| {
@@ -109,6 +111,8 @@ fn stage(plan: &Plan, node: NodeId, columns: usize) -> Vec<String> {
         }
         StagePlan::Sink(sink) => add(match sink.sink_facts() {
             Ok(_) => sink.effect(),
+            // Missing folders are made before each run.
+            Err(failure) if is_inner && failure.errno() == Some(Errno::NOENT) => sink.effect(),
             Err(failure) => format!("but {failure}"),
         }),
         StagePlan::Transform(_) | StagePlan::Branch(_) => {}

@@ -236,11 +236,6 @@ impl File {
         Target::find(&self.path, &self.options).map_err(|error| self.failed(Kind::Sink, "cannot create", error))
     }
 
-    /// How many bytes of the source an earlier run has read that this one would continue.
-    fn read_before(&self) -> Option<u64> {
-        partial::read_before(&self.target().ok()?, &self.resumption.effects)
-    }
-
     /// Opens a device or a FIFO in place; a FIFO waits for its reader.
     async fn open_special(&self) -> Result<Outgoing, Failure> {
         let fd = loop {
@@ -258,10 +253,10 @@ impl File {
     }
 
     /// Opens it for writing, according to the options.
-    async fn open_any(&self) -> Result<Outgoing, Failure> {
+    async fn open_any(&mut self) -> Result<Outgoing, Failure> {
         if let Some(key) = self.resumption.key() {
-            let states = self.resumption.states.clone();
-            return Partial::open(self.target()?, &key, states, self.options.checks);
+            let run = std::mem::take(&mut self.resumption);
+            return Partial::open(self.target()?, &key, run, self.options.checks);
         }
         match self.stat() {
             Ok(stat) if file_type(&stat) != FileType::RegularFile => return self.open_special().await,
@@ -421,13 +416,15 @@ impl Endpoint for File {
             }
         };
         if self.options.checks.resume.is_some() {
-            effect += &self.read_before().map_or_else(
-                || ", and keeps what it has if the run ends early".to_owned(),
-                |read| {
+            let target = self.target();
+            match target.and_then(|target| partial::goes_on_at(target, &self.resumption)) {
+                Ok(None) => effect += ", and keeps what it has if the run ends early",
+                Ok(Some(read)) => {
                     let read = human_size(read);
-                    format!(", going on at {read} of the source if that is unchanged")
-                },
-            );
+                    effect = format!("{effect}, going on at {read} of the source if that is unchanged");
+                }
+                Err(failure) => effect = format!("{effect}, but {failure}"),
+            }
         }
         if self.options.checks.verify {
             effect += ", once it was read back and compared";
@@ -469,7 +466,7 @@ impl Endpoint for File {
         })
     }
 
-    fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
+    fn open_writer(mut self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
         Box::pin(async move {
             let mut outgoing = self.open_any().await?;
             let WriteOptions { sparse, checks, .. } = self.options;

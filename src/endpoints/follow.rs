@@ -116,6 +116,10 @@ impl Endpoint for Followed {
         true
     }
 
+    fn can_resume(&self) -> Result<(), &'static str> {
+        Err("a file that is followed; its state= notes where to go on")
+    }
+
     fn settles(&self) -> bool {
         self.state.is_some()
     }

@@ -73,11 +73,13 @@ pub struct ResumeKey {
 }
 
 impl ResumeKey {
-    /// Why `now` cannot continue this run; `None` if it can.
+    /// Why `now` cannot continue this run; `None` if it can, as far as its source is known.
     #[must_use]
-    pub fn difference(&self, now: &Self) -> Option<(Kind, String)> {
-        if let Some(change) = self.source.change(&now.source) {
-            return Some(if self.source.name() == now.source.name() {
+    pub fn difference(&self, now: &Resumption) -> Option<(Kind, String)> {
+        if let Some(source) = &now.source
+            && let Some(change) = self.source.change(source)
+        {
+            return Some(if self.source.name() == source.name() {
                 (Kind::Integrity, format!("the source has changed: {change}"))
             } else {
                 let why = format!("it belongs to another source, `{}`", self.source.name());

@@ -159,6 +159,10 @@ impl Endpoint for BatchInput {
         Ok(Facts::default())
     }
 
+    fn can_resume(&self) -> Result<(), &'static str> {
+        Err("a batch, which is all or nothing")
+    }
+
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         Box::pin(async move {
             match self.0 {

@@ -5,6 +5,7 @@
 //! owned by this user, with no other name.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
 use crate::platform::{Descriptor, FileId, FilePlace, files};
-use crate::stage::{Holes, Outgoing, ResumeKey, SavedStates};
+use crate::stage::{Holes, Outgoing, ResumeKey, Resumption};
 
 use super::super::journal::{Found, Journal};
 use super::super::revocable::{Revocable, Revoke};
@@ -36,27 +37,26 @@ pub struct Partial {
 }
 
 impl Partial {
-    /// Opens the files that an earlier run of the same key has left, or creates them. The states of the stages then are
-    /// restored in `states`.
-    pub fn open(
-        target: Target,
-        key: &ResumeKey,
-        states: Vec<Arc<SavedStates>>,
-        checks: WriteChecks,
-    ) -> Result<Outgoing, Failure> {
-        let names = Self {
+    fn beside(target: Target) -> Self {
+        Self {
             part: target.beside(PART),
             journal: target.beside(JOURNAL),
             target,
-        };
+        }
+    }
+
+    /// Opens the files that an earlier run of the same key has left, or creates them. The states of the stages then are
+    /// restored.
+    pub fn open(target: Target, key: &ResumeKey, run: Resumption, checks: WriteChecks) -> Result<Outgoing, Failure> {
+        let names = Self::beside(target);
         let part = names.open_ours(&names.part, OFlags::empty())?;
         names.lock(&part)?;
         // Another run may already have given it its final permissions.
         let failed = |error: Errno| Failure::io(Kind::Sink, format!("cannot open {}", names.shown(&names.part)), error);
         files::fchmod(&part, PRIVATE).map_err(failed)?;
         sweep(&names.target);
-        let (journal, last) = names.open_journal(&part, key, states.len())?;
-        for (saved, state) in states.iter().zip(&last.states) {
+        let (journal, last) = names.open_journal(&part, key, &run)?;
+        for (saved, state) in run.states.iter().zip(&last.states) {
             saved.restore(state.clone());
         }
         files::fsync(&names.target.folder).map_err(failed)?;
@@ -65,7 +65,7 @@ impl Partial {
         let partial = Arc::new(Revocable::new(names));
         let mut outgoing = Outgoing::new(descriptor, Box::new(partial.clone()));
         let every = checks.resume.unwrap_or(u64::MAX);
-        let resumed = Resumed::new(last, journal, every, states, partial);
+        let resumed = Resumed::new(last, journal, every, run.states, partial);
         outgoing.verify = Some(Box::new(Verifier::new(checks.verify, Some(resumed))));
         Ok(outgoing)
     }
@@ -84,17 +84,28 @@ pub fn companions(target: &Target) -> Result<Vec<FilePlace>, Errno> {
     Ok(there)
 }
 
-/// How many bytes of the source stand for the part beside a target, if a pipeline with these effects began it. The
-/// source may have changed since.
-pub fn read_before(target: &Target, effects: &[String]) -> Option<u64> {
-    let part = files::statat(&target.folder, target.beside(PART), AtFlags::SYMLINK_NOFOLLOW).ok()?;
+/// Where in the source a run would go on with the part beside a target; `None` if there is none. The source is not looked
+/// at: it may have changed.
+///
+/// # Errors
+/// Why the run would refuse what is there.
+pub fn goes_on_at(target: Target, run: &Resumption) -> Result<Option<u64>, Failure> {
+    let names = Partial::beside(target);
+    let size = match files::statat(&names.target.folder, &names.part, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) if !is_ours(&stat) => return Err(names.foreign(&names.part)),
+        Ok(stat) => u64::try_from(stat.st_size).unwrap_or(0),
+        Err(_) => 0,
+    };
+    if size == 0 {
+        return Ok(None);
+    }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let journal = files::openat(&target.folder, target.beside(JOURNAL), flags, Mode::empty()).ok()?;
-    let mut last = Checkpoint::default();
-    let found = Found::<ResumeKey>::read(files::Stream(&journal), |checkpoint| last = checkpoint).ok()?;
-    let is_there = u64::try_from(part.st_size).is_ok_and(|size| size > 0 && size >= last.bytes);
-    let is_ours = found.key.is_some_and(|key| key.effects == effects);
-    (is_there && is_ours && last.source > 0).then_some(last.source)
+    let (_, last) = match files::openat(&names.target.folder, &names.journal, flags, Mode::empty()) {
+        Ok(journal) => names.last(files::Stream(&journal), size, run)?,
+        Err(Errno::NOENT) => names.last(io::empty(), size, run)?,
+        Err(error) => return Err(names.unopened(&names.journal, error)),
+    };
+    Ok((last.source > 0).then_some(last.source))
 }
 
 impl Partial {
@@ -110,29 +121,27 @@ impl Partial {
     /// Opens or creates a file of this user, readable by no other. Another kind of file with that name is refused.
     fn open_ours(&self, name: &OsStr, more: OFlags) -> Result<OwnedFd, Failure> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
-        let fd = match files::openat(&self.target.folder, name, flags, PRIVATE) {
-            Ok(fd) => fd,
-            Err(Errno::LOOP | Errno::MLINK) => {
-                return Err(self.refused(
-                    Kind::Sink,
-                    name,
-                    "it is a symbolic link, which highwater never makes there",
-                ));
-            }
-            Err(error) => {
-                return Err(Failure::io(
-                    Kind::Sink,
-                    format!("cannot open {}", self.shown(name)),
-                    error,
-                ));
-            }
-        };
+        let fd =
+            files::openat(&self.target.folder, name, flags, PRIVATE).map_err(|error| self.unopened(name, error))?;
         let stat = files::fstat(&fd).map_err(|error| Failure::io(Kind::Sink, "cannot open", error))?;
-        if !is_ours(&stat) {
-            let why = "it is not a regular file of this user with only this name";
-            return Err(self.refused(Kind::Sink, name, why));
+        if is_ours(&stat) {
+            Ok(fd)
+        } else {
+            Err(self.foreign(name))
         }
-        Ok(fd)
+    }
+
+    fn unopened(&self, name: &OsStr, error: Errno) -> Failure {
+        if [Errno::LOOP, Errno::MLINK].contains(&error) {
+            let why = "it is a symbolic link, which highwater never makes there";
+            return self.refused(Kind::Sink, name, why);
+        }
+        Failure::io(Kind::Sink, format!("cannot open {}", self.shown(name)), error)
+    }
+
+    fn foreign(&self, name: &OsStr) -> Failure {
+        let why = "it is not a regular file of this user with only this name";
+        self.refused(Kind::Sink, name, why)
     }
 
     /// Locks the part against other runs; the lock lasts as long as the descriptor is open.
@@ -160,41 +169,49 @@ impl Partial {
         &self,
         part: &OwnedFd,
         key: &ResumeKey,
-        states: usize,
+        run: &Resumption,
     ) -> Result<(Journal<Checkpoint>, Checkpoint), Failure> {
-        let operation = || format!("cannot open {}", self.shown(&self.journal));
+        let failed =
+            |error: io::Error| Failure::io(Kind::Sink, format!("cannot open {}", self.shown(&self.journal)), error);
         let journal = self.open_ours(&self.journal, OFlags::APPEND)?;
-        let size = files::fstat(part).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
-        let size = u64::try_from(size.st_size).unwrap_or(0);
-        let mut last = Checkpoint::default();
+        let size = files::fstat(part).map_err(|error| failed(error.into()))?.st_size;
+        let size = u64::try_from(size).unwrap_or(0);
         if size == 0 {
-            let begun = Journal::begin(journal, key).map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
-            return Ok((begun, last));
+            let begun = Journal::begin(journal, key).map_err(failed)?;
+            return Ok((begun, Checkpoint::default()));
         }
-        let found = Found::<ResumeKey>::read(files::Stream(&journal), |checkpoint| last = checkpoint)
-            .map_err(|error| Failure::io(Kind::Sink, operation(), error))?;
+        let (found, last) = self.last(files::Stream(&journal), size, run)?;
+        Ok((Journal::resume_from(journal, &found).map_err(failed)?, last))
+    }
+
+    /// The last checkpoint of a part of `size` bytes, if `run` may go on with it.
+    fn last(
+        &self,
+        journal: impl io::Read,
+        size: u64,
+        run: &Resumption,
+    ) -> Result<(Found<ResumeKey>, Checkpoint), Failure> {
+        let mut last = Checkpoint::default();
+        let found = Found::<ResumeKey>::read(journal, |checkpoint| last = checkpoint)
+            .map_err(|error| Failure::io(Kind::Sink, format!("cannot read {}", self.shown(&self.journal)), error))?;
         let over = format!("; remove {} to start over", self.shown(&self.part));
         let refused = |kind, why: &str| self.refused(kind, &self.part, &format!("{why}{over}"));
         let Some(begun) = &found.key else {
             return Err(refused(Kind::Integrity, "there is no journal that says what it is"));
         };
-        if let Some((kind, why)) = begun.difference(key) {
+        if let Some((kind, why)) = begun.difference(run) {
             return Err(refused(kind, &why));
         }
-        if last.bytes > 0 && last.states.len() != states {
-            let found = last.states.len();
-            let why = format!("its journal has the states of {found} stages, and the pipeline has {states}");
+        let (noted, states) = (last.states.len(), run.states.len());
+        if last.bytes > 0 && noted != states {
+            let why = format!("its journal has the states of {noted} stages, and the pipeline has {states}");
             return Err(refused(Kind::Integrity, &why));
         }
         if last.bytes > size {
             let why = format!("it has {size} bytes, and its journal speaks of {}", last.bytes);
             return Err(refused(Kind::Integrity, &why));
         }
-        let journal = Journal::resume_from(journal, &found);
-        Ok((
-            journal.map_err(|error| Failure::io(Kind::Sink, operation(), error))?,
-            last,
-        ))
+        Ok((found, last))
     }
 
     /// The written bytes proved wrong: removes all that a later run would resume from.
@@ -274,7 +291,7 @@ mod tests {
             resume: Some(1 << 20),
         };
         let target = Target::find(&folder.join("b"), &WriteOptions::default()).expect("found");
-        Partial::open(target, &key, Vec::new(), checks).unwrap_or_else(|failure| panic!("{failure}"))
+        Partial::open(target, &key, Resumption::default(), checks).unwrap_or_else(|failure| panic!("{failure}"))
     }
 
     fn count(folder: &Path) -> usize {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Failure, Kind};
 use crate::flow::{Position, Wait};
 use crate::platform::{Descriptor, files};
-use crate::stage::{Context, ResumePoint, SavedStates};
+use crate::stage::{Context, ResumePoint, Rollback, SavedStates};
 
 use super::super::journal::Journal;
 use super::super::revocable::Revocable;
@@ -126,8 +126,9 @@ impl Resumed {
             return Ok(());
         }
         let why = format!(
-            "its first {bytes} bytes have the sum {:08x}, and the journal says {crc32c:08x}; remove both to start over",
-            self.crc32c
+            "its first {bytes} bytes have the sum {:08x}, and the journal says {crc32c:08x}; remove {} to start over",
+            self.crc32c,
+            self.partial.name()
         );
         Err(Failure::because(Kind::Integrity, "cannot go on with the part", why))
     }

@@ -7,8 +7,8 @@ use http::Method;
 
 use crate::error::Failure;
 use crate::net::http::{Attempt, Retry};
-use crate::net::s3::{Found, Service, Summed};
-use crate::stage::{ResumeKey, ResumePoint, SavedStates};
+use crate::net::s3::{Found, LEAST_PART, Service, Summed};
+use crate::stage::{ResumeKey, ResumePoint, Resumption};
 
 use super::state::{Completing, Destination, StateFile};
 use super::upload::{Manifest, Upload};
@@ -35,21 +35,17 @@ impl Resumed {
         }
     }
 
-    /// Opens the file at `path`, and compares it with what the server has. The states of the stages are restored in `states`.
+    /// Opens the file at `path`, and compares it with what the server has. The states of the stages are restored.
     ///
     /// # Errors
     /// If the upload cannot be continued.
     pub async fn open(
         service: &Arc<Service>,
         path: PathBuf,
-        run: ResumeKey,
-        states: &[Arc<SavedStates>],
+        key: ResumeKey,
+        run: &Resumption,
     ) -> Result<Self, Failure> {
-        let destination = Destination {
-            server: service.server(),
-            object: service.name().to_string(),
-        };
-        let (file, earlier) = StateFile::open(path, destination, run, states.len())?;
+        let (file, earlier) = StateFile::open(path, Destination::of(service), key, run)?;
         let Some(mut earlier) = earlier else {
             return Ok(Self {
                 upload: Upload::new(service.clone(), None, Some(file)),
@@ -57,22 +53,25 @@ impl Resumed {
                 ..Self::nothing(service)
             });
         };
-        let all = earlier.parts.last().and_then(|part| part.end.clone());
-        let (mut point, mut restored) = earlier.keep_whole();
+        let upload = earlier.upload.clone();
+        let is_known = run.states.is_empty() || earlier.parts.last().is_some_and(|part| part.end.is_some());
         let mut there = Vec::new();
-        let is_complete = !service.parts(&earlier.upload, |part| there.push(part)).await?;
+        let is_complete = !service.parts(&upload, |part| there.push(part)).await?;
+        let (mut point, restored) = earlier.keep(if is_complete { 0 } else { LEAST_PART });
         if is_complete {
-            let (Some(object), Some(end)) = (&earlier.completing, all) else {
-                return Err(file.contradicted("the server has no such upload any more"));
+            let Some(object) = &earlier.completing else {
+                return Err(file.contradicted(&upload, "the server has no such upload any more"));
             };
-            check_made(service, object, &file).await?;
-            restored = end.states;
-            point = ResumePoint {
-                read: end.source,
-                written: object.size,
-            };
+            check_made(service, object, &upload, &file).await?;
+            if !is_known {
+                let why =
+                    "an earlier run has made the object, and what its other stages would say at the end is not known";
+                return Err(file.contradicted(&upload, why));
+            }
+            // What comes from there on is only for the stages before: the object has it.
+            point.written = object.size;
         } else if let Some(why) = earlier.difference(&there) {
-            return Err(file.contradicted(&why));
+            return Err(file.contradicted(&upload, &why));
         }
         let mut manifest = Manifest::new();
         for part in &earlier.parts {
@@ -82,11 +81,11 @@ impl Resumed {
             };
             manifest.add(&part.etag, summed)?;
         }
-        for (saved, state) in states.iter().zip(restored) {
+        for (saved, state) in run.states.iter().zip(restored) {
             saved.restore(state);
         }
         Ok(Self {
-            upload: Upload::new(service.clone(), Some(earlier.upload), Some(file)),
+            upload: Upload::new(service.clone(), Some(upload), Some(file)),
             manifest,
             point: Some(point),
             is_complete,
@@ -95,7 +94,7 @@ impl Resumed {
 }
 
 /// Checks that the server has made the object of an upload that it does not have any more. It may still be at it.
-async fn check_made(service: &Service, object: &Completing, file: &StateFile) -> Result<(), Failure> {
+async fn check_made(service: &Service, object: &Completing, upload: &str, file: &StateFile) -> Result<(), Failure> {
     let mut retries = service.retries(&Method::HEAD);
     loop {
         let found = service.head().await?;
@@ -104,7 +103,7 @@ async fn check_made(service: &Service, object: &Completing, file: &StateFile) ->
             return Ok(());
         }
         let why = "the server has no such upload any more, and has not made the object of it";
-        let attempt = Attempt::new(file.contradicted(why), Retry::Idempotent);
+        let attempt = Attempt::new(file.contradicted(upload, why), Retry::Idempotent);
         retries.pause(attempt).await?;
     }
 }

@@ -1,9 +1,9 @@
 //! The file that notes which parts of an upload the server has, so that a later run can go on with it.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -12,15 +12,24 @@ use serde::{Deserialize, Serialize};
 use crate::endpoints::file::is_ours;
 use crate::endpoints::journal::{Found, Journal};
 use crate::error::{Failure, Kind, shown};
-use crate::net::s3::{LEAST_PART, UploadedPart};
+use crate::net::s3::{LEAST_PART, Name, Service, UploadedPart};
 use crate::platform::{FileId, files};
-use crate::stage::{ResumeKey, ResumePoint};
+use crate::stage::{ResumeKey, ResumePoint, Resumption};
 
 /// What an upload is of, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destination {
     pub server: String,
     pub object: String,
+}
+
+impl Destination {
+    pub fn of(service: &Service) -> Self {
+        Self {
+            server: service.server(),
+            object: service.name().to_string(),
+        }
+    }
 }
 
 /// Identifies an upload.
@@ -96,100 +105,60 @@ pub struct Earlier {
 }
 
 impl StateFile {
-    /// Opens or creates the file. Returns what an earlier run of the same key has left, if any.
+    /// Opens or creates the file. Returns what an earlier run has left that `run`, whose key is `key`, may go on with.
     ///
     /// # Errors
     /// If there is another kind of file, or another run or pipeline has written it or is writing it.
     pub fn open(
         path: PathBuf,
         destination: Destination,
-        run: ResumeKey,
-        states: usize,
+        key: ResumeKey,
+        run: &Resumption,
     ) -> Result<(Self, Option<Earlier>), Failure> {
-        let name = shown(path.as_os_str().as_bytes());
-        let failed = |error: io::Error| Failure::io(Kind::Sink, format!("cannot open {name}"), error);
-        let refused = |kind, why: &str| Failure::because(kind, format!("cannot go on with {name}"), why);
+        let failed = |error: io::Error| unopened(&path, error);
         let flags =
             OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = files::open(&path, flags, Mode::from_raw_mode(0o600)).map_err(|error| failed(error.into()))?;
         let stat = files::fstat(&file).map_err(|error| failed(error.into()))?;
         if !is_ours(&stat) {
-            let why = "it is not a regular file of this user with only this name";
-            return Err(refused(Kind::Sink, why));
+            return Err(foreign(&path));
         }
         match files::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(refused(Kind::Sink, "another run is writing it")),
+            Err(Errno::WOULDBLOCK) => return Err(refused(&path, Kind::Sink, "another run is writing it")),
             Err(error) => return Err(failed(error.into())),
         }
         // Between the opening and the lock another run may have removed it.
         let id = FileId::of(&stat);
         if files::lstat(&path).map(|stat| FileId::of(&stat)) != Ok(id) {
-            return Err(refused(Kind::Sink, "another run has just ended with it"));
+            return Err(refused(&path, Kind::Sink, "another run has just ended with it"));
         }
-        let mut opened = Self {
+        let (state, earlier) = if stat.st_size == 0 {
+            files::sync_parent(&path).map_err(failed)?;
+            (State::Empty(file), None)
+        } else {
+            let (found, earlier) = Earlier::read(&path, files::Stream(&file), &destination, run)?;
+            let journal = Journal::resume_from(file, &found).map_err(failed)?;
+            (State::Begun(journal), Some(earlier))
+        };
+        let opened = Self {
             path,
             id,
             destination,
-            run,
-            state: State::Failed,
+            run: key,
+            state,
         };
-        if stat.st_size == 0 {
-            opened.state = State::Empty(file);
-            return Ok((opened, None));
-        }
-        let (mut parts, mut completing) = (Vec::<SentPart>::new(), None);
-        let found = Found::<UploadKey>::read(files::Stream(&file), |record| match record {
-            Record::Sent(part) => {
-                let before = part.number.saturating_sub(1);
-                parts.truncate(usize::try_from(before).unwrap_or(usize::MAX));
-                parts.push(part);
-                completing = None;
-            }
-            Record::Completing(all) => completing = Some(all),
-        });
-        let found = found.map_err(failed)?;
-        let over = "; remove it to start over";
-        if parts.iter().zip(1..).any(|(part, number)| part.number != number) {
-            let why = format!("it does not say what the parts before another were{over}");
-            return Err(refused(Kind::Integrity, &why));
-        }
-        let Some(begun) = &found.key else {
-            let why = "it is not empty, and does not say what upload it is of; name another file";
-            return Err(refused(Kind::Integrity, why));
-        };
-        if begun.destination != opened.destination {
-            let Destination { server, object } = &begun.destination;
-            let why = format!("it is of an upload to {object} at {server}{over}");
-            return Err(refused(Kind::Usage, &why));
-        }
-        if let Some((kind, why)) = begun.run.difference(&opened.run) {
-            return Err(refused(kind, &format!("{why}{over}")));
-        }
-        if let Some(end) = parts
-            .iter()
-            .filter_map(|part| part.end.as_ref())
-            .find(|end| end.states.len() != states)
-        {
-            let found = end.states.len();
-            let why = format!("it has the states of {found} stages, and the pipeline has {states}{over}");
-            return Err(refused(Kind::Integrity, &why));
-        }
-        let upload = begun.upload.clone();
-        opened.state = State::Begun(Journal::resume_from(file, &found).map_err(failed)?);
-        let earlier = Earlier {
-            upload,
-            parts,
-            completing,
-        };
-        Ok((opened, Some(earlier)))
+        Ok((opened, earlier))
     }
 
-    /// The failure for a server that does not have what the file says.
-    pub fn contradicted(&self, why: &str) -> Failure {
-        let name = shown(self.path.as_os_str().as_bytes());
-        let why = format!("{why}; remove {name} to start over");
-        Failure::because(Kind::Integrity, "cannot go on with the upload", why)
+    /// The failure for a server that does not have what the file says of an upload.
+    pub fn contradicted(&self, upload: &str, why: &str) -> Failure {
+        let over = start_over(&shown(self.path.as_os_str().as_bytes()), &self.destination, upload);
+        Failure::because(
+            Kind::Integrity,
+            "cannot go on with the upload",
+            format!("{why}; {over}"),
+        )
     }
 
     fn failed(&self, error: io::Error) -> Failure {
@@ -243,11 +212,105 @@ impl StateFile {
     }
 }
 
+fn unopened(path: &Path, error: io::Error) -> Failure {
+    let name = shown(path.as_os_str().as_bytes());
+    Failure::io(Kind::Sink, format!("cannot open {name}"), error)
+}
+
+fn refused(path: &Path, kind: Kind, why: &str) -> Failure {
+    let name = shown(path.as_os_str().as_bytes());
+    Failure::because(kind, format!("cannot go on with {name}"), why)
+}
+
+fn foreign(path: &Path) -> Failure {
+    let why = "it is not a regular file of this user with only this name";
+    refused(path, Kind::Sink, why)
+}
+
+/// How a user gets rid of an upload and the file that notes it.
+fn start_over(file: &str, destination: &Destination, upload: &str) -> String {
+    let name = destination.object.strip_prefix("s3://").unwrap_or_default();
+    let command = Name::parse(name.as_bytes()).map_or_else(|_| String::new(), |name| name.abort_command(upload));
+    format!("to start over remove {file}, and the upload: {command}")
+}
+
+/// Where in the source a run would go on with the upload that a file notes, in bytes; `None` if it notes none. Neither the
+/// source nor the server is asked.
+///
+/// # Errors
+/// Why the run would refuse the file.
+pub fn goes_on_at(path: &Path, destination: &Destination, run: &Resumption) -> Result<Option<u64>, Failure> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match files::open(path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(None),
+        file => file.map_err(|error| unopened(path, error.into()))?,
+    };
+    let stat = files::fstat(&file).map_err(|error| unopened(path, error.into()))?;
+    if !is_ours(&stat) {
+        return Err(foreign(path));
+    }
+    if stat.st_size == 0 {
+        return Ok(None);
+    }
+    let (_, mut earlier) = Earlier::read(path, files::Stream(&file), destination, run)?;
+    let (point, _) = earlier.keep(LEAST_PART);
+    Ok((point.read > 0).then_some(point.read))
+}
+
 impl Earlier {
-    /// Keeps the parts behind which this run can start: up to the last one with a position that may stand before
-    /// another part. Returns where that is, and the states of the stages there.
-    pub fn keep_whole(&mut self) -> (ResumePoint, Vec<Vec<u8>>) {
-        let is_base = |part: &SentPart| part.end.is_some() && part.bytes >= LEAST_PART;
+    /// Reads what the file at `path` says of the upload that `run` would go on with.
+    fn read(
+        path: &Path,
+        file: impl Read,
+        destination: &Destination,
+        run: &Resumption,
+    ) -> Result<(Found<UploadKey>, Self), Failure> {
+        let (mut parts, mut completing) = (Vec::<SentPart>::new(), None);
+        let found = Found::<UploadKey>::read(file, |record| match record {
+            Record::Sent(part) => {
+                let before = part.number.saturating_sub(1);
+                parts.truncate(usize::try_from(before).unwrap_or(usize::MAX));
+                parts.push(part);
+                completing = None;
+            }
+            Record::Completing(all) => completing = Some(all),
+        });
+        let found = found.map_err(|error| unopened(path, error))?;
+        let Some(begun) = &found.key else {
+            let why = "it is not empty, and does not say what upload it is of; name another file";
+            return Err(refused(path, Kind::Integrity, why));
+        };
+        let over = start_over("it", &begun.destination, &begun.upload);
+        let refused = |kind, why: &str| Err(refused(path, kind, &format!("{why}; {over}")));
+        if parts.iter().zip(1..).any(|(part, number)| part.number != number) {
+            return refused(Kind::Integrity, "it does not say what the parts before another were");
+        }
+        if begun.destination != *destination {
+            let Destination { server, object } = &begun.destination;
+            return refused(Kind::Usage, &format!("it is of an upload to {object} at {server}"));
+        }
+        if let Some((kind, why)) = begun.run.difference(run) {
+            return refused(kind, &why);
+        }
+        let states = run.states.len();
+        let mut ends = parts.iter().filter_map(|part| part.end.as_ref());
+        if let Some(end) = ends.find(|end| end.states.len() != states) {
+            let noted = end.states.len();
+            let why = format!("it has the states of {noted} stages, and the pipeline has {states}");
+            return refused(Kind::Integrity, &why);
+        }
+        let earlier = Self {
+            upload: begun.upload.clone(),
+            parts,
+            completing,
+        };
+        Ok((found, earlier))
+    }
+
+    /// Keeps the parts behind which this run can start: up to the last one of at least `least` bytes with a position.
+    /// Returns where that is, and the states of the stages there.
+    pub fn keep(&mut self, least: u64) -> (ResumePoint, Vec<Vec<u8>>) {
+        let is_base = |part: &SentPart| part.end.is_some() && part.bytes >= least;
         let count = self.parts.iter().rposition(is_base).map_or(0, |last| last + 1);
         self.parts.truncate(count);
         let written = self.parts.iter().map(|part| part.bytes).sum();
@@ -281,7 +344,7 @@ mod tests {
             server: "here".to_owned(),
             object: "s3://bucket/key".to_owned(),
         };
-        let run = ResumeKey {
+        let key = ResumeKey {
             pipeline: "read s3://bucket/a | write s3://bucket/key state=s".to_owned(),
             effects: Vec::new(),
             source: SourceIdentity::Remote(RemoteIdentity {
@@ -290,7 +353,7 @@ mod tests {
                 validator: "x".to_owned(),
             }),
         };
-        StateFile::open(path.to_owned(), destination, run, 0)
+        StateFile::open(path.to_owned(), destination, key, &Resumption::default())
     }
 
     fn part(number: u64, bytes: u64, source: Option<u64>) -> SentPart {
@@ -335,7 +398,7 @@ mod tests {
         assert_eq!((earlier.upload.as_str(), &earlier.completing), ("id", &None));
         let sizes: Vec<u64> = earlier.parts.iter().map(|part| part.bytes).collect();
         assert_eq!(sizes, [LEAST_PART, LEAST_PART, LEAST_PART + 1, 8]);
-        let (point, _) = earlier.keep_whole();
+        let (point, _) = earlier.keep(LEAST_PART);
         assert_eq!((point.read, point.written), (40, 3 * LEAST_PART + 1));
         let there = |count: usize| -> Vec<UploadedPart> {
             let parts = earlier.parts.iter().take(count);

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::error::{Failure, Kind};
 use crate::net::http::Attempt;
-use crate::net::s3::{Body, Failed, MOST_PARTS, Name, Part, Service, Store, Summed, hex};
+use crate::net::s3::{Body, Failed, MOST_PARTS, Part, Service, Store, Summed, hex};
 use crate::stage::{BoxFuture, Rollback};
 
 use super::state::{Completing, StateFile};
@@ -278,15 +278,14 @@ async fn warn_of_others(service: &Service) {
             let (begun, id) = &others[0];
             tracing::warn!(
                 "{} has {} that was begun and not completed, the oldest at {begun}: its parts take room until it is \
-                 removed: aws s3api abort-multipart-upload --bucket {} --key '{}' --upload-id {id}",
+                 removed: {}",
                 service.name(),
                 if others.len() == 1 {
                     "another upload".to_owned()
                 } else {
                     format!("{} other uploads", others.len())
                 },
-                service.name().bucket,
-                service.name().key,
+                service.name().abort_command(id),
             );
         }
         Ok(_) => {}
@@ -314,11 +313,10 @@ impl Rollback for Upload {
                 return Ok(());
             };
             let removed = self.service.abort(&id).await.map_err(|failed| {
-                let Name { bucket, key } = self.service.name();
                 let why = format!(
-                    "{}; its parts take room until it is removed: aws s3api abort-multipart-upload --bucket {bucket} \
-                     --key '{key}' --upload-id {id}",
-                    failed.attempt.failure
+                    "{}; its parts take room until it is removed: {}",
+                    failed.attempt.failure,
+                    self.service.name().abort_command(&id)
                 );
                 Failure::because(
                     Kind::Sink,

@@ -26,7 +26,7 @@ use crate::stage::{
 
 use super::options::{IF_ABSENT, Planned, part_size, presign_time, state_file, threads};
 use super::resumed::Resumed;
-use super::state::{PartEnd, SentPart};
+use super::state::{Destination, PartEnd, SentPart, goes_on_at};
 use super::upload::{MANIFEST, Manifest, Upload};
 
 /// The memory that a part in a file takes while it is sent, in bytes: pieces of it.
@@ -170,11 +170,19 @@ impl Endpoint for Object {
         } else {
             "replaces the object at the end"
         };
-        let stays = if self.state.is_some() {
-            "\n    if the run ends early, the parts stay, and a later run goes on with them"
-        } else {
-            ""
-        };
+        let stays = self.state.as_deref().map_or_else(String::new, |path| {
+            let destination = self.planned.service().map(|service| Destination::of(service));
+            let goes_on = destination.and_then(|destination| goes_on_at(path, &destination, &self.resumption));
+            let stays = match goes_on {
+                Ok(None) => "if the run ends early, the parts stay, and a later run goes on with them".to_owned(),
+                Ok(Some(read)) => {
+                    let read = human_size(read);
+                    format!("goes on at {read} of the source if that is unchanged and the server has the parts")
+                }
+                Err(failure) => format!("but {failure}"),
+            };
+            format!("\n    {stays}")
+        });
         format!(
             "puts it to {}, and {replaces}:\n    \
              2 requests up to {part}, else 4 and 1 for each part of {part}\n    \
@@ -207,7 +215,7 @@ impl Endpoint for Object {
             let given = service.look().await?;
             let slack = self.slack();
             let resumed = match (self.state, self.resumption.key()) {
-                (Some(path), Some(run)) => Resumed::open(&service, path, run, &self.resumption.states).await?,
+                (Some(path), Some(key)) => Resumed::open(&service, path, key, &self.resumption).await?,
                 _ => Resumed::nothing(&service),
             };
             if given == Given::Object && self.is_new && !resumed.is_complete {
@@ -444,7 +452,7 @@ impl Writer {
 impl StreamWriter for Writer {
     fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<Result<usize, Stop>> {
         if self.is_complete {
-            // What encoders send for an empty input.
+            // What comes behind the last part that could be gone on with is in the object.
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
         // A full part is not sent before more comes: it may be all, and then one request is enough.

@@ -64,6 +64,14 @@ impl Name {
             key: key.to_owned(),
         })
     }
+
+    /// The command that removes an upload of it, for people.
+    #[must_use]
+    pub fn abort_command(&self, upload: &str) -> String {
+        let Self { bucket, key } = self;
+        let key = key.replace('\'', r"'\''");
+        format!("aws s3api abort-multipart-upload --bucket {bucket} --key '{key}' --upload-id {upload}")
+    }
 }
 
 impl fmt::Display for Name {

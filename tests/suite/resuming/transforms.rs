@@ -218,8 +218,15 @@ fn another_pipeline_is_refused() {
     ] {
         let folder = killed(first);
         let before = (folder.read(PART), folder.read(JOURNAL));
+        let explained = |stages: &str| {
+            let explain = ["explain".to_owned(), pipeline("a", stages)];
+            String::from_utf8(highwater(explain).within(&folder).run().succeeds()).expect("text")
+        };
         let run = highwater([pipeline("a", second)]).within(&folder).run();
         let line = run.fails(2);
+        let (_, why) = line.split_once(": cannot go on").expect("a reason");
+        assert!(explained(second).contains(why), "{}", explained(second));
+        assert!(explained(first).contains(", going on at "), "{}", explained(first));
         assert!(
             line.contains("another pipeline began it, `read a high=16KiB | throttle 4MB/s"),
             "{line}"
@@ -297,4 +304,25 @@ fn torn_journal_goes_on_from_before() {
     if let Some(decompressed) = decompressed(&folder, "gzip") {
         assert!(decompressed == folder.read("a"));
     }
+}
+
+#[test]
+fn small_chunks_between_a_sum_and_an_encoder_have_checkpoints() {
+    let folder = Folder::new();
+    folder.write("a", noise(8 << 20, 22));
+    let pipeline = "read a | throttle 40MB/s | hash | gzip level=1 member=256KiB threads=2 \
+                    | write b resume=true checkpoint=256KiB";
+    let arguments = ["--chunk", "4KiB", "--progress", "json", "--interval", "1ms", pipeline];
+    let mut running = highwater(arguments).within(&folder).start();
+    assert!(running.writes(4 << 20));
+    running.signal(Signal::KILL);
+    running.wait();
+    assert!(noted(&folder) >= 3 << 20, "{}", noted(&folder));
+    let run = highwater(["--chunk", "4KiB", pipeline]).within(&folder).run();
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    if let Some(whole) = decompressed(&folder, "gzip") {
+        assert!(whole == folder.read("a"));
+    }
+    let expected = highwater(["read a | hash"]).within(&folder).run().stderr;
+    assert_eq!(run.stderr.lines().last(), expected.lines().last());
 }

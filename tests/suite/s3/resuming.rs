@@ -123,6 +123,82 @@ fn killed_complete_is_found_done() {
 }
 
 #[test]
+fn object_that_is_made_needs_no_position_at_its_end() {
+    let Some(server) = server() else { return };
+    let relay = Relay::new(&server, |line, _| {
+        if super::writing::is(line, COMPLETE) {
+            Deed::Withhold
+        } else {
+            Deed::Pass
+        }
+    });
+    for (stages, is_known) in [("gzip", true), ("hash | gzip", false)] {
+        let (folder, bucket) = (folder(), server.bucket());
+        let pipeline = pipeline(&bucket, stages);
+        let running = relay.run(&pipeline).within(&folder).start();
+        relay.wait_for(COMPLETE);
+        running.signal(Signal::KILL);
+        running.wait();
+        let state = String::from_utf8(folder.read("o.state")).expect("text");
+        let records: Vec<&str> = state.lines().collect();
+        let last = records.len() - 2;
+        let forged = records.iter().enumerate().map(|(at, record)| {
+            if at == last {
+                signed(&without_end(&record[17..]))
+            } else {
+                format!("{record}\n")
+            }
+        });
+        folder.write("o.state", forged.collect::<String>());
+        let before = server.object(&bucket, "o").expect("it was made");
+        if is_known {
+            assert!(goes_on(&relay, &folder, &pipeline) > 0);
+        } else {
+            let run = relay.run(&pipeline).within(&folder).run();
+            assert!(
+                run.fails(10).contains("an earlier run has made the object"),
+                "{}",
+                run.stderr
+            );
+        }
+        assert!(server.object(&bucket, "o").expect("there") == before);
+    }
+}
+
+/// The record of a part, without the position behind it.
+fn without_end(record: &str) -> String {
+    let mut record: serde_json::Value = serde_json::from_str(record).expect("a record");
+    assert!(record["end"].is_object(), "{record}");
+    record["end"] = serde_json::Value::Null;
+    record.to_string()
+}
+
+/// A line of a journal, with its sum.
+fn signed(record: &str) -> String {
+    let run = highwater(["hash blake3"]).input(record).run();
+    let sum = run.stderr.split("  ").nth(1).expect("a sum").to_owned();
+    format!("{} {record}\n", &sum[..16])
+}
+
+#[test]
+fn begun_upload_is_completed_although_one_request_would_do() {
+    let Some(server) = server() else { return };
+    let relay = Relay::new(&server, |line, earlier| {
+        if super::writing::is(line, PART) && earlier == 0 {
+            Deed::Hang
+        } else {
+            Deed::Pass
+        }
+    });
+    let (folder, bucket) = (folder(), server.bucket());
+    let pipeline = pipeline(&bucket, "buffer 1MiB");
+    killed(&relay, &folder, &pipeline, 1);
+    assert_eq!(goes_on(&relay, &folder, &(pipeline + " part=64MiB")), SIZE as u64);
+    assert!(server.object(&bucket, "o").expect("there") == folder.read("a"));
+    server.has_no_parts(&bucket);
+}
+
+#[test]
 fn small_object_leaves_no_state() {
     let Some(server) = server() else { return };
     let relay = Relay::new(&server, |_, _| Deed::Pass);
@@ -175,6 +251,13 @@ fn foreign_and_stale_states_are_refused() {
         2,
         "another pipeline began it",
     );
+    let explained = |pipeline: &str| {
+        let explained = relay.run_with(["explain", pipeline]).within(&folder).run();
+        String::from_utf8(explained.succeeds()).expect("text")
+    };
+    let other = explained(&pipeline(&bucket, "gzip level=9"));
+    assert!(other.contains("another pipeline began it"), "{other}");
+    assert!(explained(&first).contains("goes on at 5."), "{}", explained(&first));
     let other = first.replace("/o ", "/other ");
     refuses(&run(&other), &folder, &before, 2, "it is of an upload to");
     folder.write("c", "c");
@@ -203,7 +286,7 @@ fn foreign_and_stale_states_are_refused() {
         &folder,
         &before,
         10,
-        "the server has no such upload any more; remove o.state to start over",
+        "the server has no such upload any more; to start over remove o.state, and the upload: aws s3api abort-multipart-upload",
     );
 }
 
