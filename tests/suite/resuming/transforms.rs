@@ -310,7 +310,7 @@ fn torn_journal_goes_on_from_before() {
 fn small_chunks_between_a_sum_and_an_encoder_have_checkpoints() {
     let folder = Folder::new();
     folder.write("a", noise(8 << 20, 22));
-    let pipeline = "read a | throttle 40MB/s | hash | gzip level=1 member=256KiB threads=2 \
+    let pipeline = "read a | hash | gzip level=1 member=256KiB threads=2 | throttle 20MB/s \
                     | write b resume=true checkpoint=256KiB";
     let arguments = ["--chunk", "4KiB", "--progress", "json", "--interval", "1ms", pipeline];
     let mut running = highwater(arguments).within(&folder).start();
