@@ -54,20 +54,20 @@ pub static BATCH: Definition = Definition {
               is acknowledged.",
     params: &[
         Param {
+            name: "size",
+            kind: Kind::Size,
+            place: Place::Positional,
+            required: false,
+            default: None,
+            help: "the most bytes of a batch",
+        },
+        Param {
             name: "pipeline",
             kind: Kind::Pipeline,
             place: Place::Groups,
             required: true,
             default: None,
             help: "what runs for each batch; it ends in a sink",
-        },
-        Param {
-            name: "size",
-            kind: Kind::Size,
-            place: Place::Named,
-            required: false,
-            default: None,
-            help: "the most bytes of a batch",
         },
         Param {
             name: "records",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Failure, Kind};
-use crate::graph::NodeId;
+use crate::graph::{Id, NodeId};
 use crate::stage::{Settle, Settled};
 
 use super::Ending;
@@ -19,8 +19,6 @@ use super::verdict::Loss;
 const GRACE: Duration = Duration::from_millis(50);
 /// The same after a failure, where no user waits for it.
 const LONG_GRACE: Duration = Duration::from_secs(2);
-/// How long a source may take for its reaction, cancelled or not.
-const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 /// What is said of a stage that a second signal left behind.
 const NOT_WAITED_FOR: &str = "not waited for";
 
@@ -61,8 +59,17 @@ impl Run {
             ending.failure = ending.failure.map(|(stage, failure)| (stage, failure.lasting()));
         }
         left_behind.extend(self.kept_outputs(&ending, is_committed));
-        if !settle(&self.settles, how, interrupt).await {
-            left_behind.push("the source was not told in time how the run ended".to_owned());
+        match settle(&self.settles, how, interrupt).await {
+            Ok(true) => {}
+            Ok(false) => left_behind.push("the source was not told in time how the run ended".to_owned()),
+            Err(failure) => {
+                let text = &self.watch.stages[Id::numbered(0)].text;
+                if ending.is_good() {
+                    ending.failure = Some((Some(text.clone()), failure));
+                } else {
+                    left_behind.push(format!("{text}: {failure}"));
+                }
+            }
         }
         left_behind.append(&mut ending.left_behind);
         ending.left_behind = left_behind;
@@ -184,21 +191,28 @@ impl Run {
 
 /// Tells each source. A source that takes too long, or is interrupted by a signal, is abandoned; returns whether all
 /// were told in time.
-pub async fn settle(sources: &[Arc<dyn Settle>], how: Settled, interrupt: &mut Interrupt) -> bool {
-    if sources.is_empty() {
-        return true;
-    }
+///
+/// # Errors
+/// What the first one says that could not do what it has to.
+pub async fn settle(sources: &[Arc<dyn Settle>], how: Settled, interrupt: &mut Interrupt) -> Result<bool, Failure> {
+    let Some(limit) = sources.iter().map(|source| source.limit()).max() else {
+        return Ok(true);
+    };
     let told = async {
+        let mut first = Ok(true);
         for source in sources {
             // On a task of its own, so that a panic in it ends nothing else.
-            if let Err(error) = tokio::spawn(source.clone().settle(how)).await {
-                tracing::error!("a source failed when it was told how the run ended: {error}");
+            match tokio::spawn(source.clone().settle(how)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) => first = first.and(Err(failure)),
+                Err(error) => tracing::error!("a source failed when it was told how the run ended: {error}"),
             }
         }
+        first
     };
     tokio::select! {
         biased;
-        in_time = tokio::time::timeout(SETTLE_LIMIT, told) => in_time.is_ok(),
-        () = interrupt.signalled() => false,
+        in_time = tokio::time::timeout(limit, told) => in_time.unwrap_or(Ok(false)),
+        () = interrupt.signalled() => Ok(false),
     }
 }

@@ -127,8 +127,11 @@ impl StreamReader for Reader {
 }
 
 impl Settle for Script {
-    fn settle(self: Arc<Self>, how: Settled) -> BoxFuture<'static, ()> {
-        Box::pin(async move { self.settled.lock().expect("no panic").push(how) })
+    fn settle(self: Arc<Self>, how: Settled) -> BoxFuture<'static, Result<(), Failure>> {
+        Box::pin(async move {
+            self.settled.lock().expect("no panic").push(how);
+            Ok(())
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::ending::settle;
 use super::fakes::{CHUNK, Case, Form, Moment, Tally, Way, source, sub_plan};
 use super::{Ending, Fate, MinRate, Settings};
-use crate::error::Kind;
+use crate::error::{Failure, Kind};
 use crate::flow::{Inlet, Outlet};
 use crate::graph::{Graph, Id, NodeId, Port};
 use crate::stage::{BoxFuture, Branches, Context, Phase, RunLabel, Settle, Settled, Stage, TransformPlan, Work};
@@ -316,7 +316,7 @@ fn failed_commit_rolls_back_the_waiting() {
 struct Deaf;
 
 impl Settle for Deaf {
-    fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, ()> {
+    fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, Result<(), Failure>> {
         Box::pin(std::future::pending())
     }
 }
@@ -325,7 +325,7 @@ impl Settle for Deaf {
 struct Touchy;
 
 impl Settle for Touchy {
-    fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, ()> {
+    fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, Result<(), Failure>> {
         Box::pin(async { panic!("it was told so") })
     }
 }
@@ -334,9 +334,11 @@ impl Settle for Touchy {
 async fn source_is_settled_within_two_seconds() {
     let begun = tokio::time::Instant::now();
     let mut interrupt = super::interrupt::Interrupt::by(Arc::default(), None);
-    assert!(!settle(&[Arc::new(Deaf)], Settled::Committed, &mut interrupt).await);
+    let told = settle(&[Arc::new(Deaf)], Settled::Committed, &mut interrupt).await;
+    assert!(matches!(told, Ok(false)));
     assert_eq!(begun.elapsed(), Duration::from_secs(2));
-    assert!(settle(&[Arc::new(Touchy)], Settled::Committed, &mut interrupt).await);
+    let told = settle(&[Arc::new(Touchy)], Settled::Committed, &mut interrupt).await;
+    assert!(matches!(told, Ok(true)));
 }
 
 /// Runs its sub-pipeline this many times, one after the other, once its input has ended.

@@ -309,10 +309,11 @@ impl StreamWriter for Place {
 }
 
 impl Settle for Tally {
-    fn settle(self: Arc<Self>, how: Settled) -> BoxFuture<'static, ()> {
+    fn settle(self: Arc<Self>, how: Settled) -> BoxFuture<'static, Result<(), Failure>> {
         Box::pin(async move {
             let committed = self.committed().len();
             self.settled.lock().expect("no panic").push((how, committed));
+            Ok(())
         })
     }
 }

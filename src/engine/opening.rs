@@ -101,7 +101,9 @@ pub async fn open(
                 () = interrupt.signalled() => {}
             }
             // A source that is open already must not take this for a success.
-            settle(&ends.settles(), ending.settled(), interrupt).await;
+            if let Err(failure) = settle(&ends.settles(), ending.settled(), interrupt).await {
+                ending.left_behind.push(failure.to_string());
+            }
             Err(ending)
         }
     }

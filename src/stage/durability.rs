@@ -114,13 +114,14 @@ impl std::fmt::Debug for Durable {
 mod tests {
     use super::super::{BoxFuture, Settled};
     use super::*;
+    use crate::error::Failure;
 
     #[derive(Default)]
     struct Told(Mutex<Vec<u128>>);
 
     impl Settle for Told {
-        fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, ()> {
-            Box::pin(async {})
+        fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, Result<(), Failure>> {
+            Box::pin(async { Ok(()) })
         }
 
         fn acknowledge(&self, position: Position) {

@@ -1,7 +1,7 @@
 //! What a sink and a source do once it is known how the run ended.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +84,13 @@ pub trait Settle: Send + Sync {
     fn noted(&self) -> BoxFuture<'static, Outcome> {
         Box::pin(async { Ok(()) })
     }
+    /// How long it may take to react, cancelled or not.
+    fn limit(&self) -> Duration {
+        Duration::from_secs(2)
+    }
     /// Reacts to how the run ended.
-    fn settle(self: Arc<Self>, how: Settled) -> BoxFuture<'static, ()>;
+    ///
+    /// # Errors
+    /// If what a later run has to know could not be noted.
+    fn settle(self: Arc<Self>, how: Settled) -> BoxFuture<'static, Result<(), Failure>>;
 }

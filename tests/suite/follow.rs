@@ -12,6 +12,8 @@ use crate::harness::{Folder, Running, highwater, xorshift};
 struct Log<'f> {
     folder: &'f Folder,
     file: File,
+    /// The file before it, of a writer that was not told of the rotation.
+    old: Option<File>,
     lines: u32,
     rotations: u32,
 }
@@ -21,16 +23,27 @@ impl<'f> Log<'f> {
         Self {
             folder,
             file: open(&folder.join("log")),
+            old: None,
             lines: 0,
             rotations: 0,
         }
     }
 
     fn write(&mut self, count: u32) {
-        let lines = (self.lines..self.lines + count).map(|line| format!("{line}\n"));
-        let text = lines.collect::<Vec<_>>().concat();
+        let text = self.next(count);
         self.file.write_all(text.as_bytes()).expect("written");
+    }
+
+    /// Writes to the file before.
+    fn write_late(&mut self, count: u32) {
+        let text = self.next(count);
+        let old = self.old.as_mut().expect("rotated");
+        old.write_all(text.as_bytes()).expect("written");
+    }
+
+    fn next(&mut self, count: u32) -> String {
         self.lines += count;
+        numbers(self.lines - count..self.lines)
     }
 
     /// `log` becomes `log.1`, which was `log.2`, …
@@ -40,7 +53,7 @@ impl<'f> Log<'f> {
             fs::rename(name(number), name(number + 1)).expect("renamed");
         }
         fs::rename(self.folder.join("log"), self.folder.join("log.1")).expect("renamed");
-        self.file = open(&self.folder.join("log"));
+        self.old = Some(std::mem::replace(&mut self.file, open(&self.folder.join("log"))));
         self.rotations += 1;
     }
 }
@@ -95,6 +108,132 @@ fn rotation_loses_no_line() {
     assert!(log.rotations > 200);
     end(running);
     assert_eq!(lines.next(), None);
+}
+
+/// As children of a server do that end long after it was told to open the new file.
+#[test]
+fn late_lines_of_the_file_before_are_read() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    log.write(10);
+    let (running, mut lines) = follow(&folder, "read log follow=true");
+    expect(&mut lines, 0..10);
+    log.rotate();
+    log.write(5);
+    expect(&mut lines, 10..15);
+    for _ in 0..3 {
+        let before = log.lines;
+        log.write_late(2);
+        expect(&mut lines, before..log.lines);
+        let before = log.lines;
+        log.write(3);
+        expect(&mut lines, before..log.lines);
+    }
+    // A part of a line, while the next ones are read.
+    log.old.as_ref().expect("there").write_all(b"10").expect("written");
+    let before = log.lines;
+    log.write(3);
+    expect(&mut lines, before..log.lines);
+    log.old.as_ref().expect("there").write_all(b"00\n").expect("written");
+    expect(&mut lines, 1000..1001);
+    // A file that is shorter than it was has no late lines.
+    log.old.as_ref().expect("there").set_len(0).expect("truncated");
+    let before = log.lines;
+    log.rotate();
+    log.write(1);
+    expect(&mut lines, before..log.lines);
+    end(running);
+    assert_eq!(lines.next(), None);
+}
+
+/// Each line is in the batches once, whatever runs were killed, although the lines of two files are mixed.
+#[test]
+fn killed_runs_lose_no_late_line() {
+    let folder = Folder::new();
+    let mut log = Log::new(&folder);
+    let mut chances = xorshift(19);
+    let mut chance = |most: u64| u32::try_from(chances.next().expect("endless") % most).expect("small");
+    log.write(10);
+    for _ in 0..25 {
+        let mut running = highwater(["--progress", "json", "--interval", "2ms", BATCHED])
+            .within(&folder)
+            .start();
+        // The first run has noted where it begins.
+        running.line();
+        for _ in 0..chance(4) {
+            for _ in 0..chance(3) {
+                log.write(chance(1000));
+                if log.old.is_some() {
+                    log.write_late(chance(300));
+                }
+            }
+            if chance(2) == 0 {
+                log.rotate();
+                log.write(1);
+            }
+            running.line();
+        }
+        for _ in 0..chance(8) {
+            running.line();
+        }
+        running.signal(Signal::KILL);
+        running.wait();
+    }
+    let mut running = highwater(["--progress", "json", "--interval", "2ms", BATCHED])
+        .within(&folder)
+        .start();
+    let expected: Vec<u32> = (0..log.lines).collect();
+    loop {
+        let lines = committed(&folder)
+            .into_iter()
+            .map(|line| line.parse().expect("a number"));
+        let mut lines: Vec<u32> = lines.collect();
+        lines.sort_unstable();
+        if lines.len() >= expected.len() {
+            assert!(lines == expected, "{} of {}", lines.len(), expected.len());
+            break;
+        }
+        assert!(!running.line().is_empty(), "it ended");
+    }
+    end(running);
+}
+
+#[test]
+fn file_that_came_after_the_start_is_not_skipped_later() {
+    let folder = Folder::new();
+    let pipeline = "read log follow=true from=end state=state | lines | write out append=true";
+    let mut running = highwater([pipeline]).within(&folder).start();
+    until(&mut running, "no such file yet");
+    end(running);
+    Log::new(&folder).write(10);
+    let mut running = highwater(["--progress", "json", "--interval", "2ms", pipeline])
+        .within(&folder)
+        .start();
+    assert!(running.writes(20));
+    end(running);
+    assert_eq!(folder.read("out"), numbers(0..10).as_bytes());
+}
+
+#[test]
+fn state_that_cannot_be_written_at_the_end_fails_the_run() {
+    let folder = Folder::new();
+    fs::create_dir(folder.join("states")).expect("made");
+    let mut log = Log::new(&folder);
+    log.write(10);
+    let pipeline = "read log follow=true state=states/s | lines | batch size=1GiB (write {position})";
+    let mut running = highwater(["--progress", "json", "--interval", "2ms", pipeline])
+        .within(&folder)
+        .start();
+    assert!(running.writes(20));
+    fs::rename(folder.join("states"), folder.join("gone")).expect("renamed");
+    running.signal(Signal::TERM);
+    let run = running.wait();
+    assert!(
+        run.stderr.contains("cannot write the state in states/s"),
+        "{}",
+        run.stderr
+    );
+    assert_ne!(run.code, Some(0));
 }
 
 #[test]

@@ -229,8 +229,8 @@ mod tests {
     struct Told(Mutex<Vec<(u128, u64)>>);
 
     impl Settle for Told {
-        fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, ()> {
-            Box::pin(async {})
+        fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, Result<(), Failure>> {
+            Box::pin(async { Ok(()) })
         }
 
         fn acknowledge_with(&self, position: Position, end: SinkEnd) {

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::platform::{FileStamp, files};
 
-use super::state::{FollowedFile, Identity, Kept};
+use super::state::{FollowedFile, Identity, Place};
 
 /// What follows a file that was read to its end.
 pub enum Next {
@@ -45,12 +45,12 @@ pub fn find(path: &Path, wanted: &Identity) -> io::Result<Option<(FollowedFile, 
         let all = neighbours(path)?;
         let Some(named) = all
             .iter()
-            .find(|neighbour| wanted.is_at(neighbour.device, neighbour.inode))
+            .find(|neighbour| wanted.may_be_at(neighbour.device, neighbour.inode))
         else {
             return Ok(None);
         };
         match open(&named.path)? {
-            Some((file, identity)) if wanted.is_same_file(&identity) => {
+            Some((file, identity)) if identity.is_at(named.device, named.inode) => {
                 return Ok(wanted.is_of(&file).then_some((file, identity)));
             }
             // It was renamed meanwhile.
@@ -59,16 +59,24 @@ pub fn find(path: &Path, wanted: &Identity) -> io::Result<Option<(FollowedFile, 
     }
 }
 
-/// Where to go on if the file of a state is not there any more, with the offset there: in a copy of it, as copytruncate makes,
-/// or at the oldest of the rotated files that was changed after the state was written.
-pub fn instead_of(lost: &Kept, since: Changed, path: &Path) -> io::Result<Option<(FollowedFile, Identity, u64)>> {
+/// Where to go on if the file of a state is not there any more, or was not there yet, with the offset there: in a copy of it,
+/// as copytruncate makes, or at the oldest of the rotated files that was changed after the state was written.
+pub fn instead_of(
+    lost: Option<&Place>,
+    since: Changed,
+    path: &Path,
+) -> io::Result<Option<(FollowedFile, Identity, u64)>> {
     let path = &target(path);
     let mut later = Vec::new();
     for neighbour in neighbours(path)?.into_iter().map(|neighbour| neighbour.path) {
         let Some((file, identity)) = open(&neighbour)?.filter(|_| is_rotated(path, &neighbour)) else {
             continue;
         };
-        if !lost.identity.is_short() && lost.identity.is_of(&file) && file.size()? >= lost.offset {
+        if let Some(lost) = lost
+            && !lost.identity.is_short()
+            && lost.identity.is_of(&file)
+            && file.size()? >= lost.offset
+        {
             return Ok(Some((file, identity, lost.offset)));
         }
         later.push((file.changed()?, neighbour));

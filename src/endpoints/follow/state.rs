@@ -50,11 +50,6 @@ impl FollowedFile {
     pub fn changed(&self) -> io::Result<Changed> {
         Ok(changed(&files::fstat(self)?))
     }
-
-    /// Another descriptor of the same file.
-    pub fn duplicate(&self) -> io::Result<Self> {
-        Ok(Self(files::duplicate(self)?))
-    }
 }
 
 impl AsFd for FollowedFile {
@@ -104,12 +99,13 @@ impl Identity {
         head(file, self.head_bytes) == Some((self.head_bytes, self.head_sum)) || self.head_bytes == 0
     }
 
-    pub fn is_same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode) == (other.device, other.inode)
-    }
-
     pub fn is_at(&self, device: u64, inode: u64) -> bool {
         (self.device, self.inode) == (device, inode)
+    }
+
+    /// The same where the device may have another number since a restart of the system.
+    pub fn may_be_at(&self, device: u64, inode: u64) -> bool {
+        self.is_at(device, inode) || self.inode == inode && !self.is_short()
     }
 }
 
@@ -128,17 +124,37 @@ fn head(file: &FollowedFile, most: usize) -> Option<(usize, u64)> {
     Some((count, u64::from_le_bytes(first)))
 }
 
+/// Where reading goes on in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The offset of the next byte.
+    pub offset: u64,
+    #[serde(flatten)]
+    pub identity: Identity,
+}
+
+/// Where reading goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Places {
+    /// In the file that is read; `None` if there was none yet.
+    #[serde(flatten)]
+    pub current: Option<Place>,
+    /// In the file before it, to which a writer may still append.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Place>,
+    /// In the file after it, if lines came late to the one that is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Place>,
+}
+
 /// The contents of a state's file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     schema: u32,
     /// Bytes of all files together.
     pub position: u64,
-    /// Where the next byte is in its file.
-    pub offset: u64,
-    /// The file.
     #[serde(flatten)]
-    pub identity: Identity,
+    pub places: Places,
     /// Where the file ends that the sink appends to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sink: Option<SinkEnd>,
@@ -241,12 +257,11 @@ fn failed(operation: &str, path: &Path, error: io::Error) -> Failure {
     Failure::io(Kind::Source, operation, error)
 }
 
-/// A file from the position at which it was begun.
+/// What is read from a position on.
 #[derive(Debug, Clone, Copy)]
 struct Part {
     from: u64,
-    offset: u64,
-    identity: Identity,
+    places: Places,
 }
 
 enum Message {
@@ -298,19 +313,16 @@ impl Keeper {
         Ok(Arc::new(keeper))
     }
 
-    /// From `position` on the stream is that file, from its `offset`.
-    pub fn enter(&self, position: u64, identity: Identity, offset: u64) {
-        lock(&self.parts).push_back(Part {
-            from: position,
-            offset,
-            identity,
-        });
+    /// From `position` on the stream is what comes there.
+    pub fn enter(&self, position: u64, places: Places) {
+        lock(&self.parts).push_back(Part { from: position, places });
     }
 
     /// More is known of the last file.
     pub fn lengthen(&self, identity: Identity) {
-        if let Some(part) = lock(&self.parts).back_mut() {
-            part.identity = identity;
+        let mut parts = lock(&self.parts);
+        if let Some(current) = parts.back_mut().and_then(|part| part.places.current.as_mut()) {
+            current.identity = identity;
         }
     }
 
@@ -373,9 +385,7 @@ fn keep(
         if let Some(kept) = kept
             && let Err(error) = state.write(&kept)
         {
-            let error = failed("cannot write", &state.path, error);
-            tracing::error!("{error}");
-            *lock(failure) = Some(error);
+            *lock(failure) = Some(failed("cannot write", &state.path, error));
             return;
         }
         for sender in flushed {
@@ -390,23 +400,29 @@ fn kept_at(noted: &Noted, parts: &mut VecDeque<Part>) -> Option<Kept> {
     while parts.get(1).is_some_and(|next| next.from <= noted.position) {
         parts.pop_front();
     }
-    let part = parts.front()?;
+    let Part { from, mut places } = *parts.front()?;
+    let read = noted.position.checked_sub(from)?;
+    if let Some(current) = &mut places.current {
+        current.offset += read;
+    }
     Some(Kept {
         schema: SCHEMA,
         position: noted.position,
-        offset: part.offset + noted.position.checked_sub(part.from)?,
-        identity: part.identity,
+        places,
         sink: noted.sink,
         begun: noted.begun,
     })
 }
 
 impl Settle for Keeper {
-    fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, ()> {
+    fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, Result<(), Failure>> {
         let noted = self.noted();
         Box::pin(async move {
-            // Its failure is logged.
-            let _ = noted.await;
+            match noted.await {
+                Err(Stop::Failed(failure)) => Err(failure),
+                // The reader has reported it.
+                Ok(()) | Err(_) => Ok(()),
+            }
         })
     }
 
@@ -482,7 +498,17 @@ mod tests {
             let keeper = Keeper::start(state, start, kept.as_ref()).expect("started");
             let log = std::fs::File::open(self.folder.path().join("log")).expect("opened");
             let identity = Identity::of(&FollowedFile(log.into())).expect("known");
-            keeper.enter(start, identity, start);
+            let current = Some(Place {
+                offset: start,
+                identity,
+            });
+            keeper.enter(
+                start,
+                Places {
+                    current,
+                    ..Places::default()
+                },
+            );
             keeper
         }
 
@@ -504,7 +530,10 @@ mod tests {
         assert!(block_on(keeper.noted()).is_ok());
         let text = std::fs::read(followed.folder.path().join("state")).expect("written");
         let kept: Kept = serde_json::from_slice(&text).expect("a state");
-        assert_eq!((kept.position, kept.offset), (4, 4));
+        assert_eq!(
+            (kept.position, kept.places.current.map(|place| place.offset)),
+            (4, Some(4))
+        );
         // A disk that is gone.
         std::fs::remove_dir_all(followed.folder.path()).expect("removed");
         keeper.acknowledge(Position(8));

@@ -247,8 +247,11 @@ impl Drop for Reader {
 struct Told(Arc<Shared>);
 
 impl Settle for Told {
-    fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, ()> {
-        Box::pin(async move { self.0.settle().await })
+    fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, Result<(), Failure>> {
+        Box::pin(async move {
+            self.0.settle().await;
+            Ok(())
+        })
     }
 
     fn is_acknowledged(&self) -> bool {

@@ -244,10 +244,10 @@ impl Upload {
 }
 
 impl Settle for Upload {
-    fn settle(self: Arc<Self>, how: Settled) -> BoxFuture<'static, ()> {
+    fn settle(self: Arc<Self>, how: Settled) -> BoxFuture<'static, Result<(), Failure>> {
         Box::pin(async move {
             let respond = self.respond.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let Some(respond) = respond else { return };
+            let Some(respond) = respond else { return Ok(()) };
             let (mut delivery, delivered) = Delivery::new();
             delivery.linger = Some(ANSWER_LIMIT);
             delivery.to_the_end = how != Settled::Committed;
@@ -258,6 +258,7 @@ impl Settle for Upload {
             if !is_told && how == Settled::Committed {
                 tracing::warn!("the client left before it was told that its upload is complete");
             }
+            Ok(())
         })
     }
 }
