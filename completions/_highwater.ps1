@@ -177,7 +177,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
     $parameters = @{
         'read' = @('path=', 'size=', 'zero-copy=', 'follow=', 'from=', 'state=', 'connect-timeout=', 'retry=', 'user-timeout=', 'ca=', 'cert=', 'key=', 'verify=', 'method=', 'header=', 'user=', 'body=', 'table=', 'columns=', 'query=', 'format=', 'max-time=', 'threads=', 'range=', 'endpoint=', 'region=', 'profile=', 'style=', 'imds=', 'as=', 'max-record=', 'origin=', 'high=', 'low=', 'high-records=', 'low-records=')
         'write' = @('path=', 'append=', 'clobber=', 'sync=', 'mode=', 'in-place=', 'sparse=', 'verify=', 'resume=', 'checkpoint=', 'connect-timeout=', 'retry=', 'user-timeout=', 'linger=', 'ca=', 'cert=', 'key=', 'method=', 'header=', 'user=', 'type=', 'name=', 'table=', 'columns=', 'format=', 'commit-every=', 'threads=', 'part=', 'state=', 'if-absent=', 'presign=', 'endpoint=', 'region=', 'profile=', 'style=', 'imds=', 'as=', 'origin=')
-        'batch' = @('pipeline=', 'size=', 'records=', 'every=', 'retry=', 'spool=')
+        'batch' = @('size=', 'pipeline=', 'records=', 'every=', 'retry=', 'spool=')
         'tee' = @('branch=', 'when-full=', 'on-failure=', 'optional=', 'detach=', 'high=', 'low=', 'high-records=', 'low-records=')
         'gzip' = @('level=', 'threads=', 'member=', 'single=', 'flush=', 'high=', 'low=', 'high-records=', 'low-records=')
         'gunzip' = @('high=', 'low=', 'high-records=', 'low-records=')

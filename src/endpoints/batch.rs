@@ -104,7 +104,7 @@ pub static BATCH: Definition = Definition {
             about: "split lines into compressed files of a thousand each",
         },
         Example {
-            text: "read big.iso | batch size=1MiB (write pieces/{position})",
+            text: "read big.iso | batch 1MiB (write pieces/{position})",
             about: "split a file into pieces, named by where they begin",
         },
     ],

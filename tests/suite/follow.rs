@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::harness::{Folder, Running, highwater, xorshift};
+use crate::harness::{Folder, Running, highwater, peer, xorshift};
 
 /// A log that rotates as logrotate does, with its own count.
 struct Log<'f> {
@@ -318,6 +318,42 @@ fn replaced_and_recreated_files_are_found() {
     fs::remove_file(folder.join("log")).expect("removed");
     folder.write("log", "5\n");
     expect(&mut lines, 5..6);
+    end(running);
+}
+
+/// As a rotation does that gives the new file its rights after its name.
+#[test]
+fn next_file_may_get_its_rights_later() {
+    use std::os::unix::fs::PermissionsExt;
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let Some(mut setpriv) = peer("setpriv") else { return };
+    setpriv.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    let folder = Folder::new();
+    let allow = |name: &str, mode| {
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(mode)).expect("changed");
+    };
+    // It may be entered, and not be listed.
+    allow(".", 0o711);
+    let mut log = Log::new(&folder);
+    log.write(10);
+    allow("log", 0o644);
+    let mut running = highwater(["read log follow=true"])
+        .under(setpriv)
+        .within(&folder)
+        .start();
+    let mut lines = BufReader::new(running.take_stdout())
+        .lines()
+        .map(|line| line.expect("text"));
+    expect(&mut lines, 0..10);
+    fs::rename(folder.join("log"), folder.join("log.1")).expect("renamed");
+    folder.write("new", "10\n");
+    allow("new", 0o600);
+    fs::rename(folder.join("new"), folder.join("log")).expect("renamed");
+    until(&mut running, "may not be read yet: permission denied");
+    allow("log", 0o644);
+    expect(&mut lines, 10..11);
     end(running);
 }
 

@@ -7,7 +7,8 @@ pub const FOLLOW: Param = Param::named(
     "follow",
     Value::Flag,
     Some("false"),
-    "go on with what is appended, and with the file that takes its name, until a signal",
+    "go on with what is appended, and with the file that takes its name, until a signal; late lines of the file before are \
+     read for five minutes",
 );
 
 const START: &str = "start";
