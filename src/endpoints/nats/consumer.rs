@@ -6,6 +6,7 @@ use async_nats::datetime::DateTime;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::{AckPolicy, Config, Info, pull};
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
+use async_nats::jetstream::stream::RawMessageErrorKind;
 
 use crate::error::{Failure, Kind};
 
@@ -27,8 +28,36 @@ pub struct Found {
     pub most: Option<usize>,
     /// When it was made.
     pub created: DateTime,
+    pub request: RequestLimits,
     /// The subjects that it delivers; empty for all of the stream.
     filter: String,
+}
+
+/// What one request for messages may ask for.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestLimits {
+    pub messages: usize,
+    pub bytes: usize,
+    pub expires: Duration,
+}
+
+impl RequestLimits {
+    /// Those of a consumer, for which 0 is none.
+    fn of(config: &Config) -> Self {
+        let limit = |number: i64| {
+            usize::try_from(number)
+                .ok()
+                .filter(|limit| *limit > 0)
+                .unwrap_or(usize::MAX)
+        };
+        Self {
+            messages: limit(config.max_batch),
+            bytes: limit(config.max_bytes),
+            expires: Some(config.max_expires)
+                .filter(|time| !time.is_zero())
+                .unwrap_or(Duration::MAX),
+        }
+    }
 }
 
 impl Found {
@@ -82,6 +111,30 @@ pub async fn presence(context: &Context, stream: &str, name: &str, created: Date
     }
 }
 
+/// Whether a stream still has the messages of these numbers, from the highest number on with their times in nanoseconds. A
+/// server that has lost its last ones gives their numbers to others, and an acknowledgement of one stands for another.
+///
+/// Messages are removed one by one, and only the last ones are lost: one that is there says that all before it are.
+pub async fn has_same(context: &Context, stream: &str, messages: &[(u64, u64)]) -> bool {
+    let Ok(mut of_stream) = context.get_stream(stream).await else {
+        return true;
+    };
+    let last = of_stream.info().await.map_or(u64::MAX, |info| info.state.last_sequence);
+    if messages.first().is_some_and(|(number, _)| *number > last) {
+        return false;
+    }
+    for (number, time) in messages {
+        match of_stream.get_raw_message(*number).await {
+            Ok(found) => return found.time.unix_timestamp_nanos() == i128::from(*time),
+            // Nobody has it any more, so that nothing is lost with it.
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
+            // Who may not ask cannot know.
+            Err(_) => return true,
+        }
+    }
+    true
+}
+
 impl Consumer {
     /// Finds it, or makes it.
     pub async fn find(&self, context: &Context, stream: &str) -> Result<Found, Failure> {
@@ -109,6 +162,7 @@ impl Consumer {
                 .ok()
                 .filter(|most| *most > 0),
             created: info.created,
+            request: RequestLimits::of(&info.config),
             filter: info.config.filter_subject,
         })
     }

@@ -88,8 +88,8 @@ pub enum Added {
 }
 
 /// Bytes of memory that one of them takes: in the queue, whose room doubles, in a run that is being acknowledged, twice, and
-/// in the table of those that are held, which is at most seven eighths full.
-pub const EACH: u64 = 4 * size_of::<Delivery>() as u64 + 5 * size_of::<u64>() as u64;
+/// in the table of those that are held, which is at most seven eighths full, and in a list of that.
+pub const EACH: u64 = 4 * size_of::<Delivery>() as u64 + 7 * size_of::<u64>() as u64;
 
 /// How many positions there are in an epoch: as many as names have digits for.
 const EPOCH: u128 = 10_u128.pow(16);
@@ -141,6 +141,14 @@ impl Deliveries {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.streams.len()
+    }
+
+    /// The messages that are held, with when the stream got them: the highest number first.
+    pub fn messages(&self) -> Vec<(u64, u64)> {
+        let mut messages: Vec<_> = self.streams.iter().map(|(number, time)| (*number, *time)).collect();
+        messages.sort_unstable();
+        messages.reverse();
+        messages
     }
 
     /// Takes those up to a position. They count until they are forgotten.

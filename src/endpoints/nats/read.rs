@@ -19,7 +19,7 @@ use crate::stage::{
 use super::consumer::Consumer;
 use super::deliveries;
 use super::handover::Shared;
-use super::server::{self, Events, Server, is_name, is_subject};
+use super::server::{self, Server, is_name, is_subject};
 use super::session::{self, Bad, Session, Terms};
 use super::{
     ACK_WAIT, BAD, CONSUMER, FILTER, IDLE, JSON, MAX_DELIVER, MAX_PENDING, MAX_RECORD, MESSAGES, READ_AS, REJECT, SKIP,
@@ -158,9 +158,8 @@ impl Endpoint for Queue {
 
     fn open_reader(self: Box<Self>) -> BoxFuture<'static, Result<OpenReader, Failure>> {
         Box::pin(async move {
-            let events = Arc::<Events>::default();
-            let client = self.server.connect(&events).await?;
-            let context = jetstream::new(client.clone());
+            let connection = self.server.connect_once().await?;
+            let context = jetstream::new(connection.client.clone());
             let stream = &self.server.stream;
             let found = self.consumer.find(&context, stream).await?;
             if let Bad::Skip(Some(subject)) = &self.bad {
@@ -177,10 +176,11 @@ impl Endpoint for Queue {
                 is_bound_by_consumer: found.most.is_some_and(|all| all < most),
                 ack_wait: found.ack_wait,
                 created: found.created,
+                request: found.request,
                 idle: self.idle,
                 wanted: self.wanted,
             };
-            let shared = Session::start(context, client, events, terms).await?;
+            let shared = Session::start(self.server, connection, terms).await?;
             Ok(OpenReader::Records(Box::new(Reader {
                 told: Arc::new(Told(shared.clone())),
                 shared,
@@ -247,6 +247,10 @@ impl Drop for Reader {
 struct Told(Arc<Shared>);
 
 impl Settle for Told {
+    fn limit(&self) -> Duration {
+        session::SETTLED
+    }
+
     fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, Result<(), Failure>> {
         Box::pin(async move {
             self.0.settle().await;

@@ -1,13 +1,16 @@
 //! A server with a stream, and how it is connected to.
 
 use std::ffi::OsStr;
+use std::future::ready;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
+use async_nats::{Auth, AuthError, Client, ClientError, ConnectErrorKind, ConnectOptions, Event};
+use nkeys::KeyPair;
 use rustix::fs::{Mode, OFlags};
 use tokio::sync::Notify;
 
@@ -26,6 +29,11 @@ const PORT: u16 = 4222;
 const FORM: &str = "write nats://HOST[:PORT]/STREAM";
 /// The most that is read of a file with credentials, in bytes.
 const LONGEST: u64 = 64 << 10;
+/// How often in a row a server refuses the credentials of a connection that was lost before the run fails: one that begins
+/// anew may not know them at once.
+const REFUSALS: u32 = 3;
+/// The longest pause before an attempt to connect again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Bytes of one read.
 const READ: u16 = u16::MAX;
 /// How many commands the library queues.
@@ -35,6 +43,7 @@ const COMMANDS: usize = 256;
 pub const MEMORY: u64 = 2 * READ as u64 + (128 << 10) + COMMANDS as u64 * 256 + TLS_MEMORY + KEPT_BY_HEAP as u64;
 
 /// A server, named and not yet connected to.
+#[derive(Clone)]
 pub struct Server {
     address: Address,
     pub stream: String,
@@ -103,12 +112,21 @@ impl Server {
 
     /// Checks the files that it names.
     pub fn check(&self) -> Result<(), Failure> {
-        self.configured(&Arc::default()).map(drop)
+        self.configured(&Arc::default(), false).map(drop)
     }
 
-    /// The library's options.
-    fn configured(&self, events: &Arc<Events>) -> Result<ConnectOptions, Failure> {
-        let mut options = ConnectOptions::new()
+    /// The library's options. Without `goes_on` a connection that is lost stays so: what was queued for it must not be sent
+    /// on another one.
+    fn configured(&self, events: &Arc<Events>, goes_on: bool) -> Result<ConnectOptions, Failure> {
+        let (proof, opened) = (self.proof()?, events.clone());
+        let prove = move |nonce: Vec<u8>| {
+            ready(if goes_on || !opened.is_open.load(Ordering::Relaxed) {
+                proof.auth(&nonce)
+            } else {
+                Err(AuthError::new("this connection ends here"))
+            })
+        };
+        let mut options = ConnectOptions::with_auth_callback(prove)
             .name(concat!("highwater/", env!("CARGO_PKG_VERSION")))
             .connection_timeout(self.options.connect)
             .client_capacity(COMMANDS)
@@ -116,20 +134,11 @@ impl Server {
             .read_buffer_capacity(READ)
             .ignore_discovered_servers()
             .require_tls(self.requires_tls);
+        if !goes_on {
+            options = options.max_reconnects(1);
+        }
         if self.requires_tls {
             options = options.tls_client_config(self.files.client(&[])?.config());
-        }
-        if let Some(path) = &self.creds {
-            let text = secret(path)?;
-            options = options.credentials(&text).map_err(|error| unusable(path, error))?;
-        }
-        if let Some(path) = &self.user {
-            let text = secret(path)?;
-            let line = text.lines().next().unwrap_or_default();
-            options = match line.split_once(':') {
-                Some((name, password)) => options.user_and_password(name.to_owned(), password.to_owned()),
-                None => options.token(line.to_owned()),
-            };
         }
         let events = events.clone();
         Ok(options.event_callback(move |event| {
@@ -138,30 +147,138 @@ impl Server {
         }))
     }
 
-    /// Connects.
-    pub async fn connect(&self, events: &Arc<Events>) -> Result<Client, Failure> {
-        keep_large_buffers();
-        let url = format!("nats://{}", self.address);
-        retry::connect(self.options.retries, Backoff::default(), || async {
-            let options = self.configured(events)?;
-            let failed = |why: String| {
-                let operation = format!("cannot connect to {}", self.address);
-                Failure::because(Kind::Connect, operation, why)
-            };
-            match options.connect(&url).await {
-                Ok(client) => {
-                    events.is_open.store(true, Ordering::Relaxed);
-                    Ok(client)
-                }
-                Err(error) if error.kind() == ConnectErrorKind::TimedOut => {
-                    let limit = humantime::format_duration(self.options.connect);
-                    Err(failed(format!("no answer within {limit} (connect-timeout)")))
-                }
-                Err(error) => Err(failed(error.to_string())),
-            }
+    /// How its connections prove who they are.
+    fn proof(&self) -> Result<Proof, Failure> {
+        if let Some(path) = &self.creds {
+            let text = secret(path)?;
+            let wrong = |why: &str| unusable(path, io::Error::new(io::ErrorKind::InvalidData, why));
+            let jwt = decorated(&text, "USER JWT").ok_or_else(|| wrong("it has no user JWT"))?;
+            let seed = decorated(&text, "NKEY SEED").ok_or_else(|| wrong("it has no seed"))?;
+            let pair = KeyPair::from_seed(seed).map_err(|error| wrong(&error.to_string()))?;
+            return Ok(Proof::Signed(jwt.to_owned(), Box::new(pair)));
+        }
+        let Some(path) = &self.user else { return Ok(Proof::None) };
+        let text = secret(path)?;
+        let line = text.lines().next().unwrap_or_default();
+        Ok(match line.split_once(':') {
+            Some((name, password)) => Proof::Password(name.to_owned(), password.to_owned()),
+            None => Proof::Token(line.to_owned()),
         })
-        .await
     }
+
+    /// Connects; the library connects again if that connection is lost.
+    pub async fn connect(&self, events: &Arc<Events>) -> Result<Client, Failure> {
+        let attempt = || self.attempt(events, true);
+        retry::connect(self.options.retries, Backoff::default(), attempt).await
+    }
+
+    /// Connects once and for all.
+    pub async fn connect_once(&self) -> Result<Connection, Failure> {
+        let attempt = || async {
+            let events = Arc::default();
+            let client = self.attempt(&events, false).await?;
+            Ok(Connection { client, events })
+        };
+        retry::connect(self.options.retries, Backoff::default(), attempt).await
+    }
+
+    /// Connects after a connection was lost, however long that takes.
+    ///
+    /// # Errors
+    /// If the server goes on refusing the credentials.
+    pub async fn connect_again(&self) -> Result<Connection, Failure> {
+        let mut backoff = Backoff::default();
+        let (mut refusals, mut said) = (0, String::new());
+        loop {
+            let events = Arc::<Events>::default();
+            let failure = match self.attempt(&events, false).await {
+                Ok(client) => {
+                    tracing::info!("connected again");
+                    return Ok(Connection { client, events });
+                }
+                Err(failure) => failure,
+            };
+            refusals = if events.refusals.load(Ordering::Relaxed) > 0 {
+                refusals + 1
+            } else {
+                0
+            };
+            if failure.kind() != Kind::Connect || refusals == REFUSALS {
+                return Err(failure);
+            }
+            let text = failure.to_string();
+            if said != text {
+                tracing::warn!("{text}; trying again");
+                said = text;
+            }
+            tokio::time::sleep(backoff.pause().min(LONGEST_PAUSE)).await;
+        }
+    }
+
+    async fn attempt(&self, events: &Arc<Events>, goes_on: bool) -> Result<Client, Failure> {
+        keep_large_buffers();
+        let options = self.configured(events, goes_on)?;
+        let error = match options.connect(format!("nats://{}", self.address)).await {
+            Ok(client) => {
+                events.is_open.store(true, Ordering::Relaxed);
+                return Ok(client);
+            }
+            Err(error) => error,
+        };
+        let why = match error.kind() {
+            ConnectErrorKind::TimedOut => {
+                let limit = humantime::format_duration(self.options.connect);
+                format!("no answer within {limit} (connect-timeout)")
+            }
+            ConnectErrorKind::AuthorizationViolation => {
+                events.refused();
+                error.to_string()
+            }
+            _ => error.to_string(),
+        };
+        let operation = format!("cannot connect to {}", self.address);
+        Err(Failure::because(Kind::Connect, operation, why))
+    }
+}
+
+/// A connection, and what the library says of it.
+pub struct Connection {
+    pub client: Client,
+    pub events: Arc<Events>,
+}
+
+/// How a client proves who it is.
+enum Proof {
+    None,
+    Password(String, String),
+    Token(String),
+    /// A user's JWT, and the key that signs what the server sends.
+    Signed(String, Box<KeyPair>),
+}
+
+impl Proof {
+    fn auth(&self, nonce: &[u8]) -> Result<Auth, AuthError> {
+        let mut auth = Auth::new();
+        match self {
+            Self::None => {}
+            Self::Password(name, password) => {
+                (auth.username, auth.password) = (Some(name.clone()), Some(password.clone()));
+            }
+            Self::Token(token) => auth.token = Some(token.clone()),
+            Self::Signed(jwt, pair) => {
+                auth.jwt = Some(jwt.clone());
+                auth.signature = Some(pair.sign(nonce).map_err(AuthError::new)?);
+            }
+        }
+        Ok(auth)
+    }
+}
+
+/// What stands between `-----BEGIN … WHAT-----` and the line after that.
+fn decorated<'t>(text: &'t str, what: &str) -> Option<&'t str> {
+    let mut lines = text.lines();
+    lines.find(|line| line.starts_with("-----BEGIN") && line.contains(what))?;
+    lines.map(str::trim).find(|line| !line.is_empty())
 }
 
 /// Whether it can name a stream or a consumer.
@@ -208,14 +325,15 @@ fn secret(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// What the library says of the connection.
+/// What the library says of a connection.
 #[derive(Default)]
 pub struct Events {
     is_open: AtomicBool,
-    was_lost: AtomicBool,
-    /// Whether nobody has gone on yet with another connection than the one that was lost.
-    is_behind: AtomicBool,
-    again: Notify,
+    is_lost: AtomicBool,
+    lost: Notify,
+    /// How often the server has refused the credentials since it took them last.
+    refusals: AtomicU32,
+    is_refused: Notify,
     /// The last error of the library that was said.
     said: Mutex<String>,
 }
@@ -224,45 +342,55 @@ impl Events {
     fn take(&self, event: &Event) {
         match event {
             Event::Disconnected => {
-                self.was_lost.store(true, Ordering::Relaxed);
-                self.is_behind.store(true, Ordering::Relaxed);
+                self.is_lost.store(true, Ordering::Relaxed);
+                self.lost.notify_one();
                 tracing::warn!("the connection was lost; connecting again");
             }
-            Event::Connected if self.was_lost.swap(false, Ordering::Relaxed) => {
+            Event::Connected if self.is_lost.swap(false, Ordering::Relaxed) => {
+                self.refusals.store(0, Ordering::Relaxed);
                 tracing::info!("connected again");
-                self.again.notify_one();
             }
             // Before that it is an error of the connection.
             Event::ServerError(error) if self.is_open.load(Ordering::Relaxed) => {
                 tracing::warn!("the server says: {error}");
             }
             // Each attempt to connect again may fail for the same reason.
-            Event::ClientError(error) => {
-                let text = error.to_string();
+            Event::ClientError(ClientError::Other(text)) => {
+                if *text == ConnectErrorKind::AuthorizationViolation.to_string() {
+                    self.refused();
+                }
                 let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-                if *said != text {
+                // That is how a connection ends that does not go on.
+                if *said != *text && *text != ConnectErrorKind::Authentication.to_string() {
                     tracing::warn!("cannot connect again: {text}");
-                    *said = text;
+                    said.clone_from(text);
                 }
             }
             _ => {}
         }
     }
 
-    /// Waits until there is another connection than the one before.
-    pub async fn connected_again(&self) {
-        self.again.notified().await;
+    /// Waits until the connection is lost.
+    pub async fn lost(&self) {
+        self.lost.notified().await;
     }
 
-    /// Everything goes on with the connection that there is now.
-    pub fn caught_up(&self) {
-        let is_lost = self.was_lost.load(Ordering::Relaxed);
-        self.is_behind.store(is_lost, Ordering::Relaxed);
+    /// Whether it is lost.
+    pub fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::Relaxed)
     }
 
-    /// Whether the connection was lost, and all has not gone on with another one.
-    pub fn is_behind(&self) -> bool {
-        self.is_behind.load(Ordering::Relaxed)
+    fn refused(&self) {
+        if self.refusals.fetch_add(1, Ordering::Relaxed) + 1 == REFUSALS {
+            self.is_refused.notify_one();
+        }
+    }
+
+    /// Waits until the server goes on refusing the credentials of a connection that the library tries again.
+    pub async fn refusal(self: Arc<Self>) -> Failure {
+        self.is_refused.notified().await;
+        let why = ConnectErrorKind::AuthorizationViolation.to_string();
+        Failure::because(Kind::Connect, "cannot connect again", why)
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use async_nats::client::Request;
 use async_nats::datetime::DateTime;
-use async_nats::jetstream::Context;
+use async_nats::jetstream::{self, Context};
 use async_nats::{Client, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
@@ -19,10 +19,10 @@ use crate::grammar::{format_size, human_size};
 use crate::records::json::Scanner;
 
 use super::super::messages;
-use super::consumer::{self, Presence, with_sources};
+use super::consumer::{self, Presence, RequestLimits, with_sources};
 use super::deliveries::{Added, Deliveries, Delivery, Parsed, Subjects};
 use super::handover::{Record, Shared};
-use super::server::Events;
+use super::server::{Connection, Events, Server};
 
 const READING: &str = "cannot read";
 /// The most messages that are asked for at once.
@@ -47,6 +47,8 @@ const LATE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long the server may take to confirm.
 const CONFIRM: Duration = Duration::from_secs(5);
+/// How long the end of a session may take: that, and a moment to give the rest back.
+pub const SETTLED: Duration = Duration::from_secs(6);
 
 /// What to do with a message that is no record.
 pub enum Bad {
@@ -70,6 +72,7 @@ pub struct Terms {
     pub ack_wait: Duration,
     /// When the consumer was made.
     pub created: DateTime,
+    pub request: RequestLimits,
     /// After how long without a message it ends.
     pub idle: Option<Duration>,
     /// After how many messages it ends.
@@ -103,11 +106,22 @@ struct Pull {
 /// Acknowledgements on their way, and whether they were confirmed.
 type Confirming = (JoinHandle<bool>, Arc<[Delivery]>);
 
+/// How it is connected.
+enum Line {
+    Open,
+    /// The connection is lost, and this will be the next one.
+    Connecting(JoinHandle<Result<Connection, Failure>>),
+    /// It is lost, and no other is needed.
+    Closed,
+}
+
 /// The session's side.
 pub struct Session {
+    server: Server,
     context: Context,
     client: Client,
     events: Arc<Events>,
+    line: Line,
     terms: Terms,
     shared: Arc<Shared>,
     /// What the subjects of requests begin with.
@@ -118,6 +132,8 @@ pub struct Session {
     subjects: Subjects,
     deliveries: Deliveries,
     confirming: Option<Confirming>,
+    /// What is acknowledged on the next connection.
+    unconfirmed: Option<Arc<[Delivery]>>,
     pull: Option<Pull>,
     /// When the server may be asked again.
     resume: Instant,
@@ -135,18 +151,16 @@ pub struct Session {
 
 impl Session {
     /// Starts a session.
-    pub async fn start(
-        context: Context,
-        client: Client,
-        events: Arc<Events>,
-        terms: Terms,
-    ) -> Result<Arc<Shared>, Failure> {
+    pub async fn start(server: Server, connection: Connection, terms: Terms) -> Result<Arc<Shared>, Failure> {
+        let Connection { client, events } = connection;
         let (inbox, subscriber) = subscribe(&client).await?;
         let shared = Arc::<Shared>::default();
         let session = Self {
-            context,
+            server,
+            context: jetstream::new(client.clone()),
             client,
             events,
+            line: Line::Open,
             terms,
             shared: shared.clone(),
             inbox,
@@ -155,6 +169,7 @@ impl Session {
             subjects: Subjects::default(),
             deliveries: Deliveries::new(now()),
             confirming: None,
+            unconfirmed: None,
             pull: None,
             resume: Instant::now(),
             busy: Instant::now(),
@@ -173,49 +188,79 @@ impl Session {
         let mut alive = interval_at(Instant::now() + period, period);
         // After an outage it is said once.
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let events = self.events.clone();
         let shared = self.shared.clone();
         loop {
             self.confirm();
-            if self.shared.is_settled() && self.confirming.is_none() {
+            if self.shared.is_settled() && self.confirming.is_none() && self.unconfirmed.is_none() {
                 return self.end().await;
             }
             if let Err(failure) = self.ask().await {
                 self.stop(Err(failure));
             }
             let wake = self.wakes_at();
+            let events = self.events.clone();
+            let is_open = self.is_open();
             let confirming = async {
                 match &mut self.confirming {
                     Some((confirmed, _)) => confirmed.await.unwrap_or(false),
                     None => std::future::pending().await,
                 }
             };
+            let connecting = async {
+                match &mut self.line {
+                    Line::Connecting(connected) => connected.await,
+                    Line::Open | Line::Closed => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
-                message = self.subscriber.next() => match message {
+                _ = alive.tick() => self.say_alive().await,
+                message = self.subscriber.next(), if is_open => match message {
                     Some(message) => {
                         if let Err(failure) = self.take(message).await {
                             self.stop(Err(failure));
                         }
                     }
-                    None => {
-                        let why = "the connection was closed";
-                        self.stop(Err(Failure::because(Kind::Source, READING, why)));
-                        self.resume = Instant::now() + EXPIRES;
-                        self.pull = None;
-                        shared.changed().await;
+                    None => self.lost(),
+                },
+                () = events.lost(), if is_open => self.lost(),
+                connected = connecting => match connected {
+                    Ok(Ok(connection)) => {
+                        self.line = Line::Closed;
+                        if let Err(failure) = self.begin_again(connection).await {
+                            self.stop(Err(failure));
+                        }
                     }
+                    Ok(Err(failure)) => {
+                        self.unconfirmed = None;
+                        self.line = Line::Closed;
+                        self.lose(failure);
+                    }
+                    // The runtime ends.
+                    Err(_) => return,
                 },
                 is_confirmed = confirming => self.confirmed(is_confirmed).await,
-                _ = alive.tick() => self.say_alive().await,
-                () = events.connected_again() => {
-                    if let Err(failure) = self.begin_again().await {
-                        self.stop(Err(failure));
-                    }
-                }
                 () = shared.changed() => {}
                 () = sleep_until(wake) => self.check_times().await,
             }
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.line, Line::Open)
+    }
+
+    /// The connection is lost: the library sends nothing more on it, and everything goes on with the next one.
+    fn lost(&mut self) {
+        self.pull = None;
+        self.line = Line::Closed;
+        if let Some((sent, run)) = self.confirming.take() {
+            sent.abort();
+            self.unconfirmed = Some(run);
+        }
+        if !self.is_gone {
+            let server = self.server.clone();
+            self.line = Line::Connecting(tokio::spawn(async move { server.connect_again().await }));
         }
     }
 
@@ -232,9 +277,7 @@ impl Session {
             // It was lost, or the server has not said that its bytes are used up; some do not answer for a consumer that is
             // not there.
             self.pulled(false);
-            if !self.events.is_behind() {
-                self.check_consumer().await;
-            }
+            self.check_consumer().await;
         }
     }
 
@@ -298,12 +341,16 @@ impl Session {
         if self.is_over || !self.shared.has_room(share) {
             return Ok(());
         }
-        if self.pull.is_some() || self.resume > Instant::now() || self.events.is_behind() {
+        if self.pull.is_some() || self.resume > Instant::now() || !self.is_open() {
             return Ok(());
         }
         let room = self.terms.most.saturating_sub(self.deliveries.len());
         let wanted = self.terms.wanted.map_or(u64::MAX, |wanted| wanted - self.count);
-        let count = PULL.min(room).min(usize::try_from(wanted).unwrap_or(PULL));
+        let limits = self.terms.request;
+        let count = PULL
+            .min(limits.messages)
+            .min(room)
+            .min(usize::try_from(wanted).unwrap_or(PULL));
         if wanted == 0 {
             self.stop(Ok(()));
             return Ok(());
@@ -326,9 +373,10 @@ impl Session {
             return Ok(());
         }
         let expires = self.terms.idle.map_or(EXPIRES, |idle| idle.clamp(PAUSE, EXPIRES));
+        let expires = expires.min(limits.expires);
         let request = serde_json::json!({
             "batch": count,
-            "max_bytes": share,
+            "max_bytes": share.min(limits.bytes),
             "expires": u64::try_from(expires.as_nanos()).unwrap_or(u64::MAX),
         });
         let subject = format!(
@@ -366,12 +414,15 @@ impl Session {
                 self.check_consumer().await;
                 return Ok(());
             }
-            Some(status) => {
+            Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) => {
                 self.pulled(false);
-                if matches!(status, StatusCode::NOT_FOUND | StatusCode::TIMEOUT) {
-                    self.starved();
-                }
+                self.starved();
                 return Ok(());
+            }
+            Some(status) => {
+                let said = message.description.unwrap_or_default();
+                let why = format!("the server answers a request for messages with {status}: {said}");
+                return Err(Failure::because(Kind::Source, READING, why));
             }
         }
         let parsed = message.reply.as_ref().and_then(|reply| self.subjects.parse(reply));
@@ -404,6 +455,11 @@ impl Session {
                 return Err(Failure::because(Kind::Limit, READING, why));
             }
             self.pulled(false);
+            return Ok(());
+        }
+        if is("exceeded maxwaiting") {
+            // Other readers have as many requests there as the consumer allows.
+            self.pulled(true);
             return Ok(());
         }
         if is("consumer deleted") || is("exceeded max") || is("push based") {
@@ -480,10 +536,19 @@ impl Session {
                 let operation = format!("cannot publish message {} to {subject}", delivery.stream);
                 Failure::because(Kind::Source, operation, with_sources(error))
             };
-            let sent = self.context.publish(subject.clone(), payload).await;
-            sent.map_err(|error| failed(&error))?
-                .await
-                .map_err(|error| failed(&error))?;
+            let sent = match self.context.publish(subject.clone(), payload).await {
+                Ok(sent) => sent.await,
+                Err(error) => Err(error),
+            };
+            match sent {
+                Ok(_) => {}
+                // It comes again.
+                Err(_) if self.events.is_lost() => {
+                    self.deliveries.drop_last();
+                    return Ok(());
+                }
+                Err(error) => return Err(failed(&error)),
+            }
         }
         self.deliveries.drop_last();
         self.say(delivery, "+TERM").await;
@@ -496,8 +561,11 @@ impl Session {
         self.shared.queue.unacknowledged.store(held, Ordering::Relaxed);
     }
 
-    /// Answers a delivery. While there is no connection the library queues it, and what is lost is said again.
+    /// Answers a delivery, if there is a connection: what is not said comes again.
     async fn say(&self, delivery: Delivery, what: &'static str) {
+        if !self.is_open() || self.events.is_lost() {
+            return;
+        }
         let said = self.client.publish(self.subjects.of(delivery), what.into()).await;
         if let Err(error) = said {
             tracing::info!("a message was not answered: {error}");
@@ -507,7 +575,7 @@ impl Session {
     /// Acknowledges what has become durable. The server handles the acknowledgements of a connection in their order, so that
     /// the last one, which it confirms, stands for all.
     fn confirm(&mut self) {
-        if self.confirming.is_some() {
+        if self.confirming.is_some() || self.unconfirmed.is_some() {
             return;
         }
         let durable = self.shared.durable();
@@ -517,11 +585,14 @@ impl Session {
         }
     }
 
+    /// Acknowledges deliveries on this connection, or keeps them for the next one.
     fn send(&mut self, run: Arc<[Delivery]>) {
+        if !self.is_open() || self.events.is_lost() {
+            self.unconfirmed = Some(run);
+            return;
+        }
         let (client, subjects, all) = (self.client.clone(), self.subjects.clone(), run.clone());
-        let connection = client.statistics();
         let sent = async move {
-            let first = connection.connects.load(Ordering::Relaxed);
             let Some((last, others)) = all.split_last() else {
                 return true;
             };
@@ -532,8 +603,7 @@ impl Session {
             }
             let request = Request::new().payload("+ACK".into()).timeout(Some(CONFIRM));
             match client.send_request(subjects.of(*last), request).await {
-                // The last stands for all only if none was lost with the connection before.
-                Ok(_) => connection.connects.load(Ordering::Relaxed) == first,
+                Ok(_) => true,
                 Err(error) => {
                     tracing::warn!("the server has not confirmed that messages are acknowledged: {error}");
                     tokio::time::sleep(PAUSE).await;
@@ -562,38 +632,64 @@ impl Session {
         if self.is_gone {
             return;
         }
-        let confirming = self.confirming.iter().flat_map(|(_, run)| run.iter().copied());
-        for delivery in confirming.chain(self.deliveries.iter()) {
+        let confirming = self.confirming.iter().map(|(_, run)| run);
+        let unconfirmed = confirming.chain(&self.unconfirmed).flat_map(|run| run.iter().copied());
+        for delivery in unconfirmed.chain(self.deliveries.iter()) {
             self.say(delivery, "+WPI").await;
         }
     }
 
-    /// Goes on with another connection. A request of the one before would deliver to an inbox that is not ours any more.
-    async fn begin_again(&mut self) -> Result<(), Failure> {
+    /// Goes on with another connection.
+    async fn begin_again(&mut self, Connection { client, events }: Connection) -> Result<(), Failure> {
         while let Some(Some(message)) = self.subscriber.next().now_or_never() {
             self.take(message).await?;
         }
-        (self.inbox, self.subscriber) = subscribe(&self.client).await?;
-        self.pull = None;
-        // Nothing is said of messages that may be others by now.
-        let unconfirmed = self.confirming.take();
-        if let Some((sent, _)) = &unconfirmed {
-            // The answer would have come on the connection before.
-            sent.abort();
-        }
+        (self.context, self.client, self.events) = (jetstream::new(client.clone()), client, events);
+        self.line = Line::Open;
+        // A request of the one before would deliver to an inbox that is not ours any more.
+        let Ok(subscribed) = subscribe(&self.client).await else {
+            self.lost();
+            return Ok(());
+        };
+        (self.inbox, self.subscriber) = subscribed;
+        self.say_alive().await;
+        // Nothing is acknowledged of messages that may be others by now.
         self.check_consumer().await;
-        if let Some((_, run)) = unconfirmed.filter(|_| !self.is_gone) {
+        if !self.is_gone {
+            self.check_stream().await;
+        }
+        let unconfirmed = self.unconfirmed.take();
+        if let Some(run) = unconfirmed.filter(|_| !self.is_gone) {
             self.send(run);
         }
-        self.say_alive().await;
-        self.events.caught_up();
         // An outage is no pause of those who write.
         self.busy = Instant::now();
         Ok(())
     }
 
+    /// Ends the reading if the stream has lost messages that are held here.
+    async fn check_stream(&mut self) {
+        let Self {
+            context,
+            terms,
+            deliveries,
+            ..
+        } = self;
+        if !consumer::has_same(context, &terms.stream, &deliveries.messages()).await {
+            let operation = format!("cannot read from the stream {}", terms.stream);
+            let why = "the server has lost its last messages, and others may have their numbers";
+            self.lose(Failure::because(Kind::Source, operation, why));
+        }
+    }
+
     /// Gives back what is not durable, so that another reader has it at once.
     async fn end(mut self) {
+        if let Line::Connecting(connecting) = &self.line {
+            connecting.abort();
+        }
+        if !self.is_open() {
+            return self.shared.done();
+        }
         // Or our own request would get it.
         if let Err(error) = self.subscriber.unsubscribe().await {
             tracing::info!("{error}");

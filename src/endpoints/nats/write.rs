@@ -1,7 +1,7 @@
 //! Messages that are published.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -135,7 +135,8 @@ impl Endpoint for Publisher {
 
     fn open_writer(self: Box<Self>) -> BoxFuture<'static, Result<OpenWriter, Failure>> {
         Box::pin(async move {
-            let client = self.server.connect(&Arc::<Events>::default()).await?;
+            let events = Arc::<Events>::default();
+            let client = self.server.connect(&events).await?;
             let mut context = jetstream::context::ContextBuilder::new()
                 .ack_timeout(CONFIRM)
                 .max_ack_inflight(2 * WINDOW / OVERHEAD)
@@ -155,6 +156,7 @@ impl Endpoint for Publisher {
             }
             Ok(OpenWriter::Stream(Box::new(Writer {
                 client,
+                refusal: Box::pin(events.refusal()),
                 context,
                 stream: self.server.stream,
                 subject: self.subject,
@@ -198,6 +200,8 @@ type Confirmed = (Unconfirmed, Result<String, PublishError>);
 
 struct Writer {
     client: Client,
+    /// Why the server does not let it in any more.
+    refusal: BoxFuture<'static, Failure>,
     context: jetstream::Context,
     stream: String,
     subject: String,
@@ -268,6 +272,10 @@ impl Writer {
 
     /// Takes what the server has confirmed or refused; ready once nothing is unconfirmed.
     fn poll_confirmed(&mut self, context: &mut Context<'_>) -> Poll<Outcome> {
+        if let Poll::Ready(failure) = self.refusal.as_mut().poll(context) {
+            self.refusal = Box::pin(pending());
+            return Poll::Ready(Err(failure.into()));
+        }
         loop {
             let is_sending = self.poll_sent(context)?.is_pending();
             match self.poll_first(context) {

@@ -90,6 +90,30 @@ impl Server {
         self.child = start(&self.folder, &self.configuration, self.port);
     }
 
+    /// Kills it, keeps what its disk has then, and starts it again.
+    pub fn keep(&mut self) {
+        self.kill();
+        let [store, kept] = ["store", "kept"].map(|name| self.folder.join(name));
+        let copied = Command::new("cp").arg("-a").args([store, kept]).status();
+        assert!(copied.expect("cp starts").success());
+        self.child = start(&self.folder, &self.configuration, self.port);
+    }
+
+    /// As after a power cut: its disk has what was kept.
+    pub fn restart_from_kept(&mut self) {
+        self.kill();
+        let [store, kept] = ["store", "kept"].map(|name| self.folder.join(name));
+        std::fs::remove_dir_all(&store).expect("removed");
+        std::fs::rename(kept, store).expect("renamed");
+        self.child = start(&self.folder, &self.configuration, self.port);
+    }
+
+    /// Replaces its configuration, and starts it again with that.
+    pub fn reconfigure(&mut self, configuration: &str) {
+        std::fs::write(&self.configuration, configuration).expect("written");
+        self.restart();
+    }
+
     fn kill(&mut self) {
         self.child.kill().expect("killed");
         self.child.wait().expect("ended");
