@@ -12,7 +12,7 @@ use async_nats::{Client, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout_at};
 
 use crate::error::{Failure, Kind};
 use crate::grammar::{format_size, human_size};
@@ -47,6 +47,8 @@ const LATE: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long the server may take to confirm.
 const CONFIRM: Duration = Duration::from_secs(5);
+/// How long it may take to send what is on its way when a session ends.
+const DRAIN: Duration = Duration::from_millis(500);
 /// How long the end of a session may take: that, and a moment to give the rest back.
 pub const SETTLED: Duration = Duration::from_secs(6);
 
@@ -690,11 +692,12 @@ impl Session {
         if !self.is_open() {
             return self.shared.done();
         }
-        // Or our own request would get it.
-        if let Err(error) = self.subscriber.unsubscribe().await {
+        // Or our own request would get it. What the server has sent before it knows of that still comes.
+        if let Err(error) = self.subscriber.drain().await {
             tracing::info!("{error}");
         }
-        while let Some(Some(message)) = self.subscriber.next().now_or_never() {
+        let until = Instant::now() + DRAIN;
+        while let Ok(Some(message)) = timeout_at(until, self.subscriber.next()).await {
             if let Some(parsed) = message.reply.as_ref().and_then(|reply| self.subjects.parse(reply)) {
                 self.deliveries.add(parsed, || 0);
             }
