@@ -183,15 +183,15 @@ function __highwater_stages
         'batch' 'run a pipeline for each part of the stream' \
         'tee' 'send the stream into other pipelines as well' \
         'gzip' 'compress to gzip, on all processors' \
-        'gunzip' 'decompress gzip, all its members' \
+        'gunzip' 'decompress gzip' \
         'zstd' 'compress to zstd' \
-        'unzstd' 'decompress zstd, all its frames' \
+        'unzstd' 'decompress zstd' \
         'xz' 'compress to xz' \
-        'unxz' 'decompress xz, all its streams' \
+        'unxz' 'decompress xz' \
         'bzip2' 'compress to bzip2' \
-        'bunzip2' 'decompress bzip2, all its streams' \
+        'bunzip2' 'decompress bzip2' \
         'lz4' 'compress to lz4' \
-        'unlz4' 'decompress lz4, all its frames' \
+        'unlz4' 'decompress lz4' \
         'brotli' 'compress to brotli' \
         'unbrotli' 'decompress brotli' \
         'decompress' 'decompress whichever format it is: gzip, zstd, xz, bzip2 or lz4' \
