@@ -51,7 +51,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('attach', 'attach', [CompletionResultType]::ParameterValue, 'Look at a pipeline that is already running: which part of it is slow?')
             [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Serve a pipeline over HTTP: one run for each request, under one memory ceiling')
             [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check whether a program or a server honours backpressure, before it is deployed')
-            [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write the manual pages, the completions and the generated parts of the README')
+            [CompletionResult]::new('generate', 'generate', [CompletionResultType]::ParameterValue, 'Write the manual pages, the completions and the generated tables of the documents')
             break
         }
         'highwater;demo' {
@@ -166,7 +166,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             break
         }
         'highwater;generate' {
-            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where the project is: files go to its man/ and completions/, and into its README.md')
+            [CompletionResult]::new('--to', '--to', [CompletionResultType]::ParameterName, 'Where the project is: files go to its man/ and completions/, tables into its README.md and docs/')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break

@@ -48,7 +48,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand attach 'Look at a pipeline that is already running: which part of it is slow?'
             cand serve 'Serve a pipeline over HTTP: one run for each request, under one memory ceiling'
             cand check 'Check whether a program or a server honours backpressure, before it is deployed'
-            cand generate 'Write the manual pages, the completions and the generated parts of the README'
+            cand generate 'Write the manual pages, the completions and the generated tables of the documents'
         }
         &'highwater;demo'= {
             cand --seconds 'How long to watch each of the two runs'
@@ -154,7 +154,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
         }
         &'highwater;generate'= {
-            cand --to 'Where the project is: files go to its man/ and completions/, and into its README.md'
+            cand --to 'Where the project is: files go to its man/ and completions/, tables into its README.md and docs/'
             cand -h 'Print help (see more with ''--help'')'
             cand --help 'Print help (see more with ''--help'')'
         }

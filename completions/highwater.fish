@@ -61,7 +61,7 @@ complete -c highwater -n "__fish_highwater_needs_command" -f -a "report" -d 'Dra
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "attach" -d 'Look at a pipeline that is already running: which part of it is slow?'
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "serve" -d 'Serve a pipeline over HTTP: one run for each request, under one memory ceiling'
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "check" -d 'Check whether a program or a server honours backpressure, before it is deployed'
-complete -c highwater -n "__fish_highwater_needs_command" -f -a "generate" -d 'Write the manual pages, the completions and the generated parts of the README'
+complete -c highwater -n "__fish_highwater_needs_command" -f -a "generate" -d 'Write the manual pages, the completions and the generated tables of the documents'
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -l seconds -d 'How long to watch each of the two runs' -r
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -l report -d 'At the end, draw both runs into a file: .html, .svg or .png' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand demo" -l color -d 'When to use colour; `NO_COLOR` and TERM=dumb are honoured' -r -f -a "auto\t'On a terminal that has it, unless `NO_COLOR` is set'
@@ -170,7 +170,7 @@ always\t'Always'
 never\t'Never'"
 complete -c highwater -n "__fish_highwater_using_subcommand check" -l json -d 'Print JSON lines on stdout'
 complete -c highwater -n "__fish_highwater_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c highwater -n "__fish_highwater_using_subcommand generate" -l to -d 'Where the project is: files go to its man/ and completions/, and into its README.md' -r -F
+complete -c highwater -n "__fish_highwater_using_subcommand generate" -l to -d 'Where the project is: files go to its man/ and completions/, tables into its README.md and docs/' -r -F
 complete -c highwater -n "__fish_highwater_using_subcommand generate" -s h -l help -d 'Print help (see more with \'--help\')'
 
 # Stages and their parameters, in the :: form and inside a quoted pipeline.
@@ -183,15 +183,15 @@ function __highwater_stages
         'batch' 'run a pipeline for each part of the stream' \
         'tee' 'send the stream into other pipelines as well' \
         'gzip' 'compress to gzip, on all processors' \
-        'gunzip' 'decompress gzip, all its members' \
+        'gunzip' 'decompress gzip' \
         'zstd' 'compress to zstd' \
-        'unzstd' 'decompress zstd, all its frames' \
+        'unzstd' 'decompress zstd' \
         'xz' 'compress to xz' \
-        'unxz' 'decompress xz, all its streams' \
+        'unxz' 'decompress xz' \
         'bzip2' 'compress to bzip2' \
-        'bunzip2' 'decompress bzip2, all its streams' \
+        'bunzip2' 'decompress bzip2' \
         'lz4' 'compress to lz4' \
-        'unlz4' 'decompress lz4, all its frames' \
+        'unlz4' 'decompress lz4' \
         'brotli' 'compress to brotli' \
         'unbrotli' 'decompress brotli' \
         'decompress' 'decompress whichever format it is: gzip, zstd, xz, bzip2 or lz4' \

@@ -1,5 +1,5 @@
 //! Generates the files that follow from the program and are committed beside it: the manual pages, the completions, the
-//! tables of the README and its pictures. A test compares them with the generated ones.
+//! tables of the documents and their pictures. A test compares them with the generated ones.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -12,7 +12,7 @@ use crate::error::{Failure, Kind, shown};
 mod completions;
 mod man;
 mod picture;
-mod readme;
+mod tables;
 mod topic;
 
 /// What can be generated.
@@ -24,7 +24,7 @@ pub enum What {
     Man,
     /// Completions for bash, zsh, fish, elvish and `PowerShell`, to completions/
     Completions,
-    /// The tables between markers, in README.md
+    /// The tables between markers, in README.md and docs/
     Readme,
     /// The pictures of the live view and the demo, to man/
     #[value(hide = true)]
@@ -53,11 +53,15 @@ pub fn write(what: What, to: &Path) -> Result<(), Failure> {
         files.extend(picture::files());
     }
     if wants(What::Readme) {
-        let path = to.join("README.md");
-        let text = fs::read_to_string(&path).map_err(|error| failed("read", &path, error))?;
-        let renewed = readme::renewed(&text);
-        let renewed = renewed.map_err(|why| Failure::because(Kind::Sink, "generate: cannot renew README.md", why))?;
-        files.push(("README.md".to_owned(), renewed));
+        for document in tables::DOCUMENTS {
+            let path = to.join(document.path);
+            let text = fs::read_to_string(&path).map_err(|error| failed("read", &path, error))?;
+            let renewed = document.renewed(&text).map_err(|why| {
+                let what = format!("generate: cannot renew {}", document.path);
+                Failure::because(Kind::Sink, what, why)
+            })?;
+            files.push((document.path.to_owned(), renewed));
+        }
     }
     for (name, text) in files {
         let path = to.join(name);

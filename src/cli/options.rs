@@ -172,12 +172,12 @@ pub enum Command {
     /// A program is fed lines of random text as fast as it takes them, while its output is read slowly and then not at all.
     /// A server gets clients that read slowly. What they hold in memory meanwhile is the evidence.
     Check(CheckOptions),
-    /// Write the manual pages, the completions and the generated parts of the README
+    /// Write the manual pages, the completions and the generated tables of the documents
     Generate {
         /// What to write
         #[arg(value_enum)]
         what: What,
-        /// Where the project is: files go to its man/ and completions/, and into its README.md
+        /// Where the project is: files go to its man/ and completions/, tables into its README.md and docs/
         #[arg(long, value_name = "DIR", default_value = ".")]
         to: PathBuf,
     },

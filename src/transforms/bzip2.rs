@@ -30,8 +30,9 @@ pub static BUNZIP2: Definition = Definition {
     name: "bunzip2",
     role: Role::Transform,
     topic: Topic::Compress,
-    summary: "decompress bzip2, all its streams",
-    details: "Checksums are checked. Input that is corrupt, cut short or followed by something else is an error.",
+    summary: "decompress bzip2",
+    details: "All streams are decompressed. Checksums are checked. Input that is corrupt, cut short or followed by \
+              something else is an error.",
     params: &[],
     examples: &[Example {
         text: "read big.iso.bz2 | bunzip2 | write big.iso",

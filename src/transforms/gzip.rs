@@ -79,9 +79,9 @@ pub static GUNZIP: Definition = Definition {
     name: "gunzip",
     role: Role::Transform,
     topic: Topic::Compress,
-    summary: "decompress gzip, all its members",
-    details: "Input that is corrupt, cut short or followed by something else is an error; zero bytes behind the last \
-              member are passed over.",
+    summary: "decompress gzip",
+    details: "All members are decompressed. Input that is corrupt, cut short or followed by something else is an error; \
+              zero bytes behind the last member are passed over.",
     params: &[],
     examples: &[Example {
         text: "read big.iso.gz | gunzip | write big.iso",

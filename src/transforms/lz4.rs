@@ -33,9 +33,9 @@ pub static UNLZ4: Definition = Definition {
     name: "unlz4",
     role: Role::Transform,
     topic: Topic::Compress,
-    summary: "decompress lz4, all its frames",
-    details: "Checksums are checked, skippable frames are passed over. Input that is corrupt, cut short or followed by \
-              something else is an error. Frames of the old kind (`lz4 -l`) are not supported.",
+    summary: "decompress lz4",
+    details: "All frames are decompressed, skippable ones are passed over. Checksums are checked. Input that is corrupt, \
+              cut short or followed by something else is an error. Frames of the old kind (`lz4 -l`) are not supported.",
     params: &[],
     examples: &[Example {
         text: "read big.iso.lz4 | unlz4 | write big.iso",

@@ -48,11 +48,11 @@ pub static UNXZ: Definition = Definition {
     name: "unxz",
     role: Role::Transform,
     topic: Topic::Compress,
-    summary: "decompress xz, all its streams",
-    details: "Checksums are checked; where a stream has one of a kind that xz does not know either, a warning says that \
-              its integrity is not verified. Input that is corrupt, cut short or followed by something else is an error; \
-              zero bytes between and behind the streams are passed over where their number is a multiple of four. A file of \
-              the older format, .lzma, is decompressed as well; it has no checksum.\n\nThe \
+    summary: "decompress xz",
+    details: "All streams are decompressed. Checksums are checked; where a stream has one of a kind that xz does not know \
+              either, a warning says that its integrity is not verified. Input that is corrupt, cut short or followed by \
+              something else is an error; zero bytes between and behind the streams are passed over where their number is \
+              a multiple of four. A file of the older format, .lzma, is decompressed as well; it has no checksum.\n\nThe \
               memory that it takes is known when the first bytes of a block have come: up to 128 MiB by default, and \
               what `--memory` allows where that is given.",
     params: &[],

@@ -77,10 +77,10 @@ pub static UNZSTD: Definition = Definition {
     name: "unzstd",
     role: Role::Transform,
     topic: Topic::Compress,
-    summary: "decompress zstd, all its frames",
-    details: "Checksums are checked, skippable frames are passed over. Input that is corrupt, cut short or followed by \
-              something else is an error.\n\nFrames that state the size of their content, up to 8 MiB, as `zstd \
-              frame=` and pzstd write them, are decompressed on all processors, as far as --memory allows.\n\nThe memory that it takes is known when the first bytes have come: a \
+    summary: "decompress zstd",
+    details: "All frames are decompressed, skippable ones are passed over. Checksums are checked. Input that is corrupt, \
+              cut short or followed by something else is an error.\n\nFrames that state the size of their content, up to 8 MiB, \
+              as `zstd frame=` and pzstd write them, are decompressed on all processors, as far as --memory allows.\n\nThe memory that it takes is known when the first bytes have come: a \
               window of up to 128 MiB by default, and what `--memory` allows where that is given.",
     params: &[],
     examples: &[Example {

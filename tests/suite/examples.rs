@@ -1,4 +1,4 @@
-//! Every example of the catalog and every command of the README, run as they stand by a shell, on files of their names.
+//! Every example of the catalog and every command of the documents, run as they stand by a shell, on files of their names.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use highwater::plan::catalog;
+
+use crate::support::documents;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_highwater");
 
@@ -114,9 +116,9 @@ fn catalog_examples_work() {
 }
 
 #[test]
-fn readme_examples_work() {
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("a README");
-    let blocks = readme
+fn commands_of_documents_work() {
+    let text = documents::text();
+    let blocks = text
         .split("```sh\n")
         .skip(1)
         .filter_map(|rest| rest.split("```").next());

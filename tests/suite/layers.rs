@@ -8,6 +8,7 @@ use highwater::grammar;
 use highwater::plan::{Limits, Plan, catalog};
 
 use crate::harness::{Folder, highwater};
+use crate::support::documents;
 
 /// From the bottom up; layers in one row do not use each other.
 const LAYERS: &[&[&str]] = &[
@@ -292,15 +293,14 @@ fn highwater_call(line: &str) -> Option<Vec<String>> {
 }
 
 #[test]
-fn readme_commands_can_be_planned() {
-    let readme = read_to_string(root().join("README.md")).expect("README.md");
+fn commands_of_documents_can_be_planned() {
     let folder = Folder::new();
     let mut is_shell = false;
     let mut tried = 0;
-    let readme = readme
+    let text = documents::text()
         .replace("\\\n", " ")
         .replace("cargo run --release -- ", "highwater ");
-    for line in readme.lines() {
+    for line in text.lines() {
         if line.trim_start().starts_with("```") {
             is_shell = line.trim() == "```sh";
             continue;
@@ -341,5 +341,5 @@ fn readme_commands_can_be_planned() {
         assert_eq!(run.code, Some(0), "{line}\n{}", run.stderr);
         tried += 1;
     }
-    assert!(tried > 0, "README.md shows no command line");
+    assert!(tried > 0, "the documents show no command line");
 }

@@ -1,6 +1,7 @@
 //! Helpers of the tests: the binary and its peers, and environments in which something is scarce or slow.
 
 pub mod certificates;
+pub mod documents;
 pub mod harness;
 #[cfg(feature = "http")]
 pub mod http;

@@ -1,4 +1,4 @@
-//! The tables of the README, between markers.
+//! The tables of the documents, between markers.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -9,26 +9,48 @@ use crate::endpoints::SCHEMES;
 use crate::plan;
 use crate::view::live::{Background, History, Size, Style, frame, sample};
 
-/// The README with its tables regenerated.
-///
-/// # Errors
-/// If a marker is missing.
-pub fn renewed(text: &str) -> Result<String, String> {
-    let tables = [
-        ("stages", stages()),
-        ("endpoints", endpoints()),
-        ("exit-codes", codes()),
-        ("programs", programs()),
-    ];
-    let mut text = text.to_owned();
-    for (name, table) in tables {
-        let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
-        let missing = || format!("it has no `{}` with `{end}` after it", begin.trim());
-        let from = text.find(&begin).ok_or_else(missing)? + begin.len();
-        let to = from + text[from..].find(&end).ok_or_else(missing)?;
-        text.replace_range(from..to, &format!("\n{table}\n"));
+/// The name in a table's markers, and the function that makes the table.
+type Table = (&'static str, fn() -> String);
+
+/// A document that has generated tables.
+pub struct Document {
+    /// Its path below the project's directory.
+    pub path: &'static str,
+    tables: &'static [Table],
+}
+
+/// Every document that has generated tables.
+pub const DOCUMENTS: [Document; 3] = [
+    Document {
+        path: "README.md",
+        tables: &[("exit-codes", codes)],
+    },
+    Document {
+        path: "docs/RUNNING.md",
+        tables: &[("programs", programs)],
+    },
+    Document {
+        path: "docs/STAGES.md",
+        tables: &[("stages", stages), ("endpoints", endpoints)],
+    },
+];
+
+impl Document {
+    /// The document's text with its tables regenerated.
+    ///
+    /// # Errors
+    /// If a marker is missing.
+    pub fn renewed(&self, text: &str) -> Result<String, String> {
+        let mut text = text.to_owned();
+        for (name, table) in self.tables {
+            let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
+            let missing = || format!("it has no `{}` with `{end}` after it", begin.trim());
+            let from = text.find(&begin).ok_or_else(missing)? + begin.len();
+            let to = from + text[from..].find(&end).ok_or_else(missing)?;
+            text.replace_range(from..to, &format!("\n{}\n", table()));
+        }
+        Ok(text)
     }
-    Ok(text)
 }
 
 fn table(head: [&str; 2], rows: impl IntoIterator<Item = (String, String)>) -> String {
@@ -84,7 +106,10 @@ mod tests {
 
     #[test]
     fn a_missing_marker_is_named() {
-        let error = renewed("# highwater\n<!-- stages -->\n").expect_err("no end");
-        assert!(error.contains("<!-- end of stages -->"), "{error}");
+        for document in DOCUMENTS {
+            let name = document.tables[0].0;
+            let error = document.renewed(&format!("<!-- {name} -->\n")).expect_err("no end");
+            assert!(error.contains(&format!("<!-- end of {name} -->")), "{error}");
+        }
     }
 }
