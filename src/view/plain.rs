@@ -92,11 +92,11 @@ mod tests {
         assert_data_eq!(
             lines.each_ref().map(line).concat(),
             str![[r#"
-highwater: 37.0s  in 48.5 MiB  out 34.6 MiB (66 %)  979 KiB/s  19 s left  buffered 4.80 MiB of 8.00 MiB  rss 9.26 MiB  bottleneck throttle 1MB/s
-highwater: 37.0s  in 48.5 MiB  out 34.6 MiB (66 %)  979 KiB/s  buffered 4.80 MiB of 8.00 MiB  rss 9.26 MiB  bottleneck throttle 1MB/s  paused
+highwater: 37.1s  in 53.4 MiB  out 34.5 MiB (74 %)  977 KiB/s  13 s left  buffered 3.80 MiB of 8.00 MiB  rss 13.0 MiB  bottleneck throttle 1MB/s
+highwater: 37.1s  in 53.4 MiB  out 34.5 MiB (74 %)  977 KiB/s  buffered 3.80 MiB of 8.00 MiB  rss 13.0 MiB  bottleneck throttle 1MB/s  paused
 highwater: 6.2s  in 146 MiB  out 11.8 MiB  1.91 MiB/s  buffered 134 MiB of 8.00 MiB (17×)  rss 139 MiB  bottleneck throttle 2MB/s
-highwater: 37.0s  in 34.0 MiB  out 32.0 MiB in write slow.img (45 %)  1.00 MiB/s  39 s left  buffered 4.80 MiB of 8.00 MiB  rss 9.26 MiB  bottleneck write slow.img
-highwater: 10.0s  in 86.0 MiB  out 20.0 MiB  1.95 MiB/s  5000 records  500/s  buffered 4.80 MiB of 8.00 MiB  rss 9.26 MiB  bottleneck throttle 500records/s
+highwater: 37.1s  in 34.0 MiB  out 32.0 MiB in write slow.img (45 %)  1.00 MiB/s  39 s left  buffered 3.80 MiB of 8.00 MiB  rss 13.0 MiB  bottleneck write slow.img
+highwater: 10.0s  in 86.0 MiB  out 20.0 MiB  1.95 MiB/s  5000 records  500/s  buffered 3.80 MiB of 8.00 MiB  rss 13.0 MiB  bottleneck throttle 500records/s
 
 "#]]
         );

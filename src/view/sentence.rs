@@ -405,7 +405,7 @@ mod tests {
         (one.run.paused, several.run.paused) = (true, true);
         assert_eq!(
             said(&one),
-            "paused: write tcp://127.0.0.1:9000 takes nothing more until it is resumed; read backpressured 100 %, gzip 99 %"
+            "paused: write tcp://127.0.0.1:9000 takes nothing more until it is resumed; read backpressured 100 %, gzip 100 %"
         );
         assert_eq!(
             said(&several),

@@ -248,13 +248,13 @@ mod tests {
         assert_data_eq!(
             text(&ended(sample::throttled()), true, STYLE, 80),
             str![[r#"
-  in             48.5 MiB   1.31 MiB/s  read big.iso
-  out            34.6 MiB    956 KiB/s  write tcp…0.1:9000  71.3 % of the input
-  time             37.0 s
-  peak buffers   2.30 MiB  + stages 2.80 MiB, of 8.00 MiB
-  peak rss       9.26 MiB
-  longest pause    0.88 s  read big.iso; its link was full 79 times
-  bottleneck               throttle 1MB/s; read backpressured 100 %, gzip 99 %
+  in             53.4 MiB   1.44 MiB/s  read big.iso
+  out            34.5 MiB    953 KiB/s  write tcp…0.1:9000  64.7 % of the input
+  time             37.1 s
+  peak buffers   1.08 MiB  + stages 2.80 MiB, of 8.00 MiB
+  peak rss       13.0 MiB
+  longest pause    0.37 s  gzip; its link was full 139 times
+  bottleneck               throttle 1MB/s; read backpressured 100 %, gzip 100 %
 
 "#]]
         );
@@ -283,13 +283,13 @@ mod tests {
             text(&snapshot, false, STYLE, 80),
             str![[r#"
   not complete; this is what got through
-  in             48.5 MiB   1.31 MiB/s  read big.iso
-  out            34.6 MiB    956 KiB/s  write /sr…t.iso.gz  71.3 % of the input
-  time             37.0 s
-  peak buffers   2.30 MiB  + stages 2.80 MiB, of 8.00 MiB
-  peak rss       9.26 MiB
-  longest pause    0.88 s  read big.iso; its link was full once
-  bottleneck               throttle 1MB/s; read backpressured 100 %, gzip 99 %
+  in             53.4 MiB   1.44 MiB/s  read big.iso
+  out            34.5 MiB    953 KiB/s  write /sr…t.iso.gz  64.7 % of the input
+  time             37.1 s
+  peak buffers   1.08 MiB  + stages 2.80 MiB, of 8.00 MiB
+  peak rss       13.0 MiB
+  longest pause    0.37 s  gzip; its link was full once
+  bottleneck               throttle 1MB/s; read backpressured 100 %, gzip 100 %
 
 "#]]
         );
@@ -302,21 +302,20 @@ mod tests {
             str![[r#"
   not complete; this is what got
   through
-  in             48.5 MiB   1.31 MiB/s
+  in             53.4 MiB   1.44 MiB/s
     read big.iso
-  out            34.6 MiB    956 KiB/s
-    write tcp://127.0.0.1:9000  71.3 %
+  out            34.5 MiB    953 KiB/s
+    write tcp://127.0.0.1:9000  64.7 %
     of the input
-  time             37.0 s
-  peak buffers   2.30 MiB
+  time             37.1 s
+  peak buffers   1.08 MiB
     + stages 2.80 MiB, of 8.00 MiB
-  peak rss       9.26 MiB
-  longest pause    0.88 s
-    read big.iso; its link was full
-    79 times
+  peak rss       13.0 MiB
+  longest pause    0.37 s
+    gzip; its link was full 139 times
   bottleneck
     throttle 1MB/s; read backpressured
-    100 %, gzip 99 %
+    100 %, gzip 100 %
 
 "#]]
         );
@@ -338,7 +337,7 @@ mod tests {
   time             6.20 s
   peak buffers    134 MiB  of 8.00 MiB  17×, backpressure ignored
   peak rss        139 MiB
-  bottleneck               throttle 2MB/s; 134 MiB held for it, 134× the mark
+  bottleneck               throttle 2MB/s; 134 MiB held for it, 268× the mark
 
 "#]]
         );
@@ -349,13 +348,13 @@ mod tests {
         assert_data_eq!(
             text(&ended(sample::branched()), true, STYLE, 80),
             str![[r#"
-  in             34.0 MiB    941 KiB/s  read big.iso
-  out            20.0 MiB    553 KiB/s  write a.gz  58.8 % of the input
-  out            32.0 MiB    885 KiB/s  write slow.img  94.1 % of the input
-  out            33.0 MiB    913 KiB/s  write copy.iso  97.1 % of the input
-  time             37.0 s
-  peak buffers   2.30 MiB  + stages 2.80 MiB, of 8.00 MiB
-  peak rss       9.26 MiB
+  in             34.0 MiB    938 KiB/s  read big.iso
+  out            20.0 MiB    552 KiB/s  write a.gz  58.8 % of the input
+  out            32.0 MiB    883 KiB/s  write slow.img  94.1 % of the input
+  out            33.0 MiB    911 KiB/s  write copy.iso  97.1 % of the input
+  time             37.1 s
+  peak buffers   1.08 MiB  + stages 2.80 MiB, of 8.00 MiB
+  peak rss       13.0 MiB
   longest pause    0.99 s  read big.iso; its link was full 32 times
   bottleneck               write slow.img in its branch of tee
 
@@ -373,8 +372,8 @@ mod tests {
   records            5000        499/s  write errors.jsonl
   rejected              3  from-json high-records=500
   time             10.0 s
-  peak buffers   2.30 MiB  + stages 2.80 MiB, of 8.00 MiB
-  peak rss       9.26 MiB
+  peak buffers   1.08 MiB  + stages 2.80 MiB, of 8.00 MiB
+  peak rss       13.0 MiB
   longest pause    0.51 s  where l…= error; its link was full by count 12 times
   bottleneck               throttle 500records/s; read backpressured 99 %
 
@@ -419,7 +418,7 @@ mod tests {
   out            2.00 GiB    871 MiB/s  write copy.iso
   time             2.35 s  copied directly: copy_file_range
   peak buffers        0 B  of 8.00 MiB
-  peak rss       9.26 MiB
+  peak rss       13.0 MiB
 
 "#]]
         );

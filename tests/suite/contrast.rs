@@ -150,7 +150,7 @@ fn demo_runs_without_a_terminal() {
     });
     assert_eq!(left, ["demo.html"], "the recordings are gone");
     let report = String::from_utf8(folder.read("demo.html")).expect("text");
-    for name in ["backpressure-ignored", "backpressure-heeded", "--max-rss"] {
+    for name in ["backpressure-ignored", "backpressure-honoured", "--max-rss"] {
         assert!(report.contains(name), "no {name} in the report");
     }
     let ascii = highwater(["demo", "--seconds", "1"]).environment("LC_ALL", "C").run();

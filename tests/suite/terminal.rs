@@ -171,14 +171,14 @@ fn the_demo_draws_one_picture_in_place() {
         // Redrawn many times, each appears once.
         for once in [
             "1  Backpressure ignored",
-            "2  Backpressure heeded",
+            "2  Backpressure honoured",
             "To see it as it runs",
         ] {
             assert_eq!(seen.matches(once).count(), 1, "{once}: {seen}");
         }
         let title = seen.lines().find(|line| line.contains("1  Backpressure ignored"));
         let title = title.expect("a title");
-        assert_eq!(title.contains("2  Backpressure heeded"), beside, "{title}");
+        assert_eq!(title.contains("2  Backpressure honoured"), beside, "{title}");
         assert!(seen.contains("\x1b[31m"), "above the ceiling it is red: {seen}");
         assert!(
             !seen.contains("The links never say no"),

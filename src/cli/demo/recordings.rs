@@ -17,7 +17,7 @@ impl Recordings {
         let names = if records {
             ["by-count.jsonl", "by-count-and-bytes.jsonl"]
         } else {
-            ["backpressure-ignored.jsonl", "backpressure-heeded.jsonl"]
+            ["backpressure-ignored.jsonl", "backpressure-honoured.jsonl"]
         };
         let folder = std::env::temp_dir().join(format!("highwater-demo-{}", std::process::id()));
         match std::fs::create_dir(&folder) {

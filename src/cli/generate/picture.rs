@@ -48,7 +48,7 @@ fn demo() -> super::Generated {
     let seen = contrast::sample::recorded();
     let mut lines: Vec<Line> = contrast::frame(&seen, COLUMNS, Shown::Both);
     lines.extend(verdict(&seen, COLUMNS));
-    let label = "Resident memory of the same chain, with backpressure ignored and heeded";
+    let label = "Resident memory of the same chain, with backpressure ignored and honoured";
     let picture = svg(label, "highwater demo", &lines, Blocks::Area);
     ("man/demo.svg".to_owned(), picture)
 }

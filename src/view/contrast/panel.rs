@@ -49,7 +49,7 @@ impl<'a> Panel<'a> {
     pub fn heeding(contrast: &'a Contrast) -> Self {
         Self {
             title: match contrast.subject {
-                Subject::Backpressure => "2  Backpressure heeded",
+                Subject::Backpressure => "2  Backpressure honoured",
                 Subject::Records => "2  Bounded by count and bytes",
             },
             course: &contrast.heeding,

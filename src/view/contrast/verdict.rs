@@ -25,7 +25,7 @@ pub fn verdict(contrast: &Contrast, columns: usize) -> Vec<Line> {
     };
     let mut lines = vec![Line::default()];
     let names = match contrast.subject {
-        Subject::Backpressure => ["backpressure ignored", "backpressure heeded"],
+        Subject::Backpressure => ["backpressure ignored", "backpressure honoured"],
         Subject::Records => ["by count", "by count and bytes"],
     };
     let courses = names.into_iter().zip([ignoring, heeding]);

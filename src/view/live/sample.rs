@@ -19,41 +19,41 @@ const KIB: u64 = 1 << 10;
 #[must_use]
 pub fn throttled() -> Snapshot {
     let stages = [
-        stage("read", "read big.iso", [50_855_936; 2], 1_414_451.0, [0.0002, 0.0]),
+        stage("read", "read big.iso", [55_967_744; 2], 1_507_328.0, [0.0002, 0.0]),
         changing(stage(
             "gzip",
             "gzip",
-            [50_069_504, 37_224_448],
-            1_047_741.0,
-            [0.0113, 0.0],
+            [55_574_528, 36_700_160],
+            1_006_290.0,
+            [0.0005, 0.0],
         )),
         throttling(stage(
             "throttle",
             "throttle 1MB/s",
-            [36_438_016, 36_250_872],
-            1_002_349.0,
+            [36_306_944, 36_210_872],
+            1_000_124.0,
             [1.0, 0.0],
         )),
         stage(
             "write",
             "write tcp://127.0.0.1:9000",
-            [36_250_872; 2],
-            1_002_349.0,
-            [0.024, 0.976],
+            [36_210_872; 2],
+            1_000_124.0,
+            [0.0086, 0.9914],
         ),
     ];
     let mut snapshot = Snapshot {
         moment: Moment::Running,
         origin: Origin::Run,
         run: RunSample {
-            elapsed: Duration::from_millis(37_016),
-            rss: 9_711_616,
-            rss_peak: 9_711_616,
-            buffered: 2_097_152,
-            buffered_peak: 2_408_448,
-            pool_free: 425_984,
-            state: 2_933_642,
-            state_peak: 2_933_642,
+            elapsed: Duration::from_millis(37_106),
+            rss: 13_615_104,
+            rss_peak: 13_623_296,
+            buffered: 1_048_576,
+            buffered_peak: 1_130_496,
+            pool_free: 81_920,
+            state: 2_933_600,
+            state_peak: 2_933_600,
             limit: 8 * MIB,
             is_unbounded: false,
             expected: Some(73_400_320),
@@ -67,7 +67,7 @@ pub fn throttled() -> Snapshot {
         graph: Arc::new(Graph::chain(stages.len())),
         bottleneck: Some(Id::numbered(2)),
         stages: stages.into_iter().collect(),
-        links: [link(1024 * KIB, 79, 876), link(1024 * KIB, 70, 871), link(0, 0, 0)]
+        links: [link(512 * KIB, 144, 367), link(512 * KIB, 139, 367), link(0, 0, 0)]
             .into_iter()
             .collect(),
         hashes: Vec::new(),
@@ -160,7 +160,7 @@ pub fn branched() -> Snapshot {
     .into_iter()
     .collect();
     let empty = || link(0, 0, 0);
-    let full = |times, millis| link(1024 * KIB, times, millis);
+    let full = |times, millis| link(512 * KIB, times, millis);
     snapshot.links = [full(32, 990), empty(), empty(), full(31, 980), empty(), empty()]
         .into_iter()
         .collect();
@@ -316,7 +316,7 @@ pub fn records() -> Snapshot {
         link
     };
     snapshot.links = [
-        link(1024 * KIB, 40, 250),
+        link(512 * KIB, 40, 250),
         counted(link(2080 * KIB, 21, 480), 500, 500),
         counted(link(1228 * KIB, 12, 510), 388, 500),
         link(0, 0, 0),
@@ -393,10 +393,10 @@ pub fn history() -> History {
     let mut history = History::default();
     for half in 0..74_u32 {
         let rss = match half {
-            0 | 1 => 9_531_392,
-            2..8 => 9_547_776,
-            8..56 => 9_596_928,
-            _ => 9_711_616,
+            0 | 1 => 13_418_496,
+            2..8 => 13_500_416,
+            8..56 => 13_606_912,
+            _ => 13_615_104,
         };
         history.add(Duration::from_millis(500) * half, rss);
     }
@@ -440,16 +440,16 @@ fn throttling(mut stage: StageSample) -> StageSample {
     stage
 }
 
-/// A link of a mebibyte that was full `times`, at most for `millis`.
+/// A link of half a mebibyte that was full `times`, at most for `millis`.
 fn link(buffered: u64, times: u64, millis: u64) -> LinkSample {
     LinkSample {
         levels: LinkLevels {
             buffered,
-            peak: if times > 0 { MIB } else { 416 * KIB },
-            high: MIB,
-            low: MIB / 2,
+            peak: if times > 0 { 512 * KIB } else { 120 * KIB },
+            high: 512 * KIB,
+            low: 256 * KIB,
             times_full: times,
-            times_empty: u64::from(times == 0) * 5779,
+            times_empty: u64::from(times == 0) * 6962,
             drains: times,
             longest_pause: Duration::from_millis(millis),
             records: None,
