@@ -59,14 +59,21 @@ impl Run {
             ending.failure = ending.failure.map(|(stage, failure)| (stage, failure.lasting()));
         }
         left_behind.extend(self.kept_outputs(&ending, is_committed));
-        match settle(&self.settles, how, interrupt).await {
+        let told = settle(&self.settles, how, interrupt).await;
+        let text = &self.watch.stages[Id::numbered(0)].text;
+        match told {
             Ok(true) => {}
+            // What is noted for a later run is a part of the result.
+            Ok(false) if ending.is_good() && self.settles.iter().any(|source| source.is_acknowledged()) => {
+                let why = "it did not note in time what is durable: that may come again";
+                let failure = Failure::because(Kind::Timeout, "cannot end", why);
+                ending.failure = Some((Some(text.clone()), failure));
+            }
             Ok(false) => left_behind.push("the source was not told in time how the run ended".to_owned()),
+            Err(failure) if ending.is_good() => ending.failure = Some((Some(text.clone()), failure)),
             Err(failure) => {
-                let text = &self.watch.stages[Id::numbered(0)].text;
-                if ending.is_good() {
-                    ending.failure = Some((Some(text.clone()), failure));
-                } else {
+                let is_said = |(_, said): &(Option<String>, Failure)| said.to_string() == failure.to_string();
+                if !ending.failure.as_ref().is_some_and(is_said) {
                     left_behind.push(format!("{text}: {failure}"));
                 }
             }

@@ -69,10 +69,14 @@ impl Durable {
     }
 
     /// Notes where that file ends before anything is added to it. Waits.
-    pub fn begin_at(&self, end: SinkEnd) {
+    ///
+    /// # Errors
+    /// If it cannot be noted.
+    pub fn begin_at(&self, end: SinkEnd) -> Outcome {
         if self.run.sinks.lock().unwrap_or_else(PoisonError::into_inner).len() == 1 {
-            self.run.source.begin_at(end);
+            return self.run.source.begin_at(end);
         }
+        Ok(())
     }
 
     /// Where that file ended with the position from which this run goes on, if an earlier run has noted it.

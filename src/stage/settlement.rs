@@ -65,8 +65,12 @@ pub trait Settle: Send + Sync {
         self.acknowledge(position);
     }
     /// Notes where that file ends before anything is added to it; waits until that is certain.
-    fn begin_at(&self, end: SinkEnd) {
+    ///
+    /// # Errors
+    /// If it cannot be noted.
+    fn begin_at(&self, end: SinkEnd) -> Outcome {
         let _ = end;
+        Ok(())
     }
     /// Where the file ended with the position that this run goes on from, if an earlier run has noted that.
     fn earlier_end(&self) -> Option<SinkEnd> {

@@ -171,7 +171,7 @@ impl Verify for Appended {
         {
             let end = end?;
             if earlier != Some(end) {
-                durable.begin_at(end);
+                durable.begin_at(end)?;
             }
         }
         Ok(())

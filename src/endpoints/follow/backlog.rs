@@ -6,20 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::stage::Backlog;
 
 use super::neighbours;
-use super::state::{FollowedFile, Identity};
+use super::state::{FollowedFile, Identity, Place};
 
 /// The position of the reader, from which the bytes ahead of it are counted.
 #[derive(Debug)]
 pub struct Ahead {
     path: PathBuf,
-    current: Mutex<Option<Place>>,
+    current: Mutex<Option<Current>>,
 }
 
 #[derive(Debug)]
-struct Place {
+struct Current {
     file: Arc<FollowedFile>,
-    identity: Identity,
-    offset: u64,
+    place: Place,
+    /// Files before it.
+    known: Vec<Identity>,
 }
 
 impl Ahead {
@@ -31,28 +32,29 @@ impl Ahead {
         })
     }
 
-    /// The reader goes on with that file.
-    pub fn enter(&self, file: Arc<FollowedFile>, identity: Identity, offset: u64) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Place { file, identity, offset });
+    /// The reader goes on with that file, which others came before.
+    pub fn enter(&self, file: Arc<FollowedFile>, place: Place, known: Vec<Identity>) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Current { file, place, known });
     }
 
     /// The reader is at that offset of it.
     pub fn reach(&self, offset: u64) {
-        if let Some(place) = &mut *self.current.lock().unwrap_or_else(PoisonError::into_inner) {
-            place.offset = offset;
+        if let Some(current) = &mut *self.current.lock().unwrap_or_else(PoisonError::into_inner) {
+            current.place.offset = offset;
         }
     }
 }
 
 impl Backlog for Ahead {
     fn bytes(&self) -> Option<u64> {
-        let (file, identity, offset) = {
+        let (file, place, known) = {
             let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            let place = current.as_ref()?;
-            (place.file.clone(), place.identity, place.offset)
+            let Current { file, place, known } = current.as_ref()?;
+            (file.clone(), *place, known.clone())
         };
-        let left = file.size().ok()?.saturating_sub(offset);
-        Some(left + neighbours::bytes_after(&self.path, &identity, file.changed().ok()?).ok()?)
+        let left = file.size().ok()?.saturating_sub(place.offset);
+        let changed = file.changed().ok()?;
+        Some(left + neighbours::bytes_after(&self.path, &place.identity, changed, &known).ok()?)
     }
 }
 
@@ -68,7 +70,7 @@ mod tests {
         assert_eq!(ahead.bytes(), None);
         std::fs::write(&path, "0123456789").expect("it works");
         let (file, identity) = neighbours::open(&path).expect("it works").expect("there");
-        ahead.enter(Arc::new(file), identity, 0);
+        ahead.enter(Arc::new(file), Place { offset: 0, identity }, Vec::new());
         ahead.reach(4);
         assert_eq!(ahead.bytes(), Some(6));
         let rotated = |number: u32| folder.path().join(format!("log.{number}"));

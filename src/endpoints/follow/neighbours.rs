@@ -60,15 +60,16 @@ pub fn find(path: &Path, wanted: &Identity) -> io::Result<Option<(FollowedFile, 
 }
 
 /// Where to go on if the file of a state is not there any more, or was not there yet, with the offset there: in a copy of it,
-/// as copytruncate makes, or at the oldest of the rotated files that was changed after the state was written.
+/// as copytruncate makes, or at the oldest of the rotated files that was changed after the state was written, but for those that are known.
 pub fn instead_of(
     lost: Option<&Place>,
     since: Changed,
     path: &Path,
+    known: &[Identity],
 ) -> io::Result<Option<(FollowedFile, Identity, u64)>> {
     let path = &target(path);
     let mut later = Vec::new();
-    for neighbour in neighbours(path)?.into_iter().map(|neighbour| neighbour.path) {
+    for neighbour in unknown(neighbours(path)?, known) {
         let Some((file, identity)) = open(&neighbour)?.filter(|_| is_rotated(path, &neighbour)) else {
             continue;
         };
@@ -87,24 +88,25 @@ pub fn instead_of(
     Ok(opened.map(|(file, identity)| (file, identity, 0)))
 }
 
-/// What follows the file `current`, which is open and was changed last at that time.
-pub fn next(path: &Path, current: &Identity, last: Changed) -> io::Result<Next> {
+/// What follows the file `current`, which is open and was changed last at that time. Of files that are known only the one that
+/// has the name does.
+pub fn next(path: &Path, current: &Identity, last: Changed, known: &[Identity]) -> io::Result<Next> {
     // A rotation between the look and the opening leads to the wrong file; then it is done again.
     loop {
-        let files = behind(path, current, last)?;
+        let files = behind(path, current, last, known)?;
         let Some(successor) = files.first() else {
             return Ok(Next::Same);
         };
         let (file, identity) = match open(successor) {
             Ok(Some(opened)) => opened,
-            Ok(None) if behind(path, current, last)? == files => return Ok(Next::Same),
+            Ok(None) if behind(path, current, last, known)? == files => return Ok(Next::Same),
             Ok(None) => continue,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Ok(Next::Closed(successor.clone()));
             }
             Err(error) => return Err(error),
         };
-        if behind(path, current, last)? == files {
+        if behind(path, current, last, known)? == files {
             // A writer may go on with the old file until it has been told to open the new one.
             if files.len() == 1 && file.size()? == 0 {
                 return Ok(Next::Same);
@@ -115,8 +117,8 @@ pub fn next(path: &Path, current: &Identity, last: Changed) -> io::Result<Next> 
 }
 
 /// How many bytes the files have that follow the file `current`, which was changed last at that time.
-pub fn bytes_after(path: &Path, current: &Identity, last: Changed) -> io::Result<u64> {
-    let files = behind(path, current, last)?;
+pub fn bytes_after(path: &Path, current: &Identity, last: Changed, known: &[Identity]) -> io::Result<u64> {
+    let files = behind(path, current, last, known)?;
     let size = |path: &PathBuf| files::stat(path).map_or(0, |found| u64::try_from(found.st_size).unwrap_or(0));
     Ok(files.iter().map(size).sum())
 }
@@ -131,8 +133,8 @@ pub fn changed(found: &Stat) -> Changed {
 }
 
 /// The files that had the name after the file `current`, the next one first and last the one that has it now; none if that
-/// is itself.
-fn behind(path: &Path, current: &Identity, last: Changed) -> io::Result<Vec<PathBuf>> {
+/// is itself. Those that are known came before it, whenever they were changed.
+fn behind(path: &Path, current: &Identity, last: Changed, known: &[Identity]) -> io::Result<Vec<PathBuf>> {
     // Mostly nothing has happened, and the folder may be large.
     if files::stat(path).is_ok_and(|named| current.is_at(named.st_dev, named.st_ino)) {
         return Ok(Vec::new());
@@ -141,7 +143,7 @@ fn behind(path: &Path, current: &Identity, last: Changed) -> io::Result<Vec<Path
     let is_current = |neighbour: &&Neighbour| current.is_at(neighbour.device, neighbour.inode);
     let all = neighbours(path)?;
     let own = all.iter().find(is_current).map(|own| own.path.clone());
-    let all = all.into_iter().map(|neighbour| neighbour.path);
+    let all = unknown(all, known);
     let mut behind: Vec<PathBuf> = if let Some(own) = own.as_ref().and_then(|own| number(path, own)) {
         // NAME.3, NAME.2, NAME.1, NAME: the numbers grow with each rotation. One of them is missing during a rotation.
         let numbers = all
@@ -164,6 +166,15 @@ fn behind(path: &Path, current: &Identity, last: Changed) -> io::Result<Vec<Path
     };
     behind.push(path.to_owned());
     Ok(behind)
+}
+
+/// The paths of those that are not known.
+fn unknown(all: Vec<Neighbour>, known: &[Identity]) -> impl Iterator<Item = PathBuf> {
+    let all = all.into_iter().filter(|neighbour| {
+        let mut known = known.iter();
+        !known.any(|known| known.is_at(neighbour.device, neighbour.inode))
+    });
+    all.map(|neighbour| neighbour.path)
 }
 
 /// Whether a neighbour has a name that rotation gives: NAME.1, NAME-20261127. Others may be the state, or anything.
@@ -256,10 +267,13 @@ mod tests {
         std::fs::write(&old, "0\n").expect("it works");
         std::fs::write(&path, "").expect("it works");
         let (_, current) = open(&old).expect("it works").expect("it works");
-        assert!(matches!(next(&path, &current, (0, 0)).expect("it works"), Next::Same));
+        assert!(matches!(
+            next(&path, &current, (0, 0), &[]).expect("it works"),
+            Next::Same
+        ));
         std::fs::write(&path, "1\n").expect("it works");
         assert!(matches!(
-            next(&path, &current, (0, 0)).expect("it works"),
+            next(&path, &current, (0, 0), &[]).expect("it works"),
             Next::File(..)
         ));
     }
@@ -280,11 +294,11 @@ mod tests {
             std::fs::write(named(name), vec![b'x'; bytes]).expect("it works");
         }
         let (_, current) = open(&named("log.10")).expect("it works").expect("it works");
-        let files = behind(&path, &current, (0, 0)).expect("it works");
+        let files = behind(&path, &current, (0, 0), &[]).expect("it works");
         assert_eq!(files, ["log.9", "log.2", "log"].map(named));
-        assert_eq!(bytes_after(&path, &current, (0, 0)).expect("it works"), 4320);
+        assert_eq!(bytes_after(&path, &current, (0, 0), &[]).expect("it works"), 4320);
         let (_, current) = open(&path).expect("it works").expect("it works");
-        assert_eq!(bytes_after(&path, &current, (0, 0)).expect("it works"), 0);
+        assert_eq!(bytes_after(&path, &current, (0, 0), &[]).expect("it works"), 0);
     }
 
     #[test]

@@ -28,6 +28,8 @@ const SCHEMA: u32 = 1;
 const HEAD: usize = 1024;
 /// The most that is read of a state's file, in bytes.
 const LONGEST: u64 = 4096;
+/// How many parts are kept before late lines have to wait.
+const MOST_PARTS: usize = 256;
 /// The stack of the thread that writes, in bytes.
 const STACK: usize = 64 << 10;
 
@@ -105,7 +107,16 @@ impl Identity {
 
     /// The same where the device may have another number since a restart of the system.
     pub fn may_be_at(&self, device: u64, inode: u64) -> bool {
-        self.is_at(device, inode) || self.inode == inode && !self.is_short()
+        self.is_at(device, inode) || self.inode == inode && !self.is_empty()
+    }
+
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        self.is_at(other.device, other.inode)
+    }
+
+    /// Whether there was nothing in it, so that it is like any other.
+    pub fn is_empty(&self) -> bool {
+        self.head_bytes == 0
     }
 }
 
@@ -134,17 +145,71 @@ pub struct Place {
 }
 
 /// Where reading goes on.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "NotedPlaces", into = "NotedPlaces")]
 pub struct Places {
     /// In the file that is read; `None` if there was none yet.
-    #[serde(flatten)]
     pub current: Option<Place>,
-    /// In the file before it, to which a writer may still append.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Place>,
-    /// In the file after it, if lines came late to the one that is read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// In the files before it, to which a writer may still append.
+    pub before: Vec<Place>,
+    /// In the file that is read after lines that came late to another.
     pub after: Option<Place>,
+}
+
+/// The form in which that is noted.
+#[derive(Serialize, Deserialize)]
+struct NotedPlaces {
+    offset: Option<u64>,
+    device: Option<u64>,
+    inode: Option<u64>,
+    head_bytes: Option<usize>,
+    head_sum: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    before: Vec<Place>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<Place>,
+}
+
+impl From<Places> for NotedPlaces {
+    fn from(Places { current, before, after }: Places) -> Self {
+        Self {
+            offset: current.map(|place| place.offset),
+            device: current.map(|place| place.identity.device),
+            inode: current.map(|place| place.identity.inode),
+            head_bytes: current.map(|place| place.identity.head_bytes),
+            head_sum: current.map(|place| place.identity.head_sum),
+            before,
+            after,
+        }
+    }
+}
+
+impl TryFrom<NotedPlaces> for Places {
+    type Error = &'static str;
+
+    fn try_from(noted: NotedPlaces) -> Result<Self, Self::Error> {
+        let NotedPlaces { before, after, .. } = noted;
+        let current = match (
+            noted.offset,
+            noted.device,
+            noted.inode,
+            noted.head_bytes,
+            noted.head_sum,
+        ) {
+            (Some(offset), Some(device), Some(inode), Some(head_bytes), Some(head_sum)) => Some(Place {
+                offset,
+                identity: Identity {
+                    device,
+                    inode,
+                    head_bytes,
+                    head_sum,
+                },
+            }),
+            (None, None, None, None, None) => None,
+            _ => return Err("a part of a place is missing"),
+        };
+        Ok(Self { current, before, after })
+    }
 }
 
 /// The contents of a state's file.
@@ -155,6 +220,9 @@ pub struct Kept {
     pub position: u64,
     #[serde(flatten)]
     pub places: Places,
+    /// Whether late lines were read between that position and the moment of the note.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_mixed: bool,
     /// Where the file ends that the sink appends to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sink: Option<SinkEnd>,
@@ -258,7 +326,7 @@ fn failed(operation: &str, path: &Path, error: io::Error) -> Failure {
 }
 
 /// What is read from a position on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Part {
     from: u64,
     places: Places,
@@ -273,7 +341,7 @@ enum Message {
 /// Notes what is durable, on a thread of its own.
 pub struct Keeper {
     parts: Arc<Mutex<VecDeque<Part>>>,
-    failure: Arc<Mutex<Option<Failure>>>,
+    failure: Arc<Mutex<Option<Broken>>>,
     sender: Mutex<Sender<Message>>,
     /// The position at which this run begins.
     start: u64,
@@ -318,6 +386,11 @@ impl Keeper {
         lock(&self.parts).push_back(Part { from: position, places });
     }
 
+    /// Whether so much is not durable yet that it takes no other file before that is.
+    pub fn is_full(&self) -> bool {
+        lock(&self.parts).len() >= MOST_PARTS
+    }
+
     /// More is known of the last file.
     pub fn lengthen(&self, identity: Identity) {
         let mut parts = lock(&self.parts);
@@ -339,7 +412,17 @@ impl Keeper {
 
     /// Why the state could not be written.
     pub fn failure(&self) -> Option<Failure> {
-        lock(&self.failure).take()
+        lock(&self.failure).as_ref().map(Broken::failure)
+    }
+}
+
+/// Why a state could not be written: all who wait for that are told.
+struct Broken(Kind, String);
+
+impl Broken {
+    fn failure(&self) -> Failure {
+        let Self(kind, why) = self;
+        Failure::because(*kind, "cannot note what is durable", why.clone())
     }
 }
 
@@ -371,7 +454,7 @@ fn keep(
     mut noted: Noted,
     messages: &Receiver<Message>,
     parts: &Mutex<VecDeque<Part>>,
-    failure: &Mutex<Option<Failure>>,
+    failure: &Mutex<Option<Broken>>,
 ) {
     while let Ok(message) = messages.recv() {
         let mut flushed = Vec::new();
@@ -385,7 +468,8 @@ fn keep(
         if let Some(kept) = kept
             && let Err(error) = state.write(&kept)
         {
-            *lock(failure) = Some(failed("cannot write", &state.path, error));
+            let failed = failed("cannot write", &state.path, error);
+            *lock(failure) = Some(Broken(failed.kind(), failed.to_string()));
             return;
         }
         for sender in flushed {
@@ -400,7 +484,8 @@ fn kept_at(noted: &Noted, parts: &mut VecDeque<Part>) -> Option<Kept> {
     while parts.get(1).is_some_and(|next| next.from <= noted.position) {
         parts.pop_front();
     }
-    let Part { from, mut places } = *parts.front()?;
+    let is_mixed = parts.iter().any(|part| part.places.after.is_some());
+    let Part { from, mut places } = parts.front()?.clone();
     let read = noted.position.checked_sub(from)?;
     if let Some(current) = &mut places.current {
         current.offset += read;
@@ -409,6 +494,7 @@ fn kept_at(noted: &Noted, parts: &mut VecDeque<Part>) -> Option<Kept> {
         schema: SCHEMA,
         position: noted.position,
         places,
+        is_mixed,
         sink: noted.sink,
         begun: noted.begun,
     })
@@ -420,7 +506,6 @@ impl Settle for Keeper {
         Box::pin(async move {
             match noted.await {
                 Err(Stop::Failed(failure)) => Err(failure),
-                // The reader has reported it.
                 Ok(()) | Err(_) => Ok(()),
             }
         })
@@ -438,10 +523,9 @@ impl Settle for Keeper {
         self.tell(position, Some(end));
     }
 
-    fn begin_at(&self, end: SinkEnd) {
+    fn begin_at(&self, end: SinkEnd) -> Outcome {
         self.tell(Position(self.start.into()), Some(end));
-        // Its failure is reported by the reader.
-        let _ = block_on(self.noted());
+        block_on(self.noted())
     }
 
     fn earlier_end(&self) -> Option<SinkEnd> {
@@ -464,7 +548,11 @@ impl Settle for Keeper {
         self.send(Message::Flush(sender));
         let failure = self.failure.clone();
         Box::pin(async move {
-            let lost = |_| lock(&failure).take().map_or(Stop::PeerClosed, Stop::from);
+            let lost = |_| {
+                lock(&failure)
+                    .as_ref()
+                    .map_or(Stop::PeerClosed, |broken| broken.failure().into())
+            };
             flushed.await.map_err(lost)
         })
     }
@@ -538,6 +626,15 @@ mod tests {
         std::fs::remove_dir_all(followed.folder.path()).expect("removed");
         keeper.acknowledge(Position(8));
         assert!(matches!(block_on(keeper.noted()), Err(Stop::Failed(_))));
+        // All who ask are told.
+        let end = SinkEnd {
+            device: 1,
+            inode: 1,
+            length: 1,
+        };
+        assert!(matches!(keeper.begin_at(end), Err(Stop::Failed(_))));
+        assert!(keeper.failure().is_some());
+        assert!(block_on(keeper.settle(Settled::Committed)).is_err());
     }
 
     #[test]
