@@ -15,7 +15,10 @@ use crate::grammar::human_size;
 use crate::platform::{
     Descriptor, FINDS_HOLES, FilePlace, Shape, block_device_size, files, is_sparse, named_descriptor,
 };
-use crate::stage::{BoxFuture, Endpoint, Facts, Holes, Incoming, OpenReader, OpenWriter, Outgoing, Resumption};
+use crate::stage::{
+    BoxFuture, Endpoint, Facts, FileIdentity, Holes, Incoming, OpenReader, OpenWriter, Outgoing, Resumption,
+    SourceIdentity,
+};
 
 use super::stdio::Inherited;
 use super::{Kept, follow};
@@ -348,6 +351,11 @@ impl Endpoint for File {
             Ok(FileType::Socket) => Err("a socket"),
             Ok(_) => Err("a device"),
         }
+    }
+
+    fn identity(&self) -> Option<SourceIdentity> {
+        let stat = self.stat().ok()?;
+        FileIdentity::of(self.shown(), &stat).map(SourceIdentity::File)
     }
 
     fn source_facts(&self) -> Result<Facts, Failure> {

@@ -46,7 +46,10 @@ pub fn prepare(
     for (node, stage) in stages.iter_mut() {
         match &mut stage.plan {
             StagePlan::Source(source) => match source.can_resume() {
-                Ok(()) => source.mark_positions(),
+                Ok(()) => {
+                    source.mark_positions();
+                    found.source = source.identity();
+                }
                 Err(what) => {
                     let message = format!("{option} needs a source that can be read from the middle");
                     let problem = at(demands, node, message).label(format!("this is {what}"));

@@ -8,7 +8,7 @@ use crate::error::{Failure, Kind};
 use crate::graph::Port;
 use crate::platform::{FileId, FilePlace, Shape};
 
-use super::{BoxFuture, Mismatch, OpenReader, OpenWriter, RecordRoom, Resumption};
+use super::{BoxFuture, Mismatch, OpenReader, OpenWriter, RecordRoom, Resumption, SourceIdentity};
 
 /// What can be known of an endpoint without side effects.
 #[derive(Debug, Clone, Default)]
@@ -184,6 +184,10 @@ pub trait Endpoint: Send {
     /// What it is instead of a regular file, in a phrase.
     fn can_resume(&self) -> Result<(), &'static str> {
         Err("a connection")
+    }
+    /// What a later run recognises it by, as far as that is known before it is opened.
+    fn identity(&self) -> Option<SourceIdentity> {
+        None
     }
     /// Whether its reader can lend the pipe that its bytes come from: see [`Outlet::lend`](crate::flow::Outlet::lend).
     fn lends_pipe(&self) -> bool {

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use rustix::fs::{FileType, Stat};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Kind;
+use crate::platform::FileStamp;
 
 use super::SavedStates;
 
@@ -35,7 +37,7 @@ pub struct Resumption {
     pub states: Vec<Arc<SavedStates>>,
     /// Input that stages hold back besides their links, in bytes.
     pub held_back: u64,
-    /// What is read; known once that is open.
+    /// What is read; for certain once that is open.
     pub source: Option<SourceIdentity>,
 }
 
@@ -125,6 +127,28 @@ pub struct RemoteIdentity {
     pub size: u64,
     /// What no other version of it has.
     pub validator: String,
+}
+
+impl FileIdentity {
+    /// That of a file of this name; `None` if it is not a regular one.
+    #[must_use]
+    pub fn of(path: String, stat: &Stat) -> Option<Self> {
+        let FileStamp {
+            size,
+            modified_s,
+            modified_ns,
+            inode,
+            ..
+        } = FileStamp::of(stat);
+        let identity = Self {
+            path,
+            size,
+            modified_s,
+            modified_ns,
+            inode,
+        };
+        FileType::from_raw_mode(stat.st_mode).is_file().then_some(identity)
+    }
 }
 
 impl SourceIdentity {

@@ -7,13 +7,12 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::vec;
 
-use rustix::fs::FileType;
 use tokio::runtime::Handle;
 
 use crate::error::{Failure, Kind, Stop};
 use crate::flow::{Buffer, Outlet, Position, Wait, block_on};
 use crate::graph::Port;
-use crate::platform::{FileStamp, Interest, Shape, Transfer};
+use crate::platform::{Interest, Shape, Transfer};
 
 use super::incoming::{ReadSize, naming};
 use super::{
@@ -141,6 +140,12 @@ impl Source {
         } else {
             Err("a series of files")
         }
+    }
+
+    /// What a later run recognises it by, as far as that is known before it is opened.
+    #[must_use]
+    pub fn identity(&self) -> Option<SourceIdentity> {
+        self.first.identity()
     }
 
     /// Makes it send its position with every chunk: the number of bytes before its end.
@@ -309,15 +314,7 @@ impl OpenSource {
         };
         let stat = input.descriptor().stat();
         let stat = stat.map_err(|error| Failure::io(Kind::Source, "cannot look at it", error))?;
-        let stamp = FileStamp::of(&stat);
-        let identity = SourceIdentity::File(FileIdentity {
-            path: self.shown.clone(),
-            size: stamp.size,
-            modified_s: stamp.modified_s,
-            modified_ns: stamp.modified_ns,
-            inode: stamp.inode,
-        });
-        Ok(FileType::from_raw_mode(stat.st_mode).is_file().then_some(identity))
+        Ok(FileIdentity::of(self.shown.clone(), &stat).map(SourceIdentity::File))
     }
 
     /// The object that is told how the run ended, if any.

@@ -191,13 +191,13 @@ fn late_line_is_read_once_it_has_its_end() {
     log.write(1);
     expect(&mut lines, 1..2);
     // Longer than any buffer.
-    let long = "x".repeat(1 << 20);
+    let endless = "x".repeat(1 << 20);
     let old = log.old.as_ref().expect("there").try_clone().expect("cloned");
-    (&old).write_all(long.as_bytes()).expect("written");
+    (&old).write_all(endless.as_bytes()).expect("written");
     log.write(1);
     expect(&mut lines, 2..3);
     (&old).write_all(b"\n").expect("written");
-    assert_eq!(lines.next().expect("a line").len(), long.len());
+    assert_eq!(lines.next().expect("a line").len(), endless.len());
     log.write(1);
     expect(&mut lines, 3..4);
     end(running);

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, OFlags};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind, shown};
@@ -91,19 +91,20 @@ pub fn companions(target: &Target) -> Result<Vec<FilePlace>, Errno> {
 /// Why the run would refuse what is there.
 pub fn goes_on_at(target: Target, run: &Resumption) -> Result<Option<u64>, Failure> {
     let names = Partial::beside(target);
-    let size = match files::statat(&names.target.folder, &names.part, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) if !is_ours(&stat) => return Err(names.foreign(&names.part)),
-        Ok(stat) => u64::try_from(stat.st_size).unwrap_or(0),
-        Err(_) => 0,
+    let open = |name| match names.open_with(name, OFlags::RDONLY) {
+        Ok(file) => Ok(Some(file)),
+        Err(failure) if failure.errno() == Some(Errno::NOENT) => Ok(None),
+        Err(failure) => Err(failure),
     };
+    let (part, journal) = (open(&names.part)?, open(&names.journal)?);
+    let Some(part) = part else { return Ok(None) };
+    let size = files::fstat(&part).map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
     if size == 0 {
         return Ok(None);
     }
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let (_, last) = match files::openat(&names.target.folder, &names.journal, flags, Mode::empty()) {
-        Ok(journal) => names.last(files::Stream(&journal), size, run)?,
-        Err(Errno::NOENT) => names.last(io::empty(), size, run)?,
-        Err(error) => return Err(names.unopened(&names.journal, error)),
+    let (_, last) = match journal {
+        Some(journal) => names.last(files::Stream(&journal), size, run)?,
+        None => names.last(io::empty(), size, run)?,
     };
     Ok((last.source > 0).then_some(last.source))
 }
@@ -120,7 +121,11 @@ impl Partial {
 
     /// Opens or creates a file of this user, readable by no other. Another kind of file with that name is refused.
     fn open_ours(&self, name: &OsStr, more: OFlags) -> Result<OwnedFd, Failure> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | more;
+        self.open_with(name, OFlags::RDWR | OFlags::CREATE | more)
+    }
+
+    fn open_with(&self, name: &OsStr, how: OFlags) -> Result<OwnedFd, Failure> {
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC | how;
         let fd =
             files::openat(&self.target.folder, name, flags, PRIVATE).map_err(|error| self.unopened(name, error))?;
         let stat = files::fstat(&fd).map_err(|error| Failure::io(Kind::Sink, "cannot open", error))?;

@@ -60,18 +60,18 @@ impl Resumed {
         let (mut point, restored) = earlier.keep(if is_complete { 0 } else { LEAST_PART });
         if is_complete {
             let Some(object) = &earlier.completing else {
-                return Err(file.contradicted(&upload, "the server has no such upload any more"));
+                return Err(file.contradicted(None, "the server has no such upload any more"));
             };
-            check_made(service, object, &upload, &file).await?;
+            check_made(service, object, &file).await?;
             if !is_known {
                 let why =
                     "an earlier run has made the object, and what its other stages would say at the end is not known";
-                return Err(file.contradicted(&upload, why));
+                return Err(file.contradicted(None, why));
             }
             // What comes from there on is only for the stages before: the object has it.
             point.written = object.size;
         } else if let Some(why) = earlier.difference(&there) {
-            return Err(file.contradicted(&upload, &why));
+            return Err(file.contradicted(Some(&upload), &why));
         }
         let mut manifest = Manifest::new();
         for part in &earlier.parts {
@@ -94,7 +94,7 @@ impl Resumed {
 }
 
 /// Checks that the server has made the object of an upload that it does not have any more. It may still be at it.
-async fn check_made(service: &Service, object: &Completing, upload: &str, file: &StateFile) -> Result<(), Failure> {
+async fn check_made(service: &Service, object: &Completing, file: &StateFile) -> Result<(), Failure> {
     let mut retries = service.retries(&Method::HEAD);
     loop {
         let found = service.head().await?;
@@ -103,7 +103,7 @@ async fn check_made(service: &Service, object: &Completing, upload: &str, file: 
             return Ok(());
         }
         let why = "the server has no such upload any more, and has not made the object of it";
-        let attempt = Attempt::new(file.contradicted(upload, why), Retry::Idempotent);
+        let attempt = Attempt::new(file.contradicted(None, why), Retry::Idempotent);
         retries.pause(attempt).await?;
     }
 }

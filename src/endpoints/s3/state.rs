@@ -151,9 +151,10 @@ impl StateFile {
         Ok((opened, earlier))
     }
 
-    /// The failure for a server that does not have what the file says of an upload.
-    pub fn contradicted(&self, upload: &str, why: &str) -> Failure {
-        let over = start_over(&shown(self.path.as_os_str().as_bytes()), &self.destination, upload);
+    /// The failure for a server that does not have what the file says; `upload` is what it still has.
+    pub fn contradicted(&self, upload: Option<&str>, why: &str) -> Failure {
+        let name = shown(self.path.as_os_str().as_bytes());
+        let over = start_over(&name, &self.destination, upload);
         Failure::because(
             Kind::Integrity,
             "cannot go on with the upload",
@@ -227,11 +228,13 @@ fn foreign(path: &Path) -> Failure {
     refused(path, Kind::Sink, why)
 }
 
-/// How a user gets rid of an upload and the file that notes it.
-fn start_over(file: &str, destination: &Destination, upload: &str) -> String {
+/// How a user gets rid of the file that notes an upload, and of the upload.
+fn start_over(file: &str, destination: &Destination, upload: Option<&str>) -> String {
     let name = destination.object.strip_prefix("s3://").unwrap_or_default();
-    let command = Name::parse(name.as_bytes()).map_or_else(|_| String::new(), |name| name.abort_command(upload));
-    format!("to start over remove {file}, and the upload: {command}")
+    let name = Name::parse(name.as_bytes()).ok();
+    let command = upload.zip(name).map(|(upload, name)| name.abort_command(upload));
+    let command = command.map_or_else(String::new, |command| format!(", and the upload: {command}"));
+    format!("to start over remove {file}{command}")
 }
 
 /// Where in the source a run would go on with the upload that a file notes, in bytes; `None` if it notes none. Neither the
@@ -280,7 +283,7 @@ impl Earlier {
             let why = "it is not empty, and does not say what upload it is of; name another file";
             return Err(refused(path, Kind::Integrity, why));
         };
-        let over = start_over("it", &begun.destination, &begun.upload);
+        let over = start_over("it", &begun.destination, Some(&begun.upload));
         let refused = |kind, why: &str| Err(refused(path, kind, &format!("{why}; {over}")));
         if parts.iter().zip(1..).any(|(part, number)| part.number != number) {
             return refused(Kind::Integrity, "it does not say what the parts before another were");

@@ -227,6 +227,11 @@ fn another_pipeline_is_refused() {
         let (_, why) = line.split_once(": cannot go on").expect("a reason");
         assert!(explained(second).contains(why), "{}", explained(second));
         assert!(explained(first).contains(", going on at "), "{}", explained(first));
+        folder.write("c", folder.read("a"));
+        let explain = ["explain".to_owned(), pipeline("c", first)];
+        let of_another = String::from_utf8(highwater(explain).within(&folder).run().succeeds()).expect("text");
+        assert!(of_another.contains("but cannot go on with"), "{of_another}");
+        assert!(of_another.contains("it belongs to another source, `a`"), "{of_another}");
         assert!(
             line.contains("another pipeline began it, `read a high=16KiB | throttle 4MB/s"),
             "{line}"

@@ -286,7 +286,7 @@ fn foreign_and_stale_states_are_refused() {
         &folder,
         &before,
         10,
-        "the server has no such upload any more; to start over remove o.state, and the upload: aws s3api abort-multipart-upload",
+        "the server has no such upload any more; to start over remove o.state",
     );
 }
 
