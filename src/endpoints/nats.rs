@@ -1,5 +1,6 @@
 //! `nats://`: messages of NATS, kept in streams, read through a durable consumer and published.
 
+mod check;
 mod consumer;
 mod deliveries;
 mod handover;

@@ -6,7 +6,6 @@ use async_nats::datetime::DateTime;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::{AckPolicy, Config, Info, pull};
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
-use async_nats::jetstream::stream::RawMessageErrorKind;
 
 use crate::error::{Failure, Kind};
 
@@ -79,60 +78,6 @@ impl Found {
         }
         Ok(())
     }
-}
-
-/// Whether a consumer is still there.
-pub enum Presence {
-    /// It is, or the server cannot tell now.
-    Same,
-    /// There is another one of that name: the stream or the consumer was made anew.
-    Another,
-    /// There is none.
-    Gone,
-}
-
-/// Whether that is another moment: a server that was started again says the same one less exactly.
-fn is_later(one: DateTime, other: DateTime) -> bool {
-    const SECOND: u128 = 1_000_000_000;
-    let [one, other] = [one, other].map(DateTime::unix_timestamp_nanos);
-    one.abs_diff(other) > SECOND
-}
-
-/// Asks whether the consumer is there that was made at that time.
-pub async fn presence(context: &Context, stream: &str, name: &str, created: DateTime) -> Presence {
-    use ConsumerInfoErrorKind::{NotFound, StreamNotFound};
-    let Ok(of_stream) = context.get_stream_no_info(stream).await else {
-        return Presence::Same;
-    };
-    match of_stream.consumer_info(name).await {
-        Ok(info) if is_later(info.created, created) => Presence::Another,
-        Err(error) if matches!(error.kind(), NotFound | StreamNotFound) => Presence::Gone,
-        Ok(_) | Err(_) => Presence::Same,
-    }
-}
-
-/// Whether a stream still has the messages of these numbers, from the highest number on with their times in nanoseconds. A
-/// server that has lost its last ones gives their numbers to others, and an acknowledgement of one stands for another.
-///
-/// Messages are removed one by one, and only the last ones are lost: one that is there says that all before it are.
-pub async fn has_same(context: &Context, stream: &str, messages: &[(u64, u64)]) -> bool {
-    let Ok(mut of_stream) = context.get_stream(stream).await else {
-        return true;
-    };
-    let last = of_stream.info().await.map_or(u64::MAX, |info| info.state.last_sequence);
-    if messages.first().is_some_and(|(number, _)| *number > last) {
-        return false;
-    }
-    for (number, time) in messages {
-        match of_stream.get_raw_message(*number).await {
-            Ok(found) => return found.time.unix_timestamp_nanos() == i128::from(*time),
-            // Nobody has it any more, so that nothing is lost with it.
-            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
-            // Who may not ask cannot know.
-            Err(_) => return true,
-        }
-    }
-    true
 }
 
 impl Consumer {

@@ -38,8 +38,8 @@ struct State {
     is_closed: bool,
     /// Whether the run is over.
     is_settled: bool,
-    /// Whether everything that is durable was confirmed after that.
-    is_done: bool,
+    /// Whether everything that is durable was confirmed after that, or what has failed.
+    done: Option<Result<(), Failure>>,
 }
 
 /// What the session and the reader share.
@@ -98,13 +98,16 @@ impl Shared {
     }
 
     /// Waits until everything that is durable was confirmed, and gives back the rest.
-    pub async fn settle(&self) {
+    ///
+    /// # Errors
+    /// If it will not be.
+    pub async fn settle(&self) -> Result<(), Failure> {
         self.lock().is_settled = true;
         self.changed.notify_one();
         loop {
             let done = self.done.notified();
-            if self.lock().is_done {
-                return;
+            if let Some(done) = self.lock().done.take() {
+                return done;
             }
             done.await;
         }
@@ -155,9 +158,9 @@ impl Shared {
         self.wake(|state| state.end = Some(end));
     }
 
-    /// Everything that is durable was confirmed, and the rest given back.
-    pub fn done(&self) {
-        self.lock().is_done = true;
+    /// Everything that is durable was confirmed, and the rest given back, unless something has failed.
+    pub fn done(&self, fault: Option<Failure>) {
+        self.lock().done = Some(fault.map_or(Ok(()), Err));
         self.done.notify_waiters();
     }
 

@@ -252,10 +252,7 @@ impl Settle for Told {
     }
 
     fn settle(self: Arc<Self>, _: Settled) -> BoxFuture<'static, Result<(), Failure>> {
-        Box::pin(async move {
-            self.0.settle().await;
-            Ok(())
-        })
+        Box::pin(async move { self.0.settle().await })
     }
 
     fn is_acknowledged(&self) -> bool {

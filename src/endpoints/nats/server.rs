@@ -5,14 +5,15 @@ use std::future::ready;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::{Auth, AuthError, Client, ClientError, ConnectErrorKind, ConnectOptions, Event};
 use nkeys::KeyPair;
 use rustix::fs::{Mode, OFlags};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::catalog::{Args, Misnamed, Param};
 use crate::endpoints::connecting;
@@ -29,9 +30,15 @@ const PORT: u16 = 4222;
 const FORM: &str = "write nats://HOST[:PORT]/STREAM";
 /// The most that is read of a file with credentials, in bytes.
 const LONGEST: u64 = 64 << 10;
-/// How often in a row a server refuses the credentials of a connection that was lost before the run fails: one that begins
-/// anew may not know them at once.
-const REFUSALS: u32 = 3;
+/// For how long a server may refuse the credentials of a connection that was lost: one that begins anew may not know them at
+/// once.
+const REFUSED: Duration = Duration::from_secs(5);
+/// After how long without a word from the server it is asked for one; the connection is lost after three times that.
+const PING: Duration = Duration::from_secs(5);
+/// How long the server may take to answer a request.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How many subjects are remembered that this user may not publish to.
+const MOST_DENIED: usize = 16;
 /// The longest pause before an attempt to connect again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Bytes of one read.
@@ -129,6 +136,8 @@ impl Server {
         let mut options = ConnectOptions::with_auth_callback(prove)
             .name(concat!("highwater/", env!("CARGO_PKG_VERSION")))
             .connection_timeout(self.options.connect)
+            .ping_interval(PING)
+            .request_timeout(Some(ANSWER))
             .client_capacity(COMMANDS)
             .subscription_capacity(super::session::SUBSCRIBED)
             .read_buffer_capacity(READ)
@@ -175,7 +184,7 @@ impl Server {
     /// Connects once and for all.
     pub async fn connect_once(&self) -> Result<Connection, Failure> {
         let attempt = || async {
-            let events = Arc::default();
+            let events = Arc::new(Events::once());
             let client = self.attempt(&events, false).await?;
             Ok(Connection { client, events })
         };
@@ -188,23 +197,23 @@ impl Server {
     /// If the server goes on refusing the credentials.
     pub async fn connect_again(&self) -> Result<Connection, Failure> {
         let mut backoff = Backoff::default();
-        let (mut refusals, mut said) = (0, String::new());
+        let (mut refused, mut said) = (None, String::new());
         loop {
-            let events = Arc::<Events>::default();
+            let events = Arc::new(Events::once());
             let failure = match self.attempt(&events, false).await {
                 Ok(client) => {
-                    tracing::info!("connected again");
+                    tracing::warn!("connected again");
                     return Ok(Connection { client, events });
                 }
                 Err(failure) => failure,
             };
-            refusals = if events.refusals.load(Ordering::Relaxed) > 0 {
-                refusals + 1
+            // A file with credentials may be missing while it is replaced.
+            if events.is_refused() || failure.kind() != Kind::Connect {
+                if refused.get_or_insert_with(Instant::now).elapsed() >= REFUSED {
+                    return Err(failure);
+                }
             } else {
-                0
-            };
-            if failure.kind() != Kind::Connect || refusals == REFUSALS {
-                return Err(failure);
+                refused = None;
             }
             let text = failure.to_string();
             if said != text {
@@ -331,14 +340,26 @@ pub struct Events {
     is_open: AtomicBool,
     is_lost: AtomicBool,
     lost: Notify,
-    /// How often the server has refused the credentials since it took them last.
-    refusals: AtomicU32,
+    /// Whether the library does not connect again.
+    is_once: bool,
+    /// Since when the server refuses the credentials.
+    refused: Mutex<Option<Instant>>,
     is_refused: Notify,
+    /// What the server has said of subjects that this user may not publish to.
+    denied: Mutex<Vec<String>>,
     /// The last error of the library that was said.
     said: Mutex<String>,
 }
 
 impl Events {
+    /// Those of a connection that the library does not make again.
+    fn once() -> Self {
+        Self {
+            is_once: true,
+            ..Self::default()
+        }
+    }
+
     fn take(&self, event: &Event) {
         match event {
             Event::Disconnected => {
@@ -347,21 +368,31 @@ impl Events {
                 tracing::warn!("the connection was lost; connecting again");
             }
             Event::Connected if self.is_lost.swap(false, Ordering::Relaxed) => {
-                self.refusals.store(0, Ordering::Relaxed);
-                tracing::info!("connected again");
+                *lock(&self.refused) = None;
+                tracing::warn!("connected again");
             }
             // Before that it is an error of the connection.
             Event::ServerError(error) if self.is_open.load(Ordering::Relaxed) => {
-                tracing::warn!("the server says: {error}");
+                let text = error.to_string();
+                let mut denied = lock(&self.denied);
+                if denied.contains(&text) {
+                    return;
+                }
+                tracing::warn!("the server says: {text}");
+                if denied.len() < MOST_DENIED && text.to_ascii_lowercase().contains("permissions violation for publish")
+                {
+                    denied.push(text);
+                }
             }
+            // That is how it ends.
+            Event::ClientError(_) if self.is_once => {}
             // Each attempt to connect again may fail for the same reason.
             Event::ClientError(ClientError::Other(text)) => {
                 if *text == ConnectErrorKind::AuthorizationViolation.to_string() {
                     self.refused();
                 }
-                let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-                // That is how a connection ends that does not go on.
-                if *said != *text && *text != ConnectErrorKind::Authentication.to_string() {
+                let mut said = lock(&self.said);
+                if *said != *text {
                     tracing::warn!("cannot connect again: {text}");
                     said.clone_from(text);
                 }
@@ -381,9 +412,18 @@ impl Events {
     }
 
     fn refused(&self) {
-        if self.refusals.fetch_add(1, Ordering::Relaxed) + 1 == REFUSALS {
+        if lock(&self.refused).get_or_insert_with(Instant::now).elapsed() >= REFUSED {
             self.is_refused.notify_one();
         }
+    }
+
+    fn is_refused(&self) -> bool {
+        lock(&self.refused).is_some()
+    }
+
+    /// Whether the server has said that this user may not ask for that.
+    pub fn may_not(&self, request: &str) -> bool {
+        lock(&self.denied).iter().any(|denied| denied.contains(request))
     }
 
     /// Waits until the server goes on refusing the credentials of a connection that the library tries again.
@@ -392,6 +432,10 @@ impl Events {
         let why = ConnectErrorKind::AuthorizationViolation.to_string();
         Failure::because(Kind::Connect, "cannot connect again", why)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use async_nats::jetstream::{self, Context};
 use async_nats::{Client, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout_at};
 
 use crate::error::{Failure, Kind};
@@ -19,7 +19,8 @@ use crate::grammar::{format_size, human_size};
 use crate::records::json::Scanner;
 
 use super::super::messages;
-use super::consumer::{self, Presence, RequestLimits, with_sources};
+use super::check::Check;
+use super::consumer::{RequestLimits, with_sources};
 use super::deliveries::{Added, Deliveries, Delivery, Parsed, Subjects};
 use super::handover::{Record, Shared};
 use super::server::{Connection, Events, Server};
@@ -111,10 +112,18 @@ type Confirming = (JoinHandle<bool>, Arc<[Delivery]>);
 /// How it is connected.
 enum Line {
     Open,
+    /// Nothing is acknowledged and no message asked for until the server has said that it has what is held.
+    Checking(JoinHandle<Result<(), Failure>>),
     /// The connection is lost, and this will be the next one.
     Connecting(JoinHandle<Result<Connection, Failure>>),
     /// It is lost, and no other is needed.
     Closed,
+}
+
+/// What has come of a line that is not open.
+enum Turn {
+    Connected(Result<Result<Connection, Failure>, JoinError>),
+    Checked(Result<Result<(), Failure>, JoinError>),
 }
 
 /// The session's side.
@@ -147,8 +156,10 @@ pub struct Session {
     has_warned: bool,
     /// Whether no more comes: what is still delivered is given back.
     is_over: bool,
-    /// Whether the consumer is not there any more, so that nothing can be said of what it has delivered.
+    /// Whether what is held is not there any more, so that nothing can be said of it.
     is_gone: bool,
+    /// What has failed after that.
+    fault: Option<Failure>,
 }
 
 impl Session {
@@ -180,6 +191,7 @@ impl Session {
             has_warned: false,
             is_over: false,
             is_gone: false,
+            fault: None,
         };
         tokio::spawn(session.run());
         Ok(shared)
@@ -201,23 +213,24 @@ impl Session {
             }
             let wake = self.wakes_at();
             let events = self.events.clone();
-            let is_open = self.is_open();
+            let is_connected = self.is_connected();
             let confirming = async {
                 match &mut self.confirming {
                     Some((confirmed, _)) => confirmed.await.unwrap_or(false),
                     None => std::future::pending().await,
                 }
             };
-            let connecting = async {
+            let line = async {
                 match &mut self.line {
-                    Line::Connecting(connected) => connected.await,
+                    Line::Connecting(connected) => Turn::Connected(connected.await),
+                    Line::Checking(checked) => Turn::Checked(checked.await),
                     Line::Open | Line::Closed => std::future::pending().await,
                 }
             };
             tokio::select! {
                 biased;
                 _ = alive.tick() => self.say_alive().await,
-                message = self.subscriber.next(), if is_open => match message {
+                message = self.subscriber.next(), if is_connected => match message {
                     Some(message) => {
                         if let Err(failure) = self.take(message).await {
                             self.stop(Err(failure));
@@ -225,37 +238,43 @@ impl Session {
                     }
                     None => self.lost(),
                 },
-                () = events.lost(), if is_open => self.lost(),
-                connected = connecting => match connected {
-                    Ok(Ok(connection)) => {
+                () = events.lost(), if is_connected => self.lost(),
+                turn = line => match turn {
+                    Turn::Connected(Ok(Ok(connection))) => {
                         self.line = Line::Closed;
                         if let Err(failure) = self.begin_again(connection).await {
                             self.stop(Err(failure));
                         }
                     }
-                    Ok(Err(failure)) => {
-                        self.unconfirmed = None;
+                    Turn::Connected(Ok(Err(failure))) => {
                         self.line = Line::Closed;
                         self.lose(failure);
                     }
+                    Turn::Checked(Ok(checked)) => self.checked(checked),
                     // The runtime ends.
-                    Err(_) => return,
+                    Turn::Connected(Err(_)) | Turn::Checked(Err(_)) => return,
                 },
-                is_confirmed = confirming => self.confirmed(is_confirmed).await,
+                is_confirmed = confirming => self.confirmed(is_confirmed),
                 () = shared.changed() => {}
-                () = sleep_until(wake) => self.check_times().await,
+                () = sleep_until(wake) => self.check_times(),
             }
         }
     }
 
     fn is_open(&self) -> bool {
-        matches!(self.line, Line::Open)
+        matches!(self.line, Line::Open) && !self.events.is_lost()
+    }
+
+    fn is_connected(&self) -> bool {
+        matches!(self.line, Line::Open | Line::Checking(_))
     }
 
     /// The connection is lost: the library sends nothing more on it, and everything goes on with the next one.
     fn lost(&mut self) {
         self.pull = None;
-        self.line = Line::Closed;
+        if let Line::Checking(check) = std::mem::replace(&mut self.line, Line::Closed) {
+            check.abort();
+        }
         if let Some((sent, run)) = self.confirming.take() {
             sent.abort();
             self.unconfirmed = Some(run);
@@ -274,36 +293,49 @@ impl Session {
         }
     }
 
-    async fn check_times(&mut self) {
+    fn check_times(&mut self) {
         if self.pull.as_ref().is_some_and(|pull| pull.deadline <= Instant::now()) {
             // It was lost, or the server has not said that its bytes are used up; some do not answer for a consumer that is
             // not there.
             self.pulled(false);
-            self.check_consumer().await;
+            self.check();
         }
     }
 
-    /// Ends the reading if the consumer is not there any more.
-    async fn check_consumer(&mut self) {
-        let Terms {
-            stream,
-            consumer,
-            created,
-            ..
-        } = &self.terms;
-        let why = match consumer::presence(&self.context, stream, consumer, *created).await {
-            Presence::Same => return,
-            Presence::Another => "it was made anew: what is held is of the one before",
-            Presence::Gone => "it is not there any more",
+    /// Begins to ask the server whether it has what is held.
+    fn check(&mut self) {
+        if self.is_gone || !matches!(self.line, Line::Open) {
+            return;
+        }
+        let check = Check {
+            context: self.context.clone(),
+            events: self.events.clone(),
+            stream: self.terms.stream.clone(),
+            consumer: self.terms.consumer.clone(),
+            created: self.terms.created,
+            messages: self.deliveries.messages(),
         };
-        let operation = format!("cannot read through the consumer {consumer}");
-        self.lose(Failure::because(Kind::Source, operation, why));
+        self.line = Line::Checking(tokio::spawn(check.run()));
+    }
+
+    /// The server has answered that.
+    fn checked(&mut self, answer: Result<(), Failure>) {
+        self.line = Line::Open;
+        match answer {
+            Ok(()) => {
+                if let Some(run) = self.unconfirmed.take() {
+                    self.send(run);
+                }
+            }
+            Err(failure) => self.lose(failure),
+        }
     }
 
     /// Ends the reading, and leaves what was delivered.
     fn lose(&mut self, failure: Failure) {
         self.is_gone = true;
         self.pull = None;
+        self.unconfirmed = None;
         self.stop(Err(failure));
     }
 
@@ -326,6 +358,8 @@ impl Session {
     fn stop(&mut self, end: Result<(), Failure>) {
         if !std::mem::replace(&mut self.is_over, true) {
             self.shared.finish(end);
+        } else if let Err(failure) = end {
+            self.fault.get_or_insert(failure);
         }
     }
 
@@ -389,7 +423,11 @@ impl Session {
         self.request += 1;
         let reply = self.reply();
         let asked = self.client.publish_with_reply(subject, reply, request).await;
-        asked.map_err(|error| Failure::because(Kind::Source, READING, with_sources(&error)))?;
+        if asked.is_err() {
+            // The connection is closed, and its end is about to be told.
+            self.resume = Instant::now() + PAUSE;
+            return Ok(());
+        }
         self.pull = Some(Pull {
             left: count,
             has_any: false,
@@ -413,7 +451,7 @@ impl Session {
             Some(StatusCode::NO_RESPONDERS) => {
                 // The server has begun anew, and does not know its consumers yet, or this one is gone.
                 self.pulled(true);
-                self.check_consumer().await;
+                self.check();
                 return Ok(());
             }
             Some(StatusCode::NOT_FOUND | StatusCode::TIMEOUT) => {
@@ -449,11 +487,16 @@ impl Session {
         let is = |text: &str| why.to_ascii_lowercase().contains(text);
         if is("exceeds maxbytes") {
             if !has_any {
-                let allowed = format_size(self.terms.largest as u64);
-                let why = format!(
-                    "the next message is larger than max-record={allowed} allows, which has to be raised: bad=skip cannot \
-                     drop a message that the server does not send"
-                );
+                let why = if self.terms.request.bytes < self.share() {
+                    let allowed = self.terms.request.bytes;
+                    format!("the next message is larger than the consumer lets anyone ask for: max_bytes={allowed}")
+                } else {
+                    let allowed = format_size(self.terms.largest as u64);
+                    format!(
+                        "the next message is larger than max-record={allowed} allows, which has to be raised: bad=skip \
+                         cannot drop a message that the server does not send"
+                    )
+                };
                 return Err(Failure::because(Kind::Limit, READING, why));
             }
             self.pulled(false);
@@ -546,6 +589,7 @@ impl Session {
                 Ok(_) => {}
                 // It comes again.
                 Err(_) if self.events.is_lost() => {
+                    self.count -= 1;
                     self.deliveries.drop_last();
                     return Ok(());
                 }
@@ -565,7 +609,7 @@ impl Session {
 
     /// Answers a delivery, if there is a connection: what is not said comes again.
     async fn say(&self, delivery: Delivery, what: &'static str) {
-        if !self.is_open() || self.events.is_lost() {
+        if !self.is_connected() || self.events.is_lost() {
             return;
         }
         let said = self.client.publish(self.subjects.of(delivery), what.into()).await;
@@ -589,7 +633,7 @@ impl Session {
 
     /// Acknowledges deliveries on this connection, or keeps them for the next one.
     fn send(&mut self, run: Arc<[Delivery]>) {
-        if !self.is_open() || self.events.is_lost() {
+        if !self.is_open() {
             self.unconfirmed = Some(run);
             return;
         }
@@ -616,17 +660,15 @@ impl Session {
         self.confirming = Some((tokio::spawn(sent), run));
     }
 
-    async fn confirmed(&mut self, is_confirmed: bool) {
+    fn confirmed(&mut self, is_confirmed: bool) {
         let Some((_, run)) = self.confirming.take() else { return };
         if is_confirmed {
             self.deliveries.forget(&run);
             self.count_held();
             return;
         }
-        self.check_consumer().await;
-        if !self.is_gone {
-            self.send(run);
-        }
+        self.unconfirmed = Some(run).filter(|_| !self.is_gone);
+        self.check();
     }
 
     /// Tells the server that what is held is being worked on.
@@ -656,32 +698,10 @@ impl Session {
         (self.inbox, self.subscriber) = subscribed;
         self.say_alive().await;
         // Nothing is acknowledged of messages that may be others by now.
-        self.check_consumer().await;
-        if !self.is_gone {
-            self.check_stream().await;
-        }
-        let unconfirmed = self.unconfirmed.take();
-        if let Some(run) = unconfirmed.filter(|_| !self.is_gone) {
-            self.send(run);
-        }
+        self.check();
         // An outage is no pause of those who write.
         self.busy = Instant::now();
         Ok(())
-    }
-
-    /// Ends the reading if the stream has lost messages that are held here.
-    async fn check_stream(&mut self) {
-        let Self {
-            context,
-            terms,
-            deliveries,
-            ..
-        } = self;
-        if !consumer::has_same(context, &terms.stream, &deliveries.messages()).await {
-            let operation = format!("cannot read from the stream {}", terms.stream);
-            let why = "the server has lost its last messages, and others may have their numbers";
-            self.lose(Failure::because(Kind::Source, operation, why));
-        }
     }
 
     /// Gives back what is not durable, so that another reader has it at once.
@@ -689,8 +709,8 @@ impl Session {
         if let Line::Connecting(connecting) = &self.line {
             connecting.abort();
         }
-        if !self.is_open() {
-            return self.shared.done();
+        if !self.is_connected() {
+            return self.shared.done(self.fault);
         }
         // Or our own request would get it. What the server has sent before it knows of that still comes.
         if let Err(error) = self.subscriber.drain().await {
@@ -710,6 +730,6 @@ impl Session {
         if let Err(error) = self.client.flush().await {
             tracing::info!("{error}");
         }
-        self.shared.done();
+        self.shared.done(self.fault);
     }
 }
