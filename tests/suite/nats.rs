@@ -51,6 +51,15 @@ fn publish(server: &Server, range: std::ops::Range<u32>) {
     server.publish("S.a", range.map(|number| number.to_string()));
 }
 
+/// The durable consumer `w`.
+fn durable() -> pull::Config {
+    pull::Config {
+        durable_name: Some("w".to_owned()),
+        ack_policy: AckPolicy::Explicit,
+        ..pull::Config::default()
+    }
+}
+
 #[test]
 fn every_message_is_read_once_and_acknowledged() {
     let Some(server) = server() else { return };
@@ -395,10 +404,8 @@ fn bound_of_an_existing_consumer_is_told() {
     server.create_consumer(
         "S",
         pull::Config {
-            durable_name: Some("w".to_owned()),
-            ack_policy: AckPolicy::Explicit,
             max_ack_pending: 4,
-            ..pull::Config::default()
+            ..durable()
         },
     );
     publish(&server, 0..8);
@@ -499,14 +506,7 @@ fn messages_that_the_server_has_lost_are_not_acknowledged_as_others() {
     let Some(mut server) = server() else { return };
     let folder = Folder::new();
     server.create("S", ENDLESS);
-    server.create_consumer(
-        "S",
-        pull::Config {
-            durable_name: Some("w".to_owned()),
-            ack_policy: AckPolicy::Explicit,
-            ..pull::Config::default()
-        },
-    );
+    server.create_consumer("S", durable());
     publish(&server, 10..40);
     server.keep();
     publish(&server, 40..60);
@@ -600,12 +600,10 @@ fn limits_of_a_consumer_are_kept_to() {
     server.create_consumer(
         "S",
         pull::Config {
-            durable_name: Some("w".to_owned()),
-            ack_policy: AckPolicy::Explicit,
             max_batch: 3,
             max_expires: std::time::Duration::from_millis(200),
             max_bytes: 4096,
-            ..pull::Config::default()
+            ..durable()
         },
     );
     publish(&server, 0..50);
@@ -623,10 +621,8 @@ fn consumer_that_is_gone_ends_the_run() {
     server.create_consumer(
         "S",
         pull::Config {
-            durable_name: Some("w".to_owned()),
-            ack_policy: AckPolicy::Explicit,
             memory_storage: true,
-            ..pull::Config::default()
+            ..durable()
         },
     );
     publish(&server, 10..60);

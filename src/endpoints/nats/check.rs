@@ -74,7 +74,7 @@ impl Check {
             return Some(Err(self.lost_messages()));
         }
         // Messages are removed one by one, and only the last ones are lost: one that is there says that all before it are.
-        // What nobody has any more cannot be lost.
+        // No reader misses a message that was removed.
         for (number, time) in self.messages.iter().filter(|(number, _)| *number >= first) {
             match of_stream.get_raw_message(*number).await {
                 Ok(found) if found.time.unix_timestamp_nanos() == i128::from(*time) => return Some(Ok(())),

@@ -443,6 +443,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn credentials_are_found_between_their_lines() {
+        let pair = KeyPair::new_user();
+        let seed = pair.seed().expect("a seed");
+        let text = format!(
+            "-----BEGIN NATS USER JWT-----\neyJ0.a.b\n------END NATS USER JWT------\n\nA warning.\n\n\
+             -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+        );
+        assert_eq!(decorated(&text, "USER JWT"), Some("eyJ0.a.b"));
+        let found = KeyPair::from_seed(decorated(&text, "NKEY SEED").expect("a seed")).expect("valid");
+        assert_eq!(found.public_key(), pair.public_key());
+        assert_eq!(decorated("-----BEGIN NATS USER JWT-----", "USER JWT"), None);
+        let auth = Proof::Signed("eyJ0.a.b".to_owned(), Box::new(found))
+            .auth(b"nonce")
+            .expect("signed");
+        pair.verify(b"nonce", &auth.signature.expect("there"))
+            .expect("by that key");
+    }
+
+    #[test]
     fn subjects_match_patterns_token_by_token() {
         for (pattern, subject, is_one) in [
             ("orders.eu", "orders.eu", true),

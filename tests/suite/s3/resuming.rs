@@ -98,25 +98,34 @@ fn signal_keeps_the_parts() {
     assert!(goes_on(&relay, &folder, &pipeline) <= (SIZE - LEAST) as u64);
 }
 
-#[test]
-fn killed_complete_is_found_done() {
-    let Some(server) = server() else { return };
-    // The server makes the object, and the run does not learn it.
-    let relay = Relay::new(&server, |line, _| {
+/// A relay behind which the server makes the object, and the run does not learn it.
+fn withholding(server: &Server) -> Relay {
+    Relay::new(server, |line, _| {
         if super::writing::is(line, COMPLETE) {
             Deed::Withhold
         } else {
             Deed::Pass
         }
-    });
+    })
+}
+
+/// Kills a run that has had its object made; returns that.
+fn made(server: &Server, relay: &Relay, folder: &Folder, pipeline: &str, bucket: &str) -> Vec<u8> {
+    let running = relay.run(pipeline).within(folder).start();
+    relay.wait_for(COMPLETE);
+    running.signal(Signal::KILL);
+    running.wait();
+    server.object(bucket, "o").expect("it was made")
+}
+
+#[test]
+fn killed_complete_is_found_done() {
+    let Some(server) = server() else { return };
+    let relay = withholding(&server);
     for stages in ["buffer 1MiB", "gzip"] {
         let (folder, bucket) = (folder(), server.bucket());
         let pipeline = pipeline(&bucket, stages);
-        let running = relay.run(&pipeline).within(&folder).start();
-        relay.wait_for(COMPLETE);
-        running.signal(Signal::KILL);
-        running.wait();
-        let before = server.object(&bucket, "o").expect("it was made");
+        let before = made(&server, &relay, &folder, &pipeline, &bucket);
         assert_eq!(goes_on(&relay, &folder, &pipeline), 0);
         assert!(server.object(&bucket, "o").expect("there") == before);
     }
@@ -125,20 +134,11 @@ fn killed_complete_is_found_done() {
 #[test]
 fn object_that_is_made_needs_no_position_at_its_end() {
     let Some(server) = server() else { return };
-    let relay = Relay::new(&server, |line, _| {
-        if super::writing::is(line, COMPLETE) {
-            Deed::Withhold
-        } else {
-            Deed::Pass
-        }
-    });
+    let relay = withholding(&server);
     for (stages, is_known) in [("gzip", true), ("hash | gzip", false)] {
         let (folder, bucket) = (folder(), server.bucket());
         let pipeline = pipeline(&bucket, stages);
-        let running = relay.run(&pipeline).within(&folder).start();
-        relay.wait_for(COMPLETE);
-        running.signal(Signal::KILL);
-        running.wait();
+        let before = made(&server, &relay, &folder, &pipeline, &bucket);
         let state = String::from_utf8(folder.read("o.state")).expect("text");
         let records: Vec<&str> = state.lines().collect();
         let last = records.len() - 2;
@@ -150,7 +150,6 @@ fn object_that_is_made_needs_no_position_at_its_end() {
             }
         });
         folder.write("o.state", forged.collect::<String>());
-        let before = server.object(&bucket, "o").expect("it was made");
         if is_known {
             assert!(goes_on(&relay, &folder, &pipeline) > 0);
         } else {
