@@ -1,6 +1,6 @@
 //! WebSocket connections, against ourselves, node, and peers that send exact frames.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread::JoinHandle;
 
@@ -53,25 +53,29 @@ impl Peer {
 
     /// The next frame: its first byte and its payload.
     fn receive(&mut self) -> (u8, Vec<u8>) {
-        let [first, length] = self.exact();
-        assert_eq!(length & 0x80 != 0, !self.masks, "only a client masks");
-        let length = match length & 0x7f {
-            126 => u64::from(u16::from_be_bytes(self.exact())),
-            127 => u64::from_be_bytes(self.exact()),
-            short => u64::from(short),
-        };
-        let mask: [u8; 4] = if self.masks { [0; 4] } else { self.exact() };
-        let mut payload = vec![0; usize::try_from(length).expect("a length")];
-        self.stream.read_exact(&mut payload).expect("a payload");
-        let masked = payload.iter_mut().zip(mask.iter().cycle());
-        masked.for_each(|(byte, mask)| *byte ^= mask);
-        (first, payload)
+        self.try_receive().expect("a frame")
     }
 
-    fn exact<const N: usize>(&mut self) -> [u8; N] {
+    fn try_receive(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        let [first, length] = self.exact()?;
+        assert_eq!(length & 0x80 != 0, !self.masks, "only a client masks");
+        let length = match length & 0x7f {
+            126 => u64::from(u16::from_be_bytes(self.exact()?)),
+            127 => u64::from_be_bytes(self.exact()?),
+            short => u64::from(short),
+        };
+        let mask: [u8; 4] = if self.masks { [0; 4] } else { self.exact()? };
+        let mut payload = vec![0; usize::try_from(length).expect("a length")];
+        self.stream.read_exact(&mut payload)?;
+        let masked = payload.iter_mut().zip(mask.iter().cycle());
+        masked.for_each(|(byte, mask)| *byte ^= mask);
+        Ok((first, payload))
+    }
+
+    fn exact<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let mut bytes = [0; N];
-        self.stream.read_exact(&mut bytes).expect("a frame");
-        bytes
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// What a Close says: its code.

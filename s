@@ -1,1 +1,0 @@
-{"schema":1,"position":12150845,"offset":7760000,"device":65024,"inode":5431300,"head_bytes":1024,"head_sum":3072286457868771504,"sink":{"device":65024,"inode":5431314,"length":12150845}}
