@@ -43,7 +43,7 @@ Register-ArgumentCompleter -Native -CommandName 'highwater' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
-            [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Show in half a minute what backpressure is for: the same chain without it and with it')
+            [CompletionResult]::new('demo', 'demo', [CompletionResultType]::ParameterValue, 'Show in 15 seconds what backpressure is for: the same chain without it and with it')
             [CompletionResult]::new('stages', 'stages', [CompletionResultType]::ParameterValue, 'List the stages, or explain one')
             [CompletionResult]::new('explain', 'explain', [CompletionResultType]::ParameterValue, 'Show what a pipeline would do, and where its memory would go, without running it')
             [CompletionResult]::new('ctl', 'ctl', [CompletionResultType]::ParameterValue, 'Steer a run from another terminal: a throttle''s rate, a pause of the sink, a sample')

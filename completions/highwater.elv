@@ -40,7 +40,7 @@ set edit:completion:arg-completer[highwater] = {|@words|
             cand --help 'Print help (see more with ''--help'')'
             cand -V 'Print version'
             cand --version 'Print version'
-            cand demo 'Show in half a minute what backpressure is for: the same chain without it and with it'
+            cand demo 'Show in 15 seconds what backpressure is for: the same chain without it and with it'
             cand stages 'List the stages, or explain one'
             cand explain 'Show what a pipeline would do, and where its memory would go, without running it'
             cand ctl 'Steer a run from another terminal: a throttle''s rate, a pause of the sink, a sample'

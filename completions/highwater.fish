@@ -53,7 +53,7 @@ complete -c highwater -n "__fish_highwater_needs_command" -l ignore-backpressure
 complete -c highwater -n "__fish_highwater_needs_command" -s q -l quiet -d 'Show nothing but errors'
 complete -c highwater -n "__fish_highwater_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c highwater -n "__fish_highwater_needs_command" -s V -l version -d 'Print version'
-complete -c highwater -n "__fish_highwater_needs_command" -f -a "demo" -d 'Show in half a minute what backpressure is for: the same chain without it and with it'
+complete -c highwater -n "__fish_highwater_needs_command" -f -a "demo" -d 'Show in 15 seconds what backpressure is for: the same chain without it and with it'
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "stages" -d 'List the stages, or explain one'
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "explain" -d 'Show what a pipeline would do, and where its memory would go, without running it'
 complete -c highwater -n "__fish_highwater_needs_command" -f -a "ctl" -d 'Steer a run from another terminal: a throttle\'s rate, a pause of the sink, a sample'

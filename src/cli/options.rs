@@ -105,7 +105,7 @@ pub fn command_without_pipeline() -> clap::Command {
 /// What else there is.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show in half a minute what backpressure is for: the same chain without it and with it
+    /// Show in 15 seconds what backpressure is for: the same chain without it and with it
     ///
     /// Needs no files and no network. The run without it is stopped at a modest size, or a quarter of free memory.
     Demo {
@@ -188,8 +188,8 @@ pub enum Command {
 pub struct RunOptions {
     /// Hard ceiling over links, chunks and codec state
     ///
-    /// Without it the ceiling is 8MiB, raised by what the pipeline itself names: codec levels, threads=, high=. What does
-    /// not fit is refused, with the least that would do.
+    /// Without it the ceiling is 8MiB, raised by what the pipeline itself needs: codec levels, threads=, high=, parts of
+    /// an upload, resume=true, a queue. What does not fit is refused, with the least that would do.
     #[arg(long, value_name = "SIZE", value_parser = parse_size, help_heading = MEMORY)]
     pub memory: Option<u64>,
 

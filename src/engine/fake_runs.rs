@@ -399,8 +399,9 @@ fn sub_pipeline_failure_fails_the_stage() {
 #[test]
 fn stopped_stage_stops_its_sub_pipeline() {
     let case = Case::of(fork(2), Some((3, Way::Hang, Moment::End)));
+    // Long enough for all stages to have begun.
     let settings = Settings {
-        timeout: Some(Duration::from_millis(50)),
+        timeout: Some(Duration::from_millis(500)),
         ..Settings::default()
     };
     let (ending, inner, outer) = owned(case, 7, settings);

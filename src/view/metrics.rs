@@ -9,6 +9,7 @@ mod listener;
 mod page;
 mod server;
 
+pub use families::{Field, LINK, RUN, STAGE};
 pub use listener::{Listener, parse_address};
 pub use page::page;
 pub use server::Server;

@@ -2,22 +2,13 @@
 
 use std::fs::File;
 use std::io::{Seek, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::net::{TcpListener, TcpStream};
 
-use rustix::net::{AddressFamily, SocketType};
 use rustix::process::Signal;
 
 use crate::harness::{Folder, Running, highwater};
+use crate::support::port::refusing;
 use crate::toxic::{Toxic, Toxin};
-
-/// A port of ours that refuses connections.
-fn refusing() -> (OwnedFd, SocketAddr) {
-    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
-    rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).expect("bound");
-    let address = rustix::net::getsockname(&socket).expect("bound");
-    (socket, SocketAddr::try_from(address).expect("an address"))
-}
 
 /// A source that shows whether anything was read from it.
 fn source(folder: &Folder) -> (File, File) {

@@ -146,13 +146,14 @@ mod a_pause {
         let pipeline = "exec cat /dev/zero | write -";
         let mut running = stand.run(&[], pipeline, |run| run.stdout(std::process::Stdio::null()));
         stand.answer(&running, &["pause"]);
+        // Once all of that has come it stays.
         let held = until(&mut running, |sample| {
-            sample["stages"][0]["backpressured"].as_f64() > Some(0.99)
+            let link = &sample["links"][0];
+            let [level, high] = ["buffered_bytes", "high_bytes"].map(|key| link[key].as_u64().expect("bytes"));
+            let [program, sink] = [(0, "backpressured"), (1, "waiting_outside")]
+                .map(|(stage, share)| sample["stages"][stage][share].as_f64() > Some(0.99));
+            program && sink && (high / 4 * 3..=high).contains(&level)
         });
-        let link = &held["links"][0];
-        let [level, high] = ["buffered_bytes", "high_bytes"].map(|key| link[key].as_u64().expect("bytes"));
-        assert!((high / 4 * 3..=high).contains(&level), "{link}");
-        assert!(held["stages"][1]["waiting_outside"].as_f64() > Some(0.99), "{held}");
         let written = held["stages"][1]["bytes_out"].as_u64();
         stand.answer(&running, &["resume"]);
         until(&mut running, |sample| {
@@ -174,7 +175,6 @@ mod a_pause {
             running.signal(Signal::TERM);
             let run = running.wait();
             assert_eq!(run.signal, Some(Signal::TERM.as_raw()), "{}", run.stderr);
-            assert!(!run.stderr.contains("did not stop in time"), "{}", run.stderr);
         }
     }
 
@@ -387,7 +387,9 @@ mod the_socket {
         let stand = Stand::new();
         let arguments = ["-q", "--log", "debug", a_slow_chain()];
         let mut running = stand.in_its_place(highwater(arguments)).start();
-        while !running.line().starts_with("highwater: debug: control socket: ") {}
+        let said = std::iter::repeat_with(|| running.line()).take_while(|line| !line.is_empty());
+        let mut said = said.filter(|line| line.starts_with("highwater: debug: control socket: "));
+        assert!(said.next().is_some());
         assert_eq!(stand.answer(&running, &["pause"]), "paused\n");
         running.signal(Signal::TERM);
         running.wait();

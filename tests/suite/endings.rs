@@ -8,6 +8,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::harness::{Folder, Running, accept, highwater, noise, reset};
+use crate::support::port::refusing;
 
 const SIGNALS: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
@@ -286,7 +287,7 @@ mod timeouts {
 
     #[test]
     fn stall_timeout_spares_a_throttle() {
-        let arguments = ["--stall-timeout", "50ms", "read /dev/zero | throttle 5/s | take 2"];
+        let arguments = ["--stall-timeout", "500ms", "read /dev/zero | throttle 1/s | take 2"];
         assert_eq!(highwater(arguments).run().succeeds(), [0, 0]);
     }
 
@@ -507,12 +508,10 @@ mod connections_of_runs_that_fail {
 
     #[test]
     fn missing_source_resets_the_peer() {
-        let (sink, source) = (["127.0.0.1:0"; 2])
-            .map(|any| TcpListener::bind(any).expect("bound"))
-            .into();
+        let sink = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let (_refusing, source) = refusing();
         let url = |listener: &TcpListener| format!("tcp://{}", listener.local_addr().expect("bound"));
-        let text = format!("read {} | write {}", url(&source), url(&sink));
-        drop(source);
+        let text = format!("read tcp://{source} | write {}", url(&sink));
         let running = highwater([text]).start();
         let (bytes, ended) = received(&sink);
         running.wait().fails(9);

@@ -88,7 +88,7 @@ fn stalled_client_is_cut_with_its_query() {
     let run = running.wait();
     assert_eq!(run.code, Some(8), "{}", run.stderr);
     assert!(run.stderr.contains("(max-time)"), "{}", run.stderr);
-    server.run("SET lock_timeout = '1s'; SELECT pg_advisory_lock(43)");
+    server.run("SET lock_timeout = '60s'; SELECT pg_advisory_lock(43)");
     client.read_to_end(&mut Vec::new()).expect_err("a reset, not an end");
 }
 

@@ -340,7 +340,7 @@ mod endings {
         });
         let folder = Folder::new();
         let pipeline = format!("read /dev/zero | write http://{address}/x");
-        let run = highwater(["--stall-timeout", "200ms", "--stats", "s.json", &pipeline])
+        let run = highwater(["--stall-timeout", "1s", "--stats", "s.json", &pipeline])
             .within(&folder)
             .run();
         assert_eq!(run.code, Some(8), "{}", run.stderr);

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use rustix::fs::OFlags;
-use rustix::process::Signal;
+use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use crate::harness::{Folder, highwater, noise, peer, skip, strace};
 use crate::memory_bound::MemoryBound;
@@ -371,10 +371,12 @@ fn continued_process_delivers_everything() {
     let arguments = ["--stall-timeout", "1h", "--progress", "json", "--interval", "1ms"];
     let pipeline = "read a | throttle 2MB/s | write b";
     let mut running = highwater(arguments.iter().chain([&pipeline])).within(&folder).start();
+    // It may have ended, and is waited for at the end.
+    let changes = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     for _ in 0..5 {
         running.line();
         running.signal(Signal::STOP);
-        let (_, status) = rustix::process::waitpid(Some(running.pid()), rustix::process::WaitOptions::UNTRACED)
+        let status = rustix::process::waitid(WaitId::Pid(running.pid()), changes)
             .expect("a child")
             .expect("it changes");
         if !status.stopped() {

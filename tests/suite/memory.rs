@@ -86,7 +86,7 @@ fn no_sample_is_above_the_ceiling() {
         let arguments = ["--memory", memory, "--progress", "json", "--interval", "10ms", pipeline];
         let run = highwater(arguments).within(&folder).run();
         assert_eq!(run.code, Some(0), "{}", run.stderr);
-        assert!(run.objects().len() > 5, "{memory}: there were samples");
+        assert!(run.objects().len() > 1, "{memory}: there were samples");
         stays_below(&run, limit);
     }
 }

@@ -225,7 +225,6 @@ fn paused_run_has_exact_metrics() {
     peer.read_to_end(&mut received).expect("read");
     assert_eq!(received.len(), COUNT);
     assert_eq!(running.wait().code, Some(0));
-    assert!(TcpStream::connect(address).is_err(), "it is closed with the run");
 }
 
 #[test]

@@ -5,8 +5,12 @@ use std::io::Read;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::stream;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use flate2::read::MultiGzDecoder;
+use nkeys::KeyPair;
 use rustix::process::Signal;
+use serde_json::json;
 
 use crate::harness::{Folder, Run, Running, highwater, xorshift};
 use crate::s3_server;
@@ -446,7 +450,7 @@ fn server_that_restarts_loses_nothing() {
     server.create("S", ENDLESS);
     publish(&server, 0..1000);
     let url = server.url("S");
-    let read = format!("read {url} consumer=w idle=500ms ack-wait=1s | batch size=1KiB (write {{position}})");
+    let read = format!("read {url} consumer=w idle=2s ack-wait=1s | batch size=1KiB (write {{position}})");
     let arguments = ["--progress", "json", "--interval", "10ms", &read];
     let mut running = highwater(arguments).within(&folder).start();
     assert!(running.writes(2000));
@@ -592,6 +596,110 @@ fn refused_credentials_end_a_run_that_lasts() {
     }
 }
 
+/// A token as an operator's servers take it: who it is for, what it says, and who signed it.
+fn token(signer: &KeyPair, subject: &KeyPair, says: &serde_json::Value) -> String {
+    let claims = json!({
+        "jti": "1", "iat": 1, "iss": signer.public_key(), "name": "n", "sub": subject.public_key(), "nats": says,
+    });
+    let parts = [json!({"typ": "JWT", "alg": "ed25519-nkey"}), claims];
+    let text = parts.map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+    let signature = signer.sign(text.as_bytes()).expect("signed");
+    format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[test]
+fn users_of_an_operator_prove_themselves_with_their_keys() {
+    let (operator, user) = (KeyPair::new_operator(), KeyPair::new_user());
+    let (account, system) = (KeyPair::new_account(), KeyPair::new_account());
+    let no_limits = json!({
+        "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1,
+    });
+    let mut of_account = json!({"type": "account", "version": 2, "limits": no_limits});
+    let of_system = token(&operator, &system, &of_account);
+    for storage in ["mem_storage", "disk_storage", "streams", "consumer"] {
+        of_account["limits"][storage] = json!(-1);
+    }
+    let of_account = token(&operator, &account, &of_account);
+    let of_operator = token(&operator, &operator, &json!({"type": "operator", "version": 2}));
+    let accounts = |_: &Folder| {
+        let [account, system] = [&account, &system].map(KeyPair::public_key);
+        format!(
+            "operator: {of_operator}\nsystem_account: {system}\nresolver: MEMORY\n\
+             resolver_preload: {{ {account}: {of_account}\n{system}: {of_system} }}\n"
+        )
+    };
+    let Some(mut server) = server_with("", accounts) else {
+        return;
+    };
+    let of_user = json!({"type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1});
+    let of_user = token(&account, &user, &of_user);
+    let credentials = |pair: &KeyPair| {
+        let seed = pair.seed().expect("a seed");
+        format!(
+            "-----BEGIN NATS USER JWT-----\n{of_user}\n------END NATS USER JWT------\n\n\
+             -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+        )
+    };
+    let folder = Folder::new();
+    folder.write(".creds", credentials(&user));
+    folder.write(".others", credentials(&KeyPair::new_user()));
+    folder.write(".text", "a\nb\n");
+    server.credentials = Some(credentials(&user));
+    server.create("S", ENDLESS);
+    let url = server.url("S");
+    let write = |creds: &str| {
+        run(
+            &folder,
+            &format!("read .text | lines | write {url} subject=S.a creds={creds}"),
+        )
+    };
+    write(".creds").succeeds();
+    let read = format!("read {url} consumer=w creds=.creds messages=2 | batch records=2 (write {{position}})");
+    run(&folder, &read).succeeds();
+    assert_eq!(lines(&folder).into_keys().collect::<String>(), "ab");
+    let refused = write(".others");
+    assert!(
+        refused.fails(9).contains("authorization violation"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(server.count("S"), 2);
+}
+
+/// After an outage a reader asks whether what it holds is still there. A user who may not ask that is not kept waiting.
+#[test]
+fn restricted_users_go_on_after_an_outage() {
+    let users = |denied: &str| {
+        format!(
+            "authorization {{ users: [ {{ user: me, password: me, permissions: {{ publish: {{ deny: [{denied}] }} }} }}, \
+             {{ user: other, password: other }} ] }}\nno_auth_user: other\n"
+        )
+    };
+    let Some(mut server) = server_with("", |_| users("")) else {
+        return;
+    };
+    let folder = Folder::new();
+    folder.write(".user", "me:me\n");
+    server.create("S", ENDLESS);
+    publish(&server, 10..60);
+    let read = format!(
+        "read {} consumer=w user=@.user messages=100 | batch records=100 (write {{position}})",
+        server.url("S")
+    );
+    let arguments = ["--progress", "json", "--interval", "10ms", &read];
+    let mut running = highwater(arguments).within(&folder).start();
+    assert!(running.writes(150));
+    server.reconfigure(&users(
+        "\"$JS.API.CONSUMER.INFO.>\", \"$JS.API.STREAM.INFO.>\", \"$JS.API.STREAM.MSG.GET.>\"",
+    ));
+    publish(&server, 60..110);
+    let run = running.wait();
+    assert_eq!(run.code, Some(0), "{}", run.stderr.lines().last().unwrap_or_default());
+    assert_eq!(run.stderr.matches("Permissions Violation").count(), 3, "{}", run.stderr);
+    assert_eq!(lines(&folder), numbers(10..110));
+    assert_eq!(server.consumer("S", "w").num_ack_pending, 0);
+}
+
 #[test]
 fn limits_of_a_consumer_are_kept_to() {
     let Some(server) = server() else { return };
@@ -658,7 +766,8 @@ fn killed_readers_lose_nothing() {
     publish(&server, 0..total);
     let url = server.url("S");
     let read = format!("read {url} consumer=w ack-wait=500ms idle=1500ms | batch size=1KiB (write {{position}})");
-    let arguments = ["--progress", "json", "--interval", "1ms", &read];
+    let killed = read.replace("| batch", "| throttle 20kB/s | batch");
+    let arguments = ["--progress", "json", "--interval", "1ms", &killed];
     let slow = read.replace("| batch", "max-pending=500 | throttle 2kB/s | batch");
     let other = highwater(["--progress", "none", &slow]).within(&folder).start();
     let mut moments = xorshift(7).map(|random| random % 1000);

@@ -822,7 +822,7 @@ mod options {
     #[test]
     fn interval_says_how_often() {
         let folder = Folder::new();
-        let text = "read /dev/zero | throttle 1MB/s | take 300kB | write out";
+        let text = "read /dev/zero | throttle 1MB/s | take 800kB | write out";
         let often = highwater(["--progress", "json", "--interval", "20ms", text])
             .within(&folder)
             .run();

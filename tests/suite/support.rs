@@ -9,6 +9,7 @@ pub mod memory_bound;
 pub mod namespace;
 #[cfg(feature = "nats")]
 pub mod nats;
+pub mod port;
 pub mod postgres;
 #[cfg(feature = "s3")]
 pub mod s3;

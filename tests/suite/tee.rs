@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use rustix::process::Signal;
 
 use crate::harness::{Folder, Run, accept, highwater, noise, reset};
+use crate::support::port::refusing;
 
 const SIZE: usize = 700_000;
 
@@ -97,11 +98,12 @@ fn a_peer_that_refuses_or_resets_leaves_no_output() {
     let mut peer = accept(&listener);
     peer.read_exact(&mut [0]).expect("the branch writes");
     reset(peer);
-    drop(listener);
     assert!(running.wait().fails(4).contains(&format!("tcp://{address}")));
     assert_eq!(folder.names(), ["src"]);
-    let refused = highwater([pipeline.as_str()]).within(&folder).run();
-    assert!(refused.fails(9).contains(&format!("tcp://{address}")));
+    let (_refusing, other) = refusing();
+    let pipeline = pipeline.replace(&address.to_string(), &other.to_string());
+    let refused = highwater([pipeline]).within(&folder).run();
+    assert!(refused.fails(9).contains(&format!("tcp://{other}")));
     assert_eq!(folder.names(), ["src"]);
 }
 

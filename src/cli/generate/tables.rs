@@ -8,6 +8,7 @@ use crate::cli::help::exit_codes;
 use crate::endpoints::SCHEMES;
 use crate::plan;
 use crate::view::live::{Background, History, Size, Style, frame, sample};
+use crate::view::metrics::{Field, LINK, RUN, STAGE};
 
 /// The name in a table's markers, and the function that makes the table.
 type Table = (&'static str, fn() -> String);
@@ -20,10 +21,18 @@ pub struct Document {
 }
 
 /// Every document that has generated tables.
-pub const DOCUMENTS: [Document; 3] = [
+pub const DOCUMENTS: [Document; 4] = [
     Document {
         path: "README.md",
         tables: &[("exit-codes", codes)],
+    },
+    Document {
+        path: "docs/NUMBERS.md",
+        tables: &[
+            ("run", || numbers(RUN)),
+            ("stage", || numbers(STAGE)),
+            ("link", || numbers(LINK)),
+        ],
     },
     Document {
         path: "docs/RUNNING.md",
@@ -77,6 +86,19 @@ fn endpoints() -> String {
         .iter()
         .map(|scheme| (format!("`{}`", scheme.form), scheme.summary.to_owned()));
     table(["endpoint", "what it is"], rows)
+}
+
+/// The numbers of the stats object, and the metrics that they are.
+fn numbers(fields: &[Field]) -> String {
+    let mut text = String::from("| key | metric | what it is |\n|---|---|---|\n");
+    for field in fields {
+        let (key, name, help) = (field.key, field.family.name, field.family.help);
+        let label = field
+            .label
+            .map_or_else(String::new, |(label, value)| format!("{{{label}=\"{value}\"}}"));
+        let _ = writeln!(text, "| `{key}` | `{name}{label}` | {help} |");
+    }
+    text
 }
 
 /// The live view of a pipeline of programs, as text.

@@ -23,7 +23,10 @@ pub fn page(name: &str, summary: &str, markdown: &str) -> String {
             roff.control("fi", []);
             roff.control("RE", []);
         } else if line.starts_with('|') {
-            row(&mut roff, line);
+            // The head of a table is no entry of its own.
+            if !lines.peek().is_some_and(|next| next.starts_with("|---")) {
+                row(&mut roff, line);
+            }
         } else if !line.is_empty() {
             let mut paragraph = line.to_owned();
             while let Some(line) = lines.next_if(|line| !line.is_empty() && !line.starts_with(['|', '`', '#'])) {
@@ -55,14 +58,16 @@ fn row(roff: &mut Roff, line: &str) {
 /// Code and emphasis are bold; of a link only its text is left.
 fn inline(text: &str) -> Vec<Inline> {
     let mut parts = Vec::new();
+    let mut is_emphasis = false;
     for (at, part) in text.split('`').enumerate() {
         if at % 2 == 1 {
             parts.push(bold(part));
             continue;
         }
         for (at, part) in part.split("**").enumerate() {
+            is_emphasis ^= at > 0;
             let part = without_targets(part);
-            parts.push(if at % 2 == 1 { bold(part) } else { roman(part) });
+            parts.push(if is_emphasis { bold(part) } else { roman(part) });
         }
     }
     parts

@@ -49,26 +49,27 @@ impl Check {
     /// The server's answer; `None` if it has not said. Who may not ask goes on without.
     async fn ask(&self) -> Option<Result<(), Failure>> {
         let of_stream = self.context.get_stream_no_info(&self.stream).await.ok()?;
-        match of_stream.consumer_info(&self.consumer).await {
-            Ok(info) if is_later(info.created, self.created) => {
+        let consumer = of_stream.consumer_info(&self.consumer);
+        match self.events.unless_denied("CONSUMER.INFO", consumer).await {
+            Some(Ok(info)) if is_later(info.created, self.created) => {
                 return Some(Err(
                     self.lost_consumer("it was made anew: what is held is of the one before")
                 ));
             }
-            Ok(_) => {}
-            Err(error) if matches!(error.kind(), NotFound | StreamNotFound) => {
+            Some(Ok(_)) | None => {}
+            Some(Err(error)) if matches!(error.kind(), NotFound | StreamNotFound) => {
                 return Some(Err(self.lost_consumer("it is not there any more")));
             }
-            Err(_) if self.events.may_not("CONSUMER.INFO") => {}
-            Err(_) => return None,
+            Some(Err(_)) => return None,
         }
         let Some((highest, _)) = self.messages.first() else {
             return Some(Ok(()));
         };
-        let (first, last) = match of_stream.get_info().await {
-            Ok(info) => (info.state.first_sequence, info.state.last_sequence),
-            Err(_) if self.events.may_not("STREAM.INFO") => (0, u64::MAX),
-            Err(_) => return None,
+        let info = self.events.unless_denied("STREAM.INFO", of_stream.get_info()).await;
+        let (first, last) = match info {
+            Some(Ok(info)) => (info.state.first_sequence, info.state.last_sequence),
+            Some(Err(_)) => return None,
+            None => (0, u64::MAX),
         };
         if *highest > last {
             return Some(Err(self.lost_messages()));
@@ -76,12 +77,13 @@ impl Check {
         // Messages are removed one by one, and only the last ones are lost: one that is there says that all before it are.
         // No reader misses a message that was removed.
         for (number, time) in self.messages.iter().filter(|(number, _)| *number >= first) {
-            match of_stream.get_raw_message(*number).await {
-                Ok(found) if found.time.unix_timestamp_nanos() == i128::from(*time) => return Some(Ok(())),
-                Ok(_) => return Some(Err(self.lost_messages())),
-                Err(error) if error.kind() == NoMessageFound => {}
-                Err(_) if self.events.may_not("STREAM.MSG.GET") => return Some(Ok(())),
-                Err(_) => return None,
+            let message = of_stream.get_raw_message(*number);
+            match self.events.unless_denied("STREAM.MSG.GET", message).await {
+                Some(Ok(found)) if found.time.unix_timestamp_nanos() == i128::from(*time) => break,
+                Some(Ok(_)) => return Some(Err(self.lost_messages())),
+                Some(Err(error)) if error.kind() == NoMessageFound => {}
+                Some(Err(_)) => return None,
+                None => break,
             }
         }
         Some(Ok(()))

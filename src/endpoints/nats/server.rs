@@ -347,6 +347,7 @@ pub struct Events {
     is_refused: Notify,
     /// What the server has said of subjects that this user may not publish to.
     denied: Mutex<Vec<String>>,
+    is_denied: Notify,
     /// The last error of the library that was said.
     said: Mutex<String>,
 }
@@ -382,6 +383,7 @@ impl Events {
                 if denied.len() < MOST_DENIED && text.to_ascii_lowercase().contains("permissions violation for publish")
                 {
                     denied.push(text);
+                    self.is_denied.notify_waiters();
                 }
             }
             // That is how it ends.
@@ -421,9 +423,22 @@ impl Events {
         lock(&self.refused).is_some()
     }
 
-    /// Whether the server has said that this user may not ask for that.
-    pub fn may_not(&self, request: &str) -> bool {
-        lock(&self.denied).iter().any(|denied| denied.contains(request))
+    /// What the server answers to a request; `None` if it says that this user may not ask, which is no answer to the library.
+    pub async fn unless_denied<T>(&self, request: &str, answer: impl Future<Output = T>) -> Option<T> {
+        let denial = async {
+            loop {
+                let denied = self.is_denied.notified();
+                if lock(&self.denied).iter().any(|denied| denied.contains(request)) {
+                    return;
+                }
+                denied.await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = denial => None,
+            answer = answer => Some(answer),
+        }
     }
 
     /// Waits until the server goes on refusing the credentials of a connection that the library tries again.

@@ -297,7 +297,7 @@ fn client_that_reads_nothing_stalls_the_run() {
             "--stats",
             "stats",
             "--stall-timeout",
-            "300ms",
+            "1s",
             "read /dev/zero | write http-listen://127.0.0.1:0",
         ],
     );

@@ -286,7 +286,7 @@ fn silent_uploader_stalls_the_run() {
     let folder = Folder::new();
     let (running, address) = listen(
         &folder,
-        &["--stall-timeout", "100ms", "read http-listen://127.0.0.1:0 | write out"],
+        &["--stall-timeout", "1s", "read http-listen://127.0.0.1:0 | write out"],
     );
     let client = send(address, "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nshort");
     assert_eq!(status(&head(&client)), 500);

@@ -46,7 +46,9 @@ fn kill(folder: &Folder, pipeline: &str, moment: u64) -> Run {
 /// A folder in which a run was killed behind a checkpoint.
 fn killed(stages: &str) -> Folder {
     let folder = folder();
-    let run = kill(&folder, &pipeline("a", stages), 3 * CHECKPOINT);
+    // Slow enough for a busy machine to kill it in time.
+    let slow = pipeline("a", stages).replace("4MB/s", "1MB/s");
+    let run = kill(&folder, &slow, 3 * CHECKPOINT);
     assert_eq!(run.signal, Some(9), "{}", run.stderr);
     assert!(noted(&folder) > 0);
     folder
@@ -233,7 +235,7 @@ fn another_pipeline_is_refused() {
         assert!(of_another.contains("but cannot go on with"), "{of_another}");
         assert!(of_another.contains("it belongs to another source, `a`"), "{of_another}");
         assert!(
-            line.contains("another pipeline began it, `read a high=16KiB | throttle 4MB/s"),
+            line.contains("another pipeline began it, `read a high=16KiB | throttle 1MB/s"),
             "{line}"
         );
         assert!(line.ends_with("remove ./.b.highwater-part to start over"), "{line}");
@@ -318,7 +320,9 @@ fn small_chunks_between_a_sum_and_an_encoder_have_checkpoints() {
     let pipeline = "read a | hash | gzip level=1 member=256KiB threads=2 | throttle 20MB/s \
                     | write b resume=true checkpoint=256KiB";
     let arguments = ["--chunk", "4KiB", "--progress", "json", "--interval", "1ms", pipeline];
-    let mut running = highwater(arguments).within(&folder).start();
+    let mut running = highwater(arguments.map(|word| word.replace("20MB", "8MB")))
+        .within(&folder)
+        .start();
     assert!(running.writes(4 << 20));
     running.signal(Signal::KILL);
     running.wait();

@@ -53,8 +53,10 @@ fn nothing_is_left_of_killed_clients() {
             assert_eq!(logged["outcome"], "left", "{logged}");
         }
     }
-    // Threads of the last ones may still be on their way out.
-    assert!(running(&service) <= 8, "of 1500 threads");
+    // Threads of the last ones may still be on their way out: of 1500.
+    while running(&service) > 8 {
+        std::thread::yield_now();
+    }
     settle(&mut service);
     if let (Some(before), Some(after)) = (before, used(&service)) {
         // A thread may still be on its way out.

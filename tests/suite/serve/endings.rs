@@ -2,9 +2,8 @@
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
-use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::Signal;
 
 use super::{Response, Service, first_byte};
@@ -143,13 +142,9 @@ fn source_ends_when_client_leaves() {
             first_byte(&mut client);
         }
         drop(client);
-        let begun = Instant::now();
-        let limit = Timespec::try_from(Duration::from_secs(5)).expect("a time");
         let mut polled = [PollFd::new(&source, PollFlags::empty())];
-        poll(&mut polled, Some(&limit)).expect("polled");
+        poll(&mut polled, None).expect("polled");
         assert!(polled[0].revents().contains(PollFlags::ERR), "its reader is gone");
-        // It is a tenth of that; the machine may be busy.
-        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
         let logged = service.logged();
         assert_eq!(
             (&logged["outcome"], &logged["reason"]),

@@ -2,12 +2,12 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use rustix::io::FdFlags;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::harness::{Folder, peer, reset};
@@ -147,15 +147,13 @@ pub fn nginx_with(folder: &Folder, tls: &str, directives: &str) -> Option<Proces
              server {{ listen {address} {tls}; root {root}; {directives} }} }}\n"
         ),
     );
-    rustix::io::fcntl_setfd(&listener, FdFlags::empty()).expect("inherited");
-    let number = std::os::fd::AsRawFd::as_raw_fd(&listener);
     let child = command
         .arg("-c")
         .arg(config)
         .arg("-e")
         .arg(folder.join("error.log"))
-        .env("NGINX", format!("{number};"))
-        .stdin(Stdio::null())
+        .env("NGINX", "0;")
+        .stdin(OwnedFd::from(listener))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();

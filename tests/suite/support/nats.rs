@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -12,12 +13,16 @@ use async_nats::jetstream::{self, Context, stream};
 use futures_util::StreamExt;
 
 use super::harness::{Folder, peer, skip};
+use super::port::refusing;
 
 /// A server that listens on a port of loopback and keeps its streams in a folder.
 pub struct Server {
     pub folder: Folder,
     configuration: String,
     pub port: u16,
+    _reserved: OwnedFd,
+    /// What the plain client proves itself with, as in a file with credentials.
+    pub credentials: Option<String>,
     child: Child,
 }
 
@@ -35,17 +40,15 @@ pub fn server_with(user: &str, lines: impl FnOnce(&Folder) -> String) -> Option<
     let folder = Folder::new();
     let lines = lines(&folder) + user;
     let configuration = folder.write("server.conf", lines).display().to_string();
-    // A port that was free a moment ago; nothing else here takes ports by number.
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .expect("bound")
-        .local_addr()
-        .expect("bound")
-        .port();
+    let (reserved, address) = refusing();
+    let port = address.port();
     let child = start(&folder, &configuration, port);
     Some(Server {
         folder,
         configuration,
         port,
+        _reserved: reserved,
+        credentials: None,
         child,
     })
 }
@@ -123,7 +126,11 @@ impl Server {
     pub fn with<T, F: Future<Output = T>>(&self, act: impl FnOnce(Context) -> F) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let client = ConnectOptions::new().connect(format!("127.0.0.1:{}", self.port));
+            let options = match &self.credentials {
+                Some(text) => ConnectOptions::with_credentials(text).expect("credentials"),
+                None => ConnectOptions::new(),
+            };
+            let client = options.connect(format!("127.0.0.1:{}", self.port));
             act(jetstream::new(client.await.expect("connected"))).await
         })
     }

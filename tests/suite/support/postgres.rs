@@ -1,6 +1,7 @@
 //! A PostgreSQL server of the tests' own, which all tests that run at the same time share.
 
 use std::io::{BufRead, BufReader};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -9,12 +10,14 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::certificates::Authority;
 use super::harness::{Folder, highwater, skip};
+use super::port::refusing;
 
 /// A server that listens on a port of loopback, with TLS, and on a socket. Its roles are postgres, who needs no password,
 /// and scram and md5, whose password is `se:cret`.
 pub struct Server {
     folder: Folder,
     pub port: u16,
+    _reserved: OwnedFd,
     child: Child,
 }
 
@@ -96,12 +99,8 @@ impl Server {
         std::fs::copy(&key, data.join("server.key")).expect("copied");
         rustix::fs::chmod(data.join("server.key"), rustix::fs::Mode::from_raw_mode(0o600)).expect("its own");
         give_away(folder.path());
-        // A port that was free a moment ago; nothing else here takes ports by number.
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .expect("bound")
-            .local_addr()
-            .expect("bound")
-            .port();
+        let (reserved, address) = refusing();
+        let port = address.port();
         let mut child = command(&programs.join("postgres"))
             .args([
                 "-F",
@@ -110,7 +109,7 @@ impl Server {
                 "-c",
                 "ssl=on",
                 "-c",
-                "max_connections=40",
+                "max_connections=200",
             ])
             .arg("-D")
             .arg(&data)
@@ -132,7 +131,12 @@ impl Server {
         }
         // It must not block on a full pipe.
         std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        let server = Self { folder, port, child };
+        let server = Self {
+            folder,
+            port,
+            _reserved: reserved,
+            child,
+        };
         server.run(
             "SET password_encryption='scram-sha-256'; CREATE ROLE scram LOGIN PASSWORD 'se:cret'; \
              SET password_encryption='md5'; CREATE ROLE md5 LOGIN PASSWORD 'se:cret'",

@@ -195,7 +195,7 @@ fn a_full_pipeline_pauses_the_peer() {
     let stalled = TcpListener::bind("127.0.0.1:0").expect("bound");
     let to = stalled.local_addr().expect("bound");
     let pipeline = format!("read ws://{address} | write tcp://{to}");
-    let options = ["--memory", "2MiB", "--stall-timeout", "500ms", "--stats", "-"];
+    let options = ["--memory", "2MiB", "--stall-timeout", "1s", "--stats", "-"];
     let run = highwater(options.into_iter().chain([pipeline.as_str()])).run();
     assert_eq!(run.code, Some(8), "{}", run.stderr);
     let end = run.end();

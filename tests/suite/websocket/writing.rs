@@ -212,7 +212,7 @@ fn a_peer_that_reads_nothing_stalls_the_run() {
         (first.0, peer)
     });
     let pipeline = format!("read /dev/zero | write ws://{address} as=binary");
-    let options = ["--memory", "1MiB", "--stall-timeout", "500ms", "--stats", "-"];
+    let options = ["--memory", "1MiB", "--stall-timeout", "1s", "--stats", "-"];
     let run = highwater(options.into_iter().chain([pipeline.as_str()])).run();
     assert_eq!(run.code, Some(8), "{}", run.stderr);
     let end = run.end();

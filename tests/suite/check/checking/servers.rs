@@ -5,6 +5,7 @@ use std::process::{Child, Stdio};
 
 use super::{check, program};
 use crate::harness::{highwater, peer};
+use crate::support::port::refusing;
 
 /// A server that ends when this is dropped.
 struct Server {
@@ -70,10 +71,7 @@ fn short_response_is_unclear() {
 
 #[test]
 fn missing_server_has_no_verdict() {
-    // A port that was free a moment ago.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("an address");
-    let address = listener.local_addr().expect("bound");
-    drop(listener);
+    let (_refusing, address) = refusing();
     let url = format!("http://{address}/");
     let refused = highwater(["check", &url]).run();
     assert!(refused.fails(9).contains("cannot connect"), "{}", refused.stderr);
