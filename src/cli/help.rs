@@ -122,7 +122,7 @@ Grammar:
   pipeline := stage ( '|' stage )*
   stage    := NAME ( word | KEY=word | '(' pipeline ')' )*
   Words are as in a POSIX shell: '…' is literal, \"…\" knows \\\" and \\\\, \\c is c.
-  Nothing is expanded: no ~, no $, no globs. Quote a pattern that has | or ( in it.
+  Nothing is expanded: no ~, no $, no globs. A pattern with | or ( is quoted.
   Words without a KEY fill the stage's parameters in order: throttle 1MB/s is
   throttle rate=1MB/s. A file named a=b is written ./a=b or path=a=b.
   In the shell's own words, :: stands between stages, and no word is read twice.

@@ -82,7 +82,9 @@ pub fn instead_of(
         }
         later.push((file.changed()?, neighbour));
     }
-    later.retain(|(changed, _)| *changed > since);
+    // The clock of a file system goes in steps of milliseconds: what has the time of the state came after it, too, for what was
+    // there before is known.
+    later.retain(|(changed, _)| *changed >= since);
     let oldest = later.into_iter().min();
     let opened = oldest.map(|(_, path)| open(&path)).transpose()?.flatten();
     Ok(opened.map(|(file, identity)| (file, identity, 0)))

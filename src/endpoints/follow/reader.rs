@@ -28,6 +28,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 const LATE: Duration = Duration::from_secs(300);
 /// The most files that are looked at so.
 const MOST: usize = 4;
+/// By how much the times of files may be behind the clock: the longest step of Linux's coarse clock, at 100 Hz.
+const TICK: Duration = Duration::from_millis(10);
 /// More bytes than are ever committed at once.
 const NO_PART: u64 = 1 << 40;
 
@@ -135,7 +137,7 @@ impl Reader {
     /// now.
     pub fn begin(&mut self, earlier: Option<(&Kept, Changed)>, from_end: bool) -> io::Result<()> {
         let Some((kept, written)) = earlier else {
-            let now = SystemTime::now()
+            let now = (SystemTime::now() - TICK)
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .unwrap_or_default();
             self.since = (
