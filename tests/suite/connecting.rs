@@ -7,7 +7,7 @@ use std::net::{TcpListener, TcpStream};
 use rustix::process::Signal;
 
 use crate::harness::{Folder, Running, highwater};
-use crate::support::port::refusing;
+use crate::support::port::reserve;
 use crate::toxic::{Toxic, Toxin};
 
 /// A source that shows whether anything was read from it.
@@ -27,7 +27,7 @@ mod connections {
 
     #[test]
     fn unusable_connections_create_no_sink() {
-        let (_refusing, refused) = refusing();
+        let (_refusing, refused) = reserve();
         for (url, said) in [
             (
                 format!("tcp://{refused}"),
@@ -106,7 +106,7 @@ mod retries {
     #[test]
     fn reach_a_tcp_peer_that_comes_later() {
         let folder = Folder::new();
-        let (socket, address) = refusing();
+        let (socket, address) = reserve();
         let pipeline = format!("read tcp://{address} retry=1000000 | write b");
         let mut running = highwater(["--log", "info", &pipeline]).within(&folder).start();
         failed_once(&mut running);
@@ -133,7 +133,7 @@ mod retries {
     #[test]
     fn failed_retries_are_counted() {
         let folder = Folder::new();
-        let (_refusing, address) = refusing();
+        let (_refusing, address) = reserve();
         let (stdin, ours) = source(&folder);
         let run = highwater([format!("write tcp://{address} retry=2")]).stdin(stdin).run();
         let said = format!(

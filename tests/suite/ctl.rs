@@ -146,7 +146,7 @@ mod a_pause {
         let pipeline = "exec cat /dev/zero | write -";
         let mut running = stand.run(&[], pipeline, |run| run.stdout(std::process::Stdio::null()));
         stand.answer(&running, &["pause"]);
-        // Once all of that has come it stays.
+        // These come one after the other, and stay.
         let held = until(&mut running, |sample| {
             let link = &sample["links"][0];
             let [level, high] = ["buffered_bytes", "high_bytes"].map(|key| link[key].as_u64().expect("bytes"));

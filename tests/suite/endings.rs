@@ -8,7 +8,7 @@ use std::process::Command;
 use rustix::process::Signal;
 
 use crate::harness::{Folder, Running, accept, highwater, noise, reset};
-use crate::support::port::refusing;
+use crate::support::port::reserve;
 
 const SIGNALS: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
@@ -509,7 +509,7 @@ mod connections_of_runs_that_fail {
     #[test]
     fn missing_source_resets_the_peer() {
         let sink = TcpListener::bind("127.0.0.1:0").expect("bound");
-        let (_refusing, source) = refusing();
+        let (_refusing, source) = reserve();
         let url = |listener: &TcpListener| format!("tcp://{}", listener.local_addr().expect("bound"));
         let text = format!("read tcp://{source} | write {}", url(&sink));
         let running = highwater([text]).start();

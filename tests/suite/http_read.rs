@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::certificates::Authority;
 use crate::harness::{Folder, Run, accept, highwater, noise, reset, xorshift};
 use crate::http::{End, Server, header, nginx, nginx_with, python, read_head, script};
-use crate::support::port::refusing;
+use crate::support::port::reserve;
 
 /// Reads a URL into the file `b`, with further parameters.
 fn download(folder: &Folder, url: &str, parameters: &str) -> Run {
@@ -339,7 +339,7 @@ mod statuses {
     #[test]
     fn unreachable_servers_create_no_file() {
         let folder = Folder::new();
-        let (_refusing, address) = refusing();
+        let (_refusing, address) = reserve();
         let run = download(&folder, &format!("http://{address}/"), "");
         let expected = format!("cannot connect to {address}: Connection refused");
         assert!(run.fails(9).ends_with(&expected), "{}", run.stderr);

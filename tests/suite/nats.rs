@@ -29,6 +29,14 @@ fn source(folder: &Folder) -> serde_json::Value {
     stats["stages"][0].clone()
 }
 
+/// A run that writes samples and whose sink has so many bytes.
+fn started(folder: &Folder, pipeline: &str, bytes: u64) -> Running {
+    let arguments = ["--progress", "json", "--interval", "10ms", pipeline];
+    let mut running = highwater(arguments).within(folder).start();
+    assert!(running.writes(bytes));
+    running
+}
+
 /// Waits for a run that writes samples.
 fn ends_well(running: Running) {
     let run = running.wait();
@@ -327,9 +335,7 @@ fn signal_commits_and_acknowledges_what_was_read() {
     publish(&server, 0..100);
     let url = server.url("S");
     let read = format!("read {url} consumer=w | batch size=1MiB (write {{position}})");
-    let arguments = ["--progress", "json", "--interval", "10ms", &read];
-    let mut running = highwater(arguments).within(&folder).start();
-    assert!(running.writes(190 + 100));
+    let running = started(&folder, &read, 190 + 100);
     running.signal(Signal::TERM);
     assert_eq!(running.wait().signal, Some(Signal::TERM.as_raw()));
     assert_eq!(lines(&folder), numbers(0..100));
@@ -451,9 +457,7 @@ fn server_that_restarts_loses_nothing() {
     publish(&server, 0..1000);
     let url = server.url("S");
     let read = format!("read {url} consumer=w idle=2s ack-wait=1s | batch size=1KiB (write {{position}})");
-    let arguments = ["--progress", "json", "--interval", "10ms", &read];
-    let mut running = highwater(arguments).within(&folder).start();
-    assert!(running.writes(2000));
+    let running = started(&folder, &read, 2000);
     server.restart();
     publish(&server, 1000..2000);
     ends_well(running);
@@ -491,9 +495,7 @@ fn messages_of_a_stream_made_anew_are_not_taken_for_those_before() {
         "read {} consumer=w | batch records=100 (write {{position}})",
         server.url("S")
     );
-    let arguments = ["--progress", "json", "--interval", "10ms", &read];
-    let mut running = highwater(arguments).within(&folder).start();
-    assert!(running.writes(150));
+    let running = started(&folder, &read, 150);
     // Its streams are gone with it.
     server.restart();
     create(&server);
@@ -518,9 +520,7 @@ fn messages_that_the_server_has_lost_are_not_acknowledged_as_others() {
         "read {} consumer=w | batch records=100 (write {{position}})",
         server.url("S")
     );
-    let arguments = ["--progress", "json", "--interval", "10ms", &read];
-    let mut running = highwater(arguments).within(&folder).start();
-    assert!(running.writes(150));
+    let running = started(&folder, &read, 150);
     server.restart_from_kept();
     publish(&server, 60..110);
     let run = running.wait();
@@ -545,9 +545,7 @@ fn messages_that_are_still_there_are_acknowledged_after_a_restart() {
         "read {} consumer=w messages=100 | batch records=100 (write {{position}})",
         server.url("S")
     );
-    let arguments = ["--progress", "json", "--interval", "10ms", &read];
-    let mut running = highwater(arguments).within(&folder).start();
-    assert!(running.writes(150));
+    let running = started(&folder, &read, 150);
     // The highest ones that are held are not there any more.
     server.with(|context| async move {
         let stream = context.get_stream("S").await.expect("a stream");
@@ -686,9 +684,7 @@ fn restricted_users_go_on_after_an_outage() {
         "read {} consumer=w user=@.user messages=100 | batch records=100 (write {{position}})",
         server.url("S")
     );
-    let arguments = ["--progress", "json", "--interval", "10ms", &read];
-    let mut running = highwater(arguments).within(&folder).start();
-    assert!(running.writes(150));
+    let running = started(&folder, &read, 150);
     server.reconfigure(&users(
         "\"$JS.API.CONSUMER.INFO.>\", \"$JS.API.STREAM.INFO.>\", \"$JS.API.STREAM.MSG.GET.>\"",
     ));
@@ -738,9 +734,7 @@ fn consumer_that_is_gone_ends_the_run() {
         "read {} consumer=w idle=1h | batch records=100 (write {{position}})",
         server.url("S")
     );
-    let arguments = ["--progress", "json", "--interval", "10ms", &read];
-    let mut running = highwater(arguments).within(&folder).start();
-    assert!(running.writes(150));
+    let running = started(&folder, &read, 150);
     server.restart();
     let run = running.wait();
     assert_eq!(run.code, Some(3), "{}", run.stderr);

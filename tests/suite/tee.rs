@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use rustix::process::Signal;
 
 use crate::harness::{Folder, Run, accept, highwater, noise, reset};
-use crate::support::port::refusing;
+use crate::support::port::reserve;
 
 const SIZE: usize = 700_000;
 
@@ -100,7 +100,7 @@ fn a_peer_that_refuses_or_resets_leaves_no_output() {
     reset(peer);
     assert!(running.wait().fails(4).contains(&format!("tcp://{address}")));
     assert_eq!(folder.names(), ["src"]);
-    let (_refusing, other) = refusing();
+    let (_refusing, other) = reserve();
     let pipeline = pipeline.replace(&address.to_string(), &other.to_string());
     let refused = highwater([pipeline]).within(&folder).run();
     assert!(refused.fails(9).contains(&format!("tcp://{other}")));

@@ -62,10 +62,10 @@ impl Document {
     }
 }
 
-fn table(head: [&str; 2], rows: impl IntoIterator<Item = (String, String)>) -> String {
-    let mut text = format!("| {} | {} |\n|---|---|\n", head[0], head[1]);
-    for (name, what) in rows {
-        let _ = writeln!(text, "| {name} | {} |", what.replace('|', "\\|"));
+fn table<const COLUMNS: usize>(head: [&str; COLUMNS], rows: impl IntoIterator<Item = [String; COLUMNS]>) -> String {
+    let mut text = format!("| {} |\n{}|\n", head.join(" | "), "|---".repeat(COLUMNS));
+    for row in rows {
+        let _ = writeln!(text, "| {} |", row.map(|cell| cell.replace('|', "\\|")).join(" | "));
     }
     text
 }
@@ -73,9 +73,9 @@ fn table(head: [&str; 2], rows: impl IntoIterator<Item = (String, String)>) -> S
 fn stages() -> String {
     let catalog = plan::catalog();
     let rows = Topic::ALL.into_iter().flat_map(|topic| {
-        let heading = (format!("**{}**", topic.heading()), String::new());
+        let heading = [format!("**{}**", topic.heading()), String::new()];
         let stages = catalog.iter().filter(move |stage| stage.topic == topic);
-        let stages = stages.map(|stage| (format!("`{}`", positional_form(stage)), stage.summary.to_owned()));
+        let stages = stages.map(|stage| [format!("`{}`", positional_form(stage)), stage.summary.to_owned()]);
         std::iter::once(heading).chain(stages)
     });
     table(["stage", "what it does"], rows)
@@ -84,21 +84,20 @@ fn stages() -> String {
 fn endpoints() -> String {
     let rows = SCHEMES
         .iter()
-        .map(|scheme| (format!("`{}`", scheme.form), scheme.summary.to_owned()));
+        .map(|scheme| [format!("`{}`", scheme.form), scheme.summary.to_owned()]);
     table(["endpoint", "what it is"], rows)
 }
 
 /// The numbers of the stats object, and the metrics that they are.
 fn numbers(fields: &[Field]) -> String {
-    let mut text = String::from("| key | metric | what it is |\n|---|---|---|\n");
-    for field in fields {
+    let rows = fields.iter().map(|field| {
         let (key, name, help) = (field.key, field.family.name, field.family.help);
         let label = field
             .label
             .map_or_else(String::new, |(label, value)| format!("{{{label}=\"{value}\"}}"));
-        let _ = writeln!(text, "| `{key}` | `{name}{label}` | {help} |");
-    }
-    text
+        [format!("`{key}`"), format!("`{name}{label}`"), help.to_owned()]
+    });
+    table(["key", "metric", "what it is"], rows)
 }
 
 /// The live view of a pipeline of programs, as text.
@@ -118,7 +117,7 @@ fn programs() -> String {
 fn codes() -> String {
     let rows = exit_codes()
         .into_iter()
-        .map(|(code, meaning)| (code.replace(' ', ", "), meaning.to_owned()));
+        .map(|(code, meaning)| [code.replace(' ', ", "), meaning.to_owned()]);
     table(["code", "meaning"], rows)
 }
 

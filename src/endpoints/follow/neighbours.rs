@@ -281,6 +281,19 @@ mod tests {
     }
 
     #[test]
+    fn file_of_the_same_tick_as_the_state_is_not_skipped() {
+        let folder = tempfile::tempdir().expect("it works");
+        let (path, rotated) = (folder.path().join("log"), folder.path().join("log.1"));
+        std::fs::write(&rotated, "0\n").expect("it works");
+        let (file, identity) = open(&rotated).expect("it works").expect("there");
+        let (seconds, nanoseconds) = file.changed().expect("it works");
+        let found = |since, known: &[Identity]| instead_of(None, since, &path, known).expect("it works").is_some();
+        assert!(found((seconds, nanoseconds), &[]));
+        assert!(!found((seconds, nanoseconds + 1), &[]));
+        assert!(!found((seconds, nanoseconds), &[identity]), "it was read before");
+    }
+
+    #[test]
     fn files_behind_come_in_the_order_of_their_numbers() {
         let folder = tempfile::tempdir().expect("it works");
         let path = folder.path().join("log");

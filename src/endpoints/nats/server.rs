@@ -427,11 +427,11 @@ impl Events {
     pub async fn unless_denied<T>(&self, request: &str, answer: impl Future<Output = T>) -> Option<T> {
         let denial = async {
             loop {
-                let denied = self.is_denied.notified();
-                if lock(&self.denied).iter().any(|denied| denied.contains(request)) {
+                let more = self.is_denied.notified();
+                if lock(&self.denied).iter().any(|text| text.contains(request)) {
                     return;
                 }
-                denied.await;
+                more.await;
             }
         };
         tokio::select! {

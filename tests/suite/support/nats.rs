@@ -13,7 +13,7 @@ use async_nats::jetstream::{self, Context, stream};
 use futures_util::StreamExt;
 
 use super::harness::{Folder, peer, skip};
-use super::port::refusing;
+use super::port::reserve;
 
 /// A server that listens on a port of loopback and keeps its streams in a folder.
 pub struct Server {
@@ -40,7 +40,7 @@ pub fn server_with(user: &str, lines: impl FnOnce(&Folder) -> String) -> Option<
     let folder = Folder::new();
     let lines = lines(&folder) + user;
     let configuration = folder.write("server.conf", lines).display().to_string();
-    let (reserved, address) = refusing();
+    let (reserved, address) = reserve();
     let port = address.port();
     let child = start(&folder, &configuration, port);
     Some(Server {

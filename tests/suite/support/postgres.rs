@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::certificates::Authority;
 use super::harness::{Folder, highwater, skip};
-use super::port::refusing;
+use super::port::reserve;
 
 /// A server that listens on a port of loopback, with TLS, and on a socket. Its roles are postgres, who needs no password,
 /// and scram and md5, whose password is `se:cret`.
@@ -99,7 +99,7 @@ impl Server {
         std::fs::copy(&key, data.join("server.key")).expect("copied");
         rustix::fs::chmod(data.join("server.key"), rustix::fs::Mode::from_raw_mode(0o600)).expect("its own");
         give_away(folder.path());
-        let (reserved, address) = refusing();
+        let (reserved, address) = reserve();
         let port = address.port();
         let mut child = command(&programs.join("postgres"))
             .args([

@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 
 use super::{check, program};
 use crate::harness::{highwater, peer};
-use crate::support::port::refusing;
+use crate::support::port::reserve;
 
 /// A server that ends when this is dropped.
 struct Server {
@@ -71,7 +71,7 @@ fn short_response_is_unclear() {
 
 #[test]
 fn missing_server_has_no_verdict() {
-    let (_refusing, address) = refusing();
+    let (_refusing, address) = reserve();
     let url = format!("http://{address}/");
     let refused = highwater(["check", &url]).run();
     assert!(refused.fails(9).contains("cannot connect"), "{}", refused.stderr);
